@@ -1,0 +1,180 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rehive
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Auth returns the user that the token belongs to (GET auth/). It needs no
+// permission.
+func (s Session) Auth(ctx context.Context) (*User, error) {
+	const op = "checking the token"
+	user := new(User)
+	if err := s.do(ctx, call{op: op, method: http.MethodGet, path: []string{"auth"}}, user); err != nil {
+		return nil, err
+	}
+	if user.ID == "" || user.Company == "" {
+		return nil, garbled(op, http.StatusOK, "the answer names no user or no company")
+	}
+	return user, nil
+}
+
+// Company returns the company of the token's user in the form that admins and
+// services see (GET admin/company/).
+func (s Session) Company(ctx context.Context) (*Company, error) {
+	const op = "reading the company"
+	company := new(Company)
+	if err := s.do(ctx, call{op: op, method: http.MethodGet, path: []string{"admin", "company"}}, company); err != nil {
+		return nil, err
+	}
+	if company.ID == "" {
+		return nil, garbled(op, http.StatusOK, "the answer names no company")
+	}
+	return company, nil
+}
+
+// WebhookFilter narrows a list of webhooks; an empty field doesn't.
+type WebhookFilter struct {
+	URL   string
+	Event string
+}
+
+// Webhooks lists the company's webhooks, whoever registered them.
+func (s Session) Webhooks(ctx context.Context, filter WebhookFilter) ([]Webhook, error) {
+	query := url.Values{}
+	if filter.URL != "" {
+		query.Set("url", filter.URL)
+	}
+	if filter.Event != "" {
+		query.Set("event", filter.Event)
+	}
+	in := call{op: "listing webhooks", path: []string{"admin", "webhooks"}, query: query}
+	return list(ctx, s, in, func(w Webhook) int64 { return w.ID })
+}
+
+// WebhookRequest is a webhook to register. A company has at most one for an URL
+// and event.
+type WebhookRequest struct {
+	URL       string `json:"url"`
+	Event     string `json:"event"`
+	Secret    string `json:"secret"`
+	Condition string `json:"condition,omitempty"`
+}
+
+// CreateWebhook registers a webhook. See IsDuplicateWebhook.
+func (s Session) CreateWebhook(ctx context.Context, request WebhookRequest) (*Webhook, error) {
+	const op = "registering a webhook"
+	webhook := new(Webhook)
+	in := call{op: op, method: http.MethodPost, path: []string{"admin", "webhooks"}, body: request, secret: request.Secret}
+	if err := s.do(ctx, in, webhook); err != nil {
+		return nil, err
+	}
+	if webhook.ID == 0 {
+		return nil, garbled(op, http.StatusCreated, "the answer names no webhook")
+	}
+	return webhook, nil
+}
+
+// WebhookPatch changes the fields that are not nil.
+type WebhookPatch struct {
+	Secret    *string `json:"secret,omitempty"`
+	Condition *string `json:"condition,omitempty"`
+	Enabled   *bool   `json:"enabled,omitempty"`
+	Archived  *bool   `json:"archived,omitempty"`
+}
+
+// UpdateWebhook changes a webhook. The platform refuses (400 or 403) when the
+// webhook was registered by a service that is active.
+func (s Session) UpdateWebhook(ctx context.Context, id int64, patch WebhookPatch) (*Webhook, error) {
+	const op = "changing a webhook"
+	webhook := new(Webhook)
+	in := call{op: op, method: http.MethodPatch, path: webhookPath(id), body: patch}
+	if patch.Secret != nil {
+		in.secret = *patch.Secret
+	}
+	if err := s.do(ctx, in, webhook); err != nil {
+		return nil, err
+	}
+	if webhook.ID == 0 {
+		return nil, garbled(op, http.StatusOK, "the answer names no webhook")
+	}
+	return webhook, nil
+}
+
+// DeleteWebhook removes a webhook. The platform refuses (400 or 403) when the
+// webhook was registered by a service that is active.
+func (s Session) DeleteWebhook(ctx context.Context, id int64) error {
+	return s.do(ctx, call{op: "deleting a webhook", method: http.MethodDelete, path: webhookPath(id)}, nil)
+}
+
+func webhookPath(id int64) []string {
+	return []string{"admin", "webhooks", strconv.FormatInt(id, 10)}
+}
+
+// Transaction returns one transaction.
+func (s Session) Transaction(ctx context.Context, id string) (*Transaction, error) {
+	const op = "reading a transaction"
+	transaction := new(Transaction)
+	if err := s.do(ctx, call{op: op, method: http.MethodGet, path: []string{"admin", "transactions", id}}, transaction); err != nil {
+		return nil, err
+	}
+	if transaction.ID == "" {
+		return nil, garbled(op, http.StatusOK, "the answer names no transaction")
+	}
+	return transaction, nil
+}
+
+// ChildTransactions lists the transactions whose parent is the given one: the
+// fees that the platform inferred for it.
+func (s Session) ChildTransactions(ctx context.Context, parent string) ([]Transaction, error) {
+	const op = "listing child transactions"
+	if parent == "" {
+		// An empty filter would mean every transaction of the company.
+		return nil, &Error{Op: op, Status: http.StatusNotFound, Message: "the identifier is empty or malformed", local: true}
+	}
+	in := call{op: op, path: []string{"admin", "transactions"}, query: url.Values{"parent": {parent}}}
+	return list(ctx, s, in, func(t Transaction) string { return t.ID })
+}
+
+// User returns a user of the company by UUID.
+func (s Session) User(ctx context.Context, id string) (*User, error) {
+	const op = "reading a user"
+	user := new(User)
+	if err := s.do(ctx, call{op: op, method: http.MethodGet, path: []string{"admin", "users", id}}, user); err != nil {
+		return nil, err
+	}
+	if user.ID == "" {
+		return nil, garbled(op, http.StatusOK, "the answer names no user")
+	}
+	return user, nil
+}
+
+// UsersInGroup yields the users of a group that are neither archived nor
+// deactivated, reading page after page as it is ranged over. An error ends it.
+// A user may be yielded twice when the list changes meanwhile.
+func (s Session) UsersInGroup(ctx context.Context, group string) iter.Seq2[User, error] {
+	const op = "listing the users of a group"
+	if group == "" {
+		return func(yield func(User, error) bool) {
+			yield(User{}, &Error{Op: op, Status: http.StatusNotFound, Message: "the identifier is empty or malformed", local: true})
+		}
+	}
+	query := url.Values{"group": {group}, "archived": {"false"}, "deactivated": {"false"}}
+	return stream[User](ctx, s, call{op: op, path: []string{"admin", "users"}, query: query}, maxStreamedPages)
+}
+
+// UserDevices lists a user's devices with their push tokens.
+func (s Session) UserDevices(ctx context.Context, user string) ([]Device, error) {
+	const op = "listing a user's devices"
+	if user == "" {
+		return nil, &Error{Op: op, Status: http.StatusNotFound, Message: "the identifier is empty or malformed", local: true}
+	}
+	in := call{op: op, path: []string{"admin", "users", "devices"}, query: url.Values{"user": {user}}}
+	return list(ctx, s, in, func(d Device) int64 { return d.ID })
+}
