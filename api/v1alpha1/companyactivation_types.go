@@ -1,0 +1,202 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// CompanyActivationFinalizer holds a CompanyActivation until what it left
+// outside the cluster is cleaned up: its ledger rows and, as far as the
+// platform allows, its webhooks.
+const CompanyActivationFinalizer = "extensions.rehive.com/company-activation"
+
+// RequestedAtAnnotation is set, to a new value each time, by whoever wants a
+// CompanyActivation reconciled at once: the HTTP server at each call of
+// /activate/ and /rotate/, or a person with kubectl annotate. When it has been
+// acted on, status.lastHandledRequestedAt holds the same value.
+const RequestedAtAnnotation = "extensions.rehive.com/requested-at"
+
+// PurgeAnnotation, with the value "true", marks a CompanyActivation whose
+// company was removed from Rehive (a deactivation with purge). Its rules, its
+// Secret and its ledger rows go with it.
+const PurgeAnnotation = "extensions.rehive.com/purge"
+
+// Keys of the Secret named by status.secretName.
+const (
+	// SecretKeyToken holds the service user's token. It is absent while the
+	// company is inactive.
+	SecretKeyToken = "token"
+	// SecretKeyWebhookSecret holds the secret that the platform sends with each
+	// webhook. It is made once and survives deactivation, so that webhooks which
+	// are registered already keep working after a reactivation.
+	SecretKeyWebhookSecret = "webhookSecret"
+)
+
+// ActivationState says whether a company uses the extension.
+// +kubebuilder:validation:Enum=Active;Inactive
+type ActivationState string
+
+const (
+	// ActivationActive means that the company's events are accepted.
+	ActivationActive ActivationState = "Active"
+	// ActivationInactive means that the company was deactivated on the platform:
+	// its events are refused; its rules and its webhook secret are kept.
+	ActivationInactive ActivationState = "Inactive"
+)
+
+// CompanyActivationSpec is the wanted state of a company's activation.
+type CompanyActivationSpec struct {
+	// company is the identifier of the company on Rehive, as in the "company"
+	// field of its webhooks. It can't be changed.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9_.-]*$`
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="company can't be changed: delete this object and create another"
+	Company string `json:"company"`
+
+	// state is Active or Inactive. The platform's calls of /activate/ and
+	// /deactivate/ set it.
+	// +optional
+	// +kubebuilder:default=Active
+	State ActivationState `json:"state,omitempty"`
+}
+
+// CompanyInfo is what the platform says of the company. Templates read it as
+// context.company.
+type CompanyInfo struct {
+	// name is the company's display name.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Name string `json:"name,omitempty"`
+
+	// systemEmail is the address the company's system messages come from.
+	// +optional
+	// +kubebuilder:validation:MaxLength=320
+	SystemEmail string `json:"systemEmail,omitempty"`
+
+	// mode is "test" or "production".
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Mode string `json:"mode,omitempty"`
+}
+
+// RegisteredWebhook is a webhook that stands on the platform for this company.
+type RegisteredWebhook struct {
+	// event is the platform event that the webhook sends.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=100
+	Event string `json:"event"`
+
+	// id is the webhook's number on the platform.
+	// +required
+	ID int64 `json:"id"`
+}
+
+// CompanyActivationStatus is what was observed of a company's activation.
+type CompanyActivationStatus struct {
+	// observedGeneration is the metadata.generation that was last acted on.
+	// +optional
+	// +kubebuilder:default=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Ready, TokenValid, WebhooksRegistered and, for a mistake
+	// that retrying can't mend, Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// companyInfo is what the platform said of the company at the last look.
+	// +optional
+	CompanyInfo CompanyInfo `json:"companyInfo,omitzero"`
+
+	// serviceUser is the identifier of the platform user whose token is held.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	ServiceUser string `json:"serviceUser,omitempty"`
+
+	// secretName is the Secret, owned by this object, that holds the service
+	// token and the webhook secret.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+
+	// webhooks are the webhooks that stand on the platform for this extension,
+	// one per event.
+	// +optional
+	// +listType=map
+	// +listMapKey=event
+	// +kubebuilder:validation:MaxItems=256
+	Webhooks []RegisteredWebhook `json:"webhooks,omitempty"`
+
+	// defaultRules are the names of the default rules this company was given.
+	// A rule is given once: one that an admin deleted stays deleted.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=253
+	DefaultRules []string `json:"defaultRules,omitempty"`
+
+	// lastHandledRequestedAt is the value of the annotation
+	// extensions.rehive.com/requested-at that was last acted on.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	LastHandledRequestedAt string `json:"lastHandledRequestedAt,omitempty"`
+}
+
+// CompanyActivation says that a company on Rehive uses this extension. The
+// platform's call of /activate/ makes one; a platform team may also declare it
+// beforehand, in the namespace where the company's rules are to live.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=cact,categories=rehive
+// +kubebuilder:printcolumn:name="Company",type=string,JSONPath=`.spec.company`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type CompanyActivation struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is the wanted state.
+	// +required
+	Spec CompanyActivationSpec `json:"spec"`
+
+	// status is the observed state.
+	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status CompanyActivationStatus `json:"status,omitzero"`
+}
+
+// IsActive says whether the company uses the extension: an empty state, as of
+// an object that never passed the API server's defaults, is Active.
+func (a *CompanyActivation) IsActive() bool {
+	return a.Spec.State != ActivationInactive && a.DeletionTimestamp.IsZero()
+}
+
+// GetConditions returns the conditions of the status.
+func (a *CompanyActivation) GetConditions() []metav1.Condition { return a.Status.Conditions }
+
+// SetConditions replaces the conditions of the status.
+func (a *CompanyActivation) SetConditions(conditions []metav1.Condition) {
+	a.Status.Conditions = conditions
+}
+
+// CompanyActivationList is a list of CompanyActivation.
+//
+// +kubebuilder:object:root=true
+type CompanyActivationList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []CompanyActivation `json:"items"`
+}

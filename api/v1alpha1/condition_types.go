@@ -1,0 +1,79 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Condition types that every kind has.
+const (
+	// ReadyCondition is True when the object does what its spec asks.
+	ReadyCondition = "Ready"
+	// StalledCondition is True when something is wrong that retrying can't mend:
+	// a person must change the object, or what it refers to. It is absent
+	// otherwise.
+	StalledCondition = "Stalled"
+)
+
+// Condition types of a CompanyActivation.
+const (
+	// TokenValidCondition is True when the platform accepted the service token
+	// at the last look.
+	TokenValidCondition = "TokenValid"
+	// WebhooksRegisteredCondition is True when the platform has one webhook, with
+	// the right secret, for each event that an enabled rule names.
+	WebhooksRegisteredCondition = "WebhooksRegistered"
+)
+
+// Condition types of a NotificationRule.
+const (
+	// TemplatesParsedCondition is True when every template of the rule parses.
+	TemplatesParsedCondition = "TemplatesParsed"
+	// ExpressionParsedCondition is True when the rule's expression parses, as far
+	// as it can be told without an event.
+	ExpressionParsedCondition = "ExpressionParsed"
+)
+
+// Reasons of a CompanyActivation's conditions.
+const (
+	// ActiveReason: the company is active, its token is valid and its webhooks
+	// are registered.
+	ActiveReason = "Active"
+	// InactiveReason: the company was deactivated on the platform.
+	InactiveReason = "Inactive"
+	// AwaitingActivationReason: the object was declared, but the platform has
+	// not called /activate/ yet, so there is no token.
+	AwaitingActivationReason = "AwaitingActivation"
+	// SecretMissingReason: the Secret with the token or the webhook secret is
+	// gone; a new activation or token rotation brings it back.
+	SecretMissingReason = "SecretMissing"
+	// TokenAcceptedReason: the platform accepted the token.
+	TokenAcceptedReason = "TokenAccepted"
+	// TokenRefusedReason: the platform refused the token (401 or 403), or it
+	// belongs to another company or to a user outside admin and service.
+	TokenRefusedReason = "TokenRefused"
+	// RegisteredReason: every webhook stands.
+	RegisteredReason = "Registered"
+	// RefusedReason: the platform refused a registration; a person must mend
+	// what its message says, a missing permission for example.
+	RefusedReason = "Refused"
+	// PlatformUnavailableReason: the platform did not answer, answered with an
+	// error of its own, or throttled; it is tried again.
+	PlatformUnavailableReason = "PlatformUnavailable"
+	// DuplicateCompanyReason: an older CompanyActivation holds the same company.
+	DuplicateCompanyReason = "DuplicateCompany"
+)
+
+// Reasons of a NotificationRule's conditions.
+const (
+	// ParsedReason: everything the condition speaks of parses.
+	ParsedReason = "Parsed"
+	// SyntaxErrorReason: something does not parse; the message has field, line
+	// and column.
+	SyntaxErrorReason = "SyntaxError"
+	// CompanyActivationNotFoundReason: spec.companyRef names no
+	// CompanyActivation of the rule's namespace.
+	CompanyActivationNotFoundReason = "CompanyActivationNotFound"
+	// ValidReason: the rule is in force.
+	ValidReason = "Valid"
+	// DisabledReason: the rule is valid but spec.enabled is false.
+	DisabledReason = "Disabled"
+)

@@ -1,0 +1,39 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package v1alpha1 holds the kinds of the group extensions.rehive.com: what a
+// platform team writes as YAML and what the admin API reads and writes for
+// people who never saw Kubernetes. Both see the same objects.
+//
+// The package stays light: it imports nothing but the Kubernetes API machinery,
+// so that other programs can depend on it.
+//
+// +kubebuilder:object:generate=true
+// +groupName=extensions.rehive.com
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var (
+	// GroupVersion is the group and version of the kinds in this package.
+	GroupVersion = schema.GroupVersion{Group: "extensions.rehive.com", Version: "v1alpha1"}
+
+	// SchemeBuilder collects the functions that add the kinds to a scheme.
+	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
+
+	// AddToScheme adds the kinds of this package to a scheme.
+	AddToScheme = SchemeBuilder.AddToScheme
+)
+
+func addKnownTypes(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion,
+		&CompanyActivation{}, &CompanyActivationList{},
+		&NotificationRule{}, &NotificationRuleList{},
+	)
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
+}

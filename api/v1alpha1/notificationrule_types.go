@@ -1,0 +1,173 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// CompanyActivationReference names a CompanyActivation in the same namespace.
+type CompanyActivationReference struct {
+	// name is the metadata.name of the CompanyActivation.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// EmailMessage holds the templates of an email. Each is a Django template over
+// the event's data plus context and computed.
+type EmailMessage struct {
+	// to is the recipient: a template that renders one address or several,
+	// parted by commas, each of which becomes a message of its own.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	To string `json:"to"`
+
+	// from overrides the sender, which is the company's system email unless the
+	// operator is told otherwise.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	From string `json:"from,omitempty"`
+
+	// subject is the subject line. Line breaks in what it renders become spaces.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Subject string `json:"subject"`
+
+	// html is the HTML part. What it prints is escaped for HTML, as Django does.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	HTML string `json:"html,omitempty"`
+
+	// text is the plain text part. It is demanded, as on Rehive, where an email
+	// without text is not sent.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=262144
+	Text string `json:"text"`
+}
+
+// NotificationRuleSpec says on which event, under which condition, to whom and
+// with which words a message is sent.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.email)].exists_one(isSet, isSet)",message="exactly one channel must be set: email"
+type NotificationRuleSpec struct {
+	// companyRef names the CompanyActivation of the company whose events the
+	// rule is for. It can't be changed.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="companyRef can't be changed: create another rule for the other company"
+	CompanyRef CompanyActivationReference `json:"companyRef"`
+
+	// displayName is the name that admins and users see. It need not be unique.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=250
+	DisplayName string `json:"displayName"`
+
+	// description says what the rule is for.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Description string `json:"description,omitempty"`
+
+	// enabled says whether events are matched. An event that only disabled rules
+	// name has no webhook on the platform.
+	// +optional
+	// +kubebuilder:default=true
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// event is the platform event the rule is for, such as transaction.execute.
+	// A rule without one is sent by hand only.
+	// +optional
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:Pattern=`^([a-z][a-z0-9_]*(\.[a-z0-9_]+)*)?$`
+	Event string `json:"event,omitempty"`
+
+	// expression decides whether the message is sent: a Django template that
+	// renders a Python expression. An empty one is true; one that fails is false.
+	// +optional
+	// +kubebuilder:validation:MaxLength=8192
+	Expression string `json:"expression,omitempty"`
+
+	// email sends the message as an email.
+	// +optional
+	Email *EmailMessage `json:"email,omitempty"`
+}
+
+// NotificationRuleStatus is what was observed of a rule.
+type NotificationRuleStatus struct {
+	// observedGeneration is the metadata.generation that was last acted on.
+	// +optional
+	// +kubebuilder:default=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions are Ready, TemplatesParsed, ExpressionParsed and, for a mistake
+	// that retrying can't mend, Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// variables are the variables that the rule's templates and expression read.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=256
+	Variables []string `json:"variables,omitempty"`
+}
+
+// NotificationRule sends one message on one channel when an event of its
+// company matches.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=nrule,categories=rehive
+// +kubebuilder:printcolumn:name="Company",type=string,JSONPath=`.spec.companyRef.name`
+// +kubebuilder:printcolumn:name="Event",type=string,JSONPath=`.spec.event`
+// +kubebuilder:printcolumn:name="Enabled",type=boolean,JSONPath=`.spec.enabled`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type NotificationRule struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is the wanted state.
+	// +required
+	Spec NotificationRuleSpec `json:"spec"`
+
+	// status is the observed state.
+	// +optional
+	// +kubebuilder:default={"observedGeneration":-1}
+	Status NotificationRuleStatus `json:"status,omitzero"`
+}
+
+// IsEnabled says whether the rule's event is to be matched: an unset
+// spec.enabled is true.
+func (r *NotificationRule) IsEnabled() bool {
+	return (r.Spec.Enabled == nil || *r.Spec.Enabled) && r.DeletionTimestamp.IsZero()
+}
+
+// GetConditions returns the conditions of the status.
+func (r *NotificationRule) GetConditions() []metav1.Condition { return r.Status.Conditions }
+
+// SetConditions replaces the conditions of the status.
+func (r *NotificationRule) SetConditions(conditions []metav1.Condition) {
+	r.Status.Conditions = conditions
+}
+
+// NotificationRuleList is a list of NotificationRule.
+//
+// +kubebuilder:object:root=true
+type NotificationRuleList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []NotificationRule `json:"items"`
+}
