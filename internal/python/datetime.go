@@ -1,0 +1,65 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"math/big"
+	"time"
+)
+
+// Date is a datetime.date.
+type Date struct {
+	Year  int
+	Month time.Month
+	Day   int
+}
+
+// Time is a datetime.time without a zone.
+type Time struct{ Hour, Minute, Second, Microsecond int }
+
+// DateTime is a datetime.datetime. T's wall clock is what it shows. If Aware
+// is false it is naive: T is in UTC and its zone says nothing. Resolution is a
+// microsecond.
+type DateTime struct {
+	T     time.Time
+	Aware bool
+}
+
+// TimeDelta is a datetime.timedelta, normalised as Python's: 0 <= Seconds <
+// 86400, 0 <= Microseconds < 1e6, Days carries the sign.
+type TimeDelta struct{ Days, Seconds, Microseconds int64 }
+
+// Decimal is a finite decimal.Decimal, Coef * 10**Exp, negative if Neg (there
+// is a -0). Kind tells the special values, for which the rest is 0.
+type Decimal struct {
+	Neg  bool
+	Coef *big.Int // never negative, not to be changed
+	Exp  int
+	Kind DecimalKind
+}
+
+// DecimalKind tells finite numbers from the special values.
+type DecimalKind uint8
+
+// The kinds of Decimal.
+const (
+	Finite DecimalKind = iota
+	Infinity
+	NaN
+)
+
+// TypeName implements Value.
+func (*Date) TypeName() string { return "date" }
+
+// TypeName implements Value.
+func (*Time) TypeName() string { return "time" }
+
+// TypeName implements Value.
+func (*DateTime) TypeName() string { return "datetime" }
+
+// TypeName implements Value.
+func (*TimeDelta) TypeName() string { return "timedelta" }
+
+// TypeName implements Value.
+func (*Decimal) TypeName() string { return "Decimal" }

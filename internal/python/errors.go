@@ -1,0 +1,60 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Error is a Python exception: the name of its type and its words.
+type Error struct {
+	Type string // "TypeError", "ValueError", "ZeroDivisionError", …
+	Msg  string
+}
+
+func (e *Error) Error() string {
+	if e.Msg == "" {
+		return e.Type
+	}
+	return e.Type + ": " + e.Msg
+}
+
+// Errorf makes an Error of the given Python type.
+func Errorf(typ, format string, args ...any) *Error {
+	return &Error{Type: typ, Msg: fmt.Sprintf(format, args...)}
+}
+
+// IsError tells whether err is, or wraps, a Python exception of one of the
+// given types; without types, of any type.
+func IsError(err error, types ...string) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, t := range types {
+		if e.Type == t {
+			return true
+		}
+	}
+	return len(types) == 0
+}
+
+// Limits on what one operation may build.
+const (
+	// MaxLen bounds the bytes of a string and the items of a list or tuple.
+	MaxLen = 1 << 20
+	// MaxIntBits bounds the size of an integer.
+	MaxIntBits = 1 << 17
+	// maxDepth bounds the nesting that Repr, Equal, Compare and HashKey follow.
+	maxDepth = 200
+)
+
+// errTooLong and errTooLarge are of type "LimitError", which Python does not
+// have: no template or expression can mean to catch it.
+var (
+	errTooLong  = &Error{Type: "LimitError", Msg: "the text or list would become too long"}
+	errTooLarge = &Error{Type: "LimitError", Msg: "the number would become too large"}
+	errTooDeep  = &Error{Type: "RecursionError", Msg: "maximum recursion depth exceeded"}
+)

@@ -1,0 +1,117 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"math/big"
+)
+
+// Value is one Python object; the package comment lists the types.
+type Value interface {
+	// TypeName is the name of the Python type: "int", "NoneType", "str", …
+	TypeName() string
+}
+
+// Object is a value of the host that is none of Python's own types.
+type Object interface {
+	Value
+	// Attr is the attribute's value, or false if there is none of that name.
+	Attr(name string) (Value, bool)
+	// Repr is what repr() prints.
+	Repr() string
+}
+
+type (
+	// NoneType is the type of None.
+	NoneType struct{}
+	// Bool is True or False.
+	Bool bool
+	// Int is an int that fits 64 bits.
+	Int int64
+	// Big is an int that does not fit 64 bits. Its number must not be changed.
+	Big struct{ n *big.Int }
+	// Float is a float.
+	Float float64
+	// Str is a str.
+	Str string
+	// SafeStr is Django's SafeString: text that needs no HTML escaping.
+	SafeStr string
+	// List is a list. Items may be changed by its owner only.
+	List struct{ Items []Value }
+	// Tuple is a tuple. Its items must not be changed.
+	Tuple struct{ Items []Value }
+)
+
+// None, True and False.
+var (
+	None  Value = NoneType{}
+	True  Value = Bool(true)
+	False Value = Bool(false)
+)
+
+func (NoneType) TypeName() string { return "NoneType" }
+
+// TypeName implements Value, as the ones below.
+func (Bool) TypeName() string    { return "bool" }
+func (Int) TypeName() string     { return "int" }
+func (*Big) TypeName() string    { return "int" }
+func (Float) TypeName() string   { return "float" }
+func (Str) TypeName() string     { return "str" }
+func (SafeStr) TypeName() string { return "SafeString" }
+func (*List) TypeName() string   { return "list" }
+func (*Tuple) TypeName() string  { return "tuple" }
+
+// NewInt makes an int of any size. It keeps n, which must not change again.
+func NewInt(n *big.Int) Value {
+	if n.IsInt64() {
+		return Int(n.Int64())
+	}
+	return &Big{n}
+}
+
+// Int is the number; the caller must not change it.
+func (b *Big) Int() *big.Int { return b.n }
+
+// NewList makes a list of the items, which it keeps.
+func NewList(items ...Value) *List { return &List{items} }
+
+// NewTuple makes a tuple of the items, which it keeps.
+func NewTuple(items ...Value) *Tuple { return &Tuple{items} }
+
+// AsStr is the text of a Str or SafeStr.
+func AsStr(v Value) (string, bool) {
+	switch v := v.(type) {
+	case Str:
+		return string(v), true
+	case SafeStr:
+		return string(v), true
+	}
+	return "", false
+}
+
+// AsInt is the number of an Int or Bool; false for a *Big and everything else.
+func AsInt(v Value) (int64, bool) {
+	switch v := v.(type) {
+	case Int:
+		return int64(v), true
+	case Bool:
+		if v {
+			return 1, true
+		}
+		return 0, true
+	}
+	return 0, false
+}
+
+// AsBig is the number of an Int, *Big or Bool (an int in Python's sense). The
+// caller must not change it.
+func AsBig(v Value) (*big.Int, bool) {
+	if b, ok := v.(*Big); ok {
+		return b.n, true
+	}
+	if i, ok := AsInt(v); ok {
+		return big.NewInt(i), true
+	}
+	return nil, false
+}
