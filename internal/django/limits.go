@@ -1,0 +1,34 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import "errors"
+
+// ErrLimit is wrapped by the errors of templates that ask for too much.
+var ErrLimit = errors.New("limit exceeded")
+
+// Limits bound what a template may use. A zero field means the default.
+type Limits struct {
+	Source  int // bytes of one template's source; 256 KiB
+	Nodes   int // nodes of one template; 20,000
+	Nesting int // tags within tags, and templates within templates; 50
+	Steps   int // nodes rendered, items looped over, and filters' work; 1,000,000
+	Output  int // bytes printed, also while captured; 1 MiB
+	String  int // bytes a filter may make; 1 MiB
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(f *int, d int) {
+		if *f <= 0 {
+			*f = d
+		}
+	}
+	set(&l.Source, 256<<10)
+	set(&l.Nodes, 20_000)
+	set(&l.Nesting, 50)
+	set(&l.Steps, 1_000_000)
+	set(&l.Output, 1<<20)
+	set(&l.String, 1<<20)
+	return l
+}
