@@ -1,0 +1,40 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Problem is one mistake in a rule, told so that its author can find it.
+type Problem struct {
+	// Field is the path of the field in the rule, such as spec.email.html.
+	Field string
+	// Line and Column are where in the field's text, counted from 1; 0 when the
+	// mistake has no place.
+	Line, Column int
+	// Message is what is wrong, in one sentence.
+	Message string
+}
+
+// Error tells the problem in one sentence with its place.
+func (p Problem) Error() string {
+	if p.Line == 0 {
+		return fmt.Sprintf("%s: %s", p.Field, p.Message)
+	}
+	return fmt.Sprintf("%s, line %d, column %d: %s", p.Field, p.Line, p.Column, p.Message)
+}
+
+// Problems are the mistakes of one rule, in the order of its fields.
+type Problems []Problem
+
+// Error tells all problems, parted by semicolons.
+func (p Problems) Error() string {
+	sentences := make([]string, len(p))
+	for i := range p {
+		sentences[i] = p[i].Error()
+	}
+	return strings.Join(sentences, "; ")
+}
