@@ -1,0 +1,93 @@
+# Copyright 2026 The Rehive Extension Operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# `make help` lists the targets. `make demo` and `make test` need Go, git, make
+# and a Go module proxy; everything else they fetch or build themselves.
+
+SHELL := /usr/bin/env bash -o pipefail
+.SHELLFLAGS := -ec
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+
+# The race detector needs cgo and a C compiler. Without one the tests still run.
+RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC | cut -d' ' -f1)" >/dev/null 2>&1 && echo -race)
+
+CONTROLLER_GEN := go tool controller-gen
+GOLANGCI_LINT := go tool -modfile=hack/tools/go.mod golangci-lint
+
+# Where etcd and kube-apiserver are: $KUBEBUILDER_ASSETS, the user's cache, a
+# download, or a build from their Go modules, whichever works first.
+ASSETS = $$(cd hack/controlplane && go run . assets)
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*##"; printf "Usage: make \033[36m<target>\033[0m\n"} \
+		/^[a-zA-Z_-]+:.*?##/ { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Show the main job with real parts; EXIT=1 ends after the story.
+	@assets="$(ASSETS)"; go build -o bin/demo ./hack/demo; \
+	exec env KUBEBUILDER_ASSETS="$$assets" bin/demo --manager bin/manager $(if $(EXIT),--exit)
+
+.PHONY: build
+build: ## Build the manager and the platform simulator into bin/.
+	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
+
+##@ Develop
+
+.PHONY: generate
+generate: ## Write what is generated: deep copies, CRDs, RBAC.
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac
+
+.PHONY: fmt
+fmt: ## Format the code.
+	$(GOLANGCI_LINT) fmt
+
+##@ Check
+
+.PHONY: test
+test: check-generate vet lint test-unit test-tools ## Run every check and test.
+
+.PHONY: check-generate
+check-generate: ## Fail if a generated file is stale.
+	@hack/check-generate.sh
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+	cd hack/controlplane && go vet ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint.
+	$(GOLANGCI_LINT) run
+
+.PHONY: test-unit
+test-unit: ## Run the tests of the operator, the ones against a real API server among them.
+	@if [ -z "$(RACE)" ]; then echo "no C compiler found: testing without the race detector"; fi
+	KUBEBUILDER_ASSETS="$(ASSETS)" go test $(RACE) $(TESTFLAGS) ./...
+
+.PHONY: test-tools
+test-tools: ## Run the tests of the control plane builder.
+	cd hack/controlplane && go test ./...
+
+.PHONY: bench
+bench: ## Measure, beside the rivals where they are installed.
+	go test -run '^$$' -bench . -benchmem ./internal/django ./internal/expression ./internal/ledger ./webhookserver
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each.
+	@hack/fuzz.sh $(FUZZTIME)
+
+##@ Clean
+
+.PHONY: clean
+clean: ## Remove what was built and what the demo left.
+	rm -rf bin .run

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Copyright 2026 The Rehive Extension Operator Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# Runs every fuzz target of the module, one after the other.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+time=${1:-30s}
+
+grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . >/dev/null || { echo "no fuzz targets"; exit 0; }
+while IFS=: read -r file func; do
+	target=${func#func }
+	echo "== $target ($(dirname "$file"))"
+	go test -run '^$' -fuzz "^${target}\$" -fuzztime "$time" "./$(dirname "$file")"
+done < <(grep -roE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' internal webhookserver | sort)
