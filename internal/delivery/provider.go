@@ -1,0 +1,57 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"time"
+)
+
+// Message is what a provider sends to one recipient.
+type Message struct {
+	// Key is the same whenever this delivery is sent, and never another's: the
+	// provider's idempotency key. It is made of letters, digits and dashes.
+	Key string
+	// From may be empty: the provider's own sender is used.
+	From string
+	To   string
+	// Subject, Text and HTML are of the rendered content. HTML may be empty.
+	Subject, Text, HTML string
+	// Date is when the delivery was decided.
+	Date time.Time
+}
+
+// Receipt is what a provider says about a message that it accepted.
+type Receipt struct {
+	// ID is what the provider calls the message.
+	ID string
+}
+
+// Provider sends messages of one channel. Errors are classed with [Permanent],
+// [Transient] and [Misconfigured]; any other counts as transient. It is safe for
+// concurrent use and returns soon after ctx is done.
+type Provider interface {
+	Send(ctx context.Context, m Message) (Receipt, error)
+}
+
+// Providers find the provider for a company's channel. A nil Provider without an
+// error means that there is none.
+type Providers interface {
+	Provider(ctx context.Context, company, channel string) (Provider, error)
+}
+
+// ByChannel are the providers of every company, by channel.
+type ByChannel map[string]Provider
+
+// Provider implements [Providers].
+func (b ByChannel) Provider(_ context.Context, _, channel string) (Provider, error) {
+	return b[channel], nil
+}
+
+// Companies tell whether a company's messages may still leave.
+type Companies interface {
+	// Active is false if the company is inactive or unknown. With an error nothing
+	// is sent, and the delivery is tried again.
+	Active(ctx context.Context, company string) (bool, error)
+}

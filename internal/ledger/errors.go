@@ -1,0 +1,20 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import "errors"
+
+var (
+	// ErrUnavailable says that the store could not take or give what was asked
+	// for now: disk full, read-only, closed, overloaded or the caller's time ran
+	// out. Nothing is known to be durable. Trying again later is right.
+	ErrUnavailable = errors.New("the ledger is unavailable")
+
+	// ErrLeaseLost says that the claim's lease ended and the work is another
+	// worker's, done, cancelled or purged. The caller drops what it did.
+	ErrLeaseLost = errors.New("the lease on this work was lost")
+
+	// ErrNotFound says that there is no such row.
+	ErrNotFound = errors.New("not found in the ledger")
+)
