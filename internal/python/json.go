@@ -1,0 +1,375 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/big"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// FromJSON is json.loads(raw): objects keep their order, a repeated key keeps
+// its first place and its last value, ints have any size, 1.0 is a float. NaN
+// and Infinity are refused, and so is nesting of more than 200. The error is a
+// ValueError that names the byte, never the contents.
+func FromJSON(raw []byte) (Value, error) {
+	if !utf8.Valid(raw) {
+		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
+	}
+	d := jsonDecoder{src: raw}
+	v, err := d.value(0)
+	if err != nil {
+		return nil, err
+	}
+	d.space()
+	if d.pos < len(d.src) {
+		return nil, d.fail("end of text")
+	}
+	return v, nil
+}
+
+type jsonDecoder struct {
+	src []byte
+	pos int
+}
+
+func (d *jsonDecoder) fail(want string) error {
+	return Errorf("ValueError", "invalid JSON: %s expected at byte %d", want, d.pos)
+}
+
+func (d *jsonDecoder) space() {
+	for d.pos < len(d.src) {
+		switch d.src[d.pos] {
+		case ' ', '\n', '\r', '\t':
+			d.pos++
+		default:
+			return
+		}
+	}
+}
+
+func (d *jsonDecoder) peek() byte {
+	if d.pos < len(d.src) {
+		return d.src[d.pos]
+	}
+	return 0
+}
+
+func (d *jsonDecoder) word(w string, v Value) (Value, error) {
+	if bytes.HasPrefix(d.src[d.pos:], []byte(w)) {
+		d.pos += len(w)
+		return v, nil
+	}
+	return nil, d.fail("a value")
+}
+
+func (d *jsonDecoder) value(depth int) (Value, error) {
+	if depth > maxDepth {
+		return nil, errTooDeep
+	}
+	d.space()
+	switch c := d.peek(); {
+	case c == '{':
+		return d.object(depth)
+	case c == '[':
+		return d.array(depth)
+	case c == '"':
+		s, err := d.text()
+		return Str(s), err
+	case c == 't':
+		return d.word("true", True)
+	case c == 'f':
+		return d.word("false", False)
+	case c == 'n':
+		return d.word("null", None)
+	case c == '-' || '0' <= c && c <= '9':
+		return d.number()
+	}
+	return nil, d.fail("a value")
+}
+
+func (d *jsonDecoder) object(depth int) (Value, error) {
+	d.pos++
+	out := NewDict(0)
+	d.space()
+	if d.peek() == '}' {
+		d.pos++
+		return out, nil
+	}
+	for {
+		d.space()
+		if d.peek() != '"' {
+			return nil, d.fail("a quoted name")
+		}
+		key, err := d.text()
+		if err != nil {
+			return nil, err
+		}
+		d.space()
+		if d.peek() != ':' {
+			return nil, d.fail("a colon")
+		}
+		d.pos++
+		val, err := d.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		out.SetStr(key, val)
+		d.space()
+		switch d.peek() {
+		case ',':
+			d.pos++
+		case '}':
+			d.pos++
+			return out, nil
+		default:
+			return nil, d.fail("a comma or closing brace")
+		}
+	}
+}
+
+func (d *jsonDecoder) array(depth int) (Value, error) {
+	d.pos++
+	out := &List{}
+	d.space()
+	if d.peek() == ']' {
+		d.pos++
+		return out, nil
+	}
+	for {
+		val, err := d.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		out.Items = append(out.Items, val)
+		d.space()
+		switch d.peek() {
+		case ',':
+			d.pos++
+		case ']':
+			d.pos++
+			return out, nil
+		default:
+			return nil, d.fail("a comma or closing bracket")
+		}
+	}
+}
+
+func (d *jsonDecoder) number() (Value, error) {
+	start := d.pos
+	if d.peek() == '-' {
+		d.pos++
+	}
+	digits := func() bool {
+		from := d.pos
+		for c := d.peek(); '0' <= c && c <= '9'; c = d.peek() {
+			d.pos++
+		}
+		return d.pos > from
+	}
+	first := d.pos
+	if !digits() {
+		return nil, d.fail("a digit")
+	}
+	if d.src[first] == '0' && d.pos > first+1 {
+		d.pos = first + 1
+		return nil, d.fail("no digit after a leading zero")
+	}
+	isFloat := false
+	if d.peek() == '.' {
+		d.pos++
+		isFloat = true
+		if !digits() {
+			return nil, d.fail("a digit")
+		}
+	}
+	if c := d.peek(); c == 'e' || c == 'E' {
+		d.pos++
+		isFloat = true
+		if c := d.peek(); c == '+' || c == '-' {
+			d.pos++
+		}
+		if !digits() {
+			return nil, d.fail("a digit")
+		}
+	}
+	s := string(d.src[start:d.pos])
+	if isFloat {
+		f, _ := strconv.ParseFloat(s, 64) // out of range is an infinity, as in Python
+		return Float(f), nil
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return Int(n), nil
+	}
+	if len(s) > maxDigits+1 {
+		return nil, Errorf("ValueError", "invalid JSON: a number of more than %d digits at byte %d", maxDigits, start)
+	}
+	n, _ := new(big.Int).SetString(s, 10)
+	return NewInt(n), nil
+}
+
+func (d *jsonDecoder) text() (string, error) {
+	d.pos++
+	start := d.pos
+	for d.pos < len(d.src) {
+		switch c := d.src[d.pos]; {
+		case c == '"':
+			s := string(d.src[start:d.pos])
+			d.pos++
+			return s, nil
+		case c == '\\':
+			return d.escapedText(start)
+		case c < ' ':
+			return "", d.fail("no control character")
+		}
+		d.pos++
+	}
+	return "", d.fail("a closing quote")
+}
+
+func (d *jsonDecoder) escapedText(start int) (string, error) {
+	out := append([]byte(nil), d.src[start:d.pos]...)
+	for d.pos < len(d.src) {
+		c := d.src[d.pos]
+		switch {
+		case c == '"':
+			d.pos++
+			return string(out), nil
+		case c < ' ':
+			return "", d.fail("no control character")
+		case c != '\\':
+			out = append(out, c)
+			d.pos++
+			continue
+		}
+		d.pos++
+		c = d.peek()
+		if c == 'u' {
+			r, ok := d.unicodeEscape()
+			if !ok {
+				return "", d.fail("four hexadecimal digits")
+			}
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		i := bytes.IndexByte([]byte(`"\/bfnrt`), c)
+		if i < 0 || c == 0 {
+			return "", d.fail("an escape")
+		}
+		out = append(out, "\"\\/\b\f\n\r\t"[i])
+		d.pos++
+	}
+	return "", d.fail("a closing quote")
+}
+
+// unicodeEscape reads what follows a backslash: u and four digits, and the
+// second half of a surrogate pair. A lone half becomes U+FFFD.
+func (d *jsonDecoder) unicodeEscape() (rune, bool) {
+	r, ok := d.hex4()
+	if !ok {
+		return 0, false
+	}
+	if utf16.IsSurrogate(r) && d.peek() == '\\' && d.pos+1 < len(d.src) && d.src[d.pos+1] == 'u' {
+		mark := d.pos
+		d.pos++
+		second, ok := d.hex4()
+		if !ok {
+			return 0, false
+		}
+		if pair := utf16.DecodeRune(r, second); pair != utf8.RuneError {
+			return pair, true
+		}
+		d.pos = mark
+	}
+	return r, true
+}
+
+func (d *jsonDecoder) hex4() (rune, bool) {
+	if d.pos+5 > len(d.src) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(d.src[d.pos+1:d.pos+5]), 16, 32)
+	if err != nil {
+		return 0, false
+	}
+	d.pos += 5
+	return rune(n), true //nolint:gosec // 16 bits
+}
+
+// compile-time check that values marshal nowhere by accident: a Dict has no
+// exported fields, so encoding/json would print {} for it.
+var _ json.Marshaler = (*Dict)(nil)
+
+// MarshalJSON is json.dumps(d, separators=(',', ':'), ensure_ascii=False).
+func (d *Dict) MarshalJSON() ([]byte, error) { return AppendJSON(nil, d) }
+
+// AppendJSON appends the value as JSON. Values without a JSON form are a TypeError.
+func AppendJSON(dst []byte, v Value) ([]byte, error) { return appendJSON(dst, v, 0) }
+
+func appendJSON(dst []byte, v Value, depth int) ([]byte, error) {
+	if depth > maxDepth {
+		return nil, errTooDeep
+	}
+	if len(dst) > maxRepr {
+		return nil, errTooLong
+	}
+	var err error
+	switch v := v.(type) {
+	case NoneType:
+		return append(dst, "null"...), nil
+	case Bool:
+		return strconv.AppendBool(dst, bool(v)), nil
+	case Int, *Big:
+		return AppendStr(dst, v), nil
+	case Float:
+		if float64(v)-float64(v) != 0 {
+			return nil, Errorf("ValueError", "Out of range float values are not JSON compliant")
+		}
+		return AppendFloat(dst, float64(v)), nil
+	case Str, SafeStr:
+		s, _ := AsStr(v)
+		b, err := marshalText(s)
+		return append(dst, b...), err
+	case *List, *Tuple:
+		items, _ := Items(v)
+		dst = append(dst, '[')
+		for i, it := range items {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			if dst, err = appendJSON(dst, it, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return append(dst, ']'), nil
+	case *Dict:
+		dst = append(dst, '{')
+		for i, k := range v.keys {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			b, err := marshalText(StrOf(k))
+			if err != nil {
+				return nil, err
+			}
+			dst = append(append(dst, b...), ':')
+			if dst, err = appendJSON(dst, v.vals[i], depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return append(dst, '}'), nil
+	}
+	return nil, Errorf("TypeError", "Object of type %s is not JSON serializable", v.TypeName())
+}
+
+func marshalText(s string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(s)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

@@ -1,0 +1,277 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"iter"
+	"unicode/utf8"
+)
+
+// Sequence is an iterable of known length: a set, a dict's view, or an Object
+// that is like a list.
+type Sequence interface {
+	Value
+	Len() int
+	At(i int) Value
+}
+
+// Len is len(v).
+func Len(v Value) (int, error) {
+	switch v := v.(type) {
+	case Str:
+		return utf8.RuneCountInString(string(v)), nil
+	case SafeStr:
+		return utf8.RuneCountInString(string(v)), nil
+	case *List:
+		return len(v.Items), nil
+	case *Tuple:
+		return len(v.Items), nil
+	case *Dict:
+		return v.Len(), nil
+	case Sequence:
+		return v.Len(), nil
+	}
+	return 0, Errorf("TypeError", "object of type '%s' has no len()", qualified(v))
+}
+
+// Iterate is iter(v) over all items: of a str its code points, of a dict its
+// keys. A value that can't be iterated is a TypeError.
+func Iterate(v Value) (iter.Seq[Value], error) {
+	switch v := v.(type) {
+	case Str:
+		return eachRune(string(v)), nil
+	case SafeStr:
+		return eachRune(string(v)), nil
+	case *List:
+		return each(v.Items), nil
+	case *Tuple:
+		return each(v.Items), nil
+	case *Dict:
+		return each(v.keys), nil
+	case Sequence:
+		return func(yield func(Value) bool) {
+			for i := range v.Len() {
+				if !yield(v.At(i)) {
+					return
+				}
+			}
+		}, nil
+	}
+	return nil, Errorf("TypeError", "'%s' object is not iterable", qualified(v))
+}
+
+func each(items []Value) iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		for _, it := range items {
+			if !yield(it) {
+				return
+			}
+		}
+	}
+}
+
+func eachRune(s string) iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		for i := 0; i < len(s); {
+			_, n := utf8.DecodeRuneInString(s[i:])
+			if !yield(Str(s[i : i+n])) {
+				return
+			}
+			i += n
+		}
+	}
+}
+
+// Items is list(v) as a slice. It may be the value's own: don't change it.
+func Items(v Value) ([]Value, error) {
+	switch v := v.(type) {
+	case *List:
+		return v.Items, nil
+	case *Tuple:
+		return v.Items, nil
+	case *Dict:
+		return v.keys, nil
+	}
+	seq, err := Iterate(v)
+	if err != nil {
+		return nil, err
+	}
+	n, _ := Len(v)
+	items := make([]Value, 0, n)
+	for it := range seq {
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// GetItem is v[key]: an IndexError, KeyError or TypeError as in Python.
+func GetItem(v, key Value) (Value, error) {
+	switch v := v.(type) {
+	case *Dict:
+		val, ok, err := v.Get(key)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, Errorf("KeyError", "%s", Repr(key))
+		}
+		return val, nil
+	case *List:
+		return itemAt(v, v.Items, key)
+	case *Tuple:
+		return itemAt(v, v.Items, key)
+	case Str, SafeStr:
+		s, _ := AsStr(v)
+		n, ok := AsInt(key)
+		if !ok {
+			if _, big := key.(*Big); !big {
+				return nil, Errorf("TypeError", "string indices must be integers, not '%s'", key.TypeName())
+			}
+			return nil, Errorf("IndexError", "cannot fit 'int' into an index-sized integer")
+		}
+		c, ok := charAt(s, n)
+		if !ok {
+			return nil, Errorf("IndexError", "string index out of range")
+		}
+		return Str(c), nil
+	}
+	return nil, Errorf("TypeError", "'%s' object is not subscriptable", qualified(v))
+}
+
+func itemAt(v Value, items []Value, key Value) (Value, error) {
+	n, ok := AsInt(key)
+	if !ok {
+		if _, big := key.(*Big); !big {
+			return nil, Errorf("TypeError", "%s indices must be integers or slices, not %s", v.TypeName(), key.TypeName())
+		}
+		return nil, Errorf("IndexError", "cannot fit 'int' into an index-sized integer")
+	}
+	if n < 0 {
+		n += int64(len(items))
+	}
+	if n < 0 || n >= int64(len(items)) {
+		return nil, Errorf("IndexError", "%s index out of range", v.TypeName())
+	}
+	return items[n], nil
+}
+
+// charAt is the n-th code point of s, from the end if n is negative.
+func charAt(s string, n int64) (string, bool) {
+	if n < 0 {
+		n += int64(utf8.RuneCountInString(s))
+	}
+	if n < 0 || n >= int64(len(s)) {
+		return "", false
+	}
+	for i := 0; i < len(s); {
+		_, w := utf8.DecodeRuneInString(s[i:])
+		if n == 0 {
+			return s[i : i+w], true
+		}
+		n--
+		i += w
+	}
+	return "", false
+}
+
+// Slice is v[start:stop:step]; nil or None leaves a bound out.
+func Slice(v, start, stop, step Value) (Value, error) {
+	var length int
+	switch v := v.(type) {
+	case Str, SafeStr, *List, *Tuple:
+		length, _ = Len(v)
+	case *Dict, *Set:
+		return nil, Errorf("TypeError", "unhashable type: 'slice'")
+	default:
+		return nil, Errorf("TypeError", "'%s' object is not subscriptable", qualified(v))
+	}
+	by, err := sliceBound(step, 1)
+	if err != nil {
+		return nil, err
+	}
+	if by == 0 {
+		return nil, Errorf("ValueError", "slice step cannot be zero")
+	}
+	first, last := 0, length
+	if by < 0 {
+		first, last = length-1, -1
+	}
+	from, err := clampBound(start, first, length, by < 0)
+	if err != nil {
+		return nil, err
+	}
+	to, err := clampBound(stop, last, length, by < 0)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case *List:
+		return &List{sliceItems(v.Items, from, to, by)}, nil
+	case *Tuple:
+		return &Tuple{sliceItems(v.Items, from, to, by)}, nil
+	default:
+		s, _ := AsStr(v)
+		return Str(sliceText(s, length, from, to, by)), nil
+	}
+}
+
+func sliceBound(v Value, absent int) (int, error) {
+	switch b := v.(type) {
+	case nil, NoneType:
+		return absent, nil
+	case Int, Bool:
+		n, _ := AsInt(b)
+		return int(max(min(n, 1<<40), -1<<40)), nil
+	case *Big:
+		return b.n.Sign() << 40, nil
+	}
+	return 0, Errorf("TypeError", "slice indices must be integers or None or have an __index__ method")
+}
+
+func clampBound(v Value, absent, length int, backward bool) (int, error) {
+	if _, none := v.(NoneType); none || v == nil {
+		return absent, nil
+	}
+	n, err := sliceBound(v, absent)
+	if err != nil {
+		return 0, err
+	}
+	lo, hi := 0, length
+	if backward {
+		lo, hi = -1, length-1
+	}
+	if n < 0 {
+		n += length
+	}
+	return max(min(n, hi), lo), nil
+}
+
+func sliceItems(items []Value, from, to, by int) []Value {
+	if by == 1 {
+		if from >= to {
+			return nil
+		}
+		return append([]Value(nil), items[from:to]...)
+	}
+	var out []Value
+	for i := from; by > 0 && i < to || by < 0 && i > to; i += by {
+		out = append(out, items[i])
+	}
+	return out
+}
+
+func sliceText(s string, length, from, to, by int) string {
+	if length == len(s) && by == 1 {
+		if from >= to {
+			return ""
+		}
+		return s[from:to]
+	}
+	runes := []rune(s)
+	var out []rune
+	for i := from; by > 0 && i < to || by < 0 && i > to; i += by {
+		out = append(out, runes[i])
+	}
+	return string(out)
+}

@@ -1,0 +1,522 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// strFunc is a str method: its range of arguments and its work.
+type strFunc struct {
+	lo, hi int
+	call   func(s string, args []Value) (Value, error)
+}
+
+func simple(f func(string) string) strFunc {
+	return strFunc{0, 0, func(s string, _ []Value) (Value, error) { return Str(f(s)), nil }}
+}
+
+// all makes a predicate that holds if s is not empty and every rune has it.
+func all(f func(rune) bool) strFunc {
+	return strFunc{0, 0, func(s string, _ []Value) (Value, error) {
+		for _, r := range s {
+			if !f(r) {
+				return False, nil
+			}
+		}
+		return Bool(s != ""), nil
+	}}
+}
+
+var strMethods = map[string]strFunc{
+	"upper":      simple(Upper),
+	"lower":      simple(Lower),
+	"title":      simple(Title),
+	"capitalize": simple(Capitalize),
+	"swapcase":   simple(Swapcase),
+	"casefold":   simple(Casefold),
+	"isalpha":    all(unicode.IsLetter),
+	"isalnum":    all(func(r rune) bool { return unicode.IsLetter(r) || isNumeric(r) }),
+	"isdigit":    all(isDigit),
+	"isdecimal":  all(unicode.IsDigit),
+	"isnumeric":  all(isNumeric),
+	"isspace":    all(IsSpace),
+	"isprintable": {0, 0, func(s string, _ []Value) (Value, error) {
+		return Bool(strings.IndexFunc(s, func(r rune) bool { return !IsPrintable(r) }) < 0), nil
+	}},
+	"isascii":      {0, 0, func(s string, _ []Value) (Value, error) { return Bool(isASCII(s)), nil }},
+	"isidentifier": {0, 0, func(s string, _ []Value) (Value, error) { return Bool(isIdentifier(s)), nil }},
+	"isupper": {0, 0, func(s string, _ []Value) (Value, error) {
+		return Bool(hasCase(s) && !strings.ContainsFunc(s, notUpper)), nil
+	}},
+	"islower": {0, 0, func(s string, _ []Value) (Value, error) {
+		return Bool(hasCase(s) && !strings.ContainsFunc(s, notLower)), nil
+	}},
+	"istitle": {0, 0, isTitle},
+	"strip":   {0, 1, stripWith(strings.TrimLeftFunc, strings.TrimRightFunc)},
+	"lstrip":  {0, 1, stripWith(strings.TrimLeftFunc, nil)},
+	"rstrip":  {0, 1, stripWith(nil, strings.TrimRightFunc)},
+	"split":   {0, 2, func(s string, args []Value) (Value, error) { return split(s, args, false) }},
+	"rsplit":  {0, 2, func(s string, args []Value) (Value, error) { return split(s, args, true) }},
+	"splitlines": {0, 1, func(s string, args []Value) (Value, error) {
+		return textList(SplitLines(s, len(args) == 1 && Truth(args[0]))), nil
+	}},
+	"join":       {1, 1, join},
+	"replace":    {2, 3, replace},
+	"startswith": {1, 3, func(s string, args []Value) (Value, error) { return affix("startswith", s, args, strings.HasPrefix) }},
+	"endswith":   {1, 3, func(s string, args []Value) (Value, error) { return affix("endswith", s, args, strings.HasSuffix) }},
+	"find":       {1, 3, func(s string, args []Value) (Value, error) { return find(s, args, strings.Index, "") }},
+	"rfind":      {1, 3, func(s string, args []Value) (Value, error) { return find(s, args, strings.LastIndex, "") }},
+	"index": {1, 3, func(s string, args []Value) (Value, error) {
+		return find(s, args, strings.Index, "substring not found")
+	}},
+	"rindex": {1, 3, func(s string, args []Value) (Value, error) {
+		return find(s, args, strings.LastIndex, "substring not found")
+	}},
+	"count":      {1, 3, countIn},
+	"ljust":      {1, 2, func(s string, args []Value) (Value, error) { return justify(s, args, 'l') }},
+	"rjust":      {1, 2, func(s string, args []Value) (Value, error) { return justify(s, args, 'r') }},
+	"center":     {1, 2, func(s string, args []Value) (Value, error) { return justify(s, args, 'c') }},
+	"zfill":      {1, 1, zfill},
+	"partition":  {1, 1, func(s string, args []Value) (Value, error) { return partition(s, args, strings.Index, false) }},
+	"rpartition": {1, 1, func(s string, args []Value) (Value, error) { return partition(s, args, strings.LastIndex, true) }},
+	"removeprefix": {1, 1, func(s string, args []Value) (Value, error) {
+		return remove("removeprefix", s, args, strings.TrimPrefix)
+	}},
+	"removesuffix": {1, 1, func(s string, args []Value) (Value, error) {
+		return remove("removesuffix", s, args, strings.TrimSuffix)
+	}},
+	"expandtabs": {0, 1, expandTabs},
+}
+
+func strMethod(s, name string, args []Value) (Value, bool, error) {
+	m, ok := strMethods[name]
+	if !ok {
+		return nil, false, nil
+	}
+	if err := argCount("str."+name, args, m.lo, m.hi); err != nil {
+		return nil, true, err
+	}
+	v, err := m.call(s, args)
+	return v, true, err
+}
+
+// isDigit adds superscripts and the like to the decimal digits.
+func isDigit(r rune) bool {
+	switch {
+	case unicode.IsDigit(r):
+		return true
+	case r == '²' || r == '³' || r == '¹' || r == 0x2070 || 0x2074 <= r && r <= 0x2079 || 0x2080 <= r && r <= 0x2089:
+		return true
+	case 0x2460 <= r && r <= 0x2468 || 0x2474 <= r && r <= 0x247c || 0x2488 <= r && r <= 0x2490:
+		return true
+	case r == 0x24ea || 0x24f5 <= r && r <= 0x24fd || r == 0x24ff || 0x2776 <= r && r <= 0x277e:
+		return true
+	case 0x2780 <= r && r <= 0x2788 || 0x278a <= r && r <= 0x2792 || 0x1f100 <= r && r <= 0x1f10a:
+		return true
+	}
+	return false
+}
+
+// isNumeric is close to Unicode's Numeric_Type: the number categories and the
+// ideographs that are numerals.
+func isNumeric(r rune) bool {
+	return unicode.IsNumber(r) || strings.ContainsRune("零一二三四五六七八九十百千万億兆〇壹貳參肆伍陸柒捌玖拾佰仟", r)
+}
+
+func isIdentifier(s string) bool {
+	for i, r := range s {
+		letter := r == '_' || unicode.IsLetter(r) || unicode.Is(unicode.Nl, r)
+		if !letter && (i == 0 || !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r) && !unicode.Is(unicode.Mc, r) && !unicode.Is(unicode.Pc, r)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func hasCase(s string) bool     { return strings.ContainsFunc(s, isCased) }
+func notUpper(r rune) bool      { return isCased(r) && !isUpperLetter(r) }
+func notLower(r rune) bool      { return isCased(r) && !isLowerLetter(r) }
+func isUpperLetter(r rune) bool { return unicode.IsUpper(r) || unicode.Is(unicode.Other_Uppercase, r) }
+func isLowerLetter(r rune) bool { return unicode.IsLower(r) || unicode.Is(unicode.Other_Lowercase, r) }
+
+func isTitle(s string, _ []Value) (Value, error) {
+	prev, any := false, false
+	for _, r := range s {
+		switch {
+		case isUpperLetter(r) || unicode.IsTitle(r):
+			if prev {
+				return False, nil
+			}
+			prev, any = true, true
+		case isLowerLetter(r):
+			if !prev {
+				return False, nil
+			}
+		default:
+			prev = false
+		}
+	}
+	return Bool(any), nil
+}
+
+func textList(parts []string) *List {
+	items := make([]Value, len(parts))
+	for i, p := range parts {
+		items[i] = Str(p)
+	}
+	return &List{items}
+}
+
+// textArg is an argument that must be a str.
+func textArg(v Value) (string, error) {
+	s, ok := AsStr(v)
+	if !ok {
+		return "", Errorf("TypeError", "must be str, not %s", v.TypeName())
+	}
+	return s, nil
+}
+
+// intArg is an argument that must be an int; huge ones are cut to what no text
+// can reach.
+func intArg(v Value) (int, error) {
+	if b, ok := v.(*Big); ok {
+		return b.n.Sign() * (MaxLen + 1), nil
+	}
+	n, ok := AsInt(v)
+	if !ok {
+		return 0, Errorf("TypeError", "'%s' object cannot be interpreted as an integer", v.TypeName())
+	}
+	return int(max(min(n, MaxLen+1), -MaxLen-1)), nil
+}
+
+func stripWith(left, right func(string, func(rune) bool) string) func(string, []Value) (Value, error) {
+	return func(s string, args []Value) (Value, error) {
+		cut := IsSpace
+		if len(args) == 1 && args[0] != None {
+			set, err := textArg(args[0])
+			if err != nil {
+				return nil, err
+			}
+			cut = func(r rune) bool { return strings.ContainsRune(set, r) }
+		}
+		if left != nil {
+			s = left(s, cut)
+		}
+		if right != nil {
+			s = right(s, cut)
+		}
+		return Str(s), nil
+	}
+}
+
+func split(s string, args []Value, fromRight bool) (Value, error) {
+	limit := -1
+	if len(args) == 2 {
+		n, err := intArg(args[1])
+		if err != nil {
+			return nil, err
+		}
+		limit = n
+	}
+	if len(args) == 0 || args[0] == None {
+		return textList(splitSpace(s, limit, fromRight)), nil
+	}
+	sep, err := textArg(args[0])
+	if err != nil {
+		return nil, err
+	}
+	if sep == "" {
+		return nil, Errorf("ValueError", "empty separator")
+	}
+	if limit < 0 {
+		return textList(strings.Split(s, sep)), nil
+	}
+	if !fromRight {
+		return textList(strings.SplitN(s, sep, limit+1)), nil
+	}
+	var parts []string
+	for limit > 0 {
+		i := strings.LastIndex(s, sep)
+		if i < 0 {
+			break
+		}
+		parts = append(parts, s[i+len(sep):])
+		s = s[:i]
+		limit--
+	}
+	parts = append(parts, s)
+	for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
+		parts[i], parts[j] = parts[j], parts[i]
+	}
+	return textList(parts), nil
+}
+
+func splitSpace(s string, limit int, fromRight bool) []string {
+	if limit < 0 {
+		return Fields(s)
+	}
+	var parts []string
+	if !fromRight {
+		for s = strings.TrimLeftFunc(s, IsSpace); s != ""; s = strings.TrimLeftFunc(s, IsSpace) {
+			i := strings.IndexFunc(s, IsSpace)
+			if i < 0 || len(parts) == limit {
+				if len(parts) == limit {
+					s = strings.TrimRightFunc(s, IsSpace)
+					if limit == 0 || s != "" {
+						return append(parts, s)
+					}
+				}
+				return append(parts, s)
+			}
+			parts = append(parts, s[:i])
+			s = s[i:]
+		}
+		return parts
+	}
+	for s = strings.TrimRightFunc(s, IsSpace); s != ""; s = strings.TrimRightFunc(s, IsSpace) {
+		i := strings.LastIndexFunc(s, IsSpace)
+		if i < 0 || len(parts) == limit {
+			parts = append(parts, strings.TrimLeftFunc(s, IsSpace))
+			break
+		}
+		_, n := utf8.DecodeRuneInString(s[i:])
+		parts = append(parts, s[i+n:])
+		s = s[:i]
+	}
+	for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
+		parts[i], parts[j] = parts[j], parts[i]
+	}
+	return parts
+}
+
+func join(s string, args []Value) (Value, error) {
+	items, err := Items(args[0])
+	if err != nil {
+		return nil, Errorf("TypeError", "can only join an iterable")
+	}
+	size := 0
+	texts := make([]string, len(items))
+	for i, it := range items {
+		t, ok := AsStr(it)
+		if !ok {
+			return nil, Errorf("TypeError", "sequence item %d: expected str instance, %s found", i, it.TypeName())
+		}
+		texts[i] = t
+		if size += len(t) + len(s); size > MaxLen {
+			return nil, errTooLong
+		}
+	}
+	return Str(strings.Join(texts, s)), nil
+}
+
+func replace(s string, args []Value) (Value, error) {
+	old, err := textArg(args[0])
+	if err != nil {
+		return nil, err
+	}
+	repl, err := textArg(args[1])
+	if err != nil {
+		return nil, err
+	}
+	limit := -1
+	if len(args) == 3 {
+		if limit, err = intArg(args[2]); err != nil {
+			return nil, err
+		}
+	}
+	n := strings.Count(s, old)
+	if limit >= 0 {
+		n = min(n, limit)
+	}
+	if err := checkLen(len(s) + n*max(len(repl)-len(old), 0)); err != nil {
+		return nil, err
+	}
+	return Str(strings.Replace(s, old, repl, n)), nil
+}
+
+// window is s[start:end] for the methods that take bounds, with the number of
+// code points before it; ok is false if the start lies behind the end.
+func window(s string, bounds []Value) (part string, before int, ok bool, err error) {
+	if len(bounds) == 0 {
+		return s, 0, true, nil
+	}
+	n := utf8.RuneCountInString(s)
+	from, err := clampBound(bounds[0], 0, n, false)
+	if err != nil {
+		return "", 0, false, err
+	}
+	if f, big := AsInt(bounds[0]); big && f > int64(n) {
+		return "", 0, false, nil
+	}
+	to := n
+	if len(bounds) == 2 {
+		if to, err = clampBound(bounds[1], n, n, false); err != nil {
+			return "", 0, false, err
+		}
+	}
+	return sliceText(s, n, from, to, 1), from, from <= to, nil
+}
+
+func affix(name, s string, args []Value, has func(s, x string) bool) (Value, error) {
+	part, _, ok, err := window(s, args[1:])
+	if err != nil {
+		return nil, err
+	}
+	options := []Value{args[0]}
+	if t, isTuple := args[0].(*Tuple); isTuple {
+		options = t.Items
+	}
+	for _, o := range options {
+		x, isText := AsStr(o)
+		if !isText {
+			if len(options) > 0 && options[0] == args[0] {
+				return nil, Errorf("TypeError", "%s first arg must be str or a tuple of str, not %s", name, o.TypeName())
+			}
+			return nil, Errorf("TypeError", "tuple for %s must only contain str, not %s", name, o.TypeName())
+		}
+		if ok && has(part, x) {
+			return True, nil
+		}
+	}
+	return False, nil
+}
+
+func find(s string, args []Value, index func(s, x string) int, missing string) (Value, error) {
+	x, err := textArg(args[0])
+	if err != nil {
+		return nil, err
+	}
+	part, before, ok, err := window(s, args[1:])
+	if err != nil {
+		return nil, err
+	}
+	i := -1
+	if ok {
+		i = index(part, x)
+	}
+	if i < 0 {
+		if missing != "" {
+			return nil, Errorf("ValueError", "%s", missing)
+		}
+		return Int(-1), nil
+	}
+	return Int(before + utf8.RuneCountInString(part[:i])), nil
+}
+
+func countIn(s string, args []Value) (Value, error) {
+	x, err := textArg(args[0])
+	if err != nil {
+		return nil, err
+	}
+	part, _, ok, err := window(s, args[1:])
+	if err != nil || !ok {
+		return Int(0), err
+	}
+	return Int(strings.Count(part, x)), nil
+}
+
+func justify(s string, args []Value, side byte) (Value, error) {
+	width, err := intArg(args[0])
+	if err != nil {
+		return nil, err
+	}
+	fill := " "
+	if len(args) == 2 {
+		if fill, err = textArg(args[1]); err != nil || utf8.RuneCountInString(fill) != 1 {
+			return nil, Errorf("TypeError", "The fill character must be exactly one character long")
+		}
+	}
+	n := utf8.RuneCountInString(s)
+	pad := max(width-n, 0)
+	if err := checkLen(len(s) + pad*len(fill)); err != nil {
+		return nil, err
+	}
+	left := 0
+	switch side {
+	case 'r':
+		left = pad
+	case 'c':
+		left = pad/2 + (pad & width & 1)
+	}
+	return Str(strings.Repeat(fill, left) + s + strings.Repeat(fill, pad-left)), nil
+}
+
+func zfill(s string, args []Value) (Value, error) {
+	width, err := intArg(args[0])
+	if err != nil {
+		return nil, err
+	}
+	pad := max(width-utf8.RuneCountInString(s), 0)
+	if err := checkLen(len(s) + pad); err != nil {
+		return nil, err
+	}
+	sign := ""
+	if s != "" && (s[0] == '+' || s[0] == '-') {
+		sign, s = s[:1], s[1:]
+	}
+	return Str(sign + strings.Repeat("0", pad) + s), nil
+}
+
+func partition(s string, args []Value, index func(s, x string) int, right bool) (Value, error) {
+	sep, err := textArg(args[0])
+	if err != nil {
+		return nil, err
+	}
+	if sep == "" {
+		return nil, Errorf("ValueError", "empty separator")
+	}
+	switch i := index(s, sep); {
+	case i >= 0:
+		return NewTuple(Str(s[:i]), Str(sep), Str(s[i+len(sep):])), nil
+	case right:
+		return NewTuple(Str(""), Str(""), Str(s)), nil
+	}
+	return NewTuple(Str(s), Str(""), Str("")), nil
+}
+
+func remove(name, s string, args []Value, trim func(s, x string) string) (Value, error) {
+	x, ok := AsStr(args[0])
+	if !ok {
+		return nil, Errorf("TypeError", "%s() argument must be str, not %s", name, args[0].TypeName())
+	}
+	return Str(trim(s, x)), nil
+}
+
+func expandTabs(s string, args []Value) (Value, error) {
+	size := 8
+	if len(args) == 1 {
+		n, err := intArg(args[0])
+		if err != nil {
+			return nil, err
+		}
+		size = n
+	}
+	if n := strings.Count(s, "\t"); n > 0 {
+		if err := checkLen(len(s) + n*max(size, 0)); err != nil {
+			return nil, err
+		}
+	}
+	var b strings.Builder
+	col := 0
+	for _, r := range s {
+		switch r {
+		case '\t':
+			if size > 0 {
+				n := size - col%size
+				b.WriteString(strings.Repeat(" ", n))
+				col += n
+			}
+		case '\n', '\r':
+			b.WriteRune(r)
+			col = 0
+		default:
+			b.WriteRune(r)
+			col++
+		}
+	}
+	return Str(b.String()), nil
+}
