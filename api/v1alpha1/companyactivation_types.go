@@ -134,6 +134,14 @@ type CompanyActivationStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	Webhooks []RegisteredWebhook `json:"webhooks,omitempty"`
 
+	// unknownEvents are the events that an enabled rule names and that the
+	// platform doesn't know. Those rules say so too.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=100
+	UnknownEvents []string `json:"unknownEvents,omitempty"`
+
 	// defaultRules are the names of the default rules this company was given.
 	// A rule is given once: one that an admin deleted stays deleted.
 	// +optional
@@ -156,12 +164,14 @@ type CompanyActivationStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=cact,categories=rehive
+// +kubebuilder:selectablefield:JSONPath=".spec.company"
 // +kubebuilder:printcolumn:name="Company",type=string,JSONPath=`.spec.company`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name must not be longer than 63 characters"
 type CompanyActivation struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -55,6 +55,9 @@ const (
 	// RefusedReason: the platform refused a registration; a person must mend
 	// what its message says, a missing permission for example.
 	RefusedReason = "Refused"
+	// UnknownEventReason: the platform knows no event of the name that a rule
+	// has. The other webhooks stand nevertheless.
+	UnknownEventReason = "UnknownEvent"
 	// PlatformUnavailableReason: the platform did not answer, answered with an
 	// error of its own, or throttled; it is tried again.
 	PlatformUnavailableReason = "PlatformUnavailable"

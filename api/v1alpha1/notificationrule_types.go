@@ -12,7 +12,8 @@ type CompanyActivationReference struct {
 	// name is the metadata.name of the CompanyActivation.
 	// +required
 	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
 	Name string `json:"name"`
 }
 
@@ -24,6 +25,7 @@ type EmailMessage struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:Pattern=`\S`
 	To string `json:"to"`
 
 	// from overrides the sender, which is the company's system email unless the
@@ -36,6 +38,7 @@ type EmailMessage struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:Pattern=`\S`
 	Subject string `json:"subject"`
 
 	// html is the HTML part. What it prints is escaped for HTML, as Django does.
@@ -48,6 +51,7 @@ type EmailMessage struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
+	// +kubebuilder:validation:Pattern=`\S`
 	Text string `json:"text"`
 }
 
@@ -66,6 +70,7 @@ type NotificationRuleSpec struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=250
+	// +kubebuilder:validation:Pattern=`\S`
 	DisplayName string `json:"displayName"`
 
 	// description says what the rule is for.
@@ -126,6 +131,8 @@ type NotificationRuleStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=nrule,categories=rehive
+// +kubebuilder:selectablefield:JSONPath=".spec.companyRef.name"
+// +kubebuilder:selectablefield:JSONPath=".spec.event"
 // +kubebuilder:printcolumn:name="Company",type=string,JSONPath=`.spec.companyRef.name`
 // +kubebuilder:printcolumn:name="Event",type=string,JSONPath=`.spec.event`
 // +kubebuilder:printcolumn:name="Enabled",type=boolean,JSONPath=`.spec.enabled`

@@ -117,6 +117,11 @@ func (in *CompanyActivationStatus) DeepCopyInto(out *CompanyActivationStatus) {
 		*out = make([]RegisteredWebhook, len(*in))
 		copy(*out, *in)
 	}
+	if in.UnknownEvents != nil {
+		in, out := &in.UnknownEvents, &out.UnknownEvents
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.DefaultRules != nil {
 		in, out := &in.DefaultRules, &out.DefaultRules
 		*out = make([]string, len(*in))
