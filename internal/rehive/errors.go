@@ -21,6 +21,7 @@ const (
 	maxMessageRunes   = 256
 	maxErrorFields    = 16
 	maxFieldMessages  = 8
+	minSecretLength   = 8                // a shorter one would blot out innocent words
 	defaultRetryAfter = 10 * time.Second // a 429 that doesn't say
 	maxRetryAfter     = time.Hour
 )
@@ -178,7 +179,7 @@ func answerError(op string, resp *http.Response, body []byte, now time.Time, sec
 	}
 	clean := func(s string) string {
 		for _, secret := range secrets {
-			if secret != "" {
+			if len(secret) >= minSecretLength {
 				s = strings.ReplaceAll(s, secret, "[redacted]")
 			}
 		}

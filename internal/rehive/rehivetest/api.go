@@ -246,7 +246,7 @@ func (p *Platform) Requests() []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	from := max(0, len(p.requests)-p.opts.RequestHistory)
-	return slices.Clone(p.requests[from:])
+	return append([]Request{}, p.requests[from:]...)
 }
 
 // ClearRequests forgets them.

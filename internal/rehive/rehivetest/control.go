@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -185,7 +184,7 @@ func (p *Platform) controlEvents(route router) {
 }
 
 func (p *Platform) controlTrouble(route router) {
-	route("GET /control/requests/", func(*http.Request) (any, error) { return slices.Clip(p.Requests()), nil })
+	route("GET /control/requests/", func(*http.Request) (any, error) { return p.Requests(), nil })
 	route("DELETE /control/requests/", func(*http.Request) (any, error) {
 		p.ClearRequests()
 		return done, nil

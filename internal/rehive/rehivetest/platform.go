@@ -472,7 +472,7 @@ func (p *Platform) RevokeToken(token string) {
 func (p *Platform) Companies() []Company {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var all []Company
+	all := []Company{}
 	for _, c := range p.order {
 		all = append(all, c.Company)
 	}
@@ -483,13 +483,11 @@ func (p *Platform) Companies() []Company {
 func (p *Platform) Users(companyID string) []User {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.companies[companyID]
-	if c == nil {
-		return nil
-	}
-	var all []User
-	for _, u := range c.users {
-		all = append(all, u.User)
+	all := []User{}
+	if c := p.companies[companyID]; c != nil {
+		for _, u := range c.users {
+			all = append(all, u.User)
+		}
 	}
 	return all
 }
