@@ -1,0 +1,342 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// The formats that templates can name, with Django's defaults.
+var namedFormats = map[string]string{
+	"DATE_FORMAT":           "N j, Y",
+	"TIME_FORMAT":           "P",
+	"DATETIME_FORMAT":       "N j, Y, P",
+	"YEAR_MONTH_FORMAT":     "F Y",
+	"MONTH_DAY_FORMAT":      "F j",
+	"SHORT_DATE_FORMAT":     "m/d/Y",
+	"SHORT_DATETIME_FORMAT": "m/d/Y P",
+	"DECIMAL_SEPARATOR":     ".",
+	"THOUSAND_SEPARATOR":    ",",
+	"NUMBER_GROUPING":       "0",
+	"FIRST_DAY_OF_WEEK":     "0",
+}
+
+// formatChars are the characters that mean something in a format.
+const formatChars = "aAbcdDeEfFgGhHiIjlLmMnNoOPrsStTUuwWyYzZ"
+
+// timeChars are those that a datetime.time can answer, and a datetime.date
+// must not be asked.
+const timeChars = "aAefgGhHiOPsTuZ"
+
+var (
+	monthsAP = [...]string{"Jan.", "Feb.", "March", "April", "May", "June", "July", "Aug.", "Sept.", "Oct.", "Nov.", "Dec."}
+
+	errNoAttribute = python.Errorf("AttributeError", "the value is no date or time that has what the format asks for")
+	errTimeInDate  = python.Errorf("TypeError", "The format for date objects may not contain time-related format specifiers")
+)
+
+// moment is a date, a time or a datetime that is to be printed.
+type moment struct {
+	t       time.Time
+	hasDate bool
+	hasTime bool
+	aware   bool // a datetime with a time zone
+}
+
+// momentOf takes a Date, Time or DateTime apart; any other value has neither
+// date nor time.
+func momentOf(v python.Value) moment {
+	switch v := v.(type) {
+	case *python.DateTime:
+		return moment{t: v.T, hasDate: true, hasTime: true, aware: v.Aware}
+	case *python.Date:
+		return moment{t: time.Date(v.Year, v.Month, v.Day, 0, 0, 0, 0, time.UTC), hasDate: true}
+	case *python.Time:
+		return moment{t: time.Date(1, 1, 1, v.Hour, v.Minute, v.Second, v.Microsecond*1000, time.UTC), hasTime: true}
+	}
+	return moment{}
+}
+
+// formatDate is django.utils.dateformat.format: an AttributeError if the value
+// lacks what the format asks for, and a TypeError if a date is asked for its
+// time.
+func formatDate(m moment, format string) (string, error) {
+	return m.format(format, formatChars)
+}
+
+// formatTime is django.utils.dateformat.time_format.
+func formatTime(m moment, format string) (string, error) {
+	return m.format(format, timeChars)
+}
+
+// format replaces the format characters. Those that are not in known are an
+// AttributeError.
+func (m moment) format(format, known string) (string, error) {
+	b := make([]byte, 0, 4*len(format)+16)
+	escaped := false
+	for i, r := range format {
+		switch {
+		case escaped:
+			// A backslash makes the next character plain, also if that is a
+			// backslash; but one right before a format character always
+			// protects it.
+			escaped = false
+			if r == '\\' && i+1 < len(format) && strings.IndexByte(formatChars, format[i+1]) >= 0 {
+				b = append(b, '\\')
+				escaped = true
+				continue
+			}
+			if r == '\n' {
+				b = append(b, '\\')
+			}
+			b = append(b, string(r)...)
+		case r == '\\':
+			escaped = true
+		case r < 0x80 && strings.IndexByte(formatChars, byte(r)) >= 0:
+			var err error
+			if b, err = m.append(b, byte(r), known); err != nil {
+				return "", err
+			}
+		default:
+			b = append(b, string(r)...)
+		}
+	}
+	if escaped {
+		b = append(b, '\\')
+	}
+	return string(b), nil
+}
+
+// append appends what one format character stands for.
+func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
+	if m.hasDate && !m.hasTime && (c == 'r' || strings.IndexByte(timeChars, c) >= 0) {
+		return nil, errTimeInDate
+	}
+	if strings.IndexByte(known, c) < 0 {
+		return nil, errNoAttribute
+	}
+	if strings.IndexByte("eITOZ", c) >= 0 {
+		return m.appendZone(b, c), nil
+	}
+	isTime := strings.IndexByte(timeChars, c) >= 0
+	if isTime && !m.hasTime || !isTime && !m.hasDate && (c != 'c' || !m.hasTime) {
+		return nil, errNoAttribute
+	}
+	t := m.t
+	switch c {
+	case 'a', 'A':
+		b = append(b, halfOfDay(t.Hour(), c == 'A')...)
+	case 'b':
+		b = append(b, strings.ToLower(t.Month().String()[:3])...)
+	case 'c':
+		b = m.appendISO(b)
+	case 'd':
+		b = appendPadded(b, t.Day(), 2)
+	case 'D':
+		b = append(b, t.Weekday().String()[:3]...)
+	case 'E', 'F':
+		b = append(b, t.Month().String()...)
+	case 'f':
+		b = appendShortTime(b, t)
+	case 'g':
+		b = appendPadded(b, hour12(t), 1)
+	case 'G':
+		b = appendPadded(b, t.Hour(), 1)
+	case 'h':
+		b = appendPadded(b, hour12(t), 2)
+	case 'H':
+		b = appendPadded(b, t.Hour(), 2)
+	case 'i':
+		b = appendPadded(b, t.Minute(), 2)
+	case 'j':
+		b = appendPadded(b, t.Day(), 1)
+	case 'l':
+		b = append(b, t.Weekday().String()...)
+	case 'L':
+		b = append(b, python.StrOf(python.Bool(isLeap(t.Year())))...)
+	case 'm':
+		b = appendPadded(b, int(t.Month()), 2)
+	case 'M':
+		b = append(b, t.Month().String()[:3]...)
+	case 'n':
+		b = appendPadded(b, int(t.Month()), 1)
+	case 'N':
+		b = append(b, monthsAP[t.Month()-1]...)
+	case 'o':
+		year, _ := t.ISOWeek()
+		b = appendPadded(b, year, 1)
+	case 'P':
+		switch {
+		case t.Minute() != 0 || t.Hour()%12 != 0:
+			b = append(appendShortTime(b, t), ' ')
+			b = append(b, halfOfDay(t.Hour(), false)...)
+		case t.Hour() == 0:
+			b = append(b, "midnight"...)
+		default:
+			b = append(b, "noon"...)
+		}
+	case 'r':
+		b = t.AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 -0700")
+	case 's':
+		b = appendPadded(b, t.Second(), 2)
+	case 'S':
+		b = append(b, ordinalSuffix(t.Day())...)
+	case 't':
+		b = appendPadded(b, time.Date(t.Year(), t.Month()+1, 0, 0, 0, 0, 0, time.UTC).Day(), 2)
+	case 'u':
+		b = appendPadded(b, t.Nanosecond()/1000, 6)
+	case 'U':
+		b = strconv.AppendInt(b, t.Unix(), 10)
+	case 'w':
+		b = appendPadded(b, int(t.Weekday()), 1)
+	case 'W':
+		_, week := t.ISOWeek()
+		b = appendPadded(b, week, 1)
+	case 'y':
+		b = appendPadded(b, t.Year()%100, 2)
+	case 'Y':
+		b = appendPadded(b, t.Year(), 1)
+	case 'z':
+		b = appendPadded(b, t.YearDay(), 1)
+	}
+	return b, nil
+}
+
+// appendZone appends what is known of the time zone; only a datetime has one,
+// and a naive one that of Django's settings, UTC.
+func (m moment) appendZone(b []byte, c byte) []byte {
+	if !m.hasDate || !m.hasTime {
+		return b
+	}
+	_, offset := m.t.Zone()
+	switch c {
+	case 'e':
+		if m.aware {
+			b = append(b, zoneName(m.t)...)
+		}
+	case 'I':
+		if m.t.IsDST() {
+			return append(b, '1')
+		}
+		b = append(b, '0')
+	case 'T':
+		b = append(b, zoneName(m.t)...)
+	case 'O':
+		sign := byte('+')
+		if offset < 0 {
+			sign, offset = '-', -offset
+		}
+		b = appendPadded(append(b, sign), offset/3600, 2)
+		b = appendPadded(b, offset/60%60, 2)
+	case 'Z':
+		b = strconv.AppendInt(b, int64(offset), 10)
+	}
+	return b
+}
+
+// zoneName is Python's tzname(): a fixed offset without a name is called by it.
+func zoneName(t time.Time) string {
+	name, offset := t.Zone()
+	if name != "" && name[0] != '+' && name[0] != '-' {
+		return name
+	}
+	if name != "" && t.Location().String() != name && t.Location().String() != "" {
+		return name // a zone of the IANA database that has no abbreviation
+	}
+	if offset == 0 {
+		return "UTC"
+	}
+	return "UTC" + formatOffset(offset)
+}
+
+// formatOffset is ±HH:MM, with :SS if there are seconds.
+func formatOffset(offset int) string {
+	sign := '+'
+	if offset < 0 {
+		sign, offset = '-', -offset
+	}
+	s := fmt.Sprintf("%c%02d:%02d", sign, offset/3600, offset/60%60)
+	if offset%60 != 0 {
+		s += fmt.Sprintf(":%02d", offset%60)
+	}
+	return s
+}
+
+// appendISO is isoformat().
+func (m moment) appendISO(b []byte) []byte {
+	if m.hasDate {
+		b = appendPadded(b, m.t.Year(), 4)
+		b = m.t.AppendFormat(b, "-01-02")
+		if m.hasTime {
+			b = append(b, 'T')
+		}
+	}
+	if m.hasTime {
+		b = m.t.AppendFormat(b, "15:04:05")
+		if micro := m.t.Nanosecond() / 1000; micro != 0 {
+			b = appendPadded(append(b, '.'), micro, 6)
+		}
+		if m.aware {
+			_, offset := m.t.Zone()
+			b = append(b, formatOffset(offset)...)
+		}
+	}
+	return b
+}
+
+func halfOfDay(hour int, upper bool) string {
+	switch {
+	case upper && hour > 11:
+		return "PM"
+	case upper:
+		return "AM"
+	case hour > 11:
+		return "p.m."
+	}
+	return "a.m."
+}
+
+func hour12(t time.Time) int { return (t.Hour()+11)%12 + 1 }
+
+// appendShortTime is hours and minutes of a 12-hour clock, the minutes left
+// off if they are zero.
+func appendShortTime(b []byte, t time.Time) []byte {
+	b = appendPadded(b, hour12(t), 1)
+	if t.Minute() != 0 {
+		b = appendPadded(append(b, ':'), t.Minute(), 2)
+	}
+	return b
+}
+
+func ordinalSuffix(n int) string {
+	if n/10%10 != 1 {
+		switch n % 10 {
+		case 1:
+			return "st"
+		case 2:
+			return "nd"
+		case 3:
+			return "rd"
+		}
+	}
+	return "th"
+}
+
+// appendPadded appends n >= 0 with at least width digits.
+func appendPadded(b []byte, n, width int) []byte {
+	for limit := 10; width > 1; width-- {
+		if n < limit {
+			b = append(b, '0')
+		}
+		limit *= 10
+	}
+	return strconv.AppendInt(b, int64(n), 10)
+}
+
+func isLeap(year int) bool { return year%4 == 0 && (year%100 != 0 || year%400 == 0) }

@@ -1,0 +1,96 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+func init() {
+	builtins.AddFilters(
+		&Filter{Name: "escape", Func: escapeFilter, String: true, IsSafe: true, CharWise: true},
+		&Filter{Name: "force_escape", Func: forceEscape, String: true, IsSafe: true, CharWise: true},
+		&Filter{Name: "json_script", Func: jsonScript, Arg: RequiredArg, IsSafe: true},
+		&Filter{Name: "linebreaks", Func: linebreaksFilter, String: true, IsSafe: true, NeedsAutoescape: true},
+		&Filter{Name: "linebreaksbr", Func: linebreaksbr, String: true, IsSafe: true, NeedsAutoescape: true},
+		&Filter{Name: "safe", Func: safe, String: true, IsSafe: true, CharWise: true},
+		&Filter{Name: "safeseq", Func: safeseq, IsSafe: true},
+		&Filter{Name: "striptags", Func: striptags, String: true, IsSafe: true},
+	)
+}
+
+func escapeFilter(_ *Context, in, _ python.Value) (python.Value, error) {
+	return ConditionalEscape(in), nil
+}
+
+func forceEscape(_ *Context, in, _ python.Value) (python.Value, error) {
+	return python.SafeStr(Escape(text(in))), nil
+}
+
+var jsonScriptReplacer = strings.NewReplacer(">", `\u003E`, "<", `\u003C`, "&", `\u0026`)
+
+func jsonScript(c *Context, in, arg python.Value) (python.Value, error) {
+	json, err := encodeJSON(c, in)
+	if err != nil {
+		return nil, err
+	}
+	id := string(ConditionalEscape(arg))
+	return python.SafeStr(`<script id="` + id + `" type="application/json">` + jsonScriptReplacer.Replace(json) + "</script>"), nil
+}
+
+func linebreaksFilter(c *Context, in, _ python.Value) (python.Value, error) {
+	s := text(in)
+	if err := c.Grow(len(s) + 7*strings.Count(s, "\n") + 7); err != nil {
+		return nil, err
+	}
+	return python.SafeStr(linebreaks(s, c.Autoescape() && !isSafe(in))), nil
+}
+
+func linebreaksbr(c *Context, in, _ python.Value) (python.Value, error) {
+	s := normalizeNewlines(text(in))
+	if err := c.Grow(len(s) + 3*strings.Count(s, "\n")); err != nil {
+		return nil, err
+	}
+	if c.Autoescape() && !isSafe(in) {
+		s = Escape(s)
+	}
+	return python.SafeStr(strings.ReplaceAll(s, "\n", "<br>")), nil
+}
+
+func safe(_ *Context, in, _ python.Value) (python.Value, error) {
+	return python.SafeStr(text(in)), nil
+}
+
+func safeseq(c *Context, in, _ python.Value) (python.Value, error) {
+	items, err := python.Items(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Step(len(items)); err != nil {
+		return nil, err
+	}
+	marked := make([]python.Value, len(items))
+	for i, item := range items {
+		marked[i] = python.SafeStr(python.StrOf(item))
+	}
+	return python.NewList(marked...), nil
+}
+
+func striptags(c *Context, in, _ python.Value) (python.Value, error) {
+	s := text(in)
+	if err := work(c, s); err != nil {
+		return nil, err
+	}
+	out, err := stripTags(s)
+	if errors.Is(err, errTooMuchMarkup) {
+		return nil, python.Errorf("SuspiciousOperation", "%s", err)
+	}
+	if err != nil {
+		return nil, python.Errorf("AssertionError", "%s", err)
+	}
+	return python.Str(out), nil
+}

@@ -1,0 +1,79 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+func init() {
+	builtins.AddFilters(
+		&Filter{Name: "default", Func: defaultFilter, Arg: RequiredArg, Choice: true},
+		&Filter{Name: "default_if_none", Func: defaultIfNone, Arg: RequiredArg, Choice: true},
+		&Filter{Name: "divisibleby", Func: divisibleBy, Arg: RequiredArg},
+		&Filter{Name: "yesno", Func: yesno, Arg: OptionalArg, Choice: true},
+	)
+}
+
+func defaultFilter(_ *Context, in, arg python.Value) (python.Value, error) {
+	if python.Truth(in) {
+		return in, nil
+	}
+	return arg, nil
+}
+
+func defaultIfNone(_ *Context, in, arg python.Value) (python.Value, error) {
+	if in == python.None {
+		return arg, nil
+	}
+	return in, nil
+}
+
+func divisibleBy(_ *Context, in, arg python.Value) (python.Value, error) {
+	n, err := python.ToInt(in)
+	if err != nil {
+		return nil, err
+	}
+	divisor, err := python.ToInt(arg)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := python.Mod(n, divisor)
+	if err != nil {
+		return nil, err
+	}
+	return python.Bool(!python.Truth(rest)), nil
+}
+
+func yesno(_ *Context, in, arg python.Value) (python.Value, error) {
+	choices := "yes,no,maybe"
+	if arg != nil && arg != python.None {
+		s, ok := python.AsStr(arg)
+		if !ok {
+			return nil, noAttribute(arg, "split")
+		}
+		choices = s
+	}
+	bits := strings.Split(choices, ",")
+	if len(bits) < 2 {
+		return in, nil
+	}
+	maybe := bits[1]
+	if len(bits) == 3 {
+		maybe = bits[2]
+	}
+	switch {
+	case in == python.None:
+		return python.Str(maybe), nil
+	case python.Truth(in):
+		return python.Str(bits[0]), nil
+	}
+	return python.Str(bits[1]), nil
+}
+
+func noAttribute(v python.Value, name string) error {
+	return python.Errorf("AttributeError", "'%s' object has no attribute '%s'", v.TypeName(), name)
+}

@@ -1,0 +1,121 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"math/big"
+	"strconv"
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+func init() {
+	builtins.AddFilters(
+		&Filter{Name: "filesizeformat", Func: filesizeformat, IsSafe: true},
+		&Filter{Name: "phone2numeric", Func: phone2numeric, IsSafe: true, CharWise: true},
+		&Filter{Name: "pluralize", Func: pluralize, Arg: OptionalArg, Choice: true},
+		&Filter{Name: "pprint", Func: pprint, IsSafe: true},
+	)
+}
+
+const noBreakSpace = "\u00a0"
+
+var fileSizeUnits = [...]string{"KB", "MB", "GB", "TB", "PB"}
+
+func filesizeformat(_ *Context, in, _ python.Value) (python.Value, error) {
+	v, err := python.ToInt(in)
+	if python.IsError(err, "TypeError", "ValueError") {
+		return python.Str("0" + noBreakSpace + "bytes"), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	n, _ := python.AsBig(v)
+	sign := ""
+	if n.Sign() < 0 {
+		sign, n = "-", new(big.Int).Neg(n)
+	}
+	if n.Cmp(big.NewInt(1024)) < 0 {
+		unit := "bytes"
+		if n.IsInt64() && n.Int64() == 1 {
+			unit = "byte"
+		}
+		return python.Str(sign + n.String() + noBreakSpace + unit), nil
+	}
+	unit := min((n.BitLen()-1)/10-1, len(fileSizeUnits)-1)
+	size, err := python.TrueDiv(python.NewInt(n), python.NewInt(new(big.Int).Lsh(big.NewInt(1), uint(10*(unit+1))))) //nolint:gosec // at most 50
+	if err != nil {
+		return nil, err
+	}
+	f, err := python.ToFloat(size)
+	if err != nil {
+		return nil, err
+	}
+	// One decimal, rounded to even as Python's round does on the exact value.
+	s := strconv.FormatFloat(f, 'f', 1, 64)
+	if f >= 1e16 {
+		// Python prints such a float with an exponent, and Django the digits
+		// that this shows.
+		s = plainNumber(python.Float(f)) + ".0"
+	}
+	return python.Str(sign + s + noBreakSpace + fileSizeUnits[unit]), nil
+}
+
+const phoneKeys = "22233344455566677778889999" // for a to z
+
+func phone2numeric(_ *Context, in, _ python.Value) (python.Value, error) {
+	s, ok := python.AsStr(in)
+	if !ok {
+		return nil, noAttribute(in, "lower")
+	}
+	return python.Str(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' {
+			return rune(phoneKeys[r-'a'])
+		}
+		return r
+	}, python.Lower(s))), nil
+}
+
+// pluralize gives the suffix for one, or for any other number or length.
+func pluralize(_ *Context, in, arg python.Value) (python.Value, error) {
+	suffixes := "s"
+	if arg != nil {
+		var ok bool
+		if suffixes, ok = python.AsStr(arg); !ok {
+			return nil, python.Errorf("TypeError", "argument of type '%s' is not iterable", arg.TypeName())
+		}
+	}
+	singular, plural, ok := strings.Cut(suffixes, ",")
+	if !ok {
+		singular, plural = "", suffixes
+	}
+	if strings.Contains(plural, ",") {
+		return python.Str(""), nil
+	}
+	f, err := python.ToFloat(in)
+	if python.IsError(err, "TypeError") {
+		n, err := python.Len(in)
+		if err != nil {
+			return python.Str(""), nil
+		}
+		f = float64(n)
+	} else if python.IsError(err, "ValueError") {
+		return python.Str(""), nil
+	} else if err != nil {
+		return nil, err
+	}
+	if f == 1 {
+		return python.Str(singular), nil
+	}
+	return python.Str(plural), nil
+}
+
+func pprint(c *Context, in, _ python.Value) (python.Value, error) {
+	s, err := prettyPrint(c, in)
+	if err != nil {
+		return nil, err
+	}
+	return python.Str(s), nil
+}

@@ -1,0 +1,106 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// The filters that Rehive adds to Django's.
+func init() {
+	builtins.AddFilters(
+		&Filter{Name: "money", Func: money, Arg: RequiredArg},
+		&Filter{Name: "timestamp", Func: timestamp},
+	)
+}
+
+// Below these a timestamp counts seconds and milliseconds, else microseconds.
+const (
+	maxTimestampSeconds = 100_000_000_000
+	maxTimestampMillis  = 100_000_000_000_000
+)
+
+// timestamp makes a datetime in UTC of a Unix time, given as an integer or its
+// digits. Rehive sends milliseconds; the size tells seconds, milliseconds and
+// microseconds apart. Anything else renders as nothing. The datetime is naive,
+// as those of a Django without time zones.
+func timestamp(_ *Context, in, _ python.Value) (python.Value, error) {
+	n, ok := integerOf(in)
+	if !ok || !n.IsInt64() {
+		return python.Str(""), nil
+	}
+	i := n.Int64()
+	var t time.Time
+	switch size := max(i, -i); {
+	case size < maxTimestampSeconds:
+		t = time.Unix(i, 0)
+	case size < maxTimestampMillis:
+		t = time.UnixMilli(i)
+	default:
+		t = time.UnixMicro(i)
+	}
+	if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
+		return python.Str(""), nil
+	}
+	return &python.DateTime{T: t}, nil
+}
+
+// integerOf gives an int, or a text of digits only, as a number.
+func integerOf(v python.Value) (*big.Int, bool) {
+	switch v.(type) {
+	case python.Int, *python.Big:
+		return python.AsBig(v)
+	}
+	s, ok := python.AsStr(v)
+	if !ok || s == "" || len(s) > 20 || strings.Trim(s, "0123456789") != "" {
+		return nil, false
+	}
+	return new(big.Int).SetString(s, 10)
+}
+
+// maxDivisibility bounds the decimals of a currency; Rehive's have at most 18.
+const maxDivisibility = 1000
+
+// money prints an amount in a currency's smallest unit with as many decimals
+// as the currency has: 123456|money:2 is 1234.56. It is exact at any size,
+// never groups, and gives "" for what is no number.
+func money(c *Context, in, arg python.Value) (python.Value, error) {
+	d, ok := amountOf(in)
+	if !ok {
+		return python.Str(""), nil
+	}
+	places, err := intArg(arg)
+	if err != nil || places < 0 || places > maxDivisibility {
+		return python.Str(""), nil
+	}
+	exp := d.Exp - places
+	if exp > python.MaxLen || exp < -python.MaxLen {
+		return python.Str(""), nil
+	}
+	if err := c.Grow(places + max(exp, 0) + d.Coef.BitLen()/3 + 2); err != nil {
+		return nil, err
+	}
+	s := fixedPoint(roundHalfEven(d.Coef, exp, places), places)
+	if d.Neg {
+		s = "-" + s
+	}
+	return python.Str(s), nil
+}
+
+// amountOf reads an int, float, Decimal or text as a finite decimal.
+func amountOf(v python.Value) (*python.Decimal, bool) {
+	switch v.(type) {
+	case python.Int, *python.Big, *python.Decimal, python.Str, python.SafeStr:
+	case python.Float:
+		v = python.Str(python.FloatRepr(float64(v.(python.Float)))) //nolint:forcetypeassert // the case
+	default:
+		return nil, false
+	}
+	d, err := python.ToDecimal(v)
+	return d, err == nil && d.Kind == python.Finite
+}

@@ -1,0 +1,253 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+const (
+	prettyWidth = 80
+	// maxPrettyDepth bounds nesting; each level prints what is below it anew
+	// to see whether it fits on a line.
+	maxPrettyDepth = 100
+)
+
+// prettyPrint is Python's pprint.pformat: what does not fit on a line of 80
+// characters is printed an item a line, and dict keys are sorted.
+func prettyPrint(c *Context, v python.Value) (string, error) {
+	p := prettyPrinter{c: c}
+	if err := p.format(v, 0, 0, 0); err != nil {
+		return "", err
+	}
+	return p.out.String(), nil
+}
+
+type prettyPrinter struct {
+	c   *Context
+	out strings.Builder
+}
+
+// format prints v from column indent on, leaving room for allowance characters
+// behind it.
+func (p *prettyPrinter) format(v python.Value, indent, allowance, level int) error {
+	if level > maxPrettyDepth {
+		return python.Errorf("RecursionError", "maximum recursion depth exceeded")
+	}
+	repr := python.Repr(sortedKeys(v, 0))
+	if err := p.c.Grow(len(repr) + indent); err != nil {
+		return err
+	}
+	if runeCount(repr) <= prettyWidth-indent-allowance {
+		p.out.WriteString(repr)
+		return nil
+	}
+	level++
+	switch v := v.(type) {
+	case python.Str:
+		p.formatText(string(v), indent, allowance, level)
+		return nil
+	case python.SafeStr:
+		p.formatText(string(v), indent, allowance, level)
+		return nil
+	case *python.List:
+		return p.formatItems("[", v.Items, "]", indent, allowance, level)
+	case *python.Tuple:
+		closing := ")"
+		if len(v.Items) == 1 {
+			closing = ",)"
+		}
+		return p.formatItems("(", v.Items, closing, indent, allowance, level)
+	case *python.Set:
+		items := make([]python.Value, v.Len())
+		for i := range items {
+			items[i] = v.At(i)
+		}
+		slices.SortStableFunc(items, compareKeys)
+		return p.formatItems("{", items, "}", indent, allowance, level)
+	case *python.Dict:
+		return p.formatDict(v, indent, allowance, level)
+	}
+	p.out.WriteString(repr)
+	return nil
+}
+
+func (p *prettyPrinter) formatItems(opening string, items []python.Value, closing string, indent, allowance, level int) error {
+	p.out.WriteString(opening)
+	indent++
+	allowance += len(closing)
+	for i, item := range items {
+		room := 1
+		if i > 0 {
+			p.newLine(",", indent)
+		}
+		if i == len(items)-1 {
+			room = allowance
+		}
+		if err := p.format(item, indent, room, level); err != nil {
+			return err
+		}
+	}
+	p.out.WriteString(closing)
+	return nil
+}
+
+func (p *prettyPrinter) formatDict(d *python.Dict, indent, allowance, level int) error {
+	p.out.WriteByte('{')
+	indent++
+	allowance++
+	for i, at := range keyOrder(d) {
+		key, val := d.At(at)
+		room := 1
+		if i > 0 {
+			p.newLine(",", indent)
+		}
+		if i == d.Len()-1 {
+			room = allowance
+		}
+		repr := python.Repr(sortedKeys(key, 0))
+		p.out.WriteString(repr + ": ")
+		if err := p.format(val, indent+runeCount(repr)+2, room, level); err != nil {
+			return err
+		}
+	}
+	p.out.WriteByte('}')
+	return nil
+}
+
+// formatText prints a long text as several literals, a line's words each.
+func (p *prettyPrinter) formatText(s string, indent, allowance, level int) {
+	if s == "" {
+		p.out.WriteString("''")
+		return
+	}
+	if level == 1 {
+		indent++
+		allowance++
+	}
+	var chunks []string
+	lines := splitLines(s)
+	for i, line := range lines {
+		last := i == len(lines)-1
+		room := prettyWidth - indent
+		lastRoom := room
+		if last {
+			lastRoom -= allowance
+		}
+		if repr := python.Repr(python.Str(line)); runeCount(repr) <= lastRoom {
+			chunks = append(chunks, repr)
+			continue
+		}
+		current := ""
+		for rest := line; rest != ""; {
+			part := wordWithSpace(rest)
+			rest = rest[len(part):]
+			if rest == "" && last {
+				room -= allowance
+			}
+			candidate := python.Repr(python.Str(current + part))
+			if runeCount(candidate) > room {
+				if current != "" {
+					chunks = append(chunks, python.Repr(python.Str(current)))
+				}
+				current = part
+			} else {
+				current += part
+			}
+		}
+		if current != "" {
+			chunks = append(chunks, python.Repr(python.Str(current)))
+		}
+	}
+	if len(chunks) == 1 {
+		p.out.WriteString(chunks[0])
+		return
+	}
+	if level == 1 {
+		p.out.WriteByte('(')
+	}
+	for i, chunk := range chunks {
+		if i > 0 {
+			p.newLine("", indent)
+		}
+		p.out.WriteString(chunk)
+	}
+	if level == 1 {
+		p.out.WriteByte(')')
+	}
+}
+
+func (p *prettyPrinter) newLine(before string, indent int) {
+	p.out.WriteString(before + "\n" + strings.Repeat(" ", indent))
+}
+
+// wordWithSpace is the word that s starts with and the white space behind it.
+func wordWithSpace(s string) string {
+	i := 0
+	for i < len(s) && pySpaceAt(s, i) == 0 {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+	}
+	return s[:skipPySpace(s, i)]
+}
+
+// sortedKeys copies dicts, also inside lists and tuples, with sorted keys.
+func sortedKeys(v python.Value, depth int) python.Value {
+	if depth > maxPrettyDepth {
+		return v
+	}
+	sortAll := func(items []python.Value) []python.Value {
+		out := make([]python.Value, len(items))
+		for i, item := range items {
+			out[i] = sortedKeys(item, depth+1)
+		}
+		return out
+	}
+	switch v := v.(type) {
+	case *python.List:
+		return python.NewList(sortAll(v.Items)...)
+	case *python.Tuple:
+		return python.NewTuple(sortAll(v.Items)...)
+	case *python.Dict:
+		out := python.NewDict(v.Len())
+		for _, i := range keyOrder(v) {
+			key, val := v.At(i)
+			_ = out.Set(key, sortedKeys(val, depth+1)) // it was a key before
+		}
+		return out
+	}
+	return v
+}
+
+func keyOrder(d *python.Dict) []int {
+	order := make([]int, d.Len())
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		keyA, _ := d.At(a)
+		keyB, _ := d.At(b)
+		return compareKeys(keyA, keyB)
+	})
+	return order
+}
+
+// compareKeys orders what can be ordered, and the rest by type.
+func compareKeys(a, b python.Value) int {
+	less, err := python.Compare(python.LT, a, b)
+	if err != nil {
+		return strings.Compare(a.TypeName(), b.TypeName())
+	}
+	if less {
+		return -1
+	}
+	if greater, _ := python.Compare(python.LT, b, a); greater {
+		return 1
+	}
+	return 0
+}

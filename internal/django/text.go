@@ -1,0 +1,246 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+const ellipsis = "…"
+
+// truncateChars cuts text to length characters including the ellipsis, as
+// Django's Truncator.chars: the text is normalised (NFC) and combining
+// characters don't count.
+func truncateChars(text string, length int) string {
+	text = norm.NFC.String(text)
+	room := length - 1
+	count, cut := 0, -1
+	for i, r := range text {
+		if isCombining(r) {
+			continue
+		}
+		count++
+		if cut < 0 && count > room {
+			cut = i
+		}
+		if count > length {
+			return text[:max(cut, 0)] + ellipsis
+		}
+	}
+	return text
+}
+
+func isCombining(r rune) bool {
+	if r < 0x300 {
+		return false
+	}
+	var buf [utf8.UTFMax]byte
+	return norm.NFC.Properties(buf[:utf8.EncodeRune(buf[:], r)]).CCC() != 0
+}
+
+// truncateWords keeps the first length words, joined by single spaces. As with
+// a Python slice, a negative length drops words from the end.
+func truncateWords(text string, length int) string {
+	words := splitWords(text)
+	if len(words) <= length {
+		return strings.Join(words, " ")
+	}
+	if length < 0 {
+		length = max(len(words)+length, 0)
+	}
+	return appendOnce(strings.Join(words[:length], " "), " "+ellipsis)
+}
+
+// appendOnce appends the truncation mark unless the text already ends in it.
+func appendOnce(text, mark string) string {
+	if strings.HasSuffix(text, mark) {
+		return text
+	}
+	return text + mark
+}
+
+// splitWords is Python's str.split().
+func splitWords(s string) []string { return strings.FieldsFunc(s, python.IsSpace) }
+
+// splitLines is Python's str.splitlines(keepends=True).
+func splitLines(s string) []string {
+	var lines []string
+	start := 0
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+		switch r {
+		case '\r':
+			if i < len(s) && s[i] == '\n' {
+				i++
+			}
+		case '\n', '\v', '\f', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029:
+		default:
+			continue
+		}
+		lines = append(lines, s[start:i])
+		start = i
+	}
+	if start < len(s) {
+		lines = append(lines, s[start:])
+	}
+	return lines
+}
+
+// normalizeNewlines makes \r\n and \r to \n.
+func normalizeNewlines(s string) string {
+	if strings.IndexByte(s, '\r') < 0 {
+		return s
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+}
+
+// wordWrap wraps each line of text at width characters, as Python's
+// textwrap.TextWrapper without breaking long words or at hyphens. The caller
+// has checked that width is positive.
+func wordWrap(text string, width int) string {
+	var out []string
+	for _, line := range splitLines(text) {
+		out = wrapLine(out, expandTabs(line), width)
+	}
+	return strings.Join(out, "\n")
+}
+
+// wrapLine appends the lines that line wraps to. Chunks are alternately words
+// and runs of ASCII white space; white space is dropped where a line breaks.
+func wrapLine(out []string, line string, width int) []string {
+	line = strings.Map(func(r rune) rune {
+		if isASCIISpace(r) {
+			return ' '
+		}
+		return r
+	}, line)
+	first := len(out)
+	var (
+		start, end = 0, 0 // the current line within line
+		length     int    // its characters
+		lastBlank  = -1   // where the last chunk starts if it is blank
+	)
+	flush := func() {
+		if lastBlank >= 0 {
+			end = lastBlank
+		}
+		if end > start {
+			out = append(out, line[start:end])
+		}
+		length, lastBlank = 0, -1
+	}
+	for i := 0; i < len(line); {
+		j := i
+		if line[i] == ' ' {
+			for j < len(line) && line[j] == ' ' {
+				j++
+			}
+		} else if k := strings.IndexByte(line[i:], ' '); k >= 0 {
+			j = i + k
+		} else {
+			j = len(line)
+		}
+		chunk := line[i:j]
+		size := utf8.RuneCountInString(chunk)
+		blank := python.Strip(chunk) == ""
+		if length > 0 && length+size > width {
+			flush()
+		}
+		switch {
+		case length == 0 && blank && len(out) > first:
+			// White space at the start of a line, save the very first, goes.
+			start, end = j, j
+		case length == 0:
+			start, end, length = i, j, size
+			lastBlank = -1
+			if blank {
+				lastBlank = i
+			}
+			if size > width {
+				flush() // a long word has its line to itself
+				start, end = j, j
+			}
+		default:
+			end = j
+			length += size
+			lastBlank = -1
+			if blank {
+				lastBlank = i
+			}
+		}
+		i = j
+	}
+	if length > 0 {
+		flush()
+	}
+	return out
+}
+
+func isASCIISpace(r rune) bool { return r == ' ' || r >= '\t' && r <= '\r' }
+
+// expandTabs is Python's str.expandtabs(8).
+func expandTabs(s string) string {
+	if strings.IndexByte(s, '\t') < 0 {
+		return s
+	}
+	var b strings.Builder
+	column := 0
+	for _, r := range s {
+		switch r {
+		case '\t':
+			n := 8 - column%8
+			b.WriteString("        "[:n])
+			column += n
+		case '\n', '\r':
+			b.WriteRune(r)
+			column = 0
+		default:
+			b.WriteRune(r)
+			column++
+		}
+	}
+	return b.String()
+}
+
+// slugify keeps ASCII letters, digits, underscores and single hyphens.
+func slugify(s string) string {
+	var b strings.Builder
+	dash := false
+	for _, r := range norm.NFKD.String(s) {
+		switch {
+		case r >= utf8.RuneSelf:
+		case isASCIIAlnum(byte(r)) || r == '_':
+			if dash {
+				b.WriteByte('-')
+				dash = false
+			}
+			b.WriteByte(lowerASCII(byte(r)))
+		case r == '-' || python.IsSpace(r):
+			dash = true
+		}
+	}
+	if dash {
+		b.WriteByte('-')
+	}
+	return strings.Trim(b.String(), "-_")
+}
+
+func lowerASCII(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// isWord is \w of Python's regular expressions.
+func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }
+
+func runeCount(s string) int { return utf8.RuneCountInString(s) }
