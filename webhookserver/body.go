@@ -1,0 +1,230 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"slices"
+	"unicode/utf8"
+)
+
+// maxInitialBuffer is how much memory a Content-Length can claim before the
+// bytes are there.
+const maxInitialBuffer = 16 << 10
+
+// readFields reads the members of a request's JSON object that have the given
+// names. No body at all counts as an empty object, as on Rehive.
+func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) == 0 {
+		return &fields{}, nil
+	}
+	contentType := r.Header.Get("Content-Type")
+	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
+		return nil, unsupportedMediaType(truncate(contentType, 100))
+	}
+	members, err := parseObject(body, s.limits.JSONDepth, names...)
+	if err != nil {
+		return nil, err
+	}
+	return &fields{members: members}, nil
+}
+
+// readBody reads the whole body, which the route has bounded.
+func readBody(r *http.Request) ([]byte, error) {
+	var b bytes.Buffer
+	if r.ContentLength > 0 {
+		b.Grow(int(min(r.ContentLength, maxInitialBuffer)) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(r.Body)
+	var maxBytes *http.MaxBytesError
+	switch {
+	case err == nil:
+		return b.Bytes(), nil
+	case errors.As(err, &maxBytes):
+		return nil, tooLarge(maxBytes.Limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &apiError{status: http.StatusRequestTimeout, message: "The request body did not arrive in time."}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, &apiError{status: http.StatusBadRequest, message: "The request body is incomplete."}
+	default:
+		return nil, &apiError{status: http.StatusBadRequest, message: "The request body could not be read.", cause: err}
+	}
+}
+
+// parseObject returns the named members of a JSON object, as raw JSON that
+// shares body's memory; of a name that stands twice, the last. Values are
+// looked at only as far as the grammar goes, so a number keeps all its digits.
+func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.RawMessage, error) {
+	if !utf8.Valid(body) {
+		return nil, parseError("the body is not valid UTF-8")
+	}
+	if nestedDeeper(body, maxDepth) {
+		return nil, parseError("nested deeper than %d levels", maxDepth)
+	}
+	var any grammarOnly
+	if err := json.Unmarshal(body, &any); err != nil {
+		return nil, syntaxError(body, err)
+	}
+	body = bytes.TrimLeft(body, jsonSpace)
+	switch kind := kindOf(body); kind {
+	case "dict":
+	case "NoneType":
+		return nil, invalidField(nil, nonFieldErrors, "No data provided")
+	default:
+		return nil, invalidField(nil, nonFieldErrors, "Invalid data. Expected a dictionary, but got "+kind+".")
+	}
+	members := make(map[string]json.RawMessage, len(names))
+	for rest := body[1:]; ; {
+		rest = bytes.TrimLeft(rest, jsonSpace+",")
+		if rest[0] == '}' {
+			return members, nil
+		}
+		end := valueLength(rest)
+		name := unquote(rest[:end])
+		rest = bytes.TrimLeft(rest[end:], jsonSpace+":")
+		end = valueLength(rest)
+		if slices.Contains(names, name) {
+			members[name] = json.RawMessage(rest[:end])
+		}
+		rest = rest[end:]
+	}
+}
+
+const jsonSpace = " \t\r\n"
+
+// grammarOnly accepts any JSON value and keeps nothing of it.
+type grammarOnly struct{}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (*grammarOnly) UnmarshalJSON([]byte) error { return nil }
+
+func syntaxError(body []byte, err error) *apiError {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return parseError("the body is not JSON")
+	}
+	// The offset is how many bytes were read, including the offending one, if
+	// there is one.
+	at := min(max(int(syntax.Offset)-1, 0), len(body))
+	if syntax.Offset >= int64(len(body)) && syntax.Error() == "unexpected end of JSON input" {
+		at = len(body)
+	}
+	line := bytes.Count(body[:at], []byte("\n")) + 1
+	column := utf8.RuneCount(body[bytes.LastIndexByte(body[:at], '\n')+1:at]) + 1
+	return parseError("%s: line %d column %d (char %d)", syntax, line, column, utf8.RuneCount(body[:at]))
+}
+
+// nestedDeeper says whether arrays and objects are nested deeper than limit. It
+// needs no valid JSON, so it can guard what does recurse.
+func nestedDeeper(b []byte, limit int) bool {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			i += stringLength(b[i:]) - 1
+		case '{', '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return false
+}
+
+// stringLength is the length of the JSON string that b starts with, quotes
+// included; of one that doesn't end, all of b.
+func stringLength(b []byte) int {
+	for i := 1; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(b)
+}
+
+// valueLength is the length of the value that b, the rest of a valid JSON
+// document, starts with.
+func valueLength(b []byte) int {
+	switch b[0] {
+	case '"':
+		return stringLength(b)
+	case '{', '[':
+		depth := 0
+		for i := 0; i < len(b); i++ {
+			switch b[i] {
+			case '"':
+				i += stringLength(b[i:]) - 1
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+		return len(b)
+	default:
+		if end := bytes.IndexAny(b, jsonSpace+",]}"); end >= 0 {
+			return end
+		}
+		return len(b)
+	}
+}
+
+// kindOf names the type of a valid JSON value as Python does.
+func kindOf(value []byte) string {
+	switch value[0] {
+	case '{':
+		return "dict"
+	case '[':
+		return "list"
+	case '"':
+		return "str"
+	case 't', 'f':
+		return "bool"
+	case 'n':
+		return "NoneType"
+	}
+	if bytes.ContainsAny(value, ".eE") {
+		return "float"
+	}
+	return "int"
+}
+
+// unquote returns the text of a valid JSON string.
+func unquote(quoted []byte) string {
+	if !bytes.ContainsRune(quoted, '\\') {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	var text string
+	_ = json.Unmarshal(quoted, &text) // valid JSON, checked before
+	return text
+}
+
+// truncate cuts s to at most limit characters.
+func truncate(s string, limit int) string {
+	count := 0
+	for i := range s {
+		if count == limit {
+			return s[:i] + "…"
+		}
+		count++
+	}
+	return s
+}

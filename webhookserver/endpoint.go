@@ -1,0 +1,126 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// call is a request on its way through a handler, with the logger that knows
+// what has been found out about it.
+type call struct {
+	request *http.Request
+	log     logr.Logger
+}
+
+// endpoint wraps a route's handler in everything that all requests share: the
+// limit on the body, recovery from panics, the error envelope, metrics and
+// logs.
+func (s *Server) endpoint(rt route) http.Handler {
+	inFlight := s.metrics.inFlight.WithLabelValues(rt.path)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		inFlight.Inc()
+		c := &call{request: r, log: s.requestLog(r, rt)}
+		status := http.StatusOK
+		defer func() {
+			if v := recover(); v != nil {
+				// The value may hold a customer's data, the places in the code don't.
+				c.log.Error(nil, "Recovered from a panic", "type", fmt.Sprintf("%T", v), "at", panicSite())
+				status = http.StatusInternalServerError
+				writeError(w, internal(nil))
+			}
+			inFlight.Dec()
+			s.metrics.observe(rt.path, status, time.Since(start))
+		}()
+
+		if r.ContentLength > rt.maxBody {
+			// Said before the body is sent; reading it all would only cost both.
+			w.Header().Set("Connection", "close")
+			status = http.StatusRequestEntityTooLarge
+			s.logRefusal(c, rt, tooLarge(rt.maxBody))
+			writeError(w, tooLarge(rt.maxBody))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, rt.maxBody)
+		result, err := rt.dispatch(c)
+		if err == nil {
+			writeAnswer(w, result)
+			return
+		}
+		var refusal *apiError
+		if !errors.As(err, &refusal) {
+			refusal = internal(err)
+		}
+		status = refusal.status
+		s.logRefusal(c, rt, refusal)
+		writeError(w, refusal)
+	})
+}
+
+func (s *Server) requestLog(r *http.Request, rt route) logr.Logger {
+	log := logr.FromContextOrDiscard(r.Context())
+	if rt.quiet && !log.V(1).Enabled() {
+		return log // thousands a second, and next to none of them logs
+	}
+	log = log.WithValues("endpoint", rt.path, "remote", r.RemoteAddr)
+	if forwarded := forwardedFor(r); forwarded != "" {
+		log = log.WithValues("forwardedFor", forwarded)
+	}
+	return log
+}
+
+// logRefusal writes why a request was refused: a line each for lifecycle calls,
+// which people ask about later, and for webhooks only when asked for.
+func (s *Server) logRefusal(c *call, rt route, e *apiError) {
+	log := c.log.WithValues("code", e.status, "reason", e.Error())
+	switch {
+	case e.status == http.StatusServiceUnavailable && rt.quiet:
+		s.ledgerErrors.Do(func() { log.Error(nil, "Can't take webhooks") })
+	case e.status >= http.StatusInternalServerError:
+		log.Error(nil, "Could not answer a request")
+	case rt.quiet:
+		log.V(1).Info("Refused a request")
+	default:
+		log.Info("Refused a request")
+	}
+}
+
+// forwardedFor returns the addresses that proxies say a request came through.
+// Anyone can write them, so nothing but the log may use them.
+func forwardedFor(r *http.Request) string {
+	const most = 5
+	var addresses []string
+	for part := range strings.SplitSeq(r.Header.Get("X-Forwarded-For"), ",") {
+		if ip := net.ParseIP(strings.TrimSpace(part)); ip != nil && len(addresses) < most {
+			addresses = append(addresses, ip.String())
+		}
+	}
+	return strings.Join(addresses, ", ")
+}
+
+// panicSite names the innermost places of our own code on the stack, as
+// "file:line".
+func panicSite() []string {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	var places []string
+	for {
+		frame, more := frames.Next()
+		if strings.Contains(frame.Function, "extension-operator/") {
+			places = append(places, fmt.Sprintf("%s:%d", frame.File[strings.LastIndexByte(frame.File, '/')+1:], frame.Line))
+		}
+		if !more || len(places) == 8 {
+			return places
+		}
+	}
+}

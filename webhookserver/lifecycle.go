@@ -1,0 +1,164 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+// Messages of Rehive's extension framework.
+const (
+	invalidUser      = "Invalid user."
+	invalidAdminUser = "Invalid admin user."
+	invalidCompany   = "Invalid company."
+	notActivatedYet  = "Company has not been activated yet."
+	webhooksRefused  = "Unable to configure event webhooks."
+)
+
+// companyPattern is what a CompanyActivation's spec.company can hold.
+var companyPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+
+// activate answers POST /api/activate/: from now on the company that the token
+// belongs to uses the extension.
+func (s *Server) activate(c *call) (answer, error) {
+	f, err := s.readFields(c.request, "token")
+	if err != nil {
+		return answer{}, err
+	}
+	token := f.char("token", maxTokenLength)
+	if err := f.err(); err != nil {
+		return answer{}, err
+	}
+	return s.lifecycle(c, token, func(ctx context.Context, user *rehive.User) error {
+		if err := s.checkCompany(ctx, token, user); err != nil {
+			return invalidField(err, "token", invalidCompany)
+		}
+		return s.activateCompany(ctx, user.Company, token)
+	})
+}
+
+// deactivate answers POST /api/deactivate/: the company's events are refused
+// from now on and its token is forgotten; with "purge" everything of it is.
+func (s *Server) deactivate(c *call) (answer, error) {
+	f, err := s.readFields(c.request, "token", "purge")
+	if err != nil {
+		return answer{}, err
+	}
+	token, purge := f.char("token", maxTokenLength), f.boolean("purge", false)
+	if err := f.err(); err != nil {
+		return answer{}, err
+	}
+	return s.lifecycle(c, token, func(ctx context.Context, user *rehive.User) error {
+		if purge {
+			return s.purgeCompany(ctx, user.Company, token)
+		}
+		return s.deactivateCompany(ctx, user.Company)
+	})
+}
+
+// rotate answers POST /api/rotate/: the company's service token is replaced.
+func (s *Server) rotate(c *call) (answer, error) {
+	f, err := s.readFields(c.request, "token")
+	if err != nil {
+		return answer{}, err
+	}
+	token := f.char("token", maxTokenLength)
+	if err := f.err(); err != nil {
+		return answer{}, err
+	}
+	return s.lifecycle(c, token, func(ctx context.Context, user *rehive.User) error {
+		return s.rotateToken(ctx, user.Company, token)
+	})
+}
+
+// lifecycle does what a call asks for once the platform has said whose token it
+// is, while no other call for the same company is being worked on. From then on
+// a caller that hangs up stops nothing, so that no company is left half
+// activated; the budget holds all the same.
+func (s *Server) lifecycle(c *call, token string, do func(context.Context, *rehive.User) error) (answer, error) {
+	ctx := c.request.Context()
+	leave, err := s.takeSlot(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	defer leave()
+
+	user, err := s.verify(ctx, token)
+	if err != nil {
+		return answer{}, err
+	}
+	c.log = c.log.WithValues("company", truncate(user.Company, maxCompanyLength), "user", truncate(user.ID, maxIDLength))
+
+	unlock, err := s.companies.lock(ctx, user.Company)
+	if err != nil {
+		return answer{}, unavailable(err, "Another call for this company is being worked on. Try again later.")
+	}
+	defer unlock()
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		defer cancel()
+	}
+	start := time.Now()
+	if err := do(logr.NewContext(ctx, c.log), user); err != nil {
+		return answer{}, clusterError(err)
+	}
+	c.log.Info("Did what the platform asked for", "took", time.Since(start).Round(time.Millisecond).String())
+	return answer{}, nil
+}
+
+// takeSlot waits, not long, until fewer than Limits.LifecycleCalls are being
+// worked on.
+func (s *Server) takeSlot(ctx context.Context) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
+	defer cancel()
+	select {
+	case s.lifecycleSlots <- struct{}{}:
+		return func() { <-s.lifecycleSlots }, nil
+	case <-ctx.Done():
+		return nil, unavailable(errors.New("no free slot"), "Too many calls are being worked on. Try again later.")
+	}
+}
+
+// verify asks the platform whose token it is, and demands that the user may act
+// for the company. Whatever goes wrong with the platform is, as in Rehive's
+// framework, an invalid user; only the log tells an outage from a refusal.
+func (s *Server) verify(ctx context.Context, token string) (*rehive.User, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.PlatformCall)
+	defer cancel()
+	user, err := s.platform.WithToken(token).Auth(ctx)
+	if err != nil {
+		return nil, invalidField(err, "token", invalidUser)
+	}
+	if !user.InGroup("admin", "service") {
+		err := fmt.Errorf("user %s is neither in the group admin nor in service", truncate(user.ID, maxIDLength))
+		return nil, invalidField(err, "token", invalidAdminUser)
+	}
+	return user, nil
+}
+
+// checkCompany makes sure that the token reads its own company, and that it is
+// one that a CompanyActivation can hold.
+func (s *Server) checkCompany(ctx context.Context, token string, user *rehive.User) error {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.PlatformCall)
+	defer cancel()
+	company, err := s.platform.WithToken(token).Company(ctx)
+	switch {
+	case err != nil:
+		return err
+	case company.ID != user.Company:
+		return errors.New("the token's user and the token's company don't belong together")
+	case !companyPattern.MatchString(company.ID):
+		return errors.New("the company's identifier has characters or a length that spec.company doesn't allow")
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"cmp"
+	"time"
+)
+
+// Limits bound what a caller can cost the server. A zero field means its
+// default; every default is here, with the reason for it.
+type Limits struct {
+	// LifecycleBody is the largest body of /activate/, /deactivate/ and
+	// /rotate/ in bytes. They carry a token of 64 characters.
+	LifecycleBody int64
+	// WebhookBody is the largest body of a webhook in bytes. An extended
+	// transaction has a few kilobytes; metadata can make it more.
+	WebhookBody int64
+	// HeaderBytes is the largest request header in bytes.
+	HeaderBytes int
+	// JSONDepth is how deep arrays and objects may be nested.
+	JSONDepth int
+
+	// Connections is how many connections are served at once; more wait to be
+	// accepted. A slow client costs its own connection, for ReadTimeout.
+	Connections int
+	// LifecycleCalls is how many activations, deactivations and rotations are
+	// worked on at once, each of which makes platform and Kubernetes calls.
+	LifecycleCalls int
+
+	// ReadHeaderTimeout is the time for a request's header to arrive.
+	ReadHeaderTimeout time.Duration
+	// ReadTimeout is the time for a whole request to arrive.
+	ReadTimeout time.Duration
+	// WriteTimeout is the time from the end of a request's header to the last
+	// byte of its answer. It must exceed LifecycleBudget and ReadTimeout.
+	WriteTimeout time.Duration
+	// IdleTimeout is how long a connection may wait for its next request.
+	IdleTimeout time.Duration
+	// ShutdownTimeout is how long requests in flight may take to finish once
+	// the server is told to stop.
+	ShutdownTimeout time.Duration
+
+	// LifecycleBudget is the time for a lifecycle call from its header to its
+	// answer. The platform waits 10 seconds.
+	LifecycleBudget time.Duration
+	// RollbackReserve is the part of LifecycleBudget that is kept for undoing
+	// an activation that the platform refused.
+	RollbackReserve time.Duration
+	// PlatformCall is the time for one call to the platform. Two that hang must
+	// fit into LifecycleBudget.
+	PlatformCall time.Duration
+	// WebhookBudget is the time for a webhook from its header to its answer.
+	// The platform waits 5 seconds.
+	WebhookBudget time.Duration
+	// QueueTime is how long a lifecycle call waits for one of LifecycleCalls.
+	QueueTime time.Duration
+}
+
+// Lengths of text fields, in characters.
+const (
+	maxTokenLength   = 1024 // Rehive's have 64
+	maxCompanyLength = 100  // as CompanyActivation's spec.company
+	maxEventLength   = 100  // as NotificationRule's spec.event
+	maxIDLength      = 255
+)
+
+// retryAfter is what a caller is told to wait after a 503.
+const retryAfter = 10 * time.Second
+
+// withDefaults fills in what is zero.
+func (l Limits) withDefaults() Limits {
+	l.LifecycleBody = cmp.Or(l.LifecycleBody, 64<<10)
+	l.WebhookBody = cmp.Or(l.WebhookBody, 1<<20)
+	l.HeaderBytes = cmp.Or(l.HeaderBytes, 16<<10)
+	l.JSONDepth = cmp.Or(l.JSONDepth, 128)
+	l.Connections = cmp.Or(l.Connections, 1024)
+	l.LifecycleCalls = cmp.Or(l.LifecycleCalls, 64)
+	l.ReadHeaderTimeout = cmp.Or(l.ReadHeaderTimeout, 3*time.Second)
+	l.ReadTimeout = cmp.Or(l.ReadTimeout, 4*time.Second)
+	l.WriteTimeout = cmp.Or(l.WriteTimeout, 15*time.Second)
+	l.IdleTimeout = cmp.Or(l.IdleTimeout, 75*time.Second)
+	l.ShutdownTimeout = cmp.Or(l.ShutdownTimeout, 12*time.Second)
+	l.LifecycleBudget = cmp.Or(l.LifecycleBudget, 9*time.Second)
+	l.RollbackReserve = cmp.Or(l.RollbackReserve, time.Second)
+	l.PlatformCall = cmp.Or(l.PlatformCall, 4*time.Second)
+	l.WebhookBudget = cmp.Or(l.WebhookBudget, 4*time.Second)
+	l.QueueTime = cmp.Or(l.QueueTime, time.Second)
+	return l
+}

@@ -1,0 +1,57 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	inFlight *prometheus.GaugeVec
+	events   *prometheus.CounterVec
+}
+
+// newMetrics registers the server's metrics; a nil registerer keeps them
+// private.
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rehive_extension_http_requests_total",
+			Help: "Requests answered, by endpoint and HTTP status code.",
+		}, []string{"endpoint", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "rehive_extension_http_request_duration_seconds",
+			Help:    "Time from the end of a request's header to its answer.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"endpoint"}),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "rehive_extension_http_requests_in_flight",
+			Help: "Requests being worked on.",
+		}, []string{"endpoint"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rehive_extension_webhook_events_total",
+			Help: "Webhooks acknowledged, by whether the event was new or a duplicate.",
+		}, []string{"result"}),
+	}
+	if registerer == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.events} {
+		if err := registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the HTTP server's metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(endpoint string, code int, took time.Duration) {
+	m.requests.WithLabelValues(endpoint, strconv.Itoa(code)).Inc()
+	m.seconds.WithLabelValues(endpoint).Observe(took.Seconds())
+}

@@ -1,0 +1,106 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// handlerFunc answers one request. An error that is an *apiError becomes that
+// answer, any other a 500.
+type handlerFunc func(*call) (answer, error)
+
+// route is one path of the API.
+type route struct {
+	path    string // ends in a slash, as every path of the platform does
+	methods map[string]handlerFunc
+	maxBody int64
+	budget  time.Duration // from the header to the answer
+	quiet   bool          // too frequent to log each refusal
+}
+
+func (s *Server) table() []route {
+	lifecycle := func(path string, h handlerFunc) route {
+		return route{
+			path:    path,
+			methods: map[string]handlerFunc{http.MethodPost: h},
+			maxBody: s.limits.LifecycleBody,
+			budget:  s.limits.LifecycleBudget,
+		}
+	}
+	webhook := func(path string) route {
+		return route{
+			path:    path,
+			methods: map[string]handlerFunc{http.MethodPost: s.webhook},
+			maxBody: s.limits.WebhookBody,
+			budget:  s.limits.WebhookBudget,
+			quiet:   true,
+		}
+	}
+	return []route{
+		{path: "/", methods: map[string]handlerFunc{http.MethodGet: index}, quiet: true},
+		lifecycle("/api/activate/", s.activate),
+		lifecycle("/api/deactivate/", s.deactivate),
+		lifecycle("/api/rotate/", s.rotate),
+		webhook("/api/webhook/"),
+		// Where admins once pointed webhooks that they registered by hand.
+		webhook("/api/admin/webhook/"),
+	}
+}
+
+// routes returns the handler of every path.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	missing := s.endpoint(route{path: "other", quiet: true})
+	mux.Handle("/", missing)
+	for _, rt := range s.table() {
+		mux.Handle(rt.path+"{$}", s.endpoint(rt))
+		if bare := strings.TrimSuffix(rt.path, "/"); bare != "" {
+			// The mux would redirect, and a redirect turns a POST into a GET.
+			mux.Handle(bare, missing)
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The same holds for paths that the mux would clean.
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+			missing.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// dispatch calls the handler for the request's method.
+func (rt route) dispatch(c *call) (answer, error) {
+	if len(rt.methods) == 0 {
+		return answer{}, notFound()
+	}
+	method := c.request.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	h, ok := rt.methods[method]
+	if !ok {
+		return answer{}, methodNotAllowed(truncate(c.request.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
+	}
+	if rt.budget > 0 {
+		ctx, cancel := context.WithTimeout(c.request.Context(), rt.budget)
+		defer cancel()
+		c.request = c.request.WithContext(ctx)
+	}
+	return h(c)
+}
+
+func index(*call) (answer, error) {
+	return answer{data: map[string]string{
+		"name":        "Rehive extension operator",
+		"description": "The notification extension of Rehive, on Kubernetes. The platform calls it below /api/.",
+	}}, nil
+}

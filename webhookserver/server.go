@@ -1,0 +1,236 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
+	"golang.org/x/time/rate"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+// EventStore keeps accepted webhooks. *ledger.Store is one.
+type EventStore interface {
+	// AcceptEvent makes the event durable before it returns nil. Duplicate says
+	// that it was already. The error wraps ledger.ErrUnavailable when trying
+	// again later is right.
+	AcceptEvent(ctx context.Context, event ledger.Event) (duplicate bool, err error)
+}
+
+// Options are what a Server is made of.
+type Options struct {
+	// Address is what to listen on, such as ":8080".
+	Address string
+	// Listener replaces Address. The Server closes it.
+	Listener net.Listener
+	// CertFile and KeyFile serve TLS; they are read again when they change.
+	// Without them the server speaks plain HTTP, for an ingress to wrap.
+	CertFile, KeyFile string
+
+	// Client reads from the manager's cache, which must index
+	// CompanyActivations by activation.CompanyField, and writes.
+	Client client.Client
+	// APIReader reads from the API server. Lifecycle calls decide by it.
+	APIReader client.Reader
+	// Platform verifies the tokens of lifecycle calls.
+	Platform *rehive.Client
+	// Events keeps accepted webhooks.
+	Events EventStore
+	// Namespace is where the CompanyActivation of a company is created that
+	// nobody declared beforehand.
+	Namespace string
+
+	// DrainDelay is how long the server goes on taking requests after it was
+	// told to stop and has become unready, so that load balancers notice.
+	DrainDelay time.Duration
+	// Limits replaces the default limits; zero fields keep theirs.
+	Limits Limits
+	// Log is where the server logs; the zero value discards.
+	Log logr.Logger
+	// Registerer takes the metrics; nil keeps them private.
+	Registerer prometheus.Registerer
+	// Now replaces the clock that events are stamped by.
+	Now func() time.Time
+}
+
+// Server serves the extension's HTTP API. Make one with New and add it to a
+// manager, which starts and stops it.
+type Server struct {
+	listener   net.Listener
+	certs      *certwatcher.CertWatcher
+	handler    http.Handler
+	client     client.Client
+	apiReader  client.Reader
+	platform   *rehive.Client
+	events     EventStore
+	namespace  string
+	drainDelay time.Duration
+	limits     Limits
+	log        logr.Logger
+	metrics    *metrics
+	now        func() time.Time
+
+	lifecycleSlots chan struct{}
+	companies      keyedMutex
+	ledgerErrors   rate.Sometimes // keeps a full disk from filling another with logs
+	serving        atomic.Bool
+}
+
+var (
+	_ manager.Runnable               = (*Server)(nil)
+	_ manager.LeaderElectionRunnable = (*Server)(nil)
+)
+
+// New returns a server that listens already but answers nothing before Start,
+// so that an address that is taken or a certificate that can't be read is an
+// error here.
+func New(o Options) (*Server, error) {
+	switch {
+	case o.Client == nil, o.APIReader == nil, o.Platform == nil, o.Events == nil:
+		return nil, errors.New("the HTTP server needs a client, an API reader, a platform and an event store")
+	case o.Namespace == "":
+		return nil, errors.New("the HTTP server needs a namespace for the activations it creates")
+	case (o.CertFile == "") != (o.KeyFile == ""):
+		return nil, errors.New("TLS needs both a certificate file and a key file")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log.GetSink() == nil {
+		o.Log = logr.Discard()
+	}
+	s := &Server{
+		client:       o.Client,
+		apiReader:    o.APIReader,
+		platform:     o.Platform,
+		events:       o.Events,
+		namespace:    o.Namespace,
+		drainDelay:   o.DrainDelay,
+		limits:       o.Limits.withDefaults(),
+		log:          o.Log,
+		now:          o.Now,
+		ledgerErrors: rate.Sometimes{First: 1, Interval: time.Second},
+	}
+	s.lifecycleSlots = make(chan struct{}, s.limits.LifecycleCalls)
+	var err error
+	if s.metrics, err = newMetrics(o.Registerer); err != nil {
+		return nil, err
+	}
+	if o.CertFile != "" {
+		if s.certs, err = certwatcher.New(o.CertFile, o.KeyFile); err != nil {
+			return nil, fmt.Errorf("reading the HTTP server's certificate: %w", err)
+		}
+	}
+	s.handler = s.routes()
+
+	listener := o.Listener
+	if listener == nil {
+		listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", o.Address)
+		if err != nil {
+			return nil, fmt.Errorf("listening for HTTP requests: %w", err)
+		}
+	}
+	s.listener = netutil.LimitListener(listener, s.limits.Connections)
+	return s, nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Handler returns the server's handler, to serve it in another way.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close stops listening. It is for a server that is never started.
+func (s *Server) Close() error { return s.listener.Close() }
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica
+// serves.
+func (s *Server) NeedLeaderElection() bool { return false }
+
+// Ready is a readiness check (healthz.Checker): it fails before the server
+// serves and as soon as it is told to stop.
+func (s *Server) Ready(*http.Request) error {
+	if !s.serving.Load() {
+		return errors.New("the HTTP server is not serving")
+	}
+	return nil
+}
+
+// Start serves until ctx ends, then lets the requests in flight finish. It
+// implements manager.Runnable, and is called once.
+func (s *Server) Start(ctx context.Context) error {
+	// Requests in flight outlive the signal to stop.
+	base := logr.NewContext(context.WithoutCancel(ctx), s.log)
+	server := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: s.limits.ReadHeaderTimeout,
+		ReadTimeout:       s.limits.ReadTimeout,
+		WriteTimeout:      s.limits.WriteTimeout,
+		IdleTimeout:       s.limits.IdleTimeout,
+		MaxHeaderBytes:    s.limits.HeaderBytes,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(s.log.V(1)), slog.LevelInfo),
+		Protocols:         new(http.Protocols),
+	}
+	// One request at a time per connection keeps Connections a bound on work.
+	server.Protocols.SetHTTP1(true)
+
+	served := make(chan error, 1)
+	if s.certs != nil {
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certs.GetCertificate}
+		watchCtx, stopWatching := context.WithCancel(base)
+		watched := make(chan error, 1)
+		go func() { watched <- s.certs.Start(watchCtx) }()
+		defer func() {
+			stopWatching()
+			if err := <-watched; err != nil {
+				s.log.Error(err, "Watching the certificate of the HTTP server failed")
+			}
+		}()
+		go func() { served <- server.ServeTLS(s.listener, "", "") }()
+	} else {
+		go func() { served <- server.Serve(s.listener) }()
+	}
+	s.serving.Store(true)
+	s.log.Info("Serving the extension's HTTP API", "address", s.Addr().String(), "tls", s.certs != nil)
+
+	select {
+	case err := <-served:
+		s.serving.Store(false)
+		return fmt.Errorf("serving HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	s.serving.Store(false)
+	if s.drainDelay > 0 {
+		select {
+		case err := <-served:
+			return fmt.Errorf("serving HTTP: %w", err)
+		case <-time.After(s.drainDelay):
+		}
+	}
+	s.log.Info("Stopping the HTTP server once its requests are answered")
+	stopCtx, cancel := context.WithTimeout(base, s.limits.ShutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(stopCtx); err != nil {
+		_ = server.Close()
+		return fmt.Errorf("waiting for HTTP requests to finish: %w", err)
+	}
+	return nil
+}
