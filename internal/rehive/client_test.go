@@ -264,6 +264,8 @@ func TestFaultsAreClassed(t *testing.T) {
 		"web page 404":    {fault: rehivetest.Fault{Kind: rehivetest.FaultGarbage, Status: 404}, transient: true, is: not(rehive.IsNotFound)},
 		"empty":           {fault: rehivetest.Fault{Kind: rehivetest.FaultGarbage, Body: " "}, transient: true, is: hasStatus(200)},
 		"error with 200":  {fault: rehivetest.Fault{Kind: rehivetest.FaultGarbage, Body: `{"status":"error","message":"x"}`}, transient: true, is: hasStatus(200)},
+		"error and data":  {fault: rehivetest.Fault{Kind: rehivetest.FaultGarbage, Body: `{"status":"error","data":{"id":"u","company":"c"}}`}, transient: true, is: hasStatus(200)},
+		"JSON 401":        {fault: rehivetest.Fault{Kind: rehivetest.FaultGarbage, Status: 401, Body: `{"message":"Log in to the hotel's network."}`}, transient: true, is: not(rehive.IsUnauthorized)},
 		"no data":         {fault: rehivetest.Fault{Kind: rehivetest.FaultGarbage, Body: `{"status":"success"}`}, transient: true, is: hasStatus(200)},
 		"null data":       {fault: rehivetest.Fault{Kind: rehivetest.FaultGarbage, Body: `{"status":"success","data":null}`}, transient: true, is: hasStatus(200)},
 		"empty data":      {fault: rehivetest.Fault{Kind: rehivetest.FaultGarbage, Body: `{"status":"success","data":{}}`}, transient: true, is: hasStatus(200)},
@@ -381,6 +383,18 @@ func TestForeignNextPageIsNotFollowed(t *testing.T) {
 	if _, err := client.WithToken("token").Webhooks(t.Context(), rehive.WebhookFilter{}); !rehive.IsTransient(err) ||
 		!strings.Contains(err.Error(), "longer than 100 pages") {
 		t.Errorf("endless list: %v", err)
+	}
+}
+
+// Taken for an empty list, such an answer would look as if all webhooks were gone.
+func TestWhatIsNoListIsAnError(t *testing.T) {
+	e := newEnv(t)
+	for _, data := range []string{`{}`, `{"results":null}`, `{"results":[null]}`, `{"results":[1]}`, `{"results":{}}`, `[]`, `"x"`} {
+		remove := e.InjectFault(rehivetest.Fault{Kind: rehivetest.FaultGarbage, Body: `{"status":"success","data":` + data + `}`})
+		if all, err := e.admin.Webhooks(e.ctx, rehive.WebhookFilter{}); !rehive.IsTransient(err) {
+			t.Errorf("%s was read as %v, %v", data, all, err)
+		}
+		remove()
 	}
 }
 

@@ -113,7 +113,7 @@ func IsDuplicateWebhook(err error) bool {
 }
 
 // IsTransient says that the same call may succeed later: throttling, 5xx, time
-// limits, lost connections and answers that aren't the platform's.
+// limits, cancellation, lost connections and answers that are not the platform's.
 func IsTransient(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && !e.permanent()

@@ -114,9 +114,9 @@ func (p *Platform) sample(event string, u *user) object {
 		fields["user"], fields["archived"], fields["created"], fields["updated"] = reduced, false, now, now
 		return fields
 	}
-	updated := func(resource string, make func(status string) object) object {
-		data := make("verified")
-		data["original_"+resource] = make("pending")
+	updated := func(resource string, build func(status string) object) object {
+		data := build("verified")
+		data["original_"+resource] = build("pending")
 		return data
 	}
 	address := func(status string) object {
