@@ -114,7 +114,8 @@ func wordWrap(text string, width int) string {
 }
 
 // wrapLine appends the lines that line wraps to. Chunks are alternately words
-// and runs of ASCII white space; white space is dropped where a line breaks.
+// and runs of ASCII white space. One blank chunk is dropped at either end of a
+// line, except at the start of the very first.
 func wrapLine(out []string, line string, width int) []string {
 	line = strings.Map(func(r rune) rune {
 		if isASCIISpace(r) {
@@ -122,67 +123,45 @@ func wrapLine(out []string, line string, width int) []string {
 		}
 		return r
 	}, line)
-	first := len(out)
-	var (
-		start, end = 0, 0 // the current line within line
-		length     int    // its characters
-		lastBlank  = -1   // where the last chunk starts if it is blank
-	)
-	flush := func() {
-		if lastBlank >= 0 {
-			end = lastBlank
+	before := len(out)
+	for start := 0; start < len(line); {
+		if chunk := nextChunk(line[start:]); len(out) > before && isBlank(chunk) {
+			start += len(chunk)
+		}
+		end, length, last := start, 0, ""
+		for end < len(line) {
+			chunk := nextChunk(line[end:])
+			size := runeCount(chunk)
+			// A chunk that fits on no line has one to itself.
+			if length+size > width && end > start {
+				break
+			}
+			end += len(chunk)
+			length += size
+			last = chunk
+		}
+		next := end
+		if isBlank(last) {
+			end -= len(last)
 		}
 		if end > start {
 			out = append(out, line[start:end])
 		}
-		length, lastBlank = 0, -1
-	}
-	for i := 0; i < len(line); {
-		j := i
-		if line[i] == ' ' {
-			for j < len(line) && line[j] == ' ' {
-				j++
-			}
-		} else if k := strings.IndexByte(line[i:], ' '); k >= 0 {
-			j = i + k
-		} else {
-			j = len(line)
-		}
-		chunk := line[i:j]
-		size := utf8.RuneCountInString(chunk)
-		blank := python.Strip(chunk) == ""
-		if length > 0 && length+size > width {
-			flush()
-		}
-		switch {
-		case length == 0 && blank && len(out) > first:
-			// White space at the start of a line, save the very first, goes.
-			start, end = j, j
-		case length == 0:
-			start, end, length = i, j, size
-			lastBlank = -1
-			if blank {
-				lastBlank = i
-			}
-			if size > width {
-				flush() // a long word has its line to itself
-				start, end = j, j
-			}
-		default:
-			end = j
-			length += size
-			lastBlank = -1
-			if blank {
-				lastBlank = i
-			}
-		}
-		i = j
-	}
-	if length > 0 {
-		flush()
+		start = next
 	}
 	return out
 }
+
+func nextChunk(s string) string {
+	blank := s[0] == ' '
+	i := 1
+	for i < len(s) && (s[i] == ' ') == blank {
+		i++
+	}
+	return s[:i]
+}
+
+func isBlank(s string) bool { return python.Strip(s) == "" }
 
 func isASCIISpace(r rune) bool { return r == ' ' || r >= '\t' && r <= '\r' }
 
