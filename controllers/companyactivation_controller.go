@@ -1,0 +1,199 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+const (
+	// reconcileTimeout bounds one reconciliation with all its platform calls.
+	// A first call that isn't answered ends it already.
+	reconcileTimeout = 60 * time.Second
+
+	// ruleSettle is waited after a change of a rule, so that a hundred rules
+	// applied at once cost one look at the platform, not a hundred.
+	ruleSettle = 300 * time.Millisecond
+)
+
+// +kubebuilder:rbac:groups=extensions.rehive.com,resources=companyactivations,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=extensions.rehive.com,resources=companyactivations/status,verbs=patch
+// +kubebuilder:rbac:groups=extensions.rehive.com,resources=companyactivations/finalizers,verbs=update
+// +kubebuilder:rbac:groups=extensions.rehive.com,resources=notificationrules,verbs=get;list;watch;create;deletecollection
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// companyActivationReconciler reconciles CompanyActivations.
+type companyActivationReconciler struct {
+	client.Client
+	// apiReader reads past the cache. The HTTP server writes the Secret first
+	// and the annotation that asks for a look second; the two reach the cache in
+	// any order, and a look with the former token would answer the wrong call.
+	apiReader    client.Reader
+	platform     *rehive.Client
+	webhookURL   string
+	ledger       Ledger
+	recorder     events.EventRecorder
+	resyncPeriod time.Duration
+	defaultRules []v1alpha1.NotificationRule
+	now          func() time.Time
+	memory       *memory
+}
+
+func (r *companyActivationReconciler) setupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("companyactivation").
+		For(&v1alpha1.CompanyActivation{}, builder.WithPredicates(
+			predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.CompanyActivation{}, handler.EnqueueRequestsFromMapFunc(r.sameCompany),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(activationOfSecret),
+			builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		Watches(&v1alpha1.NotificationRule{}, ruleHandler(), builder.WithPredicates(ruleWebhooksChanged())).
+		WithOptions(controllerOptions(concurrentActivations)).
+		Complete(r)
+}
+
+// sameCompany maps an activation to the others of its company: when one goes,
+// the next oldest holds the company.
+func (r *companyActivationReconciler) sameCompany(ctx context.Context, o client.Object) []reconcile.Request {
+	changed, ok := o.(*v1alpha1.CompanyActivation)
+	if !ok {
+		return nil
+	}
+	var list v1alpha1.CompanyActivationList
+	if err := r.List(ctx, &list, client.MatchingFields{activation.CompanyField: changed.Spec.Company}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing the CompanyActivations of a company failed")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if list.Items[i].UID != changed.UID {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}
+
+func activationOfSecret(_ context.Context, o client.Object) []reconcile.Request {
+	name := o.GetLabels()[activation.ActivationLabel]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
+}
+
+func activationOfRule(o client.Object) (reconcile.Request, bool) {
+	rule, ok := o.(*v1alpha1.NotificationRule)
+	if !ok {
+		return reconcile.Request{}, false
+	}
+	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: rule.Namespace, Name: rule.Spec.CompanyRef.Name}}, true
+}
+
+// ruleHandler enqueues a rule's activation after ruleSettle. spec.companyRef
+// can't be changed, so the newer object tells it.
+func ruleHandler() handler.EventHandler {
+	enqueue := func(o client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		if request, ok := activationOfRule(o); ok {
+			queue.AddAfter(request, ruleSettle)
+		}
+	}
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q) },
+	}
+}
+
+// ruleWebhooksChanged passes the changes of a rule that can change which
+// webhooks are needed.
+func ruleWebhooksChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.NotificationRule)
+		after, also := e.ObjectNew.(*v1alpha1.NotificationRule)
+		return ok && also && wantedEvent(before) != wantedEvent(after)
+	}}
+}
+
+// Reconcile makes the platform's webhooks of one company what its rules need.
+func (r *companyActivationReconciler) Reconcile(ctx context.Context, request reconcile.Request) (result ctrl.Result, err error) {
+	a := new(v1alpha1.CompanyActivation)
+	if err := r.Get(ctx, request.NamespacedName, a); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !a.DeletionTimestamp.IsZero() {
+		return r.finalize(ctx, a)
+	}
+	if !controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
+		before := a.DeepCopy()
+		controllerutil.AddFinalizer(a, v1alpha1.CompanyActivationFinalizer)
+		err := r.Patch(ctx, a, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		if apierrors.IsConflict(err) {
+			return ctrl.Result{RequeueAfter: 50 * time.Millisecond}, nil // the cache is behind
+		}
+		if err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("adding the finalizer: %w", err))
+		}
+	}
+
+	before := a.DeepCopy()
+	s := &scope{activation: a}
+	bounded, cancel := context.WithTimeout(ctx, reconcileTimeout)
+	defer cancel()
+	outcome := r.reconcile(bounded, s)
+	s.conclude(outcome)
+	if err := r.patchStatus(ctx, before, a); err != nil {
+		return ctrl.Result{}, err
+	}
+	r.tell(before, s)
+	return r.next(s, outcome)
+}
+
+// next says when to look again.
+func (r *companyActivationReconciler) next(s *scope, outcome error) (ctrl.Result, error) {
+	var stop *stopError
+	switch {
+	case outcome == nil, s.recalled:
+		return ctrl.Result{RequeueAfter: s.lookAgain}, nil
+	case isStop(outcome, &stop):
+		if !stop.lookAgain {
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{RequeueAfter: wait.Jitter(r.resyncPeriod, jitter)}, nil
+	case activation.IsConflict(outcome):
+		return ctrl.Result{RequeueAfter: retryBase}, nil
+	default:
+		if after := rehive.RetryAfter(outcome); after > 0 {
+			return ctrl.Result{RequeueAfter: wait.Jitter(after, jitter)}, nil
+		}
+		return ctrl.Result{}, outcome
+	}
+}
+
+func (r *companyActivationReconciler) patchStatus(ctx context.Context, before, after *v1alpha1.CompanyActivation) error {
+	return patchStatus(ctx, r.Client, before, after, before.Status, after.Status)
+}

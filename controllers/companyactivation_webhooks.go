@@ -1,0 +1,372 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+// maxWebhooks is the limit of status.webhooks. The platform knows some forty
+// events.
+const maxWebhooks = 256
+
+// webhookPass is one comparison of the wanted webhooks with the platform's.
+type webhookPass struct {
+	r *companyActivationReconciler
+	s *scope
+	// own are the platform's webhooks with our URL, by event. No other is ever
+	// touched: an admin may have registered some by hand.
+	own map[string]rehive.Webhook
+	// standing are the webhooks that are as they should be.
+	standing []v1alpha1.RegisteredWebhook
+	refusals []refusal
+	unknown  []unknownEvent
+}
+
+// refusal is a change that the platform understood and refused.
+type refusal struct {
+	verb, event string
+	err         error
+}
+
+type unknownEvent struct {
+	event string
+	err   error
+}
+
+// reconcileWebhooks registers what is missing, mends what drifted and removes
+// what no rule needs any more. It lists once and changes only what differs.
+func (r *companyActivationReconciler) reconcileWebhooks(ctx context.Context, s *scope) error {
+	p := &webhookPass{r: r, s: s}
+	if err := p.list(ctx); err != nil {
+		return p.failed("list the webhooks", err)
+	}
+	if err := p.settleSecret(ctx); err != nil {
+		return p.failed("change the webhooks", err)
+	}
+	err := p.ensureAll(ctx)
+	p.report()
+	if err != nil {
+		return p.failed("register the webhooks", err)
+	}
+	p.removeSuperfluous(ctx)
+	return p.conclude()
+}
+
+func (p *webhookPass) list(ctx context.Context) error {
+	listed, err := p.s.session.Webhooks(ctx, rehive.WebhookFilter{URL: p.r.webhookURL})
+	if err != nil {
+		return err
+	}
+	p.own = make(map[string]rehive.Webhook)
+	for _, webhook := range listed {
+		if webhook.URL == p.r.webhookURL {
+			p.own[webhook.Event] = webhook
+		}
+	}
+	return nil
+}
+
+// settleSecret decides which secret the webhooks carry. It is stable: made
+// once, kept over reactivation. When it was lost with its Secret, the platform
+// still knows it, and may refuse to change it, because a service's webhooks are
+// fixed while the service is active. Then the platform's is adopted.
+func (p *webhookPass) settleSecret(ctx context.Context) error {
+	ours, theirs := p.s.credentials.WebhookSecret, p.sharedSecret()
+	switch {
+	case ours == "" && theirs != "":
+		return p.useSecret(ctx, theirs)
+	case ours == "":
+		return p.useSecret(ctx, activation.NewWebhookSecret())
+	case theirs == "" || theirs == ours:
+		return nil
+	}
+	// All carry another secret than ours. One try tells whether the platform
+	// lets us change them.
+	for _, event := range slices.Sorted(maps.Keys(p.own)) {
+		changed, err := p.s.session.UpdateWebhook(ctx, p.own[event].ID, rehive.WebhookPatch{Secret: &ours})
+		if rehive.IsPermanent(err) && !rehive.IsUnauthorized(err) {
+			return p.useSecret(ctx, theirs)
+		}
+		if err != nil {
+			return err
+		}
+		p.own[event] = *changed
+		return nil
+	}
+	return nil
+}
+
+// sharedSecret returns the secret that all webhooks of ours carry on the
+// platform, if it is one and good enough.
+func (p *webhookPass) sharedSecret() string {
+	shared := ""
+	for _, webhook := range p.own {
+		if len(webhook.Secret) < activation.MinWebhookSecretLength || (shared != "" && webhook.Secret != shared) {
+			return ""
+		}
+		shared = webhook.Secret
+	}
+	return shared
+}
+
+// useSecret stores a webhook secret before any webhook is registered with it.
+func (p *webhookPass) useSecret(ctx context.Context, secret string) error {
+	ctrl.LoggerFrom(ctx).Info("Storing the webhook secret", "adopted", len(p.own) > 0)
+	credentials := p.s.credentials
+	credentials.WebhookSecret = secret
+	if err := activation.Save(ctx, p.r.Client, p.s.activation, credentials); err != nil {
+		return err
+	}
+	p.s.credentials = credentials
+	return nil
+}
+
+// ensureAll brings every wanted webhook into order. A refusal of one doesn't
+// keep the others from it; a call that fails in passing ends the pass, because
+// the next would most likely hang as well.
+func (p *webhookPass) ensureAll(ctx context.Context) error {
+	events := slices.Sorted(maps.Keys(p.s.wanted))
+	var duplicates []string
+	for _, event := range events[:min(len(events), maxWebhooks)] {
+		if webhook, ok := p.own[event]; ok {
+			if err := p.mend(ctx, webhook); err != nil {
+				return err
+			}
+			continue
+		}
+		duplicate, err := p.create(ctx, event)
+		if err != nil {
+			return err
+		}
+		if duplicate {
+			duplicates = append(duplicates, event)
+		}
+	}
+	if len(duplicates) == 0 {
+		return nil
+	}
+	// They came into being since the list was read.
+	if err := p.list(ctx); err != nil {
+		return err
+	}
+	for _, event := range duplicates {
+		webhook, ok := p.own[event]
+		if !ok {
+			p.refusals = append(p.refusals, refusal{"register the webhook", event,
+				errors.New("it says that there is one already, but does not list it")})
+			continue
+		}
+		if err := p.mend(ctx, webhook); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// create registers the webhook of an event.
+func (p *webhookPass) create(ctx context.Context, event string) (duplicate bool, err error) {
+	ctrl.LoggerFrom(ctx).Info("Registering a webhook", "event", event)
+	webhook, err := p.s.session.CreateWebhook(ctx, rehive.WebhookRequest{
+		URL: p.r.webhookURL, Event: event, Secret: p.s.credentials.WebhookSecret,
+	})
+	switch {
+	case err == nil:
+		p.s.created = append(p.s.created, event)
+		p.stands(event, webhook.ID)
+	case rehive.IsDuplicateWebhook(err):
+		return true, nil
+	case isUnknownEvent(err):
+		p.unknown = append(p.unknown, unknownEvent{event, err})
+	case rehive.IsPermanent(err) && !rehive.IsUnauthorized(err):
+		p.refusals = append(p.refusals, refusal{"register the webhook", event, err})
+	default:
+		return false, err
+	}
+	return false, nil
+}
+
+// isUnknownEvent says that a registration was refused for the event's name.
+func isUnknownEvent(err error) bool {
+	var platform *rehive.Error
+	return errors.As(err, &platform) && platform.Status == http.StatusBadRequest && len(platform.Data["event"]) > 0
+}
+
+// mend changes what drifted: the secret, a webhook that was disabled (which the
+// platform does by itself after too many failures) or archived.
+func (p *webhookPass) mend(ctx context.Context, webhook rehive.Webhook) error {
+	var patch rehive.WebhookPatch
+	if webhook.Secret != p.s.credentials.WebhookSecret {
+		patch.Secret = &p.s.credentials.WebhookSecret
+	}
+	if !webhook.Enabled {
+		enabled := true
+		patch.Enabled = &enabled
+	}
+	if webhook.Archived {
+		archived := false
+		patch.Archived = &archived
+	}
+	if patch == (rehive.WebhookPatch{}) {
+		p.stands(webhook.Event, webhook.ID)
+		return nil
+	}
+	ctrl.LoggerFrom(ctx).Info("Mending a webhook", "event", webhook.Event, "webhook", webhook.ID,
+		"secret", patch.Secret != nil, "enabled", patch.Enabled != nil, "archived", patch.Archived != nil)
+	_, err := p.s.session.UpdateWebhook(ctx, webhook.ID, patch)
+	switch {
+	case err == nil:
+		p.stands(webhook.Event, webhook.ID)
+	case rehive.IsPermanent(err) && !rehive.IsUnauthorized(err):
+		verb := "enable the webhook"
+		if patch.Secret != nil {
+			verb = "change the secret of the webhook"
+		}
+		p.refusals = append(p.refusals, refusal{verb, webhook.Event, err})
+	default:
+		return err
+	}
+	return nil
+}
+
+func (p *webhookPass) stands(event string, id int64) {
+	p.standing = append(p.standing, v1alpha1.RegisteredWebhook{Event: event, ID: id})
+}
+
+// removeSuperfluous deletes webhooks of ours that no rule needs. It is done as
+// far as the platform lets us: the events of one that stays are dropped.
+func (p *webhookPass) removeSuperfluous(ctx context.Context) {
+	log := ctrl.LoggerFrom(ctx)
+	for _, event := range slices.Sorted(maps.Keys(p.own)) {
+		webhook := p.own[event]
+		if _, wanted := p.s.wanted[event]; wanted || webhook.Archived || p.r.memory.kept(p.s, webhook.ID) {
+			continue
+		}
+		log.Info("Deleting a webhook", "event", event, "webhook", webhook.ID)
+		err := p.s.session.DeleteWebhook(ctx, webhook.ID)
+		switch {
+		case err == nil, rehive.IsNotFound(err):
+			p.s.removed = append(p.s.removed, event)
+		case rehive.IsPermanent(err):
+			log.Info("Rehive keeps a webhook that no rule needs: its events are dropped", "event", event, "webhook", webhook.ID, "answer", err.Error())
+			p.r.memory.keep(p.s, webhook.ID)
+		default:
+			log.Info("Deleting a webhook failed: it is tried again at the next look", "event", event, "webhook", webhook.ID, "answer", err.Error())
+			return
+		}
+	}
+}
+
+// report writes what stands into the status, also when the pass broke off.
+func (p *webhookPass) report() {
+	slices.SortFunc(p.standing, func(a, b v1alpha1.RegisteredWebhook) int { return strings.Compare(a.Event, b.Event) })
+	p.s.activation.Status.Webhooks = p.standing
+	p.s.activation.Status.UnknownEvents = nil
+	for _, u := range p.unknown {
+		p.s.activation.Status.UnknownEvents = append(p.s.activation.Status.UnknownEvents, u.event)
+	}
+}
+
+// failed sorts an error that ended the pass.
+func (p *webhookPass) failed(what string, err error) error {
+	switch {
+	case rehive.IsUnauthorized(err):
+		return p.s.refuseToken("Rehive refused the token: "+platformSays(err), "Activate the extension again in the dashboard of Rehive.")
+	case rehive.IsPermanent(err):
+		return p.refused(fmt.Sprintf("Rehive refused to %s: %s%s", what, platformSays(err), advice(err)))
+	default:
+		return err
+	}
+}
+
+func (p *webhookPass) refused(message string) error {
+	p.s.webhooksRegistered = &verdict{metav1.ConditionFalse, v1alpha1.RefusedReason, message}
+	return &stopError{reason: v1alpha1.RefusedReason, message: message, stalled: true, lookAgain: true}
+}
+
+// conclude puts the outcome of the pass into the condition. Events that the
+// platform doesn't know are their rules' mistake, and those rules aren't ready;
+// the company is.
+func (p *webhookPass) conclude() error {
+	unknown := p.unknownSentence()
+	if len(p.refusals) > 0 {
+		return p.refused(strings.TrimSpace(p.refusalSentences() + " " + unknown))
+	}
+	if len(p.unknown) > 0 {
+		p.s.webhooksRegistered = &verdict{metav1.ConditionFalse, v1alpha1.UnknownEventReason, unknown}
+		return nil
+	}
+	message := "No enabled rule names an event, so no webhook is needed."
+	if len(p.standing) > 0 {
+		events := make([]string, len(p.standing))
+		for i := range p.standing {
+			events[i] = p.standing[i].Event
+		}
+		message = "Registered on Rehive: " + strings.Join(events, ", ") + "."
+	}
+	p.s.webhooksRegistered = &verdict{metav1.ConditionTrue, v1alpha1.RegisteredReason, message}
+	return nil
+}
+
+// refusalSentences tells the refusals, those with the same cause together.
+func (p *webhookPass) refusalSentences() string {
+	type cause struct{ verb, answer string }
+	events := make(map[cause][]string)
+	for _, refusal := range p.refusals {
+		c := cause{refusal.verb, platformSays(refusal.err) + advice(refusal.err)}
+		events[c] = append(events[c], refusal.event)
+	}
+	causes := slices.SortedFunc(maps.Keys(events), func(a, b cause) int {
+		return cmp.Or(strings.Compare(a.verb, b.verb), strings.Compare(a.answer, b.answer))
+	})
+	sentences := make([]string, len(causes))
+	for i, c := range causes {
+		verb := c.verb
+		if len(events[c]) > 1 {
+			verb += "s"
+		}
+		sentences[i] = fmt.Sprintf("Rehive refused to %s for %s: %s", verb, strings.Join(events[c], ", "), c.answer)
+		if strings.HasPrefix(c.verb, "change") || strings.HasPrefix(c.verb, "enable") {
+			sentences[i] += " Deactivate the extension, delete this webhook in the dashboard of Rehive, then activate the extension again."
+		}
+	}
+	return strings.Join(sentences, " ")
+}
+
+func (p *webhookPass) unknownSentence() string {
+	sentences := make([]string, len(p.unknown))
+	for i, u := range p.unknown {
+		sentences[i] = fmt.Sprintf("Rehive knows no event %s, which %s: %s", u.event, rulesName(p.s.wanted[u.event]), platformSays(u.err))
+	}
+	return strings.Join(sentences, " ")
+}
+
+func rulesName(rules []string) string {
+	if len(rules) == 1 {
+		return "the rule " + rules[0] + " names"
+	}
+	return "the rules " + strings.Join(rules, ", ") + " name"
+}
+
+// advice tells an admin what to do about a missing permission.
+func advice(err error) string {
+	if !rehive.IsForbidden(err) {
+		return ""
+	}
+	return " Grant the extension the admin permissions webhook: view, add, change, delete, then activate it again."
+}

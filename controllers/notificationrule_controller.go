@@ -1,0 +1,179 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/notify"
+)
+
+const (
+	fieldExpression = "spec.expression"
+
+	// Limits of status.variables.
+	maxVariables      = 256
+	maxVariableLength = 256
+)
+
+// +kubebuilder:rbac:groups=extensions.rehive.com,resources=notificationrules/status,verbs=patch
+
+// notificationRuleReconciler tells in a rule's status whether it parses and
+// whether its company is there. It changes nothing else.
+type notificationRuleReconciler struct {
+	client.Client
+	recorder events.EventRecorder
+}
+
+func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("notificationrule").
+		For(&v1alpha1.NotificationRule{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.CompanyActivation{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfActivation),
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+				before, ok := e.ObjectOld.(*v1alpha1.CompanyActivation)
+				after, also := e.ObjectNew.(*v1alpha1.CompanyActivation)
+				return ok && also && !slices.Equal(before.Status.UnknownEvents, after.Status.UnknownEvents)
+			}})).
+		WithOptions(controllerOptions(concurrentRules)).
+		Complete(r)
+}
+
+func (r *notificationRuleReconciler) rulesOfActivation(ctx context.Context, o client.Object) []reconcile.Request {
+	var list v1alpha1.NotificationRuleList
+	if err := r.List(ctx, &list, client.InNamespace(o.GetNamespace()), client.MatchingFields{RuleActivationField: o.GetName()}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing the NotificationRules of a CompanyActivation failed")
+		return nil
+	}
+	requests := make([]reconcile.Request, len(list.Items))
+	for i := range list.Items {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
+	}
+	return requests
+}
+
+// Reconcile writes the status of one rule.
+func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reconcile.Request) (ctrl.Result, error) {
+	rule := new(v1alpha1.NotificationRule)
+	if err := r.Get(ctx, request.NamespacedName, rule); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !rule.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	a := new(v1alpha1.CompanyActivation)
+	switch err := r.Get(ctx, client.ObjectKey{Namespace: rule.Namespace, Name: rule.Spec.CompanyRef.Name}, a); {
+	case apierrors.IsNotFound(err):
+		a = nil
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("reading the CompanyActivation of spec.companyRef: %w", err)
+	}
+
+	before := rule.DeepCopy()
+	compiled, problems := notify.Compile(rule)
+	judgeRule(rule, a, compiled, problems)
+	if err := patchStatus(ctx, r.Client, before, rule, before.Status, rule.Status); err != nil {
+		return ctrl.Result{}, err
+	}
+	r.tell(before, rule)
+	return ctrl.Result{}, nil
+}
+
+// judgeRule sets the status of a rule, given its activation, nil when there is
+// none, and what came of compiling it.
+func judgeRule(rule *v1alpha1.NotificationRule, a *v1alpha1.CompanyActivation, compiled *notify.Rule, problems notify.Problems) {
+	rule.Status.ObservedGeneration = rule.Generation
+	rule.Status.Variables = nil
+	if compiled != nil {
+		rule.Status.Variables = variables(compiled)
+	}
+
+	var inTemplates, inExpression notify.Problems
+	for _, problem := range problems {
+		if problem.Field == fieldExpression {
+			inExpression = append(inExpression, problem)
+		} else {
+			inTemplates = append(inTemplates, problem)
+		}
+	}
+	judgeParts(rule, v1alpha1.TemplatesParsedCondition, inTemplates, "All templates parse.")
+	parsed := "The expression parses."
+	if rule.Spec.Expression == "" {
+		parsed = "There is no expression: the message is sent for each event."
+	}
+	judgeParts(rule, v1alpha1.ExpressionParsedCondition, inExpression, parsed)
+
+	removeCondition(rule, v1alpha1.StalledCondition)
+	switch {
+	case len(problems) > 0:
+		r := sentence(problems.Error())
+		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, r)
+		setCondition(rule, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.SyntaxErrorReason, r)
+	case a == nil:
+		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.CompanyActivationNotFoundReason,
+			fmt.Sprintf("spec.companyRef names the CompanyActivation %s, which does not exist in this namespace.", rule.Spec.CompanyRef.Name))
+	case !rule.IsEnabled():
+		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.DisabledReason,
+			"The rule is valid, but spec.enabled is false: events don't match it.")
+	case slices.Contains(a.Status.UnknownEvents, rule.Spec.Event):
+		message := fmt.Sprintf("spec.event: Rehive knows no event %s.", rule.Spec.Event)
+		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.UnknownEventReason, message)
+		setCondition(rule, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.UnknownEventReason, message)
+	default:
+		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ValidReason, "The rule is in force.")
+	}
+}
+
+func judgeParts(rule *v1alpha1.NotificationRule, kind string, problems notify.Problems, parsed string) {
+	if len(problems) > 0 {
+		setCondition(rule, kind, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, sentence(problems.Error()))
+		return
+	}
+	setCondition(rule, kind, metav1.ConditionTrue, v1alpha1.ParsedReason, parsed)
+}
+
+// variables returns what a rule reads, within the limits of the status.
+func variables(compiled *notify.Rule) []string {
+	all := slices.DeleteFunc(slices.Clone(compiled.Variables()), func(v string) bool { return len(v) > maxVariableLength })
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return all[:min(len(all), maxVariables)]
+}
+
+// tell records an event when a rule becomes faulty, or faulty in another way.
+func (r *notificationRuleReconciler) tell(before, rule *v1alpha1.NotificationRule) {
+	was, is := readyMessage(before), readyMessage(rule)
+	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
+	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason:
+		if was != is {
+			r.recorder.Eventf(rule, nil, corev1.EventTypeWarning, "InvalidRule", "Compiling", "%s", shorten(is, maxNoteRunes))
+		}
+	}
+}
+
+func readyMessage(rule *v1alpha1.NotificationRule) string {
+	var b strings.Builder
+	for _, condition := range rule.Status.Conditions {
+		if condition.Type == v1alpha1.ReadyCondition {
+			b.WriteString(condition.Message)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,168 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controllers makes what CompanyActivations and NotificationRules say
+// come true: it checks tokens, keeps the platform's webhooks in step with the
+// rules, and tells in status and events what came of it. It never renders or
+// sends a message.
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+const (
+	// DefaultResyncPeriod is how often an activation that needs nothing is
+	// compared with the platform.
+	DefaultResyncPeriod = 10 * time.Minute
+
+	// retryBase and retryMax bound the growing wait between tries after a
+	// passing failure.
+	retryBase = time.Second
+	retryMax  = 5 * time.Minute
+
+	// jitter spreads waits by up to this share, so that a thousand companies
+	// which started together don't call together.
+	jitter = 0.2
+
+	concurrentActivations = 8
+	concurrentRules       = 4
+)
+
+// Ledger is what the controllers need of the ledger when a company leaves.
+type Ledger interface {
+	// CancelCompany ends the company's pending events and deliveries; what was
+	// done stays on record.
+	CancelCompany(ctx context.Context, company string) error
+	// PurgeCompany removes everything the ledger holds of the company.
+	PurgeCompany(ctx context.Context, company string) error
+}
+
+// Options say what the controllers work with.
+type Options struct {
+	// Platform calls Rehive.
+	Platform *rehive.Client
+	// PublicURL is where the platform reaches this extension: the URL that the
+	// extension is registered with, such as
+	// https://notifications.example.com/api/. Webhooks go to webhook/ below it.
+	PublicURL string
+	// Ledger is cleaned when a company leaves.
+	Ledger Ledger
+	// Recorder records events; the manager's own by default.
+	Recorder events.EventRecorder
+	// ResyncPeriod is how often an activation that needs nothing is compared
+	// with the platform (DefaultResyncPeriod when 0).
+	ResyncPeriod time.Duration
+	// DefaultRules are given to each company once; DefaultRules() when nil.
+	DefaultRules []v1alpha1.NotificationRule
+	// Now is the clock (time.Now when nil).
+	Now func() time.Time
+}
+
+// SetupWithManager adds the controllers to the manager. IndexFields must have
+// been called.
+func SetupWithManager(mgr ctrl.Manager, o Options) error {
+	if o.Recorder == nil {
+		o.Recorder = mgr.GetEventRecorder("rehive-extension-operator")
+	}
+	if o.ResyncPeriod <= 0 {
+		o.ResyncPeriod = DefaultResyncPeriod
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.DefaultRules == nil {
+		rules, err := DefaultRules()
+		if err != nil {
+			return err
+		}
+		o.DefaultRules = rules
+	}
+	activations := &companyActivationReconciler{
+		Client:       mgr.GetClient(),
+		apiReader:    mgr.GetAPIReader(),
+		platform:     o.Platform,
+		webhookURL:   WebhookURL(o.PublicURL),
+		ledger:       o.Ledger,
+		recorder:     o.Recorder,
+		resyncPeriod: o.ResyncPeriod,
+		defaultRules: o.DefaultRules,
+		now:          o.Now,
+		memory:       newMemory(),
+	}
+	if err := activations.setupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the CompanyActivation controller: %w", err)
+	}
+	rules := &notificationRuleReconciler{Client: mgr.GetClient(), recorder: o.Recorder}
+	if err := rules.setupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the NotificationRule controller: %w", err)
+	}
+	return nil
+}
+
+// WebhookURL returns the URL that webhooks are registered with, given the base
+// URL that the extension is registered with on the platform.
+func WebhookURL(publicURL string) string {
+	return strings.TrimRight(publicURL, "/") + "/webhook/"
+}
+
+// RuleActivationField is the index, and the selectable field, of
+// NotificationRules by the CompanyActivation they name. Use it together with a
+// namespace.
+const RuleActivationField = "spec.companyRef.name"
+
+// IndexFields adds the indexes that the operator looks objects up by. It must
+// be called once, before the manager starts.
+func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &v1alpha1.CompanyActivation{}, activation.CompanyField, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.CompanyActivation).Spec.Company}
+	}); err != nil {
+		return fmt.Errorf("indexing CompanyActivations by company: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.NotificationRule{}, RuleActivationField, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.NotificationRule).Spec.CompanyRef.Name}
+	}); err != nil {
+		return fmt.Errorf("indexing NotificationRules by CompanyActivation: %w", err)
+	}
+	return nil
+}
+
+// CacheOptions keep every Secret that isn't an activation's out of the
+// manager's cache, and so out of its memory.
+func CacheOptions() cache.Options {
+	exists, err := labels.NewRequirement(activation.ActivationLabel, selection.Exists, nil)
+	if err != nil {
+		panic(err) // the label is a constant
+	}
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Secret{}: {Label: labels.NewSelector().Add(*exists)},
+	}}
+}
+
+// controllerOptions make failures wait from a second to five minutes. The
+// default begins with milliseconds, which is of no use against an outage and
+// would spend the platform's call budget.
+func controllerOptions(concurrency int) controller.Options {
+	return controller.Options{
+		MaxConcurrentReconciles: concurrency,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryBase, retryMax),
+	}
+}
