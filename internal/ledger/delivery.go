@@ -3,7 +3,16 @@
 
 package ledger
 
-import "time"
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // DeliveryState is where a delivery stands.
 type DeliveryState string
@@ -112,4 +121,192 @@ type DeliveryFilter struct {
 	// Limit is the greatest number of deliveries to return; 0 means 100, more
 	// than 1000 is 1000.
 	Limit int
+}
+
+// outcome is the state a new delivery is stored in, with its reason.
+func (d *NewDelivery) outcome() (state DeliveryState, reason, message string) {
+	switch {
+	case d.FailReason != "":
+		return DeliveryFailed, d.FailReason, d.FailMessage
+	case d.SkipReason != "":
+		return DeliverySkipped, d.SkipReason, d.SkipMessage
+	}
+	return DeliveryPending, "", ""
+}
+
+const (
+	insertDelivery = `
+		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule_uid, rule_name,
+			channel, recipient, state, reason, message, next_attempt_at, created_at, updated_at, content)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $13, $14)
+		ON CONFLICT (event, rule_uid, channel, recipient) DO NOTHING`
+	deliveryColumns = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel, recipient," +
+		" state, reason, message, attempts, next_attempt_at, provider_id, created_at, updated_at, content"
+	claimDeliveries = `
+		UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
+		WHERE id IN (
+			SELECT id FROM deliveries WHERE state = 'pending' AND company = $3 AND next_attempt_at <= $4
+			ORDER BY next_attempt_at, id LIMIT $5)
+		RETURNING ` + deliveryColumns
+	endDelivery = `
+		UPDATE deliveries SET state = $1, reason = $2, message = $3, provider_id = $4, updated_at = $5, lease = 0
+		WHERE id = $6 AND lease = $7 AND state = 'pending'`
+	retryDelivery = `
+		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0
+		WHERE id = $5 AND lease = $6 AND state = 'pending'`
+)
+
+// scanDelivery reads a row of deliveryColumns.
+func scanDelivery(rows *sql.Rows, d *Delivery) error {
+	var received, next, created, updated int64
+	var content []byte
+	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Channel, &d.Recipient,
+		&d.State, &d.Reason, &d.Message, &d.Attempts, &next, &d.ProviderID, &created, &updated, &content)
+	if err != nil {
+		return err
+	}
+	d.EventReceivedAt, d.NextAttemptAt = timeOf(received), timeOf(next)
+	d.CreatedAt, d.UpdatedAt = timeOf(created), timeOf(updated)
+	if err := json.Unmarshal(content, &d.Content); err != nil {
+		return fmt.Errorf("decoding delivery %d: %w", d.ID, err)
+	}
+	return nil
+}
+
+// DeliveriesReady has a value when there are new deliveries to send since it was
+// last received from. It is for one receiver; after a value it claims until
+// nothing comes.
+func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
+
+// ClaimDeliveries takes due deliveries, fairly between companies: each company in
+// turn, in each company the longest due first.
+func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery, error) {
+	var claimed []ClaimedDelivery
+	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
+		rows, err := w.query(claimDeliveries, lease, until, company, now, n)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = rows.Close() }()
+		got := 0
+		for rows.Next() {
+			d := ClaimedDelivery{LeaseUntil: timeOf(until), lease: lease}
+			if err := scanDelivery(rows, &d.Delivery); err != nil {
+				return got, err
+			}
+			claimed = append(claimed, d)
+			got++
+		}
+		return got, rows.Err()
+	}
+	if err := s.claim(ctx, deliveryQueue, &s.deliveryTurn, c, take); err != nil {
+		return nil, err
+	}
+	return inTurn(claimed, func(d *ClaimedDelivery) string { return d.Company }), nil
+}
+
+// NextDeliveryDue is [Store.NextEventDue] for deliveries.
+func (s *Store) NextDeliveryDue(ctx context.Context) (time.Time, bool, error) {
+	return s.due(ctx, deliveryQueue)
+}
+
+// RenewDelivery prolongs the lease from now.
+func (s *Store) RenewDelivery(ctx context.Context, d *ClaimedDelivery, lease time.Duration) error {
+	until := s.now() + lease.Milliseconds()
+	if err := s.leased(ctx, true, nil, deliveryQueue.renew, until, d.ID, d.lease); err != nil {
+		return err
+	}
+	d.LeaseUntil = timeOf(until)
+	return nil
+}
+
+// MarkSent records that the provider accepted the delivery, and what it calls it.
+func (s *Store) MarkSent(ctx context.Context, d ClaimedDelivery, providerID string) error {
+	return s.endDelivery(ctx, d, DeliverySent, "", "", providerID)
+}
+
+// RetryDelivery puts the delivery back until a time, with why: one CamelCase word
+// and one sentence.
+func (s *Store) RetryDelivery(ctx context.Context, d ClaimedDelivery, at time.Time, reason, message string) error {
+	return s.leased(ctx, false, s.deliveries.raise, retryDelivery, at.UnixMilli(), reason, message, s.now(), d.ID, d.lease)
+}
+
+// FailDelivery marks the delivery failed for good.
+func (s *Store) FailDelivery(ctx context.Context, d ClaimedDelivery, reason, message string) error {
+	return s.endDelivery(ctx, d, DeliveryFailed, reason, message, "")
+}
+
+// CancelDelivery marks the delivery cancelled.
+func (s *Store) CancelDelivery(ctx context.Context, d ClaimedDelivery, reason, message string) error {
+	return s.endDelivery(ctx, d, DeliveryCancelled, reason, message, "")
+}
+
+func (s *Store) endDelivery(ctx context.Context, d ClaimedDelivery, state DeliveryState, reason, message, providerID string) error {
+	return s.leased(ctx, false, nil, endDelivery, state, reason, message, providerID, s.now(), d.ID, d.lease)
+}
+
+// ReleaseDelivery gives an untouched claim back at once; it doesn't count as an
+// attempt.
+func (s *Store) ReleaseDelivery(ctx context.Context, d ClaimedDelivery) error {
+	return s.leased(ctx, true, s.deliveries.raise, deliveryQueue.release, s.now(), d.ID, d.lease)
+}
+
+// GetDelivery returns one delivery, or [ErrNotFound].
+func (s *Store) GetDelivery(ctx context.Context, id int64) (Delivery, error) {
+	found, err := s.selectDeliveries(ctx, "WHERE id = $1", id)
+	if err != nil {
+		return Delivery{}, err
+	}
+	if len(found) == 0 {
+		return Delivery{}, fmt.Errorf("delivery %d: %w", id, ErrNotFound)
+	}
+	return found[0], nil
+}
+
+// ListDeliveries returns the deliveries that the filter lets through, by ID.
+func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error) {
+	var where []string
+	var args []any
+	narrow := func(test string, arg any) {
+		args = append(args, arg)
+		where = append(where, test+" $"+strconv.Itoa(len(args)))
+	}
+	narrow("id >", f.After)
+	if f.Company != "" {
+		narrow("company =", f.Company)
+	}
+	if f.EventID != "" {
+		narrow("event_id =", f.EventID)
+	}
+	if f.RuleUID != "" {
+		narrow("rule_uid =", f.RuleUID)
+	}
+	if f.State != "" {
+		narrow("state =", f.State)
+	}
+	limit := 100
+	if f.Limit > 0 {
+		limit = min(f.Limit, 1000)
+	}
+	return s.selectDeliveries(ctx, "WHERE "+strings.Join(where, " AND ")+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
+}
+
+// selectDeliveries reads deliveries; where holds no values, only their numbers.
+func (s *Store) selectDeliveries(ctx context.Context, where string, args ...any) (found []Delivery, err error) {
+	rows, err := s.reader.QueryContext(ctx, "SELECT "+deliveryColumns+" FROM deliveries "+where, args...)
+	if err != nil {
+		return nil, unavailable("reading deliveries", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var d Delivery
+		if err := scanDelivery(rows, &d); err != nil {
+			return nil, unavailable("reading deliveries", err)
+		}
+		found = append(found, d)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable("reading deliveries", err)
+	}
+	return found, nil
 }

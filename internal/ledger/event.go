@@ -3,7 +3,13 @@
 
 package ledger
 
-import "time"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
 
 // EventState is where an event stands.
 type EventState string
@@ -45,4 +51,158 @@ type ClaimedEvent struct {
 	LeaseUntil time.Time
 
 	lease int64
+}
+
+const (
+	insertEvent = `
+		INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data)
+		VALUES ($1, $2, $3, $4, $5, $5, $6)
+		ON CONFLICT (company, event_id) DO NOTHING`
+	claimEvents = `
+		UPDATE events SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
+		WHERE id IN (
+			SELECT id FROM events WHERE state = 'pending' AND company = $3 AND next_attempt_at <= $4
+			ORDER BY next_attempt_at, id LIMIT $5)
+		RETURNING id, event_id, name, received_at, attempts, data`
+	endEvent = `
+		UPDATE events SET state = $1, message = $2, updated_at = $3, lease = 0
+		WHERE id = $4 AND lease = $5 AND state = 'pending'`
+	retryEvent = `
+		UPDATE events SET next_attempt_at = $1, message = $2, updated_at = $3, lease = 0
+		WHERE id = $4 AND lease = $5 AND state = 'pending'`
+)
+
+// AcceptEvent stores an event. It is durable (fsynced) when the error is nil. An
+// event whose company and ID are in the ledger already is left as it is and
+// reported as a duplicate. Concurrent callers share one commit. Errors wrap
+// [ErrUnavailable] (answer 503, so that the platform calls again), but for an
+// event without company or ID. The Data must not be changed afterwards, even
+// after an error.
+func (s *Store) AcceptEvent(ctx context.Context, e Event) (duplicate bool, err error) {
+	if e.Company == "" || e.ID == "" {
+		return false, errors.New("an event needs a company and an ID")
+	}
+	now := s.now()
+	received := now
+	if !e.ReceivedAt.IsZero() {
+		received = e.ReceivedAt.UnixMilli()
+	}
+	if e.Data == nil {
+		e.Data = []byte{}
+	}
+	var stored int64
+	err = s.write(ctx, &job{one: true, committed: s.events.raise, run: func(w *writer) (err error) {
+		stored, err = w.exec(insertEvent, e.Company, e.ID, e.Name, received, now, e.Data)
+		return err
+	}})
+	if err != nil {
+		return false, err
+	}
+	return stored == 0, nil
+}
+
+// EventsReady has a value when events came in since it was last received from.
+// It is for one receiver; after a value it claims until nothing comes.
+func (s *Store) EventsReady() <-chan struct{} { return s.events }
+
+// ClaimEvents takes up to limit due events, fairly between companies: each
+// company in turn, in each company the longest due first. The lease is how long
+// the caller has until another may claim them; see [Store.RenewEvent].
+func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ClaimedEvent, error) {
+	var claimed []ClaimedEvent
+	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
+		rows, err := w.query(claimEvents, lease, until, company, now, n)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = rows.Close() }()
+		got := 0
+		for rows.Next() {
+			e := ClaimedEvent{Event: Event{Company: company}, LeaseUntil: timeOf(until), lease: lease}
+			var received int64
+			if err := rows.Scan(&e.Key, &e.ID, &e.Name, &received, &e.Attempts, &e.Data); err != nil {
+				return got, err
+			}
+			e.ReceivedAt = timeOf(received)
+			claimed = append(claimed, e)
+			got++
+		}
+		return got, rows.Err()
+	}
+	if err := s.claim(ctx, eventQueue, &s.eventTurn, Claim{Limit: limit, Lease: lease}, take); err != nil {
+		return nil, err
+	}
+	return inTurn(claimed, func(e *ClaimedEvent) string { return e.Company }), nil
+}
+
+// NextEventDue tells when the next pending event is due, which may be past; false
+// if none is pending. A claimed event is due when its lease ends.
+func (s *Store) NextEventDue(ctx context.Context) (time.Time, bool, error) {
+	return s.due(ctx, eventQueue)
+}
+
+// RenewEvent prolongs the lease from now.
+func (s *Store) RenewEvent(ctx context.Context, e *ClaimedEvent, lease time.Duration) error {
+	until := s.now() + lease.Milliseconds()
+	if err := s.leased(ctx, true, nil, eventQueue.renew, until, e.Key, e.lease); err != nil {
+		return err
+	}
+	e.LeaseUntil = timeOf(until)
+	return nil
+}
+
+// CompleteEvent stores the deliveries and marks the event done, in one
+// transaction. A delivery whose event, rule, channel and recipient the ledger
+// has already is left out.
+func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []NewDelivery) error {
+	contents := make([]string, len(deliveries))
+	wake := false
+	for i := range deliveries {
+		b, err := json.Marshal(deliveries[i].Content)
+		if err != nil {
+			return fmt.Errorf("encoding a delivery: %w", err)
+		}
+		contents[i] = string(b)
+		state, _, _ := deliveries[i].outcome()
+		wake = wake || state == DeliveryPending
+	}
+	j := &job{one: len(deliveries) == 0, run: func(w *writer) error {
+		now := s.now()
+		n, err := w.exec(endEvent, EventDone, "", now, e.Key, e.lease)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrLeaseLost
+		}
+		for i := range deliveries {
+			d := &deliveries[i]
+			state, reason, message := d.outcome()
+			if _, err := w.exec(insertDelivery, e.Key, e.Company, e.ID, e.Name, e.ReceivedAt.UnixMilli(),
+				d.RuleUID, d.RuleName, d.Channel, d.Recipient, state, reason, message, now, contents[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	if wake {
+		j.committed = s.deliveries.raise
+	}
+	return s.write(ctx, j)
+}
+
+// RetryEvent puts the event back until a time, with one sentence of why.
+func (s *Store) RetryEvent(ctx context.Context, e ClaimedEvent, at time.Time, message string) error {
+	return s.leased(ctx, false, s.events.raise, retryEvent, at.UnixMilli(), message, s.now(), e.Key, e.lease)
+}
+
+// FailEvent marks the event failed for good, with one sentence of why.
+func (s *Store) FailEvent(ctx context.Context, e ClaimedEvent, message string) error {
+	return s.leased(ctx, false, nil, endEvent, EventFailed, message, s.now(), e.Key, e.lease)
+}
+
+// ReleaseEvent gives an untouched claim back at once; it doesn't count as an
+// attempt.
+func (s *Store) ReleaseEvent(ctx context.Context, e ClaimedEvent) error {
+	return s.leased(ctx, true, s.events.raise, eventQueue.release, s.now(), e.Key, e.lease)
 }

@@ -1,0 +1,319 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxBatch is how many jobs share a commit at most: enough that the cost of
+	// the fsync is small beside theirs, few enough that none waits long.
+	maxBatch = 256
+	// maxQueue is how many jobs may wait for a commit.
+	maxQueue = 4096
+	// minMutedLog is how often at most a failing database is logged.
+	minMutedLog = 10 * time.Second
+)
+
+// job is a piece of work for the writer.
+type job struct {
+	// ctx is the caller's: a job whose caller has gone is not begun.
+	ctx context.Context
+	// run changes the database. It may be the only part of its transaction that
+	// fails.
+	run func(*writer) error
+	// one says that run is a single statement, which fails as a whole by itself.
+	one bool
+	// loose says that it does no harm if a power cut undoes the change, as with a
+	// claim: the commit doesn't wait for the disk unless it is shared.
+	loose bool
+	// committed, if not nil, is called after the commit.
+	committed func()
+
+	err  error
+	done chan struct{}
+}
+
+// committer runs all writes, one transaction after another. Whatever came while
+// one was being committed goes into the next together, so that concurrent
+// callers share the fsync; a caller who is alone waits for nobody.
+type committer struct {
+	open    func(context.Context) (*writer, error)
+	log     func(err error)
+	jobs    chan *job
+	closing chan struct{}
+	done    chan struct{}
+
+	// failure is why the last commit failed; nil after one that didn't.
+	failure atomic.Pointer[error]
+}
+
+func newCommitter(open func(context.Context) (*writer, error), log func(error)) *committer {
+	c := &committer{
+		open:    open,
+		log:     log,
+		jobs:    make(chan *job, maxQueue),
+		closing: make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	go c.loop()
+	return c
+}
+
+// do hands in a job and waits for its commit. Errors of the database wrap
+// [ErrUnavailable]; those of the job come as they are. After an error of the
+// caller's context the job may still be committed.
+func (c *committer) do(j *job) error {
+	j.done = make(chan struct{})
+	select {
+	case <-c.closing:
+		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+	default:
+	}
+	select {
+	case c.jobs <- j:
+	case <-c.closing:
+		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+	case <-j.ctx.Done():
+		return fmt.Errorf("%w: too many writes are waiting: %w", ErrUnavailable, j.ctx.Err())
+	}
+	select {
+	case <-j.done:
+		return j.err
+	case <-j.ctx.Done():
+		return fmt.Errorf("%w: the write took too long: %w", ErrUnavailable, j.ctx.Err())
+	case <-c.done:
+	}
+	select {
+	case <-j.done: // in the last batch
+		return j.err
+	default:
+		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+	}
+}
+
+// close commits what waits and stops.
+func (c *committer) close() {
+	close(c.closing)
+	<-c.done
+}
+
+func (c *committer) loop() {
+	defer close(c.done)
+	var w *writer
+	defer func() {
+		if w != nil {
+			w.close()
+		}
+	}()
+	var logged time.Time
+	batch := make([]*job, 0, maxBatch)
+	for {
+		batch = c.next(batch[:0])
+		if len(batch) == 0 {
+			return
+		}
+		var err error
+		if w == nil {
+			w, err = c.open(context.Background())
+		}
+		if err == nil {
+			err = w.commit(batch)
+		}
+		if err != nil {
+			// A connection that saw the disk fail may hold a half-done
+			// transaction: the next batch begins on a new one.
+			if w != nil {
+				w.discard()
+				w = nil
+			}
+			c.failure.Store(&err)
+			if time.Since(logged) > minMutedLog {
+				logged = time.Now()
+				c.log(err)
+			}
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		} else {
+			c.failure.Store(nil)
+		}
+		for i, j := range batch {
+			if err != nil {
+				j.err = err
+			} else if j.err == nil && j.committed != nil {
+				j.committed()
+			}
+			close(j.done)
+			batch[i] = nil
+		}
+	}
+}
+
+// next waits for a job and takes those that queued behind it. It returns nothing
+// when the committer is closed and the queue empty.
+func (c *committer) next(batch []*job) []*job {
+	select {
+	case j := <-c.jobs:
+		batch = append(batch, j)
+	default:
+		select {
+		case j := <-c.jobs:
+			batch = append(batch, j)
+		case <-c.closing:
+		}
+	}
+	for len(batch) < maxBatch {
+		select {
+		case j := <-c.jobs:
+			batch = append(batch, j)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// writer is the one connection that writes, with its prepared statements.
+type writer struct {
+	conn     *sql.Conn
+	prepared map[string]*sql.Stmt
+	// loose is whether commits on the connection now go without the disk's word.
+	loose bool
+}
+
+func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &writer{conn: conn, prepared: map[string]*sql.Stmt{}}, nil
+}
+
+func (w *writer) close() {
+	for _, s := range w.prepared {
+		_ = s.Close()
+	}
+	_ = w.conn.Close()
+}
+
+// discard closes the connection itself instead of giving it back to the pool.
+func (w *writer) discard() {
+	_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK")
+	for _, s := range w.prepared {
+		_ = s.Close()
+	}
+	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = w.conn.Close()
+}
+
+func (w *writer) prepare(query string) (*sql.Stmt, error) {
+	if s := w.prepared[query]; s != nil {
+		return s, nil
+	}
+	s, err := w.conn.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	w.prepared[query] = s
+	return s, nil
+}
+
+// exec runs a statement and returns how many rows it changed. The query must be
+// a constant: it is kept prepared.
+func (w *writer) exec(query string, args ...any) (int64, error) {
+	s, err := w.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	// Not the caller's context: a statement that is interrupted takes the whole
+	// transaction, and so its neighbours' writes, with it.
+	r, err := s.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// query runs a statement that returns rows.
+func (w *writer) query(query string, args ...any) (*sql.Rows, error) {
+	s, err := w.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(context.Background(), args...)
+}
+
+// commit runs the jobs in one transaction. A job that fails by itself keeps its
+// error and leaves no trace; an error that is returned is everybody's.
+func (w *writer) commit(batch []*job) error {
+	loose := true
+	for _, j := range batch {
+		loose = loose && j.loose
+	}
+	if err := w.setLoose(loose); err != nil {
+		return err
+	}
+	if _, err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for _, j := range batch {
+		if err := j.ctx.Err(); err != nil {
+			j.err = fmt.Errorf("%w: the write took too long: %w", ErrUnavailable, err)
+			continue
+		}
+		if err := w.run(j); err != nil {
+			return err
+		}
+	}
+	_, err := w.exec("COMMIT")
+	return err
+}
+
+// run runs one job so that its failure is undone.
+func (w *writer) run(j *job) error {
+	if j.one {
+		j.err = j.run(w)
+		if j.err != nil && brokenTransaction(j.err) {
+			return j.err
+		}
+		return nil
+	}
+	if _, err := w.exec("SAVEPOINT job"); err != nil {
+		return err
+	}
+	j.err = j.run(w)
+	if j.err != nil {
+		if brokenTransaction(j.err) {
+			return j.err
+		}
+		if _, err := w.exec("ROLLBACK TO job"); err != nil {
+			return err
+		}
+	}
+	_, err := w.exec("RELEASE job")
+	return err
+}
+
+// setLoose chooses whether the next commit waits for the disk. A later commit
+// that does takes the loose ones before it along.
+func (w *writer) setLoose(loose bool) error {
+	if w.loose == loose {
+		return nil
+	}
+	q := "PRAGMA synchronous = FULL"
+	if loose {
+		q = "PRAGMA synchronous = NORMAL"
+	}
+	// Not prepared: SQLite carries this pragma out when it is parsed.
+	if _, err := w.conn.ExecContext(context.Background(), q); err != nil {
+		return err
+	}
+	w.loose = loose
+	return nil
+}

@@ -1,0 +1,132 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+// fill stores many events of a company.
+func fill(t testing.TB, s *Store, company string, n int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := g; i < n; i += 8 {
+				accept(t, s, company, fmt.Sprint("fill-", i))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestPurgeCompany(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	pending(t, s, "shop", 3)
+	fill(t, s, "shop", 2*step+10)
+	held, err := s.ClaimEvents(bg, 1, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	accept(t, s, "bank", "1")
+
+	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed())
+	st, err := s.Stats(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(st.PendingEvents).To(BeEquivalentTo(1), "the other company's")
+	g.Expect(st.PendingDeliveries).To(BeZero())
+	g.Expect(s.CompleteEvent(bg, held[0], []NewDelivery{email("a", "joe@example.com")})).To(MatchError(ErrLeaseLost))
+	list, err := s.ListDeliveries(bg, DeliveryFilter{Company: "shop"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list).To(BeEmpty())
+	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed(), "again")
+	accept(t, s, "shop", "event") // a purged ID is new again
+}
+
+func TestCancelCompany(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	pending(t, s, "shop", 2)
+	sent, err := s.ClaimDeliveries(bg, Claim{Limit: 2, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.MarkSent(bg, sent[0], "")).To(Succeed())
+	fill(t, s, "shop", step+10)
+
+	g.Expect(s.CancelCompany(bg, "shop", ReasonCompanyDeleted, "The activation was deleted.")).To(Succeed())
+	st, err := s.Stats(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(st).To(Equal(Stats{}))
+	g.Expect(s.MarkSent(bg, sent[1], "")).To(MatchError(ErrLeaseLost))
+	list, err := s.ListDeliveries(bg, DeliveryFilter{Company: "shop"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list[0].State).To(Equal(DeliverySent), "what was sent stays so")
+	g.Expect(list[1].State).To(Equal(DeliveryCancelled))
+	g.Expect(list[1].Reason).To(Equal(ReasonCompanyDeleted))
+	duplicate, err := s.AcceptEvent(bg, Event{Company: "shop", ID: "event"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(duplicate).To(BeTrue(), "cancelled events still answer repeats")
+}
+
+func TestDeleteBefore(t *testing.T) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := open(t, ledgerPath(t), clk)
+	pending(t, s, "shop", 3)
+	claimed, err := s.ClaimDeliveries(bg, Claim{Limit: 2, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, d := range claimed {
+		g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+	}
+	fill(t, s, "shop", step+5)
+	for {
+		events, err := s.ClaimEvents(bg, 200, time.Minute)
+		g.Expect(err).NotTo(HaveOccurred())
+		if len(events) == 0 {
+			break
+		}
+		for _, e := range events[:len(events)-1] {
+			g.Expect(s.CompleteEvent(bg, e, nil)).To(Succeed())
+		}
+		g.Expect(s.FailEvent(bg, events[len(events)-1], "broken")).To(Succeed())
+	}
+	clk.Step(time.Hour)
+	cut := clk.Now()
+	accept(t, s, "shop", "young and pending")
+	clk.Step(time.Hour)
+
+	n, err := s.DeleteBefore(bg, cut.Add(-2*time.Hour), 1e6)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(n).To(BeZero())
+	n, err = s.DeleteBefore(bg, clk.Now(), 100)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(n).To(BeNumerically("<=", 2*step), "about the limit, in steps")
+	m, err := s.DeleteBefore(bg, clk.Now(), 1e6)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(n + m).To(Equal(1 + step + 5 + 2))
+	st, err := s.Stats(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(st.PendingEvents).To(BeEquivalentTo(1), "pending work is kept however old")
+	g.Expect(st.PendingDeliveries).To(BeEquivalentTo(1))
+}
+
+func TestStats(t *testing.T) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := open(t, ledgerPath(t), clk)
+	start := clk.Now()
+	pending(t, s, "shop", 2)
+	clk.Step(time.Second)
+	accept(t, s, "bank", "1")
+	clk.Step(time.Second)
+	st, err := s.Stats(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(st).To(Equal(Stats{
+		PendingEvents: 1, PendingDeliveries: 2,
+		OldestEventDue: start.Add(time.Second), OldestDeliveryDue: start,
+	}))
+}

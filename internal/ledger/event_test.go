@@ -1,0 +1,229 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestAcceptedEventSurvivesReopening(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	s := open(t, path, nil)
+	received := time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
+	e := Event{Company: "shop", ID: "1", Name: "user.create", Data: []byte("{\"a\": 1.10 }"), ReceivedAt: received}
+	duplicate, err := s.AcceptEvent(bg, e)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(duplicate).To(BeFalse())
+	g.Expect(s.Close()).To(Succeed())
+
+	s = open(t, path, nil)
+	g.Expect(raised(s.EventsReady())).To(BeTrue(), "what was left undone is announced")
+	got := claimOne(t, s)
+	g.Expect(got.Event).To(Equal(e), "untouched, spaces and all")
+	g.Expect(got.Attempts).To(Equal(1))
+
+	duplicate, err = s.AcceptEvent(bg, e)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(duplicate).To(BeTrue())
+}
+
+func TestAcceptEventRefusesWhatHasNoKey(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	for _, e := range []Event{{Company: "", ID: "1"}, {Company: "shop", ID: ""}} {
+		_, err := s.AcceptEvent(bg, e)
+		g.Expect(err).To(HaveOccurred())
+		g.Expect(errors.Is(err, ErrUnavailable)).To(BeFalse())
+	}
+}
+
+func TestSameIDOfTwoCompaniesIsTwoEvents(t *testing.T) {
+	s := open(t, ledgerPath(t), nil)
+	accept(t, s, "shop", "1")
+	accept(t, s, "bank", "1")
+}
+
+func TestConcurrentSameEventIsStoredOnce(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	for round := range 20 {
+		var fresh atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				duplicate, err := s.AcceptEvent(bg, Event{Company: "shop", ID: fmt.Sprint(round), Name: "x"})
+				if err != nil {
+					t.Error(err)
+				}
+				if !duplicate {
+					fresh.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		g.Expect(fresh.Load()).To(BeEquivalentTo(1))
+	}
+	st, err := s.Stats(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(st.PendingEvents).To(BeEquivalentTo(20))
+}
+
+func TestEventsAreAnnouncedOnce(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	g.Expect(raised(s.EventsReady())).To(BeTrue())
+	g.Expect(raised(s.EventsReady())).To(BeFalse())
+	accept(t, s, "shop", "1")
+	accept(t, s, "shop", "2")
+	g.Expect(raised(s.EventsReady())).To(BeTrue())
+	g.Expect(raised(s.EventsReady())).To(BeFalse())
+}
+
+func TestClaimsAreFairBetweenCompanies(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	for i := range 300 {
+		accept(t, s, "flood", fmt.Sprint(i))
+	}
+	for _, company := range []string{"alpha", "midway", "zulu"} {
+		accept(t, s, company, "1")
+		accept(t, s, company, "2")
+	}
+	claimed, err := s.ClaimEvents(bg, 20, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(20), "what the small ones leave of their share goes to the others")
+	first := map[string]bool{}
+	count := map[string]int{}
+	for i, e := range claimed {
+		count[e.Company]++
+		if i < 4 {
+			first[e.Company] = true
+		}
+	}
+	g.Expect(count).To(Equal(map[string]int{"alpha": 2, "midway": 2, "zulu": 2, "flood": 14}))
+	g.Expect(first).To(HaveLen(4), "one of each comes first")
+	g.Expect(claimed[0].ID).To(Equal("1"))
+
+	ids := map[string]bool{}
+	for _, e := range claimed {
+		if e.Company == "flood" {
+			ids[e.ID] = true
+		}
+	}
+	for i := range 14 {
+		g.Expect(ids).To(HaveKey(fmt.Sprint(i)), "the longest waiting first")
+	}
+}
+
+func TestSmallClaimsGoRoundTheCompanies(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	for c := range 5 {
+		for i := range 3 {
+			accept(t, s, fmt.Sprintf("company-%d", c), fmt.Sprint(i))
+		}
+	}
+	served := map[string]int{}
+	for round := 1; round <= 3; round++ {
+		for range 5 {
+			claimed, err := s.ClaimEvents(bg, 1, time.Minute)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(claimed).To(HaveLen(1))
+			served[claimed[0].Company]++
+		}
+		for company, n := range served {
+			g.Expect(n).To(Equal(round), company)
+		}
+	}
+}
+
+func TestLeaseExpires(t *testing.T) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := open(t, ledgerPath(t), clk)
+	accept(t, s, "shop", "1")
+	first := claimOne(t, s)
+
+	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(BeEmpty(), "it is another's")
+	due, ok, err := s.NextEventDue(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(ok).To(BeTrue())
+	g.Expect(due).To(Equal(clk.Now().Add(time.Minute)))
+
+	clk.Step(40 * time.Second)
+	g.Expect(s.RenewEvent(bg, &first, time.Minute)).To(Succeed())
+	clk.Step(40 * time.Second)
+	claimed, err = s.ClaimEvents(bg, 10, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(BeEmpty(), "it was renewed")
+
+	clk.Step(20 * time.Second)
+	second := claimOne(t, s)
+	g.Expect(second.Attempts).To(Equal(2))
+
+	g.Expect(s.CompleteEvent(bg, first, []NewDelivery{email("rule", "a@example.com")})).To(MatchError(ErrLeaseLost))
+	g.Expect(s.RetryEvent(bg, first, clk.Now(), "x")).To(MatchError(ErrLeaseLost))
+	g.Expect(s.FailEvent(bg, first, "x")).To(MatchError(ErrLeaseLost))
+	g.Expect(s.ReleaseEvent(bg, first)).To(MatchError(ErrLeaseLost))
+	g.Expect(s.RenewEvent(bg, &first, time.Minute)).To(MatchError(ErrLeaseLost))
+	list, err := s.ListDeliveries(bg, DeliveryFilter{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list).To(BeEmpty())
+
+	g.Expect(s.CompleteEvent(bg, second, nil)).To(Succeed())
+	g.Expect(s.CompleteEvent(bg, second, nil)).To(MatchError(ErrLeaseLost))
+}
+
+func TestLeasesOfTheProcessBeforeEndAtOpening(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	s := open(t, path, nil)
+	accept(t, s, "shop", "1")
+	accept(t, s, "shop", "2")
+	claimed, err := s.ClaimEvents(bg, 1, time.Hour)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.CompleteEvent(bg, claimed[0], []NewDelivery{email("rule", "a@example.com")})).To(Succeed())
+	claimOne(t, s)
+	claimDelivery(t, s)
+	g.Expect(s.Close()).To(Succeed())
+
+	s = open(t, path, nil)
+	g.Expect(claimOne(t, s).Attempts).To(Equal(2))
+	g.Expect(claimDelivery(t, s).Attempts).To(Equal(2))
+}
+
+func TestRetryReleaseAndFail(t *testing.T) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := open(t, ledgerPath(t), clk)
+	accept(t, s, "shop", "1")
+	e := claimOne(t, s)
+	raised(s.EventsReady())
+	at := clk.Now().Add(time.Hour)
+	g.Expect(s.RetryEvent(bg, e, at, "the rules aren't read yet")).To(Succeed())
+	g.Expect(raised(s.EventsReady())).To(BeTrue(), "whoever sleeps looks when to wake again")
+	due, _, err := s.NextEventDue(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(due).To(Equal(at))
+	clk.Step(time.Hour)
+	e = claimOne(t, s)
+	g.Expect(e.Attempts).To(Equal(2))
+	g.Expect(s.ReleaseEvent(bg, e)).To(Succeed())
+	e = claimOne(t, s)
+	g.Expect(e.Attempts).To(Equal(2), "a release doesn't count")
+	g.Expect(s.FailEvent(bg, e, "it is broken")).To(Succeed())
+	_, ok, err := s.NextEventDue(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(ok).To(BeFalse())
+}

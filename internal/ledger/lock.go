@@ -1,0 +1,36 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// lock holds a file so that one process at most has the ledger open. The
+// operating system lets go of it when the process dies, however it dies.
+type lock struct{ file *os.File }
+
+// lockFile locks a file, which it creates if it's missing.
+func lockFile(path string) (*lock, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own configuration names it
+	if err != nil {
+		return nil, fmt.Errorf("opening the ledger's lock file: %w", err)
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return &lock{file: f}, nil
+	}
+	_ = f.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("another process has the ledger open (it holds %s): with SQLite only one operator can run on a ledger", path)
+	}
+	return nil, fmt.Errorf("locking %s: %w", path, err)
+}
+
+// release lets another process have the ledger. The file stays: removing it
+// would let two processes lock two files of one name.
+func (l *lock) release() error { return l.file.Close() }

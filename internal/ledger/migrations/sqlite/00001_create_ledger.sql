@@ -1,0 +1,70 @@
+-- Copyright 2026 The Rehive Extension Operator Authors.
+-- SPDX-License-Identifier: Apache-2.0
+
+-- Times are milliseconds since the epoch. While work is claimed, lease is the
+-- claim's number (0: not claimed) and next_attempt_at is when the lease ends, so
+-- that one test, next_attempt_at <= now, finds both what is due and what a dead
+-- worker held.
+
+-- +goose Up
+
+CREATE TABLE events (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    company         TEXT    NOT NULL,
+    event_id        TEXT    NOT NULL,
+    name            TEXT    NOT NULL,
+    received_at     INTEGER NOT NULL,
+    state           TEXT    NOT NULL DEFAULT 'pending'
+                    CHECK (state IN ('pending', 'done', 'failed', 'cancelled')),
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at INTEGER NOT NULL,
+    lease           INTEGER NOT NULL DEFAULT 0,
+    message         TEXT    NOT NULL DEFAULT '',
+    updated_at      INTEGER NOT NULL,
+    data            BLOB    NOT NULL,
+    UNIQUE (company, event_id)
+);
+
+CREATE INDEX events_due ON events (company, next_attempt_at) WHERE state = 'pending';
+
+-- A delivery repeats what it needs of its event, because the log outlives the
+-- events.
+CREATE TABLE deliveries (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT,
+    event             INTEGER NOT NULL, -- events.id, never used again for another
+    company           TEXT    NOT NULL,
+    event_id          TEXT    NOT NULL,
+    event_name        TEXT    NOT NULL,
+    event_received_at INTEGER NOT NULL,
+    rule_uid          TEXT    NOT NULL,
+    rule_name         TEXT    NOT NULL,
+    channel           TEXT    NOT NULL,
+    recipient         TEXT    NOT NULL,
+    state             TEXT    NOT NULL
+                      CHECK (state IN ('pending', 'sent', 'failed', 'skipped', 'cancelled')),
+    reason            TEXT    NOT NULL DEFAULT '',
+    message           TEXT    NOT NULL DEFAULT '',
+    attempts          INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at   INTEGER NOT NULL,
+    lease             INTEGER NOT NULL DEFAULT 0,
+    provider_id       TEXT    NOT NULL DEFAULT '',
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    content           TEXT    NOT NULL, -- JSON
+    UNIQUE (event, rule_uid, channel, recipient)
+);
+
+CREATE INDEX deliveries_due ON deliveries (company, next_attempt_at) WHERE state = 'pending';
+CREATE INDEX deliveries_company ON deliveries (company, id);
+
+-- One row, written to find out whether the ledger can be written.
+CREATE TABLE probe (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    written_at INTEGER NOT NULL
+);
+
+-- +goose Down
+
+DROP TABLE probe;
+DROP TABLE deliveries;
+DROP TABLE events;

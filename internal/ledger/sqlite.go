@@ -1,0 +1,195 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+)
+
+const (
+	// busyTimeout is how long a statement waits for a lock that another program
+	// (a person's sqlite3 shell, a backup) holds.
+	busyTimeout = 5 * time.Second
+	// checkTime bounds the look for damage when the ledger is opened, so that a
+	// ledger of many gigabytes doesn't keep the operator from starting.
+	checkTime = 5 * time.Second
+	// readers is how many connections read at once.
+	readers = 4
+)
+
+// sqliteDSN names the file and sets what every connection needs. Paths are
+// escaped, so that a ? or % in one can't change the settings.
+func sqliteDSN(path string, pragmas ...string) string {
+	u := url.URL{Scheme: "file", Path: path}
+	q := url.Values{"_pragma": append([]string{
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"journal_mode(WAL)",
+		// Every commit is in the log on the disk before it is reported.
+		"synchronous(FULL)",
+		"cache_size(-16000)",           // KiB
+		"journal_size_limit(67108864)", // the log shrinks to this after a burst
+		"secure_delete(FAST)",          // purged rows don't linger in reused pages
+	}, pragmas...)}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// openSQLite opens the file for one writer and several readers.
+func openSQLite(ctx context.Context, path string, now time.Time) (writer, reader *sql.DB, err error) {
+	if err := prepareFile(path); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil && writer != nil {
+			_ = writer.Close()
+		}
+	}()
+	writer, err = sql.Open("sqlite", sqliteDSN(path))
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the ledger: %w", err)
+	}
+	writer.SetMaxOpenConns(1)
+	if err := checkSQLite(ctx, writer, path); err != nil {
+		return nil, nil, err
+	}
+	if err := migrate(ctx, writer, goose.DialectSQLite3, "sqlite"); err != nil {
+		return nil, nil, openError(path, err)
+	}
+	// One process at a time has the file, so whoever held a lease is dead.
+	for _, q := range []string{
+		"UPDATE events SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND lease <> 0",
+		"UPDATE deliveries SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND lease <> 0",
+	} {
+		if _, err := writer.ExecContext(ctx, q, now.UnixMilli()); err != nil {
+			return nil, nil, openError(path, fmt.Errorf("ending the leases of the process before: %w", err))
+		}
+	}
+	reader, err = sql.Open("sqlite", sqliteDSN(path, "query_only(1)"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the ledger: %w", err)
+	}
+	reader.SetMaxOpenConns(readers)
+	reader.SetMaxIdleConns(readers)
+	return writer, reader, nil
+}
+
+// makeDirectory makes the ledger's directory, readable by its owner only.
+func makeDirectory(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("creating the ledger's directory: %w", err)
+	}
+	return nil
+}
+
+// prepareFile creates a ledger that is readable by its owner only, and refuses
+// what SQLite would take for an empty one.
+func prepareFile(path string) error {
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("looking for the ledger: %w", err)
+	}
+	if err == nil && info.Size() > 0 {
+		return nil
+	}
+	// A log without its database means that the database was lost; SQLite would
+	// start an empty one and throw the log away, with the events in it.
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+		return fmt.Errorf("the ledger %s is missing or empty, but its write-ahead log is there: put the database back beside it, or, to start with an empty ledger, move the log away", path)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own configuration names it
+	if err != nil {
+		return fmt.Errorf("creating the ledger: %w", err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("creating the ledger: %w", err)
+	}
+	// The file's name must be on the disk too before an event in it is durable.
+	d, err := os.Open(filepath.Dir(path)) //nolint:gosec // as above
+	if err != nil {
+		return fmt.Errorf("creating the ledger: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("creating the ledger: %w", err)
+	}
+	return nil
+}
+
+// checkSQLite refuses a damaged file and one that can't keep the promise that
+// commits are durable (some network file systems can't hold a WAL).
+func checkSQLite(ctx context.Context, db *sql.DB, path string) error {
+	var mode string
+	var sync int
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return openError(path, err)
+	}
+	if err := db.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync); err != nil {
+		return openError(path, err)
+	}
+	if mode != "wal" || sync != 2 {
+		return fmt.Errorf("the ledger %s can't have a write-ahead log with full sync where it lies (journal mode %s): use a local disk or a block volume", path, mode)
+	}
+	checkCtx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	var verdict string
+	err := db.QueryRowContext(checkCtx, "PRAGMA quick_check(1)").Scan(&verdict)
+	switch {
+	case err != nil && checkCtx.Err() != nil && ctx.Err() == nil:
+		return nil // no damage found in the time there was
+	case err != nil:
+		return openError(path, err)
+	case verdict != "ok":
+		return damaged(path, errors.New(verdict))
+	}
+	return nil
+}
+
+// openError says in one sentence why the ledger can't be opened and, where it is
+// damaged, what to do.
+func openError(path string, err error) error {
+	switch sqliteCode(err) {
+	case sqlitelib.SQLITE_CORRUPT, sqlitelib.SQLITE_NOTADB:
+		return damaged(path, err)
+	case sqlitelib.SQLITE_READONLY, sqlitelib.SQLITE_CANTOPEN, sqlitelib.SQLITE_PERM:
+		return fmt.Errorf("the ledger %s can't be written, check the owner and mode of the file and its directory: %w", path, err)
+	}
+	return fmt.Errorf("opening the ledger %s: %w", path, err)
+}
+
+func damaged(path string, err error) error {
+	return fmt.Errorf("the ledger %[1]s is damaged and was left as it is: restore it from a backup, or save what can be read with `sqlite3 %[1]s .recover | sqlite3 recovered.db`, or move it away to start with an empty ledger: %[2]w", path, err)
+}
+
+// sqliteCode returns the primary result code of a SQLite error, else 0.
+func sqliteCode(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// brokenTransaction tells whether an error is the database's or the disk's rather
+// than one statement's, so that nothing of the transaction can be relied on.
+func brokenTransaction(err error) bool {
+	switch sqliteCode(err) {
+	case 0:
+		return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
+	case sqlitelib.SQLITE_CONSTRAINT, sqlitelib.SQLITE_MISMATCH, sqlitelib.SQLITE_TOOBIG, sqlitelib.SQLITE_RANGE:
+		return false
+	}
+	return true
+}
