@@ -51,9 +51,9 @@ func isUnquoted(c byte, safe string) bool {
 		c < utf8.RuneSelf && strings.IndexByte(safe, c) >= 0
 }
 
-// unquote is urllib.parse.unquote: it decodes %XX, and bytes that are not
+// percentDecode is urllib.parse.unquote: it decodes %XX, and bytes that are not
 // UTF-8 become U+FFFD.
-func unquote(s string) string {
+func percentDecode(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
 	}
@@ -68,7 +68,7 @@ func unquote(s string) string {
 		for i = j; j < len(s) && s[j] < utf8.RuneSelf; {
 			j++
 		}
-		decoded := unquoteBytes(s[i:j])
+		decoded := percentDecodeBytes(s[i:j])
 		if utf8.Valid(decoded) {
 			b.Write(decoded)
 		} else if fixed, err := encoding.UTF8.NewDecoder().Bytes(decoded); err == nil {
@@ -79,7 +79,7 @@ func unquote(s string) string {
 	return b.String()
 }
 
-func unquoteBytes(s string) []byte {
+func percentDecodeBytes(s string) []byte {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) && isHexDigit(s[i+1]) && isHexDigit(s[i+2]) {
@@ -101,7 +101,7 @@ func unhex(c byte) byte {
 
 // smartURLQuote quotes a URL that may be quoted already.
 func smartURLQuote(url string) string {
-	requote := func(s string) string { return quote(unquote(s), safeInURL) }
+	requote := func(s string) string { return quote(percentDecode(s), safeInURL) }
 	u, err := splitURL(url)
 	if err != nil {
 		return requote(url)
@@ -215,7 +215,7 @@ func requoteQuery(query string) string {
 		}
 		name, value, _ := strings.Cut(strings.ReplaceAll(pair, "+", " "), "=")
 		// Unquoted twice, as Django does.
-		b.WriteString(quotePlus(unquote(unquote(name))) + "=" + quotePlus(unquote(unquote(value))))
+		b.WriteString(quotePlus(percentDecode(percentDecode(name))) + "=" + quotePlus(percentDecode(percentDecode(value))))
 	}
 	return b.String()
 }
