@@ -53,38 +53,41 @@ func openSQLite(ctx context.Context, path string, now time.Time) (writer, reader
 	if err := prepareFile(path); err != nil {
 		return nil, nil, err
 	}
-	defer func() {
-		if err != nil && writer != nil {
-			_ = writer.Close()
-		}
-	}()
 	writer, err = sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
 	writer.SetMaxOpenConns(1)
-	if err := checkSQLite(ctx, writer, path); err != nil {
-		return nil, nil, err
-	}
-	if err := migrate(ctx, writer, goose.DialectSQLite3, "sqlite"); err != nil {
-		return nil, nil, openError(path, err)
-	}
-	// One process at a time has the file, so whoever held a lease is dead.
-	for _, q := range []string{
-		"UPDATE events SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND lease <> 0",
-		"UPDATE deliveries SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND lease <> 0",
-	} {
-		if _, err := writer.ExecContext(ctx, q, now.UnixMilli()); err != nil {
-			return nil, nil, openError(path, fmt.Errorf("ending the leases of the process before: %w", err))
-		}
+	if err := prepareSQLite(ctx, writer, path, now); err != nil {
+		return nil, nil, errors.Join(err, writer.Close())
 	}
 	reader, err = sql.Open("sqlite", sqliteDSN(path, "query_only(1)"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the ledger: %w", err)
+		return nil, nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), writer.Close())
 	}
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers)
 	return writer, reader, nil
+}
+
+// prepareSQLite checks the file, brings its tables up to date and ends the leases
+// in it: one process at a time has the file, so whoever held one is dead.
+func prepareSQLite(ctx context.Context, db *sql.DB, path string, now time.Time) error {
+	if err := checkSQLite(ctx, db, path); err != nil {
+		return err
+	}
+	if err := migrate(ctx, db, goose.DialectSQLite3, "sqlite"); err != nil {
+		return openError(path, err)
+	}
+	for _, q := range []string{
+		"UPDATE events SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND lease <> 0",
+		"UPDATE deliveries SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND lease <> 0",
+	} {
+		if _, err := db.ExecContext(ctx, q, now.UnixMilli()); err != nil {
+			return openError(path, fmt.Errorf("ending the leases of the process before: %w", err))
+		}
+	}
+	return nil
 }
 
 // makeDirectory makes the ledger's directory, readable by its owner only.

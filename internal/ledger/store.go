@@ -34,8 +34,8 @@ type Store struct {
 	reader    *sql.DB
 	committer *committer
 
-	events     signal
-	deliveries signal
+	events     wake
+	deliveries wake
 	// eventTurn and deliveryTurn are whose turn it is in claims.
 	eventTurn, deliveryTurn turn
 
@@ -60,7 +60,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log.IsZero() {
 		o.Log = logr.Discard()
 	}
-	s := &Store{clock: o.Clock, events: newSignal(), deliveries: newSignal()}
+	s := &Store{clock: o.Clock, events: newWake(), deliveries: newWake()}
 	if err := makeDirectory(path); err != nil {
 		return nil, err
 	}
@@ -128,13 +128,13 @@ func unavailable(doing string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)
 }
 
-// signal tells one receiver that there is something to do. Raising it again
+// wake tells one receiver that there is something to do. Raising it again
 // before it was received changes nothing.
-type signal chan struct{}
+type wake chan struct{}
 
-func newSignal() signal { return make(signal, 1) }
+func newWake() wake { return make(wake, 1) }
 
-func (s signal) raise() {
+func (s wake) raise() {
 	select {
 	case s <- struct{}{}:
 	default:

@@ -1,0 +1,137 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var benchData = make([]byte, 2048)
+
+// BenchmarkBareInsert is what one durable insert costs without this package.
+func BenchmarkBareInsert(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "ledger.db")
+	s := open(b, path, nil)
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(path))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
+	insert, err := db.PrepareContext(bg, insertEvent)
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := time.Now().UnixMilli()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, err := insert.ExecContext(context.Background(), "shop", fmt.Sprint(i), "transaction.initiate", now, now, benchData); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBareBatch is the same in transactions of 256 rows, a row an
+// operation: the database's own limit.
+func BenchmarkBareBatch(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "ledger.db"), nil)
+	now := time.Now().UnixMilli()
+	next := 0
+	b.ReportAllocs()
+	for range (b.N + maxBatch - 1) / maxBatch {
+		err := s.write(bg, &job{one: true, run: func(w *writer) error {
+			for range maxBatch {
+				next++
+				if _, err := w.exec(insertEvent, "shop", fmt.Sprint(next), "transaction.initiate", now, now, benchData); err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAcceptEvent(b *testing.B) {
+	for _, callers := range []int{1, 64, 256} {
+		b.Run(fmt.Sprint(callers), func(b *testing.B) {
+			s := open(b, filepath.Join(b.TempDir(), "ledger.db"), nil)
+			var next atomic.Int64
+			done := make(chan struct{})
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range callers {
+				go func() {
+					defer func() { done <- struct{}{} }()
+					for {
+						i := next.Add(1)
+						if i > int64(b.N) {
+							return
+						}
+						if _, err := s.AcceptEvent(bg, Event{Company: "shop", ID: fmt.Sprint(i), Name: "transaction.initiate", Data: benchData}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				}()
+			}
+			for range callers {
+				<-done
+			}
+		})
+	}
+}
+
+// BenchmarkEventToDelivery is an event's whole way through the ledger: accepted,
+// claimed, completed with three deliveries, each claimed and marked sent.
+func BenchmarkEventToDelivery(b *testing.B) {
+	s := open(b, filepath.Join(b.TempDir(), "ledger.db"), nil)
+	const batch = 64
+	b.ReportAllocs()
+	do := func(n int, f func(i int) error) {
+		done := make(chan error)
+		for i := range n {
+			go func() { done <- f(i) }()
+		}
+		for range n {
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for round := range (b.N + batch - 1) / batch {
+		do(batch, func(i int) error {
+			_, err := s.AcceptEvent(bg, Event{Company: fmt.Sprintf("company-%d", i%50), ID: fmt.Sprint(round, "-", i), Name: "x", Data: benchData})
+			return err
+		})
+		events, err := s.ClaimEvents(bg, batch, time.Minute)
+		if err != nil {
+			b.Fatal(err)
+		}
+		do(len(events), func(i int) error {
+			return s.CompleteEvent(bg, events[i], []NewDelivery{email("a", "joe@example.com"), email("b", "joe@example.com"), email("c", "joe@example.com")})
+		})
+		for {
+			deliveries, err := s.ClaimDeliveries(bg, Claim{Limit: batch, Lease: time.Minute})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(deliveries) == 0 {
+				break
+			}
+			do(len(deliveries), func(i int) error { return s.MarkSent(bg, deliveries[i], "") })
+		}
+	}
+}

@@ -1,0 +1,113 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+// holdUp keeps the committer busy until the function it returns is called, so
+// that what is written meanwhile shares one batch.
+func holdUp(t *testing.T, s *Store) (letGo func()) {
+	t.Helper()
+	held, gate, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- s.write(bg, &job{one: true, run: func(*writer) error { close(held); <-gate; return nil }})
+	}()
+	<-held
+	return func() {
+		close(gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFailedJobLeavesItsNeighboursAlone(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	own := errors.New("its own error")
+	letGo := holdUp(t, s)
+	failing := []*job{
+		// Fails after it wrote.
+		{run: func(w *writer) error {
+			if _, err := w.exec(insertEvent, "shop", "undone", "x", 1, 1, []byte("{}")); err != nil {
+				return err
+			}
+			return own
+		}},
+		// Breaks a constraint.
+		{one: true, run: func(w *writer) error {
+			_, err := w.exec(insertEvent, "shop", "null", nil, 1, 1, []byte("{}"))
+			return err
+		}},
+	}
+	errs := make([]error, len(failing))
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() { accept(t, s, "shop", fmt.Sprint(i)) })
+		if i < len(failing) {
+			wg.Go(func() { errs[i] = s.write(bg, failing[i]) })
+		}
+	}
+	g.Eventually(func() int { return len(s.committer.jobs) }).Should(Equal(10 + len(failing)))
+	letGo()
+	wg.Wait()
+	g.Expect(errs[0]).To(MatchError(own))
+	g.Expect(errs[1]).To(HaveOccurred())
+	g.Expect(errs[1]).NotTo(MatchError(ErrUnavailable))
+	st, err := s.Stats(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(st.PendingEvents).To(BeEquivalentTo(10))
+}
+
+func TestFullQueueRefusesWhenTimeIsUp(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	letGo := holdUp(t, s)
+	ctx, cancel := context.WithCancel(bg)
+	var wg sync.WaitGroup
+	for range maxQueue {
+		wg.Go(func() { _ = s.write(bg, &job{one: true, run: func(*writer) error { return nil }}) })
+	}
+	g.Eventually(func() int { return len(s.committer.jobs) }).Should(Equal(maxQueue))
+	refused := make(chan error)
+	go func() {
+		_, err := s.AcceptEvent(ctx, Event{Company: "shop", ID: "1"})
+		refused <- err
+	}()
+	cancel()
+	g.Expect(<-refused).To(MatchError(ErrUnavailable))
+	letGo()
+	wg.Wait()
+}
+
+func TestCloseCommitsWhatWasHandedIn(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	s := open(t, path, nil)
+	letGo := holdUp(t, s)
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() { accept(t, s, "shop", fmt.Sprint(i)) })
+	}
+	g.Eventually(func() int { return len(s.committer.jobs) }).Should(Equal(50))
+	wg.Go(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	<-s.committer.closing
+	letGo()
+	wg.Wait()
+	st, err := open(t, path, nil).Stats(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(st.PendingEvents).To(BeEquivalentTo(50))
+}

@@ -1,0 +1,174 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestFilesAreTheOwnersOnly(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	s := open(t, path, nil)
+	accept(t, s, "shop", "1")
+	for name, mode := range map[string]os.FileMode{
+		filepath.Dir(path): 0o700, path: 0o600, path + "-wal": 0o600, path + "-shm": 0o600, path + ".lock": 0o600,
+	} {
+		info, err := os.Stat(name)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(info.Mode().Perm()).To(Equal(mode), name)
+	}
+}
+
+func TestPathMayHoldAnything(t *testing.T) {
+	g := NewWithT(t)
+	path := filepath.Join(t.TempDir(), "a b%3f?mode=memory&x#y", "ledger.db")
+	s := open(t, path, nil)
+	accept(t, s, "shop", "1")
+	g.Expect(s.Close()).To(Succeed())
+	info, err := os.Stat(path)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(info.Size()).To(BeNumerically(">", 0))
+}
+
+func TestSecondOpenerIsRefused(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	s := open(t, path, nil)
+	_, err := Open(bg, Options{Path: path})
+	g.Expect(err).To(MatchError(ContainSubstring("another process has the ledger open")))
+	accept(t, s, "shop", "1")
+	g.Expect(s.Close()).To(Succeed())
+	open(t, path, nil)
+}
+
+func TestEveryCommitWaitsForTheDisk(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	accept(t, s, "shop", "1")
+	claimOne(t, s) // a loose commit
+	sync := -1
+	look := &job{one: true, run: func(w *writer) error {
+		return w.conn.QueryRowContext(bg, "PRAGMA synchronous").Scan(&sync)
+	}}
+	g.Expect(s.write(bg, look)).To(Succeed())
+	g.Expect(sync).To(Equal(2), "FULL, also after a claim")
+	look.loose = true
+	g.Expect(s.write(bg, look)).To(Succeed())
+	g.Expect(sync).To(Equal(1), "NORMAL for a claim alone")
+}
+
+func TestDamagedLedgerIsRefusedAndLeftAsItIs(t *testing.T) {
+	for name, damage := range map[string]func(f *os.File, size int64) error{
+		"not a database":    func(f *os.File, _ int64) error { _, err := f.WriteAt([]byte("this is no database"), 0); return err },
+		"first page broken": func(f *os.File, _ int64) error { _, err := f.WriteAt(make([]byte, 3000), 100); return err },
+		"cut off":           func(f *os.File, size int64) error { return f.Truncate(size/2 + 100) },
+		"page overwritten": func(f *os.File, size int64) error {
+			for at := int64(4096); at < size; at += 4096 {
+				if _, err := f.WriteAt([]byte("garbage garbage garbage"), at); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			path := ledgerPath(t)
+			s := open(t, path, nil)
+			fill(t, s, "shop", 100)
+			g.Expect(s.Close()).To(Succeed())
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			g.Expect(err).NotTo(HaveOccurred())
+			info, err := f.Stat()
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(damage(f, info.Size())).To(Succeed())
+			g.Expect(f.Close()).To(Succeed())
+			before, err := os.ReadFile(path)
+			g.Expect(err).NotTo(HaveOccurred())
+
+			_, err = Open(bg, Options{Path: path})
+			g.Expect(err).To(MatchError(And(ContainSubstring("is damaged and was left as it is"), ContainSubstring(".recover"))))
+			after, err := os.ReadFile(path)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(after).To(Equal(before))
+		})
+	}
+}
+
+func TestLostDatabaseBesideItsLogIsRefused(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	s := open(t, path, nil)
+	accept(t, s, "shop", "1")
+	wal, err := os.ReadFile(path + "-wal")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Close()).To(Succeed())
+	g.Expect(os.WriteFile(path+"-wal", wal, 0o600)).To(Succeed())
+	g.Expect(os.Remove(path)).To(Succeed())
+	_, err = Open(bg, Options{Path: path})
+	g.Expect(err).To(MatchError(ContainSubstring("write-ahead log is there")))
+	g.Expect(path).NotTo(BeAnExistingFile())
+}
+
+func TestLedgerOfANewerOperatorIsRefused(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	g.Expect(open(t, path, nil).Close()).To(Succeed())
+	db, err := sql.Open("sqlite", sqliteDSN(path))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = db.ExecContext(bg, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(db.Close()).To(Succeed())
+	_, err = Open(bg, Options{Path: path})
+	g.Expect(err).To(MatchError(ContainSubstring("run the newer operator")))
+}
+
+func TestOpenNeedsAPath(t *testing.T) {
+	_, err := Open(bg, Options{})
+	NewWithT(t).Expect(err).To(HaveOccurred())
+}
+
+func TestClosedStoreRefuses(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	g.Expect(s.Healthy(bg)).To(Succeed())
+	g.Expect(s.Close()).To(Succeed())
+	g.Expect(s.Close()).To(Succeed())
+	_, err := s.AcceptEvent(bg, Event{Company: "shop", ID: "1"})
+	g.Expect(err).To(MatchError(ErrUnavailable))
+	_, err = s.ClaimEvents(bg, 1, time.Minute)
+	g.Expect(err).To(MatchError(ErrUnavailable))
+	_, err = s.ListDeliveries(bg, DeliveryFilter{})
+	g.Expect(err).To(MatchError(ErrUnavailable))
+	g.Expect(s.Healthy(bg)).To(MatchError(ErrUnavailable))
+}
+
+func TestCallersWhoseTimeIsUpAreRefused(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	// The committer is held up, as by a disk that doesn't answer.
+	held, letGo := make(chan struct{}), make(chan struct{})
+	blocked := make(chan error)
+	go func() {
+		blocked <- s.write(bg, &job{one: true, run: func(*writer) error { close(held); <-letGo; return nil }})
+	}()
+	<-held
+	ctx, cancel := context.WithTimeout(bg, 10*time.Millisecond)
+	defer cancel()
+	_, err := s.AcceptEvent(ctx, Event{Company: "shop", ID: "1"})
+	g.Expect(err).To(MatchError(ErrUnavailable))
+	g.Expect(err).To(MatchError(context.DeadlineExceeded))
+	close(letGo)
+	g.Expect(<-blocked).To(Succeed())
+	// A job whose caller has gone isn't begun.
+	accept(t, s, "shop", "1")
+}
