@@ -8,13 +8,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -80,8 +80,11 @@ func (s *Server) deactivateCompany(ctx context.Context, company string) error {
 	}); err != nil {
 		return err
 	}
-	_, err = s.saveToken(ctx, a, "")
-	return err
+	if _, err = s.saveToken(ctx, a, ""); err != nil {
+		return err
+	}
+	s.awaitInactive(ctx, a)
+	return nil
 }
 
 // purgeCompany deletes the company's activation and waits, as long as time
@@ -261,14 +264,15 @@ func (s *Server) restore(ctx context.Context, a *v1alpha1.CompanyActivation, bef
 // acted on the request, nil when it has not in time.
 func (s *Server) awaitController(ctx context.Context, a *v1alpha1.CompanyActivation, requestedAt string) *v1alpha1.CompanyActivation {
 	var observed v1alpha1.CompanyActivation
+	seen := false // the cache has the request
 	acted := s.poll(ctx, func() bool {
 		if s.client.Get(ctx, client.ObjectKeyFromObject(a), &observed) != nil || observed.UID != a.UID {
 			return false
 		}
-		handled := observed.Status.LastHandledRequestedAt
+		requested, handled := observed.Annotations[v1alpha1.RequestedAtAnnotation], observed.Status.LastHandledRequestedAt
+		seen = seen || requested == requestedAt
 		// A later request, another replica's or kubectl's, covers this one.
-		return handled == requestedAt ||
-			handled != "" && handled == observed.Annotations[v1alpha1.RequestedAtAnnotation] && handled > requestedAt
+		return handled == requestedAt || seen && handled == requested
 	})
 	if !acted {
 		return nil
@@ -282,6 +286,14 @@ func (s *Server) awaitCredentials(ctx context.Context, a *v1alpha1.CompanyActiva
 	s.poll(ctx, func() bool {
 		credentials, err := activation.Get(ctx, s.client, a)
 		return err == nil && credentials.Token == token && credentials.WebhookSecret != ""
+	})
+}
+
+// awaitInactive waits until the cache knows that webhooks are to be refused.
+func (s *Server) awaitInactive(ctx context.Context, a *v1alpha1.CompanyActivation) {
+	s.poll(ctx, func() bool {
+		var current v1alpha1.CompanyActivation
+		return s.client.Get(ctx, client.ObjectKeyFromObject(a), &current) != nil || !current.IsActive()
 	})
 }
 
@@ -325,18 +337,18 @@ func refusalOf(a *v1alpha1.CompanyActivation) error {
 	}
 	if c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.WebhooksRegisteredCondition); c != nil &&
 		c.Status == metav1.ConditionFalse && c.Reason == v1alpha1.RefusedReason {
-		return invalidField(nil, nonFieldErrors, webhooksRefused, c.Message)
+		return invalidField(nil, nonFieldErrors, webhooksRefused, truncate(c.Message, maxMessageLength))
 	}
 	return nil
 }
 
 // clusterError turns what the Kubernetes API said into an answer.
-func clusterError(err error) error {
+func clusterError(ctx context.Context, err error) error {
 	var answered *apiError
 	if errors.As(err, &answered) {
 		return err
 	}
-	if transient(err) {
+	if transient(err) || ctx.Err() != nil {
 		return unavailable(err, "The cluster that holds this extension's state is not available. Try again later.")
 	}
 	return internal(err)
@@ -349,6 +361,6 @@ func transient(err error) bool {
 		return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) ||
 			apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) || activation.IsConflict(err)
 	}
-	return errors.Is(err, context.DeadlineExceeded) || utilnet.IsConnectionRefused(err) ||
-		utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsTimeout(err)
+	var exchange *url.Error // no answer at all: refused, reset, timed out, no such host
+	return errors.As(err, &exchange) || errors.Is(err, context.DeadlineExceeded)
 }

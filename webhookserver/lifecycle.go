@@ -110,7 +110,7 @@ func (s *Server) lifecycle(c *call, token string, do func(context.Context, *rehi
 	}
 	start := time.Now()
 	if err := do(logr.NewContext(ctx, c.log), user); err != nil {
-		return answer{}, clusterError(err)
+		return answer{}, clusterError(ctx, err)
 	}
 	c.log.Info("Did what the platform asked for", "took", time.Since(start).Round(time.Millisecond).String())
 	return answer{}, nil

@@ -64,6 +64,7 @@ const (
 	maxCompanyLength = 100  // as CompanyActivation's spec.company
 	maxEventLength   = 100  // as NotificationRule's spec.event
 	maxIDLength      = 255
+	maxMessageLength = 500 // of what a condition says, when an answer repeats it
 )
 
 // retryAfter is what a caller is told to wait after a 503.

@@ -1,0 +1,184 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParseObject(t *testing.T) {
+	deep := func(n int) string { return `{"data":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}` }
+	for name, test := range map[string]struct {
+		body    string
+		members map[string]string
+		message string // of the refusal
+	}{
+		"an object":                  {body: `{"id": 1, "data" : {"a":[1,{"b":"}"}]} }`, members: map[string]string{"id": "1", "data": `{"a":[1,{"b":"}"}]}`}},
+		"an empty object":            {body: " \n{ }\t", members: map[string]string{}},
+		"unknown members":            {body: `{"x":{"id":2},"y":[{"id":3}],"id":"1","z":null}`, members: map[string]string{"id": `"1"`}},
+		"the case of names counts":   {body: `{"ID":1,"Id":2}`, members: map[string]string{}},
+		"the last of a name counts":  {body: `{"id":1,"id":2}`, members: map[string]string{"id": "2"}},
+		"an escaped name":            {body: `{"\u0069d":7}`, members: map[string]string{"id": "7"}},
+		"quotes and brackets inside": {body: `{"a\"}":"{[\\","id":"\"]}\\"}`, members: map[string]string{"id": `"\"]}\\"`}},
+		"a number beyond 64 bits":    {body: `{"data":{"n":123456789012345678901234567890.10,"e":1e400}}`, members: map[string]string{"data": `{"n":123456789012345678901234567890.10,"e":1e400}`}},
+		"literals":                   {body: `{"id":true,"data":false ,"x":null}`, members: map[string]string{"id": "true", "data": "false"}},
+		"as deep as allowed":         {body: deep(20), members: map[string]string{"data": strings.Repeat("[", 19) + strings.Repeat("]", 19)}},
+
+		"too deep":             {body: deep(21), message: "JSON parse error - nested deeper than 20 levels"},
+		"a million brackets":   {body: strings.Repeat("[", 1<<20), message: "JSON parse error - nested deeper than 20 levels"},
+		"brackets in a string": {body: `{"id":"` + strings.Repeat("[", 100) + `"}`, members: map[string]string{"id": `"` + strings.Repeat("[", 100) + `"`}},
+		"invalid UTF-8":        {body: "{\"id\":\"\xff\"}", message: "JSON parse error - the body is not valid UTF-8"},
+		"a byte order mark":    {body: "\ufeff{}", message: "JSON parse error - invalid character 'ï' looking for beginning of value: line 1 column 1 (char 0)"},
+		"not JSON":             {body: "token=abc", message: "JSON parse error - invalid character 'o' in literal true (expecting 'r'): line 1 column 2 (char 1)"},
+		"cut off":              {body: "{\"id\":\n [1", message: "JSON parse error - unexpected end of JSON input: line 2 column 4 (char 10)"},
+		"a trailing comma":     {body: `{"id":1,}`, message: "JSON parse error - invalid character '}' looking for beginning of object key string: line 1 column 9 (char 8)"},
+		"more than one value":  {body: `{} {}`, message: "JSON parse error - invalid character '{' after top-level value: line 1 column 4 (char 3)"},
+		"only white space":     {body: "  ", message: "JSON parse error - unexpected end of JSON input: line 1 column 3 (char 2)"},
+		"NaN":                  {body: `{"data":NaN}`, message: "JSON parse error - invalid character 'N' looking for beginning of value: line 1 column 9 (char 8)"},
+		"a raw control character": {
+			body:    "{\"id\":\"a\nb\"}",
+			message: `JSON parse error - invalid character '\n' in string literal: line 1 column 9 (char 8)`,
+		},
+		"a list":   {body: ` [{"id":1}]`, message: "Invalid data. Expected a dictionary, but got list."},
+		"a string": {body: `"id"`, message: "Invalid data. Expected a dictionary, but got str."},
+		"a number": {body: `12`, message: "Invalid data. Expected a dictionary, but got int."},
+		"a float":  {body: `1.5`, message: "Invalid data. Expected a dictionary, but got float."},
+		"a bool":   {body: `true`, message: "Invalid data. Expected a dictionary, but got bool."},
+		"null":     {body: `null`, message: "No data provided"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			members, err := parseObject([]byte(test.body), 20, "id", "data")
+			var refusal *apiError
+			if errors.As(err, &refusal) {
+				if refusal.message != test.message || refusal.status != 400 {
+					t.Fatalf("refused with %d %q, not 400 %q", refusal.status, refusal.message, test.message)
+				}
+				return
+			}
+			if err != nil || test.message != "" {
+				t.Fatalf("got %v, %v, not the refusal %q", members, err, test.message)
+			}
+			got := map[string]string{}
+			for k, v := range members {
+				got[k] = string(v)
+			}
+			if !maps.Equal(got, test.members) {
+				t.Fatalf("got %v, not %v", got, test.members)
+			}
+		})
+	}
+}
+
+func TestCharField(t *testing.T) {
+	for raw, want := range map[string]string{ // a text, or an error that ends in a full stop
+		`"abc"`:                   "abc",
+		`"  abc\t\n"`:             "abc",
+		`"a b"`:                   "a b",
+		`12`:                      "12",
+		`-7`:                      "-7",
+		`12345678901234567890`:    "12345678901234567890",
+		`"äöü€😀äöü€😀"`:            "äöü€😀äöü€😀", // ten characters, more bytes
+		`"\ud83d\ude00"`:          "😀",
+		`""`:                      "This field may not be blank.",
+		`" \n "`:                  "This field may not be blank.",
+		`null`:                    "This field may not be null.",
+		`true`:                    "Not a valid string.",
+		`1.5`:                     "Not a valid string.",
+		`1e3`:                     "Not a valid string.",
+		`{}`:                      "Not a valid string.",
+		`["abc"]`:                 "Not a valid string.",
+		`"a\u0000b"`:              "Null characters are not allowed.",
+		`"\ud800"`:                "Surrogate characters are not allowed.",
+		`"aaaaaaaaaabbbbbbbbbbc"`: "Ensure this field has no more than 20 characters.",
+		`123456789012345678901`:   "Ensure this field has no more than 20 characters.",
+		``:                        "This field is required.",
+	} {
+		f := &fields{}
+		if raw != "" {
+			f.members = map[string]json.RawMessage{"x": json.RawMessage(raw)}
+		}
+		got := f.char("x", 20)
+		if err := f.err(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, not %q", raw, got, want)
+		}
+	}
+}
+
+func TestBooleanField(t *testing.T) {
+	for raw, want := range map[string]any{
+		`true`: true, `"true"`: true, `"True"`: true, `"TRUE"`: true, `"yes"`: true, `"on"`: true, `"t"`: true, `1`: true, `"1"`: true, `1.0`: true,
+		`false`: false, `"false"`: false, `"No"`: false, `"off"`: false, `0`: false, `"0"`: false, ``: false,
+		`null`: "This field may not be null.",
+		`2`:    "Must be a valid boolean.", `"maybe"`: "Must be a valid boolean.", `""`: "Must be a valid boolean.",
+		`[]`: "Must be a valid boolean.", `{}`: "Must be a valid boolean.",
+	} {
+		f := &fields{}
+		if raw != "" {
+			f.members = map[string]json.RawMessage{"x": json.RawMessage(raw)}
+		}
+		var got any = f.boolean("x", false)
+		if err := f.err(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %v, not %v", raw, got, want)
+		}
+	}
+}
+
+// TestInvalidFieldsMessage: the message of an answer names each complaint once,
+// in the order of the fields.
+func TestInvalidFieldsMessage(t *testing.T) {
+	f := &fields{members: map[string]json.RawMessage{"b": json.RawMessage("null")}}
+	f.char("c", 1)
+	f.char("b", 1)
+	f.char("a", 1)
+	if got, want := f.err().Error(), "This field is required. This field may not be null."; got != want {
+		t.Errorf("got %q, not %q", got, want)
+	}
+}
+
+// FuzzParseObject compares the reader of requests with encoding/json, which
+// reads the same text in another way.
+func FuzzParseObject(f *testing.F) {
+	for _, seed := range []string{
+		`{"id":1,"event":"user.create","company":"acme","data":{"a":[1,"}"]}}`,
+		`{"id":"\ud800\"","id":1.0e5 ,"data":[[]]}`, `{ }`, `[]`, `null`, `{"\u0069d":[{}]}`, "{\"a\":\"\xff\"}", `{"id":1,}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	names := []string{"id", "event", "company", "data"}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		members, err := parseObject(body, 16, names...)
+		if err != nil {
+			var refusal *apiError
+			if !errors.As(err, &refusal) || refusal.status != 400 || refusal.message == "" {
+				t.Fatalf("refused with %v", err)
+			}
+			return
+		}
+		var want map[string]json.RawMessage
+		if err := json.Unmarshal(body, &want); err != nil {
+			t.Fatalf("accepted what is no JSON object: %v", err)
+		}
+		maps.DeleteFunc(want, func(name string, _ json.RawMessage) bool { return !slices.Contains(names, name) })
+		if !maps.EqualFunc(members, want, func(a, b json.RawMessage) bool { return string(a) == string(b) }) {
+			t.Fatalf("read %s, not %s", members, want)
+		}
+		read := &fields{members: members}
+		for _, name := range names {
+			read.char(name, 50)
+			read.boolean(name, false)
+			read.json(name)
+		}
+	})
+}
