@@ -1,0 +1,402 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expression
+
+import (
+	"context"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// evaluator is one evaluation under way.
+type evaluator struct {
+	ctx   context.Context //nolint:containedctx // one evaluation is one call
+	slots []slotData
+
+	steps, memory, untilCheck int
+	frames                    int
+	turns                     int // of all comprehensions
+	scope                     *scope
+}
+
+// scope holds the names of one comprehension.
+type scope struct {
+	outer *scope
+	names map[string]python.Value
+}
+
+// eval gives the value of a node, as simpleeval's _eval. It uses two of
+// Python's frames there.
+func (e *evaluator) eval(n node) (python.Value, error) {
+	switch n := n.(type) { // what needs no checks
+	case *constantNode:
+		return e.constant(n)
+	case *groupNode:
+		return e.eval(n.inner)
+	}
+	if e.frames += 2; e.frames > maxFrames {
+		return nil, faultf(RecursionError, n.offset(), "the expression is nested too deeply")
+	}
+	v, err := e.visit(n)
+	e.frames -= 2
+	if err == nil {
+		err = e.charge(1)
+	}
+	if err == nil {
+		err = e.checkResult(v)
+	}
+	if err != nil {
+		return nil, faultAt(err, n.offset())
+	}
+	return v, nil
+}
+
+func (e *evaluator) constant(n *constantNode) (python.Value, error) {
+	if e.frames+2 > maxFrames {
+		return nil, faultf(RecursionError, n.offset(), "the expression is nested too deeply")
+	}
+	if err := checkLiteral(n.value); err != nil {
+		return nil, faultAt(err, n.offset())
+	}
+	if err := e.charge(1); err != nil {
+		return nil, err
+	}
+	return n.value, nil
+}
+
+// checkLiteral refuses the literals that are too long for simpleeval.
+func checkLiteral(v python.Value) error {
+	switch v := v.(type) {
+	case python.Str:
+		if len(v) > maxString && utf8.RuneCountInString(string(v)) > maxString {
+			return faultf(IterableTooLong, -1, "a text in the expression is longer than %d characters", maxString)
+		}
+	case Bytes:
+		if len(v) > maxString {
+			return faultf(IterableTooLong, -1, "a text in the expression is longer than %d characters", maxString)
+		}
+	}
+	return nil
+}
+
+// checkResult does what simpleeval's search for forbidden functions does by the
+// way: it hashes every tuple, so a tuple with a list in it is a fault.
+func (e *evaluator) checkResult(v python.Value) error {
+	switch v.(type) {
+	case *python.Tuple, *python.List, *python.Dict:
+		return e.checkItems(v, 0)
+	}
+	return nil
+}
+
+func (e *evaluator) checkItems(v python.Value, depth int) error {
+	if depth > maxValueDepth {
+		return errTooDeep
+	}
+	var items []python.Value
+	switch v := v.(type) {
+	case *python.Tuple:
+		if err := checkHashable(v, depth); err != nil {
+			return err
+		}
+		items = v.Items
+	case *python.List:
+		items = v.Items
+	case *python.Dict:
+		for i := range v.Len() {
+			_, val := v.At(i)
+			if err := e.checkItems(val, depth+1); err != nil {
+				return err
+			}
+		}
+		return e.charge(v.Len())
+	default:
+		return nil
+	}
+	for _, it := range items {
+		if err := e.checkItems(it, depth+1); err != nil {
+			return err
+		}
+	}
+	return e.charge(len(items))
+}
+
+func (e *evaluator) visit(n node) (python.Value, error) {
+	switch n := n.(type) {
+	case *textNode:
+		text, err := e.text(n.parts)
+		return python.Str(text), err
+	case *bytesNode:
+		text, err := e.text(n.parts)
+		return Bytes(text), err
+	case *joinedNode:
+		text, err := e.joined(n.parts)
+		return python.Str(text), err
+	case *slotNode:
+		return e.slot(n.slot)
+	case *nameNode:
+		return e.name(n)
+	case *unaryNode:
+		return e.unary(n)
+	case *binaryNode:
+		return e.binary(n)
+	case *boolNode:
+		return e.boolean(n)
+	case *compareNode:
+		return e.compare(n)
+	case *ifNode:
+		test, err := e.eval(n.test)
+		if err != nil {
+			return nil, err
+		}
+		if truth(test) {
+			return e.eval(n.body)
+		}
+		return e.eval(n.orelse)
+	case *callNode:
+		return e.call(n)
+	case *subscriptNode:
+		value, err := e.eval(n.value)
+		if err != nil {
+			return nil, err
+		}
+		index, err := e.eval(n.index)
+		if err != nil {
+			return nil, err
+		}
+		return e.made(e.item(value, index))
+	case *sliceNode:
+		return e.sliceOf(n)
+	case *attributeNode:
+		return e.attribute(n)
+	case *listNode:
+		items, err := e.items(n.items)
+		return &python.List{Items: items}, err
+	case *tupleNode:
+		items, err := e.items(n.items)
+		return &python.Tuple{Items: items}, err
+	case *setNode:
+		items, err := e.items(n.items)
+		if err != nil {
+			return nil, err
+		}
+		return python.NewSet(items...)
+	case *dictNode:
+		return e.dict(n)
+	case *comprehensionNode:
+		return e.comprehension(n)
+	case *assignNode:
+		return e.eval(n.value)
+	case *unsupportedNode:
+		return nil, faultf(FeatureNotAvailable, n.offset(), "%s is not available", n.what)
+	}
+	return nil, faultf(FeatureNotAvailable, n.offset(), "this is not available")
+}
+
+// text joins the parts of a literal. Data in it is text, whatever it holds.
+func (e *evaluator) text(parts []textPart) (string, error) {
+	if len(parts) == 1 {
+		s := e.part(parts[0])
+		return s, checkLiteral(python.Str(s))
+	}
+	n := 0
+	for _, p := range parts {
+		n += len(e.part(p))
+	}
+	if err := e.grow(n); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.Grow(n)
+	for _, p := range parts {
+		b.WriteString(e.part(p))
+	}
+	return b.String(), checkLiteral(python.Str(b.String()))
+}
+
+func (e *evaluator) part(p textPart) string {
+	switch {
+	case p.slot < 0:
+		return p.text
+	case p.whole:
+		s, _ := python.AsStr(e.slots[p.slot].value)
+		return s
+	}
+	return e.slots[p.slot].text
+}
+
+// slot is data outside every literal. A container is made anew each time, as
+// the literal that it stands for would be.
+func (e *evaluator) slot(i int) (python.Value, error) {
+	return e.clone(e.slots[i].value)
+}
+
+func (e *evaluator) clone(v python.Value) (python.Value, error) {
+	switch v := v.(type) {
+	case *python.List:
+		items, err := e.cloneAll(v.Items)
+		return &python.List{Items: items}, err
+	case *python.Tuple:
+		items, err := e.cloneAll(v.Items)
+		return &python.Tuple{Items: items}, err
+	case *python.Dict:
+		if err := e.grow(2 * v.Len()); err != nil {
+			return nil, err
+		}
+		d := python.NewDict(v.Len())
+		for i := range v.Len() {
+			key, val := v.At(i)
+			val, err := e.clone(val)
+			if err != nil {
+				return nil, err
+			}
+			if err := d.Set(key, val); err != nil {
+				return nil, err
+			}
+		}
+		return d, nil
+	}
+	return v, nil
+}
+
+func (e *evaluator) cloneAll(items []python.Value) ([]python.Value, error) {
+	if err := e.grow(len(items)); err != nil {
+		return nil, err
+	}
+	out := make([]python.Value, len(items))
+	for i, it := range items {
+		var err error
+		if out[i], err = e.clone(it); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (e *evaluator) name(n *nameNode) (python.Value, error) {
+	for s := e.scope; s != nil; s = s.outer {
+		if v, ok := s.names[n.name]; ok {
+			return v, nil
+		}
+	}
+	switch n.name { // reached by other spellings of the letters only
+	case "True":
+		return python.True, nil
+	case "False":
+		return python.False, nil
+	case "None":
+		return python.None, nil
+	}
+	if f, ok := functions[n.name]; ok {
+		return f, nil
+	}
+	return nil, faultf(NameNotDefined, n.offset(), "'%s' is not defined", n.name)
+}
+
+func (e *evaluator) boolean(n *boolNode) (python.Value, error) {
+	var v python.Value
+	for _, operand := range n.values {
+		var err error
+		if v, err = e.eval(operand); err != nil {
+			return nil, err
+		}
+		if truth(v) != n.and {
+			break
+		}
+	}
+	return v, nil
+}
+
+func (e *evaluator) items(nodes []node) ([]python.Value, error) {
+	e.frames++ // the generator that simpleeval feeds list() with
+	defer func() { e.frames-- }()
+	items := make([]python.Value, 0, len(nodes))
+	for _, n := range nodes {
+		v, err := e.eval(n)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, v)
+	}
+	return items, nil
+}
+
+func (e *evaluator) dict(n *dictNode) (python.Value, error) {
+	e.frames++
+	defer func() { e.frames-- }()
+	d := python.NewDict(len(n.keys))
+	for i, k := range n.keys {
+		if k == nil {
+			return nil, faultf(FeatureNotAvailable, n.values[i].offset(), "'**' in a dict is not available")
+		}
+		key, err := e.eval(k)
+		if err != nil {
+			return nil, err
+		}
+		val, err := e.eval(n.values[i])
+		if err != nil {
+			return nil, err
+		}
+		if err := d.Set(key, val); err != nil {
+			return nil, faultAt(err, k.offset())
+		}
+	}
+	return d, nil
+}
+
+func (e *evaluator) sliceOf(n *sliceNode) (python.Value, error) {
+	s := &slice{}
+	for _, b := range [...]struct {
+		from node
+		to   *python.Value
+	}{{n.lower, &s.start}, {n.upper, &s.stop}, {n.step, &s.step}} {
+		*b.to = python.None
+		if b.from == nil {
+			continue
+		}
+		v, err := e.eval(b.from)
+		if err != nil {
+			return nil, err
+		}
+		*b.to = v
+	}
+	return s, nil
+}
+
+// item is value[index].
+func (e *evaluator) item(value, index python.Value) (python.Value, error) {
+	if s, ok := index.(*slice); ok {
+		if b, ok := value.(Bytes); ok {
+			return sliceBytes(b, s)
+		}
+		return python.Slice(value, s.start, s.stop, s.step)
+	}
+	if b, ok := value.(Bytes); ok {
+		items := make([]python.Value, len(b))
+		for i := range items {
+			items[i] = b.At(i)
+		}
+		return python.GetItem(&python.List{Items: items}, index)
+	}
+	return python.GetItem(value, index)
+}
+
+func sliceBytes(b Bytes, s *slice) (python.Value, error) {
+	runes := make([]rune, len(b)) // one a byte, so that slicing counts bytes
+	for i := range runes {
+		runes[i] = rune(b[i])
+	}
+	v, err := python.Slice(python.Str(string(runes)), s.start, s.stop, s.step)
+	if err != nil {
+		return nil, err
+	}
+	text, _ := python.AsStr(v)
+	out := make([]byte, 0, len(text))
+	for _, r := range text {
+		out = append(out, byte(r)) //nolint:gosec // below 256, see above
+	}
+	return Bytes(out), nil
+}

@@ -1,0 +1,339 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expression
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/django"
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// Options say how to compile.
+type Options struct {
+	Limits Limits
+	// Template is for the templates that the expression is written in.
+	Template django.Options
+}
+
+// EvaluateOptions say how to evaluate.
+type EvaluateOptions struct {
+	// Now is the clock of {% now %}; nil means time.Now.
+	Now func() time.Time
+}
+
+// Verdict is what an expression says.
+type Verdict struct {
+	// Send is the result's truth; false if there was a fault.
+	Send bool
+	// Result is the expression's value, nil if there was a fault.
+	Result python.Value
+	// Fault says what went wrong, nil if nothing.
+	Fault *Fault
+}
+
+// Expression is a compiled expression. It is immutable and may be evaluated by
+// many goroutines at once.
+type Expression struct {
+	empty    bool
+	template *django.Template
+	limits   Limits
+	static   *shape // of a source without tags, nil otherwise
+	// shapes are those that renders came to, the newest last.
+	shapes atomic.Pointer[[]*shape]
+}
+
+// Bounds on what an Expression keeps.
+const (
+	maxShapes      = 16
+	maxShapeSource = 16 << 10 // bytes of a shape that is kept
+)
+
+// Compile parses an expression: its template, and as far as the template alone
+// decides what Python reads also its Python. name is for errors. The error is a
+// *Fault with the place in the source.
+func Compile(name, source string, opts Options) (*Expression, error) {
+	x := &Expression{limits: opts.Limits.withDefaults()}
+	if strings.TrimFunc(source, python.IsSpace) == "" {
+		x.empty = true
+		return x, nil
+	}
+	if len(source) > x.limits.Source {
+		return nil, faultf(LimitExceeded, -1, "the expression is longer than %d bytes", x.limits.Source)
+	}
+	t, err := django.Parse(name, source, opts.Template)
+	if err != nil {
+		return nil, templateFault(err)
+	}
+	x.template = t
+	if x.static = staticShape(source); x.static == nil {
+		return x, nil
+	}
+	if f := x.static.check(); f != nil {
+		return nil, x.static.locate(f)
+	}
+	return x, nil
+}
+
+var variableTag = regexp.MustCompile(`\{\{.*?\}\}`)
+
+// staticShape is the shape of a source that has variables as its only tags. nil
+// if there are others, or if a variable may print what the author wrote.
+func staticShape(source string) *shape {
+	if strings.Contains(source, "{%") || strings.Contains(source, "{#") {
+		return nil
+	}
+	var authors []string
+	var widths []int
+	last := 0
+	for _, m := range variableTag.FindAllStringIndex(source, -1) {
+		authors = append(authors, source[last:m[0]])
+		widths = append(widths, m[1]-m[0])
+		last = m[1]
+	}
+	s := newShape(append(authors, source[last:]))
+	s.widths = widths
+	if strings.IndexByte(source, '\r') < 0 {
+		s.source = source
+	}
+	return s
+}
+
+// maxCheckedSlots bounds the combinations that check tries.
+const maxCheckedSlots = 4
+
+// check tells what is wrong with a shape whatever the data may be.
+func (s *shape) check() *Fault {
+	if s.fault != nil {
+		return s.fault
+	}
+	var slots []int
+	for i, t := range s.outside {
+		if t != nil {
+			slots = append(slots, i)
+		}
+	}
+	choices := []slotClass{classOther, classString, classEmpty}
+	classes := make([]slotClass, len(s.outside))
+	var first *Fault
+	try := func() bool {
+		_, err := parse(s.tokens, classes)
+		if err != nil && first == nil {
+			first = faultAt(err, -1)
+		}
+		return err == nil
+	}
+	if len(slots) > maxCheckedSlots { // not all combinations then
+		for _, c := range choices {
+			for _, i := range slots {
+				classes[i] = c
+			}
+			if try() {
+				return nil
+			}
+		}
+		return nil
+	}
+	var all func(k int) bool
+	all = func(k int) bool {
+		if k == len(slots) {
+			return try()
+		}
+		for _, c := range choices {
+			classes[slots[k]] = c
+			if all(k + 1) {
+				return true
+			}
+		}
+		return false
+	}
+	if all(0) {
+		return nil
+	}
+	return first
+}
+
+// Variables are the dotted paths that the expression reads from its data.
+func (x *Expression) Variables() []string {
+	if x.empty {
+		return nil
+	}
+	return x.template.Variables()
+}
+
+// Evaluate renders the expression with the data and evaluates what comes out.
+// An empty expression says True; every fault says False.
+func (x *Expression) Evaluate(ctx context.Context, data *python.Dict, opts EvaluateOptions) Verdict {
+	if x.empty {
+		return Verdict{Send: true, Result: python.True}
+	}
+	segments, err := x.template.RenderSegments(ctx, data, django.RenderOptions{Now: opts.Now})
+	if err != nil {
+		return Verdict{Fault: templateFault(err)}
+	}
+	return x.evaluate(ctx, segments)
+}
+
+// templateFault words a template's error. What the error quotes of a template
+// is the author's; where rendering raised, only the exception's name is kept,
+// since Python's words may hold values.
+func templateFault(err error) *Fault {
+	f := &Fault{Kind: TemplateError, Msg: "the template can't be rendered", Err: err, pos: -1}
+	var e *django.Error
+	if !errors.As(err, &e) {
+		return f
+	}
+	f.Line, f.Column = e.Line, e.Column
+	var p *python.Error
+	switch {
+	case e.Phase == django.PhaseParse:
+		f.Msg = e.Msg
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return cancelled(context.DeadlineExceeded)
+	case errors.Is(err, django.ErrLimit):
+		f.Kind, f.Msg = LimitExceeded, "the template asks for too much"
+	case errors.As(err, &p):
+		f.Msg = "rendering the template ended in a " + p.Type
+	}
+	return f
+}
+
+// EvaluateText evaluates a text all of which its author wrote.
+func EvaluateText(ctx context.Context, text string, limits Limits) Verdict {
+	x := &Expression{limits: limits.withDefaults()}
+	return x.evaluate(ctx, []django.Segment{{Text: text}})
+}
+
+func (x *Expression) evaluate(ctx context.Context, segments []django.Segment) (v Verdict) {
+	defer func() {
+		// The last belt: nothing is known to get here.
+		if r := recover(); r != nil {
+			v = Verdict{Fault: faultf(internalError, -1, "the evaluator failed")}
+			if panicked != nil {
+				panicked(r)
+			}
+		}
+	}()
+	s, data := x.shapeOf(segments)
+	result, fault := x.run(ctx, s, data)
+	if fault != nil {
+		return Verdict{Fault: s.locate(fault)}
+	}
+	return Verdict{Send: truth(result), Result: result}
+}
+
+// internalError is a fault of this package, not of the expression.
+const internalError FaultKind = "InternalError"
+
+// panicked is set by tests, for which a recovered panic is a failure.
+var panicked func(any)
+
+// shapeOf finds or makes the shape of rendered segments.
+func (x *Expression) shapeOf(segments []django.Segment) (*shape, []string) {
+	if x.static != nil {
+		if data, ok := align(x.static.authors, segments); ok {
+			return x.static, data
+		}
+	}
+	authors, data := layout(segments)
+	known := x.shapes.Load()
+	if known != nil {
+		for _, s := range *known {
+			if equalTexts(s.authors, authors) {
+				return s, data
+			}
+		}
+	}
+	total := 0
+	for _, a := range authors {
+		total += len(a)
+	}
+	if total > x.limits.Source {
+		s := &shape{authors: authors}
+		s.fault = faultf(LimitExceeded, -1, "the expression is longer than %d bytes", x.limits.Source)
+		return s, data
+	}
+	s := newShape(authors)
+	if total <= maxShapeSource {
+		var list []*shape
+		if known != nil {
+			list = append(list, *known...)
+			if len(list) >= maxShapes {
+				list = list[1:]
+			}
+		}
+		list = append(list, s)
+		x.shapes.CompareAndSwap(known, &list) // if another was faster, so be it
+	}
+	return s, data
+}
+
+func equalTexts(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// run puts the data into the slots and evaluates the tree.
+func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.Value, *Fault) {
+	if s.fault != nil {
+		return nil, s.fault
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, cancelled(err)
+	}
+	slots := make([]slotData, len(data))
+	classes := make([]slotClass, len(data))
+	for i, text := range data {
+		if t := s.outside[i]; t != nil {
+			d, fault := placeData(text, t)
+			if fault != nil {
+				fault.pos = s.slotPos(i)
+				return nil, fault
+			}
+			slots[i], classes[i] = d, d.class
+			continue
+		}
+		if fault := insideFault(text, s.inside[i]); fault != nil {
+			fault.pos = s.slotPos(i)
+			return nil, fault
+		}
+		slots[i].text = text
+	}
+	tree, fault := s.tree(classes)
+	if fault != nil {
+		return nil, fault
+	}
+	e := evaluator{ctx: ctx, slots: slots, steps: x.limits.Steps, memory: x.limits.Memory, frames: 2}
+	for i := range slots {
+		if err := e.charge(len(slots[i].text) / 16); err != nil {
+			return nil, faultAt(err, -1)
+		}
+	}
+	v, err := e.eval(tree)
+	if err != nil {
+		return nil, faultAt(err, -1)
+	}
+	return v, nil
+}
+
+// slotPos is where in the shape the i-th slot is.
+func (s *shape) slotPos(i int) int {
+	pos := -1
+	for range i + 1 {
+		pos += 1 + strings.IndexByte(s.src[pos+1:], slotByte)
+	}
+	return pos
+}

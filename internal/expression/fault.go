@@ -1,0 +1,94 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expression
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// FaultKind is the class of a fault: simpleeval's or Python's name of it.
+type FaultKind string
+
+// The kinds that don't come from Python's own operations.
+const (
+	SyntaxError         FaultKind = "SyntaxError"
+	NameNotDefined      FaultKind = "NameNotDefined"
+	FunctionNotDefined  FaultKind = "FunctionNotDefined"
+	AttributeNotFound   FaultKind = "AttributeDoesNotExist"
+	FeatureNotAvailable FaultKind = "FeatureNotAvailable"
+	NumberTooHigh       FaultKind = "NumberTooHigh"
+	IterableTooLong     FaultKind = "IterableTooLong"
+	RecursionError      FaultKind = "RecursionError"
+
+	// DataRefused says that data stood where only a complete literal may, or
+	// held characters that would have meant something to Python.
+	DataRefused FaultKind = "DataRefused"
+	// LimitExceeded says that the expression asks for too much work or memory.
+	LimitExceeded FaultKind = "LimitExceeded"
+	// TemplateError says that the template could not be parsed or rendered.
+	TemplateError FaultKind = "TemplateError"
+	// Cancelled says that the context ended.
+	Cancelled FaultKind = "Cancelled"
+)
+
+// Fault says why an expression has no result. Its sentence quotes what the
+// expression's author wrote, never what the data held.
+type Fault struct {
+	Kind FaultKind
+	// Msg is one sentence without a full stop.
+	Msg string
+	// Line and Column are counted in characters from 1 in the expression's
+	// source; 0 where the place isn't known.
+	Line, Column int
+	// Err is the cause, where there is one.
+	Err error
+
+	pos int // offset in the shape, -1 if unknown
+}
+
+func (f *Fault) Error() string {
+	if f.Line > 0 {
+		return fmt.Sprintf("%s (line %d, column %d)", f.Msg, f.Line, f.Column)
+	}
+	return f.Msg
+}
+
+// Unwrap gives the cause.
+func (f *Fault) Unwrap() error { return f.Err }
+
+func faultf(kind FaultKind, pos int, format string, args ...any) *Fault {
+	return &Fault{Kind: kind, Msg: fmt.Sprintf(format, args...), pos: pos}
+}
+
+// faultAt makes a fault of any error, at pos unless the error knows better.
+func faultAt(err error, pos int) *Fault {
+	var f *Fault
+	if errors.As(err, &f) {
+		if f.pos < 0 {
+			f.pos = pos
+		}
+		return f
+	}
+	var p *python.Error
+	if errors.As(err, &p) {
+		kind := FaultKind(p.Type)
+		if p.Type == "LimitError" {
+			kind = LimitExceeded
+		}
+		return &Fault{Kind: kind, Msg: p.Msg, Err: err, pos: pos}
+	}
+	return &Fault{Kind: LimitExceeded, Msg: err.Error(), Err: err, pos: pos}
+}
+
+// typeError is Python's TypeError in words that hold no values.
+func typeError(format string, args ...any) error {
+	return faultf("TypeError", -1, format, args...)
+}
+
+func valueError(format string, args ...any) error {
+	return faultf("ValueError", -1, format, args...)
+}

@@ -1,0 +1,433 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expression
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// slotByte stands for a piece of data in the text that the lexer reads, the
+// shape. An author can't write it: Python refuses it too.
+const slotByte = 0
+
+// maxBrackets is how many brackets Python lets be open at once.
+const maxBrackets = 200
+
+// maxFieldDepth bounds f-strings in the fields of f-strings. Python 3.11 can't
+// nest more for want of quotes.
+const maxFieldDepth = 4
+
+type tokenKind uint8
+
+const (
+	tokEnd tokenKind = iota
+	tokNewline
+	tokName
+	tokKeyword
+	tokNumber
+	tokString
+	tokOp
+	tokSlot
+)
+
+type token struct {
+	kind tokenKind
+	pos  int
+	text string     // name, keyword, operator; a number as written
+	str  *strToken  // of tokString
+	slot *slotToken // of tokSlot
+}
+
+// slotToken is data outside every literal, with what stands around it.
+type slotToken struct {
+	index      int
+	prev, next byte // the author's characters on both sides; ' ' at an edge
+	brackets   bool // within brackets, where a line break means nothing
+	first      bool // nothing but white space before
+	last       bool // nothing but white space after
+	lineStart  bool // begins a line that isn't the first
+	inField    bool // in the braces of an f-string
+}
+
+// insideKind says in what kind of literal data stands.
+type insideKind uint8
+
+const (
+	outside insideKind = iota
+	inText
+	inRaw
+	inBytes
+	inFString
+	inComment
+)
+
+// lexer cuts a shape into tokens. Since data is but a slot to it, no data can
+// move a token's border.
+type lexer struct {
+	src     string
+	base    int // offset of src in the shape
+	pos     int
+	slot    int  // index of the next slot
+	inField bool // src is a value in the braces of an f-string
+
+	fieldDepth int
+
+	inside   []insideKind // of each slot, filled as they come
+	brackets []bracket
+	tokens   []token
+}
+
+type bracket struct {
+	char byte
+	pos  int
+}
+
+var keywords = map[string]bool{}
+
+func init() {
+	for _, k := range strings.Fields(`False None True and as assert async await break class continue
+		def del elif else except finally for from global if import in is lambda nonlocal
+		not or pass raise return try while with yield`) {
+		keywords[k] = true
+	}
+}
+
+// lex reads all of src.
+func (l *lexer) lex() error {
+	fresh := true     // no token on this logical line yet
+	indented := false // white space before the first token of this line
+	anything := false // a token or comment has come before
+	for {
+		if l.pos >= len(l.src) {
+			break
+		}
+		c := l.src[l.pos]
+		switch {
+		case c == ' ' || c == '\t':
+			indented = indented || fresh
+			l.pos++
+			continue
+		case c == '\f':
+			indented = false
+			l.pos++
+			continue
+		case c == '#':
+			l.comment()
+			anything = true
+			continue
+		case c == '\n':
+			l.pos++
+			if len(l.brackets) == 0 && !l.inField {
+				if !fresh {
+					l.add(token{kind: tokNewline, pos: l.base + l.pos - 1})
+				}
+				fresh, indented = true, false
+			}
+			continue
+		case c == '\\':
+			if l.pos+1 >= len(l.src) || l.src[l.pos+1] != '\n' {
+				return l.fault(l.pos, "a backslash outside quotes has to end its line")
+			}
+			l.pos += 2
+			if l.pos >= len(l.src) {
+				return l.fault(l.pos-2, "the expression ends after a backslash")
+			}
+			continue
+		}
+		if fresh && indented && anything && len(l.brackets) == 0 && !l.inField {
+			return l.fault(l.pos, "this line begins with spaces that mean nothing here")
+		}
+		lineStart := fresh && anything
+		fresh, anything = false, true
+		if c == slotByte {
+			l.slotOutside(lineStart)
+			continue
+		}
+		if err := l.token(); err != nil {
+			return err
+		}
+	}
+	if n := len(l.brackets); n > 0 {
+		return l.fault(l.brackets[n-1].pos, "'%c' was never closed", l.brackets[n-1].char)
+	}
+	for i := len(l.tokens) - 1; i >= 0; i-- {
+		if t := l.tokens[i]; t.kind == tokSlot {
+			t.slot.last = !l.inField
+			break
+		} else if t.kind != tokNewline {
+			break
+		}
+	}
+	l.add(token{kind: tokEnd, pos: l.base + len(l.src)})
+	return nil
+}
+
+func (l *lexer) add(t token) { l.tokens = append(l.tokens, t) }
+
+func (l *lexer) fault(pos int, format string, args ...any) error {
+	return faultf(SyntaxError, l.base+pos, format, args...)
+}
+
+func (l *lexer) comment() {
+	for l.pos < len(l.src) && l.src[l.pos] != '\n' {
+		if l.src[l.pos] == slotByte {
+			l.takeSlot(inComment)
+		}
+		l.pos++
+	}
+}
+
+// takeSlot notes in what the slot at hand stands and gives its index.
+func (l *lexer) takeSlot(kind insideKind) int {
+	l.inside[l.slot] = kind
+	l.slot++
+	return l.slot - 1
+}
+
+func (l *lexer) slotOutside(lineStart bool) {
+	t := &slotToken{
+		prev: ' ', next: ' ', brackets: len(l.brackets) > 0 || l.inField, inField: l.inField, lineStart: lineStart,
+		first: !l.inField && strings.Trim(l.src[:l.pos], " \t\f\n") == "",
+	}
+	if l.pos > 0 {
+		t.prev = l.src[l.pos-1]
+	}
+	if l.pos+1 < len(l.src) {
+		t.next = l.src[l.pos+1]
+	}
+	t.index = l.takeSlot(outside)
+	l.add(token{kind: tokSlot, pos: l.base + l.pos, slot: t})
+	l.pos++
+}
+
+func (l *lexer) token() error {
+	c := l.src[l.pos]
+	next := byte(0)
+	if l.pos+1 < len(l.src) {
+		next = l.src[l.pos+1]
+	}
+	switch {
+	case isNameStart(c):
+		return l.nameOrString()
+	case isDigit(c) || c == '.' && isDigit(next):
+		return l.number()
+	case c == '\'' || c == '"':
+		return l.string(l.pos, "")
+	}
+	return l.operator()
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isNameStart(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= utf8.RuneSelf
+}
+
+func isNameByte(c byte) bool { return isNameStart(c) || isDigit(c) }
+
+func (l *lexer) nameOrString() error {
+	start := l.pos
+	for l.pos < len(l.src) && isNameByte(l.src[l.pos]) {
+		l.pos++
+	}
+	word := l.src[start:l.pos]
+	if l.pos < len(l.src) && (l.src[l.pos] == '\'' || l.src[l.pos] == '"') && isStringPrefix(word) {
+		return l.string(start, strings.ToLower(word))
+	}
+	if keywords[word] {
+		l.add(token{kind: tokKeyword, pos: l.base + start, text: word})
+		return nil
+	}
+	for i, r := range word {
+		if i == 0 && !isIdentifierStart(r) || i > 0 && !isIdentifierPart(r) {
+			if !unicode.IsPrint(r) {
+				return l.fault(start+i, "invalid character U+%04X", r)
+			}
+			return l.fault(start+i, "invalid character '%c' (U+%04X)", r, r)
+		}
+	}
+	l.add(token{kind: tokName, pos: l.base + start, text: norm.NFKC.String(word)})
+	return nil
+}
+
+func isIdentifierStart(r rune) bool {
+	return r == '_' || unicode.IsLetter(r) || unicode.Is(unicode.Nl, r) || unicode.Is(unicode.Other_ID_Start, r)
+}
+
+func isIdentifierPart(r rune) bool {
+	return isIdentifierStart(r) || unicode.In(r, unicode.Mn, unicode.Mc, unicode.Nd, unicode.Pc, unicode.Other_ID_Continue)
+}
+
+func isStringPrefix(word string) bool {
+	switch strings.ToLower(word) {
+	case "r", "b", "u", "f", "br", "rb", "fr", "rf":
+		return true
+	}
+	return false
+}
+
+// number reads a number as written, underscores included; parseNumber gives
+// its value.
+func (l *lexer) number() error {
+	start := l.pos
+	kind := "decimal"
+	if l.src[l.pos] == '0' && l.pos+1 < len(l.src) {
+		base := 0
+		switch l.src[l.pos+1] | 0x20 {
+		case 'x':
+			base, kind = 16, "hexadecimal"
+		case 'o':
+			base, kind = 8, "octal"
+		case 'b':
+			base, kind = 2, "binary"
+		}
+		if base > 0 {
+			l.pos += 2
+			if !l.digits(base, true) || l.pos < len(l.src) && isDigit(l.src[l.pos]) {
+				return l.fault(start, "invalid %s number", kind)
+			}
+			return l.endNumber(start, kind)
+		}
+	}
+	isInt := true
+	if l.src[l.pos] != '.' && !l.digits(10, false) {
+		return l.fault(start, "invalid decimal number")
+	}
+	if l.pos < len(l.src) && l.src[l.pos] == '.' {
+		isInt = false
+		l.pos++
+		if l.pos < len(l.src) && isDigit(l.src[l.pos]) && !l.digits(10, false) {
+			return l.fault(start, "invalid decimal number")
+		}
+	}
+	if l.pos < len(l.src) && l.src[l.pos]|0x20 == 'e' {
+		p := l.pos + 1
+		if p < len(l.src) && (l.src[p] == '+' || l.src[p] == '-') {
+			p++
+		}
+		if p < len(l.src) && isDigit(l.src[p]) {
+			isInt = false
+			l.pos = p
+			if !l.digits(10, false) {
+				return l.fault(start, "invalid decimal number")
+			}
+		} else if p > l.pos+1 {
+			return l.fault(start, "invalid decimal number")
+		}
+	}
+	if l.pos < len(l.src) && l.src[l.pos]|0x20 == 'j' {
+		isInt, kind = false, "imaginary"
+		l.pos++
+	}
+	if isInt && l.src[start] == '0' && strings.Trim(l.src[start:l.pos], "0_") != "" {
+		return l.fault(start, "a whole number can't begin with zeros")
+	}
+	return l.endNumber(start, kind)
+}
+
+// digits reads digits with single underscores between them.
+func (l *lexer) digits(base int, underscoreFirst bool) bool {
+	ok := false
+	for l.pos < len(l.src) {
+		c := l.src[l.pos]
+		if c == '_' {
+			if !ok && !underscoreFirst {
+				return false
+			}
+			l.pos++
+			if l.pos >= len(l.src) || !isDigitOf(l.src[l.pos], base) {
+				return false
+			}
+			continue
+		}
+		if !isDigitOf(c, base) {
+			break
+		}
+		ok = true
+		l.pos++
+	}
+	return ok
+}
+
+func isDigitOf(c byte, base int) bool {
+	if base == 16 {
+		return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f'
+	}
+	return c >= '0' && c < '0'+byte(base)
+}
+
+// endNumber lets only the keywords follow that Python lets: 1if x else 2.
+func (l *lexer) endNumber(start int, kind string) error {
+	rest := l.src[l.pos:]
+	if rest != "" && isNameByte(rest[0]) {
+		ok := false
+		for _, k := range [...]string{"and", "else", "for", "if", "in", "is", "or", "not"} {
+			ok = ok || strings.HasPrefix(rest, k)
+		}
+		if !ok {
+			return l.fault(start, "invalid %s number", kind)
+		}
+	}
+	l.add(token{kind: tokNumber, pos: l.base + start, text: l.src[start:l.pos]})
+	return nil
+}
+
+var operators = [...]string{
+	"**=", "//=", ">>=", "<<=", "...",
+	"!=", "->", ":=", "==", "<=", ">=", "<<", ">>", "**", "//", "<>",
+	"+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "@=",
+	"+", "-", "*", "/", "%", "@", "&", "|", "^", "~", "<", ">",
+	"(", ")", "[", "]", "{", "}", ",", ":", ".", ";", "=",
+}
+
+func (l *lexer) operator() error {
+	rest := l.src[l.pos:]
+	for _, op := range operators {
+		if !strings.HasPrefix(rest, op) {
+			continue
+		}
+		switch op {
+		case "<>":
+			return l.fault(l.pos, "'<>' is not an operator; use '!='")
+		case "(", "[", "{":
+			if len(l.brackets) >= maxBrackets {
+				return l.fault(l.pos, "too many brackets within brackets")
+			}
+			l.brackets = append(l.brackets, bracket{op[0], l.pos})
+		case ")", "]", "}":
+			n := len(l.brackets)
+			if n == 0 {
+				return l.fault(l.pos, "unmatched '%s'", op)
+			}
+			if open := l.brackets[n-1].char; closing(open) != op[0] {
+				return l.fault(l.pos, "'%s' does not match '%c'", op, open)
+			}
+			l.brackets = l.brackets[:n-1]
+		}
+		l.add(token{kind: tokOp, pos: l.base + l.pos, text: op})
+		l.pos += len(op)
+		return nil
+	}
+	if c := rest[0]; c > ' ' && c < 0x7f {
+		if strings.HasPrefix(rest, "&&") || strings.HasPrefix(rest, "||") {
+			return l.fault(l.pos, "'%s' is not an operator; use 'and' or 'or'", rest[:2])
+		}
+		return l.fault(l.pos, "'%c' can't stand here", c)
+	}
+	return l.fault(l.pos, "invalid character U+%04X", rest[0])
+}
+
+func closing(open byte) byte {
+	switch open {
+	case '(':
+		return ')'
+	case '[':
+		return ']'
+	}
+	return '}'
+}

@@ -1,0 +1,243 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expression
+
+import (
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/django"
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// shape is what the author wrote, with slots where data goes: all that the
+// lexer sees. Its tokens, and the trees made of them, are kept, since the data
+// can't change them.
+type shape struct {
+	authors []string // around the slots: one more than there are slots
+	src     string   // joined by slotByte
+	tokens  []token
+	inside  []insideKind // of each slot
+	outside []*slotToken // of each slot, nil for those inside of literals
+	fault   *Fault       // what the lexer found wrong
+
+	// source and widths place faults in the template's source, where the shape
+	// is that of the source: how many bytes each slot takes there.
+	source string
+	widths []int
+
+	variants atomic.Pointer[[]variant]
+}
+
+// variant is the tree for one choice of the classes of data.
+type variant struct {
+	classes string
+	tree    node
+	fault   *Fault
+}
+
+// maxVariants bounds the trees kept for one shape.
+const maxVariants = 16
+
+// newShape lexes the author's texts.
+func newShape(authors []string) *shape {
+	s := &shape{authors: authors}
+	lines := make([]string, len(authors))
+	for i, a := range authors {
+		if !utf8.ValidString(a) {
+			s.fault = faultf(SyntaxError, -1, "the expression is not valid UTF-8")
+			return s
+		}
+		if strings.IndexByte(a, slotByte) >= 0 {
+			s.fault = faultf(SyntaxError, -1, "the expression holds a NUL character")
+			return s
+		}
+		lines[i] = a
+		if strings.IndexByte(a, '\r') >= 0 { // as Python reads its sources
+			lines[i] = strings.ReplaceAll(strings.ReplaceAll(a, "\r\n", "\n"), "\r", "\n")
+		}
+	}
+	s.src = strings.Join(lines, string(rune(slotByte)))
+	n := len(authors) - 1
+	s.inside = make([]insideKind, n)
+	s.outside = make([]*slotToken, n)
+	l := &lexer{inside: s.inside}
+	text := strings.TrimLeftFunc(s.src, python.IsSpace)
+	l.base = len(s.src) - len(text)
+	l.src = strings.TrimRightFunc(text, python.IsSpace)
+	if err := l.lex(); err != nil {
+		s.fault = faultAt(err, -1)
+		return s
+	}
+	s.tokens = l.tokens
+	s.note(l.tokens)
+	return s
+}
+
+// note finds the slots outside of literals, also in the fields of f-strings.
+func (s *shape) note(tokens []token) {
+	var parts func(ps []textPart)
+	parts = func(ps []textPart) {
+		for _, p := range ps {
+			if p.field == nil {
+				continue
+			}
+			if raw, ok := p.field.value.(*unparsed); ok {
+				s.note(raw.tokens)
+			}
+			if p.field.spec != nil {
+				parts(p.field.spec.parts)
+			}
+		}
+	}
+	for _, t := range tokens {
+		if t.slot != nil {
+			s.outside[t.slot.index] = t.slot
+		}
+		if t.str != nil {
+			parts(t.str.parts)
+		}
+	}
+}
+
+// tree is the parsed shape for data of these classes.
+func (s *shape) tree(classes []slotClass) (node, *Fault) {
+	known := s.variants.Load()
+	if known != nil {
+		for i := range *known {
+			v := &(*known)[i]
+			if sameClasses(v.classes, classes) {
+				return v.tree, v.fault
+			}
+		}
+	}
+	v := variant{}
+	key := make([]byte, len(classes))
+	for i, c := range classes {
+		key[i] = byte(c)
+	}
+	v.classes = string(key)
+	tree, err := parse(s.tokens, classes)
+	if err != nil {
+		v.fault = faultAt(err, -1)
+	} else {
+		v.tree = tree
+	}
+	var list []variant
+	if known != nil {
+		list = append(list, *known...)
+		if len(list) >= maxVariants {
+			list = list[1:]
+		}
+	}
+	list = append(list, v)
+	s.variants.CompareAndSwap(known, &list) // if another was faster, so be it
+	return v.tree, v.fault
+}
+
+func sameClasses(key string, classes []slotClass) bool {
+	if len(key) != len(classes) {
+		return false
+	}
+	for i, c := range classes {
+		if key[i] != byte(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// locate gives a fault its line and column in the template's source. The
+// fault may be shared, so it is copied.
+func (s *shape) locate(f *Fault) *Fault {
+	if f.pos < 0 || f.Line > 0 || s.source == "" {
+		return f
+	}
+	pos := f.pos
+	slots := strings.Count(s.src[:min(pos, len(s.src))], string(rune(slotByte)))
+	for _, w := range s.widths[:slots] {
+		pos += w - 1
+	}
+	out := *f
+	out.Line, out.Column = lineColumn(s.source, pos)
+	return &out
+}
+
+func lineColumn(source string, pos int) (line, column int) {
+	before := source[:min(pos, len(source))]
+	line = strings.Count(before, "\n") + 1
+	return line, utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+}
+
+// layout splits output into the author's texts and the data between them.
+func layout(segments []django.Segment) (authors, data []string) {
+	authors = append(make([]string, 0, len(segments)/2+2), "")
+	data = make([]string, 0, len(segments)/2+1)
+	afterData := false
+	for _, s := range segments {
+		last := len(authors) - 1
+		switch {
+		case !s.Data && s.Text == "":
+		case !s.Data:
+			if authors[last] == "" {
+				authors[last] = s.Text
+			} else {
+				authors[last] += s.Text
+			}
+			afterData = false
+		case afterData:
+			data[len(data)-1] += s.Text
+		default:
+			data = append(data, s.Text)
+			authors = append(authors, "")
+			afterData = true
+		}
+	}
+	return authors, data
+}
+
+// align finds the slots of a known shape again in output in which nothing
+// tells of data that was empty. It fails if the output is of another shape.
+func align(authors []string, segments []django.Segment) ([]string, bool) {
+	data := make([]string, len(authors)-1)
+	at, rest := 0, authors[0] // the author's text at hand, and what is left of it
+	for _, s := range segments {
+		text := s.Text
+		if !s.Data {
+			for text != "" {
+				for rest == "" { // the slot that follows was empty
+					if at++; at >= len(authors) {
+						return nil, false
+					}
+					rest = authors[at]
+				}
+				n := min(len(rest), len(text))
+				if rest[:n] != text[:n] {
+					return nil, false
+				}
+				rest, text = rest[n:], text[n:]
+			}
+			continue
+		}
+		if text == "" {
+			continue
+		}
+		// Data fills the slot that comes next.
+		for rest != "" {
+			return nil, false
+		}
+		if at >= len(data) {
+			return nil, false
+		}
+		data[at] += text
+		at++
+		rest = authors[at]
+	}
+	for rest == "" && at+1 < len(authors) {
+		at++
+		rest = authors[at]
+	}
+	return data, rest == "" && at == len(authors)-1
+}
