@@ -4,6 +4,8 @@
 package django
 
 import (
+	"context"
+	"sync"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/python"
@@ -12,12 +14,64 @@ import (
 // Context is one render under way: the variables in scope, the output, the
 // clock and what is left of the limits. It belongs to one goroutine.
 type Context struct {
+	ctx        context.Context //nolint:containedctx // a Context is one call's state
 	autoescape bool
 	useTZ      bool           // {% localtime on %}; time zones are off by default
-	useL10N    bool           // {% localize on %}; off by default
+	l10n       l10nMode       // {% localize %}
 	location   *time.Location // {% timezone %}; UTC by default
+	language   string         // {% language %}; "en" by default
 	now        func() time.Time
+	limits     Limits
+
+	data   *python.Dict // what the caller gave; nil within {% include … only %}
+	vars   []binding    // what tags have set, scope after scope
+	scopes []int32      // where each scope starts in vars
+
+	buf     []byte // the output
+	kept    int    // bytes in outer outputs while capturing
+	marking bool   // keep data and the author's text apart
+	marks   []mark
+	steps   int // steps left
+	nesting int // templates and blocks within each other
+
+	state   *renderState
+	dynamic *compiler // parses templates that only data names
 }
+
+// binding is a variable that a tag has set. author says that no data took part
+// in its value.
+type binding struct {
+	name   string
+	val    python.Value
+	author bool
+}
+
+// mark is the start of a run of output that is data, or that is not.
+type mark struct {
+	start int
+	data  bool
+}
+
+// l10nMode is Django's use_l10n, which {% localize %} sets.
+type l10nMode uint8
+
+const (
+	l10nDefault l10nMode = iota
+	l10nOn
+	l10nOff
+)
+
+// renderState is Django's render_context: what nodes remember while one
+// template and those it extends are rendered. An included one has its own.
+type renderState struct {
+	owner   *Template
+	cycles  map[*cycleNode]int
+	changed map[*ifChangedNode]changedState
+	blocks  blockQueues // nil unless a template of this render extends another
+	history []string    // the names of templates that were extended
+}
+
+var contexts = sync.Pool{New: func() any { return new(Context) }}
 
 // Autoescape tells whether autoescaping is on here.
 func (c *Context) Autoescape() bool { return c.autoescape }
@@ -28,44 +82,268 @@ func (c *Context) Now() time.Time { return c.now().UTC() }
 // Location is the current time zone.
 func (c *Context) Location() *time.Location { return c.location }
 
+// stepsPerCheck is how often the caller's context is asked whether it is done.
+const stepsPerCheck = 512
+
 // Step accounts for n units of work, such as n items or n*100 bytes handled. It
 // fails when the steps are used up or the caller's context is done; return its
 // error as it is.
-func (c *Context) Step(n int) error { panic("todo") }
+func (c *Context) Step(n int) error {
+	before := c.steps
+	c.steps -= n
+	if c.steps < 0 {
+		return limitErrorf("the template takes more than %d steps", c.limits.Steps)
+	}
+	if before/stepsPerCheck != c.steps/stepsPerCheck {
+		return c.ctx.Err()
+	}
+	return nil
+}
 
 // Grow has to be called before making text or a list of n bytes or items, when
 // the template or the data decides n. It fails if that is too much; return its
 // error as it is.
-func (c *Context) Grow(n int) error { panic("todo") }
+func (c *Context) Grow(n int) error {
+	if n > c.limits.String {
+		return limitErrorf("a value would be longer than %d bytes", c.limits.String)
+	}
+	if n > 1024 {
+		return c.Step(n >> 8)
+	}
+	return nil
+}
+
+// enter accounts for a template or block within another.
+func (c *Context) enter() error {
+	if c.nesting++; c.nesting > c.limits.Nesting {
+		return limitErrorf("templates and blocks are nested more than %d deep", c.limits.Nesting)
+	}
+	return nil
+}
+
+func (c *Context) leave() { c.nesting-- }
 
 // Get finds a variable by its plain name.
-func (c *Context) Get(name string) (python.Value, bool) { panic("todo") }
+func (c *Context) Get(name string) (python.Value, bool) {
+	v, _, ok := c.get(name)
+	return v, ok
+}
+
+func (c *Context) get(name string) (v python.Value, author, ok bool) {
+	for i := len(c.vars) - 1; i >= 0; i-- {
+		if b := &c.vars[i]; b.name == name {
+			return b.val, b.author, true
+		}
+	}
+	if c.data != nil {
+		if v, ok := c.data.GetStr(name); ok {
+			return v, false, true
+		}
+	}
+	switch name {
+	case "True":
+		return python.True, true, true
+	case "False":
+		return python.False, true, true
+	case "None":
+		return python.None, true, true
+	}
+	return nil, false, false
+}
 
 // Set sets a variable in the innermost scope. author says that no data took
 // part in the value.
-func (c *Context) Set(name string, val python.Value, author bool) { panic("todo") }
+func (c *Context) Set(name string, val python.Value, author bool) {
+	from := 0
+	if n := len(c.scopes); n > 0 {
+		from = int(c.scopes[n-1])
+	}
+	for i := from; i < len(c.vars); i++ {
+		if b := &c.vars[i]; b.name == name {
+			b.val, b.author = val, author
+			return
+		}
+	}
+	c.vars = append(c.vars, binding{name, val, author})
+}
 
-// Push opens a scope and Pop closes it.
-func (c *Context) Push() { panic("todo") }
+// setUpward sets a variable where it is set already, else in the innermost scope.
+func (c *Context) setUpward(name string, val python.Value, author bool) {
+	for i := len(c.vars) - 1; i >= 0; i-- {
+		if b := &c.vars[i]; b.name == name {
+			b.val, b.author = val, author
+			return
+		}
+	}
+	c.Set(name, val, author)
+}
+
+// Push opens a scope.
+func (c *Context) Push() {
+	c.scopes = append(c.scopes, int32(len(c.vars))) //nolint:gosec // bounded by the steps
+}
 
 // Pop closes the innermost scope.
-func (c *Context) Pop() { panic("todo") }
+func (c *Context) Pop() {
+	n := len(c.scopes) - 1
+	clear(c.vars[c.scopes[n]:])
+	c.vars = c.vars[:c.scopes[n]]
+	c.scopes = c.scopes[:n]
+}
 
 // WriteText prints what the template's author wrote.
-func (c *Context) WriteText(s string) error { panic("todo") }
+func (c *Context) WriteText(s string) error {
+	if c.marking {
+		c.mark(false)
+	}
+	c.buf = append(c.buf, s...)
+	return c.checkOutput()
+}
 
 // WriteData prints data.
-func (c *Context) WriteData(s string) error { panic("todo") }
+func (c *Context) WriteData(s string) error {
+	if c.marking {
+		c.mark(true)
+	}
+	c.buf = append(c.buf, s...)
+	return c.checkOutput()
+}
 
 // WriteValue prints a value as {{ }} does: localised, escaped if need be. author
 // says that no data took part in it.
-func (c *Context) WriteValue(v python.Value, author bool) error { panic("todo") }
+func (c *Context) WriteValue(v python.Value, author bool) error {
+	if c.marking {
+		c.mark(!author)
+	}
+	c.buf = c.appendValue(c.buf, v)
+	return c.checkOutput()
+}
 
-// Capture renders a node list without printing it: what {% blocktrans %} or
-// {% localtime %} may need.
-func (c *Context) Capture(n NodeList) (*Captured, error) { panic("todo") }
+// PrintValue is what {{ }} prints for a value.
+func (c *Context) PrintValue(v python.Value) string {
+	if s, ok := v.(python.SafeStr); ok {
+		return string(s)
+	}
+	return string(c.appendValue(nil, v))
+}
+
+func (c *Context) checkOutput() error {
+	if len(c.buf)+c.kept > c.limits.Output {
+		return limitErrorf("the output would be longer than %d bytes", c.limits.Output)
+	}
+	return nil
+}
+
+// appendValue is Django's render_value_in_context.
+func (c *Context) appendValue(dst []byte, v python.Value) []byte {
+	switch v := v.(type) {
+	case python.SafeStr:
+		return append(dst, v...)
+	case python.Str:
+		if c.autoescape {
+			return appendEscaped(dst, string(v))
+		}
+		return append(dst, v...)
+	case python.Int, python.Bool, *python.Big, python.NoneType:
+		return python.AppendStr(dst, v)
+	case python.Float, *python.Decimal, *python.Date, *python.Time, *python.DateTime:
+		return append(dst, c.localize(c.localTime(v))...)
+	}
+	if !c.autoescape {
+		return python.AppendStr(dst, v)
+	}
+	return appendEscaped(dst, python.StrOf(v))
+}
+
+// localTime is Django's template_localtime: an aware datetime in the current
+// zone if time zones are in use.
+func (c *Context) localTime(v python.Value) python.Value {
+	if c.useTZ {
+		if dt, ok := v.(*python.DateTime); ok && dt.Aware {
+			return &python.DateTime{T: dt.T.In(c.location), Aware: true}
+		}
+	}
+	return v
+}
+
+// mark notes whether what is printed next is data.
+func (c *Context) mark(data bool) {
+	if n := len(c.marks); n > 0 {
+		last := &c.marks[n-1]
+		if last.data == data {
+			return
+		}
+		if last.start == len(c.buf) { // nothing was printed under it
+			c.marks = c.marks[:n-1]
+			c.mark(data)
+			return
+		}
+	}
+	c.marks = append(c.marks, mark{len(c.buf), data})
+}
+
+// Capture renders nodes without printing them.
+func (c *Context) Capture(nodes NodeList) (*Captured, error) {
+	return c.capture(nodes.Render)
+}
+
+func (c *Context) capture(render func(*Context) error) (*Captured, error) {
+	buf, marks := c.buf, c.marks
+	c.kept += len(buf)
+	c.buf, c.marks = nil, nil
+	err := render(c)
+	out := &Captured{Text: string(c.buf), marks: c.marks}
+	c.buf, c.marks = buf, marks
+	c.kept -= len(buf)
+	return out, err
+}
+
+// WriteCaptured prints what was captured, marks and all.
+func (c *Context) WriteCaptured(out *Captured) error {
+	for s := range out.segments {
+		if s.Data {
+			if err := c.WriteData(s.Text); err != nil {
+				return err
+			}
+		} else if err := c.WriteText(s.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Captured is output kept back, with its marks.
 type Captured struct {
-	Text string
+	Text  string
+	marks []mark
+}
+
+// Author tells whether no data took part. It is false if no marks were kept.
+func (o *Captured) Author() bool {
+	for _, m := range o.marks {
+		if m.data {
+			return false
+		}
+	}
+	return len(o.marks) > 0 || o.Text == ""
+}
+
+// segments yields the runs of the output; without marks it is one of data.
+func (o *Captured) segments(yield func(Segment) bool) {
+	if o.Text == "" {
+		return
+	}
+	if len(o.marks) == 0 {
+		yield(Segment{o.Text, true})
+		return
+	}
+	for i, m := range o.marks {
+		end := len(o.Text)
+		if i+1 < len(o.marks) {
+			end = o.marks[i+1].start
+		}
+		if m.start < end && !yield(Segment{o.Text[m.start:end], m.data}) {
+			return
+		}
+	}
 }

@@ -4,8 +4,11 @@
 package django
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/rehive/extension-operator/internal/python"
 )
 
 // Phase is when an error came to light.
@@ -24,7 +27,9 @@ type Error struct {
 	Column   int    // in characters, from 1; 0 if unknown
 	Phase    Phase
 	Msg      string // what is wrong and what was expected
-	Err      error  // the cause, if any: a *python.Error, ErrLimit, context.Canceled, …
+	// Err is the cause: a *python.Error with the name of Django's or Python's
+	// exception, or something that wraps ErrLimit or the context's error.
+	Err error
 }
 
 func (e *Error) Error() string {
@@ -41,3 +46,35 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// The names of Django's exceptions.
+const (
+	templateSyntaxError  = "TemplateSyntaxError"
+	templateDoesNotExist = "TemplateDoesNotExist"
+	variableDoesNotExist = "VariableDoesNotExist"
+)
+
+// syntaxErrorf is a fault of the template itself.
+func syntaxErrorf(format string, args ...any) error {
+	return python.Errorf(templateSyntaxError, format, args...)
+}
+
+// sentence is an error's message without the name of Django's exception.
+func sentence(err error) string {
+	var e *python.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	switch e.Type {
+	case templateSyntaxError, templateDoesNotExist, variableDoesNotExist, "LimitError":
+		return e.Msg
+	}
+	return e.Error()
+}
+
+// isFatal tells errors that end a render, come what may, from Python's
+// exceptions, which {% if %} and others catch.
+func isFatal(err error) bool {
+	var e *python.Error
+	return !errors.As(err, &e) || e.Type == "LimitError" || e.Type == "RecursionError" || errors.Is(err, ErrLimit)
+}

@@ -3,7 +3,10 @@
 
 package django
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrLimit is wrapped by the errors of templates that ask for too much.
 var ErrLimit = errors.New("limit exceeded")
@@ -11,7 +14,7 @@ var ErrLimit = errors.New("limit exceeded")
 // Limits bound what a template may use. A zero field means the default.
 type Limits struct {
 	Source  int // bytes of one template's source; 256 KiB
-	Nodes   int // nodes of one template; 20,000
+	Nodes   int // nodes of a template and those it includes or extends; 20,000
 	Nesting int // tags within tags, and templates within templates; 50
 	Steps   int // nodes rendered, items looped over, and filters' work; 1,000,000
 	Output  int // bytes printed, also while captured; 1 MiB
@@ -31,4 +34,8 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Output, 1<<20)
 	set(&l.String, 1<<20)
 	return l
+}
+
+func limitErrorf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrLimit, fmt.Sprintf(format, args...))
 }

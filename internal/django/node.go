@@ -9,5 +9,52 @@ type Node interface {
 	Render(c *Context) error
 }
 
-// NodeList is a run of nodes.
-type NodeList []Node
+// NodeList is a run of nodes with their places in the source.
+type NodeList struct {
+	nodes []Node
+	pos   []int32
+	src   *source
+}
+
+// Empty tells whether there is no node.
+func (l NodeList) Empty() bool { return len(l.nodes) == 0 }
+
+// Render prints the nodes one after another.
+func (l NodeList) Render(c *Context) error {
+	for i, n := range l.nodes {
+		err := c.Step(1)
+		if err == nil {
+			err = n.Render(c)
+		}
+		if err != nil {
+			return l.src.at(err, l.pos[i], PhaseRender)
+		}
+	}
+	return nil
+}
+
+// textNode is what stands between tags.
+type textNode string
+
+func (n textNode) Render(c *Context) error { return c.WriteText(string(n)) }
+
+// variableNode is {{ … }}.
+type variableNode struct{ expr *Expression }
+
+func (n *variableNode) Render(c *Context) error {
+	if c.marking {
+		if done, err := n.expr.renderMarked(c); done || err != nil {
+			return err
+		}
+	}
+	v, author, _, err := n.expr.resolve(c, emptyText, len(n.expr.filters))
+	if err != nil {
+		return err
+	}
+	return c.WriteValue(v, author)
+}
+
+// nothing is a tag that prints nothing.
+type nothing struct{}
+
+func (nothing) Render(*Context) error { return nil }

@@ -3,35 +3,281 @@
 
 package django
 
-import "github.com/rehive/extension-operator/internal/python"
+import (
+	"strings"
 
-// Token is a piece of a template's source: text, or a tag's contents.
-type Token struct {
-	Contents string // of a tag, without delimiters and surrounding space
-	Line     int
-	Column   int
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// compiler parses a template and those that it names literally, each once.
+type compiler struct {
+	loader    Loader
+	limits    Limits
+	nodes     int // nodes left
+	templates map[string]*loaded
 }
 
-// Split gives the words of a tag. Quoted text and _("…") stay one word.
-func (t *Token) Split() []string { panic("todo") }
+// loaded is a template that the loader brought, or why there is none. It is
+// kept until rendering, because a template that is never reached may be missing.
+type loaded struct {
+	template *Template
+	err      error
+}
+
+// maxTemplates bounds the templates that one can draw in.
+const maxTemplates = 100
+
+// load is the template of that name.
+func (p *compiler) load(name string) (*Template, error) {
+	if l, ok := p.templates[name]; ok {
+		return l.template, l.err
+	}
+	if len(p.templates) >= maxTemplates {
+		return nil, limitErrorf("more than %d templates are included or extended", maxTemplates)
+	}
+	l := &loaded{}
+	if p.templates == nil {
+		p.templates = map[string]*loaded{}
+	}
+	p.templates[name] = l
+	text, ok := "", false
+	if p.loader != nil {
+		text, ok = p.loader(name)
+	}
+	if !ok {
+		l.err = python.Errorf(templateDoesNotExist, "there is no template %s", quoted(name))
+		return nil, l.err
+	}
+	l.template = &Template{source: &source{name: name, text: text}}
+	if l.err = p.parse(l.template); l.err != nil {
+		l.template = nil
+	}
+	return l.template, l.err
+}
+
+func quoted(name string) string { return python.Repr(python.Str(name)) }
+
+// parse fills in a template that has nothing but its source.
+func (p *compiler) parse(t *Template) error {
+	if len(t.source.text) > p.limits.Source {
+		return &Error{Template: t.source.name, Phase: PhaseParse, Msg: "the template is too long",
+			Err: limitErrorf("the template is longer than %d bytes", p.limits.Source)}
+	}
+	t.compiler = p
+	parser := &Parser{compiler: p, template: t, lexer: newLexer(t.source.text)}
+	nodes, err := parser.parseAll()
+	if err != nil {
+		return err
+	}
+	t.nodes = nodes
+	return nil
+}
 
 // Parser makes nodes of tokens.
-type Parser struct{}
+type Parser struct {
+	compiler *compiler
+	template *Template
+	lexer    *lexer
+	peeked   Token   // the tag that ParseUntil stopped at
+	hasPeek  bool    // peeked is to be read next
+	open     []Token // the tags whose nodes are being made
+	loaded   []*Library
+	bound    []string // names that are no data's here
+	arena    []Node   // nodes of the lists that are not finished yet
+	places   []int32
+	blocks   map[string]*blockNode
+
+	cycles    map[string]*cycleNode // by name
+	lastCycle *cycleNode
+}
+
+func (p *Parser) next() (Token, bool) {
+	if p.hasPeek {
+		p.hasPeek = false
+		return p.peeked, true
+	}
+	return p.lexer.next()
+}
+
+// NextToken consumes the tag that ParseUntil stopped at.
+func (p *Parser) NextToken() *Token {
+	p.hasPeek = false
+	return &p.peeked
+}
+
+// parseAll parses to the end.
+func (p *Parser) parseAll() (NodeList, error) { return p.ParseUntil() }
 
 // ParseUntil parses up to a tag of one of the names and stops before it. If
 // the template ends first, the error says which tag is unclosed.
-func (p *Parser) ParseUntil(names ...string) (NodeList, error) { panic("todo") }
+func (p *Parser) ParseUntil(names ...string) (NodeList, error) {
+	if len(p.open) > p.compiler.limits.Nesting {
+		return NodeList{}, limitErrorf("tags are nested more than %d deep", p.compiler.limits.Nesting)
+	}
+	first, scope := len(p.arena), len(p.bound)
+	defer func() { p.bound = p.bound[:scope] }()
+	for {
+		tok, ok := p.next()
+		if !ok {
+			break
+		}
+		var node Node
+		switch tok.kind {
+		case tokenText:
+			node = textNode(tok.Contents)
+		case tokenComment:
+			continue
+		case tokenVariable:
+			if tok.Contents == "" {
+				return NodeList{}, p.fault(tok, syntaxErrorf("Empty variable tag on line %d", tok.Line))
+			}
+			expr, err := p.CompileFilter(tok.Contents)
+			if err != nil {
+				return NodeList{}, p.fault(tok, err)
+			}
+			node = &variableNode{expr}
+		case tokenBlock:
+			name := tok.name()
+			if name == "" {
+				return NodeList{}, p.fault(tok, syntaxErrorf("Empty block tag on line %d", tok.Line))
+			}
+			for _, n := range names {
+				if n == name {
+					p.peeked, p.hasPeek = tok, true
+					return p.list(first), nil
+				}
+			}
+			parse := p.tag(name)
+			if parse == nil {
+				return NodeList{}, p.fault(tok, unknownTag(tok, name, names))
+			}
+			p.open = append(p.open, tok)
+			var err error
+			node, err = parse(p, &tok)
+			if err == nil && len(p.arena) > first {
+				if _, extends := node.(*extendsNode); extends && !onlyText(p.arena[first:]) {
+					err = syntaxErrorf("{%% %s %%} must be the first tag in the template.", tok.Contents)
+				}
+			}
+			if err != nil {
+				return NodeList{}, p.fault(tok, err)
+			}
+			p.open = p.open[:len(p.open)-1]
+		}
+		if p.compiler.nodes--; p.compiler.nodes < 0 {
+			return NodeList{}, p.fault(tok, limitErrorf("the template has more than %d pieces", p.compiler.limits.Nodes))
+		}
+		p.arena = append(p.arena, node)
+		p.places = append(p.places, tok.pos)
+	}
+	if len(names) > 0 {
+		return NodeList{}, p.unclosed(names)
+	}
+	return p.list(first), nil
+}
 
-// NextToken consumes the tag that ParseUntil stopped at.
-func (p *Parser) NextToken() *Token { panic("todo") }
+// list takes the nodes since first out of the arena.
+func (p *Parser) list(first int) NodeList {
+	l := NodeList{src: p.template.source}
+	if n := len(p.arena) - first; n > 0 {
+		l.nodes = make([]Node, n)
+		l.pos = make([]int32, n)
+		copy(l.nodes, p.arena[first:])
+		copy(l.pos, p.places[first:])
+		clear(p.arena[first:])
+		p.arena = p.arena[:first]
+		p.places = p.places[:first]
+	}
+	return l
+}
 
-// CompileFilter makes the expression of value|filter:arg.
-func (p *Parser) CompileFilter(word string) (*Expression, error) { panic("todo") }
+func onlyText(nodes []Node) bool {
+	for _, n := range nodes {
+		if _, ok := n.(textNode); !ok {
+			return false
+		}
+	}
+	return true
+}
 
-// Keywords reads leading name=value words, and returns the remaining words. With
-// legacy set it also understands "value as name" (with "and" between).
-func (p *Parser) Keywords(words []string, legacy bool) (kw []Keyword, rest []string, err error) {
-	panic("todo")
+// parseBody is ParseUntil for a tag with one closing tag, which it consumes.
+func (p *Parser) parseBody(end string) (NodeList, error) {
+	nodes, err := p.ParseUntil(end)
+	p.NextToken()
+	return nodes, err
+}
+
+// skipPast drops everything up to a tag.
+func (p *Parser) skipPast(end string) error {
+	for {
+		tok, ok := p.next()
+		if !ok {
+			return p.unclosed([]string{end})
+		}
+		if tok.kind == tokenBlock && tok.Contents == end {
+			return nil
+		}
+	}
+}
+
+// fault places an error at the tag, unless an inner one has placed it.
+func (p *Parser) fault(tok Token, err error) error {
+	return p.template.source.at(err, tok.pos, PhaseParse)
+}
+
+func (p *Parser) unclosed(names []string) error {
+	tok := p.open[len(p.open)-1]
+	return p.fault(tok, syntaxErrorf("Unclosed tag on line %d: '%s'. Looking for one of: %s.",
+		tok.Line, tok.name(), strings.Join(names, ", ")))
+}
+
+func unknownTag(tok Token, name string, expected []string) error {
+	hint := ""
+	if len(expected) > 0 {
+		hint = ", expected '" + expected[len(expected)-1] + "'"
+		if n := len(expected) - 1; n > 0 {
+			hint = ", expected '" + strings.Join(expected[:n], "', '") + "' or '" + expected[n] + "'"
+		}
+	}
+	return syntaxErrorf("Invalid block tag on line %d: '%s'%s. Did you forget to register or load this tag?", tok.Line, name, hint)
+}
+
+// Errorf makes an error for the tag that is being parsed.
+func (p *Parser) Errorf(format string, args ...any) error { return syntaxErrorf(format, args...) }
+
+func (p *Parser) tag(name string) TagParser {
+	for i := len(p.loaded) - 1; i >= 0; i-- {
+		if t, ok := p.loaded[i].tags[name]; ok {
+			return t
+		}
+	}
+	return builtins.tags[name]
+}
+
+func (p *Parser) filter(name string) *Filter {
+	for i := len(p.loaded) - 1; i >= 0; i-- {
+		if f, ok := p.loaded[i].filters[name]; ok {
+			return f
+		}
+	}
+	return builtins.filters[name]
+}
+
+// CompileFilter makes the expression of value|filter:arg, and notes what it
+// reads.
+func (p *Parser) CompileFilter(word string) (*Expression, error) {
+	if word == "" {
+		return nil, syntaxErrorf("Could not find a value")
+	}
+	e, err := parseExpression(word, p.filter)
+	if err != nil {
+		return nil, err
+	}
+	p.noteRead(e.base.variable)
+	for i := range e.filters {
+		p.noteRead(e.filters[i].arg.variable)
+	}
+	return e, nil
 }
 
 // Keyword is one name=value of a tag.
@@ -40,20 +286,60 @@ type Keyword struct {
 	Value *Expression
 }
 
-// Errorf makes a parse error at the tag that is being parsed.
-func (p *Parser) Errorf(format string, args ...any) error { panic("todo") }
+// Keywords reads leading name=value words, and returns the remaining words. With
+// legacy set it also understands "value as name" (with "and" between).
+func (p *Parser) Keywords(words []string, legacy bool) (kw []Keyword, rest []string, err error) {
+	if len(words) == 0 {
+		return nil, words, nil
+	}
+	name, value := cutKeyword(words[0])
+	asForm := name == ""
+	if asForm && (!legacy || len(words) < 3 || words[1] != "as") {
+		return nil, words, nil
+	}
+	for len(words) > 0 {
+		if asForm {
+			if len(words) < 3 || words[1] != "as" {
+				return kw, words, nil
+			}
+			name, value, words = words[2], words[0], words[3:]
+		} else {
+			if name, value = cutKeyword(words[0]); name == "" {
+				return kw, words, nil
+			}
+			words = words[1:]
+		}
+		expr, err := p.CompileFilter(value)
+		if err != nil {
+			return nil, nil, err
+		}
+		kw = setKeyword(kw, Keyword{name, expr})
+		if asForm && len(words) > 0 {
+			if words[0] != "and" {
+				return kw, words, nil
+			}
+			words = words[1:]
+		}
+	}
+	return kw, words, nil
+}
 
-// Expression is value|filter:arg|filter. It is immutable.
-type Expression struct{}
+// setKeyword replaces an earlier keyword of that name.
+func setKeyword(kw []Keyword, k Keyword) []Keyword {
+	for i := range kw {
+		if kw[i].Name == k.Name {
+			kw[i] = k
+			return kw
+		}
+	}
+	return append(kw, k)
+}
 
-// Resolve is the expression's value. ok is false, and the value None, if the
-// variable does not exist (Django's ignore_failures). author is true if no data
-// took part.
-func (e *Expression) Resolve(c *Context) (v python.Value, author, ok bool, err error) { panic("todo") }
-
-// Value is Resolve with a missing variable as "" (Django's string_if_invalid).
-func (e *Expression) Value(c *Context) (python.Value, error) { panic("todo") }
-
-// IsLiteral tells whether the expression is a single string or number literal
-// without filters, and gives it.
-func (e *Expression) IsLiteral() (python.Value, bool) { panic("todo") }
+// cutKeyword splits name=value; the name is empty if the word is no such thing.
+func cutKeyword(word string) (name, value string) {
+	end := wordEnd(word, 0, false)
+	if end == 0 || end+1 >= len(word) || word[end] != '=' {
+		return "", word
+	}
+	return word[:end], word[end+1:]
+}

@@ -5,14 +5,16 @@ package django
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/python"
 )
 
 // Loader finds the source of templates that {% extends %} and {% include %}
-// name. ok is false if there is none of that name. It may be called while
-// rendering, by many renders at once.
+// name. ok is false if there is none of that name. It is called while parsing
+// for names that stand in the template, and while rendering, by many renders at
+// once, for names that data tells.
 type Loader func(name string) (source string, ok bool)
 
 // Options say how to parse.
@@ -38,24 +40,101 @@ type Segment struct {
 
 // Template is a parsed template. It is immutable.
 type Template struct {
-	name string
+	source   *source
+	nodes    NodeList
+	blocks   map[string]*blockNode
+	extends  bool
+	reads    reads
+	compiler *compiler
 }
 
-// Parse parses a template. The error is an *Error of PhaseParse.
-func Parse(name, source string, opts Options) (*Template, error) { panic("todo") }
+// Parse parses a template, and those that it includes or extends by a literal
+// name; of these, as in Django, a missing or faulty one is an error only when
+// it is reached. The error is an *Error of PhaseParse.
+func Parse(name, text string, opts Options) (t *Template, err error) {
+	defer recovered(name, PhaseParse, &err)
+	limits := opts.Limits.withDefaults()
+	t = &Template{source: &source{name: name, text: text}}
+	if err := (&compiler{loader: opts.Loader, limits: limits, nodes: limits.Nodes}).parse(t); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
 
-// Render renders with the data. The error is an *Error of PhaseRender, or of
-// PhaseParse for a template that the loader brought.
-func (t *Template) Render(ctx context.Context, data *python.Dict, opts RenderOptions) (string, error) {
-	panic("todo")
+// recovered turns a panic, which would be a defect of this package, into an
+// error, so that one template can't end the process. The fuzz tests look for it.
+func recovered(name string, phase Phase, err *error) {
+	if r := recover(); r != nil {
+		*err = &Error{Template: name, Phase: phase, Msg: "the template engine failed", Err: fmt.Errorf("%w: %v", errPanic, r)}
+	}
+}
+
+var errPanic = fmt.Errorf("defect in the template engine")
+
+// Name is the name that Parse was given.
+func (t *Template) Name() string { return t.source.name }
+
+// Render renders with the data, which is only read. The error is an *Error of
+// PhaseRender.
+func (t *Template) Render(ctx context.Context, data *python.Dict, opts RenderOptions) (out string, err error) {
+	defer recovered(t.source.name, PhaseRender, &err)
+	c := t.newContext(ctx, data, opts)
+	if err := t.run(c); err != nil {
+		return "", err
+	}
+	out = string(c.buf)
+	c.release()
+	return out, nil
 }
 
 // RenderSegments is Render with the author's text and data told apart. The
-// segments' texts joined are what Render gives.
-func (t *Template) RenderSegments(ctx context.Context, data *python.Dict, opts RenderOptions) ([]Segment, error) {
-	panic("todo")
+// segments' texts joined are what Render gives; no two neighbours are of one
+// kind, and none is empty.
+func (t *Template) RenderSegments(ctx context.Context, data *python.Dict, opts RenderOptions) (out []Segment, err error) {
+	defer recovered(t.source.name, PhaseRender, &err)
+	c := t.newContext(ctx, data, opts)
+	c.marking = true
+	if err := t.run(c); err != nil {
+		return nil, err
+	}
+	for s := range (&Captured{Text: string(c.buf), marks: c.marks}).segments {
+		out = append(out, s)
+	}
+	c.release()
+	return out, nil
 }
 
-// Variables are the dotted paths that the template reads from its data,
-// sorted. A path may end early where what follows isn't known.
-func (t *Template) Variables() []string { panic("todo") }
+func (t *Template) newContext(ctx context.Context, data *python.Dict, opts RenderOptions) *Context {
+	c, _ := contexts.Get().(*Context)
+	*c = Context{
+		ctx: ctx, autoescape: opts.Autoescape, location: time.UTC, language: "en", now: opts.Now,
+		limits: t.compiler.limits, data: data, steps: t.compiler.limits.Steps,
+		buf: c.buf[:0], vars: c.vars[:0], scopes: c.scopes[:0], marks: c.marks[:0],
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c
+}
+
+func (t *Template) run(c *Context) error {
+	if err := c.ctx.Err(); err != nil {
+		return &Error{Template: t.source.name, Phase: PhaseRender, Msg: err.Error(), Err: err}
+	}
+	c.state = &renderState{owner: t}
+	return t.nodes.Render(c)
+}
+
+// keptBuffer is the largest buffer that is kept for the next render.
+const keptBuffer = 64 << 10
+
+// release gives the Context back for reuse, without what it refers to.
+func (c *Context) release() {
+	clear(c.vars[:cap(c.vars)])
+	buf := c.buf
+	if cap(buf) > keptBuffer {
+		buf = nil
+	}
+	*c = Context{buf: buf[:0], vars: c.vars[:0], scopes: c.scopes[:0], marks: c.marks[:0]}
+	contexts.Put(c)
+}

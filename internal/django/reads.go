@@ -1,0 +1,106 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Any stands among the variables of a template that draws in another one
+// whose name only the data tells: it may read anything.
+const Any = "*"
+
+// reads is what a template reads from the data, for Template.Variables.
+type reads struct {
+	paths    map[string]struct{}
+	draws    []draw
+	anything bool
+}
+
+// draw is another template that this one includes or extends.
+type draw struct {
+	template *Template
+	bound    []string // names that are set where it is drawn in
+	isolated bool     // {% include … only %}
+}
+
+// noteRead notes a variable, unless a tag around it has set its name.
+func (p *Parser) noteRead(v *variable) {
+	if v == nil || slices.Contains(p.bound, v.first) {
+		return
+	}
+	switch v.first {
+	case "True", "False", "None":
+		return
+	}
+	r := &p.template.reads
+	if r.paths == nil {
+		r.paths = map[string]struct{}{}
+	}
+	r.paths[v.path] = struct{}{}
+}
+
+// bind says that the names are set for the nodes that are parsed next, up to
+// the end of the list they are in or to unbind.
+func (p *Parser) bind(names ...string) (mark int) {
+	mark = len(p.bound)
+	p.bound = append(p.bound, names...)
+	return mark
+}
+
+func (p *Parser) unbind(mark int) { p.bound = p.bound[:mark] }
+
+// noteDraw notes a template that is drawn in; nil if only the data names it.
+func (p *Parser) noteDraw(t *Template, isolated bool, extra ...string) {
+	r := &p.template.reads
+	if t == nil {
+		r.anything = true
+		return
+	}
+	r.draws = append(r.draws, draw{t, append(slices.Clone(p.bound), extra...), isolated})
+}
+
+// Variables are the dotted paths that the template reads from its data,
+// sorted, also through templates it includes or extends by a literal name. A
+// path may end early where what follows is not known, and it is there even if
+// it is read under some condition only. Any among them means that everything
+// may be read.
+func (t *Template) Variables() []string {
+	found := map[string]struct{}{}
+	t.collect(nil, found, map[string]struct{}{})
+	out := make([]string, 0, len(found))
+	for path := range found {
+		out = append(out, path)
+	}
+	sort.Strings(out)
+	return out
+}
+
+func (t *Template) collect(bound []string, found, seen map[string]struct{}) {
+	names := slices.Clone(bound)
+	sort.Strings(names)
+	names = slices.Compact(names)
+	key := t.source.name + "\x00" + strings.Join(names, "\x00")
+	if _, ok := seen[key]; ok {
+		return
+	}
+	seen[key] = struct{}{}
+	if t.reads.anything {
+		found[Any] = struct{}{}
+	}
+	for path := range t.reads.paths {
+		first, _, _ := strings.Cut(path, ".")
+		if !slices.Contains(names, first) {
+			found[path] = struct{}{}
+		}
+	}
+	for _, d := range t.reads.draws {
+		if d.isolated {
+			continue
+		}
+		d.template.collect(append(slices.Clone(names), d.bound...), found, seen)
+	}
+}

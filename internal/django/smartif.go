@@ -1,0 +1,212 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import "github.com/rehive/extension-operator/internal/python"
+
+// condition is a node of the tree that {% if %} evaluates.
+type condition interface {
+	eval(c *Context) (python.Value, error)
+}
+
+// term is a value in a condition.
+type term struct{ expr *Expression }
+
+func (t *term) eval(c *Context) (python.Value, error) {
+	v, _, _, err := t.expr.Resolve(c)
+	return v, err
+}
+
+// operation is an operator with its operands; right is nil for not.
+type operation struct {
+	op          *operator
+	left, right condition
+}
+
+// operator is one of Django's, with its binding power.
+type operator struct {
+	name  string
+	power int
+	apply func(a, b python.Value) (bool, error)
+}
+
+func ordering(op python.Op) func(a, b python.Value) (bool, error) {
+	return func(a, b python.Value) (bool, error) { return python.Compare(op, a, b) }
+}
+
+func not(f func(a, b python.Value) (bool, error)) func(a, b python.Value) (bool, error) {
+	return func(a, b python.Value) (bool, error) {
+		ok, err := f(a, b)
+		return !ok, err
+	}
+}
+
+func contains(a, b python.Value) (bool, error) { return python.Contains(b, a) }
+func is(a, b python.Value) (bool, error)       { return python.Is(a, b), nil }
+
+var (
+	opOr  = &operator{name: "or", power: 6}
+	opAnd = &operator{name: "and", power: 7}
+	opNot = &operator{name: "not", power: 8}
+
+	// The others, weakest first. Comparisons don't chain: a < b < c is (a < b) < c.
+	operators = []*operator{
+		opOr, opAnd, opNot,
+		{"in", 9, contains},
+		{"not in", 9, not(contains)},
+		{"is", 10, is},
+		{"is not", 10, not(is)},
+		{"==", 10, python.TryEqual},
+		{"!=", 10, not(python.TryEqual)},
+		{">", 10, ordering(python.GT)},
+		{">=", 10, ordering(python.GE)},
+		{"<", 10, ordering(python.LT)},
+		{"<=", 10, ordering(python.LE)},
+	}
+)
+
+func findOperator(word string) *operator {
+	for _, op := range operators {
+		if op.name == word {
+			return op
+		}
+	}
+	return nil
+}
+
+// eval gives False for an operation that fails, as Django's does.
+func (o *operation) eval(c *Context) (python.Value, error) {
+	v, err := o.try(c)
+	if err != nil && !isFatal(err) {
+		return python.False, nil
+	}
+	return v, err
+}
+
+func (o *operation) try(c *Context) (python.Value, error) {
+	a, err := o.left.eval(c)
+	if err != nil {
+		return nil, err
+	}
+	switch o.op {
+	case opNot:
+		return python.Bool(!python.Truth(a)), nil
+	case opOr:
+		if python.Truth(a) {
+			return a, nil
+		}
+		return o.right.eval(c)
+	case opAnd:
+		if !python.Truth(a) {
+			return a, nil
+		}
+		return o.right.eval(c)
+	}
+	b, err := o.right.eval(c)
+	if err != nil {
+		return nil, err
+	}
+	ok, err := o.op.apply(a, b)
+	return python.Bool(ok), err
+}
+
+// ifWord is an operator, or a term if op is nil; the zero value is the end.
+type ifWord struct {
+	text string
+	op   *operator
+	term condition
+}
+
+func (w *ifWord) power() int {
+	if w.op == nil || w.op == opNot {
+		// Not is no infix operator, but has its power, which makes it one
+		// that is not expected.
+		if w.op == opNot {
+			return opNot.power
+		}
+		return 0
+	}
+	return w.op.power
+}
+
+// maxIfWords bounds the words of one condition, and with them its depth.
+const maxIfWords = 1000
+
+// ifParser is a top-down operator precedence parser.
+type ifParser struct {
+	words []ifWord
+	pos   int
+}
+
+// parseCondition makes the tree of the words of an {% if %}.
+func (p *Parser) parseCondition(words []string) (condition, error) {
+	if len(words) > maxIfWords {
+		return nil, limitErrorf("the condition has more than %d words", maxIfWords)
+	}
+	ip := ifParser{words: make([]ifWord, 0, len(words)+1)}
+	for i := 0; i < len(words); i++ {
+		text := words[i]
+		if i+1 < len(words) && (text == "is" && words[i+1] == "not" || text == "not" && words[i+1] == "in") {
+			i++
+			text += " " + words[i]
+		}
+		w := ifWord{text: text, op: findOperator(text)}
+		if w.op == nil {
+			expr, err := p.CompileFilter(text)
+			if err != nil {
+				return nil, err
+			}
+			w.term = &term{expr}
+		}
+		ip.words = append(ip.words, w)
+	}
+	ip.words = append(ip.words, ifWord{})
+	tree, err := ip.expression(0)
+	if err != nil {
+		return nil, err
+	}
+	if w := &ip.words[ip.pos]; w.text != "" {
+		return nil, syntaxErrorf("Unused '%s' at end of if expression.", w.text)
+	}
+	return tree, nil
+}
+
+// advance gives the current word and goes on to the next, but never past the end.
+func (p *ifParser) advance() *ifWord {
+	w := &p.words[p.pos]
+	if p.pos < len(p.words)-1 {
+		p.pos++
+	}
+	return w
+}
+
+func (p *ifParser) expression(power int) (condition, error) {
+	var left condition
+	switch w := p.advance(); {
+	case w.text == "":
+		return nil, syntaxErrorf("Unexpected end of expression in if tag.")
+	case w.op == opNot:
+		operand, err := p.expression(opNot.power)
+		if err != nil {
+			return nil, err
+		}
+		left = &operation{op: opNot, left: operand}
+	case w.op != nil:
+		return nil, syntaxErrorf("Not expecting '%s' in this position in if tag.", w.text)
+	default:
+		left = w.term
+	}
+	for power < p.words[p.pos].power() {
+		w := p.advance()
+		if w.op == opNot {
+			return nil, syntaxErrorf("Not expecting 'not' as infix operator in if tag.")
+		}
+		right, err := p.expression(w.op.power)
+		if err != nil {
+			return nil, err
+		}
+		left = &operation{op: w.op, left: left, right: right}
+	}
+	return left, nil
+}

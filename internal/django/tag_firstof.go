@@ -1,0 +1,73 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import "github.com/rehive/extension-operator/internal/python"
+
+func init() { builtins.AddTag("firstof", parseFirstOf) }
+
+// firstOfNode is {% firstof a b "fallback" [as name] %}.
+type firstOfNode struct {
+	values []*Expression
+	as     string
+}
+
+func parseFirstOf(p *Parser, tok *Token) (Node, error) {
+	words := tok.Split()[1:]
+	if len(words) == 0 {
+		return nil, p.Errorf("'firstof' statement requires at least one argument")
+	}
+	node := &firstOfNode{}
+	words, node.as = cutAs(words)
+	for _, w := range words {
+		expr, err := p.CompileFilter(w)
+		if err != nil {
+			return nil, err
+		}
+		node.values = append(node.values, expr)
+	}
+	if node.as != "" {
+		p.bind(node.as)
+	}
+	return node, nil
+}
+
+// cutAs takes a trailing "as name" off.
+func cutAs(words []string) (rest []string, name string) {
+	if n := len(words); n >= 2 && words[n-2] == "as" {
+		return words[:n-2], words[n-1]
+	}
+	return words, ""
+}
+
+func (n *firstOfNode) Render(c *Context) error {
+	for _, expr := range n.values {
+		v, author, _, err := expr.Resolve(c)
+		if err != nil {
+			return err
+		}
+		if !python.Truth(v) {
+			continue
+		}
+		if n.as == "" {
+			return c.WriteValue(v, author)
+		}
+		c.setPrinted(n.as, c.PrintValue(v), author)
+		return nil
+	}
+	if n.as != "" {
+		c.Set(n.as, emptyText, true)
+	}
+	return nil
+}
+
+// setPrinted sets a variable to text that {{ }} would have printed: under
+// autoescape it is escaped already.
+func (c *Context) setPrinted(name, text string, author bool) {
+	if c.autoescape {
+		c.Set(name, python.SafeStr(text), author)
+	} else {
+		c.Set(name, python.Str(text), author)
+	}
+}

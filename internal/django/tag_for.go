@@ -1,0 +1,173 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+func init() { builtins.AddTag("for", parseFor) }
+
+// forNode is {% for x, y in list [reversed] %}…{% empty %}…{% endfor %}.
+type forNode struct {
+	vars     []string
+	sequence *Expression
+	reversed bool
+	body     NodeList
+	empty    NodeList
+}
+
+func parseFor(p *Parser, tok *Token) (Node, error) {
+	words := tok.Split()
+	if len(words) < 4 {
+		return nil, p.Errorf("'for' statements should have at least four words: %s", tok.Contents)
+	}
+	node := &forNode{reversed: words[len(words)-1] == "reversed"}
+	in := len(words) - 2
+	if node.reversed {
+		in--
+	}
+	if words[in] != "in" {
+		return nil, p.Errorf("'for' statements should use the format 'for x in y': %s", tok.Contents)
+	}
+	for _, name := range strings.Split(strings.Join(words[1:in], " "), ",") {
+		name = strings.Trim(name, " ")
+		if name == "" || strings.ContainsAny(name, ` "'|`) {
+			return nil, p.Errorf("'for' tag received an invalid argument: %s", tok.Contents)
+		}
+		node.vars = append(node.vars, name)
+	}
+	var err error
+	if node.sequence, err = p.CompileFilter(words[in+1]); err != nil {
+		return nil, err
+	}
+	mark := p.bind(append([]string{"forloop"}, node.vars...)...)
+	node.body, err = p.ParseUntil("empty", "endfor")
+	p.unbind(mark)
+	if err != nil {
+		return nil, err
+	}
+	if p.NextToken().Contents == "empty" {
+		node.empty, err = p.parseBody("endfor")
+	}
+	return node, err
+}
+
+func (n *forNode) Render(c *Context) error {
+	parent, _, ok := c.get("forloop")
+	if !ok {
+		parent = nil
+	}
+	c.Push()
+	defer c.Pop()
+	v, _, _, err := n.sequence.Resolve(c)
+	if err != nil {
+		return err
+	}
+	var items []python.Value
+	if v != python.None {
+		if items, err = python.Items(v); err != nil {
+			return err
+		}
+	}
+	if len(items) == 0 {
+		return n.empty.Render(c)
+	}
+	if _, isSet := v.(*python.Set); isSet && n.reversed {
+		return python.Errorf("TypeError", "'set' object is not reversible")
+	}
+	loop := &forLoop{parent: parent, n: len(items)}
+	c.Set("forloop", loop, false)
+	for i := range items {
+		item := items[i]
+		if n.reversed {
+			item = items[len(items)-1-i]
+		}
+		loop.i = i
+		if err := c.Step(1); err != nil {
+			return err
+		}
+		if len(n.vars) == 1 {
+			c.Set(n.vars[0], item, false)
+			err = n.body.Render(c)
+		} else {
+			err = n.renderUnpacked(c, item)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// renderUnpacked renders the body with the item's parts, in a scope of its own.
+func (n *forNode) renderUnpacked(c *Context, item python.Value) error {
+	size, err := python.Len(item)
+	if err != nil {
+		size = 1
+	}
+	if size != len(n.vars) {
+		return python.Errorf("ValueError", "Need %d values to unpack in for loop; got %d. ", len(n.vars), size)
+	}
+	parts, err := python.Items(item)
+	if err != nil {
+		return err
+	}
+	c.Push()
+	defer c.Pop()
+	for i, name := range n.vars {
+		c.Set(name, parts[i], false)
+	}
+	return n.body.Render(c)
+}
+
+// forLoop is the variable forloop.
+type forLoop struct {
+	parent  python.Value // the outer forloop, or nil
+	i, n    int
+	changed map[*ifChangedNode]changedState
+}
+
+// TypeName implements python.Value: in Django it is a dict.
+func (*forLoop) TypeName() string { return "dict" }
+
+// Attr implements python.Object.
+func (l *forLoop) Attr(name string) (python.Value, bool) {
+	switch name {
+	case "counter":
+		return python.Int(l.i + 1), true
+	case "counter0":
+		return python.Int(l.i), true
+	case "revcounter":
+		return python.Int(l.n - l.i), true
+	case "revcounter0":
+		return python.Int(l.n - l.i - 1), true
+	case "first":
+		return python.Bool(l.i == 0), true
+	case "last":
+		return python.Bool(l.i == l.n-1), true
+	case "parentloop":
+		if l.parent == nil {
+			return python.NewDict(0), true
+		}
+		return l.parent, true
+	}
+	val, ok, err := python.CallMethod(l.dict(), name, nil)
+	return val, ok && err == nil
+}
+
+// dict is what the variable is in Django.
+func (l *forLoop) dict() *python.Dict {
+	d := python.NewDict(7)
+	for _, name := range []string{"parentloop", "counter0", "counter", "revcounter", "revcounter0", "first", "last"} {
+		v, _ := l.Attr(name)
+		d.SetStr(name, v)
+	}
+	return d
+}
+
+// Repr implements python.Object.
+func (l *forLoop) Repr() string { return python.Repr(l.dict()) }

@@ -1,0 +1,95 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import "github.com/rehive/extension-operator/internal/python"
+
+func init() { builtins.AddTag("ifchanged", parseIfChanged) }
+
+// ifChangedNode is {% ifchanged [values] %}…{% else %}…{% endifchanged %}.
+type ifChangedNode struct {
+	values          []*Expression
+	body, otherwise NodeList
+}
+
+// changedState is what a node saw last: its values, or else what it printed.
+type changedState struct {
+	values []python.Value
+	text   string
+}
+
+func parseIfChanged(p *Parser, tok *Token) (Node, error) {
+	words := tok.Split()
+	node := &ifChangedNode{}
+	var err error
+	if node.body, err = p.ParseUntil("else", "endifchanged"); err != nil {
+		return nil, err
+	}
+	if p.NextToken().Contents == "else" {
+		if node.otherwise, err = p.parseBody("endifchanged"); err != nil {
+			return nil, err
+		}
+	}
+	for _, w := range words[1:] {
+		expr, err := p.CompileFilter(w)
+		if err != nil {
+			return nil, err
+		}
+		node.values = append(node.values, expr)
+	}
+	return node, nil
+}
+
+func (n *ifChangedNode) Render(c *Context) error {
+	var now changedState
+	var body *Captured
+	for _, expr := range n.values {
+		v, _, _, err := expr.Resolve(c)
+		if err != nil {
+			return err
+		}
+		now.values = append(now.values, v)
+	}
+	if len(n.values) == 0 {
+		var err error
+		if body, err = c.Capture(n.body); err != nil {
+			return err
+		}
+		now.text = body.Text
+	}
+	// The memory belongs to the innermost loop, so that it starts afresh when
+	// an outer loop goes on; outside loops, to the template.
+	memory := &c.state.changed
+	if v, _, ok := c.get("forloop"); ok {
+		if loop, ok := v.(*forLoop); ok {
+			memory = &loop.changed
+		}
+	}
+	if last, seen := (*memory)[n]; seen {
+		same, err := last.equal(now)
+		if err != nil {
+			return err
+		}
+		if same {
+			return n.otherwise.Render(c)
+		}
+	}
+	if *memory == nil {
+		*memory = map[*ifChangedNode]changedState{}
+	}
+	(*memory)[n] = now
+	if body != nil && body.Text != "" {
+		return c.WriteCaptured(body)
+	}
+	return n.body.Render(c)
+}
+
+func (s changedState) equal(other changedState) (bool, error) {
+	for i, v := range s.values {
+		if eq, err := python.TryEqual(v, other.values[i]); !eq || err != nil {
+			return false, err
+		}
+	}
+	return s.text == other.text, nil
+}

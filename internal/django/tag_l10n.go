@@ -1,0 +1,88 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import "github.com/rehive/extension-operator/internal/python"
+
+// {% load l10n %}. Formats are those of English either way; all that differs
+// is that {% localize off %} prints floats as Python does, exponent and all.
+func init() {
+	l10n := library("l10n")
+	l10n.AddTag("localize", parseLocalize)
+	l10n.AddFilters(
+		&Filter{Name: "localize", Func: localizeFilter},
+		&Filter{Name: "unlocalize", Func: unlocalizeFilter},
+	)
+}
+
+func localizeFilter(c *Context, in, _ python.Value) (python.Value, error) {
+	if _, ok := python.AsStr(in); ok {
+		return in, nil
+	}
+	return python.Str(localized(in, l10nOn)), nil
+}
+
+func unlocalizeFilter(c *Context, in, _ python.Value) (python.Value, error) {
+	if _, ok := python.AsStr(in); ok {
+		return in, nil
+	}
+	return python.Str(localized(in, l10nOff)), nil
+}
+
+// localized is str(django.utils.formats.localize(v)).
+func localized(v python.Value, mode l10nMode) string {
+	switch v.(type) {
+	case python.Float, *python.Decimal:
+		if mode != l10nOff {
+			return plainNumber(v)
+		}
+	case *python.DateTime:
+		s, _ := formatDate(momentOf(v), namedFormats["DATETIME_FORMAT"]) // it has all that this asks for
+		return s
+	case *python.Date:
+		s, _ := formatDate(momentOf(v), namedFormats["DATE_FORMAT"])
+		return s
+	case *python.Time:
+		s, _ := formatTime(momentOf(v), namedFormats["TIME_FORMAT"])
+		return s
+	}
+	return python.StrOf(v)
+}
+
+// localizeNode is {% localize on %} … {% endlocalize %}.
+type localizeNode struct {
+	mode l10nMode
+	body NodeList
+}
+
+func parseLocalize(p *Parser, tok *Token) (Node, error) {
+	on, err := parseOnOff(p, tok)
+	if err != nil {
+		return nil, err
+	}
+	n := &localizeNode{mode: l10nOff}
+	if on {
+		n.mode = l10nOn
+	}
+	n.body, err = p.parseBody("endlocalize")
+	return n, err
+}
+
+// parseOnOff reads the argument of {% localize %} and {% localtime %}.
+func parseOnOff(p *Parser, tok *Token) (on bool, err error) {
+	words := tok.Split()
+	switch {
+	case len(words) == 1:
+		return true, nil
+	case len(words) == 2 && (words[1] == "on" || words[1] == "off"):
+		return words[1] == "on", nil
+	}
+	return false, p.Errorf("'%s' argument should be 'on' or 'off'", words[0])
+}
+
+func (n *localizeNode) Render(c *Context) error {
+	defer func(before l10nMode) { c.l10n = before }(c.l10n)
+	c.l10n = n.mode
+	return n.body.Render(c)
+}

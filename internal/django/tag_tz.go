@@ -1,0 +1,165 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"strings"
+	"sync"
+	"time"
+	_ "time/tzdata" // the zones that templates name, also where the system has none
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// {% load tz %}.
+func init() {
+	tz := library("tz")
+	tz.AddTag("localtime", parseLocaltime)
+	tz.AddTag("timezone", parseTimezone)
+	tz.AddTag("get_current_timezone", parseGetCurrentTimezone)
+	tz.AddFilters(
+		&Filter{Name: "localtime", Func: localtimeFilter},
+		&Filter{Name: "timezone", Func: timezoneFilter, Arg: RequiredArg},
+		&Filter{Name: "utc", Func: utcFilter},
+	)
+}
+
+func localtimeFilter(c *Context, in, _ python.Value) (python.Value, error) {
+	return inZone(in, c.Location()), nil
+}
+
+func utcFilter(_ *Context, in, _ python.Value) (python.Value, error) {
+	return inZone(in, time.UTC), nil
+}
+
+func timezoneFilter(_ *Context, in, arg python.Value) (python.Value, error) {
+	name, ok := python.AsStr(arg)
+	if !ok {
+		return python.Str(""), nil
+	}
+	zone, ok := findZone(name)
+	if !ok {
+		return python.Str(""), nil
+	}
+	return inZone(in, zone), nil
+}
+
+// inZone is the same moment in a zone; a naive datetime is in UTC. What is no
+// datetime becomes "".
+func inZone(v python.Value, zone *time.Location) python.Value {
+	dt, ok := v.(*python.DateTime)
+	if !ok {
+		return python.Str("")
+	}
+	return &python.DateTime{T: dt.T.In(zone), Aware: true}
+}
+
+// zones remembers the zones found: reading one takes a while.
+var zones sync.Map // name to *time.Location
+
+// findZone finds a zone of the IANA database by its name.
+func findZone(name string) (*time.Location, bool) {
+	if strings.EqualFold(name, "utc") {
+		return time.UTC, true
+	}
+	if zone, ok := zones.Load(name); ok {
+		return zone.(*time.Location), true //nolint:forcetypeassert // nothing else is stored
+	}
+	if name == "" || name == "Local" || len(name) > 64 {
+		return nil, false
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, false
+	}
+	zones.Store(name, zone)
+	return zone, true
+}
+
+// localtimeNode is {% localtime on %} … {% endlocaltime %}.
+type localtimeNode struct {
+	on   bool
+	body NodeList
+}
+
+func parseLocaltime(p *Parser, tok *Token) (Node, error) {
+	on, err := parseOnOff(p, tok)
+	if err != nil {
+		return nil, err
+	}
+	n := &localtimeNode{on: on}
+	n.body, err = p.parseBody("endlocaltime")
+	return n, err
+}
+
+func (n *localtimeNode) Render(c *Context) error {
+	defer func(before bool) { c.useTZ = before }(c.useTZ)
+	c.useTZ = n.on
+	return n.body.Render(c)
+}
+
+// timezoneNode is {% timezone "Europe/Paris" %} … {% endtimezone %}.
+type timezoneNode struct {
+	zone *Expression
+	body NodeList
+}
+
+func parseTimezone(p *Parser, tok *Token) (Node, error) {
+	words := tok.Split()
+	if len(words) != 2 {
+		return nil, p.Errorf("'%s' takes one argument (timezone)", words[0])
+	}
+	zone, err := p.CompileFilter(words[1])
+	if err != nil {
+		return nil, err
+	}
+	n := &timezoneNode{zone: zone}
+	n.body, err = p.parseBody("endtimezone")
+	return n, err
+}
+
+func (n *timezoneNode) Render(c *Context) error {
+	v, err := n.zone.Value(c)
+	if err != nil {
+		return err
+	}
+	zone := time.UTC
+	if name, ok := python.AsStr(v); ok {
+		if zone, ok = findZone(name); !ok {
+			return python.Errorf("UnknownTimeZoneError", "there is no time zone %s", python.Repr(v))
+		}
+	} else if v != python.None {
+		return python.Errorf("ValueError", "Invalid timezone: %s", python.Repr(v))
+	}
+	defer func(before *time.Location) { c.location = before }(c.location)
+	c.location = zone
+	return n.body.Render(c)
+}
+
+func parseGetCurrentTimezone(p *Parser, tok *Token) (Node, error) {
+	return parseAsVariable(p, tok, func(c *Context) python.Value {
+		return python.Str(c.Location().String())
+	})
+}
+
+// setNode puts a value that depends on no data into a variable.
+type setNode struct {
+	name  string
+	value func(c *Context) python.Value
+}
+
+// parseAsVariable parses {% name as variable %}.
+func parseAsVariable(p *Parser, tok *Token, value func(c *Context) python.Value) (Node, error) {
+	words := python.Fields(tok.Contents)
+	if len(words) != 3 || words[1] != "as" {
+		return nil, p.Errorf("'%s' requires 'as variable'", words[0])
+	}
+	p.bind(words[2])
+	return &setNode{words[2], value}, nil
+}
+
+func (n *setNode) Render(c *Context) error {
+	c.Set(n.name, n.value(c), true)
+	return nil
+}

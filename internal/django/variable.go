@@ -1,0 +1,156 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// variable is a dotted path, such as user.groups.0.name.
+type variable struct {
+	path  string
+	first string
+	rest  []lookup
+}
+
+// lookup is one step of a path after the first.
+type lookup struct {
+	name    string
+	index   int64
+	isIndex bool
+}
+
+// operand is a literal or a variable.
+type operand struct {
+	literal  python.Value
+	variable *variable
+}
+
+// parseOperand makes an operand of a word that the grammar of expressions lets
+// through: a quoted text, _("…"), a number or a path.
+func parseOperand(word string) (operand, error) {
+	if strings.HasPrefix(word, "_(") && strings.HasSuffix(word, ")") {
+		// Without a catalogue the message itself is printed, but Django has
+		// doubled its percent signs by then.
+		text := unquote(word[2 : len(word)-1])
+		return operand{literal: python.SafeStr(strings.ReplaceAll(text, "%", "%%"))}, nil
+	}
+	if word[0] == '"' || word[0] == '\'' {
+		return operand{literal: python.SafeStr(unquote(word))}, nil
+	}
+	if c := word[0]; c < 'A' || c >= 0x80 {
+		if n, ok := parseNumber(word); ok {
+			return operand{literal: n}, nil
+		}
+	}
+	if word[0] == '_' || strings.Contains(word, "._") {
+		return operand{}, syntaxErrorf("Variables and attributes may not begin with underscores: '%s'", word)
+	}
+	v := &variable{path: word, first: word}
+	if i := strings.IndexByte(word, '.'); i >= 0 {
+		v.first = word[:i]
+		v.rest = make([]lookup, 0, 1+strings.Count(word[i+1:], "."))
+		for rest := word[i+1:]; ; {
+			name, more, found := strings.Cut(rest, ".")
+			l := lookup{name: name}
+			if name != "" && (name[0] <= '9' || name[0] >= 0x80) {
+				if n, err := python.ParseInt(name); err == nil {
+					l.index, l.isIndex = python.AsInt(n)
+				}
+			}
+			v.rest = append(v.rest, l)
+			if !found {
+				break
+			}
+			rest = more
+		}
+	}
+	return operand{variable: v}, nil
+}
+
+// parseNumber reads a number as Django does: with a point or an e it is a
+// float, else an int.
+func parseNumber(word string) (python.Value, bool) {
+	if strings.ContainsAny(word, ".eE") {
+		f, err := python.ParseFloat(word)
+		return python.Float(f), err == nil && !strings.HasSuffix(word, ".")
+	}
+	n, err := python.ParseInt(word)
+	return n, err == nil
+}
+
+// unquote takes the quotes off, and the backslashes before quotes and
+// backslashes.
+func unquote(s string) string {
+	quote := s[:1]
+	s = s[1 : len(s)-1]
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(s, `\`+quote, quote), `\\`, `\`)
+}
+
+// resolve is the operand's value; ok is false if the variable does not exist.
+// author is true if no data took part.
+func (o *operand) resolve(c *Context) (v python.Value, author, ok bool, err error) {
+	if o.variable == nil {
+		return o.literal, true, true, nil
+	}
+	return o.variable.resolve(c)
+}
+
+func (v *variable) resolve(c *Context) (val python.Value, author, ok bool, err error) {
+	val, author, ok = c.get(v.first)
+	if !ok {
+		return nil, false, false, nil
+	}
+	for i := range v.rest {
+		author = false
+		if val, ok, err = c.lookUp(val, &v.rest[i]); !ok || err != nil {
+			return nil, false, false, err
+		}
+	}
+	return val, author, true, nil
+}
+
+// lookUp takes one step of a path as Django does: a key of a dict, else an
+// attribute or method, else an index. A method that needs arguments gives "".
+func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) {
+	switch v := v.(type) {
+	case *python.Dict:
+		if val, ok := v.GetStr(l.name); ok {
+			return val, true, nil
+		}
+	case *forLoop:
+		val, ok := v.Attr(l.name)
+		return val, ok, nil
+	case *blockValue:
+		if l.name == "super" {
+			s, err := v.super(c)
+			return s, err == nil, err
+		}
+	}
+	if l.isIndex {
+		val, err := python.GetItem(v, python.Int(l.index))
+		if err == nil {
+			return val, true, nil
+		}
+		if s, ok := v.(python.Sequence); ok && l.index >= 0 && l.index < int64(s.Len()) {
+			if _, isObject := v.(python.Object); isObject {
+				return s.At(int(l.index)), true, nil
+			}
+		}
+		return nil, false, nil
+	}
+	if val, ok := python.Attr(v, l.name); ok {
+		return val, true, nil
+	}
+	val, ok, err := python.CallMethod(v, l.name, nil)
+	if err != nil {
+		return python.Str(""), true, nil //nolint:nilerr // it wants arguments, which a template can't give
+	}
+	return val, ok, nil
+}
