@@ -186,23 +186,13 @@ func (n *blockTranslateNode) render(c *Context) error {
 			return err
 		}
 	}
-	type bound struct {
-		v      python.Value
-		author bool
-	}
-	values := make([]bound, len(n.with))
-	for i, kw := range n.with {
-		v, author, _, err := kw.Value.resolve(c, emptyText, len(kw.Value.filters))
-		if err != nil {
-			return err
-		}
-		values[i] = bound{v, author}
+	with, err := resolveKeywords(c, n.with, nil)
+	if err != nil {
+		return err
 	}
 	c.Push()
 	defer c.Pop()
-	for i, kw := range n.with {
-		c.Set(kw.Name, values[i].v, values[i].author)
-	}
+	c.setAll(with)
 	parts := n.singular
 	if n.count != nil {
 		v, author, _, err := n.count.Value.resolve(c, emptyText, len(n.count.Value.filters))
