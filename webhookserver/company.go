@@ -61,7 +61,9 @@ func (s *Server) activateCompany(ctx context.Context, company, token string) err
 		s.restore(ctx, a, before)
 		return refusal
 	}
-	s.awaitCredentials(ctx, a, token)
+	if meta.IsStatusConditionTrue(observed.Status.Conditions, v1alpha1.WebhooksRegisteredCondition) {
+		s.awaitCredentials(ctx, a, token)
+	}
 	log.Info("Activated the company", "companyActivation", klog.KObj(a))
 	return nil
 }

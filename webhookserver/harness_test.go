@@ -1,0 +1,399 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+// namespace is where the server creates activations.
+const namespace = "rehive-system"
+
+var testScheme = func() *runtime.Scheme {
+	s := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(s))
+	utilruntime.Must(v1alpha1.AddToScheme(s))
+	return s
+}()
+
+// cluster is the API server that all tests share, with a manager on it. Tests
+// keep apart by using companies of their own.
+type cluster struct {
+	config *rest.Config
+	mgr    manager.Manager
+	stub   *stubController
+}
+
+var shared struct {
+	once sync.Once
+	*cluster
+	err  error
+	stop func()
+}
+
+func TestMain(m *testing.M) {
+	logf.SetLogger(klog.Background())
+	code := m.Run()
+	if shared.stop != nil {
+		shared.stop()
+	}
+	os.Exit(code)
+}
+
+// theCluster starts the shared cluster at the first call.
+func theCluster(t testing.TB) *cluster {
+	t.Helper()
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Skip("KUBEBUILDER_ASSETS names no directory with etcd and kube-apiserver: run the tests with make test")
+	}
+	shared.once.Do(func() { shared.cluster, shared.stop, shared.err = startCluster() })
+	if shared.err != nil {
+		t.Fatalf("starting the cluster: %v", shared.err)
+	}
+	return shared.cluster
+}
+
+func startCluster() (_ *cluster, stop func(), err error) {
+	env := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	config, err := env.Start()
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	stop = func() {
+		cancel()
+		<-done
+		_ = env.Stop()
+	}
+	hasLabel, err := labels.NewRequirement(activation.ActivationLabel, selection.Exists, nil)
+	if err != nil {
+		return nil, stop, err
+	}
+	mgr, err := ctrl.NewManager(config, manager.Options{
+		Scheme:  testScheme,
+		Metrics: metricsserver.Options{BindAddress: "0"},
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {Label: labels.NewSelector().Add(*hasLabel)},
+		}},
+	})
+	if err != nil {
+		return nil, stop, err
+	}
+	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.CompanyActivation{}, activation.CompanyField, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.CompanyActivation).Spec.Company}
+	})
+	if err != nil {
+		return nil, stop, err
+	}
+	stub := &stubController{client: mgr.GetClient(), apiReader: mgr.GetAPIReader()}
+	if err := stub.setup(mgr); err != nil {
+		return nil, stop, err
+	}
+	go func() { done <- mgr.Start(ctx) }()
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		return nil, stop, errors.New("the cache did not sync")
+	}
+	err = mgr.GetClient().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	return &cluster{config: config, mgr: mgr, stub: stub}, stop, err
+}
+
+// fixture is a server over real HTTP with everything around it.
+type fixture struct {
+	*testing.T
+	gomega.Gomega
+	*cluster
+	platform *rehivetest.Platform
+	server   *Server
+	url      string
+	client   client.Client
+	store    *ledger.Store
+	logs     *logBuffer
+	company  string
+	admin    rehivetest.User // of company, in the group admin
+	second   rehivetest.User // another one
+	stop     func() error    // ends Start
+}
+
+// newFixture starts a server and a platform with one company.
+func newFixture(t *testing.T, change ...func(*Options)) *fixture {
+	t.Helper()
+	f := &fixture{T: t, Gomega: gomega.NewWithT(t), cluster: theCluster(t), logs: &logBuffer{}}
+	f.SetDefaultEventuallyTimeout(10 * time.Second)
+	f.SetDefaultEventuallyPollingInterval(10 * time.Millisecond)
+	f.client = f.mgr.GetClient()
+
+	f.platform = rehivetest.New(rehivetest.Options{})
+	t.Cleanup(f.platform.Close)
+	f.Expect(f.platform.Start("127.0.0.1:0")).To(gomega.Succeed())
+	f.company = f.addCompany("acme")
+	f.admin = f.addUser(f.company, "admin")
+	f.second = f.addUser(f.company, "admin")
+	platform, err := rehive.New(f.platform.URL())
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	t.Cleanup(platform.CloseIdleConnections)
+
+	store, err := ledger.Open(t.Context(), ledger.Options{Path: filepath.Join(t.TempDir(), "ledger.db")})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	t.Cleanup(func() { _ = store.Close() })
+	f.store = store
+
+	options := Options{
+		Address:   "127.0.0.1:0",
+		Client:    f.client,
+		APIReader: f.mgr.GetAPIReader(),
+		Platform:  platform,
+		Events:    store,
+		Namespace: namespace,
+		Log:       funcr.New(f.logs.write, funcr.Options{Verbosity: 10}),
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	f.server, err = New(options)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.url = "http://" + f.server.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	started := make(chan error, 1)
+	go func() { started <- f.server.Start(ctx) }()
+	f.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-started
+	})
+	t.Cleanup(func() {
+		if err := f.stop(); err != nil {
+			t.Errorf("the server stopped with %v", err)
+		}
+		f.searchLogs()
+	})
+	return f
+}
+
+// companies number the companies of this run, so that none is used twice.
+var companies struct {
+	sync.Mutex
+	n int
+}
+
+func (f *fixture) addCompany(prefix string) string {
+	companies.Lock()
+	companies.n++
+	id := fmt.Sprintf("%s-%d", prefix, companies.n)
+	companies.Unlock()
+	_, err := f.platform.AddCompany(rehivetest.Company{ID: id, Name: "Acme"})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	return id
+}
+
+func (f *fixture) addUser(company, group string) rehivetest.User {
+	u, err := f.platform.AddUser(company, rehivetest.User{Group: group})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	return u
+}
+
+// response is an answer of the server.
+type response struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (r response) String() string { return fmt.Sprintf("%d %s", r.status, r.body) }
+
+// send makes a request as it is given.
+func (f *fixture) send(method, path string, body io.Reader, header http.Header) response {
+	f.Helper()
+	req, err := http.NewRequestWithContext(f.Context(), method, f.url+path, body)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	resp, err := http.DefaultClient.Do(req)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	return response{resp.StatusCode, resp.Header, string(text)}
+}
+
+// post sends JSON; a string is sent as it is.
+func (f *fixture) post(path string, body any) response {
+	f.Helper()
+	text, ok := body.(string)
+	if !ok {
+		encoded, err := json.Marshal(body)
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		text = string(encoded)
+	}
+	return f.send(http.MethodPost, path, strings.NewReader(text), http.Header{"Content-Type": {"application/json"}})
+}
+
+func (f *fixture) activate(token string) response {
+	f.Helper()
+	return f.post("/api/activate/", map[string]string{"token": token})
+}
+
+// webhook sends a webhook with the Authorization header as given.
+func (f *fixture) webhook(authorization string, body any) response {
+	f.Helper()
+	encoded, ok := body.(string)
+	if !ok {
+		b, err := json.Marshal(body)
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		encoded = string(b)
+	}
+	header := http.Header{"Content-Type": {"application/json"}, "User-Agent": {"rehive-platform/3.0.0"}}
+	if authorization != "" {
+		header.Set("Authorization", authorization)
+	}
+	return f.send(http.MethodPost, "/api/webhook/", strings.NewReader(encoded), header)
+}
+
+type object = map[string]any
+
+// event is the body of a webhook of the fixture's company.
+func (f *fixture) event(id any) object {
+	return object{"id": id, "event": "user.create", "company": f.company, "data": object{"id": "u1"}}
+}
+
+const success = `{"status":"success"}`
+
+func (f *fixture) expectSuccess(r response) {
+	f.Helper()
+	f.Expect(r.String()).To(gomega.Equal("200 " + success))
+	f.Expect(r.header.Get("Content-Type")).To(gomega.Equal("application/json"))
+}
+
+// expectError demands an error envelope with the messages of one field, or with
+// a message alone when field is empty.
+func (f *fixture) expectError(r response, status int, field string, messages ...string) {
+	f.Helper()
+	want := object{"status": "error", "message": strings.Join(messages, " ")}
+	if field != "" {
+		want["data"] = object{field: messages}
+	}
+	encoded, err := json.Marshal(want)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(r.status).To(gomega.Equal(status), r.String())
+	f.Expect(r.body).To(gomega.MatchJSON(encoded))
+	f.Expect(r.header.Get("Content-Type")).To(gomega.Equal("application/json"))
+}
+
+// activation reads the company's activation past the cache; nil if there's none.
+func (f *fixture) activation() *v1alpha1.CompanyActivation {
+	f.Helper()
+	a, err := activation.Find(f.Context(), f.mgr.GetAPIReader(), f.company)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	return a
+}
+
+// credentials reads the company's credentials past the cache.
+func (f *fixture) credentials() activation.Credentials {
+	f.Helper()
+	a := f.activation()
+	f.Expect(a).NotTo(gomega.BeNil())
+	credentials, err := activation.Get(f.Context(), f.mgr.GetAPIReader(), a)
+	if errors.Is(err, activation.ErrMissing) {
+		return activation.Credentials{}
+	}
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	return credentials
+}
+
+// declare creates an activation as a platform team does.
+func (f *fixture) declare(namespace, name string) *v1alpha1.CompanyActivation {
+	f.Helper()
+	err := f.client.Create(f.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	f.Expect(client.IgnoreAlreadyExists(err)).To(gomega.Succeed())
+	a := &v1alpha1.CompanyActivation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.CompanyActivationSpec{Company: f.company},
+	}
+	f.Expect(f.client.Create(f.Context(), a)).To(gomega.Succeed())
+	return a
+}
+
+// logBuffer keeps what was logged.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) write(prefix, args string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = fmt.Fprintln(&l.b, prefix, args)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// searchLogs fails the test when a token or a webhook secret was logged, or the
+// data of a webhook.
+func (f *fixture) searchLogs() {
+	logs := f.logs.String()
+	planted := []string{"planted", f.admin.Token, f.second.Token}
+	for _, company := range f.platform.Companies() {
+		for _, u := range f.platform.Users(company.ID) {
+			planted = append(planted, u.Token)
+		}
+	}
+	var secrets corev1.SecretList
+	if err := f.mgr.GetAPIReader().List(context.Background(), &secrets, client.HasLabels{activation.ActivationLabel}); err != nil {
+		f.Errorf("listing the Secrets: %v", err)
+	}
+	for _, s := range secrets.Items {
+		for _, value := range s.Data {
+			planted = append(planted, string(value))
+		}
+	}
+	for _, secret := range planted {
+		if secret != "" && strings.Contains(logs, secret) {
+			f.Errorf("the log holds the secret %q", secret)
+		}
+	}
+}

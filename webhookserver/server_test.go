@@ -1,0 +1,347 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/cert"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+// in returns the fixture for a subtest.
+func (f *fixture) in(t *testing.T) *fixture {
+	sub := *f
+	sub.T, sub.Gomega = t, gomega.NewWithT(t)
+	return &sub
+}
+
+func (f *fixture) secretOf(a *v1alpha1.CompanyActivation) *corev1.Secret {
+	f.Helper()
+	var s corev1.Secret
+	key := client.ObjectKey{Namespace: a.Namespace, Name: activation.SecretName(a)}
+	f.Expect(f.mgr.GetAPIReader().Get(f.Context(), key, &s)).To(gomega.Succeed())
+	return &s
+}
+
+func TestPathsAndMethods(t *testing.T) {
+	f := newFixture(t)
+	f.Expect(f.send(http.MethodGet, "/", nil, nil).body).To(gomega.ContainSubstring(`"status":"success"`))
+	f.Expect(f.send(http.MethodHead, "/", nil, nil).status).To(gomega.Equal(200))
+	for _, path := range []string{
+		"/nothing", "/api/", "/api/activate", "/api/webhook", "/api/activate/more/", "//api/activate/", "/api/./activate/",
+		"/api/x/../activate/", "/api/ACTIVATE/", "/api/activate//", "/api/admin/", "/metrics", "/%2e%2e/etc/passwd",
+	} {
+		f.expectError(f.send(http.MethodPost, path, nil, nil), 404, "", "Not found.")
+		f.expectError(f.send(http.MethodGet, path, nil, nil), 404, "", "Not found.")
+	}
+	for _, path := range append(lifecyclePaths, "/api/webhook/", "/api/admin/webhook/") {
+		for _, method := range []string{"GET", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
+			r := f.send(method, path, nil, nil)
+			f.expectError(r, 405, "", `Method "`+method+`" not allowed.`)
+			f.Expect(r.header.Get("Allow")).To(gomega.Equal("POST"))
+		}
+	}
+	f.expectError(f.send(http.MethodPost, "/", nil, nil), 405, "", `Method "POST" not allowed.`)
+}
+
+func TestContentTypes(t *testing.T) {
+	f := newFixture(t)
+	for contentType, accepted := range map[string]bool{
+		"application/json": true, "application/json; charset=UTF-8": true, "APPLICATION/JSON": true,
+		"": false, "text/plain": false, "application/x-www-form-urlencoded": false, "application/jsonp": false, "application/json;;": false,
+	} {
+		r := f.send(http.MethodPost, "/api/activate/", strings.NewReader(`{}`), http.Header{"Content-Type": {contentType}})
+		if accepted {
+			f.expectError(r, 400, "token", "This field is required.")
+		} else {
+			f.expectError(r, 415, "", `Unsupported media type "`+contentType+`" in request.`)
+		}
+	}
+}
+
+// unknownLength hides a reader's length, so that it is sent in chunks.
+type unknownLength struct{ io.Reader }
+
+func TestTooLargeBodies(t *testing.T) {
+	f := newFixture(t)
+	large := `{"token":"` + strings.Repeat("planted", 10<<20/7) + `"}`
+	for _, path := range lifecyclePaths {
+		f.expectError(f.post(path, large), 413, "", "The request body is larger than 65536 bytes.")
+		f.expectError(f.send(http.MethodPost, path, unknownLength{strings.NewReader(large)}, http.Header{"Content-Type": {"application/json"}}),
+			413, "", "The request body is larger than 65536 bytes.")
+	}
+}
+
+// TestSlowClients: each costs its connection for as long as the limits say, and
+// the others are served meanwhile.
+func TestSlowClients(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Limits.ReadHeaderTimeout = 400 * time.Millisecond
+		o.Limits.ReadTimeout = 600 * time.Millisecond
+	})
+	dial := func(request string) net.Conn {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, request)
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		f.Expect(conn.SetReadDeadline(time.Now().Add(10 * time.Second))).To(gomega.Succeed())
+		return conn
+	}
+	slowHeaders := make([]net.Conn, 50)
+	for i := range slowHeaders {
+		slowHeaders[i] = dial("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+	}
+	slowBody := dial("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	shortBody := dial("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	f.Expect(shortBody.(*net.TCPConn).CloseWrite()).To(gomega.Succeed())
+
+	f.expectSuccess(f.activate(f.admin.Token))
+
+	for _, conn := range slowHeaders {
+		_, err := io.Copy(io.Discard, conn) // until the server hangs up
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+	}
+	for conn, want := range map[net.Conn]string{slowBody: "408 Request Timeout", shortBody: "400 Bad Request"} {
+		answered, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		f.Expect(answered.Status).To(gomega.Equal(want))
+		_ = answered.Body.Close()
+	}
+	f.Expect(len(f.server.lifecycleSlots)).To(gomega.Equal(0))
+}
+
+// TestConnectionsAreBounded: a connection beyond the limit waits.
+func TestConnectionsAreBounded(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Limits.Connections = 2
+		o.Limits.ReadHeaderTimeout = 500 * time.Millisecond
+	})
+	for range 2 {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		defer func() { _ = conn.Close() }()
+	}
+	start := time.Now()
+	f.Expect(f.send(http.MethodGet, "/", nil, nil).status).To(gomega.Equal(200))
+	f.Expect(time.Since(start)).To(gomega.BeNumerically(">=", 300*time.Millisecond), "the two silent ones were served first")
+}
+
+func TestHugeHeader(t *testing.T) {
+	f := newFixture(t)
+	r := f.send(http.MethodPost, "/api/webhook/", strings.NewReader("{}"), http.Header{"Authorization": {"Secret " + strings.Repeat("x", 64<<10)}})
+	f.Expect(r.status).To(gomega.Equal(http.StatusRequestHeaderFieldsTooLarge))
+}
+
+func TestTakenPort(t *testing.T) {
+	f := newFixture(t)
+	_, err := New(Options{
+		Address: f.server.Addr().String(), Client: f.client, APIReader: f.client, Platform: f.server.platform, Events: f.store, Namespace: namespace,
+	})
+	f.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("address already in use")))
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	f := newFixture(t)
+	valid := Options{Address: "127.0.0.1:0", Client: f.client, APIReader: f.client, Platform: f.server.platform, Events: f.store, Namespace: namespace}
+	for _, spoil := range []func(*Options){
+		func(o *Options) { o.Client = nil },
+		func(o *Options) { o.APIReader = nil },
+		func(o *Options) { o.Platform = nil },
+		func(o *Options) { o.Events = nil },
+		func(o *Options) { o.Namespace = "" },
+		func(o *Options) { o.CertFile = "tls.crt" },
+		func(o *Options) { o.CertFile, o.KeyFile = "/nonexistent/tls.crt", "/nonexistent/tls.key" },
+	} {
+		o := valid
+		spoil(&o)
+		if s, err := New(o); err == nil {
+			t.Error("invalid options were accepted")
+			_ = s.Close()
+		}
+	}
+}
+
+// TestShutdown: unready first, then the request in flight is answered, then
+// nobody listens.
+func TestShutdown(t *testing.T) {
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	f := newFixture(t, func(o *Options) {
+		o.Events = failingStore(func(context.Context) error {
+			close(entered)
+			<-proceed
+			return nil
+		})
+	})
+	f.expectSuccess(f.activate(f.admin.Token))
+	secret := f.credentials().WebhookSecret
+	f.Expect(f.server.Ready(nil)).To(gomega.Succeed())
+	f.Expect(f.server.NeedLeaderElection()).To(gomega.BeFalse())
+
+	inFlight := make(chan response, 1)
+	go func() { inFlight <- f.webhook("Secret "+secret, f.event(1)) }()
+	<-entered
+	stopped := make(chan error, 1)
+	go func() { stopped <- f.stop() }()
+	f.Eventually(func() error { return f.server.Ready(nil) }).ShouldNot(gomega.Succeed())
+	select {
+	case err := <-stopped:
+		t.Fatalf("stopped (%v) although a request is in flight", err)
+	default:
+	}
+	close(proceed)
+	f.expectSuccess(<-inFlight)
+	f.Expect(<-stopped).To(gomega.Succeed())
+	_, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+	f.Expect(err).To(gomega.HaveOccurred())
+}
+
+func TestShutdownGivesUp(t *testing.T) {
+	entered := make(chan struct{})
+	f := newFixture(t, func(o *Options) {
+		o.Limits.ShutdownTimeout = 100 * time.Millisecond
+		o.Events = failingStore(func(ctx context.Context) error {
+			close(entered)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	})
+	f.expectSuccess(f.activate(f.admin.Token))
+	body, err := json.Marshal(f.event(1))
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url+"/api/webhook/", strings.NewReader(string(body)))
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	req.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Secret " + f.credentials().WebhookSecret}}
+	failed := make(chan error, 1)
+	go func() {
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		failed <- err
+	}()
+	<-entered
+	f.Expect(f.stop()).To(gomega.MatchError(context.DeadlineExceeded))
+	f.Expect(<-failed).To(gomega.HaveOccurred(), "an event that is not durable must not be acknowledged")
+	f.stop = func() error { return nil } // its error was expected
+}
+
+// TestTLS: a certificate that is replaced on disk is served without a restart.
+func TestTLS(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	write := func() []byte {
+		certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		f.Expect(os.WriteFile(certFile, certPEM, 0o600)).To(gomega.Succeed())
+		f.Expect(os.WriteFile(keyFile, keyPEM, 0o600)).To(gomega.Succeed())
+		return certPEM
+	}
+	first := write()
+	s, err := New(Options{
+		Address: "127.0.0.1:0", CertFile: certFile, KeyFile: keyFile,
+		Client: f.client, APIReader: f.client, Platform: f.server.platform, Events: f.store, Namespace: namespace,
+	})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Start(ctx) }()
+	defer func() {
+		cancel()
+		f.Expect(<-done).To(gomega.Succeed())
+	}()
+	get := func(trusted []byte) error {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(trusted)
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.Addr().String()+"/", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != 200 || resp.ProtoMajor != 1 {
+			return errors.New(resp.Proto + " " + resp.Status)
+		}
+		return nil
+	}
+	f.Expect(get(first)).To(gomega.Succeed())
+	second := write()
+	f.Eventually(func() error { return get(second) }, "20s").Should(gomega.Succeed())
+	f.Expect(get(first)).NotTo(gomega.Succeed())
+}
+
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	f := newFixture(t, func(o *Options) { o.Registerer = registry })
+	f.expectSuccess(f.activate(f.admin.Token))
+	f.post("/api/activate/", "{}")
+	f.send(http.MethodGet, "/planted-path", nil, nil)
+	secret := f.credentials().WebhookSecret
+	f.webhook("Secret "+secret, f.event(1))
+	f.webhook("Secret "+secret, f.event(1))
+	f.Expect(testutil.GatherAndCompare(registry, strings.NewReader(`
+		# HELP rehive_extension_http_requests_total Requests answered, by endpoint and HTTP status code.
+		# TYPE rehive_extension_http_requests_total counter
+		rehive_extension_http_requests_total{code="200",endpoint="/api/activate/"} 1
+		rehive_extension_http_requests_total{code="200",endpoint="/api/webhook/"} 2
+		rehive_extension_http_requests_total{code="400",endpoint="/api/activate/"} 1
+		rehive_extension_http_requests_total{code="404",endpoint="other"} 1
+		# HELP rehive_extension_webhook_events_total Webhooks acknowledged, by whether the event was new or a duplicate.
+		# TYPE rehive_extension_webhook_events_total counter
+		rehive_extension_webhook_events_total{result="duplicate"} 1
+		rehive_extension_webhook_events_total{result="new"} 1
+	`), "rehive_extension_http_requests_total", "rehive_extension_webhook_events_total")).To(gomega.Succeed())
+	_, err := newMetrics(registry)
+	f.Expect(err).To(gomega.HaveOccurred(), "the same registry twice")
+}
+
+// TestRefusalsAreLogged: a line each for lifecycle calls, with the reason.
+func TestRefusalsAreLogged(t *testing.T) {
+	f := newFixture(t)
+	f.send(http.MethodPost, "/api/activate/", strings.NewReader(`{"token":"planted-token"}`),
+		http.Header{"Content-Type": {"application/json"}, "X-Forwarded-For": {"203.0.113.7, planted-text, ::1"}})
+	f.Expect(f.logs.String()).To(gomega.And(
+		gomega.ContainSubstring(`"Refused a request"`),
+		gomega.ContainSubstring(`"endpoint"="/api/activate/"`),
+		gomega.ContainSubstring(`"reason"="Invalid user.: checking the token: Rehive answered 401`),
+		gomega.ContainSubstring(`"forwardedFor"="203.0.113.7, ::1"`),
+	))
+}
+
+// json0 is the JSON of an object.
+func json0(o any) (string, error) {
+	b, err := json.Marshal(o)
+	return string(b), err
+}
+
+var _ EventStore = (*ledger.Store)(nil)
+var _ = rehive.DefaultBaseURL

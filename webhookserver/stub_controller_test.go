@@ -1,0 +1,101 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+)
+
+// verdict is what the stub controller finds when it looks at a company.
+type verdict int
+
+const (
+	registered   verdict = iota // all webhooks stand
+	refused                     // the platform refuses a webhook
+	tokenRefused                // the platform refuses the token
+	outage                      // the platform is away
+	silent                      // the controller doesn't get to it
+)
+
+// refusalMessage is what the stub's condition says when the platform refuses.
+const refusalMessage = "Rehive refused the webhook for user.create: You do not have permission to perform this action. Grant webhook: add."
+
+// stubController does to an activation's status what the real controller does,
+// with the verdict that a test chooses, so that each way an activation can take
+// comes about at will. Beside it, TestWithTheRealControllers shows that the two
+// agree.
+type stubController struct {
+	client    client.Client
+	apiReader client.Reader
+	verdicts  sync.Map // company → verdict
+}
+
+func (s *stubController) setup(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("stub").For(&v1alpha1.CompanyActivation{}).Complete(s)
+}
+
+func (s *stubController) decide(company string, v verdict) { s.verdicts.Store(company, v) }
+
+func (s *stubController) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	a := new(v1alpha1.CompanyActivation)
+	if err := s.client.Get(ctx, request.NamespacedName, a); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	found, _ := s.verdicts.LoadOrStore(a.Spec.Company, registered)
+	if found == silent {
+		return ctrl.Result{}, nil
+	}
+	before := a.DeepCopy()
+	if !a.DeletionTimestamp.IsZero() {
+		controllerutil.RemoveFinalizer(a, v1alpha1.CompanyActivationFinalizer)
+		return ctrl.Result{}, client.IgnoreNotFound(s.client.Patch(ctx, a, client.MergeFrom(before)))
+	}
+	if controllerutil.AddFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
+		if err := s.client.Patch(ctx, a, client.MergeFrom(before)); err != nil {
+			return ctrl.Result{}, err
+		}
+		before = a.DeepCopy()
+	}
+	credentials, err := activation.Get(ctx, s.apiReader, a)
+	if err != nil && !errors.Is(err, activation.ErrMissing) {
+		return ctrl.Result{}, err
+	}
+	if a.IsActive() && credentials.Token != "" {
+		if credentials.WebhookSecret == "" && found != outage {
+			credentials.WebhookSecret = activation.NewWebhookSecret()
+			if err := activation.Save(ctx, s.client, a, credentials); err != nil {
+				return ctrl.Result{}, err
+			}
+		}
+		set := func(conditionType string, status metav1.ConditionStatus, reason, message string) {
+			meta.SetStatusCondition(&a.Status.Conditions, metav1.Condition{
+				Type: conditionType, Status: status, Reason: reason, Message: message, ObservedGeneration: a.Generation,
+			})
+		}
+		set(v1alpha1.TokenValidCondition, metav1.ConditionTrue, v1alpha1.TokenAcceptedReason, "Rehive accepted the token.")
+		switch found {
+		case registered:
+			set(v1alpha1.WebhooksRegisteredCondition, metav1.ConditionTrue, v1alpha1.RegisteredReason, "All stand.")
+		case refused:
+			set(v1alpha1.WebhooksRegisteredCondition, metav1.ConditionFalse, v1alpha1.RefusedReason, refusalMessage)
+		case outage:
+			set(v1alpha1.WebhooksRegisteredCondition, metav1.ConditionFalse, v1alpha1.PlatformUnavailableReason, "Rehive did not answer in time.")
+		case tokenRefused:
+			set(v1alpha1.TokenValidCondition, metav1.ConditionFalse, v1alpha1.TokenRefusedReason, "Rehive refused the token.")
+		}
+	}
+	a.Status.LastHandledRequestedAt = a.Annotations[v1alpha1.RequestedAtAnnotation]
+	return ctrl.Result{}, s.client.Status().Patch(ctx, a, client.MergeFrom(before))
+}
