@@ -156,7 +156,7 @@ func TestWebhookWithoutLedger(t *testing.T) {
 		status int
 	}{
 		"disk full":     {func(context.Context) error { return fmt.Errorf("inserting: %w", ledger.ErrUnavailable) }, 503},
-		"unknown error": {func(context.Context) error { return errors.New("planted") }, 503},
+		"unknown error": {func(context.Context) error { return errors.New("constraint failed") }, 503},
 		"hanging":       {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, 503},
 		"panicking":     {func(context.Context) error { panic("planted") }, 500},
 	} {
