@@ -32,7 +32,7 @@ help: ## List the targets.
 
 .PHONY: demo
 demo: build ## Show the main job with real parts; EXIT=1 ends after the story.
-	@assets="$(ASSETS)"; go build -o bin/demo ./hack/demo; \
+	@assets="$(ASSETS)" && go build -o bin/demo ./hack/demo && \
 	exec env KUBEBUILDER_ASSETS="$$assets" bin/demo --manager bin/manager $(if $(EXIT),--exit)
 
 .PHONY: build
@@ -72,7 +72,7 @@ lint: ## Run golangci-lint.
 .PHONY: test-unit
 test-unit: ## Run the tests of the operator, the ones against a real API server among them.
 	@if [ -z "$(RACE)" ]; then echo "no C compiler found: testing without the race detector"; fi
-	KUBEBUILDER_ASSETS="$(ASSETS)" go test $(RACE) $(TESTFLAGS) ./...
+	assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" go test $(RACE) $(TESTFLAGS) ./...
 
 .PHONY: test-tools
 test-tools: ## Run the tests of the control plane builder.

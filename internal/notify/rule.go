@@ -4,20 +4,244 @@
 package notify
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/django"
+	"github.com/rehive/extension-operator/internal/expression"
+	"github.com/rehive/extension-operator/internal/python"
 )
 
 // Rule is a NotificationRule with its templates and expression parsed. It is
 // immutable and safe for concurrent use.
 type Rule struct {
-	rule *v1alpha1.NotificationRule
+	expression *expression.Expression
+	to         field
+	from       *field // nil: the company's or the operator's
+	subject    field
+	text       field
+	html       *field // nil: no HTML part
+
+	variables []string
+	// What a rule reads of computed costs a call of the platform, so it is known
+	// apart for the expression, which decides whether the rest is needed at all.
+	expressionReadsComputed bool
+	messageReadsComputed    bool
+}
+
+// field is one template of a rule.
+type field struct {
+	template   *django.Template
+	autoescape bool
 }
 
 // Compile parses the templates and the expression of a rule. It returns every
 // problem it finds, not only the first; the Rule is nil if there is any.
 func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
-	return &Rule{rule: rule.DeepCopy()}, nil
+	c := &compiler{}
+	r := &Rule{}
+
+	compiled, err := expression.Compile("spec.expression", rule.Spec.Expression, expression.Options{})
+	if err != nil {
+		c.fail("spec.expression", err)
+	} else {
+		r.expression = compiled
+		r.expressionReadsComputed = readsComputed(compiled.Variables())
+		c.variables = append(c.variables, compiled.Variables()...)
+	}
+
+	email := rule.Spec.Email
+	if email == nil {
+		c.problems = append(c.problems, Problem{Field: "spec", Message: "no channel is set: set spec.email"})
+		return nil, c.problems
+	}
+	before := len(c.variables)
+	// Escaping is for HTML, and only there: elsewhere a customer would read &amp;.
+	r.to = c.field("spec.email.to", email.To, false)
+	r.subject = c.field("spec.email.subject", email.Subject, false)
+	r.text = c.field("spec.email.text", email.Text, false)
+	if email.From != "" {
+		from := c.field("spec.email.from", email.From, false)
+		r.from = &from
+	}
+	if email.HTML != "" {
+		html := c.field("spec.email.html", email.HTML, true)
+		r.html = &html
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	r.messageReadsComputed = readsComputed(c.variables[before:])
+	slices.Sort(c.variables)
+	r.variables = slices.Compact(c.variables)
+	return r, nil
 }
 
 // Variables returns, sorted, the dotted paths that the rule reads.
-func (r *Rule) Variables() []string { return nil }
+func (r *Rule) Variables() []string { return slices.Clone(r.variables) }
+
+type compiler struct {
+	problems  Problems
+	variables []string
+}
+
+func (c *compiler) field(path, source string, autoescape bool) field {
+	template, err := django.Parse(path, source, django.Options{})
+	if err != nil {
+		c.fail(path, err)
+		return field{}
+	}
+	c.variables = append(c.variables, template.Variables()...)
+	return field{template: template, autoescape: autoescape}
+}
+
+func (c *compiler) fail(path string, err error) {
+	problem := Problem{Field: path, Message: err.Error()}
+	var djangoError *django.Error
+	var fault *expression.Fault
+	switch {
+	case errors.As(err, &fault):
+		problem.Line, problem.Column, problem.Message = fault.Line, fault.Column, fault.Msg
+	case errors.As(err, &djangoError):
+		problem.Line, problem.Column, problem.Message = djangoError.Line, djangoError.Column, djangoError.Msg
+	}
+	c.problems = append(c.problems, problem)
+}
+
+func readsComputed(variables []string) bool {
+	return slices.ContainsFunc(variables, func(path string) bool {
+		return path == computedKey || strings.HasPrefix(path, computedKey+".")
+	})
+}
+
+// Decide says what the rule makes of the event. defaultFrom is the sender when
+// neither the rule nor the company has one; it may be empty.
+//
+// An error means that no decision was possible now, because what the rule needs
+// of the platform could not be had or the context ended: ask again later. All
+// else, also a rule that fails on this event, is a Decision.
+func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (Decision, error) {
+	values, err := event.values(ctx, r.expressionReadsComputed)
+	if err != nil {
+		return Decision{}, err
+	}
+	verdict := r.expression.Evaluate(ctx, values, expression.EvaluateOptions{Now: event.clock})
+	if err := ctx.Err(); err != nil {
+		return Decision{}, fmt.Errorf("evaluating the expression: %w", err)
+	}
+	if verdict.Fault != nil {
+		return notSent(ExpressionFault, verdict.Fault.Error()), nil
+	}
+	if !verdict.Send {
+		return notSent(ExpressionFalse, ""), nil
+	}
+
+	values, err = event.values(ctx, r.messageReadsComputed)
+	if err != nil {
+		return Decision{}, err
+	}
+	decision, err := r.email(ctx, event, values, defaultFrom)
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		return Decision{}, fmt.Errorf("rendering the message: %w", ctxErr)
+	}
+	if err != nil {
+		return notSent(RenderFailed, err.Error()), nil
+	}
+	return decision, nil
+}
+
+func (r *Rule) email(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (Decision, error) {
+	to, err := r.to.render(ctx, event, values)
+	if err != nil {
+		return Decision{}, err
+	}
+	recipients := splitRecipients(to)
+	switch {
+	case len(recipients) == 0:
+		return notSent(NoRecipient, "spec.email.to rendered as nothing"), nil
+	case len(recipients) > MaxRecipients:
+		return notSent(TooManyRecipients, fmt.Sprintf("spec.email.to rendered %d recipients, more than the %d that one rule can have", len(recipients), MaxRecipients)), nil
+	}
+
+	message := Message{Channel: ChannelEmail}
+	if message.From, err = r.sender(ctx, event, values, defaultFrom); err != nil {
+		return Decision{}, err
+	}
+	if message.From == "" {
+		return notSent(NoSender, "there is no valid sender: set spec.email.from, the company's system email on Rehive, or the operator's --email-from"), nil
+	}
+	if message.Subject, err = r.subject.render(ctx, event, values); err != nil {
+		return Decision{}, err
+	}
+	message.Subject = oneLine(message.Subject)
+	if message.Text, err = r.text.render(ctx, event, values); err != nil {
+		return Decision{}, err
+	}
+	if strings.TrimSpace(message.Text) == "" {
+		return notSent(EmptyText, "spec.email.text rendered blank"), nil
+	}
+	if r.html != nil {
+		if message.HTML, err = r.html.render(ctx, event, values); err != nil {
+			return Decision{}, err
+		}
+	}
+
+	var decision Decision
+	seen := make(map[string]bool, len(recipients))
+	for _, recipient := range recipients {
+		address, ok := emailAddress(recipient)
+		if !ok {
+			decision.NotSent = append(decision.NotSent, NotSent{
+				Recipient: recipient,
+				Reason:    MalformedRecipient,
+				Detail:    "spec.email.to rendered something that is no email address",
+			})
+			continue
+		}
+		if seen[strings.ToLower(address)] {
+			continue
+		}
+		seen[strings.ToLower(address)] = true
+		message.Recipient = address
+		decision.Messages = append(decision.Messages, message)
+	}
+	return decision, nil
+}
+
+// sender returns the rule's sender, else the company's, else the operator's;
+// empty when that is none or no address.
+func (r *Rule) sender(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (string, error) {
+	from := ""
+	if r.from != nil {
+		rendered, err := r.from.render(ctx, event, values)
+		if err != nil {
+			return "", err
+		}
+		from = oneLine(rendered)
+	}
+	for _, fallback := range []string{event.Company.SystemEmail, defaultFrom} {
+		if from == "" {
+			from = strings.TrimSpace(fallback)
+		}
+	}
+	address, ok := parseAddress(from)
+	if !ok {
+		return "", nil
+	}
+	return address.String(), nil
+}
+
+func (f *field) render(ctx context.Context, event *Event, values *python.Dict) (string, error) {
+	text, err := f.template.Render(ctx, values, django.RenderOptions{Autoescape: f.autoescape, Now: event.clock})
+	if err != nil {
+		return "", err // it begins with the template's name, which is the field's path
+	}
+	return text, nil
+}
+
+func (e *Event) clock() time.Time { return e.now }

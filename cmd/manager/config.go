@@ -1,0 +1,243 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/mail"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+
+	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+// envPrefix begins the environment variable of each flag: --public-url is also
+// REHIVE_EXTENSION_PUBLIC_URL. A flag wins over its variable.
+const envPrefix = "REHIVE_EXTENSION_"
+
+// settings are what the manager is told at its start.
+type settings struct {
+	publicURL string
+	rehiveURL string
+	namespace string
+
+	httpAddress    string
+	tlsCert        string
+	tlsKey         string
+	healthAddress  string
+	metricsAddress string
+
+	ledgerPath string
+
+	emailFrom        string
+	smtpAddress      string
+	smtpTLS          string
+	smtpUsername     string
+	smtpPasswordFile string
+	smtpPassword     string
+	smtpCAFile       string
+
+	leaderElect         bool
+	resyncPeriod        time.Duration
+	dispatchConcurrency int
+	deliveryConcurrency int
+	gracePeriod         time.Duration
+	drainDelay          time.Duration
+
+	logLevel  string
+	logFormat string
+}
+
+// parseSettings reads the command line and the environment. The error is one
+// sentence; flag.ErrHelp means that the usage was printed to output.
+func parseSettings(args []string, lookupEnv func(string) (string, bool), output io.Writer) (*settings, error) {
+	s := &settings{}
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+
+	flags.StringVar(&s.publicURL, "public-url", "", "`URL` under which the platform reaches this server's /api/, such as https://notifications.example.com (required)")
+	flags.StringVar(&s.rehiveURL, "rehive-api-url", rehive.DefaultBaseURL, "`URL` of the Rehive API")
+	flags.StringVar(&s.namespace, "namespace", "rehive-system", "`namespace` that companies nobody declared are activated in")
+
+	flags.StringVar(&s.httpAddress, "http-address", ":8080", "`address` that the platform's calls are served on")
+	flags.StringVar(&s.tlsCert, "http-tls-cert", "", "`file` with the certificate to serve HTTPS with; empty serves HTTP")
+	flags.StringVar(&s.tlsKey, "http-tls-key", "", "`file` with the certificate's key")
+	flags.StringVar(&s.healthAddress, "health-address", ":8081", "`address` of /healthz and /readyz; 0 turns them off")
+	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` of /metrics; 0 turns it off")
+
+	flags.StringVar(&s.ledgerPath, "ledger-path", "/var/lib/rehive-extension/ledger.db", "`file` of the SQLite ledger; made when it's not there")
+
+	flags.StringVar(&s.emailFrom, "email-from", "", "sender `address` of emails when neither the rule nor the company has one")
+	flags.StringVar(&s.smtpAddress, "smtp-address", "", "`host:port` of the mail server; without one, emails fail with a reason that says so")
+	flags.StringVar(&s.smtpTLS, "smtp-tls", string(delivery.SMTPStartTLS), "`how` the connection to the mail server is encrypted: starttls, starttls-optional, tls or none")
+	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; empty doesn't log in")
+	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` that holds the mail server's password")
+	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with PEM certificates to trust the mail server by, instead of the system's")
+
+	flags.BoolVar(&s.leaderElect, "leader-elect", false, "reconcile only while holding the leader's lease")
+	flags.DurationVar(&s.resyncPeriod, "resync-period", 10*time.Minute, "how often tokens and webhooks are checked against the platform")
+	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 32, "how many events are decided at once")
+	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 64, "how many messages are sent at once")
+	flags.DurationVar(&s.gracePeriod, "grace-period", 20*time.Second, "how long requests and sends in flight may go on after the stop")
+
+	flags.DurationVar(&s.drainDelay, "drain-delay", 0, "how long requests are still taken after the stop, while /readyz fails, so that load balancers notice")
+
+	flags.StringVar(&s.logLevel, "log-level", "info", "`level` of the log: debug, info or error")
+	flags.StringVar(&s.logFormat, "log-format", "json", "`format` of the log: json or console")
+	config.RegisterFlags(flags)
+
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			printUsage(flags, output)
+		}
+		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: everything is set by flags", flags.Arg(0))
+	}
+	if err := readEnvironment(flags, lookupEnv); err != nil {
+		return nil, err
+	}
+	s.smtpPassword, _ = lookupEnv(envPrefix + "SMTP_PASSWORD")
+	return s, s.validate()
+}
+
+func envName(flagName string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
+}
+
+// readEnvironment gives each flag that the command line doesn't set the value
+// of its variable.
+func readEnvironment(flags *flag.FlagSet, lookupEnv func(string) (string, bool)) error {
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var failure error
+	flags.VisitAll(func(f *flag.Flag) {
+		value, ok := lookupEnv(envName(f.Name))
+		if !ok || given[f.Name] || failure != nil {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			failure = fmt.Errorf("invalid value of %s: %w", envName(f.Name), err)
+		}
+	})
+	return failure
+}
+
+func printUsage(flags *flag.FlagSet, output io.Writer) {
+	fmt.Fprintf(output, `The manager of the Rehive extension operator: it answers the Rehive platform,
+reconciles CompanyActivations and NotificationRules, and delivers messages.
+
+Usage: manager --public-url URL [flags]
+
+Each flag may be given as an environment variable instead: --public-url is also
+%s. The mail server's password is taken from --smtp-password-file
+or from %sSMTP_PASSWORD, and from nowhere else.
+
+`, envName("public-url"), envPrefix)
+	flags.SetOutput(output)
+	flags.PrintDefaults()
+}
+
+// validate checks what can be checked without touching the world.
+func (s *settings) validate() error {
+	public, err := url.Parse(s.publicURL)
+	switch {
+	case s.publicURL == "":
+		return errors.New("--public-url is missing: set it to the URL under which the platform reaches this server, such as https://notifications.example.com")
+	case err != nil || (public.Scheme != "https" && public.Scheme != "http") || public.Hostname() == "" || public.User != nil || public.RawQuery != "" || public.Fragment != "":
+		return errors.New("--public-url must be an http or https URL without credentials, query and fragment, such as https://notifications.example.com")
+	}
+	if len(validation.IsDNS1123Label(s.namespace)) > 0 {
+		return fmt.Errorf("--namespace %q is no valid name of a namespace", s.namespace)
+	}
+	if (s.tlsCert == "") != (s.tlsKey == "") {
+		return errors.New("--http-tls-cert and --http-tls-key must be given together")
+	}
+	for name, address := range map[string]string{"http-address": s.httpAddress, "health-address": s.healthAddress, "metrics-address": s.metricsAddress} {
+		if name != "http-address" && address == "0" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("--%s %q is no address to listen on: it takes host:port or :port", name, address)
+		}
+	}
+	if s.ledgerPath == "" {
+		return errors.New("--ledger-path must not be empty")
+	}
+	if s.emailFrom != "" {
+		if _, err := mail.ParseAddress(s.emailFrom); err != nil {
+			return fmt.Errorf("--email-from %q is no email address", s.emailFrom)
+		}
+	}
+	if err := s.validateSMTP(); err != nil {
+		return err
+	}
+	for name, n := range map[string]int{"dispatch-concurrency": s.dispatchConcurrency, "delivery-concurrency": s.deliveryConcurrency} {
+		if n < 1 || n > 4096 {
+			return fmt.Errorf("--%s must be between 1 and 4096, not %d", name, n)
+		}
+	}
+	if s.resyncPeriod < 10*time.Second {
+		return fmt.Errorf("--resync-period must be at least 10s, not %s: each company's check calls the platform", s.resyncPeriod)
+	}
+	if s.gracePeriod <= 0 || s.gracePeriod > time.Hour {
+		return fmt.Errorf("--grace-period must be more than 0 and at most 1h, not %s", s.gracePeriod)
+	}
+	if s.drainDelay < 0 || s.drainDelay >= s.gracePeriod {
+		return fmt.Errorf("--drain-delay must be at least 0 and less than --grace-period, not %s", s.drainDelay)
+	}
+	if _, err := zapcore.ParseLevel(s.logLevel); err != nil {
+		return fmt.Errorf("--log-level must be debug, info or error, not %q", s.logLevel)
+	}
+	if s.logFormat != "json" && s.logFormat != "console" {
+		return fmt.Errorf("--log-format must be json or console, not %q", s.logFormat)
+	}
+	return nil
+}
+
+func (s *settings) validateSMTP() error {
+	if s.smtpPasswordFile != "" && s.smtpPassword != "" {
+		return fmt.Errorf("--smtp-password-file and %sSMTP_PASSWORD are both set: choose one", envPrefix)
+	}
+	if s.smtpAddress == "" {
+		if s.smtpUsername != "" || s.smtpPasswordFile != "" || s.smtpCAFile != "" {
+			return errors.New("--smtp-address is missing, though other settings of the mail server are given")
+		}
+		return nil
+	}
+	if host, _, err := net.SplitHostPort(s.smtpAddress); err != nil || host == "" {
+		return fmt.Errorf("--smtp-address %q must be host:port", s.smtpAddress)
+	}
+	switch delivery.SMTPTLS(s.smtpTLS) {
+	case delivery.SMTPStartTLS, delivery.SMTPStartTLSOptional, delivery.SMTPImplicitTLS, delivery.SMTPPlaintext:
+	default:
+		return fmt.Errorf("--smtp-tls must be starttls, starttls-optional, tls or none, not %q", s.smtpTLS)
+	}
+	return nil
+}
+
+// readSMTPPassword returns the mail server's password, which may be empty.
+func (s *settings) readSMTPPassword() (string, error) {
+	if s.smtpPasswordFile == "" {
+		return s.smtpPassword, nil
+	}
+	content, err := os.ReadFile(filepath.Clean(s.smtpPasswordFile))
+	if err != nil {
+		return "", fmt.Errorf("reading --smtp-password-file: %w", err)
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil
+}

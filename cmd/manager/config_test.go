@@ -1,0 +1,126 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const publicURL = "--public-url=https://notifications.example.com"
+
+func environment(variables map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, ok := variables[name]
+		return value, ok
+	}
+}
+
+func TestSettingsDefaults(t *testing.T) {
+	s, err := parseSettings([]string{publicURL}, environment(nil), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.namespace != "rehive-system" || s.httpAddress != ":8080" || s.resyncPeriod != 10*time.Minute {
+		t.Errorf("defaults are %+v", s)
+	}
+}
+
+func TestSettingsFromEnvironment(t *testing.T) {
+	variables := map[string]string{
+		"REHIVE_EXTENSION_PUBLIC_URL":    "https://from.environment.example",
+		"REHIVE_EXTENSION_NAMESPACE":     "from-environment",
+		"REHIVE_EXTENSION_RESYNC_PERIOD": "1h",
+		"REHIVE_EXTENSION_SMTP_ADDRESS":  "mail.example.com:587",
+		"REHIVE_EXTENSION_SMTP_PASSWORD": "s3cret",
+	}
+	s, err := parseSettings([]string{"--namespace=from-flag"}, environment(variables), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.publicURL != "https://from.environment.example" || s.resyncPeriod != time.Hour || s.smtpPassword != "s3cret" {
+		t.Errorf("the environment was not read: %+v", s)
+	}
+	if s.namespace != "from-flag" {
+		t.Errorf("the flag must win over the environment, but the namespace is %q", s.namespace)
+	}
+}
+
+func TestSettingsRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		args      []string
+		variables map[string]string
+		want      string
+	}{
+		"no public URL":         {args: []string{}, want: "--public-url is missing"},
+		"public URL not http":   {args: []string{"--public-url=ftp://x.example"}, want: "--public-url must be an http or https URL"},
+		"public URL with query": {args: []string{"--public-url=https://x.example/?a=b"}, want: "--public-url must be an http or https URL"},
+		"public URL with login": {args: []string{"--public-url=https://a:b@x.example/"}, want: "without credentials"},
+		"unknown flag":          {args: []string{publicURL, "--no-such-flag"}, want: "no-such-flag"},
+		"argument":              {args: []string{publicURL, "start"}, want: `unexpected argument "start"`},
+		"namespace":             {args: []string{publicURL, "--namespace=Not_A_Name"}, want: "--namespace"},
+		"certificate alone":     {args: []string{publicURL, "--http-tls-cert=a.pem"}, want: "must be given together"},
+		"address":               {args: []string{publicURL, "--http-address=8080"}, want: `--http-address "8080"`},
+		"ledger":                {args: []string{publicURL, "--ledger-path="}, want: "--ledger-path"},
+		"sender":                {args: []string{publicURL, "--email-from=nobody"}, want: `--email-from "nobody"`},
+		"mail server":           {args: []string{publicURL, "--smtp-address=mail"}, want: "must be host:port"},
+		"mail server missing":   {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is missing"},
+		"mail encryption":       {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-tls=yes"}, want: "--smtp-tls must be"},
+		"two passwords": {
+			args:      []string{publicURL, "--smtp-address=mail:25", "--smtp-password-file=f"},
+			variables: map[string]string{"REHIVE_EXTENSION_SMTP_PASSWORD": "x"},
+			want:      "choose one",
+		},
+		"concurrency":       {args: []string{publicURL, "--delivery-concurrency=0"}, want: "--delivery-concurrency must be between"},
+		"resync":            {args: []string{publicURL, "--resync-period=1s"}, want: "--resync-period must be at least"},
+		"grace":             {args: []string{publicURL, "--grace-period=-1s"}, want: "--grace-period"},
+		"log level":         {args: []string{publicURL, "--log-level=loud"}, want: "--log-level"},
+		"log format":        {args: []string{publicURL, "--log-format=xml"}, want: "--log-format"},
+		"bad environment":   {args: []string{publicURL}, variables: map[string]string{"REHIVE_EXTENSION_LEADER_ELECT": "perhaps"}, want: "REHIVE_EXTENSION_LEADER_ELECT"},
+		"unusable duration": {args: []string{publicURL, "--grace-period=soon"}, want: "grace-period"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parseSettings(test.args, environment(test.variables), &bytes.Buffer{})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got %v, want a sentence with %q", err, test.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("the sentence has several lines: %q", err)
+			}
+		})
+	}
+}
+
+func TestHelpListsEveryFlagWithItsVariable(t *testing.T) {
+	var output bytes.Buffer
+	_, err := parseSettings([]string{"--help"}, environment(nil), &output)
+	if !errors.Is(err, flag.ErrHelp) {
+		t.Fatalf("got %v, want flag.ErrHelp", err)
+	}
+	for _, want := range []string{"-public-url", "-smtp-address", "-kubeconfig", "REHIVE_EXTENSION_PUBLIC_URL", "REHIVE_EXTENSION_SMTP_PASSWORD"} {
+		if !strings.Contains(output.String(), want) {
+			t.Errorf("the usage does not mention %s:\n%s", want, output.String())
+		}
+	}
+}
+
+func TestSMTPPasswordFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(path, []byte("pass word\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	password, err := (&settings{smtpPasswordFile: path}).readSMTPPassword()
+	if err != nil || password != "pass word" {
+		t.Errorf("got %q, %v: the line's end is not part of the password", password, err)
+	}
+	if _, err := (&settings{smtpPasswordFile: path + "x"}).readSMTPPassword(); err == nil {
+		t.Error("a missing file must be an error")
+	}
+}

@@ -1,0 +1,244 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// The manager is the operator: it answers the Rehive platform, reconciles
+// CompanyActivations and NotificationRules, decides what the platform's events
+// mean, and delivers messages.
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/controllers"
+	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/dispatch"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/webhookserver"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	settings, err := parseSettings(os.Args[1:], os.LookupEnv, os.Stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "manager: %v\nmanager --help lists the flags\n", err)
+		os.Exit(2)
+	}
+	setUpLogging(settings)
+	if err := run(ctrl.SetupSignalHandler(), settings); err != nil {
+		ctrl.Log.WithName("manager").Error(err, "Stopped with an error")
+		os.Exit(1)
+	}
+}
+
+func setUpLogging(s *settings) {
+	level, _ := zapcore.ParseLevel(s.logLevel) // validated
+	log := zap.New(zap.UseDevMode(s.logFormat == "console"), zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel))
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+}
+
+// run starts everything and blocks until ctx is done and all of it has stopped,
+// or something can't go on.
+func run(ctx context.Context, s *settings) (err error) {
+	log := ctrl.Log
+
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the Kubernetes API server (run in a cluster, or give --kubeconfig): %w", err)
+	}
+	provider, err := newEmailProvider(s)
+	if err != nil {
+		return err
+	}
+	platform, err := rehive.New(s.rehiveURL, rehive.WithVersion(version))
+	if err != nil {
+		return fmt.Errorf("--rehive-api-url: %w", err)
+	}
+
+	// The ledger comes first: without it nothing may be acknowledged.
+	store, err := ledger.Open(ctx, ledger.Options{Path: s.ledgerPath, Log: log.WithName("ledger")})
+	if err != nil {
+		return fmt.Errorf("opening the ledger: %w", err)
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	mgr, err := ctrl.NewManager(config, manager.Options{
+		Scheme:                        newScheme(),
+		Cache:                         controllers.CacheOptions(),
+		Metrics:                       metricsserver.Options{BindAddress: s.metricsAddress},
+		HealthProbeBindAddress:        s.healthAddress,
+		LeaderElection:                s.leaderElect,
+		LeaderElectionID:              "extension-operator.rehive.com",
+		LeaderElectionNamespace:       s.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &s.gracePeriod,
+	})
+	if err != nil {
+		return fmt.Errorf("connecting to the Kubernetes API server: %w", err)
+	}
+	rules, err := catalog.New(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	if err := controllers.IndexFields(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	if err := controllers.SetupWithManager(mgr, controllers.Options{
+		Platform:     platform,
+		PublicURL:    apiURL(s.publicURL),
+		Ledger:       companyLedger{store},
+		ResyncPeriod: s.resyncPeriod,
+	}); err != nil {
+		return err
+	}
+	server, err := webhookserver.New(webhookserver.Options{
+		Address:    s.httpAddress,
+		CertFile:   s.tlsCert,
+		KeyFile:    s.tlsKey,
+		Client:     mgr.GetClient(),
+		APIReader:  mgr.GetAPIReader(),
+		Platform:   platform,
+		Events:     store,
+		Namespace:  s.namespace,
+		DrainDelay: s.drainDelay,
+		Log:        log.WithName("webhookserver"),
+		Registerer: metrics.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	dispatcher, err := dispatch.New(dispatch.Options{
+		Ledger:      store,
+		Catalog:     rules,
+		Platform:    platform,
+		DefaultFrom: s.emailFrom,
+		Concurrency: s.dispatchConcurrency,
+		Log:         log.WithName("dispatch"),
+		Registerer:  metrics.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	worker, err := delivery.NewWorker(delivery.Options{
+		Ledger:      store,
+		Providers:   delivery.ByChannel{ledger.ChannelEmail: provider},
+		Companies:   rules,
+		Concurrency: s.deliveryConcurrency,
+		Grace:       s.gracePeriod / 2,
+		Log:         log.WithName("delivery"),
+		Registerer:  metrics.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	for _, runnable := range []manager.Runnable{server, dispatcher, worker} {
+		if err := mgr.Add(runnable); err != nil {
+			return fmt.Errorf("adding to the manager: %w", err)
+		}
+	}
+	if err := errors.Join(
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("http", server.Ready),
+		mgr.AddReadyzCheck("ledger", func(r *http.Request) error { return store.Healthy(r.Context()) }),
+	); err != nil {
+		return fmt.Errorf("adding the health checks: %w", err)
+	}
+	log.WithName("manager").Info("Starting", "version", version, "publicURL", s.publicURL, "rehive", s.rehiveURL)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running: %w", err)
+	}
+	return nil
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err) // a mistake in the program, not in its surroundings
+		}
+	}
+	return scheme
+}
+
+// companyLedger is what the controllers need of the ledger.
+type companyLedger struct{ *ledger.Store }
+
+// CancelCompany ends what is pending for a company whose activation is gone.
+func (l companyLedger) CancelCompany(ctx context.Context, company string) error {
+	return l.Store.CancelCompany(ctx, company, ledger.ReasonCompanyDeleted, "the company's activation was deleted")
+}
+
+// apiURL is the base that the platform's calls hang off.
+func apiURL(public string) string { return strings.TrimRight(public, "/") + "/api/" }
+
+// newEmailProvider returns the provider of emails, nil if no mail server is
+// set: emails then fail with a reason that says so.
+func newEmailProvider(s *settings) (delivery.Provider, error) {
+	if s.smtpAddress == "" {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	password, err := s.readSMTPPassword()
+	if err != nil {
+		return nil, err
+	}
+	host, portText, err := net.SplitHostPort(s.smtpAddress)
+	if err != nil {
+		return nil, fmt.Errorf("--smtp-address: %w", err)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return nil, fmt.Errorf("--smtp-address: %q is no port number", portText)
+	}
+	var roots *x509.CertPool
+	if s.smtpCAFile != "" {
+		pem, err := os.ReadFile(s.smtpCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading --smtp-ca-file: %w", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--smtp-ca-file %s holds no PEM certificate", s.smtpCAFile)
+		}
+	}
+	provider, err := delivery.NewSMTP(delivery.SMTPConfig{
+		Host:     host,
+		Port:     port,
+		TLS:      delivery.SMTPTLS(s.smtpTLS),
+		RootCAs:  roots,
+		Username: s.smtpUsername,
+		Password: password,
+		From:     s.emailFrom,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up the mail server: %w", err)
+	}
+	return provider, nil
+}

@@ -1,0 +1,159 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package catalog answers from the informers' cache what the delivery path asks
+// for each event: is the company active, and which rules, compiled, does the
+// event meet. It makes no call of the API server, so events go on being
+// dispatched while that is away.
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/notify"
+)
+
+// ErrNotActive says that a company is unknown, being removed, or deactivated.
+var ErrNotActive = errors.New("the company is not active")
+
+// companyEventField is the cache's index of rules by their activation and event.
+const companyEventField = "companyRef.name/event"
+
+// Rule is a NotificationRule as it is now, compiled.
+type Rule struct {
+	// UID and Name identify the NotificationRule; DisplayName is what people
+	// call it.
+	UID, Name, DisplayName string
+	// Compiled is nil if the rule does not parse; then Problems says why.
+	Compiled *notify.Rule
+	Problems notify.Problems
+}
+
+// Catalog is safe for concurrent use.
+type Catalog struct {
+	reader client.Reader
+
+	mu       sync.RWMutex
+	compiled map[types.UID]compiledRule
+}
+
+type compiledRule struct {
+	generation int64
+	rule       *Rule
+}
+
+// New returns a catalog over a cache that is not started yet, to which it adds
+// an index.
+func New(ctx context.Context, c cache.Cache) (*Catalog, error) {
+	if err := c.IndexField(ctx, &v1alpha1.NotificationRule{}, companyEventField, func(object client.Object) []string {
+		rule := object.(*v1alpha1.NotificationRule)
+		return []string{companyEventKey(rule.Spec.CompanyRef.Name, rule.Spec.Event)}
+	}); err != nil {
+		return nil, fmt.Errorf("indexing NotificationRules by event: %w", err)
+	}
+	catalog := &Catalog{reader: c, compiled: make(map[types.UID]compiledRule)}
+	informer, err := c.GetInformer(ctx, &v1alpha1.NotificationRule{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watching NotificationRules: %w", err)
+	}
+	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: catalog.forget}); err != nil {
+		return nil, fmt.Errorf("watching NotificationRules: %w", err)
+	}
+	return catalog, nil
+}
+
+func companyEventKey(activation, event string) string { return activation + "/" + event }
+
+// Activation returns the CompanyActivation in force for an active company, or
+// ErrNotActive.
+func (c *Catalog) Activation(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
+	found, err := activation.Find(ctx, c.reader, company)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil || !found.IsActive() {
+		return nil, ErrNotActive
+	}
+	return found, nil
+}
+
+// Active says whether a company is active.
+func (c *Catalog) Active(ctx context.Context, company string) (bool, error) {
+	_, err := c.Activation(ctx, company)
+	if errors.Is(err, ErrNotActive) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Token returns the service token of an activation; empty if it has none.
+func (c *Catalog) Token(ctx context.Context, a *v1alpha1.CompanyActivation) (string, error) {
+	credentials, err := activation.Get(ctx, c.reader, a)
+	if errors.Is(err, activation.ErrMissing) {
+		return "", nil
+	}
+	return credentials.Token, err
+}
+
+// Rules returns the enabled rules of an activation for an event, in no
+// particular order.
+func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, event string) ([]*Rule, error) {
+	var list v1alpha1.NotificationRuleList
+	// The rules are only read, and can be large: a copy of each for each event
+	// would cost more than all the rest.
+	if err := c.reader.List(ctx, &list, client.InNamespace(a.Namespace),
+		client.MatchingFields{companyEventField: companyEventKey(a.Name, event)}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the rules of an event: %w", err)
+	}
+	var rules []*Rule
+	for i := range list.Items {
+		if rule := &list.Items[i]; rule.IsEnabled() {
+			rules = append(rules, c.compile(rule))
+		}
+	}
+	return rules, nil
+}
+
+// compile returns the rule compiled, which it remembers until the rule's spec
+// changes.
+func (c *Catalog) compile(rule *v1alpha1.NotificationRule) *Rule {
+	c.mu.RLock()
+	known, ok := c.compiled[rule.UID]
+	c.mu.RUnlock()
+	if ok && known.generation == rule.Generation {
+		return known.rule
+	}
+	compiled, problems := notify.Compile(rule)
+	result := &Rule{
+		UID:         string(rule.UID),
+		Name:        rule.Name,
+		DisplayName: rule.Spec.DisplayName,
+		Compiled:    compiled,
+		Problems:    problems,
+	}
+	c.mu.Lock()
+	c.compiled[rule.UID] = compiledRule{generation: rule.Generation, rule: result}
+	c.mu.Unlock()
+	return result
+}
+
+func (c *Catalog) forget(object any) {
+	if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+		object = tombstone.Obj
+	}
+	if rule, ok := object.(*v1alpha1.NotificationRule); ok {
+		c.mu.Lock()
+		delete(c.compiled, rule.UID)
+		c.mu.Unlock()
+	}
+}

@@ -1,0 +1,269 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dispatch turns the ledger's events into deliveries: it claims an
+// event, asks every rule the event meets for a decision, and hands all
+// deliveries back to the ledger in one transaction.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
+
+	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/python"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+const (
+	// decideTimeout bounds the work on one event, with its calls of the platform.
+	decideTimeout = 20 * time.Second
+	// lease is how long a claimed event is kept from other workers. It leaves the
+	// ledger time to store what was decided at the last moment.
+	lease = decideTimeout + 20*time.Second
+	// giveUpAfter is how long an event that can't be decided is tried again.
+	giveUpAfter = 24 * time.Hour
+	// maxBackoff is the longest wait between two tries.
+	maxBackoff = 30 * time.Minute
+	// idle is how often the ledger is asked though nothing said that there is
+	// work: what another replica's death gave back comes up then.
+	idle = 5 * time.Second
+)
+
+// Options are what a Dispatcher works with. All but those that say otherwise
+// are needed.
+type Options struct {
+	Ledger   *ledger.Store
+	Catalog  *catalog.Catalog
+	Platform *rehive.Client
+	// DefaultFrom is the sender of emails when neither the rule nor the company
+	// has one; it may be empty.
+	DefaultFrom string
+	// Concurrency is how many events are decided at once; 32 if 0.
+	Concurrency int
+	// Clock tells the time and makes timers; the real one if nil.
+	Clock clock.Clock
+	// Registerer takes the metrics; none are registered if nil.
+	Registerer prometheus.Registerer
+	Log        logr.Logger
+}
+
+// Dispatcher decides events. It is a manager.Runnable.
+type Dispatcher struct {
+	Options
+	decided *prometheus.CounterVec
+}
+
+// New returns a dispatcher and registers its metrics.
+func New(o Options) (*Dispatcher, error) {
+	if o.Concurrency <= 0 {
+		o.Concurrency = 32
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	d := &Dispatcher{Options: o, decided: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "rehive_extension",
+		Name:      "events_dispatched_total",
+		Help:      "Events that were decided, put back or given up, by outcome.",
+	}, []string{"outcome"})}
+	if o.Registerer != nil {
+		if err := o.Registerer.Register(d.decided); err != nil {
+			return nil, fmt.Errorf("registering the dispatcher's metrics: %w", err)
+		}
+	}
+	return d, nil
+}
+
+// NeedLeaderElection says that every replica dispatches.
+func (d *Dispatcher) NeedLeaderElection() bool { return false }
+
+// Start claims and decides events until ctx is done. Events in work are then
+// given back, undecided, at once.
+func (d *Dispatcher) Start(ctx context.Context) error {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	free := make(chan struct{}, d.Concurrency)
+	for ctx.Err() == nil {
+		// Claim no more than can be begun: what waits in memory runs out of lease.
+		select {
+		case free <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		room := 1
+		for room < d.Concurrency && tryAcquire(free) {
+			room++
+		}
+		events, err := d.Ledger.ClaimEvents(ctx, room, lease)
+		if err != nil && ctx.Err() == nil {
+			d.Log.Error(err, "Claiming events; trying again")
+		}
+		for range room - len(events) {
+			<-free
+		}
+		for _, event := range events {
+			workers.Go(func() {
+				defer func() { <-free }()
+				d.dispatch(ctx, event)
+			})
+		}
+		if len(events) == 0 {
+			d.wait(ctx)
+		}
+	}
+	return nil
+}
+
+func tryAcquire(free chan struct{}) bool {
+	select {
+	case free <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait returns when there may be something to claim.
+func (d *Dispatcher) wait(ctx context.Context) {
+	pause := idle
+	if due, ok, err := d.Ledger.NextEventDue(ctx); err == nil && ok {
+		pause = min(idle, max(due.Sub(d.Clock.Now()), 10*time.Millisecond))
+	}
+	timer := d.Clock.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C():
+	case <-d.Ledger.EventsReady():
+	}
+}
+
+// dispatch decides one event and records the outcome.
+func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
+	deliveries, err := d.decide(ctx, event)
+
+	// The outcome is recorded also while stopping: work that is done is not lost.
+	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease-decideTimeout)
+	defer cancel()
+	log := d.Log.WithValues("company", event.Company, "event", event.Name, "eventID", event.ID)
+	outcome := "decided"
+	var recorded error
+	switch {
+	case err == nil:
+		recorded = d.Ledger.CompleteEvent(record, event, deliveries)
+	case ctx.Err() != nil:
+		outcome = "released"
+		recorded = d.Ledger.ReleaseEvent(record, event)
+	case errors.Is(err, catalog.ErrNotActive):
+		outcome = "cancelled"
+		recorded = d.Ledger.FailEvent(record, event, "the company is not active any more")
+	case d.Clock.Since(event.ReceivedAt) > giveUpAfter:
+		outcome = "failed"
+		log.Error(err, "Giving the event up")
+		recorded = d.Ledger.FailEvent(record, event, err.Error())
+	default:
+		outcome = "retried"
+		at := d.Clock.Now().Add(backoff(event.Attempts, rehive.RetryAfter(err)))
+		log.Info("Putting the event back", "reason", err.Error(), "until", at)
+		recorded = d.Ledger.RetryEvent(record, event, at, err.Error())
+	}
+	d.decided.WithLabelValues(outcome).Inc()
+	if recorded != nil && !errors.Is(recorded, ledger.ErrLeaseLost) {
+		// The lease runs out and the event comes up again.
+		log.Error(recorded, "Recording what was decided")
+	}
+}
+
+// decide asks every rule that the event meets.
+func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (deliveries []ledger.NewDelivery, err error) {
+	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
+	defer cancel()
+	defer func() {
+		// One event must never end the process and, coming up again, end the next.
+		if p := recover(); p != nil {
+			d.Log.Error(nil, "Deciding an event panicked; this is a bug", "event", claimed.Name, "stack", string(debug.Stack()))
+			deliveries, err = nil, errors.New("deciding the event failed for an internal reason")
+		}
+	}()
+
+	company, err := d.Catalog.Activation(ctx, claimed.Company)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := d.Catalog.Rules(ctx, company, claimed.Name)
+	if err != nil || len(rules) == 0 {
+		return nil, err
+	}
+	info := notify.Company{
+		ID:          company.Spec.Company,
+		Name:        company.Status.CompanyInfo.Name,
+		SystemEmail: company.Status.CompanyInfo.SystemEmail,
+	}
+	event, err := notify.NewEvent(claimed.Name, info, claimed.Data, d.Clock.Now(), func(ctx context.Context) (*python.Dict, error) {
+		token, err := d.Catalog.Token(ctx, company)
+		if err != nil {
+			return nil, err
+		}
+		return computed(ctx, d.Platform.WithToken(token), claimed.Name, claimed.Data)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, rule := range rules {
+		decision := notify.Decision{}
+		if rule.Compiled != nil {
+			if decision, err = rule.Compiled.Decide(ctx, event, d.DefaultFrom); err != nil {
+				return nil, fmt.Errorf("rule %s: %w", rule.Name, err)
+			}
+		} else {
+			decision.NotSent = []notify.NotSent{{Reason: notify.RuleInvalid, Detail: rule.Problems.Error()}}
+		}
+		deliveries = appendDecision(deliveries, company.Namespace+"/"+rule.Name, rule.UID, decision)
+	}
+	return deliveries, nil
+}
+
+func appendDecision(deliveries []ledger.NewDelivery, name, uid string, decision notify.Decision) []ledger.NewDelivery {
+	base := ledger.NewDelivery{RuleUID: uid, RuleName: name, Channel: ledger.ChannelEmail}
+	for _, message := range decision.Messages {
+		delivery := base
+		delivery.Channel = string(message.Channel)
+		delivery.Recipient = message.Recipient
+		delivery.Content = ledger.Content{From: message.From, Subject: message.Subject, Text: message.Text, HTML: message.HTML}
+		deliveries = append(deliveries, delivery)
+	}
+	for _, not := range decision.NotSent {
+		delivery := base
+		delivery.Recipient = not.Recipient
+		if not.Reason.Failure() {
+			delivery.FailReason, delivery.FailMessage = string(not.Reason), not.Detail
+		} else {
+			delivery.SkipReason, delivery.SkipMessage = string(not.Reason), not.Detail
+		}
+		deliveries = append(deliveries, delivery)
+	}
+	return deliveries
+}
+
+// backoff is how long an event waits after its attempt, counted from 1: about a
+// second at first, doubling, and never less than the platform asked for.
+func backoff(attempt int, retryAfter time.Duration) time.Duration {
+	wait := maxBackoff
+	if attempt < 12 {
+		wait = min(maxBackoff, time.Second<<max(attempt-1, 0))
+	}
+	wait = wait/2 + rand.N(wait) //nolint:gosec // jitter, no secret
+	return max(wait, retryAfter)
+}

@@ -1,0 +1,74 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+// Reason says in one word why nothing is sent, or not to somebody. Support
+// people search for it when a customer asks.
+type Reason string
+
+// The reasons.
+const (
+	// ExpressionFalse: the rule's expression said no.
+	ExpressionFalse Reason = "ExpressionFalse"
+	// ExpressionFault: the rule's expression could not be evaluated, which
+	// counts as no.
+	ExpressionFault Reason = "ExpressionFault"
+	// RuleInvalid: the rule does not parse.
+	RuleInvalid Reason = "RuleInvalid"
+	// RenderFailed: a template of the rule failed on this event.
+	RenderFailed Reason = "RenderFailed"
+	// NoRecipient: the recipient rendered as nothing.
+	NoRecipient Reason = "NoRecipient"
+	// MalformedRecipient: a recipient is no address.
+	MalformedRecipient Reason = "MalformedRecipient"
+	// TooManyRecipients: the recipient field rendered more than MaxRecipients.
+	TooManyRecipients Reason = "TooManyRecipients"
+	// NoSender: neither the rule nor the company nor the operator names a sender,
+	// or the sender is no address.
+	NoSender Reason = "NoSender"
+	// EmptyText: the text rendered blank. Rehive does not send such an email.
+	EmptyText Reason = "EmptyText"
+)
+
+// Failure says whether the reason is a mistake that somebody should mend, and
+// not the rule doing what it was made for.
+func (r Reason) Failure() bool {
+	return r != ExpressionFalse && r != NoRecipient
+}
+
+// Channel is the way a message takes to its recipient.
+type Channel string
+
+// ChannelEmail is email.
+const ChannelEmail Channel = "email"
+
+// Message is a message ready to be delivered to one recipient.
+type Message struct {
+	Channel   Channel
+	Recipient string
+	From      string
+	Subject   string
+	Text      string
+	HTML      string
+}
+
+// NotSent is one message, or a rule's only one, that is not sent.
+type NotSent struct {
+	// Recipient is who it was for; empty when that was not known yet.
+	Recipient string
+	Reason    Reason
+	// Detail is a sentence for a person. It quotes what the rule's author wrote,
+	// and never the event's data.
+	Detail string
+}
+
+// Decision is what a rule makes of an event.
+type Decision struct {
+	Messages []Message
+	NotSent  []NotSent
+}
+
+func notSent(reason Reason, detail string) Decision {
+	return Decision{NotSent: []NotSent{{Reason: reason, Detail: detail}}}
+}

@@ -1,0 +1,335 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+var (
+	testCompany = Company{ID: "acme", Name: "Acme & Sons", SystemEmail: "hello@acme.example"}
+	testNow     = time.Date(2026, time.November, 21, 12, 0, 0, 0, time.UTC)
+)
+
+const transaction = `{
+	"id": "4c7e", "status": "Complete", "tx_type": "credit", "amount": 1050, "created": 1596795344112,
+	"currency": {"code": "USD", "symbol": "$", "divisibility": 2},
+	"user": {"first_name": "Zoë <b>", "email": "zoe@example.com"},
+	"emails": "a@example.com, B <b@example.com>; a@example.com", "nothing": "", "bad": "not an address"
+}`
+
+// email returns a rule that sends to the event's user.
+func email(change func(*v1alpha1.NotificationRuleSpec)) *v1alpha1.NotificationRule {
+	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
+		DisplayName: "A rule",
+		Event:       "transaction.execute",
+		Email: &v1alpha1.EmailMessage{
+			To:      "{{ user.email }}",
+			Subject: "{{ amount|money:currency.divisibility }} for {{ user.first_name }}",
+			Text:    "{{ context.company.name }}: {{ created|timestamp|date:'Y-m-d' }}",
+		},
+	}}
+	if change != nil {
+		change(&rule.Spec)
+	}
+	return rule
+}
+
+func decide(t *testing.T, rule *v1alpha1.NotificationRule, data string) Decision {
+	t.Helper()
+	decision, err := compile(t, rule).Decide(t.Context(), event(t, data, nil), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decision
+}
+
+func compile(t *testing.T, rule *v1alpha1.NotificationRule) *Rule {
+	t.Helper()
+	compiled, problems := Compile(rule)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return compiled
+}
+
+func event(t *testing.T, data string, computed func(context.Context) (*python.Dict, error)) *Event {
+	t.Helper()
+	e, err := NewEvent("transaction.execute", testCompany, []byte(data), testNow, computed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestDecideRendersTheMessage(t *testing.T) {
+	decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) {
+		s.Email.HTML = "<p>{{ user.first_name }} of {{ context.company.name }}</p>{% now 'Y' %}"
+	}), transaction)
+	if len(decision.Messages) != 1 || len(decision.NotSent) != 0 {
+		t.Fatalf("got %+v", decision)
+	}
+	want := Message{
+		Channel:   ChannelEmail,
+		Recipient: "zoe@example.com",
+		From:      "<hello@acme.example>",
+		Subject:   "10.50 for Zoë <b>",
+		Text:      "Acme & Sons: 2020-08-07",
+		HTML:      "<p>Zoë &lt;b&gt; of Acme &amp; Sons</p>2026",
+	}
+	if decision.Messages[0] != want {
+		t.Errorf("got  %+v\nwant %+v", decision.Messages[0], want)
+	}
+}
+
+func TestDecideExpression(t *testing.T) {
+	for expression, want := range map[string]Reason{
+		"": "",
+		"'{{ status }}' == 'Complete' and {{ amount }} > 1000": "",
+		"'{{ status }}' == 'Pending'":                          ExpressionFalse,
+		"{{ amount }} > ":                                      ExpressionFault,
+		"'{{ missing }}' == ''":                                "",
+		"{{ user.first_name }} == 1":                           ExpressionFault,
+	} {
+		t.Run(expression, func(t *testing.T) {
+			compiled, problems := Compile(email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression = expression }))
+			if len(problems) > 0 {
+				if want != ExpressionFault {
+					t.Fatal(problems)
+				}
+				return // told at once, which is better still
+			}
+			decision, err := compiled.Decide(t.Context(), event(t, transaction, nil), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case want == "" && len(decision.Messages) == 1:
+			case want != "" && len(decision.NotSent) == 1 && decision.NotSent[0].Reason == want:
+			default:
+				t.Fatalf("got %+v, want reason %q", decision, want)
+			}
+			for _, not := range decision.NotSent {
+				if not.Reason == ExpressionFault && not.Detail == "" {
+					t.Error("the fault says nothing")
+				}
+				if strings.Contains(not.Detail, "Zoë") {
+					t.Errorf("the detail repeats the customer's data: %s", not.Detail)
+				}
+			}
+		})
+	}
+}
+
+func TestDecideRecipients(t *testing.T) {
+	for to, want := range map[string]struct {
+		recipients string
+		reasons    string
+	}{
+		"{{ emails }}":                          {recipients: "a@example.com b@example.com"},
+		"{{ nothing }}":                         {reasons: "NoRecipient"},
+		" {{ missing.deeply }} , ":              {reasons: "NoRecipient"},
+		"{{ bad }}":                             {reasons: "MalformedRecipient"},
+		"{{ bad }}, {{ user.email }}":           {recipients: "zoe@example.com", reasons: "MalformedRecipient"},
+		"\"Zoë, the great\" <{{ user.email }}>": {recipients: "zoe@example.com"},
+		"{{ user.email }},ZOE@example.com":      {recipients: "zoe@example.com"},
+		"joe@[127.0.0.1]":                       {reasons: "MalformedRecipient"},
+		"joe@":                                  {reasons: "MalformedRecipient"},
+		"joe@example.com\tBcc: eve@example.com": {reasons: "MalformedRecipient"},
+		"joe@example.com\nBcc: eve@example.com": {recipients: "joe@example.com", reasons: "MalformedRecipient"},
+		"{% for i in 'x'|ljust:51 %}{{ forloop.counter }}@example.com,{% endfor %}": {reasons: "TooManyRecipients"},
+	} {
+		t.Run(to, func(t *testing.T) {
+			decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = to }), transaction)
+			var recipients, reasons []string
+			for _, message := range decision.Messages {
+				recipients = append(recipients, message.Recipient)
+			}
+			for _, not := range decision.NotSent {
+				reasons = append(reasons, string(not.Reason))
+			}
+			if strings.Join(recipients, " ") != want.recipients || strings.Join(reasons, " ") != want.reasons {
+				t.Errorf("recipients %q, reasons %q; want %+v", recipients, reasons, want)
+			}
+		})
+	}
+}
+
+func TestDecideSender(t *testing.T) {
+	for name, test := range map[string]struct {
+		from, company, fallback, want string
+	}{
+		"the rule's":        {from: "{{ context.company.name }} <ops@acme.example>", company: "hello@acme.example", want: `"Acme & Sons" <ops@acme.example>`},
+		"the company's":     {company: "hello@acme.example", fallback: "x@operator.example", want: "<hello@acme.example>"},
+		"the operator's":    {fallback: "Operator <x@operator.example>", want: `"Operator" <x@operator.example>`},
+		"rendered as blank": {from: "{{ missing }}", company: "hello@acme.example", want: "<hello@acme.example>"},
+		"none":              {want: ""},
+		"no address":        {from: "Acme", company: "hello@acme.example", want: ""},
+		"with a line break": {from: "a@acme.example\r\nBcc: eve@example.com", want: ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rule := compile(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.From = test.from }))
+			company := testCompany
+			company.SystemEmail = test.company
+			e, err := NewEvent("transaction.execute", company, []byte(transaction), testNow, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			decision, err := rule.Decide(t.Context(), e, test.fallback)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.want == "" {
+				if len(decision.NotSent) != 1 || decision.NotSent[0].Reason != NoSender {
+					t.Fatalf("got %+v, want NoSender", decision)
+				}
+				return
+			}
+			if len(decision.Messages) != 1 || decision.Messages[0].From != test.want {
+				t.Errorf("got %+v, want the sender %s", decision, test.want)
+			}
+		})
+	}
+}
+
+func TestDecideBlankTextIsNotSent(t *testing.T) {
+	decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.Text = "{{ missing }}\n" }), transaction)
+	if len(decision.NotSent) != 1 || decision.NotSent[0].Reason != EmptyText {
+		t.Errorf("got %+v", decision)
+	}
+}
+
+func TestDecideSubjectIsOneLine(t *testing.T) {
+	decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.Subject = "a\r\nBcc: eve@example.com\n\tb" }), transaction)
+	if got := decision.Messages[0].Subject; got != "a Bcc: eve@example.com b" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestDecideRenderFailure(t *testing.T) {
+	decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.Text = "one\n{% include status %}" }), transaction)
+	if len(decision.NotSent) != 1 || decision.NotSent[0].Reason != RenderFailed {
+		t.Fatalf("got %+v", decision)
+	}
+	if detail := decision.NotSent[0].Detail; !strings.HasPrefix(detail, "spec.email.text: line 2, column 1: ") {
+		t.Errorf("the detail does not say where: %s", detail)
+	}
+}
+
+// A fee costs a call of the platform: it is asked for when something about to be
+// used reads it, once for all rules, and an outage is not a decision.
+func TestDecideReadsComputedLazily(t *testing.T) {
+	calls := 0
+	var outage error
+	computed := func(context.Context) (*python.Dict, error) {
+		calls++
+		if outage != nil {
+			return nil, outage
+		}
+		values := python.NewDict(1)
+		values.SetStr("fee", python.Int(-10))
+		return values, nil
+	}
+	reading := compile(t, email(func(s *v1alpha1.NotificationRuleSpec) {
+		s.Expression = "'{{ status }}' == 'Complete'"
+		s.Email.Text = "{{ computed.fee }}"
+	}))
+	deciding := compile(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression = "{{ computed.fee }} < 0" }))
+	plain := compile(t, email(nil))
+
+	e := event(t, strings.Replace(transaction, "Complete", "Pending", 1), computed)
+	for _, rule := range []*Rule{plain, reading} {
+		if _, err := rule.Decide(t.Context(), e, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if calls != 0 {
+		t.Errorf("computed was asked for %d times, though nothing that is used reads it", calls)
+	}
+
+	outage = errors.New("the platform is away")
+	e = event(t, transaction, computed)
+	if _, err := reading.Decide(t.Context(), e, ""); !errors.Is(err, outage) {
+		t.Errorf("got %v, want the outage: nothing may be guessed", err)
+	}
+	outage, calls = nil, 0
+	for _, rule := range []*Rule{reading, deciding, reading} {
+		decision, err := rule.Decide(t.Context(), e, "")
+		if err != nil || len(decision.Messages) != 1 {
+			t.Fatalf("got %+v, %v", decision, err)
+		}
+		if rule == reading && decision.Messages[0].Text != "-10" {
+			t.Errorf("the text is %q", decision.Messages[0].Text)
+		}
+	}
+	if calls != 1 {
+		t.Errorf("computed was asked for %d times for one event", calls)
+	}
+}
+
+func TestDecideEndsWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := compile(t, email(nil)).Decide(ctx, event(t, transaction, nil), ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v: a decision that was cut short is none", err)
+	}
+}
+
+func TestContextCannotBeForged(t *testing.T) {
+	decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.Text = "{{ context.company.id }} {{ computed.fee }}" }),
+		`{"user":{"email":"zoe@example.com"},"context":{"company":{"id":"forged"}}}`)
+	if got := decision.Messages[0].Text; !strings.HasPrefix(got, "acme ") {
+		t.Errorf("the event's data replaced the company: %q", got)
+	}
+}
+
+func TestDataThatIsNoObject(t *testing.T) {
+	for _, data := range []string{`[1,2]`, `"text"`, `null`, `7`} {
+		decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "ops@acme.example" }), data)
+		if len(decision.Messages) != 1 {
+			t.Errorf("%s: got %+v", data, decision)
+		}
+	}
+	if _, err := NewEvent("x", testCompany, []byte(`{"broken`), testNow, nil); err == nil {
+		t.Error("broken JSON was taken")
+	}
+}
+
+func TestCompileTellsEveryProblemWithItsPlace(t *testing.T) {
+	_, problems := Compile(email(func(s *v1alpha1.NotificationRuleSpec) {
+		s.Expression = "1 +"
+		s.Email.Subject = "{{ amount|no_such_filter }}"
+		s.Email.Text = "line one\n  {% if amount %}never closed"
+		s.Email.HTML = "{% endif %}"
+	}))
+	want := map[string]int{"spec.expression": 1, "spec.email.subject": 1, "spec.email.text": 2, "spec.email.html": 1}
+	if len(problems) != len(want) {
+		t.Fatalf("got %d problems: %v", len(problems), problems)
+	}
+	for _, problem := range problems {
+		line, ok := want[problem.Field]
+		if !ok || problem.Line != line || problem.Column == 0 || problem.Message == "" {
+			t.Errorf("got %+v, want line %d", problem, line)
+		}
+		if strings.Contains(problem.Message, problem.Field) {
+			t.Errorf("the sentence names its field twice: %s", problem.Error())
+		}
+	}
+}
+
+func TestVariables(t *testing.T) {
+	rule := compile(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression = "'{{ status }}' == 'Complete'" }))
+	got := strings.Join(rule.Variables(), " ")
+	want := "amount context.company.name created currency.divisibility status user.email user.first_name"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

@@ -1,0 +1,65 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package stage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// fieldOwner is how the API server records who applied a field.
+const fieldOwner = client.FieldOwner("stage")
+
+// install applies a kustomization, what others need first, and waits until its
+// kinds are served. It returns how many objects there are.
+func (s *Stage) install(ctx context.Context, dir string) (int, error) {
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionLegacy
+	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), dir)
+	if err != nil {
+		return 0, fmt.Errorf("building: %w", err)
+	}
+	var crds []*apiextensionsv1.CustomResourceDefinition
+	for _, resource := range resources.Resources() {
+		text, err := resource.AsYAML()
+		if err != nil {
+			return 0, fmt.Errorf("reading %s: %w", resource.CurId(), err)
+		}
+		if resource.GetKind() == "CustomResourceDefinition" {
+			crd := &apiextensionsv1.CustomResourceDefinition{}
+			if err := yaml.Unmarshal(text, crd); err != nil {
+				return 0, fmt.Errorf("reading %s: %w", resource.CurId(), err)
+			}
+			crds = append(crds, crd)
+		}
+		if _, err := s.Apply(ctx, text); err != nil {
+			return 0, err
+		}
+	}
+	if err := envtest.WaitForCRDs(s.Config, crds, envtest.CRDInstallOptions{MaxTime: patience, PollInterval: 50 * time.Millisecond}); err != nil {
+		return 0, fmt.Errorf("waiting for the kinds to be served: %w", err)
+	}
+	return resources.Size(), nil
+}
+
+// Apply does what `kubectl apply --server-side` does with one object's YAML.
+func (s *Stage) Apply(ctx context.Context, text []byte) (*unstructured.Unstructured, error) {
+	object := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(text, object); err != nil {
+		return nil, fmt.Errorf("reading YAML: %w", err)
+	}
+	if err := s.Kube.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), fieldOwner, client.ForceOwnership); err != nil {
+		return nil, fmt.Errorf("applying %s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	return object, nil
+}

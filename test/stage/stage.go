@@ -1,0 +1,324 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package stage sets up everything that the operator meets in production, on
+// this machine and with real parts: etcd and kube-apiserver with config/default
+// installed, a simulator of the Rehive platform, an SMTP server, and the manager
+// as its own process with the permissions of its service account. The demo, the
+// end-to-end tests and the benchmarks play on it.
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery/smtptest"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+// Namespace is where config/default installs the operator.
+const Namespace = "rehive-system"
+
+// serviceAccount is the user that config/rbac gives the manager's permissions.
+const serviceAccount = "system:serviceaccount:" + Namespace + ":rehive-extension-controller-manager"
+
+// patience is how long Eventually waits.
+const patience = time.Minute
+
+// Options say how to set the stage.
+type Options struct {
+	// Root is the root of the repository; the working directory if empty.
+	Root string
+	// State is an empty directory for what the parts write.
+	State string
+	// Manager is the manager's program.
+	Manager string
+	// ManagerArguments are added to the manager's command line.
+	ManagerArguments []string
+	// Say is told each step in a line; nil keeps silent.
+	Say func(format string, args ...any)
+}
+
+// Stage is what a play is given on. It is for one goroutine, but for its parts,
+// which are for many.
+type Stage struct {
+	// Kube is a client of the API server as its administrator.
+	Kube client.Client
+	// Config is how Kube reaches the API server.
+	Config *rest.Config
+	// Kubeconfig is a file with the same, for kubectl.
+	Kubeconfig string
+	// Platform is the platform's simulator.
+	Platform *rehivetest.Platform
+	// Mail is where the manager's emails go.
+	Mail *smtptest.Server
+	// Manager is the manager's process.
+	Manager *Manager
+
+	options     Options
+	environment *envtest.Environment
+	mailView    *httptest.Server
+}
+
+// Set starts all parts, the manager last, and returns when it is ready. After an
+// error nothing is left running.
+func Set(ctx context.Context, o Options) (_ *Stage, err error) {
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
+	}
+	s := &Stage{options: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Clear())
+		}
+	}()
+	if err := s.startControlPlane(ctx); err != nil {
+		return nil, err
+	}
+	if s.Mail, err = smtptest.Start(smtptest.Options{Keep: 1_000_000}); err != nil {
+		return nil, fmt.Errorf("starting the SMTP server: %w", err)
+	}
+	s.mailView = httptest.NewServer(s.Mail.Handler())
+	s.Platform = rehivetest.New(rehivetest.Options{RetryCompression: 60})
+	if err := s.Platform.Start("127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("starting the platform simulator: %w", err)
+	}
+	o.Say("Started a Rehive platform simulator on %s and an SMTP server on %s.", s.Platform.URL(), s.Mail.Address())
+
+	kubeconfig, err := s.writeKubeconfig("manager", envtest.User{
+		Name:   serviceAccount,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + Namespace, "system:authenticated"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.Manager, err = newManager(s, kubeconfig); err != nil {
+		return nil, err
+	}
+	return s, s.Manager.Start(ctx)
+}
+
+func (s *Stage) startControlPlane(ctx context.Context) error {
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets == "" {
+		return errors.New("KUBEBUILDER_ASSETS is not set: use make, which finds or builds etcd and kube-apiserver")
+	}
+	s.options.Say("Starting etcd and kube-apiserver from %s.", assets)
+	s.environment = &envtest.Environment{
+		BinaryAssetsDirectory:    assets,
+		ControlPlaneStartTimeout: patience,
+		ControlPlaneStopTimeout:  patience,
+	}
+	apiserver := s.environment.ControlPlane.GetAPIServer()
+	apiserver.CertDir = filepath.Join(s.options.State, "apiserver")
+	s.environment.ControlPlane.Etcd = &envtest.Etcd{DataDir: filepath.Join(s.options.State, "etcd")}
+	for _, dir := range []string{apiserver.CertDir, s.environment.ControlPlane.Etcd.DataDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making a directory: %w", err)
+		}
+	}
+	config, err := s.environment.Start()
+	if err != nil {
+		return fmt.Errorf("starting etcd and kube-apiserver: %w", err)
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return fmt.Errorf("building the scheme: %w", err)
+	}
+	s.Config = config
+	if s.Kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	if s.Kubeconfig, err = s.writeKubeconfig("admin", envtest.User{Name: "stage-admin", Groups: []string{"system:masters"}}); err != nil {
+		return err
+	}
+	count, err := s.install(ctx, filepath.Join(s.options.Root, "config", "default"))
+	if err != nil {
+		return fmt.Errorf("installing config/default: %w", err)
+	}
+	s.options.Say("Installed config/default, %d objects, as `kubectl apply -k config/default` does.", count)
+	return nil
+}
+
+// Clear ends everything that Set started. It may be called once more.
+func (s *Stage) Clear() error {
+	var failures []error
+	if s.Manager != nil {
+		failures = append(failures, s.Manager.Stop())
+	}
+	if s.Platform != nil {
+		s.Platform.Close()
+	}
+	if s.Mail != nil {
+		s.mailView.Close()
+		failures = append(failures, s.Mail.Close())
+	}
+	if s.environment != nil {
+		failures = append(failures, s.environment.Stop())
+	}
+	s.Manager, s.Platform, s.Mail, s.environment = nil, nil, nil, nil
+	return errors.Join(failures...)
+}
+
+func (s *Stage) writeKubeconfig(name string, user envtest.User) (string, error) {
+	authenticated, err := s.environment.AddUser(user, &rest.Config{QPS: -1})
+	if err != nil {
+		return "", fmt.Errorf("adding the user %s to the API server: %w", user.Name, err)
+	}
+	content, err := authenticated.KubeConfig()
+	if err != nil {
+		return "", fmt.Errorf("making the kubeconfig of %s: %w", user.Name, err)
+	}
+	path := filepath.Join(s.options.State, name+".kubeconfig")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return "", fmt.Errorf("writing a kubeconfig: %w", err)
+	}
+	return path, nil
+}
+
+// MailURL is where the emails can be read, as JSON.
+func (s *Stage) MailURL() string { return s.mailView.URL + "/messages" }
+
+// Kubectl is the program beside kube-apiserver, else whatever is on the PATH.
+func (s *Stage) Kubectl() string {
+	program := filepath.Join(s.environment.BinaryAssetsDirectory, "kubectl")
+	if _, err := os.Stat(program); err != nil {
+		return "kubectl"
+	}
+	return program
+}
+
+// Eventually asks again and again until check returns nil, and gives up after a
+// minute, when ctx is done, or when the manager ended though nobody ended it.
+// The error then says what was waited for and why it was not so.
+func (s *Stage) Eventually(ctx context.Context, what string, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		if s.Manager.died() {
+			return fmt.Errorf("waiting for %s: the manager ended: %w", what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w: %w", what, ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// Activation reads the CompanyActivation of a company.
+func (s *Stage) Activation(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
+	var list v1alpha1.CompanyActivationList
+	if err := s.Kube.List(ctx, &list, client.MatchingFields{"spec.company": company}); err != nil {
+		return nil, fmt.Errorf("listing the CompanyActivations of %s: %w", company, err)
+	}
+	if len(list.Items) != 1 {
+		return nil, fmt.Errorf("%d CompanyActivations are of %s", len(list.Items), company)
+	}
+	return &list.Items[0], nil
+}
+
+// ReadyActivation waits until a company's CompanyActivation is Ready.
+func (s *Stage) ReadyActivation(ctx context.Context, company string) (activation *v1alpha1.CompanyActivation, err error) {
+	err = s.Eventually(ctx, "the CompanyActivation of "+company+" to be Ready", func() (err error) {
+		if activation, err = s.Activation(ctx, company); err != nil {
+			return err
+		}
+		return Ready(activation.Status.Conditions, activation.Generation)
+	})
+	return activation, err
+}
+
+// Secret reads the Secret of an activation.
+func (s *Stage) Secret(ctx context.Context, a *v1alpha1.CompanyActivation) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	if err := s.Kube.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: a.Status.SecretName}, secret); err != nil {
+		return nil, fmt.Errorf("reading the Secret: %w", err)
+	}
+	return secret, nil
+}
+
+// ReadyRule applies a NotificationRule from YAML and waits until it is Ready.
+func (s *Stage) ReadyRule(ctx context.Context, text []byte) (*v1alpha1.NotificationRule, error) {
+	object, err := s.Apply(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	rule := &v1alpha1.NotificationRule{}
+	err = s.Eventually(ctx, "the NotificationRule "+object.GetName()+" to be Ready", func() error {
+		if err := s.Kube.Get(ctx, client.ObjectKeyFromObject(object), rule); err != nil {
+			return err
+		}
+		return Ready(rule.Status.Conditions, rule.Generation)
+	})
+	return rule, err
+}
+
+// Webhook waits until the platform has an enabled webhook of a company for an
+// event.
+func (s *Stage) Webhook(ctx context.Context, company, event string) error {
+	return s.Eventually(ctx, "the webhook of "+company+" for "+event, func() error {
+		for _, webhook := range s.Platform.Webhooks(company) {
+			if webhook.Event == event && webhook.Enabled {
+				return nil
+			}
+		}
+		return errors.New("the platform has none")
+	})
+}
+
+// Ready says why conditions are not of an object that is Ready.
+func Ready(conditions []metav1.Condition, generation int64) error {
+	ready := meta.FindStatusCondition(conditions, v1alpha1.ReadyCondition)
+	switch {
+	case ready == nil:
+		return errors.New("it has no condition Ready")
+	case ready.ObservedGeneration != generation:
+		return errors.New("its condition Ready is of an older generation")
+	case ready.Status != metav1.ConditionTrue:
+		return fmt.Errorf("it is not Ready: %s: %s", ready.Reason, ready.Message)
+	}
+	return nil
+}
+
+// Keys are the names of what a Secret holds, sorted.
+func Keys(secret *corev1.Secret) []string { return slices.Sorted(maps.Keys(secret.Data)) }
+
+// StopAPIServer ends kube-apiserver; etcd keeps what it held.
+func (s *Stage) StopAPIServer() error {
+	if err := s.environment.ControlPlane.APIServer.Stop(); err != nil {
+		return fmt.Errorf("stopping kube-apiserver: %w", err)
+	}
+	return nil
+}
+
+// StartAPIServer starts kube-apiserver again at the address it had.
+func (s *Stage) StartAPIServer() error {
+	if err := s.environment.ControlPlane.APIServer.Start(); err != nil {
+		return fmt.Errorf("starting kube-apiserver again: %w", err)
+	}
+	return nil
+}
