@@ -19,7 +19,7 @@ type Context struct {
 	useTZ      bool           // {% localtime on %}; time zones are off by default
 	l10n       l10nMode       // {% localize %}
 	location   *time.Location // {% timezone %}; UTC by default
-	language   string         // {% language %}; "en" by default
+	language   string         // {% language %}; "" if translation is off
 	now        func() time.Time
 	limits     Limits
 
@@ -259,7 +259,7 @@ func (c *Context) appendValue(dst []byte, v python.Value) []byte {
 // zone if time zones are in use.
 func (c *Context) localTime(v python.Value) python.Value {
 	if c.useTZ {
-		if dt, ok := v.(*python.DateTime); ok && dt.Aware {
+		if dt, ok := v.(*python.DateTime); ok && dt.Aware && !dt.KeepZone {
 			return &python.DateTime{T: dt.T.In(c.location), Aware: true}
 		}
 	}

@@ -52,7 +52,7 @@ func inZone(v python.Value, zone *time.Location) python.Value {
 	if !ok {
 		return python.Str("")
 	}
-	return &python.DateTime{T: dt.T.In(zone), Aware: true}
+	return &python.DateTime{T: dt.T.In(zone), Aware: true, KeepZone: true}
 }
 
 // zones remembers the zones found: reading one takes a while.
@@ -69,12 +69,24 @@ func findZone(name string) (*time.Location, bool) {
 	if name == "" || name == "Local" || len(name) > 64 {
 		return nil, false
 	}
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, false
+	// Case does not count: also try europe/paris as Europe/Paris, and est as EST.
+	for _, spelling := range [...]string{name, titleZone(name), strings.ToUpper(name)} {
+		if zone, err := time.LoadLocation(spelling); err == nil {
+			zones.Store(spelling, zone)
+			return zone, true
+		}
 	}
-	zones.Store(name, zone)
-	return zone, true
+	return nil, false
+}
+
+func titleZone(name string) string {
+	b := []byte(strings.ToLower(name))
+	for i := range b {
+		if (i == 0 || strings.IndexByte("/_-", b[i-1]) >= 0) && b[i] >= 'a' && b[i] <= 'z' {
+			b[i] -= 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // localtimeNode is {% localtime on %} … {% endlocaltime %}.

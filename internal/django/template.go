@@ -107,7 +107,7 @@ func (t *Template) RenderSegments(ctx context.Context, data *python.Dict, opts R
 func (t *Template) newContext(ctx context.Context, data *python.Dict, opts RenderOptions) *Context {
 	c, _ := contexts.Get().(*Context)
 	*c = Context{
-		ctx: ctx, autoescape: opts.Autoescape, location: time.UTC, language: "en", now: opts.Now,
+		ctx: ctx, autoescape: opts.Autoescape, location: time.UTC, language: defaultLanguage, now: opts.Now,
 		limits: t.compiler.limits, data: data, steps: t.compiler.limits.Steps,
 		buf: c.buf[:0], vars: c.vars[:0], scopes: c.scopes[:0], marks: c.marks[:0],
 	}

@@ -584,7 +584,7 @@ func shiftTemporal(a Value, micros *big.Int) (Value, bool, error) {
 		if y := t.Year(); y < 1 || y > 9999 {
 			return nil, true, Errorf("OverflowError", "date value out of range")
 		}
-		return &DateTime{t, a.Aware}, true, nil
+		return &DateTime{T: t, Aware: a.Aware}, true, nil
 	case *Date:
 		days := new(big.Int).Div(micros, big.NewInt(86400e6))
 		if !days.IsInt64() || days.Int64() > 4e6 || days.Int64() < -4e6 {

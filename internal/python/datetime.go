@@ -24,6 +24,9 @@ type Time struct{ Hour, Minute, Second, Microsecond int }
 type DateTime struct {
 	T     time.Time
 	Aware bool
+	// KeepZone is Django's convert_to_local_time = False: a filter has chosen
+	// the zone, and printing must not convert it to the current one.
+	KeepZone bool
 }
 
 // TimeDelta is a datetime.timedelta, normalised as Python's: 0 <= Seconds <
