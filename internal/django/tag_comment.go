@@ -3,7 +3,11 @@
 
 package django
 
-func init() { builtins.AddTag("comment", parseComment) }
+func init() {
+	builtins.AddTag("comment", parseComment)
+	// {% debug %} prints nothing where Django's DEBUG is off.
+	builtins.AddTag("debug", func(*Parser, *Token) (Node, error) { return nothing{}, nil })
+}
 
 // parseComment drops everything up to {% endcomment %}.
 func parseComment(p *Parser, _ *Token) (Node, error) {

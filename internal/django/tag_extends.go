@@ -123,7 +123,7 @@ func (n *extendsNode) find(c *Context) (*Template, error) {
 			}
 			return nil, syntaxErrorf("%s", msg)
 		}
-		return nil, python.Errorf("TypeError", "a template name must be text, not %s", v.TypeName())
+		return nil, python.Errorf(templateDoesNotExist, "a template name must be text, not %s", v.TypeName())
 	}
 	if slices.Contains(c.state.history, name) {
 		return nil, python.Errorf(templateDoesNotExist, "the template %s extends itself", quoted(name))

@@ -20,7 +20,7 @@ type filterNode struct {
 func parseFilter(p *Parser, tok *Token) (Node, error) {
 	rest := python.Strip(strings.TrimPrefix(tok.Contents, "filter"))
 	if rest == "" {
-		return nil, p.Errorf("'filter' tag requires at least one filter")
+		return nil, python.Errorf("ValueError", "'filter' tag requires at least one filter")
 	}
 	mark := p.bind("var")
 	expr, err := p.CompileFilter("var|" + rest)

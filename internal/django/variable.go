@@ -113,6 +113,9 @@ func (v *variable) resolve(c *Context) (val python.Value, author, ok bool, err e
 			return nil, false, false, err
 		}
 	}
+	if loop, isLoop := val.(*forLoop); isLoop {
+		val = loop.dict()
+	}
 	return val, author, true, nil
 }
 

@@ -74,30 +74,36 @@ func isCased(r rune) bool {
 
 // Title is s.title(): a letter after something that isn't one becomes title case.
 func Title(s string) string {
-	lower := Lower(s)
-	if utf8.RuneCountInString(lower) != utf8.RuneCountInString(s) {
-		lower = "" // a mapping that changes lengths; go letter by letter
-	}
 	var b strings.Builder
 	prev := false
-	rest := lower
-	for _, r := range s {
-		low := ""
-		if rest != "" {
-			_, n := utf8.DecodeRuneInString(rest)
-			low, rest = rest[:n], rest[n:]
-		}
+	for i, r := range s {
 		switch {
 		case !prev:
 			b.WriteString(titleRune(r))
-		case low != "":
-			b.WriteString(low)
+		case r == 'Σ' && finalSigma(s[i+len("Σ"):]):
+			b.WriteRune('ς')
+		case r < utf8.RuneSelf:
+			b.WriteRune(unicode.ToLower(r))
 		default:
 			b.WriteString(Lower(string(r)))
 		}
 		prev = isCased(r)
 	}
 	return b.String()
+}
+
+// finalSigma tells whether a sigma after a letter ends its word: what follows
+// is no letter, not even after characters that have no say in it.
+func finalSigma(rest string) bool {
+	for _, r := range rest {
+		if isCased(r) {
+			return false
+		}
+		if !unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk) && !strings.ContainsRune("'.:·’", r) {
+			return true
+		}
+	}
+	return true
 }
 
 // Capitalize is s.capitalize().
