@@ -1,0 +1,69 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// The reasons of messages that the wrappers of a provider held back.
+const (
+	// ReasonRateLimited is of a message beyond the provider's configured rate.
+	ReasonRateLimited = "RateLimited"
+	// ReasonBusy is of a message for which the provider had no free slot.
+	ReasonBusy = "Busy"
+	// ReasonCircuitOpen is of a message for a provider that keeps failing.
+	ReasonCircuitOpen = "CircuitOpen"
+)
+
+// HeldBack tells whether the message never got to the provider, because the
+// operator itself held it back: it waits, and this was no attempt to send it.
+func HeldBack(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.class != transient {
+		return false
+	}
+	return e.Reason == ReasonRateLimited || e.Reason == ReasonBusy || e.Reason == ReasonCircuitOpen
+}
+
+// maxRateWait is how long Limited waits for its turn. A longer wait belongs into
+// the ledger: here it would occupy a worker that another provider could use.
+const maxRateWait = time.Second
+
+// Limited passes messages on at a limited rate.
+type Limited struct {
+	next    Provider
+	limiter *rate.Limiter
+}
+
+// NewLimited limits next to perSecond messages with bursts of burst, at least 1.
+func NewLimited(next Provider, perSecond float64, burst int) *Limited {
+	return &Limited{next: next, limiter: rate.NewLimiter(rate.Limit(perSecond), max(burst, 1))}
+}
+
+// Send implements [Provider]. It waits for a short time; a message whose turn is
+// later, or after ctx ends, is held back and told when.
+func (l *Limited) Send(ctx context.Context, m Message) (Receipt, error) {
+	turn := l.limiter.Reserve()
+	wait := turn.Delay()
+	if deadline, ok := ctx.Deadline(); !turn.OK() || wait > maxRateWait || ok && time.Until(deadline) <= wait {
+		turn.Cancel()
+		return Receipt{}, Transient(ReasonRateLimited, "The provider's configured rate is reached.", min(wait, maxRetryAfter))
+	}
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			turn.Cancel()
+			return Receipt{}, Transient(ReasonRateLimited, "The provider's configured rate was reached when the operator stopped.", 0)
+		}
+	}
+	return l.next.Send(ctx, m)
+}

@@ -1,0 +1,232 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/outbound"
+)
+
+// SendGridBaseURL is SendGrid's global API. Accounts in the EU use
+// https://api.eu.sendgrid.com.
+const SendGridBaseURL = "https://api.sendgrid.com"
+
+// SendGridConfig is how to send through SendGrid. APIKey is needed; the other zero
+// fields have defaults.
+type SendGridConfig struct {
+	// APIKey needs the scope mail.send.
+	APIKey string
+	// From is the sender of messages that name none: jane@example.com or
+	// Jane <jane@example.com>.
+	From string
+	// BaseURL is SendGridBaseURL if empty.
+	BaseURL string
+	// Client makes the calls; one with outbound's defaults if nil.
+	Client *outbound.Client
+}
+
+// SendGrid sends e-mail through SendGrid's v3 API. SendGrid has no idempotency
+// keys: a message whose outcome is unknown may arrive twice. The message's Key goes
+// along as Message-ID, by which many mailboxes drop the second, and as custom
+// argument rehive_delivery, by which it is found in SendGrid's activity and events.
+type SendGrid struct {
+	api  *api
+	from *mail.Address
+}
+
+// NewSendGrid checks the configuration. It makes no call.
+func NewSendGrid(c SendGridConfig) (*SendGrid, error) {
+	if !headerValue(c.APIKey) {
+		return nil, errors.New("the SendGrid API key is empty or has characters that no API key has")
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = SendGridBaseURL
+	}
+	s := &SendGrid{}
+	if c.From != "" {
+		var err error
+		if s.from, err = mailAddress(c.From); err != nil {
+			return nil, fmt.Errorf("the default sender of SendGrid %w", err)
+		}
+	}
+	var err error
+	s.api, err = newAPI("SendGrid", c.BaseURL, c.Client, http.Header{"Authorization": {"Bearer " + c.APIKey}})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+type sendGridAddress struct {
+	Email string `json:"email"`
+	Name  string `json:"name,omitempty"`
+}
+
+type sendGridContent struct {
+	Type  string `json:"type"`
+	Value string `json:"value"`
+}
+
+type sendGridPersonalization struct {
+	To         []sendGridAddress `json:"to"`
+	CustomArgs map[string]string `json:"custom_args"`
+}
+
+type sendGridMail struct {
+	Personalizations []sendGridPersonalization `json:"personalizations"`
+	From             sendGridAddress           `json:"from"`
+	Subject          string                    `json:"subject"`
+	Content          []sendGridContent         `json:"content"`
+	Headers          map[string]string         `json:"headers"`
+}
+
+// Send implements [Provider]. The receipt's ID is SendGrid's X-Message-Id.
+func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
+	to, err := mailAddress(m.To)
+	if err != nil {
+		return Receipt{}, Permanent("RecipientInvalid", "The recipient "+err.Error()+".")
+	}
+	from := s.from
+	if m.From != "" {
+		if from, err = mailAddress(m.From); err != nil {
+			return Receipt{}, Permanent("SenderInvalid", "The sender "+err.Error()+".")
+		}
+	}
+	if from == nil {
+		return Receipt{}, Misconfigured("SenderMissing", "Neither the message nor the SendGrid provider names a sender.")
+	}
+	// SendGrid wants text before HTML, and neither empty.
+	var content []sendGridContent
+	if m.Text != "" {
+		content = append(content, sendGridContent{"text/plain", m.Text})
+	}
+	if m.HTML != "" {
+		content = append(content, sendGridContent{"text/html", m.HTML})
+	}
+	if content == nil {
+		return Receipt{}, Permanent("MessageEmpty", "The message has neither text nor HTML.")
+	}
+	_, domain, _ := strings.Cut(from.Address, "@")
+	body, err := json.Marshal(sendGridMail{
+		Personalizations: []sendGridPersonalization{{
+			To:         []sendGridAddress{{Email: to.Address, Name: to.Name}},
+			CustomArgs: map[string]string{"rehive_delivery": m.Key},
+		}},
+		From:    sendGridAddress{Email: from.Address, Name: from.Name},
+		Subject: oneLine(m.Subject),
+		Content: content,
+		Headers: map[string]string{"Message-ID": "<" + oneLine(m.Key) + "@" + domain + ">"},
+	})
+	if err != nil {
+		return Receipt{}, Permanent("MessageInvalid", "The message can't be written as JSON.")
+	}
+	resp, err := s.api.call(ctx, http.MethodPost, "/v3/mail/send", "application/json", body)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if resp.Status == http.StatusAccepted {
+		return Receipt{ID: receiptID(resp.Header.Get("X-Message-Id"))}, nil
+	}
+	return Receipt{}, s.refusal(resp, m.From != "")
+}
+
+// Check asks SendGrid what the API key may do.
+func (s *SendGrid) Check(ctx context.Context) error {
+	resp, err := s.api.call(ctx, http.MethodGet, "/v3/scopes", "", nil)
+	if err != nil {
+		return err
+	}
+	if resp.Status != http.StatusOK {
+		return s.refusal(resp, false)
+	}
+	var scopes struct {
+		Scopes []string `json:"scopes"`
+	}
+	if err := json.Unmarshal(resp.Body, &scopes); err != nil {
+		return Transient("UnexpectedAnswer", "SendGrid answered with something that isn't its API's.", 0)
+	}
+	if !slices.Contains(scopes.Scopes, "mail.send") {
+		return Misconfigured("MissingScope", "The SendGrid API key lacks the scope mail.send.")
+	}
+	return nil
+}
+
+// sendGridField is what may be repeated of an answer: a field of our own request.
+var sendGridField = regexp.MustCompile(`^[a-z][a-z0-9_.\[\]]{0,60}$`)
+
+// refusal classes an answer that isn't a success. A message's own sender is that
+// message's fault; the provider's is a matter of configuration.
+func (s *SendGrid) refusal(resp *outbound.Response, ownSender bool) error {
+	var answer struct {
+		Errors []struct {
+			Field   string `json:"field"`
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	// An answer that is no JSON leaves the status to go by.
+	_ = json.Unmarshal(resp.Body, &answer)
+	var field, message string
+	for _, e := range answer.Errors {
+		message += strings.ToLower(e.Message) + "\n"
+		if field == "" && sendGridField.MatchString(e.Field) {
+			field = e.Field
+		}
+	}
+	refused := resp.Status == http.StatusBadRequest || resp.Status == http.StatusForbidden
+	switch {
+	case strings.Contains(message, "maximum credits exceeded"):
+		return Misconfigured("QuotaExceeded", "SendGrid's quota of e-mails is used up.")
+	case resp.Status == http.StatusUnavailableForLegalReasons:
+		return Misconfigured("WrongRegion", "SendGrid refuses the message in this region; check the base URL.")
+	case refused && (field == "from" || strings.HasPrefix(field, "from.")):
+		if ownSender {
+			return Permanent("SenderRefused", "SendGrid refuses the sender that the message names; it is probably not verified there.")
+		}
+		return Misconfigured("SenderRefused", "SendGrid refuses the provider's sender; it is probably not verified there.")
+	case refused && strings.HasPrefix(field, "personalizations") && strings.Contains(field, ".to"):
+		return Permanent("RecipientRefused", "SendGrid refuses the recipient's address.")
+	}
+	if field != "" {
+		field = "field " + field
+	}
+	return s.api.statusError(resp, field)
+}
+
+// receiptID is an ID that a provider gave, if it looks like one.
+func receiptID(id string) string {
+	if len(id) > 128 || !headerValue(id) {
+		return ""
+	}
+	return id
+}
+
+// mailAddress reads one address, with or without a name. Its error is the end of
+// a sentence and doesn't repeat the address.
+func mailAddress(s string) (*mail.Address, error) {
+	if len(s) > 1000 || strings.ContainsAny(s, "\r\n\x00") {
+		return nil, errors.New("is not one e-mail address")
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil {
+		return nil, errors.New("is not one e-mail address")
+	}
+	local, domain, _ := strings.Cut(a.Address, "@")
+	// RFC 5321 4.5.3.1. A quoted local part may hold anything, line breaks included.
+	if len(local) > 64 || len(domain) > 255 || a.Address != oneLine(a.Address) || strings.ContainsAny(a.Address, " \"<>,;") ||
+		strings.Contains(domain, "@") {
+		return nil, errors.New("is not one e-mail address")
+	}
+	// An encoded word in the name may decode to a line break.
+	a.Name = oneLine(a.Name)
+	return a, nil
+}
