@@ -72,9 +72,8 @@ func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.Ra
 	if nestedDeeper(body, maxDepth) {
 		return nil, parseError("nested deeper than %d levels", maxDepth)
 	}
-	var any grammarOnly
-	if err := json.Unmarshal(body, &any); err != nil {
-		return nil, syntaxError(body, err)
+	if !json.Valid(body) {
+		return nil, syntaxError(body)
 	}
 	body = bytes.TrimLeft(body, jsonSpace)
 	switch kind := kindOf(body); kind {
@@ -103,15 +102,11 @@ func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.Ra
 
 const jsonSpace = " \t\r\n"
 
-// grammarOnly accepts any JSON value and keeps nothing of it.
-type grammarOnly struct{}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (*grammarOnly) UnmarshalJSON([]byte) error { return nil }
-
-func syntaxError(body []byte, err error) *apiError {
+// syntaxError says where and why a body is not JSON.
+func syntaxError(body []byte) *apiError {
+	var whatever json.RawMessage
 	var syntax *json.SyntaxError
-	if !errors.As(err, &syntax) {
+	if !errors.As(json.Unmarshal(body, &whatever), &syntax) {
 		return parseError("the body is not JSON")
 	}
 	// The offset is how many bytes were read, including the offending one, if

@@ -4,12 +4,16 @@
 package webhookserver
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseObject(t *testing.T) {
@@ -179,6 +183,35 @@ func FuzzParseObject(f *testing.F) {
 			read.char(name, 50)
 			read.boolean(name, false)
 			read.json(name)
+		}
+	})
+}
+
+// FuzzWebhookBody: whatever a stranger sends is either refused with 400 or an
+// event whose parts are within their limits and whose data is as it came.
+func FuzzWebhookBody(f *testing.F) {
+	f.Add([]byte(`{"id":1,"event":"user.create","company":"acme","data":{"n":123456789012345678901234567890}}`))
+	f.Add([]byte(`{"id":" a\u0000","event":true,"company":[],"data":null}`))
+	f.Add([]byte(`{"id":"\ud83d\ude00","event":"\ud800","company":"a","data":"\ud800"}`))
+	s := &Server{limits: Limits{}.withDefaults(), now: time.Now}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := httptest.NewRequest(http.MethodPost, "/api/webhook/", bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		event, err := s.readEvent(r)
+		if err != nil {
+			var refusal *apiError
+			if !errors.As(err, &refusal) || refusal.status != 400 {
+				t.Fatalf("refused with %v", err)
+			}
+			return
+		}
+		for _, text := range []string{event.ID, event.Name, event.Company} {
+			if text == "" || len(text) > 4*maxIDLength || strings.TrimSpace(text) != text || strings.ContainsRune(text, 0) {
+				t.Fatalf("accepted %q", text)
+			}
+		}
+		if !json.Valid(event.Data) || !bytes.Contains(body, event.Data) {
+			t.Fatalf("the data became %q", event.Data)
 		}
 	})
 }

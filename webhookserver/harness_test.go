@@ -82,7 +82,7 @@ func TestMain(m *testing.M) {
 func theCluster(t testing.TB) *cluster {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Skip("KUBEBUILDER_ASSETS names no directory with etcd and kube-apiserver: run the tests with make test")
+		t.Fatal("KUBEBUILDER_ASSETS is not set: this test needs etcd and kube-apiserver. Use \"make test\", which provides them, or set it to the folder they are in")
 	}
 	shared.once.Do(func() { shared.cluster, shared.stop, shared.err = startCluster() })
 	if shared.err != nil {

@@ -116,17 +116,20 @@ func (s *Server) lifecycle(c *call, token string, do func(context.Context, *rehi
 	return answer{}, nil
 }
 
-// takeSlot waits, not long, until fewer than Limits.LifecycleCalls are being
-// worked on.
+// takeSlot waits, not long, for the call's turn.
 func (s *Server) takeSlot(ctx context.Context) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
 	defer cancel()
-	select {
-	case s.lifecycleSlots <- struct{}{}:
-		return func() { <-s.lifecycleSlots }, nil
-	case <-ctx.Done():
-		return nil, unavailable(errors.New("no free slot"), "Too many calls are being worked on. Try again later.")
+	err = s.lifecyclePace.Wait(ctx)
+	if err == nil {
+		select {
+		case s.lifecycleSlots <- struct{}{}:
+			return func() { <-s.lifecycleSlots }, nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
+	return nil, unavailable(fmt.Errorf("waiting for a turn: %w", err), "Too many calls are being worked on. Try again later.")
 }
 
 // verify asks the platform whose token it is, and demands that the user may act

@@ -487,3 +487,18 @@ func TestTooManyLifecycleCalls(t *testing.T) {
 	f.expectError(<-first, 400, "token", "Invalid user.")
 	f.expectSuccess(f.activate(f.admin.Token))
 }
+
+// TestLifecycleRate: a flood of calls with made-up tokens does not become a
+// flood of calls to the platform.
+func TestLifecycleRate(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Limits.LifecycleRate = 0.001
+		o.Limits.QueueTime = 50 * time.Millisecond
+	})
+	answers := map[int]int{}
+	for range 3 * lifecycleBurst {
+		answers[f.post("/api/rotate/", object{"token": "planted"}).status]++
+	}
+	f.Expect(answers).To(gomega.Equal(map[int]int{400: lifecycleBurst, 503: 2 * lifecycleBurst}))
+	f.Expect(f.platform.Requests()).To(gomega.HaveLen(lifecycleBurst))
+}

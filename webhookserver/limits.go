@@ -29,6 +29,11 @@ type Limits struct {
 	// worked on at once, each of which makes platform and Kubernetes calls.
 	LifecycleCalls int
 
+	// LifecycleRate is how many lifecycle calls a second are worked on. Anyone
+	// can call, each call asks the platform at least once, and the platform takes
+	// 300 requests in 10 seconds from one address, ours.
+	LifecycleRate float64
+
 	// ReadHeaderTimeout is the time for a request's header to arrive.
 	ReadHeaderTimeout time.Duration
 	// ReadTimeout is the time for a whole request to arrive.
@@ -54,7 +59,8 @@ type Limits struct {
 	// WebhookBudget is the time for a webhook from its header to its answer.
 	// The platform waits 5 seconds.
 	WebhookBudget time.Duration
-	// QueueTime is how long a lifecycle call waits for one of LifecycleCalls.
+	// QueueTime is how long a lifecycle call waits for its turn under
+	// LifecycleCalls and LifecycleRate.
 	QueueTime time.Duration
 }
 
@@ -67,6 +73,10 @@ const (
 	maxMessageLength = 500 // of what a condition says, when an answer repeats it
 )
 
+// lifecycleBurst is how many lifecycle calls may come at once before
+// Limits.LifecycleRate holds them up.
+const lifecycleBurst = 40
+
 // retryAfter is what a caller is told to wait after a 503.
 const retryAfter = 10 * time.Second
 
@@ -78,6 +88,7 @@ func (l Limits) withDefaults() Limits {
 	l.JSONDepth = cmp.Or(l.JSONDepth, 128)
 	l.Connections = cmp.Or(l.Connections, 1024)
 	l.LifecycleCalls = cmp.Or(l.LifecycleCalls, 64)
+	l.LifecycleRate = cmp.Or(l.LifecycleRate, 20)
 	l.ReadHeaderTimeout = cmp.Or(l.ReadHeaderTimeout, 3*time.Second)
 	l.ReadTimeout = cmp.Or(l.ReadTimeout, 4*time.Second)
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, 15*time.Second)

@@ -88,6 +88,7 @@ type Server struct {
 	now        func() time.Time
 
 	lifecycleSlots chan struct{}
+	lifecyclePace  *rate.Limiter
 	companies      keyedMutex
 	ledgerErrors   rate.Sometimes // keeps a full disk from filling another with logs
 	serving        atomic.Bool
@@ -129,6 +130,7 @@ func New(o Options) (*Server, error) {
 		ledgerErrors: rate.Sometimes{First: 1, Interval: time.Second},
 	}
 	s.lifecycleSlots = make(chan struct{}, s.limits.LifecycleCalls)
+	s.lifecyclePace = rate.NewLimiter(rate.Limit(s.limits.LifecycleRate), lifecycleBurst)
 	var err error
 	if s.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
