@@ -33,9 +33,11 @@ const (
 	// A first call that isn't answered ends it already.
 	reconcileTimeout = 60 * time.Second
 
-	// ruleSettle is waited after a change of a rule, so that a hundred rules
-	// applied at once cost one look at the platform, not a hundred.
-	ruleSettle = 300 * time.Millisecond
+	// settleDelay is waited after a change of a rule or a Secret. A hundred rules
+	// applied at once cost one look at the platform then, not a hundred, and so do
+	// a token and the request to look at it, which the HTTP server writes one
+	// after the other.
+	settleDelay = 300 * time.Millisecond
 )
 
 // +kubebuilder:rbac:groups=extensions.rehive.com,resources=companyactivations,verbs=get;list;watch;patch
@@ -73,9 +75,9 @@ func (r *companyActivationReconciler) setupWithManager(mgr ctrl.Manager) error {
 			predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.CompanyActivation{}, handler.EnqueueRequestsFromMapFunc(r.sameCompany),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(activationOfSecret),
+		Watches(&corev1.Secret{}, delayed(activationOfSecret),
 			builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
-		Watches(&v1alpha1.NotificationRule{}, ruleHandler(), builder.WithPredicates(ruleWebhooksChanged())).
+		Watches(&v1alpha1.NotificationRule{}, delayed(activationOfRule), builder.WithPredicates(ruleWebhooksChanged())).
 		WithOptions(controllerOptions(concurrentActivations)).
 		Complete(r)
 }
@@ -101,31 +103,27 @@ func (r *companyActivationReconciler) sameCompany(ctx context.Context, o client.
 	return requests
 }
 
-func activationOfSecret(_ context.Context, o client.Object) []reconcile.Request {
-	name := o.GetLabels()[activation.ActivationLabel]
-	if name == "" {
-		return nil
-	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
+func activationOfSecret(o client.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[activation.ActivationLabel]}
 }
 
-func activationOfRule(o client.Object) (reconcile.Request, bool) {
+// activationOfRule needs no old object: spec.companyRef can't be changed.
+func activationOfRule(o client.Object) types.NamespacedName {
 	rule, ok := o.(*v1alpha1.NotificationRule)
 	if !ok {
-		return reconcile.Request{}, false
+		return types.NamespacedName{}
 	}
-	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: rule.Namespace, Name: rule.Spec.CompanyRef.Name}}, true
+	return types.NamespacedName{Namespace: rule.Namespace, Name: rule.Spec.CompanyRef.Name}
 }
 
-// ruleHandler enqueues a rule's activation after ruleSettle. spec.companyRef
-// can't be changed, so the newer object tells it.
-func ruleHandler() handler.EventHandler {
-	enqueue := func(o client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		if request, ok := activationOfRule(o); ok {
-			queue.AddAfter(request, ruleSettle)
+// delayed enqueues the activation that an object belongs to after settleDelay.
+func delayed(activationOf func(client.Object) types.NamespacedName) handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	enqueue := func(o client.Object, q queue) {
+		if key := activationOf(o); key.Name != "" {
+			q.AddAfter(reconcile.Request{NamespacedName: key}, settleDelay)
 		}
 	}
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(e.Object, q) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { enqueue(e.ObjectNew, q) },
@@ -147,6 +145,9 @@ func ruleWebhooksChanged() predicate.Predicate {
 func (r *companyActivationReconciler) Reconcile(ctx context.Context, request reconcile.Request) (result ctrl.Result, err error) {
 	a := new(v1alpha1.CompanyActivation)
 	if err := r.Get(ctx, request.NamespacedName, a); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.memory.forget(request.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !a.DeletionTimestamp.IsZero() {
@@ -192,7 +193,9 @@ func (r *companyActivationReconciler) next(s *scope, outcome error) (ctrl.Result
 		return ctrl.Result{RequeueAfter: retryBase}, nil
 	default:
 		if after := rehive.RetryAfter(outcome); after > 0 {
-			return ctrl.Result{RequeueAfter: wait.Jitter(after, jitter)}, nil
+			after = wait.Jitter(after, jitter)
+			r.memory.settle(s, r.now().Add(after))
+			return ctrl.Result{RequeueAfter: after}, nil
 		}
 		return ctrl.Result{}, outcome
 	}

@@ -34,8 +34,12 @@ const (
 // finalize removes what a company leaves behind and lets its object go.
 func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.CompanyActivation) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
-		r.memory.forget(a.UID)
 		return ctrl.Result{}, nil
+	}
+	released := false
+	r.memory.with(a, func(entry *remembered) { released = entry.released })
+	if released {
+		return ctrl.Result{}, nil // the cache is behind
 	}
 	purge := a.Annotations[v1alpha1.PurgeAnnotation] == "true"
 	other, err := activation.Find(ctx, r.Client, a.Spec.Company)
@@ -70,14 +74,16 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
-	r.memory.forget(a.UID)
+	r.memory.with(a, func(entry *remembered) { entry.released = true })
 	return ctrl.Result{}, nil
 }
 
 // removeWebhooks deletes the company's webhooks as far as the platform lets us
 // in the time there is. What stays calls an extension that refuses it.
 func (r *companyActivationReconciler) removeWebhooks(ctx context.Context, a *v1alpha1.CompanyActivation) {
-	if !r.memory.clean(a.UID) {
+	cleaned := false
+	r.memory.with(a, func(entry *remembered) { cleaned, entry.cleaned = entry.cleaned, true })
+	if cleaned {
 		return
 	}
 	log := ctrl.LoggerFrom(ctx)

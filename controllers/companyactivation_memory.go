@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
@@ -21,32 +22,50 @@ import (
 // digests of credentials, not credentials.
 type memory struct {
 	mu          sync.Mutex
-	activations map[types.UID]*remembered
+	activations map[types.NamespacedName]*remembered
 }
 
 type remembered struct {
-	// fingerprint is of all that the last good look depended on; it counts
-	// until the time given.
+	uid types.UID
+
+	// fingerprint is of all that the last look depended on. A look with the same
+	// would find the same until the time given.
 	fingerprint [sha256.Size]byte
 	until       time.Time
+
 	// kept are superfluous webhooks that the platform refused to delete while
 	// the token with the given digest was in use. They do no harm: their events
 	// are answered and dropped.
 	kept  map[int64]struct{}
 	token [sha256.Size]byte
-	// cleaned: the platform's webhooks of a leaving company were dealt with.
-	cleaned bool
+
+	// Of a leaving company: its webhooks were dealt with, its finalizer removed.
+	cleaned, released bool
 }
 
-func newMemory() *memory { return &memory{activations: make(map[types.UID]*remembered)} }
+func newMemory() *memory {
+	return &memory{activations: make(map[types.NamespacedName]*remembered)}
+}
 
-func (m *memory) of(uid types.UID) *remembered {
-	entry, ok := m.activations[uid]
-	if !ok {
-		entry = &remembered{kept: make(map[int64]struct{})}
-		m.activations[uid] = entry
+// with calls f with what is remembered of an activation, nobody else's hands on
+// it.
+func (m *memory) with(a *v1alpha1.CompanyActivation, f func(*remembered)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := client.ObjectKeyFromObject(a)
+	entry := m.activations[key]
+	if entry == nil || entry.uid != a.UID {
+		entry = &remembered{uid: a.UID}
+		m.activations[key] = entry
 	}
-	return entry
+	f(entry)
+}
+
+// forget drops what is remembered of an activation that is gone.
+func (m *memory) forget(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.activations, key)
 }
 
 // fingerprint digests what decides whether the platform is in order.
@@ -57,59 +76,37 @@ func (s *scope) fingerprint() [sha256.Size]byte {
 		s.activation.Annotations[v1alpha1.RequestedAtAnnotation], s.activation.Generation, events))
 }
 
-// confirmed returns how much longer the last good look counts.
-func (m *memory) confirmed(s *scope, now time.Time) time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entry, ok := m.activations[s.activation.UID]
-	if !ok || entry.fingerprint != s.fingerprint() {
-		return 0
-	}
-	return max(entry.until.Sub(now), 0)
+// settled returns how much longer another look is pointless.
+func (m *memory) settled(s *scope, now time.Time) (left time.Duration) {
+	m.with(s.activation, func(entry *remembered) {
+		if entry.fingerprint == s.fingerprint() {
+			left = max(entry.until.Sub(now), 0)
+		}
+	})
+	return left
 }
 
-func (m *memory) confirm(s *scope, until time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entry := m.of(s.activation.UID)
-	entry.fingerprint, entry.until = s.fingerprint(), until
+// settle remembers that another look is pointless until the time given.
+func (m *memory) settle(s *scope, until time.Time) {
+	m.with(s.activation, func(entry *remembered) {
+		entry.fingerprint, entry.until = s.fingerprint(), until
+	})
 }
 
 // keep remembers that the platform refused to delete a webhook.
 func (m *memory) keep(s *scope, webhook int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entry, token := m.of(s.activation.UID), sha256.Sum256([]byte(s.credentials.Token))
-	if entry.token != token {
-		entry.token, entry.kept = token, make(map[int64]struct{})
-	}
-	entry.kept[webhook] = struct{}{}
+	m.with(s.activation, func(entry *remembered) {
+		if token := sha256.Sum256([]byte(s.credentials.Token)); entry.token != token {
+			entry.token, entry.kept = token, make(map[int64]struct{})
+		}
+		entry.kept[webhook] = struct{}{}
+	})
 }
 
-func (m *memory) kept(s *scope, webhook int64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entry, ok := m.activations[s.activation.UID]
-	if !ok || entry.token != sha256.Sum256([]byte(s.credentials.Token)) {
-		return false
-	}
-	_, kept := entry.kept[webhook]
+func (m *memory) keeps(s *scope, webhook int64) (kept bool) {
+	m.with(s.activation, func(entry *remembered) {
+		_, kept = entry.kept[webhook]
+		kept = kept && entry.token == sha256.Sum256([]byte(s.credentials.Token))
+	})
 	return kept
-}
-
-// clean says, the first time it is asked, that a leaving company's webhooks are
-// yet to be dealt with.
-func (m *memory) clean(uid types.UID) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	entry := m.of(uid)
-	first := !entry.cleaned
-	entry.cleaned = true
-	return first
-}
-
-func (m *memory) forget(uid types.UID) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.activations, uid)
 }

@@ -162,14 +162,11 @@ func wantedEvent(rule *v1alpha1.NotificationRule) string {
 }
 
 // recall ends the reconciliation when everything it depends on is as it was
-// when the platform was last found in order, and that isn't long ago. Without
-// it the controller's own writes and every status of a rule would cost calls
-// out of the company's budget.
+// when the platform was last found in order, and that isn't long ago, or when
+// the platform said to wait. Without it the controller's own writes and every
+// status of a rule would cost calls out of the company's budget.
 func (r *companyActivationReconciler) recall(_ context.Context, s *scope) error {
-	if conditionReason(s.activation, v1alpha1.ReadyCondition) != v1alpha1.ActiveReason || r.missesDefaultRules(s) {
-		return nil
-	}
-	if left := r.memory.confirmed(s, r.now()); left > 0 {
+	if left := r.memory.settled(s, r.now()); left > 0 {
 		s.recalled, s.lookAgain = true, left
 	}
 	return nil
@@ -177,7 +174,7 @@ func (r *companyActivationReconciler) recall(_ context.Context, s *scope) error 
 
 func (r *companyActivationReconciler) remember(_ context.Context, s *scope) error {
 	s.lookAgain = wait.Jitter(r.resyncPeriod, jitter)
-	r.memory.confirm(s, r.now().Add(s.lookAgain))
+	r.memory.settle(s, r.now().Add(s.lookAgain))
 	return nil
 }
 
@@ -232,12 +229,6 @@ func (r *companyActivationReconciler) refreshCompany(ctx context.Context, s *sco
 // defaultRuleName is the name of a company's copy of a default rule.
 func defaultRuleName(a *v1alpha1.CompanyActivation, rule *v1alpha1.NotificationRule) string {
 	return a.Name + "-" + rule.Name
-}
-
-func (r *companyActivationReconciler) missesDefaultRules(s *scope) bool {
-	return slices.ContainsFunc(r.defaultRules, func(rule v1alpha1.NotificationRule) bool {
-		return !slices.Contains(s.activation.Status.DefaultRules, defaultRuleName(s.activation, &rule))
-	})
 }
 
 // giveDefaultRules creates the default rules that the company was not given

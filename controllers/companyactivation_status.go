@@ -135,11 +135,19 @@ func (r *companyActivationReconciler) event(a *v1alpha1.CompanyActivation, kind,
 	r.recorder.Eventf(a, nil, kind, reason, action, "%s", shorten(note, maxNoteRunes))
 }
 
-// sentence ends a text with a full stop and begins it with a capital.
+// sentence begins a text with a capital and ends it with a full stop.
 func sentence(text string) string {
+	text = fullStop(text)
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func fullStop(text string) string {
 	text = strings.TrimRight(strings.TrimSpace(text), ".")
 	if text == "" {
 		return ""
 	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
+	return text + "."
 }

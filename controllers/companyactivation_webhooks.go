@@ -254,7 +254,7 @@ func (p *webhookPass) removeSuperfluous(ctx context.Context) {
 	log := ctrl.LoggerFrom(ctx)
 	for _, event := range slices.Sorted(maps.Keys(p.own)) {
 		webhook := p.own[event]
-		if _, wanted := p.s.wanted[event]; wanted || webhook.Archived || p.r.memory.kept(p.s, webhook.ID) {
+		if _, wanted := p.s.wanted[event]; wanted || webhook.Archived || p.r.memory.keeps(p.s, webhook.ID) {
 			continue
 		}
 		log.Info("Deleting a webhook", "event", event, "webhook", webhook.ID)

@@ -123,9 +123,9 @@ func judgeRule(rule *v1alpha1.NotificationRule, a *v1alpha1.CompanyActivation, c
 	removeCondition(rule, v1alpha1.StalledCondition)
 	switch {
 	case len(problems) > 0:
-		r := sentence(problems.Error())
-		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, r)
-		setCondition(rule, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.SyntaxErrorReason, r)
+		message := fullStop(problems.Error())
+		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, message)
+		setCondition(rule, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.SyntaxErrorReason, message)
 	case a == nil:
 		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.CompanyActivationNotFoundReason,
 			fmt.Sprintf("spec.companyRef names the CompanyActivation %s, which does not exist in this namespace.", rule.Spec.CompanyRef.Name))
@@ -143,7 +143,7 @@ func judgeRule(rule *v1alpha1.NotificationRule, a *v1alpha1.CompanyActivation, c
 
 func judgeParts(rule *v1alpha1.NotificationRule, kind string, problems notify.Problems, parsed string) {
 	if len(problems) > 0 {
-		setCondition(rule, kind, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, sentence(problems.Error()))
+		setCondition(rule, kind, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, fullStop(problems.Error()))
 		return
 	}
 	setCondition(rule, kind, metav1.ConditionTrue, v1alpha1.ParsedReason, parsed)

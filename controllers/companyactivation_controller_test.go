@@ -1,0 +1,524 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+const (
+	active       = "True/Active"
+	accepted     = "True/TokenAccepted"
+	isRegistered = "True/Registered"
+	unavailable  = "Unknown/PlatformUnavailable"
+	refused      = "False/Refused"
+)
+
+// defaultEvents are the events of the default rules.
+var defaultEvents = []string{"transaction.execute", "user.email.verify", "user.password.reset"}
+
+func TestActivation(t *testing.T) {
+	f := newFixture(t)
+	service := f.service()
+	a := f.activate(service.Token)
+
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
+	f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Equal(accepted))
+	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal(isRegistered))
+	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty())
+	f.Expect(a.Status.ObservedGeneration).To(Equal(a.Generation))
+	f.Expect(a.Status.CompanyInfo).To(Equal(v1alpha1.CompanyInfo{Name: "Shop", SystemEmail: "hello@shop.example", Mode: "production"}))
+	f.Expect(a.Status.ServiceUser).To(Equal(service.User))
+	f.Expect(a.Status.SecretName).To(Equal("shop-rehive"))
+	f.Expect(a.Finalizers).To(ConsistOf(v1alpha1.CompanyActivationFinalizer))
+	for _, condition := range a.Status.Conditions {
+		f.Expect(condition.ObservedGeneration).To(Equal(a.Generation), condition.Type)
+	}
+
+	credentials, err := activation.Get(f.ctx, k8s, a)
+	f.Expect(err).NotTo(HaveOccurred())
+	f.Expect(len(credentials.WebhookSecret)).To(BeNumerically(">=", activation.MinWebhookSecretLength))
+	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
+	for _, webhook := range a.Status.Webhooks {
+		onPlatform := f.registered()[webhook.Event]
+		f.Expect(onPlatform.ID).To(Equal(webhook.ID))
+		f.Expect(onPlatform.Secret).To(Equal(credentials.WebhookSecret))
+		f.Expect(onPlatform.Service).To(Equal(service.ID))
+		f.Expect(defaultEvents).To(ContainElement(webhook.Event))
+	}
+
+	var secret corev1.Secret
+	f.Expect(k8s.Get(f.ctx, client.ObjectKey{Namespace: f.namespace, Name: "shop-rehive"}, &secret)).To(Succeed())
+	f.Expect(metav1.IsControlledBy(&secret, a)).To(BeTrue())
+	f.Expect(secret.Labels).To(HaveKeyWithValue(activation.ActivationLabel, "shop"))
+	f.Eventually(f.events(a)).Should(ContainElements("Activated", "WebhookRegistered"))
+}
+
+func TestDefaultRulesAreGivenOnce(t *testing.T) {
+	f := newFixture(t)
+	own := f.rule("shop-reset-password", "user.password.reset") // a name that a default rule wants
+	own.Spec.DisplayName = "My own"
+	f.create(own)
+	a := f.activate(f.admin.Token)
+
+	defaults, err := DefaultRules()
+	f.Expect(err).NotTo(HaveOccurred())
+	f.Expect(a.Status.DefaultRules).To(HaveLen(len(defaults)))
+	var rules v1alpha1.NotificationRuleList
+	f.Expect(k8s.List(f.ctx, &rules, client.InNamespace(f.namespace), client.MatchingFields{RuleActivationField: "shop"})).To(Succeed())
+	f.Expect(rules.Items).To(HaveLen(len(defaults)))
+	for i := range rules.Items {
+		f.Eventually(f.condition(&rules.Items[i], v1alpha1.ReadyCondition)).Should(Equal("True/Valid"), rules.Items[i].Name)
+	}
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(own), own)).To(Succeed())
+	f.Expect(own.Spec.DisplayName).To(Equal("My own"), "a rule that stood already must be left as it is")
+
+	deleted := f.rule("shop-verify-email", "")
+	f.Expect(k8s.Delete(f.ctx, deleted)).To(Succeed())
+	f.Eventually(f.registered).ShouldNot(HaveKey("user.email.verify"), "the last rule of an event takes its webhook along")
+	f.look(a)
+	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
+	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
+	err = k8s.Get(f.ctx, client.ObjectKeyFromObject(deleted), deleted)
+	f.Expect(client.IgnoreNotFound(err)).NotTo(HaveOccurred())
+	f.Expect(err).To(HaveOccurred(), "a default rule that was deleted must stay deleted")
+}
+
+func TestWebhooksFollowTheRules(t *testing.T) {
+	f := newFixture(t)
+	byHand := registerByHand(f, "https://elsewhere.example.test/hook/", "user.create")
+	a := f.activate(f.admin.Token)
+
+	rule := f.rule("added", "document.update")
+	f.create(rule)
+	f.Eventually(f.registered).Should(HaveKey("document.update"))
+	f.Eventually(f.condition(a, v1alpha1.WebhooksRegisteredCondition)).Should(Equal(isRegistered))
+
+	broken := f.rule("broken", "address.create")
+	broken.Spec.Email.Text = "{% if %}"
+	f.create(broken)
+	f.Eventually(f.registered).Should(HaveKey("address.create"), "mending a faulty rule must not lose events")
+
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
+	rule.Spec.Event = "document.create"
+	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.Eventually(f.registered).Should(And(HaveKey("document.create"), Not(HaveKey("document.update"))))
+
+	disabled := false
+	f.Eventually(func() error {
+		if err := k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule); err != nil {
+			return err
+		}
+		rule.Spec.Enabled = &disabled
+		return k8s.Update(f.ctx, rule)
+	}).Should(Succeed())
+	f.Eventually(f.registered).ShouldNot(HaveKey("document.create"))
+	f.Expect(k8s.Delete(f.ctx, broken)).To(Succeed())
+	f.Eventually(f.registered).ShouldNot(HaveKey("address.create"))
+
+	other := f.rule("of-nobody", "user.create")
+	other.Spec.CompanyRef.Name = "nobody"
+	f.create(other)
+	f.look(a)
+	f.Expect(f.registered()).NotTo(HaveKey("user.create"))
+	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
+	f.Expect(platform.Webhooks(f.company)).To(ContainElement(HaveField("ID", byHand)), "a webhook with another URL is none of ours")
+}
+
+// registerByHand registers a webhook as an admin does by hand.
+func registerByHand(f *fixture, url, event string) int64 {
+	f.t.Helper()
+	platformClient, err := rehive.New(platform.URL())
+	f.Expect(err).NotTo(HaveOccurred())
+	webhook, err := platformClient.WithToken(f.admin.Token).CreateWebhook(f.ctx,
+		rehive.WebhookRequest{URL: url, Event: event, Secret: "by-hand-by-hand-by-hand-by-hand-by-hand"})
+	f.Expect(err).NotTo(HaveOccurred())
+	return webhook.ID
+}
+
+func TestReactivationWithAnotherUserKeepsTheSecret(t *testing.T) {
+	f := newFixture(t)
+	service := f.service()
+	a := f.activate(service.Token)
+	secret, before := f.plant(a), f.registered()
+
+	f.save(a, "")
+	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal("False/Inactive"))
+	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty(), "an inactive company is no mistake")
+	f.Expect(f.registered()).To(Equal(before), "deactivation leaves the webhooks")
+
+	f.Expect(platform.Deactivate(f.ctx, f.company, service.ID)).To(Succeed())
+	f.Expect(platform.Activate(f.ctx, f.company, service.ID)).To(Succeed())
+	again, err := platform.Service(f.company, service.ID)
+	f.Expect(err).NotTo(HaveOccurred())
+	secrets.add(again.Token)
+	a = f.activate(again.Token)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
+	f.Expect(a.Status.ServiceUser).To(Equal(again.User))
+	f.Expect(again.User).NotTo(Equal(service.User))
+	f.Expect(f.plant(a)).To(Equal(secret))
+	f.Expect(f.registered()).To(Equal(before))
+	f.Eventually(f.events(a)).Should(ContainElement("Deactivated"))
+}
+
+func TestDeclaredActivationWaits(t *testing.T) {
+	f := newFixture(t)
+	a := f.declare("shop")
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
+	f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Equal("Unknown/AwaitingActivation"))
+	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty())
+	f.Expect(f.calls()).To(BeEmpty())
+	f.Expect(verdictOf(f.activate(f.admin.Token), v1alpha1.ReadyCondition)).To(Equal(active))
+}
+
+func TestRefusedTokens(t *testing.T) {
+	for name, token := range map[string]func(*fixture) string{
+		"unknown": func(*fixture) string { return secrets.add("unknown-unknown-unknown-unknown-unknown") },
+		"revoked": func(f *fixture) string {
+			user := f.user("admin")
+			platform.RevokeToken(user.Token)
+			return user.Token
+		},
+		"of a customer": func(f *fixture) string { return f.user("user").Token },
+		"of no group":   func(f *fixture) string { return f.user("-").Token },
+		"of another company": func(f *fixture) string {
+			f.addCompany("other-" + f.namespace)
+			user, err := platform.AddUser("other-"+f.namespace, rehivetest.User{Group: "admin"})
+			f.Expect(err).NotTo(HaveOccurred())
+			return secrets.add(user.Token)
+		},
+		"malformed": func(*fixture) string { return secrets.add("a token\nwith: lines") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			a := f.activate(token(f))
+			f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Equal("False/TokenRefused"))
+			f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal("False/TokenRefused"))
+			f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(Equal("True/TokenRefused"))
+			f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal("Unknown/TokenRefused"))
+			f.Expect(a.Status.ServiceUser).To(BeEmpty())
+			f.Expect(f.registered()).To(BeEmpty())
+			f.Eventually(f.events(a)).Should(ContainElement("TokenRefused"))
+
+			a = f.activate(f.admin.Token)
+			f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), "a good token mends it")
+			f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty())
+		})
+	}
+}
+
+// TestPlatformFaults lets each step of an activation meet each fault.
+func TestPlatformFaults(t *testing.T) {
+	const reached, tokenRefused = "Unknown/PlatformUnavailable", "False/TokenRefused"
+	steps := map[string]struct {
+		method, path string
+		// What a refusal (401, then 403 and 404) means in this step.
+		unauthorized, forbidden string
+		// token is TokenValid when the step is reached and doesn't concern it.
+		token string
+	}{
+		"auth":    {http.MethodGet, "/3/auth/", tokenRefused, tokenRefused, reached},
+		"company": {http.MethodGet, "/3/admin/company/", tokenRefused, tokenRefused, accepted},
+		"list":    {http.MethodGet, "/3/admin/webhooks/", tokenRefused, refused, accepted},
+		"create":  {http.MethodPost, "/3/admin/webhooks/", tokenRefused, refused, accepted},
+	}
+	faults := map[string]rehivetest.Fault{
+		"401":            {Kind: rehivetest.FaultStatus, Status: 401},
+		"403":            {Kind: rehivetest.FaultStatus, Status: 403, Message: "Permission denied."},
+		"404":            {Kind: rehivetest.FaultStatus, Status: 404},
+		"429":            {Kind: rehivetest.FaultStatus, Status: 429, RetryAfter: "1"},
+		"500":            {Kind: rehivetest.FaultStatus, Status: 500},
+		"hang":           {Kind: rehivetest.FaultHang},
+		"garbage":        {Kind: rehivetest.FaultGarbage},
+		"401 of a proxy": {Kind: rehivetest.FaultGarbage, Status: 401},
+		"cut":            {Kind: rehivetest.FaultClose},
+	}
+	for stepName, step := range steps {
+		for faultName, fault := range faults {
+			t.Run(stepName+"/"+faultName, func(t *testing.T) {
+				f := newFixture(t)
+				fault.Method, fault.Path, fault.Company = step.method, step.path, f.company
+				remove := platform.InjectFault(fault)
+				defer remove()
+				a := f.activate(f.admin.Token)
+
+				ready, token, webhooks := unavailable, step.token, unavailable
+				switch faultName {
+				case "401":
+					ready, token, webhooks = tokenRefused, tokenRefused, "Unknown/TokenRefused"
+				case "403", "404":
+					ready = step.forbidden
+					webhooks = refused
+					if step.forbidden == tokenRefused {
+						token, webhooks = tokenRefused, "Unknown/TokenRefused"
+					}
+				}
+				f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(ready), messageOf(a, v1alpha1.ReadyCondition))
+				if faultName == "429" {
+					// The creation of the object may have met the fault already; then
+					// this look wasn't allowed a single call.
+					f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Or(Equal(token), Equal(unavailable)))
+				} else {
+					f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Equal(token))
+				}
+				f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal(webhooks))
+				if ready == unavailable {
+					f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty())
+				} else {
+					f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(HavePrefix("True/"))
+				}
+
+				remove()
+				if ready != unavailable {
+					a = f.look(a) // nobody is told when an admin mends it
+				}
+				f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active), "it must recover by itself")
+				f.plant(a)
+				f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
+			})
+		}
+	}
+}
+
+func TestOutageKeepsWhatStands(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	before := a.Status.DeepCopy()
+	remove := platform.InjectFault(rehivetest.Fault{Company: f.company, Path: "/3/admin/webhooks/", Kind: rehivetest.FaultStatus, Status: 503})
+	defer remove()
+	f.look(a)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(unavailable))
+	f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Equal(accepted))
+	f.Expect(a.Status.Webhooks).To(Equal(before.Webhooks), "an outage removes no webhook")
+	f.Expect(a.Status.CompanyInfo).To(Equal(before.CompanyInfo))
+	remove()
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active))
+}
+
+func TestThrottlingIsHonoured(t *testing.T) {
+	f := newFixture(t)
+	remove := platform.InjectFault(rehivetest.Fault{Company: f.company, Path: "/3/auth/", Kind: rehivetest.FaultStatus, Status: 429, RetryAfter: "3600", Times: 1})
+	defer remove()
+	f.activate(f.admin.Token)
+	f.Consistently(f.calls).Should(HaveLen(1), "nothing is called before the time that the platform gave is over")
+}
+
+func TestMissingPermissionSaysWhatToGrant(t *testing.T) {
+	f := newFixture(t)
+	service := f.service()
+	f.Expect(platform.SetPermissions(f.company, service.ID, []rehivetest.Permission{
+		{Section: "admin", Type: "company", Level: "view"},
+		{Section: "admin", Type: "webhook", Level: "view"},
+	})).To(Succeed())
+	a := f.activate(service.Token)
+	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal(refused))
+	f.Expect(messageOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal("Rehive refused to register the webhooks for " +
+		"transaction.execute, user.email.verify, user.password.reset: Permission denied. " +
+		"Grant the extension the admin permissions webhook: view, add, change, delete, then activate it again."))
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(refused))
+	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(Equal("True/Refused"))
+
+	f.Expect(platform.SetPermissions(f.company, service.ID, rehivetest.MinimumPermissions())).To(Succeed())
+	f.Expect(verdictOf(f.look(a), v1alpha1.ReadyCondition)).To(Equal(active))
+}
+
+func TestUnknownEventBlocksNoOther(t *testing.T) {
+	f := newFixture(t)
+	rule := f.rule("typo", "transaction.exceute")
+	f.create(rule)
+	a := f.activate(f.admin.Token)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), "one rule's mistake is not the company's")
+	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal("False/UnknownEvent"))
+	f.Expect(messageOf(a, v1alpha1.WebhooksRegisteredCondition)).To(HavePrefix("Rehive knows no event transaction.exceute, which the rule typo names: "))
+	f.Expect(a.Status.UnknownEvents).To(Equal([]string{"transaction.exceute"}))
+	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/UnknownEvent"))
+	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(Equal("True/UnknownEvent"))
+
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
+	rule.Spec.Event = "transaction.create"
+	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.Eventually(f.condition(a, v1alpha1.WebhooksRegisteredCondition)).Should(Equal(isRegistered))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+}
+
+func TestDriftIsMended(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	secret := f.plant(a)
+	webhooks := f.registered()
+	f.Expect(platform.RemoveWebhook(f.company, webhooks["transaction.execute"].ID)).To(Succeed())
+	f.Expect(platform.UpdateWebhook(f.company, webhooks["user.email.verify"].ID, func(w *rehivetest.Webhook) {
+		w.Secret = "somebody-else-changed-this-secret-to-that"
+	})).To(Succeed())
+	f.Expect(platform.UpdateWebhook(f.company, webhooks["user.password.reset"].ID, func(w *rehivetest.Webhook) {
+		w.Enabled, w.Archived = false, true
+	})).To(Succeed())
+
+	f.look(a)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
+	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
+	for event, webhook := range f.registered() {
+		f.Expect(webhook.Secret).To(Equal(secret), event)
+		f.Expect(webhook.Enabled).To(BeTrue(), event)
+		f.Expect(webhook.Archived).To(BeFalse(), event)
+	}
+}
+
+// TestResync lets a second manager, which looks often, watch one namespace.
+func TestResync(t *testing.T) {
+	f := newFixture(t)
+	mgr, err := newManager(f.ctx, ctrl.Options{Cache: cache.Options{DefaultNamespaces: map[string]cache.Config{f.namespace: {}}}},
+		Options{ResyncPeriod: 200 * time.Millisecond})
+	f.Expect(err).NotTo(HaveOccurred())
+	stopped := make(chan error, 1)
+	go func() { stopped <- mgr.Start(f.ctx) }()
+	t.Cleanup(func() { f.Expect(<-stopped).To(Succeed()) }) // t.Context ends before
+
+	f.activate(f.admin.Token)
+	f.Expect(platform.RemoveWebhook(f.company, f.registered()["transaction.execute"].ID)).To(Succeed())
+	f.Eventually(f.registered).Should(HaveKey("transaction.execute"))
+}
+
+func TestServiceTiedWebhooksAreTolerated(t *testing.T) {
+	f := newFixture(t)
+	service := f.service()
+	a := f.activate(service.Token)
+	f.Expect(k8s.Delete(f.ctx, f.rule("shop-verify-email", ""))).To(Succeed())
+	deletions := func() (n int) {
+		for _, call := range f.calls() {
+			if call[:6] == http.MethodDelete {
+				n++
+			}
+		}
+		return n
+	}
+	f.Eventually(deletions).Should(Equal(1))
+	f.Expect(f.registered()).To(HaveKey("user.email.verify"), "the platform keeps it")
+	f.look(a)
+	f.look(a)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
+	f.Expect(deletions()).To(Equal(1), "a refused deletion is not tried again and again")
+	f.Expect(a.Status.Webhooks).To(HaveLen(len(defaultEvents) - 1))
+}
+
+func TestRefusedChangeSaysWhatToDo(t *testing.T) {
+	f := newFixture(t)
+	service := f.service()
+	a := f.activate(service.Token)
+	webhook := f.registered()["transaction.execute"]
+	f.Expect(platform.UpdateWebhook(f.company, webhook.ID, func(w *rehivetest.Webhook) { w.Enabled = false })).To(Succeed())
+	f.look(a)
+	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal(refused))
+	f.Expect(messageOf(a, v1alpha1.WebhooksRegisteredCondition)).To(And(
+		HavePrefix("Rehive refused to enable the webhook for transaction.execute: "),
+		HaveSuffix("Deactivate the extension, delete this webhook in the dashboard of Rehive, then activate the extension again.")))
+	f.Expect(a.Status.Webhooks).To(HaveLen(len(defaultEvents) - 1))
+}
+
+func TestLostSecretIsAdoptedFromThePlatform(t *testing.T) {
+	for name, lose := range map[string]func(*fixture, *v1alpha1.CompanyActivation, string){
+		// The Secret went and a new activation brought a token only.
+		"none": func(f *fixture, a *v1alpha1.CompanyActivation, token string) {
+			f.Expect(k8s.Delete(f.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "shop-rehive"}})).To(Succeed())
+			f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/SecretMissing"))
+			f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(Equal("True/SecretMissing"))
+			f.save(a, token)
+		},
+		// It was replaced by one with another webhook secret, and the platform
+		// refuses to change its webhooks.
+		"another": func(f *fixture, a *v1alpha1.CompanyActivation, token string) {
+			credentials, err := activation.Get(f.ctx, k8s, a)
+			f.Expect(err).NotTo(HaveOccurred())
+			credentials.WebhookSecret = secrets.add(activation.NewWebhookSecret())
+			f.Expect(activation.Save(f.ctx, k8s, a, credentials)).To(Succeed())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			service := f.service()
+			a := f.activate(service.Token)
+			secret, before := f.plant(a), f.registered()
+			lose(f, a, service.Token)
+			f.look(a)
+			f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), messageOf(a, v1alpha1.ReadyCondition))
+			f.Expect(f.plant(a)).To(Equal(secret))
+			f.Expect(f.registered()).To(Equal(before))
+		})
+	}
+}
+
+func TestDuplicateWebhookIsTolerated(t *testing.T) {
+	f := newFixture(t)
+	// It is created, but the answer is lost, and the list is read before.
+	remove := platform.InjectFault(rehivetest.Fault{Company: f.company, Method: http.MethodPost, Path: "/3/admin/webhooks/", Kind: rehivetest.FaultClose, After: true, Times: 1})
+	defer remove()
+	a := f.activate(f.admin.Token)
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active))
+	f.plant(a)
+	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
+}
+
+func TestSecondActivationOfACompany(t *testing.T) {
+	f := newFixture(t)
+	holder := f.activate(f.admin.Token)
+	// The API server counts creation in seconds; then the name decides.
+	second := f.declare("zz-second")
+	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/DuplicateCompany"))
+	f.Expect(verdictOf(second, v1alpha1.StalledCondition)).To(Equal("True/DuplicateCompany"))
+	f.Expect(messageOf(second, v1alpha1.ReadyCondition)).To(ContainSubstring("named shop"))
+	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))
+
+	before := f.registered()
+	f.Expect(k8s.Delete(f.ctx, holder)).To(Succeed())
+	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"), "the next oldest holds the company")
+	f.Expect(f.registered()).To(Equal(before), "the webhooks are the successor's")
+	f.Expect(ledger.callsOf(f.company)).To(BeEmpty())
+}
+
+func TestDeletedDuplicateLeavesTheHolderAlone(t *testing.T) {
+	f := newFixture(t)
+	holder := f.activate(f.admin.Token)
+	second := f.declare("zz-second")
+	f.save(second, f.admin.Token)
+	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/DuplicateCompany"))
+	before := f.registered()
+	f.Expect(k8s.Delete(f.ctx, second)).To(Succeed())
+	f.gone(second)
+	f.Expect(f.registered()).To(Equal(before))
+	f.Expect(ledger.callsOf(f.company)).To(BeEmpty())
+	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))
+}
+
+// TestPlatformBudget counts calls: the controller's own writes must not cost
+// any, and many rules no more than one look.
+func TestPlatformBudget(t *testing.T) {
+	f := newFixture(t)
+	f.activate(f.admin.Token)
+	// Auth, company, list, and one registration an event.
+	f.Consistently(f.calls).Should(HaveLen(3 + len(defaultEvents)))
+	for _, event := range []string{"user.create", "user.update", "address.create", "address.update", "document.create"} {
+		f.create(f.rule("on-"+event, event))
+	}
+	f.Eventually(f.registered).Should(HaveLen(len(defaultEvents) + 5))
+	f.Consistently(f.calls).Should(WithTransform(func(calls []string) int {
+		return len(slices.DeleteFunc(calls, func(call string) bool { return call != "GET /3/auth/" }))
+	}, BeNumerically("<=", 3)))
+}

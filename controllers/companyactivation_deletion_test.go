@@ -1,0 +1,148 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+// gone waits until an object does not exist any more.
+func (f *fixture) gone(o client.Object) {
+	f.t.Helper()
+	f.Eventually(func() bool {
+		return apierrors.IsNotFound(k8s.Get(f.ctx, client.ObjectKeyFromObject(o), o))
+	}).Should(BeTrue())
+}
+
+func (f *fixture) secret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "shop-rehive"}}
+}
+
+func (f *fixture) purge(a *v1alpha1.CompanyActivation) {
+	f.t.Helper()
+	f.change(a, func(a *v1alpha1.CompanyActivation) {
+		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.PurgeAnnotation, "true")
+	})
+	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
+}
+
+func TestDeletionKeepsRulesAndRecords(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	byHand := registerByHand(f, "https://elsewhere.example.test/hook/", "user.create")
+	rule := f.rule("mine", "user.create")
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+
+	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
+	f.gone(a)
+	f.gone(f.secret())
+	f.Expect(f.registered()).To(BeEmpty())
+	f.Expect(platform.Webhooks(f.company)).To(ContainElement(HaveField("ID", byHand)))
+	f.Expect(ledger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("cancel")))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/CompanyActivationNotFound"))
+
+	a = f.activate(f.admin.Token)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+}
+
+func TestPurgeRemovesEverything(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	f.create(f.rule("mine", "user.create"))
+	others := f.rule("of-another", "user.create")
+	others.Spec.CompanyRef.Name = "another"
+	f.create(others)
+
+	f.purge(a)
+	f.gone(a)
+	f.gone(f.secret())
+	f.Expect(f.registered()).To(BeEmpty())
+	f.Expect(ledger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("purge")))
+	var rules v1alpha1.NotificationRuleList
+	f.Eventually(func() []v1alpha1.NotificationRule {
+		f.Expect(k8s.List(f.ctx, &rules, client.InNamespace(f.namespace))).To(Succeed())
+		return rules.Items
+	}).Should(ConsistOf(HaveField("Name", "of-another")))
+}
+
+func TestDeletionDoesNotWaitForThePlatform(t *testing.T) {
+	for name, fault := range map[string]rehivetest.Fault{
+		"hanging":  {Kind: rehivetest.FaultHang},
+		"failing":  {Kind: rehivetest.FaultStatus, Status: 500},
+		"refusing": {Kind: rehivetest.FaultStatus, Status: 403, Method: http.MethodDelete},
+		"gone":     {Kind: rehivetest.FaultClose},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			a := f.activate(f.admin.Token)
+			fault.Company = f.company
+			defer platform.InjectFault(fault)()
+			f.purge(a)
+			f.gone(a)
+			f.gone(f.secret())
+			f.Expect(ledger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("purge")))
+		})
+	}
+}
+
+func TestDeletionWaitsForTheLedger(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	ledger.breakFor(f.company, errors.New("the disk is full"))
+	f.purge(a)
+	f.Eventually(func() []string { return ledger.callsOf(f.company) }).Should(HaveLen(2), "it is tried again")
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed(), "a purge must not be forgotten")
+	ledger.breakFor(f.company, nil)
+	f.gone(a)
+}
+
+func TestDeletionGivesUpOnTheLedger(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	ledger.breakFor(f.company, errors.New("the disk is full"))
+	recorder := &recordedEvents{}
+	r := &companyActivationReconciler{ledger: ledger, recorder: recorder, now: time.Now}
+	deleted := metav1.NewTime(time.Now().Add(-ledgerPatience + time.Minute))
+	a.DeletionTimestamp = &deleted
+	f.Expect(r.cleanLedger(f.ctx, a, true)).To(MatchError(ContainSubstring("the disk is full")))
+	f.Expect(recorder.reasons).To(BeEmpty())
+	deleted = metav1.NewTime(time.Now().Add(-ledgerPatience))
+	f.Expect(r.cleanLedger(f.ctx, a, true)).To(Succeed())
+	f.Expect(recorder.reasons).To(Equal([]string{"LedgerUnavailable"}))
+}
+
+func TestDeletionBeforeActivation(t *testing.T) {
+	f := newFixture(t)
+	a := f.declare("shop")
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
+	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
+	f.gone(a)
+	f.Expect(f.calls()).To(BeEmpty())
+}
+
+func TestDeletionLeavesForeignSecrets(t *testing.T) {
+	f := newFixture(t)
+	foreign := f.secret()
+	foreign.StringData = map[string]string{"mine": "all mine"}
+	f.create(foreign)
+	a := f.declare("shop")
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
+	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
+	f.gone(a)
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(foreign), foreign)).To(Succeed())
+}

@@ -1,0 +1,92 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/notify"
+)
+
+// recordedEvents is an events.EventRecorder that keeps the reasons.
+type recordedEvents struct{ reasons []string }
+
+func (r *recordedEvents) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) {
+	r.reasons = append(r.reasons, reason)
+}
+
+func TestRuleStatus(t *testing.T) {
+	f := newFixture(t)
+	f.declare("shop")
+	rule := f.rule("good", "transaction.execute")
+	rule.Spec.Expression = "'{{ status }}' == 'Complete'"
+	f.create(rule)
+	f.Expect(rule.Status.ObservedGeneration).To(Equal(int64(-1)), "the API server's default")
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("True/Parsed"))
+	f.Expect(verdictOf(rule, v1alpha1.ExpressionParsedCondition)).To(Equal("True/Parsed"))
+	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(BeEmpty())
+	f.Expect(rule.Status.ObservedGeneration).To(Equal(rule.Generation))
+	f.Expect(rule.Status.Variables).To(Equal([]string{"status", "user.email", "user.first_name"}))
+}
+
+func TestRuleMistakesHaveAPlace(t *testing.T) {
+	f := newFixture(t)
+	f.declare("shop")
+	rule := f.rule("broken", "transaction.execute")
+	rule.Spec.Expression = "'{{ status }}' =="
+	rule.Spec.Email.Text = "first line\n  {% if %}"
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/SyntaxError"))
+	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(Equal("True/SyntaxError"))
+	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("False/SyntaxError"))
+	f.Expect(messageOf(rule, v1alpha1.TemplatesParsedCondition)).To(HavePrefix("spec.email.text, line 2, column 3: "))
+	f.Expect(verdictOf(rule, v1alpha1.ExpressionParsedCondition)).To(Equal("False/SyntaxError"))
+	f.Expect(messageOf(rule, v1alpha1.ExpressionParsedCondition)).To(HavePrefix("spec.expression"))
+	f.Eventually(f.events(rule)).Should(ContainElement("InvalidRule"))
+
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
+	rule.Spec.Expression, rule.Spec.Email.Text = "", "mended"
+	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(BeEmpty())
+	f.Expect(rule.Status.ObservedGeneration).To(Equal(rule.Generation))
+}
+
+func TestRuleOfAMissingActivation(t *testing.T) {
+	f := newFixture(t)
+	rule := f.rule("early", "transaction.execute")
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/CompanyActivationNotFound"))
+	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(ContainSubstring("the CompanyActivation shop"))
+	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("True/Parsed"), "it is parsed all the same")
+	f.declare("shop")
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+}
+
+func TestDisabledRule(t *testing.T) {
+	f := newFixture(t)
+	f.declare("shop")
+	rule, disabled := f.rule("off", "transaction.execute"), false
+	rule.Spec.Enabled = &disabled
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Disabled"))
+}
+
+// TestJudgeRuleStaysWithinLimits hands in more than a status can hold.
+func TestJudgeRuleStaysWithinLimits(t *testing.T) {
+	g := NewWithT(t)
+	rule := &v1alpha1.NotificationRule{}
+	judgeRule(rule, nil, nil, slices.Repeat(notify.Problems{{Field: "spec.email.html", Line: 1, Column: 1, Message: strings.Repeat("ü", 300)}}, 100))
+	for _, condition := range rule.Status.Conditions {
+		g.Expect(len([]rune(condition.Message))).To(BeNumerically("<=", maxMessageRunes))
+	}
+}

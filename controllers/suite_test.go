@@ -1,0 +1,508 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	"github.com/google/uuid"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+const (
+	// publicURL is what the platform would call; nothing listens there.
+	publicURL  = "https://notifications.example.test/api/"
+	webhookURL = "https://notifications.example.test/api/webhook/"
+
+	// deadline bounds everything that is waited for. The first retry of a
+	// controller comes after a second.
+	deadline = 20 * time.Second
+	// moment is how long something is watched that must not change.
+	moment = 1500 * time.Millisecond
+)
+
+// What all tests share: one API server, one platform, one manager. Each test
+// has a namespace and a company of its own.
+var (
+	k8s       client.Client // as cluster admin, without cache
+	adminRest *rest.Config
+	// managerRest has the rights of config/rbac and no others.
+	managerRest *rest.Config
+	platform    *rehivetest.Platform
+	ledger      = &fakeLedger{}
+	logs        = &logBuffer{}
+	secrets     = &planted{}
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait more than they work: on the API server, and for time limits.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "controllers:", err)
+		os.Exit(1)
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		return 0, errors.New("KUBEBUILDER_ASSETS is not set: these tests need etcd and kube-apiserver. Use \"make test\", which provides them, or set it to the folder they are in")
+	}
+	ctrl.SetLogger(funcr.New(logs.line, funcr.Options{LogTimestamp: true, Verbosity: 1}))
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return 0, err
+	}
+	env := &envtest.Environment{
+		Scheme:                scheme,
+		CRDDirectoryPaths:     []string{"../config/crd/bases"},
+		ErrorIfCRDPathMissing: true,
+	}
+	if adminRest, err = env.Start(); err != nil {
+		return 0, fmt.Errorf("starting the API server: %w", err)
+	}
+	defer func() { err = errors.Join(err, env.Stop()) }()
+	adminRest.QPS = -1
+	if k8s, err = client.New(adminRest, client.Options{Scheme: scheme, FieldValidation: metav1.FieldValidationStrict}); err != nil {
+		return 0, err
+	}
+	if managerRest, err = limitedUser(env); err != nil {
+		return 0, err
+	}
+
+	platform = rehivetest.New(rehivetest.Options{})
+	defer platform.Close()
+	if err := platform.Start("127.0.0.1:0"); err != nil {
+		return 0, err
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan error, 1)
+	mgr, err := newManager(ctx, ctrl.Options{}, Options{})
+	if err != nil {
+		cancel()
+		return 0, err
+	}
+	go func() { stopped <- mgr.Start(ctx) }()
+	defer func() {
+		cancel()
+		err = errors.Join(err, <-stopped)
+	}()
+
+	code = m.Run()
+	if leak := findLeak(ctx); leak != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", leak)
+		code = 1
+	}
+	if code != 0 && testing.Verbose() {
+		fmt.Fprintln(os.Stderr, logs.String())
+	}
+	return code, nil
+}
+
+// limitedUser returns the configuration of a user with the generated role, so
+// that a missing right fails the tests.
+func limitedUser(env *envtest.Environment) (*rest.Config, error) {
+	raw, err := os.ReadFile("../config/rbac/role.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var role rbacv1.ClusterRole
+	if err := yaml.UnmarshalStrict(raw, &role); err != nil {
+		return nil, err
+	}
+	binding := rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "manager"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "manager"}},
+	}
+	if err := errors.Join(k8s.Create(context.Background(), &role), k8s.Create(context.Background(), &binding)); err != nil {
+		return nil, err
+	}
+	user, err := env.AddUser(envtest.User{Name: "manager"}, &rest.Config{QPS: -1})
+	if err != nil {
+		return nil, err
+	}
+	return user.Config(), nil
+}
+
+func newManager(ctx context.Context, managerOptions ctrl.Options, options Options) (ctrl.Manager, error) {
+	managerOptions.Scheme = k8s.Scheme()
+	managerOptions.Metrics = metricsserver.Options{BindAddress: "0"}
+	managerOptions.Controller = config.Controller{SkipNameValidation: ptr.To(true)}
+	cache := CacheOptions()
+	cache.DefaultNamespaces = managerOptions.Cache.DefaultNamespaces
+	managerOptions.Cache = cache
+	mgr, err := ctrl.NewManager(managerRest, managerOptions)
+	if err != nil {
+		return nil, err
+	}
+	if err := IndexFields(ctx, mgr.GetFieldIndexer()); err != nil {
+		return nil, err
+	}
+	// A second is long for loopback and short for a test of an API that hangs.
+	options.Platform, err = rehive.New(platform.URL(), rehive.WithTimeout(time.Second))
+	if err != nil {
+		return nil, err
+	}
+	options.PublicURL = publicURL
+	options.Ledger = ledger
+	return mgr, SetupWithManager(mgr, options)
+}
+
+// findLeak looks for the tokens and webhook secrets of all tests in everything
+// that people with no right to read Secrets can read.
+func findLeak(ctx context.Context) error {
+	var activations v1alpha1.CompanyActivationList
+	var rules v1alpha1.NotificationRuleList
+	var events eventsv1.EventList
+	if err := errors.Join(k8s.List(ctx, &activations), k8s.List(ctx, &rules), k8s.List(ctx, &events)); err != nil {
+		return err
+	}
+	if len(events.Items) == 0 || logs.String() == "" || len(secrets.all()) == 0 {
+		return errors.New("there is nothing to search for leaks, so the search proves nothing")
+	}
+	places := map[string]any{"a CompanyActivation": activations, "a NotificationRule": rules, "an event": events}
+	for place, objects := range places {
+		raw, err := yaml.Marshal(objects)
+		if err != nil {
+			return err
+		}
+		for _, secret := range secrets.all() {
+			if bytes.Contains(raw, []byte(secret)) {
+				return fmt.Errorf("%s shows a secret", place)
+			}
+		}
+	}
+	for _, secret := range secrets.all() {
+		if strings.Contains(logs.String(), secret) {
+			return errors.New("the log shows a secret")
+		}
+	}
+	return nil
+}
+
+// planted collects the secrets that must not be seen anywhere.
+type planted struct {
+	mu     sync.Mutex
+	values []string
+}
+
+func (p *planted) add(value string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if value != "" {
+		p.values = append(p.values, value)
+	}
+	return value
+}
+
+func (p *planted) all() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.values...)
+}
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) line(prefix, args string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintln(&l.b, prefix, args)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// fakeLedger records what it was asked; the real one has tests of its own.
+type fakeLedger struct {
+	mu     sync.Mutex
+	calls  []string
+	broken map[string]error
+}
+
+func (l *fakeLedger) do(what, company string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, what+" "+company)
+	return l.broken[company]
+}
+
+func (l *fakeLedger) CancelCompany(_ context.Context, company string) error {
+	return l.do("cancel", company)
+}
+
+func (l *fakeLedger) PurgeCompany(_ context.Context, company string) error {
+	return l.do("purge", company)
+}
+
+func (l *fakeLedger) breakFor(company string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken == nil {
+		l.broken = make(map[string]error)
+	}
+	l.broken[company] = err
+}
+
+func (l *fakeLedger) callsOf(company string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var calls []string
+	for _, call := range l.calls {
+		if what, of, _ := strings.Cut(call, " "); of == company {
+			calls = append(calls, what)
+		}
+	}
+	return calls
+}
+
+// fixture is the world of one test.
+type fixture struct {
+	*WithT
+	t         *testing.T
+	ctx       context.Context
+	namespace string
+	company   string
+	admin     rehivetest.User // whose webhooks the platform lets be changed
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	t.Parallel()
+	f := &fixture{WithT: NewWithT(t), t: t, ctx: t.Context()}
+	f.SetDefaultEventuallyTimeout(deadline)
+	f.SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
+	f.SetDefaultConsistentlyDuration(moment)
+	f.namespace = "t-" + uuid.NewString()[:8]
+	f.company = "shop-" + f.namespace
+	f.Expect(k8s.Create(f.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: f.namespace}})).To(Succeed())
+	f.addCompany(f.company)
+	f.admin = f.user("admin")
+	return f
+}
+
+func (f *fixture) addCompany(id string) {
+	f.t.Helper()
+	_, err := platform.AddCompany(rehivetest.Company{ID: id, Name: "Shop", SystemEmail: "hello@shop.example", Mode: "production"})
+	f.Expect(err).NotTo(HaveOccurred())
+}
+
+func (f *fixture) user(group string) rehivetest.User {
+	f.t.Helper()
+	user, err := platform.AddUser(f.company, rehivetest.User{Group: group})
+	f.Expect(err).NotTo(HaveOccurred())
+	secrets.add(user.Token)
+	return user
+}
+
+// service activates an extension on the platform, with a stub in the place of
+// our HTTP server, and returns it with its token.
+func (f *fixture) service() rehivetest.Service {
+	f.t.Helper()
+	stub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"status":"success"}`))
+	}))
+	f.t.Cleanup(stub.Close)
+	service, err := platform.AddService(f.company, rehivetest.Service{Name: "Notifications", URL: stub.URL + "/"})
+	f.Expect(err).NotTo(HaveOccurred())
+	f.Expect(platform.Activate(f.ctx, f.company, service.ID)).To(Succeed())
+	service, err = platform.Service(f.company, service.ID)
+	f.Expect(err).NotTo(HaveOccurred())
+	secrets.add(service.Token)
+	return service
+}
+
+// declare creates the company's activation without a token.
+func (f *fixture) declare(name string) *v1alpha1.CompanyActivation {
+	f.t.Helper()
+	a := &v1alpha1.CompanyActivation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name},
+		Spec:       v1alpha1.CompanyActivationSpec{Company: f.company},
+	}
+	f.Expect(k8s.Create(f.ctx, a)).To(Succeed())
+	return a
+}
+
+// activate does what the HTTP server does when the platform calls /activate/.
+func (f *fixture) activate(token string) *v1alpha1.CompanyActivation {
+	f.t.Helper()
+	a := &v1alpha1.CompanyActivation{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "shop"}}
+	if err := k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a); err != nil {
+		a = f.declare("shop")
+	}
+	f.save(a, token)
+	return f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
+}
+
+func (f *fixture) save(a *v1alpha1.CompanyActivation, token string) {
+	f.t.Helper()
+	f.Eventually(func() error {
+		credentials, err := activation.Get(f.ctx, k8s, a)
+		if err != nil && !errors.Is(err, activation.ErrMissing) {
+			return err
+		}
+		credentials.Token = token
+		return activation.Save(f.ctx, k8s, a, credentials)
+	}).Should(Succeed())
+}
+
+// look asks the controller for a look, with a change if there is one, and
+// returns the activation as it left it.
+func (f *fixture) look(a *v1alpha1.CompanyActivation, changes ...func(*v1alpha1.CompanyActivation)) *v1alpha1.CompanyActivation {
+	f.t.Helper()
+	requested := uuid.NewString()
+	f.change(a, func(a *v1alpha1.CompanyActivation) {
+		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.RequestedAtAnnotation, requested)
+		for _, change := range changes {
+			change(a)
+		}
+	})
+	f.Eventually(func(g Gomega) {
+		g.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+		g.Expect(a.Status.LastHandledRequestedAt).To(Equal(requested))
+	}).Should(Succeed())
+	f.plant(a)
+	return a
+}
+
+func (f *fixture) change(a *v1alpha1.CompanyActivation, change func(*v1alpha1.CompanyActivation)) {
+	f.t.Helper()
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+	before := a.DeepCopy()
+	change(a)
+	f.Expect(k8s.Patch(f.ctx, a, client.MergeFrom(before))).To(Succeed())
+}
+
+// plant has the activation's webhook secret searched for at the end.
+func (f *fixture) plant(a *v1alpha1.CompanyActivation) string {
+	f.t.Helper()
+	credentials, err := activation.Get(f.ctx, k8s, a)
+	if err != nil {
+		return ""
+	}
+	return secrets.add(credentials.WebhookSecret)
+}
+
+func (f *fixture) rule(name, event string) *v1alpha1.NotificationRule {
+	return &v1alpha1.NotificationRule{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name},
+		Spec: v1alpha1.NotificationRuleSpec{
+			CompanyRef:  v1alpha1.CompanyActivationReference{Name: "shop"},
+			DisplayName: "A rule",
+			Event:       event,
+			Email:       &v1alpha1.EmailMessage{To: "{{ user.email }}", Subject: "Hello", Text: "Hello {{ user.first_name }}"},
+		},
+	}
+}
+
+func (f *fixture) create(object client.Object) {
+	f.t.Helper()
+	f.Expect(k8s.Create(f.ctx, object)).To(Succeed())
+}
+
+// condition returns a function for Eventually: a condition as it stands on the
+// API server, "Status/Reason", and empty when there is none.
+func (f *fixture) condition(o conditioned, kind string) func() string {
+	return func() string {
+		if err := k8s.Get(f.ctx, client.ObjectKeyFromObject(o), o); err != nil {
+			return err.Error()
+		}
+		return verdictOf(o, kind)
+	}
+}
+
+func verdictOf(o conditioned, kind string) string {
+	condition := meta.FindStatusCondition(o.GetConditions(), kind)
+	if condition == nil {
+		return ""
+	}
+	return string(condition.Status) + "/" + condition.Reason
+}
+
+func messageOf(o conditioned, kind string) string {
+	if condition := meta.FindStatusCondition(o.GetConditions(), kind); condition != nil {
+		return condition.Message
+	}
+	return ""
+}
+
+// events returns the reasons of the events about an object.
+func (f *fixture) events(o client.Object) func() []string {
+	return func() []string {
+		var list eventsv1.EventList
+		f.Expect(k8s.List(f.ctx, &list, client.InNamespace(f.namespace))).To(Succeed())
+		var reasons []string
+		for i := range list.Items {
+			if list.Items[i].Regarding.UID == o.GetUID() {
+				reasons = append(reasons, list.Items[i].Reason)
+			}
+		}
+		return reasons
+	}
+}
+
+// registered returns the platform's webhooks of this extension by event.
+func (f *fixture) registered() map[string]rehivetest.Webhook {
+	webhooks := make(map[string]rehivetest.Webhook)
+	for _, webhook := range platform.Webhooks(f.company) {
+		if webhook.URL == webhookURL {
+			webhooks[webhook.Event] = webhook
+		}
+	}
+	return webhooks
+}
+
+// calls lists what the platform was asked for the company, as "METHOD /path".
+func (f *fixture) calls() []string {
+	var calls []string
+	for _, request := range platform.Requests() {
+		if request.Company == f.company {
+			calls = append(calls, request.Method+" "+request.Path)
+		}
+	}
+	return calls
+}

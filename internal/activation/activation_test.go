@@ -1,0 +1,95 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package activation
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+)
+
+func newNamespace(t *testing.T) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "t-"}}
+	NewWithT(t).Expect(k8s.Create(t.Context(), namespace)).To(Succeed())
+	return namespace.Name
+}
+
+func declare(t *testing.T, namespace, name, company string) *v1alpha1.CompanyActivation {
+	t.Helper()
+	a := &v1alpha1.CompanyActivation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.CompanyActivationSpec{Company: company},
+	}
+	NewWithT(t).Expect(k8s.Create(t.Context(), a)).To(Succeed())
+	return a
+}
+
+func TestFindReturnsTheOldestOfTheCompany(t *testing.T) {
+	g := NewWithT(t)
+	one, two := newNamespace(t), newNamespace(t)
+	company := "company-" + one
+	g.Expect(Find(t.Context(), k8s, company)).To(BeNil())
+
+	first := declare(t, two, "b", company)
+	declare(t, one, "another", "another-"+one)
+	g.Expect(Find(t.Context(), k8s, company)).To(HaveField("UID", first.UID))
+	second := declare(t, two, "c", company)
+	g.Expect(Find(t.Context(), k8s, company)).To(HaveField("UID", first.UID))
+
+	// One that is being deleted doesn't hold the company any more.
+	first.Finalizers = []string{v1alpha1.CompanyActivationFinalizer}
+	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
+	g.Expect(k8s.Delete(t.Context(), first)).To(Succeed())
+	g.Expect(Find(t.Context(), k8s, company)).To(HaveField("UID", second.UID))
+}
+
+func TestOlder(t *testing.T) {
+	g := NewWithT(t)
+	early := metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	late := metav1.NewTime(early.Add(time.Second))
+	object := func(namespace, name string, created metav1.Time) *v1alpha1.CompanyActivation {
+		return &v1alpha1.CompanyActivation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, CreationTimestamp: created}}
+	}
+	ordered := []*v1alpha1.CompanyActivation{
+		object("z", "z", early), object("a", "b", late), object("a", "c", late), object("b", "a", late),
+	}
+	for i, a := range ordered {
+		for j, b := range ordered {
+			g.Expect(Older(a, b)).To(Equal(i < j), "%s/%s before %s/%s", a.Namespace, a.Name, b.Namespace, b.Name)
+		}
+	}
+}
+
+func TestNameFor(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(NameFor("shop-1")).To(Equal("shop-1"))
+	g.Expect(NameFor(strings.Repeat("a", 63))).To(Equal(strings.Repeat("a", 63)))
+	names := make(map[string]string)
+	for _, company := range []string{
+		"Shop", "shop", "SHOP", "my_shop", "my-shop", "my.shop", "shop-", "shop_", "-", "_", "A",
+		strings.Repeat("a", 64), strings.Repeat("a", 65), strings.Repeat("_", 100), strings.Repeat("a", 99) + "b",
+	} {
+		name := NameFor(company)
+		g.Expect(validation.IsDNS1123Label(name)).To(BeEmpty(), company)
+		g.Expect(names).NotTo(HaveKey(name), "%s and %s share a name", company, names[name])
+		names[name] = company
+	}
+}
+
+func TestCompanyFieldIsSelectable(t *testing.T) {
+	g := NewWithT(t)
+	a := declare(t, newNamespace(t), "shop", "Selected_Company")
+	var list v1alpha1.CompanyActivationList
+	g.Expect(k8s.List(t.Context(), &list, client.MatchingFields{CompanyField: "Selected_Company"})).To(Succeed())
+	g.Expect(list.Items).To(ConsistOf(HaveField("UID", a.UID)))
+}
