@@ -184,7 +184,7 @@ func (x *Expression) Evaluate(ctx context.Context, data *python.Dict, opts Evalu
 // is the author's; where rendering raised, only the exception's name is kept,
 // since Python's words may hold values.
 func templateFault(err error) *Fault {
-	f := &Fault{Kind: TemplateError, Msg: "the template can't be rendered", Err: err, pos: -1}
+	f := &Fault{Kind: TemplateError, Msg: "the template can't be rendered", pos: -1}
 	var e *django.Error
 	if !errors.As(err, &e) {
 		return f
@@ -193,8 +193,10 @@ func templateFault(err error) *Fault {
 	var p *python.Error
 	switch {
 	case e.Phase == django.PhaseParse:
-		f.Msg = e.Msg
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		f.Msg, f.Err = e.Msg, err
+	case errors.Is(err, context.Canceled):
+		return cancelled(context.Canceled)
+	case errors.Is(err, context.DeadlineExceeded):
 		return cancelled(context.DeadlineExceeded)
 	case errors.Is(err, django.ErrLimit):
 		f.Kind, f.Msg = LimitExceeded, "the template asks for too much"

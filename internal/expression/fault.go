@@ -6,6 +6,7 @@ package expression
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rehive/extension-operator/internal/python"
 )
@@ -44,7 +45,8 @@ type Fault struct {
 	// Line and Column are counted in characters from 1 in the expression's
 	// source; 0 where the place isn't known.
 	Line, Column int
-	// Err is the cause, where there is one.
+	// Err is the cause if it holds nothing of the data: a context's error, or a
+	// template's parse error.
 	Err error
 
 	pos int // offset in the shape, -1 if unknown
@@ -79,9 +81,26 @@ func faultAt(err error, pos int) *Fault {
 		if p.Type == "LimitError" {
 			kind = LimitExceeded
 		}
-		return &Fault{Kind: kind, Msg: p.Msg, Err: err, pos: pos}
+		return &Fault{Kind: kind, Msg: withoutValues(p), pos: pos}
 	}
-	return &Fault{Kind: LimitExceeded, Msg: err.Error(), Err: err, pos: pos}
+	return &Fault{Kind: internalError, Msg: "the evaluator failed", Err: err, pos: pos}
+}
+
+// withoutValues is a Python exception's words if they can't hold data: those
+// of a TypeError name types, those of a KeyError are the key itself.
+func withoutValues(p *python.Error) string {
+	switch p.Type {
+	case "KeyError":
+		return "the dict has no such key"
+	case "ValueError":
+		if strings.ContainsAny(p.Msg, `'":`) {
+			return "a value is not what was expected here"
+		}
+		if strings.HasSuffix(p.Msg, "is not in list") {
+			return "the value is not in the list"
+		}
+	}
+	return p.Msg
 }
 
 // typeError is Python's TypeError in words that hold no values.

@@ -296,6 +296,9 @@ func (f formatSpec) float(x float64, typ string) (string, error) {
 		switch {
 		case prec < 0:
 			text = python.FloatRepr(abs)
+			if i := strings.IndexByte(text, 'e'); f.alt && i >= 0 && !strings.Contains(text, ".") {
+				text = text[:i] + "." + text[i:]
+			}
 		case math.IsInf(abs, 0) || math.IsNaN(abs):
 			text = python.FormatFloat(abs, 'g', prec, false)
 		default:

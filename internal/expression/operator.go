@@ -169,10 +169,13 @@ func (e *evaluator) modulo(a, b python.Value) (python.Value, error) {
 		out, err := python.Format(string(f), b)
 		return Bytes(out), err
 	}
-	if _, ok := a.(python.Str); ok {
+	if s, ok := a.(python.Str); ok {
 		// A width or precision is bounded there, but each argument may print.
 		if err := e.printable(b); err != nil {
 			return nil, err
+		}
+		if _, ok := b.(Bytes); ok && strings.IndexByte(string(s), '%') < 0 {
+			return s, nil // counts as a mapping, which may stay unused
 		}
 	}
 	return python.Mod(a, b)
@@ -401,8 +404,23 @@ func in(item, container python.Value) (bool, error) {
 		}
 		return strings.IndexByte(string(s), byte(n)) >= 0, nil
 	}
-	if _, ok := container.(*class); ok {
+	switch container.(type) {
+	case *class:
 		return false, typeError("argument of type 'type' is not iterable")
+	case *python.Dict, *python.Set, *python.DictView:
+		switch v := item.(type) {
+		case Complex:
+			if imag(v) == 0 {
+				return python.Contains(container, python.Float(real(v)))
+			}
+			return false, nil
+		case Bytes, Ellipsis, *class, *builtin: // never a member, see values.go
+			return false, nil
+		case *python.Set:
+			if _, ok := container.(*python.Set); ok {
+				return false, nil
+			}
+		}
 	}
 	return python.Contains(container, item)
 }
@@ -425,8 +443,7 @@ func same(a, b python.Value, aNode, bNode node) bool {
 		if !ok || v != w {
 			return false
 		}
-		r, n := utf8.DecodeRuneInString(string(v))
-		if n == len(v) && r < 0x100 {
+		if r, n := utf8.DecodeRuneInString(string(v)); n == len(v) && (n == 0 || r < 0x100) {
 			return true
 		}
 		return !isLiteral(aNode) && !isLiteral(bNode) && unsafe.StringData(string(v)) == unsafe.StringData(string(w))

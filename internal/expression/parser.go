@@ -39,13 +39,15 @@ type parser struct {
 // others have to be right as well.
 func parse(tokens []token, classes []slotClass) (node, error) {
 	p := &parser{classes: classes}
-	p.tokens = p.place(tokens)
+	if err := p.place(tokens); err != nil {
+		return nil, err
+	}
 	return p.file()
 }
 
 // place puts tokens where the slots are: none for empty data, a sign of its
 // own for a signed number (so that -5 ** 2 is -25), a string for a string.
-func (p *parser) place(tokens []token) []token {
+func (p *parser) place(tokens []token) error {
 	out := make([]token, 0, len(tokens)+2)
 	for _, t := range tokens {
 		if t.kind != tokSlot {
@@ -55,17 +57,37 @@ func (p *parser) place(tokens []token) []token {
 		switch p.classes[t.slot.index] {
 		case classEmpty:
 			continue
-		case classMinus:
-			out = append(out, token{kind: tokOp, pos: t.pos, text: "-"})
-		case classPlus:
-			out = append(out, token{kind: tokOp, pos: t.pos, text: "+"})
+		case classMinus, classPlus:
+			if n := len(out); n > 0 && out[n-1].endsValue() {
+				return faultf(DataRefused, t.pos, "an operator is missing before the data; a sign in data is not one")
+			}
+			sign := "-"
+			if p.classes[t.slot.index] == classPlus {
+				sign = "+"
+			}
+			out = append(out, token{kind: tokOp, pos: t.pos, text: sign})
 		case classString:
 			part := textPart{slot: t.slot.index, whole: true}
 			t = token{kind: tokString, pos: t.pos, str: &strToken{parts: []textPart{part}}}
 		}
 		out = append(out, t)
 	}
-	return out
+	p.tokens = out
+	return nil
+}
+
+// endsValue tells whether a value may end with the token, so that a sign after
+// it would be an operator between two.
+func (t token) endsValue() bool {
+	switch t.kind {
+	case tokName, tokNumber, tokString, tokSlot:
+		return true
+	case tokKeyword:
+		return t.text == "True" || t.text == "False" || t.text == "None"
+	case tokOp:
+		return t.text == ")" || t.text == "]" || t.text == "}" || t.text == "..."
+	}
+	return false
 }
 
 func (p *parser) peek() *token { return &p.tokens[p.pos] }
@@ -548,9 +570,11 @@ func (p *parser) field(f *field) (*field, error) {
 		return f, nil
 	}
 	sub := &parser{classes: p.classes, depth: p.depth}
-	sub.tokens = sub.place(raw.tokens)
+	err := sub.place(raw.tokens)
+	if err != nil {
+		return nil, err
+	}
 	var value node
-	var err error
 	if sub.isKeyword("yield") {
 		value, err = sub.yield()
 	} else if value, err = sub.namedOrTuple(); err == nil && sub.peek().kind != tokEnd {
