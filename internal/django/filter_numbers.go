@@ -4,7 +4,6 @@
 package django
 
 import (
-	"math/big"
 	"strings"
 
 	"github.com/rehive/extension-operator/internal/python"
@@ -47,65 +46,40 @@ func floatformat(c *Context, in, arg python.Value) (python.Value, error) {
 			arg = python.Int(-1)
 		}
 	}
-	var (
-		repr = python.Repr(in)
-		d    *python.Decimal
-		err  error
-	)
-	switch in.(type) {
-	case python.Int, *python.Big, python.Float:
-		d, err = python.ToDecimal(python.Str(repr))
-	default:
-		var f float64
-		if f, err = python.ToFloat(in); err == nil {
-			d, err = python.ToDecimal(python.Str(python.FloatRepr(f)))
+	n, ok := numberOf(in)
+	if _, isDecimal := in.(*python.Decimal); isDecimal || !ok && in != nil {
+		// Django reads a number's repr; what that is no number for goes
+		// through float(), a Decimal too.
+		f, err := python.ToFloat(in)
+		if python.IsError(err, "ValueError", "TypeError") {
+			return python.Str(""), nil
 		}
-	}
-	if python.IsError(err, "ValueError", "TypeError", "InvalidOperation") {
-		return python.Str(""), nil
-	}
-	if err != nil {
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
+		n, ok = numberOf(python.Float(f))
 	}
 	places, err := intArg(arg)
-	if python.IsError(err, "ValueError") {
-		return python.Str(repr), nil
+	if python.IsError(err, "ValueError") || err == nil && (!ok || n.size() > maxDigits) {
+		return python.Str(python.Repr(in)), nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	if d.Kind != python.Finite {
-		return python.Str(repr), nil
-	}
-	digits := d.Coef.String()
-	if len(digits)+max(d.Exp, -d.Exp) > maxDigits {
-		return python.Str(repr), nil
 	}
 	if places < 0 {
 		places = -places
-		if isIntegral(d) {
+		if n.isIntegral() {
 			places = 0
-			if d.Neg && d.Coef.Sign() == 0 {
-				d = &python.Decimal{Coef: d.Coef}
-			}
 		}
 	}
 	if err := c.Grow(places + maxDigits); err != nil {
 		return nil, err
 	}
-	n := roundHalfUp(d.Coef, d.Exp, places)
-	s := fixedPoint(n, places)
-	if d.Neg && n.Sign() != 0 {
+	s, isZero := n.fixed(places, halfUp)
+	if n.neg && !isZero {
 		s = "-" + s
 	}
 	return python.SafeStr(s), nil
-}
-
-func isIntegral(d *python.Decimal) bool {
-	if d.Exp >= 0 {
-		return true
-	}
-	return new(big.Int).Rem(d.Coef, pow10(-d.Exp)).Sign() == 0
 }
 
 // getDigit gives the arg-th digit from the right.

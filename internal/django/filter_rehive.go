@@ -70,7 +70,7 @@ const maxDivisibility = 1000
 // as the currency has: 123456|money:2 is 1234.56. It is exact at any size,
 // never groups, and gives "" for what is no number.
 func money(c *Context, in, arg python.Value) (python.Value, error) {
-	d, ok := amountOf(in)
+	n, ok := amountOf(in)
 	if !ok {
 		return python.Str(""), nil
 	}
@@ -78,29 +78,31 @@ func money(c *Context, in, arg python.Value) (python.Value, error) {
 	if err != nil || places < 0 || places > maxDivisibility {
 		return python.Str(""), nil
 	}
-	exp := d.Exp - places
-	if exp > python.MaxLen || exp < -python.MaxLen {
+	n.exp -= places
+	if n.exp > python.MaxLen || n.exp < -python.MaxLen {
 		return python.Str(""), nil
 	}
-	if err := c.Grow(places + max(exp, 0) + d.Coef.BitLen()/3 + 2); err != nil {
+	if err := c.Grow(places + n.size()); err != nil {
 		return nil, err
 	}
-	s := fixedPoint(roundHalfEven(d.Coef, exp, places), places)
-	if d.Neg {
+	s, _ := n.fixed(places, halfEven)
+	if n.neg {
 		s = "-" + s
 	}
 	return python.Str(s), nil
 }
 
-// amountOf reads an int, float, Decimal or text as a finite decimal.
-func amountOf(v python.Value) (*python.Decimal, bool) {
+// amountOf reads an int, float, Decimal or text.
+func amountOf(v python.Value) (number, bool) {
 	switch v.(type) {
-	case python.Int, *python.Big, *python.Decimal, python.Str, python.SafeStr:
-	case python.Float:
-		v = python.Str(python.FloatRepr(float64(v.(python.Float)))) //nolint:forcetypeassert // the case
-	default:
-		return nil, false
+	case python.Str, python.SafeStr:
+		d, err := python.ToDecimal(v)
+		if err != nil {
+			return number{}, false
+		}
+		return numberOf(d)
+	case python.Int, *python.Big, python.Float, *python.Decimal:
+		return numberOf(v)
 	}
-	d, err := python.ToDecimal(v)
-	return d, err == nil && d.Kind == python.Finite
+	return number{}, false
 }

@@ -223,6 +223,9 @@ func stringformat(c *Context, in, arg python.Value) (python.Value, error) {
 // apostrophe and behind a digit.
 func title(_ *Context, in, _ python.Value) (python.Value, error) {
 	s := text(in)
+	if isASCII(s) {
+		return python.Str(titleASCII(s)), nil
+	}
 	v, _, err := python.CallMethod(python.Str(s), "title", nil)
 	if err != nil {
 		return nil, err
@@ -245,6 +248,25 @@ func title(_ *Context, in, _ python.Value) (python.Value, error) {
 		}
 	}
 	return python.Str(t), nil
+}
+
+// titleASCII is title for the usual text. A letter is lower case behind a
+// letter or digit, and behind an apostrophe that at least two letters precede.
+func titleASCII(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if !isASCIILetter(c) {
+			continue
+		}
+		inWord := i > 0 && (isASCIIAlnum(b[i-1]) ||
+			b[i-1] == '\'' && i > 2 && isASCIILetter(b[i-2]) && isASCIILetter(b[i-3]))
+		if inWord {
+			b[i] = c | 0x20
+		} else {
+			b[i] = c &^ 0x20
+		}
+	}
+	return string(b)
 }
 
 func truncate(cut func(s string, length int) string) FilterFunc {

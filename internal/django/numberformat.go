@@ -4,6 +4,8 @@
 package django
 
 import (
+	"bytes"
+	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -35,48 +37,118 @@ func decimalText(neg bool, digits string, exp int) string {
 	return s
 }
 
-// roundHalfUp rounds coef × 10**exp to places decimals, away from zero at a
-// half, and returns the result times 10**places. The caller has bounded exp.
-func roundHalfUp(coef *big.Int, exp, places int) *big.Int {
-	return rounded(coef, exp, places, func(_ *big.Int, half int) bool { return half >= 0 })
+// number is a decimal number taken apart: digits × 10**exp. Sign and digits
+// are kept when it is zero.
+type number struct {
+	neg    bool
+	digits string
+	exp    int
 }
 
-// roundHalfEven is roundHalfUp, but a half goes to the even neighbour.
-func roundHalfEven(coef *big.Int, exp, places int) *big.Int {
-	return rounded(coef, exp, places, func(q *big.Int, half int) bool {
-		return half > 0 || half == 0 && q.Bit(0) == 1
-	})
-}
-
-func rounded(coef *big.Int, exp, places int, up func(q *big.Int, half int) bool) *big.Int {
-	if shift := exp + places; shift >= 0 {
-		return new(big.Int).Mul(coef, pow10(shift))
-	} else if digits := len(coef.String()); -shift > digits+1 {
-		return new(big.Int) // far below a half
-	} else {
-		divisor := pow10(-shift)
-		q, r := new(big.Int).QuoRem(coef, divisor, new(big.Int))
-		if up(q, r.Lsh(r, 1).Cmp(divisor)) {
-			q.Add(q, big.NewInt(1))
+// numberOf takes an int, float or Decimal apart. A float has the digits that
+// Python prints.
+func numberOf(v python.Value) (n number, ok bool) {
+	var buf [32]byte
+	switch v := v.(type) {
+	case python.Int:
+		b := strconv.AppendInt(buf[:0], int64(v), 10)
+		if n.neg = b[0] == '-'; n.neg {
+			b = b[1:]
 		}
-		return q
+		n.digits = string(b)
+	case python.Float:
+		f := float64(v)
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			return n, false
+		}
+		b := strconv.AppendFloat(buf[:0], f, 'e', -1, 64) // -d.ddde-xx
+		if n.neg = b[0] == '-'; n.neg {
+			b = b[1:]
+		}
+		e := bytes.IndexByte(b, 'e')
+		n.exp, _ = strconv.Atoi(string(b[e+1:]))
+		if e > 1 { // the point goes
+			n.exp -= e - 2
+			copy(b[1:], b[2:e])
+			e--
+		}
+		n.digits = string(b[:e])
+	case *python.Big:
+		n = number{v.Int().Sign() < 0, strings.TrimPrefix(v.Int().String(), "-"), 0}
+	case *python.Decimal:
+		if v.Kind != python.Finite {
+			return n, false
+		}
+		n = number{v.Neg, v.Coef.String(), v.Exp}
+	default:
+		return n, false
 	}
+	return n, true
+}
+
+// size is what Django bounds: the digits, and those the exponent stands for.
+func (n number) size() int { return len(n.digits) + max(n.exp, -n.exp) }
+
+func (n number) isIntegral() bool {
+	return n.exp >= 0 || strings.Trim(n.digits[max(len(n.digits)+n.exp, 0):], "0") == ""
+}
+
+// Ways to round a half.
+const (
+	halfUp   = false // away from zero
+	halfEven = true  // to the even neighbour
+)
+
+// fixed prints the number with exactly places decimals, without its sign, and
+// tells whether anything but zeros is left. The caller has bounded both sizes.
+func (n number) fixed(places int, even bool) (s string, isZero bool) {
+	b := make([]byte, 0, len(n.digits)+max(n.exp, 0)+places+4)
+	b = append(b, '0') // room for a carry
+	keep := len(n.digits) + n.exp + places
+	switch {
+	case keep >= len(n.digits):
+		b = append(b, n.digits...)
+		for range keep - len(n.digits) {
+			b = append(b, '0')
+		}
+	case keep >= 0:
+		b = append(b, n.digits[:keep]...)
+		if roundsUp(b[len(b)-1], n.digits[keep:], even) {
+			i := len(b) - 1
+			for ; b[i] == '9'; i-- {
+				b[i] = '0'
+			}
+			b[i]++
+		}
+	}
+	// At least one digit before the point, and no other leading zeros.
+	for len(b) < places+1 {
+		b = append(b, 0)
+		copy(b[1:], b)
+		b[0] = '0'
+	}
+	for len(b) > places+1 && b[0] == '0' {
+		b = b[1:]
+	}
+	isZero = len(bytes.Trim(b, "0")) == 0
+	if places > 0 {
+		b = append(b, 0)
+		point := len(b) - 1 - places
+		copy(b[point+1:], b[point:])
+		b[point] = '.'
+	}
+	return string(b), isZero
+}
+
+func roundsUp(last byte, rest string, even bool) bool {
+	if rest[0] != '5' || !even || strings.Trim(rest[1:], "0") != "" {
+		return rest[0] >= '5'
+	}
+	return last&1 == 1
 }
 
 func pow10(n int) *big.Int {
 	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
-}
-
-// fixedPoint prints n / 10**places with exactly places decimals.
-func fixedPoint(n *big.Int, places int) string {
-	digits := n.String()
-	if len(digits) <= places {
-		digits = strings.Repeat("0", places+1-len(digits)) + digits
-	}
-	if places == 0 {
-		return digits
-	}
-	return digits[:len(digits)-places] + "." + digits[len(digits)-places:]
 }
 
 // groupThousands puts commas into the integer part of a number's text, by
@@ -115,15 +187,14 @@ func plainNumber(v python.Value) string {
 	default:
 		return s
 	}
-	d, err := python.ToDecimal(python.Str(s))
-	if err != nil || d.Kind != python.Finite {
+	n, ok := numberOf(v)
+	if !ok {
 		return s
 	}
-	digits := d.Coef.String()
-	if len(digits)+max(d.Exp, -d.Exp) > maxDigits {
-		return scientific(d.Neg, digits, d.Exp)
+	if n.size() > maxDigits {
+		return scientific(n.neg, n.digits, n.exp)
 	}
-	return decimalText(d.Neg, digits, d.Exp)
+	return decimalText(n.neg, n.digits, n.exp)
 }
 
 // scientific is '{:e}'.format of a Decimal.
