@@ -387,6 +387,9 @@ var operators = [...]string{
 
 func (l *lexer) operator() error {
 	rest := l.src[l.pos:]
+	if strings.HasPrefix(rest, "&&") || strings.HasPrefix(rest, "||") {
+		return l.fault(l.pos, "'%s' is not an operator; use 'and' or 'or'", rest[:2])
+	}
 	for _, op := range operators {
 		if !strings.HasPrefix(rest, op) {
 			continue
@@ -414,9 +417,6 @@ func (l *lexer) operator() error {
 		return nil
 	}
 	if c := rest[0]; c > ' ' && c < 0x7f {
-		if strings.HasPrefix(rest, "&&") || strings.HasPrefix(rest, "||") {
-			return l.fault(l.pos, "'%s' is not an operator; use 'and' or 'or'", rest[:2])
-		}
 		return l.fault(l.pos, "'%c' can't stand here", c)
 	}
 	return l.fault(l.pos, "invalid character U+%04X", rest[0])

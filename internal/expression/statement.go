@@ -32,7 +32,7 @@ func (p *parser) file() (node, error) {
 		}
 	}
 	if first == nil {
-		return nil, faultf(SyntaxError, 0, "there is no expression here, only a comment")
+		return nil, faultf(SyntaxError, -1, "there is no expression: nothing came out but white space or a comment")
 	}
 	return first, nil
 }
