@@ -26,10 +26,10 @@ type filterCall struct {
 	hasArg bool
 }
 
-// parseExpression is Django's FilterExpression. find gives the filter of a
-// name, or nil.
-func parseExpression(text string, find func(name string) *Filter) (*Expression, error) {
-	e := &Expression{text: text}
+// parseExpression is Django's FilterExpression.
+func (p *Parser) parseExpression(text string) (*Expression, error) {
+	e := p.expressions.next()
+	e.text = text
 	pos := operandEnd(text, 0)
 	if pos == 0 {
 		start, _, _, end := nextFilter(text, 0)
@@ -42,8 +42,11 @@ func parseExpression(text string, find func(name string) *Filter) (*Expression, 
 		return nil, syntaxErrorf("Could not find variable at start of %s.", text)
 	}
 	var err error
-	if e.base, err = parseOperand(text[:pos]); err != nil {
+	if e.base, err = p.parseOperand(text[:pos]); err != nil {
 		return nil, err
+	}
+	if pos < len(text) {
+		e.filters = make([]filterCall, 0, min(strings.Count(text[pos:], "|"), 8))
 	}
 	for pos < len(text) {
 		start, name, arg, end := nextFilter(text, pos)
@@ -55,11 +58,11 @@ func parseExpression(text string, find func(name string) *Filter) (*Expression, 
 		}
 		call := filterCall{hasArg: arg != ""}
 		if call.hasArg {
-			if call.arg, err = parseOperand(arg); err != nil {
+			if call.arg, err = p.parseOperand(arg); err != nil {
 				return nil, err
 			}
 		}
-		if call.filter = find(name); call.filter == nil {
+		if call.filter = p.filter(name); call.filter == nil {
 			return nil, syntaxErrorf("Invalid filter: '%s'", name)
 		}
 		if err := call.checkArg(); err != nil {

@@ -19,16 +19,51 @@ func init() {
 }
 
 // resolveFormat gives the format for a filter's argument: the default if it is
-// empty, what a name stands for, or the argument itself.
-func resolveFormat(arg python.Value, byDefault string) string {
+// empty, what a name stands for, or the argument itself. Django looks it up in
+// a dict, so an unhashable argument is a TypeError.
+func resolveFormat(arg python.Value, byDefault string) (string, error) {
 	if arg == nil || !python.Truth(arg) {
-		return namedFormats[byDefault]
+		return namedFormats[byDefault], nil
+	}
+	if _, err := python.HashKey(arg); err != nil {
+		return "", err
 	}
 	name := python.StrOf(arg)
 	if format, ok := namedFormats[name]; ok {
-		return format
+		return format, nil
 	}
-	return name
+	return name, nil
+}
+
+// formatWith formats by a filter's argument. If the value can't answer the
+// format that the argument stands for, Django tries the argument as it is.
+func formatWith(c *Context, in, arg python.Value, byDefault string, format func(moment, string) (string, error), forgiven ...string) (string, error) {
+	m := momentOf(in)
+	resolved, err := resolveFormat(arg, byDefault)
+	if err == nil {
+		if err := c.Grow(16 * len(resolved)); err != nil {
+			return "", err
+		}
+		var s string
+		if s, err = format(m, resolved); err == nil {
+			return s, nil
+		}
+	}
+	if python.IsError(err, forgiven...) {
+		if arg == nil {
+			arg = python.None
+		}
+		raw := python.StrOf(arg)
+		if err := c.Grow(16 * len(raw)); err != nil {
+			return "", err
+		}
+		var s string
+		if s, err = format(m, raw); python.IsError(err, forgiven...) {
+			return "", nil
+		}
+		return s, err
+	}
+	return "", err
 }
 
 func isNoneOrEmpty(v python.Value) bool {
@@ -40,14 +75,7 @@ func date(c *Context, in, arg python.Value) (python.Value, error) {
 	if isNoneOrEmpty(in) {
 		return python.Str(""), nil
 	}
-	format := resolveFormat(arg, "DATE_FORMAT")
-	if err := c.Grow(16 * len(format)); err != nil {
-		return nil, err
-	}
-	s, err := formatDate(momentOf(in), format)
-	if python.IsError(err, "AttributeError") {
-		return python.Str(""), nil
-	}
+	s, err := formatWith(c, in, arg, "DATE_FORMAT", formatDate, "AttributeError")
 	return python.Str(s), err
 }
 
@@ -55,15 +83,8 @@ func timeFilter(c *Context, in, arg python.Value) (python.Value, error) {
 	if isNoneOrEmpty(in) {
 		return python.Str(""), nil
 	}
-	format := resolveFormat(arg, "TIME_FORMAT")
-	if err := c.Grow(16 * len(format)); err != nil {
-		return nil, err
-	}
-	s, err := formatTime(momentOf(in), format)
-	if err != nil {
-		return python.Str(""), nil
-	}
-	return python.Str(s), nil
+	s, err := formatWith(c, in, arg, "TIME_FORMAT", formatTime, "AttributeError", "TypeError")
+	return python.Str(s), err
 }
 
 func timesinceFilter(c *Context, in, arg python.Value) (python.Value, error) {

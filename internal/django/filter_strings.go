@@ -290,14 +290,27 @@ func truncateCharsHTML(s string, length int) string { return truncateHTML(s, len
 func truncateWordsHTML(s string, length int) string { return truncateHTML(s, length, true) }
 
 func urlencode(_ *Context, in, arg python.Value) (python.Value, error) {
-	safe := safeInPath
-	if arg != nil && arg != python.None {
-		var ok bool
-		if safe, ok = python.AsStr(arg); !ok && text(in) != "" {
-			return nil, python.Errorf("TypeError", "'%s' object is not iterable", arg.TypeName())
+	s := text(in)
+	if arg == nil || arg == python.None || s == "" {
+		return python.Str(quote(s, safeInPath)), nil
+	}
+	safe, ok := python.AsStr(arg)
+	if !ok { // bytes, to Python
+		codes, err := python.Items(arg)
+		if err != nil {
+			return nil, err
+		}
+		for _, code := range codes {
+			n, ok := python.AsInt(code)
+			if !ok {
+				return nil, python.Errorf("TypeError", "'<' not supported between instances of '%s' and 'int'", code.TypeName())
+			}
+			if n >= 0 && n < utf8.RuneSelf {
+				safe += string(rune(n))
+			}
 		}
 	}
-	return python.Str(quote(text(in), safe)), nil
+	return python.Str(quote(s, safe)), nil
 }
 
 func urlize(c *Context, in, _ python.Value) (python.Value, error) {

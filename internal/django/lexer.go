@@ -42,8 +42,6 @@ type lexer struct {
 	dead [4]int
 }
 
-func newLexer(src string) *lexer { return &lexer{src: src, line: 1, openTag: -1} }
-
 // next is the next token, or false at the end.
 func (l *lexer) next() (Token, bool) {
 	if l.pos >= len(l.src) {
@@ -143,11 +141,10 @@ func trimSpace(s string) string {
 // name is the tag's first word.
 func (t *Token) name() string {
 	for i := 0; i < len(t.Contents); i++ {
-		if c := t.Contents[i]; c <= ' ' || c >= 0x80 {
-			if words := python.Fields(t.Contents); len(words) > 0 {
-				return words[0]
+		if t.Contents[i] <= ' ' || t.Contents[i] >= 0x80 {
+			if spaceAt(t.Contents, i) > 0 {
+				return t.Contents[:i]
 			}
-			return ""
 		}
 	}
 	return t.Contents

@@ -34,9 +34,9 @@ func (l NodeList) Render(c *Context) error {
 }
 
 // textNode is what stands between tags.
-type textNode string
+type textNode struct{ text string }
 
-func (n textNode) Render(c *Context) error { return c.WriteText(string(n)) }
+func (n *textNode) Render(c *Context) error { return c.WriteText(n.text) }
 
 // variableNode is {{ … }}.
 type variableNode struct{ expr *Expression }

@@ -64,7 +64,10 @@ func (p *compiler) parse(t *Template) error {
 			Err: limitErrorf("the template is longer than %d bytes", p.limits.Source)}
 	}
 	t.compiler = p
-	parser := &Parser{compiler: p, template: t, lexer: newLexer(t.source.text)}
+	parser := &Parser{compiler: p, template: t, lexer: lexer{src: t.source.text, line: 1, openTag: -1}}
+	if len(t.source.text) > 1000 {
+		parser.arena, parser.places, parser.open = make([]Node, 0, 64), make([]int32, 0, 64), make([]Token, 0, 8)
+	}
 	nodes, err := parser.parseAll()
 	if err != nil {
 		return err
@@ -77,7 +80,7 @@ func (p *compiler) parse(t *Template) error {
 type Parser struct {
 	compiler *compiler
 	template *Template
-	lexer    *lexer
+	lexer    lexer
 	peeked   Token   // the tag that ParseUntil stopped at
 	hasPeek  bool    // peeked is to be read next
 	open     []Token // the tags whose nodes are being made
@@ -89,6 +92,28 @@ type Parser struct {
 
 	cycles    map[string]*cycleNode // by name
 	lastCycle *cycleNode
+
+	texts       slab[textNode]
+	outputs     slab[variableNode]
+	expressions slab[Expression]
+	variables   slab[variable]
+	ifWords     []ifWord // of the last condition, for reuse
+}
+
+// slab makes values in chunks, which is quicker than one by one.
+type slab[T any] struct {
+	free []T
+	size int
+}
+
+func (s *slab[T]) next() *T {
+	if len(s.free) == 0 {
+		s.size = min(2*s.size+4, 64)
+		s.free = make([]T, s.size)
+	}
+	v := &s.free[0]
+	s.free = s.free[1:]
+	return v
 }
 
 func (p *Parser) next() (Token, bool) {
@@ -114,8 +139,14 @@ func (p *Parser) ParseUntil(names ...string) (NodeList, error) {
 	if len(p.open) > p.compiler.limits.Nesting {
 		return NodeList{}, limitErrorf("tags are nested more than %d deep", p.compiler.limits.Nesting)
 	}
-	first, scope := len(p.arena), len(p.bound)
-	defer func() { p.bound = p.bound[:scope] }()
+	scope := len(p.bound)
+	nodes, err := p.parseUntil(names)
+	p.bound = p.bound[:scope]
+	return nodes, err
+}
+
+func (p *Parser) parseUntil(names []string) (NodeList, error) {
+	first := len(p.arena)
 	for {
 		tok, ok := p.next()
 		if !ok {
@@ -124,7 +155,9 @@ func (p *Parser) ParseUntil(names ...string) (NodeList, error) {
 		var node Node
 		switch tok.kind {
 		case tokenText:
-			node = textNode(tok.Contents)
+			text := p.texts.next()
+			text.text = tok.Contents
+			node = text
 		case tokenComment:
 			continue
 		case tokenVariable:
@@ -135,7 +168,9 @@ func (p *Parser) ParseUntil(names ...string) (NodeList, error) {
 			if err != nil {
 				return NodeList{}, p.fault(tok, err)
 			}
-			node = &variableNode{expr}
+			output := p.outputs.next()
+			output.expr = expr
+			node = output
 		case tokenBlock:
 			name := tok.name()
 			if name == "" {
@@ -153,7 +188,7 @@ func (p *Parser) ParseUntil(names ...string) (NodeList, error) {
 			}
 			p.open = append(p.open, tok)
 			var err error
-			node, err = parse(p, &tok)
+			node, err = parse(p, &p.open[len(p.open)-1])
 			if err == nil && len(p.arena) > first {
 				if _, extends := node.(*extendsNode); extends && !onlyText(p.arena[first:]) {
 					err = syntaxErrorf("{%% %s %%} must be the first tag in the template.", tok.Contents)
@@ -193,7 +228,7 @@ func (p *Parser) list(first int) NodeList {
 
 func onlyText(nodes []Node) bool {
 	for _, n := range nodes {
-		if _, ok := n.(textNode); !ok {
+		if _, ok := n.(*textNode); !ok {
 			return false
 		}
 	}
@@ -269,7 +304,7 @@ func (p *Parser) CompileFilter(word string) (*Expression, error) {
 	if word == "" {
 		return nil, syntaxErrorf("Could not find a value")
 	}
-	e, err := parseExpression(word, p.filter)
+	e, err := p.parseExpression(word)
 	if err != nil {
 		return nil, err
 	}

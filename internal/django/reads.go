@@ -15,7 +15,7 @@ const Any = "*"
 
 // reads is what a template reads from the data, for Template.Variables.
 type reads struct {
-	paths    map[string]struct{}
+	paths    []*variable // a path may come more than once
 	draws    []draw
 	anything bool
 }
@@ -36,11 +36,7 @@ func (p *Parser) noteRead(v *variable) {
 	case "True", "False", "None":
 		return
 	}
-	r := &p.template.reads
-	if r.paths == nil {
-		r.paths = map[string]struct{}{}
-	}
-	r.paths[v.path] = struct{}{}
+	p.template.reads.paths = append(p.template.reads.paths, v)
 }
 
 // bind says that the names are set for the nodes that are parsed next, up to
@@ -91,10 +87,9 @@ func (t *Template) collect(bound []string, found, seen map[string]struct{}) {
 	if t.reads.anything {
 		found[Any] = struct{}{}
 	}
-	for path := range t.reads.paths {
-		first, _, _ := strings.Cut(path, ".")
-		if !slices.Contains(names, first) {
-			found[path] = struct{}{}
+	for _, v := range t.reads.paths {
+		if !slices.Contains(names, v.first) {
+			found[v.path] = struct{}{}
 		}
 	}
 	for _, d := range t.reads.draws {

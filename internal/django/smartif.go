@@ -10,11 +10,9 @@ type condition interface {
 	eval(c *Context) (python.Value, error)
 }
 
-// term is a value in a condition.
-type term struct{ expr *Expression }
-
-func (t *term) eval(c *Context) (python.Value, error) {
-	v, _, _, err := t.expr.Resolve(c)
+// eval makes an expression a term of conditions.
+func (e *Expression) eval(c *Context) (python.Value, error) {
+	v, _, _, err := e.Resolve(c)
 	return v, err
 }
 
@@ -144,7 +142,7 @@ func (p *Parser) parseCondition(words []string) (condition, error) {
 	if len(words) > maxIfWords {
 		return nil, limitErrorf("the condition has more than %d words", maxIfWords)
 	}
-	ip := ifParser{words: make([]ifWord, 0, len(words)+1)}
+	ip := ifParser{words: p.ifWords[:0]}
 	for i := 0; i < len(words); i++ {
 		text := words[i]
 		if i+1 < len(words) && (text == "is" && words[i+1] == "not" || text == "not" && words[i+1] == "in") {
@@ -157,11 +155,12 @@ func (p *Parser) parseCondition(words []string) (condition, error) {
 			if err != nil {
 				return nil, err
 			}
-			w.term = &term{expr}
+			w.term = expr
 		}
 		ip.words = append(ip.words, w)
 	}
 	ip.words = append(ip.words, ifWord{})
+	p.ifWords = ip.words
 	tree, err := ip.expression(0)
 	if err != nil {
 		return nil, err

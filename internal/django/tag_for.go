@@ -33,7 +33,7 @@ func parseFor(p *Parser, tok *Token) (Node, error) {
 	if words[in] != "in" {
 		return nil, p.Errorf("'for' statements should use the format 'for x in y': %s", tok.Contents)
 	}
-	for _, name := range strings.Split(strings.Join(words[1:in], " "), ",") {
+	for name := range strings.SplitSeq(strings.Join(words[1:in], " "), ",") {
 		name = strings.Trim(name, " ")
 		if name == "" || strings.ContainsAny(name, ` "'|`) {
 			return nil, p.Errorf("'for' tag received an invalid argument: %s", tok.Contents)

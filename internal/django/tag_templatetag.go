@@ -29,5 +29,5 @@ func parseTemplateTag(p *Parser, tok *Token) (Node, error) {
 		return nil, p.Errorf("Invalid templatetag argument: '%s'. Must be one of: openblock, closeblock, openvariable, "+
 			"closevariable, openbrace, closebrace, opencomment, closecomment", words[1])
 	}
-	return textNode(text), nil
+	return &textNode{text}, nil
 }

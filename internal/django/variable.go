@@ -31,7 +31,7 @@ type operand struct {
 
 // parseOperand makes an operand of a word that the grammar of expressions lets
 // through: a quoted text, _("…"), a number or a path.
-func parseOperand(word string) (operand, error) {
+func (p *Parser) parseOperand(word string) (operand, error) {
 	if strings.HasPrefix(word, "_(") && strings.HasSuffix(word, ")") {
 		// Without a catalogue the message itself is printed, but Django has
 		// doubled its percent signs by then.
@@ -49,7 +49,8 @@ func parseOperand(word string) (operand, error) {
 	if word[0] == '_' || strings.Contains(word, "._") {
 		return operand{}, syntaxErrorf("Variables and attributes may not begin with underscores: '%s'", word)
 	}
-	v := &variable{path: word, first: word}
+	v := p.variables.next()
+	v.path, v.first = word, word
 	if i := strings.IndexByte(word, '.'); i >= 0 {
 		v.first = word[:i]
 		v.rest = make([]lookup, 0, 1+strings.Count(word[i+1:], "."))
