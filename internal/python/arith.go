@@ -289,6 +289,9 @@ func TrueDiv(a, b Value) (Value, error) {
 			return nil, Errorf("ZeroDivisionError", "division by zero")
 		}
 		f, _ := new(big.Rat).SetFrac(x, y).Float64()
+		if f == 0 && y.Sign() < 0 && x.Sign() >= 0 {
+			f = math.Copysign(0, -1)
+		}
 		if math.IsInf(f, 0) {
 			return nil, Errorf("OverflowError", "integer division result too large for a float")
 		}
@@ -424,11 +427,39 @@ func Pow(a, b Value) (Value, error) {
 	if x < 0 && y != math.Trunc(y) && !math.IsInf(x, 0) && !math.IsInf(y, 0) && !math.IsNaN(y) {
 		return nil, Errorf("ValueError", "negative number cannot be raised to a fractional power")
 	}
-	f := math.Pow(x, y)
+	f := floatPow(x, y)
 	if math.IsInf(f, 0) && !math.IsInf(x, 0) && !math.IsInf(y, 0) {
 		return nil, Errorf("OverflowError", "(34, 'Numerical result out of range')")
 	}
 	return Float(f), nil
+}
+
+// floatPow is math.Pow, exactly rounded for the powers that people write:
+// whole and half ones. math.Pow is off in the last digits, which C's is not.
+func floatPow(x, y float64) float64 {
+	f := math.Pow(x, y)
+	twice := 2 * y
+	if f == 0 || f == 1 || f-f != 0 || x-x != 0 || twice != math.Trunc(twice) || math.Abs(y) > 1024 {
+		return f
+	}
+	const prec = 256
+	base := new(big.Float).SetPrec(prec).SetFloat64(math.Abs(x))
+	out := new(big.Float).SetPrec(prec).SetInt64(1)
+	n := int(math.Abs(y))
+	if twice != 2*math.Trunc(y) {
+		out.Sqrt(base)
+	}
+	for square := base; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			out.Mul(out, square)
+		}
+		square = new(big.Float).SetPrec(prec).Mul(square, square)
+	}
+	if y < 0 {
+		out.Quo(new(big.Float).SetPrec(prec).SetInt64(1), out)
+	}
+	exact, _ := out.Float64()
+	return math.Copysign(exact, f)
 }
 
 // Neg is -a.

@@ -84,6 +84,11 @@ func (f *formatter) peek() byte {
 }
 
 func (f *formatter) conversion() error {
+	if f.peek() == '%' {
+		f.pos++
+		f.out = append(f.out, '%')
+		return nil
+	}
 	s := spec{prec: -1}
 	var named Value
 	if f.peek() == '(' {
@@ -143,10 +148,6 @@ func (f *formatter) conversion() error {
 	verb, n := utf8.DecodeRuneInString(f.src[f.pos:])
 	at := utf8.RuneCountInString(f.src[:f.pos])
 	f.pos += n
-	if verb == '%' {
-		f.out = append(f.out, '%')
-		return nil
-	}
 	if named == nil {
 		if named, err = f.arg(); err != nil {
 			return err
@@ -166,6 +167,9 @@ func (f *formatter) number() (int, error) {
 		v, err := f.arg()
 		if err != nil {
 			return 0, err
+		}
+		if _, big := v.(*Big); big {
+			return 0, Errorf("OverflowError", "Python int too large to convert to C ssize_t")
 		}
 		n, ok := AsInt(v)
 		if !ok {
@@ -214,6 +218,9 @@ func (f *formatter) convert(s spec, v Value) error {
 			return nil
 		}
 		n, ok := AsInt(v)
+		if _, big := v.(*Big); big {
+			n, ok = -1, true
+		}
 		if !ok {
 			return Errorf("TypeError", "%%c requires int or char")
 		}

@@ -264,12 +264,6 @@ func splitSpace(s string, limit int, fromRight bool) []string {
 		for s = strings.TrimLeftFunc(s, IsSpace); s != ""; s = strings.TrimLeftFunc(s, IsSpace) {
 			i := strings.IndexFunc(s, IsSpace)
 			if i < 0 || len(parts) == limit {
-				if len(parts) == limit {
-					s = strings.TrimRightFunc(s, IsSpace)
-					if limit == 0 || s != "" {
-						return append(parts, s)
-					}
-				}
 				return append(parts, s)
 			}
 			parts = append(parts, s[:i])
@@ -280,7 +274,7 @@ func splitSpace(s string, limit int, fromRight bool) []string {
 	for s = strings.TrimRightFunc(s, IsSpace); s != ""; s = strings.TrimRightFunc(s, IsSpace) {
 		i := strings.LastIndexFunc(s, IsSpace)
 		if i < 0 || len(parts) == limit {
-			parts = append(parts, strings.TrimLeftFunc(s, IsSpace))
+			parts = append(parts, s)
 			break
 		}
 		_, n := utf8.DecodeRuneInString(s[i:])

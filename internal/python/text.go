@@ -60,6 +60,9 @@ func titleRune(r rune) string {
 		return string(unicode.ToTitle(r))
 	}
 	up := cases.Upper(language.Und).String(string(r))
+	if r == 'ŉ' {
+		return up
+	}
 	if utf8.RuneCountInString(up) > 1 {
 		first, n := utf8.DecodeRuneInString(up)
 		return string(first) + Lower(up[n:])
@@ -118,8 +121,11 @@ func Capitalize(s string) string {
 // Swapcase is s.swapcase().
 func Swapcase(s string) string {
 	var b strings.Builder
-	for _, r := range s {
+	afterLetter := false
+	for i, r := range s {
 		switch {
+		case r == 'Σ' && afterLetter && finalSigma(s[i+len("Σ"):]):
+			b.WriteRune('ς')
 		case unicode.IsUpper(r):
 			b.WriteString(Lower(string(r)))
 		case unicode.IsLower(r):
@@ -127,6 +133,7 @@ func Swapcase(s string) string {
 		default:
 			b.WriteRune(r)
 		}
+		afterLetter = isCased(r)
 	}
 	return b.String()
 }
