@@ -136,10 +136,16 @@ type splitURLParts struct{ scheme, host, path, query, fragment string }
 
 var errBadURL = errors.New("not a URL")
 
+var (
+	urlUnsafe      = strings.NewReplacer("\t", "", "\r", "", "\n", "")
+	hostDelimiters = strings.NewReplacer("@", "", ":", "", "#", "", "?", "")
+	domainDots     = strings.NewReplacer("。", ".", "．", ".", "｡", ".")
+)
+
 // splitURL is urllib.parse.urlsplit, which takes apart but hardly checks.
 func splitURL(url string) (u splitURLParts, err error) {
 	url = strings.TrimLeftFunc(url, func(r rune) bool { return r <= ' ' })
-	url = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(url)
+	url = urlUnsafe.Replace(url)
 	if i := strings.IndexByte(url, ':'); i > 0 && isASCIILetter(url[0]) {
 		valid := true
 		for _, c := range []byte(url[:i]) {
@@ -175,7 +181,10 @@ func checkHost(host string) error {
 			return err
 		}
 	}
-	bare := strings.NewReplacer("@", "", ":", "", "#", "", "?", "").Replace(host)
+	if isASCII(host) {
+		return nil
+	}
+	bare := hostDelimiters.Replace(host)
 	if folded := norm.NFKC.String(bare); folded != bare && strings.ContainsAny(folded, "/?#@:") {
 		return errBadURL
 	}
@@ -227,12 +236,9 @@ func quotePlus(s string) string {
 // idnaEncode is Python's "idna" codec (RFC 3490): labels of ASCII stay as they
 // are, the others are normalised and become Punycode.
 func idnaEncode(domain string) (string, error) {
-	ascii := true
-	for i := 0; i < len(domain); i++ {
-		ascii = ascii && domain[i] < utf8.RuneSelf
-	}
+	ascii := isASCII(domain)
 	if !ascii {
-		domain = strings.NewReplacer("。", ".", "．", ".", "｡", ".").Replace(domain)
+		domain = domainDots.Replace(domain)
 	}
 	labels := strings.Split(domain, ".")
 	for i, label := range labels {
