@@ -15,6 +15,9 @@ func init() { builtins.AddTag("filter", parseFilter) }
 type filterNode struct {
 	expr *Expression // of var, which holds the body's output
 	body NodeList
+	// inLoop says that the tag stands right in a {% for %}, where Django joins
+	// what the filters give without making text of it first.
+	inLoop bool
 }
 
 func parseFilter(p *Parser, tok *Token) (Node, error) {
@@ -34,7 +37,7 @@ func parseFilter(p *Parser, tok *Token) (Node, error) {
 		}
 	}
 	body, err := p.parseBody("endfilter")
-	return &filterNode{expr, body}, err
+	return &filterNode{expr: expr, body: body}, err
 }
 
 func (n *filterNode) Render(c *Context) error {
@@ -73,6 +76,9 @@ func (n *filterNode) filter(c *Context, body string, bodyAuthor bool) (text stri
 	v, author, _, err := n.expr.Resolve(c)
 	if err != nil {
 		return "", false, err
+	}
+	if _, isText := python.AsStr(v); !isText && n.inLoop {
+		return "", false, python.Errorf("TypeError", "sequence item 0: expected str instance, %s found", v.TypeName())
 	}
 	return python.StrOf(v), author, nil
 }

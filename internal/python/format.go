@@ -180,12 +180,19 @@ func (f *formatter) number() (int, error) {
 		}
 		return int(n), nil
 	}
-	n := 0
+	start := f.pos
 	for c := f.peek(); '0' <= c && c <= '9'; c = f.peek() {
-		if n = n*10 + int(c-'0'); n > MaxLen {
-			return 0, errTooLong
-		}
 		f.pos++
+	}
+	if f.pos == start {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(f.src[start:f.pos])
+	if err != nil {
+		return 0, Errorf("ValueError", "width or precision too big")
+	}
+	if n > MaxLen {
+		return 0, errTooLong
 	}
 	return n, nil
 }
