@@ -143,10 +143,10 @@ func (s *Server) Close() error {
 	var err error
 	s.once.Do(func() {
 		close(s.closed)
-		err = s.smtp.Close()
+		err = s.listener.Close()
 		<-s.served
-		// Serve may not have been given the listener yet.
-		if e := s.listener.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
+		// Closes the connections; its listener is closed already.
+		if e := s.smtp.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 			err = errors.Join(err, e)
 		}
 	})
