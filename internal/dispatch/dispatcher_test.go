@@ -1,0 +1,368 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+// What all tests share: an API server, and a catalog over its objects.
+var (
+	kube  client.Client
+	rules *catalog.Catalog
+)
+
+func TestMain(m *testing.M) {
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		return 1, errors.New("KUBEBUILDER_ASSETS is not set: these tests need etcd and kube-apiserver. Use make test, which provides them")
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return 1, err
+	}
+	environment := &envtest.Environment{Scheme: scheme, CRDDirectoryPaths: []string{"../../config/crd/bases"}, ErrorIfCRDPathMissing: true}
+	config, err := environment.Start()
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, environment.Stop()) }()
+	if kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		return 1, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	objects, err := cache.New(config, cache.Options{Scheme: scheme})
+	if err != nil {
+		cancel()
+		return 1, err
+	}
+	var done sync.WaitGroup
+	defer done.Wait()
+	defer cancel()
+	if err := objects.IndexField(ctx, &v1alpha1.CompanyActivation{}, activation.CompanyField, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.CompanyActivation).Spec.Company}
+	}); err != nil {
+		return 1, err
+	}
+	if rules, err = catalog.New(ctx, objects); err != nil {
+		return 1, err
+	}
+	done.Go(func() { _ = objects.Start(ctx) })
+	if !objects.WaitForCacheSync(ctx) {
+		return 1, errors.New("the cache did not fill")
+	}
+	return m.Run(), nil
+}
+
+// scene is a dispatcher at work for one active company.
+type scene struct {
+	t          *testing.T
+	clock      *clocktesting.FakeClock
+	store      *ledger.Store
+	platform   *rehivetest.Platform
+	seed       rehivetest.Seeded
+	activation *v1alpha1.CompanyActivation
+}
+
+func newScene(t *testing.T, name string) *scene {
+	t.Helper()
+	platform, seed, client := startPlatform(t)
+	s := &scene{t: t, clock: clocktesting.NewFakeClock(time.Now()), platform: platform, seed: seed}
+	var err error
+	s.store, err = ledger.Open(t.Context(), ledger.Options{Path: filepath.Join(t.TempDir(), "ledger.db"), Clock: s.clock, Log: testr.New(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.must(kube.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+	s.activation = &v1alpha1.CompanyActivation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "acme"},
+		Spec:       v1alpha1.CompanyActivationSpec{Company: name},
+	}
+	s.must(kube.Create(t.Context(), s.activation))
+	s.activation.Status.CompanyInfo = v1alpha1.CompanyInfo{Name: "Acme", SystemEmail: "hello@acme.example"}
+	s.must(kube.Status().Update(t.Context(), s.activation))
+	s.must(activation.Save(t.Context(), kube, s.activation, activation.Credentials{Token: seed.Admin.Token}))
+
+	dispatcher, err := New(Options{Ledger: s.store, Catalog: rules, Platform: client, Clock: s.clock, Log: testr.New(t)})
+	s.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { s.must(dispatcher.Start(ctx)) })
+	t.Cleanup(func() {
+		cancel()
+		done.Wait()
+		if err := s.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s.eventually("the company to be known", func() error {
+		known, err := rules.Activation(t.Context(), name)
+		if err != nil {
+			return err
+		}
+		if known.Status.CompanyInfo.Name == "" {
+			return errors.New("its status is not there yet")
+		}
+		token, err := rules.Token(t.Context(), known)
+		if err == nil && token == "" {
+			err = errors.New("its token is not there yet")
+		}
+		return err
+	})
+	return s
+}
+
+func (s *scene) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *scene) eventually(what string, check func() error) {
+	s.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("waiting for %s: %v", what, err)
+		}
+		time.Sleep(5 * time.Millisecond) // polling with a deadline
+	}
+}
+
+// rule makes a rule for an event and waits until the catalog has it.
+func (s *scene) rule(name, event string, change func(*v1alpha1.NotificationRuleSpec)) {
+	s.t.Helper()
+	rule := &v1alpha1.NotificationRule{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.activation.Namespace, Name: name},
+		Spec: v1alpha1.NotificationRuleSpec{
+			CompanyRef:  v1alpha1.CompanyActivationReference{Name: s.activation.Name},
+			DisplayName: name,
+			Event:       event,
+			Email:       &v1alpha1.EmailMessage{To: "{{ to }}", Subject: "Subject", Text: "Text of {{ context.company.name }}"},
+		},
+	}
+	if change != nil {
+		change(&rule.Spec)
+	}
+	s.must(kube.Create(s.t.Context(), rule))
+	s.eventually("the catalog to have the rule", func() error {
+		found, err := rules.Rules(s.t.Context(), s.activation, event)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(found, func(r *catalog.Rule) bool { return r.Name == name }) {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+}
+
+func (s *scene) accept(id, event, data string) {
+	s.t.Helper()
+	_, err := s.store.AcceptEvent(s.t.Context(), ledger.Event{Company: s.activation.Spec.Company, ID: id, Name: event, Data: []byte(data), ReceivedAt: s.clock.Now()})
+	s.must(err)
+}
+
+// deliveries waits until an event has led to n deliveries and returns them in
+// the order of their rules.
+func (s *scene) deliveries(id string, n int) []ledger.Delivery {
+	s.t.Helper()
+	var found []ledger.Delivery
+	s.eventually("the deliveries of "+id, func() (err error) {
+		found, err = s.store.ListDeliveries(s.t.Context(), ledger.DeliveryFilter{Company: s.activation.Spec.Company, EventID: id})
+		if err == nil && len(found) != n {
+			err = fmt.Errorf("there are %d, want %d", len(found), n)
+		}
+		return err
+	})
+	slices.SortFunc(found, func(a, b ledger.Delivery) int {
+		return strings.Compare(a.RuleName+" "+a.Recipient, b.RuleName+" "+b.Recipient)
+	})
+	return found
+}
+
+// drained waits until no event is pending.
+func (s *scene) drained() {
+	s.t.Helper()
+	s.eventually("all events to be decided", func() error {
+		stats, err := s.store.Stats(s.t.Context())
+		if err == nil && stats.PendingEvents > 0 {
+			err = fmt.Errorf("%d are pending", stats.PendingEvents)
+		}
+		return err
+	})
+}
+
+func TestDispatchRecordsEveryDecision(t *testing.T) {
+	s := newScene(t, "every-decision")
+	s.rule("a-sends", "user.update", nil)
+	s.rule("b-declines", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.Expression = "'{{ status }}' == 'x'" })
+	s.rule("c-faults", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.Expression = "{{ status }} == 1" })
+	s.rule("d-broken", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.Email.Text = "{% if %}" })
+	s.rule("e-nobody", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.Email.To = "{{ missing }}" })
+	s.rule("f-malformed", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.Email.To = "{{ to }}, {{ status }}" })
+	s.rule("g-other-event", "user.create", nil)
+	s.rule("h-disabled", "user.delete", nil)
+
+	s.accept("1", "user.update", `{"to":"zoe@example.com","status":"verified"}`)
+	got := s.deliveries("1", 7)
+	want := []struct {
+		rule      string
+		state     ledger.DeliveryState
+		reason    string
+		recipient string
+	}{
+		{"a-sends", ledger.DeliveryPending, "", "zoe@example.com"},
+		{"b-declines", ledger.DeliverySkipped, "ExpressionFalse", ""},
+		{"c-faults", ledger.DeliveryFailed, "ExpressionFault", ""},
+		{"d-broken", ledger.DeliveryFailed, "RuleInvalid", ""},
+		{"e-nobody", ledger.DeliverySkipped, "NoRecipient", ""},
+		{"f-malformed", ledger.DeliveryFailed, "MalformedRecipient", "verified"},
+		{"f-malformed", ledger.DeliveryPending, "", "zoe@example.com"},
+	}
+	for i, delivery := range got {
+		w := want[i]
+		if delivery.RuleName != s.activation.Namespace+"/"+w.rule || delivery.State != w.state || delivery.Reason != w.reason || delivery.Recipient != w.recipient {
+			t.Errorf("delivery %d is %s %s %q to %q, want %+v", i, delivery.RuleName, delivery.State, delivery.Reason, delivery.Recipient, w)
+		}
+	}
+	if got[0].Content.Text != "Text of Acme" || got[0].Content.From != "<hello@acme.example>" {
+		t.Errorf("the content is %+v", got[0].Content)
+	}
+	if !strings.Contains(got[3].Message, "spec.email.text, line 1, column 1") {
+		t.Errorf("the message does not say where the rule is broken: %s", got[3].Message)
+	}
+}
+
+func TestDispatchEventWithoutRules(t *testing.T) {
+	s := newScene(t, "no-rules")
+	s.accept("1", "nobody.wants.it", `{}`)
+	s.drained()
+	s.deliveries("1", 0)
+}
+
+// An outage of the platform delays a message whose fee can't be known; it is
+// neither dropped nor guessed.
+func TestDispatchOutageDelays(t *testing.T) {
+	s := newScene(t, "outage")
+	s.rule("fee", "transaction.execute", func(r *v1alpha1.NotificationRuleSpec) { r.Email.Text = "fee {{ computed.fee }}" })
+	remove := s.platform.InjectFault(rehivetest.Fault{Path: "/3/admin/transactions/", Kind: rehivetest.FaultStatus, Status: 503})
+
+	s.accept("1", "transaction.execute", `{"to":"zoe@example.com","id":"00000000-0000-0000-0000-000000000001","fee":-5,"amount":1}`)
+	s.eventually("the platform to be asked twice", func() error {
+		s.clock.Step(time.Minute)
+		asked := 0
+		for _, request := range s.platform.Requests() {
+			if request.Path == "/3/admin/transactions/" {
+				asked++
+			}
+		}
+		if asked < 2 {
+			return fmt.Errorf("asked %d times", asked)
+		}
+		return nil
+	})
+	s.deliveries("1", 0)
+	remove()
+	s.eventually("the event to be decided", func() error {
+		s.clock.Step(time.Minute)
+		stats, err := s.store.Stats(t.Context())
+		if err == nil && stats.PendingEvents > 0 {
+			err = errors.New("it is pending")
+		}
+		return err
+	})
+	if got := s.deliveries("1", 1)[0]; got.Content.Text != "fee -5" {
+		t.Errorf("the text is %q", got.Content.Text)
+	}
+}
+
+// An event whose company left between its webhook and its decision is dropped.
+func TestDispatchInactiveCompany(t *testing.T) {
+	s := newScene(t, "inactive")
+	s.rule("sends", "user.update", nil)
+	s.activation.Spec.State = v1alpha1.ActivationInactive
+	s.must(kube.Update(t.Context(), s.activation))
+	s.eventually("the catalog to know", func() error {
+		if _, err := rules.Activation(t.Context(), s.activation.Spec.Company); !errors.Is(err, catalog.ErrNotActive) {
+			return fmt.Errorf("it says %v", err)
+		}
+		return nil
+	})
+	s.accept("1", "user.update", `{"to":"zoe@example.com"}`)
+	s.drained()
+	s.deliveries("1", 0)
+}
+
+// A rule that is changed decides by its new text, a deleted one not at all.
+func TestDispatchFollowsTheRules(t *testing.T) {
+	s := newScene(t, "follows")
+	s.rule("changing", "user.update", nil)
+	s.accept("1", "user.update", `{"to":"zoe@example.com"}`)
+	s.deliveries("1", 1)
+
+	var rule v1alpha1.NotificationRule
+	key := client.ObjectKey{Namespace: s.activation.Namespace, Name: "changing"}
+	s.must(kube.Get(t.Context(), key, &rule))
+	rule.Spec.Email.Text = "changed"
+	s.must(kube.Update(t.Context(), &rule))
+	id := 1
+	s.eventually("the new text", func() error {
+		id++
+		s.accept(fmt.Sprint(id), "user.update", `{"to":"zoe@example.com"}`)
+		if text := s.deliveries(fmt.Sprint(id), 1)[0].Content.Text; text != "changed" {
+			return fmt.Errorf("the text is %q", text)
+		}
+		return nil
+	})
+	s.must(kube.Delete(t.Context(), &rule))
+	s.eventually("the catalog to forget it", func() error {
+		found, err := rules.Rules(t.Context(), s.activation, "user.update")
+		if err == nil && len(found) > 0 {
+			err = errors.New("it has not")
+		}
+		return err
+	})
+	s.accept("last", "user.update", `{"to":"zoe@example.com"}`)
+	s.drained()
+	s.deliveries("last", 0)
+}
