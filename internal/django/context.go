@@ -113,6 +113,29 @@ func (c *Context) Grow(n int) error {
 	return nil
 }
 
+// weigh accounts for the work that going through a value takes.
+func (c *Context) weigh(v python.Value) error {
+	n := 0
+	switch v := v.(type) {
+	case python.Str:
+		n = len(v) >> 8
+	case python.SafeStr:
+		n = len(v) >> 8
+	case *python.List:
+		n = len(v.Items) >> 3
+	case *python.Tuple:
+		n = len(v.Items) >> 3
+	case *python.Dict:
+		n = v.Len() >> 3
+	case *python.DictView:
+		n = v.Len() >> 3
+	}
+	if n == 0 {
+		return nil
+	}
+	return c.Step(n)
+}
+
 // enter accounts for a template or block within another.
 func (c *Context) enter() error {
 	if c.nesting++; c.nesting > c.limits.Nesting {
@@ -295,6 +318,9 @@ func (c *Context) capture(render func(*Context) error) (*Captured, error) {
 	out := &Captured{Text: string(c.buf), marks: c.marks}
 	c.buf, c.marks = buf, marks
 	c.kept -= len(buf)
+	if err == nil {
+		err = c.Step(len(out.Text) >> 8)
+	}
 	return out, err
 }
 

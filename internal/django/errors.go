@@ -59,7 +59,8 @@ func syntaxErrorf(format string, args ...any) error {
 	return python.Errorf(templateSyntaxError, format, args...)
 }
 
-// sentence is an error's message without the name of Django's exception.
+// sentence is an error's message without the name of Django's exception, and
+// without data.
 func sentence(err error) string {
 	var e *python.Error
 	if !errors.As(err, &e) {
@@ -68,6 +69,14 @@ func sentence(err error) string {
 	switch e.Type {
 	case templateSyntaxError, templateDoesNotExist, variableDoesNotExist, "LimitError":
 		return e.Msg
+	case "ValueError", "KeyError", "InvalidOperation":
+		// Python quotes the value, which may be a customer's data.
+		if msg, _, quotes := strings.Cut(e.Msg, ": "); quotes {
+			return e.Type + ": " + msg
+		}
+		if e.Type == "KeyError" {
+			return e.Type
+		}
 	}
 	return e.Error()
 }

@@ -250,8 +250,14 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 			input = python.Str(s)
 		}
 	}
+	if err := c.weigh(input); err != nil {
+		return nil, false, err
+	}
 	out, err := def.Func(c, input, arg)
 	if err != nil {
+		return nil, false, err
+	}
+	if err := c.weigh(out); err != nil {
 		return nil, false, err
 	}
 	if def.IsSafe {

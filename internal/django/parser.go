@@ -315,6 +315,9 @@ func (p *Parser) CompileFilter(word string) (*Expression, error) {
 	return e, nil
 }
 
+// maxNames bounds the names that one tag sets.
+const maxNames = 500
+
 // Keyword is one name=value of a tag.
 type Keyword struct {
 	Name  string
@@ -348,7 +351,9 @@ func (p *Parser) Keywords(words []string, legacy bool) (kw []Keyword, rest []str
 		if err != nil {
 			return nil, nil, err
 		}
-		kw = setKeyword(kw, Keyword{name, expr})
+		if kw = setKeyword(kw, Keyword{name, expr}); len(kw) > maxNames {
+			return nil, nil, limitErrorf("a tag sets more than %d names", maxNames)
+		}
 		if asForm && len(words) > 0 {
 			if words[0] != "and" {
 				return kw, words, nil

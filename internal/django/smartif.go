@@ -105,6 +105,12 @@ func (o *operation) try(c *Context) (python.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.weigh(a); err != nil {
+		return nil, err
+	}
+	if err := c.weigh(b); err != nil {
+		return nil, err
+	}
 	ok, err := o.op.apply(a, b)
 	return python.Bool(ok), err
 }

@@ -96,13 +96,18 @@ func relativeName(current, name string) (string, error) {
 	return full, nil
 }
 
-// loadDynamic finds a template whose name came up while rendering.
-func (c *Context) loadDynamic(from *Template, name string) (*Template, error) {
+// loadDynamic finds a template whose name came up while rendering. Errors don't
+// tell the name, which is data.
+func (c *Context) loadDynamic(from *Template, expr *Expression, name string) (*Template, error) {
 	if c.dynamic == nil {
 		base := from.compiler
 		c.dynamic = &compiler{loader: base.loader, limits: base.limits, nodes: base.limits.Nodes}
 	}
-	return c.dynamic.load(name)
+	t, err := c.dynamic.load(name)
+	if python.IsError(err, templateDoesNotExist) {
+		return nil, python.Errorf(templateDoesNotExist, "there is no template of the name that %s gives", expr.text)
+	}
+	return t, atRender(err)
 }
 
 // find gives the parent: not one that was extended already on the way here.
@@ -117,7 +122,7 @@ func (n *extendsNode) find(c *Context) (*Template, error) {
 	name, ok := python.AsStr(v)
 	if !ok || name == "" {
 		if !python.Truth(v) {
-			msg := "Invalid template name in 'extends' tag: " + python.Repr(v) + "."
+			msg := "Invalid template name in 'extends' tag: it is empty."
 			if _, literal := n.name.Literal(); !literal {
 				msg += " Got this from the '" + n.name.text + "' variable."
 			}
@@ -126,16 +131,16 @@ func (n *extendsNode) find(c *Context) (*Template, error) {
 		return nil, python.Errorf(templateDoesNotExist, "a template name must be text, not %s", v.TypeName())
 	}
 	if slices.Contains(c.state.history, name) {
-		return nil, python.Errorf(templateDoesNotExist, "the template %s extends itself", quoted(name))
+		return nil, python.Errorf(templateDoesNotExist, "the template that %s names extends itself", n.name.text)
 	}
 	var t *Template
 	if n.parent != nil {
-		t, err = n.parent.template, n.parent.err
+		t, err = n.parent.template, atRender(n.parent.err)
 	} else {
-		t, err = c.loadDynamic(n.template, name)
+		t, err = c.loadDynamic(n.template, n.name, name)
 	}
 	if err != nil {
-		return nil, atRender(err)
+		return nil, err
 	}
 	c.state.history = append(c.state.history, name)
 	return t, nil

@@ -38,7 +38,9 @@ func parseFor(p *Parser, tok *Token) (Node, error) {
 		if name == "" || strings.ContainsAny(name, ` "'|`) {
 			return nil, p.Errorf("'for' tag received an invalid argument: %s", tok.Contents)
 		}
-		node.vars = append(node.vars, name)
+		if node.vars = append(node.vars, name); len(node.vars) > maxNames {
+			return nil, limitErrorf("a tag sets more than %d names", maxNames)
+		}
 	}
 	var err error
 	if node.sequence, err = p.CompileFilter(words[in+1]); err != nil {

@@ -93,12 +93,11 @@ func (n *includeNode) find(c *Context) (*Template, error) {
 }
 
 func (n *includeNode) load(c *Context, name string) (*Template, error) {
-	name, err := relativeName(n.template.source.name, name)
+	full, err := relativeName(n.template.source.name, name)
 	if err != nil {
-		return nil, err
+		return nil, syntaxErrorf("the name that %s gives points to no other template", n.name.text)
 	}
-	t, err := c.loadDynamic(n.template, name)
-	return t, atRender(err)
+	return c.loadDynamic(n.template, n.name, full)
 }
 
 func (n *includeNode) Render(c *Context) error {
