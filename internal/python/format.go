@@ -139,7 +139,8 @@ func (f *formatter) conversion() error {
 		}
 		s.prec = max(s.prec, 0)
 	}
-	for strings.IndexByte("hlL", f.peek()) >= 0 && f.peek() != 0 {
+	switch f.peek() {
+	case 'h', 'l', 'L': // C's length modifiers mean nothing
 		f.pos++
 	}
 	if f.pos >= len(f.src) {
@@ -160,7 +161,8 @@ func (f *formatter) conversion() error {
 	return f.convert(s, named)
 }
 
-// number reads digits or *.
+// number reads digits or *. One that is too large is cut to what run refuses,
+// once it is clear that nothing else is wrong.
 func (f *formatter) number() (int, error) {
 	if f.peek() == '*' {
 		f.pos++
@@ -175,10 +177,7 @@ func (f *formatter) number() (int, error) {
 		if !ok {
 			return 0, Errorf("TypeError", "* wants int")
 		}
-		if n > MaxLen || n < -MaxLen {
-			return 0, errTooLong
-		}
-		return int(n), nil
+		return int(min(max(n, -MaxLen-1), MaxLen+1)), nil
 	}
 	start := f.pos
 	for c := f.peek(); '0' <= c && c <= '9'; c = f.peek() {
@@ -191,10 +190,7 @@ func (f *formatter) number() (int, error) {
 	if err != nil {
 		return 0, Errorf("ValueError", "width or precision too big")
 	}
-	if n > MaxLen {
-		return 0, errTooLong
-	}
-	return n, nil
+	return min(n, MaxLen+1), nil
 }
 
 func (f *formatter) convert(s spec, v Value) error {
@@ -359,11 +355,17 @@ func formatGeneral(f float64, prec int, alt bool) string {
 		if !alt && strings.Contains(mant, ".") {
 			mant = strings.TrimRight(strings.TrimRight(mant, "0"), ".")
 		}
+		if alt && !strings.Contains(mant, ".") {
+			mant += "."
+		}
 		return mant + "e" + exp
 	}
 	text := strconv.FormatFloat(f, 'f', prec-1-e, 64)
 	if !alt && strings.Contains(text, ".") {
 		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	if alt && !strings.Contains(text, ".") {
+		text += "."
 	}
 	return text
 }
