@@ -297,7 +297,12 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.V
 		return nil, cancelled(err)
 	}
 	slots := make([]slotData, len(data))
-	classes := make([]slotClass, len(data))
+	var few [16]slotClass
+	classes := few[:]
+	if len(data) > len(few) {
+		classes = make([]slotClass, len(data))
+	}
+	classes = classes[:len(data)]
 	for i, text := range data {
 		if t := s.outside[i]; t != nil {
 			d, fault := placeData(text, t)

@@ -134,7 +134,7 @@ func parseSpec(s string) (formatSpec, error) {
 			return f, faultf(IterableTooLong, -1, "a precision in a format specifier is too large")
 		}
 	}
-	if len(s) > 1 {
+	if len(s) > 1 || s == "\x00" {
 		return f, bad
 	}
 	if len(s) == 1 {
@@ -335,7 +335,7 @@ func shortFloat(x float64, prec int) string {
 	sci := strconv.FormatFloat(x, 'e', prec-1, 64)
 	mantissa, exponent, _ := strings.Cut(sci, "e")
 	e, _ := strconv.Atoi(exponent)
-	if x != 0 && (e < -4 || e >= prec-1) && (e < -4 || e > 0 || prec == 1) {
+	if e < -4 || e >= prec-1 {
 		if strings.Contains(mantissa, ".") {
 			mantissa = strings.TrimRight(strings.TrimRight(mantissa, "0"), ".")
 		}

@@ -137,6 +137,7 @@ func (l *lexer) lex() error {
 			if l.pos >= len(l.src) {
 				return l.fault(l.pos-2, "the expression ends after a backslash")
 			}
+			anything = true // the spaces of the next line count as this one's
 			continue
 		}
 		if fresh && indented && anything && len(l.brackets) == 0 && !l.inField {

@@ -222,11 +222,16 @@ func (e *evaluator) classMethod(name string, args []python.Value) (python.Value,
 			return nil, typeError("fromhex() argument must be str, not %s", args[0].TypeName())
 		}
 		s = strings.ToLower(python.Strip(s))
-		if strings.Contains(s, "0x") && !strings.Contains(s, "p") {
-			s += "p0"
+		sign, digits := "", strings.TrimLeft(s, "+-")
+		sign = s[:len(s)-len(digits)]
+		if !strings.ContainsAny(digits, "inty") { // not inf, infinity or nan
+			s = sign + "0x" + strings.TrimPrefix(digits, "0x")
+			if !strings.Contains(s, "p") {
+				s += "p0"
+			}
 		}
 		f, err := strconv.ParseFloat(s, 64)
-		if err != nil || !strings.Contains(s, "0x") {
+		if err != nil || len(sign) > 1 || strings.Contains(s, "_") {
 			return nil, valueError("invalid hexadecimal floating-point string")
 		}
 		return python.Float(f), nil
@@ -719,6 +724,9 @@ func (e *evaluator) setMethod(s *python.Set, name string, args arguments) (pytho
 	case "pop":
 		if s.Len() == 0 {
 			return nil, faultf("KeyError", -1, "pop from an empty set")
+		}
+		if s.Len() > 1 {
+			return nil, faultf(FeatureNotAvailable, -1, "which member pop() takes of a set is not defined")
 		}
 		v := s.At(0)
 		return v, filterSet(s, func(m python.Value) (bool, error) { eq, err := equal(m, v); return !eq, err })

@@ -70,7 +70,13 @@ func (e *evaluator) arithmetic(op string, a, b python.Value) (python.Value, erro
 	case "*":
 		return e.multiply(a, b)
 	case "/":
-		return python.TrueDiv(a, b)
+		v, err := python.TrueDiv(a, b)
+		if f, ok := v.(python.Float); ok && f == 0 {
+			if x, ok := python.AsInt(a); ok && x == 0 && isNegativeInt(b) {
+				return python.Float(math.Copysign(0, -1)), err
+			}
+		}
+		return v, err
 	case "//":
 		return python.FloorDiv(a, b)
 	case "%":
@@ -174,11 +180,39 @@ func (e *evaluator) modulo(a, b python.Value) (python.Value, error) {
 		if err := e.printable(b); err != nil {
 			return nil, err
 		}
+		if percentWithFlags(string(s)) {
+			return nil, valueError("unsupported format character")
+		}
 		if _, ok := b.(Bytes); ok && strings.IndexByte(string(s), '%') < 0 {
 			return s, nil // counts as a mapping, which may stay unused
 		}
 	}
 	return python.Mod(a, b)
+}
+
+// percentWithFlags finds a % that ends a conversion it didn't begin, as in
+// '%5%', which Python refuses.
+func percentWithFlags(format string) bool {
+	for {
+		i := strings.IndexByte(format, '%')
+		if i < 0 {
+			return false
+		}
+		format = format[i+1:]
+		if strings.HasPrefix(format, "%") {
+			format = format[1:]
+			continue
+		}
+		if strings.HasPrefix(format, "(") {
+			if end := strings.IndexByte(format, ')'); end > 0 {
+				format = format[end+1:]
+			}
+		}
+		format = strings.TrimLeft(format, "-+ #0123456789.*hlL")
+		if strings.HasPrefix(format, "%") {
+			return true
+		}
+	}
 }
 
 // power is simpleeval's: both sides are bounded, whatever the result.
@@ -196,7 +230,16 @@ func power(a, b python.Value) (python.Value, error) {
 	if errX == nil && errY == nil && x < 0 && y != math.Trunc(y) && !math.IsInf(x, 0) && !math.IsInf(y, 0) && !math.IsNaN(y) {
 		return complexPower(complex(x, 0), complex(y, 0))
 	}
-	return python.Pow(a, b)
+	v, err := python.Pow(a, b)
+	if f, ok := v.(python.Float); ok && err == nil {
+		return python.Float(roundedPower(x, y, float64(f))), nil // see power.go
+	}
+	return v, err
+}
+
+func isNegativeInt(v python.Value) bool {
+	n, ok := python.AsBig(v)
+	return ok && n.Sign() < 0
 }
 
 func isNumber(v python.Value) bool {
@@ -284,7 +327,8 @@ func complexPower(x, y complex128) (python.Value, error) {
 		}
 		return Complex(out), nil
 	}
-	size := math.Pow(math.Hypot(real(x), imag(x)), real(y))
+	abs := math.Hypot(real(x), imag(x))
+	size := roundedPower(abs, real(y), math.Pow(abs, real(y)))
 	angle := math.Atan2(imag(x), real(x))
 	phase := angle * real(y)
 	if imag(y) != 0 {

@@ -302,11 +302,13 @@ func (p *parser) not() (node, error) {
 	return &unaryNode{at(pos), "not", operand}, nil
 }
 
+var compareOps = map[string]compareOp{"==": opEq, "!=": opNotEq, "<": opLt, "<=": opLtE, ">": opGt, ">=": opGtE}
+
 func (p *parser) compareOp() (compareOp, bool, error) {
 	t := p.peek()
 	switch t.kind {
 	case tokOp:
-		if op, ok := map[string]compareOp{"==": opEq, "!=": opNotEq, "<": opLt, "<=": opLtE, ">": opGt, ">=": opGtE}[t.text]; ok {
+		if op, ok := compareOps[t.text]; ok {
 			p.pos++
 			return op, true, nil
 		}

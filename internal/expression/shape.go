@@ -115,11 +115,12 @@ func (s *shape) tree(classes []slotClass) (node, *Fault) {
 	}
 	v := variant{}
 	key := make([]byte, len(classes))
+	own := make([]slotClass, len(classes)) // so that the caller's may stay on its stack
 	for i, c := range classes {
-		key[i] = byte(c)
+		key[i], own[i] = byte(c), c
 	}
 	v.classes = string(key)
-	tree, err := parse(s.tokens, classes)
+	tree, err := parse(s.tokens, own)
 	if err != nil {
 		v.fault = faultAt(err, -1)
 	} else {
