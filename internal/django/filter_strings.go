@@ -339,7 +339,7 @@ func urlizeWithin(c *Context, in python.Value, limit int) (python.Value, error) 
 }
 
 func wordcount(_ *Context, in, _ python.Value) (python.Value, error) {
-	return python.Int(len(splitWords(text(in)))), nil
+	return python.Int(len(python.Fields(text(in)))), nil
 }
 
 func wordwrap(c *Context, in, arg python.Value) (python.Value, error) {

@@ -149,7 +149,7 @@ func (s *htmlScanner) word(pos int) (htmlPiece, bool) {
 		case c == '>':
 			pos++
 		default:
-			if size := pySpaceAt(s.text, pos); size > 0 {
+			if size := spaceAt(s.text, pos); size > 0 {
 				pos += size
 				continue
 			}

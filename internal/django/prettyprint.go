@@ -131,7 +131,7 @@ func (p *prettyPrinter) formatText(s string, indent, allowance, level int) {
 		allowance++
 	}
 	var chunks []string
-	lines := splitLines(s)
+	lines := python.SplitLines(s, true)
 	for i, line := range lines {
 		last := i == len(lines)-1
 		room := prettyWidth - indent
@@ -189,11 +189,11 @@ func (p *prettyPrinter) newLine(before string, indent int) {
 // wordWithSpace is the word that s starts with and the white space behind it.
 func wordWithSpace(s string) string {
 	i := 0
-	for i < len(s) && pySpaceAt(s, i) == 0 {
+	for i < len(s) && spaceAt(s, i) == 0 {
 		_, size := utf8.DecodeRuneInString(s[i:])
 		i += size
 	}
-	return s[:skipPySpace(s, i)]
+	return s[:skipSpace(s, i)]
 }
 
 // sortedKeys copies dicts, also inside lists and tuples, with sorted keys.

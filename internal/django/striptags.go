@@ -201,9 +201,9 @@ func (p *htmlStripper) nextInteresting(i int) int {
 			return -1
 		}
 		i += j
-		k := skipPySpace(p.raw, i+2)
+		k := skipSpace(p.raw, i+2)
 		if len(p.raw)-k >= len(p.cdata) && strings.EqualFold(p.raw[k:k+len(p.cdata)], p.cdata) {
-			k = skipPySpace(p.raw, k+len(p.cdata))
+			k = skipSpace(p.raw, k+len(p.cdata))
 			if k < len(p.raw) && p.raw[k] == '>' {
 				return i
 			}
@@ -272,7 +272,7 @@ func (p *htmlStripper) commentEnd(i int) int {
 			p.noComment = true
 			return -1
 		}
-		if k := skipPySpace(p.raw, i+j+2); k < len(p.raw) && p.raw[k] == '>' {
+		if k := skipSpace(p.raw, i+j+2); k < len(p.raw) && p.raw[k] == '>' {
 			return k + 1
 		}
 		i += j + 1
@@ -294,7 +294,7 @@ func (p *htmlStripper) markedSection(i int) (int, error) {
 		return 0, errors.New("striptags: expected a name after <![ ")
 	}
 	name := strings.ToLower(p.raw[start:k])
-	if skipPySpace(p.raw, k) == len(p.raw) {
+	if skipSpace(p.raw, k) == len(p.raw) {
 		return -1, nil
 	}
 	brackets := 1
@@ -314,12 +314,12 @@ func (p *htmlStripper) markedSection(i int) (int, error) {
 			return -1, nil
 		}
 		at += j + 1
-		k := skipPySpace(p.raw, at)
+		k := skipSpace(p.raw, at)
 		if brackets == 2 {
 			if k >= len(p.raw) || p.raw[k] != ']' {
 				continue
 			}
-			k = skipPySpace(p.raw, k+1)
+			k = skipSpace(p.raw, k+1)
 		}
 		if k < len(p.raw) && p.raw[k] == '>' {
 			return k + 1, nil
@@ -372,7 +372,7 @@ func (p *htmlStripper) wholeStartTag(i int) int {
 		if p.raw[k] == '/' {
 			k++
 		} else {
-			k = skipPySpace(p.raw, k)
+			k = skipSpace(p.raw, k)
 		}
 		if k == j {
 			break
@@ -386,7 +386,7 @@ func (p *htmlStripper) wholeStartTag(i int) int {
 		}
 		j = next
 	}
-	j = skipPySpace(p.raw, j)
+	j = skipSpace(p.raw, j)
 	p.budget -= j - i
 	if j == len(p.raw) {
 		return -1
@@ -414,7 +414,7 @@ func (p *htmlStripper) attribute(k int) int {
 		return -1
 	}
 	start := k
-	for k < len(raw) && raw[k] != '/' && raw[k] != '>' && (k == start || raw[k] != '=') && pySpaceAt(raw, k) == 0 {
+	for k < len(raw) && raw[k] != '/' && raw[k] != '>' && (k == start || raw[k] != '=') && spaceAt(raw, k) == 0 {
 		_, size := utf8.DecodeRuneInString(raw[k:])
 		k += size
 	}
@@ -422,14 +422,14 @@ func (p *htmlStripper) attribute(k int) int {
 		return -1
 	}
 	nameEnd := k
-	k = skipPySpace(raw, k)
+	k = skipSpace(raw, k)
 	if k < len(raw) && raw[k] == '=' {
 		equals := k
 		for k < len(raw) && raw[k] == '=' {
 			k++
 		}
 		afterEquals := k
-		k = skipPySpace(raw, k)
+		k = skipSpace(raw, k)
 		quoteEnd := -1
 		quoted := k < len(raw) && (raw[k] == '\'' || raw[k] == '"')
 		if quoted {
@@ -455,7 +455,7 @@ func (p *htmlStripper) attribute(k int) int {
 	} else {
 		k = nameEnd
 	}
-	return skipSpaceAndSlash(raw, skipPySpace(raw, k))
+	return skipSpaceAndSlash(raw, skipSpace(raw, k))
 }
 
 func (p *htmlStripper) endTag(i int) int {
@@ -463,13 +463,13 @@ func (p *htmlStripper) endTag(i int) int {
 	if gt < 0 {
 		return -1
 	}
-	k := skipPySpace(p.raw, i+2)
+	k := skipSpace(p.raw, i+2)
 	nameStart := k
 	for k < len(p.raw) && (isASCIIAlnum(p.raw[k]) || k > nameStart && strings.IndexByte("-.:_", p.raw[k]) >= 0) {
 		k++
 	}
 	nameEnd := k
-	k = skipPySpace(p.raw, k)
+	k = skipSpace(p.raw, k)
 	if nameEnd > nameStart && isASCIILetter(p.raw[nameStart]) && k < len(p.raw) && p.raw[k] == '>' {
 		if p.cdata != "" && !strings.EqualFold(p.raw[nameStart:nameEnd], p.cdata) {
 			p.out.WriteString(p.raw[i:gt])
@@ -522,7 +522,7 @@ func tagNameEnd(s string, i int) int {
 }
 
 func bareValueEnd(s string, i int) int {
-	for i < len(s) && s[i] != '>' && pySpaceAt(s, i) == 0 {
+	for i < len(s) && s[i] != '>' && spaceAt(s, i) == 0 {
 		_, size := utf8.DecodeRuneInString(s[i:])
 		i += size
 	}
@@ -539,7 +539,7 @@ func skipSpaceAndSlash(s string, i int) int {
 			i++
 			continue
 		}
-		size := pySpaceAt(s, i)
+		size := spaceAt(s, i)
 		if size == 0 {
 			break
 		}
@@ -557,23 +557,9 @@ func endsWithAttributeBreak(s string) bool {
 	return python.IsSpace(r)
 }
 
-// pySpaceAt returns the size of the white space character at s[i], or 0.
-func pySpaceAt(s string, i int) int {
-	if c := s[i]; c < utf8.RuneSelf {
-		if python.IsSpace(rune(c)) {
-			return 1
-		}
-		return 0
-	}
-	if r, size := utf8.DecodeRuneInString(s[i:]); python.IsSpace(r) {
-		return size
-	}
-	return 0
-}
-
-func skipPySpace(s string, i int) int {
+func skipSpace(s string, i int) int {
 	for i < len(s) {
-		size := pySpaceAt(s, i)
+		size := spaceAt(s, i)
 		if size == 0 {
 			break
 		}

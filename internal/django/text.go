@@ -48,7 +48,7 @@ func isCombining(r rune) bool {
 // truncateWords keeps the first length words, joined by single spaces. As with
 // a Python slice, a negative length drops words from the end.
 func truncateWords(text string, length int) string {
-	words := splitWords(text)
+	words := python.Fields(text)
 	if len(words) <= length {
 		return strings.Join(words, " ")
 	}
@@ -66,34 +66,6 @@ func appendOnce(text, mark string) string {
 	return text + mark
 }
 
-// splitWords is Python's str.split().
-func splitWords(s string) []string { return strings.FieldsFunc(s, python.IsSpace) }
-
-// splitLines is Python's str.splitlines(keepends=True).
-func splitLines(s string) []string {
-	var lines []string
-	start := 0
-	for i := 0; i < len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
-		i += size
-		switch r {
-		case '\r':
-			if i < len(s) && s[i] == '\n' {
-				i++
-			}
-		case '\n', '\v', '\f', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029:
-		default:
-			continue
-		}
-		lines = append(lines, s[start:i])
-		start = i
-	}
-	if start < len(s) {
-		lines = append(lines, s[start:])
-	}
-	return lines
-}
-
 // normalizeNewlines makes \r\n and \r to \n.
 func normalizeNewlines(s string) string {
 	if strings.IndexByte(s, '\r') < 0 {
@@ -107,7 +79,7 @@ func normalizeNewlines(s string) string {
 // has checked that width is positive.
 func wordWrap(text string, width int) string {
 	var out []string
-	for _, line := range splitLines(text) {
+	for _, line := range python.SplitLines(text, true) {
 		out = wrapLine(out, expandTabs(line), width)
 	}
 	return strings.Join(out, "\n")

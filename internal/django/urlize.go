@@ -53,7 +53,7 @@ func urlizeBreakAt(s string, i int) int {
 	case '<', '>', '"', '\'':
 		return 1
 	}
-	return pySpaceAt(s, i)
+	return spaceAt(s, i)
 }
 
 func (u urlizer) maybeEscape(s string) string {
