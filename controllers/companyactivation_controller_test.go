@@ -511,6 +511,7 @@ func TestDeletedDuplicateLeavesTheHolderAlone(t *testing.T) {
 // any, and many rules no more than one look.
 func TestPlatformBudget(t *testing.T) {
 	f := newFixture(t)
+	f.Eventually(f.condition(f.declare("shop"), v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
 	f.activate(f.admin.Token)
 	// Auth, company, list, and one registration an event.
 	f.Consistently(f.calls).Should(HaveLen(3 + len(defaultEvents)))
