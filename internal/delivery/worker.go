@@ -5,6 +5,12 @@ package delivery
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -14,13 +20,32 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
+const (
+	// leaseMargin is how much longer than a send its lease is: time to look at the
+	// company and to record the outcome.
+	leaseMargin = time.Minute
+	// maxSleep is how long the worker sleeps at most without looking for work.
+	maxSleep = time.Minute
+	// gather is how long a claim waits for more free hands when few are.
+	gather = 5 * time.Millisecond
+	// configurationWait is about how long a message waits for a provider that a
+	// person must mend, and configurationPatience how long in all.
+	configurationWait     = 10 * time.Minute
+	configurationPatience = 7 * 24 * time.Hour
+	// unsureWait is about how long a message waits when it can't be told whether
+	// it may be sent.
+	unsureWait = 15 * time.Second
+	// longestWait bounds what a provider may ask to wait.
+	longestWait = 24 * time.Hour
+)
+
 // Options are what a [Worker] works with. Ledger, Providers and Companies are
 // needed; the rest has defaults.
 type Options struct {
 	Ledger    *ledger.Store
 	Providers Providers
 	Companies Companies
-	// Retry is the policy for failed attempts; exponential over 24 hours if nil.
+	// Retry is the policy for failed attempts; DefaultRetry if nil.
 	Retry RetryPolicy
 	// Concurrency is how many messages are sent at once; 64 if 0.
 	Concurrency int
@@ -36,17 +61,317 @@ type Options struct {
 }
 
 // Worker sends the ledger's deliveries.
-type Worker struct{}
+type Worker struct {
+	o       Options
+	metrics *metrics
+
+	mu     sync.Mutex
+	held   map[string]int // deliveries in hand, by company
+	inHand int
+	freed  chan struct{} // has a value after a delivery left the hand
+	active sync.WaitGroup
+}
 
 // NewWorker makes a worker. It registers the metrics.
-func NewWorker(o Options) (*Worker, error) { return &Worker{}, nil }
-
-// Start works until ctx is done, then lets sends in flight finish within the
-// grace period and gives back what it had claimed. It is a manager.Runnable.
-func (w *Worker) Start(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+func NewWorker(o Options) (*Worker, error) {
+	if o.Ledger == nil || o.Providers == nil || o.Companies == nil {
+		return nil, errors.New("a delivery worker needs a ledger, providers and companies")
+	}
+	if o.Retry == nil {
+		o.Retry = DefaultRetry
+	}
+	setDefault(&o.Concurrency, 64)
+	setDefault(&o.SendTimeout, 30*time.Second)
+	setDefault(&o.Grace, 10*time.Second)
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Log.IsZero() {
+		o.Log = logr.Discard()
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Worker{o: o, metrics: m, held: map[string]int{}, freed: make(chan struct{}, 1)}, nil
 }
 
 // NeedLeaderElection says that every replica delivers.
 func (w *Worker) NeedLeaderElection() bool { return false }
+
+// Start works until ctx is done, then lets sends in flight finish within the
+// grace period and gives back what it had claimed. It is a manager.Runnable. Close
+// the ledger after it returned.
+func (w *Worker) Start(ctx context.Context) error {
+	w.o.Log.Info("Starting to deliver", "concurrency", w.o.Concurrency)
+	sending, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	grace := time.AfterFunc(math.MaxInt64, abandon)
+	defer grace.Stop()
+	defer context.AfterFunc(ctx, func() { grace.Reset(w.o.Grace) })()
+	for ctx.Err() == nil {
+		claimed, err := w.claim(ctx)
+		if err != nil && ctx.Err() == nil {
+			w.o.Log.Error(err, "Claiming deliveries failed; it is tried again")
+			w.sleep(ctx, time.Second, nil)
+			continue
+		}
+		for i := range claimed {
+			d := claimed[i]
+			if ctx.Err() != nil {
+				w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.ReleaseDelivery(c, d) })
+				continue
+			}
+			w.take(d.Company)
+			w.active.Go(func() {
+				defer w.leave(d.Company)
+				w.deliver(sending, d)
+			})
+		}
+		if len(claimed) == 0 {
+			w.wait(ctx)
+		}
+	}
+	w.active.Wait()
+	w.o.Log.Info("Stopped delivering")
+	return nil
+}
+
+// take and leave count what is in hand.
+func (w *Worker) take(company string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held[company]++
+	w.inHand++
+	w.metrics.inFlight.Set(float64(w.inHand))
+}
+
+func (w *Worker) leave(company string) {
+	w.mu.Lock()
+	if w.held[company]--; w.held[company] == 0 {
+		delete(w.held, company)
+	}
+	w.inHand--
+	w.metrics.inFlight.Set(float64(w.inHand))
+	w.mu.Unlock()
+	select {
+	case w.freed <- struct{}{}:
+	default:
+	}
+}
+
+// hands returns how many deliveries may be taken more, and what is held.
+func (w *Worker) hands() (free int, held map[string]int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	held = make(map[string]int, len(w.held))
+	for company, n := range w.held {
+		held[company] = n
+	}
+	return w.o.Concurrency - w.inHand, held
+}
+
+// claim takes as many deliveries as there are free hands. One company never gets
+// more than three quarters of the hands, so that another's message finds one.
+func (w *Worker) claim(ctx context.Context) ([]ledger.ClaimedDelivery, error) {
+	free, held := w.hands()
+	if free < (w.o.Concurrency+3)/4 && free < w.o.Concurrency {
+		// Few hands are free: a moment later there may be more, and one claim for
+		// them all is cheaper than one for each.
+		w.pause(ctx, gather)
+		free, held = w.hands()
+	}
+	if free <= 0 {
+		return nil, nil
+	}
+	return w.o.Ledger.ClaimDeliveries(ctx, ledger.Claim{
+		Limit:         free,
+		Lease:         w.o.SendTimeout + leaseMargin,
+		MaxPerCompany: max(1, w.o.Concurrency*3/4),
+		Held:          held,
+	})
+}
+
+// wait returns when there may be something to claim.
+func (w *Worker) wait(ctx context.Context) {
+	free, _ := w.hands()
+	if free <= 0 {
+		select {
+		case <-w.freed:
+		case <-ctx.Done():
+		}
+		return
+	}
+	sleep := maxSleep
+	var freed <-chan struct{}
+	due, ok, err := w.o.Ledger.NextDeliveryDue(ctx)
+	switch {
+	case err != nil:
+		sleep = time.Second
+	case ok:
+		// What is due already is held back from this worker for another's sake:
+		// it is looked at again when a hand is free.
+		if until := due.Sub(w.o.Clock.Now()); until > 0 {
+			sleep = min(sleep, until)
+		} else {
+			sleep, freed = time.Second, w.freed
+		}
+	}
+	w.sleep(ctx, sleep, freed)
+}
+
+// sleep ends early when there are new deliveries, or a free hand where it matters.
+func (w *Worker) sleep(ctx context.Context, d time.Duration, freed <-chan struct{}) {
+	timer := w.o.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+	case <-w.o.Ledger.DeliveriesReady():
+	case <-freed:
+	case <-ctx.Done():
+	}
+}
+
+// pause is a moment of real time: it spares work and schedules nothing.
+func (w *Worker) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// deliver sends one delivery and records what came of it. Its context outlasts
+// the worker's by the grace period.
+func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
+	now := w.o.Clock.Now
+	active, err := w.o.Companies.Active(sending, d.Company)
+	switch {
+	case err != nil:
+		w.o.Log.Error(err, "Looking for the company failed; the delivery waits", "company", d.Company, "delivery", d.ID)
+		w.postpone(sending, d, jitter(unsureWait), "CompanyUnknown", "It could not be told whether the company is active.")
+		return
+	case !active:
+		w.record(sending, d, outcomeCancelled, func(c context.Context) error {
+			return w.o.Ledger.CancelDelivery(c, d, ledger.ReasonCompanyInactive, "The company is not active.")
+		})
+		return
+	}
+	receipt, err := w.send(sending, d)
+	if err == nil {
+		// The provider has it, so this must be recorded whatever it takes.
+		if w.record(sending, d, outcomeSent, func(c context.Context) error { return w.o.Ledger.MarkSent(c, d, receipt.ID) }) {
+			w.metrics.sent(&d.Delivery, now())
+		}
+		return
+	}
+	reason, message, after := "SendFailed", "The provider could not send the message.", time.Duration(0)
+	var e *Error
+	if errors.As(err, &e) {
+		reason, message, after = e.Reason, e.Error(), min(e.RetryAfter, longestWait)
+	}
+	log := w.o.Log.WithValues("company", d.Company, "delivery", d.ID, "channel", d.Channel, "attempt", d.Attempts, "reason", reason)
+	age := now().Sub(d.CreatedAt)
+	switch {
+	case sending.Err() != nil:
+		// The operator stops, which says nothing about the message.
+		w.postpone(sending, d, 0, "Stopped", "The operator stopped while it was sending.")
+	case IsPermanent(err):
+		log.Info("A delivery failed for good")
+		w.fail(sending, d, reason, message)
+	case IsMisconfigured(err) && age < configurationPatience:
+		log.Info("A delivery waits for the provider's configuration to be mended")
+		w.postpone(sending, d, max(after, jitter(configurationWait)), reason, message)
+	case IsMisconfigured(err):
+		w.fail(sending, d, reason, message)
+	case HeldBack(err):
+		w.postpone(sending, d, max(after, jitter(time.Second)), reason, message)
+	default:
+		wait, more := w.o.Retry.Next(d.Attempts, age)
+		if !more {
+			log.Info("A delivery failed: its attempts are exhausted")
+			w.fail(sending, d, reason, "Its attempts are exhausted. "+message)
+			return
+		}
+		log.V(1).Info("A delivery is tried again later", "after", max(after, wait))
+		at := now().Add(max(after, wait))
+		w.record(sending, d, outcomeRetried, func(c context.Context) error { return w.o.Ledger.RetryDelivery(c, d, at, reason, message) })
+	}
+}
+
+func (w *Worker) postpone(sending context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) {
+	at := w.o.Clock.Now().Add(wait)
+	w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.PostponeDelivery(c, d, at, reason, message) })
+}
+
+func (w *Worker) fail(sending context.Context, d ledger.ClaimedDelivery, reason, message string) {
+	w.record(sending, d, outcomeFailed, func(c context.Context) error { return w.o.Ledger.FailDelivery(c, d, reason, message) })
+}
+
+// send hands the message to the provider. A panic is an error of this message.
+func (w *Worker) send(ctx context.Context, d ledger.ClaimedDelivery) (receipt Receipt, err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.o.SendTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			w.metrics.panics.Inc()
+			// Only the type: the value may hold the message.
+			w.o.Log.Error(fmt.Errorf("panic of type %T", p), "A provider panicked", "channel", d.Channel, "delivery", d.ID)
+			err = Transient("ProviderPanic", "The provider failed unexpectedly.", 0)
+		}
+	}()
+	p, err := w.o.Providers.Provider(ctx, d.Company, d.Channel)
+	if err != nil {
+		w.o.Log.Error(err, "Looking for the provider failed", "company", d.Company, "channel", d.Channel)
+		return Receipt{}, Transient("ProviderUnknown", "The provider could not be looked up.", 0)
+	}
+	if p == nil {
+		return Receipt{}, Misconfigured("NoProvider", fmt.Sprintf("There is no provider for the channel %s.", d.Channel))
+	}
+	return p.Send(ctx, Message{
+		Key:  Key(&d.Delivery),
+		From: d.Content.From, To: d.Recipient,
+		Subject: d.Content.Subject, Text: d.Content.Text, HTML: d.Content.HTML,
+		Date: d.CreatedAt,
+	})
+}
+
+// record writes an outcome, again and again if the ledger can't take it (its disk
+// is full, say): who forgets that a message was sent sends it twice. Only when
+// the grace period after the stop is over it gives up.
+func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outcome string, write func(context.Context) error) bool {
+	wait := 50 * time.Millisecond
+	for attempt := 1; ; attempt++ {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		err := write(ctx)
+		cancel()
+		switch {
+		case err == nil:
+			w.metrics.outcome(&d.Delivery, outcome)
+			return true
+		case errors.Is(err, ledger.ErrLeaseLost):
+			w.metrics.outcome(&d.Delivery, outcomeLost)
+			w.o.Log.Info("A delivery was taken over or cancelled meanwhile", "delivery", d.ID, "outcome", outcome)
+			return false
+		case sending.Err() != nil:
+			w.o.Log.Error(err, "The outcome of a delivery could not be recorded", "delivery", d.ID, "outcome", outcome)
+			return false
+		}
+		if attempt == 1 {
+			w.o.Log.Error(err, "Recording the outcome of a delivery failed; it is tried again", "delivery", d.ID, "outcome", outcome)
+		}
+		w.pause(sending, wait)
+		wait = min(2*wait, 2*time.Second)
+	}
+}
+
+// Key is the same for a delivery whatever database it is in, and no other's.
+func Key(d *ledger.Delivery) string {
+	h := sha256.New()
+	for _, part := range []string{d.Company, d.EventID, d.RuleUID, d.Channel, d.Recipient} {
+		// With lengths, so that no two lists of parts look the same.
+		_, _ = fmt.Fprintf(h, "%d:%s,", len(part), part)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}

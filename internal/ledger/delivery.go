@@ -154,6 +154,9 @@ const (
 	retryDelivery = `
 		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0
 		WHERE id = $5 AND lease = $6 AND state = 'pending'`
+	postponeDelivery = `
+		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0, attempts = attempts - 1
+		WHERE id = $5 AND lease = $6 AND state = 'pending'`
 )
 
 // scanDelivery reads a row of deliveryColumns.
@@ -229,6 +232,12 @@ func (s *Store) MarkSent(ctx context.Context, d ClaimedDelivery, providerID stri
 // and one sentence.
 func (s *Store) RetryDelivery(ctx context.Context, d ClaimedDelivery, at time.Time, reason, message string) error {
 	return s.leased(ctx, false, s.deliveries.raise, retryDelivery, at.UnixMilli(), reason, message, s.now(), d.ID, d.lease)
+}
+
+// PostponeDelivery is RetryDelivery for a delivery that wasn't tried: it doesn't
+// count as an attempt.
+func (s *Store) PostponeDelivery(ctx context.Context, d ClaimedDelivery, at time.Time, reason, message string) error {
+	return s.leased(ctx, false, s.deliveries.raise, postponeDelivery, at.UnixMilli(), reason, message, s.now(), d.ID, d.lease)
 }
 
 // FailDelivery marks the delivery failed for good.

@@ -1,0 +1,414 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/rehive/extension-operator/internal/delivery/smtptest"
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+// send is a provider made of a function.
+type send func(ctx context.Context, m Message) (Receipt, error)
+
+func (f send) Send(ctx context.Context, m Message) (Receipt, error) { return f(ctx, m) }
+
+// companies says who is active; those it doesn't name are.
+type companies map[string]bool
+
+func (c companies) Active(_ context.Context, company string) (bool, error) {
+	active, ok := c[company]
+	return active || !ok, nil
+}
+
+// retries waits an hour after every attempt, three times.
+type retries struct{}
+
+func (retries) Next(attempt int, _ time.Duration) (time.Duration, bool) {
+	return time.Hour, attempt < 3
+}
+
+func openLedger(t testing.TB, c clock.PassiveClock) *ledger.Store {
+	t.Helper()
+	s, err := ledger.Open(bg, ledger.Options{Path: filepath.Join(t.TempDir(), "ledger.db"), Clock: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func fakeClock() *clocktesting.FakeClock {
+	return clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+}
+
+// decide stores n deliveries of an event that is stored with them.
+func decide(t testing.TB, s *ledger.Store, company, event string, n int) {
+	t.Helper()
+	if _, err := s.AcceptEvent(bg, ledger.Event{Company: company, ID: event, Name: "transaction.initiate", Data: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	claimed, err := s.ClaimEvents(bg, 1, time.Minute)
+	if err != nil || len(claimed) != 1 {
+		t.Fatalf("claimed %d events: %v", len(claimed), err)
+	}
+	deliveries := make([]ledger.NewDelivery, n)
+	for i := range deliveries {
+		deliveries[i] = ledger.NewDelivery{
+			RuleUID: "rule", RuleName: "shop/rule", Channel: ledger.ChannelEmail, Recipient: fmt.Sprintf("user%d@example.org", i),
+			Content: ledger.Content{Subject: "Paid", Text: "You paid."},
+		}
+	}
+	if err := s.CompleteEvent(bg, claimed[0], deliveries); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start runs a worker until stop, which waits for its end.
+func start(t testing.TB, o Options) (stop func()) {
+	t.Helper()
+	if o.Companies == nil {
+		o.Companies = companies{}
+	}
+	w, err := NewWorker(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(bg)
+	done := make(chan error, 1)
+	go func() { done <- w.Start(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// row returns the only delivery.
+func row(t testing.TB, s *ledger.Store) ledger.Delivery {
+	t.Helper()
+	all, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d deliveries: %v", len(all), err)
+	}
+	return all[0]
+}
+
+func TestWorkerSendsOverSMTP(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	mail := sink(t, smtptest.Options{})
+	registry := prometheus.NewPedanticRegistry()
+	start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: provider(t, mail, nil)}, Registerer: registry})
+	decide(t, s, "shop", "1", 1)
+	m, c := one(t, mail)
+	g.Expect(m.To).To(Equal([]string{"user0@example.org"}))
+	g.Expect(c.Text).To(Equal("You paid.\n"))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliverySent))
+	d := row(t, s)
+	g.Expect(c.Header.Get("Message-Id")).To(Equal("<" + d.ProviderID + ">"))
+	g.Expect(d.ProviderID).To(Equal(Key(&d) + "@example.com"))
+	n, err := testutil.GatherAndCount(registry)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(n).To(Equal(4))
+	problems, err := testutil.GatherAndLint(registry)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(problems).To(BeEmpty())
+}
+
+func TestWorkerSendsEachOnceWithManyHands(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	var mu sync.Mutex
+	sent := map[string]int{}
+	p := send(func(_ context.Context, m Message) (Receipt, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		sent[m.Key]++
+		return Receipt{ID: "id"}, nil
+	})
+	for range 8 {
+		start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: p}, Concurrency: 4})
+	}
+	const events, each = 30, 10
+	for i := range events {
+		decide(t, s, fmt.Sprintf("company-%d", i%5), fmt.Sprint(i), each)
+	}
+	g.Eventually(func() int64 {
+		st, err := s.Stats(bg)
+		g.Expect(err).NotTo(HaveOccurred())
+		return st.PendingDeliveries
+	}, "30s", "10ms").Should(BeZero())
+	mu.Lock()
+	defer mu.Unlock()
+	g.Expect(sent).To(HaveLen(events * each))
+	g.Expect(slices.Max(slices.Collect(maps.Values(sent)))).To(Equal(1))
+	all, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Limit: 1000})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, d := range all {
+		g.Expect(d.State).To(Equal(ledger.DeliverySent))
+		g.Expect(d.Attempts).To(Equal(1))
+	}
+}
+
+func TestWorkerOutcomes(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		err      error
+		inactive bool
+		state    ledger.DeliveryState
+		reason   string
+		wait     [2]time.Duration
+		attempts int
+	}{
+		{name: "transient", err: Transient("Busy1", "It is busy.", 0), state: ledger.DeliveryPending, reason: "Busy1", wait: [2]time.Duration{time.Hour, time.Hour}, attempts: 1},
+		{name: "retry after", err: Transient("Throttled", "Later.", 3*time.Hour), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{3 * time.Hour, 3 * time.Hour}, attempts: 1},
+		{name: "retry after, too soon", err: Transient("Throttled", "Later.", time.Second), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{time.Hour, time.Hour}, attempts: 1},
+		{name: "retry after, absurd", err: Transient("Throttled", "Later.", 1000*time.Hour), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{24 * time.Hour, 24 * time.Hour}, attempts: 1},
+		{name: "unclassed", err: errors.New("joe@example.org is unhappy"), state: ledger.DeliveryPending, reason: "SendFailed", wait: [2]time.Duration{time.Hour, time.Hour}, attempts: 1},
+		{name: "wrapped", err: fmt.Errorf("outer: %w", Permanent("RecipientRefused", "No.")), state: ledger.DeliveryFailed, reason: "RecipientRefused", attempts: 1},
+		{name: "permanent", err: Permanent("RecipientRefused", "No."), state: ledger.DeliveryFailed, reason: "RecipientRefused", attempts: 1},
+		{name: "misconfigured", err: Misconfigured("LoginRefused", "No."), state: ledger.DeliveryPending, reason: "LoginRefused", wait: [2]time.Duration{8 * time.Minute, 12 * time.Minute}, attempts: 0},
+		{name: "held back", err: Transient(ReasonRateLimited, "Wait.", time.Minute), state: ledger.DeliveryPending, reason: ReasonRateLimited, wait: [2]time.Duration{time.Minute, time.Minute}, attempts: 0},
+		{name: "inactive company", inactive: true, state: ledger.DeliveryCancelled, reason: ledger.ReasonCompanyInactive, attempts: 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g := NewWithT(t)
+			clk := fakeClock()
+			s := openLedger(t, clk)
+			decide(t, s, "shop", "1", 1)
+			var calls atomic.Int32
+			p := send(func(context.Context, Message) (Receipt, error) { calls.Add(1); return Receipt{}, test.err })
+			stop := start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Providers: ByChannel{ledger.ChannelEmail: p}, Companies: companies{"shop": !test.inactive}})
+			g.Eventually(func() string { return row(t, s).Reason }, "10s", "5ms").Should(Equal(test.reason))
+			stop()
+			d := row(t, s)
+			g.Expect(d.State).To(Equal(test.state))
+			g.Expect(d.Attempts).To(Equal(test.attempts))
+			g.Expect(d.Message).NotTo(ContainSubstring("@"))
+			if test.state == ledger.DeliveryPending {
+				wait := d.NextAttemptAt.Sub(clk.Now())
+				g.Expect(wait).To(And(BeNumerically(">=", test.wait[0]), BeNumerically("<=", test.wait[1])))
+			}
+			if test.inactive {
+				g.Expect(calls.Load()).To(BeZero())
+			}
+		})
+	}
+}
+
+func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := openLedger(t, clk)
+	decide(t, s, "shop", "1", 1)
+	attempts := make(chan time.Time, 10)
+	p := send(func(context.Context, Message) (Receipt, error) {
+		attempts <- clk.Now()
+		return Receipt{}, Transient("Busy1", "It is busy.", 0)
+	})
+	start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Providers: ByChannel{ledger.ChannelEmail: p}})
+	began := clk.Now()
+	for i := range 3 {
+		g.Eventually(attempts, "10s").Should(Receive(Equal(began.Add(time.Duration(i) * time.Hour))))
+		if i == 2 {
+			break
+		}
+		// It is tried again neither before its hour nor by itself. The worker sleeps
+		// a minute at most, so time goes on in such steps.
+		next := began.Add(time.Duration(i+1) * time.Hour)
+		g.Eventually(func() time.Time { return row(t, s).NextAttemptAt }, "10s", "5ms").Should(Equal(next))
+		for clk.Now().Before(next) {
+			g.Expect(attempts).NotTo(Receive())
+			g.Eventually(clk.HasWaiters, "10s", "1ms").Should(BeTrue())
+			clk.Step(time.Minute)
+		}
+	}
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliveryFailed))
+	d := row(t, s)
+	g.Expect(d.Reason).To(Equal("Busy1"))
+	g.Expect(d.Message).To(Equal("Its attempts are exhausted. It is busy."))
+	g.Expect(d.Attempts).To(Equal(3))
+}
+
+func TestWorkerDoesNotWaitForeverForConfiguration(t *testing.T) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := openLedger(t, clk)
+	decide(t, s, "shop", "1", 1)
+	clk.Step(configurationPatience)
+	start(t, Options{Ledger: s, Clock: clk, Providers: ByChannel{}})
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliveryFailed))
+	g.Expect(row(t, s).Reason).To(Equal("NoProvider"))
+}
+
+func TestWorkerSurvivesPanics(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	decide(t, s, "shop", "1", 5)
+	registry := prometheus.NewPedanticRegistry()
+	p := send(func(_ context.Context, m Message) (Receipt, error) {
+		if m.To == "user2@example.org" {
+			panic("planted " + m.To)
+		}
+		return Receipt{}, nil
+	})
+	start(t, Options{Ledger: s, Retry: retries{}, Providers: ByChannel{ledger.ChannelEmail: p}, Registerer: registry})
+	g.Eventually(func() int {
+		sent, err := s.ListDeliveries(bg, ledger.DeliveryFilter{State: ledger.DeliverySent})
+		g.Expect(err).NotTo(HaveOccurred())
+		return len(sent)
+	}, "10s", "5ms").Should(Equal(4))
+	var d ledger.Delivery
+	g.Eventually(func() string {
+		left, err := s.ListDeliveries(bg, ledger.DeliveryFilter{State: ledger.DeliveryPending})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(left).To(HaveLen(1))
+		d = left[0]
+		return d.Reason
+	}, "10s", "5ms").Should(Equal("ProviderPanic"))
+	g.Expect(d.Message).NotTo(ContainSubstring("planted"))
+}
+
+func TestWorkerFinishesWhatIsInFlightWhenStopped(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	decide(t, s, "shop", "1", 1)
+	sending, finish := make(chan struct{}), make(chan struct{})
+	p := send(func(ctx context.Context, _ Message) (Receipt, error) {
+		close(sending)
+		<-finish
+		return Receipt{ID: "id"}, ctx.Err()
+	})
+	stop := start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: p}, Grace: time.Minute})
+	<-sending
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	g.Consistently(stopped, "50ms").ShouldNot(BeClosed())
+	close(finish)
+	g.Eventually(stopped, "10s").Should(BeClosed())
+	g.Expect(row(t, s).State).To(Equal(ledger.DeliverySent))
+}
+
+func TestWorkerGivesBackWhatTheGracePeriodInterrupts(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	decide(t, s, "shop", "1", 1)
+	sending := make(chan struct{})
+	p := send(func(ctx context.Context, _ Message) (Receipt, error) {
+		close(sending)
+		<-ctx.Done()
+		return Receipt{}, ctx.Err()
+	})
+	stop := start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: p}, Grace: 20 * time.Millisecond})
+	<-sending
+	stop()
+	d := row(t, s)
+	g.Expect(d.State).To(Equal(ledger.DeliveryPending))
+	g.Expect(d.Reason).To(Equal("Stopped"))
+	g.Expect(d.Attempts).To(BeZero())
+	again, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(again).To(HaveLen(1), "at once")
+}
+
+func TestHangingProviderOfOneCompanyHoldsUpNoOther(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	decide(t, s, "flood", "1", 500)
+	var hanging atomic.Int32
+	arrived := make(chan string, 1)
+	p := send(func(ctx context.Context, m Message) (Receipt, error) {
+		if m.Subject == "Paid" && m.Text == "You paid." && m.From == "" && hanging.Load() < 6 {
+			hanging.Add(1)
+			<-ctx.Done()
+			return Receipt{}, Transient("Timeout", "It hangs.", 0)
+		}
+		arrived <- m.To
+		return Receipt{}, nil
+	})
+	stop := start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: p}, Concurrency: 8, SendTimeout: time.Minute, Grace: time.Millisecond})
+	g.Eventually(hanging.Load, "10s", "5ms").Should(BeEquivalentTo(6), "three quarters of the hands")
+	decide(t, s, "shop", "1", 1)
+	g.Eventually(arrived, "5s").Should(Receive(Equal("user0@example.org")))
+	g.Expect(hanging.Load()).To(BeEquivalentTo(6))
+	stop()
+}
+
+func TestWorkerTellsWhatItNeeds(t *testing.T) {
+	g := NewWithT(t)
+	_, err := NewWorker(Options{})
+	g.Expect(err).To(HaveOccurred())
+	s := openLedger(t, nil)
+	registry := prometheus.NewRegistry()
+	o := Options{Ledger: s, Providers: ByChannel{}, Companies: companies{}, Registerer: registry}
+	_, err = NewWorker(o)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = NewWorker(o)
+	g.Expect(err).To(HaveOccurred(), "metrics twice")
+}
+
+func TestExponentialLastsADay(t *testing.T) {
+	g := NewWithT(t)
+	total, attempt := time.Duration(0), 1
+	for ; ; attempt++ {
+		wait, more := DefaultRetry.Next(attempt, total)
+		if !more {
+			break
+		}
+		if attempt == 1 {
+			g.Expect(wait).To(BeNumerically("~", 5*time.Second, time.Second))
+		}
+		g.Expect(wait).To(BeNumerically("<=", 4*time.Hour*6/5))
+		total += wait
+	}
+	g.Expect(attempt).To(Equal(14))
+	g.Expect(total).To(BeNumerically("~", 24*time.Hour, 5*time.Hour))
+}
+
+func TestKeyIsOfOneDeliveryOnly(t *testing.T) {
+	g := NewWithT(t)
+	base := ledger.Delivery{Company: "shop", EventID: "1", RuleUID: "rule", Channel: "email", Recipient: "joe@example.org"}
+	g.Expect(Key(&base)).To(Equal(Key(&base)))
+	g.Expect(Key(&base)).To(MatchRegexp("^[0-9a-f]{32}$"))
+	seen := map[string]bool{Key(&base): true}
+	for _, change := range []func(*ledger.Delivery){
+		func(d *ledger.Delivery) { d.Company, d.EventID = "shop1", "" },
+		func(d *ledger.Delivery) { d.EventID = "2" },
+		func(d *ledger.Delivery) { d.RuleUID = "other" },
+		func(d *ledger.Delivery) { d.Channel = "sms" },
+		func(d *ledger.Delivery) { d.Recipient = "ann@example.org" },
+	} {
+		d := base
+		change(&d)
+		g.Expect(seen).NotTo(HaveKey(Key(&d)))
+		seen[Key(&d)] = true
+	}
+}
