@@ -16,14 +16,14 @@ func init() {
 	)
 }
 
-func localizeFilter(c *Context, in, _ python.Value) (python.Value, error) {
+func localizeFilter(_ *Context, in, _ python.Value) (python.Value, error) {
 	if _, ok := python.AsStr(in); ok {
 		return in, nil
 	}
 	return python.Str(localized(in, l10nOn)), nil
 }
 
-func unlocalizeFilter(c *Context, in, _ python.Value) (python.Value, error) {
+func unlocalizeFilter(_ *Context, in, _ python.Value) (python.Value, error) {
 	if _, ok := python.AsStr(in); ok {
 		return in, nil
 	}
