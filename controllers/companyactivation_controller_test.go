@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -113,7 +114,7 @@ func TestWebhooksFollowTheRules(t *testing.T) {
 	broken := f.rule("broken", "address.create")
 	broken.Spec.Email.Text = "{% if %}"
 	f.create(broken)
-	f.Eventually(f.registered).Should(HaveKey("address.create"), "mending a faulty rule must not lose events")
+	f.Eventually(f.registered).Should(HaveKey("address.create"), "a faulty rule counts")
 
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
 	rule.Spec.Event = "document.create"
@@ -382,6 +383,22 @@ func TestDriftIsMended(t *testing.T) {
 	}
 }
 
+// TestForeignWebhooksInTheList has the platform ignore the filter of the list.
+func TestForeignWebhooksInTheList(t *testing.T) {
+	f := newFixture(t)
+	foreign := registerByHand(f, webhookURL+"another/", "user.create")
+	a := f.activate(f.admin.Token)
+	remove := platform.InjectFault(rehivetest.Fault{
+		Company: f.company, Method: http.MethodGet, Path: "/3/admin/webhooks/", Kind: rehivetest.FaultGarbage, Times: 1,
+		Body: fmt.Sprintf(`{"status":"success","data":{"count":1,"next":null,"previous":null,"results":[
+			{"id":%d,"url":%q,"event":"user.create","secret":"x","enabled":true,"archived":false}]}}`, foreign, webhookURL+"another/"),
+	})
+	defer remove()
+	before := platform.Webhooks(f.company)
+	f.look(a)
+	f.Expect(platform.Webhooks(f.company)).To(Equal(before))
+}
+
 // TestResync lets a second manager, which looks often, watch one namespace.
 func TestResync(t *testing.T) {
 	f := newFixture(t)
@@ -474,6 +491,21 @@ func TestDuplicateWebhookIsTolerated(t *testing.T) {
 	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active))
 	f.plant(a)
 	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
+}
+
+// TestSecretWrittenByHand is what a backup or a person leaves: no label, no
+// owner, and a line break at the end.
+func TestSecretWrittenByHand(t *testing.T) {
+	f := newFixture(t)
+	secret := f.secret()
+	secret.StringData = map[string]string{v1alpha1.SecretKeyToken: f.admin.Token + "\n"}
+	f.create(secret)
+	a := f.declare("shop")
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active))
+	f.plant(a)
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(secret), secret)).To(Succeed())
+	f.Expect(secret.Labels).To(HaveKeyWithValue(activation.ActivationLabel, "shop"))
+	f.Expect(metav1.IsControlledBy(secret, a)).To(BeTrue())
 }
 
 func TestSecondActivationOfACompany(t *testing.T) {

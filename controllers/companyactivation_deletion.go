@@ -25,9 +25,11 @@ const (
 	// tried once: a platform that hangs must not hold a namespace's deletion.
 	platformPatience = 5 * time.Second
 
-	// ledgerTimeout bounds one try at the ledger, ledgerPatience all of them,
-	// counted from the deletion of the object.
+	// ledgerTimeout bounds one try at the ledger, ledgerRetry parts it from the
+	// next, and ledgerPatience bounds all of them, counted from the deletion of
+	// the object.
 	ledgerTimeout  = 30 * time.Second
+	ledgerRetry    = 5 * time.Second
 	ledgerPatience = 5 * time.Minute
 )
 
@@ -53,7 +55,8 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	if held && (other == nil || purge) {
 		r.removeWebhooks(ctx, a)
 		if err := r.cleanLedger(ctx, a, purge); err != nil {
-			return ctrl.Result{}, err
+			ctrl.LoggerFrom(ctx).Error(err, "Waiting for the ledger")
+			return ctrl.Result{RequeueAfter: ledgerRetry}, nil
 		}
 	}
 	if purge {

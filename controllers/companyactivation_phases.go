@@ -108,6 +108,10 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 		return err
 	}
 	if credentials.Token != "" {
+		// A Secret written by hand may lack the label that the cache goes by.
+		if err := activation.Save(ctx, r.Client, a, credentials); err != nil {
+			return err
+		}
 		a.Status.SecretName = activation.SecretName(a)
 		s.credentials = credentials
 		s.session = r.platform.WithToken(credentials.Token)
@@ -131,8 +135,7 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 }
 
 // loadRules finds the events that need a webhook. A rule with a mistake in its
-// templates keeps its event: mending the rule must not lose what happens
-// meanwhile on the platform.
+// templates counts: a typo must not cost a removal and a registration.
 func (r *companyActivationReconciler) loadRules(ctx context.Context, s *scope) error {
 	var rules v1alpha1.NotificationRuleList
 	if err := r.List(ctx, &rules, client.InNamespace(s.activation.Namespace),
