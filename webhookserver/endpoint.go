@@ -52,7 +52,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, rt.maxBody)
-		result, err := rt.dispatch(c)
+		result, err := rt.dispatch(r.Context(), c)
 		if err == nil {
 			writeAnswer(w, result)
 			return

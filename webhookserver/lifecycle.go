@@ -29,7 +29,7 @@ var companyPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 
 // activate answers POST /api/activate/: from now on the company that the token
 // belongs to uses the extension.
-func (s *Server) activate(c *call) (answer, error) {
+func (s *Server) activate(ctx context.Context, c *call) (answer, error) {
 	f, err := s.readFields(c.request, "token")
 	if err != nil {
 		return answer{}, err
@@ -38,7 +38,7 @@ func (s *Server) activate(c *call) (answer, error) {
 	if err := f.err(); err != nil {
 		return answer{}, err
 	}
-	return s.lifecycle(c, token, func(ctx context.Context, user *rehive.User) error {
+	return s.lifecycle(ctx, c, token, func(ctx context.Context, user *rehive.User) error {
 		if err := s.checkCompany(ctx, token, user); err != nil {
 			return invalidField(err, "token", invalidCompany)
 		}
@@ -48,7 +48,7 @@ func (s *Server) activate(c *call) (answer, error) {
 
 // deactivate answers POST /api/deactivate/: the company's events are refused
 // from now on and its token is forgotten; with "purge" everything of it is.
-func (s *Server) deactivate(c *call) (answer, error) {
+func (s *Server) deactivate(ctx context.Context, c *call) (answer, error) {
 	f, err := s.readFields(c.request, "token", "purge")
 	if err != nil {
 		return answer{}, err
@@ -57,7 +57,7 @@ func (s *Server) deactivate(c *call) (answer, error) {
 	if err := f.err(); err != nil {
 		return answer{}, err
 	}
-	return s.lifecycle(c, token, func(ctx context.Context, user *rehive.User) error {
+	return s.lifecycle(ctx, c, token, func(ctx context.Context, user *rehive.User) error {
 		if purge {
 			return s.purgeCompany(ctx, user.Company, token)
 		}
@@ -66,7 +66,7 @@ func (s *Server) deactivate(c *call) (answer, error) {
 }
 
 // rotate answers POST /api/rotate/: the company's service token is replaced.
-func (s *Server) rotate(c *call) (answer, error) {
+func (s *Server) rotate(ctx context.Context, c *call) (answer, error) {
 	f, err := s.readFields(c.request, "token")
 	if err != nil {
 		return answer{}, err
@@ -75,7 +75,7 @@ func (s *Server) rotate(c *call) (answer, error) {
 	if err := f.err(); err != nil {
 		return answer{}, err
 	}
-	return s.lifecycle(c, token, func(ctx context.Context, user *rehive.User) error {
+	return s.lifecycle(ctx, c, token, func(ctx context.Context, user *rehive.User) error {
 		return s.rotateToken(ctx, user.Company, token)
 	})
 }
@@ -84,8 +84,7 @@ func (s *Server) rotate(c *call) (answer, error) {
 // is, while no other call for the same company is being worked on. From then on
 // a caller that hangs up stops nothing, so that no company is left half
 // activated; the budget holds all the same.
-func (s *Server) lifecycle(c *call, token string, do func(context.Context, *rehive.User) error) (answer, error) {
-	ctx := c.request.Context()
+func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(context.Context, *rehive.User) error) (answer, error) {
 	leave, err := s.takeSlot(ctx)
 	if err != nil {
 		return answer{}, err

@@ -15,7 +15,7 @@ import (
 
 // handlerFunc answers one request. An error that is an *apiError becomes that
 // answer, any other a 500.
-type handlerFunc func(*call) (answer, error)
+type handlerFunc func(context.Context, *call) (answer, error)
 
 // route is one path of the API.
 type route struct {
@@ -78,7 +78,7 @@ func (s *Server) routes() http.Handler {
 }
 
 // dispatch calls the handler for the request's method.
-func (rt route) dispatch(c *call) (answer, error) {
+func (rt route) dispatch(ctx context.Context, c *call) (answer, error) {
 	if len(rt.methods) == 0 {
 		return answer{}, notFound()
 	}
@@ -91,14 +91,14 @@ func (rt route) dispatch(c *call) (answer, error) {
 		return answer{}, methodNotAllowed(truncate(c.request.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
 	}
 	if rt.budget > 0 {
-		ctx, cancel := context.WithTimeout(c.request.Context(), rt.budget)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, rt.budget)
 		defer cancel()
-		c.request = c.request.WithContext(ctx)
 	}
-	return h(c)
+	return h(ctx, c)
 }
 
-func index(*call) (answer, error) {
+func index(context.Context, *call) (answer, error) {
 	return answer{data: map[string]string{
 		"name":        "Rehive extension operator",
 		"description": "The notification extension of Rehive, on Kubernetes. The platform calls it below /api/.",

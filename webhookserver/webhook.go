@@ -18,12 +18,11 @@ import (
 
 // webhook accepts an event: POST /api/webhook/. When it answers 200 the event is
 // durable; everything else happens after that.
-func (s *Server) webhook(c *call) (answer, error) {
+func (s *Server) webhook(ctx context.Context, c *call) (answer, error) {
 	event, err := s.readEvent(c.request)
 	if err != nil {
 		return answer{}, err
 	}
-	ctx := c.request.Context()
 	if err := s.authenticateWebhook(ctx, event.Company, webhookSecret(c.request)); err != nil {
 		return answer{}, err
 	}
