@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/rehive/extension-operator/internal/outbound"
 )
@@ -124,15 +123,14 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), maxRetryAfter)
 }
 
-// oneLine makes of s what may stand in a header or a title: valid UTF-8 without
-// control characters, line breaks included.
-func oneLine(s string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD")))
+// checkKey checks what becomes part of a header.
+func checkKey(key string) error {
+	if key == "" || len(key) > 200 || strings.ContainsFunc(key, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		return Permanent("KeyInvalid", "The message has no valid key.")
+	}
+	return nil
 }
 
 // headerValue tells whether s, a credential from a Secret, may stand in a header.

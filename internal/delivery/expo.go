@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"k8s.io/utils/clock"
 
@@ -138,8 +140,11 @@ type expoTicket struct {
 // Send implements [Provider]. The title is the message's Subject, the body its
 // Text. The receipt's ID is that of Expo's first ticket.
 func (e expoCompany) Send(ctx context.Context, m Message) (Receipt, error) {
+	if err := checkKey(m.Key); err != nil {
+		return Receipt{}, err
+	}
 	message := expoMessage{
-		Title: oneLine(m.Subject), Body: strings.ToValidUTF8(m.Text, "\uFFFD"),
+		Title: tidySubject(m.Subject), Body: strings.ToValidUTF8(m.Text, "\uFFFD"),
 		Data: map[string]string{"deliveryId": m.Key}, Sound: "default", ChannelID: e.config.ChannelID,
 	}
 	switch payload, err := json.Marshal(message); {
@@ -150,7 +155,8 @@ func (e expoCompany) Send(ctx context.Context, m Message) (Receipt, error) {
 	case len(payload) > maxPushPayload:
 		return Receipt{}, Permanent("MessageTooBig", fmt.Sprintf("Title and text are bigger than the %d bytes that a device takes.", maxPushPayload))
 	}
-	if m.To == "" || len(m.To) > 255 || m.To != oneLine(m.To) {
+	m.To = strings.TrimSpace(m.To)
+	if m.To == "" || len(m.To) > 255 || strings.ContainsFunc(m.To, unicode.IsControl) || !utf8.ValidString(m.To) {
 		return Receipt{}, Permanent("RecipientInvalid", "The recipient is not the id of a user.")
 	}
 	tokens, err := e.config.Devices.PushTokens(ctx, e.company, m.To)

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,7 +40,7 @@ type SendGridConfig struct {
 // argument rehive_delivery, by which it is found in SendGrid's activity and events.
 type SendGrid struct {
 	api  *api
-	from *mail.Address
+	from sender
 }
 
 // NewSendGrid checks the configuration. It makes no call.
@@ -55,8 +54,8 @@ func NewSendGrid(c SendGridConfig) (*SendGrid, error) {
 	s := &SendGrid{}
 	if c.From != "" {
 		var err error
-		if s.from, err = mailAddress(c.From); err != nil {
-			return nil, fmt.Errorf("the default sender of SendGrid %w", err)
+		if s.from, err = parseSender(c.From); err != nil {
+			return nil, fmt.Errorf("SendGrid's default sender: %w", err)
 		}
 	}
 	var err error
@@ -92,17 +91,20 @@ type sendGridMail struct {
 
 // Send implements [Provider]. The receipt's ID is SendGrid's X-Message-Id.
 func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
-	to, err := mailAddress(m.To)
+	if err := checkKey(m.Key); err != nil {
+		return Receipt{}, err
+	}
+	to, err := parseRecipient(m.To)
 	if err != nil {
-		return Receipt{}, Permanent("RecipientInvalid", "The recipient "+err.Error()+".")
+		return Receipt{}, Permanent("RecipientInvalid", "The recipient is not one bare e-mail address.")
 	}
 	from := s.from
 	if m.From != "" {
-		if from, err = mailAddress(m.From); err != nil {
-			return Receipt{}, Permanent("SenderInvalid", "The sender "+err.Error()+".")
+		if from, err = parseSender(m.From); err != nil {
+			return Receipt{}, Permanent("SenderInvalid", "The message's sender is not one e-mail address.")
 		}
 	}
-	if from == nil {
+	if from.address == "" {
 		return Receipt{}, Misconfigured("SenderMissing", "Neither the message nor the SendGrid provider names a sender.")
 	}
 	// SendGrid wants text before HTML, and neither empty.
@@ -116,16 +118,16 @@ func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
 	if content == nil {
 		return Receipt{}, Permanent("MessageEmpty", "The message has neither text nor HTML.")
 	}
-	_, domain, _ := strings.Cut(from.Address, "@")
 	body, err := json.Marshal(sendGridMail{
 		Personalizations: []sendGridPersonalization{{
-			To:         []sendGridAddress{{Email: to.Address, Name: to.Name}},
+			To:         []sendGridAddress{{Email: to}},
 			CustomArgs: map[string]string{"rehive_delivery": m.Key},
 		}},
-		From:    sendGridAddress{Email: from.Address, Name: from.Name},
-		Subject: oneLine(m.Subject),
+		// An encoded word in the name may decode to a line break.
+		From:    sendGridAddress{Email: from.address, Name: tidySubject(from.name)},
+		Subject: tidySubject(m.Subject),
 		Content: content,
-		Headers: map[string]string{"Message-ID": "<" + oneLine(m.Key) + "@" + domain + ">"},
+		Headers: map[string]string{"Message-ID": "<" + m.Key + "@" + from.domain + ">"},
 	})
 	if err != nil {
 		return Receipt{}, Permanent("MessageInvalid", "The message can't be written as JSON.")
@@ -208,25 +210,4 @@ func receiptID(id string) string {
 		return ""
 	}
 	return id
-}
-
-// mailAddress reads one address, with or without a name. Its error is the end of
-// a sentence and doesn't repeat the address.
-func mailAddress(s string) (*mail.Address, error) {
-	if len(s) > 1000 || strings.ContainsAny(s, "\r\n\x00") {
-		return nil, errors.New("is not one e-mail address")
-	}
-	a, err := mail.ParseAddress(s)
-	if err != nil {
-		return nil, errors.New("is not one e-mail address")
-	}
-	local, domain, _ := strings.Cut(a.Address, "@")
-	// RFC 5321 4.5.3.1. A quoted local part may hold anything, line breaks included.
-	if len(local) > 64 || len(domain) > 255 || a.Address != oneLine(a.Address) || strings.ContainsAny(a.Address, " \"<>,;") ||
-		strings.Contains(domain, "@") {
-		return nil, errors.New("is not one e-mail address")
-	}
-	// An encoded word in the name may decode to a line break.
-	a.Name = oneLine(a.Name)
-	return a, nil
 }

@@ -242,7 +242,7 @@ func (t *Twilio) codeError(code int, resp *outbound.Response, ownSender bool) er
 	case 20429, 14107, 21611, 30001, 30022:
 		return Transient("Throttled", told+" asks to send more slowly.", retryAfter(resp.Header, time.Now()))
 	}
-	if resp.Status < 300 {
+	if resp.Status == http.StatusCreated {
 		return Permanent("MessageRefused", told+" could not send the message.")
 	}
 	detail := ""
