@@ -93,8 +93,12 @@ func staticShape(source string) *shape {
 	var widths []int
 	last := 0
 	for _, m := range variableTag.FindAllStringIndex(source, -1) {
-		authors = append(authors, source[last:m[0]])
-		widths = append(widths, m[1]-m[0])
+		if n := len(widths); n > 0 && last == m[0] { // renders as one piece of data
+			widths[n-1] += m[1] - m[0]
+		} else {
+			authors = append(authors, source[last:m[0]])
+			widths = append(widths, m[1]-m[0])
+		}
 		last = m[1]
 	}
 	s := newShape(append(authors, source[last:]))
