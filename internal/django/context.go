@@ -203,7 +203,7 @@ func (c *Context) setUpward(name string, val python.Value, author bool) {
 
 // Push opens a scope.
 func (c *Context) Push() {
-	c.scopes = append(c.scopes, int32(len(c.vars))) //nolint:gosec // bounded by the steps
+	c.scopes = append(c.scopes, int32(len(c.vars)))
 }
 
 // Pop closes the innermost scope.

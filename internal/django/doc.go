@@ -48,4 +48,31 @@
 // tok.Split() gives the words of the tag, p.CompileFilter makes an Expression
 // of one, p.ParseUntil("endwith") the nodes up to the closing tag. A tag prints
 // with c.WriteText what its author wrote and with c.WriteData everything else.
+// Names that a tag sets are told to p.bind, so that Template.Variables leaves
+// them out.
+//
+// # Text and data
+//
+// RenderSegments tells what the template's author wrote from data, so that a
+// caller can see to it that data stays data. Whatever data took part in is data,
+// with few and safe exceptions: a filter that picks one of the author's words
+// (Filter.Choice), one that maps each character for itself (CharWise), and the
+// separator of join.
+//
+// # Differences from Django
+//
+//   - There is no url, static or cache tag, and no catalogs of translations.
+//   - Methods that change their object ({{ list.pop }}, {{ dict.clear }}) render
+//     as nothing: data is only read. str.encode does, too: there are no bytes.
+//   - str.count and others, for which Django with Python 3.11 raises a
+//     ValueError because it finds no signature, render as nothing, as methods
+//     that want arguments do.
+//   - A tag's word _("…")|filter, at which Django raises a StopIteration, works
+//     if it is the last word.
+//   - "is" compares numbers and texts by value.
+//   - Half of a surrogate pair, which a JSON text may escape, becomes U+FFFD.
+//   - Sets keep the order of insertion.
+//   - What Limits forbid is an error, also where Django would catch the error of
+//     running out of something, as within {% if %}.
+//   - lorem has words of its own after the common ones.
 package django

@@ -45,7 +45,7 @@ func filesizeformat(_ *Context, in, _ python.Value) (python.Value, error) {
 		return python.Str(sign + n.String() + noBreakSpace + unit), nil
 	}
 	unit := min((n.BitLen()-1)/10-1, len(fileSizeUnits)-1)
-	size, err := python.TrueDiv(python.NewInt(n), python.NewInt(new(big.Int).Lsh(big.NewInt(1), uint(10*(unit+1))))) //nolint:gosec // at most 50
+	size, err := python.TrueDiv(python.NewInt(n), python.NewInt(new(big.Int).Lsh(big.NewInt(1), uint(10*(unit+1)))))
 	if err != nil {
 		return nil, err
 	}

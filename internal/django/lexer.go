@@ -55,7 +55,7 @@ func (l *lexer) next() (Token, bool) {
 	}
 	raw := l.src[l.openTag:l.tagEnd]
 	l.openTag = -1
-	tok := Token{Contents: trimSpace(raw[2 : len(raw)-2]), Line: l.line, pos: int32(l.pos)} //nolint:gosec // sources are bounded
+	tok := Token{Contents: trimSpace(raw[2 : len(raw)-2]), Line: l.line, pos: int32(l.pos)}
 	isBlock := raw[1] == '%'
 	if l.verbatim != "" {
 		if !isBlock || tok.Contents != l.verbatim {
@@ -80,7 +80,7 @@ func (l *lexer) next() (Token, bool) {
 
 // text is a text token up to end.
 func (l *lexer) text(end int) Token {
-	tok := Token{Contents: l.src[l.pos:end], Line: l.line, kind: tokenText, pos: int32(l.pos)} //nolint:gosec // sources are bounded
+	tok := Token{Contents: l.src[l.pos:end], Line: l.line, kind: tokenText, pos: int32(l.pos)}
 	l.line += strings.Count(tok.Contents, "\n")
 	l.pos = end
 	return tok

@@ -330,12 +330,13 @@ func (p *Parser) Keywords(words []string, legacy bool) (kw []Keyword, rest []str
 	if len(words) == 0 {
 		return nil, words, nil
 	}
-	name, value := cutKeyword(words[0])
-	asForm := name == ""
+	first, _ := cutKeyword(words[0])
+	asForm := first == ""
 	if asForm && (!legacy || len(words) < 3 || words[1] != "as") {
 		return nil, words, nil
 	}
 	for len(words) > 0 {
+		var name, value string
 		if asForm {
 			if len(words) < 3 || words[1] != "as" {
 				return kw, words, nil

@@ -112,15 +112,15 @@ func loremText(count int, random bool) string {
 	}
 	words = append([]string(nil), words...)
 	for len(words) < count {
-		words = append(words, loremWords[rand.IntN(len(loremWords))]) //nolint:gosec // filler text
+		words = append(words, loremWords[rand.IntN(len(loremWords))])
 	}
 	return strings.Join(words, " ")
 }
 
 func loremSentences() string {
 	var sentences []string
-	for range 1 + rand.IntN(4) { //nolint:gosec // filler text
-		s := loremText(3+rand.IntN(20), true) //nolint:gosec // filler text
+	for range 1 + rand.IntN(4) {
+		s := loremText(3+rand.IntN(20), true)
 		sentences = append(sentences, strings.ToUpper(s[:1])+s[1:]+".")
 	}
 	return strings.Join(sentences, " ")

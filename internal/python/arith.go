@@ -253,7 +253,7 @@ func Mul(a, b Value) (Value, error) {
 
 func abs64(n int64) uint64 {
 	if n < 0 {
-		return -uint64(n) //nolint:gosec // two's complement
+		return -uint64(n)
 	}
 	return uint64(n)
 }
@@ -550,13 +550,13 @@ func shift(op byte, x, y *big.Int) (Value, error) {
 		}
 		return Int(0), nil
 	case op == '>':
-		return NewInt(new(big.Int).Rsh(x, uint(y.Int64()))), nil //nolint:gosec // bounded above
+		return NewInt(new(big.Int).Rsh(x, uint(y.Int64()))), nil
 	case x.Sign() == 0:
 		return Int(0), nil
 	case !y.IsInt64() || y.Int64() > MaxIntBits:
 		return nil, errTooLarge
 	}
-	return checkBig(new(big.Int).Lsh(x, uint(y.Int64()))) //nolint:gosec // bounded above
+	return checkBig(new(big.Int).Lsh(x, uint(y.Int64())))
 }
 
 func setOp(op byte, a, b *Set) *Set {

@@ -47,7 +47,7 @@ func (d *Dict) SetStr(key string, val Value) {
 	d.keys = append(d.keys, Str(key))
 	d.vals = append(d.vals, val)
 	if d.strs != nil {
-		d.strs[key] = int32(len(d.keys) - 1) //nolint:gosec // bounded by memory
+		d.strs[key] = int32(len(d.keys) - 1)
 	} else if len(d.keys) > scanMax {
 		d.indexStrs()
 	}
@@ -92,7 +92,7 @@ func (d *Dict) Set(key, val Value) error {
 	if d.rest == nil {
 		d.rest = map[Key]int32{}
 	}
-	d.rest[k] = int32(len(d.keys)) //nolint:gosec // bounded by memory
+	d.rest[k] = int32(len(d.keys))
 	d.keys = append(d.keys, key)
 	d.vals = append(d.vals, val)
 	if d.strs == nil && len(d.keys) > scanMax {
@@ -127,7 +127,7 @@ func (d *Dict) indexStrs() {
 	d.strs = make(map[string]int32, 2*len(d.keys))
 	for i, k := range d.keys {
 		if s, ok := AsStr(k); ok {
-			d.strs[s] = int32(i) //nolint:gosec // bounded by memory
+			d.strs[s] = int32(i)
 		}
 	}
 }

@@ -297,7 +297,7 @@ func (d *jsonDecoder) hex4() (rune, bool) {
 		return 0, false
 	}
 	d.pos += 5
-	return rune(n), true //nolint:gosec // 16 bits
+	return rune(n), true
 }
 
 // compile-time check that values marshal nowhere by accident: a Dict has no

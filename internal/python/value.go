@@ -50,17 +50,32 @@ var (
 	False Value = Bool(false)
 )
 
+// TypeName implements Value.
 func (NoneType) TypeName() string { return "NoneType" }
 
-// TypeName implements Value, as the ones below.
-func (Bool) TypeName() string    { return "bool" }
-func (Int) TypeName() string     { return "int" }
-func (*Big) TypeName() string    { return "int" }
-func (Float) TypeName() string   { return "float" }
-func (Str) TypeName() string     { return "str" }
+// TypeName implements Value.
+func (Bool) TypeName() string { return "bool" }
+
+// TypeName implements Value.
+func (Int) TypeName() string { return "int" }
+
+// TypeName implements Value.
+func (*Big) TypeName() string { return "int" }
+
+// TypeName implements Value.
+func (Float) TypeName() string { return "float" }
+
+// TypeName implements Value.
+func (Str) TypeName() string { return "str" }
+
+// TypeName implements Value.
 func (SafeStr) TypeName() string { return "SafeString" }
-func (*List) TypeName() string   { return "list" }
-func (*Tuple) TypeName() string  { return "tuple" }
+
+// TypeName implements Value.
+func (*List) TypeName() string { return "list" }
+
+// TypeName implements Value.
+func (*Tuple) TypeName() string { return "tuple" }
 
 // NewInt makes an int of any size. It keeps n, which must not change again.
 func NewInt(n *big.Int) Value {
