@@ -179,7 +179,7 @@ func sendMoney(ctx context.Context, s *stage.Stage, n *narrator, company string,
 	if err != nil {
 		return fmt.Errorf("making a transaction: %w", err)
 	}
-	n.tell("A transaction happens on the platform: %s pays %s %s, with a fee of 150 in a child transaction.", customer.Email, transactions[0].Amount, transactions[0].Currency)
+	n.tell("A transaction happens on the platform: %s pays 1234.56 USD, and a fee of 1.50 in a child transaction.", customer.Email)
 	if err := s.Platform.Idle(ctx); err != nil {
 		return fmt.Errorf("waiting for the platform to deliver its webhooks: %w", err)
 	}
@@ -197,12 +197,12 @@ func sendMoney(ctx context.Context, s *stage.Stage, n *narrator, company string,
 	message, err := s.Mail.WaitFor(waiting, func(m *smtptest.Message) bool {
 		content, err := m.Parse()
 		mail = content
-		return err == nil && strings.Contains(content.Text, note)
+		return err == nil && strings.HasPrefix(content.Subject, "You paid") && strings.Contains(content.Text, note)
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for the email: %w", err)
 	}
-	n.tell("The email is in the sink:")
+	n.tell("The rule's email is in the sink:")
 	n.detail("From: %s\nTo: %s\nSubject: %s\nMessage-ID: %s\n\n%s", mail.Header.Get("From"), strings.Join(message.To, ", "), mail.Subject, mail.Header.Get("Message-ID"), mail.Text)
 	return nil
 }
