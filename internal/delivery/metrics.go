@@ -34,20 +34,20 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rehive_delivery_attempts_total",
+			Namespace: "rehive_extension", Name: "delivery_attempts_total",
 			Help: "Attempts to send a delivery, by channel and outcome.",
 		}, []string{"channel", "outcome"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "rehive_delivery_latency_seconds",
+			Namespace: "rehive_extension", Name: "delivery_latency_seconds",
 			Help:    "Time from the arrival of the event to the acceptance of the message by the provider.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60, 300, 3600, 86400},
 		}, []string{"channel"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "rehive_delivery_in_flight",
+			Namespace: "rehive_extension", Name: "delivery_in_flight",
 			Help: "Deliveries being sent now.",
 		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "rehive_delivery_panics_total",
+			Namespace: "rehive_extension", Name: "delivery_panics_total",
 			Help: "Panics of providers.",
 		}),
 	}

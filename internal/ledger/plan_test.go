@@ -1,0 +1,85 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+// A full scan or a sort would make every claim as slow as the longest queue.
+func TestClaimsUseTheIndexes(t *testing.T) {
+	s := open(t, ledgerPath(t), nil)
+	for name, query := range map[string]string{
+		"companies of events": eventQueue.companies, "companies of deliveries": deliveryQueue.companies,
+		"next event": eventQueue.nextDue, "next delivery": deliveryQueue.nextDue,
+		"pending events": eventQueue.pending, "pending deliveries": deliveryQueue.pending,
+		"claim events": claimEvents, "claim deliveries": claimDeliveries, "end": endDelivery,
+		"list of a company": "SELECT " + deliveryColumns + " FROM deliveries WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
+		"purge":             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)",
+		"retention":         retainedTables[0].window,
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			rows, err := s.reader.QueryContext(bg, "EXPLAIN QUERY PLAN "+query, "a", 1, 1, 1, 1, 1, 1)
+			g.Expect(err).NotTo(HaveOccurred())
+			defer func() { g.Expect(rows.Close()).To(Succeed()) }()
+			var plan []string
+			for rows.Next() {
+				var id, parent, unused int
+				var step string
+				g.Expect(rows.Scan(&id, &parent, &unused, &step)).To(Succeed())
+				plan = append(plan, step)
+			}
+			g.Expect(rows.Err()).NotTo(HaveOccurred())
+			for _, step := range plan {
+				scansTable := strings.HasPrefix(step, "SCAN ") && !strings.Contains(step, "USING COVERING INDEX") &&
+					!strings.HasPrefix(step, "SCAN waiting") && !strings.HasPrefix(step, "SCAN oldest")
+				g.Expect(scansTable || strings.Contains(step, "TEMP B-TREE")).To(BeFalse(), strings.Join(plan, "\n"))
+			}
+		})
+	}
+}
+
+// BenchmarkClaimInAFlood claims and releases beside 100,000 pending events of
+// one company and a few of 50 others.
+func BenchmarkClaimInAFlood(b *testing.B) {
+	s := open(b, b.TempDir()+"/ledger.db", nil)
+	err := s.write(bg, &job{run: func(w *writer) error {
+		for i := range 100_150 {
+			company := "flood"
+			if i >= 100_000 {
+				company = fmt.Sprint("company-", i%50)
+			}
+			if _, err := w.exec(insertEvent, company, fmt.Sprint(i), "x", 1, 1, benchData); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for range b.N {
+		claimed, err := s.ClaimEvents(bg, 64, 60e9)
+		if err != nil || len(claimed) != 64 {
+			b.Fatal(len(claimed), err)
+		}
+		b.StopTimer()
+		done := make(chan error)
+		for _, e := range claimed {
+			go func() { done <- s.ReleaseEvent(bg, e) }()
+		}
+		for range claimed {
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+	}
+}
