@@ -1,0 +1,80 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name, value string
+		want        time.Duration
+	}{
+		{"Retry-After", "7", 7 * time.Second},
+		{"Retry-After", " 7 ", 7 * time.Second},
+		{"Retry-After", "0", 0},
+		{"Retry-After", "-7", 0},
+		{"Retry-After", "1e9", 0},
+		{"Retry-After", "99999999", maxRetryAfter},
+		{"Retry-After", "99999999999999999999", 0},
+		{"Retry-After", now.Add(time.Minute).Format(http.TimeFormat), time.Minute},
+		{"Retry-After", now.Add(-time.Minute).Format(http.TimeFormat), 0},
+		{"Retry-After", "soon", 0},
+		{"X-RateLimit-Reset", strconv.FormatInt(now.Add(time.Minute).Unix(), 10), time.Minute},
+		{"X-RateLimit-Reset", "9999999999999999", 0},
+		{"X-RateLimit-Reset", "", 0},
+	} {
+		h := http.Header{}
+		h.Set(c.name, c.value)
+		if got := retryAfter(h, now); got != c.want {
+			t.Errorf("%s: %s is %s, want %s", c.name, c.value, got, c.want)
+		}
+	}
+}
+
+func TestE164(t *testing.T) {
+	for _, c := range []struct{ number, region, want string }{
+		{"+27 82 000 0001", "", "+27820000001"},
+		{"082 000 0001", "ZA", "+27820000001"},
+		{"082-000-0001", "za", "+27820000001"},
+		{"(415) 555-2671", "US", "+14155552671"},
+		{"+1.415.555.2671", "ZA", "+14155552671"},
+		{"+27820000001\n", "", "+27820000001"},
+		{"082 000 0001", "", ""},
+		{"27820000001", "", ""},
+		{"+2782000000100000", "", ""},
+		{"+27", "", ""},
+		{"+999 123456789", "", ""},
+		{"12", "ZA", ""},
+		{"1-800-FLOWERS", "US", ""},
+		{"+27820000001;ext=5", "", ""},
+		{"+27820000001\nBcc: x", "", ""},
+		{"０８２0000001", "ZA", ""},
+		{"", "ZA", ""},
+	} {
+		got, err := E164(c.number, c.region)
+		if got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%q in %q is %q, %v, want %q", c.number, c.region, got, err, c.want)
+		}
+	}
+}
+
+func FuzzE164(f *testing.F) {
+	f.Add("+27 82 000 0001", "ZA")
+	f.Add("0820000001", "")
+	f.Fuzz(func(t *testing.T, number, region string) {
+		got, err := E164(number, region)
+		if err != nil {
+			return
+		}
+		if again, err := E164(got, ""); err != nil || again != got {
+			t.Errorf("%q became %q and then %q, %v", number, got, again, err)
+		}
+	})
+}
