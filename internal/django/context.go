@@ -113,7 +113,8 @@ func (c *Context) Grow(n int) error {
 	return nil
 }
 
-// weigh accounts for the work that going through a value takes.
+// weigh accounts for the work that going through a value takes. Containers
+// weigh something even if short, because their items may be long.
 func (c *Context) weigh(v python.Value) error {
 	n := 0
 	switch v := v.(type) {
@@ -122,13 +123,13 @@ func (c *Context) weigh(v python.Value) error {
 	case python.SafeStr:
 		n = len(v) >> 8
 	case *python.List:
-		n = len(v.Items) >> 3
+		n = 8 + len(v.Items)>>3
 	case *python.Tuple:
-		n = len(v.Items) >> 3
+		n = 8 + len(v.Items)>>3
 	case *python.Dict:
-		n = v.Len() >> 3
-	case *python.DictView:
-		n = v.Len() >> 3
+		n = 8 + v.Len()>>3
+	case python.Sequence:
+		n = 8 + v.Len()>>3
 	}
 	if n == 0 {
 		return nil

@@ -90,7 +90,7 @@ func relativeName(current, name string) (string, error) {
 	if full == current {
 		return "", syntaxErrorf("The relative path '%s' was translated to template name '%s', the same template in which the tag appears.", name, full)
 	}
-	if plain != name {
+	if quote := name[:1]; (quote == `"` || quote == `'`) && strings.HasSuffix(name, quote) {
 		return `"` + full + `"`, nil
 	}
 	return full, nil

@@ -53,8 +53,9 @@ func (n *firstOfNode) Render(c *Context) error {
 		if n.as == "" {
 			return c.WriteValue(v, author)
 		}
-		c.setPrinted(n.as, c.PrintValue(v), author)
-		return nil
+		text := c.PrintValue(v)
+		c.setPrinted(n.as, text, author)
+		return c.Grow(len(text))
 	}
 	if n.as != "" {
 		c.Set(n.as, emptyText, true)

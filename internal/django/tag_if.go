@@ -112,6 +112,9 @@ func (n *ifEqualNode) Render(c *Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.weigh(a); err != nil {
+		return err
+	}
 	equal, err := python.TryEqual(a, b)
 	if err != nil {
 		return err

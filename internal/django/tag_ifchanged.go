@@ -49,6 +49,9 @@ func (n *ifChangedNode) Render(c *Context) error {
 		if err != nil {
 			return err
 		}
+		if err := c.weigh(v); err != nil {
+			return err
+		}
 		now.values = append(now.values, v)
 	}
 	if len(n.values) == 0 {

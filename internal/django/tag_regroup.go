@@ -56,6 +56,9 @@ func (n *regroupNode) Render(c *Context) error {
 			if err != nil {
 				return err
 			}
+			if err := c.weigh(key); err != nil {
+				return err
+			}
 			same := false
 			if last != nil {
 				if same, err = python.TryEqual(key, last.grouper); err != nil {
