@@ -134,7 +134,7 @@ func itemAt(index python.Int) FilterFunc {
 func join(c *Context, in, arg python.Value) (python.Value, error) {
 	items, err := python.Items(in)
 	if err != nil {
-		return in, nil
+		return in, nil //nolint:nilerr // as in Django, what can't be joined stays
 	}
 	if err := c.Step(len(items)); err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func join(c *Context, in, arg python.Value) (python.Value, error) {
 func length(_ *Context, in, _ python.Value) (python.Value, error) {
 	n, err := python.Len(in)
 	if err != nil {
-		return python.Int(0), nil
+		return python.Int(0), nil //nolint:nilerr // as in Django
 	}
 	return python.Int(n), nil
 }
@@ -203,7 +203,7 @@ func slice(_ *Context, in, arg python.Value) (python.Value, error) {
 		}
 		n, err := python.ToInt(python.Str(part))
 		if err != nil {
-			return in, nil
+			return in, nil //nolint:nilerr // as in Django, a bad slice changes nothing
 		}
 		bounds[i] = n
 	}
@@ -247,7 +247,7 @@ func appendUnorderedList(c *Context, b *strings.Builder, list python.Value, dept
 			b.WriteByte('\n')
 		}
 		item := items[i]
-		s := ""
+		var s string
 		if c.Autoescape() {
 			s = string(ConditionalEscape(item))
 		} else {

@@ -76,7 +76,7 @@ func money(c *Context, in, arg python.Value) (python.Value, error) {
 	}
 	places, err := intArg(arg)
 	if err != nil || places < 0 || places > maxDivisibility {
-		return python.Str(""), nil
+		return python.Str(""), nil //nolint:nilerr // by definition, a bad divisibility renders as nothing
 	}
 	n.exp -= places
 	if n.exp > python.MaxLen || n.exp < -python.MaxLen {

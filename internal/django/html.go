@@ -140,13 +140,13 @@ func (s *htmlScanner) char(pos int) (htmlPiece, bool) {
 
 func (s *htmlScanner) word(pos int) (htmlPiece, bool) {
 	for pos < len(s.text) {
-		switch c := s.text[pos]; {
-		case c == '<':
+		switch s.text[pos] {
+		case '<':
 			if end := s.bracket(pos + 1); end >= 0 {
 				return htmlPiece{tag: s.text[pos : end+1], end: end + 1}, true
 			}
 			pos++
-		case c == '>':
+		case '>':
 			pos++
 		default:
 			if size := spaceAt(s.text, pos); size > 0 {

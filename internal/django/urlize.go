@@ -69,7 +69,8 @@ func (u urlizer) word(b *strings.Builder, word string) {
 		return
 	}
 	lead, middle, trail := trimPunctuation(word)
-	url, rel := "", ` rel="nofollow"`
+	var url string
+	rel := ` rel="nofollow"`
 	short := runeCount(middle) <= maxURLLength
 	switch {
 	case short && looksLikeURL(middle):
