@@ -11,6 +11,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
+	"github.com/rehive/extension-operator/internal/outbound"
 )
 
 func TestSendGridConfig(t *testing.T) {
@@ -87,6 +88,18 @@ func checkReason(t *testing.T, err error, want string) {
 	e, ok := err.(*delivery.Error) //nolint:errorlint // the providers return it bare
 	if !ok || e.Reason != want {
 		t.Fatalf("%#v, want the reason %s", err, want)
+	}
+}
+
+func TestSendGridTooBig(t *testing.T) {
+	p, api, stop := sendGrid(t)
+	defer stop()
+	m := message()
+	m.Text = strings.Repeat("x", outbound.DefaultMaxRequestBytes)
+	_, err := p.Send(t.Context(), m)
+	checkReason(t, err, "MessageTooBig")
+	if !delivery.IsPermanent(err) || api.Requests() != 0 {
+		t.Errorf("%v after %d calls", err, api.Requests())
 	}
 }
 

@@ -151,7 +151,7 @@ func TestFailures(t *testing.T) {
 	pool.AddCert(untrusted.Certificate())
 	old := httptest.NewUnstartedServer(http.NotFoundHandler())
 	old.Config.ErrorLog = quiet
-	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11} //nolint:gosec // the point of the test
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11}
 	old.StartTLS()
 	defer old.Close()
 	oldPool := x509.NewCertPool()
