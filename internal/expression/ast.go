@@ -96,6 +96,9 @@ type (
 	listNode struct {
 		at
 		items []node
+		// whole is the list if all items are constants, for those who don't
+		// keep or change it.
+		whole *python.List
 	}
 	tupleNode struct {
 		at

@@ -57,6 +57,12 @@ func (l *lexer) string(start int, prefix string) error {
 	l.pos += len(quote)
 
 	s := &strToken{bytes: strings.Contains(prefix, "b"), joined: strings.Contains(prefix, "f")}
+	// If there were no data, what stands around it would mean something else.
+	between := func(c string) bool { return strings.Contains(text+quote[:1], c+string(rune(slotByte))+c) }
+	if triple && between(quote[:1]) || s.joined && (between("{") || between("}")) ||
+		text == string(rune(slotByte)) && strings.HasPrefix(l.src[l.pos:], quote) {
+		return l.fault(start, "data in this text can't stand between two quotes or braces")
+	}
 	raw := strings.Contains(prefix, "r")
 	kind := inText
 	switch {

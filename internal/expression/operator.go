@@ -351,7 +351,10 @@ func (e *evaluator) compare(n *compareNode) (python.Value, error) {
 	for i, op := range n.ops {
 		left, leftNode := right, rightNode
 		rightNode = n.rest[i]
-		if right, err = e.eval(rightNode); err != nil {
+		list, ok := rightNode.(*listNode)
+		if last := i == len(n.ops)-1; ok && list.whole != nil && last && (op == opIn || op == opNotIn) && e.frames < maxFrames/2 {
+			right = list.whole // nobody else gets to see it
+		} else if right, err = e.eval(rightNode); err != nil {
 			return nil, err
 		}
 		switch op {

@@ -691,7 +691,19 @@ func (p *parser) list(pos int) (node, error) {
 		return p.comprehension(pos, first, "]")
 	}
 	items, err := p.items([]node{first}, "]")
-	return &listNode{at(pos), items}, err
+	return &listNode{at: at(pos), items: items, whole: constantList(items)}, err
+}
+
+func constantList(items []node) *python.List {
+	list := &python.List{Items: make([]python.Value, 0, len(items))}
+	for _, it := range items {
+		c, ok := it.(*constantNode)
+		if !ok || checkLiteral(c.value) != nil {
+			return nil
+		}
+		list.Items = append(list.Items, c.value)
+	}
+	return list
 }
 
 // braces is a dict or a set.
