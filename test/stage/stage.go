@@ -9,22 +9,27 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -69,6 +74,8 @@ type Stage struct {
 	Platform *rehivetest.Platform
 	// Mail is where the manager's emails go.
 	Mail *smtptest.Server
+	// APILink is the manager's way to the API server.
+	APILink *Link
 	// Manager is the manager's process.
 	Manager *Manager
 
@@ -83,6 +90,8 @@ func Set(ctx context.Context, o Options) (_ *Stage, err error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
+	// controller-runtime complains at length of a logger that was never set.
+	ctrl.SetLogger(logr.Discard())
 	s := &Stage{options: o}
 	defer func() {
 		if err != nil {
@@ -102,7 +111,14 @@ func Set(ctx context.Context, o Options) (_ *Stage, err error) {
 	}
 	o.Say("Started a Rehive platform simulator on %s and an SMTP server on %s.", s.Platform.URL(), s.Mail.Address())
 
-	kubeconfig, err := s.writeKubeconfig("manager", envtest.User{
+	server, err := url.Parse(s.Config.Host)
+	if err != nil {
+		return nil, fmt.Errorf("reading the API server's address: %w", err)
+	}
+	if s.APILink, err = newLink(server.Host); err != nil {
+		return nil, err
+	}
+	kubeconfig, err := s.writeKubeconfig("manager", s.APILink.Address(), envtest.User{
 		Name:   serviceAccount,
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + Namespace, "system:authenticated"},
 	})
@@ -146,7 +162,7 @@ func (s *Stage) startControlPlane(ctx context.Context) error {
 	if s.Kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	if s.Kubeconfig, err = s.writeKubeconfig("admin", envtest.User{Name: "stage-admin", Groups: []string{"system:masters"}}); err != nil {
+	if s.Kubeconfig, err = s.writeKubeconfig("admin", "", envtest.User{Name: "stage-admin", Groups: []string{"system:masters"}}); err != nil {
 		return err
 	}
 	count, err := s.install(ctx, filepath.Join(s.options.Root, "config", "default"))
@@ -170,14 +186,19 @@ func (s *Stage) Clear() error {
 		s.mailView.Close()
 		failures = append(failures, s.Mail.Close())
 	}
+	if s.APILink != nil {
+		failures = append(failures, s.APILink.close())
+	}
 	if s.environment != nil {
 		failures = append(failures, s.environment.Stop())
 	}
-	s.Manager, s.Platform, s.Mail, s.environment = nil, nil, nil, nil
+	s.Manager, s.Platform, s.Mail, s.APILink, s.environment = nil, nil, nil, nil, nil
 	return errors.Join(failures...)
 }
 
-func (s *Stage) writeKubeconfig(name string, user envtest.User) (string, error) {
+// writeKubeconfig writes a kubeconfig for a new user, who reaches the API server
+// through the address, or directly if that is empty.
+func (s *Stage) writeKubeconfig(name, address string, user envtest.User) (string, error) {
 	authenticated, err := s.environment.AddUser(user, &rest.Config{QPS: -1})
 	if err != nil {
 		return "", fmt.Errorf("adding the user %s to the API server: %w", user.Name, err)
@@ -185,6 +206,9 @@ func (s *Stage) writeKubeconfig(name string, user envtest.User) (string, error) 
 	content, err := authenticated.KubeConfig()
 	if err != nil {
 		return "", fmt.Errorf("making the kubeconfig of %s: %w", user.Name, err)
+	}
+	if address != "" {
+		content = bytes.ReplaceAll(content, []byte(strings.TrimPrefix(s.Config.Host, "https://")), []byte(address))
 	}
 	path := filepath.Join(s.options.State, name+".kubeconfig")
 	if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -306,19 +330,3 @@ func Ready(conditions []metav1.Condition, generation int64) error {
 
 // Keys are the names of what a Secret holds, sorted.
 func Keys(secret *corev1.Secret) []string { return slices.Sorted(maps.Keys(secret.Data)) }
-
-// StopAPIServer ends kube-apiserver; etcd keeps what it held.
-func (s *Stage) StopAPIServer() error {
-	if err := s.environment.ControlPlane.APIServer.Stop(); err != nil {
-		return fmt.Errorf("stopping kube-apiserver: %w", err)
-	}
-	return nil
-}
-
-// StartAPIServer starts kube-apiserver again at the address it had.
-func (s *Stage) StartAPIServer() error {
-	if err := s.environment.ControlPlane.APIServer.Start(); err != nil {
-		return fmt.Errorf("starting kube-apiserver again: %w", err)
-	}
-	return nil
-}
