@@ -64,7 +64,6 @@ const (
 // renderState is Django's render_context: what nodes remember while one
 // template and those it extends are rendered. An included one has its own.
 type renderState struct {
-	owner   *Template
 	cycles  map[*cycleNode]int
 	changed map[*ifChangedNode]changedState
 	blocks  blockQueues // nil unless a template of this render extends another

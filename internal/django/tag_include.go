@@ -110,7 +110,7 @@ func (n *includeNode) Render(c *Context) error {
 	}
 	defer c.leave()
 	state := c.state
-	c.state = &renderState{owner: t}
+	c.state = &renderState{}
 	defer func() { c.state = state }()
 	var room [4]binding
 	values, err := resolveKeywords(c, n.with, room[:0])

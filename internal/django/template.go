@@ -121,7 +121,7 @@ func (t *Template) run(c *Context) error {
 	if err := c.ctx.Err(); err != nil {
 		return &Error{Template: t.source.name, Phase: PhaseRender, Msg: err.Error(), Err: err}
 	}
-	c.state = &renderState{owner: t}
+	c.state = &renderState{}
 	return t.nodes.Render(c)
 }
 

@@ -277,3 +277,56 @@ func TestDeadline(t *testing.T) {
 		t.Errorf("a render that starts late: got %v", err)
 	}
 }
+
+// TestMarksAreSound puts brackets around every text in the data of all cases:
+// none may show in what is said to be the author's, whatever tags and filters
+// do on the way.
+func TestMarksAreSound(t *testing.T) {
+	rendered, withData := 0, 0
+	for _, tc := range readCases(t, "*.jsonl") {
+		opts, ropts, data := tc.options(t)
+		tmpl, err := Parse(tc.Main, tc.Templates[tc.Main], opts)
+		if err != nil {
+			continue
+		}
+		bracketed, _ := bracket(data).(*python.Dict)
+		segments, err := tmpl.RenderSegments(context.Background(), bracketed, ropts)
+		if err != nil {
+			continue
+		}
+		rendered++
+		for _, s := range segments {
+			if s.Data {
+				withData++
+			} else if strings.ContainsAny(s.Text, "⟪⟫") || strings.Contains(s.Text, "%E2%9F%A") || strings.Contains(s.Text, `\u27E`) {
+				t.Errorf("%s: %q: data in the author's text %q", tc.Name, tc.Templates[tc.Main], s.Text)
+			}
+		}
+	}
+	if rendered < 1000 || withData < 1000 {
+		t.Errorf("only %d cases rendered, with %d pieces of data", rendered, withData)
+	}
+}
+
+func bracket(v python.Value) python.Value {
+	switch v := v.(type) {
+	case python.Str:
+		return "⟪" + v + "⟫"
+	case python.SafeStr:
+		return "⟪" + v + "⟫"
+	case *python.List:
+		out := python.NewList()
+		for _, it := range v.Items {
+			out.Items = append(out.Items, bracket(it))
+		}
+		return out
+	case *python.Dict:
+		out := python.NewDict(v.Len())
+		for i := range v.Len() {
+			k, x := v.At(i)
+			out.SetStr(python.StrOf(k), bracket(x))
+		}
+		return out
+	}
+	return v
+}
