@@ -309,6 +309,7 @@ type session struct {
 	server   *Server
 	conn     *smtp.Conn
 	loggedIn bool
+	open     bool // between MAIL and the end of the mail or RSET
 	from     string
 	to       []string
 }
@@ -344,10 +345,13 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if s.server.options.Username != "" && !s.loggedIn {
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "Authentication required"}
 	}
+	if s.open {
+		return &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "Another mail is open"}
+	}
 	if err := s.server.at(s.conn, StageMail, from); err != nil {
 		return err
 	}
-	s.from, s.to = from, nil
+	s.open, s.from, s.to = true, from, nil
 	return nil
 }
 
@@ -378,7 +382,7 @@ func (s *session) Data(r io.Reader) error {
 	return nil
 }
 
-func (s *session) Reset() { s.from, s.to = "", nil }
+func (s *session) Reset() { s.open, s.from, s.to = false, "", nil }
 
 func (s *session) Logout() error { return nil }
 
