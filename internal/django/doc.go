@@ -69,7 +69,6 @@
 //     that want arguments do.
 //   - A tag's word _("…")|filter, at which Django raises a StopIteration, works
 //     if it is the last word.
-//   - "is" compares numbers and texts by value.
 //   - Half of a surrogate pair, which a JSON text may escape, becomes U+FFFD.
 //   - Sets keep the order of insertion.
 //   - What Limits forbid is an error, also where Django would catch the error of

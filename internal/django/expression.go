@@ -173,9 +173,9 @@ func nextFilter(s string, pos int) (start int, name, arg string, end int) {
 func (f *filterCall) checkArg() error {
 	switch {
 	case !f.hasArg && f.filter.Arg == RequiredArg:
-		return syntaxErrorf("%s requires 2 arguments, 1 provided", f.filter.Name)
+		return syntaxErrorf("the filter %s needs an argument, as in value|%s:argument, without a space after the colon", f.filter.Name, f.filter.Name)
 	case f.hasArg && f.filter.Arg == NoArg && !f.filter.NeedsAutoescape:
-		return syntaxErrorf("%s requires 1 arguments, 2 provided", f.filter.Name)
+		return syntaxErrorf("the filter %s takes no argument", f.filter.Name)
 	}
 	return nil
 }

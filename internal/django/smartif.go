@@ -41,20 +41,21 @@ func not(f func(a, b python.Value) (bool, error)) func(a, b python.Value) (bool,
 }
 
 func contains(a, b python.Value) (bool, error) { return python.Contains(b, a) }
-func is(a, b python.Value) (bool, error)       { return python.Is(a, b), nil }
 
 var (
 	opOr  = &operator{name: "or", power: 6}
 	opAnd = &operator{name: "and", power: 7}
 	opNot = &operator{name: "not", power: 8}
 
+	opIs    = &operator{name: "is", power: 10}
+	opIsNot = &operator{name: "is not", power: 10}
+
 	// The others, weakest first. Comparisons don't chain: a < b < c is (a < b) < c.
 	operators = []*operator{
 		opOr, opAnd, opNot,
 		{"in", 9, contains},
 		{"not in", 9, not(contains)},
-		{"is", 10, is},
-		{"is not", 10, not(is)},
+		opIs, opIsNot,
 		{"==", 10, python.TryEqual},
 		{"!=", 10, not(python.TryEqual)},
 		{">", 10, ordering(python.GT)},
@@ -111,8 +112,38 @@ func (o *operation) try(c *Context) (python.Value, error) {
 	if err := c.weigh(b); err != nil {
 		return nil, err
 	}
+	switch o.op {
+	case opIs:
+		return python.Bool(o.same(a, b)), nil
+	case opIsNot:
+		return python.Bool(!o.same(a, b)), nil
+	}
 	ok, err := o.op.apply(a, b)
 	return python.Bool(ok), err
+}
+
+// same is Python's is. Equal numbers and texts are one object if they come from
+// one variable, else only if CPython keeps just one of them.
+func (o *operation) same(a, b python.Value) bool {
+	if !python.Is(a, b) {
+		return false
+	}
+	switch v := a.(type) {
+	case python.Int:
+		if -5 <= v && v <= 256 {
+			return true
+		}
+	case python.Str:
+		if v == "" {
+			return true
+		}
+	case python.Float, python.SafeStr, *python.Big:
+	default:
+		return true
+	}
+	left, ok := o.left.(*Expression)
+	right, ok2 := o.right.(*Expression)
+	return ok && ok2 && left.text == right.text && left.base.variable != nil && len(left.filters) == 0
 }
 
 // ifWord is an operator, or a term if op is nil; the zero value is the end.

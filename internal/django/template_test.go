@@ -44,7 +44,7 @@ func TestErrorPosition(t *testing.T) {
 	}{
 		{"a\nb {% if x %}\n", 2, 3, PhaseParse, "Unclosed tag on line 2: 'if'. Looking for one of: elif, else, endif."},
 		{"é{{ x|nope }}", 1, 2, PhaseParse, "Invalid filter: 'nope'"},
-		{"{% if x %}\n{{ y|upper:1 }}{% endif %}", 2, 1, PhaseParse, "upper requires 1 arguments, 2 provided"},
+		{"{% if x %}\n{{ y|upper:1 }}{% endif %}", 2, 1, PhaseParse, "the filter upper takes no argument"},
 		{"\n\n  {{ n|first }}", 3, 3, PhaseRender, "TypeError: 'int' object is not subscriptable"},
 		{"{% for i in n %}{% endfor %}", 1, 1, PhaseRender, "TypeError: 'int' object is not iterable"},
 		{"ab{% include 'inner' %}", 2, 1, PhaseRender, "Invalid filter: 'nope'"},
