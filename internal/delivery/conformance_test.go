@@ -90,7 +90,7 @@ func TestSendGridConformance(t *testing.T) {
 			return providertest.Target{Provider: p, Fake: api, Close: stop}
 		},
 		Message:          m,
-		Want:             providertest.Received{Key: m.Key, From: "shop@example.com", To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML},
+		Want:             providertest.Received{Key: m.Key, From: "Shop <shop@example.com>", To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML},
 		Secrets:          []string{sendGridKey},
 		NotRecipients:    notMailboxes,
 		AcceptedByStatus: true,

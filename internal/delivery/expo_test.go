@@ -251,12 +251,14 @@ func TestExpoReceipts(t *testing.T) {
 		t.Errorf("receipts were read before they were due: %d calls", n)
 	}
 	w.clock.Step(15 * time.Minute)
-	w.fake.Behave(providertest.Fail)
-	if err := w.expo.CheckReceipts(t.Context()); err == nil {
-		t.Error("a failure is no failure")
+	for _, failure := range []providertest.Behavior{providertest.Fail, providertest.Reset, providertest.Garbage} {
+		w.fake.Behave(failure)
+		if err := w.expo.CheckReceipts(t.Context()); err == nil {
+			t.Errorf("%s is no failure", failure)
+		}
+		w.clock.Step(15 * time.Minute)
 	}
 	w.fake.Behave(providertest.Accept)
-	w.clock.Step(15 * time.Minute)
 	check("dead acme jane "+tablet, "undelivered acme "+message().Key+" MessageRateExceeded")
 	// The one that is missing is asked for again, and given up after a day.
 	w.clock.Step(15 * time.Minute)

@@ -73,7 +73,7 @@ func (s sendGrid) send(r *http.Request, body []byte, n int) ([]Received, answer,
 		}
 	}
 	got := Received{
-		Key: m.Personalizations[0].CustomArgs["rehive_delivery"], From: m.From.Email, To: to.Email, Subject: m.Subject,
+		Key: m.Personalizations[0].CustomArgs["rehive_delivery"], From: strings.TrimSpace(m.From.Name + " <" + m.From.Email + ">"), To: to.Email, Subject: m.Subject,
 	}
 	for i, c := range m.Content {
 		switch {
