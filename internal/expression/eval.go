@@ -396,7 +396,7 @@ func sliceBytes(b Bytes, s *slice) (python.Value, error) {
 	text, _ := python.AsStr(v)
 	out := make([]byte, 0, len(text))
 	for _, r := range text {
-		out = append(out, byte(r)) //nolint:gosec // below 256, see above
+		out = append(out, byte(r))
 	}
 	return Bytes(out), nil
 }

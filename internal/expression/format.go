@@ -19,20 +19,15 @@ func (e *evaluator) joined(parts []textPart) (string, error) {
 	var b strings.Builder
 	run := 0 // length of the literal text since the last field
 	for _, p := range parts {
-		var text string
-		if p.field == nil {
-			text = e.part(p)
-			run += utf8.RuneCountInString(text)
-		} else {
-			run = 0
+		text := e.part(p)
+		if p.field != nil {
 			v, err := e.formatted(p.field)
 			if err != nil {
 				return "", faultAt(err, p.field.pos)
 			}
-			text = v
-			run = utf8.RuneCountInString(text)
+			text, run = v, 0
 		}
-		if run > maxString {
+		if run += utf8.RuneCountInString(text); run > maxString {
 			return "", faultf(IterableTooLong, -1, "a part of the f'…' text is longer than %d", maxString)
 		}
 		if p.field != nil {
@@ -264,7 +259,7 @@ func (f formatSpec) integer(n *big.Int, typ string) (string, error) {
 		if !n.IsInt64() || n.Sign() < 0 || n.Int64() > utf8.MaxRune {
 			return "", faultf("OverflowError", -1, "%%c arg not in range(0x110000)")
 		}
-		return f.pad("", string(rune(n.Int64()))), nil //nolint:gosec // checked above
+		return f.pad("", string(rune(n.Int64()))), nil
 	default:
 		return "", f.wrongVerb(typ)
 	}

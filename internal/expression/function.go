@@ -144,7 +144,7 @@ func random(_ *evaluator, args arguments) (python.Value, error) {
 	if err := args.count("rand", 0, 0); err != nil {
 		return nil, err
 	}
-	return python.Float(rand.Float64()), nil //nolint:gosec // for sampling, not for secrets
+	return python.Float(rand.Float64()), nil
 }
 
 func randomInt(_ *evaluator, args arguments) (python.Value, error) {
@@ -155,7 +155,7 @@ func randomInt(_ *evaluator, args arguments) (python.Value, error) {
 	if a[0] == nil {
 		return nil, typeError("randint() needs one argument")
 	}
-	product, err := python.Mul(python.Float(rand.Float64()), a[0]) //nolint:gosec // as above
+	product, err := python.Mul(python.Float(rand.Float64()), a[0])
 	if err != nil {
 		return nil, err
 	}
@@ -480,7 +480,7 @@ func encodeText(s string, encoding, errors python.Value) (python.Value, error) {
 	out := make([]byte, 0, len(s))
 	for _, r := range s {
 		if r < limit {
-			out = append(out, byte(r)) //nolint:gosec // below 256
+			out = append(out, byte(r))
 			continue
 		}
 		mode, _ := errors.(python.Str)

@@ -102,25 +102,22 @@ func (l *lexer) lex() error {
 	fresh := true     // no token on this logical line yet
 	indented := false // white space before the first token of this line
 	anything := false // a token or comment has come before
-	for {
-		if l.pos >= len(l.src) {
-			break
-		}
+	for l.pos < len(l.src) {
 		c := l.src[l.pos]
-		switch {
-		case c == ' ' || c == '\t':
+		switch c {
+		case ' ', '\t':
 			indented = indented || fresh
 			l.pos++
 			continue
-		case c == '\f':
+		case '\f':
 			indented = false
 			l.pos++
 			continue
-		case c == '#':
+		case '#':
 			l.comment()
 			anything = true
 			continue
-		case c == '\n':
+		case '\n':
 			l.pos++
 			if len(l.brackets) == 0 && !l.inField {
 				if !fresh {
@@ -129,7 +126,7 @@ func (l *lexer) lex() error {
 				fresh, indented = true, false
 			}
 			continue
-		case c == '\\':
+		case '\\':
 			if l.pos+1 >= len(l.src) || l.src[l.pos+1] != '\n' {
 				return l.fault(l.pos, "a backslash outside quotes has to end its line")
 			}

@@ -22,7 +22,6 @@ import (
 type strToken struct {
 	bytes, joined bool
 	parts         []textPart
-	parsed        bool // the fields of an f-string were parsed
 }
 
 // string reads a literal whose quote is at l.pos; its prefix begins at start.
@@ -164,7 +163,7 @@ func decode(s string, raw, isBytes, beforeData bool) (string, error) {
 			}
 			continue
 		}
-		width := 0
+		var width int
 		switch {
 		case c >= '0' && c <= '7':
 			n := rune(c - '0')
@@ -219,7 +218,7 @@ func decode(s string, raw, isBytes, beforeData bool) (string, error) {
 		if isBytes {
 			b.WriteByte(byte(n))
 		} else {
-			b.WriteRune(rune(n)) //nolint:gosec // at most MaxRune
+			b.WriteRune(rune(n))
 		}
 	}
 	return b.String(), nil
@@ -244,7 +243,7 @@ func runeByName(name string) (rune, bool) {
 	name = strings.ToUpper(name)
 	if hex, ok := strings.CutPrefix(name, "CJK UNIFIED IDEOGRAPH-"); ok {
 		n, err := strconv.ParseUint(hex, 16, 20)
-		r := rune(n) //nolint:gosec // 20 bits
+		r := rune(n)
 		return r, err == nil && len(hex) >= 4 && unicode.Is(unicode.Ideographic, r)
 	}
 	r, ok := runesByName()[name]

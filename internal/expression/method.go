@@ -222,8 +222,8 @@ func (e *evaluator) classMethod(name string, args []python.Value) (python.Value,
 			return nil, typeError("fromhex() argument must be str, not %s", args[0].TypeName())
 		}
 		s = strings.ToLower(python.Strip(s))
-		sign, digits := "", strings.TrimLeft(s, "+-")
-		sign = s[:len(s)-len(digits)]
+		digits := strings.TrimLeft(s, "+-")
+		sign := s[:len(s)-len(digits)]
 		if !strings.ContainsAny(digits, "inty") { // not inf, infinity or nan
 			s = sign + "0x" + strings.TrimPrefix(digits, "0x")
 			if !strings.Contains(s, "p") {
@@ -339,7 +339,7 @@ func toBytes(self python.Value, args []python.Value) (python.Value, error) {
 	}
 	out := make([]byte, length)
 	if n.Sign() < 0 {
-		n = new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*length))) //nolint:gosec // bounded above
+		n = new(big.Int).Add(n, new(big.Int).Lsh(big.NewInt(1), uint(8*length)))
 	}
 	n.FillBytes(out)
 	if little {
@@ -369,7 +369,7 @@ func fromBytes(args []python.Value) (python.Value, error) {
 	}
 	n := new(big.Int).SetBytes(raw)
 	if signed && len(raw) > 0 && raw[0]&0x80 != 0 {
-		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(raw)))) //nolint:gosec // bounded above
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(raw))))
 	}
 	return python.NewInt(n), nil
 }

@@ -33,15 +33,20 @@ type callable interface {
 	call(e *evaluator, args arguments) (python.Value, error)
 }
 
-// TypeName implements python.Value, as the ones below.
-func (Bytes) TypeName() string    { return "bytes" }
-func (Complex) TypeName() string  { return "complex" }
+// TypeName implements python.Value.
+func (Bytes) TypeName() string { return "bytes" }
+
+// TypeName implements python.Value.
+func (Complex) TypeName() string { return "complex" }
+
+// TypeName implements python.Value.
 func (Ellipsis) TypeName() string { return "ellipsis" }
+
 func (*slice) TypeName() string   { return "slice" }
 func (*class) TypeName() string   { return "type" }
 func (*builtin) TypeName() string { return "builtin_function_or_method" }
 
-// Attr implements python.Object, as the ones below.
+// Attr implements python.Object.
 func (Bytes) Attr(string) (python.Value, bool) { return nil, false }
 
 // Len makes bytes a sequence of ints.
@@ -78,6 +83,7 @@ func (b Bytes) Repr() string {
 	return string(append(out, quote))
 }
 
+// Attr implements python.Object.
 func (c Complex) Attr(name string) (python.Value, bool) {
 	switch name {
 	case "real":
@@ -102,6 +108,7 @@ func (c Complex) Repr() string {
 	return "(" + part(re) + sign + part(im) + "j)"
 }
 
+// Attr implements python.Object.
 func (Ellipsis) Attr(string) (python.Value, bool) { return nil, false }
 
 // Repr is repr(...).
