@@ -39,6 +39,7 @@ type settings struct {
 	tlsKey         string
 	healthAddress  string
 	metricsAddress string
+	pprofAddress   string
 
 	ledgerPath string
 
@@ -77,6 +78,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.tlsKey, "http-tls-key", "", "`file` with the certificate's key")
 	flags.StringVar(&s.healthAddress, "health-address", ":8081", "`address` of /healthz and /readyz; 0 turns them off")
 	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` of /metrics; 0 turns it off")
+	flags.StringVar(&s.pprofAddress, "pprof-address", "0", "`address` of /debug/pprof/, which shows what the process is busy with; 0 turns it off")
 
 	flags.StringVar(&s.ledgerPath, "ledger-path", "/var/lib/rehive-extension/ledger.db", "`file` of the SQLite ledger; made when it's not there")
 
@@ -167,7 +169,7 @@ func (s *settings) validate() error {
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		return errors.New("--http-tls-cert and --http-tls-key must be given together")
 	}
-	for name, address := range map[string]string{"http-address": s.httpAddress, "health-address": s.healthAddress, "metrics-address": s.metricsAddress} {
+	for name, address := range map[string]string{"http-address": s.httpAddress, "health-address": s.healthAddress, "metrics-address": s.metricsAddress, "pprof-address": s.pprofAddress} {
 		if name != "http-address" && address == "0" {
 			continue
 		}

@@ -95,6 +95,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Cache:                         controllers.CacheOptions(),
 		Metrics:                       metricsserver.Options{BindAddress: s.metricsAddress},
 		HealthProbeBindAddress:        s.healthAddress,
+		PprofBindAddress:              s.pprofAddress,
 		LeaderElection:                s.leaderElect,
 		LeaderElectionID:              "extension-operator.rehive.com",
 		LeaderElectionNamespace:       s.namespace,

@@ -129,6 +129,9 @@ func (m *Manager) ready(ctx context.Context) error {
 	return nil
 }
 
+// PID is the running manager's process.
+func (m *Manager) PID() int { return m.process.Process.Pid }
+
 // Done is closed when the manager has ended.
 func (m *Manager) Done() <-chan struct{} { return m.done }
 
