@@ -67,7 +67,7 @@ vet: ## Run go vet.
 
 .PHONY: lint
 lint: ## Run golangci-lint.
-	$(GOLANGCI_LINT) run
+	$(GOLANGCI_LINT) run --allow-parallel-runners
 
 .PHONY: test-unit
 test-unit: ## Run the tests of the operator, the ones against a real API server among them.

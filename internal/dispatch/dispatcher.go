@@ -264,6 +264,6 @@ func backoff(attempt int, retryAfter time.Duration) time.Duration {
 	if attempt < 12 {
 		wait = min(maxBackoff, time.Second<<max(attempt-1, 0))
 	}
-	wait = wait/2 + rand.N(wait) //nolint:gosec // jitter, no secret
+	wait = wait/2 + rand.N(wait)
 	return max(wait, retryAfter)
 }

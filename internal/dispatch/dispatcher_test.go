@@ -324,7 +324,7 @@ func TestDispatchInactiveCompany(t *testing.T) {
 	s.must(kube.Update(t.Context(), s.activation))
 	s.eventually("the catalog to know", func() error {
 		if _, err := rules.Activation(t.Context(), s.activation.Spec.Company); !errors.Is(err, catalog.ErrNotActive) {
-			return fmt.Errorf("it says %v", err)
+			return fmt.Errorf("it is active (%w)", err)
 		}
 		return nil
 	})

@@ -150,7 +150,7 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return Decision{}, fmt.Errorf("rendering the message: %w", ctxErr)
 	}
 	if err != nil {
-		return notSent(RenderFailed, err.Error()), nil
+		return notSent(RenderFailed, err.Error()), nil //nolint:nilerr // a template that fails is a decision
 	}
 	return decision, nil
 }

@@ -284,7 +284,9 @@ func TestDecideEndsWithTheContext(t *testing.T) {
 }
 
 func TestContextCannotBeForged(t *testing.T) {
-	decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.Text = "{{ context.company.id }} {{ computed.fee }}" }),
+	decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) {
+		s.Email.Subject, s.Email.Text = "Hello", "{{ context.company.id }} {{ computed.fee }}"
+	}),
 		`{"user":{"email":"zoe@example.com"},"context":{"company":{"id":"forged"}}}`)
 	if got := decision.Messages[0].Text; !strings.HasPrefix(got, "acme ") {
 		t.Errorf("the event's data replaced the company: %q", got)
@@ -293,7 +295,7 @@ func TestContextCannotBeForged(t *testing.T) {
 
 func TestDataThatIsNoObject(t *testing.T) {
 	for _, data := range []string{`[1,2]`, `"text"`, `null`, `7`} {
-		decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "ops@acme.example" }), data)
+		decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.Subject = "ops@acme.example", "Hello" }), data)
 		if len(decision.Messages) != 1 {
 			t.Errorf("%s: got %+v", data, decision)
 		}

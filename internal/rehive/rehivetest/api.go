@@ -275,14 +275,6 @@ func (c *apiCall) pathID() int64 {
 	return id
 }
 
-// unlocked runs f without the platform's lock: a call to an extension, which
-// may call back.
-func (c *apiCall) unlocked(f func()) {
-	c.p.mu.Unlock()
-	defer c.p.mu.Lock()
-	f()
-}
-
 // paginate shows one page, newest first as the platform does by default.
 func paginate[T any](c *apiCall, items []T, view func(T) any) answer {
 	query := c.http.URL.Query()

@@ -694,7 +694,7 @@ func TestControlAPI(t *testing.T) {
 			t.Errorf("%s %s: %d %v", c.method, c.path, status, got)
 		}
 	}
-	resp, err := http.Get(control) //nolint:noctx // a page of help
+	resp, err := http.Get(control)
 	if err != nil {
 		t.Fatal(err)
 	}
