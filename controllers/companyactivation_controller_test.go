@@ -389,7 +389,7 @@ func TestForeignWebhooksInTheList(t *testing.T) {
 	foreign := registerByHand(f, webhookURL+"another/", "user.create")
 	a := f.activate(f.admin.Token)
 	remove := platform.InjectFault(rehivetest.Fault{
-		Company: f.company, Method: http.MethodGet, Path: "/3/admin/webhooks/", Kind: rehivetest.FaultGarbage, Times: 1,
+		Company: f.company, Method: http.MethodGet, Path: "/3/admin/webhooks/", Kind: rehivetest.FaultGarbage,
 		Body: fmt.Sprintf(`{"status":"success","data":{"count":1,"next":null,"previous":null,"results":[
 			{"id":%d,"url":%q,"event":"user.create","secret":"x","enabled":true,"archived":false}]}}`, foreign, webhookURL+"another/"),
 	})
@@ -532,8 +532,9 @@ func TestDeletedDuplicateLeavesTheHolderAlone(t *testing.T) {
 	f.save(second, f.admin.Token)
 	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/DuplicateCompany"))
 	before := f.registered()
-	f.Expect(k8s.Delete(f.ctx, second)).To(Succeed())
+	f.purge(second) // more than a plain deletion would do
 	f.gone(second)
+	f.gone(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "zz-second-rehive"}})
 	f.Expect(f.registered()).To(Equal(before))
 	f.Expect(ledger.callsOf(f.company)).To(BeEmpty())
 	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))

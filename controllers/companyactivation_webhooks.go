@@ -98,18 +98,17 @@ func (p *webhookPass) settleSecret(ctx context.Context) error {
 	}
 	// All carry another secret than ours. One try tells whether the platform
 	// lets us change them.
-	for _, event := range slices.Sorted(maps.Keys(p.own)) {
-		changed, err := p.s.session.UpdateWebhook(ctx, p.own[event].ID, rehive.WebhookPatch{Secret: &ours})
-		if rehive.IsPermanent(err) && !rehive.IsUnauthorized(err) {
-			return p.useSecret(ctx, theirs)
-		}
-		if err != nil {
-			return err
-		}
-		p.own[event] = *changed
+	first := p.own[slices.Min(slices.Collect(maps.Keys(p.own)))]
+	changed, err := p.s.session.UpdateWebhook(ctx, first.ID, rehive.WebhookPatch{Secret: &ours})
+	switch {
+	case err == nil:
+		p.own[first.Event] = *changed
 		return nil
+	case rehive.IsPermanent(err) && !rehive.IsUnauthorized(err):
+		return p.useSecret(ctx, theirs)
+	default:
+		return err
 	}
-	return nil
 }
 
 // sharedSecret returns the secret that all webhooks of ours carry on the

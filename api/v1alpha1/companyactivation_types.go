@@ -18,7 +18,7 @@ const CompanyActivationFinalizer = "extensions.rehive.com/company-activation"
 // acted on, status.lastHandledRequestedAt holds the same value.
 const RequestedAtAnnotation = "extensions.rehive.com/requested-at"
 
-// PurgeAnnotation, with the value "true", marks a CompanyActivation whose
+// PurgeAnnotation marks, with the value "true", a CompanyActivation whose
 // company was removed from Rehive (a deactivation with purge). Its rules, its
 // Secret and its ledger rows go with it.
 const PurgeAnnotation = "extensions.rehive.com/purge"
