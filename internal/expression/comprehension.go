@@ -52,7 +52,7 @@ func (e *evaluator) generate(n *comprehensionNode, depth int, out *python.List) 
 			return err
 		}
 		out.Items = append(out.Items, v)
-		return e.grow(1)
+		return e.growItems(1)
 	})
 }
 

@@ -183,7 +183,7 @@ func (e *evaluator) visit(n node) (python.Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		return python.NewSet(items...)
+		return e.newSet(items)
 	case *dictNode:
 		return e.dict(n)
 	case *comprehensionNode:
@@ -243,7 +243,7 @@ func (e *evaluator) clone(v python.Value) (python.Value, error) {
 		items, err := e.cloneAll(v.Items)
 		return &python.Tuple{Items: items}, err
 	case *python.Dict:
-		if err := e.grow(2 * v.Len()); err != nil {
+		if err := e.growItems(2 * v.Len()); err != nil {
 			return nil, err
 		}
 		d := python.NewDict(v.Len())
@@ -263,7 +263,7 @@ func (e *evaluator) clone(v python.Value) (python.Value, error) {
 }
 
 func (e *evaluator) cloneAll(items []python.Value) ([]python.Value, error) {
-	if err := e.grow(len(items)); err != nil {
+	if err := e.growItems(len(items)); err != nil {
 		return nil, err
 	}
 	out := make([]python.Value, len(items))
@@ -340,7 +340,10 @@ func (e *evaluator) dict(n *dictNode) (python.Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := d.Set(key, val); err != nil {
+		if err = e.chargeDeep(key, 0); err == nil {
+			err = d.Set(key, val)
+		}
+		if err != nil {
 			return nil, faultAt(err, k.offset())
 		}
 	}
@@ -368,6 +371,16 @@ func (e *evaluator) sliceOf(n *sliceNode) (python.Value, error) {
 
 // item is value[index].
 func (e *evaluator) item(value, index python.Value) (python.Value, error) {
+	switch value.(type) {
+	case python.Str: // characters have to be counted
+		if err := e.charge(size(value) / 16); err != nil {
+			return nil, err
+		}
+	case *python.Dict:
+		if err := e.chargeDeep(index, 0); err != nil {
+			return nil, err
+		}
+	}
 	if s, ok := index.(*slice); ok {
 		if b, ok := value.(Bytes); ok {
 			return sliceBytes(b, s)

@@ -161,6 +161,9 @@ func (e *evaluator) format(v python.Value, spec string) (string, error) {
 			return "", err
 		}
 		f, err := parseSpec(spec)
+		if err == nil {
+			err = e.charge(f.width/16 + max(f.precision, 0))
+		}
 		if err != nil {
 			return "", err
 		}

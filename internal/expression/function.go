@@ -126,7 +126,16 @@ func (e *evaluator) call(n *callNode) (python.Value, error) {
 
 func (e *evaluator) callValue(fn python.Value, args arguments) (python.Value, error) {
 	for _, a := range args.positional {
-		if err := e.charge(1 + size(a)/64); err != nil {
+		n := size(a)
+		if c, ok := fn.(*class); ok {
+			switch c.name { // reading a number takes more than its length
+			case "int":
+				n *= min(n, maxDigits) / 64
+			case "float":
+				n *= 16
+			}
+		}
+		if err := e.charge(1 + n/64); err != nil {
 			return nil, err
 		}
 	}
@@ -196,7 +205,7 @@ func (e *evaluator) construct(name string, args arguments) (python.Value, error)
 		if err != nil {
 			return nil, err
 		}
-		if err := e.grow(len(own)); err != nil {
+		if err := e.growItems(len(own)); err != nil {
 			return nil, err
 		}
 		items = append(items, own...)
@@ -207,7 +216,7 @@ func (e *evaluator) construct(name string, args arguments) (python.Value, error)
 	case "tuple":
 		return &python.Tuple{Items: items}, nil
 	}
-	return python.NewSet(items...)
+	return e.newSet(items)
 }
 
 // toInt is int(v), with faults that don't tell what v holds.
@@ -402,7 +411,7 @@ func (e *evaluator) makeDict(args arguments) (python.Value, error) {
 // update is d.update(from), of another dict or of pairs.
 func (e *evaluator) update(d *python.Dict, from python.Value) error {
 	if other, ok := from.(*python.Dict); ok {
-		if err := e.grow(2 * other.Len()); err != nil {
+		if err := e.growItems(2 * other.Len()); err != nil {
 			return err
 		}
 		for i := range other.Len() {
@@ -416,7 +425,7 @@ func (e *evaluator) update(d *python.Dict, from python.Value) error {
 	if err != nil {
 		return err
 	}
-	if err := e.grow(2 * len(pairs)); err != nil {
+	if err := e.growItems(2 * len(pairs)); err != nil {
 		return err
 	}
 	for i, p := range append([]python.Value(nil), pairs...) {

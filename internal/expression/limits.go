@@ -16,7 +16,7 @@ import (
 type Limits struct {
 	Source int // bytes of the author's text; 256 KiB
 	Steps  int // nodes evaluated, items and blocks of 64 bytes handled; 2,000,000
-	Memory int // bytes and items made in all; 32 Mi
+	Memory int // bytes made in all, an item of a list counted as 32; 64 Mi
 }
 
 func (l Limits) withDefaults() Limits {
@@ -27,7 +27,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	set(&l.Source, 256<<10)
 	set(&l.Steps, 2_000_000)
-	set(&l.Memory, 32<<20)
+	set(&l.Memory, 64<<20)
 	return l
 }
 
@@ -66,7 +66,13 @@ func cancelled(err error) *Fault {
 	return &Fault{Kind: Cancelled, Msg: msg, Err: err, pos: -1}
 }
 
-// grow accounts for n bytes or items about to be made.
+// itemBytes is about what an item of a list takes.
+const itemBytes = 32
+
+// growItems accounts for n items about to be made or moved.
+func (e *evaluator) growItems(n int) error { return e.grow(n * itemBytes) }
+
+// grow accounts for n bytes about to be made.
 func (e *evaluator) grow(n int) error {
 	if e.memory -= n; e.memory < 0 {
 		return faultf(LimitExceeded, -1, "the expression asks for too much memory")
@@ -79,10 +85,41 @@ func (e *evaluator) made(v python.Value, err error) (python.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := size(v); n > 64 {
+	n := size(v)
+	if n <= 64 {
+		return v, nil
+	}
+	switch v.(type) {
+	case python.Str, Bytes, *python.Big:
 		return v, e.grow(n)
 	}
-	return v, nil
+	return v, e.growItems(n)
+}
+
+// chargeBig accounts for arithmetic on large integers, whose time grows with
+// the product of their sizes.
+func (e *evaluator) chargeBig(op string, a, b python.Value) error {
+	x, okX := a.(*python.Big)
+	y, okY := b.(*python.Big)
+	switch {
+	case op == "**":
+		words := python.MaxIntBits / 64
+		if n, ok := python.AsInt(b); ok {
+			base, _ := python.AsBig(a)
+			if base != nil && n >= 0 && n < python.MaxIntBits {
+				words = min(words, base.BitLen()*int(n)/64)
+			}
+			if n < 64 {
+				words = min(words, 64)
+			}
+		}
+		return e.charge(words * words / 64)
+	case okX && okY:
+		return e.charge(x.Int().BitLen() / 64 * (y.Int().BitLen() / 64) / 64)
+	case okX || okY:
+		return e.charge(64)
+	}
+	return nil
 }
 
 // size is about what a value holds itself, not counting what its items hold.
@@ -149,6 +186,16 @@ func (e *evaluator) chargeDeep(v python.Value, depth int) error {
 		}
 	}
 	return nil
+}
+
+// newSet accounts for hashing the items and makes a set of them.
+func (e *evaluator) newSet(items []python.Value) (*python.Set, error) {
+	for _, it := range items {
+		if err := e.chargeDeep(it, 0); err != nil {
+			return nil, err
+		}
+	}
+	return python.NewSet(items...)
 }
 
 // length is len(v), or false if v has none.

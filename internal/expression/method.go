@@ -114,7 +114,7 @@ func (e *evaluator) chargeMethod(name string, self python.Value, args []python.V
 		if len(args) == 1 {
 			work += size(self) / 64 * size(args[0])
 		}
-	case "index", "count", "remove", "join":
+	case "index", "count", "remove", "join", "get", "pop", "setdefault", "add", "discard":
 		for _, v := range append([]python.Value{self}, args...) {
 			if err := e.chargeDeep(v, 0); err != nil {
 				return err
@@ -195,7 +195,7 @@ func (e *evaluator) classMethod(name string, args []python.Value) (python.Value,
 		if err != nil {
 			return nil, err
 		}
-		if err := e.grow(2 * len(keys)); err != nil {
+		if err := e.growItems(2 * len(keys)); err != nil {
 			return nil, err
 		}
 		val := python.None
@@ -204,6 +204,9 @@ func (e *evaluator) classMethod(name string, args []python.Value) (python.Value,
 		}
 		d := python.NewDict(len(keys))
 		for _, k := range keys {
+			if err := e.chargeDeep(k, 0); err != nil {
+				return nil, err
+			}
 			if err := d.Set(k, val); err != nil {
 				return nil, err
 			}
@@ -471,7 +474,7 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 			return nil, err
 		}
 		l.Items = append(l.Items, a[0])
-		return python.None, e.grow(1)
+		return python.None, e.growItems(1)
 	case "extend":
 		if err := count(1, 1); err != nil {
 			return nil, err
@@ -507,7 +510,7 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 			i = max(min(i, int64(len(l.Items))), 0)
 			items := append(append([]python.Value(nil), l.Items[:i]...), a[1])
 			l.Items = append(items, l.Items[i:]...)
-			return python.None, e.grow(len(l.Items))
+			return python.None, e.growItems(len(l.Items))
 		}
 		if len(l.Items) == 0 {
 			return nil, faultf("IndexError", -1, "pop from empty list")
@@ -517,7 +520,7 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 		}
 		v := l.Items[i]
 		l.Items = append(append([]python.Value(nil), l.Items[:i]...), l.Items[i+1:]...)
-		return v, e.grow(len(l.Items))
+		return v, e.growItems(len(l.Items))
 	case "remove":
 		if err := count(1, 1); err != nil {
 			return nil, err
@@ -529,7 +532,7 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 			}
 			if eq {
 				l.Items = append(append([]python.Value(nil), l.Items[:i]...), l.Items[i+1:]...)
-				return python.None, e.grow(len(l.Items))
+				return python.None, e.growItems(len(l.Items))
 			}
 		}
 		return nil, valueError("list.remove(x): x not in list")
@@ -554,7 +557,7 @@ func (e *evaluator) growList(l *python.List, n int) error {
 	if len(l.Items)+n > python.MaxLen {
 		return faultf(LimitExceeded, -1, "the list would become too long")
 	}
-	return e.grow(len(l.Items) + n)
+	return e.growItems(len(l.Items) + n)
 }
 
 func (e *evaluator) sort(l *python.List, args arguments) (python.Value, error) {
@@ -609,7 +612,7 @@ func (e *evaluator) sort(l *python.List, args arguments) (python.Value, error) {
 		sorted[i] = items[j]
 	}
 	l.Items = sorted
-	return python.None, e.grow(len(items))
+	return python.None, e.growItems(len(items))
 }
 
 func (e *evaluator) dictMethod(d *python.Dict, name string, args arguments) (python.Value, error) {
@@ -676,7 +679,7 @@ func (e *evaluator) dictMethod(d *python.Dict, name string, args arguments) (pyt
 
 // remove takes a key out, which package python has no need of.
 func (e *evaluator) remove(d *python.Dict, key python.Value) error {
-	if err := e.grow(2 * d.Len()); err != nil {
+	if err := e.growItems(2 * d.Len()); err != nil {
 		return err
 	}
 	gone, err := python.HashKey(key)
@@ -709,7 +712,7 @@ func (e *evaluator) setMethod(s *python.Set, name string, args arguments) (pytho
 	if err := args.count("set."+name, lo, hi); err != nil {
 		return nil, err
 	}
-	if err := e.grow(s.Len()); err != nil {
+	if err := e.growItems(s.Len()); err != nil {
 		return nil, err
 	}
 	others := make([]*python.Set, 0, len(a))
@@ -745,10 +748,10 @@ func (e *evaluator) setMethod(s *python.Set, name string, args arguments) (pytho
 		if err != nil {
 			return nil, err
 		}
-		if err := e.grow(len(items)); err != nil {
+		if err := e.growItems(len(items)); err != nil {
 			return nil, err
 		}
-		o, err := python.NewSet(items...)
+		o, err := e.newSet(items)
 		if err != nil {
 			return nil, err
 		}

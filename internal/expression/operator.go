@@ -52,6 +52,9 @@ func (e *evaluator) binary(n *binaryNode) (python.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.chargeBig(n.op, left, right); err != nil {
+		return nil, err
+	}
 	return e.made(e.arithmetic(n.op, left, right))
 }
 
