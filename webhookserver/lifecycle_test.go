@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -501,4 +503,59 @@ func TestLifecycleRate(t *testing.T) {
 	}
 	f.Expect(answers).To(gomega.Equal(map[int]int{400: lifecycleBurst, 503: 2 * lifecycleBurst}))
 	f.Expect(f.platform.Requests()).To(gomega.HaveLen(lifecycleBurst))
+}
+
+// TestOneCallPerCompany: a call waits for another one of its company, and for
+// none of any other.
+func TestOneCallPerCompany(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		o.Limits.LifecycleBudget = 500 * time.Millisecond
+		o.Limits.RollbackReserve = 100 * time.Millisecond
+	})
+	unlock, err := f.server.companies.lock(t.Context(), f.company)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.expectError(f.activate(f.admin.Token), 503, "", "Another call for this company is being worked on. Try again later.")
+	f.expectSuccess(f.activate(f.addUser(f.addCompany("other"), "admin").Token))
+	f.Expect(f.activation()).To(gomega.BeNil())
+	unlock()
+	f.expectSuccess(f.activate(f.admin.Token))
+}
+
+// lateCache is a cache that is behind the API server for some reads.
+type lateCache struct {
+	client.Client
+	secrets, activations atomic.Int32 // reads that are still behind
+}
+
+func (c *lateCache) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+	if err := c.Client.Get(ctx, key, o, opts...); err != nil {
+		return err
+	}
+	switch o := o.(type) {
+	case *corev1.Secret:
+		if c.secrets.Add(-1) >= 0 {
+			o.Data = nil
+		}
+	case *v1alpha1.CompanyActivation:
+		if c.activations.Add(-1) >= 0 {
+			o.Spec.State = v1alpha1.ActivationActive
+		}
+	}
+	return nil
+}
+
+// TestTheCacheIsBehind: what a call changes is in force for webhooks when it is
+// answered.
+func TestTheCacheIsBehind(t *testing.T) {
+	late := &lateCache{}
+	f := newFixture(t, func(o *Options) {
+		late.Client = o.Client
+		o.Client = late
+	})
+	late.secrets.Store(5)
+	f.expectSuccess(f.activate(f.admin.Token))
+	f.Expect(late.secrets.Load()).To(gomega.BeNumerically("<", 0), "the credentials in the cache were awaited")
+	late.activations.Store(5)
+	f.expectSuccess(f.post("/api/deactivate/", object{"token": f.admin.Token}))
+	f.Expect(late.activations.Load()).To(gomega.BeNumerically("<", 0), "the state in the cache was awaited")
 }
