@@ -44,5 +44,5 @@ func (e Exponential) Next(attempt int, _ time.Duration) (time.Duration, bool) {
 
 // jitter adds or takes up to a fifth.
 func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // spreads load, guards nothing
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }

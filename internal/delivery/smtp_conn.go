@@ -122,12 +122,10 @@ func (c *smtpConn) transact(m *composed) error {
 // quit takes leave, for which the server gets no time to speak of.
 func (c *smtpConn) quit() {
 	if !c.broken {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		c.conn.begin(ctx)
+		c.conn.deadline, c.conn.read = time.Now().Add(time.Second), 0
 		_ = c.client.Quit()
 	}
-	_ = c.conn.Conn.Close()
+	_ = c.conn.Close()
 }
 
 // boundedConn gives every read and write a deadline of its own and bounds how

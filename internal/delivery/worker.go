@@ -343,7 +343,7 @@ func (w *Worker) send(ctx context.Context, d ledger.ClaimedDelivery) (receipt Re
 func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outcome string, write func(context.Context) error) bool {
 	wait := 50 * time.Millisecond
 	for attempt := 1; ; attempt++ {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(sending), 10*time.Second)
 		err := write(ctx)
 		cancel()
 		switch {

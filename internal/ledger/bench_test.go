@@ -33,6 +33,7 @@ func BenchmarkBareInsert(b *testing.B) {
 		b.Fatal(err)
 	}
 	now := time.Now().UnixMilli()
+	defer func() { _ = insert.Close() }()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		if _, err := insert.ExecContext(context.Background(), "shop", fmt.Sprint(i), "transaction.initiate", now, now, benchData); err != nil {

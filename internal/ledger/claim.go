@@ -101,7 +101,7 @@ func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(
 	last := t.last
 	err = s.write(ctx, &job{loose: true, run: func(w *writer) error {
 		now := s.now()
-		lease := rand.Int64() | 1 //nolint:gosec // a number to tell claims apart, not a secret
+		lease := rand.Int64() | 1 // not 0, which is no lease
 		left, until := c.Limit, now+c.Lease.Milliseconds()
 		open, taken := companies, map[string]int{}
 		// In rounds: what one company doesn't use of its share goes to the others.

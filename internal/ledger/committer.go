@@ -45,6 +45,7 @@ type job struct {
 // one was being committed goes into the next together, so that concurrent
 // callers share the fsync; a caller who is alone waits for nobody.
 type committer struct {
+	ctx     context.Context // never done
 	open    func(context.Context) (*writer, error)
 	log     func(err error)
 	jobs    chan *job
@@ -55,8 +56,9 @@ type committer struct {
 	failure atomic.Pointer[error]
 }
 
-func newCommitter(open func(context.Context) (*writer, error), log func(error)) *committer {
+func newCommitter(ctx context.Context, open func(context.Context) (*writer, error), log func(error)) *committer {
 	c := &committer{
+		ctx:     context.WithoutCancel(ctx),
 		open:    open,
 		log:     log,
 		jobs:    make(chan *job, maxQueue),
@@ -122,7 +124,7 @@ func (c *committer) loop() {
 		}
 		var err error
 		if w == nil {
-			w, err = c.open(context.Background())
+			w, err = c.open(c.ctx)
 		}
 		if err == nil {
 			err = w.commit(batch)
@@ -181,6 +183,9 @@ func (c *committer) next(batch []*job) []*job {
 
 // writer is the one connection that writes, with its prepared statements.
 type writer struct {
+	// ctx is never done. It is not the caller's: a statement that is interrupted
+	// takes the whole transaction, and so its neighbours' writes, with it.
+	ctx      context.Context
 	conn     *sql.Conn
 	prepared map[string]*sql.Stmt
 	// loose is whether commits on the connection now go without the disk's word.
@@ -192,7 +197,7 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &writer{conn: conn, prepared: map[string]*sql.Stmt{}}, nil
+	return &writer{ctx: context.WithoutCancel(ctx), conn: conn, prepared: map[string]*sql.Stmt{}}, nil
 }
 
 func (w *writer) close() {
@@ -204,7 +209,7 @@ func (w *writer) close() {
 
 // discard closes the connection itself instead of giving it back to the pool.
 func (w *writer) discard() {
-	_, _ = w.conn.ExecContext(context.Background(), "ROLLBACK")
+	_, _ = w.conn.ExecContext(w.ctx, "ROLLBACK")
 	for _, s := range w.prepared {
 		_ = s.Close()
 	}
@@ -216,7 +221,7 @@ func (w *writer) prepare(query string) (*sql.Stmt, error) {
 	if s := w.prepared[query]; s != nil {
 		return s, nil
 	}
-	s, err := w.conn.PrepareContext(context.Background(), query)
+	s, err := w.conn.PrepareContext(w.ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -227,13 +232,11 @@ func (w *writer) prepare(query string) (*sql.Stmt, error) {
 // exec runs a statement and returns how many rows it changed. The query must be
 // a constant: it is kept prepared.
 func (w *writer) exec(query string, args ...any) (int64, error) {
-	s, err := w.prepare(query)
+	s, err := w.prepare(query) //nolint:sqlclosecheck // kept as long as the connection
 	if err != nil {
 		return 0, err
 	}
-	// Not the caller's context: a statement that is interrupted takes the whole
-	// transaction, and so its neighbours' writes, with it.
-	r, err := s.ExecContext(context.Background(), args...)
+	r, err := s.ExecContext(w.ctx, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -242,11 +245,11 @@ func (w *writer) exec(query string, args ...any) (int64, error) {
 
 // query runs a statement that returns rows.
 func (w *writer) query(query string, args ...any) (*sql.Rows, error) {
-	s, err := w.prepare(query)
+	s, err := w.prepare(query) //nolint:sqlclosecheck // kept as long as the connection
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(context.Background(), args...)
+	return s.QueryContext(w.ctx, args...)
 }
 
 // commit runs the jobs in one transaction. A job that fails by itself keeps its
@@ -311,7 +314,7 @@ func (w *writer) setLoose(loose bool) error {
 		q = "PRAGMA synchronous = NORMAL"
 	}
 	// Not prepared: SQLite carries this pragma out when it is parsed.
-	if _, err := w.conn.ExecContext(context.Background(), q); err != nil {
+	if _, err := w.conn.ExecContext(w.ctx, q); err != nil {
 		return err
 	}
 	w.loose = loose

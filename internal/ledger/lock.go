@@ -16,7 +16,7 @@ type lock struct{ file *os.File }
 
 // lockFile locks a file, which it creates if it's missing.
 func lockFile(path string) (*lock, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own configuration names it
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger's lock file: %w", err)
 	}

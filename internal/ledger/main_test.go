@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 // child is this test program, told to do something else.
 func child(t *testing.T, name, path string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec,noctx // the test itself
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+name, childPath+"="+path)
 	cmd.Stderr = os.Stderr
 	return cmd

@@ -113,7 +113,7 @@ func prepareFile(path string) error {
 	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
 		return fmt.Errorf("the ledger %s is missing or empty, but its write-ahead log is there: put the database back beside it, or, to start with an empty ledger, move the log away", path)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own configuration names it
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("creating the ledger: %w", err)
 	}
@@ -121,7 +121,7 @@ func prepareFile(path string) error {
 		return fmt.Errorf("creating the ledger: %w", err)
 	}
 	// The file's name must be on the disk too before an event in it is durable.
-	d, err := os.Open(filepath.Dir(path)) //nolint:gosec // as above
+	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return fmt.Errorf("creating the ledger: %w", err)
 	}

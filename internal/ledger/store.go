@@ -73,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.lock.release())
 	}
-	s.committer = newCommitter(
+	s.committer = newCommitter(ctx,
 		func(ctx context.Context) (*writer, error) { return newWriter(ctx, s.writer) },
 		func(err error) { o.Log.Error(err, "Writing to the ledger failed; what was not written is refused") },
 	)
