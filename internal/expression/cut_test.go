@@ -40,8 +40,8 @@ func checkCut(t *testing.T, text string, i, j int) {
 func TestAnyPieceAsData(t *testing.T) {
 	n := 0
 	for _, file := range []string{"testdata/sample.jsonl", "testdata/cases.jsonl"} {
-		for _, c := range readCases(t, file) {
-			if len(c.Expr) > 60 || strings.Contains(c.Expr, "rand") {
+		for k, c := range readCases(t, file) {
+			if k%3 != 0 || len(c.Expr) > 60 || strings.Contains(c.Expr, "rand") {
 				continue
 			}
 			for i := range len(c.Expr) {
