@@ -135,7 +135,7 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return Decision{}, fmt.Errorf("evaluating the expression: %w", err)
 	}
 	if verdict.Fault != nil {
-		return notSent(ExpressionFault, verdict.Fault.Error()), nil
+		return notSent(ExpressionFault, verdict.Fault.Error()), nil //nolint:nilerr // an expression that fails is a decision
 	}
 	if !verdict.Send {
 		return notSent(ExpressionFalse, ""), nil
@@ -150,7 +150,7 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return Decision{}, fmt.Errorf("rendering the message: %w", ctxErr)
 	}
 	if err != nil {
-		return notSent(RenderFailed, err.Error()), nil //nolint:nilerr // a template that fails is a decision
+		return notSent(RenderFailed, err.Error()), nil
 	}
 	return decision, nil
 }
