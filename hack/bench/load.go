@@ -1,0 +1,181 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// answerTime is how long the load waits for an answer, as long as the platform.
+const answerTime = 5 * time.Second
+
+// connection is one keep-alive connection of the load. net/http's client would
+// cost more than the server under test, on the cores that they share; this one
+// writes bytes that were prepared and reads no more of the answer than it must.
+type connection struct {
+	address string
+	conn    net.Conn
+	reader  *bufio.Reader
+	request []byte
+}
+
+// webhook is one call of /api/webhook/, ready to be sent but for its number.
+type webhook struct {
+	company, secret, event string
+	// data is the JSON of the event's data. Every {number} in it becomes the
+	// event's number.
+	data string
+}
+
+const numberDigits = 12
+
+// write appends the whole request to b.
+func (w *webhook) write(b []byte, number int64) []byte {
+	digits := fmt.Appendf(nil, "%0*d", numberDigits, number)
+	body := fmt.Appendf(nil, `{"id":"%s","event":%q,"company":%q,"data":%s}`, digits, w.event, w.company, w.data)
+	body = bytes.ReplaceAll(body, []byte("{number}"), digits)
+	b = fmt.Appendf(b, "POST /api/webhook/ HTTP/1.1\r\nHost: operator\r\nAuthorization: Secret %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", w.secret, len(body))
+	return append(b, body...)
+}
+
+// post sends an event and returns when it is acknowledged.
+func (c *connection) post(ctx context.Context, w *webhook, number int64) error {
+	c.request = w.write(c.request[:0], number)
+	err := c.exchange(ctx)
+	if err != nil && c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+	return err
+}
+
+func (c *connection) exchange(ctx context.Context) error {
+	if c.conn == nil {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.address)
+		if err != nil {
+			return fmt.Errorf("connecting to the manager: %w", err)
+		}
+		c.conn, c.reader = conn, bufio.NewReaderSize(conn, 1<<10)
+	}
+	if err := c.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+		return err
+	}
+	if _, err := c.conn.Write(c.request); err != nil {
+		return fmt.Errorf("sending a webhook: %w", err)
+	}
+	status, err := c.readAnswer()
+	if err != nil {
+		return fmt.Errorf("reading the answer to a webhook: %w", err)
+	}
+	if status != 200 {
+		return fmt.Errorf("a webhook was answered %d", status)
+	}
+	return nil
+}
+
+// readAnswer reads an answer with a Content-Length, which all answers of
+// /api/webhook/ have.
+func (c *connection) readAnswer() (status int, err error) {
+	line, err := c.reader.ReadSlice('\n')
+	if err != nil {
+		return 0, err
+	}
+	if len(line) < 12 {
+		return 0, fmt.Errorf("it begins with %q", line)
+	}
+	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+		return 0, fmt.Errorf("it begins with %q", line)
+	}
+	length := -1
+	for {
+		if line, err = c.reader.ReadSlice('\n'); err != nil {
+			return 0, err
+		}
+		if line = bytes.TrimRight(line, "\r\n"); len(line) == 0 {
+			break
+		}
+		if name, value, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Content-Length")) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if length < 0 {
+		return 0, errors.New("it has no Content-Length")
+	}
+	_, err = io.CopyN(io.Discard, c.reader, int64(length))
+	return status, err
+}
+
+func (c *connection) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+	}
+}
+
+// pacer says when the next event is to be sent; false ends the load.
+type pacer func() (at time.Time, ok bool)
+
+// run lets n connections send events until the pacer ends each of them, and
+// calls done for every event that was acknowledged, with the moment from which
+// its time counts. The first error ends it all.
+func run(ctx context.Context, address string, n int, pace pacer, next func(due time.Time) (*webhook, int64), done func(connection int, number int64, from, to time.Time)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			c := &connection{address: address}
+			defer c.close()
+			for ctx.Err() == nil {
+				at, ok := pace()
+				if !ok {
+					return
+				}
+				if wait := time.Until(at); wait > 0 {
+					time.Sleep(wait)
+				}
+				w, number := next(at)
+				if err := c.post(ctx, w, number); err != nil {
+					cancel(err)
+					return
+				}
+				done(i, number, at, time.Now())
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// flatOut sends as fast as the answers come.
+func flatOut(end time.Time) pacer {
+	return func() (time.Time, bool) {
+		now := time.Now()
+		return now, now.Before(end)
+	}
+}
+
+// atRate sends a number of events a second, evenly. Times count from when an
+// event was due: one that had to wait for a free connection waited indeed.
+func atRate(perSecond float64, start, end time.Time) pacer {
+	var mu sync.Mutex
+	sent := 0
+	return func() (time.Time, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		at := start.Add(time.Duration(float64(sent) / perSecond * float64(time.Second)))
+		sent++
+		return at, at.Before(end)
+	}
+}

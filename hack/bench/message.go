@@ -1,0 +1,171 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// message measures the whole way: a webhook's event is stored, ten rules are
+// asked, three messages are rendered, stored, sent by SMTP and recorded as sent.
+func (b *bench) message(ctx context.Context) error {
+	rounds, length := 3, 8*time.Second
+	if b.short {
+		rounds, length = 1, 5*time.Second
+	}
+	if err := b.scene(ctx); err != nil {
+		return err
+	}
+	sustained := &table{name: "message-sustained", title: "Webhook to email, sustained", what: "load", columns: []string{
+		"messages/s", "manager CPU ms/message", "all CPU ms/message", "manager MiB",
+	}}
+	rates, manager, all, memory, err := b.sustain(ctx, rounds, length)
+	if err != nil {
+		return err
+	}
+	sustained.add("as many as it takes", rates, manager, all, memory)
+	sustained.note("%d companies, %d rules each for the event, %d of which send; templates with HTML; plain SMTP to a sink in the process of the load", companyCount, rulesPerCompany, matchingRules)
+	if err := b.finish(sustained); err != nil {
+		return err
+	}
+
+	latency := &table{name: "message-latency", title: "From the webhook to the sink", what: "load", columns: []string{
+		"p50 ms", "p99 ms", "p99.9 ms", "messages/s",
+	}}
+	most := rates.median() / matchingRules
+	for _, load := range []struct {
+		name string
+		rate float64
+	}{
+		{"10 events/s", 10},
+		{"10 % of the sustained", most / 10},
+		{"80 % of the sustained", most * 8 / 10},
+	} {
+		var p50, p99, p999, rate sample
+		for range rounds {
+			took, err := b.pacedMessages(ctx, load.rate, length)
+			if err != nil {
+				return fmt.Errorf("at %s: %w", load.name, err)
+			}
+			p50, p99, p999 = append(p50, took.quantile(.5)), append(p99, took.quantile(.99)), append(p999, took.quantile(.999))
+			rate = append(rate, float64(len(took))/length.Seconds())
+		}
+		latency.add(load.name, p50, p99, p999, rate)
+	}
+	latency.note("times count from when the webhook was due until the sink was told the recipient")
+	return b.finish(latency)
+}
+
+// sustain keeps enough events in the manager to be always busy, and few enough
+// that what comes in goes out.
+func (b *bench) sustain(ctx context.Context, rounds int, length time.Duration) (rates, manager, all, memory sample, err error) {
+	const waiting = 2000 // messages
+	const warmUp = 2 * time.Second
+	before, first := b.mail.Count(), b.numbers.Load()
+	start := time.Now()
+	end := start.Add(warmUp + time.Duration(rounds)*length)
+	outstanding := func() int {
+		return int(b.numbers.Load()-first)*matchingRules - (b.mail.Count() - before)
+	}
+	failed := make(chan error, 1)
+	go func() {
+		failed <- run(ctx, b.address(), 64, func() (time.Time, bool) {
+			for outstanding() > waiting && time.Now().Before(end) && ctx.Err() == nil {
+				time.Sleep(2 * time.Millisecond)
+			}
+			return flatOut(end)()
+		}, b.next, func(int, int64, time.Time, time.Time) {})
+	}()
+	profiled := func() error { return nil }
+	time.Sleep(warmUp)
+	for i := range rounds {
+		if i == 0 {
+			profiled = b.profileFor(ctx, "message", length-time.Second)
+		}
+		count, from := b.mail.Count(), time.Now()
+		cpu, own, err := b.cpu()
+		if err != nil {
+			return nil, nil, nil, nil, err
+		}
+		time.Sleep(length)
+		cpuAfter, ownAfter, err := b.cpu()
+		if err != nil {
+			return nil, nil, nil, nil, err
+		}
+		sent, took := float64(b.mail.Count()-count), time.Since(from)
+		rates = append(rates, sent/took.Seconds())
+		manager = append(manager, float64(cpuAfter-cpu)/float64(time.Millisecond)/sent)
+		all = append(all, float64(cpuAfter-cpu+ownAfter-own)/float64(time.Millisecond)/sent)
+		bytes, err := residentBytes(b.set.Manager.PID())
+		if err != nil {
+			return nil, nil, nil, nil, err
+		}
+		memory = append(memory, float64(bytes)/(1<<20))
+	}
+	if err := <-failed; err != nil {
+		return nil, nil, nil, nil, err
+	}
+	if err := profiled(); err != nil {
+		return nil, nil, nil, nil, err
+	}
+	return rates, manager, all, memory, b.drained(ctx, outstanding)
+}
+
+// drained waits until all messages have come.
+func (b *bench) drained(ctx context.Context, outstanding func() int) error {
+	return b.set.Eventually(ctx, "the last messages", func() error {
+		if n := outstanding(); n > 0 {
+			return fmt.Errorf("%d are missing", n)
+		}
+		return nil
+	})
+}
+
+// pacedMessages sends events at a rate and returns how long each message took.
+func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Duration) (latencies, error) {
+	var (
+		mu   sync.Mutex
+		due  = make(map[int64]time.Time)
+		took latencies
+	)
+	arrived := func(number int64) {
+		now := time.Now()
+		mu.Lock()
+		defer mu.Unlock()
+		if at, ok := due[number]; ok {
+			took = append(took, now.Sub(at))
+		}
+	}
+	b.arrivals.Store(&arrived)
+	defer b.arrivals.Store(nil)
+	before, first := b.mail.Count(), b.numbers.Load()
+	start := time.Now()
+	if err := run(ctx, b.address(), 64, atRate(rate, start, start.Add(length)), func(at time.Time) (*webhook, int64) {
+		w, number := b.next(at)
+		mu.Lock()
+		defer mu.Unlock()
+		due[number] = at
+		return w, number
+	}, func(int, int64, time.Time, time.Time) {}); err != nil {
+		return nil, err
+	}
+	err := b.drained(ctx, func() int {
+		return int(b.numbers.Load()-first)*matchingRules - (b.mail.Count() - before)
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	return took, err
+}
+
+// cpu is the processor time of the manager and of this process.
+func (b *bench) cpu() (manager, own time.Duration, err error) {
+	if manager, err = cpuTime(b.set.Manager.PID()); err != nil {
+		return 0, 0, err
+	}
+	own, err = ownCPUTime()
+	return manager, own, err
+}

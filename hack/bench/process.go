@@ -1,0 +1,108 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// userHz is the unit of times in /proc/<pid>/stat, the same on every Linux that
+// Go runs on.
+const userHz = 100
+
+// cpuTime is the time that a process has spent on processors.
+func cpuTime(pid int) (time.Duration, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the process's times: %w", err)
+	}
+	// The second field, the name, is in parentheses and may hold spaces.
+	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
+	if len(fields) < 13 {
+		return 0, errors.New("reading the process's times: /proc has another form than expected")
+	}
+	var ticks int64
+	for _, field := range fields[11:13] { // utime and stime
+		n, err := strconv.ParseInt(string(field), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading the process's times: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / userHz, nil
+}
+
+// residentBytes is the memory that a process occupies.
+func residentBytes(pid int) (int64, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the process's memory: %w", err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("reading the process's memory: /proc does not tell it")
+}
+
+// openFiles is how many file handles a process has.
+func openFiles(pid int) (int, error) {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	return len(entries), err
+}
+
+// metric reads the sum of a metric of the manager's.
+func metric(ctx context.Context, url, name string) (float64, error) {
+	body, err := get(ctx, url)
+	if err != nil {
+		return 0, fmt.Errorf("reading the manager's metrics: %w", err)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
+	if err != nil {
+		return 0, fmt.Errorf("reading the manager's metrics: %w", err)
+	}
+	family := families[name]
+	if family == nil {
+		return 0, fmt.Errorf("the manager has no metric %s", name)
+	}
+	var sum float64
+	for _, m := range family.GetMetric() {
+		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+	}
+	return sum, nil
+}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s is answered %s", url, response.Status)
+	}
+	return io.ReadAll(response.Body)
+}
+
+// ownCPUTime is the time that this process has spent on processors.
+func ownCPUTime() (time.Duration, error) { return cpuTime(os.Getpid()) }

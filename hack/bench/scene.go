@@ -1,0 +1,272 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	_ "embed" // the rules' templates and the event
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery/smtptest"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/test/stage"
+)
+
+var (
+	//go:embed testdata/event.json
+	eventData string
+	//go:embed testdata/email.txt
+	emailText string
+	//go:embed testdata/email.html
+	emailHTML string
+)
+
+const (
+	// ruledEvent has rulesPerCompany rules in each company, of which
+	// matchingRules send a message; plainEvent has none.
+	ruledEvent      = "transaction.initiate"
+	plainEvent      = "transaction.update"
+	rulesPerCompany = 10
+	matchingRules   = 3
+	// companyCount is how many companies share the load.
+	companyCount = 50
+)
+
+// bench is the run: its machine, its scene and its tables.
+type bench struct {
+	options
+	machine machine
+	state   string
+
+	set       *stage.Stage
+	mail      *smtptest.Server
+	pprof     string
+	companies []*webhook
+	numbers   atomic.Int64
+	arrivals  atomic.Pointer[func(number int64)]
+}
+
+// scene starts everything, on its first call, and clears the ledger, on every
+// other: no measurement runs on what the one before left.
+func (b *bench) scene(ctx context.Context) error {
+	if b.set != nil {
+		if err := b.set.Manager.Stop(); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(filepath.Dir(b.set.Manager.Ledger())); err != nil {
+			return fmt.Errorf("removing the ledger: %w", err)
+		}
+		return b.set.Manager.Start(ctx)
+	}
+	var err error
+	// A sink of its own: it keeps few mails and tells when each came.
+	if b.mail, err = smtptest.Start(smtptest.Options{Keep: 100}); err != nil {
+		return err
+	}
+	b.mail.Respond(func(at smtptest.Stage, address string) *smtptest.Reply {
+		if arrived := b.arrivals.Load(); arrived != nil && at == smtptest.StageRcpt {
+			local, _, _ := strings.Cut(address, "@")
+			if number, err := strconv.ParseInt(strings.TrimPrefix(local, "e"), 10, 64); err == nil {
+				(*arrived)(number)
+			}
+		}
+		return nil
+	})
+	if b.pprof, err = freeAddress(ctx); err != nil {
+		return err
+	}
+	b.set, err = stage.Set(ctx, stage.Options{
+		Root:    b.root,
+		State:   b.state,
+		Manager: b.manager,
+		ManagerArguments: []string{
+			"--smtp-address=" + b.mail.Address(),
+			"--pprof-address=" + b.pprof,
+			"--resync-period=1h",
+		},
+	})
+	if err != nil {
+		return err
+	}
+	b.set.Platform.SetThrottle(0, 0)
+	return b.addCompanies(ctx)
+}
+
+func (b *bench) clear() error {
+	var failures []error
+	if b.set != nil {
+		failures = append(failures, b.set.Clear())
+	}
+	if b.mail != nil {
+		failures = append(failures, b.mail.Close())
+	}
+	return errors.Join(failures...)
+}
+
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("finding a free port: %w", err)
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// address is where the manager takes webhooks.
+func (b *bench) address() string { return strings.TrimPrefix(b.set.Manager.PublicURL, "http://") }
+
+// addCompanies activates the companies through the platform and gives them their
+// rules.
+func (b *bench) addCompanies(ctx context.Context) error {
+	started := time.Now()
+	b.companies = make([]*webhook, companyCount)
+	if err := each(companyCount, 8, func(i int) error {
+		id := fmt.Sprintf("company-%02d", i)
+		activation, err := b.activate(ctx, id)
+		if err != nil {
+			return err
+		}
+		secret, err := b.set.Secret(ctx, activation)
+		if err != nil {
+			return err
+		}
+		b.companies[i] = &webhook{company: id, secret: string(secret.Data[v1alpha1.SecretKeyWebhookSecret]), event: ruledEvent, data: strings.TrimSpace(eventData)}
+		for n := range rulesPerCompany {
+			if err := b.set.Kube.Create(ctx, newRule(activation, n)); err != nil {
+				return fmt.Errorf("creating a rule: %w", err)
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := b.rulesReady(ctx, stage.Namespace); err != nil {
+		return err
+	}
+	fmt.Printf("  %d companies with %d rules each are Ready after %s.\n", companyCount, rulesPerCompany, time.Since(started).Round(100*time.Millisecond))
+	return nil
+}
+
+// activate makes a company on the platform and switches the extension on.
+func (b *bench) activate(ctx context.Context, id string) (*v1alpha1.CompanyActivation, error) {
+	if _, err := b.set.Platform.AddCompany(rehivetest.Company{ID: id, Name: "Fish & Chips " + id, SystemEmail: "no-reply@" + id + ".example"}); err != nil {
+		return nil, err
+	}
+	service, err := b.set.Platform.AddService(id, rehivetest.Service{Name: "Notifications", URL: b.set.Manager.PublicURL + "/api/"})
+	if err != nil {
+		return nil, err
+	}
+	if err := b.set.Platform.Activate(ctx, id, service.ID); err != nil {
+		return nil, fmt.Errorf("activating %s: %w", id, err)
+	}
+	return b.set.ReadyActivation(ctx, id)
+}
+
+// newRule is the n-th rule of an activation. The first matchingRules of them send
+// a message for each ruledEvent; the others have to look at it to decline.
+func newRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRule {
+	limit := 1000 * (n + 1)
+	if n >= matchingRules {
+		limit = 1_000_000 * n
+	}
+	return &v1alpha1.NotificationRule{
+		ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: fmt.Sprintf("%s-rule-%d", a.Name, n)},
+		Spec: v1alpha1.NotificationRuleSpec{
+			CompanyRef:  v1alpha1.CompanyActivationReference{Name: a.Name},
+			DisplayName: fmt.Sprintf("Purchase, variant %d", n),
+			Event:       ruledEvent,
+			Expression:  fmt.Sprintf("'{{ status }}' == 'Complete' and '{{ tx_type }}' == 'debit' and '{{ currency.code }}' in ['ZAR', 'USD', 'EUR'] and {{ amount }} < -%d", limit),
+			Email: &v1alpha1.EmailMessage{
+				To:      "{{ user.email }}",
+				Subject: `You paid {{ currency.symbol }}{{ amount|cut:"-"|money:currency.divisibility }}`,
+				Text:    emailText,
+				HTML:    emailHTML,
+			},
+		},
+	}
+}
+
+// rulesReady waits until all rules of a namespace are Ready.
+func (b *bench) rulesReady(ctx context.Context, namespace string) error {
+	return b.set.Eventually(ctx, "the rules to be Ready", func() error {
+		var rules v1alpha1.NotificationRuleList
+		if err := b.set.Kube.List(ctx, &rules, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		for i := range rules.Items {
+			if err := stage.Ready(rules.Items[i].Status.Conditions, rules.Items[i].Generation); err != nil {
+				return fmt.Errorf("rule %s: %w", rules.Items[i].Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// next is the next event of each company in turn, with a number that no other
+// event has.
+func (b *bench) next(time.Time) (*webhook, int64) {
+	number := b.numbers.Add(1)
+	return b.companies[number%int64(len(b.companies))], number
+}
+
+// profileFor takes a CPU profile of the manager while the caller goes on. The
+// caller waits for the result.
+func (b *bench) profileFor(ctx context.Context, name string, length time.Duration) func() error {
+	if !b.profile {
+		return func() error { return nil }
+	}
+	result := make(chan error, 1)
+	go func() {
+		content, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.pprof, int(length.Seconds())))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(b.out, name+".pprof"), content, 0o600)
+		}
+		result <- err
+	}()
+	return func() error { return <-result }
+}
+
+// each calls f for 0 to n-1, some at a time, and returns the first error.
+func each(n, atOnce int, f func(i int) error) error {
+	var (
+		all   sync.WaitGroup
+		once  sync.Once
+		first error
+		next  atomic.Int64
+	)
+	for range atOnce {
+		all.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := f(i); err != nil {
+					once.Do(func() { first = err })
+					next.Store(int64(n))
+				}
+			}
+		})
+	}
+	all.Wait()
+	return first
+}
+
+// finish prints and saves a table.
+func (b *bench) finish(t *table) error {
+	t.print(os.Stdout)
+	return t.save(b.out, b.machine)
+}
