@@ -181,7 +181,7 @@ func checkSegments(t testing.TB, tc *testCase, tmpl *Template, data *python.Dict
 	var b strings.Builder
 	for i, s := range segments {
 		b.WriteString(s.Text)
-		if s.Text == "" || i > 0 && segments[i-1].Data == s.Data {
+		if s.Text == "" && !s.Data || i > 0 && segments[i-1].Data == s.Data {
 			t.Errorf("%s: segment %d of %v is empty or not merged", tc.Name, i, segments)
 		}
 	}

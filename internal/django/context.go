@@ -296,7 +296,10 @@ func (c *Context) mark(data bool) {
 		if last.data == data {
 			return
 		}
-		if last.start == len(c.buf) { // nothing was printed under it
+		// Author's text that printed nothing is dropped. Data that printed nothing
+		// keeps its place: without it, what its author wrote left and right of it
+		// would read as one word, and an empty value would decide how it reads.
+		if last.start == len(c.buf) && !last.data {
 			c.marks = c.marks[:n-1]
 			c.mark(data)
 			return
@@ -356,11 +359,10 @@ func (o *Captured) Author() bool {
 
 // segments yields the runs of the output; without marks it is one of data.
 func (o *Captured) segments(yield func(Segment) bool) {
-	if o.Text == "" {
-		return
-	}
 	if len(o.marks) == 0 {
-		yield(Segment{o.Text, true})
+		if o.Text != "" {
+			yield(Segment{o.Text, true})
+		}
 		return
 	}
 	for i, m := range o.marks {
@@ -368,7 +370,7 @@ func (o *Captured) segments(yield func(Segment) bool) {
 		if i+1 < len(o.marks) {
 			end = o.marks[i+1].start
 		}
-		if m.start < end && !yield(Segment{o.Text[m.start:end], m.data}) {
+		if (m.start < end || m.data) && !yield(Segment{o.Text[m.start:end], m.data}) {
 			return
 		}
 	}

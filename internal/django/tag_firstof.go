@@ -57,10 +57,12 @@ func (n *firstOfNode) Render(c *Context) error {
 		c.setPrinted(n.as, text, author)
 		return c.Grow(len(text))
 	}
+	// That there was nothing to print is the data's doing.
 	if n.as != "" {
-		c.Set(n.as, emptyText, true)
+		c.Set(n.as, emptyText, false)
+		return nil
 	}
-	return nil
+	return c.WriteData("")
 }
 
 // setPrinted sets a variable to text that {{ }} would have printed: under

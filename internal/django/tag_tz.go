@@ -172,6 +172,6 @@ func parseAsVariable(p *Parser, tok *Token, value func(c *Context) python.Value)
 }
 
 func (n *setNode) Render(c *Context) error {
-	c.Set(n.name, n.value(c), true)
+	c.Set(n.name, n.value(c), false)
 	return nil
 }

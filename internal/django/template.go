@@ -89,7 +89,7 @@ func (t *Template) Render(ctx context.Context, data *python.Dict, opts RenderOpt
 
 // RenderSegments is Render with the author's text and data told apart. The
 // segments' texts joined are what Render gives; no two neighbours are of one
-// kind, and none is empty.
+// kind. Data that printed nothing is an empty segment; author's text never is.
 func (t *Template) RenderSegments(ctx context.Context, data *python.Dict, opts RenderOptions) (out []Segment, err error) {
 	defer recovered(t.source.name, PhaseRender, &err)
 	c := t.newContext(ctx, data, opts)
