@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -41,7 +42,8 @@ type settings struct {
 	metricsAddress string
 	pprofAddress   string
 
-	ledgerPath string
+	ledgerPath     string
+	eventRetention time.Duration
 
 	emailFrom        string
 	smtpAddress      string
@@ -81,6 +83,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.pprofAddress, "pprof-address", "0", "`address` of /debug/pprof/, which shows what the process is busy with; 0 turns it off")
 
 	flags.StringVar(&s.ledgerPath, "ledger-path", "/var/lib/rehive-extension/ledger.db", "`file` of the SQLite ledger; made when it's not there")
+	flags.DurationVar(&s.eventRetention, "event-retention", 30*24*time.Hour, "how long events and deliveries are kept after they ended; at least "+ledger.MinRetention.String())
 
 	flags.StringVar(&s.emailFrom, "email-from", "", "sender `address` of emails when neither the rule nor the company has one")
 	flags.StringVar(&s.smtpAddress, "smtp-address", "", "`host:port` of the mail server; without one, emails fail with a reason that says so")
@@ -179,6 +182,9 @@ func (s *settings) validate() error {
 	}
 	if s.ledgerPath == "" {
 		return errors.New("--ledger-path must not be empty")
+	}
+	if s.eventRetention < ledger.MinRetention {
+		return fmt.Errorf("--event-retention must be at least %s, not %s: so long the platform may repeat an event", ledger.MinRetention, s.eventRetention)
 	}
 	if s.emailFrom != "" {
 		if _, err := mail.ParseAddress(s.emailFrom); err != nil {

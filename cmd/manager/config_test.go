@@ -69,6 +69,7 @@ func TestSettingsRefused(t *testing.T) {
 		"certificate alone":     {args: []string{publicURL, "--http-tls-cert=a.pem"}, want: "must be given together"},
 		"address":               {args: []string{publicURL, "--http-address=8080"}, want: `--http-address "8080"`},
 		"ledger":                {args: []string{publicURL, "--ledger-path="}, want: "--ledger-path"},
+		"retention":             {args: []string{publicURL, "--event-retention=24h"}, want: "--event-retention must be at least 168h0m0s"},
 		"sender":                {args: []string{publicURL, "--email-from=nobody"}, want: `--email-from "nobody"`},
 		"mail server":           {args: []string{publicURL, "--smtp-address=mail"}, want: "must be host:port"},
 		"mail server missing":   {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is missing"},

@@ -89,6 +89,13 @@ func run(ctx context.Context, s *settings) (err error) {
 		return fmt.Errorf("opening the ledger: %w", err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	cleaner, err := ledger.NewCleaner(store, s.eventRetention, nil, log.WithName("ledger"))
+	if err != nil {
+		return fmt.Errorf("--event-retention: %w", err)
+	}
+	if err := metrics.Registry.Register(ledger.NewCollector(store)); err != nil {
+		return fmt.Errorf("registering the metrics of the ledger: %w", err)
+	}
 
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		Scheme:                        newScheme(),
@@ -160,7 +167,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{server, dispatcher, worker} {
+	for _, runnable := range []manager.Runnable{server, dispatcher, worker, cleaner} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding to the manager: %w", err)
 		}
