@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strings"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
 )
@@ -91,14 +93,14 @@ func (s *Server) wantedSecret(ctx context.Context, company string) (string, erro
 	unreadable := func(err error) error {
 		return unavailable(err, "The company could not be looked up. Try again later.")
 	}
-	held, err := activation.Find(ctx, s.client, company)
+	held, err := activation.Find(ctx, s.client, company, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return "", unreadable(err)
 	}
 	if held == nil || !held.IsActive() {
 		return "", nil
 	}
-	credentials, err := activation.Get(ctx, s.client, held)
+	credentials, err := activation.Get(ctx, s.client, held, client.UnsafeDisableDeepCopy)
 	if errors.Is(err, activation.ErrMissing) {
 		return "", nil
 	}

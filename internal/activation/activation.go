@@ -26,10 +26,12 @@ const CompanyField = "spec.company"
 
 // Find returns the CompanyActivation in force for a company, in whatever
 // namespace it is: the oldest one that is not being deleted. It returns nil
-// when there is none.
-func Find(ctx context.Context, r client.Reader, company string) (*v1alpha1.CompanyActivation, error) {
+// when there is none. A caller that changes nothing in it may have the cache's
+// own, with client.UnsafeDisableDeepCopy.
+func Find(ctx context.Context, r client.Reader, company string, options ...client.ListOption) (*v1alpha1.CompanyActivation, error) {
 	var list v1alpha1.CompanyActivationList
-	if err := r.List(ctx, &list, client.MatchingFields{CompanyField: company}); err != nil {
+	options = append(options, client.MatchingFields{CompanyField: company})
+	if err := r.List(ctx, &list, options...); err != nil {
 		return nil, fmt.Errorf("listing the CompanyActivations of a company: %w", err)
 	}
 	var found *v1alpha1.CompanyActivation

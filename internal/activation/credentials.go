@@ -55,11 +55,13 @@ func (c Credentials) GoString() string { return c.String() }
 func SecretName(a *v1alpha1.CompanyActivation) string { return a.Name + "-rehive" }
 
 // Get reads an activation's credentials. The error is ErrMissing when there is
-// no Secret; a Secret may lack either credential, which is empty then.
-func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation) (Credentials, error) {
+// no Secret; a Secret may lack either credential, which is empty then. With
+// client.UnsafeDisableDeepCopy the cache's Secret is not copied first; Save works
+// on a copy.
+func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation, options ...client.GetOption) (Credentials, error) {
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: a.Namespace, Name: SecretName(a)}
-	switch err := r.Get(ctx, key, &secret); {
+	switch err := r.Get(ctx, key, &secret, options...); {
 	case apierrors.IsNotFound(err):
 		return Credentials{}, ErrMissing
 	case err != nil:

@@ -75,9 +75,10 @@ func New(ctx context.Context, c cache.Cache) (*Catalog, error) {
 func companyEventKey(activation, event string) string { return activation + "/" + event }
 
 // Activation returns the CompanyActivation in force for an active company, or
-// ErrNotActive.
+// ErrNotActive. It is the cache's own and must not be changed: this is asked for
+// each event and each message.
 func (c *Catalog) Activation(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
-	found, err := activation.Find(ctx, c.reader, company)
+	found, err := activation.Find(ctx, c.reader, company, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (c *Catalog) Active(ctx context.Context, company string) (bool, error) {
 
 // Token returns the service token of an activation; empty if it has none.
 func (c *Catalog) Token(ctx context.Context, a *v1alpha1.CompanyActivation) (string, error) {
-	credentials, err := activation.Get(ctx, c.reader, a)
+	credentials, err := activation.Get(ctx, c.reader, a, client.UnsafeDisableDeepCopy)
 	if errors.Is(err, activation.ErrMissing) {
 		return "", nil
 	}

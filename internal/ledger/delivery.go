@@ -146,7 +146,7 @@ const (
 		UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
 		WHERE id IN (
 			SELECT id FROM deliveries WHERE state = 'pending' AND company = $3 AND next_attempt_at <= $4
-			ORDER BY next_attempt_at, id LIMIT $5)
+			ORDER BY next_attempt_at, id LIMIT $5 + 0)
 		RETURNING ` + deliveryColumns
 	endDelivery = `
 		UPDATE deliveries SET state = $1, reason = $2, message = $3, provider_id = $4, updated_at = $5, lease = 0

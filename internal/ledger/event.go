@@ -62,7 +62,7 @@ const (
 		UPDATE events SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
 		WHERE id IN (
 			SELECT id FROM events WHERE state = 'pending' AND company = $3 AND next_attempt_at <= $4
-			ORDER BY next_attempt_at, id LIMIT $5)
+			ORDER BY next_attempt_at, id LIMIT $5 + 0)
 		RETURNING id, event_id, name, received_at, attempts, data`
 	endEvent = `
 		UPDATE events SET state = $1, message = $2, updated_at = $3, lease = 0
@@ -166,7 +166,8 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 		state, _, _ := deliveries[i].outcome()
 		wake = wake || state == DeliveryPending
 	}
-	j := &job{one: len(deliveries) == 0, run: func(w *writer) error {
+	// If a power cut undoes a decision to send nothing, it is made again.
+	j := &job{one: len(deliveries) == 0, loose: !wake, run: func(w *writer) error {
 		now := s.now()
 		n, err := w.exec(endEvent, EventDone, "", now, e.Key, e.lease)
 		if err != nil {

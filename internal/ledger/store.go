@@ -33,6 +33,8 @@ type Store struct {
 	writer    *sql.DB
 	reader    *sql.DB
 	committer *committer
+	// prepared are the reader's statements that run all the time.
+	prepared map[string]*sql.Stmt
 
 	events     wake
 	deliveries wake
@@ -73,6 +75,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.lock.release())
 	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.reader.Close(), s.writer.Close(), s.lock.release())
+	}
 	s.committer = newCommitter(ctx,
 		func(ctx context.Context) (*writer, error) { return newWriter(ctx, s.writer) },
 		func(err error) { o.Log.Error(err, "Writing to the ledger failed; what was not written is refused") },
@@ -81,6 +86,20 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.events.raise()
 	s.deliveries.raise()
 	return s, nil
+}
+
+// prepare parses what is asked again and again, which else costs more than the
+// answer. The statements are closed with their database.
+func (s *Store) prepare(ctx context.Context) error {
+	s.prepared = make(map[string]*sql.Stmt)
+	for _, query := range []string{eventQueue.companies, eventQueue.nextDue, deliveryQueue.companies, deliveryQueue.nextDue} {
+		statement, err := s.reader.PrepareContext(ctx, query)
+		if err != nil {
+			return fmt.Errorf("preparing the ledger: %w", err)
+		}
+		s.prepared[query] = statement
+	}
+	return nil
 }
 
 // Close commits what was already handed in, refuses the rest and closes the
