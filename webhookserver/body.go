@@ -142,13 +142,17 @@ func nestedDeeper(b []byte, limit int) bool {
 // stringLength is the length of the JSON string that b starts with, quotes
 // included; of one that doesn't end, all of b.
 func stringLength(b []byte) int {
-	for i := 1; i < len(b); i++ {
-		switch b[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
+	for i := 1; i < len(b); {
+		// Most of a webhook is inside strings, and this looks at many bytes at once.
+		quote := bytes.IndexByte(b[i:], '"')
+		if quote < 0 {
+			break
 		}
+		escape := bytes.IndexByte(b[i:i+quote], '\\')
+		if escape < 0 {
+			return i + quote + 1
+		}
+		i += escape + 2
 	}
 	return len(b)
 }

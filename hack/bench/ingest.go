@@ -37,7 +37,7 @@ func (b *bench) ingest(ctx context.Context) error {
 	}
 	// The events have no rule. They are decided all the same, one at a time here:
 	// this is about taking them in, and the part message about the whole.
-	if err := b.sceneWith(ctx, "REHIVE_EXTENSION_DISPATCH_CONCURRENCY", "1"); err != nil {
+	if err := b.scene(ctx); err != nil {
 		return err
 	}
 	senders := make([]*webhook, len(b.companies))
