@@ -47,7 +47,7 @@ func (b *bench) message(ctx context.Context) error {
 	} {
 		var p50, p99, p999, rate sample
 		for range rounds {
-			took, err := b.pacedMessages(ctx, load.rate, length)
+			took, err := b.pacedMessages(ctx, load.rate, length, b.next)
 			if err != nil {
 				return fmt.Errorf("at %s: %w", load.name, err)
 			}
@@ -126,7 +126,7 @@ func (b *bench) drained(ctx context.Context, outstanding func() int) error {
 }
 
 // pacedMessages sends events at a rate and returns how long each message took.
-func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Duration) (latencies, error) {
+func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Duration, next func(time.Time) (*webhook, int64)) (latencies, error) {
 	var (
 		mu   sync.Mutex
 		due  = make(map[int64]time.Time)
@@ -142,10 +142,9 @@ func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Dur
 	}
 	b.arrivals.Store(&arrived)
 	defer b.arrivals.Store(nil)
-	before, first := b.mail.Count(), b.numbers.Load()
 	start := time.Now()
 	if err := run(ctx, b.address(), 64, atRate(rate, start, start.Add(length)), func(at time.Time) (*webhook, int64) {
-		w, number := b.next(at)
+		w, number := next(at)
 		mu.Lock()
 		defer mu.Unlock()
 		due[number] = at
@@ -154,7 +153,9 @@ func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Dur
 		return nil, err
 	}
 	err := b.drained(ctx, func() int {
-		return int(b.numbers.Load()-first)*matchingRules - (b.mail.Count() - before)
+		mu.Lock()
+		defer mu.Unlock()
+		return len(due)*matchingRules - len(took)
 	})
 	mu.Lock()
 	defer mu.Unlock()

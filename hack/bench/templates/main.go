@@ -45,14 +45,15 @@ type contender struct {
 func main() {
 	rounds := flag.Int("rounds", 7, "rounds of each measurement")
 	each := flag.Duration("time", 300*time.Millisecond, "time of each round")
+	asJSON := flag.Bool("json", false, "print each result as a line of JSON, for hack/bench")
 	flag.Parse()
-	if err := run(*rounds, *each); err != nil {
+	if err := run(*rounds, *each, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "templates:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int, each time.Duration) error {
+func run(rounds int, each time.Duration, asJSON bool) error {
 	runtime.GOMAXPROCS(1)
 	scenarios, err := scenarios()
 	if err != nil {
@@ -60,13 +61,15 @@ func run(rounds int, each time.Duration) error {
 	}
 	reference, err := startDjango()
 	if err != nil {
-		fmt.Println("Django is not measured:", err)
+		fmt.Fprintln(os.Stderr, "Django is not measured:", err)
 	} else {
 		defer reference.stop()
 	}
-	fmt.Printf("%-14s %-14s %12s %16s %9s %8s %8s\n", "scenario", "engine", "median op/s", "lowest–highest", "allocs/op", "B/op", "× ref")
+	if !asJSON {
+		fmt.Printf("%-14s %-14s %12s %16s %9s %8s %8s\n", "scenario", "engine", "median op/s", "lowest–highest", "allocs/op", "B/op", "× ref")
+	}
 	for _, scenario := range []string{"render", "parse+render", "expression"} {
-		if err := measure(scenario, scenarios[scenario], reference, rounds, each); err != nil {
+		if err := measure(scenario, scenarios[scenario], reference, rounds, each, asJSON); err != nil {
 			return fmt.Errorf("%s: %w", scenario, err)
 		}
 	}
@@ -178,7 +181,7 @@ func (r *result) median() float64 {
 }
 
 // measure takes turns, so that what else the machine does hits all alike.
-func measure(scenario string, contenders []contender, reference *djangoProcess, rounds int, each time.Duration) error {
+func measure(scenario string, contenders []contender, reference *djangoProcess, rounds int, each time.Duration, asJSON bool) error {
 	var results []*result
 	want := ""
 	for _, c := range contenders {
@@ -198,7 +201,7 @@ func measure(scenario string, contenders []contender, reference *djangoProcess, 
 		if want == "" {
 			want = out
 		} else if out != want {
-			fmt.Printf("%s: %s prints something else than ours\n", scenario, c.name)
+			fmt.Fprintf(os.Stderr, "%s: %s prints something else than ours\n", scenario, c.name)
 		}
 		results = append(results, &result{name: c.name})
 	}
@@ -214,6 +217,16 @@ func measure(scenario string, contenders []contender, reference *djangoProcess, 
 			}
 			r.rates = append(r.rates, rate)
 		}
+	}
+	if asJSON {
+		for _, r := range results {
+			if err := json.NewEncoder(os.Stdout).Encode(map[string]any{
+				"scenario": scenario, "engine": r.name, "rates": r.rates, "allocations": r.allocs, "bytes": r.bytes,
+			}); err != nil {
+				return fmt.Errorf("printing the results: %w", err)
+			}
+		}
+		return nil
 	}
 	ours := results[0].median()
 	for _, r := range results {

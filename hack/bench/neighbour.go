@@ -1,0 +1,54 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// neighbour lets one company send a burst as fast as it is acknowledged, and
+// measures how long the messages of another take meanwhile and while the burst
+// is worked off.
+func (b *bench) neighbour(ctx context.Context) error {
+	const rate = 10
+	burst, length := int64(100_000), 45*time.Second
+	if b.short {
+		burst, length = 20_000, 10*time.Second
+	}
+	if err := b.scene(ctx); err != nil {
+		return err
+	}
+	noisy, quiet := b.companies[0], b.companies[1]
+	var sent atomic.Int64
+	var acknowledged time.Duration
+	failed := make(chan error, 1)
+	start := time.Now()
+	go func() {
+		err := run(ctx, b.address(), 64, func() (time.Time, bool) {
+			return time.Now(), sent.Add(1) <= burst
+		}, func(time.Time) (*webhook, int64) {
+			return noisy, b.numbers.Add(1)
+		}, func(int, int64, time.Time, time.Time) {})
+		acknowledged = time.Since(start)
+		failed <- err
+	}()
+	took, err := b.pacedMessages(ctx, rate, length, func(time.Time) (*webhook, int64) { return quiet, b.numbers.Add(1) })
+	if err := errors.Join(err, <-failed); err != nil {
+		return err
+	}
+	waiting, err := metric(ctx, b.set.Manager.MetricsURL, "rehive_extension_ledger_pending_events")
+	if err != nil {
+		return err
+	}
+	t := &table{name: "neighbour", title: fmt.Sprintf("One company's burst of %d events, another's messages meanwhile", burst), what: "the other company", columns: []string{
+		"p50 ms", "p99 ms", "longest ms", "messages",
+	}}
+	t.add(fmt.Sprintf("%d events/s", rate), sample{took.quantile(.5)}, sample{took.quantile(.99)}, sample{took.quantile(1)}, sample{float64(len(took))})
+	t.note("the burst was acknowledged in %s; after %s %.0f of its events still waited", acknowledged.Round(100*time.Millisecond), length, waiting)
+	return b.finish(t)
+}
