@@ -78,10 +78,20 @@ type company struct {
 // event is what the rule of a company is for.
 const event = "alert.create"
 
+// companies counts the companies, so that a test can run again with another.
+var companies int
+
+// newID makes a company's identifier of a name.
+func newID(name string) string {
+	companies++
+	return fmt.Sprintf("%s-%d", name, companies)
+}
+
 // newCompany activates a company and gives it a rule that mails the customer
 // the "text" of each event.
-func newCompany(t *testing.T, id string) *company {
+func newCompany(t *testing.T, name string) *company {
 	t.Helper()
+	id := newID(name)
 	c := &company{id: id}
 	if _, err := set.Platform.AddCompany(rehivetest.Company{ID: id, Name: "Company " + id, SystemEmail: "no-reply@" + id + ".example"}); err != nil {
 		t.Fatal(err)
