@@ -29,9 +29,10 @@ func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	if len(body) == 0 {
 		return &fields{}, nil
 	}
-	contentType := r.Header.Get("Content-Type")
-	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
-		return nil, unsupportedMediaType(truncate(contentType, 100))
+	if contentType := r.Header.Get("Content-Type"); contentType != "application/json" {
+		if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
+			return nil, unsupportedMediaType(truncate(contentType, 100))
+		}
 	}
 	members, err := parseObject(body, s.limits.JSONDepth, names...)
 	if err != nil {

@@ -98,15 +98,17 @@ func (b *bench) controlPlane(ctx context.Context) error {
 // reconciled waits until the controllers have nothing to do.
 func (b *bench) reconciled(ctx context.Context) error {
 	for {
-		depth, err := metric(ctx, b.set.Manager.MetricsURL, "workqueue_depth")
-		if err != nil {
-			return err
+		var busy float64
+		for _, name := range []string{"workqueue_depth", "controller_runtime_active_workers"} {
+			n, err := metric(ctx, b.set.Manager.MetricsURL, name)
+			if errors.Is(err, errNoMetric) {
+				n = 1 // it starts
+			} else if err != nil {
+				return err
+			}
+			busy += n
 		}
-		active, err := metric(ctx, b.set.Manager.MetricsURL, "controller_runtime_active_workers")
-		if err != nil {
-			return err
-		}
-		if depth+active == 0 {
+		if busy == 0 {
 			return nil
 		}
 		select {

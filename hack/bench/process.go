@@ -66,6 +66,9 @@ func openFiles(pid int) (int, error) {
 	return len(entries), err
 }
 
+// errNoMetric says that the manager does not show a metric, or not yet.
+var errNoMetric = errors.New("the manager has no such metric")
+
 // metric reads the sum of a metric of the manager's.
 func metric(ctx context.Context, url, name string) (float64, error) {
 	body, err := get(ctx, url)
@@ -79,7 +82,7 @@ func metric(ctx context.Context, url, name string) (float64, error) {
 	}
 	family := families[name]
 	if family == nil {
-		return 0, fmt.Errorf("the manager has no metric %s", name)
+		return 0, fmt.Errorf("%w: %s", errNoMetric, name)
 	}
 	var sum float64
 	for _, m := range family.GetMetric() {

@@ -135,11 +135,6 @@ func (d *NewDelivery) outcome() (state DeliveryState, reason, message string) {
 }
 
 const (
-	insertDelivery = `
-		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule_uid, rule_name,
-			channel, recipient, state, reason, message, next_attempt_at, created_at, updated_at, content)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $13, $14)
-		ON CONFLICT (event, rule_uid, channel, recipient) DO NOTHING`
 	deliveryColumns = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel, recipient," +
 		" state, reason, message, attempts, next_attempt_at, provider_id, created_at, updated_at, content"
 	claimDeliveries = `
@@ -158,6 +153,33 @@ const (
 		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0, attempts = attempts - 1
 		WHERE id = $5 AND lease = $6 AND state = 'pending'`
 )
+
+// maxInsert is how many deliveries one statement stores: it costs little more
+// than one for one.
+const maxInsert = 16
+
+// insertDeliveries[n] stores n deliveries of an event. The first parameters are
+// the event's, the others each delivery's.
+var insertDeliveries = func() (statements [maxInsert + 1]string) {
+	rows := ""
+	for n := 1; n <= maxInsert; n++ {
+		if n > 1 {
+			rows += ","
+		}
+		const shared, own = 6, 8
+		var p [own]any
+		for i := range p {
+			p[i] = shared + (n-1)*own + i + 1
+		}
+		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
+		statements[n] = `
+		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, next_attempt_at, created_at, updated_at,
+			rule_uid, rule_name, channel, recipient, state, reason, message, content)
+		VALUES` + rows + `
+		ON CONFLICT (event, rule_uid, channel, recipient) DO NOTHING`
+	}
+	return statements
+}()
 
 // scanDelivery reads a row of deliveryColumns.
 func scanDelivery(rows *sql.Rows, d *Delivery) error {

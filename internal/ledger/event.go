@@ -4,10 +4,12 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -157,12 +159,16 @@ func (s *Store) RenewEvent(ctx context.Context, e *ClaimedEvent, lease time.Dura
 func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []NewDelivery) error {
 	contents := make([]string, len(deliveries))
 	wake := false
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	// Else each bracket of an HTML mail would be six bytes.
+	encoder.SetEscapeHTML(false)
 	for i := range deliveries {
-		b, err := json.Marshal(deliveries[i].Content)
-		if err != nil {
+		b.Reset()
+		if err := encoder.Encode(deliveries[i].Content); err != nil {
 			return fmt.Errorf("encoding a delivery: %w", err)
 		}
-		contents[i] = string(b)
+		contents[i] = strings.TrimSuffix(b.String(), "\n")
 		state, _, _ := deliveries[i].outcome()
 		wake = wake || state == DeliveryPending
 	}
@@ -176,11 +182,15 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 		if n == 0 {
 			return ErrLeaseLost
 		}
-		for i := range deliveries {
-			d := &deliveries[i]
-			state, reason, message := d.outcome()
-			if _, err := w.exec(insertDelivery, e.Key, e.Company, e.ID, e.Name, e.ReceivedAt.UnixMilli(),
-				d.RuleUID, d.RuleName, d.Channel, d.Recipient, state, reason, message, now, contents[i]); err != nil {
+		for from := 0; from < len(deliveries); from += maxInsert {
+			to := min(from+maxInsert, len(deliveries))
+			args := []any{e.Key, e.Company, e.ID, e.Name, e.ReceivedAt.UnixMilli(), now}
+			for i := from; i < to; i++ {
+				d := &deliveries[i]
+				state, reason, message := d.outcome()
+				args = append(args, d.RuleUID, d.RuleName, d.Channel, d.Recipient, state, reason, message, contents[i])
+			}
+			if _, err := w.exec(insertDeliveries[to-from], args...); err != nil {
 				return err
 			}
 		}
