@@ -162,7 +162,10 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	// The outcome is recorded also while stopping: work that is done is not lost.
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease-decideTimeout)
 	defer cancel()
-	log := d.Log.WithValues("company", event.Company, "event", event.Name, "eventID", event.ID)
+	// Most events have nothing to log.
+	log := func() logr.Logger {
+		return d.Log.WithValues("company", event.Company, "event", event.Name, "eventID", event.ID)
+	}
 	outcome := "decided"
 	var recorded error
 	switch {
@@ -176,18 +179,18 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		recorded = d.Ledger.FailEvent(record, event, "the company is not active any more")
 	case d.Clock.Since(event.ReceivedAt) > giveUpAfter:
 		outcome = "failed"
-		log.Error(err, "Giving the event up")
+		log().Error(err, "Giving the event up")
 		recorded = d.Ledger.FailEvent(record, event, err.Error())
 	default:
 		outcome = "retried"
 		at := d.Clock.Now().Add(backoff(event.Attempts, rehive.RetryAfter(err)))
-		log.Info("Putting the event back", "reason", err.Error(), "until", at)
+		log().Info("Putting the event back", "reason", err.Error(), "until", at)
 		recorded = d.Ledger.RetryEvent(record, event, at, err.Error())
 	}
 	d.decided.WithLabelValues(outcome).Inc()
 	if recorded != nil && !errors.Is(recorded, ledger.ErrLeaseLost) {
 		// The lease runs out and the event comes up again.
-		log.Error(recorded, "Recording what was decided")
+		log().Error(recorded, "Recording what was decided")
 	}
 }
 
