@@ -35,6 +35,7 @@ type Context struct {
 	nesting int // templates and blocks within each other
 
 	state   *renderState
+	copies  map[templateCopy]*templateCopy
 	dynamic *compiler // parses templates that only data names
 }
 
@@ -64,8 +65,10 @@ const (
 // renderState is Django's render_context: what nodes remember while one
 // template and those it extends are rendered. An included one has its own.
 type renderState struct {
+	outer   *renderState // of the template whose include tag brought this one
+	include *includeNode // that tag; nil at the top
 	cycles  map[*cycleNode]int
-	changed map[*ifChangedNode]changedState
+	changed changedMemory
 	blocks  blockQueues // nil unless a template of this render extends another
 	history []string    // the names of templates that were extended
 }

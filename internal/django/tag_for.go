@@ -135,7 +135,7 @@ func (n *forNode) renderUnpacked(c *Context, item python.Value) error {
 type forLoop struct {
 	parent  python.Value // the outer forloop, or nil
 	i, n    int
-	changed map[*ifChangedNode]changedState
+	changed changedMemory
 }
 
 // TypeName implements python.Value: in Django it is a dict.

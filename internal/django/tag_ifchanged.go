@@ -19,6 +19,14 @@ type changedState struct {
 	text   string
 }
 
+// changedMemory is what the nodes of all copies of a template saw last.
+type changedMemory map[changedKey]changedState
+
+type changedKey struct {
+	node *ifChangedNode
+	in   *templateCopy
+}
+
 func parseIfChanged(p *Parser, tok *Token) (Node, error) {
 	words := tok.Split()
 	node := &ifChangedNode{}
@@ -69,7 +77,8 @@ func (n *ifChangedNode) Render(c *Context) error {
 			memory = &loop.changed
 		}
 	}
-	if last, seen := (*memory)[n]; seen {
+	key := changedKey{n, c.copyOf(c.state)}
+	if last, seen := (*memory)[key]; seen {
 		same, err := last.equal(now)
 		if err != nil {
 			return err
@@ -79,9 +88,9 @@ func (n *ifChangedNode) Render(c *Context) error {
 		}
 	}
 	if *memory == nil {
-		*memory = map[*ifChangedNode]changedState{}
+		*memory = changedMemory{}
 	}
-	(*memory)[n] = now
+	(*memory)[key] = now
 	if body != nil && body.Text != "" {
 		return c.WriteCaptured(body)
 	}

@@ -110,7 +110,7 @@ func (n *includeNode) Render(c *Context) error {
 	}
 	defer c.leave()
 	state := c.state
-	c.state = &renderState{}
+	c.state = &renderState{outer: state, include: n}
 	defer func() { c.state = state }()
 	var room [4]binding
 	values, err := resolveKeywords(c, n.with, room[:0])
@@ -127,4 +127,29 @@ func (n *includeNode) Render(c *Context) error {
 	err = t.nodes.Render(c)
 	c.Pop()
 	return err
+}
+
+// templateCopy tells apart what include tags bring in: each tag has a copy of
+// the template to itself, so that two tags with the same name in one loop don't
+// share what the template's nodes remember in that loop.
+type templateCopy struct {
+	outer *templateCopy // the copy that the tag is in; nil if nothing is included
+	tag   *includeNode
+}
+
+// copyOf gives the copy that a state belongs to, the same pointer each time.
+func (c *Context) copyOf(s *renderState) *templateCopy {
+	if s.include == nil {
+		return nil
+	}
+	key := templateCopy{c.copyOf(s.outer), s.include}
+	found := c.copies[key]
+	if found == nil {
+		found = &key
+		if c.copies == nil {
+			c.copies = map[templateCopy]*templateCopy{}
+		}
+		c.copies[key] = found
+	}
+	return found
 }
