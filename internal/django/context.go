@@ -241,16 +241,20 @@ func (c *Context) WriteValue(v python.Value, author bool) error {
 	if c.marking {
 		c.mark(!author)
 	}
-	c.buf = c.appendValue(c.buf, v)
+	var err error
+	if c.buf, err = c.appendValue(c.buf, v); err != nil {
+		return err
+	}
 	return c.checkOutput()
 }
 
 // PrintValue is what {{ }} prints for a value.
-func (c *Context) PrintValue(v python.Value) string {
+func (c *Context) PrintValue(v python.Value) (string, error) {
 	if s, ok := v.(python.SafeStr); ok {
-		return string(s)
+		return string(s), nil
 	}
-	return string(c.appendValue(nil, v))
+	b, err := c.appendValue(nil, v)
+	return string(b), err
 }
 
 func (c *Context) checkOutput() error {
@@ -261,24 +265,25 @@ func (c *Context) checkOutput() error {
 }
 
 // appendValue is Django's render_value_in_context.
-func (c *Context) appendValue(dst []byte, v python.Value) []byte {
+func (c *Context) appendValue(dst []byte, v python.Value) ([]byte, error) {
 	switch v := v.(type) {
 	case python.SafeStr:
-		return append(dst, v...)
+		return append(dst, v...), nil
 	case python.Str:
 		if c.autoescape {
-			return appendEscaped(dst, string(v))
+			return appendEscaped(dst, string(v)), nil
 		}
-		return append(dst, v...)
+		return append(dst, v...), nil
 	case python.Int, python.Bool, *python.Big, python.NoneType:
-		return python.AppendStr(dst, v)
+		return python.AppendStr(dst, v), nil
 	case python.Float, *python.Decimal, *python.Date, *python.Time, *python.DateTime:
-		return append(dst, c.localize(c.localTime(v))...)
+		s, err := c.localize(c.localTime(v))
+		return append(dst, s...), err
 	}
 	if !c.autoescape {
-		return python.AppendStr(dst, v)
+		return python.AppendStr(dst, v), nil
 	}
-	return appendEscaped(dst, python.StrOf(v))
+	return appendEscaped(dst, python.StrOf(v)), nil
 }
 
 // localTime is Django's template_localtime: an aware datetime in the current

@@ -56,7 +56,8 @@ func intcomma(_ *Context, in, arg python.Value) (python.Value, error) {
 	if localized {
 		switch in.(type) {
 		case python.Float, *python.Decimal:
-			return python.Str(groupThousands(plainNumber(in))), nil
+			s, err := plainNumber(in)
+			return python.Str(groupThousands(s)), err
 		}
 		n, ok, err := humanInt(in)
 		if err != nil {

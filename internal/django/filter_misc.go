@@ -58,7 +58,10 @@ func filesizeformat(_ *Context, in, _ python.Value) (python.Value, error) {
 	if f >= 1e16 {
 		// Python prints such a float with an exponent, and Django the digits
 		// that this shows.
-		s = plainNumber(python.Float(f)) + ".0"
+		if s, err = plainNumber(python.Float(f)); err != nil {
+			return nil, err
+		}
+		s += ".0"
 	}
 	return python.Str(sign + s + noBreakSpace + fileSizeUnits[unit]), nil
 }

@@ -7,7 +7,7 @@ import "github.com/rehive/extension-operator/internal/python"
 
 // localize prints a number or a date as django.utils.formats.localize does in
 // English.
-func (c *Context) localize(v python.Value) string {
+func (c *Context) localize(v python.Value) (string, error) {
 	switch v := v.(type) {
 	case python.Float, *python.Decimal:
 		if c.l10n != l10nOff {
@@ -22,8 +22,8 @@ func (c *Context) localize(v python.Value) string {
 			format = "TIME_FORMAT"
 		}
 		if s, err := formatDate(momentOf(v), namedFormats[format]); err == nil {
-			return s
+			return s, nil
 		}
 	}
-	return python.StrOf(v)
+	return python.StrOf(v), nil
 }

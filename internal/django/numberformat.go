@@ -175,26 +175,28 @@ func groupThousands(s string) string {
 }
 
 // plainNumber is the text that django.utils.numberformat.format starts from: a
-// float or Decimal without an exponent, unless that needs too many digits.
-func plainNumber(v python.Value) string {
+// float or Decimal without an exponent, unless that needs too many digits. A
+// Decimal that is no number is a TypeError, as it has no exponent to look at.
+func plainNumber(v python.Value) (string, error) {
 	s := python.StrOf(v)
-	switch v.(type) {
+	switch v := v.(type) {
 	case python.Float:
 		if !strings.ContainsAny(s, "e") {
-			return s
+			return s, nil
 		}
 	case *python.Decimal:
-	default:
-		return s
+		if v.Kind != python.Finite {
+			return "", python.Errorf("TypeError", "the decimal %s is no number that can be printed", s)
+		}
 	}
 	n, ok := numberOf(v)
 	if !ok {
-		return s
+		return s, nil
 	}
 	if n.size() > maxDigits {
-		return scientific(n.neg, n.digits, n.exp)
+		return scientific(n.neg, n.digits, n.exp), nil
 	}
-	return decimalText(n.neg, n.digits, n.exp)
+	return decimalText(n.neg, n.digits, n.exp), nil
 }
 
 // scientific is '{:e}'.format of a Decimal.

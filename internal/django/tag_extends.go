@@ -128,6 +128,9 @@ func (n *extendsNode) find(c *Context) (*Template, error) {
 			}
 			return nil, syntaxErrorf("%s", msg)
 		}
+		if _, err := python.HashKey(v); err != nil {
+			return nil, err
+		}
 		return nil, python.Errorf(templateDoesNotExist, "a template name must be text, not %s", v.TypeName())
 	}
 	if slices.Contains(c.state.history, name) {

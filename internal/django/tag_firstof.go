@@ -53,7 +53,10 @@ func (n *firstOfNode) Render(c *Context) error {
 		if n.as == "" {
 			return c.WriteValue(v, author)
 		}
-		text := c.PrintValue(v)
+		text, err := c.PrintValue(v)
+		if err != nil {
+			return err
+		}
 		c.setPrinted(n.as, text, author)
 		return c.Grow(len(text))
 	}

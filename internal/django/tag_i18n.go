@@ -263,8 +263,12 @@ func (n *translateNode) Render(c *Context) error {
 	if err != nil {
 		return err
 	}
+	s, err := c.PrintValue(v)
+	if err != nil {
+		return err
+	}
 	// Percent signs were doubled for gettext, also where filters saw them.
-	s := strings.ReplaceAll(c.PrintValue(v), "%%", "%")
+	s = strings.ReplaceAll(s, "%%", "%")
 	if n.asName != "" {
 		var out python.Value = python.Str(s)
 		if c.Autoescape() {

@@ -20,34 +20,40 @@ func localizeFilter(_ *Context, in, _ python.Value) (python.Value, error) {
 	if _, ok := python.AsStr(in); ok {
 		return in, nil
 	}
-	return python.Str(localized(in, l10nOn)), nil
+	return localized(in, l10nOn)
 }
 
 func unlocalizeFilter(_ *Context, in, _ python.Value) (python.Value, error) {
 	if _, ok := python.AsStr(in); ok {
 		return in, nil
 	}
-	return python.Str(localized(in, l10nOff)), nil
+	return localized(in, l10nOff)
 }
 
-// localized is str(django.utils.formats.localize(v)).
-func localized(v python.Value, mode l10nMode) string {
+// localized is str(django.utils.formats.localize(v)). An int that it formats is
+// safe.
+func localized(v python.Value, mode l10nMode) (python.Value, error) {
 	switch v.(type) {
+	case python.Int, *python.Big:
+		if mode != l10nOff {
+			return python.SafeStr(python.StrOf(v)), nil
+		}
 	case python.Float, *python.Decimal:
 		if mode != l10nOff {
-			return plainNumber(v)
+			s, err := plainNumber(v)
+			return python.Str(s), err
 		}
 	case *python.DateTime:
 		s, _ := formatDate(momentOf(v), namedFormats["DATETIME_FORMAT"]) // it has all that this asks for
-		return s
+		return python.Str(s), nil
 	case *python.Date:
 		s, _ := formatDate(momentOf(v), namedFormats["DATE_FORMAT"])
-		return s
+		return python.Str(s), nil
 	case *python.Time:
 		s, _ := formatTime(momentOf(v), namedFormats["TIME_FORMAT"])
-		return s
+		return python.Str(s), nil
 	}
-	return python.StrOf(v)
+	return python.Str(python.StrOf(v)), nil
 }
 
 // localizeNode is {% localize on %} … {% endlocalize %}.
