@@ -72,12 +72,14 @@ func languageFilter(fact func(language) python.Value) FilterFunc {
 }
 
 func languageOf(code python.Value) (language, error) {
-	if s, ok := python.AsStr(code); ok {
-		if l, ok := findLanguage(s); ok {
-			return l, nil
-		}
+	s, ok := python.AsStr(code)
+	if !ok {
+		return language{}, python.Errorf("TypeError", "a language code must be text, not %s", code.TypeName())
 	}
-	return language{}, python.Errorf("KeyError", "Unknown language code %s.", python.StrOf(code))
+	if l, ok := findLanguage(s); ok {
+		return l, nil
+	}
+	return language{}, python.Errorf("KeyError", "Unknown language code %s.", s)
 }
 
 func (l language) info() python.Value {
