@@ -62,6 +62,45 @@ type CompanyActivationSpec struct {
 	// +optional
 	// +kubebuilder:default=Active
 	State ActivationState `json:"state,omitempty"`
+
+	// providers are through whom the company's messages are sent. A channel
+	// without one uses the operator's default.
+	// +optional
+	Providers CompanyProviders `json:"providers,omitzero"`
+}
+
+// DeliveryProviderReference names a DeliveryProvider in the same namespace.
+type DeliveryProviderReference struct {
+	// name is the metadata.name of the DeliveryProvider.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	Name string `json:"name"`
+}
+
+// CompanyProviders are the DeliveryProviders of a company, by channel.
+type CompanyProviders struct {
+	// email sends the company's emails.
+	// +optional
+	Email *DeliveryProviderReference `json:"email,omitempty"`
+
+	// sms sends the company's SMS.
+	// +optional
+	SMS *DeliveryProviderReference `json:"sms,omitempty"`
+
+	// push sends the company's push messages.
+	// +optional
+	Push *DeliveryProviderReference `json:"push,omitempty"`
+}
+
+// For returns the name of a channel's DeliveryProvider, empty if there is none.
+func (p *CompanyProviders) For(channel Channel) string {
+	reference := map[Channel]*DeliveryProviderReference{ChannelEmail: p.Email, ChannelSMS: p.SMS, ChannelPush: p.Push}[channel]
+	if reference == nil {
+		return ""
+	}
+	return reference.Name
 }
 
 // CompanyInfo is what the platform says of the company. Templates read it as

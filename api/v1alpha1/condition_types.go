@@ -80,3 +80,22 @@ const (
 	// DisabledReason: the rule is valid but spec.enabled is false.
 	DisabledReason = "Disabled"
 )
+
+// Reasons of a DeliveryProvider's conditions. Another is the provider's own word
+// for why it can't be used, such as CredentialsRefused or MissingScope.
+const (
+	// VerifiedReason: the provider answered and accepted the credentials.
+	VerifiedReason = "Verified"
+	// ConfiguredReason: the configuration is complete; the provider offers nothing
+	// to try it with but sending.
+	ConfiguredReason = "Configured"
+	// SecretNotFoundReason: spec.secretRef names no Secret of this namespace with
+	// the label extensions.rehive.com/provider.
+	SecretNotFoundReason = "SecretNotFound"
+	// InvalidConfigurationReason: the spec and the Secret don't make a provider; the
+	// message says why.
+	InvalidConfigurationReason = "InvalidConfiguration"
+	// ProviderUnavailableReason: the provider did not answer, or with an error of
+	// its own; it is tried again.
+	ProviderUnavailableReason = "ProviderUnavailable"
+)

@@ -32,6 +32,7 @@ var (
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&CompanyActivation{}, &CompanyActivationList{},
+		&DeliveryProvider{}, &DeliveryProviderList{},
 		&NotificationRule{}, &NotificationRuleList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

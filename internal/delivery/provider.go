@@ -36,7 +36,8 @@ type Provider interface {
 }
 
 // Providers find the provider for a company's channel. A nil Provider without an
-// error means that there is none.
+// error means that there is none. Errors classed as those of a Provider decide about
+// the message; any other counts as transient and isn't shown.
 type Providers interface {
 	Provider(ctx context.Context, company, channel string) (Provider, error)
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -61,6 +62,9 @@ type SMTPConfig struct {
 	MaxConnections int
 	// IdleTimeout closes a connection unused for so long; 30 s if 0.
 	IdleTimeout time.Duration
+	// Control, if not nil, may refuse an address before it is dialled, as
+	// outbound.Guard does.
+	Control func(ctx context.Context, network, address string, c syscall.RawConn) error
 }
 
 // SMTP sends e-mail through one server, reusing connections.
@@ -163,11 +167,22 @@ func (s *SMTP) Send(ctx context.Context, m Message) (Receipt, error) {
 	}
 }
 
+// Check connects, encrypts and logs in. A connection that was kept for the next
+// message proves nothing new, so it is always another one.
+func (s *SMTP) Check(ctx context.Context) error {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	c.quit()
+	return nil
+}
+
 // connect dials, encrypts and logs in.
 func (s *SMTP) connect(ctx context.Context) (*smtpConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
-	dialer := net.Dialer{}
+	dialer := net.Dialer{ControlContext: s.config.Control}
 	raw, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(s.config.Host, strconv.Itoa(s.config.Port)))
 	if err != nil {
 		return nil, s.classify(&smtpError{stage: stageConnect, err: err})

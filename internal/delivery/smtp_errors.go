@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"github.com/rehive/extension-operator/internal/outbound"
 )
 
 // maxReplyText bounds how much of a server's answer is kept.
@@ -27,6 +29,8 @@ func (s *SMTP) classify(err error) error {
 		return s.classifyReply(e.stage, r.Code, s.tidyReply(r.Msg))
 	}
 	switch {
+	case outbound.IsAddressRefused(err):
+		return Misconfigured("AddressRefused", "The mail server is in a private or special-purpose network, which isn't allowed.")
 	case errors.Is(err, errNoSTARTTLS):
 		return Misconfigured("TLSUnavailable", "The mail server offers no STARTTLS, which the configuration asks for.")
 	case errors.Is(err, errNoAuth), errors.Is(err, errNoMechanism):

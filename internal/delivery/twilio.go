@@ -16,9 +16,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/nyaruka/phonenumbers"
-
 	"github.com/rehive/extension-operator/internal/outbound"
+	"github.com/rehive/extension-operator/internal/phone"
 )
 
 // TwilioBaseURL is Twilio's API in its default region. Others are named as in
@@ -79,7 +78,7 @@ func NewTwilio(c TwilioConfig) (*Twilio, error) {
 		return nil, errors.New("the Twilio auth token is empty or has characters that no token has")
 	}
 	c.DefaultRegion = strings.ToUpper(c.DefaultRegion)
-	if c.DefaultRegion != "" && !phonenumbers.GetSupportedRegions()[c.DefaultRegion] {
+	if c.DefaultRegion != "" && !phone.IsRegion(c.DefaultRegion) {
 		return nil, errors.New("the default region of Twilio numbers must be an ISO 3166 code such as ZA")
 	}
 	if c.BaseURL == "" {
@@ -115,7 +114,7 @@ func (t *Twilio) sender(from string) (url.Values, error) {
 	case twilioAlphanumeric.MatchString(from) && strings.ContainsFunc(from, func(r rune) bool { return r >= 'A' }):
 		return url.Values{"From": {from}}, nil
 	}
-	number, err := E164(from, t.region)
+	number, err := phone.E164(from, t.region)
 	if err != nil {
 		return nil, errors.New("must be a phone number, a short code, up to 11 letters and digits, or the SID of a messaging service")
 	}
@@ -125,7 +124,7 @@ func (t *Twilio) sender(from string) (url.Values, error) {
 // Send implements [Provider]. It sends the message's Text. The receipt's ID is
 // Twilio's message SID.
 func (t *Twilio) Send(ctx context.Context, m Message) (Receipt, error) {
-	to, err := E164(m.To, t.region)
+	to, err := phone.E164(m.To, t.region)
 	if err != nil {
 		return Receipt{}, Permanent("RecipientInvalid", "The recipient "+err.Error()+".")
 	}

@@ -322,11 +322,14 @@ func (w *Worker) send(ctx context.Context, d ledger.ClaimedDelivery) (receipt Re
 		}
 	}()
 	p, err := w.o.Providers.Provider(ctx, d.Company, d.Channel)
-	if err != nil {
+	var classed *Error
+	switch {
+	case errors.As(err, &classed):
+		return Receipt{}, err
+	case err != nil:
 		w.o.Log.Error(err, "Looking for the provider failed", "company", d.Company, "channel", d.Channel)
 		return Receipt{}, Transient("ProviderUnknown", "The provider could not be looked up.", 0)
-	}
-	if p == nil {
+	case p == nil:
 		return Receipt{}, Misconfigured("NoProvider", fmt.Sprintf("There is no provider for the channel %s.", d.Channel))
 	}
 	return p.Send(ctx, Message{

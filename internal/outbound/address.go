@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -71,6 +72,15 @@ func checkAddress(ip netip.Addr, allowed []netip.Prefix) error {
 		}
 	}
 	return nil
+}
+
+// IsAddressRefused tells whether a dial ended because of [Guard].
+func IsAddressRefused(err error) bool { return errors.Is(err, errAddressRefused) }
+
+// Guard refuses to dial special-purpose addresses outside the allowed networks. It
+// is a net.Dialer's ControlContext, for protocols other than HTTP.
+func Guard(allowed []netip.Prefix) func(context.Context, string, string, syscall.RawConn) error {
+	return guard(slices.Clone(allowed))
 }
 
 // guard refuses a connection after the name was resolved and before the first

@@ -1,7 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package delivery
+// Package phone writes phone numbers in the one form that providers take.
+package phone
 
 import (
 	"errors"
@@ -33,3 +34,7 @@ func E164(number, region string) (string, error) {
 	}
 	return phonenumbers.Format(parsed, phonenumbers.E164), nil
 }
+
+// IsRegion tells whether region is an ISO 3166 code, in capitals, whose numbers
+// [E164] knows.
+func IsRegion(region string) bool { return phonenumbers.GetSupportedRegions()[region] }
