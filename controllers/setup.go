@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package controllers makes what CompanyActivations and NotificationRules say
-// come true: it checks tokens, keeps the platform's webhooks in step with the
-// rules, and tells in status and events what came of it. It never renders or
+// come true: it checks tokens and providers, keeps the platform's webhooks in step
+// with the rules, and tells in status and events what came of it. It never renders or
 // sends a message.
 package controllers
 
@@ -26,6 +26,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -73,6 +74,12 @@ type Options struct {
 	ResyncPeriod time.Duration
 	// DefaultRules are given to each company once; DefaultRules() when nil.
 	DefaultRules []v1alpha1.NotificationRule
+	// Providers makes what DeliveryProviders describe, so that they can be checked;
+	// nil leaves them unchecked.
+	Providers *providers.Builder
+	// ProviderSecrets holds the Secrets of DeliveryProviders and tells when they
+	// change.
+	ProviderSecrets cache.Cache
 	// Now is the clock (time.Now when nil).
 	Now func() time.Time
 }
@@ -115,6 +122,19 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if err := rules.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the NotificationRule controller: %w", err)
 	}
+	if o.Providers == nil {
+		return nil
+	}
+	deliveryProviders := &deliveryProviderReconciler{
+		Client:       mgr.GetClient(),
+		builder:      o.Providers,
+		secrets:      o.ProviderSecrets,
+		recorder:     o.Recorder,
+		resyncPeriod: o.ResyncPeriod,
+	}
+	if err := deliveryProviders.setupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the DeliveryProvider controller: %w", err)
+	}
 	return nil
 }
 
@@ -141,6 +161,14 @@ func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
 		return []string{o.(*v1alpha1.NotificationRule).Spec.CompanyRef.Name}
 	}); err != nil {
 		return fmt.Errorf("indexing NotificationRules by CompanyActivation: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.DeliveryProvider{}, ProviderSecretField, func(o client.Object) []string {
+		if reference := o.(*v1alpha1.DeliveryProvider).Spec.SecretRef; reference != nil {
+			return []string{reference.Name}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("indexing DeliveryProviders by Secret: %w", err)
 	}
 	return nil
 }

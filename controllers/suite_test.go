@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -38,6 +39,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
@@ -184,6 +186,20 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 	}
 	options.PublicURL = publicURL
 	options.Ledger = ledger
+	providerSecrets, err := providers.NewSecretCache(managerRest, managerOptions.Scheme, cache.DefaultNamespaces)
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.Add(providerSecrets); err != nil {
+		return nil, err
+	}
+	options.ProviderSecrets = providerSecrets
+	options.Providers = &providers.Builder{
+		Secrets:        providerSecrets,
+		Devices:        providers.Devices{},
+		AllowNetworks:  []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		AllowPlaintext: true,
+	}
 	return mgr, SetupWithManager(mgr, options)
 }
 
@@ -192,14 +208,15 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 func findLeak(ctx context.Context) error {
 	var activations v1alpha1.CompanyActivationList
 	var rules v1alpha1.NotificationRuleList
+	var deliveryProviders v1alpha1.DeliveryProviderList
 	var events eventsv1.EventList
-	if err := errors.Join(k8s.List(ctx, &activations), k8s.List(ctx, &rules), k8s.List(ctx, &events)); err != nil {
+	if err := errors.Join(k8s.List(ctx, &activations), k8s.List(ctx, &rules), k8s.List(ctx, &deliveryProviders), k8s.List(ctx, &events)); err != nil {
 		return err
 	}
 	if len(events.Items) == 0 || logs.String() == "" || len(secrets.all()) == 0 {
 		return errors.New("there is nothing to search for leaks, so the search proves nothing")
 	}
-	places := map[string]any{"a CompanyActivation": activations, "a NotificationRule": rules, "an event": events}
+	places := map[string]any{"a CompanyActivation": activations, "a NotificationRule": rules, "a DeliveryProvider": deliveryProviders, "an event": events}
 	for place, objects := range places {
 		raw, err := yaml.Marshal(objects)
 		if err != nil {

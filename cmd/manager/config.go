@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,9 +18,11 @@ import (
 	"time"
 
 	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
@@ -52,6 +55,12 @@ type settings struct {
 	smtpPasswordFile string
 	smtpPassword     string
 	smtpCAFile       string
+
+	defaultEmailProvider   string
+	defaultSMSProvider     string
+	defaultPushProvider    string
+	providerAllowNetworks  string
+	providerAllowPlaintext bool
 
 	leaderElect         bool
 	resyncPeriod        time.Duration
@@ -91,6 +100,12 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; empty doesn't log in")
 	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` that holds the mail server's password")
 	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with PEM certificates to trust the mail server by, instead of the system's")
+
+	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for email, instead of --smtp-address")
+	flags.StringVar(&s.defaultSMSProvider, "default-sms-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for SMS")
+	flags.StringVar(&s.defaultPushProvider, "default-push-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for push")
+	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "private and special-purpose `networks` that DeliveryProviders may be in, such as 10.0.0.0/8,fd00::/8; none by default")
+	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "let the base URLs of DeliveryProviders begin with http://, which sends their credentials in the clear")
 
 	flags.BoolVar(&s.leaderElect, "leader-elect", false, "reconcile only while holding the leader's lease")
 	flags.DurationVar(&s.resyncPeriod, "resync-period", 10*time.Minute, "how often tokens and webhooks are checked against the platform")
@@ -194,6 +209,9 @@ func (s *settings) validate() error {
 	if err := s.validateSMTP(); err != nil {
 		return err
 	}
+	if err := s.validateProviders(); err != nil {
+		return err
+	}
 	for name, n := range map[string]int{"dispatch-concurrency": s.dispatchConcurrency, "delivery-concurrency": s.deliveryConcurrency} {
 		if n < 1 || n > 4096 {
 			return fmt.Errorf("--%s must be between 1 and 4096, not %d", name, n)
@@ -236,6 +254,55 @@ func (s *settings) validateSMTP() error {
 		return fmt.Errorf("--smtp-tls must be starttls, starttls-optional, tls or none, not %q", s.smtpTLS)
 	}
 	return nil
+}
+
+func (s *settings) validateProviders() error {
+	for name, value := range map[string]string{
+		"default-email-provider": s.defaultEmailProvider,
+		"default-sms-provider":   s.defaultSMSProvider,
+		"default-push-provider":  s.defaultPushProvider,
+	} {
+		if value != "" && len(validation.IsDNS1123Subdomain(value)) > 0 {
+			return fmt.Errorf("--%s %q is no valid name of a DeliveryProvider", name, value)
+		}
+	}
+	if s.defaultEmailProvider != "" && s.smtpAddress != "" {
+		return errors.New("--default-email-provider and --smtp-address are both set: choose one")
+	}
+	_, err := s.allowedNetworks()
+	return err
+}
+
+// allowedNetworks returns the networks of --provider-allow-networks.
+func (s *settings) allowedNetworks() ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for part := range strings.SplitSeq(s.providerAllowNetworks, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		network, err := netip.ParsePrefix(part)
+		if err != nil {
+			return nil, fmt.Errorf("--provider-allow-networks: %q is no network such as 10.0.0.0/8", part)
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks, nil
+}
+
+// defaultProviders returns the DeliveryProviders of companies that name none.
+func (s *settings) defaultProviders() map[v1alpha1.Channel]types.NamespacedName {
+	defaults := make(map[v1alpha1.Channel]types.NamespacedName)
+	for channel, name := range map[v1alpha1.Channel]string{
+		v1alpha1.ChannelEmail: s.defaultEmailProvider,
+		v1alpha1.ChannelSMS:   s.defaultSMSProvider,
+		v1alpha1.ChannelPush:  s.defaultPushProvider,
+	} {
+		if name != "" {
+			defaults[channel] = types.NamespacedName{Namespace: s.namespace, Name: name}
+		}
+	}
+	return defaults
 }
 
 // readSMTPPassword returns the mail server's password, which may be empty.

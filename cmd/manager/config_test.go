@@ -74,6 +74,9 @@ func TestSettingsRefused(t *testing.T) {
 		"mail server":           {args: []string{publicURL, "--smtp-address=mail"}, want: "must be host:port"},
 		"mail server missing":   {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is missing"},
 		"mail encryption":       {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-tls=yes"}, want: "--smtp-tls must be"},
+		"provider's name":       {args: []string{publicURL, "--default-sms-provider=a/b"}, want: `--default-sms-provider "a/b"`},
+		"two mail providers":    {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "choose one"},
+		"networks":              {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is no network`},
 		"two passwords": {
 			args:      []string{publicURL, "--smtp-address=mail:25", "--smtp-password-file=f"},
 			variables: map[string]string{"REHIVE_EXTENSION_SMTP_PASSWORD": "x"},

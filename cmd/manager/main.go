@@ -36,6 +36,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver"
 )
@@ -84,7 +85,11 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return fmt.Errorf("finding the Kubernetes API server (run in a cluster, or give --kubeconfig): %w", err)
 	}
-	provider, err := newEmailProvider(s)
+	mailServer, err := newEmailProvider(s)
+	if err != nil {
+		return err
+	}
+	networks, err := s.allowedNetworks()
 	if err != nil {
 		return err
 	}
@@ -126,14 +131,41 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
+	secrets, err := providers.NewSecretCache(config, mgr.GetScheme(), nil)
+	if err != nil {
+		return err
+	}
+	feedback, err := providers.NewFeedback(metrics.Registry, log.WithName("delivery"))
+	if err != nil {
+		return err
+	}
+	builder := &providers.Builder{
+		Secrets:        secrets,
+		Devices:        providers.Devices{Platform: platform, Companies: rules},
+		Feedback:       feedback,
+		AllowNetworks:  networks,
+		AllowPlaintext: s.providerAllowPlaintext,
+		UserAgent:      "rehive-extension-operator/" + version,
+	}
+	registry := providers.NewRegistry(providers.RegistryOptions{
+		Reader:    mgr.GetCache(),
+		Companies: rules,
+		Builder:   builder,
+		Defaults:  s.defaultProviders(),
+		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer},
+		Log:       log.WithName("delivery"),
+	})
+	defer registry.Close()
 	if err := controllers.IndexFields(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	if err := controllers.SetupWithManager(mgr, controllers.Options{
-		Platform:     platform,
-		PublicURL:    apiURL(s.publicURL),
-		Ledger:       companyLedger{store},
-		ResyncPeriod: s.resyncPeriod,
+		Platform:        platform,
+		PublicURL:       apiURL(s.publicURL),
+		Ledger:          companyLedger{store},
+		ResyncPeriod:    s.resyncPeriod,
+		Providers:       builder,
+		ProviderSecrets: secrets,
 	}); err != nil {
 		return err
 	}
@@ -158,6 +190,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Catalog:     rules,
 		Platform:    platform,
 		DefaultFrom: s.emailFrom,
+		Senders:     registry,
 		Concurrency: s.dispatchConcurrency,
 		Log:         log.WithName("dispatch"),
 		Registerer:  metrics.Registry,
@@ -167,7 +200,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 	worker, err := delivery.NewWorker(delivery.Options{
 		Ledger:      store,
-		Providers:   delivery.ByChannel{ledger.ChannelEmail: provider},
+		Providers:   registry,
 		Companies:   rules,
 		Concurrency: s.deliveryConcurrency,
 		Grace:       s.gracePeriod / 2,
@@ -177,7 +210,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{server, dispatcher, worker, cleaner} {
+	for _, runnable := range []manager.Runnable{secrets, server, dispatcher, worker, cleaner} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding to the manager: %w", err)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
@@ -53,6 +54,9 @@ type Options struct {
 	// DefaultFrom is the sender of emails when neither the rule nor the company
 	// has one; it may be empty.
 	DefaultFrom string
+	// Senders know the sender of a company's own provider of emails, which goes
+	// before DefaultFrom; may be nil.
+	Senders Senders
 	// Concurrency is how many events are decided at once; 32 if 0.
 	Concurrency int
 	// Clock tells the time and makes timers; the real one if nil.
@@ -60,6 +64,13 @@ type Options struct {
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
 	Log        logr.Logger
+}
+
+// Senders know through whom, and so from whom, a company's emails go.
+type Senders interface {
+	// EmailSender returns the sender of emails when neither the rule nor the company
+	// has one; empty if there is none.
+	EmailSender(ctx context.Context, a *v1alpha1.CompanyActivation) (string, error)
 }
 
 // Dispatcher decides events. It is a manager.Runnable.
@@ -229,10 +240,20 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 	if err != nil {
 		return nil, err
 	}
+	sender := d.DefaultFrom
+	if d.Senders != nil {
+		own, err := d.Senders.EmailSender(ctx, company)
+		if err != nil {
+			return nil, fmt.Errorf("finding the sender of the company's emails: %w", err)
+		}
+		if own != "" {
+			sender = own
+		}
+	}
 	for _, rule := range rules {
 		decision := notify.Decision{}
 		if rule.Compiled != nil {
-			if decision, err = rule.Compiled.Decide(ctx, event, d.DefaultFrom); err != nil {
+			if decision, err = rule.Compiled.Decide(ctx, event, sender); err != nil {
 				return nil, fmt.Errorf("rule %s: %w", rule.Name, err)
 			}
 		} else {

@@ -235,7 +235,7 @@ func TestUsersAndDevices(t *testing.T) {
 	}
 	devices, err := e.admin.UserDevices(e.ctx, jane.ID)
 	if err != nil || len(devices) != 1 || len(devices[0].Apps) != 1 || devices[0].Apps[0].Token != "ExponentPushToken[janes-phone]" ||
-		devices[0].Apps[0].Type != "expo" {
+		devices[0].Apps[0].Type != "expo" || devices[0].User.ID != jane.ID {
 		t.Errorf("%+v, %v", devices, err)
 	}
 	if devices, err := e.admin.UserDevices(e.ctx, e.seed.Customers[1].ID); err != nil || len(devices) != 0 {

@@ -4,6 +4,8 @@
 package rehive
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"math/big"
 )
@@ -141,8 +143,30 @@ func (a Amount) MarshalJSON() ([]byte, error) {
 type Device struct {
 	ID       int64       `json:"id"`
 	Name     string      `json:"name"`
+	User     Owner       `json:"user"`
 	Apps     []DeviceApp `json:"apps"`
 	Archived bool        `json:"archived"`
+}
+
+// Owner is the user that something belongs to. The platform names it by its id or
+// by an object that has one.
+type Owner struct {
+	// ID is empty if the answer doesn't name the user.
+	ID string
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *Owner) UnmarshalJSON(data []byte) error {
+	switch {
+	case bytes.HasPrefix(data, []byte(`"`)):
+		return json.Unmarshal(data, &o.ID)
+	case bytes.HasPrefix(data, []byte(`{`)):
+		object := (*struct {
+			ID string `json:"id"`
+		})(o)
+		return json.Unmarshal(data, object)
+	}
+	return nil
 }
 
 // DeviceApp is an installed app. Type is "expo", the only one the platform

@@ -1,0 +1,166 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/providers"
+)
+
+const (
+	// providerCheckTimeout bounds the whole check of a provider.
+	providerCheckTimeout = 30 * time.Second
+
+	concurrentProviders = 4
+)
+
+// ProviderSecretField is the index of DeliveryProviders by the Secret they name. Use
+// it together with a namespace.
+const ProviderSecretField = "spec.secretRef.name" //nolint:gosec // the path of a field
+
+// +kubebuilder:rbac:groups=extensions.rehive.com,resources=deliveryproviders,verbs=get;list;watch
+// +kubebuilder:rbac:groups=extensions.rehive.com,resources=deliveryproviders/status,verbs=patch
+
+// deliveryProviderReconciler tells in a DeliveryProvider's status whether its
+// configuration and credentials hold. It changes nothing else, and whether messages
+// are sent doesn't depend on what it found: who sends finds out for himself.
+type deliveryProviderReconciler struct {
+	client.Client
+	builder      *providers.Builder
+	secrets      cache.Cache
+	recorder     events.EventRecorder
+	resyncPeriod time.Duration
+}
+
+func (r *deliveryProviderReconciler) setupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("deliveryprovider").
+		For(&v1alpha1.DeliveryProvider{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Kind(r.secrets, &corev1.Secret{},
+			handler.TypedEnqueueRequestsFromMapFunc(r.providersOfSecret),
+			predicate.TypedResourceVersionChangedPredicate[*corev1.Secret]{})).
+		WithOptions(controllerOptions(concurrentProviders)).
+		Complete(r)
+}
+
+func (r *deliveryProviderReconciler) providersOfSecret(ctx context.Context, secret *corev1.Secret) []reconcile.Request {
+	var list v1alpha1.DeliveryProviderList
+	if err := r.List(ctx, &list, client.InNamespace(secret.Namespace), client.MatchingFields{ProviderSecretField: secret.Name}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing the DeliveryProviders of a Secret failed")
+		return nil
+	}
+	requests := make([]reconcile.Request, len(list.Items))
+	for i := range list.Items {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
+	}
+	return requests
+}
+
+// Reconcile checks one provider and writes its status.
+func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reconcile.Request) (ctrl.Result, error) {
+	p := new(v1alpha1.DeliveryProvider)
+	if err := r.Get(ctx, request.NamespacedName, p); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !p.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	before := p.DeepCopy()
+	checked, err := r.check(ctx, p)
+	if ctx.Err() != nil {
+		return ctrl.Result{}, nil //nolint:nilerr // the manager stops, which says nothing about the provider
+	}
+	judgeProvider(p, checked, err)
+	if err := patchStatus(ctx, r.Client, before, p, before.Status, p.Status); err != nil {
+		return ctrl.Result{}, err
+	}
+	r.tell(before, p)
+
+	var classed *delivery.Error
+	switch {
+	case err == nil, delivery.IsMisconfigured(err), delivery.IsPermanent(err):
+		// Also a refusal is looked at again: an account may be unlocked.
+		return ctrl.Result{RequeueAfter: wait.Jitter(r.resyncPeriod, jitter)}, nil
+	case errors.As(err, &classed) && classed.RetryAfter > 0:
+		return ctrl.Result{RequeueAfter: wait.Jitter(max(classed.RetryAfter, retryBase), jitter)}, nil
+	default:
+		return ctrl.Result{}, err
+	}
+}
+
+// check tries the provider. checked is false if it offers nothing to try.
+func (r *deliveryProviderReconciler) check(ctx context.Context, p *v1alpha1.DeliveryProvider) (checked bool, err error) {
+	built, err := r.builder.Build(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	defer built.Close()
+	if built.Check == nil {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, providerCheckTimeout)
+	defer cancel()
+	return true, built.Check(ctx)
+}
+
+// judgeProvider sets the status of a provider, given what came of its check.
+func judgeProvider(p *v1alpha1.DeliveryProvider, checked bool, err error) {
+	p.Status.ObservedGeneration = p.Generation
+	p.Status.Type, p.Status.Channel = p.Spec.Type()
+	removeCondition(p, v1alpha1.StalledCondition)
+	var classed *delivery.Error
+	switch {
+	case err == nil && checked:
+		setCondition(p, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.VerifiedReason, "The provider answers and accepts the credentials.")
+	case err == nil:
+		setCondition(p, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ConfiguredReason,
+			"The configuration is complete. The provider offers no way to try the credentials without sending.")
+	case errors.As(err, &classed) && (delivery.IsMisconfigured(err) || delivery.IsPermanent(err)):
+		setCondition(p, v1alpha1.ReadyCondition, metav1.ConditionFalse, classed.Reason, fullStop(classed.Error()))
+		setCondition(p, v1alpha1.StalledCondition, metav1.ConditionTrue, classed.Reason, fullStop(classed.Error()))
+	default:
+		message := "The provider could not be checked."
+		if classed != nil {
+			message = classed.Error()
+		}
+		setCondition(p, v1alpha1.ReadyCondition, metav1.ConditionUnknown, v1alpha1.ProviderUnavailableReason,
+			fmt.Sprintf("%s It is tried again.", fullStop(message)))
+	}
+}
+
+// tell records an event when a provider becomes unusable or usable again.
+func (r *deliveryProviderReconciler) tell(before, p *v1alpha1.DeliveryProvider) {
+	if conditionReason(before, v1alpha1.ReadyCondition) == conditionReason(p, v1alpha1.ReadyCondition) {
+		return
+	}
+	for _, condition := range p.Status.Conditions {
+		if condition.Type != v1alpha1.ReadyCondition {
+			continue
+		}
+		kind := corev1.EventTypeWarning
+		if condition.Status == metav1.ConditionTrue {
+			kind = corev1.EventTypeNormal
+		}
+		r.recorder.Eventf(p, nil, kind, condition.Reason, "Checking", "%s", shorten(condition.Message, maxNoteRunes))
+	}
+}

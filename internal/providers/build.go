@@ -1,0 +1,299 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package providers makes the senders of package delivery out of
+// DeliveryProviders and their Secrets, and finds the one for a company's channel.
+package providers
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/outbound"
+)
+
+// The defaults of objects that never passed the API server's.
+const (
+	defaultConcurrency = 16
+	defaultTimeout     = 15 * time.Second
+)
+
+// Builder makes providers. It is safe for concurrent use.
+type Builder struct {
+	// Secrets reads the Secrets with the provider label; others it may not find.
+	Secrets client.Reader
+	// Devices know where push messages go. Feedback may be nil.
+	Devices  delivery.Devices
+	Feedback delivery.PushFeedback
+	// AllowNetworks are special-purpose networks that providers may be in all the
+	// same. AllowPlaintext lets base URLs begin with http://.
+	AllowNetworks  []netip.Prefix
+	AllowPlaintext bool
+	// UserAgent names the operator to providers.
+	UserAgent string
+}
+
+// Built is a live provider. Whoever built it closes it.
+type Built struct {
+	// Provider sends. Where the channel is push it reads the company from the
+	// context, see [withCompany].
+	Provider delivery.Provider
+	// Check tries configuration and credentials without sending; nil where the
+	// provider offers no way to.
+	Check func(context.Context) error
+
+	// run, if not nil, is to run as long as the provider lives.
+	run   func(context.Context) error
+	close func()
+}
+
+// Close gives back connections. Messages in hand are still sent.
+func (b *Built) Close() {
+	if b.close != nil {
+		b.close()
+	}
+}
+
+// version identifies what a provider is built from.
+type version struct {
+	generation int64
+	uid        string
+	secret     string // UID and resource version
+}
+
+func versionOf(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) version {
+	v := version{generation: p.Generation, uid: string(p.UID)}
+	if secret != nil {
+		v.secret = string(secret.UID) + "/" + secret.ResourceVersion
+	}
+	return v
+}
+
+// secret reads the Secret of a provider, nil if it names none. Its errors are
+// classed as those of a delivery.Provider.
+func (b *Builder) secret(ctx context.Context, p *v1alpha1.DeliveryProvider) (*corev1.Secret, error) {
+	if p.Spec.SecretRef == nil {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	var secret corev1.Secret
+	key := client.ObjectKey{Namespace: p.Namespace, Name: p.Spec.SecretRef.Name}
+	missing := delivery.Misconfigured(v1alpha1.SecretNotFoundReason,
+		fmt.Sprintf("spec.secretRef names the Secret %s, which does not exist in this namespace or lacks the label %s.", key.Name, v1alpha1.ProviderSecretLabel))
+	switch err := b.Secrets.Get(ctx, key, &secret); {
+	case apierrors.IsNotFound(err):
+		return nil, missing
+	case err != nil:
+		return nil, fmt.Errorf("reading the Secret of a DeliveryProvider: %w", err)
+	}
+	// The reader's own selection is a matter of memory; this is one of consent.
+	if _, ok := secret.Labels[v1alpha1.ProviderSecretLabel]; !ok || !secret.DeletionTimestamp.IsZero() {
+		return nil, missing
+	}
+	return &secret, nil
+}
+
+// Build makes a provider of a DeliveryProvider and its Secret. It calls nobody but
+// the reader of Secrets. Errors that a person must mend are classed
+// delivery.Misconfigured; their text names fields and keys and holds no value of the
+// Secret.
+func (b *Builder) Build(ctx context.Context, p *v1alpha1.DeliveryProvider) (*Built, error) {
+	secret, err := b.secret(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return b.build(p, secret)
+}
+
+func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*Built, error) {
+	values := credentials{}
+	if secret != nil {
+		values = secret.Data
+	}
+	timeout := defaultTimeout
+	if p.Spec.TimeoutSeconds > 0 {
+		timeout = time.Duration(p.Spec.TimeoutSeconds) * time.Second
+	}
+	concurrency := int(p.Spec.Concurrency)
+	if concurrency <= 0 {
+		concurrency = defaultConcurrency
+	}
+
+	var built *Built
+	var err error
+	if p.Spec.SMTP != nil {
+		built, err = b.smtp(&p.Spec, values, timeout, concurrency)
+	} else {
+		c := outbound.New(outbound.Options{
+			Timeout:         timeout,
+			MaxConnsPerHost: concurrency,
+			AllowNetworks:   b.AllowNetworks,
+			AllowPlaintext:  b.AllowPlaintext,
+			UserAgent:       b.UserAgent,
+		})
+		switch spec := &p.Spec; {
+		case spec.SendGrid != nil:
+			built, err = sendGrid(spec, values, c)
+		case spec.Twilio != nil:
+			built, err = twilio(spec, values, c)
+		case spec.Expo != nil:
+			built, err = b.expo(spec, values, c)
+		default:
+			err = errors.New("no provider is set: set spec.smtp, spec.sendgrid, spec.twilio or spec.expo")
+		}
+		if built != nil {
+			built.close = c.CloseIdleConnections
+		}
+	}
+	if err != nil {
+		return nil, delivery.Misconfigured(v1alpha1.InvalidConfigurationReason, sentence(err.Error()))
+	}
+	return built, nil
+}
+
+func (b *Builder) smtp(spec *v1alpha1.DeliveryProviderSpec, values credentials, timeout time.Duration, connections int) (*Built, error) {
+	c := delivery.SMTPConfig{
+		Host:           spec.SMTP.Host,
+		Port:           int(spec.SMTP.Port),
+		Username:       values.token(v1alpha1.SecretKeyUsername),
+		Password:       strings.TrimRight(string(values[v1alpha1.SecretKeyPassword]), "\r\n"),
+		From:           spec.Sender,
+		ConnectTimeout: timeout,
+		CommandTimeout: timeout,
+		MaxConnections: connections,
+		Control:        outbound.Guard(b.AllowNetworks),
+	}
+	switch spec.SMTP.TLS {
+	case v1alpha1.SMTPStartTLS, "":
+		c.TLS = delivery.SMTPStartTLS
+	case v1alpha1.SMTPStartTLSOptional:
+		c.TLS = delivery.SMTPStartTLSOptional
+	case v1alpha1.SMTPImplicitTLS:
+		c.TLS = delivery.SMTPImplicitTLS
+	case v1alpha1.SMTPNoTLS:
+		c.TLS = delivery.SMTPPlaintext
+	default:
+		return nil, errors.New("spec.smtp.tls must be StartTLS, StartTLSOptional, TLS or None")
+	}
+	if pem := values[v1alpha1.SecretKeyCA]; len(pem) > 0 {
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("the key %s of the Secret holds no PEM certificate", v1alpha1.SecretKeyCA)
+		}
+	}
+	p, err := delivery.NewSMTP(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Built{Provider: p, Check: p.Check, close: func() { _ = p.Close() }}, nil
+}
+
+func sendGrid(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
+	if err := values.need(v1alpha1.SecretKeyAPIKey); err != nil {
+		return nil, err
+	}
+	p, err := delivery.NewSendGrid(delivery.SendGridConfig{
+		APIKey:  values.token(v1alpha1.SecretKeyAPIKey),
+		From:    spec.Sender,
+		BaseURL: spec.SendGrid.BaseURL,
+		Client:  c,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Built{Provider: p, Check: p.Check}, nil
+}
+
+func twilio(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
+	secret := v1alpha1.SecretKeyAuthToken
+	config := delivery.TwilioConfig{From: spec.Sender, BaseURL: spec.Twilio.BaseURL, Client: c}
+	if values.token(v1alpha1.SecretKeyAPIKeySID) != "" {
+		secret = v1alpha1.SecretKeyAPIKeySecret
+		config.KeySID = values.token(v1alpha1.SecretKeyAPIKeySID)
+	}
+	if err := values.need(v1alpha1.SecretKeyAccountSID, secret); err != nil {
+		return nil, err
+	}
+	if spec.Sender == "" {
+		return nil, errors.New("spec.sender is missing: an SMS needs one")
+	}
+	config.AccountSID, config.AuthToken = values.token(v1alpha1.SecretKeyAccountSID), values.token(secret)
+	p, err := delivery.NewTwilio(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Built{Provider: p, Check: p.Check}, nil
+}
+
+func (b *Builder) expo(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
+	p, err := delivery.NewExpo(delivery.ExpoConfig{
+		Devices:     b.Devices,
+		Feedback:    b.Feedback,
+		AccessToken: values.token(v1alpha1.SecretKeyAccessToken),
+		ChannelID:   spec.Expo.AndroidChannel,
+		BaseURL:     spec.Expo.BaseURL,
+		Client:      c,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Built{Provider: expoOfContext{p}, run: p.Start}, nil
+}
+
+// credentials are the data of a Secret.
+type credentials map[string][]byte
+
+// token returns a value without the line break that a Secret written by hand often
+// ends in.
+func (c credentials) token(key string) string { return strings.TrimSpace(string(c[key])) }
+
+func (c credentials) need(keys ...string) error {
+	for _, key := range keys {
+		if c.token(key) == "" {
+			return fmt.Errorf("the Secret lacks the key %s", key)
+		}
+	}
+	return nil
+}
+
+// sentence makes an error's text one.
+func sentence(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	text = string(unicode.ToUpper(first)) + text[size:]
+	// A field keeps its name.
+	if strings.HasPrefix(text, "Spec.") {
+		text = "s" + text[1:]
+	}
+	return strings.TrimSuffix(text, ".") + "."
+}
+
+type companyKey struct{}
+
+// withCompany tells push providers, which serve many companies through one limiter
+// and breaker, whose message it is.
+func withCompany(ctx context.Context, company string) context.Context {
+	return context.WithValue(ctx, companyKey{}, company)
+}
+
+// expoOfContext sends for the company in the context.
+type expoOfContext struct{ expo *delivery.Expo }
+
+func (e expoOfContext) Send(ctx context.Context, m delivery.Message) (delivery.Receipt, error) {
+	company, ok := ctx.Value(companyKey{}).(string)
+	if !ok {
+		return delivery.Receipt{}, errors.New("a push message without a company")
+	}
+	return e.expo.For(company).Send(ctx, m)
+}

@@ -1,0 +1,105 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package providers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+// Devices reads the devices of users from the platform, with the token of the
+// company whose message it is, so that no company reaches another's users.
+type Devices struct {
+	Platform  *rehive.Client
+	Companies Companies
+}
+
+// PushTokens implements [delivery.Devices].
+func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string, error) {
+	a, err := d.Companies.Activation(ctx, company)
+	if err != nil {
+		return nil, fmt.Errorf("finding the company's activation: %w", err)
+	}
+	token, err := d.Companies.Token(ctx, a)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the company's token: %w", err)
+	case token == "":
+		return nil, delivery.Misconfigured("TokenMissing", "The company has no token to read the user's devices with.")
+	}
+	devices, err := d.Platform.WithToken(token).UserDevices(ctx, user)
+	switch {
+	case rehive.IsUnauthorized(err):
+		return nil, delivery.Misconfigured("TokenRefused", "Rehive refuses the company's token, so the user's devices can't be read.")
+	case rehive.IsForbidden(err):
+		return nil, delivery.Misconfigured("PermissionMissing", "Rehive doesn't let the extension read devices: it needs the admin permission to view devices.")
+	case rehive.IsPermanent(err):
+		return nil, delivery.Permanent("RecipientInvalid", "Rehive knows no such user.")
+	case err != nil:
+		return nil, delivery.Transient("DevicesUnavailable", "The user's devices can't be read from the platform.", rehive.RetryAfter(err))
+	}
+	var tokens []string
+	for _, device := range devices {
+		// A platform that ever ignored the filter would show every user's devices.
+		if device.Archived || device.User.ID != "" && !strings.EqualFold(device.User.ID, user) {
+			continue
+		}
+		for _, app := range device.Apps {
+			if app.Type == "expo" && app.Token != "" {
+				tokens = append(tokens, app.Token)
+			}
+		}
+	}
+	return tokens, nil
+}
+
+// Feedback counts what becomes of push messages after they were accepted.
+type Feedback struct {
+	log         logr.Logger
+	dead        prometheus.Counter
+	undelivered *prometheus.CounterVec
+}
+
+// NewFeedback registers the metrics, unless r is nil.
+func NewFeedback(r prometheus.Registerer, log logr.Logger) (*Feedback, error) {
+	f := &Feedback{
+		log: log,
+		dead: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "rehive_extension", Name: "push_dead_tokens_total",
+			Help: "Push tokens of apps that were removed or refuse notifications.",
+		}),
+		undelivered: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "rehive_extension", Name: "push_undelivered_total",
+			Help: "Push messages that Expo accepted and Apple or Google didn't, by reason.",
+		}, []string{"reason"}),
+	}
+	if r == nil {
+		return f, nil
+	}
+	for _, c := range []prometheus.Collector{f.dead, f.undelivered} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("registering the metrics of push messages: %w", err)
+		}
+	}
+	return f, nil
+}
+
+// DeadToken implements [delivery.PushFeedback].
+func (f *Feedback) DeadToken(_ context.Context, company, _, _ string) {
+	f.dead.Inc()
+	f.log.V(1).Info("A device's app was removed", "company", company)
+}
+
+// Undelivered implements [delivery.PushFeedback].
+func (f *Feedback) Undelivered(_ context.Context, company, key, reason string) {
+	f.undelivered.WithLabelValues(reason).Inc()
+	f.log.Info("A push message was accepted and not delivered", "company", company, "delivery", key, "reason", reason)
+}

@@ -1,0 +1,244 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery"
+)
+
+// Companies know the activation in force for a company, and its token.
+type Companies interface {
+	Activation(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error)
+	Token(ctx context.Context, a *v1alpha1.CompanyActivation) (string, error)
+}
+
+// RegistryOptions are what a [Registry] works with. Reader, Companies and Builder
+// are needed.
+type RegistryOptions struct {
+	// Reader finds DeliveryProviders, without calls of the API server: it is asked
+	// for each message.
+	Reader    client.Reader
+	Companies Companies
+	Builder   *Builder
+	// Defaults name the DeliveryProviders of companies that name none, by channel.
+	Defaults map[v1alpha1.Channel]types.NamespacedName
+	// Fallback are the providers of channels without a default.
+	Fallback delivery.ByChannel
+	Log      logr.Logger
+}
+
+// Registry finds the provider for a company's channel: the one that the company
+// names, else the operator's default. It keeps providers alive between messages and
+// makes them anew when the DeliveryProvider or its Secret changes. It implements
+// [delivery.Providers] and is safe for concurrent use.
+type Registry struct {
+	RegistryOptions
+
+	mu     sync.Mutex
+	live   map[types.NamespacedName]*live
+	runs   sync.WaitGroup
+	closed bool
+}
+
+// live is a provider in use with what protects it.
+type live struct {
+	version version
+	built   *Built
+	guarded delivery.Provider
+	stop    context.CancelFunc
+}
+
+// NewRegistry makes a registry. Close it when no messages are sent any more.
+func NewRegistry(o RegistryOptions) *Registry {
+	return &Registry{RegistryOptions: o, live: make(map[types.NamespacedName]*live)}
+}
+
+// Provider implements [delivery.Providers].
+func (r *Registry) Provider(ctx context.Context, company, channel string) (delivery.Provider, error) {
+	a, err := r.Companies.Activation(ctx, company)
+	if err != nil {
+		return nil, fmt.Errorf("finding the company's activation: %w", err)
+	}
+	key := r.key(a, v1alpha1.Channel(channel))
+	if key.Name == "" {
+		return r.Fallback[channel], nil
+	}
+	p, err := r.get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if kind, serves := p.Spec.Type(); string(serves) != channel {
+		return nil, delivery.Misconfigured("WrongChannel", fmt.Sprintf("The DeliveryProvider %s is of the type %s, which doesn't send %s.", key, kind, channel))
+	}
+	guarded, err := r.guarded(ctx, key, p)
+	if err != nil {
+		return nil, err
+	}
+	return ofCompany{guarded, company}, nil
+}
+
+// EmailSender returns the sender that the DeliveryProvider of a company's emails
+// names; empty if there is none.
+func (r *Registry) EmailSender(ctx context.Context, a *v1alpha1.CompanyActivation) (string, error) {
+	key := r.key(a, v1alpha1.ChannelEmail)
+	if key.Name == "" {
+		return "", nil
+	}
+	p, err := r.get(ctx, key)
+	if delivery.IsMisconfigured(err) {
+		return "", nil // the deliveries will say so
+	}
+	if err != nil {
+		return "", err
+	}
+	return p.Spec.Sender, nil
+}
+
+// key names the DeliveryProvider of a company's channel; its name is empty if there
+// is none.
+func (r *Registry) key(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel) types.NamespacedName {
+	if name := a.Spec.Providers.For(channel); name != "" {
+		return types.NamespacedName{Namespace: a.Namespace, Name: name}
+	}
+	return r.Defaults[channel]
+}
+
+func (r *Registry) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.DeliveryProvider, error) {
+	p := new(v1alpha1.DeliveryProvider)
+	switch err := r.Reader.Get(ctx, key, p); {
+	case apierrors.IsNotFound(err):
+		r.forget(key)
+		return nil, delivery.Misconfigured("ProviderNotFound", fmt.Sprintf("There is no DeliveryProvider %s.", key))
+	case err != nil:
+		return nil, fmt.Errorf("reading a DeliveryProvider: %w", err)
+	}
+	return p, nil
+}
+
+// guarded returns the provider as it is now, with what protects it and others.
+func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1alpha1.DeliveryProvider) (delivery.Provider, error) {
+	secret, err := r.Builder.secret(ctx, p)
+	if err != nil {
+		return nil, r.named(key, err)
+	}
+	now := versionOf(p, secret)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, delivery.Transient("Stopped", "The operator is stopping.", 0)
+	}
+	known := r.live[key]
+	if known != nil && known.version == now {
+		return known.guarded, nil
+	}
+	if known != nil {
+		r.Log.Info("Replacing a provider that changed", "provider", key)
+	}
+	fresh, err := r.make(key, p, secret)
+	if err != nil {
+		return nil, r.named(key, err)
+	}
+	r.drop(key)
+	fresh.version = now
+	r.live[key] = fresh
+	return fresh.guarded, nil
+}
+
+func (r *Registry) make(key types.NamespacedName, p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*live, error) {
+	built, err := r.Builder.build(p, secret)
+	if err != nil {
+		return nil, err
+	}
+	guarded := built.Provider
+	if limit := p.Spec.RateLimit; limit != nil {
+		burst := limit.Burst
+		if burst <= 0 {
+			burst = limit.PerSecond
+		}
+		guarded = delivery.NewLimited(guarded, float64(limit.PerSecond), int(burst))
+	}
+	concurrency := int(p.Spec.Concurrency)
+	if concurrency <= 0 {
+		concurrency = defaultConcurrency
+	}
+	guarded = delivery.NewBulkhead(guarded, concurrency)
+	log := r.Log.WithValues("provider", key)
+	guarded = delivery.NewBreaker(guarded, delivery.BreakerConfig{OnChange: func(open bool) {
+		if open {
+			log.Info("The provider keeps failing and is left alone for a while")
+		} else {
+			log.Info("The provider works again")
+		}
+	}})
+	l := &live{built: built, guarded: guarded, stop: func() {}}
+	if built.run != nil {
+		running, stop := context.WithCancel(context.Background())
+		l.stop = stop
+		r.runs.Go(func() {
+			if err := built.run(running); err != nil {
+				log.Error(err, "Following up what the provider accepted ended")
+			}
+		})
+	}
+	return l, nil
+}
+
+// named adds to a classed error which DeliveryProvider it is about: one company may
+// use several.
+func (r *Registry) named(key types.NamespacedName, err error) error {
+	var classed *delivery.Error
+	if errors.As(err, &classed) && delivery.IsMisconfigured(err) {
+		return delivery.Misconfigured(classed.Reason, fmt.Sprintf("The DeliveryProvider %s can't be used: %s", key, classed.Error()))
+	}
+	return err
+}
+
+func (r *Registry) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop(key)
+}
+
+// drop closes a provider. The caller holds the lock.
+func (r *Registry) drop(key types.NamespacedName) {
+	if old := r.live[key]; old != nil {
+		delete(r.live, key)
+		old.stop()
+		// Taking leave of a mail server takes time that nobody should wait for.
+		r.runs.Go(old.built.Close)
+	}
+}
+
+// Close closes all providers and waits until they are.
+func (r *Registry) Close() {
+	r.mu.Lock()
+	r.closed = true
+	for key := range r.live {
+		r.drop(key)
+	}
+	r.mu.Unlock()
+	r.runs.Wait()
+}
+
+// ofCompany is a provider for one company's messages.
+type ofCompany struct {
+	next    delivery.Provider
+	company string
+}
+
+func (o ofCompany) Send(ctx context.Context, m delivery.Message) (delivery.Receipt, error) {
+	return o.next.Send(withCompany(ctx, o.company), m)
+}
