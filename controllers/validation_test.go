@@ -91,8 +91,23 @@ func TestNotificationRuleValidation(t *testing.T) {
 		"longest text":          {func(r *v1alpha1.NotificationRule) { r.Spec.Email.Text = strings.Repeat("a", 262144) }, ""},
 		"too long text":         {func(r *v1alpha1.NotificationRule) { r.Spec.Email.Text = strings.Repeat("a", 262145) }, "spec.email.text"},
 		"too long HTML":         {func(r *v1alpha1.NotificationRule) { r.Spec.Email.HTML = strings.Repeat("a", 262145) }, "spec.email.html"},
-		"too long expression":   {func(r *v1alpha1.NotificationRule) { r.Spec.Expression = strings.Repeat("a", 8193) }, "spec.expression"},
-		"too long description":  {func(r *v1alpha1.NotificationRule) { r.Spec.Description = strings.Repeat("a", 4097) }, "spec.description"},
+		"two channels":          {func(r *v1alpha1.NotificationRule) { r.Spec.SMS = &v1alpha1.SMSMessage{To: "a", Message: "b"} }, "exactly one channel must be set"},
+		"an SMS": {func(r *v1alpha1.NotificationRule) {
+			onSMS(r, v1alpha1.SMSMessage{To: "a", Message: "b", DefaultRegion: "ZA"})
+		}, ""},
+		"SMS to nobody": {func(r *v1alpha1.NotificationRule) { onSMS(r, v1alpha1.SMSMessage{Message: "b"}) }, "spec.sms.to"},
+		"blank SMS":     {func(r *v1alpha1.NotificationRule) { onSMS(r, v1alpha1.SMSMessage{To: "a", Message: " "}) }, "spec.sms.message"},
+		"too long SMS": {func(r *v1alpha1.NotificationRule) {
+			onSMS(r, v1alpha1.SMSMessage{To: "a", Message: strings.Repeat("a", 16385)})
+		}, "spec.sms.message"},
+		"region": {func(r *v1alpha1.NotificationRule) {
+			onSMS(r, v1alpha1.SMSMessage{To: "a", Message: "b", DefaultRegion: "za"})
+		}, "spec.sms.defaultRegion"},
+		"a push message":       {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{ToUser: "a", Message: "b"}) }, ""},
+		"push to nobody":       {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{Message: "b"}) }, "spec.push.toUser"},
+		"blank push message":   {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{ToUser: "a", Message: "\n"}) }, "spec.push.message"},
+		"too long expression":  {func(r *v1alpha1.NotificationRule) { r.Spec.Expression = strings.Repeat("a", 8193) }, "spec.expression"},
+		"too long description": {func(r *v1alpha1.NotificationRule) { r.Spec.Description = strings.Repeat("a", 4097) }, "spec.description"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -109,6 +124,14 @@ func TestNotificationRuleValidation(t *testing.T) {
 			f.Expect(rule.Status.ObservedGeneration).To(Equal(int64(-1)))
 		})
 	}
+}
+
+func onSMS(rule *v1alpha1.NotificationRule, message v1alpha1.SMSMessage) {
+	rule.Spec.Email, rule.Spec.SMS = nil, &message
+}
+
+func onPush(rule *v1alpha1.NotificationRule, message v1alpha1.PushMessage) {
+	rule.Spec.Email, rule.Spec.Push = nil, &message
 }
 
 func TestCompanyRefIsImmutable(t *testing.T) {

@@ -55,10 +55,62 @@ type EmailMessage struct {
 	Text string `json:"text"`
 }
 
+// SMSMessage holds the templates of an SMS. Each is a Django template over the
+// event's data plus context and computed.
+type SMSMessage struct {
+	// to is the recipient: a template that renders one phone number or several,
+	// parted by commas, each of which becomes a message of its own. A number is
+	// international, such as +27840000000, unless defaultRegion is set.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:Pattern=`\S`
+	To string `json:"to"`
+
+	// defaultRegion is the region of numbers without a country code: an ISO 3166
+	// code such as ZA. Without it such numbers are refused.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^([A-Z]{2})?$`
+	// +kubebuilder:validation:MaxLength=2
+	DefaultRegion string `json:"defaultRegion,omitempty"`
+
+	// message is the text. What it prints is not escaped.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	// +kubebuilder:validation:Pattern=`\S`
+	Message string `json:"message"`
+}
+
+// PushMessage holds the templates of a push message. Each is a Django template
+// over the event's data plus context and computed.
+type PushMessage struct {
+	// toUser is the recipient: a template that renders the identifier of one user
+	// on Rehive or of several, parted by commas, each of which becomes a message of
+	// its own, for all devices of the user.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:Pattern=`\S`
+	ToUser string `json:"toUser"`
+
+	// title is the title. Line breaks in what it renders become spaces.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Title string `json:"title,omitempty"`
+
+	// message is the text. What it prints is not escaped.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	// +kubebuilder:validation:Pattern=`\S`
+	Message string `json:"message"`
+}
+
 // NotificationRuleSpec says on which event, under which condition, to whom and
 // with which words a message is sent.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.email)].exists_one(isSet, isSet)",message="exactly one channel must be set: email"
+// +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms or push"
 type NotificationRuleSpec struct {
 	// companyRef names the CompanyActivation of the company whose events the
 	// rule is for. It can't be changed.
@@ -100,6 +152,27 @@ type NotificationRuleSpec struct {
 	// email sends the message as an email.
 	// +optional
 	Email *EmailMessage `json:"email,omitempty"`
+
+	// sms sends the message as an SMS.
+	// +optional
+	SMS *SMSMessage `json:"sms,omitempty"`
+
+	// push sends the message to the devices of a user.
+	// +optional
+	Push *PushMessage `json:"push,omitempty"`
+}
+
+// Channel returns the channel that is set; empty when none is.
+func (s *NotificationRuleSpec) Channel() Channel {
+	switch {
+	case s.Email != nil:
+		return ChannelEmail
+	case s.SMS != nil:
+		return ChannelSMS
+	case s.Push != nil:
+		return ChannelPush
+	}
+	return ""
 }
 
 // NotificationRuleStatus is what was observed of a rule.

@@ -34,6 +34,8 @@ type Rule struct {
 	// UID and Name identify the NotificationRule; DisplayName is what people
 	// call it.
 	UID, Name, DisplayName string
+	// Channel is the way the rule's messages take.
+	Channel v1alpha1.Channel
 	// Compiled is nil if the rule does not parse; then Problems says why.
 	Compiled *notify.Rule
 	Problems notify.Problems
@@ -139,6 +141,7 @@ func (c *Catalog) compile(rule *v1alpha1.NotificationRule) *Rule {
 		UID:         string(rule.UID),
 		Name:        rule.Name,
 		DisplayName: rule.Spec.DisplayName,
+		Channel:     rule.Spec.Channel(),
 		Compiled:    compiled,
 		Problems:    problems,
 	}

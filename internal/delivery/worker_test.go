@@ -224,6 +224,30 @@ func TestWorkerOutcomes(t *testing.T) {
 	}
 }
 
+// lookup are providers that can't be found, for a reason.
+type lookup struct{ error }
+
+func (l lookup) Provider(context.Context, string, string) (Provider, error) { return nil, l.error }
+
+// TestWorkerTellsWhyThereIsNoProvider has the reason of a lookup reach the delivery, if
+// it was made for that, and stay in the log otherwise.
+func TestWorkerTellsWhyThereIsNoProvider(t *testing.T) {
+	for reason, err := range map[string]error{
+		"SecretNotFound":  fmt.Errorf("outer: %w", Misconfigured("SecretNotFound", "There is no Secret.")),
+		"ProviderUnknown": errors.New("the API server said joe@example.org"),
+	} {
+		g := NewWithT(t)
+		clk := fakeClock()
+		s := openLedger(t, clk)
+		decide(t, s, "shop", "1", 1)
+		stop := start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Providers: lookup{err}, Companies: companies{"shop": true}})
+		g.Eventually(func() string { return row(t, s).Reason }, "10s", "5ms").Should(Equal(reason))
+		stop()
+		g.Expect(row(t, s).State).To(Equal(ledger.DeliveryPending))
+		g.Expect(row(t, s).Message).NotTo(ContainSubstring("@"))
+	}
+}
+
 func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
 	g := NewWithT(t)
 	clk := fakeClock()

@@ -259,13 +259,13 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 		} else {
 			decision.NotSent = []notify.NotSent{{Reason: notify.RuleInvalid, Detail: rule.Problems.Error()}}
 		}
-		deliveries = appendDecision(deliveries, company.Namespace+"/"+rule.Name, rule.UID, decision)
+		deliveries = appendDecision(deliveries, company.Namespace, rule, decision)
 	}
 	return deliveries, nil
 }
 
-func appendDecision(deliveries []ledger.NewDelivery, name, uid string, decision notify.Decision) []ledger.NewDelivery {
-	base := ledger.NewDelivery{RuleUID: uid, RuleName: name, Channel: ledger.ChannelEmail}
+func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *catalog.Rule, decision notify.Decision) []ledger.NewDelivery {
+	base := ledger.NewDelivery{RuleUID: rule.UID, RuleName: namespace + "/" + rule.Name, Channel: string(rule.Channel)}
 	for _, message := range decision.Messages {
 		delivery := base
 		delivery.Channel = string(message.Channel)

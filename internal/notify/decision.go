@@ -40,17 +40,24 @@ func (r Reason) Failure() bool {
 // Channel is the way a message takes to its recipient.
 type Channel string
 
-// ChannelEmail is email.
-const ChannelEmail Channel = "email"
+// The channels.
+const (
+	ChannelEmail Channel = "email"
+	ChannelSMS   Channel = "sms"
+	ChannelPush  Channel = "push"
+)
 
 // Message is a message ready to be delivered to one recipient.
 type Message struct {
-	Channel   Channel
+	Channel Channel
+	// Recipient is a bare email address, a phone number as E.164, or a user's
+	// identifier on Rehive.
 	Recipient string
-	From      string
-	Subject   string
-	Text      string
-	HTML      string
+	// From and HTML are of emails only. Subject is a push message's title.
+	From    string
+	Subject string
+	Text    string
+	HTML    string
 }
 
 // NotSent is one message, or a rule's only one, that is not sent.

@@ -6,6 +6,8 @@ package notify
 import (
 	"net/mail"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // MaxRecipients is how many recipients one rule can have for one event.
@@ -76,6 +78,13 @@ func parseAddress(text string) (*mail.Address, bool) {
 		return nil, false
 	}
 	return address, true
+}
+
+// isUser tells whether a recipient can be the identifier of a user on Rehive, which
+// is a UUID.
+func isUser(recipient string) bool {
+	_, err := uuid.Parse(recipient)
+	return err == nil && len(recipient) == 36
 }
 
 func cutLast(s string, sep byte) (before, after string, found bool) {

@@ -14,18 +14,21 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/django"
 	"github.com/rehive/extension-operator/internal/expression"
+	"github.com/rehive/extension-operator/internal/phone"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
 // Rule is a NotificationRule with its templates and expression parsed. It is
 // immutable and safe for concurrent use.
 type Rule struct {
+	channel    Channel
 	expression *expression.Expression
 	to         field
-	from       *field // nil: the company's or the operator's
-	subject    field
 	text       field
+	from       *field // of an email; nil: the company's or the operator's
+	subject    *field // nil: no subject or title
 	html       *field // nil: no HTML part
+	region     string // of phone numbers without a country code
 
 	variables []string
 	// What a rule reads of computed costs a call of the platform, so it is known
@@ -36,6 +39,7 @@ type Rule struct {
 
 // field is one template of a rule.
 type field struct {
+	path       string
 	template   *django.Template
 	autoescape bool
 }
@@ -55,24 +59,8 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 		c.variables = append(c.variables, compiled.Variables()...)
 	}
 
-	email := rule.Spec.Email
-	if email == nil {
-		c.problems = append(c.problems, Problem{Field: "spec", Message: "no channel is set: set spec.email"})
-		return nil, c.problems
-	}
 	before := len(c.variables)
-	// Escaping is for HTML, and only there: elsewhere a customer would read &amp;.
-	r.to = c.field("spec.email.to", email.To, false)
-	r.subject = c.field("spec.email.subject", email.Subject, false)
-	r.text = c.field("spec.email.text", email.Text, false)
-	if email.From != "" {
-		from := c.field("spec.email.from", email.From, false)
-		r.from = &from
-	}
-	if email.HTML != "" {
-		html := c.field("spec.email.html", email.HTML, true)
-		r.html = &html
-	}
+	c.message(r, &rule.Spec)
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -84,6 +72,34 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 
 // Variables returns, sorted, the dotted paths that the rule reads.
 func (r *Rule) Variables() []string { return slices.Clone(r.variables) }
+
+// message parses the templates of the rule's channel. Escaping is for HTML, and only
+// there: elsewhere a customer would read &amp;.
+func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
+	r.channel = Channel(spec.Channel())
+	switch r.channel {
+	case ChannelEmail:
+		email := spec.Email
+		r.to = c.field("spec.email.to", email.To, false)
+		r.subject = c.optional("spec.email.subject", email.Subject, false)
+		r.text = c.field("spec.email.text", email.Text, false)
+		r.from = c.optional("spec.email.from", email.From, false)
+		r.html = c.optional("spec.email.html", email.HTML, true)
+	case ChannelSMS:
+		r.to = c.field("spec.sms.to", spec.SMS.To, false)
+		r.text = c.field("spec.sms.message", spec.SMS.Message, false)
+		r.region = spec.SMS.DefaultRegion
+		if r.region != "" && !phone.IsRegion(r.region) {
+			c.problems = append(c.problems, Problem{Field: "spec.sms.defaultRegion", Message: "there is no region of this code: set an ISO 3166 code such as ZA"})
+		}
+	case ChannelPush:
+		r.to = c.field("spec.push.toUser", spec.Push.ToUser, false)
+		r.subject = c.optional("spec.push.title", spec.Push.Title, false)
+		r.text = c.field("spec.push.message", spec.Push.Message, false)
+	default:
+		c.problems = append(c.problems, Problem{Field: "spec", Message: "no channel is set: set spec.email, spec.sms or spec.push"})
+	}
+}
 
 type compiler struct {
 	problems  Problems
@@ -97,7 +113,16 @@ func (c *compiler) field(path, source string, autoescape bool) field {
 		return field{}
 	}
 	c.variables = append(c.variables, template.Variables()...)
-	return field{template: template, autoescape: autoescape}
+	return field{path: path, template: template, autoescape: autoescape}
+}
+
+// optional is a field that may be left out, which is nil then.
+func (c *compiler) optional(path, source string, autoescape bool) *field {
+	if source == "" {
+		return nil
+	}
+	f := c.field(path, source, autoescape)
+	return &f
 }
 
 func (c *compiler) fail(path string, err error) {
@@ -145,7 +170,7 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 	if err != nil {
 		return Decision{}, err
 	}
-	decision, err := r.email(ctx, event, values, defaultFrom)
+	decision, err := r.message(ctx, event, values, defaultFrom)
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		return Decision{}, fmt.Errorf("rendering the message: %w", ctxErr)
 	}
@@ -155,7 +180,7 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 	return decision, nil
 }
 
-func (r *Rule) email(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (Decision, error) {
+func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (Decision, error) {
 	to, err := r.to.render(ctx, event, values)
 	if err != nil {
 		return Decision{}, err
@@ -163,43 +188,51 @@ func (r *Rule) email(ctx context.Context, event *Event, values *python.Dict, def
 	recipients := splitRecipients(to)
 	switch {
 	case len(recipients) == 0:
-		return notSent(NoRecipient, "spec.email.to rendered as nothing"), nil
+		return notSent(NoRecipient, r.to.path+" rendered as nothing"), nil
 	case len(recipients) > MaxRecipients:
-		return notSent(TooManyRecipients, fmt.Sprintf("spec.email.to rendered %d recipients, more than the %d that one rule can have", len(recipients), MaxRecipients)), nil
+		return notSent(TooManyRecipients, fmt.Sprintf("%s rendered %d recipients, more than the %d that one rule can have", r.to.path, len(recipients), MaxRecipients)), nil
 	}
 
-	message := Message{Channel: ChannelEmail}
-	if message.From, err = r.sender(ctx, event, values, defaultFrom); err != nil {
-		return Decision{}, err
+	message := Message{Channel: r.channel}
+	if r.channel == ChannelEmail {
+		if message.From, err = r.sender(ctx, event, values, defaultFrom); err != nil {
+			return Decision{}, err
+		}
+		if message.From == "" {
+			return notSent(NoSender, "there is no valid sender: set spec.email.from, the company's system email on Rehive, the sender of its DeliveryProvider, or the operator's --email-from"), nil
+		}
 	}
-	if message.From == "" {
-		return notSent(NoSender, "there is no valid sender: set spec.email.from, the company's system email on Rehive, or the operator's --email-from"), nil
+	if r.subject != nil {
+		if message.Subject, err = r.subject.render(ctx, event, values); err != nil {
+			return Decision{}, err
+		}
+		message.Subject = oneLine(message.Subject)
 	}
-	if message.Subject, err = r.subject.render(ctx, event, values); err != nil {
-		return Decision{}, err
-	}
-	message.Subject = oneLine(message.Subject)
 	if message.Text, err = r.text.render(ctx, event, values); err != nil {
 		return Decision{}, err
 	}
 	if strings.TrimSpace(message.Text) == "" {
-		return notSent(EmptyText, "spec.email.text rendered blank"), nil
+		return notSent(EmptyText, r.text.path+" rendered blank"), nil
 	}
 	if r.html != nil {
 		if message.HTML, err = r.html.render(ctx, event, values); err != nil {
 			return Decision{}, err
 		}
 	}
+	return r.address(recipients, message), nil
+}
 
+// address makes a message for each recipient.
+func (r *Rule) address(recipients []string, message Message) Decision {
 	var decision Decision
 	seen := make(map[string]bool, len(recipients))
 	for _, recipient := range recipients {
-		address, ok := emailAddress(recipient)
-		if !ok {
+		address, problem := r.recipient(recipient)
+		if problem != "" {
 			decision.NotSent = append(decision.NotSent, NotSent{
 				Recipient: recipient,
 				Reason:    MalformedRecipient,
-				Detail:    "spec.email.to rendered something that is no email address",
+				Detail:    r.to.path + " rendered something that " + problem,
 			})
 			continue
 		}
@@ -210,7 +243,31 @@ func (r *Rule) email(ctx context.Context, event *Event, values *python.Dict, def
 		message.Recipient = address
 		decision.Messages = append(decision.Messages, message)
 	}
-	return decision, nil
+	return decision
+}
+
+// recipient returns a recipient in the form that the channel's providers take, or
+// the end of a sentence about what is wrong with it.
+func (r *Rule) recipient(text string) (address, problem string) {
+	switch r.channel {
+	case ChannelSMS:
+		number, err := phone.E164(text, r.region)
+		if err != nil {
+			return "", err.Error()
+		}
+		return number, ""
+	case ChannelPush:
+		if !isUser(text) {
+			return "", "is no identifier of a user"
+		}
+		return text, ""
+	default:
+		address, ok := emailAddress(text)
+		if !ok {
+			return "", "is no email address"
+		}
+		return address, ""
+	}
 }
 
 // sender returns the rule's sender, else the company's, else the operator's;

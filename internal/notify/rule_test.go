@@ -335,3 +335,100 @@ func TestVariables(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// sms returns a rule that sends an SMS to the event's user.
+func sms(change func(*v1alpha1.SMSMessage)) *v1alpha1.NotificationRule {
+	message := &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "{{ context.company.name }}: {{ amount|money:currency.divisibility }}"}
+	if change != nil {
+		change(message)
+	}
+	return &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{DisplayName: "A rule", Event: "transaction.execute", SMS: message}}
+}
+
+// push returns a rule that sends a push message to the event's user.
+func push(change func(*v1alpha1.PushMessage)) *v1alpha1.NotificationRule {
+	message := &v1alpha1.PushMessage{ToUser: "{{ user.id }}", Title: "Money &\n{{ user.name }}", Message: "{{ context.company.name }}"}
+	if change != nil {
+		change(message)
+	}
+	return &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{DisplayName: "A rule", Event: "transaction.execute", Push: message}}
+}
+
+const mobileData = `{
+	"amount": 1050, "currency": {"divisibility": 2}, "local": "082 000 0001",
+	"user": {"id": "11111111-2222-3333-4444-555555555555", "name": "Zoë <b>", "mobile": "+27 82 000 0001", "email": "zoe@example.com"}
+}`
+
+func TestDecideSMS(t *testing.T) {
+	decision := decide(t, sms(nil), mobileData)
+	want := Message{Channel: ChannelSMS, Recipient: "+27820000001", Text: "Acme & Sons: 10.50"}
+	if len(decision.Messages) != 1 || decision.Messages[0] != want {
+		t.Errorf("got  %+v\nwant %+v", decision, want)
+	}
+}
+
+func TestDecidePush(t *testing.T) {
+	decision := decide(t, push(nil), mobileData)
+	want := Message{Channel: ChannelPush, Recipient: "11111111-2222-3333-4444-555555555555", Subject: "Money & Zoë <b>", Text: "Acme & Sons"}
+	if len(decision.Messages) != 1 || decision.Messages[0] != want {
+		t.Errorf("got  %+v\nwant %+v", decision, want)
+	}
+	decision = decide(t, push(func(p *v1alpha1.PushMessage) { p.Title = "" }), mobileData)
+	if len(decision.Messages) != 1 || decision.Messages[0].Subject != "" {
+		t.Errorf("without a title: %+v", decision)
+	}
+	decision = decide(t, push(func(p *v1alpha1.PushMessage) { p.Message = "{{ nothing }}" }), mobileData)
+	if len(decision.NotSent) != 1 || decision.NotSent[0].Reason != EmptyText || decision.NotSent[0].Detail != "spec.push.message rendered blank" {
+		t.Errorf("blank: %+v", decision)
+	}
+}
+
+func TestDecideRecipientsOfEachChannel(t *testing.T) {
+	for name, test := range map[string]struct {
+		rule       *v1alpha1.NotificationRule
+		recipients string
+		reasons    string
+	}{
+		"local number":             {rule: sms(func(s *v1alpha1.SMSMessage) { s.To = "{{ local }}" }), reasons: "MalformedRecipient"},
+		"local number of a region": {rule: sms(func(s *v1alpha1.SMSMessage) { s.To, s.DefaultRegion = "{{ local }}", "ZA" }), recipients: "+27820000001"},
+		"one number, two ways":     {rule: sms(func(s *v1alpha1.SMSMessage) { s.To, s.DefaultRegion = "{{ local }}, {{ user.mobile }}", "ZA" }), recipients: "+27820000001"},
+		"address as number":        {rule: sms(func(s *v1alpha1.SMSMessage) { s.To = "{{ user.email }}, +14155552671" }), recipients: "+14155552671", reasons: "MalformedRecipient"},
+		"no number":                {rule: sms(func(s *v1alpha1.SMSMessage) { s.To = "{{ nothing }}" }), reasons: "NoRecipient"},
+		"address as user":          {rule: push(func(p *v1alpha1.PushMessage) { p.ToUser = "{{ user.email }}" }), reasons: "MalformedRecipient"},
+		"a user, and a query":      {rule: push(func(p *v1alpha1.PushMessage) { p.ToUser = "{{ user.id }}, {{ user.id }}&user=" }), recipients: "11111111-2222-3333-4444-555555555555", reasons: "MalformedRecipient"},
+		"no user":                  {rule: push(func(p *v1alpha1.PushMessage) { p.ToUser = "{{ nothing }}" }), reasons: "NoRecipient"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			decision := decide(t, test.rule, mobileData)
+			var recipients, reasons []string
+			for _, message := range decision.Messages {
+				recipients = append(recipients, message.Recipient)
+			}
+			for _, not := range decision.NotSent {
+				reasons = append(reasons, string(not.Reason))
+				if strings.Contains(not.Detail, "zoe@") || strings.Contains(not.Detail, "0001") {
+					t.Errorf("the detail repeats the customer's data: %s", not.Detail)
+				}
+			}
+			if strings.Join(recipients, " ") != test.recipients || strings.Join(reasons, " ") != test.reasons {
+				t.Errorf("recipients %q, reasons %q; want %+v", recipients, reasons, test)
+			}
+		})
+	}
+}
+
+func TestCompileOfEachChannel(t *testing.T) {
+	for field, rule := range map[string]*v1alpha1.NotificationRule{
+		"spec.sms.to":            sms(func(s *v1alpha1.SMSMessage) { s.To = "{% if %}" }),
+		"spec.sms.message":       sms(func(s *v1alpha1.SMSMessage) { s.Message = "{% if %}" }),
+		"spec.sms.defaultRegion": sms(func(s *v1alpha1.SMSMessage) { s.DefaultRegion = "XX" }),
+		"spec.push.toUser":       push(func(p *v1alpha1.PushMessage) { p.ToUser = "{% if %}" }),
+		"spec.push.title":        push(func(p *v1alpha1.PushMessage) { p.Title = "{% if %}" }),
+		"spec.push.message":      push(func(p *v1alpha1.PushMessage) { p.Message = "{% if %}" }),
+		"spec":                   {},
+	} {
+		if _, problems := Compile(rule); len(problems) != 1 || problems[0].Field != field {
+			t.Errorf("%s: got %+v", field, problems)
+		}
+	}
+}

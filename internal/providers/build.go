@@ -92,7 +92,7 @@ func (b *Builder) secret(ctx context.Context, p *v1alpha1.DeliveryProvider) (*co
 	key := client.ObjectKey{Namespace: p.Namespace, Name: p.Spec.SecretRef.Name}
 	missing := delivery.Misconfigured(v1alpha1.SecretNotFoundReason,
 		fmt.Sprintf("spec.secretRef names the Secret %s, which does not exist in this namespace or lacks the label %s.", key.Name, v1alpha1.ProviderSecretLabel))
-	switch err := b.Secrets.Get(ctx, key, &secret); {
+	switch err := b.Secrets.Get(ctx, key, &secret, client.UnsafeDisableDeepCopy); {
 	case apierrors.IsNotFound(err):
 		return nil, missing
 	case err != nil:

@@ -116,9 +116,10 @@ func (r *Registry) key(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel) 
 	return r.Defaults[channel]
 }
 
+// get reads a DeliveryProvider. It may be the cache's own and must not be changed.
 func (r *Registry) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.DeliveryProvider, error) {
 	p := new(v1alpha1.DeliveryProvider)
-	switch err := r.Reader.Get(ctx, key, p); {
+	switch err := r.Reader.Get(ctx, key, p, client.UnsafeDisableDeepCopy); {
 	case apierrors.IsNotFound(err):
 		r.forget(key)
 		return nil, delivery.Misconfigured("ProviderNotFound", fmt.Sprintf("There is no DeliveryProvider %s.", key))

@@ -51,7 +51,7 @@ func runTests(m *testing.M) (code int, err error) {
 		Root:             "../..",
 		State:            state,
 		Manager:          manager,
-		ManagerArguments: []string{"--resync-period=30s"},
+		ManagerArguments: []string{"--resync-period=30s", "--provider-allow-networks=127.0.0.0/8", "--provider-allow-plaintext"},
 	})
 	if err != nil {
 		return 1, err

@@ -1,0 +1,112 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"math/big"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery/providertest"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/test/stage"
+)
+
+const (
+	accountSID = "AC0123456789abcdef0123456789abcdef"
+	authToken  = "a-planted-auth-token"
+	pushToken  = "ExponentPushToken[a-planted-push-token]"
+)
+
+// TestTransactionBecomesSMSAndPush gives a company providers of its own and has one
+// transaction tell the customer on both channels.
+func TestTransactionBecomesSMSAndPush(t *testing.T) {
+	c := newCompany(t, "channels")
+	if _, err := set.Platform.AddDevice(c.id, c.customer.ID, rehivetest.Device{Name: "phone", Tokens: []string{pushToken}}); err != nil {
+		t.Fatal(err)
+	}
+	twilio, expo := providertest.NewTwilio(accountSID, accountSID, authToken), providertest.NewExpo("")
+	for _, text := range []string{
+		fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: twilio, labels: {extensions.rehive.com/provider: 'true'}}, stringData: {accountSid: %s, authToken: %s}}", accountSID, authToken),
+		fmt.Sprintf("{%s, kind: DeliveryProvider, metadata: {name: sms}, spec: {twilio: {baseURL: '%s'}, secretRef: {name: twilio}, sender: '+15005550006'}}", apiVersion, serve(t, twilio)),
+		fmt.Sprintf("{%s, kind: DeliveryProvider, metadata: {name: push}, spec: {expo: {baseURL: '%s'}}}", apiVersion, serve(t, expo.API)),
+		fmt.Sprintf("{%s, kind: NotificationRule, metadata: {name: %s-sms}, spec: {companyRef: {name: %[2]s}, displayName: SMS, event: transaction.execute, sms: {to: '{{ user.mobile }}', message: 'You paid {{ amount|money:currency.divisibility }}.'}}}", apiVersion, c.activation.Name),
+		fmt.Sprintf("{%s, kind: NotificationRule, metadata: {name: %s-push}, spec: {companyRef: {name: %[2]s}, displayName: Push, event: transaction.execute, push: {toUser: '{{ user.id }}', title: '{{ context.company.name }}', message: 'You paid {{ amount|money:currency.divisibility }}.'}}}", apiVersion, c.activation.Name),
+	} {
+		text = strings.Replace(text, "metadata: {", "metadata: {namespace: "+stage.Namespace+", ", 1)
+		if _, err := set.Apply(t.Context(), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := c.activation.DeepCopy()
+	c.activation.Spec.Providers = v1alpha1.CompanyProviders{
+		SMS:  &v1alpha1.DeliveryProviderReference{Name: "sms"},
+		Push: &v1alpha1.DeliveryProviderReference{Name: "push"},
+	}
+	if err := set.Kube.Patch(t.Context(), c.activation, client.MergeFrom(before)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sms", "push"} {
+		var p v1alpha1.DeliveryProvider
+		if err := set.Eventually(t.Context(), "the provider "+name, func() error {
+			if err := set.Kube.Get(t.Context(), client.ObjectKey{Namespace: stage.Namespace, Name: name}, &p); err != nil {
+				return err
+			}
+			return stage.Ready(p.Status.Conditions, p.Generation)
+		}); err != nil {
+			t.Fatalf("%v\n%s", err, set.Manager.LogTail())
+		}
+	}
+	if err := set.Webhook(t.Context(), c.id, "transaction.execute"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := set.Platform.AddTransaction(c.id, rehivetest.NewTransaction{
+		User: c.customer.ID, TxType: "debit", Currency: "USD", Amount: big.NewInt(1050),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := set.Eventually(t.Context(), "the SMS and the push message", func() error {
+		if len(twilio.Received()) == 0 || len(expo.Received()) == 0 {
+			return fmt.Errorf("Twilio has %d messages and Expo %d", len(twilio.Received()), len(expo.Received()))
+		}
+		return nil
+	}); err != nil {
+		t.Fatalf("%v\n%s", err, set.Manager.LogTail())
+	}
+	want := providertest.Received{From: "+15005550006", To: "+27820001111", Text: "You paid -10.50."}
+	if got := twilio.Received(); len(got) != 1 || got[0] != want {
+		t.Errorf("Twilio got %+v, want %+v", got, want)
+	}
+	want = providertest.Received{Key: expo.Received()[0].Key, To: pushToken, Subject: "Company channels", Text: "You paid -10.50."}
+	if got := expo.Received(); len(got) != 1 || got[0] != want {
+		t.Errorf("Expo got %+v, want %+v", got, want)
+	}
+
+	log, err := os.ReadFile(set.Manager.LogFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, planted := range []string{authToken, "a-planted-push-token", "27820001111", "You paid"} {
+		if strings.Contains(string(log), planted) {
+			t.Errorf("the manager's log shows %q", planted)
+		}
+	}
+}
+
+const apiVersion = "apiVersion: extensions.rehive.com/v1alpha1"
+
+func serve(t *testing.T, api *providertest.API) string {
+	server := httptest.NewServer(api)
+	t.Cleanup(func() {
+		api.Close()
+		server.Close()
+	})
+	return server.URL
+}
