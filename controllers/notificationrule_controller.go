@@ -52,14 +52,25 @@ func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
 				after, also := e.ObjectNew.(*v1alpha1.CompanyActivation)
 				return ok && also && !slices.Equal(before.Status.UnknownEvents, after.Status.UnknownEvents)
 			}})).
+		Watches(&v1alpha1.NotificationLayout{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfLayout),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controllerOptions(concurrentRules)).
 		Complete(r)
 }
 
 func (r *notificationRuleReconciler) rulesOfActivation(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.rulesOf(ctx, o, RuleActivationField)
+}
+
+func (r *notificationRuleReconciler) rulesOfLayout(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.rulesOf(ctx, o, RuleLayoutField)
+}
+
+// rulesOf maps an object to the rules of its namespace that name it in a field.
+func (r *notificationRuleReconciler) rulesOf(ctx context.Context, o client.Object, field string) []reconcile.Request {
 	var list v1alpha1.NotificationRuleList
-	if err := r.List(ctx, &list, client.InNamespace(o.GetNamespace()), client.MatchingFields{RuleActivationField: o.GetName()}); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Listing the NotificationRules of a CompanyActivation failed")
+	if err := r.List(ctx, &list, client.InNamespace(o.GetNamespace()), client.MatchingFields{field: o.GetName()}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing the NotificationRules that name an object failed", "field", field)
 		return nil
 	}
 	requests := make([]reconcile.Request, len(list.Items))
@@ -86,9 +97,17 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 		return ctrl.Result{}, fmt.Errorf("reading the CompanyActivation of spec.companyRef: %w", err)
 	}
 
+	layout, verdict, err := r.layout(ctx, rule)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+
 	before := rule.DeepCopy()
 	compiled, problems := notify.Compile(rule)
-	judgeRule(rule, a, compiled, problems)
+	if compiled != nil && layout != nil {
+		compiled = compiled.WithLayout(layout)
+	}
+	judgeRule(rule, a, compiled, problems, verdict)
 	if err := patchStatus(ctx, r.Client, before, rule, before.Status, rule.Status); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -96,9 +115,35 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	return ctrl.Result{}, nil
 }
 
+// layoutVerdict is what is wrong with a rule's layout; zero if nothing is.
+type layoutVerdict struct{ reason, message string }
+
+// layout returns the layout that a rule names, compiled; nil if it names none or
+// none that can be used.
+func (r *notificationRuleReconciler) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*notify.Layout, layoutVerdict, error) {
+	name := rule.Spec.Layout()
+	if name == "" {
+		return nil, layoutVerdict{}, nil
+	}
+	layout := new(v1alpha1.NotificationLayout)
+	switch err := r.Get(ctx, client.ObjectKey{Namespace: rule.Namespace, Name: name}, layout); {
+	case apierrors.IsNotFound(err):
+		return nil, layoutVerdict{v1alpha1.LayoutNotFoundReason,
+			fmt.Sprintf("spec.email.layoutRef names the NotificationLayout %s, which does not exist in this namespace.", name)}, nil
+	case err != nil:
+		return nil, layoutVerdict{}, fmt.Errorf("reading the NotificationLayout of spec.email.layoutRef: %w", err)
+	}
+	compiled, problems := notify.CompileLayout(layout)
+	if len(problems) > 0 {
+		return nil, layoutVerdict{v1alpha1.LayoutInvalidReason,
+			fmt.Sprintf("spec.email.layoutRef: the NotificationLayout %s can't be used: %s", name, fullStop(problems.Error()))}, nil
+	}
+	return compiled, layoutVerdict{}, nil
+}
+
 // judgeRule sets the status of a rule, given its activation, nil when there is
-// none, and what came of compiling it.
-func judgeRule(rule *v1alpha1.NotificationRule, a *v1alpha1.CompanyActivation, compiled *notify.Rule, problems notify.Problems) {
+// none, and what came of compiling it and its layout.
+func judgeRule(rule *v1alpha1.NotificationRule, a *v1alpha1.CompanyActivation, compiled *notify.Rule, problems notify.Problems, layout layoutVerdict) {
 	rule.Status.ObservedGeneration = rule.Generation
 	rule.Status.Variables = nil
 	if compiled != nil {
@@ -126,6 +171,8 @@ func judgeRule(rule *v1alpha1.NotificationRule, a *v1alpha1.CompanyActivation, c
 		message := fullStop(problems.Error())
 		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, message)
 		setCondition(rule, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.SyntaxErrorReason, message)
+	case layout.reason != "":
+		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, layout.reason, layout.message)
 	case a == nil:
 		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.CompanyActivationNotFoundReason,
 			fmt.Sprintf("spec.companyRef names the CompanyActivation %s, which does not exist in this namespace.", rule.Spec.CompanyRef.Name))
@@ -161,16 +208,16 @@ func variables(compiled *notify.Rule) []string {
 func (r *notificationRuleReconciler) tell(before, rule *v1alpha1.NotificationRule) {
 	was, is := readyMessage(before), readyMessage(rule)
 	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
-	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason:
+	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
 		if was != is {
 			r.recorder.Eventf(rule, nil, corev1.EventTypeWarning, "InvalidRule", "Compiling", "%s", shorten(is, maxNoteRunes))
 		}
 	}
 }
 
-func readyMessage(rule *v1alpha1.NotificationRule) string {
+func readyMessage(o conditioned) string {
 	var b strings.Builder
-	for _, condition := range rule.Status.Conditions {
+	for _, condition := range o.GetConditions() {
 		if condition.Type == v1alpha1.ReadyCondition {
 			b.WriteString(condition.Message)
 		}

@@ -85,7 +85,7 @@ func TestDisabledRule(t *testing.T) {
 func TestJudgeRuleStaysWithinLimits(t *testing.T) {
 	g := NewWithT(t)
 	rule := &v1alpha1.NotificationRule{}
-	judgeRule(rule, nil, nil, slices.Repeat(notify.Problems{{Field: "spec.email.html", Line: 1, Column: 1, Message: strings.Repeat("ü", 300)}}, 100))
+	judgeRule(rule, nil, nil, slices.Repeat(notify.Problems{{Field: "spec.email.html", Line: 1, Column: 1, Message: strings.Repeat("ü", 300)}}, 100), layoutVerdict{})
 	for _, condition := range rule.Status.Conditions {
 		g.Expect(len([]rune(condition.Message))).To(BeNumerically("<=", maxMessageRunes))
 	}

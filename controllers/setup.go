@@ -122,6 +122,10 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if err := rules.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the NotificationRule controller: %w", err)
 	}
+	layouts := &notificationLayoutReconciler{Client: mgr.GetClient(), recorder: o.Recorder}
+	if err := layouts.setupWithManager(mgr); err != nil {
+		return fmt.Errorf("setting up the NotificationLayout controller: %w", err)
+	}
 	if o.Providers == nil {
 		return nil
 	}
@@ -149,6 +153,10 @@ func WebhookURL(publicURL string) string {
 // namespace.
 const RuleActivationField = "spec.companyRef.name"
 
+// RuleLayoutField is the index of NotificationRules by the NotificationLayout they
+// name. Use it together with a namespace.
+const RuleLayoutField = "spec.email.layoutRef.name"
+
 // IndexFields adds the indexes that the operator looks objects up by. It must
 // be called once, before the manager starts.
 func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
@@ -161,6 +169,14 @@ func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
 		return []string{o.(*v1alpha1.NotificationRule).Spec.CompanyRef.Name}
 	}); err != nil {
 		return fmt.Errorf("indexing NotificationRules by CompanyActivation: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.NotificationRule{}, RuleLayoutField, func(o client.Object) []string {
+		if name := o.(*v1alpha1.NotificationRule).Spec.Layout(); name != "" {
+			return []string{name}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("indexing NotificationRules by NotificationLayout: %w", err)
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.DeliveryProvider{}, ProviderSecretField, func(o client.Object) []string {
 		if reference := o.(*v1alpha1.DeliveryProvider).Spec.SecretRef; reference != nil {

@@ -103,11 +103,15 @@ func TestNotificationRuleValidation(t *testing.T) {
 		"region": {func(r *v1alpha1.NotificationRule) {
 			onSMS(r, v1alpha1.SMSMessage{To: "a", Message: "b", DefaultRegion: "za"})
 		}, "spec.sms.defaultRegion"},
-		"a push message":       {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{ToUser: "a", Message: "b"}) }, ""},
-		"push to nobody":       {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{Message: "b"}) }, "spec.push.toUser"},
-		"blank push message":   {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{ToUser: "a", Message: "\n"}) }, "spec.push.message"},
-		"too long expression":  {func(r *v1alpha1.NotificationRule) { r.Spec.Expression = strings.Repeat("a", 8193) }, "spec.expression"},
-		"too long description": {func(r *v1alpha1.NotificationRule) { r.Spec.Description = strings.Repeat("a", 4097) }, "spec.description"},
+		"a push message":     {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{ToUser: "a", Message: "b"}) }, ""},
+		"push to nobody":     {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{Message: "b"}) }, "spec.push.toUser"},
+		"blank push message": {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{ToUser: "a", Message: "\n"}) }, "spec.push.message"},
+		"a layout": {func(r *v1alpha1.NotificationRule) {
+			r.Spec.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{Name: "brand"}
+		}, ""},
+		"layout without a name": {func(r *v1alpha1.NotificationRule) { r.Spec.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{} }, "spec.email.layoutRef.name"},
+		"too long expression":   {func(r *v1alpha1.NotificationRule) { r.Spec.Expression = strings.Repeat("a", 8193) }, "spec.expression"},
+		"too long description":  {func(r *v1alpha1.NotificationRule) { r.Spec.Description = strings.Repeat("a", 4097) }, "spec.description"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -172,7 +176,7 @@ func TestExamplesApply(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		documents[sample] = string(raw)
 	}
-	for _, page := range []string{"../docs/companyactivation.md", "../docs/deliveryprovider.md", "../docs/notificationrule.md"} {
+	for _, page := range []string{"../docs/companyactivation.md", "../docs/deliveryprovider.md", "../docs/notificationlayout.md", "../docs/notificationrule.md"} {
 		raw, err := os.ReadFile(page)
 		g.Expect(err).NotTo(HaveOccurred())
 		blocks := yamlBlock.FindAllStringSubmatch(string(raw), -1)
@@ -198,6 +202,12 @@ func TestExamplesApply(t *testing.T) {
 					options = append(options, client.DryRunAll)
 				}
 				f.Expect(k8s.Create(f.ctx, &object, options...)).To(Succeed())
+				if object.GetKind() == "NotificationLayout" {
+					var layout v1alpha1.NotificationLayout
+					f.Expect(yaml.UnmarshalStrict([]byte(part), &layout)).To(Succeed())
+					_, problems := notify.CompileLayout(&layout)
+					f.Expect(problems).To(BeEmpty())
+				}
 				if object.GetKind() == "NotificationRule" {
 					var rule v1alpha1.NotificationRule
 					f.Expect(yaml.UnmarshalStrict([]byte(part), &rule)).To(Succeed())

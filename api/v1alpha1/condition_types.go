@@ -75,6 +75,12 @@ const (
 	// CompanyActivationNotFoundReason: spec.companyRef names no
 	// CompanyActivation of the rule's namespace.
 	CompanyActivationNotFoundReason = "CompanyActivationNotFound"
+	// LayoutNotFoundReason: spec.email.layoutRef names no NotificationLayout of the
+	// rule's namespace.
+	LayoutNotFoundReason = "LayoutNotFound"
+	// LayoutInvalidReason: the NotificationLayout of spec.email.layoutRef has a
+	// mistake, which its own conditions tell.
+	LayoutInvalidReason = "LayoutInvalid"
 	// ValidReason: the rule is in force.
 	ValidReason = "Valid"
 	// DisabledReason: the rule is valid but spec.enabled is false.

@@ -33,6 +33,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&CompanyActivation{}, &CompanyActivationList{},
 		&DeliveryProvider{}, &DeliveryProviderList{},
+		&NotificationLayout{}, &NotificationLayoutList{},
 		&NotificationRule{}, &NotificationRuleList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

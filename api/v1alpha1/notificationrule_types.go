@@ -17,6 +17,16 @@ type CompanyActivationReference struct {
 	Name string `json:"name"`
 }
 
+// NotificationLayoutReference names a NotificationLayout in the same namespace.
+type NotificationLayoutReference struct {
+	// name is the metadata.name of the NotificationLayout.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	Name string `json:"name"`
+}
+
 // EmailMessage holds the templates of an email. Each is a Django template over
 // the event's data plus context and computed.
 type EmailMessage struct {
@@ -53,6 +63,11 @@ type EmailMessage struct {
 	// +kubebuilder:validation:MaxLength=262144
 	// +kubebuilder:validation:Pattern=`\S`
 	Text string `json:"text"`
+
+	// layoutRef names the NotificationLayout, in the same namespace, that html and
+	// text are wrapped in.
+	// +optional
+	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
 // SMSMessage holds the templates of an SMS. Each is a Django template over the
@@ -173,6 +188,14 @@ func (s *NotificationRuleSpec) Channel() Channel {
 		return ChannelPush
 	}
 	return ""
+}
+
+// Layout returns the name of the rule's NotificationLayout; empty if it has none.
+func (s *NotificationRuleSpec) Layout() string {
+	if s.Email == nil || s.Email.LayoutRef == nil {
+		return ""
+	}
+	return s.Email.LayoutRef.Name
 }
 
 // NotificationRuleStatus is what was observed of a rule.

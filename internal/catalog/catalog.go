@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -47,11 +48,19 @@ type Catalog struct {
 
 	mu       sync.RWMutex
 	compiled map[types.UID]compiledRule
+	layouts  map[types.UID]compiledLayout
 }
 
 type compiledRule struct {
 	generation int64
+	layout     *notify.Layout // that the rule was compiled with
 	rule       *Rule
+}
+
+// compiledLayout is nil with a problem.
+type compiledLayout struct {
+	generation int64
+	layout     *notify.Layout
 }
 
 // New returns a catalog over a cache that is not started yet, to which it adds
@@ -63,13 +72,15 @@ func New(ctx context.Context, c cache.Cache) (*Catalog, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("indexing NotificationRules by event: %w", err)
 	}
-	catalog := &Catalog{reader: c, compiled: make(map[types.UID]compiledRule)}
-	informer, err := c.GetInformer(ctx, &v1alpha1.NotificationRule{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watching NotificationRules: %w", err)
-	}
-	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: catalog.forget}); err != nil {
-		return nil, fmt.Errorf("watching NotificationRules: %w", err)
+	catalog := &Catalog{reader: c, compiled: make(map[types.UID]compiledRule), layouts: make(map[types.UID]compiledLayout)}
+	for _, kind := range []client.Object{&v1alpha1.NotificationRule{}, &v1alpha1.NotificationLayout{}} {
+		informer, err := c.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+		if err != nil {
+			return nil, fmt.Errorf("watching rules and layouts: %w", err)
+		}
+		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: catalog.forget}); err != nil {
+			return nil, fmt.Errorf("watching rules and layouts: %w", err)
+		}
 	}
 	return catalog, nil
 }
@@ -120,23 +131,64 @@ func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, even
 	}
 	var rules []*Rule
 	for i := range list.Items {
-		if rule := &list.Items[i]; rule.IsEnabled() {
-			rules = append(rules, c.compile(rule))
+		rule := &list.Items[i]
+		if !rule.IsEnabled() {
+			continue
 		}
+		layout, err := c.layout(ctx, rule)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, c.compile(rule, layout))
 	}
 	return rules, nil
 }
 
-// compile returns the rule compiled, which it remembers until the rule's spec
-// changes.
-func (c *Catalog) compile(rule *v1alpha1.NotificationRule) *Rule {
+// layout returns the layout of a rule, compiled; nil if it has none, or none that
+// can be used.
+func (c *Catalog) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*notify.Layout, error) {
+	name := rule.Spec.Layout()
+	if name == "" {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	layout := new(v1alpha1.NotificationLayout)
+	switch err := c.reader.Get(ctx, types.NamespacedName{Namespace: rule.Namespace, Name: name}, layout, client.UnsafeDisableDeepCopy); {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // documented above
+	case err != nil:
+		return nil, fmt.Errorf("reading the layout of a rule: %w", err)
+	}
+	c.mu.RLock()
+	known, ok := c.layouts[layout.UID]
+	c.mu.RUnlock()
+	if ok && known.generation == layout.Generation {
+		return known.layout, nil
+	}
+	compiled, _ := notify.CompileLayout(layout) // its conditions tell the problems
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// Another goroutine may have been faster; rules are known by the layout they
+	// were compiled with.
+	if known, ok := c.layouts[layout.UID]; ok && known.generation == layout.Generation {
+		return known.layout, nil
+	}
+	c.layouts[layout.UID] = compiledLayout{generation: layout.Generation, layout: compiled}
+	return compiled, nil
+}
+
+// compile returns the rule compiled with its layout, which it remembers until the
+// rule's spec or its layout changes.
+func (c *Catalog) compile(rule *v1alpha1.NotificationRule, layout *notify.Layout) *Rule {
 	c.mu.RLock()
 	known, ok := c.compiled[rule.UID]
 	c.mu.RUnlock()
-	if ok && known.generation == rule.Generation {
+	if ok && known.generation == rule.Generation && known.layout == layout {
 		return known.rule
 	}
 	compiled, problems := notify.Compile(rule)
+	if compiled != nil && layout != nil {
+		compiled = compiled.WithLayout(layout)
+	}
 	result := &Rule{
 		UID:         string(rule.UID),
 		Name:        rule.Name,
@@ -146,7 +198,7 @@ func (c *Catalog) compile(rule *v1alpha1.NotificationRule) *Rule {
 		Problems:    problems,
 	}
 	c.mu.Lock()
-	c.compiled[rule.UID] = compiledRule{generation: rule.Generation, rule: result}
+	c.compiled[rule.UID] = compiledRule{generation: rule.Generation, layout: layout, rule: result}
 	c.mu.Unlock()
 	return result
 }
@@ -155,9 +207,12 @@ func (c *Catalog) forget(object any) {
 	if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
 		object = tombstone.Obj
 	}
-	if rule, ok := object.(*v1alpha1.NotificationRule); ok {
-		c.mu.Lock()
-		delete(c.compiled, rule.UID)
-		c.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch object := object.(type) {
+	case *v1alpha1.NotificationRule:
+		delete(c.compiled, object.UID)
+	case *v1alpha1.NotificationLayout:
+		delete(c.layouts, object.UID)
 	}
 }

@@ -117,7 +117,7 @@ func newScene(t *testing.T, name string) *scene {
 	s.must(kube.Status().Update(t.Context(), s.activation))
 	s.must(activation.Save(t.Context(), kube, s.activation, activation.Credentials{Token: seed.Admin.Token}))
 
-	dispatcher, err := New(Options{Ledger: s.store, Catalog: rules, Platform: client, Clock: s.clock, Log: testr.New(t)})
+	dispatcher, err := New(Options{Ledger: s.store, Catalog: rules, Platform: client, Senders: senders("provider@operator.example"), Clock: s.clock, Log: testr.New(t)})
 	s.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
@@ -365,4 +365,100 @@ func TestDispatchFollowsTheRules(t *testing.T) {
 	s.accept("last", "user.update", `{"to":"zoe@example.com"}`)
 	s.drained()
 	s.deliveries("last", 0)
+}
+
+// A rule with a layout sends nothing unwrapped: not before the layout is there, and
+// not with a layout that is broken. A changed layout wraps the next message.
+func TestDispatchWrapsInTheLayout(t *testing.T) {
+	s := newScene(t, "layouts")
+	s.rule("wrapped", "user.update", func(r *v1alpha1.NotificationRuleSpec) {
+		r.Email.HTML, r.Email.LayoutRef = "<p>{{ to }}</p>", &v1alpha1.NotificationLayoutReference{Name: "brand"}
+	})
+	id := 0
+	next := func() ledger.Delivery {
+		id++
+		s.accept(fmt.Sprint(id), "user.update", `{"to":"zoe@example.com","content":"forged"}`)
+		return s.deliveries(fmt.Sprint(id), 1)[0]
+	}
+	if d := next(); d.State != ledger.DeliveryFailed || d.Reason != "RuleInvalid" || !strings.Contains(d.Message, "NotificationLayout brand") {
+		t.Errorf("without the layout: %s %s: %s", d.State, d.Reason, d.Message)
+	}
+
+	layout := &v1alpha1.NotificationLayout{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.activation.Namespace, Name: "brand"},
+		Spec:       v1alpha1.NotificationLayoutSpec{HTML: "<body>{{ content }}</body>", Text: "{{ content }} -- {{ context.company.name }}"},
+	}
+	s.must(kube.Create(t.Context(), layout))
+	s.eventually("the layout", func() error {
+		if d := next(); d.Content.HTML != "<body><p>zoe@example.com</p></body>" || d.Content.Text != "Text of Acme -- Acme" {
+			return fmt.Errorf("the delivery is %s %s %+v", d.State, d.Reason, d.Content)
+		}
+		return nil
+	})
+	layout.Spec.Text = "new: {{ content }}"
+	s.must(kube.Update(t.Context(), layout))
+	s.eventually("the changed layout", func() error {
+		if text := next().Content.Text; text != "new: Text of Acme" {
+			return fmt.Errorf("the text is %q", text)
+		}
+		return nil
+	})
+	layout.Spec.Text = "{% if %}"
+	s.must(kube.Update(t.Context(), layout))
+	s.eventually("the broken layout", func() error {
+		if d := next(); d.Reason != "RuleInvalid" {
+			return fmt.Errorf("the delivery is %s %s", d.State, d.Reason)
+		}
+		return nil
+	})
+}
+
+// What isn't sent is recorded on the rule's own channel.
+func TestDispatchRecordsTheChannel(t *testing.T) {
+	s := newScene(t, "own-channel")
+	s.rule("a-sms", "user.update", func(r *v1alpha1.NotificationRuleSpec) {
+		r.Email, r.SMS = nil, &v1alpha1.SMSMessage{To: "{{ to }}, {{ mobile }}", Message: "Hello"}
+	})
+	s.rule("b-push", "user.update", func(r *v1alpha1.NotificationRuleSpec) {
+		r.Email, r.Push = nil, &v1alpha1.PushMessage{ToUser: "{{ id }}", Message: "Hello"}
+	})
+	s.rule("c-push", "user.update", func(r *v1alpha1.NotificationRuleSpec) {
+		r.Email, r.Push = nil, &v1alpha1.PushMessage{ToUser: "{{ missing }}", Message: "Hello"}
+	})
+	s.accept("1", "user.update", `{"to":"zoe@example.com","mobile":"+27 82 000 0001","id":"11111111-2222-3333-4444-555555555555"}`)
+	var got []string
+	for _, d := range s.deliveries("1", 4) {
+		got = append(got, strings.TrimSpace(fmt.Sprintln(d.Channel, d.State, d.Recipient, d.Reason)))
+	}
+	want := []string{
+		"sms pending +27820000001", "sms failed zoe@example.com MalformedRecipient",
+		"push pending 11111111-2222-3333-4444-555555555555", "push skipped  NoRecipient",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// A company without a system email sends in the name of its provider's sender.
+func TestDispatchSenderOfTheProvider(t *testing.T) {
+	s := newScene(t, "sender")
+	s.rule("sends", "user.update", nil)
+	s.activation.Status.CompanyInfo.SystemEmail = ""
+	s.must(kube.Status().Update(t.Context(), s.activation))
+	id := 0
+	s.eventually("the provider's sender", func() error {
+		id++
+		s.accept(fmt.Sprint(id), "user.update", `{"to":"zoe@example.com"}`)
+		if from := s.deliveries(fmt.Sprint(id), 1)[0].Content.From; from != "<provider@operator.example>" {
+			return fmt.Errorf("the sender is %q", from)
+		}
+		return nil
+	})
+}
+
+// senders are the sender of every company's provider.
+type senders string
+
+func (s senders) EmailSender(context.Context, *v1alpha1.CompanyActivation) (string, error) {
+	return string(s), nil
 }

@@ -80,14 +80,6 @@ func (e *Event) values(ctx context.Context, computed bool) (*python.Dict, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading what the rule uses as computed: %w", err)
 	}
-	complete := python.NewDict(e.data.Len() + 1)
-	for i := range e.data.Len() {
-		key, value := e.data.At(i)
-		if err := complete.Set(key, value); err != nil {
-			return nil, fmt.Errorf("adding computed to the event's data: %w", err)
-		}
-	}
-	complete.SetStr(computedKey, answer)
-	e.complete = complete
-	return complete, nil
+	e.complete, err = with(e.data, computedKey, answer)
+	return e.complete, err
 }

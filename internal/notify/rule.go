@@ -29,6 +29,8 @@ type Rule struct {
 	subject    *field // nil: no subject or title
 	html       *field // nil: no HTML part
 	region     string // of phone numbers without a country code
+	layoutName string // empty: messages are not wrapped
+	layout     *Layout
 
 	variables []string
 	// What a rule reads of computed costs a call of the platform, so it is known
@@ -45,7 +47,8 @@ type field struct {
 }
 
 // Compile parses the templates and the expression of a rule. It returns every
-// problem it finds, not only the first; the Rule is nil if there is any.
+// problem it finds, not only the first; the Rule is nil if there is any. A rule that
+// names a layout sends nothing before it has it, see [Rule.WithLayout].
 func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 	c := &compiler{}
 	r := &Rule{}
@@ -61,6 +64,7 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 
 	before := len(c.variables)
 	c.message(r, &rule.Spec)
+	r.layoutName = rule.Spec.Layout()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -166,6 +170,10 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return notSent(ExpressionFalse, ""), nil
 	}
 
+	if r.layoutName != "" && r.layout == nil {
+		return notSent(RuleInvalid, "spec.email.layoutRef: there is no valid NotificationLayout "+r.layoutName), nil
+	}
+
 	values, err = event.values(ctx, r.messageReadsComputed)
 	if err != nil {
 		return Decision{}, err
@@ -216,6 +224,11 @@ func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, d
 	}
 	if r.html != nil {
 		if message.HTML, err = r.html.render(ctx, event, values); err != nil {
+			return Decision{}, err
+		}
+	}
+	if r.layout != nil {
+		if err := r.layout.wrap(ctx, event, values, &message); err != nil {
 			return Decision{}, err
 		}
 	}

@@ -1,0 +1,104 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// Layout is a NotificationLayout with its templates parsed. It is immutable and
+// safe for concurrent use.
+type Layout struct {
+	name      string
+	html      *field // nil: HTML is not wrapped
+	text      *field // nil: text is not wrapped
+	variables []string
+}
+
+// CompileLayout parses the templates of a layout. It returns every problem it finds;
+// the Layout is nil if there is any.
+func CompileLayout(layout *v1alpha1.NotificationLayout) (*Layout, Problems) {
+	c := &compiler{}
+	l := &Layout{name: layout.Name}
+	l.html = c.wrapper("spec.html", layout.Spec.HTML, true)
+	l.text = c.wrapper("spec.text", layout.Spec.Text, false)
+	if l.html == nil && l.text == nil && len(c.problems) == 0 {
+		c.problems = append(c.problems, Problem{Field: "spec", Message: "nothing is set: set spec.html or spec.text"})
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	l.variables = slices.DeleteFunc(c.variables, func(path string) bool { return path == v1alpha1.LayoutContentVariable })
+	return l, nil
+}
+
+// wrapper is a field of a layout. One that never prints the message would send
+// frames without pictures.
+func (c *compiler) wrapper(path, source string, autoescape bool) *field {
+	problems, variables := len(c.problems), len(c.variables)
+	f := c.optional(path, source, autoescape)
+	if f != nil && len(c.problems) == problems && !slices.Contains(c.variables[variables:], v1alpha1.LayoutContentVariable) {
+		c.problems = append(c.problems, Problem{Field: path, Message: "the message has no place: print it by {{ " + v1alpha1.LayoutContentVariable + " }}"})
+	}
+	return f
+}
+
+// WithLayout returns the rule with its messages wrapped in a layout.
+func (r *Rule) WithLayout(l *Layout) *Rule {
+	wrapped := *r
+	wrapped.layout = l
+	wrapped.messageReadsComputed = r.messageReadsComputed || readsComputed(l.variables)
+	wrapped.variables = append(slices.Clone(r.variables), l.variables...)
+	slices.Sort(wrapped.variables)
+	wrapped.variables = slices.Compact(wrapped.variables)
+	return &wrapped
+}
+
+// wrap renders the layout around a rendered message, which is data to it: what a
+// message prints is never taken for a template's code.
+func (l *Layout) wrap(ctx context.Context, event *Event, values *python.Dict, message *Message) error {
+	var err error
+	if l.text != nil {
+		if message.Text, err = l.render(ctx, l.text, event, values, python.Str(message.Text)); err != nil {
+			return err
+		}
+	}
+	if l.html != nil && message.HTML != "" {
+		// The HTML part escaped what it printed; escaping it again would show tags.
+		if message.HTML, err = l.render(ctx, l.html, event, values, python.SafeStr(message.HTML)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Layout) render(ctx context.Context, f *field, event *Event, values *python.Dict, content python.Value) (string, error) {
+	withContent, err := with(values, v1alpha1.LayoutContentVariable, content)
+	if err != nil {
+		return "", err
+	}
+	text, err := f.render(ctx, event, withContent)
+	if err != nil {
+		return "", fmt.Errorf("NotificationLayout %s, %w", l.name, err)
+	}
+	return text, nil
+}
+
+// with returns the values and one more.
+func with(values *python.Dict, name string, value python.Value) (*python.Dict, error) {
+	more := python.NewDict(values.Len() + 1)
+	for i := range values.Len() {
+		key, value := values.At(i)
+		if err := more.Set(key, value); err != nil {
+			return nil, fmt.Errorf("adding %s to the event's data: %w", name, err)
+		}
+	}
+	more.SetStr(name, value)
+	return more, nil
+}
