@@ -106,6 +106,12 @@ func TestNotificationRuleValidation(t *testing.T) {
 		"a push message":     {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{ToUser: "a", Message: "b"}) }, ""},
 		"push to nobody":     {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{Message: "b"}) }, "spec.push.toUser"},
 		"blank push message": {func(r *v1alpha1.NotificationRule) { onPush(r, v1alpha1.PushMessage{ToUser: "a", Message: "\n"}) }, "spec.push.message"},
+		"an in-app message": {func(r *v1alpha1.NotificationRule) {
+			r.Spec.Email, r.Spec.System = nil, &v1alpha1.SystemMessage{ToUser: "a", Message: "b"}
+		}, ""},
+		"in-app to nobody": {func(r *v1alpha1.NotificationRule) {
+			r.Spec.Email, r.Spec.System = nil, &v1alpha1.SystemMessage{Message: "b"}
+		}, "spec.system.toUser"},
 		"a layout": {func(r *v1alpha1.NotificationRule) {
 			r.Spec.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{Name: "brand"}
 		}, ""},

@@ -96,7 +96,15 @@ type CompanyProviders struct {
 
 // For returns the name of a channel's DeliveryProvider, empty if there is none.
 func (p *CompanyProviders) For(channel Channel) string {
-	reference := map[Channel]*DeliveryProviderReference{ChannelEmail: p.Email, ChannelSMS: p.SMS, ChannelPush: p.Push}[channel]
+	var reference *DeliveryProviderReference
+	switch channel {
+	case ChannelEmail:
+		reference = p.Email
+	case ChannelSMS:
+		reference = p.SMS
+	case ChannelPush:
+		reference = p.Push
+	}
 	if reference == nil {
 		return ""
 	}

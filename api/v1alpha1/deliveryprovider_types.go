@@ -41,6 +41,8 @@ const (
 	ChannelEmail Channel = "email"
 	ChannelSMS   Channel = "sms"
 	ChannelPush  Channel = "push"
+	// ChannelSystem is the user's inbox in the app. It needs no DeliveryProvider.
+	ChannelSystem Channel = "system"
 )
 
 // SecretReference names a Secret in the same namespace.

@@ -122,10 +122,35 @@ type PushMessage struct {
 	Message string `json:"message"`
 }
 
+// SystemMessage holds the templates of an in-app message. Each is a Django template
+// over the event's data plus context and computed.
+type SystemMessage struct {
+	// toUser is the recipient: a template that renders the identifier of one user
+	// on Rehive or of several, parted by commas, each of which becomes a message of
+	// its own.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:Pattern=`\S`
+	ToUser string `json:"toUser"`
+
+	// title is the title. Line breaks in what it renders become spaces.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Title string `json:"title,omitempty"`
+
+	// message is the text. What it prints is not escaped.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	// +kubebuilder:validation:Pattern=`\S`
+	Message string `json:"message"`
+}
+
 // NotificationRuleSpec says on which event, under which condition, to whom and
 // with which words a message is sent.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms or push"
+// +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
 type NotificationRuleSpec struct {
 	// companyRef names the CompanyActivation of the company whose events the
 	// rule is for. It can't be changed.
@@ -175,6 +200,10 @@ type NotificationRuleSpec struct {
 	// push sends the message to the devices of a user.
 	// +optional
 	Push *PushMessage `json:"push,omitempty"`
+
+	// system stores the message for the inbox of a user.
+	// +optional
+	System *SystemMessage `json:"system,omitempty"`
 }
 
 // Channel returns the channel that is set; empty when none is.
@@ -186,6 +215,8 @@ func (s *NotificationRuleSpec) Channel() Channel {
 		return ChannelSMS
 	case s.Push != nil:
 		return ChannelPush
+	case s.System != nil:
+		return ChannelSystem
 	}
 	return ""
 }

@@ -152,7 +152,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Companies: rules,
 		Builder:   builder,
 		Defaults:  s.defaultProviders(),
-		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer},
+		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
 		Log:       log.WithName("delivery"),
 	})
 	defer registry.Close()

@@ -224,6 +224,16 @@ func TestWorkerOutcomes(t *testing.T) {
 	}
 }
 
+// An in-app message is sent as soon as it is stored, and stays readable.
+func TestInbox(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: Inbox{}}})
+	decide(t, s, "shop", "1", 1)
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliverySent))
+	g.Expect(row(t, s).Content.Text).To(Equal("You paid."))
+}
+
 // lookup are providers that can't be found, for a reason.
 type lookup struct{ error }
 

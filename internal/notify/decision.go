@@ -45,6 +45,8 @@ const (
 	ChannelEmail Channel = "email"
 	ChannelSMS   Channel = "sms"
 	ChannelPush  Channel = "push"
+	// ChannelSystem is the user's inbox in the app.
+	ChannelSystem Channel = "system"
 )
 
 // Message is a message ready to be delivered to one recipient.
@@ -53,7 +55,8 @@ type Message struct {
 	// Recipient is a bare email address, a phone number as E.164, or a user's
 	// identifier on Rehive.
 	Recipient string
-	// From and HTML are of emails only. Subject is a push message's title.
+	// From and HTML are of emails only. Subject is the title of a push or in-app
+	// message.
 	From    string
 	Subject string
 	Text    string

@@ -100,8 +100,12 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 		r.to = c.field("spec.push.toUser", spec.Push.ToUser, false)
 		r.subject = c.optional("spec.push.title", spec.Push.Title, false)
 		r.text = c.field("spec.push.message", spec.Push.Message, false)
+	case ChannelSystem:
+		r.to = c.field("spec.system.toUser", spec.System.ToUser, false)
+		r.subject = c.optional("spec.system.title", spec.System.Title, false)
+		r.text = c.field("spec.system.message", spec.System.Message, false)
 	default:
-		c.problems = append(c.problems, Problem{Field: "spec", Message: "no channel is set: set spec.email, spec.sms or spec.push"})
+		c.problems = append(c.problems, Problem{Field: "spec", Message: "no channel is set: set spec.email, spec.sms, spec.push or spec.system"})
 	}
 }
 
@@ -269,7 +273,7 @@ func (r *Rule) recipient(text string) (address, problem string) {
 			return "", err.Error()
 		}
 		return number, ""
-	case ChannelPush:
+	case ChannelPush, ChannelSystem:
 		if !isUser(text) {
 			return "", "is no identifier of a user"
 		}

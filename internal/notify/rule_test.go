@@ -383,6 +383,17 @@ func TestDecidePush(t *testing.T) {
 	}
 }
 
+func TestDecideSystem(t *testing.T) {
+	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
+		DisplayName: "A rule", System: &v1alpha1.SystemMessage{ToUser: "{{ user.id }}, {{ user.email }}", Title: "{{ user.name }}", Message: "{{ context.company.name }}"},
+	}}
+	decision := decide(t, rule, mobileData)
+	want := Message{Channel: ChannelSystem, Recipient: "11111111-2222-3333-4444-555555555555", Subject: "Zoë <b>", Text: "Acme & Sons"}
+	if len(decision.Messages) != 1 || decision.Messages[0] != want || len(decision.NotSent) != 1 || decision.NotSent[0].Reason != MalformedRecipient {
+		t.Errorf("got  %+v\nwant %+v", decision, want)
+	}
+}
+
 func TestDecideRecipientsOfEachChannel(t *testing.T) {
 	for name, test := range map[string]struct {
 		rule       *v1alpha1.NotificationRule
@@ -425,6 +436,7 @@ func TestCompileOfEachChannel(t *testing.T) {
 		"spec.push.toUser":       push(func(p *v1alpha1.PushMessage) { p.ToUser = "{% if %}" }),
 		"spec.push.title":        push(func(p *v1alpha1.PushMessage) { p.Title = "{% if %}" }),
 		"spec.push.message":      push(func(p *v1alpha1.PushMessage) { p.Message = "{% if %}" }),
+		"spec.system.message":    {Spec: v1alpha1.NotificationRuleSpec{System: &v1alpha1.SystemMessage{ToUser: "a", Message: "{% if %}"}}},
 		"spec":                   {},
 	} {
 		if _, problems := Compile(rule); len(problems) != 1 || problems[0].Field != field {

@@ -34,9 +34,9 @@ func TestTransactionBecomesSMSAndPush(t *testing.T) {
 	}
 	twilio, expo := providertest.NewTwilio(accountSID, accountSID, authToken), providertest.NewExpo("")
 	for _, text := range []string{
-		fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: twilio, labels: {extensions.rehive.com/provider: 'true'}}, stringData: {accountSid: %s, authToken: %s}}", accountSID, authToken),
-		fmt.Sprintf("{%s, kind: DeliveryProvider, metadata: {name: sms}, spec: {twilio: {baseURL: '%s'}, secretRef: {name: twilio}, sender: '+15005550006'}}", apiVersion, serve(t, twilio)),
-		fmt.Sprintf("{%s, kind: DeliveryProvider, metadata: {name: push}, spec: {expo: {baseURL: '%s'}}}", apiVersion, serve(t, expo.API)),
+		fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s-twilio, labels: {extensions.rehive.com/provider: 'true'}}, stringData: {accountSid: %s, authToken: %s}}", c.id, accountSID, authToken),
+		fmt.Sprintf("{%s, kind: DeliveryProvider, metadata: {name: %s-sms}, spec: {twilio: {baseURL: '%[3]s'}, secretRef: {name: %[2]s-twilio}, sender: '+15005550006'}}", apiVersion, c.id, serve(t, twilio)),
+		fmt.Sprintf("{%s, kind: DeliveryProvider, metadata: {name: %s-push}, spec: {expo: {baseURL: '%s'}}}", apiVersion, c.id, serve(t, expo.API)),
 		fmt.Sprintf("{%s, kind: NotificationRule, metadata: {name: %s-sms}, spec: {companyRef: {name: %[2]s}, displayName: SMS, event: transaction.execute, sms: {to: '{{ user.mobile }}', message: 'You paid {{ amount|money:currency.divisibility }}.'}}}", apiVersion, c.activation.Name),
 		fmt.Sprintf("{%s, kind: NotificationRule, metadata: {name: %s-push}, spec: {companyRef: {name: %[2]s}, displayName: Push, event: transaction.execute, push: {toUser: '{{ user.id }}', title: '{{ context.company.name }}', message: 'You paid {{ amount|money:currency.divisibility }}.'}}}", apiVersion, c.activation.Name),
 	} {
@@ -47,13 +47,13 @@ func TestTransactionBecomesSMSAndPush(t *testing.T) {
 	}
 	before := c.activation.DeepCopy()
 	c.activation.Spec.Providers = v1alpha1.CompanyProviders{
-		SMS:  &v1alpha1.DeliveryProviderReference{Name: "sms"},
-		Push: &v1alpha1.DeliveryProviderReference{Name: "push"},
+		SMS:  &v1alpha1.DeliveryProviderReference{Name: c.id + "-sms"},
+		Push: &v1alpha1.DeliveryProviderReference{Name: c.id + "-push"},
 	}
 	if err := set.Kube.Patch(t.Context(), c.activation, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"sms", "push"} {
+	for _, name := range []string{c.id + "-sms", c.id + "-push"} {
 		var p v1alpha1.DeliveryProvider
 		if err := set.Eventually(t.Context(), "the provider "+name, func() error {
 			if err := set.Kube.Get(t.Context(), client.ObjectKey{Namespace: stage.Namespace, Name: name}, &p); err != nil {
@@ -84,7 +84,7 @@ func TestTransactionBecomesSMSAndPush(t *testing.T) {
 	if got := twilio.Received(); len(got) != 1 || got[0] != want {
 		t.Errorf("Twilio got %+v, want %+v", got, want)
 	}
-	want = providertest.Received{Key: expo.Received()[0].Key, To: pushToken, Subject: "Company channels", Text: "You paid -10.50."}
+	want = providertest.Received{Key: expo.Received()[0].Key, To: pushToken, Subject: "Company " + c.id, Text: "You paid -10.50."}
 	if got := expo.Received(); len(got) != 1 || got[0] != want {
 		t.Errorf("Expo got %+v, want %+v", got, want)
 	}
