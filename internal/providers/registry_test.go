@@ -6,6 +6,8 @@ package providers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
@@ -401,6 +403,27 @@ func TestDevices(t *testing.T) {
 	known.token = ""
 	if _, err := d.PushTokens(t.Context(), "demo", seeded.Customers[0].ID); !delivery.IsMisconfigured(err) {
 		t.Errorf("without a token: %v", err)
+	}
+}
+
+// TestDevicesOfOthers meets a platform that ignores the filter: no other user's device
+// may get the message.
+func TestDevicesOfOthers(t *testing.T) {
+	platform := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"status":"success","data":{"count":4,"next":null,"previous":null,"results":[
+			{"id":1,"user":{"id":"somebody-else"},"apps":[{"type":"expo","token":"of another"}]},
+			{"id":2,"user":"somebody-else","apps":[{"type":"expo","token":"of another"}]},
+			{"id":3,"user":{"id":%q},"archived":true,"apps":[{"type":"expo","token":"of an old phone"}]},
+			{"id":4,"user":{"id":%q},"apps":[{"type":"expo","token":"hers"},{"type":"fcm","token":"of another kind"}]}]}}`, userID, userID)
+	}))
+	t.Cleanup(platform.Close)
+	c, err := rehive.New(platform.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Devices{Platform: c, Companies: &tokens{token: "0000000000000000000000000000000000000000000000000000000000000000"}}.PushTokens(t.Context(), "demo", userID)
+	if err != nil || len(got) != 1 || got[0] != "hers" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
