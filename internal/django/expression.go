@@ -24,6 +24,9 @@ type filterCall struct {
 	filter *Filter
 	arg    operand
 	hasArg bool
+	// lazyInput says that the input is _("…"), which Django translates only when
+	// it becomes text: until then it does not count as safe.
+	lazyInput bool
 }
 
 // parseExpression is Django's FilterExpression.
@@ -68,6 +71,7 @@ func (p *Parser) parseExpression(text string) (*Expression, error) {
 		if err := call.checkArg(); err != nil {
 			return nil, err
 		}
+		call.lazyInput = len(e.filters) == 0 && strings.HasPrefix(text, "_(") && !call.filter.String
 		e.filters = append(e.filters, call)
 		pos = end
 	}
@@ -260,7 +264,7 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 	if err := c.weigh(out); err != nil {
 		return nil, false, err
 	}
-	if def.IsSafe {
+	if def.IsSafe && !f.lazyInput {
 		if _, safe := input.(python.SafeStr); safe {
 			if s, isStr := out.(python.Str); isStr {
 				out = python.SafeStr(s)

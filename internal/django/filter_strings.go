@@ -206,6 +206,11 @@ func stringformat(c *Context, in, arg python.Value) (python.Value, error) {
 	if t, ok := in.(*python.Tuple); ok {
 		in = python.Str(python.StrOf(t))
 	}
+	if format, _ := python.AsStr(arg); format == "s" {
+		if _, safe := in.(python.SafeStr); safe {
+			return in, nil // as in Python, where '%s' % text is that very text
+		}
+	}
 	s, err := python.Format("%"+python.StrOf(arg), in)
 	if python.IsError(err, "ValueError", "TypeError") {
 		return python.Str(""), nil

@@ -48,7 +48,9 @@ func parseBlockTranslate(p *Parser, tok *Token) (Node, error) {
 		if end.Contents != "plural" {
 			return nil, p.Errorf("'%s' doesn't allow other block tags inside it", n.tag)
 		}
-		n.plural, end = p.messageParts()
+		if n.plural, end = p.messageParts(); len(n.plural) == 0 {
+			n.count = nil // with nothing between plural and the end, Django doesn't count
+		}
 	}
 	if end.Contents != "end"+n.tag {
 		return nil, p.Errorf("'%s' doesn't allow other block tags (seen '%s') inside it", n.tag, end.Contents)
