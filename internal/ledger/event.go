@@ -60,12 +60,14 @@ const (
 		INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data)
 		VALUES ($1, $2, $3, $4, $5, $5, $6)
 		ON CONFLICT (company, event_id) DO NOTHING`
-	claimEvents = `
+	// Two statements, not an UPDATE with RETURNING, which costs half as much again.
+	dueEvents = `
+		SELECT id, event_id, name, received_at, attempts, data FROM events
+		WHERE state = 'pending' AND company = $1 AND next_attempt_at <= $2
+		ORDER BY next_attempt_at, id LIMIT $3 + 0`
+	leaseEvent = `
 		UPDATE events SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
-		WHERE id IN (
-			SELECT id FROM events WHERE state = 'pending' AND company = $3 AND next_attempt_at <= $4
-			ORDER BY next_attempt_at, id LIMIT $5 + 0)
-		RETURNING id, event_id, name, received_at, attempts, data`
+		WHERE id = $3 AND state = 'pending'`
 	endEvent = `
 		UPDATE events SET state = $1, message = $2, updated_at = $3, lease = 0
 		WHERE id = $4 AND lease = $5 AND state = 'pending'`
@@ -113,28 +115,43 @@ func (s *Store) EventsReady() <-chan struct{} { return s.events }
 func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ClaimedEvent, error) {
 	var claimed []ClaimedEvent
 	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
-		rows, err := w.query(claimEvents, lease, until, company, now, n)
+		found, err := w.dueEvents(company, now, n)
 		if err != nil {
 			return 0, err
 		}
-		defer func() { _ = rows.Close() }()
-		got := 0
-		for rows.Next() {
-			e := ClaimedEvent{Event: Event{Company: company}, LeaseUntil: timeOf(until), lease: lease}
-			var received int64
-			if err := rows.Scan(&e.Key, &e.ID, &e.Name, &received, &e.Attempts, &e.Data); err != nil {
-				return got, err
+		for i, e := range found {
+			if _, err := w.exec(leaseEvent, lease, until, e.Key); err != nil {
+				return i, err
 			}
-			e.ReceivedAt = timeOf(received)
+			e.Attempts++
+			e.LeaseUntil, e.lease = timeOf(until), lease
 			claimed = append(claimed, e)
-			got++
 		}
-		return got, rows.Err()
+		return len(found), nil
 	}
 	if err := s.claim(ctx, eventQueue, &s.eventTurn, Claim{Limit: limit, Lease: lease}, take); err != nil {
 		return nil, err
 	}
 	return inTurn(claimed, func(e *ClaimedEvent) string { return e.Company }), nil
+}
+
+// dueEvents reads up to n due events of a company, the longest due first.
+func (w *writer) dueEvents(company string, now int64, n int) (found []ClaimedEvent, err error) {
+	rows, err := w.query(dueEvents, company, now, n)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		e := ClaimedEvent{Event: Event{Company: company}}
+		var received int64
+		if err := rows.Scan(&e.Key, &e.ID, &e.Name, &received, &e.Attempts, &e.Data); err != nil {
+			return nil, err
+		}
+		e.ReceivedAt = timeOf(received)
+		found = append(found, e)
+	}
+	return found, rows.Err()
 }
 
 // NextEventDue tells when the next pending event is due, which may be past; false

@@ -18,7 +18,7 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 		"companies of events": eventQueue.companies, "companies of deliveries": deliveryQueue.companies,
 		"next event": eventQueue.nextDue, "next delivery": deliveryQueue.nextDue,
 		"pending events": eventQueue.pending, "pending deliveries": deliveryQueue.pending,
-		"claim events": claimEvents, "due deliveries": dueDeliveries, "end": endDelivery,
+		"due events": dueEvents, "due deliveries": dueDeliveries, "end": endDelivery,
 		"list of a company": "SELECT " + deliveryColumns + " FROM deliveries WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
 		"purge":             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)",
 		"retention":         retainedTables[0].window,
