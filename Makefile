@@ -79,8 +79,9 @@ test-tools: ## Run the tests of the control plane builder.
 	cd hack/controlplane && go test ./...
 
 .PHONY: bench
-bench: ## Measure, beside the rivals where they are installed.
-	go test -run '^$$' -bench . -benchmem ./internal/django ./internal/expression ./internal/ledger ./webhookserver
+bench: build ## Measure with real parts, beside the rivals where they are installed; BENCHFLAGS=-short, -run=message, -profile ...
+	@assets="$(ASSETS)" && go build -o bin/bench ./hack/bench && \
+	exec env KUBEBUILDER_ASSETS="$$assets" bin/bench --manager bin/manager $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each.

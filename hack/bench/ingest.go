@@ -104,14 +104,6 @@ func (b *bench) ingest(ctx context.Context) error {
 	return b.finish(half)
 }
 
-// sceneWith is scene with a variable of the manager's environment.
-func (b *bench) sceneWith(ctx context.Context, name, value string) error {
-	if err := os.Setenv(name, value); err != nil {
-		return err
-	}
-	return errors.Join(b.scene(ctx), os.Unsetenv(name))
-}
-
 type acknowledged struct {
 	rate             float64 // events a second
 	times            latencies
@@ -191,7 +183,7 @@ func (b *bench) bareWriter(ctx context.Context, batch int, length time.Duration)
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	var statements [3]*sql.Stmt
 	for i, query := range []string{"BEGIN IMMEDIATE", bareInsert, "COMMIT"} {
-		if statements[i], err = conn.PrepareContext(ctx, query); err != nil {
+		if statements[i], err = conn.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // it is closed below
 			return 0, fmt.Errorf("preparing the bare database: %w", err)
 		}
 		defer func() { err = errors.Join(err, statements[i].Close()) }()
