@@ -106,7 +106,7 @@ var platformFaults = map[string]rehivetest.Fault{
 }
 
 func TestPlatformFailsAtAuth(t *testing.T) {
-	f := newFixture(t, func(o *Options) { o.Limits.PlatformCall = 300 * time.Millisecond })
+	f := newFixture(t, func(o *Options) { o.Limits.PlatformCall = time.Second })
 	for name, fault := range platformFaults {
 		for _, path := range lifecyclePaths {
 			t.Run(name+" "+path, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestPlatformFailsAtAuth(t *testing.T) {
 }
 
 func TestPlatformFailsAtCompany(t *testing.T) {
-	f := newFixture(t, func(o *Options) { o.Limits.PlatformCall = 300 * time.Millisecond })
+	f := newFixture(t, func(o *Options) { o.Limits.PlatformCall = time.Second })
 	for name, fault := range platformFaults {
 		t.Run(name, func(t *testing.T) {
 			f := f.in(t)
@@ -165,17 +165,17 @@ func TestPlatformFailsAtCompany(t *testing.T) {
 // both calls to it take almost as long as they may.
 func TestHangingPlatform(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
-		o.Limits.PlatformCall = 400 * time.Millisecond
-		o.Limits.LifecycleBudget = time.Second
-		o.Limits.RollbackReserve = 100 * time.Millisecond
+		o.Limits.PlatformCall = 2 * time.Second
+		o.Limits.LifecycleBudget = 4 * time.Second
+		o.Limits.RollbackReserve = 500 * time.Millisecond
 	})
 	f.stub.decide(f.company, silent)
 	for _, path := range []string{"/3/auth/", "/3/admin/company/"} {
-		defer f.platform.InjectFault(rehivetest.Fault{Path: path, Kind: rehivetest.FaultDelay, Delay: 350 * time.Millisecond})()
+		defer f.platform.InjectFault(rehivetest.Fault{Path: path, Kind: rehivetest.FaultDelay, Delay: 700 * time.Millisecond})()
 	}
 	start := time.Now()
 	f.expectSuccess(f.activate(f.admin.Token))
-	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 5*time.Second))
+	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 10*time.Second))
 	f.Expect(f.credentials().Token).To(gomega.Equal(f.admin.Token))
 }
 
@@ -459,8 +459,8 @@ func TestAPIServerAway(t *testing.T) {
 			listen(listener)
 			f := newFixture(t, func(o *Options) {
 				o.Client, o.APIReader = away, away
-				o.Limits.LifecycleBudget = time.Second
-				o.Limits.RollbackReserve = 100 * time.Millisecond
+				o.Limits.LifecycleBudget = 2 * time.Second
+				o.Limits.RollbackReserve = 200 * time.Millisecond
 				o.Limits.WebhookBudget = time.Second
 			})
 			for _, path := range lifecyclePaths {
@@ -509,8 +509,8 @@ func TestLifecycleRate(t *testing.T) {
 // none of any other.
 func TestOneCallPerCompany(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
-		o.Limits.LifecycleBudget = 500 * time.Millisecond
-		o.Limits.RollbackReserve = 100 * time.Millisecond
+		o.Limits.LifecycleBudget = 2 * time.Second
+		o.Limits.RollbackReserve = 200 * time.Millisecond
 	})
 	unlock, err := f.server.companies.lock(t.Context(), f.company)
 	f.Expect(err).NotTo(gomega.HaveOccurred())

@@ -163,7 +163,7 @@ func TestWebhookWithoutLedger(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(o *Options) {
 				o.Events = test.store
-				o.Limits.WebhookBudget = 200 * time.Millisecond
+				o.Limits.WebhookBudget = time.Second
 			})
 			f.expectSuccess(f.activate(f.admin.Token))
 			r := f.webhook("Secret "+f.credentials().WebhookSecret, f.event(1))

@@ -8,13 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega"
 	"github.com/wneessen/go-mail/smtp"
 	"go.uber.org/goleak"
 
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A second, gomega's own, is short on a machine with more to do.
+	gomega.SetDefaultEventuallyTimeout(20 * time.Second)
+	goleak.VerifyTestMain(m)
+}
 
 var bg = context.Background()
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onsi/gomega"
 	"go.uber.org/goleak"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -27,6 +28,8 @@ const (
 var children = map[string]func(path string) error{}
 
 func TestMain(m *testing.M) {
+	// A second, gomega's own, is short on a machine with more to do.
+	gomega.SetDefaultEventuallyTimeout(20 * time.Second)
 	if name := os.Getenv(childEnv); name != "" {
 		if err := children[name](os.Getenv(childPath)); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -25,6 +27,8 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	// A second, gomega's own, is short on a machine with more to do.
+	gomega.SetDefaultEventuallyTimeout(20 * time.Second)
 	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
