@@ -158,6 +158,13 @@ func (s *Server) activated(ctx context.Context, company string) (*v1alpha1.Compa
 // findOrCreate returns the company's activation, which somebody may have
 // declared in any namespace, and otherwise creates it in the operator's.
 func (s *Server) findOrCreate(ctx context.Context, company string) (_ *v1alpha1.CompanyActivation, created bool, err error) {
+	waiting := false
+	defer func() {
+		// The time may also end in one of the calls between two waits.
+		if err != nil && waiting && ctx.Err() != nil {
+			err = unavailable(err, "The company's earlier activation is still being removed. Try again later.")
+		}
+	}()
 	for {
 		a, err := activation.Find(ctx, s.apiReader, company)
 		if a != nil || err != nil {
@@ -184,9 +191,10 @@ func (s *Server) findOrCreate(ctx context.Context, company string) (_ *v1alpha1.
 		case occupant.Spec.Company != company:
 			return nil, false, fmt.Errorf("the CompanyActivation %s is of another company", klog.KObj(a))
 		}
+		waiting = true
 		select {
 		case <-ctx.Done():
-			return nil, false, unavailable(ctx.Err(), "The company's earlier activation is still being removed. Try again later.")
+			return nil, false, ctx.Err()
 		case <-time.After(10 * pollInterval):
 		}
 	}
