@@ -35,10 +35,10 @@ func finish(t *testing.T, s *Store, company string, n int) {
 	}
 }
 
-func TestCleanerDeletesWhatIsOldEveryHour(t *testing.T) {
+func testCleanerDeletesWhatIsOldEveryHour(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	finish(t, s, "shop", cleanLimit+10) // more than is deleted without a pause
 	pending(t, s, "bank", 1)
 	clk.Step(time.Hour)

@@ -14,10 +14,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-func TestCollector(t *testing.T) {
+func testCollector(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	pending(t, s, "shop", 2)
 	clk.Step(time.Second)
 	accept(t, s, "bank", "1")

@@ -181,8 +181,17 @@ func (c *committer) next(batch []*job) []*job {
 	return batch
 }
 
+// querier is a connection, a transaction or a pool.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // writer is the one connection that writes, with its prepared statements.
 type writer struct {
+	// direct, if not nil, is asked instead of conn: PostgreSQL's driver keeps
+	// statements prepared by itself.
+	direct querier
 	// ctx is never done. It is not the caller's: a statement that is interrupted
 	// takes the whole transaction, and so its neighbours' writes, with it.
 	ctx      context.Context
@@ -232,6 +241,14 @@ func (w *writer) prepare(query string) (*sql.Stmt, error) {
 // exec runs a statement and returns how many rows it changed. The query must be
 // a constant: it is kept prepared.
 func (w *writer) exec(query string, args ...any) (int64, error) {
+	args = storableArgs(args)
+	if w.direct != nil {
+		r, err := w.direct.ExecContext(w.ctx, query, args...)
+		if err != nil {
+			return 0, err
+		}
+		return r.RowsAffected()
+	}
 	s, err := w.prepare(query) //nolint:sqlclosecheck // kept as long as the connection
 	if err != nil {
 		return 0, err
@@ -245,6 +262,10 @@ func (w *writer) exec(query string, args ...any) (int64, error) {
 
 // query runs a statement that returns rows.
 func (w *writer) query(query string, args ...any) (*sql.Rows, error) {
+	args = storableArgs(args)
+	if w.direct != nil {
+		return w.direct.QueryContext(w.ctx, query, args...)
+	}
 	s, err := w.prepare(query) //nolint:sqlclosecheck // kept as long as the connection
 	if err != nil {
 		return nil, err

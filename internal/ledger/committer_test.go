@@ -57,7 +57,7 @@ func TestFailedJobLeavesItsNeighboursAlone(t *testing.T) {
 			wg.Go(func() { errs[i] = s.write(bg, failing[i]) })
 		}
 	}
-	g.Eventually(func() int { return len(s.committer.jobs) }).Should(Equal(10 + len(failing)))
+	g.Eventually(func() int { return len(committerOf(s).jobs) }).Should(Equal(10 + len(failing)))
 	letGo()
 	wg.Wait()
 	g.Expect(errs[0]).To(MatchError(own))
@@ -77,7 +77,7 @@ func TestFullQueueRefusesWhenTimeIsUp(t *testing.T) {
 	for range maxQueue {
 		wg.Go(func() { _ = s.write(bg, &job{one: true, run: func(*writer) error { return nil }}) })
 	}
-	g.Eventually(func() int { return len(s.committer.jobs) }).Should(Equal(maxQueue))
+	g.Eventually(func() int { return len(committerOf(s).jobs) }).Should(Equal(maxQueue))
 	refused := make(chan error)
 	go func() {
 		_, err := s.AcceptEvent(ctx, Event{Company: "shop", ID: "1"})
@@ -98,13 +98,13 @@ func TestCloseCommitsWhatWasHandedIn(t *testing.T) {
 	for i := range 50 {
 		wg.Go(func() { accept(t, s, "shop", fmt.Sprint(i)) })
 	}
-	g.Eventually(func() int { return len(s.committer.jobs) }).Should(Equal(50))
+	g.Eventually(func() int { return len(committerOf(s).jobs) }).Should(Equal(50))
 	wg.Go(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	<-s.committer.closing
+	<-committerOf(s).closing
 	letGo()
 	wg.Wait()
 	st, err := open(t, path, nil).Stats(bg)

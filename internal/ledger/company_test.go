@@ -26,9 +26,9 @@ func fill(t testing.TB, s *Store, company string, n int) {
 	wg.Wait()
 }
 
-func TestPurgeCompany(t *testing.T) {
+func testPurgeCompany(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	pending(t, s, "shop", 3)
 	fill(t, s, "shop", 2*step+10)
 	held, err := s.ClaimEvents(bg, 1, time.Minute)
@@ -48,9 +48,9 @@ func TestPurgeCompany(t *testing.T) {
 	accept(t, s, "shop", "event") // a purged ID is new again
 }
 
-func TestCancelCompany(t *testing.T) {
+func testCancelCompany(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	pending(t, s, "shop", 2)
 	sent, err := s.ClaimDeliveries(bg, Claim{Limit: 2, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -72,10 +72,10 @@ func TestCancelCompany(t *testing.T) {
 	g.Expect(duplicate).To(BeTrue(), "cancelled events still answer repeats")
 }
 
-func TestDeleteBefore(t *testing.T) {
+func testDeleteBefore(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	pending(t, s, "shop", 3)
 	claimed, err := s.ClaimDeliveries(bg, Claim{Limit: 2, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -114,10 +114,10 @@ func TestDeleteBefore(t *testing.T) {
 	g.Expect(st.PendingDeliveries).To(BeEquivalentTo(1))
 }
 
-func TestStats(t *testing.T) {
+func testStats(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	start := clk.Now()
 	pending(t, s, "shop", 2)
 	clk.Step(time.Second)

@@ -210,20 +210,11 @@ func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
 func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery, error) {
 	var claimed []ClaimedDelivery
 	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
-		found, err := w.dueDeliveries(company, now, n)
-		if err != nil {
-			return 0, err
-		}
+		found, err := s.dialect.claimDeliveries(w, company, n, lease, now, until)
 		for i := range found {
-			d := ClaimedDelivery{Delivery: found[i], LeaseUntil: timeOf(until), lease: lease}
-			if _, err := w.exec(leaseDelivery, lease, until, d.ID); err != nil {
-				return i, err
-			}
-			d.Attempts++
-			d.NextAttemptAt = d.LeaseUntil
-			claimed = append(claimed, d)
+			claimed = append(claimed, ClaimedDelivery{Delivery: found[i], LeaseUntil: timeOf(until), lease: lease})
 		}
-		return len(found), nil
+		return len(found), err
 	}
 	if err := s.claim(ctx, deliveryQueue, &s.deliveryTurn, c, take); err != nil {
 		return nil, err
@@ -231,9 +222,27 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery
 	return inTurn(claimed, func(d *ClaimedDelivery) string { return d.Company }), nil
 }
 
-// dueDeliveries reads up to n due deliveries of a company, the longest due first.
-func (w *writer) dueDeliveries(company string, now int64, n int) (found []Delivery, err error) {
-	rows, err := w.query(dueDeliveries, company, now, n)
+// claimDeliveries claims up to n due deliveries of a company, the longest due
+// first, where nobody else writes.
+func claimDeliveries(w *writer, company string, n int, lease, now, until int64) ([]Delivery, error) {
+	found, err := w.deliveries(dueDeliveries, company, now, n)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		d := &found[i]
+		if _, err := w.exec(leaseDelivery, lease, until, d.ID); err != nil {
+			return nil, err
+		}
+		d.Attempts++
+		d.NextAttemptAt = timeOf(until)
+	}
+	return found, nil
+}
+
+// deliveries runs a statement that returns deliveryColumns.
+func (w *writer) deliveries(query string, args ...any) (found []Delivery, err error) {
+	rows, err := w.query(query, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -342,7 +351,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter) ([]Deliver
 
 // selectDeliveries reads deliveries; where holds no values, only their numbers.
 func (s *Store) selectDeliveries(ctx context.Context, where string, args ...any) (found []Delivery, err error) {
-	rows, err := s.reader.QueryContext(ctx, "SELECT "+deliveryColumns+" FROM deliveries "+where, args...) //nolint:gosec // where is this file's own text; values are arguments
+	rows, err := s.reader.QueryContext(ctx, "SELECT "+deliveryColumns+" FROM deliveries "+where, storableArgs(args)...) //nolint:gosec // where is this file's own text; values are arguments
 	if err != nil {
 		return nil, unavailable("reading deliveries", err)
 	}

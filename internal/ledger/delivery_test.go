@@ -11,10 +11,10 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestCompletedEventLeavesItsDeliveries(t *testing.T) {
+func testCompletedEventLeavesItsDeliveries(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	accept(t, s, "shop", "1")
 	e := claimOne(t, s)
 	raised(s.DeliveriesReady())
@@ -64,9 +64,9 @@ func TestCompletedEventLeavesItsDeliveries(t *testing.T) {
 	}
 }
 
-func TestNothingToSendWakesNobody(t *testing.T) {
+func testNothingToSendWakesNobody(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	accept(t, s, "shop", "1")
 	raised(s.DeliveriesReady())
 	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{{RuleUID: "a", SkipReason: "NoRecipient"}})).To(Succeed())
@@ -90,10 +90,10 @@ func pending(t testing.TB, s *Store, company string, n int) {
 	}
 }
 
-func TestOutcomes(t *testing.T) {
+func testOutcomes(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	pending(t, s, "shop", 1)
 
 	d := claimDelivery(t, s)
@@ -122,10 +122,10 @@ func TestOutcomes(t *testing.T) {
 	g.Expect(err).To(MatchError(ErrNotFound))
 }
 
-func TestDeliveryLeaseExpires(t *testing.T) {
+func testDeliveryLeaseExpires(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	pending(t, s, "shop", 1)
 	first := claimDelivery(t, s)
 	clk.Step(time.Minute)
@@ -137,9 +137,9 @@ func TestDeliveryLeaseExpires(t *testing.T) {
 	g.Expect(claimDelivery(t, s).Attempts).To(Equal(2))
 }
 
-func TestClaimLeavesRoomForOtherCompanies(t *testing.T) {
+func testClaimLeavesRoomForOtherCompanies(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	for _, company := range []string{"alpha", "bravo", "charlie"} {
 		pending(t, s, company, 10)
 	}

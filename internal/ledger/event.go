@@ -94,15 +94,14 @@ func (s *Store) AcceptEvent(ctx context.Context, e Event) (duplicate bool, err e
 	if e.Data == nil {
 		e.Data = []byte{}
 	}
-	var stored int64
-	err = s.write(ctx, &job{one: true, committed: s.events.raise, run: func(w *writer) (err error) {
-		stored, err = w.exec(insertEvent, e.Company, e.ID, e.Name, received, now, e.Data)
-		return err
-	}})
+	stored, err := s.db.accept(ctx, &newEvent{
+		company: storable(e.Company), id: storable(e.ID), name: storable(e.Name), received: received, now: now, data: e.Data,
+		committed: s.events.raise,
+	})
 	if err != nil {
 		return false, err
 	}
-	return stored == 0, nil
+	return !stored, nil
 }
 
 // EventsReady has a value when events came in since it was last received from.
@@ -115,19 +114,12 @@ func (s *Store) EventsReady() <-chan struct{} { return s.events }
 func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ClaimedEvent, error) {
 	var claimed []ClaimedEvent
 	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
-		found, err := w.dueEvents(company, now, n)
-		if err != nil {
-			return 0, err
-		}
-		for i, e := range found {
-			if _, err := w.exec(leaseEvent, lease, until, e.Key); err != nil {
-				return i, err
-			}
-			e.Attempts++
+		found, err := s.dialect.claimEvents(w, company, n, lease, now, until)
+		for _, e := range found {
 			e.LeaseUntil, e.lease = timeOf(until), lease
 			claimed = append(claimed, e)
 		}
-		return len(found), nil
+		return len(found), err
 	}
 	if err := s.claim(ctx, eventQueue, &s.eventTurn, Claim{Limit: limit, Lease: lease}, take); err != nil {
 		return nil, err
@@ -135,9 +127,25 @@ func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration)
 	return inTurn(claimed, func(e *ClaimedEvent) string { return e.Company }), nil
 }
 
-// dueEvents reads up to n due events of a company, the longest due first.
-func (w *writer) dueEvents(company string, now int64, n int) (found []ClaimedEvent, err error) {
-	rows, err := w.query(dueEvents, company, now, n)
+// claimEvents claims up to n due events of a company, the longest due first, where
+// nobody else writes.
+func claimEvents(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error) {
+	found, err := w.events(company, dueEvents, company, now, n)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		if _, err := w.exec(leaseEvent, lease, until, found[i].Key); err != nil {
+			return nil, err
+		}
+		found[i].Attempts++
+	}
+	return found, nil
+}
+
+// events runs a statement that returns events of a company.
+func (w *writer) events(company, query string, args ...any) (found []ClaimedEvent, err error) {
+	rows, err := w.query(query, args...)
 	if err != nil {
 		return nil, err
 	}

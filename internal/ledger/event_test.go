@@ -14,10 +14,9 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-func TestAcceptedEventSurvivesReopening(t *testing.T) {
+func testAcceptedEventSurvivesReopening(t *testing.T, at place) {
 	g := NewWithT(t)
-	path := ledgerPath(t)
-	s := open(t, path, nil)
+	s := at.open(t, nil)
 	received := time.Date(2026, 3, 1, 12, 0, 0, 123e6, time.UTC)
 	e := Event{Company: "shop", ID: "1", Name: "user.create", Data: []byte("{\"a\": 1.10 }"), ReceivedAt: received}
 	duplicate, err := s.AcceptEvent(bg, e)
@@ -25,7 +24,7 @@ func TestAcceptedEventSurvivesReopening(t *testing.T) {
 	g.Expect(duplicate).To(BeFalse())
 	g.Expect(s.Close()).To(Succeed())
 
-	s = open(t, path, nil)
+	s = at.open(t, nil)
 	g.Expect(raised(s.EventsReady())).To(BeTrue(), "what was left undone is announced")
 	got := claimOne(t, s)
 	g.Expect(got.Event).To(Equal(e), "untouched, spaces and all")
@@ -36,9 +35,9 @@ func TestAcceptedEventSurvivesReopening(t *testing.T) {
 	g.Expect(duplicate).To(BeTrue())
 }
 
-func TestAcceptEventRefusesWhatHasNoKey(t *testing.T) {
+func testAcceptEventRefusesWhatHasNoKey(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	for _, e := range []Event{{Company: "", ID: "1"}, {Company: "shop", ID: ""}} {
 		_, err := s.AcceptEvent(bg, e)
 		g.Expect(err).To(HaveOccurred())
@@ -46,15 +45,15 @@ func TestAcceptEventRefusesWhatHasNoKey(t *testing.T) {
 	}
 }
 
-func TestSameIDOfTwoCompaniesIsTwoEvents(t *testing.T) {
-	s := open(t, ledgerPath(t), nil)
+func testSameIDOfTwoCompaniesIsTwoEvents(t *testing.T, at place) {
+	s := at.open(t, nil)
 	accept(t, s, "shop", "1")
 	accept(t, s, "bank", "1")
 }
 
-func TestConcurrentSameEventIsStoredOnce(t *testing.T) {
+func testConcurrentSameEventIsStoredOnce(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	for round := range 20 {
 		var fresh atomic.Int32
 		var wg sync.WaitGroup
@@ -77,9 +76,9 @@ func TestConcurrentSameEventIsStoredOnce(t *testing.T) {
 	g.Expect(st.PendingEvents).To(BeEquivalentTo(20))
 }
 
-func TestEventsAreAnnouncedOnce(t *testing.T) {
+func testEventsAreAnnouncedOnce(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	g.Expect(raised(s.EventsReady())).To(BeTrue())
 	g.Expect(raised(s.EventsReady())).To(BeFalse())
 	accept(t, s, "shop", "1")
@@ -88,9 +87,9 @@ func TestEventsAreAnnouncedOnce(t *testing.T) {
 	g.Expect(raised(s.EventsReady())).To(BeFalse())
 }
 
-func TestClaimsAreFairBetweenCompanies(t *testing.T) {
+func testClaimsAreFairBetweenCompanies(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	for i := range 300 {
 		accept(t, s, "flood", fmt.Sprint(i))
 	}
@@ -124,9 +123,9 @@ func TestClaimsAreFairBetweenCompanies(t *testing.T) {
 	}
 }
 
-func TestSmallClaimsGoRoundTheCompanies(t *testing.T) {
+func testSmallClaimsGoRoundTheCompanies(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	for c := range 5 {
 		for i := range 3 {
 			accept(t, s, fmt.Sprintf("company-%d", c), fmt.Sprint(i))
@@ -146,10 +145,10 @@ func TestSmallClaimsGoRoundTheCompanies(t *testing.T) {
 	}
 }
 
-func TestLeaseExpires(t *testing.T) {
+func testLeaseExpires(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	accept(t, s, "shop", "1")
 	first := claimOne(t, s)
 
@@ -203,19 +202,19 @@ func TestLeasesOfTheProcessBeforeEndAtOpening(t *testing.T) {
 	g.Expect(claimDelivery(t, s).Attempts).To(Equal(2))
 }
 
-func TestRetryReleaseAndFail(t *testing.T) {
+func testRetryReleaseAndFail(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
-	s := open(t, ledgerPath(t), clk)
+	s := at.open(t, clk)
 	accept(t, s, "shop", "1")
 	e := claimOne(t, s)
 	raised(s.EventsReady())
-	at := clk.Now().Add(time.Hour)
-	g.Expect(s.RetryEvent(bg, e, at, "the rules aren't read yet")).To(Succeed())
+	retryAt := clk.Now().Add(time.Hour)
+	g.Expect(s.RetryEvent(bg, e, retryAt, "the rules aren't read yet")).To(Succeed())
 	g.Expect(raised(s.EventsReady())).To(BeTrue(), "whoever sleeps looks when to wake again")
 	due, _, err := s.NextEventDue(bg)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(due).To(Equal(at))
+	g.Expect(due).To(Equal(retryAt))
 	clk.Step(time.Hour)
 	e = claimOne(t, s)
 	g.Expect(e.Attempts).To(Equal(2))
@@ -226,4 +225,26 @@ func TestRetryReleaseAndFail(t *testing.T) {
 	_, ok, err := s.NextEventDue(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(ok).To(BeFalse())
+}
+
+func testAnyTextCanBeStored(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	const hostile = "a\x00b\xff'; DROP TABLE events; --\u202e\\"
+	e := Event{Company: hostile, ID: hostile, Name: hostile, Data: []byte("{\x00\xff")}
+	for _, want := range []bool{false, true} {
+		duplicate, err := s.AcceptEvent(bg, e)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(duplicate).To(Equal(want))
+	}
+	claimed := claimOne(t, s)
+	g.Expect(claimed.Data).To(Equal(e.Data))
+	d := email(hostile, hostile)
+	d.Content.Text = hostile
+	g.Expect(s.CompleteEvent(bg, claimed, []NewDelivery{d})).To(Succeed())
+	list, err := s.ListDeliveries(bg, DeliveryFilter{Company: hostile, RuleUID: hostile})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list).To(HaveLen(1))
+	g.Expect(list[0].Recipient).To(Equal("a\uFFFDb\uFFFD'; DROP TABLE events; --\u202e\\"))
+	g.Expect(s.RetryDelivery(bg, claimDelivery(t, s), time.Now(), hostile, hostile)).To(Succeed())
 }

@@ -112,18 +112,18 @@ func TestFullDatabaseIsUnavailableThenRecovers(t *testing.T) {
 			errs <- err
 		}()
 	}
-	g.Eventually(func() int { return len(s.committer.jobs) }).Should(Equal(cap(errs)))
+	g.Eventually(func() int { return len(committerOf(s).jobs) }).Should(Equal(cap(errs)))
 	letGo()
 	for range cap(errs) {
 		err := <-errs
 		g.Expect(err).To(MatchError(ErrUnavailable), "every caller of the batch")
 		g.Expect(err.Error()).To(ContainSubstring("full"))
 	}
-	g.Expect(s.committer.failure.Load()).NotTo(BeNil())
+	g.Expect(committerOf(s).failure.Load()).NotTo(BeNil())
 
 	// The next batch is on a new connection, without the limit: room again.
 	g.Expect(s.Healthy(bg)).To(Succeed(), "it finds out by itself")
-	g.Expect(s.committer.failure.Load()).To(BeNil())
+	g.Expect(committerOf(s).failure.Load()).To(BeNil())
 	accept(t, s, "shop", "big-0")
 	st, err := s.Stats(bg)
 	g.Expect(err).NotTo(HaveOccurred())

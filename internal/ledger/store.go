@@ -4,11 +4,11 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,19 +20,27 @@ import (
 type Options struct {
 	// Path is the SQLite file. Its directory is created if it's missing.
 	Path string
+	// URL is the PostgreSQL database instead, as postgres://user@host/database. It
+	// holds no password.
+	URL string
+	// Password is that of the URL's user; empty if none is needed.
+	Password string
+	// Connections is how many connections to PostgreSQL are open at most; 16 if 0.
+	Connections int
 	// Clock tells the time; the real one if nil.
 	Clock clock.PassiveClock
 	// Log takes what an operator should know; nothing is logged if it's zero.
 	Log logr.Logger
+
+	watchEvery time.Duration // set by tests
 }
 
 // Store is an open ledger. It is safe for concurrent use.
 type Store struct {
-	clock     clock.PassiveClock
-	lock      *lock
-	writer    *sql.DB
-	reader    *sql.DB
-	committer *committer
+	clock   clock.PassiveClock
+	dialect dialect
+	db      database
+	reader  *sql.DB
 	// prepared are the reader's statements that run all the time.
 	prepared map[string]*sql.Stmt
 
@@ -46,42 +54,42 @@ type Store struct {
 }
 
 // Open opens the ledger, creates it where there is none, and brings its tables
-// up to date. Only one process can have a SQLite ledger open. The caller closes
-// it.
+// up to date. Only one process can have a SQLite ledger open; one on PostgreSQL is
+// for many. The caller closes it.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	if o.Path == "" {
-		return nil, errors.New("the ledger needs a path")
-	}
-	path, err := filepath.Abs(o.Path)
-	if err != nil {
-		return nil, fmt.Errorf("finding the ledger: %w", err)
-	}
-	if o.Clock == nil {
-		o.Clock = clock.RealClock{}
+	if (o.Path == "") == (o.URL == "") {
+		return nil, errors.New("the ledger needs either a path or a URL")
 	}
 	if o.Log.IsZero() {
 		o.Log = logr.Discard()
 	}
 	s := &Store{clock: o.Clock, events: newWake(), deliveries: newWake()}
-	if err := makeDirectory(path); err != nil {
-		return nil, err
+	if s.clock == nil {
+		s.clock = clock.RealClock{}
 	}
-	// The lock comes first: the file isn't touched while it is another's.
-	s.lock, err = lockFile(path + ".lock")
-	if err != nil {
-		return nil, err
-	}
-	s.writer, s.reader, err = openSQLite(ctx, path, o.Clock.Now())
-	if err != nil {
-		return nil, errors.Join(err, s.lock.release())
+	if o.Path != "" {
+		o.Clock = s.clock
+		d, err := openSQLiteFile(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		s.dialect, s.db, s.reader = sqliteDialect, d, d.reader
+	} else {
+		d, err := openPostgres(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		s.dialect, s.db, s.reader = postgresDialect, d, d.pool
+		if o.Clock == nil {
+			s.clock = d.clock
+		}
 	}
 	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.reader.Close(), s.writer.Close(), s.lock.release())
+		return nil, errors.Join(err, s.db.close())
 	}
-	s.committer = newCommitter(ctx,
-		func(ctx context.Context) (*writer, error) { return newWriter(ctx, s.writer) },
-		func(err error) { o.Log.Error(err, "Writing to the ledger failed; what was not written is refused") },
-	)
+	if d, ok := s.db.(*postgresDatabase); ok {
+		d.watch(s, cmp.Or(o.watchEvery, watchEvery))
+	}
 	// What the process before left undone.
 	s.events.raise()
 	s.deliveries.raise()
@@ -106,8 +114,7 @@ func (s *Store) prepare(ctx context.Context) error {
 // database. It is safe to call more than once.
 func (s *Store) Close() error {
 	s.close.Do(func() {
-		s.committer.close()
-		s.closeErr = errors.Join(s.reader.Close(), s.writer.Close(), s.lock.release())
+		s.closeErr = s.db.close()
 	})
 	return s.closeErr
 }
@@ -119,7 +126,7 @@ func (s *Store) Healthy(ctx context.Context) error {
 	if err := s.reader.QueryRowContext(ctx, "SELECT 1 FROM probe WHERE id = 1 UNION ALL SELECT 1").Scan(&one); err != nil {
 		return fmt.Errorf("%w: reading: %w", ErrUnavailable, err)
 	}
-	if s.committer.failure.Load() == nil {
+	if !s.db.failing() {
 		return nil
 	}
 	// The last write failed. Perhaps none comes any more because nothing is sent
@@ -130,10 +137,10 @@ func (s *Store) Healthy(ctx context.Context) error {
 	}})
 }
 
-// write hands a job to the committer.
+// write runs a job.
 func (s *Store) write(ctx context.Context, j *job) error {
 	j.ctx = ctx
-	return s.committer.do(j)
+	return s.db.run(j)
 }
 
 // now is the time as it is stored.

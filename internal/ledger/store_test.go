@@ -137,9 +137,9 @@ func TestOpenNeedsAPath(t *testing.T) {
 	NewWithT(t).Expect(err).To(HaveOccurred())
 }
 
-func TestClosedStoreRefuses(t *testing.T) {
+func testClosedStoreRefuses(t *testing.T, at place) {
 	g := NewWithT(t)
-	s := open(t, ledgerPath(t), nil)
+	s := at.open(t, nil)
 	g.Expect(s.Healthy(bg)).To(Succeed())
 	g.Expect(s.Close()).To(Succeed())
 	g.Expect(s.Close()).To(Succeed())

@@ -1,0 +1,126 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-logr/logr"
+)
+
+// database is what a Store needs of the database that it is on, beside one to
+// read from.
+type database interface {
+	// run runs a job in a transaction and waits for its commit. Errors of the
+	// database wrap ErrUnavailable; those of the job come as they are.
+	run(j *job) error
+	// accept stores a new event, or tells that it is stored already. Concurrent
+	// calls share commits.
+	accept(ctx context.Context, e *newEvent) (stored bool, err error)
+	// failing tells whether the last write failed.
+	failing() bool
+	// close commits what was handed in, refuses the rest and closes the database.
+	close() error
+}
+
+// newEvent is an event as it is stored.
+type newEvent struct {
+	company, id, name string
+	received, now     int64
+	data              []byte
+	// committed is called after the commit, also when the caller has gone.
+	committed func()
+}
+
+// dialect is what the databases want to be asked in their own ways.
+type dialect struct {
+	claimEvents     func(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error)
+	claimDeliveries func(w *writer, company string, n int, lease, now, until int64) ([]Delivery, error)
+}
+
+var sqliteDialect = dialect{claimEvents: claimEvents, claimDeliveries: claimDeliveries}
+
+// sqliteDatabase is a SQLite file, which has one writer.
+type sqliteDatabase struct {
+	lock      *lock
+	writer    *sql.DB
+	reader    *sql.DB
+	committer *committer
+}
+
+// openSQLiteFile opens the file for this process alone.
+func openSQLiteFile(ctx context.Context, o Options) (*sqliteDatabase, error) {
+	path, err := filepath.Abs(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("finding the ledger: %w", err)
+	}
+	if err := makeDirectory(path); err != nil {
+		return nil, err
+	}
+	d := &sqliteDatabase{}
+	// The lock comes first: the file isn't touched while it is another's.
+	d.lock, err = lockFile(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	d.writer, d.reader, err = openSQLite(ctx, path, o.Clock.Now())
+	if err != nil {
+		return nil, errors.Join(err, d.lock.release())
+	}
+	d.committer = newCommitter(ctx,
+		func(ctx context.Context) (*writer, error) { return newWriter(ctx, d.writer) },
+		logFailure(o.Log),
+	)
+	return d, nil
+}
+
+func logFailure(log logr.Logger) func(error) {
+	return func(err error) { log.Error(err, "Writing to the ledger failed; what was not written is refused") }
+}
+
+func (d *sqliteDatabase) run(j *job) error { return d.committer.do(j) }
+
+func (d *sqliteDatabase) accept(ctx context.Context, e *newEvent) (bool, error) {
+	var stored int64
+	err := d.run(&job{ctx: ctx, one: true, committed: e.committed, run: func(w *writer) (err error) {
+		stored, err = w.exec(insertEvent, e.company, e.id, e.name, e.received, e.now, e.data)
+		return err
+	}})
+	return stored != 0, err
+}
+
+func (d *sqliteDatabase) failing() bool { return d.committer.failure.Load() != nil }
+
+func (d *sqliteDatabase) close() error {
+	d.committer.close()
+	return errors.Join(d.reader.Close(), d.writer.Close(), d.lock.release())
+}
+
+// storable returns the text without what PostgreSQL can't store. What the
+// platform or an author sends may hold it, and both databases are to give the
+// same answers.
+func storable(text string) string {
+	if strings.IndexByte(text, 0) < 0 && utf8.ValidString(text) {
+		return text
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// storableArgs makes all texts among a statement's arguments storable.
+func storableArgs(args []any) []any {
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			if clean := storable(text); clean != text {
+				args[i] = clean
+			}
+		}
+	}
+	return args
+}

@@ -1,0 +1,223 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// accepters is how many batches of events are on the way at once: while one
+	// waits for its commit, the next is sent.
+	accepters = 3
+	// maxBatchBytes is how much data one statement brings.
+	maxBatchBytes = 4 << 20
+	// acceptAttempts is how often a batch is sent whose connection broke. It does no
+	// harm if the first was stored after all.
+	acceptAttempts = 3
+	acceptPause    = 50 * time.Millisecond
+)
+
+// Rows come in the order of their keys, so that replicas that take in the same
+// events wait for each other instead of deadlocking.
+const insertEvents = `
+	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data)
+	SELECT company, event_id, name, received_at, now, now, data
+	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])
+		AS e (company, event_id, name, received_at, now, data)
+	ON CONFLICT (company, event_id) DO NOTHING
+	RETURNING company, event_id`
+
+// acceptance is an event that waits to be stored.
+type acceptance struct {
+	*newEvent
+	ctx    context.Context
+	stored bool
+	err    error
+	done   chan struct{}
+}
+
+// accepter stores events, many in a statement. A caller who is alone waits for
+// nobody.
+type accepter struct {
+	p       *postgresDatabase
+	waiting chan *acceptance
+	closing chan struct{}
+	once    sync.Once
+	workers sync.WaitGroup
+}
+
+func newAccepter(p *postgresDatabase) *accepter {
+	a := &accepter{p: p, waiting: make(chan *acceptance, maxQueue), closing: make(chan struct{})}
+	for range accepters {
+		a.workers.Go(a.work)
+	}
+	return a
+}
+
+func (p *postgresDatabase) accept(ctx context.Context, e *newEvent) (bool, error) {
+	a := &acceptance{newEvent: e, ctx: ctx, done: make(chan struct{})}
+	select {
+	case <-p.accepter.closing:
+		return false, fmt.Errorf("%w: it is closed", ErrUnavailable)
+	default:
+	}
+	select {
+	case p.accepter.waiting <- a:
+	case <-p.accepter.closing:
+		return false, fmt.Errorf("%w: it is closed", ErrUnavailable)
+	case <-ctx.Done():
+		return false, fmt.Errorf("%w: too many writes are waiting: %w", ErrUnavailable, ctx.Err())
+	}
+	select {
+	case <-a.done:
+		return a.stored, a.err
+	case <-ctx.Done():
+		return false, fmt.Errorf("%w: the write took too long: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// close stores what waits and stops.
+func (a *accepter) close() {
+	a.once.Do(func() { close(a.closing) })
+	a.workers.Wait()
+	// What slipped in between.
+	for {
+		select {
+		case late := <-a.waiting:
+			late.err = fmt.Errorf("%w: it is closed", ErrUnavailable)
+			close(late.done)
+		default:
+			return
+		}
+	}
+}
+
+func (a *accepter) work() {
+	for {
+		batch := a.next()
+		if len(batch) == 0 {
+			return
+		}
+		a.store(batch)
+		for _, e := range batch {
+			if e.err == nil {
+				e.committed()
+			}
+			close(e.done)
+		}
+	}
+}
+
+// next waits for an event and takes those that queued behind it. It returns
+// nothing when the accepter is closed and nothing waits.
+func (a *accepter) next() []*acceptance {
+	var batch []*acceptance
+	select {
+	case e := <-a.waiting:
+		batch = append(batch, e)
+	default:
+		select {
+		case e := <-a.waiting:
+			batch = append(batch, e)
+		case <-a.closing:
+		}
+	}
+	for size := 0; len(batch) > 0 && len(batch) < maxBatch; {
+		if size += len(batch[len(batch)-1].data); size > maxBatchBytes {
+			break
+		}
+		select {
+		case e := <-a.waiting:
+			batch = append(batch, e)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// store stores a batch and gives each its outcome.
+func (a *accepter) store(batch []*acceptance) {
+	live := make([]*acceptance, 0, len(batch))
+	for _, e := range batch {
+		if err := e.ctx.Err(); err != nil {
+			e.err = fmt.Errorf("%w: the write took too long: %w", ErrUnavailable, err)
+			continue
+		}
+		live = append(live, e)
+	}
+	if len(live) == 0 {
+		return
+	}
+	slices.SortStableFunc(live, func(x, y *acceptance) int {
+		return cmp.Or(cmp.Compare(x.company, y.company), cmp.Compare(x.id, y.id))
+	})
+	err := a.insert(live)
+	if err != nil && len(live) > 1 && !postgresFailed(err) {
+		// One of them can't be stored. The others must not suffer for it.
+		for i := range live {
+			live[i].err = a.p.outcome(a.insert(live[i : i+1]))
+		}
+		return
+	}
+	err = a.p.outcome(err)
+	for _, e := range live {
+		e.err = err
+	}
+}
+
+// insert stores events that are sorted by their keys.
+func (a *accepter) insert(batch []*acceptance) error {
+	var companies, ids, names []string
+	var received, now []int64
+	var data [][]byte
+	for _, e := range batch {
+		companies, ids, names = append(companies, e.company), append(ids, e.id), append(names, e.name)
+		received, now, data = append(received, e.received), append(now, e.now), append(data, e.data)
+	}
+	type key struct{ company, id string }
+	var fresh map[key]bool
+	var err error
+	for attempt := 1; ; attempt++ {
+		err = repeat(context.Background(), maxRepeats, func(ctx context.Context) error {
+			fresh = make(map[key]bool, len(batch))
+			rows, err := a.p.pool.QueryContext(ctx, insertEvents, companies, ids, names, received, now, data)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = rows.Close() }()
+			for rows.Next() {
+				var k key
+				if err := rows.Scan(&k.company, &k.id); err != nil {
+					return err
+				}
+				fresh[k] = true
+			}
+			return rows.Err()
+		})
+		if err == nil || attempt == acceptAttempts || !connectionLost(err) {
+			break
+		}
+		select {
+		case <-time.After(acceptPause):
+		case <-a.closing:
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range batch {
+		// Of several with one key the first is the new one.
+		k := key{e.company, e.id}
+		e.stored = fresh[k]
+		delete(fresh, k)
+	}
+	return nil
+}

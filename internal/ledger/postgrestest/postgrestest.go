@@ -1,0 +1,247 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package postgrestest runs a real PostgreSQL for tests, on a private socket.
+package postgrestest
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+)
+
+// ErrNotInstalled says that there is no PostgreSQL on this machine and how to get
+// it.
+var ErrNotInstalled = errors.New("no PostgreSQL server is installed: run `apt-get install postgresql` (or your system's package of the server), or put its initdb and postgres on the PATH")
+
+const (
+	superuser = "postgres"
+	owner     = "ledger"
+	patience  = 30 * time.Second
+)
+
+// Password is that of the owner of the databases. It holds what a URL, a shell
+// or a connection string might trip over.
+const Password = `p@ss w/rd:%41'"\` //nolint:gosec // of a server that nobody else reaches
+
+// Server is a running PostgreSQL.
+type Server struct {
+	bin, dir  string
+	owner     *syscall.Credential
+	process   *exec.Cmd
+	lifeline  *os.File
+	databases atomic.Int64
+}
+
+// Start makes a new, empty server. The caller stops it. It ends also when the
+// process that started it dies.
+func Start() (*Server, error) {
+	bin, err := find()
+	if err != nil {
+		return nil, err
+	}
+	// Not below TMPDIR: the path of a socket must be short.
+	dir, err := os.MkdirTemp("/tmp", "postgrestest")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for PostgreSQL: %w", err)
+	}
+	s := &Server{bin: bin, dir: dir}
+	if err := s.initialize(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := s.Launch(); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+// Skip skips a test because of ErrNotInstalled, but on CI, where it fails.
+func Skip(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, ErrNotInstalled) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	t.Fatal(err)
+}
+
+// find returns the directory of the newest installed server's programs.
+func find() (string, error) {
+	if path, err := exec.LookPath("initdb"); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			return filepath.Dir(path), nil
+		}
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if len(found) == 0 {
+		return "", ErrNotInstalled
+	}
+	version := func(path string) int {
+		n, _ := strconv.Atoi(strings.Split(path, "/")[4])
+		return n
+	}
+	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// initialize makes the files. PostgreSQL refuses to run as root, so root runs it
+// as the user that the package made, or as nobody.
+func (s *Server) initialize() error {
+	if os.Geteuid() == 0 {
+		name := "postgres"
+		if _, err := user.Lookup(name); err != nil {
+			name = "nobody"
+		}
+		u, err := user.Lookup(name)
+		if err != nil {
+			return fmt.Errorf("finding a user to run PostgreSQL as: %w", err)
+		}
+		uid, errUID := strconv.ParseUint(u.Uid, 10, 32)
+		gid, errGID := strconv.ParseUint(u.Gid, 10, 32)
+		if err := errors.Join(errUID, errGID, os.Chown(s.dir, int(uid), int(gid))); err != nil {
+			return fmt.Errorf("preparing to run PostgreSQL as %s: %w", name, err)
+		}
+		s.owner = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	cmd := s.command(context.Background(), filepath.Join(s.bin, "initdb"), "--pgdata", s.data(), "--username", superuser, "--auth", "trust",
+		"--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initializing PostgreSQL: %w\n%s", err, out)
+	}
+	// Whoever owns a ledger must know its password.
+	rules := "local all " + superuser + " trust\nlocal all all scram-sha-256\n"
+	if err := os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(rules), 0o600); err != nil {
+		return fmt.Errorf("setting who may log in to PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // test programs found above
+	cmd.Dir = s.dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.owner, Setpgid: true}
+	return cmd
+}
+
+// Launch starts a server that was stopped, with what is in its files.
+func (s *Server) Launch() error {
+	lifelineRead, lifeline, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("making a pipe: %w", err)
+	}
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("making the log of PostgreSQL: %w", err)
+	}
+	// The shell's input ends when this process does, however it dies.
+	const script = `"$@" & pid=$!; (read -r _; kill -INT $pid) <&3 & exec 3<&-; wait $pid; kill $! 2>/dev/null`
+	s.process = s.command(context.Background(), "/bin/sh", "-c", script, "sh", filepath.Join(s.bin, "postgres"),
+		"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=200",
+		"-c", "shared_buffers=32MB", "-c", "log_min_messages=warning")
+	s.process.Stdout, s.process.Stderr = log, log
+	s.process.ExtraFiles = []*os.File{lifelineRead}
+	err = s.process.Start()
+	_ = lifelineRead.Close()
+	_ = log.Close()
+	if err != nil {
+		_ = lifeline.Close()
+		return fmt.Errorf("starting PostgreSQL: %w", err)
+	}
+	s.lifeline = lifeline
+	for deadline := time.Now().Add(patience); ; {
+		err := s.Exec("SELECT 1")
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			return fmt.Errorf("PostgreSQL does not start: %w\n%s", err, text)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Halt stops the server and keeps its files: at once, as in a crash, or after it
+// ended its connections and wrote what it has.
+func (s *Server) Halt(crash bool) error {
+	if s.lifeline == nil {
+		return nil
+	}
+	if crash {
+		text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+		if err != nil {
+			return fmt.Errorf("finding the process of PostgreSQL: %w", err)
+		}
+		line, _, _ := bytes.Cut(text, []byte("\n"))
+		pid, err := strconv.Atoi(string(line))
+		if err != nil {
+			return fmt.Errorf("finding the process of PostgreSQL: %w", err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+			return fmt.Errorf("crashing PostgreSQL: %w", err)
+		}
+	}
+	_ = s.lifeline.Close()
+	s.lifeline = nil
+	_ = s.process.Wait() // the server's end is all that matters
+	return nil
+}
+
+// Stop ends the server and removes its files.
+func (s *Server) Stop() error {
+	return errors.Join(s.Halt(false), os.RemoveAll(s.dir))
+}
+
+// URL returns the address of a database, without a password.
+func (s *Server) URL(database, user string) string {
+	return "postgres://" + user + "@/" + database + "?" + url.Values{"host": {s.dir}}.Encode()
+}
+
+// Exec runs a statement as the superuser.
+func (s *Server) Exec(query string, args ...any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	db, err := sql.Open("pgx", s.URL("postgres", superuser))
+	if err != nil {
+		return fmt.Errorf("connecting to PostgreSQL: %w", err)
+	}
+	_, err = db.ExecContext(ctx, query, args...)
+	return errors.Join(err, db.Close())
+}
+
+// NewDatabase makes an empty database and returns its URL, which asks for
+// Password. Its owner has no more rights than that.
+func (s *Server) NewDatabase() (string, error) {
+	n := s.databases.Add(1)
+	if n == 1 {
+		if err := s.Exec("CREATE ROLE " + owner + " LOGIN PASSWORD '" + strings.ReplaceAll(Password, "'", "''") + "'"); err != nil {
+			return "", err
+		}
+	}
+	name := fmt.Sprint("ledger_", n)
+	if err := s.Exec("CREATE DATABASE " + name + " OWNER " + owner); err != nil {
+		return "", err
+	}
+	return s.URL(name, owner), nil
+}
+
+// Disconnect ends all connections of the databases' owner, as a failover does.
+func (s *Server) Disconnect() error {
+	return s.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", owner)
+}
