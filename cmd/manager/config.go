@@ -32,6 +32,9 @@ import (
 // REHIVE_EXTENSION_PUBLIC_URL. A flag wins over its variable.
 const envPrefix = "REHIVE_EXTENSION_"
 
+// defaultLedgerPath is where the SQLite ledger is if nothing is said.
+const defaultLedgerPath = "/var/lib/rehive-extension/ledger.db"
+
 // settings are what the manager is told at its start.
 type settings struct {
 	publicURL string
@@ -45,8 +48,12 @@ type settings struct {
 	metricsAddress string
 	pprofAddress   string
 
-	ledgerPath     string
-	eventRetention time.Duration
+	ledgerPath         string
+	ledgerURL          string
+	ledgerPasswordFile string
+	ledgerPassword     string
+	ledgerConnections  int
+	eventRetention     time.Duration
 
 	emailFrom        string
 	smtpAddress      string
@@ -91,7 +98,10 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` of /metrics; 0 turns it off")
 	flags.StringVar(&s.pprofAddress, "pprof-address", "0", "`address` of /debug/pprof/, which shows what the process is busy with; 0 turns it off")
 
-	flags.StringVar(&s.ledgerPath, "ledger-path", "/var/lib/rehive-extension/ledger.db", "`file` of the SQLite ledger; made when it's not there")
+	flags.StringVar(&s.ledgerPath, "ledger-path", "", "`file` of the SQLite ledger; made when it's not there (default "+defaultLedgerPath+")")
+	flags.StringVar(&s.ledgerURL, "ledger-url", "", "`URL` of a PostgreSQL database for the ledger instead, without password, such as postgres://user@host:5432/database?sslmode=verify-full; several managers may share it")
+	flags.StringVar(&s.ledgerPasswordFile, "ledger-password-file", "", "`file` that holds the password of the ledger's database")
+	flags.IntVar(&s.ledgerConnections, "ledger-connections", 16, "how many connections to the ledger's database are open at most")
 	flags.DurationVar(&s.eventRetention, "event-retention", 30*24*time.Hour, "how long events and deliveries are kept after they ended; at least "+ledger.MinRetention.String())
 
 	flags.StringVar(&s.emailFrom, "email-from", "", "sender `address` of emails when neither the rule nor the company has one")
@@ -132,6 +142,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 		return nil, err
 	}
 	s.smtpPassword, _ = lookupEnv(envPrefix + "SMTP_PASSWORD")
+	s.ledgerPassword, _ = lookupEnv(envPrefix + "LEDGER_PASSWORD")
 	return s, s.validate()
 }
 
@@ -164,8 +175,11 @@ reconciles CompanyActivations and NotificationRules, and delivers messages.
 Usage: manager --public-url URL [flags]
 
 Each flag may be given as an environment variable instead: --public-url is also
-%s. The mail server's password is taken from --smtp-password-file
-or from %sSMTP_PASSWORD, and from nowhere else.
+%[1]s. The mail server's password is taken from --smtp-password-file
+or from %[2]sSMTP_PASSWORD, that of the ledger's database from
+--ledger-password-file or from %[2]sLEDGER_PASSWORD.
+
+manager migrate-ledger moves a SQLite ledger to PostgreSQL; see its --help.
 
 `, envName("public-url"), envPrefix)
 	flags.SetOutput(output)
@@ -195,11 +209,8 @@ func (s *settings) validate() error {
 			return fmt.Errorf("--%s %q is no address to listen on: it takes host:port or :port", name, address)
 		}
 	}
-	if s.ledgerPath == "" {
-		return errors.New("--ledger-path must not be empty")
-	}
-	if s.eventRetention < ledger.MinRetention {
-		return fmt.Errorf("--event-retention must be at least %s, not %s: so long the platform may repeat an event", ledger.MinRetention, s.eventRetention)
+	if err := s.validateLedger(); err != nil {
+		return err
 	}
 	if s.emailFrom != "" {
 		if _, err := mail.ParseAddress(s.emailFrom); err != nil {
@@ -231,6 +242,34 @@ func (s *settings) validate() error {
 	}
 	if s.logFormat != "json" && s.logFormat != "console" {
 		return fmt.Errorf("--log-format must be json or console, not %q", s.logFormat)
+	}
+	return nil
+}
+
+func (s *settings) validateLedger() error {
+	if s.eventRetention < ledger.MinRetention {
+		return fmt.Errorf("--event-retention must be at least %s, not %s: so long the platform may repeat an event", ledger.MinRetention, s.eventRetention)
+	}
+	if s.ledgerURL == "" {
+		if s.ledgerPasswordFile != "" || s.ledgerPassword != "" {
+			return errors.New("--ledger-url is missing, though a password for its database is given")
+		}
+		if s.ledgerPath == "" {
+			s.ledgerPath = defaultLedgerPath
+		}
+		return nil
+	}
+	if s.ledgerPath != "" {
+		return errors.New("--ledger-path and --ledger-url are both set: choose one")
+	}
+	if err := ledger.CheckURL(s.ledgerURL); err != nil {
+		return fmt.Errorf("--ledger-url: %w", err)
+	}
+	if s.ledgerPasswordFile != "" && s.ledgerPassword != "" {
+		return fmt.Errorf("--ledger-password-file and %sLEDGER_PASSWORD are both set: choose one", envPrefix)
+	}
+	if s.ledgerConnections < 4 || s.ledgerConnections > 1000 {
+		return fmt.Errorf("--ledger-connections must be between 4 and 1000, not %d", s.ledgerConnections)
 	}
 	return nil
 }
@@ -307,12 +346,24 @@ func (s *settings) defaultProviders() map[v1alpha1.Channel]types.NamespacedName 
 
 // readSMTPPassword returns the mail server's password, which may be empty.
 func (s *settings) readSMTPPassword() (string, error) {
-	if s.smtpPasswordFile == "" {
-		return s.smtpPassword, nil
+	return readPassword("smtp-password-file", s.smtpPasswordFile, s.smtpPassword)
+}
+
+// ledgerOptions say where the ledger is.
+func (s *settings) ledgerOptions() (ledger.Options, error) {
+	password, err := readPassword("ledger-password-file", s.ledgerPasswordFile, s.ledgerPassword)
+	return ledger.Options{Path: s.ledgerPath, URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections}, err
+}
+
+// readPassword returns the password in a flag's file or, if there is none, the
+// other one.
+func readPassword(flagName, file, other string) (string, error) {
+	if file == "" {
+		return other, nil
 	}
-	content, err := os.ReadFile(filepath.Clean(s.smtpPasswordFile))
+	content, err := os.ReadFile(filepath.Clean(file))
 	if err != nil {
-		return "", fmt.Errorf("reading --smtp-password-file: %w", err)
+		return "", fmt.Errorf("reading --%s: %w", flagName, err)
 	}
 	return strings.TrimRight(string(content), "\r\n"), nil
 }

@@ -28,7 +28,7 @@ func TestSettingsDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.namespace != "rehive-system" || s.httpAddress != ":8080" || s.resyncPeriod != 10*time.Minute {
+	if s.ledgerPath != defaultLedgerPath || s.namespace != "rehive-system" || s.httpAddress != ":8080" || s.resyncPeriod != 10*time.Minute {
 		t.Errorf("defaults are %+v", s)
 	}
 }
@@ -68,15 +68,24 @@ func TestSettingsRefused(t *testing.T) {
 		"namespace":             {args: []string{publicURL, "--namespace=Not_A_Name"}, want: "--namespace"},
 		"certificate alone":     {args: []string{publicURL, "--http-tls-cert=a.pem"}, want: "must be given together"},
 		"address":               {args: []string{publicURL, "--http-address=8080"}, want: `--http-address "8080"`},
-		"ledger":                {args: []string{publicURL, "--ledger-path="}, want: "--ledger-path"},
-		"retention":             {args: []string{publicURL, "--event-retention=24h"}, want: "--event-retention must be at least 168h0m0s"},
-		"sender":                {args: []string{publicURL, "--email-from=nobody"}, want: `--email-from "nobody"`},
-		"mail server":           {args: []string{publicURL, "--smtp-address=mail"}, want: "must be host:port"},
-		"mail server missing":   {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is missing"},
-		"mail encryption":       {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-tls=yes"}, want: "--smtp-tls must be"},
-		"provider's name":       {args: []string{publicURL, "--default-sms-provider=a/b"}, want: `--default-sms-provider "a/b"`},
-		"two mail providers":    {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "choose one"},
-		"networks":              {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is no network`},
+		"two ledgers":           {args: []string{publicURL, "--ledger-path=a.db", "--ledger-url=postgres://joe@db/ledger"}, want: "choose one"},
+		"ledger URL":            {args: []string{publicURL, "--ledger-url=mysql://joe@db/ledger"}, want: "--ledger-url: "},
+		"ledger's password":     {args: []string{publicURL, "--ledger-url=postgres://joe:hunter2@db/ledger"}, want: "must not hold a password"},
+		"password for nothing":  {args: []string{publicURL, "--ledger-password-file=f"}, want: "--ledger-url is missing"},
+		"two ledger passwords": {
+			args:      []string{publicURL, "--ledger-url=postgres://joe@db/ledger", "--ledger-password-file=f"},
+			variables: map[string]string{"REHIVE_EXTENSION_LEDGER_PASSWORD": "x"},
+			want:      "choose one",
+		},
+		"connections":         {args: []string{publicURL, "--ledger-url=postgres://joe@db/ledger", "--ledger-connections=1"}, want: "--ledger-connections must be between"},
+		"retention":           {args: []string{publicURL, "--event-retention=24h"}, want: "--event-retention must be at least 168h0m0s"},
+		"sender":              {args: []string{publicURL, "--email-from=nobody"}, want: `--email-from "nobody"`},
+		"mail server":         {args: []string{publicURL, "--smtp-address=mail"}, want: "must be host:port"},
+		"mail server missing": {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is missing"},
+		"mail encryption":     {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-tls=yes"}, want: "--smtp-tls must be"},
+		"provider's name":     {args: []string{publicURL, "--default-sms-provider=a/b"}, want: `--default-sms-provider "a/b"`},
+		"two mail providers":  {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "choose one"},
+		"networks":            {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is no network`},
 		"two passwords": {
 			args:      []string{publicURL, "--smtp-address=mail:25", "--smtp-password-file=f"},
 			variables: map[string]string{"REHIVE_EXTENSION_SMTP_PASSWORD": "x"},
@@ -97,6 +106,9 @@ func TestSettingsRefused(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("the sentence has several lines: %q", err)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the sentence repeats a password: %q", err)
 			}
 		})
 	}

@@ -51,6 +51,9 @@ const gcPercent = 200
 var version = "dev"
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == migrateLedgerCommand {
+		os.Exit(migrateLedger(ctrl.SetupSignalHandler(), os.Args[2:], os.LookupEnv, os.Stdout, os.Stderr))
+	}
 	settings, err := parseSettings(os.Args[1:], os.LookupEnv, os.Stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -99,7 +102,12 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 
 	// The ledger comes first: without it nothing may be acknowledged.
-	store, err := ledger.Open(ctx, ledger.Options{Path: s.ledgerPath, Log: log.WithName("ledger")})
+	where, err := s.ledgerOptions()
+	if err != nil {
+		return err
+	}
+	where.Log = log.WithName("ledger")
+	store, err := ledger.Open(ctx, where)
 	if err != nil {
 		return fmt.Errorf("opening the ledger: %w", err)
 	}
