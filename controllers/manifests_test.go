@@ -26,13 +26,23 @@ func render(g *WithT, folder string) resmap.ResMap {
 	return resources
 }
 
-// TestDefaultInstallation has the API server judge what `kubectl apply -k
-// config/default` would create.
-func TestDefaultInstallation(t *testing.T) {
+// TestInstallations has the API server judge what `kubectl apply -k` would create.
+func TestInstallations(t *testing.T) {
+	t.Run("default", func(t *testing.T) {
+		// A SQLite ledger has one writer.
+		testInstallation(t, "../config/default", 1, appsv1.RecreateDeploymentStrategyType)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		testInstallation(t, "../config/postgres", 2, appsv1.RollingUpdateDeploymentStrategyType)
+	})
+}
+
+func testInstallation(t *testing.T, folder string, replicas int32, strategy appsv1.DeploymentStrategyType) {
+	t.Helper()
 	g := NewWithT(t)
 	ctx := t.Context()
 	namespace, deployments := "rehive-system", 0
-	for _, resource := range render(g, "../config/default").Resources() {
+	for _, resource := range render(g, folder).Resources() {
 		raw, err := resource.AsYAML()
 		g.Expect(err).NotTo(HaveOccurred())
 		var object unstructured.Unstructured
@@ -40,7 +50,7 @@ func TestDefaultInstallation(t *testing.T) {
 		switch object.GetKind() {
 		case "Namespace":
 			g.Expect(object.GetName()).To(Equal(namespace))
-			g.Expect(k8s.Create(ctx, &object)).To(Succeed())
+			g.Expect(client.IgnoreAlreadyExists(k8s.Create(ctx, &object))).To(Succeed())
 			continue
 		case "CustomResourceDefinition":
 			continue // envtest installed them
@@ -48,8 +58,8 @@ func TestDefaultInstallation(t *testing.T) {
 			deployments++
 			var deployment appsv1.Deployment
 			g.Expect(yaml.UnmarshalStrict(raw, &deployment)).To(Succeed())
-			g.Expect(*deployment.Spec.Replicas).To(Equal(int32(1)), "a SQLite ledger has one writer")
-			g.Expect(deployment.Spec.Strategy.Type).To(Equal(appsv1.RecreateDeploymentStrategyType))
+			g.Expect(*deployment.Spec.Replicas).To(Equal(replicas))
+			g.Expect(deployment.Spec.Strategy.Type).To(Equal(strategy))
 			// The namespace enforces the restricted profile on pods only.
 			pod := &corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "manager"},
