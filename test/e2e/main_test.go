@@ -27,6 +27,9 @@ import (
 // set is the stage that all tests play on, each with a company of its own.
 var set *stage.Stage
 
+// managerProgram is the manager that was built for the tests.
+var managerProgram string
+
 func TestMain(m *testing.M) {
 	code, err := runTests(m)
 	if err != nil {
@@ -42,15 +45,15 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(state)) }()
-	manager := filepath.Join(state, "manager")
-	build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", manager, "../../cmd/manager")...)
+	managerProgram = filepath.Join(state, "manager")
+	build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", managerProgram, "../../cmd/manager")...)
 	if output, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building the manager: %w\n%s", err, output)
 	}
 	set, err = stage.Set(context.Background(), stage.Options{
 		Root:             "../..",
 		State:            state,
-		Manager:          manager,
+		Manager:          managerProgram,
 		ManagerArguments: []string{"--resync-period=30s", "--provider-allow-networks=127.0.0.0/8", "--provider-allow-plaintext"},
 	})
 	if err != nil {
@@ -154,6 +157,10 @@ spec:
 // send calls the webhook as the platform does and returns the status, 0 if there
 // was no answer.
 func (c *company) send(ctx context.Context, id, text string) int {
+	return c.sendTo(ctx, set.Manager.PublicURL, id, text)
+}
+
+func (c *company) sendTo(ctx context.Context, base, id, text string) int {
 	body, err := json.Marshal(map[string]any{
 		"id": id, "event": event, "company": c.id,
 		"data": map[string]any{"text": text, "status": "open", "user": map[string]any{"email": c.customer.Email, "first_name": c.customer.FirstName}},
@@ -163,7 +170,7 @@ func (c *company) send(ctx context.Context, id, text string) int {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, set.Manager.PublicURL+"/api/webhook/", bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/webhook/", bytes.NewReader(body))
 	if err != nil {
 		panic(err)
 	}

@@ -26,6 +26,8 @@ const stopTime = 40 * time.Second
 type Manager struct {
 	// PublicURL is what the platform is told to call, without api/.
 	PublicURL string
+	// ServeURL is where this replica answers.
+	ServeURL string
 	// ProbeURL is where /healthz and /readyz are.
 	ProbeURL string
 	// MetricsURL is where /metrics is.
@@ -35,6 +37,18 @@ type Manager struct {
 	arguments []string
 	process   *exec.Cmd
 	done      chan struct{} // closed when the process has ended; nil when none was started
+}
+
+// NewReplica makes another manager beside the one of the stage, which is not
+// started yet. It is told the same public URL, and listens elsewhere. The caller
+// stops it.
+func (s *Stage) NewReplica() (*Manager, error) {
+	m, err := newManager(s, s.managerKubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	m.arguments = append(m.arguments, "--public-url="+s.Manager.PublicURL)
+	return m, nil
 }
 
 func newManager(s *Stage, kubeconfig string) (*Manager, error) {
@@ -48,6 +62,7 @@ func newManager(s *Stage, kubeconfig string) (*Manager, error) {
 	}
 	m := &Manager{
 		PublicURL:  "http://" + addresses[0],
+		ServeURL:   "http://" + addresses[0],
 		ProbeURL:   "http://" + addresses[1],
 		MetricsURL: "http://" + addresses[2] + "/metrics",
 		stage:      s,
@@ -60,12 +75,19 @@ func newManager(s *Stage, kubeconfig string) (*Manager, error) {
 		"--metrics-address=" + addresses[2],
 		"--rehive-api-url=" + s.Platform.URL(),
 		"--namespace=" + Namespace,
-		"--ledger-path=" + m.Ledger(),
+		m.ledgerArgument(),
 		"--smtp-address=" + s.Mail.Address(),
 		"--smtp-tls=none",
 		"--email-from=notifications@operator.example",
 	}, s.options.ManagerArguments...)
 	return m, nil
+}
+
+func (m *Manager) ledgerArgument() string {
+	if m.stage.options.LedgerURL != "" {
+		return "--ledger-url=" + m.stage.options.LedgerURL
+	}
+	return "--ledger-path=" + m.Ledger()
 }
 
 // Ledger is the manager's ledger file.
@@ -95,6 +117,7 @@ func (m *Manager) Start(ctx context.Context) error {
 	// Not tied to ctx: the manager is told to stop, and given time.
 	m.process = exec.Command(m.stage.options.Manager, m.arguments...) //nolint:gosec,noctx // the program that was just built
 	m.process.Stdout, m.process.Stderr = log, log
+	m.process.Env = append(os.Environ(), m.stage.options.ManagerEnvironment...)
 	// A process group of its own keeps the terminal's Ctrl-C from the manager,
 	// which is told to stop in its turn.
 	m.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

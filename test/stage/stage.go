@@ -57,6 +57,11 @@ type Options struct {
 	Manager string
 	// ManagerArguments are added to the manager's command line.
 	ManagerArguments []string
+	// ManagerEnvironment are variables that are added to the manager's.
+	ManagerEnvironment []string
+	// LedgerURL is the PostgreSQL database of the ledger; a SQLite file below State
+	// is the ledger if it is empty.
+	LedgerURL string
 	// Say is told each step in a line; nil keeps silent.
 	Say func(format string, args ...any)
 }
@@ -79,9 +84,10 @@ type Stage struct {
 	// Manager is the manager's process.
 	Manager *Manager
 
-	options     Options
-	environment *envtest.Environment
-	mailView    *httptest.Server
+	options           Options
+	environment       *envtest.Environment
+	mailView          *httptest.Server
+	managerKubeconfig string
 }
 
 // Set starts all parts, the manager last, and returns when it is ready. After an
@@ -125,6 +131,7 @@ func Set(ctx context.Context, o Options) (_ *Stage, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.managerKubeconfig = kubeconfig
 	if s.Manager, err = newManager(s, kubeconfig); err != nil {
 		return nil, err
 	}
