@@ -6,6 +6,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -39,6 +40,9 @@ const maxRateWait = time.Second
 type Limited struct {
 	next    Provider
 	limiter *rate.Limiter
+	// turns is held from taking a turn to giving it back: a turn that is given
+	// back after somebody took the next one is lost.
+	turns sync.Mutex
 }
 
 // NewLimited limits next to perSecond messages with bursts of burst, at least 1.
@@ -49,10 +53,8 @@ func NewLimited(next Provider, perSecond float64, burst int) *Limited {
 // Send implements [Provider]. It waits for a short time; a message whose turn is
 // later, or after ctx ends, is held back and told when.
 func (l *Limited) Send(ctx context.Context, m Message) (Receipt, error) {
-	turn := l.limiter.Reserve()
-	wait := turn.Delay()
-	if deadline, ok := ctx.Deadline(); !turn.OK() || wait > maxRateWait || ok && time.Until(deadline) <= wait {
-		turn.Cancel()
+	turn, wait, ok := l.take(ctx)
+	if !ok {
 		return Receipt{}, Transient(ReasonRateLimited, "The provider's configured rate is reached.", min(wait, maxRetryAfter))
 	}
 	if wait > 0 {
@@ -66,4 +68,18 @@ func (l *Limited) Send(ctx context.Context, m Message) (Receipt, error) {
 		}
 	}
 	return l.next.Send(ctx, m)
+}
+
+// take takes a turn and says how long it is to wait for it, or, when that is too
+// long, leaves the turn to somebody else.
+func (l *Limited) take(ctx context.Context) (turn *rate.Reservation, wait time.Duration, ok bool) {
+	l.turns.Lock()
+	defer l.turns.Unlock()
+	turn = l.limiter.Reserve()
+	wait = turn.Delay()
+	if deadline, limited := ctx.Deadline(); !turn.OK() || wait > maxRateWait || limited && time.Until(deadline) <= wait {
+		turn.Cancel()
+		return nil, wait, false
+	}
+	return turn, wait, true
 }
