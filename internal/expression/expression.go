@@ -6,8 +6,10 @@ package expression
 import (
 	"context"
 	"errors"
+	"math/big"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -231,8 +233,22 @@ func (x *Expression) evaluate(ctx context.Context, segments []django.Segment) (v
 	if fault != nil {
 		return Verdict{Fault: s.locate(fault)}
 	}
+	if big, ok := result.(*python.Big); ok && tooLongToPrint(big.Int()) {
+		return Verdict{Fault: faultf(LimitExceeded, -1, "the result is a number of more than %d digits", maxDigits)}
+	}
 	return Verdict{Send: truth(result), Result: result}
 }
+
+// tooLongToPrint says whether Python would refuse to print the number. A
+// decision that nobody could be shown is none.
+func tooLongToPrint(n *big.Int) bool {
+	return n.CmpAbs(printable()) >= 0
+}
+
+// printable is the least number with one digit more than Python prints.
+var printable = sync.OnceValue(func() *big.Int {
+	return new(big.Int).Exp(big.NewInt(10), big.NewInt(maxDigits), nil)
+})
 
 // internalError is a fault of this package, not of the expression.
 const internalError FaultKind = "InternalError"

@@ -268,3 +268,22 @@ func BenchmarkEvaluateText(b *testing.B) {
 		EvaluateText(context.Background(), "'Complete' == 'Complete' and 'credit' == 'credit' and 5000 >= 1000 and 'EUR' in ['USD', 'EUR']", Limits{})
 	}
 }
+
+// Python refuses to print a number of more than 4,300 digits. Such a result
+// sends nothing; a comparison with such a number is as good as any other.
+func TestResultTooLongToPrint(t *testing.T) {
+	for source, send := range map[string]bool{
+		"10**4299":       true,
+		"10**4300":       false,
+		"-(10**4300)":    false,
+		"2**100000":      false,
+		"2**100000 > 0":  true,
+		"10**4300 - 1":   true,
+		"10**20 ** 3":    false,
+		"[10**4299] and": false,
+	} {
+		if v := EvaluateText(context.Background(), source, Limits{}); v.Send != send || !send && v.Fault == nil {
+			t.Errorf("%s: %v, %v; want %v", source, v.Send, v.Fault, send)
+		}
+	}
+}
