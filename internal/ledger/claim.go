@@ -102,8 +102,14 @@ func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(
 	if len(companies) == 0 {
 		return nil
 	}
+	if err := ctx.Err(); err != nil {
+		return unavailable("claiming", err)
+	}
 	last := t.last
-	err = s.write(ctx, &job{loose: true, run: func(w *writer) error {
+	// A caller that stops must not cut off a claim that has begun: it would not learn
+	// what it got, could not give it back, and nobody else would get it before the
+	// lease ends. The database bounds how long this takes.
+	err = s.write(context.WithoutCancel(ctx), &job{loose: true, run: func(w *writer) error {
 		now := s.now()
 		lease := rand.Int64() | 1 // not 0, which is no lease
 		left, until := c.Limit, now+c.Lease.Milliseconds()

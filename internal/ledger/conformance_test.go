@@ -93,6 +93,7 @@ var conformance = []func(*testing.T, place){
 	testClaimsAreFairBetweenCompanies,
 	testSmallClaimsGoRoundTheCompanies,
 	testLeaseExpires,
+	testStoppedClaimKeepsNothing,
 	testRetryReleaseAndFail,
 	testAnyTextCanBeStored,
 	testCompletedEventLeavesItsDeliveries,

@@ -4,6 +4,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -247,4 +248,45 @@ func testAnyTextCanBeStored(t *testing.T, at place) {
 	g.Expect(list).To(HaveLen(1))
 	g.Expect(list[0].Recipient).To(Equal("a\uFFFDb\uFFFD'; DROP TABLE events; --\u202e\\"))
 	g.Expect(s.RetryDelivery(bg, claimDelivery(t, s), time.Now(), hostile, hostile)).To(Succeed())
+}
+
+// A worker that is stopped while it claims learns what it got, so that it can give
+// it back: else nobody would get it before the lease ends.
+func testStoppedClaimKeepsNothing(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	const events = 100
+	for n := range events {
+		accept(t, s, "shop", fmt.Sprint(n))
+	}
+	stopped, longest := 0, time.Duration(0)
+	for round := range 400 {
+		ctx, stop := context.WithCancel(bg)
+		var timer *time.Timer
+		if round >= 5 { // the first tell how long a claim takes here
+			timer = time.AfterFunc(longest*time.Duration(round%40)/30, stop)
+		}
+		begun := time.Now()
+		claimed, err := s.ClaimEvents(ctx, 3, time.Hour)
+		if timer == nil {
+			longest = time.Since(begun)
+		} else {
+			timer.Stop()
+		}
+		stop()
+		if err != nil {
+			stopped++
+			// It may have cost a connection: the next claim is not to spend its time on
+			// making one.
+			_, _, err := s.NextEventDue(bg)
+			g.Expect(err).NotTo(HaveOccurred())
+		}
+		for _, e := range claimed {
+			g.Expect(s.ReleaseEvent(bg, e)).To(Succeed())
+		}
+	}
+	t.Logf("%d of 400 claims, which take %s, were stopped", stopped, longest)
+	claimed, err := s.ClaimEvents(bg, 2*events, time.Hour)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(events))
 }
