@@ -8,20 +8,18 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"strings"
 
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -36,7 +34,6 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
-	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver"
 )
@@ -83,18 +80,9 @@ func setUpLogging(s *settings) {
 // or something can't go on.
 func run(ctx context.Context, s *settings) (err error) {
 	log := ctrl.Log
-
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the Kubernetes API server (run in a cluster, or give --kubeconfig): %w", err)
-	}
-	mailServer, err := newEmailProvider(s)
-	if err != nil {
-		return err
-	}
-	networks, err := s.allowedNetworks()
-	if err != nil {
-		return err
 	}
 	platform, err := rehive.New(s.rehiveURL, rehive.WithVersion(version))
 	if err != nil {
@@ -102,68 +90,25 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 
 	// The ledger comes first: without it nothing may be acknowledged.
-	where, err := s.ledgerOptions()
+	store, cleaner, err := openLedger(ctx, s)
 	if err != nil {
 		return err
 	}
-	where.Log = log.WithName("ledger")
-	store, err := ledger.Open(ctx, where)
-	if err != nil {
-		return fmt.Errorf("opening the ledger: %w", err)
-	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	cleaner, err := ledger.NewCleaner(store, s.eventRetention, nil, log.WithName("ledger"))
-	if err != nil {
-		return fmt.Errorf("--event-retention: %w", err)
-	}
-	if err := metrics.Registry.Register(ledger.NewCollector(store)); err != nil {
-		return fmt.Errorf("registering the metrics of the ledger: %w", err)
-	}
 
-	mgr, err := ctrl.NewManager(config, manager.Options{
-		Scheme:                        newScheme(),
-		Cache:                         controllers.CacheOptions(),
-		Metrics:                       metricsserver.Options{BindAddress: s.metricsAddress},
-		HealthProbeBindAddress:        s.healthAddress,
-		PprofBindAddress:              s.pprofAddress,
-		LeaderElection:                s.leaderElect,
-		LeaderElectionID:              "extension-operator.rehive.com",
-		LeaderElectionNamespace:       s.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       &s.gracePeriod,
-	})
+	mgr, err := newManager(config, s)
 	if err != nil {
-		return fmt.Errorf("connecting to the Kubernetes API server: %w", err)
+		return err
 	}
 	rules, err := catalog.New(ctx, mgr.GetCache())
 	if err != nil {
 		return err
 	}
-	secrets, err := providers.NewSecretCache(config, mgr.GetScheme(), nil)
+	senders, err := newSenders(s, mgr, rules, platform)
 	if err != nil {
 		return err
 	}
-	feedback, err := providers.NewFeedback(metrics.Registry, log.WithName("delivery"))
-	if err != nil {
-		return err
-	}
-	builder := &providers.Builder{
-		Secrets:        secrets,
-		Devices:        providers.Devices{Platform: platform, Companies: rules},
-		Feedback:       feedback,
-		AllowNetworks:  networks,
-		AllowPlaintext: s.providerAllowPlaintext,
-		UserAgent:      "rehive-extension-operator/" + version,
-	}
-	registry := providers.NewRegistry(providers.RegistryOptions{
-		Reader:    mgr.GetCache(),
-		Companies: rules,
-		Builder:   builder,
-		Defaults:  s.defaultProviders(),
-		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
-		Log:       log.WithName("delivery"),
-	})
-	defer registry.Close()
+	defer senders.registry.Close()
 	if err := controllers.IndexFields(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
@@ -172,8 +117,8 @@ func run(ctx context.Context, s *settings) (err error) {
 		PublicURL:       apiURL(s.publicURL),
 		Ledger:          companyLedger{store},
 		ResyncPeriod:    s.resyncPeriod,
-		Providers:       builder,
-		ProviderSecrets: secrets,
+		Providers:       senders.builder,
+		ProviderSecrets: senders.secrets,
 	}); err != nil {
 		return err
 	}
@@ -198,7 +143,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Catalog:     rules,
 		Platform:    platform,
 		DefaultFrom: s.emailFrom,
-		Senders:     registry,
+		Senders:     senders.registry,
 		Concurrency: s.dispatchConcurrency,
 		Log:         log.WithName("dispatch"),
 		Registerer:  metrics.Registry,
@@ -208,7 +153,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 	worker, err := delivery.NewWorker(delivery.Options{
 		Ledger:      store,
-		Providers:   registry,
+		Providers:   senders.registry,
 		Companies:   rules,
 		Concurrency: s.deliveryConcurrency,
 		Grace:       s.gracePeriod / 2,
@@ -218,7 +163,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{secrets, server, dispatcher, worker, cleaner} {
+	for _, runnable := range []manager.Runnable{senders.secrets, server, dispatcher, worker, cleaner} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding to the manager: %w", err)
 		}
@@ -235,6 +180,47 @@ func run(ctx context.Context, s *settings) (err error) {
 		return fmt.Errorf("running: %w", err)
 	}
 	return nil
+}
+
+// openLedger opens the ledger and makes what deletes its old rows.
+func openLedger(ctx context.Context, s *settings) (*ledger.Store, *ledger.Cleaner, error) {
+	log := ctrl.Log.WithName("ledger")
+	where, err := s.ledgerOptions()
+	if err != nil {
+		return nil, nil, err
+	}
+	where.Log = log
+	store, err := ledger.Open(ctx, where)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the ledger: %w", err)
+	}
+	cleaner, err := ledger.NewCleaner(store, s.eventRetention, nil, log)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("--event-retention: %w", err), store.Close())
+	}
+	if err := metrics.Registry.Register(ledger.NewCollector(store)); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("registering the metrics of the ledger: %w", err), store.Close())
+	}
+	return store, cleaner, nil
+}
+
+func newManager(config *rest.Config, s *settings) (manager.Manager, error) {
+	mgr, err := ctrl.NewManager(config, manager.Options{
+		Scheme:                        newScheme(),
+		Cache:                         controllers.CacheOptions(),
+		Metrics:                       metricsserver.Options{BindAddress: s.metricsAddress},
+		HealthProbeBindAddress:        s.healthAddress,
+		PprofBindAddress:              s.pprofAddress,
+		LeaderElection:                s.leaderElect,
+		LeaderElectionID:              "extension-operator.rehive.com",
+		LeaderElectionNamespace:       s.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &s.gracePeriod,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the Kubernetes API server: %w", err)
+	}
+	return mgr, nil
 }
 
 func newScheme() *runtime.Scheme {
@@ -257,47 +243,3 @@ func (l companyLedger) CancelCompany(ctx context.Context, company string) error 
 
 // apiURL is the base that the platform's calls hang off.
 func apiURL(public string) string { return strings.TrimRight(public, "/") + "/api/" }
-
-// newEmailProvider returns the provider of emails, nil if no mail server is
-// set: emails then fail with a reason that says so.
-func newEmailProvider(s *settings) (delivery.Provider, error) {
-	if s.smtpAddress == "" {
-		return nil, nil //nolint:nilnil // documented above
-	}
-	password, err := s.readSMTPPassword()
-	if err != nil {
-		return nil, err
-	}
-	host, portText, err := net.SplitHostPort(s.smtpAddress)
-	if err != nil {
-		return nil, fmt.Errorf("--smtp-address: %w", err)
-	}
-	port, err := strconv.Atoi(portText)
-	if err != nil {
-		return nil, fmt.Errorf("--smtp-address: %q is no port number", portText)
-	}
-	var roots *x509.CertPool
-	if s.smtpCAFile != "" {
-		pem, err := os.ReadFile(s.smtpCAFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading --smtp-ca-file: %w", err)
-		}
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--smtp-ca-file %s holds no PEM certificate", s.smtpCAFile)
-		}
-	}
-	provider, err := delivery.NewSMTP(delivery.SMTPConfig{
-		Host:     host,
-		Port:     port,
-		TLS:      delivery.SMTPTLS(s.smtpTLS),
-		RootCAs:  roots,
-		Username: s.smtpUsername,
-		Password: password,
-		From:     s.emailFrom,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("setting up the mail server: %w", err)
-	}
-	return provider, nil
-}

@@ -1,0 +1,109 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/providers"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+// senders are what messages leave by.
+type senders struct {
+	secrets  *providers.SecretCache
+	builder  *providers.Builder
+	registry *providers.Registry
+}
+
+func newSenders(s *settings, mgr manager.Manager, companies providers.Companies, platform *rehive.Client) (*senders, error) {
+	log := ctrl.Log.WithName("delivery")
+	mailServer, err := newEmailProvider(s)
+	if err != nil {
+		return nil, err
+	}
+	networks, err := s.allowedNetworks()
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := providers.NewSecretCache(mgr.GetConfig(), mgr.GetScheme(), nil)
+	if err != nil {
+		return nil, err
+	}
+	feedback, err := providers.NewFeedback(metrics.Registry, log)
+	if err != nil {
+		return nil, err
+	}
+	builder := &providers.Builder{
+		Secrets:        secrets,
+		Devices:        providers.Devices{Platform: platform, Companies: companies},
+		Feedback:       feedback,
+		AllowNetworks:  networks,
+		AllowPlaintext: s.providerAllowPlaintext,
+		UserAgent:      "rehive-extension-operator/" + version,
+	}
+	registry := providers.NewRegistry(providers.RegistryOptions{
+		Reader:    mgr.GetCache(),
+		Companies: companies,
+		Builder:   builder,
+		Defaults:  s.defaultProviders(),
+		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
+		Log:       log,
+	})
+	return &senders{secrets: secrets, builder: builder, registry: registry}, nil
+}
+
+// newEmailProvider returns the provider of emails, nil if no mail server is
+// set: emails then fail with a reason that says so.
+func newEmailProvider(s *settings) (delivery.Provider, error) {
+	if s.smtpAddress == "" {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	password, err := s.readSMTPPassword()
+	if err != nil {
+		return nil, err
+	}
+	host, portText, err := net.SplitHostPort(s.smtpAddress)
+	if err != nil {
+		return nil, fmt.Errorf("--smtp-address: %w", err)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return nil, fmt.Errorf("--smtp-address: %q is no port number", portText)
+	}
+	var roots *x509.CertPool
+	if s.smtpCAFile != "" {
+		pem, err := os.ReadFile(s.smtpCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading --smtp-ca-file: %w", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--smtp-ca-file %s holds no PEM certificate", s.smtpCAFile)
+		}
+	}
+	provider, err := delivery.NewSMTP(delivery.SMTPConfig{
+		Host:     host,
+		Port:     port,
+		TLS:      delivery.SMTPTLS(s.smtpTLS),
+		RootCAs:  roots,
+		Username: s.smtpUsername,
+		Password: password,
+		From:     s.emailFrom,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up the mail server: %w", err)
+	}
+	return provider, nil
+}
