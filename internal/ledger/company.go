@@ -44,6 +44,10 @@ func (s *Store) PurgeCompany(ctx context.Context, company string) error {
 	if err != nil {
 		return fmt.Errorf("deleting the company's deliveries: %w", err)
 	}
+	err = s.inSteps(ctx, "DELETE FROM preferences WHERE id IN (SELECT id FROM preferences WHERE company = $1 LIMIT $2)", company, step)
+	if err != nil {
+		return fmt.Errorf("deleting the preferences of the company's users: %w", err)
+	}
 	return nil
 }
 

@@ -101,6 +101,8 @@ var conformance = []func(*testing.T, place){
 	testOutcomes,
 	testDeliveryLeaseExpires,
 	testClaimLeavesRoomForOtherCompanies,
+	testPreferences,
+	testInbox,
 	testPurgeCompany,
 	testCancelCompany,
 	testDeleteBefore,

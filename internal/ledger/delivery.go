@@ -65,6 +65,9 @@ type NewDelivery struct {
 	// Recipient is one address in the channel's own form. It is empty in a
 	// skipped delivery that found none.
 	Recipient string
+	// UserID is the user on Rehive that the message is about; empty if that isn't
+	// known. In an in-app message it is the recipient.
+	UserID string
 	// Content is what to say; zero in a skipped delivery.
 	Content Content
 	// SkipReason, if it isn't empty, stores the delivery as skipped: one CamelCase
@@ -86,8 +89,10 @@ type Delivery struct {
 	EventReceivedAt             time.Time
 	RuleUID, RuleName           string
 	Channel, Recipient          string
-	Content                     Content
-	State                       DeliveryState
+	// UserID is the user on Rehive that it is about; empty if that isn't known.
+	UserID  string
+	Content Content
+	State   DeliveryState
 	// Reason is one CamelCase word, Message one sentence; of the last attempt, or
 	// of the decision not to send.
 	Reason, Message string
@@ -97,7 +102,10 @@ type Delivery struct {
 	// claimed, when the lease ends.
 	NextAttemptAt time.Time
 	// ProviderID is what the provider calls the message.
-	ProviderID           string
+	ProviderID string
+	// ReceivedAt is when the user said that an in-app message was received; zero if
+	// that isn't said.
+	ReceivedAt           time.Time
 	CreatedAt, UpdatedAt time.Time
 }
 
@@ -135,8 +143,8 @@ func (d *NewDelivery) outcome() (state DeliveryState, reason, message string) {
 }
 
 const (
-	deliveryColumns = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel, recipient," +
-		" state, reason, message, attempts, next_attempt_at, provider_id, created_at, updated_at, content"
+	deliveryColumns = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel, recipient, user_id," +
+		" state, reason, message, attempts, next_attempt_at, provider_id, received_at, created_at, updated_at, content"
 	// Two statements, not an UPDATE with RETURNING: that copies the contents once
 	// more and took half as long again.
 	dueDeliveries = "SELECT " + deliveryColumns + ` FROM deliveries
@@ -168,15 +176,15 @@ var insertDeliveries = func() (statements [maxInsert + 1]string) {
 		if n > 1 {
 			rows += ","
 		}
-		const shared, own = 6, 8
+		const shared, own = 6, 9
 		var p [own]any
 		for i := range p {
 			p[i] = shared + (n-1)*own + i + 1
 		}
-		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
+		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
 		statements[n] = `
 		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, next_attempt_at, created_at, updated_at,
-			rule_uid, rule_name, channel, recipient, state, reason, message, content)
+			rule_uid, rule_name, channel, recipient, user_id, state, reason, message, content)
 		VALUES` + rows + `
 		ON CONFLICT (event, rule_uid, channel, recipient) DO NOTHING`
 	}
@@ -185,15 +193,18 @@ var insertDeliveries = func() (statements [maxInsert + 1]string) {
 
 // scanDelivery reads a row of deliveryColumns.
 func scanDelivery(rows *sql.Rows, d *Delivery) error {
-	var received, next, created, updated int64
+	var received, next, seen, created, updated int64
 	var content []byte
-	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Channel, &d.Recipient,
-		&d.State, &d.Reason, &d.Message, &d.Attempts, &next, &d.ProviderID, &created, &updated, &content)
+	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Channel, &d.Recipient, &d.UserID,
+		&d.State, &d.Reason, &d.Message, &d.Attempts, &next, &d.ProviderID, &seen, &created, &updated, &content)
 	if err != nil {
 		return err
 	}
 	d.EventReceivedAt, d.NextAttemptAt = timeOf(received), timeOf(next)
 	d.CreatedAt, d.UpdatedAt = timeOf(created), timeOf(updated)
+	if seen != 0 {
+		d.ReceivedAt = timeOf(seen)
+	}
 	if err := json.Unmarshal(content, &d.Content); err != nil {
 		return fmt.Errorf("decoding delivery %d: %w", d.ID, err)
 	}

@@ -213,7 +213,7 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 			for i := from; i < to; i++ {
 				d := &deliveries[i]
 				state, reason, message := d.outcome()
-				args = append(args, d.RuleUID, d.RuleName, d.Channel, d.Recipient, state, reason, message, contents[i])
+				args = append(args, d.RuleUID, d.RuleName, d.Channel, d.Recipient, d.UserID, state, reason, message, contents[i])
 			}
 			if _, err := w.exec(insertDeliveries[to-from], args...); err != nil {
 				return err

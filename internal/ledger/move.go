@@ -79,9 +79,10 @@ func moveStore(ctx context.Context, source *Store, to Options) (moved Moved, err
 		if err != nil {
 			return moved, fmt.Errorf("moving %s (run it again to go on): %w", t.name, err)
 		}
-		if t.name == "events" {
+		switch t.name {
+		case "events":
 			moved.Events = n
-		} else {
+		case "deliveries":
 			moved.Deliveries = n
 		}
 	}
@@ -170,9 +171,12 @@ var movedTables = []movedTable{
 	}},
 	{name: "deliveries", key: []string{"event", "rule_uid", "channel", "recipient"}, columns: []column{
 		{"id", "bigint"}, {"event", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"event_name", "text"}, {"event_received_at", "bigint"},
-		{"rule_uid", "text"}, {"rule_name", "text"}, {"channel", "text"}, {"recipient", "text"}, {"state", "text"}, {"reason", "text"},
-		{"message", "text"}, {"attempts", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"created_at", "bigint"},
+		{"rule_uid", "text"}, {"rule_name", "text"}, {"channel", "text"}, {"recipient", "text"}, {"user_id", "text"}, {"state", "text"}, {"reason", "text"},
+		{"message", "text"}, {"attempts", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"received_at", "bigint"}, {"created_at", "bigint"},
 		{"updated_at", "bigint"}, {"content", "text"},
+	}},
+	{name: "preferences", key: []string{"company", "user_id", "rule_uid"}, columns: []column{
+		{"id", "bigint"}, {"company", "text"}, {"user_id", "text"}, {"rule_uid", "text"}, {"enabled", "bigint"}, {"updated_at", "bigint"},
 	}},
 }
 

@@ -44,6 +44,17 @@ func TestMove(t *testing.T) {
 	g := NewWithT(t)
 	clk, path, at := fakeClock(), ledgerPath(t), postgresPlace(t)
 	s := open(t, path, clk)
+	accept(t, s, "app", "1")
+	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{{RuleUID: "app", Channel: ChannelSystem, Recipient: "zoe", UserID: "zoe"}})).To(Succeed())
+	inApp := claimDelivery(t, s)
+	g.Expect(s.MarkSent(bg, inApp, "")).To(Succeed())
+	g.Expect(s.SetReceived(bg, "app", "zoe", inApp.ID, true)).To(Succeed())
+	for rule, enabled := range map[string]bool{"app": false, "other": true} {
+		g.Expect(s.SetPreference(bg, Preference{Company: "app", UserID: "zoe", RuleUID: rule, Enabled: enabled})).To(Succeed())
+	}
+	chosen, err := s.Preferences(bg, "app", "zoe")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(chosen).To(HaveLen(2))
 	pending(t, s, "shop", 20)
 	claimed, err := s.ClaimDeliveries(bg, Claim{Limit: 3, Lease: time.Hour})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -61,12 +72,13 @@ func TestMove(t *testing.T) {
 	s = open(t, path, clk)
 	log, err := s.ListDeliveries(bg, DeliveryFilter{})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(log).To(HaveLen(20))
+	g.Expect(log).To(HaveLen(21))
+	g.Expect(log[0].ReceivedAt).To(Equal(clk.Now()))
 	g.Expect(s.Close()).To(Succeed())
 
 	moved, err := Move(bg, path, at.options(clk))
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(moved).To(Equal(Moved{Events: 1 + step + 30 + 1, Deliveries: 20}))
+	g.Expect(moved).To(Equal(Moved{Events: 1 + 1 + step + 30 + 1, Deliveries: 21}))
 	g.Expect(path).NotTo(BeAnExistingFile())
 	moved, err = Move(bg, path, at.options(clk))
 	g.Expect(err).NotTo(HaveOccurred())
@@ -79,6 +91,7 @@ func TestMove(t *testing.T) {
 	p := at.open(t, clk)
 	gotLog, left := everything(t, p)
 	g.Expect(gotLog).To(Equal(log))
+	g.Expect(p.Preferences(bg, "app", "zoe")).To(ConsistOf(chosen))
 	g.Expect(left).To(HaveLen(step + 30 + 1))
 	g.Expect(left).To(HaveKeyWithValue("bank fill-7", `{"id":"fill-7"}`))
 	g.Expect(left).To(HaveKey("b\uFFFDnk 1"))
@@ -92,7 +105,7 @@ func TestMove(t *testing.T) {
 	pending(t, p, "purged", 1)
 	young, err := p.ListDeliveries(bg, DeliveryFilter{Company: "purged"})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(young[0].ID).To(BeNumerically(">", 22))
+	g.Expect(young[0].ID).To(BeNumerically(">", 23))
 }
 
 func TestInterruptedMoveGoesOn(t *testing.T) {

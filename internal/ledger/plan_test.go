@@ -22,6 +22,9 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 		"list of a company": "SELECT " + deliveryColumns + " FROM deliveries WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
 		"purge":             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)",
 		"retention":         retainedTables[0].window,
+		"inbox":             "SELECT " + deliveryColumns + " FROM deliveries " + inInbox + " AND received_at = 0 AND id < $3 ORDER BY id DESC LIMIT 100",
+		"message":           "UPDATE deliveries SET received_at = $3 " + inInbox + " AND id = $4",
+		"opted out":         "SELECT user_id, rule_uid FROM preferences WHERE company = $1 AND user_id IN ($2, $3) AND rule_uid IN ($4, $5) AND enabled = 0",
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

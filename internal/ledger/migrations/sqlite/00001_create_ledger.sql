@@ -40,6 +40,7 @@ CREATE TABLE deliveries (
     rule_name         TEXT    NOT NULL,
     channel           TEXT    NOT NULL,
     recipient         TEXT    NOT NULL,
+    user_id           TEXT    NOT NULL DEFAULT '', -- whom it is about, if that is known
     state             TEXT    NOT NULL
                       CHECK (state IN ('pending', 'sent', 'failed', 'skipped', 'cancelled')),
     reason            TEXT    NOT NULL DEFAULT '',
@@ -48,6 +49,7 @@ CREATE TABLE deliveries (
     next_attempt_at   INTEGER NOT NULL,
     lease             INTEGER NOT NULL DEFAULT 0,
     provider_id       TEXT    NOT NULL DEFAULT '',
+    received_at       INTEGER NOT NULL DEFAULT 0, -- when its user said so; 0: not yet
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL,
     content           TEXT    NOT NULL, -- JSON
@@ -56,6 +58,18 @@ CREATE TABLE deliveries (
 
 CREATE INDEX deliveries_due ON deliveries (company, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX deliveries_company ON deliveries (company, id);
+CREATE INDEX deliveries_inbox ON deliveries (company, user_id, id) WHERE channel = 'system' AND state = 'sent';
+
+-- What users chose; of a rule that a user said nothing about there is no row.
+CREATE TABLE preferences (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    company    TEXT    NOT NULL,
+    user_id    TEXT    NOT NULL,
+    rule_uid   TEXT    NOT NULL,
+    enabled    INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    updated_at INTEGER NOT NULL,
+    UNIQUE (company, user_id, rule_uid)
+);
 
 -- One row, written to find out whether the ledger can be written.
 CREATE TABLE probe (
@@ -66,5 +80,6 @@ CREATE TABLE probe (
 -- +goose Down
 
 DROP TABLE probe;
+DROP TABLE preferences;
 DROP TABLE deliveries;
 DROP TABLE events;
