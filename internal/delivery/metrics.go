@@ -18,7 +18,8 @@ const (
 	outcomeSent      = "sent"
 	outcomeRetried   = "retried"
 	outcomePostponed = "postponed"
-	outcomeFailed    = "failed"
+	outcomeFailed    = "failed"    // refused for good
+	outcomeExhausted = "exhausted" // the last of its attempts failed
 	outcomeCancelled = "cancelled"
 	outcomeLost      = "lease_lost"
 )

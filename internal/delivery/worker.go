@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"sync"
 	"time"
 
@@ -279,19 +280,19 @@ func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
 		w.postpone(sending, d, 0, "Stopped", "The operator stopped while it was sending.")
 	case IsPermanent(err):
 		log.Info("A delivery failed for good")
-		w.fail(sending, d, reason, message)
+		w.fail(sending, d, outcomeFailed, reason, message)
 	case IsMisconfigured(err) && age < configurationPatience:
 		log.Info("A delivery waits for the provider's configuration to be mended")
 		w.postpone(sending, d, max(after, jitter(configurationWait)), reason, message)
 	case IsMisconfigured(err):
-		w.fail(sending, d, reason, message)
+		w.fail(sending, d, outcomeFailed, reason, message)
 	case HeldBack(err):
 		w.postpone(sending, d, max(after, jitter(time.Second)), reason, message)
 	default:
 		wait, more := w.o.Retry.Next(d.Attempts, age)
 		if !more {
 			log.Info("A delivery failed: its attempts are exhausted")
-			w.fail(sending, d, reason, "Its attempts are exhausted. "+message)
+			w.fail(sending, d, outcomeExhausted, reason, "Its attempts are exhausted. "+message)
 			return
 		}
 		log.V(1).Info("A delivery is tried again later", "after", max(after, wait))
@@ -305,8 +306,8 @@ func (w *Worker) postpone(sending context.Context, d ledger.ClaimedDelivery, wai
 	w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.PostponeDelivery(c, d, at, reason, message) })
 }
 
-func (w *Worker) fail(sending context.Context, d ledger.ClaimedDelivery, reason, message string) {
-	w.record(sending, d, outcomeFailed, func(c context.Context) error { return w.o.Ledger.FailDelivery(c, d, reason, message) })
+func (w *Worker) fail(sending context.Context, d ledger.ClaimedDelivery, outcome, reason, message string) {
+	w.record(sending, d, outcome, func(c context.Context) error { return w.o.Ledger.FailDelivery(c, d, reason, message) })
 }
 
 // send hands the message to the provider. A panic is an error of this message.
@@ -372,7 +373,11 @@ func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outco
 // Key is the same for a delivery whatever database it is in, and no other's.
 func Key(d *ledger.Delivery) string {
 	h := sha256.New()
-	for _, part := range []string{d.Company, d.EventID, d.RuleUID, d.Channel, d.Recipient} {
+	parts := []string{d.Company, d.EventID, d.RuleUID, d.Channel, d.Recipient}
+	if d.Copy != 0 {
+		parts = append(parts, strconv.Itoa(d.Copy))
+	}
+	for _, part := range parts {
 		// With lengths, so that no two lists of parts look the same.
 		_, _ = fmt.Fprintf(h, "%d:%s,", len(part), part)
 	}

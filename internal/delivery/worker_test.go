@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -268,7 +269,8 @@ func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
 		attempts <- clk.Now()
 		return Receipt{}, Transient("Busy1", "It is busy.", 0)
 	})
-	start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Providers: ByChannel{ledger.ChannelEmail: p}})
+	registry := prometheus.NewPedanticRegistry()
+	start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Providers: ByChannel{ledger.ChannelEmail: p}, Registerer: registry})
 	began := clk.Now()
 	for i := range 3 {
 		g.Eventually(attempts, "10s").Should(Receive(Equal(began.Add(time.Duration(i) * time.Hour))))
@@ -290,6 +292,14 @@ func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
 	g.Expect(d.Reason).To(Equal("Busy1"))
 	g.Expect(d.Message).To(Equal("Its attempts are exhausted. It is busy."))
 	g.Expect(d.Attempts).To(Equal(3))
+	g.Eventually(func() error {
+		return testutil.GatherAndCompare(registry, strings.NewReader(`
+			# HELP rehive_extension_delivery_attempts_total Attempts to send a delivery, by channel and outcome.
+			# TYPE rehive_extension_delivery_attempts_total counter
+			rehive_extension_delivery_attempts_total{channel="email",outcome="exhausted"} 1
+			rehive_extension_delivery_attempts_total{channel="email",outcome="retried"} 2
+			`), "rehive_extension_delivery_attempts_total")
+	}, "10s", "5ms").Should(Succeed())
 }
 
 func TestWorkerDoesNotWaitForeverForConfiguration(t *testing.T) {
@@ -439,6 +449,8 @@ func TestKeyIsOfOneDeliveryOnly(t *testing.T) {
 		func(d *ledger.Delivery) { d.RuleUID = "other" },
 		func(d *ledger.Delivery) { d.Channel = "sms" },
 		func(d *ledger.Delivery) { d.Recipient = "ann@example.org" },
+		func(d *ledger.Delivery) { d.Copy = 1 },
+		func(d *ledger.Delivery) { d.Copy = 2 },
 	} {
 		d := base
 		change(&d)

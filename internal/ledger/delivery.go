@@ -88,7 +88,10 @@ type Delivery struct {
 	Company, EventID, EventName string
 	EventReceivedAt             time.Time
 	RuleUID, RuleName           string
-	Channel, Recipient          string
+	// Copy is 0 for a delivery as it was decided; others were sent again by a person,
+	// see [Store.Resend].
+	Copy               int
+	Channel, Recipient string
 	// UserID is the user on Rehive that it is about; empty if that isn't known.
 	UserID  string
 	Content Content
@@ -143,7 +146,7 @@ func (d *NewDelivery) outcome() (state DeliveryState, reason, message string) {
 }
 
 const (
-	deliveryColumns = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel, recipient, user_id," +
+	deliveryColumns = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, copy, channel, recipient, user_id," +
 		" state, reason, message, attempts, next_attempt_at, provider_id, received_at, created_at, updated_at, content"
 	// Two statements, not an UPDATE with RETURNING: that copies the contents once
 	// more and took half as long again.
@@ -186,7 +189,7 @@ var insertDeliveries = func() (statements [maxInsert + 1]string) {
 		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, next_attempt_at, created_at, updated_at,
 			rule_uid, rule_name, channel, recipient, user_id, state, reason, message, content)
 		VALUES` + rows + `
-		ON CONFLICT (event, rule_uid, channel, recipient) DO NOTHING`
+		ON CONFLICT (event, rule_uid, channel, recipient, copy) DO NOTHING`
 	}
 	return statements
 }()
@@ -195,7 +198,7 @@ var insertDeliveries = func() (statements [maxInsert + 1]string) {
 func scanDelivery(rows *sql.Rows, d *Delivery) error {
 	var received, next, seen, created, updated int64
 	var content []byte
-	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Channel, &d.Recipient, &d.UserID,
+	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
 		&d.State, &d.Reason, &d.Message, &d.Attempts, &next, &d.ProviderID, &seen, &created, &updated, &content)
 	if err != nil {
 		return err

@@ -169,9 +169,9 @@ var movedTables = []movedTable{
 		{"id", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"name", "text"}, {"received_at", "bigint"},
 		{"state", "text"}, {"attempts", "bigint"}, {"next_attempt_at", "bigint"}, {"message", "text"}, {"updated_at", "bigint"}, {"data", "bytea"},
 	}},
-	{name: "deliveries", key: []string{"event", "rule_uid", "channel", "recipient"}, columns: []column{
+	{name: "deliveries", key: []string{"event", "rule_uid", "channel", "recipient", "copy"}, columns: []column{
 		{"id", "bigint"}, {"event", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"event_name", "text"}, {"event_received_at", "bigint"},
-		{"rule_uid", "text"}, {"rule_name", "text"}, {"channel", "text"}, {"recipient", "text"}, {"user_id", "text"}, {"state", "text"}, {"reason", "text"},
+		{"rule_uid", "text"}, {"rule_name", "text"}, {"copy", "bigint"}, {"channel", "text"}, {"recipient", "text"}, {"user_id", "text"}, {"state", "text"}, {"reason", "text"},
 		{"message", "text"}, {"attempts", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"received_at", "bigint"}, {"created_at", "bigint"},
 		{"updated_at", "bigint"}, {"content", "text"},
 	}},

@@ -20,6 +20,10 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 		"pending events": eventQueue.pending, "pending deliveries": deliveryQueue.pending,
 		"due events": dueEvents, "due deliveries": dueDeliveries, "end": endDelivery,
 		"list of a company": "SELECT " + deliveryColumns + " FROM deliveries WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
+		"log":               logQuery(LogFilter{Company: "a"}),
+		"log of failed":     logQuery(LogFilter{Company: "a", States: []DeliveryState{DeliveryFailed}}),
+		"resend":            resendDelivery,
+		"copy":              copyDelivery,
 		"purge":             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)",
 		"retention":         retainedTables[0].window,
 		"inbox":             "SELECT " + deliveryColumns + " FROM deliveries " + inInbox + " AND received_at = 0 AND id < $3 ORDER BY id DESC LIMIT 100",
@@ -46,6 +50,11 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 			}
 		})
 	}
+}
+
+func logQuery(f LogFilter) string {
+	where, _ := f.where()
+	return "SELECT " + deliveryColumns + " FROM deliveries " + where + " ORDER BY id DESC LIMIT 16"
 }
 
 // BenchmarkClaimInAFlood claims and releases beside 100,000 pending events of

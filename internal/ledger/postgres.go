@@ -394,7 +394,7 @@ func gaveWay(err error) bool {
 func postgresFailed(err error) bool {
 	switch code := postgresCode(err); {
 	case code == "":
-		return !errors.Is(err, ErrLeaseLost) && !errors.Is(err, ErrNotFound)
+		return !errors.Is(err, ErrLeaseLost) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrPending) && !errors.Is(err, ErrNoMessage)
 	case code[:2] == "22", code[:2] == "23": // data exceptions, broken constraints
 		return false
 	case code == "54000": // a key that is too long for its index

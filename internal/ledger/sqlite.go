@@ -27,8 +27,8 @@ const (
 	// checkTime bounds the look for damage when the ledger is opened, so that a
 	// ledger of many gigabytes doesn't keep the operator from starting.
 	checkTime = 5 * time.Second
-	// readers is how many connections read at once.
-	readers = 4
+	// readers is how many connections read at once: four for the work.
+	readers = 4 + logQueries
 )
 
 // sqliteDSN names the file and sets what every connection needs. Paths are

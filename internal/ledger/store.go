@@ -48,6 +48,8 @@ type Store struct {
 	deliveries wake
 	// eventTurn and deliveryTurn are whose turn it is in claims.
 	eventTurn, deliveryTurn turn
+	// logQueries are the turns of queries of the log.
+	logQueries chan struct{}
 
 	close    sync.Once
 	closeErr error
@@ -63,7 +65,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log.IsZero() {
 		o.Log = logr.Discard()
 	}
-	s := &Store{clock: o.Clock, events: newWake(), deliveries: newWake()}
+	s := &Store{clock: o.Clock, events: newWake(), deliveries: newWake(), logQueries: make(chan struct{}, logQueries)}
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
 	}

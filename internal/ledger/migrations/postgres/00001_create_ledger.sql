@@ -34,6 +34,7 @@ CREATE TABLE deliveries (
     event_received_at BIGINT NOT NULL,
     rule_uid          TEXT COLLATE "C" NOT NULL,
     rule_name         TEXT   NOT NULL,
+    copy              BIGINT NOT NULL DEFAULT 0,
     channel           TEXT COLLATE "C" NOT NULL,
     recipient         TEXT COLLATE "C" NOT NULL,
     user_id           TEXT COLLATE "C" NOT NULL DEFAULT '',
@@ -49,11 +50,12 @@ CREATE TABLE deliveries (
     created_at        BIGINT NOT NULL,
     updated_at        BIGINT NOT NULL,
     content           TEXT   NOT NULL, -- JSON, and not JSONB, which can't hold every text
-    UNIQUE (event, rule_uid, channel, recipient)
+    UNIQUE (event, rule_uid, channel, recipient, copy)
 );
 
 CREATE INDEX deliveries_due ON deliveries (company, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX deliveries_company ON deliveries (company, id);
+CREATE INDEX deliveries_failed ON deliveries (company, id) WHERE state = 'failed';
 CREATE INDEX deliveries_inbox ON deliveries (company, user_id, id) WHERE channel = 'system' AND state = 'sent';
 
 CREATE TABLE preferences (

@@ -38,6 +38,7 @@ CREATE TABLE deliveries (
     event_received_at INTEGER NOT NULL,
     rule_uid          TEXT    NOT NULL,
     rule_name         TEXT    NOT NULL,
+    copy              INTEGER NOT NULL DEFAULT 0, -- 0: as decided; else sent again by a person, the n-th time
     channel           TEXT    NOT NULL,
     recipient         TEXT    NOT NULL,
     user_id           TEXT    NOT NULL DEFAULT '', -- whom it is about, if that is known
@@ -53,11 +54,12 @@ CREATE TABLE deliveries (
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL,
     content           TEXT    NOT NULL, -- JSON
-    UNIQUE (event, rule_uid, channel, recipient)
+    UNIQUE (event, rule_uid, channel, recipient, copy)
 );
 
 CREATE INDEX deliveries_due ON deliveries (company, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX deliveries_company ON deliveries (company, id);
+CREATE INDEX deliveries_failed ON deliveries (company, id) WHERE state = 'failed';
 CREATE INDEX deliveries_inbox ON deliveries (company, user_id, id) WHERE channel = 'system' AND state = 'sent';
 
 -- What users chose; of a rule that a user said nothing about there is no row.

@@ -1,0 +1,171 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+var (
+	// ErrPending says that a delivery is still to be sent, or is being sent again
+	// already.
+	ErrPending = errors.New("the delivery is still to be sent")
+
+	// ErrNoMessage says that there is nothing to send: it was decided not to, or the
+	// message could not be made.
+	ErrNoMessage = errors.New("the delivery has no message")
+)
+
+// hasMessage is whether there is something to send.
+const hasMessage = "content <> '{}'"
+
+const (
+	deliveryToResend = "SELECT " + deliveryColumns + " FROM deliveries WHERE id = $1 AND company = $2"
+	// The reason stays until there is another.
+	resendDelivery = `
+		UPDATE deliveries SET state = 'pending', attempts = 0, lease = 0, next_attempt_at = $1, updated_at = $1
+		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled')`
+	// A copy has a number of its own in the unique key, and so its own key at the
+	// provider. While one to the same recipient is pending there is no other.
+	copyDelivery = `
+		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel, content,
+			recipient, user_id, state, next_attempt_at, created_at, updated_at, copy)
+		SELECT event, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel, content,
+			CAST($1 AS TEXT), CASE WHEN channel IN ('push', 'system') THEN CAST($1 AS TEXT) ELSE user_id END, 'pending', CAST($2 AS BIGINT), CAST($2 AS BIGINT), CAST($2 AS BIGINT), 1 + COALESCE((
+				SELECT MAX(c.copy) FROM deliveries c
+				WHERE c.event = d.event AND c.rule_uid = d.rule_uid AND c.channel = d.channel AND c.recipient = $1), 0)
+		FROM deliveries d WHERE id = $3 AND company = $4 AND NOT EXISTS (
+			SELECT 1 FROM deliveries c
+			WHERE c.event = d.event AND c.rule_uid = d.rule_uid AND c.channel = d.channel AND c.recipient = $1 AND c.state = 'pending')
+		ON CONFLICT (event, rule_uid, channel, recipient, copy) DO NOTHING
+		RETURNING id`
+)
+
+// Resend has a delivery of a company sent again, to the recipient (in the channel's
+// own form) or, if that is empty, its own. One that failed or was cancelled becomes
+// pending again, with all its attempts. One that was sent stays as it is, and a copy
+// of it becomes pending, as it does for another recipient; it counts as another
+// message for the provider. The ID is that of the delivery that is pending now.
+//
+// Errors are [ErrNotFound], [ErrPending] and [ErrNoMessage].
+func (s *Store) Resend(ctx context.Context, company string, id int64, recipient string) (pending int64, err error) {
+	err = s.write(ctx, &job{committed: s.deliveries.raise, run: func(w *writer) error {
+		found, err := w.deliveries(deliveryToResend, id, company)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return fmt.Errorf("delivery %d: %w", id, ErrNotFound)
+		}
+		d := &found[0]
+		to := d.Recipient
+		if recipient != "" {
+			to = storable(recipient)
+		}
+		switch {
+		case d.Content == Content{}:
+			return ErrNoMessage
+		case d.State == DeliveryPending:
+			return ErrPending
+		case d.State != DeliverySent && to == d.Recipient:
+			pending = id
+			n, err := w.exec(resendDelivery, s.now(), id, company)
+			if err == nil && n == 0 {
+				return ErrPending // another call was faster
+			}
+			return err
+		}
+		pending, err = w.copyDelivery(to, s.now(), id, company)
+		return err
+	}})
+	if err != nil {
+		return 0, err
+	}
+	return pending, nil
+}
+
+func (w *writer) copyDelivery(args ...any) (id int64, err error) {
+	rows, err := w.query(copyDelivery, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if !rows.Next() {
+		return 0, errors.Join(rows.Err(), ErrPending)
+	}
+	return id, errors.Join(rows.Scan(&id), rows.Err())
+}
+
+// ResendAll has up to limit deliveries sent again that the filter lets through, the
+// oldest first and in small steps: those that failed or, if the filter's States say
+// so, were cancelled, and have a message. It returns how many there were, and
+// whether there are more. After an error the number is that of those before it.
+func (s *Store) ResendAll(ctx context.Context, f LogFilter, limit int) (n int, more bool, err error) {
+	if len(f.States) == 0 {
+		f.States = []DeliveryState{DeliveryFailed}
+	}
+	for after := int64(0); ; {
+		ids, err := s.toResend(ctx, f, after, min(step, limit-n+1))
+		if err != nil {
+			return n, true, err
+		}
+		if more = len(ids) > limit-n; more {
+			ids = ids[:limit-n]
+		}
+		if len(ids) == 0 {
+			return n, more, nil
+		}
+		// Else the caller would not learn how many there were.
+		var changed int64
+		err = s.write(context.WithoutCancel(ctx), &job{committed: s.deliveries.raise, run: func(w *writer) error {
+			changed = 0
+			for _, id := range ids {
+				one, err := w.exec(resendDelivery, s.now(), id, f.Company)
+				if err != nil {
+					return err
+				}
+				changed += one
+			}
+			return nil
+		}})
+		if err != nil {
+			return n, true, err
+		}
+		n, after = n+int(changed), ids[len(ids)-1]
+		if more {
+			return n, true, nil
+		}
+	}
+}
+
+// toResend returns the IDs of deliveries to send again, behind an ID.
+func (s *Store) toResend(ctx context.Context, f LogFilter, after int64, limit int) (ids []int64, err error) {
+	leave, err := s.enterLog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	where, args := f.where()
+	args = append(args, after)
+	rows, err := s.reader.QueryContext(ctx, "SELECT id FROM deliveries "+where+ //nolint:gosec // where is this package's own text; values are arguments
+		" AND "+hasMessage+" AND state IN ('failed', 'cancelled') AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), storableArgs(args)...)
+	if err != nil {
+		return nil, unavailable("looking for what to send again", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, unavailable("looking for what to send again", err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable("looking for what to send again", err)
+	}
+	return ids, nil
+}

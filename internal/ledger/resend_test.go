@@ -1,0 +1,227 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+// failedDelivery is a delivery that a provider refused at its second attempt.
+func failedDelivery(t testing.TB, s *Store) Delivery {
+	t.Helper()
+	pending(t, s, "shop", 1)
+	d := claimDelivery(t, s)
+	if err := s.RetryDelivery(bg, d, timeOf(s.now()), "Busy", "The provider is busy."); err != nil {
+		t.Fatal(err)
+	}
+	d = claimDelivery(t, s)
+	if err := s.FailDelivery(bg, d, "Refused", "The provider refused it."); err != nil {
+		t.Fatal(err)
+	}
+	return entry(t, s, d.ID)
+}
+
+func entry(t testing.TB, s *Store, id int64) Delivery {
+	t.Helper()
+	d, err := s.GetDelivery(bg, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func testResendFailed(t *testing.T, at place) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := at.open(t, clk)
+	before := failedDelivery(t, s)
+	raised(s.DeliveriesReady())
+	clk.Step(time.Hour)
+
+	id, err := s.Resend(bg, "shop", before.ID, before.Recipient)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(id).To(Equal(before.ID))
+	g.Expect(raised(s.DeliveriesReady())).To(BeTrue())
+	want := before
+	want.State, want.Attempts, want.NextAttemptAt, want.UpdatedAt = DeliveryPending, 0, clk.Now(), clk.Now()
+	g.Expect(entry(t, s, id)).To(Equal(want), "the reason stays until there is another")
+
+	_, err = s.Resend(bg, "shop", before.ID, "")
+	g.Expect(err).To(MatchError(ErrPending))
+	d := claimDelivery(t, s)
+	g.Expect(d.Attempts).To(Equal(1))
+	_, err = s.Resend(bg, "shop", before.ID, "")
+	g.Expect(err).To(MatchError(ErrPending), "it is being sent")
+	g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
+	after := entry(t, s, id)
+	g.Expect(after.State).To(Equal(DeliverySent))
+	g.Expect(after.Reason).To(BeEmpty())
+}
+
+func testResendSent(t *testing.T, at place) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := at.open(t, clk)
+	pending(t, s, "shop", 1)
+	g.Expect(s.MarkSent(bg, claimDelivery(t, s), "x")).To(Succeed())
+	list, err := s.ListDeliveries(bg, DeliveryFilter{})
+	g.Expect(err).NotTo(HaveOccurred())
+	sent := list[0]
+	clk.Step(time.Hour)
+
+	for n, to := range []string{"", "other@example.com", ""} {
+		raised(s.DeliveriesReady())
+		id, err := s.Resend(bg, "shop", sent.ID, to)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(id).NotTo(Equal(sent.ID))
+		g.Expect(raised(s.DeliveriesReady())).To(BeTrue())
+		g.Expect(entry(t, s, sent.ID)).To(Equal(sent), "what was sent stays as it is")
+		want := sent
+		want.ID, want.State, want.ProviderID, want.Attempts = id, DeliveryPending, "", 0
+		want.NextAttemptAt, want.CreatedAt, want.UpdatedAt = clk.Now(), clk.Now(), clk.Now()
+		want.Copy = 1
+		if to != "" {
+			want.Recipient = to
+		} else if n > 0 {
+			want.Copy = 2
+		}
+		g.Expect(entry(t, s, id)).To(Equal(want))
+		_, err = s.Resend(bg, "shop", sent.ID, to)
+		g.Expect(err).To(MatchError(ErrPending), "it is being sent again already")
+		g.Expect(s.MarkSent(bg, claimDelivery(t, s), "y")).To(Succeed())
+	}
+
+	// A failed one to another recipient stays failed.
+	d := failedDelivery2(t, s, "2")
+	id, err := s.Resend(bg, "shop", d.ID, "other@example.com")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(id).NotTo(Equal(d.ID))
+	g.Expect(entry(t, s, d.ID)).To(Equal(d))
+}
+
+// failedDelivery2 is one of an event of its own.
+func failedDelivery2(t testing.TB, s *Store, event string) Delivery {
+	t.Helper()
+	decided(t, s, "shop", event, email("rule", "joe@example.com"))
+	d := claimDelivery(t, s)
+	if err := s.FailDelivery(bg, d, "Refused", "The provider refused it."); err != nil {
+		t.Fatal(err)
+	}
+	return entry(t, s, d.ID)
+}
+
+func testResendRefuses(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	decided(t, s, "shop", "1",
+		NewDelivery{RuleUID: "a", Channel: ChannelEmail, Recipient: "joe@example.com", SkipReason: "OptedOut"},
+		NewDelivery{RuleUID: "b", Channel: ChannelEmail, Recipient: "joe@", FailReason: "MalformedRecipient"},
+		email("c", "joe@example.com"))
+	list, err := s.ListDeliveries(bg, DeliveryFilter{})
+	g.Expect(err).NotTo(HaveOccurred())
+	for i, want := range []error{ErrNoMessage, ErrNoMessage, ErrPending} {
+		_, err := s.Resend(bg, "shop", list[i].ID, "joe@example.com")
+		g.Expect(err).To(MatchError(want))
+	}
+	_, err = s.Resend(bg, "bank", list[2].ID, "")
+	g.Expect(err).To(MatchError(ErrNotFound), "another company's")
+	_, err = s.Resend(bg, "shop", list[2].ID+1, "")
+	g.Expect(err).To(MatchError(ErrNotFound))
+	g.Expect(s.Healthy(bg)).To(Succeed())
+	g.Expect(s.db.failing()).To(BeFalse(), "a refusal is no fault of the database")
+
+	g.Expect(s.CancelCompany(bg, "shop", ReasonCompanyInactive, "The company is not active.")).To(Succeed())
+	_, err = s.Resend(bg, "shop", list[2].ID, "")
+	g.Expect(err).NotTo(HaveOccurred(), "a cancelled one was never sent")
+	g.Expect(claimDelivery(t, s).ID).To(Equal(list[2].ID))
+}
+
+// testResendAtOnce: however many calls come together, each delivery is sent once
+// more.
+func testResendAtOnce(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	failed := failedDelivery2(t, s, "1")
+	decided(t, s, "shop", "2", email("rule", "joe@example.com"))
+	sent := claimDelivery(t, s)
+	g.Expect(s.MarkSent(bg, sent, "x")).To(Succeed())
+	for _, id := range []int64{failed.ID, sent.ID} {
+		var calls sync.WaitGroup
+		errs := make([]error, 8)
+		for i := range errs {
+			calls.Go(func() { _, errs[i] = s.Resend(bg, "shop", id, "") })
+		}
+		calls.Wait()
+		succeeded := 0
+		for _, err := range errs {
+			if err == nil {
+				succeeded++
+			} else if !errors.Is(err, ErrPending) {
+				t.Error(err)
+			}
+		}
+		g.Expect(succeeded).To(Equal(1))
+		g.Expect(claimDeliveries2(t, s)).To(HaveLen(1))
+	}
+}
+
+func testResendAll(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	const many = step + 20
+	for event := range 2 {
+		deliveries := make([]NewDelivery, many/2)
+		for i := range deliveries {
+			deliveries[i] = email("rule", fmt.Sprintf("user%d@example.com", i))
+		}
+		decided(t, s, "shop", fmt.Sprint(event), append(deliveries,
+			email("sent", "joe@example.com"),
+			NewDelivery{RuleUID: "rule", Channel: ChannelEmail, FailReason: "RenderFailed"})...)
+	}
+	for {
+		claimed := claimDeliveries2(t, s)
+		if len(claimed) == 0 {
+			break
+		}
+		var ends sync.WaitGroup
+		for _, d := range claimed {
+			ends.Go(func() {
+				var err error
+				if d.RuleUID == "sent" {
+					err = s.MarkSent(bg, d, "x")
+				} else {
+					err = s.FailDelivery(bg, d, "Refused", "It refused.")
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		ends.Wait()
+	}
+	raised(s.DeliveriesReady())
+
+	n, more, err := s.ResendAll(bg, LogFilter{Company: "bank"}, 1000)
+	g.Expect([]any{n, more, err}).To(Equal([]any{0, false, nil}))
+	n, more, err = s.ResendAll(bg, LogFilter{Company: "shop", RuleUIDs: []string{"sent"}}, 1000)
+	g.Expect([]any{n, more, err}).To(Equal([]any{0, false, nil}), "what was sent isn't sent again")
+	n, more, err = s.ResendAll(bg, LogFilter{Company: "shop", Recipient: "user0@example.com"}, 1000)
+	g.Expect([]any{n, more, err}).To(Equal([]any{2, false, nil}))
+	g.Expect(raised(s.DeliveriesReady())).To(BeTrue())
+	n, more, err = s.ResendAll(bg, LogFilter{Company: "shop"}, 7)
+	g.Expect([]any{n, more, err}).To(Equal([]any{7, true, nil}))
+	n, more, err = s.ResendAll(bg, LogFilter{Company: "shop"}, many-9)
+	g.Expect([]any{n, more, err}).To(Equal([]any{many - 9, false, nil}), "there are no others")
+	n, _, err = s.ResendAll(bg, LogFilter{Company: "shop"}, 1000)
+	g.Expect([]any{n, err}).To(Equal([]any{0, nil}))
+	stats, err := s.Stats(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(stats.PendingDeliveries).To(BeEquivalentTo(many))
+}
