@@ -30,7 +30,7 @@ func testLog(t *testing.T, at place) {
 	decided(t, s, "shop", "1", email("a", "joe@example.com"), email("b", "J_e@example.com"),
 		NewDelivery{RuleUID: "b", Channel: ChannelSMS, SkipReason: "ExpressionFalse", SkipMessage: "No."},
 		NewDelivery{RuleUID: "c", Channel: ChannelSMS, FailReason: "RenderFailed", FailMessage: "It fails."})
-	sent := claimDeliveries2(t, s)
+	sent := claimAll(t, s)
 	g.Expect(s.MarkSent(bg, sent[0], "x")).To(Succeed())
 	clk.Step(time.Minute)
 	long := email("d", "100%@example.com")
@@ -41,7 +41,7 @@ func testLog(t *testing.T, at place) {
 		inApp[i].Channel, inApp[i].UserID = ChannelSystem, "u1"
 	}
 	decided(t, s, "club", "1", inApp...)
-	for _, d := range claimDeliveries2(t, s) {
+	for _, d := range claimAll(t, s) {
 		if d.Company == "club" {
 			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
 			if d.RuleUID == "e" {
@@ -118,8 +118,8 @@ func testLog(t *testing.T, at place) {
 	g.Expect(err).To(MatchError(ErrNotFound))
 }
 
-// claimDeliveries2 claims all due deliveries.
-func claimDeliveries2(t testing.TB, s *Store) []ClaimedDelivery {
+// claimAll claims all due deliveries.
+func claimAll(t testing.TB, s *Store) []ClaimedDelivery {
 	t.Helper()
 	claimed, err := s.ClaimDeliveries(bg, Claim{Limit: 100, Lease: time.Minute})
 	if err != nil {

@@ -99,15 +99,15 @@ func testResendSent(t *testing.T, at place) {
 	}
 
 	// A failed one to another recipient stays failed.
-	d := failedDelivery2(t, s, "2")
+	d := failedDeliveryOf(t, s, "2")
 	id, err := s.Resend(bg, "shop", d.ID, "other@example.com")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(id).NotTo(Equal(d.ID))
 	g.Expect(entry(t, s, d.ID)).To(Equal(d))
 }
 
-// failedDelivery2 is one of an event of its own.
-func failedDelivery2(t testing.TB, s *Store, event string) Delivery {
+// failedDeliveryOf is one of an event of its own.
+func failedDeliveryOf(t testing.TB, s *Store, event string) Delivery {
 	t.Helper()
 	decided(t, s, "shop", event, email("rule", "joe@example.com"))
 	d := claimDelivery(t, s)
@@ -148,7 +148,7 @@ func testResendRefuses(t *testing.T, at place) {
 func testResendAtOnce(t *testing.T, at place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
-	failed := failedDelivery2(t, s, "1")
+	failed := failedDeliveryOf(t, s, "1")
 	decided(t, s, "shop", "2", email("rule", "joe@example.com"))
 	sent := claimDelivery(t, s)
 	g.Expect(s.MarkSent(bg, sent, "x")).To(Succeed())
@@ -168,7 +168,7 @@ func testResendAtOnce(t *testing.T, at place) {
 			}
 		}
 		g.Expect(succeeded).To(Equal(1))
-		g.Expect(claimDeliveries2(t, s)).To(HaveLen(1))
+		g.Expect(claimAll(t, s)).To(HaveLen(1))
 	}
 }
 
@@ -186,7 +186,7 @@ func testResendAll(t *testing.T, at place) {
 			NewDelivery{RuleUID: "rule", Channel: ChannelEmail, FailReason: "RenderFailed"})...)
 	}
 	for {
-		claimed := claimDeliveries2(t, s)
+		claimed := claimAll(t, s)
 		if len(claimed) == 0 {
 			break
 		}
