@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/mail"
 	"net/netip"
@@ -62,6 +63,8 @@ type settings struct {
 	smtpPasswordFile string
 	smtpPassword     string
 	smtpCAFile       string
+	smtpConnections  int
+	smtpRate         float64
 
 	defaultEmailProvider   string
 	defaultSMSProvider     string
@@ -110,6 +113,9 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; empty doesn't log in")
 	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` that holds the mail server's password")
 	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with PEM certificates to trust the mail server by, instead of the system's")
+
+	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "how many connections to the mail server are open at most, and so how many emails are with it at once")
+	flags.Float64Var(&s.smtpRate, "smtp-rate", 0, "how many emails the mail server is given a `second` at most; 0 doesn't limit them")
 
 	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for email, instead of --smtp-address")
 	flags.StringVar(&s.defaultSMSProvider, "default-sms-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for SMS")
@@ -286,6 +292,12 @@ func (s *settings) validateSMTP() error {
 	}
 	if host, _, err := net.SplitHostPort(s.smtpAddress); err != nil || host == "" {
 		return fmt.Errorf("--smtp-address %q must be host:port", s.smtpAddress)
+	}
+	if s.smtpConnections < 1 || s.smtpConnections > 1024 {
+		return fmt.Errorf("--smtp-connections must be between 1 and 1024, not %d", s.smtpConnections)
+	}
+	if math.IsNaN(s.smtpRate) || s.smtpRate < 0 || s.smtpRate > 1e6 {
+		return fmt.Errorf("--smtp-rate must be between 0 and 1000000, not %v", s.smtpRate)
 	}
 	switch delivery.SMTPTLS(s.smtpTLS) {
 	case delivery.SMTPStartTLS, delivery.SMTPStartTLSOptional, delivery.SMTPImplicitTLS, delivery.SMTPPlaintext:

@@ -84,6 +84,8 @@ func TestSettingsRefused(t *testing.T) {
 		"mail server missing": {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is missing"},
 		"mail encryption":     {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-tls=yes"}, want: "--smtp-tls must be"},
 		"provider's name":     {args: []string{publicURL, "--default-sms-provider=a/b"}, want: `--default-sms-provider "a/b"`},
+		"mail connections":    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-connections=0"}, want: "--smtp-connections must be"},
+		"mail rate":           {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-rate=NaN"}, want: "--smtp-rate must be"},
 		"two mail providers":  {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "choose one"},
 		"networks":            {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is no network`},
 		"two passwords": {

@@ -29,7 +29,11 @@ type senders struct {
 
 func newSenders(s *settings, mgr manager.Manager, companies providers.Companies, platform *rehive.Client) (*senders, error) {
 	log := ctrl.Log.WithName("delivery")
-	mailServer, err := newEmailProvider(s)
+	doing, err := delivery.NewProvidersMetrics(metrics.Registry)
+	if err != nil {
+		return nil, err
+	}
+	mailServer, err := newEmailProvider(s, doing)
 	if err != nil {
 		return nil, err
 	}
@@ -59,14 +63,16 @@ func newSenders(s *settings, mgr manager.Manager, companies providers.Companies,
 		Builder:   builder,
 		Defaults:  s.defaultProviders(),
 		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
+		Metrics:   doing,
 		Log:       log,
 	})
 	return &senders{secrets: secrets, builder: builder, registry: registry}, nil
 }
 
-// newEmailProvider returns the provider of emails, nil if no mail server is
-// set: emails then fail with a reason that says so.
-func newEmailProvider(s *settings) (delivery.Provider, error) {
+// newEmailProvider returns the provider of --smtp-address, protected as those of
+// DeliveryProviders are; nil if no mail server is set: emails then wait with a reason
+// that says so.
+func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.Provider, error) {
 	if s.smtpAddress == "" {
 		return nil, nil //nolint:nilnil // documented above
 	}
@@ -101,9 +107,18 @@ func newEmailProvider(s *settings) (delivery.Provider, error) {
 		Username: s.smtpUsername,
 		Password: password,
 		From:     s.emailFrom,
+
+		MaxConnections: s.smtpConnections,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the mail server: %w", err)
 	}
-	return provider, nil
+	const name = "--smtp-address"
+	log := ctrl.Log.WithName("delivery").WithValues("provider", name)
+	return delivery.NewGuard(provider, delivery.GuardConfig{
+		Concurrency: s.smtpConnections,
+		PerSecond:   s.smtpRate,
+		Breaker:     delivery.BreakerConfig{OnChange: providers.LogCircuit(log)},
+		Metrics:     doing.Of(name, "smtp"),
+	}), nil
 }

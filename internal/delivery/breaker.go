@@ -6,6 +6,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -74,11 +75,24 @@ func excluded(err error) bool {
 	if errors.Is(err, errCanceledSend) || IsMisconfigured(err) || HeldBack(err) {
 		return true
 	}
-	return errors.As(err, &e) && e.class == transient && e.Reason == "Throttled"
+	// What the platform can't tell about a user isn't the push service's fault.
+	return errors.As(err, &e) && e.class == transient && (e.Reason == "Throttled" || e.Reason == ReasonDevicesUnavailable)
 }
 
 // errCanceledSend marks the error of a send whose context was cancelled.
 var errCanceledSend = errors.New("cancelled")
+
+// room is how many messages may be in hand: none while it is open, and one, which
+// tries, after. While it is open, again is when that may be.
+func (b *Breaker) room() (n int, again time.Time) {
+	switch b.circuit.State() {
+	case gobreaker.StateOpen:
+		return 0, time.Unix(0, b.tryAfter.Load())
+	case gobreaker.StateHalfOpen:
+		return 1, time.Time{}
+	}
+	return math.MaxInt, time.Time{}
+}
 
 // Send implements [Provider]. While the breaker is open it fails at once and tells
 // when the provider will be tried again.

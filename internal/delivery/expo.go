@@ -34,6 +34,10 @@ const (
 	maxPushTokens = 1000
 )
 
+// ReasonDevicesUnavailable is of a message whose devices the platform didn't tell. It
+// says nothing about the push service.
+const ReasonDevicesUnavailable = "DevicesUnavailable"
+
 // Devices know the push tokens of users' devices.
 type Devices interface {
 	// PushTokens lists the Expo push tokens of a user's apps. Errors classed with
@@ -165,7 +169,7 @@ func (e expoCompany) Send(ctx context.Context, m Message) (Receipt, error) {
 		if errors.As(err, &classed) {
 			return Receipt{}, err
 		}
-		return Receipt{}, Transient("DevicesUnavailable", "The user's devices can't be read from the platform.", 0)
+		return Receipt{}, Transient(ReasonDevicesUnavailable, "The user's devices can't be read from the platform.", 0)
 	}
 	tokens = expoTokens(tokens)
 	if len(tokens) == 0 {

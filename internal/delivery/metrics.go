@@ -6,6 +6,7 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,4 +80,91 @@ func channelLabel(channel string) string {
 		return channel
 	}
 	return "other"
+}
+
+// ProvidersMetrics are those of the providers that messages go through.
+type ProvidersMetrics struct {
+	open *prometheus.GaugeVec
+	held *prometheus.CounterVec
+}
+
+// NewProvidersMetrics registers the metrics, unless r is nil.
+func NewProvidersMetrics(r prometheus.Registerer) (*ProvidersMetrics, error) {
+	labels := []string{"provider", "type"}
+	m := &ProvidersMetrics{
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "rehive_extension", Name: "provider_circuit_open",
+			Help: "Whether a provider keeps failing and is left alone for a while: 1 or 0. The provider is namespace/name of the DeliveryProvider, or --smtp-address.",
+		}, labels),
+		held: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "rehive_extension", Name: "provider_held_back_total",
+			Help: "Messages that were taken in hand and then held back from a provider, by reason. Most wait in the ledger instead and don't count.",
+		}, append(labels, "reason")),
+	}
+	if r == nil {
+		return m, nil
+	}
+	if err := errors.Join(r.Register(m.open), r.Register(m.held)); err != nil {
+		return nil, fmt.Errorf("registering the metrics of providers: %w", err)
+	}
+	return m, nil
+}
+
+// Of returns the metrics of one provider. They are told from the first message on,
+// and until Forget.
+func (m *ProvidersMetrics) Of(provider, kind string) *ProviderMetrics {
+	if m == nil {
+		return nil
+	}
+	return &ProviderMetrics{ProvidersMetrics: m, labels: prometheus.Labels{"provider": provider, "type": kind}}
+}
+
+// ProviderMetrics are those of one provider. A nil one counts nothing.
+type ProviderMetrics struct {
+	*ProvidersMetrics
+	labels prometheus.Labels
+
+	mu   sync.Mutex
+	gone bool
+}
+
+// Forget removes the provider's metrics. What comes of its last messages is not
+// counted any more: another may go by its name.
+func (m *ProviderMetrics) Forget() {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gone = true
+	m.open.Delete(m.labels)
+	m.held.DeletePartialMatch(m.labels)
+}
+
+func (m *ProviderMetrics) circuit(open bool) {
+	if m == nil {
+		return
+	}
+	value := 0.0
+	if open {
+		value = 1
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone {
+		m.open.With(m.labels).Set(value)
+	}
+}
+
+// heldBack counts an error that HeldBack is true of.
+func (m *ProviderMetrics) heldBack(err error) {
+	var e *Error
+	if m == nil || !errors.As(err, &e) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.gone {
+		m.held.WithLabelValues(m.labels["provider"], m.labels["type"], e.Reason).Inc()
+	}
 }

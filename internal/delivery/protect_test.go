@@ -91,10 +91,21 @@ func TestBulkhead(t *testing.T) {
 			})
 		}
 		synctest.Wait()
+		start := time.Now()
 		_, err := b.Send(t.Context(), Message{})
 		if reason, wait := retryOf(err); !HeldBack(err) || reason != ReasonBusy || wait <= 0 {
 			t.Errorf("%v after %s", err, wait)
 		}
+		if waited := time.Since(start); waited != maxSlotWait {
+			t.Errorf("it waited %s", waited)
+		}
+		// One that waits gets the slot that is freed.
+		wg.Go(func() {
+			if _, err := b.Send(t.Context(), Message{}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
 		close(release)
 		wg.Wait()
 		if _, err := b.Send(t.Context(), Message{}); err != nil {
@@ -117,7 +128,7 @@ func TestBreaker(t *testing.T) {
 		}
 		// None of these says that the provider is down.
 		for _, err := range []error{
-			Permanent("RecipientRefused", "No."), Misconfigured("CredentialsRefused", "No."), Transient("Throttled", "Slow.", time.Second),
+			Transient(ReasonDevicesUnavailable, "The platform is down.", 0), Permanent("RecipientRefused", "No."), Misconfigured("CredentialsRefused", "No."), Transient("Throttled", "Slow.", time.Second),
 			Transient(ReasonBusy, "Busy.", time.Second), nil,
 		} {
 			for range 5 {

@@ -25,11 +25,8 @@ import (
 	"github.com/rehive/extension-operator/internal/outbound"
 )
 
-// The defaults of objects that never passed the API server's.
-const (
-	defaultConcurrency = 16
-	defaultTimeout     = 15 * time.Second
-)
+// defaultTimeout is that of objects that never passed the API server's defaults.
+const defaultTimeout = 15 * time.Second
 
 // Builder makes providers. It is safe for concurrent use.
 type Builder struct {
@@ -128,7 +125,7 @@ func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*B
 	}
 	concurrency := int(p.Spec.Concurrency)
 	if concurrency <= 0 {
-		concurrency = defaultConcurrency
+		concurrency = delivery.DefaultConcurrency
 	}
 
 	var built *Built

@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,7 +36,9 @@ type RegistryOptions struct {
 	Defaults map[v1alpha1.Channel]types.NamespacedName
 	// Fallback are the providers of channels without a default.
 	Fallback delivery.ByChannel
-	Log      logr.Logger
+	// Metrics tell how the providers do; may be nil.
+	Metrics *delivery.ProvidersMetrics
+	Log     logr.Logger
 }
 
 // Registry finds the provider for a company's channel: the one that the company
@@ -57,7 +58,8 @@ type Registry struct {
 type live struct {
 	version version
 	built   *Built
-	guarded delivery.Provider
+	guarded *delivery.Guard
+	metrics *delivery.ProviderMetrics
 	stop    context.CancelFunc
 }
 
@@ -130,7 +132,7 @@ func (r *Registry) get(ctx context.Context, key types.NamespacedName) (*v1alpha1
 }
 
 // guarded returns the provider as it is now, with what protects it and others.
-func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1alpha1.DeliveryProvider) (delivery.Provider, error) {
+func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1alpha1.DeliveryProvider) (*delivery.Guard, error) {
 	secret, err := r.Builder.secret(ctx, p)
 	if err != nil {
 		return nil, r.named(key, err)
@@ -148,43 +150,30 @@ func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1a
 	if known != nil {
 		r.Log.Info("Replacing a provider that changed", "provider", key)
 	}
-	fresh, err := r.make(key, p, secret)
+	built, err := r.Builder.build(p, secret)
 	if err != nil {
 		return nil, r.named(key, err)
 	}
 	r.drop(key)
+	fresh := r.start(key, p, built)
 	fresh.version = now
 	r.live[key] = fresh
 	return fresh.guarded, nil
 }
 
-func (r *Registry) make(key types.NamespacedName, p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*live, error) {
-	built, err := r.Builder.build(p, secret)
-	if err != nil {
-		return nil, err
-	}
-	guarded := built.Provider
-	if limit := p.Spec.RateLimit; limit != nil {
-		burst := limit.Burst
-		if burst <= 0 {
-			burst = limit.PerSecond
-		}
-		guarded = delivery.NewLimited(guarded, float64(limit.PerSecond), int(burst))
-	}
-	concurrency := int(p.Spec.Concurrency)
-	if concurrency <= 0 {
-		concurrency = defaultConcurrency
-	}
-	guarded = delivery.NewBulkhead(guarded, concurrency)
+// start puts a provider to use.
+func (r *Registry) start(key types.NamespacedName, p *v1alpha1.DeliveryProvider, built *Built) *live {
+	kind, _ := p.Spec.Type()
 	log := r.Log.WithValues("provider", key)
-	guarded = delivery.NewBreaker(guarded, delivery.BreakerConfig{OnChange: func(open bool) {
-		if open {
-			log.Info("The provider keeps failing and is left alone for a while")
-		} else {
-			log.Info("The provider works again")
-		}
-	}})
-	l := &live{built: built, guarded: guarded, stop: func() {}}
+	config := delivery.GuardConfig{
+		Concurrency: int(p.Spec.Concurrency),
+		Breaker:     delivery.BreakerConfig{OnChange: LogCircuit(log)},
+		Metrics:     r.Metrics.Of(key.String(), kind),
+	}
+	if limit := p.Spec.RateLimit; limit != nil {
+		config.PerSecond, config.Burst = float64(limit.PerSecond), int(limit.Burst)
+	}
+	l := &live{built: built, guarded: delivery.NewGuard(built.Provider, config), metrics: config.Metrics, stop: func() {}}
 	if built.run != nil {
 		running, stop := context.WithCancel(context.Background())
 		l.stop = stop
@@ -194,7 +183,18 @@ func (r *Registry) make(key types.NamespacedName, p *v1alpha1.DeliveryProvider, 
 			}
 		})
 	}
-	return l, nil
+	return l
+}
+
+// LogCircuit tells a log when a provider becomes unusable and usable again.
+func LogCircuit(log logr.Logger) func(open bool) {
+	return func(open bool) {
+		if open {
+			log.Info("The provider keeps failing and is left alone for a while")
+		} else {
+			log.Info("The provider works again")
+		}
+	}
 }
 
 // named adds to a classed error which DeliveryProvider it is about: one company may
@@ -217,6 +217,7 @@ func (r *Registry) forget(key types.NamespacedName) {
 func (r *Registry) drop(key types.NamespacedName) {
 	if old := r.live[key]; old != nil {
 		delete(r.live, key)
+		old.metrics.Forget()
 		old.stop()
 		// Taking leave of a mail server takes time that nobody should wait for.
 		r.runs.Go(old.built.Close)
@@ -236,10 +237,10 @@ func (r *Registry) Close() {
 
 // ofCompany is a provider for one company's messages.
 type ofCompany struct {
-	next    delivery.Provider
+	*delivery.Guard
 	company string
 }
 
 func (o ofCompany) Send(ctx context.Context, m delivery.Message) (delivery.Receipt, error) {
-	return o.next.Send(withCompany(ctx, o.company), m)
+	return o.Guard.Send(withCompany(ctx, o.company), m)
 }
