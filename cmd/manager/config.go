@@ -38,9 +38,10 @@ const defaultLedgerPath = "/var/lib/rehive-extension/ledger.db"
 
 // settings are what the manager is told at its start.
 type settings struct {
-	publicURL string
-	rehiveURL string
-	namespace string
+	publicURL            string
+	rehiveURL            string
+	rehiveCallsPerMinute int
+	namespace            string
 
 	httpAddress    string
 	tlsCert        string
@@ -92,6 +93,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 
 	flags.StringVar(&s.publicURL, "public-url", "", "`URL` under which the platform reaches this server's /api/, such as https://notifications.example.com (required)")
 	flags.StringVar(&s.rehiveURL, "rehive-api-url", rehive.DefaultBaseURL, "`URL` of the Rehive API")
+	flags.IntVar(&s.rehiveCallsPerMinute, "rehive-calls-per-minute", rehive.DefaultCallsPerMinute, "how many calls a minute the Rehive API takes of one company: 200 on the tier limited, 400 on standard, 1200 on extended")
 	flags.StringVar(&s.namespace, "namespace", "rehive-system", "`namespace` that companies nobody declared are activated in")
 
 	flags.StringVar(&s.httpAddress, "http-address", ":8080", "`address` that the platform's calls are served on")
@@ -233,6 +235,9 @@ func (s *settings) validate() error {
 		if n < 1 || n > 4096 {
 			return fmt.Errorf("--%s must be between 1 and 4096, not %d", name, n)
 		}
+	}
+	if s.rehiveCallsPerMinute < 2 || s.rehiveCallsPerMinute > 100_000 {
+		return fmt.Errorf("--rehive-calls-per-minute must be between 2 and 100000, not %d", s.rehiveCallsPerMinute)
 	}
 	if s.resyncPeriod < 10*time.Second {
 		return fmt.Errorf("--resync-period must be at least 10s, not %s: each company's check calls the platform", s.resyncPeriod)

@@ -84,7 +84,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return fmt.Errorf("finding the Kubernetes API server (run in a cluster, or give --kubeconfig): %w", err)
 	}
-	platform, err := rehive.New(s.rehiveURL, rehive.WithVersion(version))
+	platform, err := rehive.New(s.rehiveURL, rehive.WithVersion(version), rehive.WithCallsPerMinute(s.rehiveCallsPerMinute))
 	if err != nil {
 		return fmt.Errorf("--rehive-api-url: %w", err)
 	}

@@ -37,6 +37,8 @@ const (
 	giveUpAfter = 24 * time.Hour
 	// maxBackoff is the longest wait between two tries.
 	maxBackoff = 30 * time.Minute
+	// maxTurnWait is that of an event that waits for its turn of the company's calls.
+	maxTurnWait = time.Minute
 	// idle is how often the ledger is asked though nothing said that there is
 	// work: what another replica's death gave back comes up then.
 	idle = 5 * time.Second
@@ -194,7 +196,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		recorded = d.Ledger.FailEvent(record, event, err.Error())
 	default:
 		outcome = "retried"
-		at := d.Clock.Now().Add(backoff(event.Attempts, rehive.RetryAfter(err)))
+		at := d.Clock.Now().Add(backoff(event.Attempts, err))
 		log().Info("Putting the event back", "reason", err.Error(), "until", at)
 		recorded = d.Ledger.RetryEvent(record, event, at, err.Error())
 	}
@@ -235,7 +237,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 		if err != nil {
 			return nil, err
 		}
-		return computed(ctx, d.Platform.WithToken(token), claimed.Name, claimed.Data)
+		return computed(ctx, d.Platform.WithToken(token).Paced(), claimed.Name, claimed.Data)
 	})
 	if err != nil {
 		return nil, err
@@ -287,12 +289,19 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 }
 
 // backoff is how long an event waits after its attempt, counted from 1: about a
-// second at first, doubling, and never less than the platform asked for.
-func backoff(attempt int, retryAfter time.Duration) time.Duration {
-	wait := maxBackoff
+// second at first, doubling, and never less than the platform asked for. An event
+// for which the platform wasn't asked, because it wasn't the company's turn, waits a
+// minute at most: the turns go on, and it should not miss one for long.
+func backoff(attempt int, err error) time.Duration {
+	longest := maxBackoff
+	if rehive.IsHeldBack(err) {
+		longest = maxTurnWait
+	}
+	wait := longest
 	if attempt < 12 {
-		wait = min(maxBackoff, time.Second<<max(attempt-1, 0))
+		wait = min(longest, time.Second<<max(attempt-1, 0))
 	}
 	wait = wait/2 + rand.N(wait)
-	return max(wait, retryAfter)
+	after := rehive.RetryAfter(err)
+	return max(wait, after+rand.N(after/4+1))
 }

@@ -35,7 +35,7 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 	case token == "":
 		return nil, delivery.Misconfigured("TokenMissing", "The company has no token to read the user's devices with.")
 	}
-	devices, err := d.Platform.WithToken(token).UserDevices(ctx, user)
+	devices, err := d.Platform.WithToken(token).Paced().UserDevices(ctx, user)
 	switch {
 	case rehive.IsUnauthorized(err):
 		return nil, delivery.Misconfigured("TokenRefused", "Rehive refuses the company's token, so the user's devices can't be read.")
@@ -43,8 +43,10 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 		return nil, delivery.Misconfigured("PermissionMissing", "Rehive doesn't let the extension read devices: it needs the admin permission to view devices.")
 	case rehive.IsPermanent(err):
 		return nil, delivery.Permanent("RecipientInvalid", "Rehive knows no such user.")
+	case rehive.IsHeldBack(err):
+		return nil, delivery.Transient(delivery.ReasonPlatformBusy, "The user's devices are read when it is the company's turn to call the platform.", rehive.RetryAfter(err))
 	case err != nil:
-		return nil, delivery.Transient("DevicesUnavailable", "The user's devices can't be read from the platform.", rehive.RetryAfter(err))
+		return nil, delivery.Transient(delivery.ReasonDevicesUnavailable, "The user's devices can't be read from the platform.", rehive.RetryAfter(err))
 	}
 	var tokens []string
 	for _, device := range devices {

@@ -50,6 +50,7 @@ type Client struct {
 	timeout   time.Duration
 	userAgent string
 	throttles *throttles
+	budgets   *budgets
 }
 
 type config struct {
@@ -57,6 +58,7 @@ type config struct {
 	transport http.RoundTripper
 	version   string
 	now       func() time.Time
+	perMinute int
 }
 
 // Option changes how a Client works.
@@ -72,13 +74,17 @@ func WithTransport(rt http.RoundTripper) Option { return func(c *config) { c.tra
 // WithVersion sets the version named in the User-Agent header.
 func WithVersion(version string) Option { return func(c *config) { c.version = version } }
 
-// WithClock replaces the clock that the memory of throttled tokens goes by.
+// WithCallsPerMinute sets how many calls the platform takes of one token in a minute
+// (default DefaultCallsPerMinute); see [Session.Paced].
+func WithCallsPerMinute(n int) Option { return func(c *config) { c.perMinute = n } }
+
+// WithClock replaces the clock that budgets and the memory of throttled tokens go by.
 func WithClock(now func() time.Time) Option { return func(c *config) { c.now = now } }
 
 // New returns a client of the platform at baseURL, such as DefaultBaseURL; the
 // trailing slash may be left out. An unusable URL is an error.
 func New(baseURL string, opts ...Option) (*Client, error) {
-	cfg := config{timeout: DefaultTimeout, version: "dev", now: time.Now}
+	cfg := config{timeout: DefaultTimeout, version: "dev", now: time.Now, perMinute: DefaultCallsPerMinute}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
@@ -88,6 +94,9 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	}
 	if cfg.timeout <= 0 {
 		return nil, fmt.Errorf("the Rehive call timeout must be positive, not %s", cfg.timeout)
+	}
+	if cfg.perMinute < 1 {
+		return nil, fmt.Errorf("the Rehive calls per minute must be at least 1, not %d", cfg.perMinute)
 	}
 	if cfg.transport == nil {
 		cfg.transport = defaultTransport()
@@ -103,6 +112,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		timeout:   cfg.timeout,
 		userAgent: "rehive-extension-operator/" + cfg.version,
 		throttles: newThrottles(cfg.now),
+		budgets:   newBudgets(cfg.now, cfg.perMinute),
 	}, nil
 }
 
@@ -154,6 +164,7 @@ type Session struct {
 	client       *Client
 	token        string
 	forwardedFor string
+	paced        bool
 }
 
 // WithForwardedFor returns a session whose calls carry the end user's chain of
@@ -199,7 +210,7 @@ func (c *Client) endpoint(segments []string, query url.Values) *url.URL {
 }
 
 // do makes the call and decodes the envelope's data into out, if out isn't nil.
-func (s Session) do(ctx context.Context, in call, out any) error {
+func (s Session) do(ctx context.Context, in call, out any) (err error) {
 	if !usableToken(s.token) {
 		return &Error{Op: in.op, Status: http.StatusUnauthorized, Message: "the token is empty or malformed", local: true}
 	}
@@ -209,9 +220,22 @@ func (s Session) do(ctx context.Context, in call, out any) error {
 		}
 	}
 	if wait := s.client.throttles.wait(s.token); wait > 0 {
-		return &Error{Op: in.op, Status: http.StatusTooManyRequests, Message: "throttled by an earlier answer", RetryAfter: wait, local: true}
+		return &Error{Op: in.op, Status: http.StatusTooManyRequests, Message: "throttled by an earlier answer", RetryAfter: wait, local: true, heldBack: s.paced}
 	}
+	if !s.paced {
+		s.client.budgets.count(s.token)
+		return s.exchange(ctx, in, out)
+	}
+	done, refused := s.client.budgets.enter(ctx, in.op, s.token)
+	if refused != nil {
+		return refused
+	}
+	defer func() { done(err) }()
+	return s.exchange(ctx, in, out)
+}
 
+// exchange makes a call whose turn it is.
+func (s Session) exchange(ctx context.Context, in call, out any) error {
 	callCtx, cancel := context.WithTimeout(ctx, s.client.timeout)
 	defer cancel()
 	req, err := s.request(callCtx, in)

@@ -45,6 +45,8 @@ type Error struct {
 
 	// local: decided without a call.
 	local bool
+	// heldBack: a paced call that was not made.
+	heldBack bool
 	// garbled: whatever answered did not speak as the platform does. A proxy's
 	// HTML page with status 401 says nothing about the token.
 	garbled bool
