@@ -50,6 +50,7 @@ func TestCompanyActivationValidation(t *testing.T) {
 			}
 			f.Expect(err).NotTo(HaveOccurred())
 			f.Expect(a.Spec.State).To(Equal(v1alpha1.ActivationActive), "the default")
+			f.Expect(*a.Spec.PushEnabled).To(BeTrue(), "the default")
 			f.Expect(a.Status.ObservedGeneration).To(Equal(int64(-1)), "the default, so that kstatus waits")
 		})
 	}
@@ -112,6 +113,13 @@ func TestNotificationRuleValidation(t *testing.T) {
 		"in-app to nobody": {func(r *v1alpha1.NotificationRule) {
 			r.Spec.Email, r.Spec.System = nil, &v1alpha1.SystemMessage{Message: "b"}
 		}, "spec.system.toUser"},
+		"in-app beside its own channel": {func(r *v1alpha1.NotificationRule) {
+			r.Spec.PreferenceEnabled, r.Spec.SystemEnabled, r.Spec.Email.ToUser = true, true, "{{ partner.user.id }}"
+		}, ""},
+		"in-app twice": {func(r *v1alpha1.NotificationRule) {
+			r.Spec.Email, r.Spec.System, r.Spec.SystemEnabled = nil, &v1alpha1.SystemMessage{ToUser: "a", Message: "b"}, true
+		}, "systemEnabled can't be set together with system"},
+		"too long user": {func(r *v1alpha1.NotificationRule) { r.Spec.Email.ToUser = strings.Repeat("a", 4097) }, "spec.email.toUser"},
 		"a layout": {func(r *v1alpha1.NotificationRule) {
 			r.Spec.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{Name: "brand"}
 		}, ""},

@@ -67,6 +67,12 @@ type CompanyActivationSpec struct {
 	// without one uses the operator's default.
 	// +optional
 	Providers CompanyProviders `json:"providers,omitzero"`
+
+	// pushEnabled says whether the company's users get push messages. Without them
+	// rules of the channel push send nothing; in-app copies are stored all the same.
+	// +optional
+	// +kubebuilder:default=true
+	PushEnabled *bool `json:"pushEnabled,omitempty"`
 }
 
 // DeliveryProviderReference names a DeliveryProvider in the same namespace.
@@ -238,6 +244,12 @@ type CompanyActivation struct {
 // an object that never passed the API server's defaults, is Active.
 func (a *CompanyActivation) IsActive() bool {
 	return a.Spec.State != ActivationInactive && a.DeletionTimestamp.IsZero()
+}
+
+// IsPushEnabled says whether the company's users get push messages: an unset
+// spec.pushEnabled is true.
+func (a *CompanyActivation) IsPushEnabled() bool {
+	return a.Spec.PushEnabled == nil || *a.Spec.PushEnabled
 }
 
 // GetConditions returns the conditions of the status.

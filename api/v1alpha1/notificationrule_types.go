@@ -38,6 +38,14 @@ type EmailMessage struct {
 	// +kubebuilder:validation:Pattern=`\S`
 	To string `json:"to"`
 
+	// toUser says which user the message is about: a template that renders the
+	// identifier of one user on Rehive. That user's preference counts, and that user
+	// gets the in-app copy. Unset, it is user.id of the event's data, or what is like
+	// it in events of users and of transitions.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	ToUser string `json:"toUser,omitempty"`
+
 	// from overrides the sender, which is the company's system email unless the
 	// operator is told otherwise.
 	// +optional
@@ -81,6 +89,14 @@ type SMSMessage struct {
 	// +kubebuilder:validation:MaxLength=4096
 	// +kubebuilder:validation:Pattern=`\S`
 	To string `json:"to"`
+
+	// toUser says which user the message is about: a template that renders the
+	// identifier of one user on Rehive. That user's preference counts, and that user
+	// gets the in-app copy. Unset, it is user.id of the event's data, or what is like
+	// it in events of users and of transitions.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	ToUser string `json:"toUser,omitempty"`
 
 	// defaultRegion is the region of numbers without a country code: an ISO 3166
 	// code such as ZA. Without it such numbers are refused.
@@ -151,6 +167,7 @@ type SystemMessage struct {
 // with which words a message is sent.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
+// +kubebuilder:validation:XValidation:rule="!(has(self.system) && has(self.systemEnabled) && self.systemEnabled)",message="systemEnabled can't be set together with system: the message is an in-app message already"
 type NotificationRuleSpec struct {
 	// companyRef names the CompanyActivation of the company whose events the
 	// rule is for. It can't be changed.
@@ -175,6 +192,16 @@ type NotificationRuleSpec struct {
 	// +optional
 	// +kubebuilder:default=true
 	Enabled *bool `json:"enabled,omitempty"`
+
+	// preferenceEnabled says whether users may choose not to get the rule's messages.
+	// While it is false, what they chose before doesn't count.
+	// +optional
+	PreferenceEnabled bool `json:"preferenceEnabled,omitempty"`
+
+	// systemEnabled says whether each message is also stored for the inbox of the user
+	// that it is about, beside what is sent on the rule's own channel.
+	// +optional
+	SystemEnabled bool `json:"systemEnabled,omitempty"`
 
 	// event is the platform event the rule is for, such as transaction.execute.
 	// A rule without one is sent by hand only.

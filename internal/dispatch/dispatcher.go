@@ -231,6 +231,8 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 		ID:          company.Spec.Company,
 		Name:        company.Status.CompanyInfo.Name,
 		SystemEmail: company.Status.CompanyInfo.SystemEmail,
+
+		PushDisabled: !company.IsPushEnabled(),
 	}
 	event, err := notify.NewEvent(claimed.Name, info, claimed.Data, d.Clock.Now(), func(ctx context.Context) (*python.Dict, error) {
 		token, err := d.Catalog.Token(ctx, company)
@@ -241,6 +243,13 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 	})
 	if err != nil {
 		return nil, err
+	}
+	event.OptedOut = func(ctx context.Context, users []string) (map[string][]string, error) {
+		uids := make([]string, len(rules))
+		for i, rule := range rules {
+			uids[i] = rule.UID
+		}
+		return d.Ledger.OptedOut(ctx, claimed.Company, users, uids)
 	}
 	sender := d.DefaultFrom
 	if d.Senders != nil {
@@ -271,13 +280,16 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 	for _, message := range decision.Messages {
 		delivery := base
 		delivery.Channel = string(message.Channel)
-		delivery.Recipient = message.Recipient
+		delivery.Recipient, delivery.UserID = message.Recipient, message.User
 		delivery.Content = ledger.Content{From: message.From, Subject: message.Subject, Text: message.Text, HTML: message.HTML}
 		deliveries = append(deliveries, delivery)
 	}
 	for _, not := range decision.NotSent {
 		delivery := base
-		delivery.Recipient = not.Recipient
+		if not.Channel != "" {
+			delivery.Channel = string(not.Channel)
+		}
+		delivery.Recipient, delivery.UserID = not.Recipient, not.User
 		if not.Reason.Failure() {
 			delivery.FailReason, delivery.FailMessage = string(not.Reason), not.Detail
 		} else {

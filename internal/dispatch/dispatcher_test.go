@@ -439,6 +439,62 @@ func TestDispatchRecordsTheChannel(t *testing.T) {
 	}
 }
 
+// A user gets what the rules, the company and the user want, in the app too, and the
+// log says why not.
+func TestDispatchPreferencesAndInAppCopies(t *testing.T) {
+	const zoe, joe = "11111111-2222-3333-4444-555555555555", "aaaaaaaa-2222-3333-4444-555555555555"
+	s := newScene(t, "preferences")
+	choice := func(r *v1alpha1.NotificationRuleSpec) { r.PreferenceEnabled, r.SystemEnabled = true, true }
+	s.rule("a-choice", "user.update", choice)
+	s.rule("b-no-choice", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.SystemEnabled = true })
+	s.rule("c-push", "user.update", func(r *v1alpha1.NotificationRuleSpec) {
+		choice(r)
+		r.Email, r.Push = nil, &v1alpha1.PushMessage{ToUser: "{{ id }}", Title: "Title", Message: "Hello"}
+	})
+	for _, name := range []string{"a-choice", "b-no-choice"} {
+		var rule v1alpha1.NotificationRule
+		s.must(kube.Get(t.Context(), client.ObjectKey{Namespace: s.activation.Namespace, Name: name}, &rule))
+		s.must(s.store.SetPreference(t.Context(), ledger.Preference{Company: s.activation.Spec.Company, UserID: zoe, RuleUID: string(rule.UID)}))
+	}
+	s.activation.Spec.PushEnabled = new(bool)
+	s.must(kube.Update(t.Context(), s.activation))
+	s.eventually("the catalog to know", func() error {
+		known, err := rules.Activation(t.Context(), s.activation.Spec.Company)
+		if err == nil && known.IsPushEnabled() {
+			err = errors.New("push is enabled")
+		}
+		return err
+	})
+	for user, want := range map[string][]string{
+		zoe: {
+			"a-choice email skipped OptedOut", "a-choice system skipped OptedOut",
+			"b-no-choice email pending", "b-no-choice system pending",
+			"c-push push skipped PushDisabled", "c-push system pending",
+		},
+		joe: {
+			"a-choice email pending", "a-choice system pending",
+			"b-no-choice email pending", "b-no-choice system pending",
+			"c-push push skipped PushDisabled", "c-push system pending",
+		},
+	} {
+		s.accept(user, "user.update", `{"to":"user@example.com","id":"`+user+`"}`)
+		var got []string
+		for _, d := range s.deliveries(user, len(want)) {
+			got = append(got, strings.TrimSpace(fmt.Sprintln(strings.TrimPrefix(d.RuleName, s.activation.Namespace+"/"), d.Channel, d.State, d.Reason)))
+			if d.UserID != user || (d.Recipient != user && d.Channel != ledger.ChannelEmail) || (d.State == ledger.DeliverySkipped) != (d.Message != "") {
+				t.Errorf("the delivery is %+v", d)
+			}
+			if d.State == ledger.DeliveryPending && d.Channel == ledger.ChannelSystem && d.Content.From+d.Content.HTML != "" {
+				t.Errorf("the in-app message holds %+v", d.Content)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got  %q\nwant %q", user, got, want)
+		}
+	}
+}
+
 // A company without a system email sends in the name of its provider's sender.
 func TestDispatchSenderOfTheProvider(t *testing.T) {
 	s := newScene(t, "sender")

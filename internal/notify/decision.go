@@ -29,12 +29,21 @@ const (
 	NoSender Reason = "NoSender"
 	// EmptyText: the text rendered blank. Rehive does not send such an email.
 	EmptyText Reason = "EmptyText"
+	// OptedOut: the user chose not to get the rule's messages, and the rule lets users
+	// choose.
+	OptedOut Reason = "OptedOut"
+	// PushDisabled: the company's users get no push messages.
+	PushDisabled Reason = "PushDisabled"
 )
 
 // Failure says whether the reason is a mistake that somebody should mend, and
 // not the rule doing what it was made for.
 func (r Reason) Failure() bool {
-	return r != ExpressionFalse && r != NoRecipient
+	switch r {
+	case ExpressionFalse, NoRecipient, OptedOut, PushDisabled:
+		return false
+	}
+	return true
 }
 
 // Channel is the way a message takes to its recipient.
@@ -55,6 +64,9 @@ type Message struct {
 	// Recipient is a bare email address, a phone number as E.164, or a user's
 	// identifier on Rehive.
 	Recipient string
+	// User is the identifier of the user on Rehive that the message is about; empty
+	// if that isn't known.
+	User string
 	// From and HTML are of emails only. Subject is the title of a push or in-app
 	// message.
 	From    string
@@ -65,9 +77,13 @@ type Message struct {
 
 // NotSent is one message, or a rule's only one, that is not sent.
 type NotSent struct {
+	// Channel is the way it would have taken; empty for the rule's own.
+	Channel Channel
 	// Recipient is who it was for; empty when that was not known yet.
 	Recipient string
-	Reason    Reason
+	// User is as of a Message.
+	User   string
+	Reason Reason
 	// Detail is a sentence for a person. It quotes what the rule's author wrote,
 	// and never the event's data.
 	Detail string
@@ -79,6 +95,4 @@ type Decision struct {
 	NotSent  []NotSent
 }
 
-func notSent(reason Reason, detail string) Decision {
-	return Decision{NotSent: []NotSent{{Reason: reason, Detail: detail}}}
-}
+func (d *Decision) add(not NotSent) { d.NotSent = append(d.NotSent, not) }

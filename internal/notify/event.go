@@ -6,6 +6,9 @@ package notify
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/python"
@@ -19,6 +22,9 @@ type Company struct {
 	Name string
 	// SystemEmail is where the company's messages come from.
 	SystemEmail string
+	// PushDisabled says that the company's users get no push messages. Templates
+	// don't read it.
+	PushDisabled bool
 }
 
 // Event is one occurrence on the platform, parsed once for all the rules that
@@ -28,7 +34,13 @@ type Event struct {
 	Name string
 	// Company is the company that the event belongs to.
 	Company Company
+	// OptedOut, if it isn't nil, returns, by user, the UIDs of the rules whose
+	// messages the user doesn't want. It is called when a rule that lets users choose
+	// is about to send, and once for each user; its error is taken to pass. Where it
+	// is nil, nobody opted out.
+	OptedOut func(ctx context.Context, users []string) (map[string][]string, error)
 
+	optedOut map[string][]string // of the users that were asked for
 	data     *python.Dict
 	computed func(context.Context) (*python.Dict, error)
 	complete *python.Dict // data with computed, once it was asked for
@@ -82,4 +94,69 @@ func (e *Event) values(ctx context.Context, computed bool) (*python.Dict, error)
 	}
 	e.complete, err = with(e.data, computedKey, answer)
 	return e.complete, err
+}
+
+// user returns the identifier of the user that the event's data is about; empty if
+// it names none. Rehive nests it in most resources, names it at the top where the
+// resource is the user itself, and has the transaction in a transition.
+func (e *Event) user() string {
+	data := e.data
+	if strings.HasPrefix(e.Name, "transaction.transition.") {
+		data = dict(data, "transaction")
+	}
+	if id := userID(dict(data, "user")); id != "" {
+		return id
+	}
+	if strings.HasPrefix(e.Name, "user.") {
+		return userID(data)
+	}
+	return ""
+}
+
+// dict returns the object that a key has in an object, which may be nil; nil if it
+// has none.
+func dict(data *python.Dict, key string) *python.Dict {
+	if data == nil {
+		return nil
+	}
+	value, _ := data.GetStr(key)
+	found, _ := value.(*python.Dict)
+	return found
+}
+
+func userID(data *python.Dict) string {
+	if data == nil {
+		return ""
+	}
+	value, _ := data.GetStr("id")
+	id, ok := value.(python.Str)
+	if !ok || !isUser(string(id)) {
+		return ""
+	}
+	return strings.ToLower(string(id))
+}
+
+// askUsers makes sure that it is known what the users want.
+func (e *Event) askUsers(ctx context.Context, users []string) error {
+	users = slices.DeleteFunc(users, func(user string) bool {
+		_, known := e.optedOut[user]
+		return known || user == ""
+	})
+	if e.OptedOut == nil || len(users) == 0 {
+		return nil
+	}
+	slices.Sort(users)
+	users = slices.Compact(users)
+	out, err := e.OptedOut(ctx, users)
+	if err != nil {
+		return fmt.Errorf("reading what users opted out of: %w", err)
+	}
+	if e.optedOut == nil {
+		e.optedOut = make(map[string][]string, len(users))
+	}
+	for _, user := range users {
+		e.optedOut[user] = nil
+	}
+	maps.Copy(e.optedOut, out)
+	return nil
 }

@@ -4,10 +4,15 @@
 package notify
 
 import (
+	"context"
+	"fmt"
 	"net/mail"
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/rehive/extension-operator/internal/phone"
+	"github.com/rehive/extension-operator/internal/python"
 )
 
 // MaxRecipients is how many recipients one rule can have for one event.
@@ -15,6 +20,111 @@ const MaxRecipients = 50
 
 // maxAddressLength is RFC 5321's limit of a path, less its brackets.
 const maxAddressLength = 254
+
+// toUsers tells whether the channel's recipients are users on Rehive.
+func (r *Rule) toUsers() bool { return r.channel == ChannelPush || r.channel == ChannelSystem }
+
+// about returns the user whom an email or SMS is about, or why that isn't known.
+func (r *Rule) about(ctx context.Context, event *Event, values *python.Dict) (user string, nobody NotSent, err error) {
+	if r.toUsers() {
+		return "", NotSent{}, nil
+	}
+	if r.user == nil {
+		return event.user(), NotSent{Reason: NoRecipient, Detail: fmt.Sprintf("the event's data names no user: set spec.%s.toUser", r.channel)}, nil
+	}
+	text, err := r.user.render(ctx, event, values)
+	if err != nil {
+		return "", NotSent{}, err
+	}
+	switch text = strings.TrimSpace(text); {
+	case text == "":
+		return "", NotSent{Reason: NoRecipient, Detail: r.user.path + " rendered as nothing"}, nil
+	case !isUser(text):
+		return "", NotSent{Recipient: shown(text), Reason: MalformedRecipient, Detail: r.user.path + " rendered something that is no identifier of a user"}, nil
+	}
+	return strings.ToLower(text), NotSent{}, nil
+}
+
+// recipients returns whom the message goes to on the rule's own channel. The
+// decision says what became of the others.
+func (r *Rule) recipients(to, user string) (recipients []string, decision Decision) {
+	parts := splitRecipients(to)
+	switch {
+	case len(parts) == 0:
+		decision.add(NotSent{User: user, Reason: NoRecipient, Detail: r.to.path + " rendered as nothing"})
+		return nil, decision
+	case len(parts) > MaxRecipients:
+		decision.add(NotSent{User: user, Reason: TooManyRecipients, Detail: fmt.Sprintf("%s rendered %d recipients, more than the %d that one rule can have", r.to.path, len(parts), MaxRecipients)})
+		return nil, decision
+	}
+	seen := make(map[string]bool, len(parts))
+	for _, part := range parts {
+		address, problem := r.recipient(part)
+		if problem != "" {
+			decision.add(NotSent{Recipient: shown(part), User: user, Reason: MalformedRecipient, Detail: r.to.path + " rendered something that " + problem})
+			continue
+		}
+		if seen[strings.ToLower(address)] {
+			continue
+		}
+		seen[strings.ToLower(address)] = true
+		recipients = append(recipients, address)
+	}
+	return recipients, decision
+}
+
+// copies returns the users who get an in-app copy. Whom it can't go to is in the
+// decision once more, for that channel.
+func (r *Rule) copies(recipients []string, user string, nobody NotSent, decision *Decision) []string {
+	switch {
+	case !r.systemEnabled:
+		return nil
+	case r.toUsers():
+		for _, not := range decision.NotSent {
+			not.Channel = ChannelSystem
+			decision.add(not)
+		}
+		return recipients
+	case user == "":
+		nobody.Channel = ChannelSystem
+		decision.add(nobody)
+		return nil
+	}
+	return []string{user}
+}
+
+// recipient returns a recipient in the form that the channel's providers take, or
+// the end of a sentence about what is wrong with it.
+func (r *Rule) recipient(text string) (address, problem string) {
+	switch r.channel {
+	case ChannelSMS:
+		number, err := phone.E164(text, r.region)
+		if err != nil {
+			return "", err.Error()
+		}
+		return number, ""
+	case ChannelPush, ChannelSystem:
+		if !isUser(text) {
+			return "", "is no identifier of a user"
+		}
+		return strings.ToLower(text), ""
+	default:
+		address, ok := emailAddress(text)
+		if !ok {
+			return "", "is no email address"
+		}
+		return address, ""
+	}
+}
+
+// shown cuts what was rendered instead of a recipient to the length that one can
+// have: the ledger has an index on it.
+func shown(text string) string {
+	if len(text) <= maxAddressLength {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxAddressLength], "") + "…"
+}
 
 // splitRecipients cuts a rendered recipient field at its commas and semicolons,
 // but for those inside quotes or angle brackets, drops what is empty and what

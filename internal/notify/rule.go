@@ -21,9 +21,14 @@ import (
 // Rule is a NotificationRule with its templates and expression parsed. It is
 // immutable and safe for concurrent use.
 type Rule struct {
+	uid string
+	// preferenceEnabled lets users opt out, systemEnabled makes in-app copies.
+	preferenceEnabled, systemEnabled bool
+
 	channel    Channel
 	expression *expression.Expression
 	to         field
+	user       *field // whom an email or SMS is about; nil: the event's user
 	text       field
 	from       *field // of an email; nil: the company's or the operator's
 	subject    *field // nil: no subject or title
@@ -51,7 +56,12 @@ type field struct {
 // names a layout sends nothing before it has it, see [Rule.WithLayout].
 func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 	c := &compiler{}
-	r := &Rule{}
+	r := &Rule{
+		uid:               string(rule.UID),
+		preferenceEnabled: rule.Spec.PreferenceEnabled,
+		// One copy of an in-app message is enough.
+		systemEnabled: rule.Spec.SystemEnabled && rule.Spec.System == nil,
+	}
 
 	compiled, err := expression.Compile("spec.expression", rule.Spec.Expression, expression.Options{})
 	if err != nil {
@@ -85,12 +95,14 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 	case ChannelEmail:
 		email := spec.Email
 		r.to = c.field("spec.email.to", email.To, false)
+		r.user = c.optional("spec.email.toUser", email.ToUser, false)
 		r.subject = c.optional("spec.email.subject", email.Subject, false)
 		r.text = c.field("spec.email.text", email.Text, false)
 		r.from = c.optional("spec.email.from", email.From, false)
 		r.html = c.optional("spec.email.html", email.HTML, true)
 	case ChannelSMS:
 		r.to = c.field("spec.sms.to", spec.SMS.To, false)
+		r.user = c.optional("spec.sms.toUser", spec.SMS.ToUser, false)
 		r.text = c.field("spec.sms.message", spec.SMS.Message, false)
 		r.region = spec.SMS.DefaultRegion
 		if r.region != "" && !phone.IsRegion(r.region) {
@@ -156,8 +168,9 @@ func readsComputed(variables []string) bool {
 // neither the rule nor the company has one; it may be empty.
 //
 // An error means that no decision was possible now, because what the rule needs
-// of the platform could not be had or the context ended: ask again later. All
-// else, also a rule that fails on this event, is a Decision.
+// of the platform or of the users' preferences could not be had or the context
+// ended: ask again later. All else, also a rule that fails on this event, is a
+// Decision.
 func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (Decision, error) {
 	values, err := event.values(ctx, r.expressionReadsComputed)
 	if err != nil {
@@ -168,14 +181,14 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return Decision{}, fmt.Errorf("evaluating the expression: %w", err)
 	}
 	if verdict.Fault != nil {
-		return notSent(ExpressionFault, verdict.Fault.Error()), nil //nolint:nilerr // an expression that fails is a decision
+		return r.notSent(event, ExpressionFault, verdict.Fault.Error()), nil //nolint:nilerr // an expression that fails is a decision
 	}
 	if !verdict.Send {
-		return notSent(ExpressionFalse, ""), nil
+		return r.notSent(event, ExpressionFalse, ""), nil
 	}
 
 	if r.layoutName != "" && r.layout == nil {
-		return notSent(RuleInvalid, "spec.email.layoutRef: there is no valid NotificationLayout "+r.layoutName), nil
+		return r.notSent(event, RuleInvalid, "spec.email.layoutRef: there is no valid NotificationLayout "+r.layoutName), nil
 	}
 
 	values, err = event.values(ctx, r.messageReadsComputed)
@@ -187,32 +200,46 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return Decision{}, fmt.Errorf("rendering the message: %w", ctxErr)
 	}
 	if err != nil {
-		return notSent(RenderFailed, err.Error()), nil
+		return r.notSent(event, RenderFailed, err.Error()), nil
 	}
-	return decision, nil
+	return r.permit(ctx, event, decision)
 }
 
+// notSent is a decision that is made before it is known to whom the message goes.
+func (r *Rule) notSent(event *Event, reason Reason, detail string) Decision {
+	user := ""
+	if r.user == nil && (r.channel == ChannelEmail || r.channel == ChannelSMS) {
+		user = event.user()
+	}
+	return Decision{NotSent: []NotSent{{User: user, Reason: reason, Detail: detail}}}
+}
+
+// message renders the message for all whom it is for. The in-app copy does not
+// depend on the rule's own channel: a user without an email address has an inbox.
 func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (Decision, error) {
+	user, nobody, err := r.about(ctx, event, values)
+	if err != nil {
+		return Decision{}, err
+	}
 	to, err := r.to.render(ctx, event, values)
 	if err != nil {
 		return Decision{}, err
 	}
-	recipients := splitRecipients(to)
-	switch {
-	case len(recipients) == 0:
-		return notSent(NoRecipient, r.to.path+" rendered as nothing"), nil
-	case len(recipients) > MaxRecipients:
-		return notSent(TooManyRecipients, fmt.Sprintf("%s rendered %d recipients, more than the %d that one rule can have", r.to.path, len(recipients), MaxRecipients)), nil
-	}
+	recipients, decision := r.recipients(to, user)
+	copies := r.copies(recipients, user, nobody, &decision)
 
-	message := Message{Channel: r.channel}
-	if r.channel == ChannelEmail {
+	message := Message{Channel: r.channel, User: user}
+	if r.channel == ChannelEmail && len(recipients) > 0 {
 		if message.From, err = r.sender(ctx, event, values, defaultFrom); err != nil {
 			return Decision{}, err
 		}
 		if message.From == "" {
-			return notSent(NoSender, "there is no valid sender: set spec.email.from, the company's system email on Rehive, the sender of its DeliveryProvider, or the operator's --email-from"), nil
+			decision.add(NotSent{User: user, Reason: NoSender, Detail: "there is no valid sender: set spec.email.from, the company's system email on Rehive, the sender of its DeliveryProvider, or the operator's --email-from"})
+			recipients = nil
 		}
+	}
+	if len(recipients) == 0 && len(copies) == 0 {
+		return decision, nil
 	}
 	if r.subject != nil {
 		if message.Subject, err = r.subject.render(ctx, event, values); err != nil {
@@ -224,67 +251,71 @@ func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, d
 		return Decision{}, err
 	}
 	if strings.TrimSpace(message.Text) == "" {
-		return notSent(EmptyText, r.text.path+" rendered blank"), nil
+		decision.add(NotSent{User: user, Reason: EmptyText, Detail: r.text.path + " rendered blank"})
+		return decision, nil
 	}
+	inApp := Message{Channel: ChannelSystem, Subject: message.Subject, Text: message.Text}
+	if len(recipients) > 0 {
+		if err := r.dress(ctx, event, values, &message); err != nil {
+			return Decision{}, err
+		}
+	}
+	for _, recipient := range recipients {
+		message.Recipient = recipient
+		if r.toUsers() {
+			message.User = recipient
+		}
+		decision.Messages = append(decision.Messages, message)
+	}
+	for _, recipient := range copies {
+		inApp.Recipient, inApp.User = recipient, recipient
+		decision.Messages = append(decision.Messages, inApp)
+	}
+	return decision, nil
+}
+
+// dress adds the HTML part and the layout.
+func (r *Rule) dress(ctx context.Context, event *Event, values *python.Dict, message *Message) (err error) {
 	if r.html != nil {
 		if message.HTML, err = r.html.render(ctx, event, values); err != nil {
-			return Decision{}, err
+			return err
 		}
 	}
 	if r.layout != nil {
-		if err := r.layout.wrap(ctx, event, values, &message); err != nil {
+		return r.layout.wrap(ctx, event, values, message)
+	}
+	return nil
+}
+
+// permit takes out of the decision what the company or the users don't want. An
+// opt-out silences the in-app copy too: to the user it is one notification.
+func (r *Rule) permit(ctx context.Context, event *Event, decision Decision) (Decision, error) {
+	disabled := func(m *Message) bool { return m.Channel == ChannelPush && event.Company.PushDisabled }
+	if r.preferenceEnabled {
+		users := make([]string, 0, len(decision.Messages))
+		for i := range decision.Messages {
+			if m := &decision.Messages[i]; !disabled(m) {
+				users = append(users, m.User)
+			}
+		}
+		if err := event.askUsers(ctx, users); err != nil {
 			return Decision{}, err
 		}
 	}
-	return r.address(recipients, message), nil
-}
-
-// address makes a message for each recipient.
-func (r *Rule) address(recipients []string, message Message) Decision {
-	var decision Decision
-	seen := make(map[string]bool, len(recipients))
-	for _, recipient := range recipients {
-		address, problem := r.recipient(recipient)
-		if problem != "" {
-			decision.NotSent = append(decision.NotSent, NotSent{
-				Recipient: recipient,
-				Reason:    MalformedRecipient,
-				Detail:    r.to.path + " rendered something that " + problem,
-			})
-			continue
+	decision.Messages = slices.DeleteFunc(decision.Messages, func(m Message) bool {
+		not := NotSent{Channel: m.Channel, Recipient: m.Recipient, User: m.User}
+		switch {
+		case disabled(&m):
+			not.Reason, not.Detail = PushDisabled, "spec.pushEnabled of the CompanyActivation is false"
+		case r.preferenceEnabled && slices.Contains(event.optedOut[m.User], r.uid):
+			not.Reason, not.Detail = OptedOut, "the user opted out of the rule's messages"
+		default:
+			return false
 		}
-		if seen[strings.ToLower(address)] {
-			continue
-		}
-		seen[strings.ToLower(address)] = true
-		message.Recipient = address
-		decision.Messages = append(decision.Messages, message)
-	}
-	return decision
-}
-
-// recipient returns a recipient in the form that the channel's providers take, or
-// the end of a sentence about what is wrong with it.
-func (r *Rule) recipient(text string) (address, problem string) {
-	switch r.channel {
-	case ChannelSMS:
-		number, err := phone.E164(text, r.region)
-		if err != nil {
-			return "", err.Error()
-		}
-		return number, ""
-	case ChannelPush, ChannelSystem:
-		if !isUser(text) {
-			return "", "is no identifier of a user"
-		}
-		return text, ""
-	default:
-		address, ok := emailAddress(text)
-		if !ok {
-			return "", "is no email address"
-		}
-		return address, ""
-	}
+		decision.add(not)
+		return true
+	})
+	return decision, nil
 }
 
 // sender returns the rule's sender, else the company's, else the operator's;

@@ -361,7 +361,7 @@ const mobileData = `{
 
 func TestDecideSMS(t *testing.T) {
 	decision := decide(t, sms(nil), mobileData)
-	want := Message{Channel: ChannelSMS, Recipient: "+27820000001", Text: "Acme & Sons: 10.50"}
+	want := Message{Channel: ChannelSMS, Recipient: "+27820000001", User: zoe, Text: "Acme & Sons: 10.50"}
 	if len(decision.Messages) != 1 || decision.Messages[0] != want {
 		t.Errorf("got  %+v\nwant %+v", decision, want)
 	}
@@ -369,7 +369,7 @@ func TestDecideSMS(t *testing.T) {
 
 func TestDecidePush(t *testing.T) {
 	decision := decide(t, push(nil), mobileData)
-	want := Message{Channel: ChannelPush, Recipient: "11111111-2222-3333-4444-555555555555", Subject: "Money & Zoë <b>", Text: "Acme & Sons"}
+	want := Message{Channel: ChannelPush, Recipient: zoe, User: zoe, Subject: "Money & Zoë <b>", Text: "Acme & Sons"}
 	if len(decision.Messages) != 1 || decision.Messages[0] != want {
 		t.Errorf("got  %+v\nwant %+v", decision, want)
 	}
@@ -388,7 +388,7 @@ func TestDecideSystem(t *testing.T) {
 		DisplayName: "A rule", System: &v1alpha1.SystemMessage{ToUser: "{{ user.id }}, {{ user.email }}", Title: "{{ user.name }}", Message: "{{ context.company.name }}"},
 	}}
 	decision := decide(t, rule, mobileData)
-	want := Message{Channel: ChannelSystem, Recipient: "11111111-2222-3333-4444-555555555555", Subject: "Zoë <b>", Text: "Acme & Sons"}
+	want := Message{Channel: ChannelSystem, Recipient: zoe, User: zoe, Subject: "Zoë <b>", Text: "Acme & Sons"}
 	if len(decision.Messages) != 1 || decision.Messages[0] != want || len(decision.NotSent) != 1 || decision.NotSent[0].Reason != MalformedRecipient {
 		t.Errorf("got  %+v\nwant %+v", decision, want)
 	}
@@ -430,6 +430,8 @@ func TestDecideRecipientsOfEachChannel(t *testing.T) {
 
 func TestCompileOfEachChannel(t *testing.T) {
 	for field, rule := range map[string]*v1alpha1.NotificationRule{
+		"spec.email.toUser":      email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.ToUser = "{% if %}" }),
+		"spec.sms.toUser":        sms(func(s *v1alpha1.SMSMessage) { s.ToUser = "{% if %}" }),
 		"spec.sms.to":            sms(func(s *v1alpha1.SMSMessage) { s.To = "{% if %}" }),
 		"spec.sms.message":       sms(func(s *v1alpha1.SMSMessage) { s.Message = "{% if %}" }),
 		"spec.sms.defaultRegion": sms(func(s *v1alpha1.SMSMessage) { s.DefaultRegion = "XX" }),
