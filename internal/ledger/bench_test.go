@@ -8,12 +8,20 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 )
 
 var benchData = make([]byte, 2048)
+
+// benchMail is a delivery with a mail of a usual size.
+func benchMail(rule string) NewDelivery {
+	d := email(rule, "joe@example.com")
+	d.Content.Text, d.Content.HTML = strings.Repeat("paid ", 100), strings.Repeat("<p>paid</p>", 220)
+	return d
+}
 
 // BenchmarkBareInsert is what one durable insert costs without this package.
 func BenchmarkBareInsert(b *testing.B) {
@@ -122,7 +130,7 @@ func BenchmarkEventToDelivery(b *testing.B) {
 			b.Fatal(err)
 		}
 		do(len(events), func(i int) error {
-			return s.CompleteEvent(bg, events[i], []NewDelivery{email("a", "joe@example.com"), email("b", "joe@example.com"), email("c", "joe@example.com")})
+			return s.CompleteEvent(bg, events[i], []NewDelivery{benchMail("a"), benchMail("b"), benchMail("c")})
 		})
 		for {
 			deliveries, err := s.ClaimDeliveries(bg, Claim{Limit: batch, Lease: time.Minute})

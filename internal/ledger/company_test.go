@@ -44,6 +44,7 @@ func testPurgeCompany(t *testing.T, at place) {
 	list, err := s.ListDeliveries(bg, DeliveryFilter{Company: "shop"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(list).To(BeEmpty())
+	g.Expect(contents(t, s)).To(BeZero())
 	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed(), "again")
 	accept(t, s, "shop", "event") // a purged ID is new again
 }
@@ -112,6 +113,16 @@ func testDeleteBefore(t *testing.T, at place) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(st.PendingEvents).To(BeEquivalentTo(1), "pending work is kept however old")
 	g.Expect(st.PendingDeliveries).To(BeEquivalentTo(1))
+	g.Expect(contents(t, s)).To(Equal(1))
+}
+
+// contents counts what is kept of what deliveries say.
+func contents(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	if err := s.reader.QueryRowContext(bg, "SELECT COUNT(*) FROM contents").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func testStats(t *testing.T, at place) {

@@ -6,7 +6,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -47,12 +46,9 @@ const (
 	ReasonCompanyDeleted = "CompanyDeleted"
 )
 
-// Content is what a delivery says, rendered. It is stored as JSON.
+// Content is what a delivery says, rendered.
 type Content struct {
-	From    string `json:"from,omitempty"`
-	Subject string `json:"subject,omitempty"`
-	Text    string `json:"text,omitempty"`
-	HTML    string `json:"html,omitempty"`
+	From, Subject, Text, HTML string
 }
 
 // NewDelivery is a decision about one rule and one recipient of an event.
@@ -147,10 +143,12 @@ func (d *NewDelivery) outcome() (state DeliveryState, reason, message string) {
 
 const (
 	deliveryColumns = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, copy, channel, recipient, user_id," +
-		" state, reason, message, attempts, next_attempt_at, provider_id, received_at, created_at, updated_at, content"
+		" state, reason, message, attempts, next_attempt_at, provider_id, received_at, created_at, updated_at," +
+		" COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, '')"
+	readDeliveries = "SELECT " + deliveryColumns + " FROM deliveries LEFT JOIN contents ON delivery = id "
 	// Two statements, not an UPDATE with RETURNING: that copies the contents once
 	// more and took half as long again.
-	dueDeliveries = "SELECT " + deliveryColumns + ` FROM deliveries
+	dueDeliveries = readDeliveries + `
 		WHERE state = 'pending' AND company = $1 AND next_attempt_at <= $2
 		ORDER BY next_attempt_at, id LIMIT $3 + 0`
 	leaseDelivery = `
@@ -179,27 +177,68 @@ var insertDeliveries = func() (statements [maxInsert + 1]string) {
 		if n > 1 {
 			rows += ","
 		}
-		const shared, own = 6, 9
+		const shared, own = 6, 8
 		var p [own]any
 		for i := range p {
 			p[i] = shared + (n-1)*own + i + 1
 		}
-		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
+		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
 		statements[n] = `
 		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, next_attempt_at, created_at, updated_at,
-			rule_uid, rule_name, channel, recipient, user_id, state, reason, message, content)
+			rule_uid, rule_name, channel, recipient, user_id, state, reason, message)
 		VALUES` + rows + `
 		ON CONFLICT (event, rule_uid, channel, recipient, copy) DO NOTHING`
 	}
 	return statements
 }()
 
+// insertContents[n] stores what n deliveries of an event say. The first parameter
+// is the event, the others each delivery's.
+var insertContents = func() (statements [maxInsert + 1]string) {
+	rows := ""
+	for n := 1; n <= maxInsert; n++ {
+		if n > 1 {
+			rows += ","
+		}
+		const shared, own = 1, 7
+		var p [own]any
+		for i := range p {
+			p[i] = shared + (n-1)*own + i + 1
+		}
+		rows += fmt.Sprintf(`
+			((SELECT id FROM deliveries WHERE event = $1 AND rule_uid = $%d AND channel = $%d AND recipient = $%d AND copy = 0), $%d, $%d, $%d, $%d)`, p[:]...)
+		statements[n] = "INSERT INTO contents (delivery, sender, subject, text, html) VALUES" + rows +
+			" ON CONFLICT (delivery) DO NOTHING"
+	}
+	return statements
+}()
+
+// insert stores deliveries of an event, at most maxInsert.
+func (w *writer) insert(e *ClaimedEvent, now int64, deliveries []NewDelivery) error {
+	args := []any{e.Key, e.Company, e.ID, e.Name, e.ReceivedAt.UnixMilli(), now}
+	contents, said := []any{e.Key}, 0
+	for i := range deliveries {
+		d := &deliveries[i]
+		state, reason, message := d.outcome()
+		args = append(args, d.RuleUID, d.RuleName, d.Channel, d.Recipient, d.UserID, state, reason, message)
+		if c := &d.Content; *c != (Content{}) {
+			contents = append(contents, d.RuleUID, d.Channel, d.Recipient, c.From, c.Subject, c.Text, c.HTML)
+			said++
+		}
+	}
+	if _, err := w.exec(insertDeliveries[len(deliveries)], args...); err != nil || said == 0 {
+		return err
+	}
+	_, err := w.exec(insertContents[said], contents...)
+	return err
+}
+
 // scanDelivery reads a row of deliveryColumns.
 func scanDelivery(rows *sql.Rows, d *Delivery) error {
 	var received, next, seen, created, updated int64
-	var content []byte
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
-		&d.State, &d.Reason, &d.Message, &d.Attempts, &next, &d.ProviderID, &seen, &created, &updated, &content)
+		&d.State, &d.Reason, &d.Message, &d.Attempts, &next, &d.ProviderID, &seen, &created, &updated,
+		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML)
 	if err != nil {
 		return err
 	}
@@ -207,9 +246,6 @@ func scanDelivery(rows *sql.Rows, d *Delivery) error {
 	d.CreatedAt, d.UpdatedAt = timeOf(created), timeOf(updated)
 	if seen != 0 {
 		d.ReceivedAt = timeOf(seen)
-	}
-	if err := json.Unmarshal(content, &d.Content); err != nil {
-		return fmt.Errorf("decoding delivery %d: %w", d.ID, err)
 	}
 	return nil
 }
@@ -365,7 +401,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter) ([]Deliver
 
 // selectDeliveries reads deliveries; where holds no values, only their numbers.
 func (s *Store) selectDeliveries(ctx context.Context, where string, args ...any) (found []Delivery, err error) {
-	rows, err := s.reader.QueryContext(ctx, "SELECT "+deliveryColumns+" FROM deliveries "+where, storableArgs(args)...) //nolint:gosec // where is this file's own text; values are arguments
+	rows, err := s.reader.QueryContext(ctx, readDeliveries+where, storableArgs(args)...) //nolint:gosec // where is this file's own text; values are arguments
 	if err != nil {
 		return nil, unavailable("reading deliveries", err)
 	}

@@ -42,6 +42,7 @@ func testCompletedEventLeavesItsDeliveries(t *testing.T, at place) {
 	g.Expect(list[2].Reason).To(Equal("ExpressionFalse"))
 	g.Expect(list[2].Message).To(Equal("The expression is false."))
 	g.Expect(list[3].State).To(Equal(DeliveryFailed))
+	g.Expect(list[3].Content).To(BeZero())
 
 	claimed, err := s.ClaimDeliveries(bg, Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())

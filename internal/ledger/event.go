@@ -4,12 +4,9 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
+	"slices"
 	"time"
 )
 
@@ -182,18 +179,8 @@ func (s *Store) RenewEvent(ctx context.Context, e *ClaimedEvent, lease time.Dura
 // transaction. A delivery whose event, rule, channel and recipient the ledger
 // has already is left out.
 func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []NewDelivery) error {
-	contents := make([]string, len(deliveries))
 	wake := false
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	// Else each bracket of an HTML mail would be six bytes.
-	encoder.SetEscapeHTML(false)
 	for i := range deliveries {
-		b.Reset()
-		if err := encoder.Encode(deliveries[i].Content); err != nil {
-			return fmt.Errorf("encoding a delivery: %w", err)
-		}
-		contents[i] = strings.TrimSuffix(b.String(), "\n")
 		state, _, _ := deliveries[i].outcome()
 		wake = wake || state == DeliveryPending
 	}
@@ -207,15 +194,8 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 		if n == 0 {
 			return ErrLeaseLost
 		}
-		for from := 0; from < len(deliveries); from += maxInsert {
-			to := min(from+maxInsert, len(deliveries))
-			args := []any{e.Key, e.Company, e.ID, e.Name, e.ReceivedAt.UnixMilli(), now}
-			for i := from; i < to; i++ {
-				d := &deliveries[i]
-				state, reason, message := d.outcome()
-				args = append(args, d.RuleUID, d.RuleName, d.Channel, d.Recipient, d.UserID, state, reason, message, contents[i])
-			}
-			if _, err := w.exec(insertDeliveries[to-from], args...); err != nil {
+		for some := range slices.Chunk(deliveries, maxInsert) {
+			if err := w.insert(&e, now, some); err != nil {
 				return err
 			}
 		}

@@ -76,7 +76,7 @@ func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page L
 		return LogPage{}, unavailable("counting deliveries", err)
 	}
 	where += " ORDER BY id DESC LIMIT " + strconv.Itoa(limit+1) + " OFFSET " + strconv.Itoa(min(offset, MaxLogCount))
-	rows, err := s.reader.QueryContext(ctx, "SELECT "+deliveryColumns+" FROM deliveries "+where, storableArgs(args)...) //nolint:gosec // where is this file's own text; values are arguments
+	rows, err := s.reader.QueryContext(ctx, readDeliveries+where, storableArgs(args)...)
 	if err != nil {
 		return LogPage{}, unavailable("reading the log", err)
 	}

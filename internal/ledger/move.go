@@ -118,6 +118,9 @@ func beginMove(ctx context.Context, from, to *sql.DB, now int64) (err error) {
 		if used {
 			return errors.New("the target ledger is not empty: move into an empty database")
 		}
+		if t.columns[0].name != "id" {
+			continue // its IDs are another table's
+		}
 		var last int64
 		if err := from.QueryRowContext(ctx, "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = $1", t.name).Scan(&last); err != nil {
 			return fmt.Errorf("reading the ledger to move: %w", err)
@@ -159,8 +162,8 @@ type column struct{ name, kind string }
 
 type movedTable struct {
 	name    string
-	columns []column // id first
-	// key is what must be the same as in the target where the ID is.
+	columns []column // the primary key first
+	// key is what must be the same as in the target where the primary key is.
 	key []string
 }
 
@@ -173,7 +176,10 @@ var movedTables = []movedTable{
 		{"id", "bigint"}, {"event", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"event_name", "text"}, {"event_received_at", "bigint"},
 		{"rule_uid", "text"}, {"rule_name", "text"}, {"copy", "bigint"}, {"channel", "text"}, {"recipient", "text"}, {"user_id", "text"}, {"state", "text"}, {"reason", "text"},
 		{"message", "text"}, {"attempts", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"received_at", "bigint"}, {"created_at", "bigint"},
-		{"updated_at", "bigint"}, {"content", "text"},
+		{"updated_at", "bigint"},
+	}},
+	{name: "contents", columns: []column{
+		{"delivery", "bigint"}, {"sender", "text"}, {"subject", "text"}, {"text", "text"}, {"html", "text"},
 	}},
 	{name: "preferences", key: []string{"company", "user_id", "rule_uid"}, columns: []column{
 		{"id", "bigint"}, {"company", "text"}, {"user_id", "text"}, {"rule_uid", "text"}, {"enabled", "bigint"}, {"updated_at", "bigint"},
@@ -182,15 +188,16 @@ var movedTables = []movedTable{
 
 // statements returns how a batch is read, written, and counted in the target.
 func (t movedTable) statements() (read, write, count string) {
-	names, places, same := make([]string, len(t.columns)), make([]string, len(t.columns)), []string{"target.id = source.id"}
+	names, places, same := make([]string, len(t.columns)), make([]string, len(t.columns)), []string{}
 	for i, c := range t.columns {
 		names[i], places[i] = c.name, fmt.Sprintf("$%d::%s[]", i+1, c.kind)
 	}
-	for _, k := range t.key {
+	id := t.columns[0].name
+	for _, k := range append([]string{id}, t.key...) {
 		same = append(same, "target."+k+" = source."+k)
 	}
 	list, rows := strings.Join(names, ", "), "unnest("+strings.Join(places, ", ")+")"
-	read = "SELECT " + list + " FROM " + t.name + " WHERE id > $1 ORDER BY id"
+	read = "SELECT " + list + " FROM " + t.name + " WHERE " + id + " > $1 ORDER BY " + id
 	write = "INSERT INTO " + t.name + " (" + list + ") SELECT * FROM " + rows + " ON CONFLICT DO NOTHING"
 	count = "SELECT COUNT(*) FROM " + rows + " AS source (" + list + ") JOIN " + t.name + " AS target ON " + strings.Join(same, " AND ")
 	return read, write, count

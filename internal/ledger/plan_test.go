@@ -19,20 +19,21 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 		"next event": eventQueue.nextDue, "next delivery": deliveryQueue.nextDue,
 		"pending events": eventQueue.pending, "pending deliveries": deliveryQueue.pending,
 		"due events": dueEvents, "due deliveries": dueDeliveries, "end": endDelivery,
-		"list of a company": "SELECT " + deliveryColumns + " FROM deliveries WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
+		"list of a company": readDeliveries + " WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
 		"log":               logQuery(LogFilter{Company: "a"}),
 		"log of failed":     logQuery(LogFilter{Company: "a", States: []DeliveryState{DeliveryFailed}}),
 		"resend":            resendDelivery,
 		"copy":              copyDelivery,
 		"purge":             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)",
 		"retention":         retainedTables[0].window,
-		"inbox":             "SELECT " + deliveryColumns + " FROM deliveries " + inInbox + " AND received_at = 0 AND id < $3 ORDER BY id DESC LIMIT 100",
+		"inbox":             readDeliveries + inInbox + " AND received_at = 0 AND id < $3 ORDER BY id DESC LIMIT 100",
 		"message":           "UPDATE deliveries SET received_at = $3 " + inInbox + " AND id = $4",
 		"opted out":         "SELECT user_id, rule_uid FROM preferences WHERE company = $1 AND user_id IN ($2, $3) AND rule_uid IN ($4, $5) AND enabled = 0",
+		"contents":          insertContents[2],
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			rows, err := s.reader.QueryContext(bg, "EXPLAIN QUERY PLAN "+query, "a", 1, 1, 1, 1, 1, 1)
+			rows, err := s.reader.QueryContext(bg, "EXPLAIN QUERY PLAN "+query, "a", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 			g.Expect(err).NotTo(HaveOccurred())
 			defer func() { g.Expect(rows.Close()).To(Succeed()) }()
 			var plan []string
@@ -45,7 +46,7 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 			g.Expect(rows.Err()).NotTo(HaveOccurred())
 			for _, step := range plan {
 				scansTable := strings.HasPrefix(step, "SCAN ") && !strings.Contains(step, "USING COVERING INDEX") &&
-					!strings.HasPrefix(step, "SCAN waiting") && !strings.HasPrefix(step, "SCAN oldest")
+					!strings.HasPrefix(step, "SCAN waiting") && !strings.HasPrefix(step, "SCAN oldest") && !strings.Contains(step, "CONSTANT ROW")
 				g.Expect(scansTable || strings.Contains(step, "TEMP B-TREE")).To(BeFalse(), strings.Join(plan, "\n"))
 			}
 		})
@@ -54,7 +55,7 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 
 func logQuery(f LogFilter) string {
 	where, _ := f.where()
-	return "SELECT " + deliveryColumns + " FROM deliveries " + where + " ORDER BY id DESC LIMIT 16"
+	return readDeliveries + where + " ORDER BY id DESC LIMIT 16"
 }
 
 // BenchmarkClaimInAFlood claims and releases beside 100,000 pending events of

@@ -73,7 +73,7 @@ const (
 			FROM picked WHERE deliveries.id = picked.id
 			RETURNING deliveries.*, picked.due
 		)
-		SELECT ` + deliveryColumns + ` FROM claimed ORDER BY due, id`
+		SELECT ` + deliveryColumns + ` FROM claimed LEFT JOIN contents ON delivery = id ORDER BY due, id`
 )
 
 var postgresDialect = dialect{

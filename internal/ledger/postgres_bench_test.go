@@ -62,7 +62,7 @@ func BenchmarkPostgresEventToDelivery(b *testing.B) {
 			b.Fatal(err)
 		}
 		each(len(events), func(i int) error {
-			return s.CompleteEvent(bg, events[i], []NewDelivery{email("a", "joe@example.com")})
+			return s.CompleteEvent(bg, events[i], []NewDelivery{benchMail("a")})
 		})
 		deliveries, err := s.ClaimDeliveries(bg, Claim{Limit: batch, Lease: time.Minute})
 		if err != nil {

@@ -43,6 +43,7 @@ func sqliteDSN(path string, pragmas ...string) string {
 		"cache_size(-16000)",           // KiB
 		"journal_size_limit(67108864)", // the log shrinks to this after a burst
 		"secure_delete(FAST)",          // purged rows don't linger in reused pages
+		"foreign_keys(ON)",             // a delivery's content goes with it
 	}, pragmas...)}
 	u.RawQuery = q.Encode()
 	return u.String()

@@ -49,7 +49,6 @@ CREATE TABLE deliveries (
     received_at       BIGINT NOT NULL DEFAULT 0,
     created_at        BIGINT NOT NULL,
     updated_at        BIGINT NOT NULL,
-    content           TEXT   NOT NULL, -- JSON, and not JSONB, which can't hold every text
     UNIQUE (event, rule_uid, channel, recipient, copy)
 );
 
@@ -66,6 +65,14 @@ CREATE TABLE preferences (
     enabled    BIGINT NOT NULL CHECK (enabled IN (0, 1)),
     updated_at BIGINT NOT NULL,
     UNIQUE (company, user_id, rule_uid)
+);
+
+CREATE TABLE contents (
+    delivery BIGINT PRIMARY KEY REFERENCES deliveries (id) ON DELETE CASCADE,
+    sender   TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    text     TEXT NOT NULL,
+    html     TEXT NOT NULL
 );
 
 -- A queue's index fills with dead entries as fast as work is done: they are
@@ -90,5 +97,6 @@ CREATE TABLE move (
 DROP TABLE move;
 DROP TABLE probe;
 DROP TABLE preferences;
+DROP TABLE contents;
 DROP TABLE deliveries;
 DROP TABLE events;

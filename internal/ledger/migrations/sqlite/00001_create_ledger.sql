@@ -53,7 +53,6 @@ CREATE TABLE deliveries (
     received_at       INTEGER NOT NULL DEFAULT 0, -- when its user said so; 0: not yet
     created_at        INTEGER NOT NULL,
     updated_at        INTEGER NOT NULL,
-    content           TEXT    NOT NULL, -- JSON
     UNIQUE (event, rule_uid, channel, recipient, copy)
 );
 
@@ -73,6 +72,16 @@ CREATE TABLE preferences (
     UNIQUE (company, user_id, rule_uid)
 );
 
+-- What a delivery says is apart from where it stands: to claim it or to mark it
+-- sent writes no mail again. A delivery that was never to be sent has none.
+CREATE TABLE contents (
+    delivery INTEGER PRIMARY KEY REFERENCES deliveries (id) ON DELETE CASCADE,
+    sender   TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    text     TEXT NOT NULL,
+    html     TEXT NOT NULL
+);
+
 -- One row, written to find out whether the ledger can be written.
 CREATE TABLE probe (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
@@ -83,5 +92,6 @@ CREATE TABLE probe (
 
 DROP TABLE probe;
 DROP TABLE preferences;
+DROP TABLE contents;
 DROP TABLE deliveries;
 DROP TABLE events;
