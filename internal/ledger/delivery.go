@@ -401,7 +401,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter) ([]Deliver
 
 // selectDeliveries reads deliveries; where holds no values, only their numbers.
 func (s *Store) selectDeliveries(ctx context.Context, where string, args ...any) (found []Delivery, err error) {
-	rows, err := s.reader.QueryContext(ctx, readDeliveries+where, storableArgs(args)...) //nolint:gosec // where is this file's own text; values are arguments
+	rows, err := s.reader.QueryContext(ctx, readDeliveries+where, storableArgs(args)...)
 	if err != nil {
 		return nil, unavailable("reading deliveries", err)
 	}
