@@ -33,7 +33,7 @@ var ErrNotInstalled = errors.New("no PostgreSQL server is installed: run `apt-ge
 const (
 	superuser = "postgres"
 	owner     = "ledger"
-	patience  = 30 * time.Second
+	patience  = 2 * time.Minute
 )
 
 // Password is that of the owner of the databases. It holds what a URL, a shell
