@@ -151,7 +151,7 @@ func WebhookURL(publicURL string) string {
 // RuleActivationField is the index, and the selectable field, of
 // NotificationRules by the CompanyActivation they name. Use it together with a
 // namespace.
-const RuleActivationField = "spec.companyRef.name"
+const RuleActivationField = activation.RuleField
 
 // RuleLayoutField is the index of NotificationRules by the NotificationLayout they
 // name. Use it together with a namespace.

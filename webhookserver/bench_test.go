@@ -50,7 +50,7 @@ func BenchmarkReadEvent(b *testing.B) {
 }
 
 // discardingStore takes events and keeps none.
-type discardingStore struct{}
+type discardingStore struct{ MessageStore }
 
 func (discardingStore) AcceptEvent(context.Context, ledger.Event) (bool, error) { return false, nil }
 
@@ -85,7 +85,7 @@ func BenchmarkWebhook(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := New(Options{Address: "127.0.0.1:0", Client: kube, APIReader: kube, Platform: platform, Events: discardingStore{}, Namespace: namespace})
+	s, err := New(Options{Address: "127.0.0.1:0", Client: kube, APIReader: kube, Platform: platform, Events: discardingStore{}, Messages: discardingStore{}, Namespace: namespace})
 	if err != nil {
 		b.Fatal(err)
 	}

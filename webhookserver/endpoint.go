@@ -85,7 +85,7 @@ func (s *Server) logRefusal(c *call, rt route, e *apiError) {
 	log := c.log.WithValues("code", e.status, "reason", e.Error())
 	switch {
 	case e.status == http.StatusServiceUnavailable && rt.quiet:
-		s.ledgerErrors.Do(func() { log.Error(nil, "Can't take webhooks") })
+		s.ledgerErrors.Do(func() { log.Error(nil, "Can't serve requests", "endpoint", rt.path) })
 	case e.status >= http.StatusInternalServerError:
 		log.Error(nil, "Could not answer a request")
 	case rt.quiet:

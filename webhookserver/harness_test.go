@@ -127,6 +127,12 @@ func startCluster() (_ *cluster, stop func(), err error) {
 	if err != nil {
 		return nil, stop, err
 	}
+	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.NotificationRule{}, activation.RuleField, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.NotificationRule).Spec.CompanyRef.Name}
+	})
+	if err != nil {
+		return nil, stop, err
+	}
 	stub := &stubController{client: mgr.GetClient(), apiReader: mgr.GetAPIReader()}
 	if err := stub.setup(mgr); err != nil {
 		return nil, stop, err
@@ -185,6 +191,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 		APIReader: f.mgr.GetAPIReader(),
 		Platform:  platform,
 		Events:    store,
+		Messages:  store,
 		Namespace: namespace,
 		Log:       funcr.New(f.logs.write, funcr.Options{Verbosity: 10}),
 	}

@@ -17,6 +17,9 @@ type Limits struct {
 	// WebhookBody is the largest body of a webhook in bytes. An extended
 	// transaction has a few kilobytes; metadata can make it more.
 	WebhookBody int64
+	// APIBody is the largest body of a call of the admin or the user API in bytes.
+	// They carry an address at most.
+	APIBody int64
 	// HeaderBytes is the largest request header in bytes.
 	HeaderBytes int
 	// JSONDepth is how deep arrays and objects may be nested.
@@ -34,12 +37,16 @@ type Limits struct {
 	// 300 requests in 10 seconds from one address, ours.
 	LifecycleRate float64
 
+	// AuthenticationRate is how many tokens of API calls a second the platform is
+	// asked about, for the same reason. Together the two stay below its limit.
+	AuthenticationRate float64
+
 	// ReadHeaderTimeout is the time for a request's header to arrive.
 	ReadHeaderTimeout time.Duration
 	// ReadTimeout is the time for a whole request to arrive.
 	ReadTimeout time.Duration
 	// WriteTimeout is the time from the end of a request's header to the last
-	// byte of its answer. It must exceed LifecycleBudget and ReadTimeout.
+	// byte of its answer. It must exceed the budgets and ReadTimeout.
 	WriteTimeout time.Duration
 	// IdleTimeout is how long a connection may wait for its next request.
 	IdleTimeout time.Duration
@@ -59,8 +66,11 @@ type Limits struct {
 	// WebhookBudget is the time for a webhook from its header to its answer.
 	// The platform waits 5 seconds.
 	WebhookBudget time.Duration
-	// QueueTime is how long a lifecycle call waits for its turn under
-	// LifecycleCalls and LifecycleRate.
+	// APIBudget is the time for a call of the admin or the user API from its header
+	// to its answer. A search of the log is stopped when it ends.
+	APIBudget time.Duration
+	// QueueTime is how long a call waits for its turn under LifecycleCalls,
+	// LifecycleRate and AuthenticationRate.
 	QueueTime time.Duration
 }
 
@@ -77,6 +87,9 @@ const (
 // Limits.LifecycleRate holds them up.
 const lifecycleBurst = 40
 
+// authenticationBurst is the same for Limits.AuthenticationRate.
+const authenticationBurst = 40
+
 // retryAfter is what a caller is told to wait after a 503.
 const retryAfter = 10 * time.Second
 
@@ -84,11 +97,13 @@ const retryAfter = 10 * time.Second
 func (l Limits) withDefaults() Limits {
 	l.LifecycleBody = cmp.Or(l.LifecycleBody, 64<<10)
 	l.WebhookBody = cmp.Or(l.WebhookBody, 1<<20)
+	l.APIBody = cmp.Or(l.APIBody, 64<<10)
 	l.HeaderBytes = cmp.Or(l.HeaderBytes, 16<<10)
 	l.JSONDepth = cmp.Or(l.JSONDepth, 128)
 	l.Connections = cmp.Or(l.Connections, 1024)
 	l.LifecycleCalls = cmp.Or(l.LifecycleCalls, 64)
 	l.LifecycleRate = cmp.Or(l.LifecycleRate, 20)
+	l.AuthenticationRate = cmp.Or(l.AuthenticationRate, 10)
 	l.ReadHeaderTimeout = cmp.Or(l.ReadHeaderTimeout, 3*time.Second)
 	l.ReadTimeout = cmp.Or(l.ReadTimeout, 4*time.Second)
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, 15*time.Second)
@@ -98,6 +113,7 @@ func (l Limits) withDefaults() Limits {
 	l.RollbackReserve = cmp.Or(l.RollbackReserve, time.Second)
 	l.PlatformCall = cmp.Or(l.PlatformCall, 4*time.Second)
 	l.WebhookBudget = cmp.Or(l.WebhookBudget, 4*time.Second)
+	l.APIBudget = cmp.Or(l.APIBudget, 8*time.Second)
 	l.QueueTime = cmp.Or(l.QueueTime, time.Second)
 	return l
 }

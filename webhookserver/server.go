@@ -34,6 +34,23 @@ type EventStore interface {
 	AcceptEvent(ctx context.Context, event ledger.Event) (duplicate bool, err error)
 }
 
+// MessageStore keeps messages and what became of them, and what users chose.
+// *ledger.Store is one, where the methods are described.
+type MessageStore interface {
+	Log(ctx context.Context, f ledger.LogFilter, offset, limit int) (ledger.LogPage, error)
+	LogEntry(ctx context.Context, company string, id int64) (ledger.Delivery, error)
+	Resend(ctx context.Context, company string, id int64, recipient string) (pending int64, err error)
+	ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n int, more bool, err error)
+
+	Preferences(ctx context.Context, company, user string) ([]ledger.Preference, error)
+	SetPreference(ctx context.Context, p ledger.Preference) error
+
+	Inbox(ctx context.Context, f ledger.InboxFilter) ([]ledger.Delivery, error)
+	InboxCount(ctx context.Context, f ledger.InboxFilter) (int, error)
+	InboxMessage(ctx context.Context, company, user string, id int64) (ledger.Delivery, error)
+	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
+}
+
 // Options are what a Server is made of.
 type Options struct {
 	// Address is what to listen on, such as ":8080".
@@ -45,14 +62,20 @@ type Options struct {
 	CertFile, KeyFile string
 
 	// Client reads from the manager's cache, which must index
-	// CompanyActivations by activation.CompanyField, and writes.
+	// CompanyActivations by activation.CompanyField and NotificationRules by
+	// activation.RuleField, and writes.
 	Client client.Client
 	// APIReader reads from the API server. Lifecycle calls decide by it.
 	APIReader client.Reader
-	// Platform verifies the tokens of lifecycle calls.
+	// Platform verifies the tokens of lifecycle and API calls.
 	Platform *rehive.Client
 	// Events keeps accepted webhooks.
 	Events EventStore
+	// Messages keeps messages and what users chose.
+	Messages MessageStore
+	// PublicURL is where callers reach the server, without a slash at its end. Links
+	// to further pages of a list begin with it; without it, with the request's host.
+	PublicURL string
 	// Namespace is where the CompanyActivation of a company is created that
 	// nobody declared beforehand.
 	Namespace string
@@ -80,12 +103,18 @@ type Server struct {
 	apiReader  client.Reader
 	platform   *rehive.Client
 	events     EventStore
+	messages   MessageStore
+	publicURL  string
 	namespace  string
 	drainDelay time.Duration
 	limits     Limits
 	log        logr.Logger
 	metrics    *metrics
 	now        func() time.Time
+
+	authenticationPace *rate.Limiter
+	tokens             tokenMemory
+	tokenLocks         keyedMutex
 
 	lifecycleSlots chan struct{}
 	lifecyclePace  *rate.Limiter
@@ -104,8 +133,8 @@ var (
 // error here.
 func New(o Options) (*Server, error) {
 	switch {
-	case o.Client == nil, o.APIReader == nil, o.Platform == nil, o.Events == nil:
-		return nil, errors.New("the HTTP server needs a client, an API reader, a platform and an event store")
+	case o.Client == nil, o.APIReader == nil, o.Platform == nil, o.Events == nil, o.Messages == nil:
+		return nil, errors.New("the HTTP server needs a client, an API reader, a platform, an event store and a message store")
 	case o.Namespace == "":
 		return nil, errors.New("the HTTP server needs a namespace for the activations it creates")
 	case (o.CertFile == "") != (o.KeyFile == ""):
@@ -122,6 +151,8 @@ func New(o Options) (*Server, error) {
 		apiReader:    o.APIReader,
 		platform:     o.Platform,
 		events:       o.Events,
+		messages:     o.Messages,
+		publicURL:    o.PublicURL,
 		namespace:    o.Namespace,
 		drainDelay:   o.DrainDelay,
 		limits:       o.Limits.withDefaults(),
@@ -131,6 +162,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.lifecycleSlots = make(chan struct{}, s.limits.LifecycleCalls)
 	s.lifecyclePace = rate.NewLimiter(rate.Limit(s.limits.LifecycleRate), lifecycleBurst)
+	s.authenticationPace = rate.NewLimiter(rate.Limit(s.limits.AuthenticationRate), authenticationBurst)
 	var err error
 	if s.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err

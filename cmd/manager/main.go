@@ -130,6 +130,8 @@ func run(ctx context.Context, s *settings) (err error) {
 		APIReader:  mgr.GetAPIReader(),
 		Platform:   platform,
 		Events:     store,
+		Messages:   store,
+		PublicURL:  strings.TrimRight(s.publicURL, "/"),
 		Namespace:  s.namespace,
 		DrainDelay: s.drainDelay,
 		Log:        log.WithName("webhookserver"),

@@ -24,6 +24,11 @@ import (
 // manager's cache, so that Find works with either as its reader.
 const CompanyField = "spec.company"
 
+// RuleField is the field that the NotificationRules of a CompanyActivation are
+// looked up by, within its namespace: by its name. It is a selectable field of the
+// kind and an index of the manager's cache.
+const RuleField = "spec.companyRef.name"
+
 // Find returns the CompanyActivation in force for a company, in whatever
 // namespace it is: the oldest one that is not being deleted. It returns nil
 // when there is none. A caller that changes nothing in it may have the cache's

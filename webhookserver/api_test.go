@@ -1,0 +1,652 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+// call makes a call of the API with a user's token; a body that isn't empty is JSON.
+func (f *fixture) call(token, method, path, body string) response {
+	f.Helper()
+	header := http.Header{}
+	if token != "" {
+		header.Set("Authorization", "Token "+token)
+	}
+	var reader io.Reader
+	if body != "" {
+		header.Set("Content-Type", "application/json")
+		reader = strings.NewReader(body)
+	}
+	return f.send(method, path, reader, header)
+}
+
+// data is the data of a successful answer.
+func (f *fixture) data(r response, into any) {
+	f.Helper()
+	f.Expect(r.status).To(gomega.Equal(200), r.String())
+	f.Expect(r.header.Get("Content-Type")).To(gomega.Equal("application/json"))
+	f.Expect(r.header.Get("Cache-Control")).To(gomega.Equal("no-store"))
+	var envelope struct {
+		Status string          `json:"status"`
+		Data   json.RawMessage `json:"data"`
+	}
+	f.Expect(json.Unmarshal([]byte(r.body), &envelope)).To(gomega.Succeed())
+	f.Expect(envelope.Status).To(gomega.Equal("success"))
+	f.Expect(json.Unmarshal(envelope.Data, into)).To(gomega.Succeed(), r.body)
+}
+
+// logList is a page of logs.
+type logList struct {
+	Count    int        `json:"count"`
+	Next     *string    `json:"next"`
+	Previous *string    `json:"previous"`
+	Results  []adminLog `json:"results"`
+}
+
+func (f *fixture) adminLogs(query string) logList {
+	f.Helper()
+	var list logList
+	f.data(f.call(f.admin.Token, "GET", "/api/admin/logs/?"+query, ""), &list)
+	return list
+}
+
+// events counts the events that tests made up.
+var events struct {
+	sync.Mutex
+	n int
+}
+
+// decided stores deliveries of an event of the company.
+func (f *fixture) decided(company string, deliveries ...ledger.NewDelivery) {
+	f.Helper()
+	events.Lock()
+	events.n++
+	id := strconv.Itoa(events.n)
+	events.Unlock()
+	_, err := f.store.AcceptEvent(f.Context(), ledger.Event{Company: company, ID: id, Name: "user.create", Data: []byte("{}")})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	claimed, err := f.store.ClaimEvents(f.Context(), 1, time.Minute)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(claimed).To(gomega.HaveLen(1))
+	f.Expect(f.store.CompleteEvent(f.Context(), claimed[0], deliveries)).To(gomega.Succeed())
+}
+
+// ended has all that is pending end: sent, but for what goes to the failing.
+func (f *fixture) ended() (n int) {
+	f.Helper()
+	claimed, err := f.store.ClaimDeliveries(f.Context(), ledger.Claim{Limit: 1000, Lease: time.Minute})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	for _, d := range claimed {
+		if strings.HasPrefix(d.Recipient, "failing") {
+			f.Expect(f.store.FailDelivery(f.Context(), d, "RecipientRefused", "The server refused it.")).To(gomega.Succeed())
+		} else {
+			f.Expect(f.store.MarkSent(f.Context(), d, "id")).To(gomega.Succeed())
+		}
+	}
+	return len(claimed)
+}
+
+func message(rule, channel, recipient, user string) ledger.NewDelivery {
+	return ledger.NewDelivery{
+		RuleUID: rule, RuleName: namespace + "/rule", Channel: channel, Recipient: recipient, UserID: user,
+		Content: ledger.Content{From: "no-reply@acme.example", Subject: "Hello", Text: "A <b>text</b>", HTML: "<b>html</b>"},
+	}
+}
+
+// rule creates a rule of the company and waits for the cache to have it.
+func (f *fixture) rule(name, displayName string, change func(*v1alpha1.NotificationRuleSpec)) *v1alpha1.NotificationRule {
+	f.Helper()
+	a := f.activation()
+	rule := &v1alpha1.NotificationRule{
+		ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: a.Name + "-" + name},
+		Spec: v1alpha1.NotificationRuleSpec{
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: a.Name}, DisplayName: displayName, Event: "user.create",
+			SMS: &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "Hello"},
+		},
+	}
+	if change != nil {
+		change(&rule.Spec)
+	}
+	f.Expect(f.client.Create(f.Context(), rule)).To(gomega.Succeed())
+	f.Eventually(func() (notifications, error) { return f.server.notifications(f.Context(), a) }).
+		Should(gomega.ContainElement(gomega.WithTransform(func(n notification) types.UID { return n.rule.UID }, gomega.Equal(rule.UID))))
+	return rule
+}
+
+// newActiveFixture is a fixture whose company is active.
+func newActiveFixture(t *testing.T, change ...func(*Options)) *fixture {
+	f := newFixture(t, change...)
+	f.expectSuccess(f.activate(f.admin.Token))
+	f.Eventually(func() int { return f.call(f.admin.Token, "GET", "/api/admin/logs/", "").status }).Should(gomega.Equal(200))
+	return f
+}
+
+// asked counts how often the platform was asked whose token it is.
+func (f *fixture) asked() (n int) {
+	for _, r := range f.platform.Requests() {
+		if r.Path == "/3/auth/" {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAuthentication(t *testing.T) {
+	f := newActiveFixture(t)
+	user := f.addUser(f.company, "user")
+	service := f.addUser(f.company, "service")
+	other := f.addUser(f.addCompany("idle"), "admin")
+
+	for name, test := range map[string]struct {
+		header  string
+		status  int
+		message string
+	}{
+		"nothing":           {"", 401, "Authentication credentials were not provided."},
+		"another scheme":    {"Secret " + f.admin.Token, 401, "Authentication credentials were not provided."},
+		"no token":          {"Token ", 401, "Authentication credentials were not provided."},
+		"two tokens":        {"Token planted planted", 401, "Authentication credentials were not provided."},
+		"no header's text":  {"Token planted\xff", 401, "Invalid token."},
+		"too long":          {"Token " + strings.Repeat("planted", 200), 401, "Invalid token."},
+		"an unknown one":    {"Token planted-unknown", 401, "Invalid token."},
+		"not an admin":      {"Token " + user.Token, 403, "You do not have permission to perform this action."},
+		"in capitals":       {"TOKEN " + f.admin.Token, 200, ""},
+		"a service":         {"Token " + service.Token, 200, ""},
+		"an inactive one's": {"Token " + other.Token, 400, "Inactive company."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := f.in(t)
+			r := f.send("GET", "/api/admin/logs/", nil, http.Header{"Authorization": {test.header}})
+			f.Expect(r.status).To(gomega.Equal(test.status), r.String())
+			if test.message == "" {
+				return
+			}
+			field := ""
+			if test.status == 400 {
+				field = nonFieldErrors
+			}
+			f.expectError(r, test.status, field, test.message)
+			f.Expect(r.header.Get("WWW-Authenticate")).To(gomega.Equal(map[bool]string{true: "Token"}[test.status == 401]))
+		})
+	}
+	f.Expect(f.call(user.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200), "users may call what is for users")
+	f.expectError(f.call(f.admin.Token, "DELETE", "/api/admin/logs/", ""), 405, "", `Method "DELETE" not allowed.`)
+}
+
+// TestAuthenticationIsRemembered: a page of calls costs the platform one, however
+// they come; a token that it refuses is asked about again soon.
+func TestAuthenticationIsRemembered(t *testing.T) {
+	var mu sync.Mutex
+	ahead := time.Duration(0)
+	step := func(d time.Duration) {
+		mu.Lock()
+		ahead += d
+		mu.Unlock()
+	}
+	f := newActiveFixture(t, func(o *Options) {
+		o.Now = func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Now().Add(ahead)
+		}
+	})
+	user := f.addUser(f.company, "user")
+	f.platform.ClearRequests()
+	var calls sync.WaitGroup
+	for range 16 {
+		calls.Go(func() {
+			if r := f.call(user.Token, "GET", "/api/user/logs/", ""); r.status != 200 {
+				t.Error(r)
+			}
+		})
+	}
+	calls.Wait()
+	f.Expect(f.asked()).To(gomega.Equal(1))
+
+	f.platform.RevokeToken(user.Token)
+	f.Expect(f.call(user.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200))
+	step(tokenTime)
+	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
+	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
+	f.Expect(f.asked()).To(gomega.Equal(2))
+	step(refusalTime)
+	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
+	f.Expect(f.asked()).To(gomega.Equal(3))
+
+	// What is remembered of the token says nothing about the company.
+	f.expectSuccess(f.post("/api/deactivate/", object{"token": f.admin.Token}))
+	f.Eventually(func() int { return f.call(f.admin.Token, "GET", "/api/admin/logs/", "").status }).Should(gomega.Equal(400))
+}
+
+func TestAuthenticationWhenThePlatformFails(t *testing.T) {
+	f := newActiveFixture(t, func(o *Options) { o.Limits.PlatformCall = 300 * time.Millisecond })
+	for name, test := range map[string]struct {
+		fault      rehivetest.Fault
+		status     int
+		message    string
+		retryAfter string
+	}{
+		"throttled": {rehivetest.Fault{Kind: rehivetest.FaultStatus, Status: 429, Message: "Out of order.", RetryAfter: "7"}, 429, "Request was throttled.", "7"},
+		"bad":       {rehivetest.Fault{Kind: rehivetest.FaultStatus, Status: 400, Message: "Bad request."}, 400, "Bad request.", ""},
+		"forbidden": {rehivetest.Fault{Kind: rehivetest.FaultStatus, Status: 403, Message: "Challenge required."}, 403, "Challenge required.", ""},
+		"missing":   {rehivetest.Fault{Kind: rehivetest.FaultStatus, Status: 404, Message: "Out of order."}, 502, platformUnavailable, "10"},
+		"broken":    {rehivetest.Fault{Kind: rehivetest.FaultStatus, Status: 500, Message: "Out of order."}, 502, platformUnavailable, "10"},
+		"garbage":   {rehivetest.Fault{Kind: rehivetest.FaultGarbage, Status: 401}, 502, platformUnavailable, "10"},
+		"closed":    {rehivetest.Fault{Kind: rehivetest.FaultClose}, 503, platformUnavailable, "10"},
+		"hanging":   {rehivetest.Fault{Kind: rehivetest.FaultHang}, 503, platformUnavailable, "10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := f.in(t)
+			user := f.addUser(f.company, "admin")
+			test.fault.Token = user.Token
+			remove := f.platform.InjectFault(test.fault)
+			r := f.call(user.Token, "GET", "/api/admin/logs/", "")
+			f.expectError(r, test.status, "", test.message)
+			f.Expect(r.header.Get("Retry-After")).To(gomega.Equal(test.retryAfter))
+			remove()
+			if test.status >= 500 {
+				f.Expect(f.call(user.Token, "GET", "/api/admin/logs/", "").status).To(gomega.Equal(200), "an outage is not remembered")
+			}
+		})
+	}
+}
+
+// TestAuthenticationIsPaced: who tries tokens uses up neither the platform's budget
+// nor what callers that are known have.
+func TestAuthenticationIsPaced(t *testing.T) {
+	f := newActiveFixture(t, func(o *Options) {
+		o.Limits.AuthenticationRate = 0.001
+		o.Limits.QueueTime = 50 * time.Millisecond
+	})
+	f.platform.ClearRequests()
+	answers := make(map[int]int)
+	for i := range authenticationBurst + 10 {
+		answers[f.call(fmt.Sprintf("planted-%d", i), "GET", "/api/admin/logs/", "").status]++
+	}
+	f.Expect(f.asked()).To(gomega.BeNumerically("<=", authenticationBurst))
+	f.Expect(answers[503]).To(gomega.BeNumerically(">=", 10))
+	f.Expect(f.call(f.admin.Token, "GET", "/api/admin/logs/", "").status).To(gomega.Equal(200))
+}
+
+func TestTokenMemoryIsBounded(t *testing.T) {
+	g := gomega.NewWithT(t)
+	var m tokenMemory
+	now := time.Now()
+	for i := range maxTokens + 10 {
+		m.put(tokenKey{byte(i), byte(i >> 8)}, tokenVerdict{until: now.Add(time.Minute)}, now)
+	}
+	g.Expect(m.known).To(gomega.HaveLen(maxTokens))
+	m.put(tokenKey{31: 1}, tokenVerdict{until: now.Add(2 * time.Minute)}, now.Add(time.Minute))
+	g.Expect(m.known).To(gomega.HaveLen(1), "what is over goes first")
+}
+
+func TestAdminLogs(t *testing.T) {
+	f := newActiveFixture(t, func(o *Options) { o.PublicURL = "https://notifications.example.com" })
+	const user = "0f0e0d0c-0b0a-4908-8706-050403020100"
+	receipt, welcome := f.rule("receipt", "Debit receipt", nil), f.rule("welcome", "Welcome 100%", nil)
+	id := func(r *v1alpha1.NotificationRule) string { return strconv.FormatInt(notificationID(r.UID), 10) }
+	f.decided(f.company,
+		message(string(receipt.UID), "email", "joe@example.com", user),
+		message(string(receipt.UID), "sms", "+27820000001", ""),
+		message(string(welcome.UID), "email", "failing@example.com", ""),
+		message(string(welcome.UID), "push", user, user),
+		message(string(welcome.UID), "system", user, user),
+		message("deleted", "email", "ann@example.com", ""),
+		ledger.NewDelivery{RuleUID: string(welcome.UID), Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut", SkipMessage: "the user opted out"},
+		ledger.NewDelivery{RuleUID: string(receipt.UID), Channel: "email", SkipReason: "ExpressionFalse"})
+	f.Expect(f.ended()).To(gomega.Equal(6))
+	f.decided(f.company, message(string(receipt.UID), "email", "later@example.com", ""))
+	stranger := f.addCompany("stranger")
+	f.decided(stranger, message(string(receipt.UID), "email", "stranger@example.com", ""))
+
+	all := f.adminLogs("")
+	f.Expect(all.Count).To(gomega.Equal(8))
+	f.Expect(all.Results).To(gomega.HaveLen(8))
+	f.Expect(all.Next).To(gomega.BeNil())
+	f.Expect(all.Previous).To(gomega.BeNil())
+	created := strconv.FormatInt(all.Results[7].Created, 10)
+
+	for query, want := range map[string]string{
+		"":                                       "later opted ann " + user + " " + user + " failing +27820000001 joe",
+		"sent=true":                              "ann " + user + " " + user + " +27820000001 joe",
+		"sent=false":                             "later opted failing",
+		"state=failed":                           "failing",
+		"state__in=failed,pending":               "later failing",
+		"state=skipped":                          " opted",
+		"reason=ExpressionFalse":                 "",
+		"reason=OptedOut":                        "opted",
+		"type=sms":                               "+27820000001",
+		"type__in=sms%2Cpush":                    user + " +27820000001",
+		"type__in=sms&type__in=push":             user + " +27820000001",
+		"type=sms&type__in=sms,push":             "+27820000001",
+		"type=email&type__in=sms,push":           "",
+		"notification=" + id(welcome):            "opted " + user + " " + user + " failing",
+		"notification=1":                         "",
+		"notification=x":                         "",
+		"notification__name=Debit+receipt":       "later +27820000001 joe",
+		"notification__name=debit+receipt":       "",
+		"notification__name__contains=%25":       "opted " + user + " " + user + " failing",
+		"notification__name__contains=_":         "",
+		"recipient=joe@example.com":              "joe",
+		"recipient=joe":                          "",
+		"recipient__contains=%2B2782":            "+27820000001",
+		"recipient__contains=%25":                "",
+		"user__identifier=" + user:               user + " " + user + " joe",
+		"user__identifier=" + upper(user):        user + " " + user + " joe",
+		"received=false":                         user,
+		"received=true":                          "",
+		"created__gt=0&type=sms":                 "+27820000001",
+		"created__lt=" + created:                 "",
+		"created__gt=99999999999999":             "",
+		"created__gt=yesterday":                  "",
+		"page_size=2":                            "later opted",
+		"page_size=2&page=4":                     "+27820000001 joe",
+		"page_size=x":                            "later opted ann " + user + " " + user + " failing +27820000001 joe",
+		"page_size=-1&sent=":                     "later opted ann " + user + " " + user + " failing +27820000001 joe",
+		"page_size=9999&company=" + stranger:     "later opted ann " + user + " " + user + " failing +27820000001 joe",
+		"recipient=joe@example.com'+OR+'1'%3D'1": "",
+	} {
+		t.Run(query, func(t *testing.T) {
+			f := f.in(t)
+			list := f.adminLogs(query)
+			var got []string
+			for _, log := range list.Results {
+				got = append(got, strings.TrimSuffix(log.Recipient, "@example.com"))
+			}
+			f.Expect(strings.Join(got, " ")).To(gomega.Equal(want))
+			if !strings.Contains(query, "page_size=2") {
+				f.Expect(list.Count).To(gomega.Equal(len(got)))
+			}
+		})
+	}
+	f.Expect(f.adminLogs("reason=ExpressionFalse").Count).To(gomega.Equal(1))
+
+	t.Run("pages", func(t *testing.T) {
+		f := f.in(t)
+		list := f.adminLogs("type__in=email,sms&page_size=2&page=2")
+		f.Expect(list.Count).To(gomega.Equal(6))
+		f.Expect(*list.Next).To(gomega.Equal("https://notifications.example.com/api/admin/logs/?page=3&page_size=2&type__in=email%2Csms"))
+		f.Expect(*list.Previous).To(gomega.Equal("https://notifications.example.com/api/admin/logs/?page_size=2&type__in=email%2Csms"))
+		f.Expect(f.adminLogs("type__in=email,sms&page_size=2&page=3").Next).To(gomega.BeNil())
+		for _, page := range []string{"0", "-1", "x", "1.5", "9", "99999999999999999999", "9223372036854775807", "1e3"} {
+			f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?page="+page, ""), 404, "", "Invalid page.")
+		}
+	})
+	t.Run("what is no filter", func(t *testing.T) {
+		f := f.in(t)
+		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?type=fax", ""), 400, "type", "Select a valid choice. fax is not one of the available choices.")
+		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?type__in=sms,", ""), 400, "type__in", "Select a valid choice.  is not one of the available choices.")
+		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?sent=maybe", ""), 400, "sent", "Must be a valid boolean.")
+		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?recipient="+strings.Repeat("x", 256), ""), 400, "recipient", "Ensure this value has at most 255 characters.")
+		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?a=%zz", ""), 400, "", "The query can't be read.")
+	})
+	t.Run("one", func(t *testing.T) {
+		f := f.in(t)
+		var got map[string]any
+		f.data(f.call(f.admin.Token, "GET", fmt.Sprintf("/api/admin/logs/%d/", all.Results[5].ID), ""), &got)
+		f.Expect(got["created"]).To(gomega.BeNumerically("~", time.Now().UnixMilli(), 60_000))
+		for _, name := range []string{"created", "updated", "event_id"} {
+			delete(got, name)
+		}
+		f.Expect(got).To(gomega.Equal(map[string]any{
+			"id": float64(all.Results[5].ID), "notification": "Welcome 100%", "type": "email", "user": nil, "recipient": "failing@example.com",
+			"subject": "Hello", "text_message": "A <b>text</b>", "html_message": "<b>html</b>", "sms_message": nil, "push_message": nil,
+			"sent": false, "received": nil, "error_message": "The server refused it.",
+			"state": "failed", "reason": "RecipientRefused", "attempts": float64(1), "copy": float64(0), "rule": namespace + "/rule", "event": "user.create",
+		}))
+		for i, want := range map[int]string{3: "system", 4: "push", 6: "sms"} {
+			log := all.Results[i]
+			f.Expect(log.Type).To(gomega.Equal(want))
+			texts := map[string]*string{"system": log.TextMessage, "push": log.PushMessage, "sms": log.SMSMessage}
+			f.Expect(*texts[want]).To(gomega.Equal("A <b>text</b>"))
+			delete(texts, want)
+			for _, other := range texts {
+				f.Expect(other).To(gomega.BeNil())
+			}
+			f.Expect(log.Received == nil).To(gomega.Equal(want != "system"))
+		}
+		f.Expect(all.Results[2].Notification).To(gomega.BeNil(), "its rule is gone")
+		f.Expect(*all.Results[7].User).To(gomega.Equal(user))
+		f.Expect(all.Results[7].ErrorMessage).To(gomega.BeNil())
+	})
+	t.Run("none", func(t *testing.T) {
+		f := f.in(t)
+		theirs, err := f.store.ListDeliveries(t.Context(), ledger.DeliveryFilter{Company: stranger})
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		for _, id := range []string{strconv.FormatInt(theirs[0].ID, 10), "999999", "0", "-1", "01", "+1", "1e3", "x", "1%2F2", "1;2", "%27", "9223372036854775808"} {
+			f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/"+id+"/", ""), 404, "", "Not found.")
+			f.expectError(f.call(f.admin.Token, "POST", "/api/admin/logs/"+id+"/send/", ""), 404, "", "Not found.")
+		}
+	})
+}
+
+func upper(s string) string { return strings.ToUpper(s) }
+
+func TestSendAgain(t *testing.T) {
+	f := newActiveFixture(t)
+	f.decided(f.company,
+		message("rule", "email", "failing@example.com", ""),
+		message("rule", "email", "joe@example.com", ""),
+		message("rule", "sms", "+27820000001", ""),
+		ledger.NewDelivery{RuleUID: "rule", Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut"})
+	f.Expect(f.ended()).To(gomega.Equal(3))
+	logs := f.adminLogs("").Results
+	skipped, sms, sent, failed := logs[0], logs[1], logs[2], logs[3]
+	send := func(log adminLog, body string) response {
+		return f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/logs/%d/send/", log.ID), body)
+	}
+
+	f.expectSuccess(send(failed, ""))
+	f.expectError(send(failed, ""), 409, "", "This message is still to be sent.")
+	again := f.adminLogs("state=pending").Results
+	f.Expect(again).To(gomega.HaveLen(1))
+	f.Expect(again[0].ID).To(gomega.Equal(failed.ID))
+	f.Expect(*again[0].Reason).To(gomega.Equal("RecipientRefused"), "until there is another")
+	f.Expect(f.ended()).To(gomega.Equal(1))
+
+	f.expectSuccess(send(sent, "{}"))
+	f.expectSuccess(send(sent, `{"recipient":" Ann <ann@example.com> ","sent":true}`))
+	f.Expect(f.adminLogs("state=pending").Count).To(gomega.Equal(2))
+	f.Expect(f.adminLogs("recipient=ann@example.com").Results[0].Copy).To(gomega.Equal(1))
+	f.Expect(f.adminLogs("recipient=joe@example.com").Count).To(gomega.Equal(2), "the log shows both")
+	f.Expect(f.ended()).To(gomega.Equal(2))
+	f.expectSuccess(send(sms, `{"recipient":"+27 82 000 0002"}`))
+	f.Expect(f.adminLogs("recipient=%2B27820000002").Count).To(gomega.Equal(1))
+
+	f.expectError(send(skipped, ""), 400, nonFieldErrors, "There is no message that could be sent: see error_message.")
+	for body, message := range map[string]string{
+		`{"recipient":"nobody"}`: "This is no email address.", `{"recipient":""}`: "This field may not be blank.",
+		`{"recipient":null}`: "This field may not be null.", `{"recipient":["x"]}`: "Not a valid string.",
+		`{"recipient":"a@b.example, c@d.example"}`:           "This is no email address.",
+		`{"recipient":"a@b.example\r\nBcc: eve@x.example"}`:  "This is no email address.",
+		`{"recipient":"` + strings.Repeat("a", 256) + `@x"}`: "Ensure this field has no more than 255 characters.",
+	} {
+		f.expectError(send(sent, body), 400, "recipient", message)
+	}
+	f.expectError(send(sms, `{"recipient":"0820000001"}`), 400, "recipient", "This is a phone number without a country code, and no default region is set.")
+	user := f.addUser(f.company, "user")
+	f.expectError(f.call(user.Token, "POST", fmt.Sprintf("/api/admin/logs/%d/send/", sent.ID), ""), 403, "", "You do not have permission to perform this action.")
+	f.Expect(f.ended()).To(gomega.Equal(1), "nothing of what was refused is sent")
+}
+
+func TestSendSetAgain(t *testing.T) {
+	f := newActiveFixture(t)
+	rule := f.rule("receipt", "Debit receipt", nil)
+	var deliveries []ledger.NewDelivery
+	for i := range 5 {
+		deliveries = append(deliveries, message(string(rule.UID), "email", fmt.Sprintf("failing%d@example.com", i), ""),
+			message(string(rule.UID), "email", fmt.Sprintf("joe%d@example.com", i), ""), message("other", "push", fmt.Sprintf("failing%d", i), ""))
+	}
+	f.decided(f.company, deliveries...)
+	stranger := f.addCompany("stranger")
+	f.decided(stranger, message(string(rule.UID), "email", "failing@example.com", ""))
+	f.ended()
+
+	refused := func(query, field, message string) {
+		f.Helper()
+		f.expectError(f.call(f.admin.Token, "POST", "/api/admin/logs/send/"+query, ""), 400, field, message)
+	}
+	const nameOne = "Name at least one filter; state=failed is for all that failed."
+	refused("", nonFieldErrors, nameOne)
+	refused("?&", nonFieldErrors, nameOne)
+	refused("?type=", nonFieldErrors, nameOne)
+	refused("?notificaton=1", "notificaton", "There is no such filter.")
+	refused("?state=sent", "state", "Only messages that failed or were cancelled can be sent again as a set.")
+	refused("?state__in=failed,skipped", "state", "Only messages that failed or were cancelled can be sent again as a set.")
+
+	count := func(query string) int {
+		f.Helper()
+		var done resent
+		f.data(f.call(f.admin.Token, "POST", "/api/admin/logs/send/?"+query, ""), &done)
+		f.Expect(done.More).To(gomega.BeFalse())
+		return done.Count
+	}
+	f.Expect(count("created__gt=yesterday")).To(gomega.Equal(0))
+	f.Expect(count("notification=1")).To(gomega.Equal(0))
+	f.Expect(count("sent=true")).To(gomega.Equal(0))
+	f.Expect(count("recipient=failing0@example.com")).To(gomega.Equal(1))
+	f.Expect(count("notification__name=Debit+receipt&type=email")).To(gomega.Equal(4))
+	f.Expect(count("state=failed")).To(gomega.Equal(5))
+	f.Expect(count("state=failed")).To(gomega.Equal(0))
+	f.Expect(f.ended()).To(gomega.Equal(10))
+	f.Expect(count("type__in=push,sms&created__gt=0")).To(gomega.Equal(5))
+	theirs, err := f.store.ListDeliveries(t.Context(), ledger.DeliveryFilter{Company: stranger})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(theirs[0].State).To(gomega.Equal(ledger.DeliveryFailed))
+}
+
+// TestSlowLog: a search that takes too long is stopped, and says so.
+func TestSlowLog(t *testing.T) {
+	slow := new(slowMessages)
+	f := newActiveFixture(t, func(o *Options) {
+		slow.MessageStore = o.Messages
+		o.Messages = slow
+		o.Limits.APIBudget = 200 * time.Millisecond
+	})
+	slow.slow.Store(true)
+	r := f.call(f.admin.Token, "GET", "/api/admin/logs/", "")
+	f.expectError(r, 503, "", "The log could not be searched in time. Narrow the search, by created__gt for instance, or try again later.")
+	f.Expect(r.header.Get("Retry-After")).To(gomega.Equal("10"))
+}
+
+func TestUserLogs(t *testing.T) {
+	f := newActiveFixture(t)
+	user, other := f.addUser(f.company, "user"), f.addUser(f.company, "user")
+	rule := f.rule("welcome", "Welcome", nil)
+	f.decided(f.company,
+		message(string(rule.UID), "system", user.ID, user.ID),
+		message(string(rule.UID), "email", "joe@example.com", user.ID),
+		message(string(rule.UID), "system", other.ID, other.ID))
+	f.ended()
+	f.decided(f.company, message("deleted", "system", user.ID, user.ID))
+	f.ended()
+
+	type userLogs struct {
+		Count   int       `json:"count"`
+		Next    *string   `json:"next"`
+		Results []userLog `json:"results"`
+	}
+	list := func(query string) (all userLogs) {
+		f.Helper()
+		f.data(f.call(user.Token, "GET", "/api/user/logs/?"+query, ""), &all)
+		return all
+	}
+	all := list("")
+	f.Expect(all.Count).To(gomega.Equal(2), "neither another's nor what went another way")
+	f.Expect(all.Results[0].Notification).To(gomega.BeNil())
+	first := all.Results[1]
+	f.Expect(*first.Notification).To(gomega.Equal("Welcome"))
+	f.Expect(*first.TextMessage).To(gomega.Equal("A <b>text</b>"))
+	f.Expect(first.Received).To(gomega.BeFalse())
+	_, err := time.Parse(time.RFC3339, first.Updated)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	page := list("page_size=1")
+	f.Expect(page.Results).To(gomega.HaveLen(1))
+	f.Expect(*page.Next).To(gomega.Equal(f.url + "/api/user/logs/?page=2&page_size=1"))
+	f.Expect(list("page_size=1&page=2").Results[0].ID).To(gomega.Equal(first.ID))
+	f.expectError(f.call(user.Token, "GET", "/api/user/logs/?page=3", ""), 404, "", "Invalid page.")
+	f.Expect(list("created__gt=x").Count).To(gomega.Equal(0))
+
+	path := fmt.Sprintf("/api/user/logs/%d/", first.ID)
+	f.expectError(f.call(user.Token, "PUT", path, "{}"), 400, "received", "This field is required.")
+	f.expectError(f.call(user.Token, "PUT", path, ""), 400, "received", "This field is required.")
+	f.expectError(f.call(user.Token, "PATCH", path, `{"received":null}`), 400, "received", "This field may not be null.")
+	f.expectError(f.call(user.Token, "PATCH", path, `{"received":"perhaps"}`), 400, "received", "Must be a valid boolean.")
+	var got userLog
+	f.data(f.call(user.Token, "PATCH", path, ""), &got)
+	f.Expect(got.Received).To(gomega.BeFalse())
+	f.data(f.call(user.Token, "PATCH", path, `{"received":true}`), &got)
+	f.Expect(got.Received).To(gomega.BeTrue())
+	f.Expect(list("received=true").Count).To(gomega.Equal(1))
+	f.Expect(f.adminLogs("received=true").Results[0].ID).To(gomega.Equal(first.ID))
+	f.data(f.call(user.Token, "PUT", path, `{"received":false}`), &got)
+	f.Expect(got.Received).To(gomega.BeFalse())
+
+	f.expectError(f.call(other.Token, "GET", path, ""), 404, "", "Not found.")
+	f.expectError(f.call(other.Token, "PATCH", path, `{"received":true}`), 404, "", "Not found.")
+	f.expectError(f.call(user.Token, "GET", "/api/user/logs/x/", ""), 404, "", "Not found.")
+}
+
+func TestNotificationNumbers(t *testing.T) {
+	g := gomega.NewWithT(t)
+	now := time.Now()
+	rule := func(uid types.UID, age time.Duration) *v1alpha1.NotificationRule {
+		return &v1alpha1.NotificationRule{ObjectMeta: metav1.ObjectMeta{UID: uid, CreationTimestamp: metav1.NewTime(now.Add(-age))}}
+	}
+	ids := func(all notifications) map[types.UID]int64 {
+		numbers := make(map[types.UID]int64)
+		for _, n := range all {
+			numbers[n.rule.UID] = n.id
+		}
+		return numbers
+	}
+	same := func(types.UID) int64 { return maxNotificationID }
+	g.Expect(ids(number([]*v1alpha1.NotificationRule{rule("c", 0), rule("b", 0), rule("a", time.Hour)}, same))).
+		To(gomega.Equal(map[types.UID]int64{"a": maxNotificationID, "b": 1, "c": 2}), "the older one has the number, whatever the order")
+
+	all := number([]*v1alpha1.NotificationRule{rule("a", 0), rule("b", 0)}, notificationID)
+	for _, n := range all {
+		g.Expect(n.id).To(gomega.BeNumerically(">", 0))
+		g.Expect(n.id).To(gomega.BeNumerically("<=", maxNotificationID))
+		found, ok := all.byID(n.id)
+		g.Expect(ok).To(gomega.BeTrue())
+		g.Expect(found).To(gomega.Equal(n))
+	}
+	_, ok := all.byID(0)
+	g.Expect(ok).To(gomega.BeFalse())
+	g.Expect(notificationID("cb4ef8e4-3a33-4a2b-9f2b-1f4c5f1d2e3a")).To(gomega.Equal(notificationID("cb4ef8e4-3a33-4a2b-9f2b-1f4c5f1d2e3a")))
+}
+
+// slowMessages takes as long as it may, while it is slow.
+type slowMessages struct {
+	MessageStore
+	slow atomic.Bool
+}
+
+func (m *slowMessages) Log(ctx context.Context, f ledger.LogFilter, offset, limit int) (ledger.LogPage, error) {
+	if m.slow.Load() {
+		<-ctx.Done()
+		return ledger.LogPage{}, fmt.Errorf("%w: %w", ledger.ErrUnavailable, ctx.Err())
+	}
+	return m.MessageStore.Log(ctx, f, offset, limit)
+}

@@ -1,0 +1,221 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive"
+)
+
+// caller is who makes a call of the admin or the user API.
+type caller struct {
+	// user and company are the platform's identifiers; the user's in lower case, as
+	// the ledger has it.
+	user, company string
+	// admin is whether the user may see and do what concerns the whole company.
+	admin bool
+	// activation is the company's, which is active. It is the cache's own and must
+	// not be changed.
+	activation *v1alpha1.CompanyActivation
+}
+
+// section is who may call an endpoint.
+type section int
+
+const (
+	adminSection section = iota // the groups admin and service
+	userSection                 // everybody
+)
+
+// apiFunc answers a request of the admin or the user API.
+type apiFunc func(context.Context, *call, *caller) (answer, error)
+
+// authenticated has a handler called with the caller, who may be there: a user of
+// a company that is active, as the platform says. Whatever the handler does, it
+// does for that company only.
+func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
+	return func(ctx context.Context, c *call) (answer, error) {
+		from, err := s.authenticate(ctx, c.request)
+		if err != nil {
+			return answer{}, err
+		}
+		if who == adminSection && !from.admin {
+			return answer{}, &apiError{status: http.StatusForbidden, message: "You do not have permission to perform this action."}
+		}
+		from.activation, err = activation.Find(ctx, s.client, from.company, client.UnsafeDisableDeepCopy)
+		if err != nil {
+			return answer{}, unavailable(err, "The company could not be looked up. Try again later.")
+		}
+		if from.activation == nil || !from.activation.IsActive() {
+			return answer{}, invalidField(nil, nonFieldErrors, "Inactive company.")
+		}
+		return h(ctx, c, from)
+	}
+}
+
+// authenticate finds out whose token a request carries. The platform's answer is
+// remembered for a moment, under a hash of the token: a page of an app makes several
+// calls, and the platform has a budget of them.
+func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, error) {
+	token, err := apiToken(r)
+	if err != nil {
+		return nil, err
+	}
+	key := tokenKey(sha256.Sum256([]byte(token)))
+	if known, ok := s.tokens.get(key, s.now()); ok {
+		return known.answer()
+	}
+	// Of calls that come together one asks.
+	unlock, err := s.tokenLocks.lock(ctx, string(key[:]))
+	if err != nil {
+		return nil, unavailable(err, platformUnavailable)
+	}
+	defer unlock()
+	if known, ok := s.tokens.get(key, s.now()); ok {
+		return known.answer()
+	}
+	user, err := s.askWhose(ctx, token)
+	if err != nil {
+		refusal := new(apiError)
+		if errors.As(err, &refusal) && refusal.status < http.StatusTooManyRequests {
+			s.tokens.put(key, tokenVerdict{refusal: refusal, until: s.now().Add(refusalTime)}, s.now())
+		}
+		return nil, err
+	}
+	known := tokenVerdict{
+		caller: caller{user: strings.ToLower(user.ID), company: user.Company, admin: user.InGroup("admin", "service")},
+		until:  s.now().Add(tokenTime),
+	}
+	s.tokens.put(key, known, s.now())
+	return known.answer()
+}
+
+// apiToken returns the token of "Authorization: Token <token>".
+func apiToken(r *http.Request) (string, error) {
+	unauthorized := func(message string) error {
+		return &apiError{status: http.StatusUnauthorized, message: message}
+	}
+	parts := strings.Fields(r.Header.Get("Authorization"))
+	if len(parts) != 2 || !strings.EqualFold(parts[0], "token") {
+		return "", unauthorized("Authentication credentials were not provided.")
+	}
+	token := parts[1]
+	if len(token) > maxTokenLength || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", unauthorized("Invalid token.")
+	}
+	return token, nil
+}
+
+const platformUnavailable = "Rehive could not be asked whose token this is. Try again later."
+
+// askWhose asks the platform (GET /3/auth/). Its refusals are passed on as they
+// came. The chain of the caller's addresses is not: without knowing how many
+// proxies are before this server, anyone could write what the platform's access
+// rules would judge.
+func (s *Server) askWhose(ctx context.Context, token string) (*rehive.User, error) {
+	queue, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
+	err := s.authenticationPace.Wait(queue)
+	cancel()
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("waiting for a turn: %w", err), "Too many calls are being worked on. Try again later.")
+	}
+	ctx, cancel = context.WithTimeout(ctx, s.limits.PlatformCall)
+	defer cancel()
+	user, err := s.platform.WithToken(token).Auth(ctx)
+	if err == nil {
+		return user, nil
+	}
+	var refusal *rehive.Error
+	if !errors.As(err, &refusal) {
+		return nil, internal(err)
+	}
+	switch {
+	case rehive.IsThrottled(err):
+		return nil, &apiError{
+			status: http.StatusTooManyRequests, message: "Request was throttled.", retryAfter: refusal.RetryAfter, cause: err,
+		}
+	case rehive.IsPermanent(err) && (refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusUnauthorized || refusal.Status == http.StatusForbidden):
+		passed := &apiError{status: refusal.Status, message: refusal.Message, cause: err}
+		for _, field := range slices.Sorted(maps.Keys(refusal.Data)) {
+			passed.fields = append(passed.fields, fieldError{field: field, messages: refusal.Data[field]})
+		}
+		return nil, passed
+	case refusal.Status == 0:
+		return nil, unavailable(err, platformUnavailable)
+	default:
+		return nil, &apiError{status: http.StatusBadGateway, message: platformUnavailable, retryAfter: retryAfter, cause: err}
+	}
+}
+
+const (
+	// tokenTime is how long it is remembered whose a token is: as long a token that
+	// was revoked may still be used here.
+	tokenTime = 30 * time.Second
+	// refusalTime is how long it is remembered that a token was refused.
+	refusalTime = 3 * time.Second
+	// maxTokens is how many tokens are remembered at once.
+	maxTokens = 8192
+)
+
+type tokenKey [sha256.Size]byte
+
+// tokenVerdict is what the platform said of a token.
+type tokenVerdict struct {
+	caller  caller
+	refusal *apiError // nil if it was not refused
+	until   time.Time
+}
+
+// answer returns the caller, a copy, or the refusal.
+func (v tokenVerdict) answer() (*caller, error) {
+	if v.refusal != nil {
+		return nil, v.refusal
+	}
+	return &v.caller, nil
+}
+
+// tokenMemory remembers what the platform said. Its zero value is ready.
+type tokenMemory struct {
+	mu    sync.Mutex
+	known map[tokenKey]tokenVerdict
+}
+
+func (m *tokenMemory) get(key tokenKey, now time.Time) (tokenVerdict, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, ok := m.known[key]
+	return v, ok && now.Before(v.until)
+}
+
+func (m *tokenMemory) put(key tokenKey, v tokenVerdict, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.known == nil {
+		m.known = make(map[tokenKey]tokenVerdict)
+	}
+	if len(m.known) >= maxTokens {
+		maps.DeleteFunc(m.known, func(_ tokenKey, old tokenVerdict) bool { return !now.Before(old.until) })
+	}
+	if len(m.known) >= maxTokens {
+		for any := range m.known {
+			delete(m.known, any)
+			break
+		}
+	}
+	m.known[key] = v
+}
