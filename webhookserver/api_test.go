@@ -510,7 +510,7 @@ func TestSendSetAgain(t *testing.T) {
 	refused("", nonFieldErrors, nameOne)
 	refused("?&", nonFieldErrors, nameOne)
 	refused("?type=", nonFieldErrors, nameOne)
-	refused("?notificaton=1", "notificaton", "There is no such filter.")
+	refused("?notice=1", "notice", "There is no such filter.")
 	refused("?state=sent", "state", "Only messages that failed or were cancelled can be sent again as a set.")
 	refused("?state__in=failed,skipped", "state", "Only messages that failed or were cancelled can be sent again as a set.")
 

@@ -177,13 +177,11 @@ func testResendAll(t *testing.T, at place) {
 	s := at.open(t, nil)
 	const many = step + 20
 	for event := range 2 {
-		deliveries := make([]NewDelivery, many/2)
-		for i := range deliveries {
-			deliveries[i] = email("rule", fmt.Sprintf("user%d@example.com", i))
+		deliveries := []NewDelivery{email("sent", "joe@example.com"), {RuleUID: "rule", Channel: ChannelEmail, FailReason: "RenderFailed"}}
+		for i := range many / 2 {
+			deliveries = append(deliveries, email("rule", fmt.Sprintf("user%d@example.com", i)))
 		}
-		decided(t, s, "shop", fmt.Sprint(event), append(deliveries,
-			email("sent", "joe@example.com"),
-			NewDelivery{RuleUID: "rule", Channel: ChannelEmail, FailReason: "RenderFailed"})...)
+		decided(t, s, "shop", fmt.Sprint(event), deliveries...)
 	}
 	for {
 		claimed := claimAll(t, s)
