@@ -25,6 +25,8 @@ const (
 	// leaseMargin is how much longer than a send its lease is: time to look at the
 	// company and to record the outcome.
 	leaseMargin = time.Minute
+	// renewTimeout bounds the renewing of a lease.
+	renewTimeout = 10 * time.Second
 	// maxSleep is how long the worker sleeps at most without looking for work.
 	maxSleep = time.Minute
 	// gather is how long a claim waits for more free hands when few are.
@@ -212,8 +214,8 @@ func (w *Worker) wait(ctx context.Context) {
 	case ok:
 		// What is due already is held back from this worker for another's sake:
 		// it is looked at again when a hand is free.
-		if until := due.Sub(w.o.Clock.Now()); until > 0 {
-			sleep = min(sleep, until)
+		if due > 0 {
+			sleep = min(sleep, due)
 		} else {
 			sleep, freed = time.Second, w.freed
 		}
@@ -246,7 +248,6 @@ func (w *Worker) pause(ctx context.Context, d time.Duration) {
 // deliver sends one delivery and records what came of it. Its context outlasts
 // the worker's by the grace period.
 func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
-	now := w.o.Clock.Now
 	active, err := w.o.Companies.Active(sending, d.Company)
 	switch {
 	case err != nil:
@@ -259,11 +260,14 @@ func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
 		})
 		return
 	}
+	if !w.holds(sending, &d) {
+		return
+	}
 	receipt, err := w.send(sending, d)
 	if err == nil {
 		// The provider has it, so this must be recorded whatever it takes.
 		if w.record(sending, d, outcomeSent, func(c context.Context) error { return w.o.Ledger.MarkSent(c, d, receipt.ID) }) {
-			w.metrics.sent(&d.Delivery, now())
+			w.metrics.sent(&d.Delivery, w.o.Clock.Now())
 		}
 		return
 	}
@@ -273,7 +277,6 @@ func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
 		reason, message, after = e.Reason, e.Error(), min(e.RetryAfter, longestWait)
 	}
 	log := w.o.Log.WithValues("company", d.Company, "delivery", d.ID, "channel", d.Channel, "attempt", d.Attempts, "reason", reason)
-	age := now().Sub(d.CreatedAt)
 	switch {
 	case sending.Err() != nil:
 		// The operator stops, which says nothing about the message.
@@ -281,7 +284,7 @@ func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
 	case IsPermanent(err):
 		log.Info("A delivery failed for good")
 		w.fail(sending, d, outcomeFailed, reason, message)
-	case IsMisconfigured(err) && age < configurationPatience:
+	case IsMisconfigured(err) && d.Age < configurationPatience:
 		log.Info("A delivery waits for the provider's configuration to be mended")
 		w.postpone(sending, d, max(after, jitter(configurationWait)), reason, message)
 	case IsMisconfigured(err):
@@ -289,21 +292,37 @@ func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
 	case HeldBack(err):
 		w.postpone(sending, d, max(after, jitter(time.Second)), reason, message)
 	default:
-		wait, more := w.o.Retry.Next(d.Attempts, age)
+		wait, more := w.o.Retry.Next(d.Attempts, d.Age)
 		if !more {
 			log.Info("A delivery failed: its attempts are exhausted")
 			w.fail(sending, d, outcomeExhausted, reason, "Its attempts are exhausted. "+message)
 			return
 		}
-		log.V(1).Info("A delivery is tried again later", "after", max(after, wait))
-		at := now().Add(max(after, wait))
-		w.record(sending, d, outcomeRetried, func(c context.Context) error { return w.o.Ledger.RetryDelivery(c, d, at, reason, message) })
+		wait = max(after, wait)
+		log.V(1).Info("A delivery is tried again later", "after", wait)
+		w.record(sending, d, outcomeRetried, func(c context.Context) error { return w.o.Ledger.RetryDelivery(c, d, wait, reason, message) })
 	}
 }
 
+// holds makes sure that nobody else may send the delivery while this worker does:
+// it may have waited for long since it was claimed, or the machine was suspended.
+// Who can't reach the ledger then doesn't send: another replica may.
+func (w *Worker) holds(sending context.Context, d *ledger.ClaimedDelivery) bool {
+	if w.o.Ledger.LeaseLeft(*d) >= w.o.SendTimeout {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(sending, renewTimeout)
+	defer cancel()
+	if err := w.o.Ledger.RenewDelivery(ctx, d, w.o.SendTimeout+leaseMargin); err != nil {
+		w.o.Log.Info("A delivery was not sent because its lease ended", "delivery", d.ID, "reason", err.Error())
+		w.metrics.outcome(&d.Delivery, outcomeLost)
+		return false
+	}
+	return true
+}
+
 func (w *Worker) postpone(sending context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) {
-	at := w.o.Clock.Now().Add(wait)
-	w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.PostponeDelivery(c, d, at, reason, message) })
+	w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.PostponeDelivery(c, d, wait, reason, message) })
 }
 
 func (w *Worker) fail(sending context.Context, d ledger.ClaimedDelivery, outcome, reason, message string) {

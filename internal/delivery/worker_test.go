@@ -313,6 +313,44 @@ func TestWorkerDoesNotWaitForeverForConfiguration(t *testing.T) {
 	g.Expect(row(t, s).Reason).To(Equal("NoProvider"))
 }
 
+// activeAfter is who is active once the function returned.
+type activeAfter func()
+
+func (f activeAfter) Active(context.Context, string) (bool, error) { f(); return true, nil }
+
+func TestWorkerSendsOnlyWhatItHolds(t *testing.T) {
+	for name, taken := range map[string]bool{"nobody took it": false, "another took it": true} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			clk := fakeClock()
+			s := openLedger(t, clk)
+			decide(t, s, "shop", "1", 1)
+			var calls atomic.Int32
+			p := send(func(context.Context, Message) (Receipt, error) { calls.Add(1); return Receipt{}, nil })
+			late := make(chan struct{})
+			// One hand, so that it is not this worker that takes it again.
+			stop := start(t, Options{Ledger: s, Clock: clk, Concurrency: 1, Providers: ByChannel{ledger.ChannelEmail: p}, Companies: activeAfter(func() {
+				defer close(late)
+				clk.Step(2 * time.Minute) // longer than the lease
+				if taken {
+					claimed, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 1, Lease: time.Hour})
+					if err != nil || len(claimed) != 1 {
+						t.Errorf("claimed %d: %v", len(claimed), err)
+					}
+				}
+			})})
+			<-late
+			if taken {
+				stop()
+				g.Expect(calls.Load()).To(BeZero())
+				return
+			}
+			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliverySent))
+			g.Expect(calls.Load()).To(BeEquivalentTo(1))
+		})
+	}
+}
+
 func TestWorkerSurvivesPanics(t *testing.T) {
 	g := NewWithT(t)
 	s := openLedger(t, nil)

@@ -155,7 +155,7 @@ func tryAcquire(free chan struct{}) bool {
 func (d *Dispatcher) wait(ctx context.Context) {
 	pause := idle
 	if due, ok, err := d.Ledger.NextEventDue(ctx); err == nil && ok {
-		pause = min(idle, max(due.Sub(d.Clock.Now()), 10*time.Millisecond))
+		pause = min(idle, max(due, 10*time.Millisecond))
 	}
 	timer := d.Clock.NewTimer(pause)
 	defer timer.Stop()
@@ -190,15 +190,15 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	case errors.Is(err, catalog.ErrNotActive):
 		outcome = "cancelled"
 		recorded = d.Ledger.FailEvent(record, event, "the company is not active any more")
-	case d.Clock.Since(event.ReceivedAt) > giveUpAfter:
+	case event.Age > giveUpAfter:
 		outcome = "failed"
 		log().Error(err, "Giving the event up")
 		recorded = d.Ledger.FailEvent(record, event, err.Error())
 	default:
 		outcome = "retried"
-		at := d.Clock.Now().Add(backoff(event.Attempts, err))
-		log().Info("Putting the event back", "reason", err.Error(), "until", at)
-		recorded = d.Ledger.RetryEvent(record, event, at, err.Error())
+		wait := backoff(event.Attempts, err)
+		log().Info("Putting the event back", "reason", err.Error(), "for", wait.String())
+		recorded = d.Ledger.RetryEvent(record, event, wait, err.Error())
 	}
 	d.decided.WithLabelValues(outcome).Inc()
 	if recorded != nil && !errors.Is(recorded, ledger.ErrLeaseLost) {

@@ -182,7 +182,16 @@ func (s *Store) companiesDue(ctx context.Context, q queue, after string, c Claim
 	return find("", after, found)
 }
 
-// due tells when the next row of a queue is due.
+// wait tells how long it is until the next row of a queue is due.
+func (s *Store) wait(ctx context.Context, q queue) (time.Duration, bool, error) {
+	at, ok, err := s.due(ctx, q)
+	if !ok || err != nil {
+		return 0, false, err
+	}
+	return at.Sub(s.clock.Now()), true, nil
+}
+
+// due tells when, by the ledger's clock, the next row of a queue is due.
 func (s *Store) due(ctx context.Context, q queue) (time.Time, bool, error) {
 	var at *int64
 	if err := s.prepared[q.nextDue].QueryRowContext(ctx).Scan(&at); err != nil {

@@ -49,7 +49,7 @@ type Collector struct {
 var _ prometheus.Collector = (*Collector)(nil)
 
 // NewCollector returns the collector of a store.
-func NewCollector(s *Store) *Collector { return &Collector{stats: s.Stats, clock: s.clock} }
+func NewCollector(s *Store) *Collector { return &Collector{stats: s.Stats, clock: s.wall} }
 
 // Describe implements [prometheus.Collector].
 func (*Collector) Describe(descs chan<- *prometheus.Desc) {

@@ -196,17 +196,18 @@ type writer struct {
 	// takes the whole transaction, and so its neighbours' writes, with it.
 	ctx      context.Context
 	conn     *sql.Conn
+	clock    *steadyClock
 	prepared map[string]*sql.Stmt
 	// loose is whether commits on the connection now go without the disk's word.
 	loose bool
 }
 
-func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+func newWriter(ctx context.Context, db *sql.DB, c *steadyClock) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &writer{ctx: context.WithoutCancel(ctx), conn: conn, prepared: map[string]*sql.Stmt{}}, nil
+	return &writer{ctx: context.WithoutCancel(ctx), conn: conn, clock: c, prepared: map[string]*sql.Stmt{}}, nil
 }
 
 func (w *writer) close() {
@@ -273,6 +274,8 @@ func (w *writer) query(query string, args ...any) (*sql.Rows, error) {
 	return s.QueryContext(w.ctx, args...)
 }
 
+const storeAhead = "INSERT INTO clock (id, ahead) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET ahead = excluded.ahead"
+
 // commit runs the jobs in one transaction. A job that fails by itself keeps its
 // error and leaves no trace; an error that is returned is everybody's.
 func (w *writer) commit(batch []*job) error {
@@ -295,8 +298,18 @@ func (w *writer) commit(batch []*job) error {
 			return err
 		}
 	}
-	_, err := w.exec("COMMIT")
-	return err
+	// Times that the ledger's clock told and what that clock is by are stored together.
+	ahead := w.clock.ahead()
+	if ahead != w.clock.stored {
+		if _, err := w.exec(storeAhead, ahead.Milliseconds()); err != nil {
+			return err
+		}
+	}
+	if _, err := w.exec("COMMIT"); err != nil {
+		return err
+	}
+	w.clock.stored = ahead
+	return nil
 }
 
 // run runs one job so that its failure is undone.

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
 )
 
 // database is what a Store needs of the database that it is on, beside one to
@@ -53,10 +54,11 @@ type sqliteDatabase struct {
 	writer    *sql.DB
 	reader    *sql.DB
 	committer *committer
+	clock     *steadyClock
 }
 
 // openSQLiteFile opens the file for this process alone.
-func openSQLiteFile(ctx context.Context, o Options) (*sqliteDatabase, error) {
+func openSQLiteFile(ctx context.Context, o Options, machine clock.PassiveClock) (*sqliteDatabase, error) {
 	path, err := filepath.Abs(o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("finding the ledger: %w", err)
@@ -70,12 +72,12 @@ func openSQLiteFile(ctx context.Context, o Options) (*sqliteDatabase, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.writer, d.reader, err = openSQLite(ctx, path, o.Clock.Now())
+	d.writer, d.reader, d.clock, err = openSQLite(ctx, path, machine)
 	if err != nil {
 		return nil, errors.Join(err, d.lock.release())
 	}
 	d.committer = newCommitter(ctx,
-		func(ctx context.Context) (*writer, error) { return newWriter(ctx, d.writer) },
+		func(ctx context.Context) (*writer, error) { return newWriter(ctx, d.writer, d.clock) },
 		logFailure(o.Log),
 	)
 	return d, nil

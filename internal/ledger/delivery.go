@@ -111,10 +111,13 @@ type Delivery struct {
 // ClaimedDelivery is a delivery that the caller may send until its lease ends.
 type ClaimedDelivery struct {
 	Delivery
+	// Age is how long ago it was decided, whatever became of the clocks meanwhile.
+	Age time.Duration
 	// LeaseUntil is when another worker may claim it.
 	LeaseUntil time.Time
 
 	lease int64
+	time  leaseTime
 }
 
 // DeliveryFilter narrows [Store.ListDeliveries]. Zero fields don't narrow.
@@ -214,8 +217,8 @@ var insertContents = func() (statements [maxInsert + 1]string) {
 }()
 
 // insert stores deliveries of an event, at most maxInsert.
-func (w *writer) insert(e *ClaimedEvent, now int64, deliveries []NewDelivery) error {
-	args := []any{e.Key, e.Company, e.ID, e.Name, e.ReceivedAt.UnixMilli(), now}
+func (w *writer) insert(e *ClaimedEvent, received, now int64, deliveries []NewDelivery) error {
+	args := []any{e.Key, e.Company, e.ID, e.Name, received, now}
 	contents, said := []any{e.Key}, 0
 	for i := range deliveries {
 		d := &deliveries[i]
@@ -233,7 +236,16 @@ func (w *writer) insert(e *ClaimedEvent, now int64, deliveries []NewDelivery) er
 	return err
 }
 
-// scanDelivery reads a row of deliveryColumns.
+// setBack makes the ledger's times the callers'.
+func (d *Delivery) setBack(ahead time.Duration) {
+	for _, t := range []*time.Time{&d.EventReceivedAt, &d.NextAttemptAt, &d.ReceivedAt, &d.CreatedAt, &d.UpdatedAt} {
+		if !t.IsZero() {
+			*t = t.Add(-ahead)
+		}
+	}
+}
+
+// scanDelivery reads a row of deliveryColumns, with the ledger's times.
 func scanDelivery(rows *sql.Rows, d *Delivery) error {
 	var received, next, seen, created, updated int64
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
@@ -259,10 +271,14 @@ func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
 // turn, in each company the longest due first.
 func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery, error) {
 	var claimed []ClaimedDelivery
+	leased := leaseTime{begun: s.machine.Now(), last: c.Lease}
 	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
 		found, err := s.dialect.claimDeliveries(w, company, n, lease, now, until)
+		ahead := s.ahead()
 		for i := range found {
-			claimed = append(claimed, ClaimedDelivery{Delivery: found[i], LeaseUntil: timeOf(until), lease: lease})
+			age := timeOf(now).Sub(found[i].CreatedAt)
+			found[i].setBack(ahead)
+			claimed = append(claimed, ClaimedDelivery{Delivery: found[i], Age: age, LeaseUntil: timeOf(until).Add(-ahead), lease: lease, time: leased})
 		}
 		return len(found), err
 	}
@@ -308,35 +324,42 @@ func (w *writer) deliveries(query string, args ...any) (found []Delivery, err er
 }
 
 // NextDeliveryDue is [Store.NextEventDue] for deliveries.
-func (s *Store) NextDeliveryDue(ctx context.Context) (time.Time, bool, error) {
-	return s.due(ctx, deliveryQueue)
+func (s *Store) NextDeliveryDue(ctx context.Context) (time.Duration, bool, error) {
+	return s.wait(ctx, deliveryQueue)
 }
 
 // RenewDelivery prolongs the lease from now.
 func (s *Store) RenewDelivery(ctx context.Context, d *ClaimedDelivery, lease time.Duration) error {
-	until := s.now() + lease.Milliseconds()
+	leased, until := leaseTime{begun: s.machine.Now(), last: lease}, s.now()+lease.Milliseconds()
 	if err := s.leased(ctx, true, nil, deliveryQueue.renew, until, d.ID, d.lease); err != nil {
 		return err
 	}
-	d.LeaseUntil = timeOf(until)
+	d.LeaseUntil, d.time = timeOf(until).Add(-s.ahead()), leased
 	return nil
 }
+
+// LeaseLeft tells, without asking the database, how long the delivery is the
+// caller's yet. It is too little rather than too much: after the machine's clock
+// was set forward the lease is longer; [Store.RenewDelivery] finds out.
+func (s *Store) LeaseLeft(d ClaimedDelivery) time.Duration { return d.time.left(s.machine) }
 
 // MarkSent records that the provider accepted the delivery, and what it calls it.
 func (s *Store) MarkSent(ctx context.Context, d ClaimedDelivery, providerID string) error {
 	return s.endDelivery(ctx, d, DeliverySent, "", "", providerID)
 }
 
-// RetryDelivery puts the delivery back until a time, with why: one CamelCase word
-// and one sentence.
-func (s *Store) RetryDelivery(ctx context.Context, d ClaimedDelivery, at time.Time, reason, message string) error {
-	return s.leased(ctx, false, s.deliveries.raise, retryDelivery, at.UnixMilli(), reason, message, s.now(), d.ID, d.lease)
+// RetryDelivery puts the delivery back for a time, with why: one CamelCase word and
+// one sentence.
+func (s *Store) RetryDelivery(ctx context.Context, d ClaimedDelivery, wait time.Duration, reason, message string) error {
+	now := s.now()
+	return s.leased(ctx, false, s.deliveries.raise, retryDelivery, now+wait.Milliseconds(), reason, message, now, d.ID, d.lease)
 }
 
 // PostponeDelivery is RetryDelivery for a delivery that wasn't tried: it doesn't
 // count as an attempt.
-func (s *Store) PostponeDelivery(ctx context.Context, d ClaimedDelivery, at time.Time, reason, message string) error {
-	return s.leased(ctx, false, s.deliveries.raise, postponeDelivery, at.UnixMilli(), reason, message, s.now(), d.ID, d.lease)
+func (s *Store) PostponeDelivery(ctx context.Context, d ClaimedDelivery, wait time.Duration, reason, message string) error {
+	now := s.now()
+	return s.leased(ctx, false, s.deliveries.raise, postponeDelivery, now+wait.Milliseconds(), reason, message, now, d.ID, d.lease)
 }
 
 // FailDelivery marks the delivery failed for good.
@@ -406,11 +429,13 @@ func (s *Store) selectDeliveries(ctx context.Context, where string, args ...any)
 		return nil, unavailable("reading deliveries", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	ahead := s.ahead()
 	for rows.Next() {
 		var d Delivery
 		if err := scanDelivery(rows, &d); err != nil {
 			return nil, unavailable("reading deliveries", err)
 		}
+		d.setBack(ahead)
 		found = append(found, d)
 	}
 	if err := rows.Err(); err != nil {

@@ -98,7 +98,7 @@ func testOutcomes(t *testing.T, at place) {
 	pending(t, s, "shop", 1)
 
 	d := claimDelivery(t, s)
-	g.Expect(s.RetryDelivery(bg, d, clk.Now().Add(time.Minute), "Throttled", "The server is busy.")).To(Succeed())
+	g.Expect(s.RetryDelivery(bg, d, time.Minute, "Throttled", "The server is busy.")).To(Succeed())
 	row, err := s.GetDelivery(bg, d.ID)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(row.State).To(Equal(DeliveryPending))
@@ -108,7 +108,7 @@ func testOutcomes(t *testing.T, at place) {
 	clk.Step(time.Minute)
 	d = claimDelivery(t, s)
 	g.Expect(d.Attempts).To(Equal(2))
-	g.Expect(s.PostponeDelivery(bg, d, clk.Now(), "Busy", "The provider is busy.")).To(Succeed())
+	g.Expect(s.PostponeDelivery(bg, d, 0, "Busy", "The provider is busy.")).To(Succeed())
 	d = claimDelivery(t, s)
 	g.Expect(d.Attempts).To(Equal(2), "it wasn't tried")
 	g.Expect(s.MarkSent(bg, d, "id-1")).To(Succeed())

@@ -46,6 +46,8 @@ type ClaimedEvent struct {
 	Key int64
 	// Attempts counts the claims of this event, this one included.
 	Attempts int
+	// Age is how long ago it was received, whatever became of the clocks meanwhile.
+	Age time.Duration
 	// LeaseUntil is when another worker may claim it.
 	LeaseUntil time.Time
 
@@ -86,7 +88,7 @@ func (s *Store) AcceptEvent(ctx context.Context, e Event) (duplicate bool, err e
 	now := s.now()
 	received := now
 	if !e.ReceivedAt.IsZero() {
-		received = e.ReceivedAt.UnixMilli()
+		received = s.stored(e.ReceivedAt)
 	}
 	if e.Data == nil {
 		e.Data = []byte{}
@@ -112,8 +114,11 @@ func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration)
 	var claimed []ClaimedEvent
 	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
 		found, err := s.dialect.claimEvents(w, company, n, lease, now, until)
+		ahead := s.ahead()
 		for _, e := range found {
-			e.LeaseUntil, e.lease = timeOf(until), lease
+			e.Age = timeOf(now).Sub(e.ReceivedAt)
+			e.ReceivedAt = e.ReceivedAt.Add(-ahead)
+			e.LeaseUntil, e.lease = timeOf(until).Add(-ahead), lease
 			claimed = append(claimed, e)
 		}
 		return len(found), err
@@ -159,10 +164,11 @@ func (w *writer) events(company, query string, args ...any) (found []ClaimedEven
 	return found, rows.Err()
 }
 
-// NextEventDue tells when the next pending event is due, which may be past; false
-// if none is pending. A claimed event is due when its lease ends.
-func (s *Store) NextEventDue(ctx context.Context) (time.Time, bool, error) {
-	return s.due(ctx, eventQueue)
+// NextEventDue tells how long it is until the next pending event is due, which is
+// negative if it is overdue; false if none is pending. A claimed event is due when
+// its lease ends.
+func (s *Store) NextEventDue(ctx context.Context) (time.Duration, bool, error) {
+	return s.wait(ctx, eventQueue)
 }
 
 // RenewEvent prolongs the lease from now.
@@ -171,7 +177,7 @@ func (s *Store) RenewEvent(ctx context.Context, e *ClaimedEvent, lease time.Dura
 	if err := s.leased(ctx, true, nil, eventQueue.renew, until, e.Key, e.lease); err != nil {
 		return err
 	}
-	e.LeaseUntil = timeOf(until)
+	e.LeaseUntil = timeOf(until).Add(-s.ahead())
 	return nil
 }
 
@@ -195,7 +201,7 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 			return ErrLeaseLost
 		}
 		for some := range slices.Chunk(deliveries, maxInsert) {
-			if err := w.insert(&e, now, some); err != nil {
+			if err := w.insert(&e, s.stored(e.ReceivedAt), now, some); err != nil {
 				return err
 			}
 		}
@@ -207,9 +213,10 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 	return s.write(ctx, j)
 }
 
-// RetryEvent puts the event back until a time, with one sentence of why.
-func (s *Store) RetryEvent(ctx context.Context, e ClaimedEvent, at time.Time, message string) error {
-	return s.leased(ctx, false, s.events.raise, retryEvent, at.UnixMilli(), message, s.now(), e.Key, e.lease)
+// RetryEvent puts the event back for a time, with one sentence of why.
+func (s *Store) RetryEvent(ctx context.Context, e ClaimedEvent, wait time.Duration, message string) error {
+	now := s.now()
+	return s.leased(ctx, false, s.events.raise, retryEvent, now+wait.Milliseconds(), message, now, e.Key, e.lease)
 }
 
 // FailEvent marks the event failed for good, with one sentence of why.

@@ -31,17 +31,17 @@ type InboxFilter struct {
 // inInbox is the test of the index deliveries_inbox.
 const inInbox = "WHERE channel = 'system' AND state = 'sent' AND company = $1 AND user_id = $2"
 
-func (f *InboxFilter) where() (where string, args []any) {
+func (f *InboxFilter) where(stored func(time.Time) int64) (where string, args []any) {
 	where, args = inInbox, []any{f.Company, f.UserID}
 	narrow := func(test string, arg any) {
 		args = append(args, arg)
 		where += " AND " + test + " $" + strconv.Itoa(len(args))
 	}
 	if !f.CreatedAfter.IsZero() {
-		narrow("created_at >", f.CreatedAfter.UnixMilli())
+		narrow("created_at >", stored(f.CreatedAfter))
 	}
 	if !f.CreatedBefore.IsZero() {
-		narrow("created_at <", f.CreatedBefore.UnixMilli())
+		narrow("created_at <", stored(f.CreatedBefore))
 	}
 	switch {
 	case f.Received == nil:
@@ -58,7 +58,7 @@ func (f *InboxFilter) where() (where string, args []any) {
 
 // Inbox returns the in-app messages of a user that were delivered, newest first.
 func (s *Store) Inbox(ctx context.Context, f InboxFilter) ([]Delivery, error) {
-	where, args := f.where()
+	where, args := f.where(s.stored)
 	limit := 100
 	if f.Limit > 0 {
 		limit = min(f.Limit, 1000)
@@ -69,7 +69,7 @@ func (s *Store) Inbox(ctx context.Context, f InboxFilter) ([]Delivery, error) {
 // InboxCount returns how many messages the filter lets through, whatever its
 // Offset and Limit.
 func (s *Store) InboxCount(ctx context.Context, f InboxFilter) (n int, err error) {
-	where, args := f.where()
+	where, args := f.where(s.stored)
 	if err := s.reader.QueryRowContext(ctx, "SELECT COUNT(*) FROM deliveries "+where, storableArgs(args)...).Scan(&n); err != nil {
 		return 0, unavailable("counting in-app messages", err)
 	}

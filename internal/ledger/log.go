@@ -70,7 +70,7 @@ func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page L
 	}
 	defer leave()
 	limit = min(limit, maxLogPage)
-	where, args := f.where()
+	where, args := f.where(s.stored)
 	count := "SELECT COUNT(*) FROM (SELECT 1 FROM deliveries " + where + " LIMIT " + strconv.Itoa(MaxLogCount) + ") AS counted"
 	if err := s.reader.QueryRowContext(ctx, count, storableArgs(args)...).Scan(&page.Count); err != nil {
 		return LogPage{}, unavailable("counting deliveries", err)
@@ -90,6 +90,7 @@ func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page L
 		if err := scanDelivery(rows, &d); err != nil {
 			return LogPage{}, unavailable("reading the log", err)
 		}
+		d.setBack(s.ahead())
 		d.Content.Text, d.Content.HTML = cut(d.Content.Text), cut(d.Content.HTML)
 		page.Deliveries = append(page.Deliveries, d)
 	}
@@ -122,7 +123,7 @@ func (s *Store) enterLog(ctx context.Context) (leave func(), err error) {
 }
 
 // where writes the filter as SQL, which holds no value but those of this package.
-func (f *LogFilter) where() (where string, args []any) {
+func (f *LogFilter) where(stored func(time.Time) int64) (where string, args []any) {
 	tests := []string{"company = $1"}
 	args = []any{f.Company}
 	place := func(value any) string {
@@ -188,10 +189,10 @@ func (f *LogFilter) where() (where string, args []any) {
 		tests = append(tests, "replace(recipient, "+place(f.RecipientContains)+", '') <> recipient")
 	}
 	if !f.CreatedAfter.IsZero() {
-		tests = append(tests, "created_at > "+place(f.CreatedAfter.UnixMilli()))
+		tests = append(tests, "created_at > "+place(stored(f.CreatedAfter)))
 	}
 	if !f.CreatedBefore.IsZero() {
-		tests = append(tests, "created_at < "+place(f.CreatedBefore.UnixMilli()))
+		tests = append(tests, "created_at < "+place(stored(f.CreatedBefore)))
 	}
 	return "WHERE " + strings.Join(tests, " AND "), args
 }

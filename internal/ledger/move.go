@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -75,7 +76,7 @@ func moveStore(ctx context.Context, source *Store, to Options) (moved Moved, err
 		return moved, err
 	}
 	for _, t := range movedTables {
-		n, err := moveTable(ctx, source.reader, db, t)
+		n, err := moveTable(ctx, source.reader, db, t, source.ahead())
 		if err != nil {
 			return moved, fmt.Errorf("moving %s (run it again to go on): %w", t.name, err)
 		}
@@ -187,25 +188,29 @@ var movedTables = []movedTable{
 }
 
 // statements returns how a batch is read, written, and counted in the target.
-func (t movedTable) statements() (read, write, count string) {
-	names, places, same := make([]string, len(t.columns)), make([]string, len(t.columns)), []string{}
+func (t movedTable) statements(ahead time.Duration) (read, write, count string) {
+	names, sources, places, same := make([]string, len(t.columns)), make([]string, len(t.columns)), make([]string, len(t.columns)), []string{}
 	for i, c := range t.columns {
-		names[i], places[i] = c.name, fmt.Sprintf("$%d::%s[]", i+1, c.kind)
+		names[i], sources[i], places[i] = c.name, c.name, fmt.Sprintf("$%d::%s[]", i+1, c.kind)
+		if strings.HasSuffix(c.name, "_at") && ahead != 0 {
+			sources[i] = fmt.Sprintf("CASE WHEN %[1]s = 0 THEN 0 ELSE %[1]s - (%[2]d) END", c.name, ahead.Milliseconds())
+		}
 	}
 	id := t.columns[0].name
 	for _, k := range append([]string{id}, t.key...) {
 		same = append(same, "target."+k+" = source."+k)
 	}
 	list, rows := strings.Join(names, ", "), "unnest("+strings.Join(places, ", ")+")"
-	read = "SELECT " + list + " FROM " + t.name + " WHERE " + id + " > $1 ORDER BY " + id
+	read = "SELECT " + strings.Join(sources, ", ") + " FROM " + t.name + " WHERE " + id + " > $1 ORDER BY " + id
 	write = "INSERT INTO " + t.name + " (" + list + ") SELECT * FROM " + rows + " ON CONFLICT DO NOTHING"
 	count = "SELECT COUNT(*) FROM " + rows + " AS source (" + list + ") JOIN " + t.name + " AS target ON " + strings.Join(same, " AND ")
 	return read, write, count
 }
 
-// moveTable copies a table and makes sure of every row that it arrived.
-func moveTable(ctx context.Context, from, to *sql.DB, t movedTable) (int64, error) {
-	read, write, count := t.statements()
+// moveTable copies a table and makes sure of every row that it arrived. Times are
+// set back by how far the ledger's clock is ahead.
+func moveTable(ctx context.Context, from, to *sql.DB, t movedTable, ahead time.Duration) (int64, error) {
+	read, write, count := t.statements(ahead)
 	var total int64
 	for after := int64(0); ; {
 		batch, n, last, err := readBatch(ctx, from, read, after, t.columns)

@@ -115,7 +115,7 @@ func TestInterruptedMoveGoesOn(t *testing.T) {
 	fill(t, s, "bank", 2*step+30)
 	p := at.open(t, clk) // makes the tables
 	g.Expect(beginMove(bg, s.reader, p.reader, 1)).To(Succeed())
-	read, write, _ := movedTables[0].statements()
+	read, write, _ := movedTables[0].statements(0)
 	batch, _, _, err := readBatch(bg, s.reader, read, 0, movedTables[0].columns)
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = p.reader.ExecContext(bg, write, batch...)

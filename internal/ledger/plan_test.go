@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 )
@@ -54,7 +55,7 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 }
 
 func logQuery(f LogFilter) string {
-	where, _ := f.where()
+	where, _ := f.where(time.Time.UnixMilli)
 	return readDeliveries + where + " ORDER BY id DESC LIMIT 16"
 }
 

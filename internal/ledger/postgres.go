@@ -14,11 +14,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"k8s.io/utils/clock"
 )
 
 const (
@@ -113,7 +113,7 @@ func openPostgres(ctx context.Context, o Options) (*postgresDatabase, error) {
 	if o.Connections <= 0 {
 		o.Connections = defaultConnections
 	}
-	p := &postgresDatabase{pool: stdlib.OpenDB(*config, stdlib.OptionAfterConnect(beDurable)), idle: o.Connections, clock: &serverClock{}, log: muted(logFailure(o.Log))}
+	p := &postgresDatabase{pool: stdlib.OpenDB(*config, stdlib.OptionAfterConnect(beDurable)), idle: o.Connections, clock: &serverClock{machine: clock.RealClock{}}, log: muted(logFailure(o.Log))}
 	p.pool.SetMaxOpenConns(o.Connections)
 	p.pool.SetMaxIdleConns(o.Connections)
 	p.pool.SetConnMaxLifetime(connectionAge)
@@ -247,7 +247,14 @@ func (p *postgresDatabase) run(j *job) error {
 	if j.loose {
 		attempts = 1 // a claim collects what it got, and is soon made again
 	}
-	err := repeat(j.ctx, attempts, func(ctx context.Context) error { return p.transact(ctx, j) })
+	err := repeat(j.ctx, attempts, func(ctx context.Context) error {
+		if p.clock.doubtful() {
+			if err := p.clock.adjust(ctx, p.pool); err != nil {
+				return err
+			}
+		}
+		return p.transact(ctx, j)
+	})
 	if err == nil && j.committed != nil {
 		j.committed()
 	}
@@ -323,7 +330,7 @@ func (p *postgresDatabase) watch(s *Store, every time.Duration) {
 	p.stopped.Go(func() {
 		ticker := time.NewTicker(every)
 		defer ticker.Stop()
-		for round := 1; ; round++ {
+		for {
 			select {
 			case <-ctx.Done():
 				return
@@ -339,38 +346,10 @@ func (p *postgresDatabase) watch(s *Store, every time.Duration) {
 					q.raise()
 				}
 			}
-			if round%60 == 0 {
-				_ = p.clock.adjust(look, p.pool) // the last answer will do
-			}
+			_ = p.clock.adjust(look, p.pool) // else it goes on evenly
 			cancel()
 		}
 	})
-}
-
-// serverClock is the database's clock. Replicas must agree when a lease ends,
-// and their own clocks may not.
-type serverClock struct{ ahead atomic.Int64 } // nanoseconds
-
-func (c *serverClock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
-
-func (c *serverClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
-
-// adjust asks the server what time it is.
-func (c *serverClock) adjust(ctx context.Context, db *sql.DB) error {
-	var micros int64
-	before := time.Now()
-	if err := db.QueryRowContext(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&micros); err != nil {
-		return fmt.Errorf("asking the database for the time: %w", err)
-	}
-	took := time.Since(before)
-	c.ahead.Store(int64(time.UnixMicro(micros).Sub(before.Add(took / 2).Round(0))))
-	return nil
-}
-
-func warnOfSkew(log logr.Logger, c *serverClock) {
-	if ahead := time.Duration(c.ahead.Load()); ahead.Abs() > 5*time.Second {
-		log.Info("The clocks of this machine and of the ledger's database differ; the database's counts", "difference", ahead.String())
-	}
 }
 
 // postgresCode returns the SQLSTATE of an error, else "".

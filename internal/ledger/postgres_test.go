@@ -407,16 +407,6 @@ func TestPostgresClaimsUseTheIndexes(t *testing.T) {
 	}
 }
 
-func TestServersClockCounts(t *testing.T) {
-	g := NewWithT(t)
-	s := postgresPlace(t).open(t, nil)
-	c := s.clock.(*serverClock)
-	c.ahead.Store(int64(time.Hour))
-	g.Expect(c.Now()).To(BeTemporally("~", time.Now().Add(time.Hour), time.Minute))
-	g.Expect(c.adjust(bg, s.reader)).To(Succeed())
-	g.Expect(c.Now()).To(BeTemporally("~", time.Now(), time.Second))
-}
-
 func TestPostgresOfANewerOperatorIsRefused(t *testing.T) {
 	g := NewWithT(t)
 	at := postgresPlace(t)

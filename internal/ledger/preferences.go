@@ -58,7 +58,7 @@ func (s *Store) Preferences(ctx context.Context, company, user string) (found []
 		if err := rows.Scan(&p.RuleUID, &p.Enabled, &updated); err != nil {
 			return nil, unavailable("reading preferences", err)
 		}
-		p.UpdatedAt = timeOf(updated)
+		p.UpdatedAt = timeOf(updated).Add(-s.ahead())
 		found = append(found, p)
 	}
 	if err := rows.Err(); err != nil {

@@ -155,7 +155,7 @@ func (s *Store) toResend(ctx context.Context, f LogFilter, after int64, limit in
 		return nil, err
 	}
 	defer leave()
-	where, args := f.where()
+	where, args := f.where(s.stored)
 	args = append(args, after)
 	rows, err := s.reader.QueryContext(ctx, "SELECT id FROM deliveries "+where+ //nolint:gosec // where is this package's own text; values are arguments
 		" AND "+hasMessage+" AND state IN ('failed', 'cancelled') AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), storableArgs(args)...)

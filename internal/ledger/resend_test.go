@@ -18,7 +18,7 @@ func failedDelivery(t testing.TB, s *Store) Delivery {
 	t.Helper()
 	pending(t, s, "shop", 1)
 	d := claimDelivery(t, s)
-	if err := s.RetryDelivery(bg, d, timeOf(s.now()), "Busy", "The provider is busy."); err != nil {
+	if err := s.RetryDelivery(bg, d, 0, "Busy", "The provider is busy."); err != nil {
 		t.Fatal(err)
 	}
 	d = claimDelivery(t, s)

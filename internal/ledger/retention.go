@@ -32,13 +32,13 @@ var retainedTables = []retained{newRetained("events", "updated_at"), newRetained
 // limit rows of each at most, in small steps. It returns how many it deleted. The
 // caller keeps them at least as long as the platform may repeat an event.
 func (s *Store) DeleteBefore(ctx context.Context, before time.Time, limit int) (int, error) {
-	total := 0
+	total, until := 0, s.stored(before)
 	for _, t := range retainedTables {
 		deleted, after := 0, int64(0)
 		for deleted < limit {
 			var last *int64
 			var seen, old int
-			if err := s.reader.QueryRowContext(ctx, t.window, before.UnixMilli(), after, step).Scan(&last, &seen, &old); err != nil {
+			if err := s.reader.QueryRowContext(ctx, t.window, until, after, step).Scan(&last, &seen, &old); err != nil {
 				return total, unavailable("looking for old rows", err)
 			}
 			if seen == 0 {
@@ -52,7 +52,7 @@ func (s *Store) DeleteBefore(ctx context.Context, before time.Time, limit int) (
 			}
 			var n int64
 			err := s.write(ctx, &job{one: true, run: func(w *writer) (err error) {
-				n, err = w.exec(t.remove, after, *last, before.UnixMilli())
+				n, err = w.exec(t.remove, after, *last, until)
 				return err
 			}})
 			if err != nil {

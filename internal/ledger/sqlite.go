@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"k8s.io/utils/clock"
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
 )
@@ -50,45 +51,53 @@ func sqliteDSN(path string, pragmas ...string) string {
 }
 
 // openSQLite opens the file for one writer and several readers.
-func openSQLite(ctx context.Context, path string, now time.Time) (writer, reader *sql.DB, err error) {
+func openSQLite(ctx context.Context, path string, machine clock.PassiveClock) (writer, reader *sql.DB, c *steadyClock, err error) {
 	if err := prepareFile(path); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	writer, err = sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the ledger: %w", err)
+		return nil, nil, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
 	writer.SetMaxOpenConns(1)
-	if err := prepareSQLite(ctx, writer, path, now); err != nil {
-		return nil, nil, errors.Join(err, writer.Close())
+	c, err = prepareSQLite(ctx, writer, path, machine)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, writer.Close())
 	}
 	reader, err = sql.Open("sqlite", sqliteDSN(path, "query_only(1)"))
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), writer.Close())
+		return nil, nil, nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), writer.Close())
 	}
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers)
-	return writer, reader, nil
+	return writer, reader, c, nil
 }
 
-// prepareSQLite checks the file, brings its tables up to date and ends the leases
-// in it: one process at a time has the file, so whoever held one is dead.
-func prepareSQLite(ctx context.Context, db *sql.DB, path string, now time.Time) error {
+// prepareSQLite checks the file, brings its tables up to date, lets the ledger's
+// clock go on and ends the leases: one process at a time has the file, so whoever
+// held one is dead. What was put back later than now is due too: the machine's
+// clock went back while the ledger was closed, and nobody knows how far.
+func prepareSQLite(ctx context.Context, db *sql.DB, path string, machine clock.PassiveClock) (*steadyClock, error) {
 	if err := checkSQLite(ctx, db, path); err != nil {
-		return err
+		return nil, err
 	}
 	if err := migrate(ctx, db, goose.DialectSQLite3, "sqlite"); err != nil {
-		return openError(path, err)
+		return nil, openError(path, err)
 	}
+	var ahead int64
+	if err := db.QueryRowContext(ctx, "SELECT COALESCE(MAX(ahead), 0) FROM clock").Scan(&ahead); err != nil {
+		return nil, openError(path, fmt.Errorf("reading the ledger's clock: %w", err))
+	}
+	c := newSteadyClock(machine, time.Duration(ahead)*time.Millisecond)
 	for _, q := range []string{
-		"UPDATE events SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND lease <> 0",
-		"UPDATE deliveries SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND lease <> 0",
+		"UPDATE events SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND (lease <> 0 OR updated_at > $1)",
+		"UPDATE deliveries SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND (lease <> 0 OR updated_at > $1)",
 	} {
-		if _, err := db.ExecContext(ctx, q, now.UnixMilli()); err != nil {
-			return openError(path, fmt.Errorf("ending the leases of the process before: %w", err))
+		if _, err := db.ExecContext(ctx, q, c.Now().UnixMilli()); err != nil {
+			return nil, openError(path, fmt.Errorf("ending the leases of the process before: %w", err))
 		}
 	}
-	return nil
+	return c, nil
 }
 
 // makeDirectory makes the ledger's directory, readable by its owner only.

@@ -35,7 +35,7 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 			return Stats{}, err
 		}
 		if ok && at.Before(s.clock.Now()) {
-			*q.oldest = at
+			*q.oldest = at.Add(-s.ahead())
 		}
 	}
 	return st, nil

@@ -37,7 +37,10 @@ type Options struct {
 
 // Store is an open ledger. It is safe for concurrent use.
 type Store struct {
-	clock   clock.PassiveClock
+	// clock is the ledger's; machine is this machine's, and wall the one that its
+	// callers' times are by.
+	clock, machine, wall clock.PassiveClock
+
 	dialect dialect
 	db      database
 	reader  *sql.DB
@@ -65,25 +68,26 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log.IsZero() {
 		o.Log = logr.Discard()
 	}
-	s := &Store{clock: o.Clock, events: newWake(), deliveries: newWake(), logQueries: make(chan struct{}, logQueries)}
-	if s.clock == nil {
-		s.clock = clock.RealClock{}
+	s := &Store{machine: o.Clock, events: newWake(), deliveries: newWake(), logQueries: make(chan struct{}, logQueries)}
+	if s.machine == nil {
+		s.machine = clock.RealClock{}
 	}
 	if o.Path != "" {
-		o.Clock = s.clock
-		d, err := openSQLiteFile(ctx, o)
+		d, err := openSQLiteFile(ctx, o, s.machine)
 		if err != nil {
 			return nil, err
 		}
 		s.dialect, s.db, s.reader = sqliteDialect, d, d.reader
+		s.clock, s.wall = d.clock, s.machine
 	} else {
 		d, err := openPostgres(ctx, o)
 		if err != nil {
 			return nil, err
 		}
 		s.dialect, s.db, s.reader = postgresDialect, d, d.pool
-		if o.Clock == nil {
-			s.clock = d.clock
+		s.clock, s.wall = d.clock, d.clock
+		if o.Clock != nil {
+			s.clock, s.wall = o.Clock, o.Clock
 		}
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -145,11 +149,22 @@ func (s *Store) write(ctx context.Context, j *job) error {
 	return s.db.run(j)
 }
 
-// now is the time as it is stored.
+// now is the time by the ledger's clock, as it is stored.
 func (s *Store) now() int64 { return s.clock.Now().UnixMilli() }
 
-// timeOf is the reverse of Time.UnixMilli for a stored time.
+// timeOf is a stored time, by the ledger's clock.
 func timeOf(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// ahead is how far the ledger's clock is ahead of the one that callers go by.
+func (s *Store) ahead() time.Duration {
+	if c, ok := s.clock.(*steadyClock); ok {
+		return c.ahead()
+	}
+	return 0
+}
+
+// stored is a caller's time as it is stored.
+func (s *Store) stored(t time.Time) int64 { return t.Add(s.ahead()).UnixMilli() }
 
 // unavailable wraps an error of reading.
 func unavailable(doing string, err error) error {

@@ -1,7 +1,7 @@
 -- Copyright 2026 The Rehive Extension Operator Authors.
 -- SPDX-License-Identifier: Apache-2.0
 
--- Times are milliseconds since the epoch. While work is claimed, lease is the
+-- Times are milliseconds since the epoch by the ledger's clock. While work is claimed, lease is the
 -- claim's number (0: not claimed) and next_attempt_at is when the lease ends, so
 -- that one test, next_attempt_at <= now, finds both what is due and what a dead
 -- worker held.
@@ -88,8 +88,16 @@ CREATE TABLE probe (
     written_at INTEGER NOT NULL
 );
 
+-- One row once the machine's clock was set: how many milliseconds the ledger's
+-- clock, which was not, is ahead of it.
+CREATE TABLE clock (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    ahead INTEGER NOT NULL
+);
+
 -- +goose Down
 
+DROP TABLE clock;
 DROP TABLE probe;
 DROP TABLE preferences;
 DROP TABLE contents;
