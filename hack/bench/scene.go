@@ -22,6 +22,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 	"github.com/rehive/extension-operator/test/stage"
 )
@@ -97,6 +98,7 @@ func (b *bench) scene(ctx context.Context) error {
 			"--smtp-address=" + b.mail.Address(),
 			"--pprof-address=" + b.pprof,
 			"--resync-period=1h",
+			"--event-retention=" + ledger.MinRetention.String(),
 		},
 	})
 	if err != nil {

@@ -5,17 +5,24 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
-	"path/filepath"
+	"sync"
 	"time"
+
+	"github.com/rehive/extension-operator/internal/ledger"
 )
 
 // soakRate is the steady load of the soak, in events a second.
-const soakRate = 100
+const soakRate = 50
 
-// soak holds a steady load and looks at the manager every twelfth of the time.
+// soak holds a steady load, while as much is written as expires, and looks at the
+// manager every twelfth of the time. The manager keeps what ended for a week, its
+// least, which no soak can wait for; so the ledger begins with what the same load
+// would have left there a week ago, and it expires as the soak goes on.
 func (b *bench) soak(ctx context.Context) error {
 	// Each look adds a row; the table is the point of it, so it is one of 13 rows.
 	const looks = 12
@@ -23,15 +30,37 @@ func (b *bench) soak(ctx context.Context) error {
 	if err := b.scene(ctx); err != nil {
 		return err
 	}
-	t := &table{name: "soak", title: fmt.Sprintf("%s at %d events/s", length, soakRate), what: "after", columns: []string{
-		"manager MiB", "heap MiB", "goroutines", "open files", "ledger MiB", "log MiB", "events waiting", "messages/s",
+	if err := b.set.Manager.Stop(); err != nil {
+		return err
+	}
+	started := time.Now()
+	// A tenth more, for the time that writing it takes.
+	if err := b.writePast(ctx, started.Add(-ledger.MinRetention), length+length/10, soakRate); err != nil {
+		return err
+	}
+	fmt.Printf("  A ledger of a week ago is written after %s.\n", time.Since(started).Round(time.Second))
+	if err := b.set.Manager.Start(ctx); err != nil {
+		return err
+	}
+
+	t := &table{name: "soak", title: fmt.Sprintf("%s at %d events/s, while as many of a week ago expire", length, soakRate), what: "after", columns: []string{
+		"manager MiB", "heap MiB", "goroutines", "open files", "ledger MiB", "log MiB", "events kept", "events waiting", "messages/s", "webhook p99 ms",
 	}}
-	start := time.Now()
+	var (
+		mu    sync.Mutex
+		times latencies
+	)
+	start, first := time.Now(), b.numbers.Load()
 	failed := make(chan error, 1)
 	go func() {
-		failed <- run(ctx, b.address(), 64, atRate(soakRate, start, start.Add(length)), b.next, func(int, int64, time.Time, time.Time) {})
+		failed <- run(ctx, b.address(), 64, atRate(soakRate, start, start.Add(length)), b.next, func(_ int, _ int64, from, to time.Time) {
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, to.Sub(from))
+		})
 	}()
-	count, at := b.mail.Count(), start
+	begin, at := b.mail.Count(), start
+	count := begin
 	for i := range looks + 1 {
 		select {
 		case <-time.After(time.Until(start.Add(length * time.Duration(i) / looks))):
@@ -45,16 +74,32 @@ func (b *bench) soak(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var rate sample
+		var rate, p99 sample
+		mu.Lock()
 		if i > 0 {
-			rate = sample{float64(b.mail.Count()-count) / time.Since(at).Seconds()}
+			rate, p99 = sample{float64(b.mail.Count()-count) / time.Since(at).Seconds()}, sample{times.quantile(.99)}
 		}
+		times = nil
+		mu.Unlock()
 		count, at = b.mail.Count(), time.Now()
-		t.add(time.Since(start).Round(time.Second).String(), append(samples, rate)...)
+		t.add(time.Since(start).Round(time.Second).String(), append(samples, rate, p99)...)
+		if err := t.save(b.out, b.machine); err != nil { // an hour is long to lose
+			return err
+		}
 	}
 	if err := <-failed; err != nil {
 		return err
 	}
+	events := int(b.numbers.Load() - first)
+	missing := func() int { return events*matchingRules - (b.mail.Count() - begin) }
+	if err := b.drained(ctx, missing); err != nil {
+		return err
+	}
+	if n := -missing(); n > 0 {
+		return fmt.Errorf("%d messages came twice", n)
+	}
+	t.note("each of the %d events acknowledged became its %d messages, and no more", events, matchingRules)
+	t.note("ended events and messages are kept for %s; the ledger began with %s of the same load from so long ago", ledger.MinRetention, (length + length/10).Round(time.Second))
 	return b.finish(t)
 }
 
@@ -76,13 +121,32 @@ func (b *bench) look(ctx context.Context) ([]sample, error) {
 		}
 	}
 	const mib = 1 << 20
+	path := b.set.Manager.Ledger()
 	var sizes [2]float64
 	for i, suffix := range []string{"", "-wal"} {
-		info, err := os.Stat(filepath.Clean(b.set.Manager.Ledger() + suffix))
+		info, err := os.Stat(path + suffix)
 		if err != nil {
 			return nil, fmt.Errorf("looking at the ledger: %w", err)
 		}
 		sizes[i] = float64(info.Size()) / mib
 	}
-	return []sample{{float64(resident) / mib}, {fromMetrics[0] / mib}, {fromMetrics[1]}, {float64(files)}, {sizes[0]}, {sizes[1]}, {fromMetrics[2]}}, nil
+	kept, err := countEvents(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return []sample{{float64(resident) / mib}, {fromMetrics[0] / mib}, {fromMetrics[1]}, {float64(files)}, {sizes[0]}, {sizes[1]}, {kept}, {fromMetrics[2]}}, nil
+}
+
+// countEvents counts the events in a ledger that the manager has open.
+func countEvents(ctx context.Context, path string) (count float64, err error) {
+	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)", "query_only(1)"}}.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return 0, fmt.Errorf("opening the ledger to count its events: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM events").Scan(&count); err != nil {
+		return 0, fmt.Errorf("counting the ledger's events: %w", err)
+	}
+	return count, nil
 }

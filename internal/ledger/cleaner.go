@@ -17,13 +17,14 @@ import (
 const MinRetention = 7 * 24 * time.Hour
 
 const (
-	cleanEvery = time.Hour
+	// cleanEvery is short, so that there is never much to delete at once.
+	cleanEvery = 10 * time.Minute
 	// cleanLimit is how many rows are deleted before the writers get a pause.
 	cleanLimit = 10 * step
 	cleanPause = time.Second
 )
 
-// Cleaner deletes the events and deliveries whose time is up, every hour. It is a
+// Cleaner deletes the events and deliveries whose time is up, every few minutes. It is a
 // Runnable of the manager and runs on the leader.
 type Cleaner struct {
 	store *Store
@@ -47,13 +48,13 @@ func NewCleaner(store *Store, keep time.Duration, c clock.Clock, log logr.Logger
 // NeedLeaderElection says that one replica is enough.
 func (*Cleaner) NeedLeaderElection() bool { return true }
 
-// Start cleans at once and then every hour, until ctx is done. What fails is
-// tried again the hour after.
+// Start cleans at once and then every cleanEvery, until ctx is done. What fails is
+// tried again the next time.
 func (c *Cleaner) Start(ctx context.Context) error {
 	for {
 		switch n, err := c.clean(ctx); {
 		case err != nil && ctx.Err() == nil:
-			c.log.Error(err, "Deleting what the ledger need not keep any more failed; it is tried again in an hour")
+			c.log.Error(err, "Deleting what the ledger need not keep any more failed; it is tried again soon", "after", cleanEvery)
 		case n > 0:
 			c.log.Info("Deleted what the ledger need not keep any more", "rows", n)
 		}

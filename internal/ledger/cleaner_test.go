@@ -35,7 +35,7 @@ func finish(t *testing.T, s *Store, company string, n int) {
 	}
 }
 
-func testCleanerDeletesWhatIsOldEveryHour(t *testing.T, at place) {
+func testCleanerDeletesWhatIsOld(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()
 	s := at.open(t, clk)

@@ -114,7 +114,7 @@ var conformance = []func(*testing.T, place){
 	testCancelCompany,
 	testDeleteBefore,
 	testStats,
-	testCleanerDeletesWhatIsOldEveryHour,
+	testCleanerDeletesWhatIsOld,
 	testCollector,
 	testClosedStoreRefuses,
 }
