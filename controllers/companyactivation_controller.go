@@ -90,7 +90,7 @@ func (r *companyActivationReconciler) sameCompany(ctx context.Context, o client.
 		return nil
 	}
 	var list v1alpha1.CompanyActivationList
-	if err := r.List(ctx, &list, client.MatchingFields{activation.CompanyField: changed.Spec.Company}); err != nil {
+	if err := r.List(ctx, &list, client.MatchingFields{activation.CompanyField: changed.Spec.Company}, client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Listing the CompanyActivations of a company failed")
 		return nil
 	}

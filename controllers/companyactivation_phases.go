@@ -33,6 +33,8 @@ type scope struct {
 	credentials activation.Credentials
 	session     rehive.Session
 
+	// rules are the names of the activation's rules, as the cache shows them.
+	rules map[string]struct{}
 	// wanted holds, for each event that needs a webhook, the rules that name it.
 	wanted map[string][]string
 
@@ -139,11 +141,12 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 func (r *companyActivationReconciler) loadRules(ctx context.Context, s *scope) error {
 	var rules v1alpha1.NotificationRuleList
 	if err := r.List(ctx, &rules, client.InNamespace(s.activation.Namespace),
-		client.MatchingFields{RuleActivationField: s.activation.Name}); err != nil {
+		client.MatchingFields{RuleActivationField: s.activation.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the NotificationRules: %w", err)
 	}
-	s.wanted = make(map[string][]string)
+	s.rules, s.wanted = make(map[string]struct{}), make(map[string][]string)
 	for i := range rules.Items {
+		s.rules[rules.Items[i].Name] = struct{}{}
 		s.want(&rules.Items[i])
 	}
 	return nil
@@ -244,15 +247,17 @@ func (r *companyActivationReconciler) giveDefaultRules(ctx context.Context, s *s
 		if slices.Contains(a.Status.DefaultRules, name) {
 			continue
 		}
-		rule := r.defaultRules[i].DeepCopy()
-		rule.Name, rule.Namespace = name, a.Namespace
-		rule.Spec.CompanyRef.Name = a.Name
-		switch err := r.Create(ctx, rule); {
-		case apierrors.IsAlreadyExists(err):
-		case err != nil:
-			return fmt.Errorf("creating the default rule %s: %w", name, err)
-		default:
-			s.want(rule) // the cache doesn't show it yet
+		if _, ok := s.rules[name]; !ok {
+			rule := r.defaultRules[i].DeepCopy()
+			rule.Name, rule.Namespace = name, a.Namespace
+			rule.Spec.CompanyRef.Name = a.Name
+			switch err := r.Create(ctx, rule); {
+			case apierrors.IsAlreadyExists(err):
+			case err != nil:
+				return fmt.Errorf("creating the default rule %s: %w", name, err)
+			default:
+				s.want(rule) // the cache doesn't show it yet
+			}
 		}
 		a.Status.DefaultRules = append(a.Status.DefaultRules, name)
 	}

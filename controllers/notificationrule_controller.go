@@ -69,7 +69,7 @@ func (r *notificationRuleReconciler) rulesOfLayout(ctx context.Context, o client
 // rulesOf maps an object to the rules of its namespace that name it in a field.
 func (r *notificationRuleReconciler) rulesOf(ctx context.Context, o client.Object, field string) []reconcile.Request {
 	var list v1alpha1.NotificationRuleList
-	if err := r.List(ctx, &list, client.InNamespace(o.GetNamespace()), client.MatchingFields{field: o.GetName()}); err != nil {
+	if err := r.List(ctx, &list, client.InNamespace(o.GetNamespace()), client.MatchingFields{field: o.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Listing the NotificationRules that name an object failed", "field", field)
 		return nil
 	}

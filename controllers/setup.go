@@ -44,8 +44,10 @@ const (
 	// which started together don't call together.
 	jitter = 0.2
 
-	concurrentActivations = 8
-	concurrentRules       = 4
+	// How many are reconciled at once. Most of the time goes into waiting, for the
+	// platform or for the API server.
+	concurrentActivations = 16
+	concurrentRules       = 16
 )
 
 // Ledger is what the controllers need of the ledger when a company leaves.
@@ -189,16 +191,17 @@ func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// CacheOptions keep every Secret that isn't an activation's out of the
-// manager's cache, and so out of its memory.
+// CacheOptions keep out of the manager's cache, and so out of its memory, every
+// Secret that isn't an activation's, and of each object who set which field.
 func CacheOptions() cache.Options {
 	exists, err := labels.NewRequirement(activation.ActivationLabel, selection.Exists, nil)
 	if err != nil {
 		panic(err) // the label is a constant
 	}
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}: {Label: labels.NewSelector().Add(*exists)},
-	}}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject:         map[client.Object]cache.ByObject{&corev1.Secret{}: {Label: labels.NewSelector().Add(*exists)}},
+	}
 }
 
 // controllerOptions make failures wait from a second to five minutes. The

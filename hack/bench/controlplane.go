@@ -7,19 +7,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/controllers"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 	"github.com/rehive/extension-operator/test/stage"
 )
 
 // controlPlane measures what many companies and rules cost.
 func (b *bench) controlPlane(ctx context.Context) error {
-	count, single := b.activations, 20
+	count, called, single := b.activations, 100, 20
 	if b.short {
-		count, single = min(count, 40), 5
+		count, called, single = min(count, 40), 40, 5
 	}
 	if err := b.scene(ctx); err != nil {
 		return err
@@ -28,38 +33,40 @@ func (b *bench) controlPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fewStart, err := b.restart(ctx)
+	fewStart, _, err := b.restart(ctx)
 	if err != nil {
 		return err
 	}
 
-	activations := make([]*v1alpha1.CompanyActivation, count)
+	// The way of the platform, whose pace is limited, for some.
 	started := time.Now()
-	if err := each(count, 16, func(i int) (err error) {
-		activations[i], err = b.activate(ctx, fmt.Sprintf("scale-%05d", i))
+	if err := each(called, 16, func(i int) error {
+		_, err := b.activate(ctx, fmt.Sprintf("called-%03d", i))
 		return err
 	}); err != nil {
 		return err
 	}
-	activated := time.Since(started)
-	started = time.Now()
-	if err := each(count*rulesPerCompany, 16, func(i int) error {
-		return b.set.Kube.Create(ctx, newRule(activations[i/rulesPerCompany], i%rulesPerCompany))
-	}); err != nil {
-		return fmt.Errorf("creating rules: %w", err)
-	}
-	created := time.Since(started)
-	if err := b.reconciled(ctx); err != nil {
+	callRate := float64(called) / time.Since(started).Seconds()
+
+	// The way of a restored cluster for the many: the objects are there, and the
+	// manager, which never saw them, starts.
+	if err := b.set.Manager.Stop(); err != nil {
 		return err
 	}
-	ruled := time.Since(started)
+	activations, createRate, err := b.declare(ctx, count)
+	if err != nil {
+		return err
+	}
+	cold, err := b.coldStart(ctx)
+	if err != nil {
+		return err
+	}
 	if err := b.rulesReady(ctx, stage.Namespace); err != nil {
 		return err
 	}
-
 	var oneMore sample
 	for i := range single {
-		took, err := b.oneMoreRule(ctx, activations[i])
+		took, err := b.oneMoreRule(ctx, activations[i%count])
 		if err != nil {
 			return err
 		}
@@ -69,7 +76,12 @@ func (b *bench) controlPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	manyStart, err := b.restart(ctx)
+
+	manyStart, manySettled, err := b.restart(ctx)
+	if err != nil {
+		return err
+	}
+	peak, err := peakBytes(b.set.Manager.PID())
 	if err != nil {
 		return err
 	}
@@ -80,66 +92,155 @@ func (b *bench) controlPlane(ctx context.Context) error {
 
 	rules := float64(count * rulesPerCompany)
 	t := &table{name: "controlplane", title: fmt.Sprintf("%d activations with %d rules each, beside the %d of before", count, rulesPerCompany, companyCount), what: "figure", columns: []string{"value"}}
-	t.add("activations to Ready/s", sample{float64(count) / activated.Seconds()})
-	t.add("rules created/s", sample{rules / created.Seconds()})
-	t.add("rules to Ready/s", sample{rules / ruled.Seconds()})
+	t.add("activations by the platform to Ready/s", sample{callRate})
+	t.add("objects created by the API server alone/s", sample{createRate})
+	t.add("first start: activations to Ready/s", sample{float64(count) / cold.activations.Seconds()})
+	t.add("first start: rules to Ready/s", sample{rules / cold.rules.Seconds()})
 	t.add("one more rule to Ready, ms", oneMore)
 	t.add("manager MiB before", sample{few})
 	t.add("manager MiB after", sample{many})
 	t.add("manager MiB restarted", sample{restarted})
+	t.add("manager MiB restarted, at its most", sample{mib(peak)})
 	t.add("KiB for one more rule", sample{(restarted - few) * 1024 / rules})
 	t.add("start-up s before", sample{fewStart})
 	t.add("start-up s after", sample{manyStart})
-	t.note("activations go through /api/activate/, which takes %d a second at most to spare the platform", 20)
-	t.note("memory is resident and includes the activations, their Secrets and the rules, as read and compiled")
+	t.add("until all was looked at again, s", sample{manySettled})
+	t.note("%d companies were activated through /api/activate/, which takes %d a second beyond its burst, to spare the platform; the others were declared: CompanyActivation, Secret and rules were created while the manager was stopped, and it found them at its first start", called, 20)
+	t.note("start-up is until /readyz answers 200; then each rule is compiled and each company compared with the platform once")
+	t.note("memory is resident and includes the activations, their Secrets and the rules")
 	return b.finish(t)
 }
 
-// reconciled waits until the controllers have nothing to do.
-func (b *bench) reconciled(ctx context.Context) error {
+// declare creates activations with rulesPerCompany rules each, whose companies the
+// platform knows, and returns how many objects a second were created.
+func (b *bench) declare(ctx context.Context, count int) (_ []*v1alpha1.CompanyActivation, perSecond float64, err error) {
+	// A company's default rules are some of its ten.
+	defaults, err := controllers.DefaultRules()
+	if err != nil {
+		return nil, 0, err
+	}
+	activations := make([]*v1alpha1.CompanyActivation, count)
+	started := time.Now()
+	err = each(count, 32, func(i int) error {
+		id := fmt.Sprintf("scale-%05d", i)
+		if _, err := b.set.Platform.AddCompany(rehivetest.Company{ID: id, Name: "Fish & Chips " + id, SystemEmail: "no-reply@" + id + ".example"}); err != nil {
+			return err
+		}
+		user, err := b.set.Platform.AddUser(id, rehivetest.User{Group: "admin"})
+		if err != nil {
+			return err
+		}
+		a := &v1alpha1.CompanyActivation{Spec: v1alpha1.CompanyActivationSpec{Company: id}}
+		a.Namespace, a.Name = stage.Namespace, id
+		if err := b.set.Kube.Create(ctx, a); err != nil {
+			return fmt.Errorf("creating an activation: %w", err)
+		}
+		activations[i] = a
+		if err := activation.Save(ctx, b.set.Kube, a, activation.Credentials{Token: user.Token, WebhookSecret: activation.NewWebhookSecret()}); err != nil {
+			return err
+		}
+		for n := range rulesPerCompany {
+			rule := newRule(a, n)
+			if n < len(defaults) {
+				rule.Name = a.Name + "-" + defaults[n].Name
+			}
+			if err := b.set.Kube.Create(ctx, rule); err != nil {
+				return fmt.Errorf("creating a rule: %w", err)
+			}
+		}
+		return nil
+	})
+	return activations, float64(count*(2+rulesPerCompany)) / time.Since(started).Seconds(), err
+}
+
+// coldTimes are how long after the manager's start the objects of a kind were all
+// reconciled.
+type coldTimes struct{ activations, rules time.Duration }
+
+// coldStart starts the manager and waits until it has reconciled everything.
+func (b *bench) coldStart(ctx context.Context) (times coldTimes, err error) {
+	started := time.Now()
+	if err := b.set.Manager.Start(ctx); err != nil {
+		return times, err
+	}
+	profiled := b.profileFor(ctx, "controlplane", 10*time.Second)
+	for _, kind := range []struct {
+		controller string
+		took       *time.Duration
+	}{{"notificationrule", &times.rules}, {"companyactivation", &times.activations}} {
+		since, err := b.reconciled(ctx, kind.controller)
+		if err != nil {
+			return times, err
+		}
+		*kind.took = since.Sub(started)
+	}
+	return times, profiled()
+}
+
+// reconciled waits until some controllers, or all, have had nothing to do for a
+// moment, and returns since when.
+func (b *bench) reconciled(ctx context.Context, controllers ...string) (since time.Time, err error) {
+	const moment = time.Second // longer than an activation waits for the rest of a change
 	for {
 		var busy float64
 		for _, name := range []string{"workqueue_depth", "controller_runtime_active_workers"} {
-			n, err := metric(ctx, b.set.Manager.MetricsURL, name)
+			n, err := metric(ctx, b.set.Manager.MetricsURL, name, controllers...)
 			if errors.Is(err, errNoMetric) {
 				n = 1 // it starts
 			} else if err != nil {
-				return err
+				return since, err
 			}
 			busy += n
 		}
-		if busy == 0 {
-			return nil
+		switch {
+		case busy > 0:
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) > moment:
+			return since, nil
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(250 * time.Millisecond):
 		case <-ctx.Done():
-			return ctx.Err()
+			return since, ctx.Err()
 		}
 	}
 }
 
 // atRest is the manager's memory in MiB when it has nothing to do.
 func (b *bench) atRest(ctx context.Context) (float64, error) {
-	if err := b.reconciled(ctx); err != nil {
+	if _, err := b.reconciled(ctx); err != nil {
 		return 0, err
 	}
 	// Reading the heap's profile collects garbage first, as time would.
-	if _, err := get(ctx, "http://"+b.pprof+"/debug/pprof/heap?gc=1"); err != nil {
+	heap, err := get(ctx, "http://"+b.pprof+"/debug/pprof/heap?gc=1")
+	if err != nil {
 		return 0, err
+	}
+	if b.profile {
+		if err := os.WriteFile(filepath.Join(b.out, "controlplane-heap.pprof"), heap, 0o600); err != nil {
+			return 0, fmt.Errorf("writing a profile: %w", err)
+		}
 	}
 	bytes, err := residentBytes(b.set.Manager.PID())
-	return float64(bytes) / (1 << 20), err
+	return mib(bytes), err
 }
 
-// restart restarts the manager and returns the seconds until it was ready.
-func (b *bench) restart(ctx context.Context) (float64, error) {
+// restart restarts the manager and returns the seconds until it was ready, and
+// until it had reconciled everything.
+func (b *bench) restart(ctx context.Context) (ready, settled float64, err error) {
 	if err := b.set.Manager.Stop(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	profiled := b.profileFor(ctx, "controlplane-start", 10*time.Second)
 	started := time.Now()
-	err := b.set.Manager.Start(ctx)
-	return time.Since(started).Seconds(), err
+	if err := b.set.Manager.Start(ctx); err != nil {
+		return 0, 0, err
+	}
+	ready = time.Since(started).Seconds()
+	since, err := b.reconciled(ctx)
+	return ready, since.Sub(started).Seconds(), errors.Join(err, profiled())
 }
 
 // oneMoreRule returns how many milliseconds a rule takes to be Ready.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,13 +47,20 @@ func cpuTime(pid int) (time.Duration, error) {
 }
 
 // residentBytes is the memory that a process occupies.
-func residentBytes(pid int) (int64, error) {
+func residentBytes(pid int) (int64, error) { return memoryOf(pid, "VmRSS:") }
+
+// peakBytes is the most that a process has occupied.
+func peakBytes(pid int) (int64, error) { return memoryOf(pid, "VmHWM:") }
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
+
+func memoryOf(pid int, field string) (int64, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, fmt.Errorf("reading the process's memory: %w", err)
 	}
 	for line := range strings.Lines(string(content)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if value, ok := strings.CutPrefix(line, field); ok {
 			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 			return kib << 10, err
 		}
@@ -69,8 +77,9 @@ func openFiles(pid int) (int, error) {
 // errNoMetric says that the manager does not show a metric, or not yet.
 var errNoMetric = errors.New("the manager has no such metric")
 
-// metric reads the sum of a metric of the manager's.
-func metric(ctx context.Context, url, name string) (float64, error) {
+// metric reads the sum of a metric of the manager's, or of the part of it whose
+// labels have one of the values.
+func metric(ctx context.Context, url, name string, values ...string) (float64, error) {
 	body, err := get(ctx, url)
 	if err != nil {
 		return 0, fmt.Errorf("reading the manager's metrics: %w", err)
@@ -86,7 +95,13 @@ func metric(ctx context.Context, url, name string) (float64, error) {
 	}
 	var sum float64
 	for _, m := range family.GetMetric() {
-		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		counts := len(values) == 0
+		for _, label := range m.GetLabel() {
+			counts = counts || slices.Contains(values, label.GetValue())
+		}
+		if counts {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
 	}
 	return sum, nil
 }

@@ -94,6 +94,8 @@ func (b *bench) scene(ctx context.Context) error {
 		Root:    b.root,
 		State:   b.state,
 		Manager: b.manager,
+		// Many objects on a busy machine take their time.
+		Patience: 15 * time.Minute,
 		ManagerArguments: []string{
 			"--smtp-address=" + b.mail.Address(),
 			"--pprof-address=" + b.pprof,
@@ -203,17 +205,22 @@ func newRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRule {
 
 // rulesReady waits until all rules of a namespace are Ready.
 func (b *bench) rulesReady(ctx context.Context, namespace string) error {
+	const page = 1000
 	return b.set.Eventually(ctx, "the rules to be Ready", func() error {
-		var rules v1alpha1.NotificationRuleList
-		if err := b.set.Kube.List(ctx, &rules, client.InNamespace(namespace)); err != nil {
-			return err
-		}
-		for i := range rules.Items {
-			if err := stage.Ready(rules.Items[i].Status.Conditions, rules.Items[i].Generation); err != nil {
-				return fmt.Errorf("rule %s: %w", rules.Items[i].Name, err)
+		for next := ""; ; {
+			var rules v1alpha1.NotificationRuleList
+			if err := b.set.Kube.List(ctx, &rules, client.InNamespace(namespace), client.Limit(page), client.Continue(next)); err != nil {
+				return err
+			}
+			for i := range rules.Items {
+				if err := stage.Ready(rules.Items[i].Status.Conditions, rules.Items[i].Generation); err != nil {
+					return fmt.Errorf("rule %s: %w", rules.Items[i].Name, err)
+				}
+			}
+			if next = rules.Continue; next == "" {
+				return nil
 			}
 		}
-		return nil
 	})
 }
 
@@ -232,7 +239,11 @@ func (b *bench) profileFor(ctx context.Context, name string, length time.Duratio
 	}
 	result := make(chan error, 1)
 	go func() {
-		content, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.pprof, int(length.Seconds())))
+		var content []byte
+		err := b.set.Eventually(ctx, "the manager to be profiled", func() (err error) { // it may be starting
+			content, err = get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.pprof, int(length.Seconds())))
+			return err
+		})
 		if err == nil {
 			err = os.WriteFile(filepath.Join(b.out, name+".pprof"), content, 0o600)
 		}

@@ -10,6 +10,7 @@ package stage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,8 +45,11 @@ const Namespace = "rehive-system"
 // serviceAccount is the user that config/rbac gives the manager's permissions.
 const serviceAccount = "system:serviceaccount:" + Namespace + ":rehive-extension-controller-manager"
 
-// patience is how long Eventually waits.
+// patience is how long is waited for something, unless it is told otherwise.
 const patience = time.Minute
+
+// etcdQuota is room for a hundred thousand rules and their history.
+const etcdQuota = 8 << 30
 
 // Options say how to set the stage.
 type Options struct {
@@ -62,6 +66,9 @@ type Options struct {
 	// LedgerURL is the PostgreSQL database of the ledger; a SQLite file below State
 	// is the ledger if it is empty.
 	LedgerURL string
+	// Patience is how long Eventually waits, the manager's start included; a minute
+	// if it is 0.
+	Patience time.Duration
 	// Say is told each step in a line; nil keeps silent.
 	Say func(format string, args ...any)
 }
@@ -152,6 +159,7 @@ func (s *Stage) startControlPlane(ctx context.Context) error {
 	apiserver := s.environment.ControlPlane.GetAPIServer()
 	apiserver.CertDir = filepath.Join(s.options.State, "apiserver")
 	s.environment.ControlPlane.Etcd = &envtest.Etcd{DataDir: filepath.Join(s.options.State, "etcd")}
+	s.environment.ControlPlane.Etcd.Configure().Set("quota-backend-bytes", fmt.Sprint(etcdQuota))
 	for _, dir := range []string{apiserver.CertDir, s.environment.ControlPlane.Etcd.DataDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making a directory: %w", err)
@@ -236,11 +244,11 @@ func (s *Stage) Kubectl() string {
 	return program
 }
 
-// Eventually asks again and again until check returns nil, and gives up after a
-// minute, when ctx is done, or when the manager ended though nobody ended it.
+// Eventually asks again and again until check returns nil, and gives up after
+// Options.Patience, when ctx is done, or when the manager ended though nobody ended it.
 // The error then says what was waited for and why it was not so.
 func (s *Stage) Eventually(ctx context.Context, what string, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.options.Patience, patience))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
