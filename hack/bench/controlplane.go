@@ -91,6 +91,14 @@ func (b *bench) controlPlane(ctx context.Context) error {
 	}
 
 	rules := float64(count * rulesPerCompany)
+	with := fmt.Sprintf("with %s activations and %s rules", grouped(float64(companyCount+called+count)), grouped(float64(companyCount*rulesPerCompany)+rules))
+	b.report("activations by the platform to Ready a second, of 20 that are let in", sample{callRate}, "", bar{})
+	b.report("rules to Ready a second, at the first start "+with, sample{rules / cold.rules.Seconds()}, "", bar{})
+	b.report("one more rule to Ready, "+with, oneMore, " ms", bar{})
+	b.report("memory of one more rule, with its share of the activation and Secret", sample{(restarted - few) * 1024 / rules}, " KiB", bar{})
+	b.report("start-up with 50 activations and 500 rules", sample{fewStart}, " s", bar{})
+	b.report("start-up "+with, sample{manyStart}, " s", bar{})
+	b.report("the manager's memory "+with, sample{restarted}, " MiB", bar{})
 	t := &table{name: "controlplane", title: fmt.Sprintf("%d activations with %d rules each, beside the %d of before", count, rulesPerCompany, companyCount), what: "figure", columns: []string{"value"}}
 	t.add("activations by the platform to Ready/s", sample{callRate})
 	t.add("objects created by the API server alone/s", sample{createRate})

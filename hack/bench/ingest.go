@@ -5,18 +5,10 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
-
-	_ "modernc.org/sqlite" // the ledger's driver, for the bare writer
-
-	"github.com/rehive/extension-operator/internal/ledger"
 )
 
 // eventSize is the size of an event's data in bytes.
@@ -28,18 +20,60 @@ func plainData() string {
 	return begin + strings.Repeat("x", eventSize-len(begin)-len(end)) + end
 }
 
-// ingest measures how webhooks are acknowledged, beside what the database does
-// with the same rows when nothing else is in its way.
+// ingest measures how webhooks are acknowledged with SQLite.
 func (b *bench) ingest(ctx context.Context) error {
+	if err := b.scene(ctx); err != nil {
+		return err
+	}
+	return b.ingestInto(ctx, database{name: "ingest", title: "SQLite", bare: b.bareSQLite})
+}
+
+// ingestPostgres measures the same with PostgreSQL.
+func (b *bench) ingestPostgres(ctx context.Context) (err error) {
+	server, err := startPostgres()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.set.Manager.Stop(), server.Stop()) }()
+	if err := b.scene(ctx); err != nil {
+		return err
+	}
+	if err := b.set.Manager.Stop(); err != nil {
+		return err
+	}
+	if b.set.Manager.LedgerURL, err = server.newDatabase(); err != nil {
+		return err
+	}
+	if err := b.set.Manager.Start(ctx); err != nil {
+		return err
+	}
+	fsyncs, err := fsyncRate(server.disk(), time.Second)
+	if err != nil {
+		return err
+	}
+	return b.ingestInto(ctx, database{name: "ingest-postgres", title: "PostgreSQL", bare: func(ctx context.Context, batch int, length time.Duration) (float64, error) {
+		return b.barePostgres(ctx, server, batch, length)
+	}, note: fmt.Sprintf("PostgreSQL runs beside the manager and shares its cores, with the settings it comes with; its disk does %s fsyncs/s", number(fsyncs))})
+}
+
+// database is what the ledger is in.
+type database struct {
+	name, title string
+	// bare is the rate at which rows are inserted durably with nothing else to do, so
+	// many at once.
+	bare func(ctx context.Context, batch int, length time.Duration) (perSecond float64, err error)
+	note string
+}
+
+// ingestInto measures how webhooks are acknowledged, beside what the database does
+// with the same rows when nothing else is in its way.
+func (b *bench) ingestInto(ctx context.Context, d database) error {
 	rounds, length, bareLength := 3, 3*time.Second, 1500*time.Millisecond
 	if b.short {
 		rounds, length, bareLength = 1, 2*time.Second, time.Second
 	}
 	// The events have no rule. They are decided all the same, one at a time here:
 	// this is about taking them in, and the part message about the whole.
-	if err := b.scene(ctx); err != nil {
-		return err
-	}
 	senders := make([]*webhook, len(b.companies))
 	for i, company := range b.companies {
 		senders[i] = &webhook{company: company.company, secret: company.secret, event: plainEvent, data: plainData()}
@@ -49,21 +83,21 @@ func (b *bench) ingest(ctx context.Context) error {
 		return senders[number%int64(len(senders))], number
 	}
 
-	result := &table{name: "ingest", title: "Webhooks acknowledged, 2 KiB each, SQLite with full sync", what: "connections", columns: []string{
+	result := &table{name: d.name, title: "Webhooks acknowledged, 2 KiB each, " + d.title + " with full sync", what: "connections", columns: []string{
 		"events/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU µs/event", "allocations/event", "bare writer rows/s", "% of bare",
 	}}
-	var at256 float64
-	var single, bareSingle sample
+	at256 := make(map[string]sample)
+	var single, bareSingle, times sample
 	for _, connections := range []int{1, 4, 16, 64, 256, 1024} {
 		var rates, p50, p99, p999, cpu, allocations, bare, share sample
 		for i := range rounds {
-			limit, err := b.bareWriter(ctx, min(connections, 256), bareLength)
+			limit, err := d.bare(ctx, min(connections, 256), bareLength)
 			if err != nil {
 				return err
 			}
 			wait := func() error { return nil }
 			if i == 0 {
-				wait = b.profileFor(ctx, fmt.Sprintf("ingest-%d", connections), length)
+				wait = b.profileFor(ctx, fmt.Sprintf("%s-%d", d.name, connections), length)
 			}
 			r, err := b.acknowledge(ctx, connections, length, flatOut(time.Now().Add(length)), next)
 			if err := errors.Join(err, wait()); err != nil {
@@ -73,27 +107,31 @@ func (b *bench) ingest(ctx context.Context) error {
 			p50, p99, p999 = append(p50, r.times.quantile(.5)), append(p99, r.times.quantile(.99)), append(p999, r.times.quantile(.999))
 			cpu, allocations = append(cpu, r.cpu), append(allocations, r.allocations)
 			if connections == 1 {
-				single, bareSingle = append(single, 1e6/r.rate), append(bareSingle, 1e6/limit)
+				single, bareSingle, times = append(single, 1e3/r.rate), append(bareSingle, 1e3/limit), append(times, limit/r.rate)
 			}
 		}
 		result.add(fmt.Sprint(connections), rates, p50, p99, p999, cpu, allocations, bare, share)
 		if connections == 256 {
-			at256 = rates.median()
+			at256 = map[string]sample{"rate": rates, "share": share, "cpu": cpu, "allocations": allocations}
 		}
 	}
+	result.note("the machine does %s fsyncs/s of 4 KiB", number(b.machine.FsyncsPerSecond))
 	result.note("the bare writer inserts the same rows into the same tables, as many in a transaction as there are connections, at most 256, with nothing else going on")
-	result.note("one connection: %s µs an event, one bare durable insert: %s µs, %.2f times", single, bareSingle, single.median()/bareSingle.median())
+	result.note("one connection: %s ms an event, one bare durable insert: %s ms, %s times", single, bareSingle, times)
+	if d.note != "" {
+		result.note("%s", d.note)
+	}
 	if err := b.finish(result); err != nil {
 		return err
 	}
 
-	half := &table{name: "ingest-half", title: "Webhooks acknowledged at half of what 256 connections reach", what: "connections", columns: []string{
+	half := &table{name: d.name + "-half", title: "Webhooks acknowledged at half of what 256 connections reach, " + d.title, what: "connections", columns: []string{
 		"p50 ms", "p99 ms", "p99.9 ms", "events/s",
 	}}
 	var p50, p99, p999, rates sample
 	for range rounds {
 		start := time.Now()
-		r, err := b.acknowledge(ctx, 256, length, atRate(at256/2, start, start.Add(length)), next)
+		r, err := b.acknowledge(ctx, 256, length, atRate(at256["rate"].median()/2, start, start.Add(length)), next)
 		if err != nil {
 			return err
 		}
@@ -101,6 +139,14 @@ func (b *bench) ingest(ctx context.Context) error {
 	}
 	half.add("256", p50, p99, p999, rates)
 	half.note("times count from when a webhook was due")
+
+	in := d.title + ": "
+	b.report(in+"webhooks a second, 256 connections", at256["rate"], "", bar{})
+	b.report(in+"of what a bare writer reaches with the same rows", at256["share"], " %", atLeast(70))
+	b.report(in+"p99 at half of that load", p99, " ms", atMost(50))
+	b.report(in+"one connection, beside one bare durable insert", times, " times", atMost(1.3))
+	b.report(in+"CPU for a webhook, 256 connections", at256["cpu"], " µs", bar{})
+	b.report(in+"allocations for a webhook, 256 connections", at256["allocations"], "", bar{})
 	return b.finish(half)
 }
 
@@ -153,62 +199,3 @@ func (b *bench) acknowledge(ctx context.Context, connections int, length time.Du
 		allocations: (mallocsAfter - mallocs) / n,
 	}, nil
 }
-
-// bareWriter is the rate at which one connection of the database inserts events
-// durably, so many in a transaction, with its statement prepared.
-func (b *bench) bareWriter(ctx context.Context, batch int, length time.Duration) (perSecond float64, err error) {
-	dir := filepath.Join(b.state, "bare")
-	path := filepath.Join(dir, "ledger.db")
-	store, err := ledger.Open(ctx, ledger.Options{Path: path}) // makes the tables
-	if err != nil {
-		return 0, err
-	}
-	if err := store.Close(); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-16000)", "journal_size_limit(67108864)", "secure_delete(FAST)",
-	}}.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
-		return 0, fmt.Errorf("opening the bare database: %w", err)
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetMaxOpenConns(1)
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("opening the bare database: %w", err)
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	var statements [3]*sql.Stmt
-	for i, query := range []string{"BEGIN IMMEDIATE", bareInsert, "COMMIT"} {
-		if statements[i], err = conn.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // it is closed below
-			return 0, fmt.Errorf("preparing the bare database: %w", err)
-		}
-		defer func() { err = errors.Join(err, statements[i].Close()) }()
-	}
-	begin, insert, commit := statements[0], statements[1], statements[2]
-	data, rows, start := []byte(plainData()), 0, time.Now()
-	for time.Since(start) < length {
-		if _, err := begin.ExecContext(ctx); err != nil {
-			return 0, fmt.Errorf("writing to the bare database: %w", err)
-		}
-		for range batch {
-			rows++
-			now := time.Now().UnixMilli()
-			company := b.companies[rows%len(b.companies)].company
-			if _, err := insert.ExecContext(ctx, company, fmt.Sprintf("%0*d", numberDigits, rows), plainEvent, now, now, data); err != nil {
-				return 0, fmt.Errorf("writing to the bare database: %w", err)
-			}
-		}
-		if _, err := commit.ExecContext(ctx); err != nil {
-			return 0, fmt.Errorf("writing to the bare database: %w", err)
-		}
-	}
-	return float64(rows) / time.Since(start).Seconds(), nil
-}
-
-const bareInsert = `
-	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data)
-	VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (company, event_id) DO NOTHING`

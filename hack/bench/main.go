@@ -33,6 +33,7 @@ type part struct {
 var parts = []part{
 	{name: "templates", what: "templates and expressions beside Django and pongo2", run: (*bench).templates},
 	{name: "ingest", what: "webhooks acknowledged, from 1 to 1,024 connections", run: (*bench).ingest},
+	{name: "ingest-postgres", what: "the same on PostgreSQL", run: (*bench).ingestPostgres},
 	{name: "message", what: "from a webhook to an email, sustained and at low load", run: (*bench).message},
 	{name: "neighbour", what: "one company's burst, another's latency", run: (*bench).neighbour},
 	{name: "controlplane", what: "activations and rules to Ready, memory, start-up", run: (*bench).controlPlane},
@@ -99,17 +100,28 @@ func runParts(ctx context.Context, o options) (err error) {
 		return err
 	}
 	fmt.Println(b.machine)
+	began := time.Now()
 	for _, p := range chosen {
 		started := time.Now()
 		fmt.Printf("\n== %s: %s\n", p.name, p.what)
-		if err := p.run(b, ctx); err != nil {
+		switch err := p.run(b, ctx); {
+		case errors.As(err, new(skipped)):
+			fmt.Printf("  Not measured: %v\n", err)
+		case err != nil:
 			return fmt.Errorf("%s: %w", p.name, err)
+		default:
+			fmt.Printf("  (%s)\n", time.Since(started).Round(time.Second))
 		}
-		fmt.Printf("  (%s)\n", time.Since(started).Round(time.Second))
 	}
-	fmt.Printf("\nThe tables are in %s, as JSON and as charts.\n", o.out)
+	if err := b.summarise(os.Stdout); err != nil {
+		return err
+	}
+	fmt.Printf("\nIt took %s. The tables are in %s, as JSON and as charts.\n", time.Since(began).Round(time.Second), o.out)
 	return nil
 }
+
+// skipped says in one sentence what a part lacks on this machine.
+type skipped struct{ error }
 
 func choose(names string) ([]part, error) {
 	var chosen []part

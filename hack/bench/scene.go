@@ -59,6 +59,7 @@ type bench struct {
 	companies []*webhook
 	numbers   atomic.Int64
 	arrivals  atomic.Pointer[func(number int64)]
+	figures   []figure
 }
 
 // scene starts everything, on its first call, and clears the ledger, on every
@@ -71,6 +72,7 @@ func (b *bench) scene(ctx context.Context) error {
 		if err := os.RemoveAll(filepath.Dir(b.set.Manager.Ledger())); err != nil {
 			return fmt.Errorf("removing the ledger: %w", err)
 		}
+		b.set.Manager.LedgerURL = ""
 		return b.set.Manager.Start(ctx)
 	}
 	var err error

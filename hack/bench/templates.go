@@ -15,6 +15,13 @@ import (
 	"path/filepath"
 )
 
+// templateBars are how many times as fast as the others ours is to be.
+var templateBars = map[string]bar{
+	"render/Django":     atLeast(20),
+	"render/pongo2":     atLeast(2),
+	"expression/Django": atLeast(20),
+}
+
 // templates runs hack/bench/templates, which is a module of its own so that the
 // operator doesn't depend on its rivals.
 func (b *bench) templates(ctx context.Context) error {
@@ -47,6 +54,7 @@ func (b *bench) templates(ctx context.Context) error {
 		var times, allocations, size sample
 		if first, ok := ours[r.Scenario]; ok {
 			times = sample{first / r.Rates.median()}
+			b.report(r.Scenario+", beside "+r.Engine, times, " times as fast", templateBars[r.Scenario+"/"+r.Engine])
 		} else {
 			ours[r.Scenario] = r.Rates.median() // ours comes first
 		}

@@ -32,6 +32,9 @@ type Manager struct {
 	ProbeURL string
 	// MetricsURL is where /metrics is.
 	MetricsURL string
+	// LedgerURL is the PostgreSQL database of the ledger, from the next start on; the
+	// SQLite file Ledger is the ledger if it is empty.
+	LedgerURL string
 
 	stage     *Stage
 	arguments []string
@@ -65,6 +68,7 @@ func newManager(s *Stage, kubeconfig string) (*Manager, error) {
 		ServeURL:   "http://" + addresses[0],
 		ProbeURL:   "http://" + addresses[1],
 		MetricsURL: "http://" + addresses[2] + "/metrics",
+		LedgerURL:  s.options.LedgerURL,
 		stage:      s,
 	}
 	m.arguments = append([]string{
@@ -75,7 +79,6 @@ func newManager(s *Stage, kubeconfig string) (*Manager, error) {
 		"--metrics-address=" + addresses[2],
 		"--rehive-api-url=" + s.Platform.URL(),
 		"--namespace=" + Namespace,
-		m.ledgerArgument(),
 		"--smtp-address=" + s.Mail.Address(),
 		"--smtp-tls=none",
 		"--email-from=notifications@operator.example",
@@ -84,8 +87,8 @@ func newManager(s *Stage, kubeconfig string) (*Manager, error) {
 }
 
 func (m *Manager) ledgerArgument() string {
-	if m.stage.options.LedgerURL != "" {
-		return "--ledger-url=" + m.stage.options.LedgerURL
+	if m.LedgerURL != "" {
+		return "--ledger-url=" + m.LedgerURL
 	}
 	return "--ledger-path=" + m.Ledger()
 }
@@ -113,9 +116,10 @@ func (m *Manager) Start(ctx context.Context) error {
 		return fmt.Errorf("opening the manager's log: %w", err)
 	}
 	defer log.Close()
-	m.stage.options.Say("Starting %s %s", m.stage.options.Manager, strings.Join(m.arguments, " "))
+	arguments := append([]string{m.ledgerArgument()}, m.arguments...)
+	m.stage.options.Say("Starting %s %s", m.stage.options.Manager, strings.Join(arguments, " "))
 	// Not tied to ctx: the manager is told to stop, and given time.
-	m.process = exec.Command(m.stage.options.Manager, m.arguments...) //nolint:gosec,noctx // the program that was just built
+	m.process = exec.Command(m.stage.options.Manager, arguments...) //nolint:gosec,noctx // the program that was just built
 	m.process.Stdout, m.process.Stderr = log, log
 	m.process.Env = append(os.Environ(), m.stage.options.ManagerEnvironment...)
 	// A process group of its own keeps the terminal's Ctrl-C from the manager,

@@ -1,0 +1,144 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	_ "modernc.org/sqlite" // the driver of the ledger
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
+)
+
+// bareSQLite is the rate at which one connection of SQLite inserts events durably,
+// so many in a transaction, with its statement prepared.
+func (b *bench) bareSQLite(ctx context.Context, batch int, length time.Duration) (perSecond float64, err error) {
+	dir := filepath.Join(b.state, "bare")
+	path := filepath.Join(dir, "ledger.db")
+	store, err := ledger.Open(ctx, ledger.Options{Path: path}) // makes the tables
+	if err != nil {
+		return 0, err
+	}
+	if err := store.Close(); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": {
+		"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-16000)", "journal_size_limit(67108864)", "secure_delete(FAST)",
+	}}.Encode()}
+	db, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return 0, fmt.Errorf("opening the bare database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("opening the bare database: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	var statements [3]*sql.Stmt
+	for i, query := range []string{"BEGIN IMMEDIATE", bareInsert, "COMMIT"} {
+		if statements[i], err = conn.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // it is closed below
+			return 0, fmt.Errorf("preparing the bare database: %w", err)
+		}
+		defer func() { err = errors.Join(err, statements[i].Close()) }()
+	}
+	begin, insert, commit := statements[0], statements[1], statements[2]
+	data, rows, start := []byte(plainData()), 0, time.Now()
+	for time.Since(start) < length {
+		if _, err := begin.ExecContext(ctx); err != nil {
+			return 0, fmt.Errorf("writing to the bare database: %w", err)
+		}
+		for range batch {
+			rows++
+			now := time.Now().UnixMilli()
+			company := b.companies[rows%len(b.companies)].company
+			if _, err := insert.ExecContext(ctx, company, fmt.Sprintf("%0*d", numberDigits, rows), plainEvent, now, now, data); err != nil {
+				return 0, fmt.Errorf("writing to the bare database: %w", err)
+			}
+		}
+		if _, err := commit.ExecContext(ctx); err != nil {
+			return 0, fmt.Errorf("writing to the bare database: %w", err)
+		}
+	}
+	return float64(rows) / time.Since(start).Seconds(), nil
+}
+
+const bareInsert = `
+	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data)
+	VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (company, event_id) DO NOTHING`
+
+// postgres is a PostgreSQL server of the bench's own.
+type postgres struct {
+	*postgrestest.Server
+	databases int
+}
+
+// startPostgres starts a server, or says in one sentence why it can't.
+func startPostgres() (*postgres, error) {
+	server, err := postgrestest.Start()
+	if errors.Is(err, postgrestest.ErrNotInstalled) {
+		return nil, skipped{err}
+	}
+	return &postgres{Server: server}, err
+}
+
+// newDatabase makes an empty database and returns its URL, which asks for no
+// password.
+func (p *postgres) newDatabase() (string, error) {
+	p.databases++
+	name := fmt.Sprint("bench_", p.databases)
+	return p.URL(name, "postgres"), p.Exec("CREATE DATABASE " + name)
+}
+
+// disk is a directory on the disk that the server writes to.
+func (p *postgres) disk() string {
+	u, _ := url.Parse(p.URL("postgres", "postgres"))
+	return filepath.Dir(u.Query().Get("host"))
+}
+
+// barePostgres is the rate at which one connection of PostgreSQL inserts events
+// durably, so many in a transaction, with its statement prepared and sent for all
+// rows at once.
+func (b *bench) barePostgres(ctx context.Context, server *postgres, batch int, length time.Duration) (perSecond float64, err error) {
+	address, err := server.newDatabase()
+	if err != nil {
+		return 0, err
+	}
+	store, err := ledger.Open(ctx, ledger.Options{URL: address}) // makes the tables
+	if err != nil {
+		return 0, err
+	}
+	if err := store.Close(); err != nil {
+		return 0, err
+	}
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return 0, fmt.Errorf("opening the bare database: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	data, rows, start := []byte(plainData()), 0, time.Now()
+	for time.Since(start) < length {
+		var inserts pgx.Batch // one transaction, unless there is one of its own in it
+		for range batch {
+			rows++
+			now := time.Now().UnixMilli()
+			inserts.Queue(bareInsert, b.companies[rows%len(b.companies)].company, fmt.Sprintf("%0*d", numberDigits, rows), plainEvent, now, now, data)
+		}
+		if err := conn.SendBatch(ctx, &inserts).Close(); err != nil {
+			return 0, fmt.Errorf("writing to the bare database: %w", err)
+		}
+	}
+	return float64(rows) / time.Since(start).Seconds(), nil
+}
