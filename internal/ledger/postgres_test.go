@@ -387,6 +387,7 @@ func TestPostgresClaimsUseTheIndexes(t *testing.T) {
 		"claim deliveries": {postgresClaimDeliveries, []any{1, 2, "company-0", 3, 10}},
 		"end":              {endDelivery, []any{"sent", "", "", "", 1, 1, 1}},
 		"log":              {readDeliveries + " WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100", []any{1, "company-3"}},
+		"inbox":            {readDeliveries + " " + inInbox + " ORDER BY id DESC LIMIT 100", []any{"company-3", "zoe"}},
 		"retention":        {retainedTables[0].window, []any{1, 1, 500}},
 	} {
 		t.Run(name, func(t *testing.T) {

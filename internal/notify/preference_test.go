@@ -259,6 +259,10 @@ func TestDecideReadsPreferencesLazily(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	decision, err := decide(e, withUID(sms(nil), "choice", false, false))
+	if err != nil || len(decision.Messages) != 1 {
+		t.Errorf("got %+v, %v: an opt-out doesn't count while the rule lets nobody choose", decision, err)
+	}
 	if len(asked) != 2 || !slices.Equal(asked[0], []string{zoe}) || !slices.Equal(asked[1], []string{joe}) {
 		t.Errorf("asked for %v, want each user once", asked)
 	}
