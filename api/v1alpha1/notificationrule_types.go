@@ -187,7 +187,7 @@ type NotificationRuleSpec struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Description string `json:"description,omitempty"`
 
-	// enabled says whether events are matched. An event that only disabled rules
+	// enabled says whether the rule sends anything. An event that only disabled rules
 	// name has no webhook on the platform.
 	// +optional
 	// +kubebuilder:default=true

@@ -37,6 +37,8 @@ type Rule struct {
 	UID, Name, DisplayName string
 	// Channel is the way the rule's messages take.
 	Channel v1alpha1.Channel
+	// Disabled is whether the rule sends nothing now.
+	Disabled bool
 	// Compiled is nil if the rule does not parse; then Problems says why.
 	Compiled *notify.Rule
 	Problems notify.Problems
@@ -119,8 +121,8 @@ func (c *Catalog) Token(ctx context.Context, a *v1alpha1.CompanyActivation) (str
 	return credentials.Token, err
 }
 
-// Rules returns the enabled rules of an activation for an event, in no
-// particular order.
+// Rules returns the rules of an activation for an event, the disabled ones too, in
+// no particular order.
 func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, event string) ([]*Rule, error) {
 	var list v1alpha1.NotificationRuleList
 	// The rules are only read, and can be large: a copy of each for each event
@@ -132,7 +134,7 @@ func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, even
 	var rules []*Rule
 	for i := range list.Items {
 		rule := &list.Items[i]
-		if !rule.IsEnabled() {
+		if !rule.DeletionTimestamp.IsZero() {
 			continue
 		}
 		layout, err := c.layout(ctx, rule)
@@ -194,6 +196,7 @@ func (c *Catalog) compile(rule *v1alpha1.NotificationRule, layout *notify.Layout
 		Name:        rule.Name,
 		DisplayName: rule.Spec.DisplayName,
 		Channel:     rule.Spec.Channel(),
+		Disabled:    !rule.IsEnabled(),
 		Compiled:    compiled,
 		Problems:    problems,
 	}

@@ -263,11 +263,14 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 	}
 	for _, rule := range rules {
 		decision := notify.Decision{}
-		if rule.Compiled != nil {
+		switch {
+		case rule.Disabled:
+			decision.NotSent = []notify.NotSent{{Reason: notify.RuleDisabled, Detail: "spec.enabled is false"}}
+		case rule.Compiled != nil:
 			if decision, err = rule.Compiled.Decide(ctx, event, sender); err != nil {
 				return nil, fmt.Errorf("rule %s: %w", rule.Name, err)
 			}
-		} else {
+		default:
 			decision.NotSent = []notify.NotSent{{Reason: notify.RuleInvalid, Detail: rule.Problems.Error()}}
 		}
 		deliveries = appendDecision(deliveries, company.Namespace, rule, decision)

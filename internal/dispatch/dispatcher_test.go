@@ -241,10 +241,10 @@ func TestDispatchRecordsEveryDecision(t *testing.T) {
 	s.rule("e-nobody", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.Email.To = "{{ missing }}" })
 	s.rule("f-malformed", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.Email.To = "{{ to }}, {{ status }}" })
 	s.rule("g-other-event", "user.create", nil)
-	s.rule("h-disabled", "user.delete", nil)
+	s.rule("h-disabled", "user.update", func(r *v1alpha1.NotificationRuleSpec) { r.Enabled, r.Email.Text = new(bool), "{% if %}" })
 
 	s.accept("1", "user.update", `{"to":"zoe@example.com","status":"verified"}`)
-	got := s.deliveries("1", 7)
+	got := s.deliveries("1", 8)
 	want := []struct {
 		rule      string
 		state     ledger.DeliveryState
@@ -258,6 +258,7 @@ func TestDispatchRecordsEveryDecision(t *testing.T) {
 		{"e-nobody", ledger.DeliverySkipped, "NoRecipient", ""},
 		{"f-malformed", ledger.DeliveryFailed, "MalformedRecipient", "verified"},
 		{"f-malformed", ledger.DeliveryPending, "", "zoe@example.com"},
+		{"h-disabled", ledger.DeliverySkipped, "RuleDisabled", ""},
 	}
 	for i, delivery := range got {
 		w := want[i]

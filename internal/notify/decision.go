@@ -14,6 +14,8 @@ const (
 	// ExpressionFault: the rule's expression could not be evaluated, which
 	// counts as no.
 	ExpressionFault Reason = "ExpressionFault"
+	// RuleDisabled: the rule is disabled.
+	RuleDisabled Reason = "RuleDisabled"
 	// RuleInvalid: the rule does not parse.
 	RuleInvalid Reason = "RuleInvalid"
 	// RenderFailed: a template of the rule failed on this event.
@@ -40,7 +42,7 @@ const (
 // not the rule doing what it was made for.
 func (r Reason) Failure() bool {
 	switch r {
-	case ExpressionFalse, NoRecipient, OptedOut, PushDisabled:
+	case RuleDisabled, ExpressionFalse, NoRecipient, OptedOut, PushDisabled:
 		return false
 	}
 	return true
