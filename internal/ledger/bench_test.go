@@ -30,7 +30,7 @@ func BenchmarkBareInsert(b *testing.B) {
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
 	}
-	db, err := sql.Open("sqlite", sqliteDSN(path))
+	db, err := sql.Open("sqlite", sqliteDSN(path, sqliteSettings{}))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -200,14 +200,16 @@ type writer struct {
 	prepared map[string]*sql.Stmt
 	// loose is whether commits on the connection now go without the disk's word.
 	loose bool
+	// synchronous, if it isn't empty, is how all commits go.
+	synchronous string
 }
 
-func newWriter(ctx context.Context, db *sql.DB, c *steadyClock) (*writer, error) {
+func newWriter(ctx context.Context, db *sql.DB, c *steadyClock, o sqliteSettings) (*writer, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &writer{ctx: context.WithoutCancel(ctx), conn: conn, clock: c, prepared: map[string]*sql.Stmt{}}, nil
+	return &writer{ctx: context.WithoutCancel(ctx), conn: conn, clock: c, synchronous: o.synchronous, prepared: map[string]*sql.Stmt{}}, nil
 }
 
 func (w *writer) close() {
@@ -340,7 +342,7 @@ func (w *writer) run(j *job) error {
 // setLoose chooses whether the next commit waits for the disk. A later commit
 // that does takes the loose ones before it along.
 func (w *writer) setLoose(loose bool) error {
-	if w.loose == loose {
+	if w.loose == loose || w.synchronous != "" {
 		return nil
 	}
 	q := "PRAGMA synchronous = FULL"

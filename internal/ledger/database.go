@@ -72,12 +72,12 @@ func openSQLiteFile(ctx context.Context, o Options, machine clock.PassiveClock) 
 	if err != nil {
 		return nil, err
 	}
-	d.writer, d.reader, d.clock, err = openSQLite(ctx, path, machine)
+	d.writer, d.reader, d.clock, err = openSQLite(ctx, path, o.sqlite, machine)
 	if err != nil {
 		return nil, errors.Join(err, d.lock.release())
 	}
 	d.committer = newCommitter(ctx,
-		func(ctx context.Context) (*writer, error) { return newWriter(ctx, d.writer, d.clock) },
+		func(ctx context.Context) (*writer, error) { return newWriter(ctx, d.writer, d.clock, o.sqlite) },
 		logFailure(o.Log),
 	)
 	return d, nil

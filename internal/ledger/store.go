@@ -32,7 +32,9 @@ type Options struct {
 	// Log takes what an operator should know; nothing is logged if it's zero.
 	Log logr.Logger
 
-	watchEvery time.Duration // set by tests
+	// Set by tests.
+	watchEvery time.Duration
+	sqlite     sqliteSettings
 }
 
 // Store is an open ledger. It is safe for concurrent use.

@@ -123,7 +123,7 @@ func TestLedgerOfANewerOperatorIsRefused(t *testing.T) {
 	g := NewWithT(t)
 	path := ledgerPath(t)
 	g.Expect(open(t, path, nil).Close()).To(Succeed())
-	db, err := sql.Open("sqlite", sqliteDSN(path))
+	db, err := sql.Open("sqlite", sqliteDSN(path, sqliteSettings{}))
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = db.ExecContext(bg, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
 	g.Expect(err).NotTo(HaveOccurred())
