@@ -232,6 +232,9 @@ func (s *Stage) writeKubeconfig(name, address string, user envtest.User) (string
 	return path, nil
 }
 
+// EtcdURL is where etcd answers whoever goes past the API server.
+func (s *Stage) EtcdURL() string { return s.environment.ControlPlane.Etcd.URL.String() }
+
 // MailURL is where the emails can be read, as JSON.
 func (s *Stage) MailURL() string { return s.mailView.URL + "/messages" }
 
