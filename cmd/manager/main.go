@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"strings"
 
 	"go.uber.org/zap/zapcore"
@@ -38,12 +37,6 @@ import (
 	"github.com/rehive/extension-operator/webhookserver"
 )
 
-// gcPercent is how much of the live heap may become garbage before it is
-// collected. A few tens of megabytes live, and the messages of a second are as
-// much again: Go's 100 spent an eighth of the processor on collecting. GOGC
-// overrides it.
-const gcPercent = 200
-
 // version is set by the linker.
 var version = "dev"
 
@@ -60,9 +53,7 @@ func main() {
 		os.Exit(2)
 	}
 	setUpLogging(settings)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	tuneGarbageCollector(os.LookupEnv)
 	if err := run(ctrl.SetupSignalHandler(), settings); err != nil {
 		ctrl.Log.WithName("manager").Error(err, "Stopped with an error")
 		os.Exit(1)

@@ -96,6 +96,8 @@ func (b *bench) scene(ctx context.Context) error {
 		Root:    b.root,
 		State:   b.state,
 		Manager: b.manager,
+		// As in a container with the gigabyte of config/manager.
+		ManagerEnvironment: []string{"GOMEMLIMIT=921MiB"},
 		// Many objects on a busy machine take their time.
 		Patience: 15 * time.Minute,
 		ManagerArguments: []string{
