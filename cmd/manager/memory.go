@@ -40,7 +40,7 @@ func tuneGarbageCollector(lookupEnv func(string) (string, bool)) {
 
 // memoryLimit returns the bytes in a file of the kernel's, 0 if it sets no limit.
 func memoryLimit(file string) int64 {
-	content, err := os.ReadFile(file) //nolint:gosec // a constant
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}
