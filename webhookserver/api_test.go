@@ -607,6 +607,85 @@ func TestUserLogs(t *testing.T) {
 	f.expectError(f.call(user.Token, "GET", "/api/user/logs/x/", ""), 404, "", "Not found.")
 }
 
+func TestUserNotifications(t *testing.T) {
+	f := newActiveFixture(t)
+	user, other := f.addUser(f.company, "user"), f.addUser(f.company, "user")
+	choosable := func(s *v1alpha1.NotificationRuleSpec) { s.PreferenceEnabled = true }
+	receipt := f.rule("receipt", "Debit receipt", func(s *v1alpha1.NotificationRuleSpec) {
+		choosable(s)
+		s.Description, s.Event = "What you paid", "transaction.execute"
+	})
+	news := f.rule("news", "News", choosable)
+	f.rule("code", "One-time code", nil)
+	f.rule("off", "Switched off", func(s *v1alpha1.NotificationRuleSpec) {
+		choosable(s)
+		s.Enabled = new(bool)
+	})
+
+	type list struct {
+		Count   int                `json:"count"`
+		Next    *string            `json:"next"`
+		Results []userNotification `json:"results"`
+	}
+	get := func(token, query string) (all list) {
+		f.Helper()
+		f.data(f.call(token, "GET", "/api/user/notifications/?"+query, ""), &all)
+		return all
+	}
+	description := "What you paid"
+	wanted := userNotification{ID: notificationID(receipt.UID), Name: "Debit receipt", Description: &description, Event: "transaction.execute", Type: "sms", Enabled: true}
+	other2 := userNotification{ID: notificationID(news.UID), Name: "News", Event: "user.create", Type: "sms", Enabled: true}
+	f.Expect(get(user.Token, "page_size=250").Results).To(gomega.ConsistOf(wanted, other2), "only those that users may choose about")
+	for query, want := range map[string]int{
+		"event=transaction.execute": 1, "name=News": 1, "name=news": 0, "type=sms": 2, "type=email": 0, "layout=brand": 0, "event=user.create&name=News": 1,
+	} {
+		f.Expect(get(user.Token, query).Count).To(gomega.Equal(want), query)
+	}
+	first := get(user.Token, "page_size=1")
+	f.Expect(first.Results).To(gomega.HaveLen(1))
+	f.Expect(first.Count).To(gomega.Equal(2))
+	f.Expect(*first.Next).To(gomega.ContainSubstring("page=2"))
+	second := get(user.Token, "page_size=1&page=2")
+	f.Expect(second.Next).To(gomega.BeNil())
+	f.Expect(second.Results[0]).NotTo(gomega.Equal(first.Results[0]))
+	f.expectError(f.call(user.Token, "GET", "/api/user/notifications/?page_size=1&page=3", ""), 404, "", "Invalid page.")
+
+	path := fmt.Sprintf("/api/user/notifications/%d/", wanted.ID)
+	set := func(method, body string) (n userNotification) {
+		f.Helper()
+		f.data(f.call(user.Token, method, path, body), &n)
+		return n
+	}
+	f.Expect(set("PATCH", "")).To(gomega.Equal(wanted))
+	refused := wanted
+	refused.Enabled = false
+	f.Expect(set("PATCH", `{"enabled":false}`)).To(gomega.Equal(refused))
+	f.Expect(set("GET", "")).To(gomega.Equal(refused))
+	f.Expect(get(user.Token, "name=Debit+receipt").Results).To(gomega.ConsistOf(refused))
+	f.Expect(get(other.Token, "name=Debit+receipt").Results).To(gomega.ConsistOf(wanted), "another user's choice is another's")
+	out, err := f.store.OptedOut(t.Context(), f.company, []string{user.ID, other.ID}, []string{string(receipt.UID), string(news.UID)})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(out).To(gomega.Equal(map[string][]string{user.ID: {string(receipt.UID)}}))
+	f.Expect(set("PUT", `{"enabled":true,"name":"ignored"}`)).To(gomega.Equal(wanted))
+
+	f.expectError(f.call(user.Token, "PUT", path, ""), 400, "enabled", "This field is required.")
+	f.expectError(f.call(user.Token, "PATCH", path, `{"enabled":2}`), 400, "enabled", "Must be a valid boolean.")
+	for _, rule := range []string{"One-time code", "Switched off"} {
+		all, err := f.server.notifications(t.Context(), f.activation())
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		for _, n := range all {
+			if n.rule.Spec.DisplayName == rule {
+				f.expectError(f.call(user.Token, "PATCH", fmt.Sprintf("/api/user/notifications/%d/", n.id), `{"enabled":false}`), 404, "", "Not found.")
+			}
+		}
+	}
+	stranger := newActiveFixture(t)
+	f.Expect(stranger.call(stranger.admin.Token, "GET", path, "").status).To(gomega.Equal(404))
+	for _, id := range []string{"0", "x", "1"} {
+		f.expectError(f.call(user.Token, "GET", "/api/user/notifications/"+id+"/", ""), 404, "", "Not found.")
+	}
+}
+
 func TestNotificationNumbers(t *testing.T) {
 	g := gomega.NewWithT(t)
 	now := time.Now()

@@ -64,6 +64,10 @@ func (s *Server) table() []route {
 		api(adminSection, "/api/admin/logs/send/", map[string]apiFunc{post: s.resendLogs}),
 		api(adminSection, "/api/admin/logs/{id}/", map[string]apiFunc{get: s.retrieveAdminLog}),
 		api(adminSection, "/api/admin/logs/{id}/send/", map[string]apiFunc{post: s.resendLog}),
+		api(userSection, "/api/user/notifications/", map[string]apiFunc{get: s.listUserNotifications}),
+		api(userSection, "/api/user/notifications/{id}/", map[string]apiFunc{
+			get: s.retrieveUserNotification, put: s.updateUserNotification, patch: s.updateUserNotification,
+		}),
 		api(userSection, "/api/user/logs/", map[string]apiFunc{get: s.listUserLogs}),
 		api(userSection, "/api/user/logs/{id}/", map[string]apiFunc{get: s.retrieveUserLog, put: s.updateUserLog, patch: s.updateUserLog}),
 	}

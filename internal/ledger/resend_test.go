@@ -98,6 +98,22 @@ func testResendSent(t *testing.T, at place) {
 		g.Expect(s.MarkSent(bg, claimDelivery(t, s), "y")).To(Succeed())
 	}
 
+	// Where the recipient is a user, the copy is about that user.
+	push := email("push", "u1")
+	push.Channel, push.UserID = ChannelPush, "u1"
+	about := email("about", "joe@example.com")
+	about.UserID = "u1"
+	decided(t, s, "shop", "users", push, about)
+	for _, d := range claimAll(t, s) {
+		g.Expect(s.MarkSent(bg, d, "z")).To(Succeed())
+		id, err := s.Resend(bg, "shop", d.ID, "u2")
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(entry(t, s, id).UserID).To(Equal(map[string]string{ChannelPush: "u2", ChannelEmail: "u1"}[d.Channel]))
+	}
+	for _, d := range claimAll(t, s) {
+		g.Expect(s.MarkSent(bg, d, "z")).To(Succeed())
+	}
+
 	// A failed one to another recipient stays failed.
 	d := failedDeliveryOf(t, s, "2")
 	id, err := s.Resend(bg, "shop", d.ID, "other@example.com")

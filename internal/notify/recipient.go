@@ -59,7 +59,7 @@ func (r *Rule) recipients(to, user string) (recipients []string, decision Decisi
 	}
 	seen := make(map[string]bool, len(parts))
 	for _, part := range parts {
-		address, problem := r.recipient(part)
+		address, problem := Recipient(r.channel, r.region, part)
 		if problem != "" {
 			decision.add(NotSent{Recipient: shown(part), User: user, Reason: MalformedRecipient, Detail: r.to.path + " rendered something that " + problem})
 			continue
@@ -93,12 +93,13 @@ func (r *Rule) copies(recipients []string, user string, nobody NotSent, decision
 	return []string{user}
 }
 
-// recipient returns a recipient in the form that the channel's providers take, or
-// the end of a sentence about what is wrong with it.
-func (r *Rule) recipient(text string) (address, problem string) {
-	switch r.channel {
+// Recipient returns a recipient in the form that the channel's providers take, or
+// the end of a sentence about what is wrong with it. Phone numbers without a country
+// code are of the region, an ISO 3166 code; wrong if that is empty.
+func Recipient(channel Channel, region, text string) (address, problem string) {
+	switch channel {
 	case ChannelSMS:
-		number, err := phone.E164(text, r.region)
+		number, err := phone.E164(text, region)
 		if err != nil {
 			return "", err.Error()
 		}
