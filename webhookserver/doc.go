@@ -3,8 +3,9 @@
 
 // Package webhookserver is the HTTP server that the Rehive platform calls: to
 // activate and deactivate the extension for a company, to rotate its service
-// token, and to deliver its webhooks. It runs in the same manager as the
-// controllers.
+// token, and to deliver its webhooks. Admins call it to find out what became of
+// messages and to send them again, users to choose what they get and to read their
+// inbox. It runs in the same manager as the controllers.
 //
 // The server holds no state of its own. A lifecycle call becomes a
 // CompanyActivation and its Secret, which the controllers act on; a webhook
