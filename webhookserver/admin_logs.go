@@ -126,6 +126,11 @@ func (s *Server) listAdminLogs(ctx context.Context, c *call, from *caller) (answ
 	}
 	var found ledger.LogPage
 	if !f.nothing {
+		leave, err := s.search(ctx, from)
+		if err != nil {
+			return answer{}, err
+		}
+		defer leave()
 		if found, err = s.messages.Log(ctx, filter, p.offset(), p.size); err != nil {
 			return answer{}, logError(err)
 		}
@@ -136,6 +141,16 @@ func (s *Server) listAdminLogs(ctx context.Context, c *call, from *caller) (answ
 		results[i] = newAdminLog(&found.Deliveries[i], names)
 	}
 	return s.page(c.request, p, found.Count, found.More, results, len(results))
+}
+
+// search waits until nobody else of the company searches the log: one search can
+// take seconds, and other companies are to have their turn.
+func (s *Server) search(ctx context.Context, from *caller) (leave func(), err error) {
+	leave, err = s.searches.lock(ctx, from.company)
+	if err != nil {
+		return nil, logError(err)
+	}
+	return leave, nil
 }
 
 // logFilter reads the filters of the log.
@@ -281,6 +296,11 @@ func (s *Server) resendLogs(ctx context.Context, c *call, from *caller) (answer,
 	}
 	var done resent
 	if !f.nothing {
+		leave, err := s.search(ctx, from)
+		if err != nil {
+			return answer{}, err
+		}
+		defer leave()
 		if done.Count, done.More, err = s.messages.ResendAll(ctx, filter, maxResend); err != nil && done.Count == 0 {
 			return answer{}, logError(err)
 		}

@@ -535,6 +535,16 @@ func TestSendSetAgain(t *testing.T) {
 	f.Expect(theirs[0].State).To(gomega.Equal(ledger.DeliveryFailed))
 }
 
+// TestAPICallsAreBounded: they leave connections to others.
+func TestAPICallsAreBounded(t *testing.T) {
+	f := newActiveFixture(t, func(o *Options) { o.Limits.APICalls = 1 })
+	f.server.apiSlots <- struct{}{}
+	f.expectError(f.call(f.admin.Token, "GET", "/api/user/logs/", ""), 503, "", "Too many calls are being worked on. Try again later.")
+	<-f.server.apiSlots
+	f.Expect(f.call(f.admin.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200))
+	f.Expect(f.server.apiSlots).To(gomega.BeEmpty())
+}
+
 // TestSlowLog: a search that takes too long is stopped, and says so.
 func TestSlowLog(t *testing.T) {
 	slow := new(slowMessages)

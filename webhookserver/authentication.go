@@ -50,6 +50,12 @@ type apiFunc func(context.Context, *call, *caller) (answer, error)
 // does for that company only.
 func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
 	return func(ctx context.Context, c *call) (answer, error) {
+		select {
+		case s.apiSlots <- struct{}{}:
+			defer func() { <-s.apiSlots }()
+		default:
+			return answer{}, unavailable(nil, "Too many calls are being worked on. Try again later.")
+		}
 		from, err := s.authenticate(ctx, c.request)
 		if err != nil {
 			return answer{}, err

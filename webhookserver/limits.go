@@ -32,6 +32,10 @@ type Limits struct {
 	// worked on at once, each of which makes platform and Kubernetes calls.
 	LifecycleCalls int
 
+	// APICalls is how many calls of the admin and the user API are worked on at once;
+	// more are refused, so that they leave connections to webhooks.
+	APICalls int
+
 	// LifecycleRate is how many lifecycle calls a second are worked on. Anyone
 	// can call, each call asks the platform at least once, and the platform takes
 	// 300 requests in 10 seconds from one address, ours.
@@ -102,6 +106,7 @@ func (l Limits) withDefaults() Limits {
 	l.JSONDepth = cmp.Or(l.JSONDepth, 128)
 	l.Connections = cmp.Or(l.Connections, 1024)
 	l.LifecycleCalls = cmp.Or(l.LifecycleCalls, 64)
+	l.APICalls = cmp.Or(l.APICalls, 256)
 	l.LifecycleRate = cmp.Or(l.LifecycleRate, 20)
 	l.AuthenticationRate = cmp.Or(l.AuthenticationRate, 10)
 	l.ReadHeaderTimeout = cmp.Or(l.ReadHeaderTimeout, 3*time.Second)

@@ -112,6 +112,8 @@ type Server struct {
 	metrics    *metrics
 	now        func() time.Time
 
+	apiSlots           chan struct{}
+	searches           keyedMutex // of the log, by company
 	authenticationPace *rate.Limiter
 	tokens             tokenMemory
 	tokenLocks         keyedMutex
@@ -162,6 +164,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.lifecycleSlots = make(chan struct{}, s.limits.LifecycleCalls)
 	s.lifecyclePace = rate.NewLimiter(rate.Limit(s.limits.LifecycleRate), lifecycleBurst)
+	s.apiSlots = make(chan struct{}, s.limits.APICalls)
 	s.authenticationPace = rate.NewLimiter(rate.Limit(s.limits.AuthenticationRate), authenticationBurst)
 	var err error
 	if s.metrics, err = newMetrics(o.Registerer); err != nil {

@@ -22,7 +22,13 @@ const (
 	maxLogText = 16 << 10
 	// logQueries is how many queries of the log run at once. A person's question can
 	// read every row of a company, and must leave connections to the work.
-	logQueries = 2
+	logQueries = 1
+	// logTime is how long a query of the log may take.
+	logTime = 3 * time.Second
+	// longQuery is when a query is followed by a pause of logPause before the next:
+	// SQLite's log of changes can't begin anew while somebody reads what was before.
+	longQuery = 50 * time.Millisecond
+	logPause  = 50 * time.Millisecond
 )
 
 // LogFilter says which deliveries of a company are meant. Zero fields don't
@@ -61,24 +67,36 @@ type LogPage struct {
 }
 
 // Log returns the deliveries that the filter lets through, the newest first: at
-// most limit (250 if more) after offset, which is at most [MaxLogCount]. Only a few
-// queries run at once; others wait for their turn or the end of ctx.
+// most limit (250 if more) after offset, which is at most [MaxLogCount]. One query
+// runs at a time; others wait for their turn or the end of ctx. One that takes
+// longer than three seconds is stopped, with an error that is also a
+// [context.DeadlineExceeded].
 func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page LogPage, err error) {
-	leave, err := s.enterLog(ctx)
+	ctx, leave, err := s.enterLog(ctx)
 	if err != nil {
 		return LogPage{}, err
 	}
 	defer leave()
-	limit = min(limit, maxLogPage)
-	where, args := f.where(s.stored)
-	count := "SELECT COUNT(*) FROM (SELECT 1 FROM deliveries " + where + " LIMIT " + strconv.Itoa(MaxLogCount) + ") AS counted"
-	if err := s.reader.QueryRowContext(ctx, count, storableArgs(args)...).Scan(&page.Count); err != nil {
-		return LogPage{}, unavailable("counting deliveries", err)
+	offset, limit = min(offset, MaxLogCount), min(limit, maxLogPage)
+	where, args := s.where(f)
+	if page, err = s.logPage(ctx, where, args, offset, limit); err != nil {
+		return LogPage{}, stopped(ctx, "reading the log", err)
 	}
-	where += " ORDER BY id DESC LIMIT " + strconv.Itoa(limit+1) + " OFFSET " + strconv.Itoa(min(offset, MaxLogCount))
-	rows, err := s.reader.QueryContext(ctx, readDeliveries+where, storableArgs(args)...)
+	if page.Count = offset + len(page.Deliveries); !page.More && (offset == 0 || len(page.Deliveries) > 0) {
+		return page, nil // the last page: no need to count
+	}
+	count := "SELECT COUNT(*) FROM (SELECT 1 FROM deliveries " + where + " LIMIT " + strconv.Itoa(MaxLogCount) + ") AS counted"
+	if err := s.reader.QueryRowContext(ctx, count, args...).Scan(&page.Count); err != nil {
+		return LogPage{}, stopped(ctx, "counting deliveries", err)
+	}
+	return page, nil
+}
+
+func (s *Store) logPage(ctx context.Context, where string, args []any, offset, limit int) (page LogPage, err error) {
+	rows, err := s.reader.QueryContext(ctx, readDeliveries+where+ //nolint:gosec // where is this file's own text; values are arguments
+		" ORDER BY id DESC LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), args...)
 	if err != nil {
-		return LogPage{}, unavailable("reading the log", err)
+		return LogPage{}, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -88,16 +106,13 @@ func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page L
 		}
 		var d Delivery
 		if err := scanDelivery(rows, &d); err != nil {
-			return LogPage{}, unavailable("reading the log", err)
+			return LogPage{}, err
 		}
 		d.setBack(s.ahead())
 		d.Content.Text, d.Content.HTML = cut(d.Content.Text), cut(d.Content.HTML)
 		page.Deliveries = append(page.Deliveries, d)
 	}
-	if err := rows.Err(); err != nil {
-		return LogPage{}, unavailable("reading the log", err)
-	}
-	return page, nil
+	return page, rows.Err()
 }
 
 // LogEntry returns one delivery of a company, whole, or [ErrNotFound].
@@ -112,18 +127,36 @@ func (s *Store) LogEntry(ctx context.Context, company string, id int64) (Deliver
 	return found[0], nil
 }
 
-// enterLog waits for the turn of a query of the log.
-func (s *Store) enterLog(ctx context.Context) (leave func(), err error) {
+// enterLog waits for the turn of a query of the log, and bounds its time.
+func (s *Store) enterLog(ctx context.Context) (_ context.Context, leave func(), err error) {
 	select {
 	case s.logQueries <- struct{}{}:
-		return func() { <-s.logQueries }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: too many look at the log: %w", ErrUnavailable, ctx.Err())
+		return nil, nil, fmt.Errorf("%w: others look at the log: %w", ErrUnavailable, ctx.Err())
 	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, logTime)
+	return ctx, func() {
+		cancel()
+		if time.Since(start) < longQuery {
+			<-s.logQueries
+			return
+		}
+		time.AfterFunc(logPause, func() { <-s.logQueries })
+	}, nil
+}
+
+// stopped wraps an error of a query, or says that its time was over, which the
+// database calls an interruption.
+func stopped(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return unavailable(doing, err)
 }
 
 // where writes the filter as SQL, which holds no value but those of this package.
-func (f *LogFilter) where(stored func(time.Time) int64) (where string, args []any) {
+func (s *Store) where(f LogFilter) (where string, args []any) {
 	tests := []string{"company = $1"}
 	args = []any{f.Company}
 	place := func(value any) string {
@@ -185,16 +218,16 @@ func (f *LogFilter) where(stored func(time.Time) int64) (where string, args []an
 		tests = append(tests, "recipient = "+place(f.Recipient))
 	}
 	if f.RecipientContains != "" {
-		// Not LIKE: it has wildcards, and the databases differ about capitals.
-		tests = append(tests, "replace(recipient, "+place(f.RecipientContains)+", '') <> recipient")
+		// Not LIKE, which has wildcards, and minds capitals in one database only.
+		tests = append(tests, s.dialect.position+"(recipient, "+place(f.RecipientContains)+") > 0")
 	}
 	if !f.CreatedAfter.IsZero() {
-		tests = append(tests, "created_at > "+place(stored(f.CreatedAfter)))
+		tests = append(tests, "created_at > "+place(s.stored(f.CreatedAfter)))
 	}
 	if !f.CreatedBefore.IsZero() {
-		tests = append(tests, "created_at < "+place(stored(f.CreatedBefore)))
+		tests = append(tests, "created_at < "+place(s.stored(f.CreatedBefore)))
 	}
-	return "WHERE " + strings.Join(tests, " AND "), args
+	return "WHERE " + strings.Join(tests, " AND "), storableArgs(args)
 }
 
 // cut shortens a text, in valid UTF-8.

@@ -139,6 +139,7 @@ func testLogTurns(t *testing.T, at place) {
 	defer cancel()
 	_, err := s.Log(ctx, LogFilter{Company: "shop"}, 0, 10)
 	g.Expect(err).To(MatchError(ErrUnavailable))
+	g.Expect(err).To(MatchError(context.DeadlineExceeded))
 	_, _, err = s.ResendAll(ctx, LogFilter{Company: "shop"}, 10)
 	g.Expect(err).To(MatchError(ErrUnavailable))
 	pending(t, s, "shop", 1)
@@ -148,6 +149,11 @@ func testLogTurns(t *testing.T, at place) {
 	}
 	_, err = s.Log(bg, LogFilter{Company: "shop"}, 0, 10)
 	g.Expect(err).NotTo(HaveOccurred())
+	over, cancel := context.WithTimeout(bg, 0)
+	defer cancel()
+	_, err = s.logPage(over, "WHERE company = $1", []any{"shop"}, 0, 10)
+	g.Expect(stopped(over, "x", err)).To(And(MatchError(ErrUnavailable), MatchError(context.DeadlineExceeded)))
+	g.Expect(s.Healthy(bg)).To(Succeed())
 }
 
 // BenchmarkLog is the first page of the log of a company with 100,000 deliveries,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
 )
@@ -21,8 +20,8 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 		"pending events": eventQueue.pending, "pending deliveries": deliveryQueue.pending,
 		"due events": dueEvents, "due deliveries": dueDeliveries, "end": endDelivery,
 		"list of a company": readDeliveries + " WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
-		"log":               logQuery(LogFilter{Company: "a"}),
-		"log of failed":     logQuery(LogFilter{Company: "a", States: []DeliveryState{DeliveryFailed}}),
+		"log":               logQuery(s, LogFilter{Company: "a"}),
+		"log of failed":     logQuery(s, LogFilter{Company: "a", States: []DeliveryState{DeliveryFailed}}),
 		"resend":            resendDelivery,
 		"copy":              copyDelivery,
 		"purge":             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)",
@@ -54,8 +53,8 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 	}
 }
 
-func logQuery(f LogFilter) string {
-	where, _ := f.where(time.Time.UnixMilli)
+func logQuery(s *Store, f LogFilter) string {
+	where, _ := s.where(f)
 	return readDeliveries + where + " ORDER BY id DESC LIMIT 16"
 }
 

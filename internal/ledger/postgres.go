@@ -77,6 +77,7 @@ const (
 )
 
 var postgresDialect = dialect{
+	position: "strpos",
 	claimEvents: func(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error) {
 		return w.events(company, postgresClaimEvents, lease, until, company, now, n)
 	},

@@ -150,28 +150,28 @@ func (s *Store) ResendAll(ctx context.Context, f LogFilter, limit int) (n int, m
 
 // toResend returns the IDs of deliveries to send again, behind an ID.
 func (s *Store) toResend(ctx context.Context, f LogFilter, after int64, limit int) (ids []int64, err error) {
-	leave, err := s.enterLog(ctx)
+	ctx, leave, err := s.enterLog(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	where, args := f.where(s.stored)
+	where, args := s.where(f)
 	args = append(args, after)
 	rows, err := s.reader.QueryContext(ctx, "SELECT id FROM deliveries "+where+ //nolint:gosec // where is this package's own text; values are arguments
-		" AND "+hasMessage+" AND state IN ('failed', 'cancelled') AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), storableArgs(args)...)
+		" AND "+hasMessage+" AND state IN ('failed', 'cancelled') AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
 	if err != nil {
-		return nil, unavailable("looking for what to send again", err)
+		return nil, stopped(ctx, "looking for what to send again", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var id int64
 		if err := rows.Scan(&id); err != nil {
-			return nil, unavailable("looking for what to send again", err)
+			return nil, stopped(ctx, "looking for what to send again", err)
 		}
 		ids = append(ids, id)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, unavailable("looking for what to send again", err)
+		return nil, stopped(ctx, "looking for what to send again", err)
 	}
 	return ids, nil
 }
