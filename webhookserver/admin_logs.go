@@ -122,7 +122,7 @@ func (s *Server) listAdminLogs(ctx context.Context, c *call, from *caller) (answ
 	}
 	if len(filter.States) == 0 && filter.Reason == "" {
 		// Most rules let most events pass by. Who wants to see that asks for it.
-		filter.NotReason = string(notify.ExpressionFalse)
+		filter.NotReasons = []string{string(notify.ExpressionFalse), string(notify.RuleDisabled)}
 	}
 	var found ledger.LogPage
 	if !f.nothing {

@@ -313,7 +313,8 @@ func TestAdminLogs(t *testing.T) {
 		message(string(welcome.UID), "system", user, user),
 		message("deleted", "email", "ann@example.com", ""),
 		ledger.NewDelivery{RuleUID: string(welcome.UID), Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut", SkipMessage: "the user opted out"},
-		ledger.NewDelivery{RuleUID: string(receipt.UID), Channel: "email", SkipReason: "ExpressionFalse"})
+		ledger.NewDelivery{RuleUID: string(receipt.UID), Channel: "email", SkipReason: "ExpressionFalse"},
+		ledger.NewDelivery{RuleUID: "off", Channel: "email", SkipReason: "RuleDisabled"})
 	f.Expect(f.ended()).To(gomega.Equal(6))
 	f.decided(f.company, message(string(receipt.UID), "email", "later@example.com", ""))
 	stranger := f.addCompany("stranger")
@@ -332,7 +333,7 @@ func TestAdminLogs(t *testing.T) {
 		"sent=false":                             "later opted failing",
 		"state=failed":                           "failing",
 		"state__in=failed,pending":               "later failing",
-		"state=skipped":                          " opted",
+		"state=skipped":                          "  opted",
 		"reason=ExpressionFalse":                 "",
 		"reason=OptedOut":                        "opted",
 		"type=sms":                               "+27820000001",

@@ -42,8 +42,9 @@ type LogFilter struct {
 	States   []DeliveryState
 	// Sent, if it isn't nil, is whether the delivery was sent.
 	Sent *bool
-	// Reason is the one and NotReason another than the delivery's.
-	Reason, NotReason string
+	// Reason is the delivery's, NotReasons are others.
+	Reason     string
+	NotReasons []string
 	// UserID is the user on Rehive that the delivery is about.
 	UserID string
 	// Received, if it isn't nil, is whether the user received an in-app message.
@@ -201,8 +202,8 @@ func (s *Store) where(f LogFilter) (where string, args []any) {
 	if f.Reason != "" {
 		tests = append(tests, "reason = "+place(f.Reason))
 	}
-	if f.NotReason != "" {
-		tests = append(tests, "reason <> "+place(f.NotReason))
+	for _, reason := range f.NotReasons {
+		tests = append(tests, "reason <> "+place(reason))
 	}
 	if f.UserID != "" {
 		tests = append(tests, "user_id = "+place(f.UserID))

@@ -68,7 +68,7 @@ func testLog(t *testing.T, at place) {
 		{"sent", LogFilter{Sent: &yes}, "a/email"},
 		{"not sent", LogFilter{Sent: &no}, "d/email c/sms b/sms b/email"},
 		{"reason", LogFilter{Reason: "RenderFailed"}, "c/sms"},
-		{"no reason", LogFilter{NotReason: "ExpressionFalse"}, "d/email c/sms b/email a/email"},
+		{"no reason", LogFilter{NotReasons: []string{"ExpressionFalse", "RenderFailed"}}, "d/email b/email a/email"},
 		{"recipient", LogFilter{Recipient: "joe@example.com"}, "a/email"},
 		{"user", LogFilter{Company: "club", UserID: "u1"}, "f/system e/system"},
 		{"another user", LogFilter{Company: "club", UserID: "u2"}, ""},
@@ -169,7 +169,7 @@ func BenchmarkLog(b *testing.B) {
 		decided(b, s, "shop", fmt.Sprint(event), deliveries...)
 	}
 	for name, f := range map[string]LogFilter{
-		"first page": {Company: "shop", NotReason: "ExpressionFalse"}, "search": {Company: "shop", RecipientContains: "user1-1@"},
+		"first page": {Company: "shop", NotReasons: []string{"ExpressionFalse", "RuleDisabled"}}, "search": {Company: "shop", RecipientContains: "user1-1@"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
