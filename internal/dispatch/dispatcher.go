@@ -45,6 +45,8 @@ const (
 	// gather is how long events that just came wait for others: to claim and
 	// complete several together costs hardly more than one.
 	gather = 2 * time.Millisecond
+	// claimRetry is how long a ledger is left alone that can't be claimed from.
+	claimRetry = time.Second
 )
 
 // Options are what a Dispatcher works with. All but those that say otherwise
@@ -124,7 +126,8 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 		}
 		events, err := d.Ledger.ClaimEvents(ctx, room, lease)
 		if err != nil && ctx.Err() == nil {
-			d.Log.Error(err, "Claiming events; trying again")
+			d.Log.Error(err, "Claiming events failed; it is tried again")
+			pause(ctx, claimRetry)
 		}
 		for range room - len(events) {
 			<-free
@@ -180,30 +183,56 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		return d.Log.WithValues("company", event.Company, "event", event.Name, "eventID", event.ID)
 	}
 	outcome := "decided"
-	var recorded error
+	var write func(context.Context) error
 	switch {
 	case err == nil:
-		recorded = d.Ledger.CompleteEvent(record, event, deliveries)
+		write = func(ctx context.Context) error { return d.Ledger.CompleteEvent(ctx, event, deliveries) }
 	case ctx.Err() != nil:
 		outcome = "released"
-		recorded = d.Ledger.ReleaseEvent(record, event)
+		write = func(ctx context.Context) error { return d.Ledger.ReleaseEvent(ctx, event) }
 	case errors.Is(err, catalog.ErrNotActive):
 		outcome = "cancelled"
-		recorded = d.Ledger.FailEvent(record, event, "the company is not active any more")
+		write = func(ctx context.Context) error {
+			return d.Ledger.FailEvent(ctx, event, "the company is not active any more")
+		}
 	case event.Age > giveUpAfter:
 		outcome = "failed"
 		log().Error(err, "Giving the event up")
-		recorded = d.Ledger.FailEvent(record, event, err.Error())
+		write = func(ctx context.Context) error { return d.Ledger.FailEvent(ctx, event, err.Error()) }
 	default:
 		outcome = "retried"
 		wait := backoff(event.Attempts, err)
 		log().Info("Putting the event back", "reason", err.Error(), "for", wait.String())
-		recorded = d.Ledger.RetryEvent(record, event, wait, err.Error())
+		write = func(ctx context.Context) error { return d.Ledger.RetryEvent(ctx, event, wait, err.Error()) }
 	}
 	d.decided.WithLabelValues(outcome).Inc()
-	if recorded != nil && !errors.Is(recorded, ledger.ErrLeaseLost) {
+	if err := d.record(ctx, record, write); err != nil && !errors.Is(err, ledger.ErrLeaseLost) {
 		// The lease runs out and the event comes up again.
-		log().Error(recorded, "Recording what was decided")
+		log().Error(err, "Recording what was decided")
+	}
+}
+
+// record writes an outcome, again and again while the lease lasts if the ledger
+// can't take it (its disk is full, say), so that the event need not wait for the
+// lease's end. A dispatcher that stops tries once.
+func (d *Dispatcher) record(ctx, record context.Context, write func(context.Context) error) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		err := write(record)
+		if err == nil || !errors.Is(err, ledger.ErrUnavailable) || ctx.Err() != nil || record.Err() != nil {
+			return err
+		}
+		pause(ctx, wait)
+	}
+}
+
+// pause is a moment of real time, whatever the clock: it spares work and schedules
+// nothing.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

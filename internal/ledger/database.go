@@ -97,7 +97,10 @@ func (d *sqliteDatabase) accept(ctx context.Context, e *newEvent) (bool, error) 
 		stored, err = w.exec(insertEvent, e.company, e.id, e.name, e.received, e.now, e.data)
 		return err
 	}})
-	return stored != 0, err
+	if err != nil {
+		return false, err // the job may still be running
+	}
+	return stored != 0, nil
 }
 
 func (d *sqliteDatabase) failing() bool { return d.committer.failure.Load() != nil }
