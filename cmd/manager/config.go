@@ -77,6 +77,7 @@ type settings struct {
 	resyncPeriod        time.Duration
 	dispatchConcurrency int
 	deliveryConcurrency int
+	sendTimeout         time.Duration
 	gracePeriod         time.Duration
 	drainDelay          time.Duration
 
@@ -129,6 +130,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.DurationVar(&s.resyncPeriod, "resync-period", 10*time.Minute, "how often tokens and webhooks are checked against the platform")
 	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 32, "how many events are decided at once")
 	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 64, "how many messages are sent at once")
+	flags.DurationVar(&s.sendTimeout, "send-timeout", 30*time.Second, "how long sending one message may take; after three times as long, what a replica that died had in hand is another's")
 	flags.DurationVar(&s.gracePeriod, "grace-period", 20*time.Second, "how long requests and sends in flight may go on after the stop")
 
 	flags.DurationVar(&s.drainDelay, "drain-delay", 0, "how long requests are still taken after the stop, while /readyz fails, so that load balancers notice")
@@ -241,6 +243,9 @@ func (s *settings) validate() error {
 	}
 	if s.resyncPeriod < 10*time.Second {
 		return fmt.Errorf("--resync-period must be at least 10s, not %s: each company's check calls the platform", s.resyncPeriod)
+	}
+	if s.sendTimeout < time.Second || s.sendTimeout > 10*time.Minute {
+		return fmt.Errorf("--send-timeout must be between 1s and 10m, not %s", s.sendTimeout)
 	}
 	if s.gracePeriod <= 0 || s.gracePeriod > time.Hour {
 		return fmt.Errorf("--grace-period must be more than 0 and at most 1h, not %s", s.gracePeriod)

@@ -94,6 +94,7 @@ func TestSettingsRefused(t *testing.T) {
 			want:      "choose one",
 		},
 		"concurrency":       {args: []string{publicURL, "--delivery-concurrency=0"}, want: "--delivery-concurrency must be between"},
+		"send timeout":      {args: []string{publicURL, "--send-timeout=1ms"}, want: "--send-timeout must be between"},
 		"resync":            {args: []string{publicURL, "--resync-period=1s"}, want: "--resync-period must be at least"},
 		"grace":             {args: []string{publicURL, "--grace-period=-1s"}, want: "--grace-period"},
 		"log level":         {args: []string{publicURL, "--log-level=loud"}, want: "--log-level"},

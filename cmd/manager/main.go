@@ -149,6 +149,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Providers:   senders.registry,
 		Companies:   rules,
 		Concurrency: s.deliveryConcurrency,
+		SendTimeout: s.sendTimeout,
 		Grace:       s.gracePeriod / 2,
 		Log:         log.WithName("delivery"),
 		Registerer:  metrics.Registry,

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// leaseMargin is how much longer than a send its lease is: time to look at the
-	// company and to record the outcome.
-	leaseMargin = time.Minute
+	// leaseFactor is how many times as long as a send its lease is: that leaves time
+	// to look at the company and to record the outcome.
+	leaseFactor = 3
 	// renewTimeout bounds the renewing of a lease.
 	renewTimeout = 10 * time.Second
 	// maxSleep is how long the worker sleeps at most without looking for work.
@@ -52,7 +52,8 @@ type Options struct {
 	Retry RetryPolicy
 	// Concurrency is how many messages are sent at once; 64 if 0.
 	Concurrency int
-	// SendTimeout bounds one send; 30 s if 0. The lease is longer by a margin.
+	// SendTimeout bounds one send; 30 s if 0. The lease is three times as long: so
+	// late another worker takes over what one that died had in hand.
 	SendTimeout time.Duration
 	// Grace is how long sends in flight may go on after the stop; 10 s if 0.
 	Grace time.Duration
@@ -189,7 +190,7 @@ func (w *Worker) claim(ctx context.Context) ([]ledger.ClaimedDelivery, error) {
 	}
 	return w.o.Ledger.ClaimDeliveries(ctx, ledger.Claim{
 		Limit:         free,
-		Lease:         w.o.SendTimeout + leaseMargin,
+		Lease:         leaseFactor * w.o.SendTimeout,
 		MaxPerCompany: max(1, w.o.Concurrency*3/4),
 		Held:          held,
 	})
@@ -313,7 +314,7 @@ func (w *Worker) holds(sending context.Context, d *ledger.ClaimedDelivery) bool 
 	}
 	ctx, cancel := context.WithTimeout(sending, renewTimeout)
 	defer cancel()
-	if err := w.o.Ledger.RenewDelivery(ctx, d, w.o.SendTimeout+leaseMargin); err != nil {
+	if err := w.o.Ledger.RenewDelivery(ctx, d, leaseFactor*w.o.SendTimeout); err != nil {
 		w.o.Log.Info("A delivery was not sent because its lease ended", "delivery", d.ID, "reason", err.Error())
 		w.metrics.outcome(&d.Delivery, outcomeLost)
 		return false
