@@ -321,6 +321,17 @@ func TestThrottlingIsHonoured(t *testing.T) {
 	f.Consistently(f.calls).Should(HaveLen(1), "nothing is called before the time that the platform gave is over")
 }
 
+func TestAnotherTokenResumesTheWork(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	before := ledger.resumptions(f.company)
+	f.look(a)
+	f.Expect(ledger.resumptions(f.company)).To(Equal(before), "it is the same token")
+	a = f.activate(f.user("admin").Token)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
+	f.Expect(ledger.resumptions(f.company)).To(Equal(before + 1))
+}
+
 func TestMissingPermissionSaysWhatToGrant(t *testing.T) {
 	f := newFixture(t)
 	service := f.service()

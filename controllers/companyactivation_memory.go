@@ -33,6 +33,9 @@ type remembered struct {
 	fingerprint [sha256.Size]byte
 	until       time.Time
 
+	// accepted is the digest of the token that the platform accepted last.
+	accepted [sha256.Size]byte
+
 	// kept are superfluous webhooks that the platform refused to delete while
 	// the token with the given digest was in use. They do no harm: their events
 	// are answered and dropped.

@@ -5,12 +5,14 @@ package controllers
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -55,6 +57,7 @@ func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) e
 		r.loadRules,
 		r.recall,
 		r.verifyToken,
+		r.resumeWork,
 		r.refreshCompany,
 		r.giveDefaultRules,
 		r.reconcileWebhooks,
@@ -200,6 +203,25 @@ func (r *companyActivationReconciler) verifyToken(ctx context.Context, s *scope)
 	}
 	s.activation.Status.ServiceUser = shorten(user.ID, 64)
 	s.tokenValid = &verdict{metav1.ConditionTrue, v1alpha1.TokenAcceptedReason, "Rehive accepted the token."}
+	return nil
+}
+
+// resumeWork lets what waited for a token that the platform accepts go at once,
+// which else would wait for its next attempt.
+func (r *companyActivationReconciler) resumeWork(ctx context.Context, s *scope) error {
+	token, another := sha256.Sum256([]byte(s.credentials.Token)), false
+	r.memory.with(s.activation, func(entry *remembered) {
+		// A process that has just started knows no token: the condition tells then.
+		another = entry.accepted != token && entry.accepted != [sha256.Size]byte{}
+	})
+	if another || !meta.IsStatusConditionTrue(s.activation.Status.Conditions, v1alpha1.TokenValidCondition) {
+		if err := r.ledger.ResumeCompany(ctx, s.activation.Spec.Company); err != nil {
+			// It goes then at its next attempt, or at the next look.
+			ctrl.LoggerFrom(ctx).Error(err, "Resuming the company's work failed")
+			return nil
+		}
+	}
+	r.memory.with(s.activation, func(entry *remembered) { entry.accepted = token })
 	return nil
 }
 

@@ -50,8 +50,10 @@ const (
 	concurrentRules       = 16
 )
 
-// Ledger is what the controllers need of the ledger when a company leaves.
+// Ledger is what the controllers need of the ledger.
 type Ledger interface {
+	// ResumeCompany makes due at once what waits for the company's token.
+	ResumeCompany(ctx context.Context, company string) error
 	// CancelCompany ends the company's pending events and deliveries; what was
 	// done stays on record.
 	CancelCompany(ctx context.Context, company string) error
@@ -67,7 +69,7 @@ type Options struct {
 	// extension is registered with, such as
 	// https://notifications.example.com/api/. Webhooks go to webhook/ below it.
 	PublicURL string
-	// Ledger is cleaned when a company leaves.
+	// Ledger is told when a company gets another token, and cleaned when it leaves.
 	Ledger Ledger
 	// Recorder records events; the manager's own by default.
 	Recorder events.EventRecorder

@@ -276,9 +276,10 @@ func (l *logBuffer) String() string {
 
 // fakeLedger records what it was asked; the real one has tests of its own.
 type fakeLedger struct {
-	mu     sync.Mutex
-	calls  []string
-	broken map[string]error
+	mu      sync.Mutex
+	calls   []string
+	broken  map[string]error
+	resumed map[string]int
 }
 
 func (l *fakeLedger) do(what, company string) error {
@@ -286,6 +287,22 @@ func (l *fakeLedger) do(what, company string) error {
 	defer l.mu.Unlock()
 	l.calls = append(l.calls, what+" "+company)
 	return l.broken[company]
+}
+
+func (l *fakeLedger) ResumeCompany(_ context.Context, company string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.resumed == nil {
+		l.resumed = make(map[string]int)
+	}
+	l.resumed[company]++
+	return nil
+}
+
+func (l *fakeLedger) resumptions(company string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.resumed[company]
 }
 
 func (l *fakeLedger) CancelCompany(_ context.Context, company string) error {

@@ -33,6 +33,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver"
 )
@@ -229,6 +230,11 @@ func newScheme() *runtime.Scheme {
 
 // companyLedger is what the controllers need of the ledger.
 type companyLedger struct{ *ledger.Store }
+
+// ResumeCompany makes due at once what waits for the company's token.
+func (l companyLedger) ResumeCompany(ctx context.Context, company string) error {
+	return l.Store.ResumeCompany(ctx, company, providers.ReasonTokenMissing, providers.ReasonTokenRefused)
+}
 
 // CancelCompany ends what is pending for a company whose activation is gone.
 func (l companyLedger) CancelCompany(ctx context.Context, company string) error {

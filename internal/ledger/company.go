@@ -33,6 +33,31 @@ func (s *Store) CancelCompany(ctx context.Context, company, reason, message stri
 	return nil
 }
 
+// ResumeCompany makes due at once what of a company waits for something that is
+// mended now: events that were put back, and deliveries that were put back for one
+// of the reasons. It can be called again after an error.
+func (s *Store) ResumeCompany(ctx context.Context, company string, reasons ...string) error {
+	err := s.inSteps(ctx, `
+		UPDATE events SET next_attempt_at = $1
+		WHERE id IN (SELECT id FROM events WHERE state = 'pending' AND company = $2 AND lease = 0 AND next_attempt_at > $1 LIMIT $3)`,
+		s.now(), company, step)
+	if err != nil {
+		return fmt.Errorf("resuming the company's events: %w", err)
+	}
+	s.events.raise()
+	for _, reason := range reasons {
+		err := s.inSteps(ctx, `
+			UPDATE deliveries SET next_attempt_at = $1
+			WHERE id IN (SELECT id FROM deliveries WHERE state = 'pending' AND company = $2 AND lease = 0 AND next_attempt_at > $1 AND reason = $3 LIMIT $4)`,
+			s.now(), company, reason, step)
+		if err != nil {
+			return fmt.Errorf("resuming the company's deliveries: %w", err)
+		}
+	}
+	s.deliveries.raise()
+	return nil
+}
+
 // PurgeCompany deletes every row of a company, in small steps. It can be called
 // again after an error.
 func (s *Store) PurgeCompany(ctx context.Context, company string) error {

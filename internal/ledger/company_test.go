@@ -73,6 +73,45 @@ func testCancelCompany(t *testing.T, at place) {
 	g.Expect(duplicate).To(BeTrue(), "cancelled events still answer repeats")
 }
 
+func testResumeCompany(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	accept(t, s, "shop", "waiting")
+	events, err := s.ClaimEvents(bg, 1, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	const later = time.Hour
+	g.Expect(s.RetryEvent(bg, events[0], later, "The token was refused.")).To(Succeed())
+	pending(t, s, "shop", 3)
+	pending(t, s, "bank", 1)
+	claimed, err := s.ClaimDeliveries(bg, Claim{Limit: 4, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(4))
+	var held ClaimedDelivery
+	reasons := []string{"TokenRefused", "Throttled"}
+	for _, d := range claimed {
+		switch {
+		case d.Company == "bank":
+			g.Expect(s.PostponeDelivery(bg, d, later, "TokenRefused", "The other company's.")).To(Succeed())
+		case len(reasons) == 0:
+			held = d
+		default:
+			g.Expect(s.PostponeDelivery(bg, d, later, reasons[0], "It waits.")).To(Succeed())
+			reasons = reasons[1:]
+		}
+	}
+
+	g.Expect(s.ResumeCompany(bg, "shop", "TokenMissing", "TokenRefused")).To(Succeed())
+	events, err = s.ClaimEvents(bg, 10, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(events).To(HaveLen(1))
+	claimed, err = s.ClaimDeliveries(bg, Claim{Limit: 4, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(1), "what waits for something else, is held or is another's stays")
+	g.Expect(claimed[0].Company).To(Equal("shop"))
+	g.Expect(claimed[0].Reason).To(Equal("TokenRefused"))
+	g.Expect(s.MarkSent(bg, held, "")).To(Succeed(), "the claim is untouched")
+}
+
 func testDeleteBefore(t *testing.T, at place) {
 	g := NewWithT(t)
 	clk := fakeClock()

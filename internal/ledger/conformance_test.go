@@ -112,6 +112,7 @@ var conformance = []func(*testing.T, place){
 	testResendAll,
 	testPurgeCompany,
 	testCancelCompany,
+	testResumeCompany,
 	testDeleteBefore,
 	testStats,
 	testCleanerDeletesWhatIsOld,

@@ -15,6 +15,12 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
+// Why a push message waits for another token of its company.
+const (
+	ReasonTokenMissing = "TokenMissing"
+	ReasonTokenRefused = "TokenRefused"
+)
+
 // Devices reads the devices of users from the platform, with the token of the
 // company whose message it is, so that no company reaches another's users.
 type Devices struct {
@@ -33,12 +39,12 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 	case err != nil:
 		return nil, fmt.Errorf("reading the company's token: %w", err)
 	case token == "":
-		return nil, delivery.Misconfigured("TokenMissing", "The company has no token to read the user's devices with.")
+		return nil, delivery.Misconfigured(ReasonTokenMissing, "The company has no token to read the user's devices with.")
 	}
 	devices, err := d.Platform.WithToken(token).Paced().UserDevices(ctx, user)
 	switch {
 	case rehive.IsUnauthorized(err):
-		return nil, delivery.Misconfigured("TokenRefused", "Rehive refuses the company's token, so the user's devices can't be read.")
+		return nil, delivery.Misconfigured(ReasonTokenRefused, "Rehive refuses the company's token, so the user's devices can't be read.")
 	case rehive.IsForbidden(err):
 		return nil, delivery.Misconfigured("PermissionMissing", "Rehive doesn't let the extension read devices: it needs the admin permission to view devices.")
 	case rehive.IsPermanent(err):
