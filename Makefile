@@ -83,6 +83,11 @@ bench: build ## Measure with real parts, beside the rivals where they are instal
 	@assets="$(ASSETS)" && go build -o bin/bench ./hack/bench && \
 	exec env KUBEBUILDER_ASSETS="$$assets" bin/bench --manager bin/manager $(BENCHFLAGS)
 
+.PHONY: chaos
+chaos: ## Let the operator meet the faults it must survive for longer than make test does, some twenty minutes.
+	assets="$(ASSETS)" && CHAOS=1 KUBEBUILDER_ASSETS="$$assets" go test $(RACE) -count=1 -timeout=30m -v $(TESTFLAGS) \
+		./test/e2e ./internal/ledger | grep -v '^ *=== '
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each.
 	@hack/fuzz.sh $(FUZZTIME)

@@ -83,7 +83,7 @@ func TestAPI(t *testing.T) {
 	// Sent again, it arrives; sent once more, it is another message.
 	send := fmt.Sprintf("/api/admin/logs/%d/send/", failed.ID)
 	call(t, admin.Token, http.MethodPost, send, "", nil)
-	c.waitMailed(t, []string{c.text(2)})
+	c.waitMailed(t, c.text(2))
 	if sent := waitLog(t, admin.Token, "sent=true"); sent.ID != failed.ID {
 		t.Errorf("delivery %d was sent, want %d", sent.ID, failed.ID)
 	}
@@ -97,10 +97,8 @@ func TestAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := make(map[string]bool)
-	for _, message := range set.Mail.Messages() {
-		if content := parsed(t, message); content.Subject == c.text(2) {
-			ids[content.Header.Get("Message-Id")] = true
-		}
+	for _, message := range c.mails(t, c.text(2)) {
+		ids[message.Header.Get("Message-Id")] = true
 	}
 	if len(ids) != 2 {
 		t.Errorf("the two emails have the Message-IDs %v, want one each", ids)

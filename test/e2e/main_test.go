@@ -14,18 +14,23 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
-	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 	"github.com/rehive/extension-operator/test/stage"
 )
 
 // set is the stage that all tests play on, each with a company of its own.
 var set *stage.Stage
+
+// evidence is what all stages showed. In the end it is searched for what was
+// planted: see runTests.
+var evidence = &stage.Evidence{}
+
+// chaos says that the tests of faults are to take their time: see make chaos.
+var chaos = os.Getenv("CHAOS") == "1"
 
 // managerProgram is the manager that was built for the tests.
 var managerProgram string
@@ -50,27 +55,46 @@ func runTests(m *testing.M) (code int, err error) {
 	if output, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("building the manager: %w\n%s", err, output)
 	}
-	set, err = stage.Set(context.Background(), stage.Options{
-		Root:             "../..",
-		State:            state,
-		Manager:          managerProgram,
-		ManagerArguments: []string{"--resync-period=30s", "--provider-allow-networks=127.0.0.0/8", "--provider-allow-plaintext"},
-	})
+	set, err = stage.Set(context.Background(), stageOptions(state))
 	if err != nil {
 		return 1, err
 	}
-	defer func() {
-		log := set.Manager.LogFile()
-		err = errors.Join(err, set.Clear())
-		if content, readErr := os.ReadFile(log); readErr == nil && bytes.Contains(content, []byte("DATA RACE")) {
-			err = errors.Join(err, fmt.Errorf("the manager has a data race:\n%s", content))
-		}
-	}()
-	return m.Run(), nil
+	log := set.Manager.LogFile()
+	code = m.Run()
+	err = errors.Join(set.Clear(), noRace(log))
+	// Nothing that people without a right to it can read holds a token, a secret, or
+	// a customer's address, phone number or name, whatever the tests did.
+	return code, errors.Join(err, evidence.Check(stage.EvidenceLog, stage.EvidenceMetrics, stage.EvidenceEvents, stage.EvidenceObjects))
 }
 
-// company is an active company on the stage with one customer and one rule.
+// maxInFlight is how many messages a manager sends at once.
+const maxInFlight = 16
+
+func stageOptions(state string) stage.Options {
+	return stage.Options{
+		Root:    "../..",
+		State:   state,
+		Manager: managerProgram,
+		ManagerArguments: []string{
+			"--resync-period=10s", "--provider-allow-networks=127.0.0.0/8", "--provider-allow-plaintext",
+			fmt.Sprint("--delivery-concurrency=", maxInFlight),
+		},
+		Evidence: evidence,
+	}
+}
+
+// noRace fails if the race detector found one in a manager.
+func noRace(log string) error {
+	content, err := os.ReadFile(log)
+	if err == nil && bytes.Contains(content, []byte("DATA RACE")) {
+		err = fmt.Errorf("the manager has a data race:\n%s", content)
+	}
+	return err
+}
+
+// company is an active company on a stage with one customer and one rule.
 type company struct {
+	stage      *stage.Stage
 	id         string
 	service    rehivetest.Service
 	customer   rehivetest.User
@@ -94,29 +118,59 @@ func newID(name string) string {
 // the "text" of each event.
 func newCompany(t *testing.T, name string) *company {
 	t.Helper()
+	return newCompanyOn(t, set, name)
+}
+
+func newCompanyOn(t *testing.T, s *stage.Stage, name string) *company {
+	t.Helper()
 	id := newID(name)
-	c := &company{id: id}
-	if _, err := set.Platform.AddCompany(rehivetest.Company{ID: id, Name: "Company " + id, SystemEmail: "no-reply@" + id + ".example"}); err != nil {
+	c := &company{stage: s, id: id}
+	if _, err := s.Platform.AddCompany(rehivetest.Company{ID: id, Name: "Company " + id, SystemEmail: "no-reply@" + id + ".example"}); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if c.customer, err = set.Platform.AddUser(id, rehivetest.User{Email: "customer@" + id + ".example", Mobile: "+27820001111", FirstName: "Thandi", LastName: "Mokoena"}); err != nil {
+	if c.customer, err = s.Platform.AddUser(id, rehivetest.User{Email: "customer@" + id + ".example", Mobile: "+27820001111", FirstName: "Thandi", LastName: "Mokoena"}); err != nil {
 		t.Fatal(err)
 	}
-	if c.service, err = set.Platform.AddService(id, rehivetest.Service{Name: "Notifications", URL: set.Manager.PublicURL + "/api/"}); err != nil {
+	c.plant()
+	if c.service, err = s.Platform.AddService(id, rehivetest.Service{Name: "Notifications", URL: s.Manager.PublicURL + "/api/"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := set.Platform.Activate(t.Context(), id, c.service.ID); err != nil {
+	if err := s.Platform.Activate(t.Context(), id, c.service.ID); err != nil {
 		t.Fatal(err)
 	}
 	c.refresh(t)
-	if _, err := set.ReadyRule(t.Context(), []byte(rule(c.activation, "alert", event))); err != nil {
+	if _, err := s.ReadyRule(t.Context(), []byte(rule(c.activation, "alert", event))); err != nil {
 		t.Fatal(err)
 	}
-	if err := set.Webhook(t.Context(), id, event); err != nil {
+	if err := s.Webhook(t.Context(), id, event); err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// plant registers what nobody may see of the company. A token that the platform
+// replaces is planted before.
+func (c *company) plant() {
+	evidence.Plant(c.customer.Token, "the token of a customer of "+c.id)
+	evidence.Plant(c.customer.Email, "a customer's address")
+	evidence.Plant("27820001111", "a customer's phone number")
+	evidence.Plant("Thandi", "a customer's name")
+	evidence.Plant("Mokoena", "a customer's name")
+	evidence.Plant(c.secret, "the webhook secret of "+c.id)
+	for _, service := range c.stage.Platform.Services(c.id) {
+		evidence.Plant(service.Token, "the service token of "+c.id)
+	}
+}
+
+// rotate has the platform replace the company's token.
+func (c *company) rotate(t *testing.T) {
+	t.Helper()
+	c.plant()
+	if err := c.stage.Platform.RotateToken(t.Context(), c.id, c.service.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.plant()
 }
 
 // refresh waits until the company's activation is Ready and reads it and its
@@ -124,14 +178,15 @@ func newCompany(t *testing.T, name string) *company {
 func (c *company) refresh(t *testing.T) {
 	t.Helper()
 	var err error
-	if c.activation, err = set.ReadyActivation(t.Context(), c.id); err != nil {
-		t.Fatal(err)
+	if c.activation, err = c.stage.ReadyActivation(t.Context(), c.id); err != nil {
+		t.Fatalf("%v\n%s", err, c.stage.Manager.LogTail())
 	}
-	secret, err := set.Secret(t.Context(), c.activation)
+	secret, err := c.stage.Secret(t.Context(), c.activation)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.secret = string(secret.Data[v1alpha1.SecretKeyWebhookSecret])
+	c.plant()
 }
 
 func rule(a *v1alpha1.CompanyActivation, name, event string) string {
@@ -157,18 +212,18 @@ spec:
 // send calls the webhook as the platform does and returns the status, 0 if there
 // was no answer.
 func (c *company) send(ctx context.Context, id, text string) int {
-	return c.sendTo(ctx, set.Manager.PublicURL, id, text)
+	return c.sendTo(ctx, c.stage.Manager.PublicURL, id, text)
 }
 
 func (c *company) sendTo(ctx context.Context, base, id, text string) int {
 	body, err := json.Marshal(map[string]any{
 		"id": id, "event": event, "company": c.id,
-		"data": map[string]any{"text": text, "status": "open", "user": map[string]any{"email": c.customer.Email, "first_name": c.customer.FirstName}},
+		"data": map[string]any{"text": text, "status": "open", "user": map[string]any{"id": c.customer.ID, "email": c.customer.Email, "first_name": c.customer.FirstName}},
 	})
 	if err != nil {
 		panic(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, platformPatience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/webhook/", bytes.NewReader(body))
 	if err != nil {
@@ -181,59 +236,13 @@ func (c *company) sendTo(ctx context.Context, base, id, text string) int {
 		return 0
 	}
 	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, response.Body)
+	answer, _ := io.ReadAll(response.Body)
+	evidence.Keep(stage.EvidenceAnswers, answer)
 	return response.StatusCode
 }
 
-// mailed counts the company's emails by subject.
-func (c *company) mailed(t *testing.T) map[string]int {
-	t.Helper()
-	counts := make(map[string]int)
-	for _, message := range set.Mail.Messages() {
-		if subject := parsed(t, message).Subject; strings.HasPrefix(subject, c.id+" ") {
-			counts[subject]++
-		}
-	}
-	return counts
-}
-
-// parsedMessages keeps what parsed has read, by the message's number.
-var parsedMessages = make(map[int]smtptest.Content)
-
-func parsed(t *testing.T, message *smtptest.Message) smtptest.Content {
-	t.Helper()
-	content, ok := parsedMessages[message.Number]
-	if !ok {
-		var err error
-		if content, err = message.Parse(); err != nil {
-			t.Fatalf("an email can't be read: %v", err)
-		}
-		parsedMessages[message.Number] = content
-	}
-	return content
-}
+// platformPatience is how long the platform waits for a webhook's answer.
+const platformPatience = 5 * time.Second
 
 // text is the subject of the n-th email of a company.
 func (c *company) text(n int) string { return fmt.Sprintf("%s %d", c.id, n) }
-
-// waitMailed waits until each of the texts was mailed.
-func (c *company) waitMailed(t *testing.T, texts []string) map[string]int {
-	t.Helper()
-	var counts map[string]int
-	if err := set.Eventually(t.Context(), "the emails", func() error {
-		counts = c.mailed(t)
-		missing := 0
-		for _, text := range texts {
-			if counts[text] == 0 {
-				missing++
-			}
-		}
-		if missing > 0 {
-			return fmt.Errorf("%d of %d are missing", missing, len(texts))
-		}
-		return nil
-	}); err != nil {
-		t.Fatalf("%v\n%s", err, set.Manager.LogTail())
-	}
-	return counts
-}

@@ -4,167 +4,282 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// takeOver is how long it takes, with a margin, until a dead replica's leases have
-// ended and another has done its work.
-const takeOver = 3 * time.Minute
+// replicated is a stage of its own on which two managers share a PostgreSQL ledger.
+type replicated struct {
+	*stage.Stage
+	database *postgrestest.Server
+	replicas [2]*stage.Manager
+}
 
-// setReplicas sets a stage of its own on which two managers share a PostgreSQL
-// ledger, and gives it to the test in place of the common one.
-func setReplicas(t *testing.T) (replicas [2]*stage.Manager) {
+func setReplicas(t *testing.T) *replicated {
 	t.Helper()
 	server, err := postgrestest.Start()
 	if err != nil {
 		postgrestest.Skip(t, err)
 	}
-	url, err := server.NewDatabase()
-	if err != nil {
-		t.Fatal(errors.Join(err, server.Stop()))
-	}
-	own, err := stage.Set(t.Context(), stage.Options{
-		Root:               "../..",
-		State:              t.TempDir(),
-		Manager:            managerProgram,
-		ManagerArguments:   []string{"--resync-period=30s", "--leader-elect"},
-		ManagerEnvironment: []string{"REHIVE_EXTENSION_LEDGER_PASSWORD=" + postgrestest.Password},
-		LedgerURL:          url,
-	})
-	if err != nil {
-		t.Fatal(errors.Join(err, server.Stop()))
-	}
-	common := set
-	set = own
 	t.Cleanup(func() {
-		set = common
-		var err error
-		if replicas[1] != nil {
-			err = replicas[1].Stop()
-		}
-		if err := errors.Join(err, own.Clear(), server.Stop()); err != nil {
+		if err := server.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	replicas[0] = own.Manager
-	if replicas[1], err = own.NewReplica(); err != nil {
+	url, err := server.NewDatabase()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := replicas[1].Start(t.Context()); err != nil {
+	options := stageOptions(t.TempDir())
+	// What a replica had in hand when it died is another's after three times the
+	// send timeout.
+	options.ManagerArguments = append(options.ManagerArguments, "--leader-elect", "--send-timeout=5s")
+	options.ManagerEnvironment = []string{"REHIVE_EXTENSION_LEDGER_PASSWORD=" + postgrestest.Password}
+	options.LedgerURL, options.LinkLedger = url, true
+	s, err := stage.Set(t.Context(), options)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return replicas
+	r := &replicated{Stage: s, database: server, replicas: [2]*stage.Manager{s.Manager}}
+	log := s.Manager.LogFile()
+	t.Cleanup(func() {
+		if err := errors.Join(s.Clear(), noRace(log)); err != nil {
+			t.Error(err)
+		}
+	})
+	if r.replicas[1], err = s.NewReplica(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.replicas[1].Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
-// Replicas that share a ledger are updated one by one, without a message lost or
-// doubled. When one is killed in the middle of its work, the other takes it over.
-func TestReplicas(t *testing.T) {
-	clear(parsedMessages) // another stage numbers its messages from the start
-	defer clear(parsedMessages)
-	replicas := setReplicas(t)
-	c := newCompany(t, "replicas")
+// startLoad sends a company's events to both replicas, as a load balancer does.
+func (r *replicated) startLoad(t *testing.T, c *company) *load {
+	return c.startLoad(t, r.replicas[0].ServeURL, r.replicas[1].ServeURL)
+}
 
-	var mu sync.Mutex
-	var acknowledged []string
-	count := func() int { mu.Lock(); defer mu.Unlock(); return len(acknowledged) }
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var senders sync.WaitGroup
-	next := 0
-	for sender := range 6 {
-		senders.Go(func() {
-			for ctx.Err() == nil {
-				mu.Lock()
-				n := next
-				next++
-				mu.Unlock()
-				// As a load balancer, and the platform behind it, do: the other replica is
-				// asked when one does not answer.
-				for try := sender; ctx.Err() == nil; try++ {
-					if c.sendTo(ctx, replicas[try%2].ServeURL, fmt.Sprint("event-", n), c.text(n)) == http.StatusOK {
-						mu.Lock()
-						acknowledged = append(acknowledged, c.text(n))
-						mu.Unlock()
-						break
-					}
-				}
-			}
-		})
+// TestReplicas lets two replicas that share a ledger meet what replicas meet.
+func TestReplicas(t *testing.T) {
+	r := setReplicas(t)
+	// What was in hand of a replica that is killed waits for the ends of the leases:
+	// the other tests go on meanwhile.
+	killed := newCompanyOn(t, r.Stage, "killed-replica")
+	rounds := 1
+	if chaos {
+		rounds = 10
 	}
-	load := func() {
-		t.Helper()
-		before := count()
-		if err := set.Eventually(t.Context(), "load", func() error {
-			if n := count() - before; n < 30 {
-				return fmt.Errorf("only %d events were acknowledged", n)
-			}
-			return nil
-		}); err != nil {
+	load := r.startLoad(t, killed)
+	var kills []span
+	for round := range rounds {
+		load.more(t, 50)
+		replica := r.replicas[(round+1)%2]
+		kill, err := during(replica.Kill)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	for _, replica := range replicas {
-		load()
-		if err := replica.Stop(); err != nil {
-			t.Fatal(err)
-		}
-		load()
+		kills = append(kills, kill)
+		load.more(t, 50)
 		if err := replica.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	load()
-	if testing.Short() {
-		stop()
-		senders.Wait()
-	}
-	mu.Lock()
-	rolled := append([]string(nil), acknowledged...)
-	mu.Unlock()
-	for text, n := range c.waitMailed(t, rolled) {
-		if n > 1 {
-			t.Errorf("%q came %d times though nothing was killed", text, n)
+	survived := load.end()
+
+	t.Run("updated one by one", r.testUpdate)
+	t.Run("database restarted", r.testDatabaseRestart)
+	t.Run("database read-only", r.testDatabaseReadOnly)
+	t.Run("partitioned", r.testPartition)
+
+	killed.waitMailed(t, survived...)
+	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
+	t.Logf("%s; %d kills; %d messages came twice", load, len(kills), killed.checkDuplicates(t, maxInFlight, kills...))
+}
+
+// testUpdate updates the replicas as Kubernetes does, without a message lost or
+// doubled.
+func (r *replicated) testUpdate(t *testing.T) {
+	c := newCompanyOn(t, r.Stage, "updated")
+	load := r.startLoad(t, c)
+	for _, replica := range r.replicas {
+		load.more(t, 50)
+		if err := replica.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		load.more(t, 50)
+		if err := replica.Start(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if testing.Short() {
-		return
-	}
+	load.more(t, 50)
+	c.waitMailed(t, load.end()...)
+	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
+	c.checkDuplicates(t, maxInFlight)
+	t.Log(load)
+}
 
-	if err := replicas[1].Kill(); err != nil {
+// testDatabaseRestart restarts PostgreSQL under load, in good order and as after a
+// crash.
+func (r *replicated) testDatabaseRestart(t *testing.T) {
+	c := newCompanyOn(t, r.Stage, "database-restarted")
+	load := r.startLoad(t, c)
+	rounds := 2
+	if chaos {
+		rounds = 20
+	}
+	var restarts []span
+	for round := range rounds {
+		load.more(t, 50)
+		restart, err := during(func() error {
+			return errors.Join(r.database.Halt(round%2 == 0), r.database.Launch())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		restarts = append(restarts, restart)
+	}
+	load.more(t, 50)
+	c.waitMailed(t, load.end()...)
+	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
+	t.Logf("%s; %d restarts; %d messages came twice", load, len(restarts), c.checkDuplicates(t, len(r.replicas)*maxInFlight, restarts...))
+}
+
+// testDatabaseReadOnly makes the database read-only, as one is whose disk is full
+// or that is a standby now.
+func (r *replicated) testDatabaseReadOnly(t *testing.T) {
+	c := newCompanyOn(t, r.Stage, "read-only")
+	load := r.startLoad(t, c)
+	load.more(t, 50)
+	if err := errors.Join(r.database.SetReadOnly(true), r.database.Disconnect()); err != nil {
 		t.Fatal(err)
 	}
-	load()
-	stop()
-	senders.Wait()
-	var counts map[string]int
-	missing := len(acknowledged)
-	for deadline := time.Now().Add(takeOver); missing > 0; time.Sleep(200 * time.Millisecond) {
-		if counts, missing = c.mailed(t), 0; time.Now().After(deadline) {
-			t.Fatalf("messages of the killed replica are missing\n%s", set.Manager.LogTail())
+	for _, replica := range r.replicas {
+		r.refuses(t, c, replica)
+	}
+	if err := errors.Join(r.database.SetReadOnly(false), r.database.Disconnect()); err != nil {
+		t.Fatal(err)
+	}
+	load.more(t, 50)
+	r.allReady(t)
+	c.waitMailed(t, load.end()...)
+	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
+	c.checkDuplicates(t, maxInFlight)
+	t.Log(load)
+}
+
+// refuses waits until a replica answers webhooks 503 and says that it is not ready.
+func (r *replicated) refuses(t *testing.T, c *company, replica *stage.Manager) {
+	t.Helper()
+	attempt := 0
+	if err := r.Eventually(t.Context(), "the replica to refuse webhooks", func() error {
+		attempt++
+		if status := c.sendTo(t.Context(), replica.ServeURL, fmt.Sprint("refused-", replica.PID(), "-", attempt), c.text(-attempt)); status != http.StatusServiceUnavailable {
+			return fmt.Errorf("a webhook was answered %d", status)
 		}
-		for _, text := range acknowledged {
-			if counts[text] == 0 {
-				missing++
+		if ready, said := probe(t.Context(), replica); ready {
+			return fmt.Errorf("it says %s", said)
+		}
+		return nil
+	}); err != nil {
+		t.Fatalf("%v\n%s", err, replica.LogTail())
+	}
+}
+
+func (r *replicated) allReady(t *testing.T) {
+	t.Helper()
+	for _, replica := range r.replicas {
+		if err := r.Eventually(t.Context(), "the replica to be ready by itself", func() error { return replica.Ready(t.Context()) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// testPartition cuts one replica off from the database and from the API server.
+// The other does all the work; the one that is cut off acknowledges nothing.
+func (r *replicated) testPartition(t *testing.T) {
+	c := newCompanyOn(t, r.Stage, "partitioned")
+	load := r.startLoad(t, c)
+	cuts := []func(*stage.Link){(*stage.Link).Stall}
+	if chaos {
+		cuts = append(cuts, (*stage.Link).Cut, (*stage.Link).Stall, (*stage.Link).Cut)
+	}
+	var partitions []span
+	for round, cut := range cuts {
+		leader := r.leader(t)
+		alone, other := r.replicas[1-leader], r.replicas[leader]
+		if round >= 2 {
+			alone, other = other, alone
+		}
+		load.more(t, 50)
+		// The load knows nothing of the partition: half of it finds nobody.
+		partition, err := during(func() error {
+			cut(alone.LedgerLink)
+			cut(alone.APILink)
+			if alone == r.replicas[leader] {
+				// A leader that can't renew its lease ends, and Kubernetes starts it again.
+				if err := alone.AwaitEnd(t.Context()); err != nil {
+					return err
+				}
+			} else {
+				r.refuses(t, c, alone)
+			}
+			// The other goes on.
+			var texts []string
+			for n := range 50 {
+				text := fmt.Sprintf("%s other-%d-%d", c.id, round, n)
+				if status := c.sendTo(t.Context(), other.ServeURL, text, text); status != http.StatusOK {
+					return fmt.Errorf("the other replica answered %d", status)
+				}
+				texts = append(texts, text)
+			}
+			c.waitMailed(t, texts...)
+			if err := other.Ready(t.Context()); err != nil {
+				return err
+			}
+			alone.LedgerLink.Mend()
+			alone.APILink.Mend()
+			if alone == r.replicas[leader] {
+				return alone.Start(t.Context())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, alone.LogTail())
+		}
+		r.allReady(t)
+		partitions = append(partitions, partition)
+	}
+	load.more(t, 50)
+	c.waitMailed(t, load.end()...)
+	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
+	t.Logf("%s; %d partitions; %d messages came twice", load, len(partitions), c.checkDuplicates(t, maxInFlight, partitions...))
+}
+
+// leader returns which replica leads.
+func (r *replicated) leader(t *testing.T) (leader int) {
+	t.Helper()
+	if err := r.Eventually(t.Context(), "a leader", func() error {
+		for i, replica := range r.replicas {
+			page, err := replica.Metrics(t.Context())
+			if err != nil {
+				return err
+			}
+			if strings.Contains(page, `leader_election_master_status{name="extension-operator.rehive.com"} 1`) {
+				leader = i
+				return nil
 			}
 		}
+		return errors.New("none leads")
+	}); err != nil {
+		t.Fatal(err)
 	}
-	twice := 0
-	for text, n := range counts {
-		if n > 2 {
-			t.Errorf("%q came %d times, and there was one kill", text, n)
-		}
-		if n == 2 {
-			twice++
-		}
-	}
-	t.Logf("%d events acknowledged, %d messages twice", len(acknowledged), twice)
+	return leader
 }

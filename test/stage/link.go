@@ -8,30 +8,62 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 )
 
-// Link is a TCP connection between two parts that can be cut, as networks are.
+// Link is the way from one part to another, which can be cut as networks are.
 // It is safe for concurrent use.
 type Link struct {
 	listener net.Listener
+	network  string
 	target   string
 	done     sync.WaitGroup
 
 	mu    sync.Mutex
 	cut   bool
+	open  chan struct{} // closed while data passes; replaced when it stalls
 	conns map[net.Conn]struct{}
 }
 
-// newLink listens on a free loopback port and passes on to target.
-func newLink(target string) (*Link, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not block
+// newLink listens on an address and passes on to target in the same network.
+func newLink(network, address, target string) (*Link, error) {
+	listener, err := net.Listen(network, address) //nolint:noctx // it does not block
 	if err != nil {
 		return nil, fmt.Errorf("listening for a link to %s: %w", target, err)
 	}
-	l := &Link{listener: listener, target: target, conns: make(map[net.Conn]struct{})}
+	l := &Link{listener: listener, network: network, target: target, open: make(chan struct{}), conns: make(map[net.Conn]struct{})}
+	close(l.open)
 	l.done.Go(l.accept)
 	return l, nil
+}
+
+// newLedgerLink makes a link to a PostgreSQL database and returns the URL that
+// leads through it. The directory is for its socket, whose path must be short.
+func newLedgerLink(ledgerURL, directory string) (*Link, string, error) {
+	u, err := url.Parse(ledgerURL)
+	if err != nil {
+		return nil, "", errors.New("the ledger's URL can't be read")
+	}
+	query := u.Query()
+	if socket := query.Get("host"); socket != "" {
+		const name = ".s.PGSQL.5432"
+		link, err := newLink("unix", filepath.Join(directory, name), filepath.Join(socket, name))
+		if err != nil {
+			return nil, "", err
+		}
+		query.Set("host", directory)
+		u.RawQuery = query.Encode()
+		return link, u.String(), nil
+	}
+	link, err := newLink("tcp", "127.0.0.1:0", u.Host)
+	if err != nil {
+		return nil, "", err
+	}
+	u.Host = link.Address()
+	return link, u.String(), nil
 }
 
 // Address is what to connect to instead of the target.
@@ -47,16 +79,40 @@ func (l *Link) Cut() {
 	}
 }
 
-// Mend lets connections through again.
+// Stall lets nothing through until Mend, as a network that drops all packets:
+// connections stay, new ones are taken, and nobody is told anything.
+func (l *Link) Stall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.open:
+		l.open = make(chan struct{})
+	default:
+	}
+}
+
+// Mend lets everything through again, what had stalled too.
 func (l *Link) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = false
+	select {
+	case <-l.open:
+	default:
+		close(l.open)
+	}
 }
 
 func (l *Link) close() error {
 	err := l.listener.Close()
 	l.Cut()
+	l.mu.Lock()
+	select {
+	case <-l.open:
+	default:
+		close(l.open)
+	}
+	l.mu.Unlock()
 	l.done.Wait()
 	return err
 }
@@ -94,17 +150,43 @@ func (l *Link) drop(conn net.Conn) {
 
 func (l *Link) pass(client net.Conn) {
 	defer l.drop(client)
-	server, err := net.Dial("tcp", l.target) //nolint:noctx // loopback, which answers or refuses at once
+	server, err := net.Dial(l.network, l.target) //nolint:noctx // this machine, which answers or refuses at once
 	if err != nil || !l.keep(server) {
 		return
 	}
 	defer l.drop(server)
 	var back sync.WaitGroup
-	back.Go(func() {
-		_, _ = io.Copy(client, server)
-		_ = client.Close()
-	})
-	_, _ = io.Copy(server, client)
-	_ = server.Close()
+	back.Go(func() { l.copy(client, server) })
+	l.copy(server, client)
 	back.Wait()
+}
+
+// copy passes on what comes, while the link is open, and then hangs up.
+func (l *Link) copy(to, from net.Conn) {
+	defer func() { _ = to.Close() }()
+	_, _ = io.Copy(gate{l, to}, from)
+}
+
+// gate is the far end of a link.
+type gate struct {
+	link *Link
+	conn net.Conn
+}
+
+func (g gate) Write(p []byte) (int, error) {
+	g.link.mu.Lock()
+	open := g.link.open
+	g.link.mu.Unlock()
+	<-open
+	return g.conn.Write(p)
+}
+
+// shortDirectory makes a directory for a socket: not below TMPDIR, because the
+// path of a socket must be short.
+func shortDirectory() (string, error) {
+	dir, err := os.MkdirTemp("/tmp", "stage")
+	if err != nil {
+		return "", fmt.Errorf("making a directory for a socket: %w", err)
+	}
+	return dir, nil
 }

@@ -8,14 +8,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
 // stopTime is how long the manager may take to stop.
@@ -35,6 +41,10 @@ type Manager struct {
 	// LedgerURL is the PostgreSQL database of the ledger, from the next start on; the
 	// SQLite file Ledger is the ledger if it is empty.
 	LedgerURL string
+	// APILink is the manager's way to the API server.
+	APILink *Link
+	// LedgerLink is its way to PostgreSQL; nil if Options don't ask for it.
+	LedgerLink *Link
 
 	stage     *Stage
 	arguments []string
@@ -43,10 +53,9 @@ type Manager struct {
 }
 
 // NewReplica makes another manager beside the one of the stage, which is not
-// started yet. It is told the same public URL, and listens elsewhere. The caller
-// stops it.
+// started yet. It is told the same public URL, and listens elsewhere.
 func (s *Stage) NewReplica() (*Manager, error) {
-	m, err := newManager(s, s.managerKubeconfig)
+	m, err := newManager(s)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +63,7 @@ func (s *Stage) NewReplica() (*Manager, error) {
 	return m, nil
 }
 
-func newManager(s *Stage, kubeconfig string) (*Manager, error) {
+func newManager(s *Stage) (*Manager, error) {
 	var addresses [3]string
 	for i := range addresses {
 		address, err := freeAddress()
@@ -71,6 +80,14 @@ func newManager(s *Stage, kubeconfig string) (*Manager, error) {
 		LedgerURL:  s.options.LedgerURL,
 		stage:      s,
 	}
+	s.managers = append(s.managers, m)
+	kubeconfig, err := m.linkAPI()
+	if err != nil {
+		return nil, err
+	}
+	if err := m.linkLedger(); err != nil {
+		return nil, err
+	}
 	m.arguments = append([]string{
 		"--kubeconfig=" + kubeconfig,
 		"--public-url=" + m.PublicURL,
@@ -86,11 +103,57 @@ func newManager(s *Stage, kubeconfig string) (*Manager, error) {
 	return m, nil
 }
 
+// linkAPI makes the link to the API server and returns a kubeconfig that goes
+// through it, with the rights of the manager's service account.
+func (m *Manager) linkAPI() (kubeconfig string, err error) {
+	s := m.stage
+	server, err := url.Parse(s.Config.Host)
+	if err != nil {
+		return "", fmt.Errorf("reading the API server's address: %w", err)
+	}
+	if m.APILink, err = newLink("tcp", "127.0.0.1:0", server.Host); err != nil {
+		return "", err
+	}
+	return s.writeKubeconfig(fmt.Sprint("manager-", len(s.managers)), m.APILink.Address(), envtest.User{
+		Name:   serviceAccount,
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + Namespace, "system:authenticated"},
+	})
+}
+
+// linkLedger makes the link to PostgreSQL, where it is asked for.
+func (m *Manager) linkLedger() (err error) {
+	s := m.stage
+	if m.LedgerURL == "" || !s.options.LinkLedger {
+		return nil
+	}
+	if s.sockets == "" {
+		if s.sockets, err = shortDirectory(); err != nil {
+			return err
+		}
+	}
+	directory := filepath.Join(s.sockets, strconv.Itoa(len(s.managers)))
+	if err := os.Mkdir(directory, 0o700); err != nil {
+		return fmt.Errorf("making a directory for a socket: %w", err)
+	}
+	m.LedgerLink, m.LedgerURL, err = newLedgerLink(m.LedgerURL, directory)
+	return err
+}
+
 func (m *Manager) ledgerArgument() string {
 	if m.LedgerURL != "" {
 		return "--ledger-url=" + m.LedgerURL
 	}
 	return "--ledger-path=" + m.Ledger()
+}
+
+func (m *Manager) closeLinks() error {
+	var failures []error
+	for _, link := range []*Link{m.APILink, m.LedgerLink} {
+		if link != nil {
+			failures = append(failures, link.close())
+		}
+	}
+	return errors.Join(failures...)
 }
 
 // Ledger is the manager's ledger file.
@@ -111,36 +174,84 @@ func (m *Manager) LogTail() string {
 
 // Start starts the manager and returns when it is ready.
 func (m *Manager) Start(ctx context.Context) error {
-	log, err := os.OpenFile(m.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("opening the manager's log: %w", err)
+	if err := m.launch(); err != nil {
+		return err
 	}
-	defer log.Close()
-	arguments := append([]string{m.ledgerArgument()}, m.arguments...)
-	m.stage.options.Say("Starting %s %s", m.stage.options.Manager, strings.Join(arguments, " "))
-	// Not tied to ctx: the manager is told to stop, and given time.
-	m.process = exec.Command(m.stage.options.Manager, arguments...) //nolint:gosec,noctx // the program that was just built
-	m.process.Stdout, m.process.Stderr = log, log
-	m.process.Env = append(os.Environ(), m.stage.options.ManagerEnvironment...)
-	// A process group of its own keeps the terminal's Ctrl-C from the manager,
-	// which is told to stop in its turn.
-	m.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := m.process.Start(); err != nil {
-		return fmt.Errorf("starting the manager: %w", err)
-	}
-	done := make(chan struct{})
-	m.done = done
-	go func(process *exec.Cmd) {
-		_ = process.Wait()
-		close(done)
-	}(m.process)
-	if err := m.stage.Eventually(ctx, "the manager to be ready", func() error { return m.ready(ctx) }); err != nil {
+	if err := m.stage.Eventually(ctx, "the manager to be ready", func() error { return m.Ready(ctx) }); err != nil {
 		return fmt.Errorf("%w\n%s", err, m.LogTail())
 	}
 	return nil
 }
 
-func (m *Manager) ready(ctx context.Context) error {
+// StartRefused starts a manager that is to end by itself with an error, and
+// returns what it said.
+func (m *Manager) StartRefused(ctx context.Context) (said string, err error) {
+	before, err := os.ReadFile(m.LogFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("reading the manager's log: %w", err)
+	}
+	if err := m.launch(); err != nil {
+		return "", err
+	}
+	if err := m.AwaitEnd(ctx); err != nil {
+		return "", err
+	}
+	if m.process.ProcessState.ExitCode() != 1 {
+		return "", fmt.Errorf("the manager ended with %s", m.process.ProcessState)
+	}
+	after, err := os.ReadFile(m.LogFile())
+	if err != nil {
+		return "", fmt.Errorf("reading the manager's log: %w", err)
+	}
+	return string(after[len(before):]), nil
+}
+
+// AwaitEnd waits until the manager has ended by itself.
+func (m *Manager) AwaitEnd(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case <-m.done:
+		m.done = nil
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the manager goes on: %w", ctx.Err())
+	}
+}
+
+func (m *Manager) launch() error {
+	log, err := os.OpenFile(m.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the manager's log: %w", err)
+	}
+	arguments := append([]string{m.ledgerArgument()}, m.arguments...)
+	m.stage.options.Say("Starting %s %s", m.stage.options.Manager, strings.Join(arguments, " "))
+	// Not tied to ctx: the manager is told to stop, and given time.
+	process := exec.Command(m.stage.options.Manager, arguments...) //nolint:gosec,noctx // the program that was just built
+	// Through a pipe: a limit on the manager's files is none on what it says.
+	process.Stdout = struct{ io.Writer }{log}
+	process.Stderr = process.Stdout
+	process.Env = append(os.Environ(), m.stage.options.ManagerEnvironment...)
+	// A process group of its own keeps the terminal's Ctrl-C from the manager,
+	// which is told to stop in its turn.
+	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := process.Start(); err != nil {
+		return errors.Join(fmt.Errorf("starting the manager: %w", err), log.Close())
+	}
+	done := make(chan struct{})
+	m.process, m.done = process, done
+	go func() {
+		defer close(done)
+		_ = process.Wait()
+		_ = log.Close()
+	}()
+	return nil
+}
+
+// Ready says why the manager is not ready.
+func (m *Manager) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.ProbeURL+"/readyz", nil)
 	if err != nil {
 		return err
@@ -187,6 +298,11 @@ func (m *Manager) end(signal syscall.Signal) error {
 		return nil
 	}
 	died := m.died()
+	if !died && m.stage.options.Evidence != nil {
+		if page, err := m.Metrics(context.Background()); err == nil {
+			m.stage.options.Evidence.Keep(EvidenceMetrics, []byte(page))
+		}
+	}
 	done := m.done
 	m.done = nil
 	_ = m.process.Process.Signal(signal)

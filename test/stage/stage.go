@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,8 +44,9 @@ const Namespace = "rehive-system"
 // serviceAccount is the user that config/rbac gives the manager's permissions.
 const serviceAccount = "system:serviceaccount:" + Namespace + ":rehive-extension-controller-manager"
 
-// patience is how long is waited for something, unless it is told otherwise.
-const patience = time.Minute
+// patience is how long is waited for something, unless it is told otherwise: a
+// machine with two slow cores under the race detector is given its time.
+const patience = 3 * time.Minute
 
 // etcdQuota is room for a hundred thousand rules and their history.
 const etcdQuota = 8 << 30
@@ -66,9 +66,13 @@ type Options struct {
 	// LedgerURL is the PostgreSQL database of the ledger; a SQLite file below State
 	// is the ledger if it is empty.
 	LedgerURL string
-	// Patience is how long Eventually waits, the manager's start included; a minute
-	// if it is 0.
+	// Patience is how long Eventually waits, the manager's start included; three
+	// minutes if it is 0.
 	Patience time.Duration
+	// LinkLedger gives each manager a Link to that database, which costs time.
+	LinkLedger bool
+	// Evidence keeps what the stage shows; nil keeps nothing.
+	Evidence *Evidence
 	// Say is told each step in a line; nil keeps silent.
 	Say func(format string, args ...any)
 }
@@ -86,15 +90,14 @@ type Stage struct {
 	Platform *rehivetest.Platform
 	// Mail is where the manager's emails go.
 	Mail *smtptest.Server
-	// APILink is the manager's way to the API server.
-	APILink *Link
 	// Manager is the manager's process.
 	Manager *Manager
 
-	options           Options
-	environment       *envtest.Environment
-	mailView          *httptest.Server
-	managerKubeconfig string
+	options     Options
+	environment *envtest.Environment
+	mailView    *httptest.Server
+	managers    []*Manager // with the replicas
+	sockets     string     // directory of the links' sockets
 }
 
 // Set starts all parts, the manager last, and returns when it is ready. After an
@@ -124,22 +127,7 @@ func Set(ctx context.Context, o Options) (_ *Stage, err error) {
 	}
 	o.Say("Started a Rehive platform simulator on %s and an SMTP server on %s.", s.Platform.URL(), s.Mail.Address())
 
-	server, err := url.Parse(s.Config.Host)
-	if err != nil {
-		return nil, fmt.Errorf("reading the API server's address: %w", err)
-	}
-	if s.APILink, err = newLink(server.Host); err != nil {
-		return nil, err
-	}
-	kubeconfig, err := s.writeKubeconfig("manager", s.APILink.Address(), envtest.User{
-		Name:   serviceAccount,
-		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + Namespace, "system:authenticated"},
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.managerKubeconfig = kubeconfig
-	if s.Manager, err = newManager(s, kubeconfig); err != nil {
+	if s.Manager, err = newManager(s); err != nil {
 		return nil, err
 	}
 	return s, s.Manager.Start(ctx)
@@ -191,8 +179,16 @@ func (s *Stage) startControlPlane(ctx context.Context) error {
 // Clear ends everything that Set started. It may be called once more.
 func (s *Stage) Clear() error {
 	var failures []error
+	for _, manager := range s.managers {
+		failures = append(failures, manager.Stop())
+	}
 	if s.Manager != nil {
-		failures = append(failures, s.Manager.Stop())
+		collect, cancel := context.WithTimeout(context.Background(), patience)
+		failures = append(failures, s.Collect(collect))
+		cancel()
+	}
+	for _, manager := range s.managers {
+		failures = append(failures, manager.closeLinks())
 	}
 	if s.Platform != nil {
 		s.Platform.Close()
@@ -201,13 +197,13 @@ func (s *Stage) Clear() error {
 		s.mailView.Close()
 		failures = append(failures, s.Mail.Close())
 	}
-	if s.APILink != nil {
-		failures = append(failures, s.APILink.close())
+	if s.sockets != "" {
+		failures = append(failures, os.RemoveAll(s.sockets))
 	}
 	if s.environment != nil {
 		failures = append(failures, s.environment.Stop())
 	}
-	s.Manager, s.Platform, s.Mail, s.APILink, s.environment = nil, nil, nil, nil, nil
+	s.Manager, s.managers, s.Platform, s.Mail, s.environment, s.sockets = nil, nil, nil, nil, nil, ""
 	return errors.Join(failures...)
 }
 
@@ -248,7 +244,7 @@ func (s *Stage) Kubectl() string {
 }
 
 // Eventually asks again and again until check returns nil, and gives up after
-// Options.Patience, when ctx is done, or when the manager ended though nobody ended it.
+// Options.Patience, when ctx is done, or when a manager ended though nobody ended it.
 // The error then says what was waited for and why it was not so.
 func (s *Stage) Eventually(ctx context.Context, what string, check func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.options.Patience, patience))
@@ -260,7 +256,7 @@ func (s *Stage) Eventually(ctx context.Context, what string, check func() error)
 		if err == nil {
 			return nil
 		}
-		if s.Manager.died() {
+		if slices.ContainsFunc(s.managers, (*Manager).died) {
 			return fmt.Errorf("waiting for %s: the manager ended: %w", what, err)
 		}
 		select {

@@ -245,3 +245,13 @@ func (s *Server) NewDatabase() (string, error) {
 func (s *Server) Disconnect() error {
 	return s.Exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", owner)
 }
+
+// SetReadOnly makes the databases read-only for new connections of their owner,
+// as those to a standby are, or ends that.
+func (s *Server) SetReadOnly(on bool) error {
+	value := "off"
+	if on {
+		value = "on"
+	}
+	return s.Exec("ALTER ROLE " + owner + " SET default_transaction_read_only = " + value)
+}

@@ -1,0 +1,127 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/delivery/smtptest"
+)
+
+// mail is an email that a stage's mail server took in.
+type mail struct {
+	*smtptest.Message
+	smtptest.Content
+}
+
+// mailboxes are what each mail server took in, by subject. They are for one
+// goroutine, as tests that share a stage are.
+var mailboxes = make(map[*smtptest.Server]*mailbox)
+
+type mailbox struct {
+	seen      int
+	bySubject map[string][]mail
+}
+
+// mailbox reads what came since it was last asked.
+func (c *company) mailbox(t *testing.T) *mailbox {
+	t.Helper()
+	box := mailboxes[c.stage.Mail]
+	if box == nil {
+		box = &mailbox{bySubject: make(map[string][]mail)}
+		mailboxes[c.stage.Mail] = box
+	}
+	messages := c.stage.Mail.Messages()
+	for _, message := range messages[box.seen:] {
+		content, err := message.Parse()
+		if err != nil {
+			t.Fatalf("an email can't be read: %v", err)
+		}
+		box.bySubject[content.Subject] = append(box.bySubject[content.Subject], mail{message, content})
+	}
+	box.seen = len(messages)
+	return box
+}
+
+// mails returns the emails of a subject, in the order they came.
+func (c *company) mails(t *testing.T, subject string) []mail {
+	t.Helper()
+	return c.mailbox(t).bySubject[subject]
+}
+
+// mailed counts the company's emails by subject.
+func (c *company) mailed(t *testing.T) map[string]int {
+	t.Helper()
+	counts := make(map[string]int)
+	for subject, mails := range c.mailbox(t).bySubject {
+		if strings.HasPrefix(subject, c.id+" ") {
+			counts[subject] = len(mails)
+		}
+	}
+	return counts
+}
+
+// waitMailed waits until each of the texts was mailed.
+func (c *company) waitMailed(t *testing.T, texts ...string) {
+	t.Helper()
+	missing := slices.Clone(texts)
+	if err := c.stage.Eventually(t.Context(), "the emails", func() error {
+		box := c.mailbox(t)
+		missing = slices.DeleteFunc(missing, func(text string) bool { return len(box.bySubject[text]) > 0 })
+		if len(missing) > 0 {
+			return fmt.Errorf("%d of %d are missing, such as %q", len(missing), len(texts), missing[0])
+		}
+		return nil
+	}); err != nil {
+		t.Fatalf("%v\n%s", err, c.stage.Manager.LogTail())
+	}
+}
+
+// span is the time in which a fault began.
+type span struct{ begin, end time.Time }
+
+// during notes when a fault began.
+func during(fault func() error) (span, error) {
+	s := span{begin: time.Now()}
+	err := fault()
+	s.end = time.Now()
+	return s, err
+}
+
+// checkDuplicates checks that the company's messages came once, but for those
+// that the mail server had accepted in the instant before a fault, which nobody
+// could record any more: one copy a fault, and no more of them than are sent at
+// once. It returns how many there are.
+func (c *company) checkDuplicates(t *testing.T, inFlight int, faults ...span) (duplicates int) {
+	t.Helper()
+	for subject, mails := range c.mailbox(t).bySubject {
+		if !strings.HasPrefix(subject, c.id+" ") {
+			continue
+		}
+		for i := range mails[1:] {
+			first, second := mails[i], mails[i+1]
+			duplicates++
+			if !slices.ContainsFunc(faults, func(f span) bool {
+				return !first.ReceivedAt.After(f.end) && !second.ReceivedAt.Before(f.begin)
+			}) {
+				t.Errorf("%q came at %s and again at %s, and between there was no fault", subject,
+					first.ReceivedAt.Format(time.StampMilli), second.ReceivedAt.Format(time.StampMilli))
+			}
+			if a, b := first.Header.Get("Message-Id"), second.Header.Get("Message-Id"); a == "" || a != b {
+				t.Errorf("%q came with Message-ID %q and again with %q", subject, a, b)
+			}
+		}
+		if len(mails) > 1+len(faults) {
+			t.Errorf("%q came %d times, with %d faults", subject, len(mails), len(faults))
+		}
+	}
+	if duplicates > inFlight*len(faults) {
+		t.Errorf("%d messages came twice, with %d faults and %d messages sent at once", duplicates, len(faults), inFlight)
+	}
+	return duplicates
+}
