@@ -18,8 +18,9 @@ func (t *table) svg() string {
 		left, top, right = 260, 56, 120
 		step, bar, plot  = 28, 16, 480
 	)
-	most := 0.0
+	most, several := 0.0, false
 	for _, r := range t.rows {
+		several = several || len(r.samples[t.chart]) > 1
 		for _, x := range r.samples[t.chart] {
 			most = math.Max(most, x)
 		}
@@ -27,12 +28,16 @@ func (t *table) svg() string {
 	if most == 0 {
 		most = 1
 	}
+	spread := ""
+	if several {
+		spread = ": the median, and a line from the lowest to the highest"
+	}
 	x := func(value float64) float64 { return left + value/most*plot }
 	var b strings.Builder
 	height := top + step*len(t.rows) + 16
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="13">`+"\n", left+plot+right, height)
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="#fff"/><text x="16" y="24" font-size="15" font-weight="bold">%s</text>`+"\n", html.EscapeString(t.title))
-	fmt.Fprintf(&b, `<text x="%d" y="44" fill="#555">%s</text>`+"\n", left, html.EscapeString(t.columns[t.chart]))
+	fmt.Fprintf(&b, `<text x="%d" y="44" fill="#555">%s</text>`+"\n", left, html.EscapeString(t.columns[t.chart]+spread))
 	for i, r := range t.rows {
 		s := r.samples[t.chart]
 		if len(s) == 0 {

@@ -119,27 +119,36 @@ func (b *bench) controlPlane(ctx context.Context) error {
 	b.report("start-up with 50 activations and 500 rules", sample{fewStart}, " s", bar{})
 	b.report("start-up "+with, sample{manyStart}, " s", bar{})
 	b.report("the manager's memory "+with, sample{restarted}, " MiB", bar{})
-	t := &table{name: "controlplane", title: fmt.Sprintf("%d activations with %d rules each, beside the %d of before", count, rulesPerCompany, companyCount), what: "figure", columns: []string{"value"}}
-	t.add("activations by the platform to Ready/s", sample{callRate})
-	t.add("objects created by the API server alone/s", sample{createRate})
-	t.add("first start: activations to Ready/s", sample{float64(declared) / cold.activations.Seconds()})
-	t.add("first start: rules to Ready/s", sample{float64(declared*rulesPerCompany) / cold.rules.Seconds()})
-	t.add("one more rule to Ready, ms", oneMore)
-	t.add("manager MiB before", sample{few})
-	t.add("manager MiB after", sample{many})
-	t.add("manager MiB restarted", sample{restarted})
-	t.add("manager MiB restarted, at its most", sample{mib(peak)})
-	t.add("KiB for one more rule", sample{(restarted - few) * 1024 / rules})
-	t.add("start-up s before", sample{fewStart})
-	t.add("start-up s after", sample{manyStart})
-	t.add("until all was looked at again, s", sample{manySettled})
-	t.note("%d companies were activated through /api/activate/, which takes %d a second beyond its burst, to spare the platform; the others were declared: CompanyActivation, Secret and rules were created while the manager was stopped, and it found them at its first start", called, 20)
+	title := fmt.Sprintf("%d activations with %d rules each, beside the %d of before: ", count, rulesPerCompany, companyCount)
+	ready := &table{name: "controlplane", title: title + "to Ready", what: "figure", columns: []string{"a second"}}
+	ready.add("activated by the platform", sample{callRate})
+	ready.add("created by the API server alone", sample{createRate})
+	ready.add("activations, at a first start", sample{float64(declared) / cold.activations.Seconds()})
+	ready.add("rules, at a first start", sample{float64(declared*rulesPerCompany) / cold.rules.Seconds()})
+	ready.note("%d companies were activated through /api/activate/, which takes %d a second beyond its burst, to spare the platform; the others were declared: CompanyActivation, Secret and rules were created while the manager was stopped, and it found %d of them at its first start", called, 20, declared)
 	if count > declared {
-		t.note("the rules of all but %d companies are copies of Ready ones that were written into etcd itself, as a restored backup's are: the API server takes milliseconds for each of the two writes of a rule", declared)
+		ready.note("the rules of the rest are copies of Ready ones that were written into etcd itself, as a restored backup's are: the API server takes milliseconds for each of the two writes of a rule")
 	}
-	t.note("start-up is until /readyz answers 200; then each rule is compiled and each company compared with the platform once")
-	t.note("memory is resident and includes the activations, their Secrets and the rules")
-	return b.finish(t)
+	memory := &table{name: "controlplane-memory", title: title + "memory", what: "manager", columns: []string{"MiB"}}
+	memory.add("before", sample{few})
+	memory.add("after", sample{many})
+	memory.add("restarted", sample{restarted})
+	memory.add("restarted, at its most", sample{mib(peak)})
+	memory.note("memory is resident and includes the activations, their Secrets and the rules; garbage is collected as in the gigabyte of config/manager")
+	start := &table{name: "controlplane-start", title: title + "start-up", what: "manager", columns: []string{"s"}}
+	start.add("before, until it is ready", sample{fewStart})
+	start.add("after, until it is ready", sample{manyStart})
+	start.add("after, until all was looked at", sample{manySettled})
+	start.note("once it is ready, which /readyz tells, each rule is compiled and each company compared with the platform once")
+	another := &table{name: "controlplane-rule", title: title + "one more rule", what: "rule", columns: []string{"ms to Ready", "KiB"}}
+	another.add("one more", oneMore, sample{(restarted - few) * 1024 / rules})
+	another.note("the memory is with a rule's share of the activation and its Secret")
+	for _, t := range []*table{ready, memory, start, another} {
+		if err := b.finish(t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // declare creates activations with rulesPerCompany rules each, whose companies the
