@@ -67,6 +67,9 @@ func (b *bench) controlPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := b.rulesReady(ctx, stage.Namespace); err != nil {
+		return err
+	}
 	if count > declared {
 		if err := b.set.Manager.Stop(); err != nil {
 			return err
@@ -80,9 +83,6 @@ func (b *bench) controlPlane(ctx context.Context) error {
 		if _, err := b.reconciled(ctx); err != nil {
 			return err
 		}
-	}
-	if err := b.rulesReady(ctx, stage.Namespace); err != nil {
-		return err
 	}
 	var oneMore sample
 	for i := range single {
