@@ -168,12 +168,17 @@ func testResendAtOnce(t *testing.T, at place) {
 	decided(t, s, "shop", "2", email("rule", "joe@example.com"))
 	sent := claimDelivery(t, s)
 	g.Expect(s.MarkSent(bg, sent, "x")).To(Succeed())
-	for _, id := range []int64{failed.ID, sent.ID} {
+	for round := range 20 {
+		id := []int64{failed.ID, sent.ID}[round%2]
 		var calls sync.WaitGroup
-		errs := make([]error, 8)
+		errs, begin := make([]error, 8), make(chan struct{})
 		for i := range errs {
-			calls.Go(func() { _, errs[i] = s.Resend(bg, "shop", id, "") })
+			calls.Go(func() {
+				<-begin
+				_, errs[i] = s.Resend(bg, "shop", id, "")
+			})
 		}
+		close(begin)
 		calls.Wait()
 		succeeded := 0
 		for _, err := range errs {
@@ -184,7 +189,9 @@ func testResendAtOnce(t *testing.T, at place) {
 			}
 		}
 		g.Expect(succeeded).To(Equal(1))
-		g.Expect(claimAll(t, s)).To(HaveLen(1))
+		claimed := claimAll(t, s)
+		g.Expect(claimed).To(HaveLen(1))
+		g.Expect(s.FailDelivery(bg, claimed[0], "Refused", "It refused.")).To(Succeed())
 	}
 }
 
