@@ -40,6 +40,10 @@ func (l companyLedger) CancelCompany(ctx context.Context, company string) error 
 	return l.Store.CancelCompany(ctx, company, "Cancelled", "The company left.")
 }
 
+func (l companyLedger) ResumeCompany(ctx context.Context, company string) error {
+	return l.Store.ResumeCompany(ctx, company, "TokenMissing")
+}
+
 // newRealFixture is a fixture whose manager runs the real controllers, and whose
 // platform knows the server as an extension.
 func newRealFixture(t *testing.T) (*fixture, rehivetest.Service) {
