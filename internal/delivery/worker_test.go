@@ -302,6 +302,55 @@ func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
 	}, "10s", "5ms").Should(Succeed())
 }
 
+// A provider that is down for an hour delays its messages, and no more.
+func TestProviderDownForAnHour(t *testing.T) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := openLedger(t, clk)
+	const messages = 20
+	decide(t, s, "shop", "1", messages)
+	began := clk.Now()
+	var mu sync.Mutex
+	tried, sent := 0, map[string]int{}
+	p := send(func(_ context.Context, m Message) (Receipt, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if clk.Since(began) < time.Hour {
+			tried++
+			return Receipt{}, Transient("Unavailable", "It is down.", 0)
+		}
+		sent[m.Key]++
+		return Receipt{ID: "id"}, nil
+	})
+	start(t, Options{Ledger: s, Clock: clk, Providers: ByChannel{ledger.ChannelEmail: p}})
+	pending := func() int64 {
+		st, err := s.Stats(bg)
+		g.Expect(err).NotTo(HaveOccurred())
+		return st.PendingDeliveries
+	}
+	for pending() > 0 {
+		g.Expect(clk.Since(began)).To(BeNumerically("<", 3*time.Hour), "all are sent in the next attempt")
+		// All that is due was tried, and the worker sleeps.
+		g.Eventually(func() bool {
+			due, ok, err := s.NextDeliveryDue(bg)
+			g.Expect(err).NotTo(HaveOccurred())
+			return (!ok || due > 0) && clk.HasWaiters()
+		}, "20s", "1ms").Should(BeTrue())
+		clk.Step(30 * time.Second)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	g.Expect(tried).To(And(BeNumerically(">=", 5*messages), BeNumerically("<=", 8*messages)), "neither given up nor hammered")
+	g.Expect(sent).To(HaveLen(messages))
+	g.Expect(slices.Max(slices.Collect(maps.Values(sent)))).To(Equal(1))
+	all, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, d := range all {
+		g.Expect(d.State).To(Equal(ledger.DeliverySent))
+		g.Expect(d.Attempts).To(BeNumerically("<=", 9))
+	}
+}
+
 func TestWorkerDoesNotWaitForeverForConfiguration(t *testing.T) {
 	g := NewWithT(t)
 	clk := fakeClock()

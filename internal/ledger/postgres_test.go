@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -226,12 +227,13 @@ func TestPostgresOutagesLoseNothing(t *testing.T) {
 		_ = s.reader.QueryRowContext(ctx, "SELECT COUNT(*) FROM events").Scan(&n)
 		return n
 	}
-	for _, outage := range []func() error{
+	outages := []func() error{
 		server.Disconnect,
 		func() error { return errors.Join(server.Halt(true), server.Launch()) },
 		server.Disconnect,
 		func() error { return errors.Join(server.Halt(false), server.Launch()) },
-	} {
+	}
+	for _, outage := range slices.Repeat(outages, longer(1, 15)) {
 		before := count()
 		g.Eventually(count).WithTimeout(20*time.Second).Should(BeNumerically(">", before+20), "events flow")
 		g.Expect(outage()).To(Succeed())

@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -43,6 +44,8 @@ const Password = `p@ss w/rd:%41'"\` //nolint:gosec // of a server that nobody el
 // Server is a running PostgreSQL.
 type Server struct {
 	bin, dir  string
+	settings  []string
+	port      int // 0: PostgreSQL's
 	owner     *syscall.Credential
 	process   *exec.Cmd
 	lifeline  *os.File
@@ -61,7 +64,7 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for PostgreSQL: %w", err)
 	}
-	s := &Server{bin: bin, dir: dir}
+	s := &Server{bin: bin, dir: dir, settings: []string{"listen_addresses=", "max_connections=200", "shared_buffers=32MB", "log_min_messages=warning"}}
 	if err := s.initialize(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -69,6 +72,81 @@ func Start() (*Server, error) {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
+}
+
+// Standby starts a server that follows this one, whose commits wait for it from now
+// on. The caller stops it.
+func (s *Server) Standby() (*Server, error) {
+	dir, err := os.MkdirTemp("/tmp", "postgrestest")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory for PostgreSQL: %w", err)
+	}
+	follower := &Server{bin: s.bin, dir: dir, settings: s.settings, owner: s.owner}
+	err = s.give(dir)
+	if err == nil {
+		cmd := follower.command(context.Background(), filepath.Join(s.bin, "pg_basebackup"), "--pgdata", follower.data(), "--host", s.dir,
+			"--username", superuser, "--write-recovery-conf", "--checkpoint", "fast", "--no-sync")
+		if out, failed := cmd.CombinedOutput(); failed != nil {
+			err = fmt.Errorf("copying the server: %w\n%s", failed, out)
+		}
+	}
+	if err == nil {
+		err = follower.Launch()
+	}
+	if err == nil {
+		err = errors.Join(s.Exec("ALTER SYSTEM SET synchronous_standby_names = '*'"), s.Exec("SELECT pg_reload_conf()"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, follower.Stop())
+	}
+	return follower, nil
+}
+
+// Promote makes a standby take writes.
+func (s *Server) Promote() error { return s.Exec("SELECT pg_promote()") }
+
+// Demote starts a server that was stopped again, as one that takes no writes.
+func (s *Server) Demote() error {
+	if err := s.write("standby.signal", nil); err != nil {
+		return err
+	}
+	return s.Launch()
+}
+
+// ListenTLS starts the server again, so that it takes connections with TLS on the
+// loopback interface too. It returns the port.
+func (s *Server) ListenTLS(certificate, key []byte) (int, error) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("finding a port: %w", err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	if err := errors.Join(free.Close(), s.write("server.crt", certificate), s.write("server.key", key), s.Halt(false)); err != nil {
+		return 0, err
+	}
+	s.settings = append(s.settings, "listen_addresses=127.0.0.1", fmt.Sprint("port=", port), "ssl=on")
+	s.port = port
+	return port, s.Launch()
+}
+
+// give makes a file the server's user's.
+func (s *Server) give(path string) error {
+	if s.owner == nil {
+		return nil
+	}
+	if err := os.Chown(path, int(s.owner.Uid), int(s.owner.Gid)); err != nil {
+		return fmt.Errorf("giving PostgreSQL its files: %w", err)
+	}
+	return nil
+}
+
+// write makes a file beside the server's own.
+func (s *Server) write(name string, text []byte) error {
+	path := filepath.Join(s.data(), name)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return fmt.Errorf("writing a file of PostgreSQL: %w", err)
+	}
+	return s.give(path)
 }
 
 // Skip skips a test because of ErrNotInstalled, but on CI, where it fails.
@@ -125,7 +203,7 @@ func (s *Server) initialize() error {
 		return fmt.Errorf("initializing PostgreSQL: %w\n%s", err, out)
 	}
 	// Whoever owns a ledger must know its password.
-	rules := "local all " + superuser + " trust\nlocal all all scram-sha-256\n"
+	rules := "local all,replication " + superuser + " trust\nlocal all all scram-sha-256\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
 	if err := os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(rules), 0o600); err != nil {
 		return fmt.Errorf("setting who may log in to PostgreSQL: %w", err)
 	}
@@ -152,8 +230,10 @@ func (s *Server) Launch() error {
 	// The shell's input ends when this process does, however it dies.
 	const script = `"$@" & pid=$!; (read -r _; kill -INT $pid) <&3 & exec 3<&-; wait $pid; kill $! 2>/dev/null`
 	s.process = s.command(context.Background(), "/bin/sh", "-c", script, "sh", filepath.Join(s.bin, "postgres"),
-		"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=200",
-		"-c", "shared_buffers=32MB", "-c", "log_min_messages=warning")
+		"-D", s.data(), "-k", s.dir)
+	for _, setting := range s.settings {
+		s.process.Args = append(s.process.Args, "-c", setting)
+	}
 	s.process.Stdout, s.process.Stderr = log, log
 	s.process.ExtraFiles = []*os.File{lifelineRead}
 	err = s.process.Start()
@@ -210,7 +290,11 @@ func (s *Server) Stop() error {
 
 // URL returns the address of a database, without a password.
 func (s *Server) URL(database, user string) string {
-	return "postgres://" + user + "@/" + database + "?" + url.Values{"host": {s.dir}}.Encode()
+	where := url.Values{"host": {s.dir}}
+	if s.port != 0 {
+		where.Set("port", strconv.Itoa(s.port))
+	}
+	return "postgres://" + user + "@/" + database + "?" + where.Encode()
 }
 
 // Exec runs a statement as the superuser.
