@@ -116,7 +116,7 @@ func (s *Server) Demote() error {
 // ListenTLS starts the server again, so that it takes connections with TLS on the
 // loopback interface too. It returns the port.
 func (s *Server) ListenTLS(certificate, key []byte) (int, error) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("finding a port: %w", err)
 	}
