@@ -99,13 +99,6 @@ func (l *load) count() int {
 	return len(l.acknowledged)
 }
 
-// refusals counts the webhooks that were answered 503.
-func (l *load) refusals() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.answers[http.StatusServiceUnavailable]
-}
-
 // more waits until n more events were acknowledged.
 func (l *load) more(t *testing.T, n int) {
 	t.Helper()
