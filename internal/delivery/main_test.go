@@ -5,6 +5,7 @@ package delivery
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -18,7 +19,14 @@ import (
 func TestMain(m *testing.M) {
 	// A second, gomega's own, is short on a machine with more to do.
 	gomega.SetDefaultEventuallyTimeout(20 * time.Second)
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if postgresStarted {
+			if server, err := postgres(); err == nil {
+				_ = server.Stop()
+			}
+		}
+		os.Exit(code)
+	}))
 }
 
 var bg = context.Background()

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"sync"
@@ -29,6 +30,8 @@ const (
 	renewTimeout = 10 * time.Second
 	// maxSleep is how long the worker sleeps at most without looking for work.
 	maxSleep = time.Minute
+	// leastSleep is how long it sleeps at least, so that it never spins.
+	leastSleep = 10 * time.Millisecond
 	// gather is how long a claim waits for more free hands when few are.
 	gather = 5 * time.Millisecond
 	// configurationWait is about how long a message waits for a provider that a
@@ -70,10 +73,18 @@ type Worker struct {
 	metrics *metrics
 
 	mu     sync.Mutex
-	held   map[string]int // deliveries in hand, by company
+	held   map[any]int // deliveries in hand, by company and by Gate
 	inHand int
-	freed  chan struct{} // has a value after a delivery left the hand
+	freed  chan struct{} // has a value after a delivery left the hand or a gate
 	active sync.WaitGroup
+}
+
+// inHand is a delivery that was claimed, and what it holds until it has left.
+type inHand struct {
+	ledger.ClaimedDelivery
+	keys []any // of Worker.held
+	// passed tells the gates that the provider is done with it.
+	passed func()
 }
 
 // NewWorker makes a worker. It registers the metrics.
@@ -97,7 +108,7 @@ func NewWorker(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{o: o, metrics: m, held: map[string]int{}, freed: make(chan struct{}, 1)}, nil
+	return &Worker{o: o, metrics: m, held: map[any]int{}, freed: make(chan struct{}, 1)}, nil
 }
 
 // NeedLeaderElection says that every replica delivers.
@@ -113,8 +124,13 @@ func (w *Worker) Start(ctx context.Context) error {
 	grace := time.AfterFunc(math.MaxInt64, abandon)
 	defer grace.Stop()
 	defer context.AfterFunc(ctx, func() { grace.Reset(w.o.Grace) })()
+	crowded := false
 	for ctx.Err() == nil {
-		claimed, err := w.claim(ctx)
+		if crowded {
+			w.pause(ctx, gather)
+		}
+		a := w.admit(ctx)
+		claimed, err := w.claim(ctx, a)
 		if err != nil && ctx.Err() == nil {
 			w.o.Log.Error(err, "Claiming deliveries failed; it is tried again")
 			w.sleep(ctx, time.Second, nil)
@@ -126,15 +142,18 @@ func (w *Worker) Start(ctx context.Context) error {
 				w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.ReleaseDelivery(c, d) })
 				continue
 			}
-			w.take(d.Company)
+			taken := w.take(a, d)
 			w.active.Go(func() {
-				defer w.leave(d.Company)
-				w.deliver(sending, d)
+				defer w.leave(taken)
+				w.deliver(sending, taken)
 			})
 		}
 		if len(claimed) == 0 {
-			w.wait(ctx)
+			w.wait(ctx, a)
 		}
+		// Where room comes one by one: a moment later there is more, and one claim for
+		// it all is cheaper than one for each.
+		crowded = a.full && len(claimed) < w.o.Concurrency/4
 	}
 	w.active.Wait()
 	w.o.Log.Info("Stopped delivering")
@@ -142,64 +161,85 @@ func (w *Worker) Start(ctx context.Context) error {
 }
 
 // take and leave count what is in hand.
-func (w *Worker) take(company string) {
+func (w *Worker) take(a *admission, d ledger.ClaimedDelivery) inHand {
+	gates := a.gates[ledger.Lane{Company: d.Company, Channel: d.Channel}]
+	taken := inHand{ClaimedDelivery: d, keys: []any{companyKey(d.Company)}}
+	leaves := make([]func(), len(gates))
+	for i, g := range gates {
+		taken.keys = append(taken.keys, g)
+		leaves[i] = g.Enter()
+	}
+	taken.passed = sync.OnceFunc(func() {
+		for _, leave := range leaves {
+			leave()
+		}
+		w.signal()
+	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.held[company]++
+	for _, key := range taken.keys {
+		w.held[key]++
+	}
 	w.inHand++
 	w.metrics.inFlight.Set(float64(w.inHand))
+	return taken
 }
 
-func (w *Worker) leave(company string) {
+func (w *Worker) leave(d inHand) {
+	d.passed()
 	w.mu.Lock()
-	if w.held[company]--; w.held[company] == 0 {
-		delete(w.held, company)
+	for _, key := range d.keys {
+		if w.held[key]--; w.held[key] == 0 {
+			delete(w.held, key)
+		}
 	}
 	w.inHand--
 	w.metrics.inFlight.Set(float64(w.inHand))
 	w.mu.Unlock()
+	w.signal()
+}
+
+func (w *Worker) signal() {
 	select {
 	case w.freed <- struct{}{}:
 	default:
 	}
 }
 
-// hands returns how many deliveries may be taken more, and what is held.
-func (w *Worker) hands() (free int, held map[string]int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	held = make(map[string]int, len(w.held))
-	for company, n := range w.held {
-		held[company] = n
-	}
-	return w.o.Concurrency - w.inHand, held
-}
-
-// claim takes as many deliveries as there are free hands. One company never gets
-// more than three quarters of the hands, so that another's message finds one.
-func (w *Worker) claim(ctx context.Context) ([]ledger.ClaimedDelivery, error) {
-	free, held := w.hands()
-	if free < (w.o.Concurrency+3)/4 && free < w.o.Concurrency {
+// admit begins an admission by the hands that are free now.
+func (w *Worker) admit(ctx context.Context) *admission {
+	a := w.hands(ctx)
+	if a.free < (w.o.Concurrency+3)/4 && a.free < w.o.Concurrency {
 		// Few hands are free: a moment later there may be more, and one claim for
 		// them all is cheaper than one for each.
 		w.pause(ctx, gather)
-		free, held = w.hands()
+		a = w.hands(ctx)
 	}
-	if free <= 0 {
-		return nil, nil
-	}
-	return w.o.Ledger.ClaimDeliveries(ctx, ledger.Claim{
-		Limit:         free,
-		Lease:         leaseFactor * w.o.SendTimeout,
-		MaxPerCompany: max(1, w.o.Concurrency*3/4),
-		Held:          held,
-	})
+	return a
 }
 
-// wait returns when there may be something to claim.
-func (w *Worker) wait(ctx context.Context) {
-	free, _ := w.hands()
-	if free <= 0 {
+func (w *Worker) hands(ctx context.Context) *admission {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &admission{
+		ctx: ctx, providers: w.o.Providers, free: w.o.Concurrency - w.inHand, held: maps.Clone(w.held),
+		gates: map[ledger.Lane][]Gate{}, bounds: map[any]*ledger.Bound{},
+	}
+}
+
+// claim takes deliveries that there is room for. Some hands stay free each time: else
+// many who take a little would leave none.
+func (w *Worker) claim(ctx context.Context, a *admission) ([]ledger.ClaimedDelivery, error) {
+	if a.free <= 0 {
+		return nil, nil
+	}
+	return w.o.Ledger.ClaimDeliveries(ctx, ledger.Claim{Limit: share(a.free, 0), Lease: leaseFactor * w.o.SendTimeout, Bounds: a.of})
+}
+
+// wait returns when there may be something to claim, after an admission by which
+// nothing was.
+func (w *Worker) wait(ctx context.Context, a *admission) {
+	if a.free <= 0 {
 		select {
 		case <-w.freed:
 		case <-ctx.Done():
@@ -207,18 +247,20 @@ func (w *Worker) wait(ctx context.Context) {
 		return
 	}
 	sleep := maxSleep
-	var freed <-chan struct{}
-	due, ok, err := w.o.Ledger.NextDeliveryDue(ctx)
+	due, ok, err := w.o.Ledger.NextDeliveryDue(ctx, a.open)
 	switch {
 	case err != nil:
 		sleep = time.Second
 	case ok:
-		// What is due already is held back from this worker for another's sake:
-		// it is looked at again when a hand is free.
-		if due > 0 {
-			sleep = min(sleep, due)
-		} else {
-			sleep, freed = time.Second, w.freed
+		// What is due already came this moment, or is being claimed by another.
+		sleep = min(sleep, max(due, leastSleep))
+	}
+	var freed <-chan struct{}
+	if a.full {
+		// It waits for room. Gates tell real time.
+		sleep, freed = min(sleep, time.Second), w.freed
+		if !a.again.IsZero() {
+			sleep = min(sleep, max(time.Until(a.again), leastSleep))
 		}
 	}
 	w.sleep(ctx, sleep, freed)
@@ -248,7 +290,8 @@ func (w *Worker) pause(ctx context.Context, d time.Duration) {
 
 // deliver sends one delivery and records what came of it. Its context outlasts
 // the worker's by the grace period.
-func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
+func (w *Worker) deliver(sending context.Context, taken inHand) {
+	d := taken.ClaimedDelivery
 	active, err := w.o.Companies.Active(sending, d.Company)
 	switch {
 	case err != nil:
@@ -265,6 +308,7 @@ func (w *Worker) deliver(sending context.Context, d ledger.ClaimedDelivery) {
 		return
 	}
 	receipt, err := w.send(sending, d)
+	taken.passed()
 	if err == nil {
 		// The provider has it, so this must be recorded whatever it takes.
 		if w.record(sending, d, outcomeSent, func(c context.Context) error { return w.o.Ledger.MarkSent(c, d, receipt.ID) }) {

@@ -67,6 +67,11 @@ func fakeClock() *clocktesting.FakeClock {
 // decide stores n deliveries of an event that is stored with them.
 func decide(t testing.TB, s *ledger.Store, company, event string, n int) {
 	t.Helper()
+	decideSaying(t, s, company, event, n, "Paid.")
+}
+
+func decideSaying(t testing.TB, s *ledger.Store, company, event string, n int, subject string) {
+	t.Helper()
 	if _, err := s.AcceptEvent(bg, ledger.Event{Company: company, ID: event, Name: "transaction.initiate", Data: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,95 +11,120 @@ import (
 	"time"
 )
 
+// Lane is what waits for the same: the deliveries of a company on one channel, which
+// go through one provider.
+type Lane struct{ Company, Channel string }
+
+// Bound is how many deliveries may be claimed of all lanes together that name it, such
+// as those that share a provider. A claim counts down Left.
+type Bound struct{ Left int }
+
 // Claim says how much work to take and from whom.
 type Claim struct {
 	// Limit is how many rows to claim at most.
 	Limit int
 	// Lease is how long the caller has until another may claim them.
 	Lease time.Duration
-	// MaxPerCompany, if it isn't 0, is how many rows of one company the caller is
-	// willing to hold, and Held how many it holds now: a company whose provider
-	// hangs doesn't get all of a caller's hands.
-	MaxPerCompany int
-	Held          map[string]int
+	// Bounds, if not nil, tells what bounds a lane. What can't be worked on now stays
+	// due instead of being claimed and given back. It is asked once a lane, while
+	// nobody else claims, so it must be quick.
+	Bounds func(Lane) []*Bound
 }
 
-// room is how many more rows of the company the caller would take.
-func (c Claim) room(company string) int {
-	if c.MaxPerCompany == 0 {
-		return c.Limit
+// openLane is a lane that may be claimed from.
+type openLane struct {
+	Lane
+	bounds []*Bound
+}
+
+func (l *openLane) open() bool {
+	for _, b := range l.bounds {
+		if b.Left <= 0 {
+			return false
+		}
 	}
-	return c.MaxPerCompany - c.Held[company]
+	return true
 }
 
-// turn remembers which company was served last, so that the next claim begins
-// with the one after it, also when there are more companies than a claim takes.
+// turn remembers which lane was served last, so that the next claim begins with the
+// one after it, also when there are more lanes than a claim takes.
 type turn struct {
 	mu   sync.Mutex
-	last string
+	last Lane
 }
 
 // queue is what the two tables that are queues have in common.
 type queue struct {
-	companies, nextDue, pending string
-	renew, release              string
+	// lanes finds those with rows that are due, and since when. Its parameters are the
+	// lane after which it begins, a time and a limit.
+	lanes            string
+	nextDue, pending string
+	renew, release   string
 }
 
-// newQueue writes the statements for a table. Companies with pending rows are
-// found by jumping along the index from one to the next, so that the cost grows
-// with the companies and not with what the busiest of them has waiting.
+// newQueue writes the statements for a table, given those that find its lanes with
+// pending rows: first names the first lane after a given one, waiting all of them,
+// and due when the longest due row of one is. They jump along the index from one to
+// the next, so that the cost grows with the lanes and not with what the busiest of
+// them has waiting.
 //
 // The limits of these and of the claims are a sum: SQLite parses a statement
 // again whenever a limit that is a bare parameter changes, which took a third of
 // the time of all claims.
-func newQueue(table string) queue {
-	in := func(q string) string { return strings.ReplaceAll(q, "{table}", table) }
+func newQueue(table, waiting, channel, isLane, due string) queue {
 	return queue{
-		companies: in(`
-			WITH RECURSIVE waiting (company) AS (
-				SELECT MIN(company) FROM {table} WHERE state = 'pending' AND company > $1
-				UNION ALL
-				SELECT (SELECT MIN(q.company) FROM {table} q WHERE q.state = 'pending' AND q.company > waiting.company)
-				FROM waiting WHERE waiting.company IS NOT NULL
-			)
-			SELECT company FROM waiting
-			WHERE company IS NOT NULL AND $2 >= (
-				SELECT MIN(q.next_attempt_at) FROM {table} q WHERE q.state = 'pending' AND q.company = waiting.company)
-			LIMIT $3 + 0`),
-		nextDue: in(`
-			WITH RECURSIVE waiting (company) AS (
-				SELECT MIN(company) FROM {table} WHERE state = 'pending'
-				UNION ALL
-				SELECT (SELECT MIN(q.company) FROM {table} q WHERE q.state = 'pending' AND q.company > waiting.company)
-				FROM waiting WHERE waiting.company IS NOT NULL
-			)
-			SELECT MIN((SELECT MIN(q.next_attempt_at) FROM {table} q WHERE q.state = 'pending' AND q.company = waiting.company))
-			FROM waiting WHERE company IS NOT NULL`),
-		pending: in("SELECT COUNT(*) FROM {table} WHERE state = 'pending'"),
-		renew:   in("UPDATE {table} SET next_attempt_at = $1 WHERE id = $2 AND lease = $3 AND state = 'pending'"),
-		release: in("UPDATE {table} SET lease = 0, next_attempt_at = $1, attempts = attempts - 1 WHERE id = $2 AND lease = $3 AND state = 'pending'"),
+		lanes: waiting + "SELECT company, " + channel + ", (" + due + ") FROM waiting WHERE " + isLane +
+			" AND $3 >= (" + due + ") LIMIT $4 + 0",
+		nextDue: strings.NewReplacer("$1", "''", "$2", "''").Replace(waiting + "SELECT MIN((" + due + ")) FROM waiting WHERE " + isLane),
+		pending: "SELECT COUNT(*) FROM " + table + " WHERE state = 'pending'",
+		renew:   "UPDATE " + table + " SET next_attempt_at = $1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
+		release: "UPDATE " + table + " SET lease = 0, next_attempt_at = $1, attempts = attempts - 1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
 	}
 }
 
 var (
-	eventQueue    = newQueue("events")
-	deliveryQueue = newQueue("deliveries")
+	// The lane of an event is its company.
+	eventQueue = newQueue("events", `
+		WITH RECURSIVE waiting (company) AS (
+			SELECT MIN(company) FROM events WHERE state = 'pending' AND company > $1
+			UNION ALL
+			SELECT (SELECT MIN(q.company) FROM events q WHERE q.state = 'pending' AND q.company > waiting.company)
+			FROM waiting WHERE company IS NOT NULL
+		) `, "CAST($2 AS TEXT)", "company IS NOT NULL",
+		"SELECT MIN(q.next_attempt_at) FROM events q WHERE q.state = 'pending' AND q.company = waiting.company")
+	// From a lane the next channel of its company is looked for; where there is none,
+	// which NULL says, the next company and, from the channel '' on, its first. The
+	// COALESCE, of a row that never is, gives the parameters the columns' collation.
+	deliveryQueue = newQueue("deliveries", `
+		WITH RECURSIVE waiting (company, channel) AS (
+			SELECT COALESCE((SELECT company FROM deliveries WHERE id = 0), $1), COALESCE((SELECT channel FROM deliveries WHERE id = 0), $2)
+			UNION ALL
+			SELECT
+				CASE WHEN channel IS NULL
+					THEN (SELECT MIN(q.company) FROM deliveries q WHERE q.state = 'pending' AND q.company > waiting.company)
+					ELSE company END,
+				CASE WHEN channel IS NULL
+					THEN ''
+					ELSE (SELECT MIN(q.channel) FROM deliveries q WHERE q.state = 'pending' AND q.company = waiting.company AND q.channel > waiting.channel) END
+			FROM waiting WHERE company IS NOT NULL
+		) `, "channel", "channel > '' AND NOT (company = $1 AND channel = $2)",
+		"SELECT MIN(q.next_attempt_at) FROM deliveries q WHERE q.state = 'pending' AND q.company = waiting.company AND q.channel = waiting.channel")
 )
 
-// claim finds whose turn it is and lets take claim up to n rows of each company;
-// take returns how many it got. The turn is held meanwhile, so that callers don't
-// ask for the same rows.
-func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(w *writer, company string, n int, lease, now, until int64) (int, error)) error {
+// claim finds whose turn it is and lets take claim up to n rows of each lane; take
+// returns how many it got. The turn is held meanwhile, so that callers don't ask for
+// the same rows.
+func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(w *writer, l Lane, n int, lease, now, until int64) (int, error)) error {
 	if c.Limit <= 0 {
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	companies, err := s.companiesDue(ctx, q, t.last, c)
+	lanes, err := s.lanesDue(ctx, q, t.last, c)
 	if err != nil {
 		return unavailable("looking for due work", err)
 	}
-	if len(companies) == 0 {
+	if len(lanes) == 0 {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -113,27 +138,29 @@ func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(
 		now := s.now()
 		lease := rand.Int64() | 1 // not 0, which is no lease
 		left, until := c.Limit, now+c.Lease.Milliseconds()
-		open, taken := companies, map[string]int{}
-		// In rounds: what one company doesn't use of its share goes to the others.
-		for left > 0 && len(open) > 0 {
-			share := max(1, left/len(open))
-			var more []string
-			for _, company := range open {
-				n := min(share, left, c.room(company)-taken[company])
+		// In rounds: what one lane doesn't use of its share goes to the others.
+		for open := lanes; left > 0 && len(open) > 0; {
+			share := shares(open, left)
+			var more []openLane
+			for i := range open {
+				l := &open[i]
+				n := min(share(l), left)
 				if n <= 0 {
 					continue
 				}
-				got, err := take(w, company, n, lease, now, until)
+				got, err := take(w, l.Lane, n, lease, now, until)
 				if err != nil {
 					return err
 				}
 				if got > 0 {
 					left -= got
-					taken[company] += got
-					last = company
+					for _, b := range l.bounds {
+						b.Left -= got
+					}
+					last = l.Lane
 				}
 				if got == n {
-					more = append(more, company)
+					more = append(more, *l)
 				}
 			}
 			open = more
@@ -146,40 +173,84 @@ func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(
 	return err
 }
 
-// companiesDue returns companies with due rows, in the order of their turns.
-func (s *Store) companiesDue(ctx context.Context, q queue, after string, c Claim) ([]string, error) {
-	full := 0 // companies that may be found but aren't wanted
-	for company := range c.Held {
-		if c.room(company) <= 0 {
-			full++
+// shares divides what is left between companies, what a company gets between its
+// lanes, and each bound between the lanes that it bounds. At least one is everybody's
+// share, so that the first in turn get something of what is too little for all.
+func shares(open []openLane, left int) func(*openLane) int {
+	ofCompany, ofBound, room := map[string]int{}, map[*Bound]int{}, map[*Bound]int{}
+	for i := range open {
+		ofCompany[open[i].Company]++
+		for _, b := range open[i].bounds {
+			ofBound[b]++
+			room[b] = b.Left
 		}
 	}
-	now, limit := s.now(), c.Limit+full
-	find := func(after, upTo string, found []string) ([]string, error) {
-		rows, err := s.prepared[q.companies].QueryContext(ctx, after, now, limit)
-		if err != nil {
-			return nil, err
+	return func(l *openLane) int {
+		n := max(1, left/(len(ofCompany)*ofCompany[l.Company]))
+		for _, b := range l.bounds {
+			n = min(n, b.Left, max(1, room[b]/ofBound[b]))
 		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() && len(found) < c.Limit {
-			var company string
-			if err := rows.Scan(&company); err != nil {
-				return nil, err
-			}
-			if upTo != "" && company > upTo {
-				break
-			}
-			if c.room(company) > 0 {
-				found = append(found, company)
-			}
-		}
-		return found, rows.Err()
+		return n
 	}
-	found, err := find(after, "", nil)
-	if err != nil || after == "" || len(found) >= c.Limit {
+}
+
+// lanesDue returns lanes with due rows that have room, in the order of their turns.
+func (s *Store) lanesDue(ctx context.Context, q queue, after Lane, c Claim) (found []openLane, err error) {
+	now := s.now()
+	look := func(l Lane, _ int64) bool {
+		lane := openLane{Lane: l}
+		if c.Bounds != nil {
+			lane.bounds = c.Bounds(l)
+		}
+		if lane.open() {
+			found = append(found, lane)
+		}
+		return len(found) < c.Limit
+	}
+	if err := s.eachLane(ctx, q, after, now, c.Limit, look); err != nil || after == (Lane{}) || len(found) >= c.Limit {
 		return found, err
 	}
-	return find("", after, found)
+	// Round to the first, up to where it began.
+	return found, s.eachLane(ctx, q, Lane{}, now, c.Limit, func(l Lane, due int64) bool {
+		return !after.before(l) && look(l, due)
+	})
+}
+
+func (l Lane) before(other Lane) bool {
+	return l.Company < other.Company || l.Company == other.Company && l.Channel < other.Channel
+}
+
+// eachLane calls look with each lane after the given one that has rows due at a time,
+// in order, until it returns false. It looks for limit of them at first, and for more
+// where that wasn't enough.
+func (s *Store) eachLane(ctx context.Context, q queue, after Lane, at int64, limit int, look func(l Lane, due int64) bool) error {
+	for {
+		n, more, err := s.someLanes(ctx, q, &after, at, limit, look)
+		if err != nil || !more || n < limit {
+			return err
+		}
+		limit = min(2*limit, 1000)
+	}
+}
+
+// someLanes looks at no more than limit lanes, and sets after to the last of them.
+func (s *Store) someLanes(ctx context.Context, q queue, after *Lane, at int64, limit int, look func(Lane, int64) bool) (n int, more bool, err error) {
+	rows, err := s.prepared[q.lanes].QueryContext(ctx, after.Company, after.Channel, at, limit)
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var due int64
+		if err := rows.Scan(&after.Company, &after.Channel, &due); err != nil {
+			return n, false, err
+		}
+		n++
+		if !look(*after, due) {
+			return n, false, nil
+		}
+	}
+	return n, true, rows.Err()
 }
 
 // wait tells how long it is until the next row of a queue is due.

@@ -101,7 +101,7 @@ func TestRetryComesInTimeWhenTheClockIsSet(t *testing.T) {
 				t.Helper()
 				for _, next := range []func() (time.Duration, bool, error){
 					func() (time.Duration, bool, error) { return s.NextEventDue(bg) },
-					func() (time.Duration, bool, error) { return s.NextDeliveryDue(bg) },
+					func() (time.Duration, bool, error) { return s.NextDeliveryDue(bg, nil) },
 				} {
 					wait, ok, err := next()
 					g.Expect(err).NotTo(HaveOccurred())

@@ -45,7 +45,7 @@ type dialect struct {
 	// position is the function that finds a text in another.
 	position        string
 	claimEvents     func(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error)
-	claimDeliveries func(w *writer, company string, n int, lease, now, until int64) ([]Delivery, error)
+	claimDeliveries func(w *writer, l Lane, n int, lease, now, until int64) ([]Delivery, error)
 }
 
 var sqliteDialect = dialect{position: "instr", claimEvents: claimEvents, claimDeliveries: claimDeliveries}

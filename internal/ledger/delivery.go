@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -152,8 +153,8 @@ const (
 	// Two statements, not an UPDATE with RETURNING: that copies the contents once
 	// more and took half as long again.
 	dueDeliveries = readDeliveries + `
-		WHERE state = 'pending' AND company = $1 AND next_attempt_at <= $2
-		ORDER BY next_attempt_at, id LIMIT $3 + 0`
+		WHERE state = 'pending' AND company = $1 AND channel = $2 AND next_attempt_at <= $3
+		ORDER BY next_attempt_at, id LIMIT $4 + 0`
 	leaseDelivery = `
 		UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
 		WHERE id = $3 AND state = 'pending'`
@@ -267,13 +268,13 @@ func scanDelivery(rows *sql.Rows, d *Delivery) error {
 // nothing comes.
 func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
 
-// ClaimDeliveries takes due deliveries, fairly between companies: each company in
-// turn, in each company the longest due first.
+// ClaimDeliveries takes due deliveries, fairly between companies and within the
+// bounds of their lanes: each lane in turn, in each lane the longest due first.
 func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery, error) {
 	var claimed []ClaimedDelivery
 	leased := leaseTime{begun: s.machine.Now(), last: c.Lease}
-	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
-		found, err := s.dialect.claimDeliveries(w, company, n, lease, now, until)
+	take := func(w *writer, l Lane, n int, lease, now, until int64) (int, error) {
+		found, err := s.dialect.claimDeliveries(w, l, n, lease, now, until)
 		ahead := s.ahead()
 		for i := range found {
 			age := timeOf(now).Sub(found[i].CreatedAt)
@@ -288,10 +289,10 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery
 	return inTurn(claimed, func(d *ClaimedDelivery) string { return d.Company }), nil
 }
 
-// claimDeliveries claims up to n due deliveries of a company, the longest due
-// first, where nobody else writes.
-func claimDeliveries(w *writer, company string, n int, lease, now, until int64) ([]Delivery, error) {
-	found, err := w.deliveries(dueDeliveries, company, now, n)
+// claimDeliveries claims up to n due deliveries of a lane, the longest due first,
+// where nobody else writes.
+func claimDeliveries(w *writer, l Lane, n int, lease, now, until int64) ([]Delivery, error) {
+	found, err := w.deliveries(dueDeliveries, l.Company, l.Channel, now, n)
 	if err != nil {
 		return nil, err
 	}
@@ -323,9 +324,26 @@ func (w *writer) deliveries(query string, args ...any) (found []Delivery, err er
 	return found, rows.Err()
 }
 
-// NextDeliveryDue is [Store.NextEventDue] for deliveries.
-func (s *Store) NextDeliveryDue(ctx context.Context) (time.Duration, bool, error) {
-	return s.wait(ctx, deliveryQueue)
+// NextDeliveryDue is [Store.NextEventDue] for the deliveries of the lanes that open is
+// true for; of all if it is nil.
+func (s *Store) NextDeliveryDue(ctx context.Context, open func(Lane) bool) (time.Duration, bool, error) {
+	if open == nil {
+		return s.wait(ctx, deliveryQueue)
+	}
+	first := int64(math.MaxInt64)
+	err := s.eachLane(ctx, deliveryQueue, Lane{}, math.MaxInt64, 100, func(l Lane, due int64) bool {
+		if due < first && open(l) {
+			first = due
+		}
+		return true
+	})
+	if err != nil {
+		return 0, false, unavailable("looking for the next due work", err)
+	}
+	if first == math.MaxInt64 {
+		return 0, false, nil
+	}
+	return timeOf(first).Sub(s.clock.Now()), true, nil
 }
 
 // RenewDelivery prolongs the lease from now.

@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,10 +78,16 @@ func testNothingToSendWakesNobody(t *testing.T, at place) {
 // pending stores n deliveries of a company.
 func pending(t testing.TB, s *Store, company string, n int) {
 	t.Helper()
-	accept(t, s, company, "event")
+	pendingOn(t, s, company, "event", ChannelEmail, n)
+}
+
+func pendingOn(t testing.TB, s *Store, company, event, channel string, n int) {
+	t.Helper()
+	accept(t, s, company, event)
 	deliveries := make([]NewDelivery, n)
 	for i := range deliveries {
 		deliveries[i] = email("rule", fmt.Sprintf("user%d@example.com", i))
+		deliveries[i].Channel = channel
 	}
 	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
 	if err != nil || len(claimed) != 1 {
@@ -138,25 +145,157 @@ func testDeliveryLeaseExpires(t *testing.T, at place) {
 	g.Expect(claimDelivery(t, s).Attempts).To(Equal(2))
 }
 
+// claimCount claims and says how many it got, by lane.
+func claimCount(t *testing.T, s *Store, c Claim) map[Lane]int {
+	t.Helper()
+	c.Lease = time.Minute
+	claimed, err := s.ClaimDeliveries(bg, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := map[Lane]int{}
+	for _, d := range claimed {
+		n[Lane{d.Company, d.Channel}]++
+	}
+	return n
+}
+
+// bounds are those of the lanes of companies and, with a dash before, of channels.
+func bounds(left map[string]int) func(Lane) []*Bound {
+	all := map[string]*Bound{}
+	for name, n := range left {
+		all[name] = &Bound{n}
+	}
+	return func(l Lane) (found []*Bound) {
+		for _, name := range []string{l.Company, "-" + l.Channel} {
+			if all[name] != nil {
+				found = append(found, all[name])
+			}
+		}
+		return found
+	}
+}
+
 func testClaimLeavesRoomForOtherCompanies(t *testing.T, at place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
 	for _, company := range []string{"alpha", "bravo", "charlie"} {
 		pending(t, s, company, 10)
 	}
-	count := func(c Claim) map[string]int {
-		claimed, err := s.ClaimDeliveries(bg, c)
-		g.Expect(err).NotTo(HaveOccurred())
-		n := map[string]int{}
-		for _, d := range claimed {
-			n[d.Company]++
+	mail := func(company string) Lane { return Lane{company, ChannelEmail} }
+	g.Expect(claimCount(t, s, Claim{Limit: 12, Bounds: bounds(map[string]int{"alpha": 0, "bravo": 1, "charlie": 5})})).
+		To(Equal(map[Lane]int{mail("bravo"): 1, mail("charlie"): 5}))
+	g.Expect(claimCount(t, s, Claim{Limit: 1, Bounds: bounds(map[string]int{"alpha": 0, "bravo": -1, "charlie": 1})})).
+		To(Equal(map[Lane]int{mail("charlie"): 1}))
+	g.Expect(claimCount(t, s, Claim{Limit: 100})).
+		To(Equal(map[Lane]int{mail("alpha"): 10, mail("bravo"): 9, mail("charlie"): 4}))
+}
+
+// What is too little for all that want it is divided between them, in turn.
+func testClaimDividesABound(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	for _, company := range []string{"alpha", "bravo", "charlie"} {
+		pending(t, s, company, 40)
+		pendingOn(t, s, company, "texts", ChannelSMS, 40)
+	}
+	one := func(channel string, alpha, bravo, charlie int) map[Lane]int {
+		n := map[Lane]int{}
+		for company, want := range map[string]int{"alpha": alpha, "bravo": bravo, "charlie": charlie} {
+			if want > 0 {
+				n[Lane{company, channel}] = want
+			}
 		}
 		return n
 	}
-	g.Expect(count(Claim{Limit: 12, Lease: time.Minute, MaxPerCompany: 5, Held: map[string]int{"alpha": 5, "bravo": 4}})).
-		To(Equal(map[string]int{"bravo": 1, "charlie": 5}))
-	g.Expect(count(Claim{Limit: 1, Lease: time.Minute, MaxPerCompany: 5, Held: map[string]int{"alpha": 5, "bravo": 5}})).
-		To(Equal(map[string]int{"charlie": 1}))
-	g.Expect(count(Claim{Limit: 100, Lease: time.Minute})).
-		To(Equal(map[string]int{"alpha": 10, "bravo": 9, "charlie": 4}))
+	mail := map[string]int{"-" + ChannelSMS: 0, "-" + ChannelEmail: 12}
+	g.Expect(claimCount(t, s, Claim{Limit: 100, Bounds: bounds(mail)})).To(Equal(one(ChannelEmail, 4, 4, 4)))
+	mail["bravo"] = 1
+	g.Expect(claimCount(t, s, Claim{Limit: 100, Bounds: bounds(mail)})).To(Equal(one(ChannelEmail, 6, 1, 5)))
+	text := map[string]int{"-" + ChannelEmail: 0, "-" + ChannelSMS: 1}
+	served := map[string]int{}
+	for range 9 {
+		for l := range claimCount(t, s, Claim{Limit: 100, Bounds: bounds(text)}) {
+			served[l.Company]++
+		}
+	}
+	g.Expect(served).To(Equal(map[string]int{"alpha": 3, "bravo": 3, "charlie": 3}))
+	// Two channels give a company no more than one.
+	pending(t, s, "delta", 40)
+	n := claimCount(t, s, Claim{Limit: 16})
+	g.Expect(n).To(Equal(map[Lane]int{
+		{"alpha", ChannelEmail}: 2, {"alpha", ChannelSMS}: 2, {"bravo", ChannelEmail}: 2, {"bravo", ChannelSMS}: 2,
+		{"charlie", ChannelEmail}: 2, {"charlie", ChannelSMS}: 2, {"delta", ChannelEmail}: 4,
+	}))
+}
+
+// A claim finds the lanes that have room, however many have none, and says when to
+// look again for those.
+func testClaimPassesLanesWithoutRoom(t *testing.T, at place) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := at.open(t, clk)
+	for i := range 50 {
+		pending(t, s, fmt.Sprintf("company-%02d", i), 1)
+	}
+	free := Lane{"company-31", ChannelEmail}
+	var asked []Lane
+	full := &Bound{}
+	only := func(l Lane) []*Bound {
+		asked = append(asked, l)
+		if l == free {
+			return nil
+		}
+		return []*Bound{full}
+	}
+	for range 2 {
+		asked = nil
+		n := claimCount(t, s, Claim{Limit: 2, Bounds: only})
+		g.Expect(n).To(Equal(map[Lane]int{free: 1}))
+		g.Expect(asked).To(HaveLen(50), "each is asked once")
+		due, ok, err := s.NextDeliveryDue(bg, func(l Lane) bool { return l == free })
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(ok).To(BeTrue())
+		g.Expect(due).To(Equal(time.Minute), "when its lease ends")
+		due, _, err = s.NextDeliveryDue(bg, nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(due).To(BeNumerically("<=", 0), "the others are due")
+		_, ok, err = s.NextDeliveryDue(bg, func(Lane) bool { return false })
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(ok).To(BeFalse())
+		clk.Step(time.Minute)
+	}
+}
+
+func testWakeDeliveries(t *testing.T, at place) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := at.open(t, clk)
+	const n = step + 3
+	pending(t, s, "alpha", n)
+	pending(t, s, "bravo", 2)
+	pendingOn(t, s, "alpha", "texts", ChannelSMS, 2)
+	claimed, err := s.ClaimDeliveries(bg, Claim{Limit: 2 * n, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(n + 4))
+	held := 0
+	var postponing sync.WaitGroup
+	for _, d := range claimed {
+		if d.Company == "alpha" && d.Channel == ChannelEmail && held == 0 {
+			held++ // somebody is at it
+			continue
+		}
+		postponing.Go(func() {
+			if err := s.PostponeDelivery(bg, d, clk.Now().Add(time.Hour), "LoginRefused", "The server refuses the login."); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	postponing.Wait()
+	raised(s.DeliveriesReady())
+	g.Expect(s.WakeDeliveries(bg, Lane{"alpha", ChannelEmail})).To(Succeed())
+	g.Expect(raised(s.DeliveriesReady())).To(BeTrue())
+	g.Expect(claimCount(t, s, Claim{Limit: 2 * n})).To(Equal(map[Lane]int{{"alpha", ChannelEmail}: n - 1}))
+	g.Expect(s.WakeDeliveries(bg, Lane{"charlie", ChannelEmail})).To(Succeed())
+	g.Expect(raised(s.DeliveriesReady())).To(BeFalse(), "there was nothing to wake")
 }

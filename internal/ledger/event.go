@@ -112,8 +112,8 @@ func (s *Store) EventsReady() <-chan struct{} { return s.events }
 // the caller has until another may claim them; see [Store.RenewEvent].
 func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ClaimedEvent, error) {
 	var claimed []ClaimedEvent
-	take := func(w *writer, company string, n int, lease, now, until int64) (int, error) {
-		found, err := s.dialect.claimEvents(w, company, n, lease, now, until)
+	take := func(w *writer, l Lane, n int, lease, now, until int64) (int, error) {
+		found, err := s.dialect.claimEvents(w, l.Company, n, lease, now, until)
 		ahead := s.ahead()
 		for _, e := range found {
 			e.Age = timeOf(now).Sub(e.ReceivedAt)

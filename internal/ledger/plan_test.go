@@ -15,10 +15,10 @@ import (
 func TestClaimsUseTheIndexes(t *testing.T) {
 	s := open(t, ledgerPath(t), nil)
 	for name, query := range map[string]string{
-		"companies of events": eventQueue.companies, "companies of deliveries": deliveryQueue.companies,
+		"lanes of events": eventQueue.lanes, "lanes of deliveries": deliveryQueue.lanes,
 		"next event": eventQueue.nextDue, "next delivery": deliveryQueue.nextDue,
 		"pending events": eventQueue.pending, "pending deliveries": deliveryQueue.pending,
-		"due events": dueEvents, "due deliveries": dueDeliveries, "end": endDelivery,
+		"due events": dueEvents, "due deliveries": dueDeliveries, "end": endDelivery, "wake": wakeDeliveries,
 		"list of a company": readDeliveries + " WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
 		"log":               logQuery(s, LogFilter{Company: "a"}),
 		"log of failed":     logQuery(s, LogFilter{Company: "a", States: []DeliveryState{DeliveryFailed}}),

@@ -66,8 +66,8 @@ const (
 		SELECT id, event_id, name, received_at, attempts, data FROM claimed ORDER BY due, id`
 	postgresClaimDeliveries = `
 		WITH picked AS MATERIALIZED (
-			SELECT id, next_attempt_at AS due FROM deliveries WHERE state = 'pending' AND company = $3 AND next_attempt_at <= $4
-			ORDER BY next_attempt_at, id LIMIT $5 FOR UPDATE SKIP LOCKED
+			SELECT id, next_attempt_at AS due FROM deliveries WHERE state = 'pending' AND company = $3 AND channel = $4 AND next_attempt_at <= $5
+			ORDER BY next_attempt_at, id LIMIT $6 FOR UPDATE SKIP LOCKED
 		), claimed AS (
 			UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
 			FROM picked WHERE deliveries.id = picked.id
@@ -81,8 +81,8 @@ var postgresDialect = dialect{
 	claimEvents: func(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error) {
 		return w.events(company, postgresClaimEvents, lease, until, company, now, n)
 	},
-	claimDeliveries: func(w *writer, company string, n int, lease, now, until int64) ([]Delivery, error) {
-		return w.deliveries(postgresClaimDeliveries, lease, until, company, now, n)
+	claimDeliveries: func(w *writer, l Lane, n int, lease, now, until int64) ([]Delivery, error) {
+		return w.deliveries(postgresClaimDeliveries, lease, until, l.Company, l.Channel, now, n)
 	},
 }
 

@@ -383,10 +383,11 @@ func TestPostgresClaimsUseTheIndexes(t *testing.T) {
 		query string
 		args  []any
 	}{
-		"companies":        {eventQueue.companies, []any{"", 2, 10}},
+		"lanes of events":  {eventQueue.lanes, []any{"", "", 2, 10}},
+		"lanes":            {deliveryQueue.lanes, []any{"", "", 2, 10}},
 		"next":             {deliveryQueue.nextDue, nil},
 		"claim events":     {postgresClaimEvents, []any{1, 2, "company-0", 3, 10}},
-		"claim deliveries": {postgresClaimDeliveries, []any{1, 2, "company-0", 3, 10}},
+		"claim deliveries": {postgresClaimDeliveries, []any{1, 2, "company-0", "email", 3, 10}},
 		"end":              {endDelivery, []any{"sent", "", "", "", 1, 1, 1}},
 		"log":              {readDeliveries + " WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100", []any{1, "company-3"}},
 		"inbox":            {readDeliveries + " " + inInbox + " ORDER BY id DESC LIMIT 100", []any{"company-3", "zoe"}},

@@ -108,7 +108,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // answer. The statements are closed with their database.
 func (s *Store) prepare(ctx context.Context) error {
 	s.prepared = make(map[string]*sql.Stmt)
-	for _, query := range []string{eventQueue.companies, eventQueue.nextDue, deliveryQueue.companies, deliveryQueue.nextDue} {
+	for _, query := range []string{eventQueue.lanes, eventQueue.nextDue, deliveryQueue.lanes, deliveryQueue.nextDue} {
 		statement, err := s.reader.PrepareContext(ctx, query) //nolint:sqlclosecheck // closed with its database
 		if err != nil {
 			return fmt.Errorf("preparing the ledger: %w", err)

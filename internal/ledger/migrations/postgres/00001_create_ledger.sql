@@ -52,7 +52,7 @@ CREATE TABLE deliveries (
     UNIQUE (event, rule_uid, channel, recipient, copy)
 );
 
-CREATE INDEX deliveries_due ON deliveries (company, next_attempt_at) WHERE state = 'pending';
+CREATE INDEX deliveries_due ON deliveries (company, channel, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX deliveries_company ON deliveries (company, id);
 CREATE INDEX deliveries_failed ON deliveries (company, id) WHERE state = 'failed';
 CREATE INDEX deliveries_inbox ON deliveries (company, user_id, id) WHERE channel = 'system' AND state = 'sent';

@@ -1,0 +1,236 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
+)
+
+// byCompany are providers by company.
+type byCompany map[string]Provider
+
+func (b byCompany) Provider(_ context.Context, company, _ string) (Provider, error) {
+	return b[company], nil
+}
+
+// onBothDatabases runs a test over a ledger on SQLite and one on PostgreSQL.
+func onBothDatabases(t *testing.T, test func(t *testing.T, s *ledger.Store)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, openLedger(t, nil)) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		server, err := postgres()
+		if err != nil {
+			postgrestest.Skip(t, err)
+		}
+		url, err := server.NewDatabase()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ledger.Open(bg, ledger.Options{URL: url, Password: postgrestest.Password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		test(t, s)
+	})
+}
+
+// postgres is the tests' server; TestMain stops it.
+var postgres = sync.OnceValues(func() (*postgrestest.Server, error) {
+	postgresStarted = true
+	return postgrestest.Start()
+})
+
+var postgresStarted bool
+
+// floodSize is how much waits for the company that floods: 5,000, or what the
+// environment variable FLOOD says.
+func floodSize() int {
+	if n, err := strconv.Atoi(os.Getenv("FLOOD")); err == nil {
+		return n
+	}
+	return 5000
+}
+
+// flood stores n deliveries of a company.
+func flood(t *testing.T, s *ledger.Store, company string, n int) {
+	t.Helper()
+	for i := 0; n > 0; i++ {
+		decide(t, s, company, fmt.Sprint("flood-", i), min(n, 1000))
+		n -= 1000
+	}
+}
+
+// hanging is a provider that keeps each message until its time is over.
+func hanging() (*Guard, func() int) {
+	var mu sync.Mutex
+	calls := 0
+	g := NewGuard(send(func(ctx context.Context, _ Message) (Receipt, error) {
+		mu.Lock()
+		calls++
+		mu.Unlock()
+		<-ctx.Done()
+		return Receipt{}, Transient("Unreachable", "It hangs.", 0)
+	}), GuardConfig{})
+	return g, func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return calls
+	}
+}
+
+func sentCount(s *ledger.Store, company string) func() int {
+	return func() int {
+		found, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: company, State: ledger.DeliverySent, Limit: 1000})
+		if err != nil {
+			return -1
+		}
+		return len(found)
+	}
+}
+
+// One company floods, and its provider hangs: what another sends leaves, before
+// anything of the first has; and what the provider can't take isn't even claimed.
+func TestFloodOfAHangingProvider(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, s *ledger.Store) {
+		g := NewWithT(t)
+		flood(t, s, "flood", floodSize())
+		stuck, calls := hanging()
+		start(t, Options{Ledger: s, Companies: companies{}, Grace: time.Millisecond, Providers: byCompany{
+			"flood": stuck,
+			"other": send(func(context.Context, Message) (Receipt, error) { return Receipt{ID: "1"}, nil }),
+		}})
+		g.Eventually(calls).Should(Equal(DefaultConcurrency))
+		for i := range 5 {
+			decide(t, s, "other", fmt.Sprint(i), 20)
+			g.Eventually(sentCount(s, "other")).Should(Equal(20 * (i + 1)))
+		}
+		g.Expect(calls()).To(Equal(DefaultConcurrency))
+		found, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "flood", Limit: 1000})
+		g.Expect(err).NotTo(HaveOccurred())
+		claimed := slices.DeleteFunc(found, func(d ledger.Delivery) bool { return d.Attempts == 0 && d.Reason == "" })
+		g.Expect(claimed).To(HaveLen(DefaultConcurrency), "what has no slot stays as it is")
+	})
+}
+
+// More hanging providers than there are hands for leave some to the others.
+func TestManyHangingProviders(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, s *ledger.Store) {
+		g := NewWithT(t)
+		all := byCompany{"other": send(func(context.Context, Message) (Receipt, error) { return Receipt{ID: "1"}, nil })}
+		var inHand []func() int
+		for i := range 8 {
+			company := fmt.Sprint("hangs-", i)
+			stuck, calls := hanging()
+			all[company] = stuck
+			inHand = append(inHand, calls)
+			flood(t, s, company, 100)
+		}
+		start(t, Options{Ledger: s, Grace: time.Millisecond, Providers: all, Concurrency: 32})
+		for _, calls := range inHand {
+			g.Eventually(calls).Should(BeNumerically(">", 0))
+		}
+		decide(t, s, "other", "1", 20)
+		g.Eventually(sentCount(s, "other")).Should(Equal(20))
+	})
+}
+
+// Companies that share a provider share its slots, however much one of them has.
+func TestSharedProvider(t *testing.T) {
+	onBothDatabases(t, func(t *testing.T, s *ledger.Store) {
+		g := NewWithT(t)
+		const many, few = 2000, 20
+		flood(t, s, "flood", many)
+		var mu sync.Mutex
+		var order []string
+		begun, shared := make(chan struct{}), make(chan struct{})
+		provider := NewGuard(send(func(_ context.Context, m Message) (Receipt, error) {
+			mu.Lock()
+			order = append(order, m.Subject)
+			if len(order) == 1 {
+				close(begun)
+			}
+			mu.Unlock()
+			<-shared
+			return Receipt{ID: "1"}, nil
+		}), GuardConfig{Concurrency: 4})
+		start(t, Options{Ledger: s, Grace: time.Millisecond, Providers: byCompany{"flood": provider, "other": provider}})
+		<-begun
+		decideSaying(t, s, "other", "1", few, "other")
+		close(shared)
+		g.Eventually(sentCount(s, "other")).Should(Equal(few))
+		mu.Lock()
+		defer mu.Unlock()
+		last := 0
+		for i, subject := range order {
+			if subject == "other" {
+				last = i
+			}
+		}
+		g.Expect(last).To(BeNumerically("<", many/4), "of %d that were sent", len(order))
+	})
+}
+
+// A backlog stays due while the breaker is open, and goes when the provider works
+// again; a channel beside it is not touched.
+func TestBacklogOfABrokenProvider(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	flood(t, s, "shop", 500)
+	var mu sync.Mutex
+	works, calls := false, 0
+	provider := NewGuard(send(func(context.Context, Message) (Receipt, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		calls++
+		if !works {
+			return Receipt{}, Transient("Unavailable", "It is down.", 0)
+		}
+		return Receipt{ID: "1"}, nil
+	}), GuardConfig{Breaker: BreakerConfig{OpenFor: 100 * time.Millisecond}})
+	start(t, Options{Ledger: s, Providers: byCompany{"shop": provider, "other": Inbox{}}, Retry: retries{}})
+	g.Eventually(func() int {
+		n, _ := provider.breaker.room()
+		return n
+	}).Should(BeNumerically("<=", 1), "it opens")
+	decide(t, s, "other", "1", 20)
+	g.Eventually(sentCount(s, "other")).Should(Equal(20))
+	mu.Lock()
+	works = true
+	failed := calls
+	mu.Unlock()
+	g.Expect(failed).To(BeNumerically("<", 100))
+	// Those that failed are retried in an hour.
+	g.Eventually(sentCount(s, "shop")).Should(BeNumerically(">=", 500-failed-DefaultConcurrency))
+}
+
+// What the rate doesn't allow yet stays due, and nothing is held back.
+func TestBacklogOfALimitedProvider(t *testing.T) {
+	g := NewWithT(t)
+	s := openLedger(t, nil)
+	decide(t, s, "shop", "1", 60)
+	provider := NewGuard(send(func(context.Context, Message) (Receipt, error) { return Receipt{ID: "1"}, nil }), GuardConfig{PerSecond: 50, Burst: 10})
+	start(t, Options{Ledger: s, Providers: byCompany{"shop": provider}})
+	g.Eventually(sentCount(s, "shop")).Should(Equal(60))
+	found, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, d := range found {
+		g.Expect(d.Attempts).To(Equal(1), d.Reason)
+	}
+}
