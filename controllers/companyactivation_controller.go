@@ -77,6 +77,8 @@ func (r *companyActivationReconciler) setupWithManager(mgr ctrl.Manager) error {
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Secret{}, delayed(activationOfSecret),
 			builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		Watches(&v1alpha1.DeliveryProvider{}, handler.EnqueueRequestsFromMapFunc(r.activationsOfProvider),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.NotificationRule{}, delayed(activationOfRule), builder.WithPredicates(ruleWebhooksChanged())).
 		WithOptions(controllerOptions(concurrentActivations)).
 		Complete(r)
@@ -171,7 +173,14 @@ func (r *companyActivationReconciler) Reconcile(ctx context.Context, request rec
 	defer cancel()
 	outcome := r.reconcile(bounded, s)
 	s.conclude(outcome)
-	if err := r.patchStatus(ctx, before, a); err != nil {
+	if err := r.wake(ctx, before, s); err != nil {
+		return ctrl.Result{}, err
+	}
+	err = r.patchStatus(ctx, before, s)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: 50 * time.Millisecond}, nil // the cache is behind
+	}
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	r.tell(before, s)
@@ -201,6 +210,12 @@ func (r *companyActivationReconciler) next(s *scope, outcome error) (ctrl.Result
 	}
 }
 
-func (r *companyActivationReconciler) patchStatus(ctx context.Context, before, after *v1alpha1.CompanyActivation) error {
-	return patchStatus(ctx, r.Client, before, after, before.Status, after.Status)
+// patchStatus writes the status. The conditions are written as a whole: where one was
+// set and the others taken over, they must be those that stand.
+func (r *companyActivationReconciler) patchStatus(ctx context.Context, before *v1alpha1.CompanyActivation, s *scope) error {
+	var options []client.MergeFromOption
+	if s.recalled {
+		options = append(options, client.MergeFromWithOptimisticLock{})
+	}
+	return patchStatus(ctx, r.Client, before, s.activation, before.Status, s.activation.Status, options...)
 }

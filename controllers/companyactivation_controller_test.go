@@ -324,12 +324,12 @@ func TestThrottlingIsHonoured(t *testing.T) {
 func TestAnotherTokenResumesTheWork(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	before := ledger.resumptions(f.company)
+	before := theLedger.resumptions(f.company)
 	f.look(a)
-	f.Expect(ledger.resumptions(f.company)).To(Equal(before), "it is the same token")
+	f.Expect(theLedger.resumptions(f.company)).To(Equal(before), "it is the same token")
 	a = f.activate(f.user("admin").Token)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
-	f.Expect(ledger.resumptions(f.company)).To(Equal(before + 1))
+	f.Expect(theLedger.resumptions(f.company)).To(Equal(before + 1))
 }
 
 func TestMissingPermissionSaysWhatToGrant(t *testing.T) {
@@ -533,7 +533,7 @@ func TestSecondActivationOfACompany(t *testing.T) {
 	f.Expect(k8s.Delete(f.ctx, holder)).To(Succeed())
 	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"), "the next oldest holds the company")
 	f.Expect(f.registered()).To(Equal(before), "the webhooks are the successor's")
-	f.Expect(ledger.callsOf(f.company)).To(BeEmpty())
+	f.Expect(theLedger.callsOf(f.company)).To(BeEmpty())
 }
 
 func TestDeletedDuplicateLeavesTheHolderAlone(t *testing.T) {
@@ -547,7 +547,7 @@ func TestDeletedDuplicateLeavesTheHolderAlone(t *testing.T) {
 	f.gone(second)
 	f.gone(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "zz-second-rehive"}})
 	f.Expect(f.registered()).To(Equal(before))
-	f.Expect(ledger.callsOf(f.company)).To(BeEmpty())
+	f.Expect(theLedger.callsOf(f.company)).To(BeEmpty())
 	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))
 }
 

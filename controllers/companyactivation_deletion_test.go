@@ -52,7 +52,7 @@ func TestDeletionKeepsRulesAndRecords(t *testing.T) {
 	f.gone(f.secret())
 	f.Expect(f.registered()).To(BeEmpty())
 	f.Expect(platform.Webhooks(f.company)).To(ContainElement(HaveField("ID", byHand)))
-	f.Expect(ledger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("cancel")))
+	f.Expect(theLedger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("cancel")))
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/CompanyActivationNotFound"))
 
 	a = f.activate(f.admin.Token)
@@ -72,7 +72,7 @@ func TestPurgeRemovesEverything(t *testing.T) {
 	f.gone(a)
 	f.gone(f.secret())
 	f.Expect(f.registered()).To(BeEmpty())
-	f.Expect(ledger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("purge")))
+	f.Expect(theLedger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("purge")))
 	var rules v1alpha1.NotificationRuleList
 	f.Eventually(func() []v1alpha1.NotificationRule {
 		f.Expect(k8s.List(f.ctx, &rules, client.InNamespace(f.namespace))).To(Succeed())
@@ -95,7 +95,7 @@ func TestDeletionDoesNotWaitForThePlatform(t *testing.T) {
 			f.purge(a)
 			f.gone(a)
 			f.gone(f.secret())
-			f.Expect(ledger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("purge")))
+			f.Expect(theLedger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("purge")))
 		})
 	}
 }
@@ -118,20 +118,20 @@ func TestDeletionSlowPlatform(t *testing.T) {
 func TestDeletionWaitsForTheLedger(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	ledger.breakFor(f.company, errors.New("the disk is full"))
+	theLedger.breakFor(f.company, errors.New("the disk is full"))
 	f.purge(a)
-	f.Eventually(func() []string { return ledger.callsOf(f.company) }).Should(HaveLen(2), "it is tried again")
+	f.Eventually(func() []string { return theLedger.callsOf(f.company) }).Should(HaveLen(2), "it is tried again")
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed(), "a purge must not be forgotten")
-	ledger.breakFor(f.company, nil)
+	theLedger.breakFor(f.company, nil)
 	f.gone(a)
 }
 
 func TestDeletionGivesUpOnTheLedger(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	ledger.breakFor(f.company, errors.New("the disk is full"))
+	theLedger.breakFor(f.company, errors.New("the disk is full"))
 	recorder := &recordedEvents{}
-	r := &companyActivationReconciler{ledger: ledger, recorder: recorder, now: time.Now}
+	r := &companyActivationReconciler{ledger: theLedger, recorder: recorder, now: time.Now}
 	deleted := metav1.NewTime(time.Now().Add(-ledgerPatience + time.Minute))
 	a.DeletionTimestamp = &deleted
 	f.Expect(r.cleanLedger(f.ctx, a, true)).To(MatchError(ContainSubstring("the disk is full")))

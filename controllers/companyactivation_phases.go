@@ -41,7 +41,7 @@ type scope struct {
 	wanted map[string][]string
 
 	// Found out by the phases; nil when the phase was not reached.
-	tokenValid, webhooksRegistered *verdict
+	tokenValid, webhooksRegistered, providersResolved *verdict
 
 	created, removed []string      // events whose webhooks came and went
 	recalled         bool          // nothing to do since the last look
@@ -51,6 +51,7 @@ type scope struct {
 // reconcile runs the phases in order until one has reason to stop.
 func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) error {
 	for _, phase := range []func(context.Context, *scope) error{
+		r.resolveProviders,
 		r.checkHolder,
 		r.checkState,
 		r.loadCredentials,

@@ -39,6 +39,9 @@ type verdict struct {
 // decides; what an earlier reconciliation wrote doesn't.
 func (s *scope) conclude(outcome error) {
 	a := s.activation
+	if s.providersResolved != nil {
+		setVerdict(a, v1alpha1.ProvidersResolvedCondition, *s.providersResolved)
+	}
 	if s.recalled {
 		s.markHandled()
 		return

@@ -7,10 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,6 +28,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/providers"
 )
 
@@ -42,7 +47,8 @@ const ProviderSecretField = "spec.secretRef.name" //nolint:gosec // the path of 
 // +kubebuilder:rbac:groups=extensions.rehive.com,resources=deliveryproviders/status,verbs=patch
 
 // deliveryProviderReconciler tells in a DeliveryProvider's status whether its
-// configuration and credentials hold. It changes nothing else, and whether messages
+// configuration and credentials hold, and has what waited for it tried again when it
+// was mended. It changes nothing else, and whether messages
 // are sent doesn't depend on what it found: who sends finds out for himself.
 type deliveryProviderReconciler struct {
 	client.Client
@@ -50,6 +56,12 @@ type deliveryProviderReconciler struct {
 	secrets      cache.Cache
 	recorder     events.EventRecorder
 	resyncPeriod time.Duration
+	ledger       Ledger
+	defaults     map[v1alpha1.Channel]types.NamespacedName
+
+	mu sync.Mutex
+	// seen is what each provider was when what waited for it was last woken.
+	seen map[types.NamespacedName]providers.Version
 }
 
 func (r *deliveryProviderReconciler) setupWithManager(mgr ctrl.Manager) error {
@@ -80,17 +92,23 @@ func (r *deliveryProviderReconciler) providersOfSecret(ctx context.Context, secr
 func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reconcile.Request) (ctrl.Result, error) {
 	p := new(v1alpha1.DeliveryProvider)
 	if err := r.Get(ctx, request.NamespacedName, p); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(request.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !p.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
 	before := p.DeepCopy()
-	checked, err := r.check(ctx, p)
+	version, checked, err := r.check(ctx, p)
 	if ctx.Err() != nil {
 		return ctrl.Result{}, nil //nolint:nilerr // the manager stops, which says nothing about the provider
 	}
 	judgeProvider(p, checked, err)
+	if woken := r.wake(ctx, before, p, version); woken != nil {
+		return ctrl.Result{}, woken
+	}
 	if err := patchStatus(ctx, r.Client, before, p, before.Status, p.Status); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -109,18 +127,63 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 }
 
 // check tries the provider. checked is false if it offers nothing to try.
-func (r *deliveryProviderReconciler) check(ctx context.Context, p *v1alpha1.DeliveryProvider) (checked bool, err error) {
+func (r *deliveryProviderReconciler) check(ctx context.Context, p *v1alpha1.DeliveryProvider) (version providers.Version, checked bool, err error) {
 	built, err := r.builder.Build(ctx, p)
 	if err != nil {
-		return false, err
+		return providers.Version{}, false, err
 	}
 	defer built.Close()
 	if built.Check == nil {
-		return false, nil
+		return built.Version, false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, providerCheckTimeout)
 	defer cancel()
-	return true, built.Check(ctx)
+	return built.Version, true, built.Check(ctx)
+}
+
+// wake has the messages that waited for the provider tried at once when it was mended:
+// when it or its Secret changed, or it became Ready after it was refused.
+func (r *deliveryProviderReconciler) wake(ctx context.Context, before, p *v1alpha1.DeliveryProvider, version providers.Version) error {
+	key := client.ObjectKeyFromObject(p)
+	if meta.IsStatusConditionFalse(p.Status.Conditions, v1alpha1.ReadyCondition) {
+		return nil
+	}
+	r.mu.Lock()
+	last, known := r.seen[key]
+	r.mu.Unlock()
+	mended := meta.IsStatusConditionFalse(before.Status.Conditions, v1alpha1.ReadyCondition)
+	if !mended && before.Status.ObservedGeneration == p.Generation && (!known || last == version) {
+		r.see(key, version)
+		return nil
+	}
+	_, channel := p.Spec.Type()
+	var list v1alpha1.CompanyActivationList
+	if err := r.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing the CompanyActivations that use the provider: %w", err)
+	}
+	for i := range list.Items {
+		a := &list.Items[i]
+		name := a.Spec.Providers.For(channel)
+		if name == p.Name && a.Namespace == p.Namespace || name == "" && r.defaults[channel] == key {
+			if err := r.ledger.WakeDeliveries(ctx, ledger.Lane{Company: a.Spec.Company, Channel: string(channel)}); err != nil {
+				return fmt.Errorf("waking what waits for the provider: %w", err)
+			}
+		}
+	}
+	r.see(key, version)
+	return nil
+}
+
+func (r *deliveryProviderReconciler) see(key types.NamespacedName, version providers.Version) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen[key] = version
+}
+
+func (r *deliveryProviderReconciler) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.seen, key)
 }
 
 // judgeProvider sets the status of a provider, given what came of its check.

@@ -161,3 +161,51 @@ func TestDeliveryProviderValidation(t *testing.T) {
 		})
 	}
 }
+
+// TestMendedProvidersWake has what waits for a provider tried again as soon as the
+// Secret, the provider or its being there changes.
+func TestMendedProvidersWake(t *testing.T) {
+	f := newFixture(t)
+	right, wrong := secrets.add("right-"+f.namespace), secrets.add("wrong-"+f.namespace)
+	a := f.declare("shop")
+	f.change(a, func(a *v1alpha1.CompanyActivation) {
+		a.Spec.Providers.SMS = &v1alpha1.DeliveryProviderReference{Name: "sms"}
+		a.Spec.Providers.Email = &v1alpha1.DeliveryProviderReference{Name: "sms"}
+	})
+	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("False/DeliveryProviderNotFound"))
+	f.Eventually(f.events(a)).Should(ContainElement("DeliveryProviderNotFound"))
+	secret := f.providerSecret("twilio", map[string]string{"accountSid": twilioSID, "authToken": wrong})
+	_, p := f.twilio(right)
+	f.create(p)
+	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("False/CredentialsRefused"))
+	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("False/WrongChannel"))
+	f.change(a, func(a *v1alpha1.CompanyActivation) { a.Spec.Providers.Email = nil })
+	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("True/Resolved"))
+	// The activation changed, so what waited for what it names is tried.
+	f.Eventually(theLedger.wokenFor(f.company, v1alpha1.ChannelEmail)).Should(BeNumerically(">", 0))
+
+	woken := theLedger.wokenFor(f.company, v1alpha1.ChannelSMS)
+	for _, mend := range []func(){
+		func() {
+			secret.StringData = map[string]string{"authToken": right}
+			f.Expect(k8s.Update(f.ctx, secret)).To(Succeed())
+		},
+		func() {
+			// The credentials hold as before, but what they may do can have changed.
+			secret.StringData = map[string]string{"note": "changed"}
+			f.Expect(k8s.Update(f.ctx, secret)).To(Succeed())
+		},
+		func() {
+			f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(p), p)).To(Succeed())
+			p.Spec.Sender = "+15005550007"
+			f.Expect(k8s.Update(f.ctx, p)).To(Succeed())
+		},
+	} {
+		before := woken()
+		mend()
+		f.Eventually(woken).Should(BeNumerically(">", before))
+		f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("True/Verified"))
+	}
+	f.Expect(k8s.Delete(f.ctx, p)).To(Succeed())
+	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("False/DeliveryProviderNotFound"))
+}

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
@@ -54,6 +56,8 @@ const (
 type Ledger interface {
 	// ResumeCompany makes due at once what waits for the company's token.
 	ResumeCompany(ctx context.Context, company string) error
+	// WakeDeliveries makes what waits of a company on a channel due at once.
+	WakeDeliveries(ctx context.Context, l ledger.Lane) error
 	// CancelCompany ends the company's pending events and deliveries; what was
 	// done stays on record.
 	CancelCompany(ctx context.Context, company string) error
@@ -84,6 +88,8 @@ type Options struct {
 	// ProviderSecrets holds the Secrets of DeliveryProviders and tells when they
 	// change.
 	ProviderSecrets cache.Cache
+	// DefaultProviders name the DeliveryProviders of companies that name none.
+	DefaultProviders map[v1alpha1.Channel]types.NamespacedName
 	// Now is the clock (time.Now when nil).
 	Now func() time.Time
 }
@@ -137,6 +143,9 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		Client:       mgr.GetClient(),
 		builder:      o.Providers,
 		secrets:      o.ProviderSecrets,
+		ledger:       o.Ledger,
+		defaults:     o.DefaultProviders,
+		seen:         make(map[types.NamespacedName]providers.Version),
 		recorder:     o.Recorder,
 		resyncPeriod: o.ResyncPeriod,
 	}

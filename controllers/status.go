@@ -58,11 +58,11 @@ func conditionReason(o conditioned, kind string) string {
 
 // patchStatus writes the status if it changed. An object that is gone needs
 // none.
-func patchStatus(ctx context.Context, c client.Client, before, after client.Object, was, is any) error {
+func patchStatus(ctx context.Context, c client.Client, before, after client.Object, was, is any, options ...client.MergeFromOption) error {
 	if equality.Semantic.DeepEqual(was, is) {
 		return nil
 	}
-	if err := c.Status().Patch(ctx, after, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+	if err := c.Status().Patch(ctx, after, client.MergeFromWithOptions(before, options...)); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	return nil

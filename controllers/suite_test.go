@@ -39,6 +39,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
@@ -64,7 +65,7 @@ var (
 	// managerRest has the rights of config/rbac and no others.
 	managerRest *rest.Config
 	platform    *rehivetest.Platform
-	ledger      = &fakeLedger{}
+	theLedger   = &fakeLedger{woken: map[ledger.Lane]int{}}
 	logs        = &logBuffer{}
 	secrets     = &planted{}
 )
@@ -185,7 +186,7 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 		return nil, err
 	}
 	options.PublicURL = publicURL
-	options.Ledger = ledger
+	options.Ledger = theLedger
 	providerSecrets, err := providers.NewSecretCache(managerRest, managerOptions.Scheme, cache.DefaultNamespaces)
 	if err != nil {
 		return nil, err
@@ -280,6 +281,7 @@ type fakeLedger struct {
 	calls   []string
 	broken  map[string]error
 	resumed map[string]int
+	woken   map[ledger.Lane]int
 }
 
 func (l *fakeLedger) do(what, company string) error {
@@ -303,6 +305,22 @@ func (l *fakeLedger) resumptions(company string) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.resumed[company]
+}
+
+func (l *fakeLedger) WakeDeliveries(_ context.Context, lane ledger.Lane) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.woken[lane]++
+	return nil
+}
+
+// wokenFor returns a function for Eventually: how often what waited was woken.
+func (l *fakeLedger) wokenFor(company string, channel v1alpha1.Channel) func() int {
+	return func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.woken[ledger.Lane{Company: company, Channel: string(channel)}]
+	}
 }
 
 func (l *fakeLedger) CancelCompany(_ context.Context, company string) error {

@@ -21,6 +21,10 @@ const (
 	// WebhooksRegisteredCondition is True when the platform has one webhook, with
 	// the right secret, for each event that an enabled rule names.
 	WebhooksRegisteredCondition = "WebhooksRegistered"
+	// ProvidersResolvedCondition is True when each DeliveryProvider that
+	// spec.providers names is there and serves the channel. Messages of a channel
+	// whose provider isn't wait; the company is Ready nevertheless.
+	ProvidersResolvedCondition = "ProvidersResolved"
 )
 
 // Condition types of a NotificationRule.
@@ -63,6 +67,13 @@ const (
 	PlatformUnavailableReason = "PlatformUnavailable"
 	// DuplicateCompanyReason: an older CompanyActivation holds the same company.
 	DuplicateCompanyReason = "DuplicateCompany"
+	// ResolvedReason: every DeliveryProvider that spec.providers names is there.
+	ResolvedReason = "Resolved"
+	// DeliveryProviderNotFoundReason: spec.providers names no DeliveryProvider of
+	// the activation's namespace.
+	DeliveryProviderNotFoundReason = "DeliveryProviderNotFound"
+	// WrongChannelReason: spec.providers names a DeliveryProvider of another channel.
+	WrongChannelReason = "WrongChannel"
 )
 
 // Reasons of a NotificationRule's conditions.

@@ -105,12 +105,13 @@ func run(ctx context.Context, s *settings) (err error) {
 		return err
 	}
 	if err := controllers.SetupWithManager(mgr, controllers.Options{
-		Platform:        platform,
-		PublicURL:       apiURL(s.publicURL),
-		Ledger:          companyLedger{store},
-		ResyncPeriod:    s.resyncPeriod,
-		Providers:       senders.builder,
-		ProviderSecrets: senders.secrets,
+		Platform:         platform,
+		PublicURL:        apiURL(s.publicURL),
+		Ledger:           companyLedger{store},
+		ResyncPeriod:     s.resyncPeriod,
+		Providers:        senders.builder,
+		DefaultProviders: s.defaultProviders(),
+		ProviderSecrets:  senders.secrets,
 	}); err != nil {
 		return err
 	}

@@ -286,7 +286,7 @@ func testWakeDeliveries(t *testing.T, at place) {
 			continue
 		}
 		postponing.Go(func() {
-			if err := s.PostponeDelivery(bg, d, clk.Now().Add(time.Hour), "LoginRefused", "The server refuses the login."); err != nil {
+			if err := s.PostponeDelivery(bg, d, time.Hour, "LoginRefused", "The server refuses the login."); err != nil {
 				t.Error(err)
 			}
 		})

@@ -51,6 +51,8 @@ type Built struct {
 	// Check tries configuration and credentials without sending; nil where the
 	// provider offers no way to.
 	Check func(context.Context) error
+	// Version is of what it was built from.
+	Version Version
 
 	// run, if not nil, is to run as long as the provider lives.
 	run   func(context.Context) error
@@ -64,15 +66,16 @@ func (b *Built) Close() {
 	}
 }
 
-// version identifies what a provider is built from.
-type version struct {
+// Version identifies what a provider is built from: the DeliveryProvider and its
+// Secret.
+type Version struct {
 	generation int64
 	uid        string
 	secret     string // UID and resource version
 }
 
-func versionOf(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) version {
-	v := version{generation: p.Generation, uid: string(p.UID)}
+func versionOf(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) Version {
+	v := Version{generation: p.Generation, uid: string(p.UID)}
 	if secret != nil {
 		v.secret = string(secret.UID) + "/" + secret.ResourceVersion
 	}
@@ -157,6 +160,7 @@ func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*B
 	if err != nil {
 		return nil, delivery.Misconfigured(v1alpha1.InvalidConfigurationReason, sentence(err.Error()))
 	}
+	built.Version = versionOf(p, secret)
 	return built, nil
 }
 

@@ -56,7 +56,6 @@ type Registry struct {
 
 // live is a provider in use with what protects it.
 type live struct {
-	version version
 	built   *Built
 	guarded *delivery.Guard
 	metrics *delivery.ProviderMetrics
@@ -144,7 +143,7 @@ func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1a
 		return nil, delivery.Transient("Stopped", "The operator is stopping.", 0)
 	}
 	known := r.live[key]
-	if known != nil && known.version == now {
+	if known != nil && known.built.Version == now {
 		return known.guarded, nil
 	}
 	if known != nil {
@@ -156,7 +155,6 @@ func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1a
 	}
 	r.drop(key)
 	fresh := r.start(key, p, built)
-	fresh.version = now
 	r.live[key] = fresh
 	return fresh.guarded, nil
 }

@@ -1,0 +1,99 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+// providerChannels are those that a company may name a DeliveryProvider for.
+var providerChannels = []v1alpha1.Channel{v1alpha1.ChannelEmail, v1alpha1.ChannelSMS, v1alpha1.ChannelPush}
+
+// activationsOfProvider maps a DeliveryProvider to the activations that name it.
+func (r *companyActivationReconciler) activationsOfProvider(ctx context.Context, o client.Object) []reconcile.Request {
+	var list v1alpha1.CompanyActivationList
+	if err := r.List(ctx, &list, client.InNamespace(o.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing the CompanyActivations of a DeliveryProvider failed")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		a := &list.Items[i]
+		for _, channel := range providerChannels {
+			if a.Spec.Providers.For(channel) == o.GetName() {
+				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(a)})
+				break
+			}
+		}
+	}
+	return requests
+}
+
+// resolveProviders finds out whether the DeliveryProviders that the company names are
+// there. It ends nothing: the other channels work without.
+func (r *companyActivationReconciler) resolveProviders(ctx context.Context, s *scope) error {
+	a := s.activation
+	reason, problems := v1alpha1.ResolvedReason, []string{}
+	problem := func(why string, channel v1alpha1.Channel, what string) {
+		if len(problems) == 0 {
+			reason = why
+		}
+		problems = append(problems, fmt.Sprintf("spec.providers.%s names the DeliveryProvider %s, %s.", channel, a.Spec.Providers.For(channel), what))
+	}
+	for _, channel := range providerChannels {
+		name := a.Spec.Providers.For(channel)
+		if name == "" {
+			continue
+		}
+		var p v1alpha1.DeliveryProvider
+		err := r.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: name}, &p, client.UnsafeDisableDeepCopy)
+		if apierrors.IsNotFound(err) {
+			problem(v1alpha1.DeliveryProviderNotFoundReason, channel, "which does not exist in this namespace")
+			continue
+		} else if err != nil {
+			return fmt.Errorf("reading the DeliveryProvider %s: %w", name, err)
+		}
+		if kind, serves := p.Spec.Type(); serves != channel {
+			problem(v1alpha1.WrongChannelReason, channel, fmt.Sprintf("which is of the type %s and doesn't send %s", kind, channel))
+		}
+	}
+	s.providersResolved = &verdict{metav1.ConditionTrue, reason, "Each DeliveryProvider in spec.providers is there and serves its channel."}
+	if len(problems) > 0 {
+		s.providersResolved = &verdict{metav1.ConditionFalse, reason, strings.Join(problems, " ") + " Messages of the channel wait."}
+	}
+	return nil
+}
+
+// wake has the company's waiting messages tried at once when the providers that it
+// names may have changed, and tells when one is missing.
+func (r *companyActivationReconciler) wake(ctx context.Context, before *v1alpha1.CompanyActivation, s *scope) error {
+	a := s.activation
+	was, is := conditionReason(before, v1alpha1.ProvidersResolvedCondition), conditionReason(a, v1alpha1.ProvidersResolvedCondition)
+	resolved := is == v1alpha1.ResolvedReason
+	if !resolved && is != "" && was != is {
+		r.event(a, corev1.EventTypeWarning, is, "Resolving", s.providersResolved.message)
+	}
+	changed := before.Status.ObservedGeneration > 0 && before.Status.ObservedGeneration != a.Generation
+	if !changed && (!resolved || was == is || was == "") {
+		return nil
+	}
+	for _, channel := range providerChannels {
+		if err := r.ledger.WakeDeliveries(ctx, ledger.Lane{Company: a.Spec.Company, Channel: string(channel)}); err != nil {
+			return fmt.Errorf("waking what waits for the company's providers: %w", err)
+		}
+	}
+	return nil
+}
