@@ -336,7 +336,7 @@ func TestProviderDownForAnHour(t *testing.T) {
 		g.Expect(clk.Since(began)).To(BeNumerically("<", 3*time.Hour), "all are sent in the next attempt")
 		// All that is due was tried, and the worker sleeps.
 		g.Eventually(func() bool {
-			due, ok, err := s.NextDeliveryDue(bg)
+			due, ok, err := s.NextDeliveryDue(bg, nil)
 			g.Expect(err).NotTo(HaveOccurred())
 			return (!ok || due > 0) && clk.HasWaiters()
 		}, "20s", "1ms").Should(BeTrue())
