@@ -19,8 +19,9 @@ const (
 	// memoryShare is the share of the container's memory that the heap may grow to
 	// before garbage is collected sooner than gcPercent says: a hundred thousand
 	// rules live in 400 MiB, and as much again and again of garbage would not fit
-	// into the gigabyte of config/manager. GOMEMLIMIT overrides it.
-	memoryShare = 0.9
+	// into the gigabyte of config/manager. The rest is for what is not in the heap, such
+	// as the caches of SQLite. GOMEMLIMIT overrides it.
+	memoryShare = 0.8
 	// memoryLimitFile holds the limit of the container's memory (cgroup v2).
 	memoryLimitFile = "/sys/fs/cgroup/memory.max"
 )

@@ -97,7 +97,7 @@ func (b *bench) scene(ctx context.Context) error {
 		State:   b.state,
 		Manager: b.manager,
 		// As in a container with the gigabyte of config/manager.
-		ManagerEnvironment: []string{"GOMEMLIMIT=921MiB"},
+		ManagerEnvironment: []string{"GOMEMLIMIT=819MiB"},
 		// Many objects on a busy machine take their time.
 		Patience: 15 * time.Minute,
 		ManagerArguments: []string{
