@@ -11,7 +11,6 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -70,35 +69,25 @@ func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.Ra
 	if !utf8.Valid(body) {
 		return nil, parseError("the body is not valid UTF-8")
 	}
+	s := scanner{body: body, maxDepth: maxDepth}
+	if members, ok := s.object(names); ok {
+		return members, nil
+	}
+	return nil, notAnObject(body, maxDepth)
+}
+
+// notAnObject says why a body is not a JSON object.
+func notAnObject(body []byte, maxDepth int) *apiError {
 	if nestedDeeper(body, maxDepth) {
-		return nil, parseError("nested deeper than %d levels", maxDepth)
+		return parseError("nested deeper than %d levels", maxDepth)
 	}
 	if !json.Valid(body) {
-		return nil, syntaxError(body)
+		return syntaxError(body)
 	}
-	body = bytes.TrimLeft(body, jsonSpace)
-	switch kind := kindOf(body); kind {
-	case "dict":
-	case "NoneType":
-		return nil, invalidField(nil, nonFieldErrors, "No data provided")
-	default:
-		return nil, invalidField(nil, nonFieldErrors, "Invalid data. Expected a dictionary, but got "+kind+".")
+	if kind := kindOf(bytes.TrimLeft(body, jsonSpace)); kind != "NoneType" {
+		return invalidField(nil, nonFieldErrors, "Invalid data. Expected a dictionary, but got "+kind+".")
 	}
-	members := make(map[string]json.RawMessage, len(names))
-	for rest := body[1:]; ; {
-		rest = bytes.TrimLeft(rest, jsonSpace+",")
-		if rest[0] == '}' {
-			return members, nil
-		}
-		end := valueLength(rest)
-		name := unquote(rest[:end])
-		rest = bytes.TrimLeft(rest[end:], jsonSpace+":")
-		end = valueLength(rest)
-		if slices.Contains(names, name) {
-			members[name] = json.RawMessage(rest[:end])
-		}
-		rest = rest[end:]
-	}
+	return invalidField(nil, nonFieldErrors, "No data provided")
 }
 
 const jsonSpace = " \t\r\n"
@@ -156,35 +145,6 @@ func stringLength(b []byte) int {
 		i += escape + 2
 	}
 	return len(b)
-}
-
-// valueLength is the length of the value that b, the rest of a valid JSON
-// document, starts with.
-func valueLength(b []byte) int {
-	switch b[0] {
-	case '"':
-		return stringLength(b)
-	case '{', '[':
-		depth := 0
-		for i := 0; i < len(b); i++ {
-			switch b[i] {
-			case '"':
-				i += stringLength(b[i:]) - 1
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth--; depth == 0 {
-					return i + 1
-				}
-			}
-		}
-		return len(b)
-	default:
-		if end := bytes.IndexAny(b, jsonSpace+",]}"); end >= 0 {
-			return end
-		}
-		return len(b)
-	}
 }
 
 // kindOf names the type of a valid JSON value as Python does.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestParseObject(t *testing.T) {
@@ -157,6 +158,9 @@ func FuzzParseObject(f *testing.F) {
 	for _, seed := range []string{
 		`{"id":1,"event":"user.create","company":"acme","data":{"a":[1,"}"]}}`,
 		`{"id":"\ud800\"","id":1.0e5 ,"data":[[]]}`, `{ }`, `[]`, `null`, `{"\u0069d":[{}]}`, "{\"a\":\"\xff\"}", `{"id":1,}`,
+		`{"id": 1, "data" : {"a":[1,{"b":"}"}], "e":-0.5e+10, "f":[true,false,null,"\u00e9\\\"\n/"]} }`,
+		`{"id":01}`, `{"id":1.}`, `{"id":-}`, `{"id":1e}`, `{"id":"\x"}`, `{"id":"\u12g4"}`, `{"id":tru}`, `{"id" 1}`, `{"id":1 2}`,
+		"{\"id\":\"1234567\x1f\"}", "{\"id\":\"é12345é789\x00\"}", `{"id":""`, `{"id":[}`, `[{}]`, `{"id":1}}`, `{"a":1,"a":{"a":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -167,6 +171,10 @@ func FuzzParseObject(f *testing.F) {
 			var refusal *apiError
 			if !errors.As(err, &refusal) || refusal.status != 400 || refusal.message == "" {
 				t.Fatalf("refused with %v", err)
+			}
+			var good map[string]json.RawMessage
+			if utf8.Valid(body) && !nestedDeeper(body, 16) && json.Unmarshal(body, &good) == nil && good != nil {
+				t.Fatalf("refused a JSON object: %v", err)
 			}
 			return
 		}

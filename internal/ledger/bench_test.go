@@ -8,7 +8,9 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -58,7 +60,7 @@ func BenchmarkBareBatch(b *testing.B) {
 	next := 0
 	b.ReportAllocs()
 	for range (b.N + maxBatch - 1) / maxBatch {
-		err := s.write(bg, &job{one: true, run: func(w *writer) error {
+		err := s.write(bg, &job{run: func(w *writer) error {
 			for range maxBatch {
 				next++
 				if _, err := w.exec(insertEvent, "shop", fmt.Sprint(next), "transaction.initiate", now, now, benchData); err != nil {
@@ -99,6 +101,67 @@ func BenchmarkAcceptEvent(b *testing.B) {
 			for range callers {
 				<-done
 			}
+		})
+	}
+}
+
+// BenchmarkAcceptEventBesideDispatch is BenchmarkAcceptEvent while others claim
+// and complete what comes, as the dispatcher does for events without a rule.
+func BenchmarkAcceptEventBesideDispatch(b *testing.B) {
+	for _, callers := range []int{1, 256} {
+		b.Run(fmt.Sprint(callers), func(b *testing.B) {
+			s := open(b, filepath.Join(b.TempDir(), "ledger.db"), nil)
+			ctx, stop := context.WithCancel(bg)
+			var dispatcher, accepters sync.WaitGroup
+			dispatcher.Go(func() {
+				free := make(chan struct{}, 32)
+				for ctx.Err() == nil {
+					select {
+					case <-ctx.Done():
+					case <-s.EventsReady():
+						time.Sleep(2 * time.Millisecond)
+					}
+					for {
+						events, err := s.ClaimEvents(bg, cap(free)-len(free), time.Minute)
+						if err != nil {
+							b.Error(err)
+						}
+						if len(events) == 0 || ctx.Err() != nil {
+							break
+						}
+						for _, e := range events {
+							free <- struct{}{}
+							dispatcher.Go(func() {
+								if err := s.CompleteEvent(bg, e, nil); err != nil {
+									b.Error(err)
+								}
+								<-free
+							})
+						}
+					}
+				}
+			})
+			var next atomic.Int64
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range callers {
+				accepters.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if _, err := s.AcceptEvent(bg, Event{Company: fmt.Sprint("company-", i%50), ID: fmt.Sprint(i), Name: "transaction.initiate", Data: benchData}); err != nil {
+							b.Error(err)
+							return
+						}
+						// The way to the client and back; a sleep would take longer.
+						for end := time.Now().Add(100 * time.Microsecond); callers == 1 && time.Now().Before(end); {
+							runtime.Gosched()
+						}
+					}
+				})
+			}
+			accepters.Wait()
+			b.StopTimer()
+			stop()
+			dispatcher.Wait()
 		})
 	}
 }

@@ -60,6 +60,8 @@ type queue struct {
 	lanes            string
 	nextDue, pending string
 	renew, release   string
+	// patient says that claims make way for webhooks.
+	patient bool
 }
 
 // newQueue writes the statements for a table, given those that find its lanes with
@@ -73,6 +75,7 @@ type queue struct {
 // the time of all claims.
 func newQueue(table, waiting, channel, isLane, due string) queue {
 	return queue{
+		patient: table == "events",
 		lanes: waiting + "SELECT company, " + channel + ", (" + due + ") FROM waiting WHERE " + isLane +
 			" AND $3 >= (" + due + ") LIMIT $4 + 0",
 		nextDue: strings.NewReplacer("$1", "''", "$2", "''").Replace(waiting + "SELECT MIN((" + due + ")) FROM waiting WHERE " + isLane),
@@ -134,7 +137,7 @@ func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(
 	// A caller that stops must not cut off a claim that has begun: it would not learn
 	// what it got, could not give it back, and nobody else would get it before the
 	// lease ends. The database bounds how long this takes.
-	err = s.write(context.WithoutCancel(ctx), &job{loose: true, run: func(w *writer) error {
+	err = s.write(context.WithoutCancel(ctx), &job{loose: true, patient: q.patient, run: func(w *writer) error {
 		now := s.now()
 		lease := rand.Int64() | 1 // not 0, which is no lease
 		left, until := c.Limit, now+c.Lease.Milliseconds()

@@ -18,6 +18,10 @@ const (
 	maxBatch = 256
 	// maxQueue is how many jobs may wait for a commit.
 	maxQueue = 4096
+	// While webhooks come less than quiet apart, patient jobs wait for each other, at
+	// most hold. They cost the webhooks least in one go.
+	quiet = 2 * time.Millisecond
+	hold  = 5 * time.Millisecond
 	// minMutedLog is how often at most a failing database is logged.
 	minMutedLog = 10 * time.Second
 )
@@ -34,16 +38,21 @@ type job struct {
 	// loose says that it does no harm if a power cut undoes the change, as with a
 	// claim: the commit doesn't wait for the disk unless it is shared.
 	loose bool
+	// accepts says that a webhook waits for this job, patient that it can wait itself
+	// while there are webhooks.
+	accepts, patient bool
 	// committed, if not nil, is called after the commit.
 	committed func()
 
-	err  error
-	done chan struct{}
+	queued time.Time // of a patient job
+	err    error
+	done   chan struct{}
 }
 
 // committer runs all writes, one transaction after another. Whatever came while
 // one was being committed goes into the next together, so that concurrent
-// callers share the fsync; a caller who is alone waits for nobody.
+// callers share the fsync; a caller who is alone waits for nobody. What dispatches
+// events makes way for webhooks, which someone waits for, for some milliseconds.
 type committer struct {
 	ctx     context.Context // never done
 	open    func(context.Context) (*writer, error)
@@ -51,6 +60,11 @@ type committer struct {
 	jobs    chan *job
 	closing chan struct{}
 	done    chan struct{}
+
+	// held are the patient jobs that wait, the oldest first, and accepted is when a
+	// webhook's event was committed last. Both are the loop's.
+	held     []*job
+	accepted time.Time
 
 	// failure is why the last commit failed; nil after one that didn't.
 	failure atomic.Pointer[error]
@@ -74,6 +88,9 @@ func newCommitter(ctx context.Context, open func(context.Context) (*writer, erro
 // caller's context the job may still be committed.
 func (c *committer) do(j *job) error {
 	j.done = make(chan struct{})
+	if j.patient {
+		j.queued = time.Now()
+	}
 	select {
 	case <-c.closing:
 		return fmt.Errorf("%w: it is closed", ErrUnavailable)
@@ -146,6 +163,9 @@ func (c *committer) loop() {
 			c.failure.Store(nil)
 		}
 		for i, j := range batch {
+			if j.accepts {
+				c.accepted = time.Now()
+			}
 			if err != nil {
 				j.err = err
 			} else if j.err == nil && j.committed != nil {
@@ -157,28 +177,62 @@ func (c *committer) loop() {
 	}
 }
 
-// next waits for a job and takes those that queued behind it. It returns nothing
-// when the committer is closed and the queue empty.
+// next waits for a job and takes those that queued behind it, and the patient ones
+// when their time has come. It returns nothing when the committer is closed and
+// nothing waits.
 func (c *committer) next(batch []*job) []*job {
-	select {
-	case j := <-c.jobs:
-		batch = append(batch, j)
-	default:
+	for {
+		batch = c.queuedJobs(batch)
+		wait := c.patience()
+		if wait <= 0 {
+			batch, c.held = append(batch, c.held...), nil
+		}
+		if len(batch) > 0 {
+			return batch
+		}
+		var due <-chan time.Time
+		if len(c.held) > 0 {
+			due = time.After(wait)
+		}
 		select {
 		case j := <-c.jobs:
-			batch = append(batch, j)
+			batch = c.take(batch, j)
+		case <-due:
 		case <-c.closing:
+			batch = append(c.queuedJobs(batch), c.held...)
+			c.held = nil
+			return batch
 		}
 	}
+}
+
+// queuedJobs takes what is in the queue.
+func (c *committer) queuedJobs(batch []*job) []*job {
 	for len(batch) < maxBatch {
 		select {
 		case j := <-c.jobs:
-			batch = append(batch, j)
+			batch = c.take(batch, j)
 		default:
 			return batch
 		}
 	}
 	return batch
+}
+
+func (c *committer) take(batch []*job, j *job) []*job {
+	if j.patient {
+		c.held = append(c.held, j)
+		return batch
+	}
+	return append(batch, j)
+}
+
+// patience is how long the held jobs still wait; 0 if there are none.
+func (c *committer) patience() time.Duration {
+	if len(c.held) == 0 {
+		return 0
+	}
+	return min(hold-time.Since(c.held[0].queued), quiet-time.Since(c.accepted))
 }
 
 // querier is a connection, a transaction or a pool.
@@ -281,6 +335,9 @@ const storeAhead = "INSERT INTO clock (id, ahead) VALUES (1, $1) ON CONFLICT (id
 // commit runs the jobs in one transaction. A job that fails by itself keeps its
 // error and leaves no trace; an error that is returned is everybody's.
 func (w *writer) commit(batch []*job) error {
+	if len(batch) == 1 && batch[0].one && batch[0].ctx.Err() == nil && w.clock.ahead() == w.clock.stored {
+		return w.commitOne(batch[0])
+	}
 	loose := true
 	for _, j := range batch {
 		loose = loose && j.loose
@@ -311,6 +368,18 @@ func (w *writer) commit(batch []*job) error {
 		return err
 	}
 	w.clock.stored = ahead
+	return nil
+}
+
+// commitOne runs a job that is one statement, which is its own transaction.
+func (w *writer) commitOne(j *job) error {
+	if err := w.setLoose(j.loose); err != nil {
+		return err
+	}
+	j.err = j.run(w)
+	if j.err != nil && brokenTransaction(j.err) {
+		return j.err
+	}
 	return nil
 }
 

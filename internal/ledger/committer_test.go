@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 )
@@ -110,4 +111,36 @@ func TestCloseCommitsWhatWasHandedIn(t *testing.T) {
 	st, err := open(t, path, nil).Stats(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(st.PendingEvents).To(BeEquivalentTo(50))
+}
+
+// What dispatches events waits while there are webhooks, and goes together then.
+func TestPatientJobsMakeWayForWebhooks(t *testing.T) {
+	g := NewWithT(t)
+	now := time.Now()
+	c := &committer{jobs: make(chan *job, 10), closing: make(chan struct{})}
+	webhook, patient, late := &job{accepts: true}, &job{patient: true, queued: now}, &job{patient: true, queued: now}
+	c.jobs <- patient
+	g.Expect(c.next(nil)).To(Equal([]*job{patient}), "no webhook was there")
+
+	c.accepted = now.Add(time.Hour)
+	patient.queued, late.queued = now.Add(time.Hour), now.Add(time.Hour)
+	c.jobs <- patient
+	c.jobs <- webhook
+	g.Expect(c.next(nil)).To(Equal([]*job{webhook}))
+	patient.queued = now.Add(-hold)
+	c.jobs <- late
+	g.Expect(c.next(nil)).To(Equal([]*job{patient, late}), "it waited long enough")
+
+	patient.queued = now.Add(time.Hour)
+	c.jobs <- patient
+	c.jobs <- webhook
+	g.Expect(c.next(nil)).To(Equal([]*job{webhook}))
+	c.accepted = now.Add(-quiet)
+	g.Expect(c.next(nil)).To(Equal([]*job{patient}), "no webhook comes any more")
+
+	c.accepted = now.Add(time.Hour)
+	c.jobs <- patient
+	close(c.closing)
+	g.Expect(c.next(nil)).To(Equal([]*job{patient}), "it is closed")
+	g.Expect(c.next(nil)).To(BeEmpty())
 }

@@ -93,7 +93,7 @@ func (d *sqliteDatabase) run(j *job) error { return d.committer.do(j) }
 
 func (d *sqliteDatabase) accept(ctx context.Context, e *newEvent) (bool, error) {
 	var stored int64
-	err := d.run(&job{ctx: ctx, one: true, committed: e.committed, run: func(w *writer) (err error) {
+	err := d.run(&job{ctx: ctx, one: true, accepts: true, committed: e.committed, run: func(w *writer) (err error) {
 		stored, err = w.exec(insertEvent, e.company, e.id, e.name, e.received, e.now, e.data)
 		return err
 	}})
