@@ -56,7 +56,7 @@ type turn struct {
 // queue is what the two tables that are queues have in common.
 type queue struct {
 	// lanes finds those with rows that are due, and since when. Its parameters are the
-	// lane after which it begins, a time and a limit.
+	// two names of the lane after which it begins, a time and a limit.
 	lanes            string
 	nextDue, pending string
 	renew, release   string
@@ -64,21 +64,19 @@ type queue struct {
 	patient bool
 }
 
-// newQueue writes the statements for a table, given those that find its lanes with
-// pending rows: first names the first lane after a given one, waiting all of them,
-// and due when the longest due row of one is. They jump along the index from one to
-// the next, so that the cost grows with the lanes and not with what the busiest of
-// them has waiting.
+// newQueue writes the statements for a table, given the one that finds its lanes with
+// pending rows, and the column of their channel. It jumps along the index from the
+// longest due row of one lane to that of the next, so that the cost grows with the
+// lanes and not with what the busiest of them has waiting.
 //
 // The limits of these and of the claims are a sum: SQLite parses a statement
 // again whenever a limit that is a bare parameter changes, which took a third of
 // the time of all claims.
-func newQueue(table, waiting, channel, isLane, due string) queue {
+func newQueue(table, waiting, channel string) queue {
 	return queue{
 		patient: table == "events",
-		lanes: waiting + "SELECT company, " + channel + ", (" + due + ") FROM waiting WHERE " + isLane +
-			" AND $3 >= (" + due + ") LIMIT $4 + 0",
-		nextDue: strings.NewReplacer("$1", "''", "$2", "''").Replace(waiting + "SELECT MIN((" + due + ")) FROM waiting WHERE " + isLane),
+		lanes:   waiting + "SELECT company, " + channel + ", due FROM waiting WHERE due <= $3 LIMIT $4 + 0",
+		nextDue: strings.NewReplacer("$1", "''", "$2", "''").Replace(waiting + "SELECT MIN(due) FROM waiting"),
 		pending: "SELECT COUNT(*) FROM " + table + " WHERE state = 'pending'",
 		renew:   "UPDATE " + table + " SET next_attempt_at = $1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
 		release: "UPDATE " + table + " SET lease = 0, next_attempt_at = $1, attempts = attempts - 1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
@@ -88,30 +86,31 @@ func newQueue(table, waiting, channel, isLane, due string) queue {
 var (
 	// The lane of an event is its company.
 	eventQueue = newQueue("events", `
-		WITH RECURSIVE waiting (company) AS (
-			SELECT MIN(company) FROM events WHERE state = 'pending' AND company > $1
+		WITH RECURSIVE waiting (company, due) AS (
+			SELECT q.company, q.next_attempt_at FROM events q WHERE q.id = (
+				SELECT n.id FROM events n WHERE n.state = 'pending' AND n.company > $1
+				ORDER BY n.company, n.next_attempt_at LIMIT 1)
 			UNION ALL
-			SELECT (SELECT MIN(q.company) FROM events q WHERE q.state = 'pending' AND q.company > waiting.company)
-			FROM waiting WHERE company IS NOT NULL
-		) `, "CAST($2 AS TEXT)", "company IS NOT NULL",
-		"SELECT MIN(q.next_attempt_at) FROM events q WHERE q.state = 'pending' AND q.company = waiting.company")
-	// From a lane the next channel of its company is looked for; where there is none,
-	// which NULL says, the next company and, from the channel '' on, its first. The
-	// COALESCE, of a row that never is, gives the parameters the columns' collation.
+			SELECT q.company, q.next_attempt_at FROM waiting JOIN events q ON q.id = (
+				SELECT n.id FROM events n WHERE n.state = 'pending' AND n.company > waiting.company
+				ORDER BY n.company, n.next_attempt_at LIMIT 1)
+		) `, "CAST($2 AS TEXT)")
+	// After a lane comes the next channel of its company, else the next company. As one
+	// comparison of pairs SQLite would look through all that waits in the lane.
 	deliveryQueue = newQueue("deliveries", `
-		WITH RECURSIVE waiting (company, channel) AS (
-			SELECT COALESCE((SELECT company FROM deliveries WHERE id = 0), $1), COALESCE((SELECT channel FROM deliveries WHERE id = 0), $2)
+		WITH RECURSIVE waiting (company, channel, due) AS (
+			SELECT q.company, q.channel, q.next_attempt_at FROM deliveries q WHERE q.id = COALESCE((
+				SELECT n.id FROM deliveries n WHERE n.state = 'pending' AND n.company = $1 AND n.channel > $2
+				ORDER BY n.channel, n.next_attempt_at LIMIT 1), (
+				SELECT n.id FROM deliveries n WHERE n.state = 'pending' AND n.company > $1
+				ORDER BY n.company, n.channel, n.next_attempt_at LIMIT 1))
 			UNION ALL
-			SELECT
-				CASE WHEN channel IS NULL
-					THEN (SELECT MIN(q.company) FROM deliveries q WHERE q.state = 'pending' AND q.company > waiting.company)
-					ELSE company END,
-				CASE WHEN channel IS NULL
-					THEN ''
-					ELSE (SELECT MIN(q.channel) FROM deliveries q WHERE q.state = 'pending' AND q.company = waiting.company AND q.channel > waiting.channel) END
-			FROM waiting WHERE company IS NOT NULL
-		) `, "channel", "channel > '' AND NOT (company = $1 AND channel = $2)",
-		"SELECT MIN(q.next_attempt_at) FROM deliveries q WHERE q.state = 'pending' AND q.company = waiting.company AND q.channel = waiting.channel")
+			SELECT q.company, q.channel, q.next_attempt_at FROM waiting JOIN deliveries q ON q.id = COALESCE((
+				SELECT n.id FROM deliveries n WHERE n.state = 'pending' AND n.company = waiting.company AND n.channel > waiting.channel
+				ORDER BY n.channel, n.next_attempt_at LIMIT 1), (
+				SELECT n.id FROM deliveries n WHERE n.state = 'pending' AND n.company > waiting.company
+				ORDER BY n.company, n.channel, n.next_attempt_at LIMIT 1))
+		) `, "channel")
 )
 
 // claim finds whose turn it is and lets take claim up to n rows of each lane; take

@@ -152,8 +152,13 @@ const (
 	readDeliveries = "SELECT " + deliveryColumns + " FROM deliveries LEFT JOIN contents ON delivery = id "
 	// Two statements, not an UPDATE with RETURNING: that copies the contents once
 	// more and took half as long again.
+	//
+	// SQLite parses a statement again at each run that compares a column with a bare
+	// parameter where an index is for rows with one value of the column, as that of the
+	// inbox is for one channel: the parameter might be that value. So the channel is a
+	// text joined to nothing.
 	dueDeliveries = readDeliveries + `
-		WHERE state = 'pending' AND company = $1 AND channel = $2 AND next_attempt_at <= $3
+		WHERE state = 'pending' AND company = $1 AND channel = $2 || '' AND next_attempt_at <= $3
 		ORDER BY next_attempt_at, id LIMIT $4 + 0`
 	leaseDelivery = `
 		UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
@@ -210,7 +215,7 @@ var insertContents = func() (statements [maxInsert + 1]string) {
 			p[i] = shared + (n-1)*own + i + 1
 		}
 		rows += fmt.Sprintf(`
-			((SELECT id FROM deliveries WHERE event = $1 AND rule_uid = $%d AND channel = $%d AND recipient = $%d AND copy = 0), $%d, $%d, $%d, $%d)`, p[:]...)
+			((SELECT id FROM deliveries WHERE event = $1 AND rule_uid = $%d AND channel = $%d || '' AND recipient = $%d AND copy = 0), $%d, $%d, $%d, $%d)`, p[:]...)
 		statements[n] = "INSERT INTO contents (delivery, sender, subject, text, html) VALUES" + rows +
 			" ON CONFLICT (delivery) DO NOTHING"
 	}
