@@ -117,7 +117,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` that holds the mail server's password")
 	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with PEM certificates to trust the mail server by, instead of the system's")
 
-	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "how many connections to the mail server are open at most, and so how many emails are with it at once")
+	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "how many connections to the mail server are open at most, and so how many emails are with it at once; as many more wait for one")
 	flags.Float64Var(&s.smtpRate, "smtp-rate", 0, "how many emails the mail server is given a `second` at most; 0 doesn't limit them")
 
 	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for email, instead of --smtp-address")
