@@ -6,6 +6,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -89,7 +90,7 @@ var postgresDialect = dialect{
 // postgresDatabase is a PostgreSQL database, which replicas share.
 type postgresDatabase struct {
 	pool     *sql.DB
-	idle     int
+	era      era
 	clock    *serverClock
 	log      func(error)
 	accepter *accepter
@@ -114,7 +115,8 @@ func openPostgres(ctx context.Context, o Options) (*postgresDatabase, error) {
 	if o.Connections <= 0 {
 		o.Connections = defaultConnections
 	}
-	p := &postgresDatabase{pool: stdlib.OpenDB(*config, stdlib.OptionAfterConnect(beDurable)), idle: o.Connections, clock: &serverClock{machine: clock.RealClock{}}, log: muted(logFailure(o.Log))}
+	p := &postgresDatabase{clock: &serverClock{machine: clock.RealClock{}}, log: muted(logFailure(o.Log))}
+	p.pool = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(p.era.begin), stdlib.OptionResetSession(p.era.check))
 	p.pool.SetMaxOpenConns(o.Connections)
 	p.pool.SetMaxIdleConns(o.Connections)
 	p.pool.SetConnMaxLifetime(connectionAge)
@@ -192,6 +194,31 @@ func beDurable(ctx context.Context, conn *pgx.Conn) error {
 	}
 	return nil
 }
+
+// era ends when the server that the connections lead to turns out to be going. Those
+// made before are then not used again. To close the idle ones by SetMaxIdleConns(0) is
+// no way: database/sql may close one that was put back meanwhile, and panics when that
+// is used.
+type era struct{ number atomic.Int64 }
+
+// eraOf is where a connection keeps the era that it was made in.
+const eraOf = "rehive.com/era"
+
+// begin prepares a connection that was just made.
+func (e *era) begin(ctx context.Context, conn *pgx.Conn) error {
+	conn.PgConn().CustomData()[eraOf] = e.number.Load()
+	return beDurable(ctx, conn)
+}
+
+// check refuses a connection of an era that has ended.
+func (e *era) check(_ context.Context, conn *pgx.Conn) error {
+	if conn.PgConn().CustomData()[eraOf] != e.number.Load() {
+		return driver.ErrBadConn
+	}
+	return nil
+}
+
+func (e *era) end() { e.number.Add(1) }
 
 // preparePostgres checks the server and updates the tables. An advisory lock
 // makes replicas that start at once do it one after another; it ends with the
@@ -302,8 +329,7 @@ func (p *postgresDatabase) outcome(err error) error {
 	case "25006", "57P01", "57P02", "57P03":
 		// Read-only now, or going: the connections lead to what is no longer the
 		// primary.
-		p.pool.SetMaxIdleConns(0)
-		p.pool.SetMaxIdleConns(p.idle)
+		p.era.end()
 	}
 	if !errors.Is(err, context.Canceled) { // the caller's wish
 		p.failure.Store(&err)
