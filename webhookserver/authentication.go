@@ -15,10 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/rehive/extension-operator/api/v1alpha1"
-	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -63,7 +60,7 @@ func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
 		if who == adminSection && !from.admin {
 			return answer{}, &apiError{status: http.StatusForbidden, message: "You do not have permission to perform this action."}
 		}
-		from.activation, err = activation.Find(ctx, s.client, from.company, client.UnsafeDisableDeepCopy)
+		from.activation, err = s.activations.Find(ctx, from.company)
 		if err != nil {
 			return answer{}, unavailable(err, "The company could not be looked up. Try again later.")
 		}

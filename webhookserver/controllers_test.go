@@ -25,6 +25,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/controllers"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
@@ -76,6 +77,9 @@ func newRealFixture(t *testing.T) (*fixture, rehivetest.Service) {
 			Platform: o.Platform, PublicURL: url, Ledger: companyLedger{o.Events.(*ledger.Store)},
 		}))
 		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Activations, err = activation.NewIndex(ctx, mgr.GetCache()); err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)

@@ -57,9 +57,10 @@ var testScheme = func() *runtime.Scheme {
 // cluster is the API server that all tests share, with a manager on it. Tests
 // keep apart by using companies of their own.
 type cluster struct {
-	config *rest.Config
-	mgr    manager.Manager
-	stub   *stubController
+	config      *rest.Config
+	mgr         manager.Manager
+	activations *activation.Index
+	stub        *stubController
 }
 
 var shared struct {
@@ -121,9 +122,7 @@ func startCluster() (_ *cluster, stop func(), err error) {
 	if err != nil {
 		return nil, stop, err
 	}
-	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.CompanyActivation{}, activation.CompanyField, func(o client.Object) []string {
-		return []string{o.(*v1alpha1.CompanyActivation).Spec.Company}
-	})
+	activations, err := activation.NewIndex(ctx, mgr.GetCache())
 	if err != nil {
 		return nil, stop, err
 	}
@@ -142,7 +141,7 @@ func startCluster() (_ *cluster, stop func(), err error) {
 		return nil, stop, errors.New("the cache did not sync")
 	}
 	err = mgr.GetClient().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	return &cluster{config: config, mgr: mgr, stub: stub}, stop, err
+	return &cluster{config: config, mgr: mgr, activations: activations, stub: stub}, stop, err
 }
 
 // fixture is a server over real HTTP with everything around it.
@@ -186,14 +185,15 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	f.store = store
 
 	options := Options{
-		Address:   "127.0.0.1:0",
-		Client:    f.client,
-		APIReader: f.mgr.GetAPIReader(),
-		Platform:  platform,
-		Events:    store,
-		Messages:  store,
-		Namespace: namespace,
-		Log:       funcr.New(f.logs.write, funcr.Options{Verbosity: 10}),
+		Address:     "127.0.0.1:0",
+		Client:      f.client,
+		Activations: f.activations,
+		APIReader:   f.mgr.GetAPIReader(),
+		Platform:    platform,
+		Events:      store,
+		Messages:    store,
+		Namespace:   namespace,
+		Log:         funcr.New(f.logs.write, funcr.Options{Verbosity: 10}),
 	}
 	for _, c := range change {
 		c(&options)

@@ -249,7 +249,7 @@ func TestActivateUsesADeclaredActivation(t *testing.T) {
 	f.Expect(f.activation().UID).To(gomega.Equal(declared.UID))
 	f.Expect(f.credentials().Token).To(gomega.Equal(f.admin.Token))
 	var list v1alpha1.CompanyActivationList
-	f.Expect(f.client.List(t.Context(), &list, client.MatchingFields{activation.CompanyField: f.company})).To(gomega.Succeed())
+	f.Expect(f.mgr.GetAPIReader().List(t.Context(), &list, client.MatchingFields{activation.CompanyField: f.company})).To(gomega.Succeed())
 	f.Expect(list.Items).To(gomega.HaveLen(1))
 }
 
@@ -439,6 +439,14 @@ func TestSecretIsOwned(t *testing.T) {
 	f.Expect(encoded).NotTo(gomega.ContainSubstring(f.admin.Token))
 }
 
+// emptyCache has not heard of the API server yet.
+type emptyCache struct{}
+
+func (emptyCache) Find(ctx context.Context, _ string) (*v1alpha1.CompanyActivation, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 // TestAPIServerAway: what the cluster can't take is not pretended to be done.
 func TestAPIServerAway(t *testing.T) {
 	for name, listen := range map[string]func(net.Listener){
@@ -458,7 +466,7 @@ func TestAPIServerAway(t *testing.T) {
 			}
 			listen(listener)
 			f := newFixture(t, func(o *Options) {
-				o.Client, o.APIReader = away, away
+				o.Client, o.APIReader, o.Activations = away, away, emptyCache{}
 				o.Limits.LifecycleBudget = 2 * time.Second
 				o.Limits.RollbackReserve = 200 * time.Millisecond
 				o.Limits.WebhookBudget = time.Second

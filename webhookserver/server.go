@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
@@ -51,6 +52,12 @@ type MessageStore interface {
 	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
 }
 
+// Activations finds the CompanyActivation in force for a company; nil if there is none.
+// It is not the caller's to change. *activation.Index is one.
+type Activations interface {
+	Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error)
+}
+
 // Options are what a Server is made of.
 type Options struct {
 	// Address is what to listen on, such as ":8080".
@@ -61,10 +68,11 @@ type Options struct {
 	// Without them the server speaks plain HTTP, for an ingress to wrap.
 	CertFile, KeyFile string
 
-	// Client reads from the manager's cache, which must index
-	// CompanyActivations by activation.CompanyField and NotificationRules by
+	// Client reads from the manager's cache, which must index NotificationRules by
 	// activation.RuleField, and writes.
 	Client client.Client
+	// Activations finds a company's activation in the manager's cache.
+	Activations Activations
 	// APIReader reads from the API server. Lifecycle calls decide by it.
 	APIReader client.Reader
 	// Platform verifies the tokens of lifecycle and API calls.
@@ -96,21 +104,22 @@ type Options struct {
 // Server serves the extension's HTTP API. Make one with New and add it to a
 // manager, which starts and stops it.
 type Server struct {
-	listener   net.Listener
-	certs      *certwatcher.CertWatcher
-	handler    http.Handler
-	client     client.Client
-	apiReader  client.Reader
-	platform   *rehive.Client
-	events     EventStore
-	messages   MessageStore
-	publicURL  string
-	namespace  string
-	drainDelay time.Duration
-	limits     Limits
-	log        logr.Logger
-	metrics    *metrics
-	now        func() time.Time
+	listener    net.Listener
+	certs       *certwatcher.CertWatcher
+	handler     http.Handler
+	client      client.Client
+	activations Activations
+	apiReader   client.Reader
+	platform    *rehive.Client
+	events      EventStore
+	messages    MessageStore
+	publicURL   string
+	namespace   string
+	drainDelay  time.Duration
+	limits      Limits
+	log         logr.Logger
+	metrics     *metrics
+	now         func() time.Time
 
 	apiSlots           chan struct{}
 	searches           keyedMutex // of the log, by company
@@ -135,8 +144,8 @@ var (
 // error here.
 func New(o Options) (*Server, error) {
 	switch {
-	case o.Client == nil, o.APIReader == nil, o.Platform == nil, o.Events == nil, o.Messages == nil:
-		return nil, errors.New("the HTTP server needs a client, an API reader, a platform, an event store and a message store")
+	case o.Client == nil, o.Activations == nil, o.APIReader == nil, o.Platform == nil, o.Events == nil, o.Messages == nil:
+		return nil, errors.New("the HTTP server needs a client, activations, an API reader, a platform, an event store and a message store")
 	case o.Namespace == "":
 		return nil, errors.New("the HTTP server needs a namespace for the activations it creates")
 	case (o.CertFile == "") != (o.KeyFile == ""):
@@ -150,6 +159,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		client:       o.Client,
+		activations:  o.Activations,
 		apiReader:    o.APIReader,
 		platform:     o.Platform,
 		events:       o.Events,

@@ -167,16 +167,17 @@ func TestHugeHeader(t *testing.T) {
 func TestTakenPort(t *testing.T) {
 	f := newFixture(t)
 	_, err := New(Options{
-		Address: f.server.Addr().String(), Client: f.client, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace,
+		Address: f.server.Addr().String(), Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace,
 	})
 	f.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("address already in use")))
 }
 
 func TestOptionsAreChecked(t *testing.T) {
 	f := newFixture(t)
-	valid := Options{Address: "127.0.0.1:0", Client: f.client, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace}
+	valid := Options{Address: "127.0.0.1:0", Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace}
 	for _, spoil := range []func(*Options){
 		func(o *Options) { o.Client = nil },
+		func(o *Options) { o.Activations = nil },
 		func(o *Options) { o.APIReader = nil },
 		func(o *Options) { o.Platform = nil },
 		func(o *Options) { o.Events = nil },
@@ -273,7 +274,7 @@ func TestTLS(t *testing.T) {
 	first := write()
 	s, err := New(Options{
 		Address: "127.0.0.1:0", CertFile: certFile, KeyFile: keyFile,
-		Client: f.client, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace,
+		Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace,
 	})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	ctx, cancel := context.WithCancel(t.Context())

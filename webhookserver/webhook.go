@@ -95,7 +95,7 @@ func (s *Server) wantedSecret(ctx context.Context, company string) (string, erro
 	unreadable := func(err error) error {
 		return unavailable(err, "The company could not be looked up. Try again later.")
 	}
-	held, err := activation.Find(ctx, s.client, company, client.UnsafeDisableDeepCopy)
+	held, err := s.activations.Find(ctx, company)
 	if err != nil {
 		return "", unreadable(err)
 	}

@@ -29,6 +29,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/controllers"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/dispatch"
@@ -92,7 +93,11 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	rules, err := catalog.New(ctx, mgr.GetCache())
+	activations, err := activation.NewIndex(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	rules, err := catalog.New(ctx, mgr.GetCache(), activations)
 	if err != nil {
 		return err
 	}
@@ -116,19 +121,20 @@ func run(ctx context.Context, s *settings) (err error) {
 		return err
 	}
 	server, err := webhookserver.New(webhookserver.Options{
-		Address:    s.httpAddress,
-		CertFile:   s.tlsCert,
-		KeyFile:    s.tlsKey,
-		Client:     mgr.GetClient(),
-		APIReader:  mgr.GetAPIReader(),
-		Platform:   platform,
-		Events:     store,
-		Messages:   store,
-		PublicURL:  strings.TrimRight(s.publicURL, "/"),
-		Namespace:  s.namespace,
-		DrainDelay: s.drainDelay,
-		Log:        log.WithName("webhookserver"),
-		Registerer: metrics.Registry,
+		Address:     s.httpAddress,
+		CertFile:    s.tlsCert,
+		KeyFile:     s.tlsKey,
+		Client:      mgr.GetClient(),
+		Activations: activations,
+		APIReader:   mgr.GetAPIReader(),
+		Platform:    platform,
+		Events:      store,
+		Messages:    store,
+		PublicURL:   strings.TrimRight(s.publicURL, "/"),
+		Namespace:   s.namespace,
+		DrainDelay:  s.drainDelay,
+		Log:         log.WithName("webhookserver"),
+		Registerer:  metrics.Registry,
 	})
 	if err != nil {
 		return err

@@ -31,25 +31,27 @@ const RuleField = "spec.companyRef.name"
 
 // Find returns the CompanyActivation in force for a company, in whatever
 // namespace it is: the oldest one that is not being deleted. It returns nil
-// when there is none. A caller that changes nothing in it may have the cache's
-// own, with client.UnsafeDisableDeepCopy.
-func Find(ctx context.Context, r client.Reader, company string, options ...client.ListOption) (*v1alpha1.CompanyActivation, error) {
+// when there is none. Who asks for each event or message has an [Index].
+func Find(ctx context.Context, r client.Reader, company string) (*v1alpha1.CompanyActivation, error) {
 	var list v1alpha1.CompanyActivationList
-	options = append(options, client.MatchingFields{CompanyField: company})
-	if err := r.List(ctx, &list, options...); err != nil {
+	if err := r.List(ctx, &list, client.MatchingFields{CompanyField: company}); err != nil {
 		return nil, fmt.Errorf("listing the CompanyActivations of a company: %w", err)
 	}
-	var found *v1alpha1.CompanyActivation
+	candidates := make([]*v1alpha1.CompanyActivation, len(list.Items))
 	for i := range list.Items {
-		candidate := &list.Items[i]
-		if !candidate.DeletionTimestamp.IsZero() {
-			continue
-		}
-		if found == nil || Older(candidate, found) {
+		candidates[i] = &list.Items[i]
+	}
+	return inForce(candidates), nil
+}
+
+// inForce returns the oldest that is not being deleted, nil if there is none.
+func inForce(candidates []*v1alpha1.CompanyActivation) (found *v1alpha1.CompanyActivation) {
+	for _, candidate := range candidates {
+		if candidate.DeletionTimestamp.IsZero() && (found == nil || Older(candidate, found)) {
 			found = candidate
 		}
 	}
-	return found, nil
+	return found
 }
 
 // Older says whether a precedes b: by creation, and among those of one second,

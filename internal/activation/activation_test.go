@@ -4,6 +4,7 @@
 package activation
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,9 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -92,4 +95,51 @@ func TestCompanyFieldIsSelectable(t *testing.T) {
 	var list v1alpha1.CompanyActivationList
 	g.Expect(k8s.List(t.Context(), &list, client.MatchingFields{CompanyField: "Selected_Company"})).To(Succeed())
 	g.Expect(list.Items).To(ConsistOf(HaveField("UID", a.UID)))
+}
+
+func TestIndexFollowsTheCache(t *testing.T) {
+	g := NewWithT(t)
+	g.SetDefaultEventuallyTimeout(20 * time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
+	objects, err := cache.New(config, cache.Options{Scheme: k8s.Scheme()})
+	g.Expect(err).NotTo(HaveOccurred())
+	index, err := NewIndex(ctx, objects)
+	g.Expect(err).NotTo(HaveOccurred())
+	namespace := newNamespace(t)
+	company := "company-" + namespace
+	first := declare(t, namespace, "first", company)
+
+	// Nothing is said of a company before the cache has filled.
+	waiting, end := context.WithCancel(ctx)
+	end()
+	_, err = index.Find(waiting, company)
+	g.Expect(err).To(MatchError(context.Canceled))
+
+	stopped := make(chan error, 1)
+	go func() { stopped <- objects.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-stopped
+	})
+	find := func(company string) func() (*v1alpha1.CompanyActivation, error) {
+		return func() (*v1alpha1.CompanyActivation, error) { return index.Find(ctx, company) }
+	}
+	g.Expect(find(company)()).To(HaveField("UID", first.UID))
+	g.Expect(find("another-" + company)()).To(BeNil())
+
+	second := declare(t, namespace, "second", company)
+	first.Spec.State = v1alpha1.ActivationInactive
+	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
+	g.Eventually(find(company)).Should(And(HaveField("UID", first.UID), HaveField("Spec.State", v1alpha1.ActivationInactive)))
+
+	// One that is being deleted doesn't hold the company any more, and one that is
+	// gone is forgotten.
+	first.Finalizers = []string{v1alpha1.CompanyActivationFinalizer}
+	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
+	g.Expect(k8s.Delete(t.Context(), first)).To(Succeed())
+	g.Eventually(find(company)).Should(HaveField("UID", second.UID))
+	first.Finalizers = nil
+	g.Expect(k8s.Patch(t.Context(), first, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))).To(Succeed())
+	g.Expect(k8s.Delete(t.Context(), second)).To(Succeed())
+	g.Eventually(find(company)).Should(BeNil())
 }

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -18,7 +19,10 @@ import (
 )
 
 // k8s talks to the API server that the tests of this package share.
-var k8s client.Client
+var (
+	config *rest.Config
+	k8s    client.Client
+)
 
 func TestMain(m *testing.M) {
 	code, err := runTests(m)
@@ -41,8 +45,7 @@ func runTests(m *testing.M) (code int, err error) {
 		CRDDirectoryPaths:     []string{"../../config/crd/bases"},
 		ErrorIfCRDPathMissing: true,
 	}
-	config, err := env.Start()
-	if err != nil {
+	if config, err = env.Start(); err != nil {
 		return 0, fmt.Errorf("starting the API server: %w", err)
 	}
 	defer func() { err = errors.Join(err, env.Stop()) }()

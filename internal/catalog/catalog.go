@@ -21,14 +21,12 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/cacheindex"
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
 // ErrNotActive says that a company is unknown, being removed, or deactivated.
 var ErrNotActive = errors.New("the company is not active")
-
-// companyEventField is the cache's index of rules by their activation and event.
-const companyEventField = "companyRef.name/event"
 
 // Rule is a NotificationRule as it is now, compiled.
 type Rule struct {
@@ -46,7 +44,9 @@ type Rule struct {
 
 // Catalog is safe for concurrent use.
 type Catalog struct {
-	reader client.Reader
+	reader      client.Reader
+	activations *activation.Index
+	rules       *cacheindex.Index[*v1alpha1.NotificationRule] // by activation and event
 
 	mu       sync.RWMutex
 	compiled map[types.UID]compiledRule
@@ -65,35 +65,37 @@ type compiledLayout struct {
 	layout     *notify.Layout
 }
 
-// New returns a catalog over a cache that is not started yet, to which it adds
-// an index.
-func New(ctx context.Context, c cache.Cache) (*Catalog, error) {
-	if err := c.IndexField(ctx, &v1alpha1.NotificationRule{}, companyEventField, func(object client.Object) []string {
-		rule := object.(*v1alpha1.NotificationRule)
-		return []string{companyEventKey(rule.Spec.CompanyRef.Name, rule.Spec.Event)}
-	}); err != nil {
-		return nil, fmt.Errorf("indexing NotificationRules by event: %w", err)
+// New returns a catalog over a cache that is not started yet.
+func New(ctx context.Context, c cache.Cache, activations *activation.Index) (*Catalog, error) {
+	catalog := &Catalog{reader: c, activations: activations, compiled: make(map[types.UID]compiledRule), layouts: make(map[types.UID]compiledLayout)}
+	var err error
+	catalog.rules, err = cacheindex.New(ctx, c, &v1alpha1.NotificationRule{}, func(rule *v1alpha1.NotificationRule) string {
+		return ruleKey(rule.Namespace, rule.Spec.CompanyRef.Name, rule.Spec.Event)
+	}, catalog.forget)
+	if err != nil {
+		return nil, err
 	}
-	catalog := &Catalog{reader: c, compiled: make(map[types.UID]compiledRule), layouts: make(map[types.UID]compiledLayout)}
-	for _, kind := range []client.Object{&v1alpha1.NotificationRule{}, &v1alpha1.NotificationLayout{}} {
-		informer, err := c.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
-		if err != nil {
-			return nil, fmt.Errorf("watching rules and layouts: %w", err)
-		}
-		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: catalog.forget}); err != nil {
-			return nil, fmt.Errorf("watching rules and layouts: %w", err)
-		}
+	informer, err := c.GetInformer(ctx, &v1alpha1.NotificationLayout{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watching layouts: %w", err)
+	}
+	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{DeleteFunc: catalog.forgetLayout}); err != nil {
+		return nil, fmt.Errorf("watching layouts: %w", err)
 	}
 	return catalog, nil
 }
 
-func companyEventKey(activation, event string) string { return activation + "/" + event }
+// ruleKey is what the rules of an activation for an event are looked up by. No name
+// holds a slash.
+func ruleKey(namespace, activation, event string) string {
+	return namespace + "/" + activation + "/" + event
+}
 
 // Activation returns the CompanyActivation in force for an active company, or
 // ErrNotActive. It is the cache's own and must not be changed: this is asked for
 // each event and each message.
 func (c *Catalog) Activation(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
-	found, err := activation.Find(ctx, c.reader, company, client.UnsafeDisableDeepCopy)
+	found, err := c.activations.Find(ctx, company)
 	if err != nil {
 		return nil, err
 	}
@@ -124,16 +126,12 @@ func (c *Catalog) Token(ctx context.Context, a *v1alpha1.CompanyActivation) (str
 // Rules returns the rules of an activation for an event, the disabled ones too, in
 // no particular order.
 func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, event string) ([]*Rule, error) {
-	var list v1alpha1.NotificationRuleList
-	// The rules are only read, and can be large: a copy of each for each event
-	// would cost more than all the rest.
-	if err := c.reader.List(ctx, &list, client.InNamespace(a.Namespace),
-		client.MatchingFields{companyEventField: companyEventKey(a.Name, event)}, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing the rules of an event: %w", err)
+	found, err := c.rules.Get(ctx, ruleKey(a.Namespace, a.Name, event))
+	if err != nil {
+		return nil, err
 	}
-	var rules []*Rule
-	for i := range list.Items {
-		rule := &list.Items[i]
+	rules := make([]*Rule, 0, len(found))
+	for _, rule := range found {
 		if !rule.DeletionTimestamp.IsZero() {
 			continue
 		}
@@ -206,16 +204,19 @@ func (c *Catalog) compile(rule *v1alpha1.NotificationRule, layout *notify.Layout
 	return result
 }
 
-func (c *Catalog) forget(object any) {
-	if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-		object = tombstone.Obj
-	}
+func (c *Catalog) forget(rule *v1alpha1.NotificationRule) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch object := object.(type) {
-	case *v1alpha1.NotificationRule:
-		delete(c.compiled, object.UID)
-	case *v1alpha1.NotificationLayout:
-		delete(c.layouts, object.UID)
+	delete(c.compiled, rule.UID)
+}
+
+func (c *Catalog) forgetLayout(deleted any) {
+	if tombstone, ok := deleted.(toolscache.DeletedFinalStateUnknown); ok {
+		deleted = tombstone.Obj
+	}
+	if layout, ok := deleted.(*v1alpha1.NotificationLayout); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.layouts, layout.UID)
 	}
 }

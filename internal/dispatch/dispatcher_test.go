@@ -73,12 +73,11 @@ func runTests(m *testing.M) (code int, err error) {
 	var done sync.WaitGroup
 	defer done.Wait()
 	defer cancel()
-	if err := objects.IndexField(ctx, &v1alpha1.CompanyActivation{}, activation.CompanyField, func(o client.Object) []string {
-		return []string{o.(*v1alpha1.CompanyActivation).Spec.Company}
-	}); err != nil {
+	activations, err := activation.NewIndex(ctx, objects)
+	if err != nil {
 		return 1, err
 	}
-	if rules, err = catalog.New(ctx, objects); err != nil {
+	if rules, err = catalog.New(ctx, objects, activations); err != nil {
 		return 1, err
 	}
 	done.Go(func() { _ = objects.Start(ctx) })
