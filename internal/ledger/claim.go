@@ -113,30 +113,36 @@ var (
 		) `, "channel")
 )
 
-// claim finds whose turn it is and lets take claim up to n rows of each lane; take
-// returns how many it got. The turn is held meanwhile, so that callers don't ask for
-// the same rows.
-func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(w *writer, l Lane, n int, lease, now, until int64) (int, error)) error {
+// claim finds whose turn it is and lets take claim up to n rows of each lane, and
+// returns what it took. The turn is held meanwhile, so that callers don't ask for the
+// same rows.
+func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take func(w *writer, l Lane, n int, lease, now, until int64) ([]T, error)) ([]T, error) {
 	if c.Limit <= 0 {
-		return nil
+		return nil, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lanes, err := s.lanesDue(ctx, q, t.last, c)
 	if err != nil {
-		return unavailable("looking for due work", err)
+		return nil, unavailable("looking for due work", err)
 	}
 	if len(lanes) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := ctx.Err(); err != nil {
-		return unavailable("claiming", err)
+		return nil, unavailable("claiming", err)
 	}
-	last := t.last
+	var claimed []T
+	var last Lane
+	room := roomOf(lanes)
 	// A caller that stops must not cut off a claim that has begun: it would not learn
 	// what it got, could not give it back, and nobody else would get it before the
 	// lease ends. The database bounds how long this takes.
 	err = s.write(context.WithoutCancel(ctx), &job{loose: true, patient: q.patient, run: func(w *writer) error {
+		claimed, last = nil, t.last
+		for b, left := range room {
+			b.Left = left
+		}
 		now := s.now()
 		lease := rand.Int64() | 1 // not 0, which is no lease
 		left, until := c.Limit, now+c.Lease.Milliseconds()
@@ -150,18 +156,19 @@ func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(
 				if n <= 0 {
 					continue
 				}
-				got, err := take(w, l.Lane, n, lease, now, until)
+				found, err := take(w, l.Lane, n, lease, now, until)
 				if err != nil {
 					return err
 				}
-				if got > 0 {
+				if got := len(found); got > 0 {
+					claimed = append(claimed, found...)
 					left -= got
 					for _, b := range l.bounds {
 						b.Left -= got
 					}
 					last = l.Lane
 				}
-				if got == n {
+				if len(found) == n {
 					more = append(more, *l)
 				}
 			}
@@ -169,22 +176,33 @@ func (s *Store) claim(ctx context.Context, q queue, t *turn, c Claim, take func(
 		}
 		return nil
 	}})
-	if err == nil {
-		t.last = last
+	if err != nil {
+		return nil, err
 	}
-	return err
+	t.last = last
+	return claimed, nil
+}
+
+// roomOf is what is left of the bounds of lanes.
+func roomOf(lanes []openLane) map[*Bound]int {
+	room := map[*Bound]int{}
+	for i := range lanes {
+		for _, b := range lanes[i].bounds {
+			room[b] = b.Left
+		}
+	}
+	return room
 }
 
 // shares divides what is left between companies, what a company gets between its
 // lanes, and each bound between the lanes that it bounds. At least one is everybody's
 // share, so that the first in turn get something of what is too little for all.
 func shares(open []openLane, left int) func(*openLane) int {
-	ofCompany, ofBound, room := map[string]int{}, map[*Bound]int{}, map[*Bound]int{}
+	ofCompany, ofBound, room := map[string]int{}, map[*Bound]int{}, roomOf(open)
 	for i := range open {
 		ofCompany[open[i].Company]++
 		for _, b := range open[i].bounds {
 			ofBound[b]++
-			room[b] = b.Left
 		}
 	}
 	return func(l *openLane) int {

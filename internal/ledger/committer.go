@@ -7,7 +7,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -31,7 +33,7 @@ type job struct {
 	// ctx is the caller's: a job whose caller has gone is not begun.
 	ctx context.Context
 	// run changes the database. It may be the only part of its transaction that
-	// fails.
+	// fails. It may be run again after what it did was undone.
 	run func(*writer) error
 	// one says that run is a single statement, which fails as a whole by itself.
 	one bool
@@ -51,20 +53,26 @@ type job struct {
 
 // committer runs all writes, one transaction after another. Whatever came while
 // one was being committed goes into the next together, so that concurrent
-// callers share the fsync; a caller who is alone waits for nobody. What dispatches
-// events makes way for webhooks, which someone waits for, for some milliseconds.
+// callers share the fsync; a caller who is alone waits for nobody and commits by
+// itself. What dispatches events makes way for webhooks, which someone waits for, for
+// some milliseconds.
 type committer struct {
 	ctx     context.Context // never done
 	open    func(context.Context) (*writer, error)
 	log     func(err error)
 	jobs    chan *job
+	queued  wake // has a value after a job was queued
 	closing chan struct{}
 	done    chan struct{}
 
+	// turn is held by who commits, and guards what follows.
+	turn   sync.Mutex
+	writer *writer
 	// held are the patient jobs that wait, the oldest first, and accepted is when a
-	// webhook's event was committed last. Both are the loop's.
+	// webhook's event was committed last.
 	held     []*job
 	accepted time.Time
+	logged   time.Time
 
 	// failure is why the last commit failed; nil after one that didn't.
 	failure atomic.Pointer[error]
@@ -76,6 +84,7 @@ func newCommitter(ctx context.Context, open func(context.Context) (*writer, erro
 		open:    open,
 		log:     log,
 		jobs:    make(chan *job, maxQueue),
+		queued:  newWake(),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
@@ -87,17 +96,21 @@ func newCommitter(ctx context.Context, open func(context.Context) (*writer, erro
 // [ErrUnavailable]; those of the job come as they are. After an error of the
 // caller's context the job may still be committed.
 func (c *committer) do(j *job) error {
-	j.done = make(chan struct{})
-	if j.patient {
-		j.queued = time.Now()
-	}
 	select {
 	case <-c.closing:
 		return fmt.Errorf("%w: it is closed", ErrUnavailable)
 	default:
 	}
+	if !j.patient && c.alone(j) {
+		return j.err
+	}
+	j.done = make(chan struct{})
+	if j.patient {
+		j.queued = time.Now()
+	}
 	select {
 	case c.jobs <- j:
+		c.queued.raise()
 	case <-c.closing:
 		return fmt.Errorf("%w: it is closed", ErrUnavailable)
 	case <-j.ctx.Done():
@@ -118,6 +131,23 @@ func (c *committer) do(j *job) error {
 	}
 }
 
+// alone commits a job at once if nobody else writes or waits: to have another
+// goroutine do it and tell takes as long as a quick disk. Where the disk hangs, so does
+// this one caller; those that come after it are refused in time.
+func (c *committer) alone(j *job) bool {
+	if len(c.jobs) > 0 || !c.turn.TryLock() {
+		return false
+	}
+	defer c.turn.Unlock()
+	select {
+	case <-c.done:
+		return false
+	default:
+	}
+	c.commit([]*job{j})
+	return true
+}
+
 // close commits what waits and stops.
 func (c *committer) close() {
 	close(c.closing)
@@ -125,61 +155,68 @@ func (c *committer) close() {
 }
 
 func (c *committer) loop() {
-	defer close(c.done)
-	var w *writer
+	c.turn.Lock()
 	defer func() {
-		if w != nil {
-			w.close()
+		close(c.done)
+		if c.writer != nil {
+			c.writer.close()
 		}
+		c.turn.Unlock()
 	}()
-	var logged time.Time
 	batch := make([]*job, 0, maxBatch)
 	for {
 		batch = c.next(batch[:0])
 		if len(batch) == 0 {
 			return
 		}
-		var err error
-		if w == nil {
-			w, err = c.open(c.ctx)
+		c.commit(batch)
+		clear(batch)
+	}
+}
+
+// commit commits a batch and tells everybody.
+func (c *committer) commit(batch []*job) {
+	var err error
+	if c.writer == nil {
+		c.writer, err = c.open(c.ctx)
+	}
+	if err == nil {
+		err = c.writer.commit(batch)
+	}
+	if err != nil {
+		// A connection that saw the disk fail may hold a half-done
+		// transaction: the next batch begins on a new one.
+		if c.writer != nil {
+			c.writer.discard()
+			c.writer = nil
 		}
-		if err == nil {
-			err = w.commit(batch)
+		c.failure.Store(&err)
+		if time.Since(c.logged) > minMutedLog {
+			c.logged = time.Now()
+			c.log(err)
+		}
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	} else if c.failure.Load() != nil {
+		c.failure.Store(nil)
+	}
+	for _, j := range batch {
+		if j.accepts {
+			c.accepted = time.Now()
 		}
 		if err != nil {
-			// A connection that saw the disk fail may hold a half-done
-			// transaction: the next batch begins on a new one.
-			if w != nil {
-				w.discard()
-				w = nil
-			}
-			c.failure.Store(&err)
-			if time.Since(logged) > minMutedLog {
-				logged = time.Now()
-				c.log(err)
-			}
-			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-		} else {
-			c.failure.Store(nil)
+			j.err = err
+		} else if j.err == nil && j.committed != nil {
+			j.committed()
 		}
-		for i, j := range batch {
-			if j.accepts {
-				c.accepted = time.Now()
-			}
-			if err != nil {
-				j.err = err
-			} else if j.err == nil && j.committed != nil {
-				j.committed()
-			}
+		if j.done != nil {
 			close(j.done)
-			batch[i] = nil
 		}
 	}
 }
 
 // next waits for a job and takes those that queued behind it, and the patient ones
 // when their time has come. It returns nothing when the committer is closed and
-// nothing waits.
+// nothing waits. The caller holds the turn, which others have while it waits.
 func (c *committer) next(batch []*job) []*job {
 	for {
 		batch = c.queuedJobs(batch)
@@ -194,11 +231,16 @@ func (c *committer) next(batch []*job) []*job {
 		if len(c.held) > 0 {
 			due = time.After(wait)
 		}
+		c.turn.Unlock()
+		closed := false
 		select {
-		case j := <-c.jobs:
-			batch = c.take(batch, j)
+		case <-c.queued:
 		case <-due:
 		case <-c.closing:
+			closed = true
+		}
+		c.turn.Lock()
+		if closed {
 			batch = append(c.queuedJobs(batch), c.held...)
 			c.held = nil
 			return batch
@@ -254,6 +296,8 @@ type writer struct {
 	prepared map[string]*sql.Stmt
 	// loose is whether commits on the connection now go without the disk's word.
 	loose bool
+	// wrote is whether the job at hand changed anything yet.
+	wrote bool
 	// synchronous, if it isn't empty, is how all commits go.
 	synchronous string
 }
@@ -314,7 +358,9 @@ func (w *writer) exec(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return r.RowsAffected()
+	n, err := r.RowsAffected()
+	w.wrote = w.wrote || n > 0
+	return n, err
 }
 
 // query runs a statement that returns rows.
@@ -332,12 +378,31 @@ func (w *writer) query(query string, args ...any) (*sql.Rows, error) {
 
 const storeAhead = "INSERT INTO clock (id, ahead) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET ahead = excluded.ahead"
 
+// errHalfDone says that a job failed by itself after it had changed something.
+var errHalfDone = errors.New("a job failed half-done")
+
 // commit runs the jobs in one transaction. A job that fails by itself keeps its
 // error and leaves no trace; an error that is returned is everybody's.
+//
+// Next to none fails after it changed something. So they run without savepoints, for
+// which SQLite keeps each page as it was before, and when one does fail all are run
+// once more, with them.
 func (w *writer) commit(batch []*job) error {
 	if len(batch) == 1 && batch[0].one && batch[0].ctx.Err() == nil && w.clock.ahead() == w.clock.stored {
 		return w.commitOne(batch[0])
 	}
+	err := w.transact(batch, false)
+	if errors.Is(err, errHalfDone) {
+		if _, err := w.exec("ROLLBACK"); err != nil {
+			return err
+		}
+		return w.transact(batch, true)
+	}
+	return err
+}
+
+// transact runs the jobs in one transaction, each in a savepoint of its own or none.
+func (w *writer) transact(batch []*job, savepoints bool) error {
 	loose := true
 	for _, j := range batch {
 		loose = loose && j.loose
@@ -348,12 +413,16 @@ func (w *writer) commit(batch []*job) error {
 	if _, err := w.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+	run := w.run
+	if savepoints {
+		run = w.runInSavepoint
+	}
 	for _, j := range batch {
 		if err := j.ctx.Err(); err != nil {
 			j.err = fmt.Errorf("%w: the write took too long: %w", ErrUnavailable, err)
 			continue
 		}
-		if err := w.run(j); err != nil {
+		if err := run(j); err != nil {
 			return err
 		}
 	}
@@ -376,33 +445,38 @@ func (w *writer) commitOne(j *job) error {
 	if err := w.setLoose(j.loose); err != nil {
 		return err
 	}
+	return w.run(j)
+}
+
+// run runs one job, and returns an error if more than the job failed, or errHalfDone.
+func (w *writer) run(j *job) error {
+	w.wrote = false
 	j.err = j.run(w)
-	if j.err != nil && brokenTransaction(j.err) {
+	switch {
+	case j.err == nil:
+		return nil
+	case brokenTransaction(j.err):
 		return j.err
+	case w.wrote && !j.one:
+		return errHalfDone
 	}
 	return nil
 }
 
-// run runs one job so that its failure is undone.
-func (w *writer) run(j *job) error {
+// runInSavepoint runs one job so that its failure is undone.
+func (w *writer) runInSavepoint(j *job) error {
 	if j.one {
-		j.err = j.run(w)
-		if j.err != nil && brokenTransaction(j.err) {
-			return j.err
-		}
-		return nil
+		return w.run(j)
 	}
 	if _, err := w.exec("SAVEPOINT job"); err != nil {
 		return err
 	}
-	j.err = j.run(w)
-	if j.err != nil {
-		if brokenTransaction(j.err) {
-			return j.err
-		}
+	if err := w.run(j); errors.Is(err, errHalfDone) {
 		if _, err := w.exec("ROLLBACK TO job"); err != nil {
 			return err
 		}
+	} else if err != nil {
+		return err
 	}
 	_, err := w.exec("RELEASE job")
 	return err

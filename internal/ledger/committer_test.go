@@ -118,6 +118,7 @@ func TestPatientJobsMakeWayForWebhooks(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Now()
 	c := &committer{jobs: make(chan *job, 10), closing: make(chan struct{})}
+	c.turn.Lock()
 	webhook, patient, late := &job{accepts: true}, &job{patient: true, queued: now}, &job{patient: true, queued: now}
 	c.jobs <- patient
 	g.Expect(c.next(nil)).To(Equal([]*job{patient}), "no webhook was there")

@@ -276,22 +276,23 @@ func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
 // ClaimDeliveries takes due deliveries, fairly between companies and within the
 // bounds of their lanes: each lane in turn, in each lane the longest due first.
 func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery, error) {
-	var claimed []ClaimedDelivery
 	leased := leaseTime{begun: s.machine.Now(), last: c.Lease}
-	take := func(w *writer, l Lane, n int, lease, now, until int64) (int, error) {
+	take := func(w *writer, l Lane, n int, lease, now, until int64) ([]ClaimedDelivery, error) {
 		found, err := s.dialect.claimDeliveries(w, l, n, lease, now, until)
+		if err != nil {
+			return nil, err
+		}
 		ahead := s.ahead()
+		claimed := make([]ClaimedDelivery, len(found))
 		for i := range found {
 			age := timeOf(now).Sub(found[i].CreatedAt)
 			found[i].setBack(ahead)
-			claimed = append(claimed, ClaimedDelivery{Delivery: found[i], Age: age, LeaseUntil: timeOf(until).Add(-ahead), lease: lease, time: leased})
+			claimed[i] = ClaimedDelivery{Delivery: found[i], Age: age, LeaseUntil: timeOf(until).Add(-ahead), lease: lease, time: leased}
 		}
-		return len(found), err
+		return claimed, nil
 	}
-	if err := s.claim(ctx, deliveryQueue, &s.deliveryTurn, c, take); err != nil {
-		return nil, err
-	}
-	return inTurn(claimed, func(d *ClaimedDelivery) string { return d.Company }), nil
+	claimed, err := claim(ctx, s, deliveryQueue, &s.deliveryTurn, c, take)
+	return inTurn(claimed, func(d *ClaimedDelivery) string { return d.Company }), err
 }
 
 // claimDeliveries claims up to n due deliveries of a lane, the longest due first,

@@ -111,22 +111,19 @@ func (s *Store) EventsReady() <-chan struct{} { return s.events }
 // company in turn, in each company the longest due first. The lease is how long
 // the caller has until another may claim them; see [Store.RenewEvent].
 func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ClaimedEvent, error) {
-	var claimed []ClaimedEvent
-	take := func(w *writer, l Lane, n int, lease, now, until int64) (int, error) {
+	take := func(w *writer, l Lane, n int, lease, now, until int64) ([]ClaimedEvent, error) {
 		found, err := s.dialect.claimEvents(w, l.Company, n, lease, now, until)
 		ahead := s.ahead()
-		for _, e := range found {
+		for i := range found {
+			e := &found[i]
 			e.Age = timeOf(now).Sub(e.ReceivedAt)
 			e.ReceivedAt = e.ReceivedAt.Add(-ahead)
 			e.LeaseUntil, e.lease = timeOf(until).Add(-ahead), lease
-			claimed = append(claimed, e)
 		}
-		return len(found), err
+		return found, err
 	}
-	if err := s.claim(ctx, eventQueue, &s.eventTurn, Claim{Limit: limit, Lease: lease}, take); err != nil {
-		return nil, err
-	}
-	return inTurn(claimed, func(e *ClaimedEvent) string { return e.Company }), nil
+	claimed, err := claim(ctx, s, eventQueue, &s.eventTurn, Claim{Limit: limit, Lease: lease}, take)
+	return inTurn(claimed, func(e *ClaimedEvent) string { return e.Company }), err
 }
 
 // claimEvents claims up to n due events of a company, the longest due first, where
