@@ -69,11 +69,6 @@ func newSenders(s *settings, mgr manager.Manager, companies providers.Companies,
 	return &senders{secrets: secrets, builder: builder, registry: registry}, nil
 }
 
-// inHandPerConnection is how many emails are in hand for each connection to the mail
-// server: the next is ready when one has left, and claims, which cost nearly the same
-// for one as for many, are few.
-const inHandPerConnection = 2
-
 // newEmailProvider returns the provider of --smtp-address, protected as those of
 // DeliveryProviders are; nil if no mail server is set: emails then wait with a reason
 // that says so.
@@ -121,7 +116,7 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.P
 	const name = "--smtp-address"
 	log := ctrl.Log.WithName("delivery").WithValues("provider", name)
 	return delivery.NewGuard(provider, delivery.GuardConfig{
-		Concurrency: inHandPerConnection * s.smtpConnections,
+		Concurrency: s.smtpConnections,
 		PerSecond:   s.smtpRate,
 		Breaker:     delivery.BreakerConfig{OnChange: providers.LogCircuit(log)},
 		Metrics:     doing.Of(name, "smtp"),

@@ -30,6 +30,25 @@ type admission struct {
 // companyKey is the key of what a company holds, beside Gates.
 type companyKey string
 
+// limit is how many deliveries may be claimed in all. Some hands stay free each time:
+// else many who take a little would leave none.
+func (a *admission) limit() int {
+	if a.free <= 0 {
+		return 0
+	}
+	return share(a.free, 0)
+}
+
+// exhausted tells whether the claim used up a bound, or met one that was.
+func (a *admission) exhausted() bool {
+	for _, b := range a.bounds {
+		if b.Left <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // of returns the bounds of a lane.
 func (a *admission) of(l ledger.Lane) []*ledger.Bound {
 	if _, known := a.gates[l]; !known {
@@ -45,7 +64,10 @@ func (a *admission) of(l ledger.Lane) []*ledger.Bound {
 // gatesOf returns what a lane's messages must pass. Where the provider can't be found
 // that is nothing: who sends finds out why, and says so in the delivery.
 func (a *admission) gatesOf(l ledger.Lane) []Gate {
-	p, err := a.providers.Provider(a.ctx, l.Company, l.Channel)
+	// Nothing may be waited for: the ledger can't be written meanwhile.
+	ctx, cancel := context.WithCancel(a.ctx)
+	cancel()
+	p, err := a.providers.Provider(ctx, l.Company, l.Channel)
 	if gated, ok := p.(Gated); ok && err == nil {
 		return gated.Gates()
 	}

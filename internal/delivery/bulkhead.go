@@ -15,8 +15,10 @@ const (
 	// one is free, so that none is ever idle.
 	maxSlotWait = time.Second
 	// claimTime is about how long it takes to claim what goes into a slot that
-	// became free. What is freed meanwhile is claimed ahead.
+	// became free. What is freed meanwhile is claimed ahead, at most maxAhead messages
+	// for each slot.
 	claimTime = 20 * time.Millisecond
+	maxAhead  = 8
 	// stuckAfter is when a provider that sent nothing back is taken to hang, so that
 	// nothing is claimed ahead for it.
 	stuckAfter = 500 * time.Millisecond
@@ -85,5 +87,5 @@ func (b *Bulkhead) hold() int {
 	if time.Since(b.returned) > stuckAfter {
 		return slots
 	}
-	return slots + int(float64(slots)*min(1, float64(claimTime)/float64(max(b.average, 1))))
+	return slots + int(float64(slots)*min(maxAhead, float64(claimTime)/float64(max(b.average, 1))))
 }

@@ -32,7 +32,7 @@ const (
 	maxSleep = time.Minute
 	// leastSleep is how long it sleeps at least, so that it never spins.
 	leastSleep = 10 * time.Millisecond
-	// gather is how long a claim waits for more free hands when few are.
+	// gather is how long a claim waits for more free hands while most are busy.
 	gather = 5 * time.Millisecond
 	// configurationWait is about how long a message waits for a provider that a
 	// person must mend, and configurationPatience how long in all.
@@ -124,11 +124,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	grace := time.AfterFunc(math.MaxInt64, abandon)
 	defer grace.Stop()
 	defer context.AfterFunc(ctx, func() { grace.Reset(w.o.Grace) })()
-	crowded := false
 	for ctx.Err() == nil {
-		if crowded {
-			w.pause(ctx, gather)
-		}
 		a := w.admit(ctx)
 		claimed, err := w.claim(ctx, a)
 		if err != nil && ctx.Err() == nil {
@@ -148,12 +144,9 @@ func (w *Worker) Start(ctx context.Context) error {
 				w.deliver(sending, taken)
 			})
 		}
-		if len(claimed) == 0 {
+		if a.free <= 0 || len(claimed) < a.limit() { // else there may be more
 			w.wait(ctx, a)
 		}
-		// Where room comes one by one: a moment later there is more, and one claim for
-		// it all is cheaper than one for each.
-		crowded = a.full && len(claimed) < w.o.Concurrency/4
 	}
 	w.active.Wait()
 	w.o.Log.Info("Stopped delivering")
@@ -206,16 +199,24 @@ func (w *Worker) signal() {
 	}
 }
 
-// admit begins an admission by the hands that are free now.
+// admit begins an admission by the hands that are free. While most are busy it waits a
+// moment for more: one claim for many costs hardly more than one for one.
 func (w *Worker) admit(ctx context.Context) *admission {
-	a := w.hands(ctx)
-	if a.free < (w.o.Concurrency+3)/4 && a.free < w.o.Concurrency {
-		// Few hands are free: a moment later there may be more, and one claim for
-		// them all is cheaper than one for each.
-		w.pause(ctx, gather)
-		a = w.hands(ctx)
+	timer := time.NewTimer(gather)
+	defer timer.Stop()
+	for {
+		a := w.hands(ctx)
+		if a.free >= (w.o.Concurrency+1)/2 {
+			return a
+		}
+		select {
+		case <-w.freed:
+		case <-timer.C:
+			return a
+		case <-ctx.Done():
+			return a
+		}
 	}
-	return a
 }
 
 func (w *Worker) hands(ctx context.Context) *admission {
@@ -227,23 +228,27 @@ func (w *Worker) hands(ctx context.Context) *admission {
 	}
 }
 
-// claim takes deliveries that there is room for. Some hands stay free each time: else
-// many who take a little would leave none.
+// claim takes deliveries that there is room for.
 func (w *Worker) claim(ctx context.Context, a *admission) ([]ledger.ClaimedDelivery, error) {
 	if a.free <= 0 {
 		return nil, nil
 	}
-	return w.o.Ledger.ClaimDeliveries(ctx, ledger.Claim{Limit: share(a.free, 0), Lease: leaseFactor * w.o.SendTimeout, Bounds: a.of})
+	return w.o.Ledger.ClaimDeliveries(ctx, ledger.Claim{Limit: a.limit(), Lease: leaseFactor * w.o.SendTimeout, Bounds: a.of})
 }
 
-// wait returns when there may be something to claim, after an admission by which
-// nothing was.
+// wait returns when there may be something to claim, after an admission by which all
+// was that could be.
 func (w *Worker) wait(ctx context.Context, a *admission) {
 	if a.free <= 0 {
 		select {
 		case <-w.freed:
 		case <-ctx.Done():
 		}
+		return
+	}
+	// Where there is much to do something comes in a moment, and the ledger need not be
+	// asked when.
+	if w.moment(ctx, a) {
 		return
 	}
 	sleep := maxSleep
@@ -264,6 +269,25 @@ func (w *Worker) wait(ctx context.Context, a *admission) {
 		}
 	}
 	w.sleep(ctx, sleep, freed)
+}
+
+// moment waits a moment of real time for what sleep waits for, and tells whether it
+// came.
+func (w *Worker) moment(ctx context.Context, a *admission) bool {
+	var freed <-chan struct{}
+	if a.exhausted() {
+		freed = w.freed
+	}
+	timer := time.NewTimer(leastSleep)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false
+	case <-w.o.Ledger.DeliveriesReady():
+	case <-freed:
+	case <-ctx.Done():
+	}
+	return true
 }
 
 // sleep ends early when there are new deliveries, or a free hand where it matters.

@@ -138,7 +138,7 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 				d.dispatch(ctx, event)
 			})
 		}
-		if len(events) == 0 {
+		if len(events) < room { // else there may be more
 			d.wait(ctx)
 		}
 	}
@@ -156,6 +156,12 @@ func tryAcquire(free chan struct{}) bool {
 
 // wait returns when there may be something to claim.
 func (d *Dispatcher) wait(ctx context.Context) {
+	select {
+	case <-d.Ledger.EventsReady():
+		time.Sleep(gather)
+		return
+	default:
+	}
 	pause := idle
 	if due, ok, err := d.Ledger.NextEventDue(ctx); err == nil && ok {
 		pause = min(idle, max(due, 10*time.Millisecond))

@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -27,7 +28,7 @@ type Claim struct {
 	Lease time.Duration
 	// Bounds, if not nil, tells what bounds a lane. What can't be worked on now stays
 	// due instead of being claimed and given back. It is asked once a lane, while
-	// nobody else claims, so it must be quick.
+	// nobody else writes, so it must be quick and wait for nothing.
 	Bounds func(Lane) []*Bound
 }
 
@@ -122,32 +123,30 @@ func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lanes, err := s.lanesDue(ctx, q, t.last, c)
-	if err != nil {
-		return nil, unavailable("looking for due work", err)
-	}
-	if len(lanes) == 0 {
-		return nil, nil
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, unavailable("claiming", err)
 	}
 	var claimed []T
 	var last Lane
-	room := roomOf(lanes)
+	var room map[*Bound]int
 	// A caller that stops must not cut off a claim that has begun: it would not learn
 	// what it got, could not give it back, and nobody else would get it before the
 	// lease ends. The database bounds how long this takes.
-	err = s.write(context.WithoutCancel(ctx), &job{loose: true, patient: q.patient, run: func(w *writer) error {
+	err := s.write(context.WithoutCancel(ctx), &job{loose: true, patient: q.patient, run: func(w *writer) error {
 		claimed, last = nil, t.last
-		for b, left := range room {
+		for b, left := range room { // of a run that was undone
 			b.Left = left
 		}
 		now := s.now()
+		open, err := w.lanesDue(q, t.last, c, now)
+		if err != nil {
+			return err
+		}
+		room = roomOf(open)
 		lease := rand.Int64() | 1 // not 0, which is no lease
 		left, until := c.Limit, now+c.Lease.Milliseconds()
 		// In rounds: what one lane doesn't use of its share goes to the others.
-		for open := lanes; left > 0 && len(open) > 0; {
+		for left > 0 && len(open) > 0 {
 			share := shares(open, left)
 			var more []openLane
 			for i := range open {
@@ -215,8 +214,7 @@ func shares(open []openLane, left int) func(*openLane) int {
 }
 
 // lanesDue returns lanes with due rows that have room, in the order of their turns.
-func (s *Store) lanesDue(ctx context.Context, q queue, after Lane, c Claim) (found []openLane, err error) {
-	now := s.now()
+func (w *writer) lanesDue(q queue, after Lane, c Claim, now int64) (found []openLane, err error) {
 	look := func(l Lane, _ int64) bool {
 		lane := openLane{Lane: l}
 		if c.Bounds != nil {
@@ -227,11 +225,12 @@ func (s *Store) lanesDue(ctx context.Context, q queue, after Lane, c Claim) (fou
 		}
 		return len(found) < c.Limit
 	}
-	if err := s.eachLane(ctx, q, after, now, c.Limit, look); err != nil || after == (Lane{}) || len(found) >= c.Limit {
+	list := func(after Lane, limit int) ([]dueLane, error) { return w.lanes(q, after, now, limit) }
+	if err := eachLane(list, after, c.Limit, look); err != nil || after == (Lane{}) || len(found) >= c.Limit {
 		return found, err
 	}
 	// Round to the first, up to where it began.
-	return found, s.eachLane(ctx, q, Lane{}, now, c.Limit, func(l Lane, due int64) bool {
+	return found, eachLane(list, Lane{}, c.Limit, func(l Lane, due int64) bool {
 		return !after.before(l) && look(l, due)
 	})
 }
@@ -240,37 +239,49 @@ func (l Lane) before(other Lane) bool {
 	return l.Company < other.Company || l.Company == other.Company && l.Channel < other.Channel
 }
 
-// eachLane calls look with each lane after the given one that has rows due at a time,
-// in order, until it returns false. It looks for limit of them at first, and for more
-// where that wasn't enough.
-func (s *Store) eachLane(ctx context.Context, q queue, after Lane, at int64, limit int, look func(l Lane, due int64) bool) error {
+// dueLane is a lane, and since when something in it is due.
+type dueLane struct {
+	Lane
+	due int64
+}
+
+// eachLane calls look with each lane that list returns after the given one, in order,
+// until it returns false. It asks for limit of them at first, and for more where that
+// wasn't enough.
+func eachLane(list func(after Lane, limit int) ([]dueLane, error), after Lane, limit int, look func(l Lane, due int64) bool) error {
 	for {
-		n, more, err := s.someLanes(ctx, q, &after, at, limit, look)
-		if err != nil || !more || n < limit {
+		found, err := list(after, limit)
+		if err != nil {
 			return err
+		}
+		for _, l := range found {
+			if !look(l.Lane, l.due) {
+				return nil
+			}
+			after = l.Lane
+		}
+		if len(found) < limit {
+			return nil
 		}
 		limit = min(2*limit, 1000)
 	}
 }
 
-// someLanes looks at no more than limit lanes, and sets after to the last of them.
-func (s *Store) someLanes(ctx context.Context, q queue, after *Lane, at int64, limit int, look func(Lane, int64) bool) (n int, more bool, err error) {
-	rows, err := s.prepared[q.lanes].QueryContext(ctx, after.Company, after.Channel, at, limit)
+// lanes returns no more than limit lanes that have rows due at a time.
+func (w *writer) lanes(q queue, after Lane, at int64, limit int) (found []dueLane, err error) {
+	rows, err := w.query(q.lanes, after.Company, after.Channel, at, limit)
 	if err != nil {
-		return 0, false, err
+		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var due int64
-		if err := rows.Scan(&after.Company, &after.Channel, &due); err != nil {
-			return n, false, err
+		var l dueLane
+		if err := rows.Scan(&l.Company, &l.Channel, &l.due); err != nil {
+			return nil, err
 		}
-		n++
-		if !look(*after, due) {
-			return n, false, nil
-		}
+		found = append(found, l)
 	}
-	return n, true, rows.Err()
+	return found, rows.Err()
 }
 
 // wait tells how long it is until the next row of a queue is due.
@@ -285,7 +296,18 @@ func (s *Store) wait(ctx context.Context, q queue) (time.Duration, bool, error) 
 // due tells when, by the ledger's clock, the next row of a queue is due.
 func (s *Store) due(ctx context.Context, q queue) (time.Time, bool, error) {
 	var at *int64
-	if err := s.prepared[q.nextDue].QueryRowContext(ctx).Scan(&at); err != nil {
+	err := s.db.read(&job{ctx: ctx, run: func(w *writer) error {
+		rows, err := w.query(q.nextDue)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		if rows.Next() {
+			err = rows.Scan(&at)
+		}
+		return errors.Join(err, rows.Err())
+	}})
+	if err != nil {
 		return time.Time{}, false, unavailable("looking for the next due work", err)
 	}
 	if at == nil {

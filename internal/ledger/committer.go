@@ -35,8 +35,9 @@ type job struct {
 	// run changes the database. It may be the only part of its transaction that
 	// fails. It may be run again after what it did was undone.
 	run func(*writer) error
-	// one says that run is a single statement, which fails as a whole by itself.
-	one bool
+	// one says that run is a single statement, which fails as a whole by itself, and
+	// reads that it changes nothing.
+	one, reads bool
 	// loose says that it does no harm if a power cut undoes the change, as with a
 	// claim: the commit doesn't wait for the disk unless it is shared.
 	loose bool
@@ -388,6 +389,9 @@ var errHalfDone = errors.New("a job failed half-done")
 // which SQLite keeps each page as it was before, and when one does fail all are run
 // once more, with them.
 func (w *writer) commit(batch []*job) error {
+	if len(batch) == 1 && batch[0].reads {
+		return w.run(batch[0])
+	}
 	if len(batch) == 1 && batch[0].one && batch[0].ctx.Err() == nil && w.clock.ahead() == w.clock.stored {
 		return w.commitOne(batch[0])
 	}
@@ -405,7 +409,7 @@ func (w *writer) commit(batch []*job) error {
 func (w *writer) transact(batch []*job, savepoints bool) error {
 	loose := true
 	for _, j := range batch {
-		loose = loose && j.loose
+		loose = loose && (j.loose || j.reads)
 	}
 	if err := w.setLoose(loose); err != nil {
 		return err

@@ -22,6 +22,8 @@ type database interface {
 	// run runs a job in a transaction and waits for its commit. Errors of the
 	// database wrap ErrUnavailable; those of the job come as they are.
 	run(j *job) error
+	// read runs a job that changes nothing and is asked all the time.
+	read(j *job) error
 	// accept stores a new event, or tells that it is stored already. Concurrent
 	// calls share commits.
 	accept(ctx context.Context, e *newEvent) (stored bool, err error)
@@ -90,6 +92,13 @@ func logFailure(log logr.Logger) func(error) {
 }
 
 func (d *sqliteDatabase) run(j *job) error { return d.committer.do(j) }
+
+// read asks the writer's connection: it knows all pages, and others must read anew what
+// they knew after each commit.
+func (d *sqliteDatabase) read(j *job) error {
+	j.reads = true
+	return d.committer.do(j)
+}
 
 func (d *sqliteDatabase) accept(ctx context.Context, e *newEvent) (bool, error) {
 	var stored int64

@@ -337,7 +337,14 @@ func (s *Store) NextDeliveryDue(ctx context.Context, open func(Lane) bool) (time
 		return s.wait(ctx, deliveryQueue)
 	}
 	first := int64(math.MaxInt64)
-	err := s.eachLane(ctx, deliveryQueue, Lane{}, math.MaxInt64, 100, func(l Lane, due int64) bool {
+	list := func(after Lane, limit int) (found []dueLane, err error) {
+		err = s.db.read(&job{ctx: ctx, run: func(w *writer) (err error) {
+			found, err = w.lanes(deliveryQueue, after, math.MaxInt64, limit)
+			return err
+		}})
+		return found, err
+	}
+	err := eachLane(list, Lane{}, 100, func(l Lane, due int64) bool {
 		if due < first && open(l) {
 			first = due
 		}

@@ -289,6 +289,12 @@ func (p *postgresDatabase) run(j *job) error {
 	return p.outcome(err)
 }
 
+func (p *postgresDatabase) read(j *job) error {
+	ctx, cancel := context.WithTimeout(j.ctx, jobTimeout)
+	defer cancel()
+	return j.run(&writer{ctx: ctx, direct: p.pool})
+}
+
 // repeat runs a transaction again that gave way to another.
 func repeat(ctx context.Context, attempts int, transaction func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {

@@ -46,8 +46,6 @@ type Store struct {
 	dialect dialect
 	db      database
 	reader  *sql.DB
-	// prepared are the reader's statements that run all the time.
-	prepared map[string]*sql.Stmt
 
 	events     wake
 	deliveries wake
@@ -92,9 +90,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			s.clock, s.wall = o.Clock, o.Clock
 		}
 	}
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.db.close())
-	}
 	if d, ok := s.db.(*postgresDatabase); ok {
 		d.watch(s, cmp.Or(o.watchEvery, watchEvery))
 	}
@@ -102,20 +97,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s.events.raise()
 	s.deliveries.raise()
 	return s, nil
-}
-
-// prepare parses what is asked again and again, which else costs more than the
-// answer. The statements are closed with their database.
-func (s *Store) prepare(ctx context.Context) error {
-	s.prepared = make(map[string]*sql.Stmt)
-	for _, query := range []string{eventQueue.lanes, eventQueue.nextDue, deliveryQueue.lanes, deliveryQueue.nextDue} {
-		statement, err := s.reader.PrepareContext(ctx, query) //nolint:sqlclosecheck // closed with its database
-		if err != nil {
-			return fmt.Errorf("preparing the ledger: %w", err)
-		}
-		s.prepared[query] = statement
-	}
-	return nil
 }
 
 // Close commits what was already handed in, refuses the rest and closes the
@@ -170,6 +151,9 @@ func (s *Store) stored(t time.Time) int64 { return t.Add(s.ahead()).UnixMilli() 
 
 // unavailable wraps an error of reading.
 func unavailable(doing string, err error) error {
+	if errors.Is(err, ErrUnavailable) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, err)
 }
 
