@@ -117,7 +117,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` that holds the mail server's password")
 	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with PEM certificates to trust the mail server by, instead of the system's")
 
-	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "how many connections to the mail server are open at most, and so how many emails are with it at once; as many more wait for one")
+	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "how many connections to the mail server are open at most, and so how many emails are with it at once; where it is fast, more wait for their turn")
 	flags.Float64Var(&s.smtpRate, "smtp-rate", 0, "how many emails the mail server is given a `second` at most; 0 doesn't limit them")
 
 	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for email, instead of --smtp-address")
@@ -128,8 +128,8 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 
 	flags.BoolVar(&s.leaderElect, "leader-elect", false, "reconcile only while holding the leader's lease")
 	flags.DurationVar(&s.resyncPeriod, "resync-period", 10*time.Minute, "how often tokens and webhooks are checked against the platform")
-	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 32, "how many events are decided at once")
-	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 64, "how many messages are sent at once")
+	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 64, "how many events are decided at once")
+	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 256, "how many messages are in hand at once: being sent, waiting for their provider or being recorded as sent")
 	flags.DurationVar(&s.sendTimeout, "send-timeout", 30*time.Second, "how long sending one message may take; after three times as long, what a replica that died had in hand is another's")
 	flags.DurationVar(&s.gracePeriod, "grace-period", 20*time.Second, "how long requests and sends in flight may go on after the stop")
 

@@ -53,7 +53,7 @@ type Options struct {
 	Companies Companies
 	// Retry is the policy for failed attempts; DefaultRetry if nil.
 	Retry RetryPolicy
-	// Concurrency is how many messages are sent at once; 64 if 0.
+	// Concurrency is how many messages are in hand at once; 256 if 0.
 	Concurrency int
 	// SendTimeout bounds one send; 30 s if 0. The lease is three times as long: so
 	// late another worker takes over what one that died had in hand.
@@ -95,7 +95,7 @@ func NewWorker(o Options) (*Worker, error) {
 	if o.Retry == nil {
 		o.Retry = DefaultRetry
 	}
-	setDefault(&o.Concurrency, 64)
+	setDefault(&o.Concurrency, 256)
 	setDefault(&o.SendTimeout, 30*time.Second)
 	setDefault(&o.Grace, 10*time.Second)
 	if o.Clock == nil {

@@ -61,7 +61,7 @@ type Options struct {
 	// Senders know the sender of a company's own provider of emails, which goes
 	// before DefaultFrom; may be nil.
 	Senders Senders
-	// Concurrency is how many events are decided at once; 32 if 0.
+	// Concurrency is how many events are decided at once; 64 if 0.
 	Concurrency int
 	// Clock tells the time and makes timers; the real one if nil.
 	Clock clock.Clock
@@ -86,7 +86,7 @@ type Dispatcher struct {
 // New returns a dispatcher and registers its metrics.
 func New(o Options) (*Dispatcher, error) {
 	if o.Concurrency <= 0 {
-		o.Concurrency = 32
+		o.Concurrency = 64
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}

@@ -158,10 +158,10 @@ func (c *committer) close() {
 func (c *committer) loop() {
 	c.turn.Lock()
 	defer func() {
-		close(c.done)
 		if c.writer != nil {
 			c.writer.close()
 		}
+		close(c.done)
 		c.turn.Unlock()
 	}()
 	batch := make([]*job, 0, maxBatch)
