@@ -76,7 +76,7 @@ func (b *bench) ingestInto(ctx context.Context, d database) error {
 	// this is about taking them in, and the part message about the whole.
 	senders := make([]*webhook, len(b.companies))
 	for i, company := range b.companies {
-		senders[i] = &webhook{company: company.company, secret: company.secret, event: plainEvent, data: plainData()}
+		senders[i] = newWebhook(company.company, company.secret, plainEvent, plainData())
 	}
 	next := func(time.Time) (*webhook, int64) {
 		number := b.numbers.Add(1)

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -31,21 +32,37 @@ type connection struct {
 
 // webhook is one call of /api/webhook/, ready to be sent but for its number.
 type webhook struct {
-	company, secret, event string
-	// data is the JSON of the event's data. Every {number} in it becomes the
-	// event's number.
-	data string
+	company, secret, data string
+	// parts is the whole request; the event's number stands between each two.
+	parts []string
 }
 
 const numberDigits = 12
 
+// newWebhook makes a call. Every {number} in data, which is the JSON of the event's,
+// becomes the event's number.
+func newWebhook(company, secret, event, data string) *webhook {
+	const number = "{number}"
+	body := fmt.Sprintf(`{"id":"%s","event":%q,"company":%q,"data":%s}`, number, event, company, data)
+	length := len(body) + strings.Count(body, number)*(numberDigits-len(number))
+	request := fmt.Sprintf("POST /api/webhook/ HTTP/1.1\r\nHost: operator\r\nAuthorization: Secret %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", secret, length, body)
+	return &webhook{company: company, secret: secret, data: data, parts: strings.Split(request, number)}
+}
+
 // write appends the whole request to b.
 func (w *webhook) write(b []byte, number int64) []byte {
-	digits := fmt.Appendf(nil, "%0*d", numberDigits, number)
-	body := fmt.Appendf(nil, `{"id":"%s","event":%q,"company":%q,"data":%s}`, digits, w.event, w.company, w.data)
-	body = bytes.ReplaceAll(body, []byte("{number}"), digits)
-	b = fmt.Appendf(b, "POST /api/webhook/ HTTP/1.1\r\nHost: operator\r\nAuthorization: Secret %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", w.secret, len(body))
-	return append(b, body...)
+	var digits [numberDigits]byte
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = byte('0' + number%10)
+		number /= 10
+	}
+	for i, part := range w.parts {
+		if i > 0 {
+			b = append(b, digits[:]...)
+		}
+		b = append(b, part...)
+	}
+	return b
 }
 
 // post sends an event and returns when it is acknowledged.

@@ -151,7 +151,7 @@ func (b *bench) addCompanies(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.companies[i] = &webhook{company: id, secret: string(secret.Data[v1alpha1.SecretKeyWebhookSecret]), event: ruledEvent, data: strings.TrimSpace(eventData)}
+		b.companies[i] = newWebhook(id, string(secret.Data[v1alpha1.SecretKeyWebhookSecret]), ruledEvent, strings.TrimSpace(eventData))
 		for n := range rulesPerCompany {
 			if err := b.set.Kube.Create(ctx, newRule(activation, n)); err != nil {
 				return fmt.Errorf("creating a rule: %w", err)
