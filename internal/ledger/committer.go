@@ -58,13 +58,15 @@ type job struct {
 // itself. What dispatches events makes way for webhooks, which someone waits for, for
 // some milliseconds.
 type committer struct {
-	ctx     context.Context // never done
-	open    func(context.Context) (*writer, error)
-	log     func(err error)
-	jobs    chan *job
-	queued  wake // has a value after a job was queued
-	closing chan struct{}
-	done    chan struct{}
+	ctx    context.Context // never done
+	open   func(context.Context) (*writer, error)
+	log    func(err error)
+	jobs   chan *job
+	queued wake // has a value after a job was queued
+	// committed has a value after a commit.
+	committed wake
+	closing   chan struct{}
+	done      chan struct{}
 
 	// turn is held by who commits, and guards what follows.
 	turn   sync.Mutex
@@ -81,13 +83,14 @@ type committer struct {
 
 func newCommitter(ctx context.Context, open func(context.Context) (*writer, error), log func(error)) *committer {
 	c := &committer{
-		ctx:     context.WithoutCancel(ctx),
-		open:    open,
-		log:     log,
-		jobs:    make(chan *job, maxQueue),
-		queued:  newWake(),
-		closing: make(chan struct{}),
-		done:    make(chan struct{}),
+		ctx:       context.WithoutCancel(ctx),
+		open:      open,
+		log:       log,
+		jobs:      make(chan *job, maxQueue),
+		queued:    newWake(),
+		committed: newWake(),
+		closing:   make(chan struct{}),
+		done:      make(chan struct{}),
 	}
 	go c.loop()
 	return c
@@ -197,8 +200,9 @@ func (c *committer) commit(batch []*job) {
 			c.log(err)
 		}
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-	} else if c.failure.Load() != nil {
+	} else {
 		c.failure.Store(nil)
+		c.committed.raise()
 	}
 	for _, j := range batch {
 		if j.accepts {

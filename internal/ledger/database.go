@@ -54,11 +54,12 @@ var sqliteDialect = dialect{position: "instr", claimEvents: claimEvents, claimDe
 
 // sqliteDatabase is a SQLite file, which has one writer.
 type sqliteDatabase struct {
-	lock      *lock
-	writer    *sql.DB
-	reader    *sql.DB
-	committer *committer
-	clock     *steadyClock
+	lock         *lock
+	writer       *sql.DB
+	reader       *sql.DB
+	committer    *committer
+	checkpointer *checkpointer
+	clock        *steadyClock
 }
 
 // openSQLiteFile opens the file for this process alone.
@@ -80,10 +81,16 @@ func openSQLiteFile(ctx context.Context, o Options, machine clock.PassiveClock) 
 	if err != nil {
 		return nil, errors.Join(err, d.lock.release())
 	}
+	checkpoints, err := sql.Open("sqlite", sqliteDSN(path, o.sqlite))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), d.reader.Close(), d.writer.Close(), d.lock.release())
+	}
+	checkpoints.SetMaxOpenConns(1)
 	d.committer = newCommitter(ctx,
 		func(ctx context.Context) (*writer, error) { return newWriter(ctx, d.writer, d.clock, o.sqlite) },
 		logFailure(o.Log),
 	)
+	d.checkpointer = newCheckpointer(ctx, checkpoints, d.committer, muted(logFailure(o.Log)))
 	return d, nil
 }
 
@@ -116,7 +123,7 @@ func (d *sqliteDatabase) failing() bool { return d.committer.failure.Load() != n
 
 func (d *sqliteDatabase) close() error {
 	d.committer.close()
-	return errors.Join(d.reader.Close(), d.writer.Close(), d.lock.release())
+	return errors.Join(d.checkpointer.close(), d.reader.Close(), d.writer.Close(), d.lock.release())
 }
 
 // storable returns the text without what PostgreSQL can't store. What the

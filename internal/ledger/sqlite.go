@@ -53,9 +53,10 @@ func sqliteDSN(path string, o sqliteSettings, pragmas ...string) string {
 		"synchronous(" + cmp.Or(o.synchronous, "FULL") + ")",
 		"cache_size(-16000)",           // KiB
 		"journal_size_limit(67108864)", // the log shrinks to this after a burst
-		"secure_delete(FAST)",          // purged rows don't linger in reused pages
-		"foreign_keys(ON)",             // a delivery's content goes with it
-		"temp_store(MEMORY)",           // what a statement may have to undo needs no file
+		fmt.Sprintf("wal_autocheckpoint(%d)", writersCheckpoint),
+		"secure_delete(FAST)", // purged rows don't linger in reused pages
+		"foreign_keys(ON)",    // a delivery's content goes with it
+		"temp_store(MEMORY)",  // what a statement may have to undo needs no file
 	}, append(pragmas, o.pragmas...)...)}
 	if o.vfs != "" {
 		q.Set("vfs", o.vfs)

@@ -1,0 +1,97 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// checkpointAfter is how many pages gather in the write-ahead log before they are
+	// copied into the database: SQLite's own number.
+	checkpointAfter = 1000
+	// restartAfter is how many pages the log has when the writer is made to wait for the
+	// copying of the last, so that the log begins anew. While there are always new ones it
+	// only grows.
+	restartAfter = 8000
+	// writersCheckpoint is how many pages the log has when the writer copies them itself,
+	// should nobody else have done it.
+	writersCheckpoint = 2 * restartAfter
+	// checkpointPause is how long at least lies between two looks at the log.
+	checkpointPause = 10 * time.Millisecond
+)
+
+// checkpointer copies what was committed from the write-ahead log into the database
+// while the writer goes on. Done by the writer, as SQLite does by itself, it took a
+// quarter of its time, and webhooks waited for it.
+type checkpointer struct {
+	db        *sql.DB
+	committer *committer
+	log       func(error)
+	stop      context.CancelFunc
+	stopped   sync.WaitGroup
+}
+
+func newCheckpointer(ctx context.Context, db *sql.DB, c *committer, log func(error)) *checkpointer {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p := &checkpointer{db: db, committer: c, log: log, stop: stop}
+	p.stopped.Go(func() { p.loop(ctx) })
+	return p
+}
+
+// close ends it. What is left in the log stays there, or is copied when the last
+// connection closes.
+func (p *checkpointer) close() error {
+	p.stop()
+	p.stopped.Wait()
+	return p.db.Close()
+}
+
+func (p *checkpointer) loop(ctx context.Context) {
+	for {
+		select {
+		case <-p.committer.committed:
+		case <-ctx.Done():
+			return
+		}
+		if err := p.checkpoint(ctx); err != nil && ctx.Err() == nil {
+			p.log(fmt.Errorf("copying the ledger's log into its database: %w", err))
+		}
+		timer := time.NewTimer(checkpointPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// checkpoint copies what is in the log if that is much.
+func (p *checkpointer) checkpoint(ctx context.Context) error {
+	pages, copied, err := p.pragma(ctx, "PRAGMA wal_checkpoint(NOOP)")
+	if err != nil || pages-copied < checkpointAfter {
+		return err
+	}
+	pages, _, err = p.pragma(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+	if err != nil || pages < restartAfter {
+		return err
+	}
+	p.committer.turn.Lock()
+	defer p.committer.turn.Unlock()
+	_, _, err = p.pragma(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+	return err
+}
+
+// pragma returns how many pages are in the log, and how many of them are in the
+// database too.
+func (p *checkpointer) pragma(ctx context.Context, query string) (pages, copied int64, err error) {
+	var busy int64
+	err = p.db.QueryRowContext(ctx, query).Scan(&busy, &pages, &copied)
+	return pages, copied, err
+}
