@@ -12,7 +12,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -110,18 +110,44 @@ func (d *Dispatcher) NeedLeaderElection() bool { return false }
 // Start claims and decides events until ctx is done. Events in work are then
 // given back, undecided, at once.
 func (d *Dispatcher) Start(ctx context.Context) error {
-	var workers sync.WaitGroup
-	defer workers.Wait()
-	free := make(chan struct{}, d.Concurrency)
+	// Who decides an event holds a place in busy.
+	busy := make(chan struct{}, d.Concurrency)
+	decide := func(event ledger.ClaimedEvent) {
+		go func() {
+			defer func() { <-busy }()
+			d.dispatch(ctx, event)
+		}()
+	}
+	// While nothing waits in the ledger new events need no claim. Where there is more
+	// than hands the ledger is asked, which is fair between companies.
+	var upToDate atomic.Bool
+	d.Ledger.HandOver(&ledger.Handover{
+		Lease: lease,
+		Reserve: func() bool {
+			if upToDate.Load() && tryAcquire(busy) {
+				return true
+			}
+			upToDate.Store(false)
+			return false
+		},
+		Take:    decide,
+		Release: func() { <-busy },
+	})
+	defer func() {
+		d.Ledger.HandOver(nil)
+		for range d.Concurrency { // until everybody is done
+			busy <- struct{}{}
+		}
+	}()
 	for ctx.Err() == nil {
 		// Claim no more than can be begun: what waits in memory runs out of lease.
 		select {
-		case free <- struct{}{}:
+		case busy <- struct{}{}:
 		case <-ctx.Done():
 			return nil
 		}
 		room := 1
-		for room < d.Concurrency && tryAcquire(free) {
+		for room < d.Concurrency && tryAcquire(busy) {
 			room++
 		}
 		events, err := d.Ledger.ClaimEvents(ctx, room, lease)
@@ -130,24 +156,22 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 			pause(ctx, claimRetry)
 		}
 		for range room - len(events) {
-			<-free
+			<-busy
 		}
 		for _, event := range events {
-			workers.Go(func() {
-				defer func() { <-free }()
-				d.dispatch(ctx, event)
-			})
+			decide(event)
 		}
 		if len(events) < room { // else there may be more
+			upToDate.Store(err == nil)
 			d.wait(ctx)
 		}
 	}
 	return nil
 }
 
-func tryAcquire(free chan struct{}) bool {
+func tryAcquire(busy chan struct{}) bool {
 	select {
-	case free <- struct{}{}:
+	case busy <- struct{}{}:
 		return true
 	default:
 		return false

@@ -38,7 +38,7 @@ func BenchmarkBareInsert(b *testing.B) {
 	}
 	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1)
-	insert, err := db.PrepareContext(bg, insertEvent)
+	insert, err := db.PrepareContext(bg, insertBareEvent)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func BenchmarkBareBatch(b *testing.B) {
 		err := s.write(bg, &job{run: func(w *writer) error {
 			for range maxBatch {
 				next++
-				if _, err := w.exec(insertEvent, "shop", fmt.Sprint(next), "transaction.initiate", now, now, benchData); err != nil {
+				if _, err := w.exec(insertBareEvent, "shop", fmt.Sprint(next), "transaction.initiate", now, now, benchData); err != nil {
 					return err
 				}
 			}

@@ -143,7 +143,7 @@ func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take
 			return err
 		}
 		room = roomOf(open)
-		lease := rand.Int64() | 1 // not 0, which is no lease
+		lease := newLease()
 		left, until := c.Limit, now+c.Lease.Milliseconds()
 		// In rounds: what one lane doesn't use of its share goes to the others.
 		for left > 0 && len(open) > 0 {
@@ -181,6 +181,9 @@ func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take
 	t.last = last
 	return claimed, nil
 }
+
+// newLease is the number of a claim, which no other has.
+func newLease() int64 { return rand.Int64() | 1 } // 0 is no lease
 
 // roomOf is what is left of the bounds of lanes.
 func roomOf(lanes []openLane) map[*Bound]int {

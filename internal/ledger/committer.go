@@ -44,8 +44,10 @@ type job struct {
 	// accepts says that a webhook waits for this job, patient that it can wait itself
 	// while there are webhooks.
 	accepts, patient bool
-	// committed, if not nil, is called after the commit.
+	// committed, if not nil, is called after the commit, and ended once it is known what
+	// became of the job, with its error.
 	committed func()
+	ended     func(error)
 
 	queued time.Time // of a patient job
 	err    error
@@ -102,7 +104,7 @@ func newCommitter(ctx context.Context, open func(context.Context) (*writer, erro
 func (c *committer) do(j *job) error {
 	select {
 	case <-c.closing:
-		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+		return j.refuse(errClosed)
 	default:
 	}
 	if !j.patient && c.alone(j) {
@@ -116,9 +118,9 @@ func (c *committer) do(j *job) error {
 	case c.jobs <- j:
 		c.queued.raise()
 	case <-c.closing:
-		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+		return j.refuse(errClosed)
 	case <-j.ctx.Done():
-		return fmt.Errorf("%w: too many writes are waiting: %w", ErrUnavailable, j.ctx.Err())
+		return j.refuse(fmt.Errorf("%w: too many writes are waiting: %w", ErrUnavailable, j.ctx.Err()))
 	}
 	select {
 	case <-j.done:
@@ -131,8 +133,18 @@ func (c *committer) do(j *job) error {
 	case <-j.done: // in the last batch
 		return j.err
 	default:
-		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+		return j.refuse(errClosed)
 	}
+}
+
+var errClosed = fmt.Errorf("%w: it is closed", ErrUnavailable)
+
+// refuse ends a job that is not run.
+func (j *job) refuse(err error) error {
+	if j.ended != nil {
+		j.ended(err)
+	}
+	return err
 }
 
 // alone commits a job at once if nobody else writes or waits: to have another
@@ -212,6 +224,9 @@ func (c *committer) commit(batch []*job) {
 			j.err = err
 		} else if j.err == nil && j.committed != nil {
 			j.committed()
+		}
+		if j.ended != nil {
+			j.ended(j.err)
 		}
 		if j.done != nil {
 			close(j.done)
@@ -301,8 +316,10 @@ type writer struct {
 	prepared map[string]*sql.Stmt
 	// loose is whether commits on the connection now go without the disk's word.
 	loose bool
-	// wrote is whether the job at hand changed anything yet.
-	wrote bool
+	// wrote is whether the job at hand changed anything yet, and inserted the last row
+	// that was inserted.
+	wrote    bool
+	inserted int64
 	// synchronous, if it isn't empty, is how all commits go.
 	synchronous string
 }
@@ -364,7 +381,10 @@ func (w *writer) exec(query string, args ...any) (int64, error) {
 		return 0, err
 	}
 	n, err := r.RowsAffected()
-	w.wrote = w.wrote || n > 0
+	if err == nil && n > 0 {
+		w.wrote = true
+		w.inserted, err = r.LastInsertId()
+	}
 	return n, err
 }
 

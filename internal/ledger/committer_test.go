@@ -39,14 +39,14 @@ func TestFailedJobLeavesItsNeighboursAlone(t *testing.T) {
 	failing := []*job{
 		// Fails after it wrote.
 		{run: func(w *writer) error {
-			if _, err := w.exec(insertEvent, "shop", "undone", "x", 1, 1, []byte("{}")); err != nil {
+			if _, err := w.exec(insertBareEvent, "shop", "undone", "x", 1, 1, []byte("{}")); err != nil {
 				return err
 			}
 			return own
 		}},
 		// Breaks a constraint.
 		{one: true, run: func(w *writer) error {
-			_, err := w.exec(insertEvent, "shop", "null", nil, 1, 1, []byte("{}"))
+			_, err := w.exec(insertBareEvent, "shop", "null", nil, 1, 1, []byte("{}"))
 			return err
 		}},
 	}

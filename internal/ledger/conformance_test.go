@@ -92,6 +92,7 @@ var conformance = []func(*testing.T, place){
 	testEventsAreAnnouncedOnce,
 	testClaimsAreFairBetweenCompanies,
 	testSmallClaimsGoRoundTheCompanies,
+	testHandover,
 	testLeaseExpires,
 	testStoppedClaimKeepsNothing,
 	testRetryReleaseAndFail,

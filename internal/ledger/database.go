@@ -25,7 +25,7 @@ type database interface {
 	// read runs a job that changes nothing and is asked all the time.
 	read(j *job) error
 	// accept stores a new event, or tells that it is stored already. Concurrent
-	// calls share commits.
+	// calls share commits. Once it is known what became of the event it calls ended.
 	accept(ctx context.Context, e *newEvent) (stored bool, err error)
 	// failing tells whether the last write failed.
 	failing() bool
@@ -38,8 +38,21 @@ type newEvent struct {
 	company, id, name string
 	received, now     int64
 	data              []byte
-	// committed is called after the commit, also when the caller has gone.
-	committed func()
+	// lease is 0 unless somebody takes the event as soon as it is stored. due is when
+	// it may be claimed: now, or when the lease ends.
+	lease, due int64
+	// ended is called once, also when the caller has gone, with the event's row, which is
+	// 0 if it is a duplicate, or an error. It must not block. When the ledger is closed
+	// meanwhile it may not be called.
+	ended func(key int64, err error)
+}
+
+// attempts counts the claims of an event that was just stored.
+func (e *newEvent) attempts() int {
+	if e.lease == 0 {
+		return 0
+	}
+	return 1
 }
 
 // dialect is what the databases want to be asked in their own ways.
@@ -108,15 +121,18 @@ func (d *sqliteDatabase) read(j *job) error {
 }
 
 func (d *sqliteDatabase) accept(ctx context.Context, e *newEvent) (bool, error) {
-	var stored int64
-	err := d.run(&job{ctx: ctx, one: true, accepts: true, committed: e.committed, run: func(w *writer) (err error) {
-		stored, err = w.exec(insertEvent, e.company, e.id, e.name, e.received, e.now, e.data)
+	var key int64
+	err := d.run(&job{ctx: ctx, one: true, accepts: true, ended: func(err error) { e.ended(key, err) }, run: func(w *writer) error {
+		n, err := w.exec(insertEvent, e.company, e.id, e.name, e.received, e.due, e.lease, e.attempts(), e.now, e.data)
+		if key = 0; n > 0 {
+			key = w.inserted
+		}
 		return err
 	}})
 	if err != nil {
 		return false, err // the job may still be running
 	}
-	return stored != 0, nil
+	return key != 0, nil
 }
 
 func (d *sqliteDatabase) failing() bool { return d.committer.failure.Load() != nil }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -288,4 +289,77 @@ func testStoppedClaimKeepsNothing(t *testing.T, at place) {
 	claimed, err := s.ClaimEvents(bg, 2*events, time.Hour)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(HaveLen(events))
+}
+
+// What is handed over is stored as claimed; what isn't taken can be claimed.
+func testHandover(t *testing.T, at place) {
+	g := NewWithT(t)
+	c := fakeClock()
+	s := at.open(t, c)
+	hands := make(chan struct{}, 1)
+	var taken []ClaimedEvent
+	s.HandOver(&Handover{
+		Lease: time.Minute,
+		Reserve: func() bool {
+			select {
+			case hands <- struct{}{}:
+				return true
+			default:
+				return false
+			}
+		},
+		Take:    func(e ClaimedEvent) { taken = append(taken, e) },
+		Release: func() { <-hands },
+	})
+	raised(s.EventsReady())
+	accept(t, s, "shop", "1")
+	g.Expect(taken).To(HaveLen(1))
+	handed := taken[0]
+	g.Expect(raised(s.EventsReady())).To(BeFalse(), "there is nothing to claim")
+	g.Expect(s.ClaimEvents(bg, 10, time.Minute)).To(BeEmpty())
+
+	// No hand is free.
+	accept(t, s, "shop", "2")
+	g.Expect(taken).To(HaveLen(1))
+	g.Expect(raised(s.EventsReady())).To(BeTrue())
+	g.Expect(claimOne(t, s).ID).To(Equal("2"))
+
+	// A duplicate, and what can't be stored, leave the hand free.
+	<-hands
+	duplicate, err := s.AcceptEvent(bg, Event{Company: "shop", ID: "1", Data: []byte("{}")})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(duplicate).To(BeTrue())
+	g.Expect(hands).To(BeEmpty())
+	gone, cancel := context.WithCancel(bg)
+	cancel()
+	if _, err = s.AcceptEvent(gone, Event{Company: "shop", ID: "3", Data: []byte("{}")}); err == nil {
+		t.Error("an event of a caller that has gone was accepted")
+	}
+	g.Eventually(hands).Should(BeEmpty())
+	g.Expect(taken).To(HaveLen(1))
+
+	// It is as claimed: its lease ends, and another has it then.
+	c.Step(2 * time.Minute)
+	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	i := slices.IndexFunc(claimed, func(e ClaimedEvent) bool { return e.ID == "1" })
+	g.Expect(i).To(BeNumerically(">=", 0))
+	again := claimed[i]
+	g.Expect(again.Attempts).To(Equal(2))
+	g.Expect(handed.Attempts).To(Equal(1))
+	g.Expect(handed.Event).To(Equal(again.Event))
+	g.Expect(handed.Key).To(Equal(again.Key))
+	g.Expect(s.CompleteEvent(bg, handed, nil)).To(MatchError(ErrLeaseLost))
+	g.Expect(s.CompleteEvent(bg, again, nil)).To(Succeed())
+
+	// One that is taken is completed without any claim.
+	accept(t, s, "shop", "4")
+	g.Expect(taken).To(HaveLen(2))
+	g.Expect(s.CompleteEvent(bg, taken[1], []NewDelivery{email("a", "joe@example.com")})).To(Succeed())
+	g.Expect(claimDelivery(t, s).EventID).To(Equal("4"))
+
+	s.HandOver(nil)
+	<-hands
+	accept(t, s, "shop", "5")
+	g.Expect(taken).To(HaveLen(2))
 }

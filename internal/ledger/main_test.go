@@ -137,3 +137,9 @@ func raised(c <-chan struct{}) bool {
 }
 
 var bg = context.Background()
+
+// insertBareEvent stores an event that nobody has claimed.
+const insertBareEvent = `
+	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data)
+	VALUES ($1, $2, $3, $4, $5, $5, $6)
+	ON CONFLICT (company, event_id) DO NOTHING`

@@ -68,7 +68,7 @@ func BenchmarkClaimInAFlood(b *testing.B) {
 			if i >= 100_000 {
 				company = fmt.Sprint("company-", i%50)
 			}
-			if _, err := w.exec(insertEvent, company, fmt.Sprint(i), "x", 1, 1, benchData); err != nil {
+			if _, err := w.exec(insertBareEvent, company, fmt.Sprint(i), "x", 1, 1, benchData); err != nil {
 				return err
 			}
 		}

@@ -27,20 +27,31 @@ const (
 // Rows come in the order of their keys, so that replicas that take in the same
 // events wait for each other instead of deadlocking.
 const insertEvents = `
-	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data)
-	SELECT company, event_id, name, received_at, now, now, data
-	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[])
-		AS e (company, event_id, name, received_at, now, data)
+	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, lease, attempts, updated_at, data)
+	SELECT company, event_id, name, received_at, due, lease, attempts, now, data
+	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[], $8::bigint[], $9::bytea[])
+		AS e (company, event_id, name, received_at, due, lease, attempts, now, data)
 	ON CONFLICT (company, event_id) DO NOTHING
-	RETURNING company, event_id`
+	RETURNING company, event_id, id`
 
 // acceptance is an event that waits to be stored.
 type acceptance struct {
 	*newEvent
-	ctx    context.Context
-	stored bool
-	err    error
-	done   chan struct{}
+	ctx  context.Context
+	key  int64 // 0 if it is a duplicate
+	err  error
+	done chan struct{}
+}
+
+// end says what became of it.
+func (a *acceptance) end() {
+	a.ended(a.key, a.err)
+	close(a.done)
+}
+
+func (a *acceptance) refuse(err error) (bool, error) {
+	a.ended(0, err)
+	return false, err
 }
 
 // accepter stores events, many in a statement. A caller who is alone waits for
@@ -65,19 +76,19 @@ func (p *postgresDatabase) accept(ctx context.Context, e *newEvent) (bool, error
 	a := &acceptance{newEvent: e, ctx: ctx, done: make(chan struct{})}
 	select {
 	case <-p.accepter.closing:
-		return false, fmt.Errorf("%w: it is closed", ErrUnavailable)
+		return a.refuse(errClosed)
 	default:
 	}
 	select {
 	case p.accepter.waiting <- a:
 	case <-p.accepter.closing:
-		return false, fmt.Errorf("%w: it is closed", ErrUnavailable)
+		return a.refuse(errClosed)
 	case <-ctx.Done():
-		return false, fmt.Errorf("%w: too many writes are waiting: %w", ErrUnavailable, ctx.Err())
+		return a.refuse(fmt.Errorf("%w: too many writes are waiting: %w", ErrUnavailable, ctx.Err()))
 	}
 	select {
 	case <-a.done:
-		return a.stored, a.err
+		return a.key != 0, a.err
 	case <-ctx.Done():
 		return false, fmt.Errorf("%w: the write took too long: %w", ErrUnavailable, ctx.Err())
 	}
@@ -91,8 +102,8 @@ func (a *accepter) close() {
 	for {
 		select {
 		case late := <-a.waiting:
-			late.err = fmt.Errorf("%w: it is closed", ErrUnavailable)
-			close(late.done)
+			late.err = errClosed
+			late.end()
 		default:
 			return
 		}
@@ -107,10 +118,7 @@ func (a *accepter) work() {
 		}
 		a.store(batch)
 		for _, e := range batch {
-			if e.err == nil {
-				e.committed()
-			}
-			close(e.done)
+			e.end()
 		}
 	}
 }
@@ -176,29 +184,32 @@ func (a *accepter) store(batch []*acceptance) {
 // insert stores events that are sorted by their keys.
 func (a *accepter) insert(batch []*acceptance) error {
 	var companies, ids, names []string
-	var received, now []int64
+	var received, due, lease, now []int64
+	var attempts []int
 	var data [][]byte
 	for _, e := range batch {
 		companies, ids, names = append(companies, e.company), append(ids, e.id), append(names, e.name)
-		received, now, data = append(received, e.received), append(now, e.now), append(data, e.data)
+		received, due, lease = append(received, e.received), append(due, e.due), append(lease, e.lease)
+		attempts, now, data = append(attempts, e.attempts()), append(now, e.now), append(data, e.data)
 	}
 	type key struct{ company, id string }
-	var fresh map[key]bool
+	var fresh map[key]int64
 	var err error
 	for attempt := 1; ; attempt++ {
 		err = repeat(context.Background(), maxRepeats, func(ctx context.Context) error {
-			fresh = make(map[key]bool, len(batch))
-			rows, err := a.p.pool.QueryContext(ctx, insertEvents, companies, ids, names, received, now, data)
+			fresh = make(map[key]int64, len(batch))
+			rows, err := a.p.pool.QueryContext(ctx, insertEvents, companies, ids, names, received, due, lease, attempts, now, data)
 			if err != nil {
 				return err
 			}
 			defer func() { _ = rows.Close() }()
 			for rows.Next() {
 				var k key
-				if err := rows.Scan(&k.company, &k.id); err != nil {
+				var row int64
+				if err := rows.Scan(&k.company, &k.id, &row); err != nil {
 					return err
 				}
-				fresh[k] = true
+				fresh[k] = row
 			}
 			return rows.Err()
 		})
@@ -216,7 +227,7 @@ func (a *accepter) insert(batch []*acceptance) error {
 	for _, e := range batch {
 		// Of several with one key the first is the new one.
 		k := key{e.company, e.id}
-		e.stored = fresh[k]
+		e.key = fresh[k]
 		delete(fresh, k)
 	}
 	return nil

@@ -255,10 +255,10 @@ func TestConnectionLostInATransaction(t *testing.T) {
 	at := postgresPlace(t)
 	s := at.open(t, nil)
 	err := s.write(bg, &job{run: func(w *writer) error {
-		_, err := w.exec(insertEvent, "shop", "1", "x", 1, 1, []byte("{}"))
+		_, err := w.exec(insertBareEvent, "shop", "1", "x", 1, 1, []byte("{}"))
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(postgresServer(t).Disconnect()).To(Succeed())
-		_, err = w.exec(insertEvent, "shop", "2", "x", 1, 1, []byte("{}"))
+		_, err = w.exec(insertBareEvent, "shop", "2", "x", 1, 1, []byte("{}"))
 		return err
 	}})
 	g.Expect(err).To(MatchError(ErrUnavailable))
@@ -303,7 +303,7 @@ func TestBlockedPostgresIsUnavailableInTime(t *testing.T) {
 	ctx, cancel = context.WithTimeout(bg, 50*time.Millisecond)
 	defer cancel()
 	g.Expect(s.write(ctx, &job{one: true, run: func(w *writer) error {
-		_, err := w.exec(insertEvent, "shop", "2", "x", 1, 1, []byte("{}"))
+		_, err := w.exec(insertBareEvent, "shop", "2", "x", 1, 1, []byte("{}"))
 		return err
 	}})).To(MatchError(ErrUnavailable))
 	for setting, want := range map[string]string{"statement_timeout": "10s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "20s"} {
@@ -321,7 +321,7 @@ func TestTransactionThatGaveWayIsRepeated(t *testing.T) {
 	s := postgresPlace(t).open(t, nil)
 	runs := 0
 	g.Expect(s.write(bg, &job{run: func(w *writer) error {
-		if _, err := w.exec(insertEvent, "shop", "1", "x", 1, 1, []byte("{}")); err != nil {
+		if _, err := w.exec(insertBareEvent, "shop", "1", "x", 1, 1, []byte("{}")); err != nil {
 			return err
 		}
 		if runs++; runs < 3 {
@@ -360,7 +360,7 @@ func TestEventThatCannotBeStoredLeavesItsNeighboursAlone(t *testing.T) {
 			continue
 		}
 		g.Expect(a.err).NotTo(HaveOccurred())
-		g.Expect(a.stored).To(BeTrue())
+		g.Expect(a.key).NotTo(BeZero())
 	}
 }
 

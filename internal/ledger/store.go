@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -49,6 +50,7 @@ type Store struct {
 
 	events     wake
 	deliveries wake
+	handover   atomic.Pointer[Handover]
 	// eventTurn and deliveryTurn are whose turn it is in claims.
 	eventTurn, deliveryTurn turn
 	// logQueries are the turns of queries of the log.
