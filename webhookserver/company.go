@@ -290,20 +290,24 @@ func (s *Server) awaitController(ctx context.Context, a *v1alpha1.CompanyActivat
 	return &observed
 }
 
-// awaitCredentials waits until the cache has what webhooks are checked against,
-// so that one which follows at once is not refused.
+// awaitCredentials waits until what webhooks are checked against is known, so that one
+// which follows at once is not refused.
 func (s *Server) awaitCredentials(ctx context.Context, a *v1alpha1.CompanyActivation, token string) {
 	s.poll(ctx, func() bool {
-		credentials, err := activation.Get(ctx, s.client, a)
+		known, err := s.activations.Find(ctx, a.Spec.Company)
+		if err != nil || known == nil || !known.IsActive() {
+			return false
+		}
+		credentials, err := s.activations.Credentials(ctx, known)
 		return err == nil && credentials.Token == token && credentials.WebhookSecret != ""
 	})
 }
 
-// awaitInactive waits until the cache knows that webhooks are to be refused.
+// awaitInactive waits until it is known that webhooks are to be refused.
 func (s *Server) awaitInactive(ctx context.Context, a *v1alpha1.CompanyActivation) {
 	s.poll(ctx, func() bool {
-		var current v1alpha1.CompanyActivation
-		return s.client.Get(ctx, client.ObjectKeyFromObject(a), &current) != nil || !current.IsActive()
+		known, err := s.activations.Find(ctx, a.Spec.Company)
+		return err == nil && (known == nil || !known.IsActive())
 	})
 }
 

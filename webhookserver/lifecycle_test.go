@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -440,7 +439,7 @@ func TestSecretIsOwned(t *testing.T) {
 }
 
 // emptyCache has not heard of the API server yet.
-type emptyCache struct{}
+type emptyCache struct{ Activations }
 
 func (emptyCache) Find(ctx context.Context, _ string) (*v1alpha1.CompanyActivation, error) {
 	<-ctx.Done()
@@ -529,40 +528,40 @@ func TestOneCallPerCompany(t *testing.T) {
 	f.expectSuccess(f.activate(f.admin.Token))
 }
 
-// lateCache is a cache that is behind the API server for some reads.
-type lateCache struct {
-	client.Client
-	secrets, activations atomic.Int32 // reads that are still behind
+// lateActivations are behind for some reads.
+type lateActivations struct {
+	Activations
+	credentials, activations atomic.Int32 // reads that are still behind
 }
 
-func (c *lateCache) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-	if err := c.Client.Get(ctx, key, o, opts...); err != nil {
-		return err
+func (l *lateActivations) Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
+	a, err := l.Activations.Find(ctx, company)
+	if a != nil && l.activations.Add(-1) >= 0 {
+		a = a.DeepCopy()
+		a.Spec.State = v1alpha1.ActivationActive
 	}
-	switch o := o.(type) {
-	case *corev1.Secret:
-		if c.secrets.Add(-1) >= 0 {
-			o.Data = nil
-		}
-	case *v1alpha1.CompanyActivation:
-		if c.activations.Add(-1) >= 0 {
-			o.Spec.State = v1alpha1.ActivationActive
-		}
+	return a, err
+}
+
+func (l *lateActivations) Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (activation.Credentials, error) {
+	c, err := l.Activations.Credentials(ctx, a)
+	if l.credentials.Add(-1) >= 0 {
+		c = activation.Credentials{}
 	}
-	return nil
+	return c, err
 }
 
 // TestTheCacheIsBehind: what a call changes is in force for webhooks when it is
 // answered.
 func TestTheCacheIsBehind(t *testing.T) {
-	late := &lateCache{}
+	late := &lateActivations{}
 	f := newFixture(t, func(o *Options) {
-		late.Client = o.Client
-		o.Client = late
+		late.Activations = o.Activations
+		o.Activations = late
 	})
-	late.secrets.Store(5)
+	late.credentials.Store(5)
 	f.expectSuccess(f.activate(f.admin.Token))
-	f.Expect(late.secrets.Load()).To(gomega.BeNumerically("<", 0), "the credentials in the cache were awaited")
+	f.Expect(late.credentials.Load()).To(gomega.BeNumerically("<", 0), "the credentials in the cache were awaited")
 	late.activations.Store(5)
 	f.expectSuccess(f.post("/api/deactivate/", object{"token": f.admin.Token}))
 	f.Expect(late.activations.Load()).To(gomega.BeNumerically("<", 0), "the state in the cache was awaited")

@@ -16,6 +16,8 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	inFlight *prometheus.GaugeVec
 	events   *prometheus.CounterVec
+
+	newEvents, duplicateEvents prometheus.Counter
 }
 
 // newMetrics registers the server's metrics; a nil registerer keeps them
@@ -40,6 +42,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Help: "Webhooks acknowledged, by whether the event was new or a duplicate.",
 		}, []string{"result"}),
 	}
+	m.newEvents, m.duplicateEvents = m.events.WithLabelValues("new"), m.events.WithLabelValues("duplicate")
 	if registerer == nil {
 		return m, nil
 	}

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
@@ -52,10 +53,11 @@ type MessageStore interface {
 	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
 }
 
-// Activations finds the CompanyActivation in force for a company; nil if there is none.
-// It is not the caller's to change. *activation.Index is one.
+// Activations finds the CompanyActivation in force for a company, nil if there is none,
+// and its credentials. *activation.Index is one, where the methods are described.
 type Activations interface {
 	Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error)
+	Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (activation.Credentials, error)
 }
 
 // Options are what a Server is made of.

@@ -12,8 +12,6 @@ import (
 	"net/http"
 	"strings"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
 )
@@ -35,9 +33,9 @@ func (s *Server) webhook(ctx context.Context, c *call) (answer, error) {
 			"The event could not be stored. Try again later.")
 	}
 	if duplicate {
-		s.metrics.events.WithLabelValues("duplicate").Inc()
+		s.metrics.duplicateEvents.Inc()
 	} else {
-		s.metrics.events.WithLabelValues("new").Inc()
+		s.metrics.newEvents.Inc()
 	}
 	if log := c.log.V(1); log.Enabled() { // else what it would say would still be gathered
 		log.Info("Accepted a webhook", "company", event.Company, "event", event.Name, "id", event.ID, "duplicate", duplicate)
@@ -102,7 +100,7 @@ func (s *Server) wantedSecret(ctx context.Context, company string) (string, erro
 	if held == nil || !held.IsActive() {
 		return "", nil
 	}
-	credentials, err := activation.Get(ctx, s.client, held, client.UnsafeDisableDeepCopy)
+	credentials, err := s.activations.Credentials(ctx, held)
 	if errors.Is(err, activation.ErrMissing) {
 		return "", nil
 	}

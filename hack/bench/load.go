@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// answerTime is how long the load waits for an answer, as long as the platform.
+// answerTime is how long the load waits for an answer at least, as long as the platform.
 const answerTime = 5 * time.Second
 
 // connection is one keep-alive connection of the load. net/http's client would
@@ -28,6 +28,7 @@ type connection struct {
 	conn    net.Conn
 	reader  *bufio.Reader
 	request []byte
+	limit   time.Time // the deadline that is set
 }
 
 // webhook is one call of /api/webhook/, ready to be sent but for its number.
@@ -82,10 +83,14 @@ func (c *connection) exchange(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("connecting to the manager: %w", err)
 		}
-		c.conn, c.reader = conn, bufio.NewReaderSize(conn, 1<<10)
+		c.conn, c.reader, c.limit = conn, bufio.NewReaderSize(conn, 1<<10), time.Time{}
 	}
-	if err := c.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
-		return err
+	// Not at each call: it costs as much as what it guards.
+	if now := time.Now(); c.limit.Sub(now) < answerTime {
+		c.limit = now.Add(2 * answerTime)
+		if err := c.conn.SetDeadline(c.limit); err != nil {
+			return err
+		}
 	}
 	if _, err := c.conn.Write(c.request); err != nil {
 		return fmt.Errorf("sending a webhook: %w", err)

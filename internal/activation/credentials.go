@@ -55,25 +55,29 @@ func (c Credentials) GoString() string { return c.String() }
 func SecretName(a *v1alpha1.CompanyActivation) string { return a.Name + "-rehive" }
 
 // Get reads an activation's credentials. The error is ErrMissing when there is
-// no Secret; a Secret may lack either credential, which is empty then. With
-// client.UnsafeDisableDeepCopy the cache's Secret is not copied first; Save works
-// on a copy.
-func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation, options ...client.GetOption) (Credentials, error) {
+// no Secret; a Secret may lack either credential, which is empty then.
+func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: a.Namespace, Name: SecretName(a)}
-	switch err := r.Get(ctx, key, &secret, options...); {
+	switch err := r.Get(ctx, key, &secret); {
 	case apierrors.IsNotFound(err):
 		return Credentials{}, ErrMissing
 	case err != nil:
 		return Credentials{}, fmt.Errorf("reading the Secret %s: %w", key, err)
-	case !secret.DeletionTimestamp.IsZero():
+	}
+	return credentialsIn(&secret)
+}
+
+// credentialsIn reads a Secret, which it keeps.
+func credentialsIn(secret *corev1.Secret) (Credentials, error) {
+	if !secret.DeletionTimestamp.IsZero() {
 		return Credentials{}, ErrMissing
 	}
 	return Credentials{
 		// A Secret written by hand often ends in a line break.
 		Token:         strings.TrimSpace(string(secret.Data[v1alpha1.SecretKeyToken])),
 		WebhookSecret: strings.TrimSpace(string(secret.Data[v1alpha1.SecretKeyWebhookSecret])),
-		secret:        &secret,
+		secret:        secret,
 	}, nil
 }
 

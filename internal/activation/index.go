@@ -6,22 +6,29 @@ package activation
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/cacheindex"
 )
 
-// Index finds the CompanyActivation in force for a company in the manager's cache. It
-// is asked several times for each event and is safe for concurrent use.
+// Index finds the CompanyActivation in force for a company, and its credentials, in the
+// manager's cache. It is asked several times for each event and is safe for concurrent
+// use.
 type Index struct {
 	companies *cacheindex.Index[*v1alpha1.CompanyActivation]
+	secrets   *cacheindex.Index[*corev1.Secret] // by namespace and name
 }
 
 // NewIndex begins to follow a cache, which need not be started yet.
 func NewIndex(ctx context.Context, c cache.Cache) (*Index, error) {
 	companies, err := cacheindex.New(ctx, c, &v1alpha1.CompanyActivation{}, func(a *v1alpha1.CompanyActivation) string { return a.Spec.Company }, nil)
-	return &Index{companies}, err
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := cacheindex.New(ctx, c, &corev1.Secret{}, func(s *corev1.Secret) string { return s.Namespace + "/" + s.Name }, nil)
+	return &Index{companies, secrets}, err
 }
 
 // Find is the function Find, but what it returns is the cache's own and must not be
@@ -30,4 +37,16 @@ func NewIndex(ctx context.Context, c cache.Cache) (*Index, error) {
 func (x *Index) Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
 	candidates, err := x.companies.Get(ctx, company)
 	return inForce(candidates), err
+}
+
+// Credentials is the function Get.
+func (x *Index) Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (Credentials, error) {
+	found, err := x.secrets.Get(ctx, a.Namespace+"/"+SecretName(a))
+	if err != nil {
+		return Credentials{}, err
+	}
+	if len(found) == 0 {
+		return Credentials{}, ErrMissing
+	}
+	return credentialsIn(found[0])
 }

@@ -116,7 +116,7 @@ func (c *Catalog) Active(ctx context.Context, company string) (bool, error) {
 
 // Token returns the service token of an activation; empty if it has none.
 func (c *Catalog) Token(ctx context.Context, a *v1alpha1.CompanyActivation) (string, error) {
-	credentials, err := activation.Get(ctx, c.reader, a, client.UnsafeDisableDeepCopy)
+	credentials, err := c.activations.Credentials(ctx, a)
 	if errors.Is(err, activation.ErrMissing) {
 		return "", nil
 	}
