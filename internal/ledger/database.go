@@ -58,12 +58,14 @@ func (e *newEvent) attempts() int {
 // dialect is what the databases want to be asked in their own ways.
 type dialect struct {
 	// position is the function that finds a text in another.
-	position        string
+	position string
+	// endLoosely is endEvent for what may be undone by a power cut.
+	endLoosely      string
 	claimEvents     func(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error)
 	claimDeliveries func(w *writer, l Lane, n int, lease, now, until int64) ([]Delivery, error)
 }
 
-var sqliteDialect = dialect{position: "instr", claimEvents: claimEvents, claimDeliveries: claimDeliveries}
+var sqliteDialect = dialect{position: "instr", endLoosely: endEvent, claimEvents: claimEvents, claimDeliveries: claimDeliveries}
 
 // sqliteDatabase is a SQLite file, which has one writer.
 type sqliteDatabase struct {

@@ -233,9 +233,13 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 		wake = wake || state == DeliveryPending
 	}
 	// If a power cut undoes a decision to send nothing, it is made again.
+	end := endEvent
+	if !wake {
+		end = s.dialect.endLoosely
+	}
 	j := &job{one: len(deliveries) == 0, loose: !wake, patient: !wake, run: func(w *writer) error {
 		now := s.now()
-		n, err := w.exec(endEvent, EventDone, "", now, e.Key, e.lease)
+		n, err := w.exec(end, EventDone, "", now, e.Key, e.lease)
 		if err != nil {
 			return err
 		}

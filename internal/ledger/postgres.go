@@ -77,8 +77,15 @@ const (
 		SELECT ` + deliveryColumns + ` FROM claimed LEFT JOIN contents ON delivery = id ORDER BY due, id`
 )
 
+// postgresEndLoosely doesn't wait for the disk: the setting holds for the transaction.
+const postgresEndLoosely = `
+	WITH loose AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+	UPDATE events SET state = $1, message = $2, updated_at = $3, lease = 0
+	FROM loose WHERE id = $4 AND lease = $5 AND state = 'pending'`
+
 var postgresDialect = dialect{
-	position: "strpos",
+	position:   "strpos",
+	endLoosely: postgresEndLoosely,
 	claimEvents: func(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error) {
 		return w.events(company, postgresClaimEvents, lease, until, company, now, n)
 	},
@@ -267,9 +274,9 @@ func checkPostgres(ctx context.Context, conn *sql.Conn) error {
 }
 
 // run runs a job on a connection of the pool: PostgreSQL itself gathers what is
-// committed at the same time. All commits wait for the disk, also loose ones: a
-// server that forgot a claim would give it to another replica while this one,
-// which did not crash, is at it.
+// committed at the same time. All commits wait for the disk, but decisions to send
+// nothing, also loose ones: a server that forgot a claim would give it to another
+// replica while this one, which did not crash, is at it.
 func (p *postgresDatabase) run(j *job) error {
 	attempts := maxRepeats
 	if j.loose {

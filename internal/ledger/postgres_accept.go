@@ -6,6 +6,8 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -181,8 +183,37 @@ func (a *accepter) store(batch []*acceptance) {
 	}
 }
 
-// insert stores events that are sorted by their keys.
+// insert stores events that are sorted by their keys. A batch whose connection broke is
+// sent again.
 func (a *accepter) insert(batch []*acceptance) error {
+	store := func(ctx context.Context) error { return a.insertMany(ctx, batch) }
+	if len(batch) == 1 {
+		store = func(ctx context.Context) error { return a.insertOne(ctx, batch[0]) }
+	}
+	for attempt := 1; ; attempt++ {
+		err := repeat(context.Background(), maxRepeats, store)
+		if err == nil || attempt == acceptAttempts || !connectionLost(err) {
+			return err
+		}
+		select {
+		case <-time.After(acceptPause):
+		case <-a.closing:
+		}
+	}
+}
+
+// insertOne is insertMany for one event. Arrays take the server a tenth of a
+// millisecond more.
+func (a *accepter) insertOne(ctx context.Context, e *acceptance) error {
+	e.key = 0
+	err := a.p.pool.QueryRowContext(ctx, insertEvent+" RETURNING id", e.company, e.id, e.name, e.received, e.due, e.lease, e.attempts(), e.now, e.data).Scan(&e.key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+func (a *accepter) insertMany(ctx context.Context, batch []*acceptance) error {
 	var companies, ids, names []string
 	var received, due, lease, now []int64
 	var attempts []int
@@ -192,37 +223,20 @@ func (a *accepter) insert(batch []*acceptance) error {
 		received, due, lease = append(received, e.received), append(due, e.due), append(lease, e.lease)
 		attempts, now, data = append(attempts, e.attempts()), append(now, e.now), append(data, e.data)
 	}
-	type key struct{ company, id string }
-	var fresh map[key]int64
-	var err error
-	for attempt := 1; ; attempt++ {
-		err = repeat(context.Background(), maxRepeats, func(ctx context.Context) error {
-			fresh = make(map[key]int64, len(batch))
-			rows, err := a.p.pool.QueryContext(ctx, insertEvents, companies, ids, names, received, due, lease, attempts, now, data)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = rows.Close() }()
-			for rows.Next() {
-				var k key
-				var row int64
-				if err := rows.Scan(&k.company, &k.id, &row); err != nil {
-					return err
-				}
-				fresh[k] = row
-			}
-			return rows.Err()
-		})
-		if err == nil || attempt == acceptAttempts || !connectionLost(err) {
-			break
-		}
-		select {
-		case <-time.After(acceptPause):
-		case <-a.closing:
-		}
-	}
+	rows, err := a.p.pool.QueryContext(ctx, insertEvents, companies, ids, names, received, due, lease, attempts, now, data)
 	if err != nil {
 		return err
+	}
+	defer func() { _ = rows.Close() }()
+	type key struct{ company, id string }
+	fresh := make(map[key]int64, len(batch))
+	for rows.Next() {
+		var k key
+		var row int64
+		if err := rows.Scan(&k.company, &k.id, &row); err != nil {
+			return err
+		}
+		fresh[k] = row
 	}
 	for _, e := range batch {
 		// Of several with one key the first is the new one.
@@ -230,5 +244,5 @@ func (a *accepter) insert(batch []*acceptance) error {
 		e.key = fresh[k]
 		delete(fresh, k)
 	}
-	return nil
+	return rows.Err()
 }
