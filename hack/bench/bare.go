@@ -20,28 +20,45 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
 )
 
-// bareSQLite is the rate at which one connection of SQLite inserts events durably,
-// so many in a transaction, with its statement prepared.
-func (b *bench) bareSQLite(ctx context.Context, batch int, length time.Duration) (perSecond float64, err error) {
+// newSQLite makes an empty ledger and returns its file.
+func (b *bench) newSQLite(ctx context.Context) (path string, err error) {
 	dir := filepath.Join(b.state, "bare")
-	path := filepath.Join(dir, "ledger.db")
+	if err := os.RemoveAll(dir); err != nil {
+		return "", fmt.Errorf("removing the last bare database: %w", err)
+	}
+	path = filepath.Join(dir, "ledger.db")
 	store, err := ledger.Open(ctx, ledger.Options{Path: path}) // makes the tables
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	if err := store.Close(); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return path, store.Close()
+}
+
+// openBareSQLite opens a ledger's file by the driver alone.
+func openBareSQLite(path string) (*sql.DB, error) {
 	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": {
 		"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-16000)", "journal_size_limit(67108864)", "secure_delete(FAST)",
 	}}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
-		return 0, fmt.Errorf("opening the bare database: %w", err)
+		return nil, fmt.Errorf("opening the bare database: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
+// bareSQLite is the rate at which one connection of SQLite inserts events durably,
+// so many in a transaction, with its statement prepared.
+func (b *bench) bareSQLite(ctx context.Context, batch int, length time.Duration) (perSecond float64, err error) {
+	path, err := b.newSQLite(ctx)
+	if err != nil {
+		return 0, err
+	}
+	db, err := openBareSQLite(path)
+	if err != nil {
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetMaxOpenConns(1)
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("opening the bare database: %w", err)
@@ -102,6 +119,19 @@ func (p *postgres) newDatabase() (string, error) {
 	return p.URL(name, "postgres"), p.Exec("CREATE DATABASE " + name)
 }
 
+// newLedger makes an empty ledger and returns the URL of its database.
+func (p *postgres) newLedger(ctx context.Context) (string, error) {
+	address, err := p.newDatabase()
+	if err != nil {
+		return "", err
+	}
+	store, err := ledger.Open(ctx, ledger.Options{URL: address}) // makes the tables
+	if err != nil {
+		return "", err
+	}
+	return address, store.Close()
+}
+
 // disk is a directory on the disk that the server writes to.
 func (p *postgres) disk() string {
 	u, _ := url.Parse(p.URL("postgres", "postgres"))
@@ -112,15 +142,8 @@ func (p *postgres) disk() string {
 // durably, so many in a transaction, with its statement prepared and sent for all
 // rows at once.
 func (b *bench) barePostgres(ctx context.Context, server *postgres, batch int, length time.Duration) (perSecond float64, err error) {
-	address, err := server.newDatabase()
+	address, err := server.newLedger(ctx)
 	if err != nil {
-		return 0, err
-	}
-	store, err := ledger.Open(ctx, ledger.Options{URL: address}) // makes the tables
-	if err != nil {
-		return 0, err
-	}
-	if err := store.Close(); err != nil {
 		return 0, err
 	}
 	conn, err := pgx.Connect(ctx, address)

@@ -25,7 +25,7 @@ func (b *bench) ingest(ctx context.Context) error {
 	if err := b.scene(ctx); err != nil {
 		return err
 	}
-	return b.ingestInto(ctx, database{name: "ingest", title: "SQLite", bare: b.bareSQLite})
+	return b.ingestInto(ctx, database{name: "ingest", title: "SQLite", bare: b.bareSQLite, empty: b.newSQLite})
 }
 
 // ingestPostgres measures the same with PostgreSQL.
@@ -53,7 +53,7 @@ func (b *bench) ingestPostgres(ctx context.Context) (err error) {
 	}
 	return b.ingestInto(ctx, database{name: "ingest-postgres", title: "PostgreSQL", bare: func(ctx context.Context, batch int, length time.Duration) (float64, error) {
 		return b.barePostgres(ctx, server, batch, length)
-	}, note: fmt.Sprintf("PostgreSQL runs beside the manager and shares its cores, with the settings it comes with; its disk does %s fsyncs/s", number(fsyncs))})
+	}, empty: server.newLedger, note: fmt.Sprintf("PostgreSQL runs beside the manager and shares its cores, with the settings it comes with; its disk does %s fsyncs/s", number(fsyncs))})
 }
 
 // database is what the ledger is in.
@@ -62,7 +62,9 @@ type database struct {
 	// bare is the rate at which rows are inserted durably with nothing else to do, so
 	// many at once.
 	bare func(ctx context.Context, batch int, length time.Duration) (perSecond float64, err error)
-	note string
+	// empty makes an empty ledger and says where it is.
+	empty func(context.Context) (string, error)
+	note  string
 }
 
 // ingestInto measures how webhooks are acknowledged, beside what the database does
@@ -87,7 +89,7 @@ func (b *bench) ingestInto(ctx context.Context, d database) error {
 		"events/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU µs/event", "allocations/event", "bare writer rows/s", "% of bare",
 	}}
 	at256 := make(map[string]sample)
-	var single, bareSingle, times sample
+	var single, bareSingle, times, served, servedTimes sample
 	for _, connections := range []int{1, 4, 16, 64, 256, 1024} {
 		var rates, p50, p99, p999, cpu, allocations, bare, share sample
 		for i := range rounds {
@@ -108,6 +110,15 @@ func (b *bench) ingestInto(ctx context.Context, d database) error {
 			cpu, allocations = append(cpu, r.cpu), append(allocations, r.allocations)
 			if connections == 1 {
 				single, bareSingle, times = append(single, 1e3/r.rate), append(bareSingle, 1e3/limit), append(times, limit/r.rate)
+				at, err := d.empty(ctx)
+				if err != nil {
+					return err
+				}
+				least, err := b.throughBareServer(ctx, at, bareLength, next)
+				if err != nil {
+					return err
+				}
+				served, servedTimes = append(served, 1e3/least), append(servedTimes, limit/least)
 			}
 		}
 		result.add(fmt.Sprint(connections), rates, p50, p99, p999, cpu, allocations, bare, share)
@@ -118,6 +129,7 @@ func (b *bench) ingestInto(ctx context.Context, d database) error {
 	result.note("the machine does %s fsyncs/s of 4 KiB", number(b.machine.FsyncsPerSecond))
 	result.note("the bare writer inserts the same rows into the same tables, as many in a transaction as there are connections, at most 256, with nothing else going on")
 	result.note("one connection: %s ms an event, one bare durable insert: %s ms, %s times", single, bareSingle, times)
+	result.note("through a server on net/http that only reads and inserts: %s ms, %s times", served, servedTimes)
 	if d.note != "" {
 		result.note("%s", d.note)
 	}
@@ -145,6 +157,7 @@ func (b *bench) ingestInto(ctx context.Context, d database) error {
 	b.report(in+"of what a bare writer reaches with the same rows", at256["share"], " %", atLeast(70))
 	b.report(in+"p99 at half of that load", p99, " ms", atMost(50))
 	b.report(in+"one connection, beside one bare durable insert", times, " times", atMost(1.3))
+	b.report(in+"the same of a server on net/http that only inserts", servedTimes, " times", bar{})
 	b.report(in+"CPU for a webhook, 256 connections", at256["cpu"], " µs", bar{})
 	b.report(in+"allocations for a webhook, 256 connections", at256["allocations"], "", bar{})
 	return b.finish(half)

@@ -66,11 +66,16 @@ func main() {
 	flag.BoolVar(&o.profile, "profile", false, "write CPU profiles of the manager under load")
 	flag.IntVar(&o.activations, "activations", 1000, "`number` of activations, with 10 rules each, of the part controlplane")
 	flag.DurationVar(&o.soak, "soak", time.Hour, "`length` of the part soak")
+	bareDatabase := flag.String(bareServerFlag, "", "serve webhooks that are inserted into a `database` and nothing else; the bench starts it itself")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := runParts(ctx, o); err != nil {
+	run := func() error { return runParts(ctx, o) }
+	if *bareDatabase != "" {
+		run = func() error { return serveBare(ctx, *bareDatabase) }
+	}
+	if err := run(); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}

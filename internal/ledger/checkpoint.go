@@ -4,6 +4,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -30,16 +31,20 @@ const (
 // while the writer goes on. Done by the writer, as SQLite does by itself, it took a
 // quarter of its time, and webhooks waited for it.
 type checkpointer struct {
-	db        *sql.DB
-	committer *committer
-	log       func(error)
-	stop      context.CancelFunc
-	stopped   sync.WaitGroup
+	db             *sql.DB
+	committer      *committer
+	after, restart int64 // pages
+	log            func(error)
+	stop           context.CancelFunc
+	stopped        sync.WaitGroup
 }
 
-func newCheckpointer(ctx context.Context, db *sql.DB, c *committer, log func(error)) *checkpointer {
+func newCheckpointer(ctx context.Context, db *sql.DB, c *committer, o sqliteSettings, log func(error)) *checkpointer {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &checkpointer{db: db, committer: c, log: log, stop: stop}
+	p := &checkpointer{
+		db: db, committer: c, log: log, stop: stop,
+		after: cmp.Or(o.checkpointAfter, checkpointAfter), restart: cmp.Or(o.restartAfter, restartAfter),
+	}
 	p.stopped.Go(func() { p.loop(ctx) })
 	return p
 }
@@ -72,15 +77,17 @@ func (p *checkpointer) loop(ctx context.Context) {
 	}
 }
 
-// checkpoint copies what is in the log if that is much.
+// checkpoint copies what is in the log if that is much. Where it falls behind the writer
+// is made to wait for all of it.
 func (p *checkpointer) checkpoint(ctx context.Context) error {
 	pages, copied, err := p.pragma(ctx, "PRAGMA wal_checkpoint(NOOP)")
-	if err != nil || pages-copied < checkpointAfter {
+	if err != nil || pages-copied < p.after {
 		return err
 	}
-	pages, _, err = p.pragma(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
-	if err != nil || pages < restartAfter {
-		return err
+	if pages-copied < p.restart {
+		if pages, _, err = p.pragma(ctx, "PRAGMA wal_checkpoint(PASSIVE)"); err != nil || pages < p.restart {
+			return err
+		}
 	}
 	p.committer.turn.Lock()
 	defer p.committer.turn.Unlock()

@@ -187,6 +187,9 @@ func (c *committer) loop() {
 		}
 		c.commit(batch)
 		clear(batch)
+		// However much there is to write, the checkpointer gets its turn.
+		c.turn.Unlock()
+		c.turn.Lock()
 	}
 }
 

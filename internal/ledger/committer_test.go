@@ -69,6 +69,44 @@ func TestFailedJobLeavesItsNeighboursAlone(t *testing.T) {
 	g.Expect(st.PendingEvents).To(BeEquivalentTo(10))
 }
 
+// A claim that is run again, because another job of its transaction failed half-done,
+// claims within its bounds, and each row once.
+func TestClaimIsRunAgain(t *testing.T) {
+	g := NewWithT(t)
+	s := open(t, ledgerPath(t), nil)
+	accept(t, s, "shop", "1")
+	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{email("a", "a@example.com"), email("b", "b@example.com"), email("c", "c@example.com")})).To(Succeed())
+	letGo := holdUp(t, s)
+	bound := &Bound{Left: 2}
+	var claimed []ClaimedDelivery
+	var claimErr, failed error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		claimed, claimErr = s.ClaimDeliveries(bg, Claim{Limit: 10, Lease: time.Minute, Bounds: func(Lane) []*Bound { return []*Bound{bound} }})
+	})
+	g.Eventually(func() int { return len(committerOf(s).jobs) }).Should(Equal(1))
+	own := errors.New("its own error")
+	runs := 0
+	wg.Go(func() {
+		failed = s.write(bg, &job{run: func(w *writer) error {
+			runs++
+			if _, err := w.exec(insertBareEvent, "shop", "undone", "x", 1, 1, []byte("{}")); err != nil {
+				return err
+			}
+			return own
+		}})
+	})
+	g.Eventually(func() int { return len(committerOf(s).jobs) }).Should(Equal(2))
+	letGo()
+	wg.Wait()
+	g.Expect(failed).To(MatchError(own))
+	g.Expect(runs).To(Equal(2))
+	g.Expect(claimErr).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(2))
+	g.Expect(bound.Left).To(BeZero())
+	g.Expect(claimDelivery(t, s).ID).NotTo(BeElementOf(claimed[0].ID, claimed[1].ID))
+}
+
 func TestFullQueueRefusesWhenTimeIsUp(t *testing.T) {
 	g := NewWithT(t)
 	s := open(t, ledgerPath(t), nil)

@@ -40,6 +40,8 @@ type sqliteSettings struct {
 	// synchronous is when commits wait for the disk; as the code says if empty.
 	synchronous string
 	pragmas     []string
+	// checkpointAfter and restartAfter are pages; the constants if 0.
+	checkpointAfter, restartAfter int64
 }
 
 // sqliteDSN names the file and sets what every connection needs. Paths are
