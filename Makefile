@@ -32,7 +32,7 @@ help: ## List the targets.
 
 .PHONY: demo
 demo: build ## Show the main job with real parts; EXIT=1 ends after the story.
-	@assets="$(ASSETS)" && go build -o bin/demo ./hack/demo && \
+	@assets="$(ASSETS)" && go build -trimpath -o bin/demo ./hack/demo && \
 	exec env KUBEBUILDER_ASSETS="$$assets" bin/demo --manager bin/manager $(if $(EXIT),--exit)
 
 .PHONY: build
@@ -80,7 +80,7 @@ test-tools: ## Run the tests of the control plane builder.
 
 .PHONY: bench
 bench: build ## Measure with real parts, beside the rivals where they are installed; BENCHFLAGS=-short, -run=message, -profile ...
-	@assets="$(ASSETS)" && go build -o bin/bench ./hack/bench && \
+	@assets="$(ASSETS)" && go build -trimpath -o bin/bench ./hack/bench && \
 	exec env KUBEBUILDER_ASSETS="$$assets" bin/bench --manager bin/manager $(BENCHFLAGS)
 
 .PHONY: chaos

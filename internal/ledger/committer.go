@@ -215,7 +215,8 @@ func (c *committer) commit(batch []*job) {
 			c.log(err)
 		}
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
-	} else {
+	} else if c.writer.changed {
+		// Else it proves nothing: a full disk can be read.
 		c.failure.Store(nil)
 		c.committed.raise()
 	}
@@ -320,9 +321,9 @@ type writer struct {
 	// loose is whether commits on the connection now go without the disk's word.
 	loose bool
 	// wrote is whether the job at hand changed anything yet, and inserted the last row
-	// that was inserted.
-	wrote    bool
-	inserted int64
+	// that was inserted; changed is whether any job of the batch did.
+	wrote, changed bool
+	inserted       int64
 	// synchronous, if it isn't empty, is how all commits go.
 	synchronous string
 }
@@ -416,6 +417,7 @@ var errHalfDone = errors.New("a job failed half-done")
 // which SQLite keeps each page as it was before, and when one does fail all are run
 // once more, with them.
 func (w *writer) commit(batch []*job) error {
+	w.changed = false
 	if len(batch) == 1 && batch[0].reads {
 		return w.run(batch[0])
 	}
@@ -483,6 +485,7 @@ func (w *writer) commitOne(j *job) error {
 func (w *writer) run(j *job) error {
 	w.wrote = false
 	j.err = j.run(w)
+	w.changed = w.changed || w.wrote
 	switch {
 	case j.err == nil:
 		return nil

@@ -121,6 +121,9 @@ func TestFullDatabaseIsUnavailableThenRecovers(t *testing.T) {
 		g.Expect(err.Error()).To(ContainSubstring("full"))
 	}
 	g.Expect(committerOf(s).failure.Load()).NotTo(BeNil())
+	_, _, err := s.NextEventDue(bg)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(committerOf(s).failure.Load()).NotTo(BeNil(), "to read proves nothing")
 
 	// The next batch is on a new connection, without the limit: room again.
 	g.Expect(s.Healthy(bg)).To(Succeed(), "it finds out by itself")
