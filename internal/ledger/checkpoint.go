@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -65,7 +64,7 @@ func (p *checkpointer) loop(ctx context.Context) {
 			return
 		}
 		if err := p.checkpoint(ctx); err != nil && ctx.Err() == nil {
-			p.log(fmt.Errorf("copying the ledger's log into its database: %w", err))
+			p.log(err)
 		}
 		timer := time.NewTimer(checkpointPause)
 		select {

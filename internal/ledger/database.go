@@ -105,7 +105,9 @@ func openSQLiteFile(ctx context.Context, o Options, machine clock.PassiveClock) 
 		func(ctx context.Context) (*writer, error) { return newWriter(ctx, d.writer, d.clock, o.sqlite) },
 		logFailure(o.Log),
 	)
-	d.checkpointer = newCheckpointer(ctx, checkpoints, d.committer, o.sqlite, muted(logFailure(o.Log)))
+	d.checkpointer = newCheckpointer(ctx, checkpoints, d.committer, o.sqlite, muted(func(err error) {
+		o.Log.Error(err, "Copying the ledger's log into its database failed; it is tried again")
+	}))
 	return d, nil
 }
 
