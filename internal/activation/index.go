@@ -39,7 +39,7 @@ func (x *Index) Find(ctx context.Context, company string) (*v1alpha1.CompanyActi
 	return inForce(candidates), err
 }
 
-// Credentials is the function Get.
+// Credentials is the function Get, but waits as Find does. Save works on a copy.
 func (x *Index) Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	found, err := x.secrets.Get(ctx, a.Namespace+"/"+SecretName(a))
 	if err != nil {

@@ -27,7 +27,7 @@ type Index[T client.Object] struct {
 
 	mu     sync.RWMutex
 	byKey  map[string][]T // the slices are never changed
-	keys   map[types.UID]string
+	known  map[types.NamespacedName]T
 	forget func(T)
 }
 
@@ -35,7 +35,7 @@ type Index[T client.Object] struct {
 // yet, by key. Objects that are being deleted are indexed until they are gone; forget,
 // if not nil, is told then.
 func New[T client.Object](ctx context.Context, c cache.Cache, object T, key func(T) string, forget func(T)) (*Index[T], error) {
-	x := &Index[T]{key: key, byKey: make(map[string][]T), keys: make(map[types.UID]string), forget: forget}
+	x := &Index[T]{key: key, byKey: make(map[string][]T), known: make(map[types.NamespacedName]T), forget: forget}
 	informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, fmt.Errorf("watching %T: %w", object, err)
@@ -70,13 +70,19 @@ func (x *Index[T]) Get(ctx context.Context, key string) ([]T, error) {
 	return x.byKey[key], nil
 }
 
+// put indexes an object in place of the one of its name. That may have been another: of
+// one that was deleted and made anew while the watch was interrupted the cache tells an
+// update.
 func (x *Index[T]) put(object T) {
-	uid, key := object.GetUID(), x.key(object)
+	name, key := client.ObjectKeyFromObject(object), x.key(object)
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.drop(uid)
-	x.keys[uid] = key
+	before, replaced := x.drop(name)
+	x.known[name] = object
 	x.byKey[key] = append(slices.Clip(x.byKey[key]), object)
+	x.mu.Unlock()
+	if replaced && before.GetUID() != object.GetUID() && x.forget != nil {
+		x.forget(before)
+	}
 }
 
 func (x *Index[T]) remove(deleted any) {
@@ -88,29 +94,31 @@ func (x *Index[T]) remove(deleted any) {
 		return
 	}
 	x.mu.Lock()
-	x.drop(object.GetUID())
+	x.drop(client.ObjectKeyFromObject(object))
 	x.mu.Unlock()
 	if x.forget != nil {
 		x.forget(object)
 	}
 }
 
-// drop forgets an object under the key that it had last.
-func (x *Index[T]) drop(uid types.UID) {
-	key, known := x.keys[uid]
-	if !known {
-		return
+// drop takes the object of a name out and returns it.
+func (x *Index[T]) drop(name types.NamespacedName) (before T, found bool) {
+	before, found = x.known[name]
+	if !found {
+		return before, false
 	}
-	delete(x.keys, uid)
+	delete(x.known, name)
+	key := x.key(before)
 	others := make([]T, 0, len(x.byKey[key]))
 	for _, other := range x.byKey[key] {
-		if other.GetUID() != uid {
+		if client.ObjectKeyFromObject(other) != name {
 			others = append(others, other)
 		}
 	}
 	if len(others) == 0 {
 		delete(x.byKey, key)
-		return
+	} else {
+		x.byKey[key] = others
 	}
-	x.byKey[key] = others
+	return before, true
 }
