@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rehive/extension-operator/internal/address"
 	"github.com/rehive/extension-operator/internal/outbound"
 )
 
@@ -40,7 +41,7 @@ type SendGridConfig struct {
 // argument rehive_delivery, by which it is found in SendGrid's activity and events.
 type SendGrid struct {
 	api  *api
-	from sender
+	from address.Address
 }
 
 // NewSendGrid checks the configuration. It makes no call.
@@ -54,7 +55,7 @@ func NewSendGrid(c SendGridConfig) (*SendGrid, error) {
 	s := &SendGrid{}
 	if c.From != "" {
 		var err error
-		if s.from, err = parseSender(c.From); err != nil {
+		if s.from, err = address.Parse(c.From); err != nil {
 			return nil, fmt.Errorf("SendGrid's default sender: %w", err)
 		}
 	}
@@ -94,17 +95,17 @@ func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
 	if err := checkKey(m.Key); err != nil {
 		return Receipt{}, err
 	}
-	to, err := parseRecipient(m.To)
+	to, err := address.ParseBare(m.To)
 	if err != nil {
-		return Receipt{}, Permanent("RecipientInvalid", "The recipient is not one bare e-mail address.")
+		return Receipt{}, Permanent("RecipientInvalid", "The recipient "+err.Error()+".")
 	}
 	from := s.from
 	if m.From != "" {
-		if from, err = parseSender(m.From); err != nil {
-			return Receipt{}, Permanent("SenderInvalid", "The message's sender is not one e-mail address.")
+		if from, err = address.Parse(m.From); err != nil {
+			return Receipt{}, Permanent("SenderInvalid", "The sender "+err.Error()+".")
 		}
 	}
-	if from.address == "" {
+	if from.IsZero() {
 		return Receipt{}, Misconfigured("SenderMissing", "Neither the message nor the SendGrid provider names a sender.")
 	}
 	// SendGrid wants text before HTML, and neither empty.
@@ -120,14 +121,13 @@ func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
 	}
 	body, err := json.Marshal(sendGridMail{
 		Personalizations: []sendGridPersonalization{{
-			To:         []sendGridAddress{{Email: to}},
+			To:         []sendGridAddress{{Email: to.Bare()}},
 			CustomArgs: map[string]string{"rehive_delivery": m.Key},
 		}},
-		// An encoded word in the name may decode to a line break.
-		From:    sendGridAddress{Email: from.address, Name: tidySubject(from.name)},
+		From:    sendGridAddress{Email: from.Bare(), Name: from.Name},
 		Subject: tidySubject(m.Subject),
 		Content: content,
-		Headers: map[string]string{"Message-ID": "<" + m.Key + "@" + from.domain + ">"},
+		Headers: map[string]string{"Message-ID": "<" + m.Key + "@" + from.Domain + ">"},
 	})
 	if err != nil {
 		return Receipt{}, Permanent("MessageInvalid", "The message can't be written as JSON.")

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/wneessen/go-mail/smtp"
+
+	"github.com/rehive/extension-operator/internal/address"
 )
 
 // SMTPTLS says how the connection to an SMTP server is encrypted.
@@ -70,7 +72,7 @@ type SMTPConfig struct {
 // SMTP sends e-mail through one server, reusing connections.
 type SMTP struct {
 	config SMTPConfig
-	from   sender
+	from   address.Address
 	pool   *smtpPool
 }
 
@@ -102,7 +104,7 @@ func NewSMTP(c SMTPConfig) (*SMTP, error) {
 	s := &SMTP{}
 	if c.From != "" {
 		var err error
-		if s.from, err = parseSender(c.From); err != nil {
+		if s.from, err = address.Parse(c.From); err != nil {
 			return nil, fmt.Errorf("the SMTP server's default sender: %w", err)
 		}
 	}
