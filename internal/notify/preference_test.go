@@ -135,7 +135,7 @@ func TestDecidePreferencesAndInAppCopies(t *testing.T) {
 			want: "system to zoe about zoe; not own to zoe@example.com about zoe: MalformedRecipient",
 		},
 		"copy without a sender": {
-			rule:   email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.Subject, s.Email.From = "Hello", "nobody" }),
+			rule:   email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.Subject, s.Email.From = "Hello", "{{ 'nobody' }}" }),
 			system: true,
 			want:   "system to zoe about zoe; not own to  about zoe: NoSender",
 		},
@@ -292,7 +292,8 @@ func TestDecideNotSentNamesTheUser(t *testing.T) {
 // What is no recipient may be of any length, and the ledger's index can't hold that.
 func TestDecideCutsWhatIsNoRecipient(t *testing.T) {
 	long := strings.Repeat("ü", 3000)
-	decision := decide(t, withUID(sms(func(s *v1alpha1.SMSMessage) { s.To, s.ToUser = long, long }), "rule", false, true), mobileData)
+	data := `{"long":"` + long + `"}`
+	decision := decide(t, withUID(sms(func(s *v1alpha1.SMSMessage) { s.To, s.ToUser = "{{ long }}", "{{ long }}" }), "rule", false, true), data)
 	if len(decision.NotSent) != 2 {
 		t.Fatalf("got %+v", decision)
 	}

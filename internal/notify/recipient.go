@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rehive/extension-operator/internal/django"
 	"github.com/rehive/extension-operator/internal/phone"
 	"github.com/rehive/extension-operator/internal/python"
 )
@@ -40,28 +41,36 @@ func (r *Rule) about(ctx context.Context, event *Event, values *python.Dict) (us
 	case text == "":
 		return "", NotSent{Reason: NoRecipient, Detail: r.user.path + " rendered as nothing"}, nil
 	case !isUser(text):
-		return "", NotSent{Recipient: shown(text), Reason: MalformedRecipient, Detail: r.user.path + " rendered something that is no identifier of a user"}, nil
+		return "", NotSent{Recipient: shown(text), Reason: MalformedRecipient, Detail: r.user.path + " rendered something that is not the identifier of a user"}, nil
 	}
 	return strings.ToLower(text), NotSent{}, nil
 }
 
 // recipients returns whom the message goes to on the rule's own channel. The
 // decision says what became of the others.
-func (r *Rule) recipients(to, user string) (recipients []string, decision Decision) {
-	parts := splitRecipients(to)
+func (r *Rule) recipients(to []django.Segment, user string) (recipients []string, decision Decision) {
+	entries := splitField(to)
+	seen := make(map[string]bool, min(len(entries), MaxRecipients))
+	var distinct []entry
+	for _, e := range entries {
+		if text := strings.ToLower(strings.TrimSpace(e.String())); !seen[text] {
+			seen[text] = true
+			distinct = append(distinct, e)
+		}
+	}
 	switch {
-	case len(parts) == 0:
+	case len(distinct) == 0:
 		decision.add(NotSent{User: user, Reason: NoRecipient, Detail: r.to.path + " rendered as nothing"})
 		return nil, decision
-	case len(parts) > MaxRecipients:
-		decision.add(NotSent{User: user, Reason: TooManyRecipients, Detail: fmt.Sprintf("%s rendered %d recipients, more than the %d that one rule can have", r.to.path, len(parts), MaxRecipients)})
+	case len(distinct) > MaxRecipients:
+		decision.add(NotSent{User: user, Reason: TooManyRecipients, Detail: fmt.Sprintf("%s rendered %d recipients, more than the %d that one rule can have", r.to.path, len(distinct), MaxRecipients)})
 		return nil, decision
 	}
-	seen := make(map[string]bool, len(parts))
-	for _, part := range parts {
-		address, problem := Recipient(r.channel, r.region, part)
+	clear(seen)
+	for _, e := range distinct {
+		address, problem := recipient(r.channel, r.region, e)
 		if problem != "" {
-			decision.add(NotSent{Recipient: shown(part), User: user, Reason: MalformedRecipient, Detail: r.to.path + " rendered something that " + problem})
+			decision.add(NotSent{Recipient: shown(strings.TrimSpace(e.String())), User: user, Reason: MalformedRecipient, Detail: r.to.path + " rendered something that " + problem})
 			continue
 		}
 		if seen[strings.ToLower(address)] {
@@ -97,24 +106,66 @@ func (r *Rule) copies(recipients []string, user string, nobody NotSent, decision
 // the end of a sentence about what is wrong with it. Phone numbers without a country
 // code are of the region, an ISO 3166 code; wrong if that is empty.
 func Recipient(channel Channel, region, text string) (address, problem string) {
+	return recipient(channel, region, authored(text))
+}
+
+func recipient(channel Channel, region string, e entry) (address, problem string) {
 	switch channel {
 	case ChannelSMS:
-		number, err := phone.E164(text, region)
+		number, err := phone.E164(e.String(), region)
 		if err != nil {
 			return "", err.Error()
 		}
 		return number, ""
 	case ChannelPush, ChannelSystem:
-		if !isUser(text) {
-			return "", "is no identifier of a user"
+		user := strings.TrimSpace(e.String())
+		if !isUser(user) {
+			return "", "is not the identifier of a user"
 		}
-		return strings.ToLower(text), ""
+		return strings.ToLower(user), ""
 	default:
-		address, ok := emailAddress(text)
-		if !ok {
-			return "", "is no email address"
+		_, text := e.mailbox()
+		return checkEmail(text)
+	}
+}
+
+// checkConstant checks the entries of an address field when the rule is written, as far
+// as they are the same for every event: their text, or the address in their brackets,
+// holds no tag. It returns the end of a sentence about the first that is wrong.
+func checkConstant(channel Channel, region string, entries []entry) (problem string) {
+	for _, e := range entries {
+		if _, inside, ok := e.angled(); ok && channel == ChannelEmail {
+			e = inside
 		}
-		return address, ""
+		if e.isAuthored() {
+			if _, problem := recipient(channel, region, e); problem != "" {
+				return problem
+			}
+		}
+	}
+	return ""
+}
+
+// literals cuts a template into its text and, as data, its variables. It returns
+// nothing for a template with block tags: which of its text is rendered, and how often,
+// depends on the event.
+func literals(source string) []django.Segment {
+	if strings.Contains(source, "{%") || strings.Contains(source, "{#") {
+		return nil
+	}
+	var segments []django.Segment
+	for {
+		before, rest, found := strings.Cut(source, "{{")
+		segments = append(segments, django.Segment{Text: before})
+		if !found {
+			return segments
+		}
+		variable, after, closed := strings.Cut(rest, "}}")
+		if !closed {
+			return nil // Django prints it as it is; no address looks like that
+		}
+		segments = append(segments, django.Segment{Text: "{{" + variable + "}}", Data: true})
+		source = after
 	}
 }
 
@@ -127,68 +178,21 @@ func shown(text string) string {
 	return strings.ToValidUTF8(text[:maxAddressLength], "") + "…"
 }
 
-// splitRecipients cuts a rendered recipient field at its commas and semicolons,
-// but for those inside quotes or angle brackets, drops what is empty and what
-// repeats, and keeps the order.
-func splitRecipients(field string) []string {
-	var parts []string
-	start, quoted, angled := 0, false, false
-	for i := 0; i < len(field); i++ {
-		switch c := field[i]; {
-		case c == '\\' && quoted:
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '<':
-			angled = true
-		case c == '>':
-			angled = false
-		case (c == ',' || c == ';' || c == '\n') && !angled:
-			parts = append(parts, field[start:i])
-			start = i + 1
-		}
+// checkEmail returns a bare email address in the form that mail is sent to, or the end
+// of a sentence about what is wrong with it.
+func checkEmail(text string) (address, problem string) {
+	if len(text) > maxAddressLength || strings.ContainsFunc(text, isControl) {
+		return "", "is not an email address"
 	}
-	parts = append(parts, field[start:])
-
-	seen := make(map[string]bool, len(parts))
-	recipients := parts[:0]
-	for _, part := range parts {
-		part = strings.TrimSpace(part)
-		if part == "" || seen[strings.ToLower(part)] {
-			continue
-		}
-		seen[strings.ToLower(part)] = true
-		recipients = append(recipients, part)
+	parsed, err := mail.ParseAddress(text)
+	if err != nil || parsed.Address != text || strings.ContainsAny(text, " \t") {
+		return "", "is not an email address"
 	}
-	return recipients
-}
-
-// emailAddress returns the bare address of a recipient such as
-// "Joe <joe@example.com>"; false if it isn't one that mail can be sent to.
-func emailAddress(recipient string) (string, bool) {
-	address, ok := parseAddress(recipient)
-	if !ok {
-		return "", false
+	// A domain literal names a machine by its number: nothing that a customer has.
+	if strings.HasPrefix(text[strings.LastIndexByte(text, '@')+1:], "[") {
+		return "", "is not an email address"
 	}
-	return address.Address, true
-}
-
-// parseAddress reads one address with or without a display name.
-func parseAddress(text string) (*mail.Address, bool) {
-	if len(text) > 2*maxAddressLength || strings.ContainsFunc(text, isControl) {
-		return nil, false
-	}
-	address, err := mail.ParseAddress(text)
-	if err != nil || len(address.Address) > maxAddressLength {
-		return nil, false
-	}
-	local, domain, ok := cutLast(address.Address, '@')
-	// A domain literal names a machine by its number: nothing a customer has.
-	if !ok || local == "" || domain == "" || strings.HasPrefix(domain, "[") || strings.ContainsAny(address.Address, " \t") {
-		return nil, false
-	}
-	return address, true
+	return text, ""
 }
 
 // isUser tells whether a recipient can be the identifier of a user on Rehive, which
@@ -196,14 +200,6 @@ func parseAddress(text string) (*mail.Address, bool) {
 func isUser(recipient string) bool {
 	_, err := uuid.Parse(recipient)
 	return err == nil && len(recipient) == 36
-}
-
-func cutLast(s string, sep byte) (before, after string, found bool) {
-	i := strings.LastIndexByte(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+1:], true
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

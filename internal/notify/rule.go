@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
@@ -95,10 +96,12 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 	case ChannelEmail:
 		email := spec.Email
 		r.to = c.field("spec.email.to", email.To, false)
+		c.recipient(r, email.To)
 		r.user = c.optional("spec.email.toUser", email.ToUser, false)
 		r.subject = c.optional("spec.email.subject", email.Subject, false)
 		r.text = c.field("spec.email.text", email.Text, false)
 		r.from = c.optional("spec.email.from", email.From, false)
+		c.sender(email.From)
 		r.html = c.optional("spec.email.html", email.HTML, true)
 	case ChannelSMS:
 		r.to = c.field("spec.sms.to", spec.SMS.To, false)
@@ -107,13 +110,17 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 		r.region = spec.SMS.DefaultRegion
 		if r.region != "" && !phone.IsRegion(r.region) {
 			c.problems = append(c.problems, Problem{Field: "spec.sms.defaultRegion", Message: "there is no region of this code: set an ISO 3166 code such as ZA"})
+			return
 		}
+		c.recipient(r, spec.SMS.To)
 	case ChannelPush:
 		r.to = c.field("spec.push.toUser", spec.Push.ToUser, false)
+		c.recipient(r, spec.Push.ToUser)
 		r.subject = c.optional("spec.push.title", spec.Push.Title, false)
 		r.text = c.field("spec.push.message", spec.Push.Message, false)
 	case ChannelSystem:
 		r.to = c.field("spec.system.toUser", spec.System.ToUser, false)
+		c.recipient(r, spec.System.ToUser)
 		r.subject = c.optional("spec.system.title", spec.System.Title, false)
 		r.text = c.field("spec.system.message", spec.System.Message, false)
 	default:
@@ -143,6 +150,28 @@ func (c *compiler) optional(path, source string, autoescape bool) *field {
 	}
 	f := c.field(path, source, autoescape)
 	return &f
+}
+
+// recipient refuses a recipient that is wrong for every event.
+func (c *compiler) recipient(r *Rule, source string) {
+	if r.to.template == nil {
+		return // it doesn't parse, which is the problem to report
+	}
+	if problem := checkConstant(r.channel, r.region, splitField(literals(source))); problem != "" {
+		c.problems = append(c.problems, Problem{Field: r.to.path, Message: "contains a recipient that " + problem})
+	}
+}
+
+// sender refuses a sender that is wrong for every event.
+func (c *compiler) sender(source string) {
+	if strings.TrimSpace(source) == "" {
+		return
+	}
+	if from := literals(source); from != nil {
+		if problem := checkConstant(ChannelEmail, "", []entry{from}); problem != "" {
+			c.problems = append(c.problems, Problem{Field: "spec.email.from", Message: "the sender " + problem})
+		}
+	}
 }
 
 func (c *compiler) fail(path string, err error) {
@@ -221,7 +250,7 @@ func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, d
 	if err != nil {
 		return Decision{}, err
 	}
-	to, err := r.to.render(ctx, event, values)
+	to, err := r.to.renderSegments(ctx, event, values)
 	if err != nil {
 		return Decision{}, err
 	}
@@ -230,11 +259,12 @@ func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, d
 
 	message := Message{Channel: r.channel, User: user}
 	if r.channel == ChannelEmail && len(recipients) > 0 {
-		if message.From, err = r.sender(ctx, event, values, defaultFrom); err != nil {
+		var problem string
+		if message.From, problem, err = r.sender(ctx, event, values, defaultFrom); err != nil {
 			return Decision{}, err
 		}
-		if message.From == "" {
-			decision.add(NotSent{User: user, Reason: NoSender, Detail: "there is no valid sender: set spec.email.from, the company's system email on Rehive, the sender of its DeliveryProvider, or the operator's --email-from"})
+		if problem != "" {
+			decision.add(NotSent{User: user, Reason: NoSender, Detail: problem})
 			recipients = nil
 		}
 	}
@@ -318,27 +348,34 @@ func (r *Rule) permit(ctx context.Context, event *Event, decision Decision) (Dec
 	return decision, nil
 }
 
-// sender returns the rule's sender, else the company's, else the operator's;
-// empty when that is none or no address.
-func (r *Rule) sender(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (string, error) {
-	from := ""
+// sender returns the rule's sender, else the company's, else the default one. It
+// returns a sentence in its place if there is none or the first that is set is wrong.
+func (r *Rule) sender(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (from, problem string, err error) {
+	var rendered entry
 	if r.from != nil {
-		rendered, err := r.from.render(ctx, event, values)
-		if err != nil {
-			return "", err
-		}
-		from = oneLine(rendered)
-	}
-	for _, fallback := range []string{event.Company.SystemEmail, defaultFrom} {
-		if from == "" {
-			from = strings.TrimSpace(fallback)
+		if rendered, err = r.from.renderSegments(ctx, event, values); err != nil {
+			return "", "", err
 		}
 	}
-	address, ok := parseAddress(from)
-	if !ok {
-		return "", nil
+	for _, candidate := range []struct {
+		sender  entry
+		problem string
+	}{
+		{rendered, "spec.email.from rendered something that "},
+		{authored(event.Company.SystemEmail), "the company's system email on Rehive "},
+		{authored(defaultFrom), "the default sender, which is that of the DeliveryProvider or the operator's --email-from, "},
+	} {
+		if strings.TrimSpace(candidate.sender.String()) == "" {
+			continue
+		}
+		name, text := candidate.sender.mailbox()
+		address, problem := checkEmail(text)
+		if problem != "" {
+			return "", candidate.problem + problem, nil
+		}
+		return (&mail.Address{Name: name, Address: address}).String(), "", nil
 	}
-	return address.String(), nil
+	return "", "there is no sender: set spec.email.from, the company's system email on Rehive, spec.sender of its DeliveryProvider, or the operator's --email-from", nil
 }
 
 func (f *field) render(ctx context.Context, event *Event, values *python.Dict) (string, error) {
@@ -347,6 +384,15 @@ func (f *field) render(ctx context.Context, event *Event, values *python.Dict) (
 		return "", err // it begins with the template's name, which is the field's path
 	}
 	return text, nil
+}
+
+// renderSegments is render with the author's text and data told apart.
+func (f *field) renderSegments(ctx context.Context, event *Event, values *python.Dict) ([]django.Segment, error) {
+	segments, err := f.template.RenderSegments(ctx, values, django.RenderOptions{Autoescape: f.autoescape, Now: event.clock})
+	if err != nil {
+		return nil, err // it begins with the template's name, which is the field's path
+	}
+	return segments, nil
 }
 
 func (e *Event) clock() time.Time { return e.now }

@@ -141,10 +141,10 @@ func TestDecideRecipients(t *testing.T) {
 		"{{ bad }}, {{ user.email }}":           {recipients: "zoe@example.com", reasons: "MalformedRecipient"},
 		"\"Zoë, the great\" <{{ user.email }}>": {recipients: "zoe@example.com"},
 		"{{ user.email }},ZOE@example.com":      {recipients: "zoe@example.com"},
-		"joe@[127.0.0.1]":                       {reasons: "MalformedRecipient"},
-		"joe@":                                  {reasons: "MalformedRecipient"},
-		"joe@example.com\tBcc: eve@example.com": {reasons: "MalformedRecipient"},
-		"joe@example.com\nBcc: eve@example.com": {recipients: "joe@example.com", reasons: "MalformedRecipient"},
+		"{{ 'joe@[127.0.0.1]' }}":               {reasons: "MalformedRecipient"},
+		"{{ 'joe@' }}":                          {reasons: "MalformedRecipient"},
+		"{% if amount %}joe@example.com\tBcc: eve@example.com{% endif %}":           {reasons: "MalformedRecipient"},
+		"{% if amount %}joe@example.com\nBcc: eve@example.com{% endif %}":           {recipients: "joe@example.com", reasons: "MalformedRecipient"},
 		"{% for i in 'x'|ljust:51 %}{{ forloop.counter }}@example.com,{% endfor %}": {reasons: "TooManyRecipients"},
 	} {
 		t.Run(to, func(t *testing.T) {
@@ -172,8 +172,8 @@ func TestDecideSender(t *testing.T) {
 		"the operator's":    {fallback: "Operator <x@operator.example>", want: `"Operator" <x@operator.example>`},
 		"rendered as blank": {from: "{{ missing }}", company: "hello@acme.example", want: "<hello@acme.example>"},
 		"none":              {want: ""},
-		"no address":        {from: "Acme", company: "hello@acme.example", want: ""},
-		"with a line break": {from: "a@acme.example\r\nBcc: eve@example.com", want: ""},
+		"no address":        {from: "{{ 'Acme' }}", company: "hello@acme.example", want: ""},
+		"with a line break": {from: "{% if amount %}a@acme.example\r\nBcc: eve@example.com{% endif %}", want: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rule := compile(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.From = test.from }))
@@ -438,7 +438,7 @@ func TestCompileOfEachChannel(t *testing.T) {
 		"spec.push.toUser":       push(func(p *v1alpha1.PushMessage) { p.ToUser = "{% if %}" }),
 		"spec.push.title":        push(func(p *v1alpha1.PushMessage) { p.Title = "{% if %}" }),
 		"spec.push.message":      push(func(p *v1alpha1.PushMessage) { p.Message = "{% if %}" }),
-		"spec.system.message":    {Spec: v1alpha1.NotificationRuleSpec{System: &v1alpha1.SystemMessage{ToUser: "a", Message: "{% if %}"}}},
+		"spec.system.message":    {Spec: v1alpha1.NotificationRuleSpec{System: &v1alpha1.SystemMessage{ToUser: "{{ user.id }}", Message: "{% if %}"}}},
 		"spec":                   {},
 	} {
 		if _, problems := Compile(rule); len(problems) != 1 || problems[0].Field != field {

@@ -7,22 +7,33 @@ package phone
 import (
 	"errors"
 	"strings"
+	"unicode"
 
 	"github.com/nyaruka/phonenumbers"
+)
+
+const (
+	// maxInput bounds what is looked at, in bytes, and maxNumber what is left of it
+	// without invisible characters.
+	maxInput  = 400
+	maxNumber = 40
 )
 
 // E164 writes a phone number as E.164 (+27840000000). A number without a country
 // code belongs to the region, an ISO 3166 code such as ZA; without a region it is
 // an error. The error is the end of a sentence and doesn't repeat the number.
 //
+// Characters that come along when a number is copied don't matter: direction marks,
+// zero-width characters, any kind of space or dash, and digits of other scripts.
+//
 // It checks that the number's length is one that its country uses, and no more:
 // the lists of assigned ranges are always older than the newest range, and what a
 // list gets wrong can't be sent to at all.
 func E164(number, region string) (string, error) {
-	number = strings.TrimSpace(number)
 	// The parser finds numbers in any text: letters as on a keypad, extensions,
 	// tel: URIs. Here the whole must be one number.
-	if len(number) > 40 || strings.ContainsFunc(number, func(r rune) bool { return !strings.ContainsRune("0123456789+-.() \u00a0", r) }) {
+	number, ok := plain(strings.TrimSpace(number))
+	if !ok {
 		return "", errors.New("is not a phone number")
 	}
 	if region == "" && !strings.HasPrefix(number, "+") {
@@ -33,6 +44,57 @@ func E164(number, region string) (string, error) {
 		return "", errors.New("is not a phone number")
 	}
 	return phonenumbers.Format(parsed, phonenumbers.E164), nil
+}
+
+// plain writes a number with ASCII characters only; false if it holds others than a
+// phone number can have.
+func plain(number string) (string, bool) {
+	if len(number) > maxInput {
+		return "", false
+	}
+	var ascii strings.Builder
+	for _, r := range number {
+		switch {
+		case r >= '0' && r <= '9', strings.ContainsRune("+-.() ", r):
+			ascii.WriteByte(byte(r))
+		case unicode.Is(unicode.Cf, r):
+			// Invisible.
+		case unicode.Is(unicode.Nd, r):
+			ascii.WriteByte('0' + digit(r))
+		case unicode.IsSpace(r) && r != '\n' && r != '\r', unicode.Is(unicode.Zs, r):
+			ascii.WriteByte(' ')
+		case unicode.Is(unicode.Pd, r), r == '\u2212', r == '\u30fc': // a minus sign and a long vowel mark pass for dashes
+			ascii.WriteByte('-')
+		case r == '\uff0b', r == '\ufe62': // full-width and small plus signs
+			ascii.WriteByte('+')
+		case r == '\uff08':
+			ascii.WriteByte('(')
+		case r == '\uff09':
+			ascii.WriteByte(')')
+		case r == '\uff0e':
+			ascii.WriteByte('.')
+		default:
+			return "", false
+		}
+	}
+	text := strings.TrimSpace(ascii.String())
+	return text, text != "" && len(text) <= maxNumber
+}
+
+// digit returns the value of a decimal digit of any script: Unicode assigns them in
+// runs from 0 to 9.
+func digit(r rune) byte {
+	for _, run := range unicode.Nd.R16 {
+		if rune(run.Lo) <= r && r <= rune(run.Hi) {
+			return byte((r - rune(run.Lo)) % 10)
+		}
+	}
+	for _, run := range unicode.Nd.R32 {
+		if rune(run.Lo) <= r && r <= rune(run.Hi) {
+			return byte((r - rune(run.Lo)) % 10)
+		}
+	}
+	return 0
 }
 
 // IsRegion tells whether region is an ISO 3166 code, in capitals, whose numbers

@@ -3,7 +3,11 @@
 
 package phone
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"unicode"
+)
 
 func TestE164(t *testing.T) {
 	for _, c := range []struct{ number, region, want string }{
@@ -22,13 +26,42 @@ func TestE164(t *testing.T) {
 		{"1-800-FLOWERS", "US", ""},
 		{"+27820000001;ext=5", "", ""},
 		{"+27820000001\nBcc: x", "", ""},
-		{"０８２0000001", "ZA", ""},
+		{"０８２0000001", "ZA", "+27820000001"},
+		{"＋27（82）000．0001", "", "+27820000001"},
+		{"\u202a+27 82 000 0001\u202c", "", "+27820000001"},
+		{"+27 82\u2011000\u20110001", "", "+27820000001"},
+		{"+27 82\u2013000\u22120001", "", "+27820000001"},
+		{"\ufeff+27\u00a082\u202f000\u30000001\u200b", "", "+27820000001"},
+		{"+\u0662\u0667 \u0668\u0662 \u0660\u0660\u0660 \u0660\u0660\u0660\u0661", "", "+27820000001"},
+		{"+\U0001d7d0\U0001d7d5820000001", "", "+27820000001"},
+		{"+27\u200b", "", ""},
+		{"\u200b", "ZA", ""},
+		{strings.Repeat("\u200b", 1<<20) + "+27820000001", "", ""},
+		{"+27820000001, +27820000002", "", ""},
 		{"", "ZA", ""},
 	} {
 		got, err := E164(c.number, c.region)
 		if got != c.want || (err == nil) != (c.want != "") {
 			t.Errorf("%q in %q is %q, %v, want %q", c.number, c.region, got, err, c.want)
 		}
+	}
+}
+
+// TestDigits checks what digit relies on: Unicode's decimal digits come in runs of ten.
+func TestDigits(t *testing.T) {
+	if len(unicode.Nd.R16)+len(unicode.Nd.R32) == 0 {
+		t.Fatal("there are no digits")
+	}
+	check := func(lo, hi, stride rune) {
+		if stride != 1 || (hi-lo+1)%10 != 0 {
+			t.Errorf("the run from %U to %U with the stride %d", lo, hi, stride)
+		}
+	}
+	for _, run := range unicode.Nd.R16 {
+		check(rune(run.Lo), rune(run.Hi), rune(run.Stride))
+	}
+	for _, run := range unicode.Nd.R32 {
+		check(rune(run.Lo), rune(run.Hi), rune(run.Stride))
 	}
 }
 

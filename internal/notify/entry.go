@@ -1,0 +1,261 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"mime"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/rehive/extension-operator/internal/django"
+)
+
+// entry is one recipient or sender as an address field rendered it, with the text of
+// the rule's author and data kept apart. Only the author's text has syntax: a comma or
+// a bracket in a customer's name is a character of the name.
+type entry []django.Segment
+
+// authored returns an entry that consists of one text without any data.
+func authored(text string) entry { return entry{{Text: text}} }
+
+// splitField splits a rendered field at the commas, semicolons and line ends that its
+// author wrote outside quotes and angle brackets. Where the author wrote nothing but
+// one variable between two of them, its value may itself be a list, such as
+// {{ emails }}.
+func splitField(field []django.Segment) []entry {
+	var entries []entry
+	var current entry
+	finish := func() {
+		if value, ok := current.value(); ok {
+			for _, part := range splitList(value) {
+				entries = append(entries, entry{{Text: part, Data: true}})
+			}
+		} else if strings.TrimSpace(current.String()) != "" {
+			entries = append(entries, current)
+		}
+		current = nil
+	}
+	var syntax separators
+	for _, segment := range field {
+		if segment.Data {
+			current = append(current, segment)
+			continue
+		}
+		start := 0
+		for i := 0; i < len(segment.Text); i++ {
+			if syntax.separates(segment.Text[i]) {
+				current = append(current, django.Segment{Text: segment.Text[start:i]})
+				finish()
+				start = i + 1
+			}
+		}
+		current = append(current, django.Segment{Text: segment.Text[start:]})
+	}
+	finish()
+	return entries
+}
+
+// splitList splits the value of one variable as its author would have written it.
+func splitList(value string) []string {
+	var parts []string
+	var syntax separators
+	start := 0
+	for i := 0; i <= len(value); i++ {
+		if i < len(value) && !syntax.separates(value[i]) {
+			continue
+		}
+		if part := strings.TrimSpace(value[start:i]); part != "" {
+			parts = append(parts, part)
+		}
+		start = i + 1
+	}
+	return parts
+}
+
+// separators reads a list byte by byte and recognizes what separates its entries.
+type separators struct{ quoted, angled, escaped bool }
+
+func (s *separators) separates(c byte) bool {
+	switch {
+	case s.escaped:
+		s.escaped = false
+	case s.quoted && c == '\\':
+		s.escaped = true
+	case c == '"':
+		s.quoted = !s.quoted
+	case s.quoted:
+	case c == '<':
+		s.angled = true
+	case c == '>':
+		s.angled = false
+	case c == ',' || c == ';' || c == '\n':
+		return !s.angled
+	}
+	return false
+}
+
+// String returns the text of the entry.
+func (e entry) String() string {
+	if len(e) == 1 {
+		return e[0].Text
+	}
+	var text strings.Builder
+	for _, segment := range e {
+		text.WriteString(segment.Text)
+	}
+	return text.String()
+}
+
+// value returns the value of the one variable that the entry consists of; false if it
+// holds other text or several variables.
+func (e entry) value() (value string, ok bool) {
+	for _, segment := range e {
+		switch {
+		case strings.TrimSpace(segment.Text) == "":
+		case !segment.Data || ok:
+			return "", false
+		default:
+			value, ok = segment.Text, true
+		}
+	}
+	return value, ok
+}
+
+// mailbox splits an entry such as Joe <joe@example.com> or joe@example.com (Joe) into
+// its display name and its address, neither of which is checked.
+func (e entry) mailbox() (name, address string) {
+	if before, inside, ok := e.angled(); ok {
+		return before.displayName(), tidyAddress(inside.String())
+	}
+	text := strings.TrimSpace(e.String())
+	if open := strings.LastIndexByte(text, '<'); open >= 0 && strings.HasSuffix(text, ">") {
+		// The brackets come with the data. There is one address, and it is last:
+		// everything before it is the name, whatever it holds.
+		return entry{{Text: text[:open], Data: !e.isAuthored()}}.displayName(), tidyAddress(text[open+1 : len(text)-1])
+	}
+	if open := strings.IndexByte(text, '('); open > 0 && strings.HasSuffix(text, ")") {
+		return oneLine(text[open+1 : len(text)-1]), tidyAddress(text[:open])
+	}
+	return "", tidyAddress(text)
+}
+
+// angled returns what is before and what is between the angle brackets that the author
+// wrote at the end of the entry.
+func (e entry) angled() (before, inside entry, ok bool) {
+	last := len(e) - 1
+	for last >= 0 && strings.TrimSpace(e[last].Text) == "" {
+		last--
+	}
+	if last < 0 || e[last].Data {
+		return nil, nil, false
+	}
+	text, ok := strings.CutSuffix(strings.TrimRightFunc(e[last].Text, unicode.IsSpace), ">")
+	for i := last; ok && i >= 0; i-- {
+		if i < last {
+			text = e[i].Text
+		}
+		open := -1
+		if !e[i].Data {
+			open = strings.LastIndexByte(text, '<')
+		}
+		if open >= 0 {
+			before = append(slices.Clone(e[:i]), django.Segment{Text: text[:open]})
+			return before, slices.Insert(inside, 0, django.Segment{Text: text[open+1:]}), true
+		}
+		inside = slices.Insert(inside, 0, django.Segment{Text: text, Data: e[i].Data})
+	}
+	return nil, nil, false
+}
+
+func (e entry) isAuthored() bool {
+	for _, segment := range e {
+		if segment.Data {
+			return false
+		}
+	}
+	return true
+}
+
+// displayName returns the text of the entry as a name. Quotes around it and
+// backslashes count as syntax if the author wrote them.
+func (e entry) displayName() string {
+	first, last := 0, len(e)-1
+	for first < len(e) && strings.TrimSpace(e[first].Text) == "" {
+		first++
+	}
+	for last >= first && strings.TrimSpace(e[last].Text) == "" {
+		last--
+	}
+	if first > last {
+		return ""
+	}
+	e = e[first : last+1]
+	left, right := strings.TrimLeftFunc(e[0].Text, unicode.IsSpace), strings.TrimRightFunc(e[len(e)-1].Text, unicode.IsSpace)
+	quoted := strings.HasPrefix(left, `"`) && strings.HasSuffix(right, `"`) &&
+		e[0].Data == e[len(e)-1].Data && (len(e) > 1 || len(strings.TrimSpace(e[0].Text)) > 1)
+	var name strings.Builder
+	for _, segment := range e {
+		if quoted && !segment.Data {
+			name.WriteString(unescape(segment.Text))
+		} else {
+			name.WriteString(segment.Text)
+		}
+	}
+	text := strings.TrimSpace(name.String())
+	switch {
+	case quoted:
+		text = strings.TrimSuffix(strings.TrimPrefix(text, `"`), `"`)
+	case e.isAuthored():
+		if decoded, err := new(mime.WordDecoder).DecodeHeader(text); err == nil {
+			text = decoded
+		}
+	}
+	return tidyName(text)
+}
+
+// unescape removes the backslashes of a quoted string.
+func unescape(text string) string {
+	if !strings.Contains(text, `\`) {
+		return text
+	}
+	var plain strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' && i+1 < len(text) {
+			i++
+		}
+		plain.WriteByte(text[i])
+	}
+	return plain.String()
+}
+
+// maxDisplayName bounds a display name, in bytes: encoded it takes up to three times
+// as much, and a line of a mail must not exceed 998.
+const maxDisplayName = 200
+
+// tidyName makes a display name of any text: one line, valid, of a bounded length, and
+// without characters that change the direction of what follows.
+func tidyName(text string) string {
+	if len(text) > 4*maxDisplayName {
+		text = text[:4*maxDisplayName]
+	}
+	text = oneLine(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "")))
+	if len(text) <= maxDisplayName {
+		return text
+	}
+	return strings.TrimRightFunc(strings.ToValidUTF8(text[:maxDisplayName], ""), func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.In(r, unicode.Mn, unicode.Cf)
+	}) + "…"
+}
+
+// tidyAddress removes what nobody sees from the ends of an address: copied text often
+// carries zero-width spaces and direction marks.
+func tidyAddress(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
+}
