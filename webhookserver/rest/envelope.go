@@ -1,0 +1,99 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+)
+
+// Answer is a successful answer. The zero value is a 200 without data.
+type Answer struct {
+	// Status is the HTTP status code; 200 if zero.
+	Status int
+
+	data []byte // JSON; nil for an envelope without data
+}
+
+// Data returns the answer's data as JSON, nil if there is none.
+func (a Answer) Data() json.RawMessage { return a.data }
+
+// WriteAnswer writes a successful answer in Rehive's envelope.
+func WriteAnswer(w http.ResponseWriter, a Answer) {
+	status := a.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	const head = `{"status":"success"`
+	body := make([]byte, 0, len(head)+len(`,"data":}`)+len(a.data))
+	body = append(body, head...)
+	if a.data != nil {
+		body = append(body, `,"data":`...)
+		body = append(body, a.data...)
+	}
+	writeBody(w, status, append(body, '}'))
+}
+
+// WriteError writes an error in Rehive's envelope. The envelope never has a member
+// "error": Rehive's client would show it in place of the message.
+func WriteError(w http.ResponseWriter, e *Error) {
+	body := append(make([]byte, 0, 256), `{"status":"error","message":`...)
+	body = appendString(body, e.Message)
+	if len(e.Fields) > 0 {
+		body = append(body, `,"data":`...)
+		body = appendFieldErrors(body, e.Fields)
+	}
+	body = append(body, '}')
+	h := w.Header()
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+	}
+	if e.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", "Token")
+	}
+	if e.Allow != "" {
+		h.Set("Allow", e.Allow)
+	}
+	writeBody(w, e.Status, body)
+}
+
+// appendFieldErrors appends an object with the messages of each field. A field that
+// is listed twice has the messages of both.
+func appendFieldErrors(b []byte, fields []FieldError) []byte {
+	var names []string
+	messages := make(map[string][]string, len(fields))
+	for _, f := range fields {
+		if _, ok := messages[f.Field]; !ok {
+			names = append(names, f.Field)
+		}
+		messages[f.Field] = append(messages[f.Field], f.Messages...)
+	}
+	b = append(b, '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, name), ":["...)
+		for j, message := range messages[name] {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, message)
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+func writeBody(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // nothing can be done for a caller that is gone
+}

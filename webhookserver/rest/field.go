@@ -1,0 +1,366 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// Messages of Django REST Framework.
+const (
+	requiredMessage  = "This field is required."
+	nullMessage      = "This field may not be null."
+	blankMessage     = "This field may not be blank."
+	notAString       = "Not a valid string."
+	notABoolean      = "Must be a valid boolean."
+	nullCharacters   = "Null characters are not allowed."
+	surrogateMessage = "Surrogate characters are not allowed."
+)
+
+// Field is one member of a resource's JSON object. Make one with [Char], [Boolean]
+// and the like, and refine it with its methods, which return a changed copy.
+type Field[T any] struct {
+	name        string
+	description string
+
+	readOnly, writeOnly bool
+	required            bool
+	nullable, blank     bool
+	maxLength           int
+	choices             []string
+
+	// decode stores a JSON value that is not null; clear stores null.
+	decode func(f *Field[T], t *T, value json.RawMessage) (message string)
+	clear  func(t *T)
+	// encode appends the JSON value.
+	encode func(f *Field[T], t *T, b []byte) []byte
+	schema func(f *Field[T], components openapi3.Schemas) *openapi3.SchemaRef
+}
+
+// ReadOnly marks a field that requests can't change. One that they hold is ignored.
+func (f Field[T]) ReadOnly() Field[T] { f.readOnly = true; return f }
+
+// WriteOnly marks a field that no answer holds.
+func (f Field[T]) WriteOnly() Field[T] { f.writeOnly = true; return f }
+
+// Required marks a field that a POST and a PUT must hold.
+func (f Field[T]) Required() Field[T] { f.required = true; return f }
+
+// Nullable marks a field that may be null. A text that is empty reads as null.
+func (f Field[T]) Nullable() Field[T] { f.nullable = true; return f }
+
+// Blank marks a text field that may be empty.
+func (f Field[T]) Blank() Field[T] { f.blank = true; return f }
+
+// MaxLength limits a text field, in characters.
+func (f Field[T]) MaxLength(n int) Field[T] { f.maxLength = n; return f }
+
+// Choices limits a text field to the given values.
+func (f Field[T]) Choices(choices ...string) Field[T] { f.choices = choices; return f }
+
+// Describe sets the field's description in the OpenAPI document.
+func (f Field[T]) Describe(text string) Field[T] { f.description = text; return f }
+
+// Char is a text field (CharField). White space around a text is dropped and a
+// number counts as its digits, as in Django REST Framework.
+func Char[T any](name string, at func(*T) *string) Field[T] {
+	return Field[T]{
+		name: name,
+		decode: func(f *Field[T], t *T, value json.RawMessage) string {
+			text, message := f.text(value, true)
+			if message == "" {
+				*at(t) = text
+			}
+			return message
+		},
+		clear:  func(t *T) { *at(t) = "" },
+		encode: func(f *Field[T], t *T, b []byte) []byte { return f.appendText(b, *at(t)) },
+		schema: func(f *Field[T], _ openapi3.Schemas) *openapi3.SchemaRef { return f.textSchema() },
+	}
+}
+
+// Text is a text field like [Char] that keeps the white space around a text, such as
+// a template's.
+func Text[T any](name string, at func(*T) *string) Field[T] {
+	f := Char(name, at)
+	f.decode = func(f *Field[T], t *T, value json.RawMessage) string {
+		text, message := f.text(value, false)
+		if message == "" {
+			*at(t) = text
+		}
+		return message
+	}
+	return f
+}
+
+// text reads a text as a CharField or a ChoiceField does.
+func (f *Field[T]) text(value json.RawMessage, trim bool) (text, message string) {
+	switch kindOf(value) {
+	case "str":
+		text = unquote(value)
+	case "int", "float":
+		text = string(value)
+	default:
+		return "", notAString
+	}
+	trimmed := strings.TrimSpace(text)
+	if trim {
+		text = trimmed
+	}
+	switch {
+	case trimmed == "" && f.blank:
+		return "", ""
+	case trimmed == "":
+		return "", blankMessage
+	case f.choices != nil && !slices.Contains(f.choices, text):
+		return "", fmt.Sprintf("%q is not a valid choice.", truncate(text, 50))
+	case f.maxLength > 0 && utf8.RuneCountInString(text) > f.maxLength:
+		return "", fmt.Sprintf("Ensure this field has no more than %d characters.", f.maxLength)
+	case strings.ContainsRune(text, 0):
+		return "", nullCharacters
+	case strings.ContainsRune(text, utf8.RuneError):
+		// Half of a surrogate pair, such as "\ud800", decodes to this: two different
+		// texts would become the same one.
+		return "", surrogateMessage
+	}
+	return text, ""
+}
+
+func (f *Field[T]) appendText(b []byte, text string) []byte {
+	if text == "" && f.nullable {
+		return append(b, "null"...)
+	}
+	return appendString(b, text)
+}
+
+func (f *Field[T]) textSchema() *openapi3.SchemaRef {
+	s := openapi3.NewStringSchema()
+	for _, choice := range f.choices {
+		s.Enum = append(s.Enum, choice)
+	}
+	if len(f.choices) > 0 && f.blank {
+		s.Enum = append(s.Enum, "")
+	}
+	if f.maxLength > 0 {
+		s.WithMaxLength(int64(f.maxLength))
+	}
+	return s.NewRef()
+}
+
+// Boolean is a truth value (BooleanField), which the texts and numbers that Django
+// REST Framework takes for one can set too.
+func Boolean[T any](name string, at func(*T) *bool) Field[T] {
+	return Field[T]{
+		name: name,
+		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
+			v, ok := parseBoolean(value)
+			if !ok {
+				return notABoolean
+			}
+			*at(t) = v
+			return ""
+		},
+		encode: func(_ *Field[T], t *T, b []byte) []byte { return strconv.AppendBool(b, *at(t)) },
+		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef { return openapi3.NewBoolSchema().NewRef() },
+	}
+}
+
+// NullBoolean is a truth value that may be null.
+func NullBoolean[T any](name string, at func(*T) **bool) Field[T] {
+	f := Field[T]{
+		name: name,
+		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
+			v, ok := parseBoolean(value)
+			if !ok {
+				return notABoolean
+			}
+			*at(t) = &v
+			return ""
+		},
+		clear: func(t *T) { *at(t) = nil },
+		encode: func(_ *Field[T], t *T, b []byte) []byte {
+			if v := *at(t); v != nil {
+				return strconv.AppendBool(b, *v)
+			}
+			return append(b, "null"...)
+		},
+		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef { return openapi3.NewBoolSchema().NewRef() },
+	}
+	return f.Nullable()
+}
+
+func parseBoolean(value json.RawMessage) (v, ok bool) {
+	text := string(value)
+	if kindOf(value) == "str" {
+		text = strings.ToLower(strings.TrimSpace(unquote(value)))
+	}
+	switch text {
+	case "true", "t", "yes", "y", "on", "1", "1.0":
+		return true, true
+	case "false", "f", "no", "n", "off", "0", "0.0":
+		return false, true
+	}
+	return false, false
+}
+
+// Integer is a whole number that requests can't change.
+func Integer[T any](name string, at func(*T) int64) Field[T] {
+	f := Field[T]{
+		name:   name,
+		encode: func(_ *Field[T], t *T, b []byte) []byte { return strconv.AppendInt(b, at(t), 10) },
+		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef { return openapi3.NewInt64Schema().NewRef() },
+	}
+	return f.ReadOnly()
+}
+
+// Timestamp is a time in milliseconds since the epoch, as everywhere on Rehive, that
+// requests can't change. The zero time reads as 0.
+func Timestamp[T any](name string, at func(*T) time.Time) Field[T] {
+	return Integer(name, func(t *T) int64 {
+		if at := at(t); !at.IsZero() {
+			return at.UnixMilli()
+		}
+		return 0
+	}).Describe("Milliseconds since the epoch.")
+}
+
+// JSON is a value of any type (JSONField), kept as it stands. Check, if not nil,
+// returns what is wrong with a value.
+func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawMessage) (message string)) Field[T] {
+	return Field[T]{
+		name: name,
+		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
+			if check != nil {
+				if message := check(value); message != "" {
+					return message
+				}
+			}
+			*at(t) = bytes.Clone(value)
+			return ""
+		},
+		clear: func(t *T) { *at(t) = nil },
+		encode: func(_ *Field[T], t *T, b []byte) []byte {
+			if value := *at(t); len(value) > 0 {
+				return append(b, value...)
+			}
+			return append(b, "null"...)
+		},
+		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef {
+			// Every type, spelled out: validators disagree on whether {} takes null.
+			return (&openapi3.Schema{Type: &openapi3.Types{
+				openapi3.TypeObject, openapi3.TypeArray, openapi3.TypeString, openapi3.TypeNumber, openapi3.TypeBoolean, openapi3.TypeNull,
+			}}).NewRef()
+		},
+	}
+}
+
+// IsObject is a check for [JSON]: the value must be an object.
+func IsObject(value json.RawMessage) string {
+	if kind := kindOf(value); kind != "dict" {
+		return fmt.Sprintf("Expected a dictionary of items but got type %q.", kind)
+	}
+	return ""
+}
+
+// Strings is a list of texts of at most maxItems items (ListField), each of at most
+// MaxLength characters.
+func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
+	return Field[T]{
+		name: name,
+		decode: func(f *Field[T], t *T, value json.RawMessage) string {
+			if kind := kindOf(value); kind != "list" {
+				return fmt.Sprintf("Expected a list of items but got type %q.", kind)
+			}
+			var items []json.RawMessage
+			if err := json.Unmarshal(value, &items); err != nil {
+				return notAString
+			}
+			if len(items) > maxItems {
+				return fmt.Sprintf("Ensure this field has no more than %d elements.", maxItems)
+			}
+			texts := make([]string, len(items))
+			for i, item := range items {
+				var message string
+				if texts[i], message = f.text(item, true); message != "" {
+					return message
+				}
+			}
+			*at(t) = texts
+			return ""
+		},
+		clear: func(t *T) { *at(t) = nil },
+		encode: func(f *Field[T], t *T, b []byte) []byte {
+			items := *at(t)
+			if items == nil && f.nullable {
+				return append(b, "null"...)
+			}
+			b = append(b, '[')
+			for i, item := range items {
+				if i > 0 {
+					b = append(b, ',')
+				}
+				b = appendString(b, item)
+			}
+			return append(b, ']')
+		},
+		schema: func(f *Field[T], _ openapi3.Schemas) *openapi3.SchemaRef {
+			item := openapi3.NewStringSchema()
+			if f.maxLength > 0 {
+				item.WithMaxLength(int64(f.maxLength))
+			}
+			return openapi3.NewArraySchema().WithItems(item).WithMaxItems(int64(maxItems)).NewRef()
+		},
+	}
+}
+
+// Nested is an object within the resource that requests can't change, null where at
+// returns nil.
+func Nested[T, U any](name string, s *Serializer[U], at func(*T) *U) Field[T] {
+	f := Field[T]{
+		name: name,
+		encode: func(_ *Field[T], t *T, b []byte) []byte {
+			if u := at(t); u != nil {
+				return s.Append(b, u)
+			}
+			return append(b, "null"...)
+		},
+		schema: func(_ *Field[T], components openapi3.Schemas) *openapi3.SchemaRef {
+			return s.component(components)
+		},
+	}
+	return f.ReadOnly()
+}
+
+// NestedList is a list of objects within the resource that requests can't change.
+func NestedList[T, U any](name string, s *Serializer[U], at func(*T) []U) Field[T] {
+	f := Field[T]{
+		name: name,
+		encode: func(_ *Field[T], t *T, b []byte) []byte {
+			b = append(b, '[')
+			items := at(t)
+			for i := range items {
+				if i > 0 {
+					b = append(b, ',')
+				}
+				b = s.Append(b, &items[i])
+			}
+			return append(b, ']')
+		},
+		schema: func(_ *Field[T], components openapi3.Schemas) *openapi3.SchemaRef {
+			list := openapi3.NewArraySchema()
+			list.Items = s.component(components)
+			return list.NewRef()
+		},
+	}
+	return f.ReadOnly()
+}

@@ -1,0 +1,313 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+const (
+	defaultPageSize = 15
+	maxPageSize     = 250
+	// maxFilterLength is the longest value of a filter, in characters.
+	maxFilterLength = 255
+)
+
+// Filter is a query parameter that narrows a list. Make one with [TextFilter] and the
+// like. An empty value does not filter, and of several values the last counts, as
+// with django-filter.
+type Filter struct {
+	name    string
+	kind    filterKind
+	choices []string
+}
+
+type filterKind int
+
+const (
+	textFilter filterKind = iota
+	booleanFilter
+	timeFilter
+	choiceFilter
+	choicesFilter
+)
+
+// TextFilter compares a text.
+func TextFilter(name string) Filter { return Filter{name: name} }
+
+// BooleanFilter compares a truth value.
+func BooleanFilter(name string) Filter { return Filter{name: name, kind: booleanFilter} }
+
+// TimeFilter compares a time in milliseconds. A value that is not a time matches
+// nothing, as on Rehive.
+func TimeFilter(name string) Filter { return Filter{name: name, kind: timeFilter} }
+
+// ChoiceFilter compares with one of several values.
+func ChoiceFilter(name string, choices ...string) Filter {
+	return Filter{name: name, kind: choiceFilter, choices: choices}
+}
+
+// ChoicesFilter compares with any of the values that are separated by commas; its
+// name usually ends in __in.
+func ChoicesFilter(name string, choices ...string) Filter {
+	return Filter{name: name, kind: choicesFilter, choices: choices}
+}
+
+func (f *Filter) parameter() *openapi3.Parameter {
+	s := openapi3.NewStringSchema()
+	switch f.kind {
+	case booleanFilter:
+		s = openapi3.NewBoolSchema()
+	case choiceFilter:
+		for _, choice := range f.choices {
+			s.Enum = append(s.Enum, choice)
+		}
+	case textFilter, timeFilter, choicesFilter:
+	}
+	return openapi3.NewQueryParameter(f.name).WithSchema(s)
+}
+
+// Query is what the query string of a list asks for.
+type Query struct {
+	// Page is which part of the list is wanted.
+	Page Page
+	// OrderBy is one of the resource's orderings, such as "name" or "-created", or
+	// empty.
+	OrderBy string
+	// Nothing says that a filter can't match anything: the list is empty.
+	Nothing bool
+
+	texts    map[string]string
+	booleans map[string]bool
+	times    map[string]time.Time
+	choices  map[string][]string
+}
+
+// Page is a part of a list: by number, or by cursor when ByCursor is set.
+type Page struct {
+	// Number counts from 1.
+	Number, Size int
+	// Last asks for the last page, whatever its number is.
+	Last bool
+
+	// ByCursor says that the list is read by cursor, newest first, or oldest first
+	// with Ascending.
+	ByCursor, Ascending bool
+	// Cursor is the position after which the page begins; empty for the first page.
+	// With Backward it is the position before which the page ends.
+	Cursor   string
+	Backward bool
+}
+
+// Offset is how many items come before the page.
+func (p Page) Offset() int { return (p.Number - 1) * p.Size }
+
+// Text returns the value of a [TextFilter], empty if it isn't set.
+func (q *Query) Text(name string) string { return q.texts[name] }
+
+// Boolean returns the value of a [BooleanFilter], nil if it isn't set.
+func (q *Query) Boolean(name string) *bool {
+	if v, ok := q.booleans[name]; ok {
+		return &v
+	}
+	return nil
+}
+
+// Time returns the value of a [TimeFilter], zero if it isn't set.
+func (q *Query) Time(name string) time.Time { return q.times[name] }
+
+// Choices returns the values that the [ChoiceFilter] of a name and the
+// [ChoicesFilter] of the name with __in leave over; nil if neither is set.
+func (q *Query) Choices(name string) []string {
+	one, isOne := q.choices[name]
+	among, isAmong := q.choices[name+"__in"]
+	switch {
+	case isOne && isAmong:
+		return slices.DeleteFunc(slices.Clone(among), func(v string) bool { return v != one[0] })
+	case isAmong:
+		return among
+	}
+	return one
+}
+
+// IsSet says whether any filter is set.
+func (q *Query) IsSet() bool {
+	return q.Nothing || len(q.texts)+len(q.booleans)+len(q.times)+len(q.choices) > 0
+}
+
+// parseQuery reads the filters, and with paged the ordering and the page, of a
+// request. With strict an unknown parameter is an error: where filters say what is
+// to be changed, a mistyped one must not change more.
+func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, strict bool) (*Query, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, BadRequest("The query string can't be read.")
+	}
+	q := &Query{
+		texts: map[string]string{}, booleans: map[string]bool{},
+		times: map[string]time.Time{}, choices: map[string][]string{},
+	}
+	var wrong []FieldError
+	for i := range filters {
+		if message := q.filter(&filters[i], values); message != "" {
+			wrong = append(wrong, FieldError{Field: filters[i].name, Messages: []string{message}})
+		}
+	}
+	if strict {
+		for _, name := range sortedKeys(values) {
+			if !slices.ContainsFunc(filters, func(f Filter) bool { return f.name == name }) {
+				wrong = append(wrong, FieldError{Field: truncate(name, 100), Messages: []string{"There is no such filter."}})
+			}
+		}
+	}
+	if len(wrong) > 0 {
+		return nil, InvalidFields(wrong...)
+	}
+	// Both filters of a name hold.
+	for name, chosen := range q.choices {
+		if _, both := q.choices[name+"__in"]; both && len(chosen) > 0 && len(q.Choices(name)) == 0 {
+			q.Nothing = true
+		}
+	}
+	if paged {
+		return q, q.paging(values, orderings)
+	}
+	return q, nil
+}
+
+func sortedKeys(values url.Values) []string {
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func lastOf(values url.Values, name string) string {
+	all := values[name]
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+func (q *Query) filter(f *Filter, values url.Values) (message string) {
+	text := lastOf(values, f.name)
+	if f.kind == choicesFilter {
+		// Clients repeat the parameter or separate its values by commas.
+		text = strings.Trim(strings.Join(values[f.name], ","), ",")
+	}
+	if text == "" {
+		return ""
+	}
+	if utf8.RuneCountInString(text) > maxFilterLength {
+		return fmt.Sprintf("Ensure this value has at most %d characters.", maxFilterLength)
+	}
+	switch f.kind {
+	case textFilter:
+		q.texts[f.name] = text
+	case booleanFilter:
+		switch text {
+		case "true", "True", "1":
+			q.booleans[f.name] = true
+		case "false", "False", "0":
+			q.booleans[f.name] = false
+		default:
+			return notABoolean
+		}
+	case timeFilter:
+		ms, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || ms < 0 {
+			q.Nothing = true
+			return ""
+		}
+		q.times[f.name] = time.UnixMilli(ms)
+	case choiceFilter:
+		return q.choose(f, []string{text})
+	case choicesFilter:
+		return q.choose(f, strings.Split(text, ","))
+	}
+	return ""
+}
+
+func (q *Query) choose(f *Filter, texts []string) (message string) {
+	chosen := make([]string, len(texts))
+	for i, text := range texts {
+		chosen[i] = strings.TrimSpace(text)
+		if !slices.Contains(f.choices, chosen[i]) {
+			return fmt.Sprintf("Select a valid choice. %s is not one of the available choices.", truncate(chosen[i], 50))
+		}
+	}
+	q.choices[f.name] = chosen
+	return ""
+}
+
+// paging reads which page is wanted. A size that is not a number is the default, one
+// that is too large the largest, as in Django REST Framework.
+func (q *Query) paging(values url.Values, orderings []string) error {
+	p := Page{Number: 1, Size: defaultPageSize}
+	if size, err := strconv.Atoi(lastOf(values, "page_size")); err == nil && size > 0 {
+		p.Size = min(size, maxPageSize)
+	}
+	for field := range strings.SplitSeq(lastOf(values, "orderby"), ",") {
+		// Unknown orderings are ignored, as in Django REST Framework.
+		if field = strings.TrimSpace(field); slices.Contains(orderings, strings.TrimPrefix(field, "-")) {
+			q.OrderBy = field
+			break
+		}
+	}
+	if lastOf(values, "pagination") == "cursor" {
+		p.ByCursor, p.Ascending = true, q.OrderBy == "created"
+		if err := p.readCursor(lastOf(values, "cursor")); err != nil {
+			return err
+		}
+		q.Page = p
+		return nil
+	}
+	switch text := lastOf(values, "page"); text {
+	case "":
+	case "last":
+		p.Last = true
+	default:
+		number, err := strconv.Atoi(text)
+		if err != nil || number < 1 || number > 1<<31/maxPageSize {
+			return InvalidPage()
+		}
+		p.Number = number
+	}
+	q.Page = p
+	return nil
+}
+
+func (p *Page) readCursor(text string) error {
+	if text == "" {
+		return nil
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(text)
+	direction, position, ok := strings.Cut(string(decoded), ":")
+	if err != nil || !ok || position == "" || len(text) > maxFilterLength || direction != "a" && direction != "b" {
+		return &Error{Status: http.StatusNotFound, Message: "Invalid cursor"}
+	}
+	p.Cursor, p.Backward = position, direction == "b"
+	return nil
+}
+
+func cursor(position string, backward bool) string {
+	direction := "a:"
+	if backward {
+		direction = "b:"
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(direction + position))
+}

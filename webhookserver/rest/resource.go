@@ -1,0 +1,314 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// Resource declares what there is at a path and what can be done with it: each
+// operation whose function is set. The functions return an *[Error] for what the
+// caller did wrong; any other error is answered as a 500.
+type Resource[T any] struct {
+	// Path begins after /api/ and ends in a slash, such as "admin/notifications/".
+	Path string
+	// Param is the name of the path parameter that tells the items apart. A resource
+	// without one is a single object, such as the company.
+	Param string
+	// NumericID says that ids are whole numbers from 1: any other is not found.
+	NumericID bool
+	// For says who may call.
+	For Section
+	// Serializer declares the fields.
+	Serializer *Serializer[T]
+	// Request names the form of requests in the OpenAPI document; the serializer's
+	// name if empty.
+	Request string
+
+	// Filters narrow the list, Orderings are the fields that orderby takes.
+	Filters   []Filter
+	Orderings []string
+	// Position returns an item's place for cursors; needed by List.
+	Position func(*T) string
+
+	// List finds the items of a page. It is called with Page.Last only if
+	// FindsLast is set.
+	List      func(context.Context, *Request, *Query) (List[T], error)
+	FindsLast bool
+	// Retrieve finds the item of Request.ID, which the caller may change.
+	Retrieve func(context.Context, *Request) (*T, error)
+	// New makes an item with its defaults for Create; a zero T if nil.
+	New func(*Request) *T
+	// Create stores a new item, and completes it with what is read-only.
+	Create func(context.Context, *Request, *T) error
+	// Update stores an item that Retrieve found and that a PUT or PATCH changed.
+	Update func(context.Context, *Request, *T) error
+	// Delete removes an item that Retrieve found.
+	Delete func(context.Context, *Request, *T) error
+}
+
+// Operations derives the resource's operations.
+func (res *Resource[T]) Operations() []Operation {
+	var ops []Operation
+	add := func(method, action string, status int, handle HandlerFunc) *Operation {
+		ops = append(ops, Operation{Method: method, Path: res.Path, action: action, For: res.For, Status: status, handle: handle})
+		return &ops[len(ops)-1]
+	}
+	item := func(op *Operation) *Operation {
+		if res.Param != "" {
+			op.Path += "{" + res.Param + "}/"
+			op.numericID = res.NumericID
+		}
+		op.response = res.response
+		return op
+	}
+	body := func(op *Operation, partial, optional bool) {
+		op.members = res.Serializer.writable()
+		op.bodyOptional = optional
+		op.body = func(components openapi3.Schemas) *openapi3.SchemaRef {
+			name := res.Request
+			if name == "" {
+				name = res.Serializer.Name
+			}
+			name += "Request"
+			if partial {
+				name = "Patched" + name
+			}
+			return res.Serializer.requestComponent(components, name, partial)
+		}
+	}
+	if res.List != nil {
+		op := add(http.MethodGet, "List", http.StatusOK, res.list)
+		op.filters, op.orderings, op.paged = res.Filters, res.Orderings, true
+		op.response = res.listResponse
+	}
+	if res.Create != nil {
+		op := add(http.MethodPost, "Create", http.StatusCreated, res.create)
+		op.response = res.response
+		body(op, false, false)
+	}
+	if res.Retrieve != nil {
+		item(add(http.MethodGet, "Retrieve", http.StatusOK, res.retrieve))
+	}
+	if res.Update != nil {
+		optional := !slices.ContainsFunc(res.Serializer.Fields, func(f Field[T]) bool { return f.required && !f.readOnly })
+		body(item(add(http.MethodPut, "Update", http.StatusOK, res.update(false))), false, optional)
+		body(item(add(http.MethodPatch, "PartialUpdate", http.StatusOK, res.update(true))), true, true)
+	}
+	if res.Delete != nil {
+		item(add(http.MethodDelete, "Destroy", http.StatusOK, res.delete))
+	}
+	return ops
+}
+
+func (res *Resource[T]) list(ctx context.Context, r *Request) (Answer, error) {
+	q := r.Query
+	list, page, err := res.page(ctx, r, q)
+	if err != nil {
+		return Answer{}, err
+	}
+	if page.ByCursor {
+		return res.cursorPage(r, page, list), nil
+	}
+	if len(list.Items) == 0 && page.Number > 1 {
+		return Answer{}, InvalidPage()
+	}
+	var next, previous *string
+	if list.More {
+		next = pageLink(r.HTTP, r.publicURL, page.Number+1)
+	}
+	if page.Number > 1 {
+		previous = pageLink(r.HTTP, r.publicURL, page.Number-1)
+	}
+	return Answer{data: appendPage(make([]byte, 0, 4096), res.Serializer, list, list.Count, next, previous, false)}, nil
+}
+
+// page finds the items of a page, whose number is known afterwards.
+func (res *Resource[T]) page(ctx context.Context, r *Request, q *Query) (List[T], Page, error) {
+	if q.Nothing {
+		if q.Page.Last {
+			q.Page.Number, q.Page.Last = 1, false
+		}
+		return List[T]{}, q.Page, nil
+	}
+	if !q.Page.Last || res.FindsLast {
+		list, err := res.List(ctx, r, q)
+		if q.Page.Last {
+			q.Page.Number = lastPage(list.Count, q.Page.Size)
+		}
+		return list, q.Page, err
+	}
+	q.Page.Last = false
+	list, err := res.List(ctx, r, q)
+	if err != nil || list.Count <= q.Page.Size {
+		return list, q.Page, err
+	}
+	q.Page.Number = lastPage(list.Count, q.Page.Size)
+	list, err = res.List(ctx, r, q)
+	return list, q.Page, err
+}
+
+// cursorPage makes the answer of a page that is read by cursor.
+func (res *Resource[T]) cursorPage(r *Request, p Page, list List[T]) Answer {
+	var next, previous *string
+	if n := len(list.Items); n > 0 {
+		first, last := res.Position(&list.Items[0]), res.Position(&list.Items[n-1])
+		if list.More || p.Backward {
+			next = cursorLink(r.HTTP, r.publicURL, last, false)
+		}
+		if p.Backward && list.More || !p.Backward && p.Cursor != "" {
+			previous = cursorLink(r.HTTP, r.publicURL, first, true)
+		}
+	}
+	return Answer{data: appendPage(make([]byte, 0, 4096), res.Serializer, list, 0, next, previous, true)}
+}
+
+func (res *Resource[T]) retrieve(ctx context.Context, r *Request) (Answer, error) {
+	t, err := res.Retrieve(ctx, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	return res.answer(t), nil
+}
+
+func (res *Resource[T]) create(ctx context.Context, r *Request) (Answer, error) {
+	t := new(T)
+	if res.New != nil {
+		t = res.New(r)
+	}
+	if err := res.Serializer.Decode(t, r.members, false); err != nil {
+		return Answer{}, err
+	}
+	if err := res.Create(ctx, r, t); err != nil {
+		return Answer{}, err
+	}
+	return res.answer(t), nil
+}
+
+func (res *Resource[T]) update(partial bool) HandlerFunc {
+	return func(ctx context.Context, r *Request) (Answer, error) {
+		t, err := res.Retrieve(ctx, r)
+		if err != nil {
+			return Answer{}, err
+		}
+		if err := res.Serializer.Decode(t, r.members, partial); err != nil {
+			return Answer{}, err
+		}
+		if err := res.Update(ctx, r, t); err != nil {
+			return Answer{}, err
+		}
+		return res.answer(t), nil
+	}
+}
+
+func (res *Resource[T]) delete(ctx context.Context, r *Request) (Answer, error) {
+	t, err := res.Retrieve(ctx, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	return Answer{}, res.Delete(ctx, r, t)
+}
+
+func (res *Resource[T]) answer(t *T) Answer {
+	return Answer{data: res.Serializer.Append(make([]byte, 0, 1024), t)}
+}
+
+func (res *Resource[T]) response(components openapi3.Schemas) *openapi3.SchemaRef {
+	return envelopeOf(components, res.Serializer.Name+"Response", res.Serializer.component(components))
+}
+
+func (res *Resource[T]) listResponse(components openapi3.Schemas) *openapi3.SchemaRef {
+	link := openapi3.NewStringSchema()
+	link.Type = &openapi3.Types{openapi3.TypeString, openapi3.TypeNull}
+	results := openapi3.NewArraySchema()
+	results.Items = res.Serializer.component(components)
+	page := openapi3.NewObjectSchema().
+		WithProperty("count", openapi3.NewInt64Schema()).
+		WithProperty("next", link).WithProperty("previous", link).
+		WithProperty("results", results)
+	page.Required = []string{"next", "previous", "results"}
+	return envelopeOf(components, "Paginated"+res.Serializer.Name+"ListResponse", page.NewRef())
+}
+
+// Action is an operation at a path of its own, such as sending a message again. A is
+// what its body holds.
+type Action[A any] struct {
+	// Path is the path with its parameters, such as "admin/logs/{log_id}/send/".
+	Path string
+	// Method is POST if empty.
+	Method string
+	// NumericID says that the path parameter is a whole number from 1.
+	NumericID bool
+	// For says who may call.
+	For Section
+	// Body declares the body; nil if there is none.
+	Body *Serializer[A]
+	// Optional says that there may be no body, which counts as an empty object.
+	Optional bool
+	// Filters select what the action is for. A parameter that is none of them is an
+	// error.
+	Filters []Filter
+	// Do does it.
+	Do func(context.Context, *Request, *A) (Answer, error)
+	// Result describes the data that Do answers with; nil if there is none.
+	Result func(openapi3.Schemas) *openapi3.SchemaRef
+}
+
+// Operation derives the action's operation.
+func (a *Action[A]) Operation() Operation {
+	op := Operation{
+		Method: a.Method, Path: a.Path, For: a.For, Status: http.StatusOK, action: "Create",
+		numericID: a.NumericID, filters: a.Filters, strict: a.Filters != nil, bodyOptional: a.Optional,
+	}
+	switch op.Method {
+	case "":
+		op.Method = http.MethodPost
+	case http.MethodGet:
+		op.action = "Retrieve"
+	}
+	if a.Body != nil {
+		op.members = a.Body.writable()
+		op.body = func(components openapi3.Schemas) *openapi3.SchemaRef {
+			return a.Body.requestComponent(components, a.Body.Name, false)
+		}
+	}
+	op.response = actionResponse
+	if a.Result != nil {
+		op.response = a.Result
+	}
+	op.handle = func(ctx context.Context, r *Request) (Answer, error) {
+		body := new(A)
+		if a.Body != nil {
+			if err := a.Body.Decode(body, r.members, false); err != nil {
+				return Answer{}, err
+			}
+		}
+		return a.Do(ctx, r, body)
+	}
+	return op
+}
+
+// DataOf returns the answer whose data is t.
+func DataOf[T any](s *Serializer[T], t *T) Answer {
+	return Answer{data: s.Append(make([]byte, 0, 1024), t)}
+}
+
+// ResultOf describes answers made by [DataOf].
+func ResultOf[T any](s *Serializer[T]) func(openapi3.Schemas) *openapi3.SchemaRef {
+	return func(components openapi3.Schemas) *openapi3.SchemaRef {
+		return envelopeOf(components, s.Name+"Response", s.component(components))
+	}
+}
+
+// RawData returns the answer whose data is the given JSON.
+func RawData(data json.RawMessage) Answer { return Answer{data: data} }
+
+// NumberPosition is a position for cursors by a number.
+func NumberPosition(id int64) string { return strconv.FormatInt(id, 10) }
