@@ -169,7 +169,7 @@ func logFilter(f *filters, company string, rules notifications) ledger.LogFilter
 		CreatedBefore:     f.time("created__lt"),
 	}
 	for _, state := range f.choices("state", string(ledger.DeliveryPending), string(ledger.DeliverySent),
-		string(ledger.DeliveryFailed), string(ledger.DeliverySkipped), string(ledger.DeliveryCancelled)) {
+		string(ledger.DeliveryFailed), string(ledger.DeliverySkipped), string(ledger.DeliveryCancelled), string(ledger.DeliveryQuarantined)) {
 		filter.States = append(filter.States, ledger.DeliveryState(state))
 	}
 	return filter
@@ -284,8 +284,8 @@ func (s *Server) resendLogs(ctx context.Context, c *call, from *caller) (answer,
 	filter := logFilter(f, from.company, rules)
 	f.refuseUnknown()
 	for _, state := range filter.States {
-		if state != ledger.DeliveryFailed && state != ledger.DeliveryCancelled {
-			f.refuse("state", "Only messages that failed or were cancelled can be sent again as a set.")
+		if state != ledger.DeliveryFailed && state != ledger.DeliveryCancelled && state != ledger.DeliveryQuarantined {
+			f.refuse("state", "Only messages that failed, were cancelled or are quarantined can be sent again as a set.")
 		}
 	}
 	if err := f.err(); err != nil {

@@ -512,8 +512,8 @@ func TestSendSetAgain(t *testing.T) {
 	refused("?&", nonFieldErrors, nameOne)
 	refused("?type=", nonFieldErrors, nameOne)
 	refused("?notice=1", "notice", "There is no such filter.")
-	refused("?state=sent", "state", "Only messages that failed or were cancelled can be sent again as a set.")
-	refused("?state__in=failed,skipped", "state", "Only messages that failed or were cancelled can be sent again as a set.")
+	refused("?state=sent", "state", "Only messages that failed, were cancelled or are quarantined can be sent again as a set.")
+	refused("?state__in=failed,skipped", "state", "Only messages that failed, were cancelled or are quarantined can be sent again as a set.")
 
 	count := func(query string) int {
 		f.Helper()

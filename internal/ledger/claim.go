@@ -61,6 +61,9 @@ type queue struct {
 	lanes            string
 	nextDue, pending string
 	renew, release   string
+	// quarantine takes a reason, a message, a time, the row, its lease, and by how much
+	// the attempts are too many.
+	quarantine, quarantined string
 	// patient says that claims make way for webhooks.
 	patient bool
 }
@@ -81,6 +84,9 @@ func newQueue(table, waiting, channel string) queue {
 		pending: "SELECT COUNT(*) FROM " + table + " WHERE state = 'pending'",
 		renew:   "UPDATE " + table + " SET next_attempt_at = $1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
 		release: "UPDATE " + table + " SET lease = 0, next_attempt_at = $1, attempts = attempts - 1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
+		quarantine: "UPDATE " + table + " SET state = 'quarantined', reason = $1, message = $2, updated_at = $3, lease = 0, attempts = attempts - CAST($6 AS BIGINT)" +
+			" WHERE id = $4 AND lease = $5 AND state = 'pending'",
+		quarantined: "SELECT COUNT(*) FROM " + table + " WHERE state = 'quarantined'",
 	}
 }
 
@@ -114,10 +120,16 @@ var (
 		) `, "channel")
 )
 
-// claim finds whose turn it is and lets take claim up to n rows of each lane, and
-// returns what it took. The turn is held meanwhile, so that callers don't ask for the
-// same rows.
-func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take func(w *writer, l Lane, n int, lease, now, until int64) ([]T, error)) ([]T, error) {
+// claimable is a row that was claimed.
+type claimable[T any] interface {
+	*T
+	row() claimedRow
+}
+
+// claim finds whose turn it is, has take claim up to n rows of each lane, and returns
+// those of them that are handed out. The turn is held meanwhile, so that callers don't
+// ask for the same rows.
+func claim[T any, P claimable[T]](ctx context.Context, s *Store, q *queue, t *turn, held *suspects, c Claim, take func(w *writer, l Lane, n int, lease, now, until int64) ([]T, error)) ([]T, error) {
 	if c.Limit <= 0 {
 		return nil, nil
 	}
@@ -129,6 +141,8 @@ func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take
 	var claimed []T
 	var last Lane
 	var room map[*Bound]int
+	var screen screening
+	var until int64
 	// A caller that stops must not cut off a claim that has begun: it would not learn
 	// what it got, could not give it back, and nobody else would get it before the
 	// lease ends. The database bounds how long this takes.
@@ -138,13 +152,16 @@ func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take
 			b.Left = left
 		}
 		now := s.now()
-		open, err := w.lanesDue(q, t.last, c, now)
+		open, err := w.lanesDue(*q, t.last, c, now)
 		if err != nil {
 			return err
 		}
 		room = roomOf(open)
 		lease := newLease()
-		left, until := c.Limit, now+c.Lease.Milliseconds()
+		left := c.Limit
+		until = now + c.Lease.Milliseconds()
+		screen = screening{queue: q, lease: lease, now: now}
+		screen.held, screen.alone = held.inHand(now)
 		// In rounds: what one lane doesn't use of its share goes to the others.
 		for left > 0 && len(open) > 0 {
 			share := shares(open, left)
@@ -159,8 +176,18 @@ func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take
 				if err != nil {
 					return err
 				}
-				if got := len(found); got > 0 {
-					claimed = append(claimed, found...)
+				got := 0
+				for i := range found {
+					ok, err := screen.admits(w, P(&found[i]).row())
+					if err != nil {
+						return err
+					}
+					if ok {
+						claimed = append(claimed, found[i])
+						got++
+					}
+				}
+				if got > 0 {
 					left -= got
 					for _, b := range l.bounds {
 						b.Left -= got
@@ -179,6 +206,8 @@ func claim[T any](ctx context.Context, s *Store, q queue, t *turn, c Claim, take
 		return nil, err
 	}
 	t.last = last
+	held.add(screen.admitted, screen.lease, until)
+	s.reportQuarantined(screen.quarantined)
 	return claimed, nil
 }
 

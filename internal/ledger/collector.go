@@ -26,11 +26,13 @@ func ledgerMetric(name, help string) *prometheus.Desc {
 }
 
 var (
-	metricUp                = ledgerMetric("up", "Whether the ledger could be read when it was last counted: 1 or 0.")
-	metricPendingEvents     = ledgerMetric("pending_events", "Accepted events whose deliveries are not decided yet.")
-	metricPendingDeliveries = ledgerMetric("pending_deliveries", "Deliveries to be sent, now or at their next attempt.")
-	metricEventAge          = ledgerMetric("oldest_event_overdue_seconds", "How long the longest waiting event is due; 0 if none is.")
-	metricDeliveryAge       = ledgerMetric("oldest_delivery_overdue_seconds", "How long the longest waiting delivery is due; 0 if none is.")
+	metricUp                    = ledgerMetric("up", "Whether the ledger could be read when it was last counted: 1 or 0.")
+	metricPendingEvents         = ledgerMetric("pending_events", "Accepted events whose deliveries are not decided yet.")
+	metricPendingDeliveries     = ledgerMetric("pending_deliveries", "Deliveries to be sent, now or at their next attempt.")
+	metricQuarantinedEvents     = ledgerMetric("quarantined_events", "Events that were set aside because they did harm; they wait to be released.")
+	metricQuarantinedDeliveries = ledgerMetric("quarantined_deliveries", "Deliveries that were set aside because they did harm; they wait to be released.")
+	metricEventAge              = ledgerMetric("oldest_event_overdue_seconds", "How long the longest waiting event is due; 0 if none is.")
+	metricDeliveryAge           = ledgerMetric("oldest_delivery_overdue_seconds", "How long the longest waiting delivery is due; 0 if none is.")
 )
 
 // Collector tells Prometheus what waits in a ledger. Replicas that share a
@@ -53,7 +55,7 @@ func NewCollector(s *Store) *Collector { return &Collector{stats: s.Stats, clock
 
 // Describe implements [prometheus.Collector].
 func (*Collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{metricUp, metricPendingEvents, metricPendingDeliveries, metricEventAge, metricDeliveryAge} {
+	for _, d := range []*prometheus.Desc{metricUp, metricPendingEvents, metricPendingDeliveries, metricQuarantinedEvents, metricQuarantinedDeliveries, metricEventAge, metricDeliveryAge} {
 		descs <- d
 	}
 }
@@ -72,6 +74,8 @@ func (c *Collector) Collect(found chan<- prometheus.Metric) {
 	gauge(metricUp, 1)
 	gauge(metricPendingEvents, float64(st.PendingEvents))
 	gauge(metricPendingDeliveries, float64(st.PendingDeliveries))
+	gauge(metricQuarantinedEvents, float64(st.QuarantinedEvents))
+	gauge(metricQuarantinedDeliveries, float64(st.QuarantinedDeliveries))
 	gauge(metricEventAge, c.since(st.OldestEventDue))
 	gauge(metricDeliveryAge, c.since(st.OldestDeliveryDue))
 }

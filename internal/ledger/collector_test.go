@@ -35,13 +35,13 @@ func testCollector(t *testing.T, at place) {
 		}
 		g.Expect(got).To(Equal(want))
 	}
-	expect(map[string]float64{"oldest_delivery_overdue_seconds": 4, "oldest_event_overdue_seconds": 3, "pending_deliveries": 2, "pending_events": 1, "up": 1})
+	expect(map[string]float64{"oldest_delivery_overdue_seconds": 4, "oldest_event_overdue_seconds": 3, "pending_deliveries": 2, "pending_events": 1, "quarantined_events": 0, "quarantined_deliveries": 0, "up": 1})
 
 	accept(t, s, "bank", "2")
 	clk.Step(statsAge / 2)
-	expect(map[string]float64{"oldest_delivery_overdue_seconds": 9, "oldest_event_overdue_seconds": 8, "pending_deliveries": 2, "pending_events": 1, "up": 1}) // not counted again, but older
+	expect(map[string]float64{"oldest_delivery_overdue_seconds": 9, "oldest_event_overdue_seconds": 8, "pending_deliveries": 2, "pending_events": 1, "quarantined_events": 0, "quarantined_deliveries": 0, "up": 1}) // not counted again, but older
 	clk.Step(statsAge / 2)
-	expect(map[string]float64{"oldest_delivery_overdue_seconds": 14, "oldest_event_overdue_seconds": 13, "pending_deliveries": 2, "pending_events": 2, "up": 1})
+	expect(map[string]float64{"oldest_delivery_overdue_seconds": 14, "oldest_event_overdue_seconds": 13, "pending_deliveries": 2, "pending_events": 2, "quarantined_events": 0, "quarantined_deliveries": 0, "up": 1})
 
 	g.Expect(s.Close()).To(Succeed())
 	clk.Step(statsAge)

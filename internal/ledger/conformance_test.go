@@ -121,6 +121,15 @@ var conformance = []func(*testing.T, place){
 	testStats,
 	testCleanerDeletesWhatIsOld,
 	testCollector,
+	testKillersAreQuarantined,
+	testHangingWorkIsQuarantined,
+	testOutcomesClearSuspicion,
+	testHandedOverEventCounts,
+	testSuspectsAreHandedOutApart,
+	testReleaseQuarantinedEvents,
+	testQuarantinedDelivery,
+	testAttemptsHaveACeiling,
+	testLedgerOfTheFirstVersion,
 	testClosedStoreRefuses,
 }
 

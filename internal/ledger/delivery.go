@@ -29,6 +29,8 @@ const (
 	DeliverySkipped DeliveryState = "skipped"
 	// DeliveryCancelled: its company went before it was sent.
 	DeliveryCancelled DeliveryState = "cancelled"
+	// DeliveryQuarantined: set aside, because trying it again did harm or would.
+	DeliveryQuarantined DeliveryState = "quarantined"
 )
 
 // Channels of a delivery, as the platform's notifications name them.
@@ -98,6 +100,9 @@ type Delivery struct {
 	Reason, Message string
 	// Attempts counts the claims.
 	Attempts int
+	// Unfinished counts the claims since the last outcome that ended without one: the
+	// process died or hung. A claim in progress is not included.
+	Unfinished int
 	// NextAttemptAt is when a pending delivery may be claimed; while it is
 	// claimed, when the lease ends.
 	NextAttemptAt time.Time
@@ -119,6 +124,10 @@ type ClaimedDelivery struct {
 
 	lease int64
 	time  leaseTime
+}
+
+func (d *ClaimedDelivery) row() claimedRow {
+	return claimedRow{id: d.ID, lane: Lane{Company: d.Company, Channel: d.Channel}, attempts: d.Attempts, unfinished: d.Unfinished}
 }
 
 // DeliveryFilter narrows [Store.ListDeliveries]. Zero fields don't narrow.
@@ -146,8 +155,10 @@ func (d *NewDelivery) outcome() (state DeliveryState, reason, message string) {
 }
 
 const (
-	deliveryColumns = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, copy, channel, recipient, user_id," +
-		" state, reason, message, attempts, next_attempt_at, provider_id, received_at, created_at, updated_at," +
+	deliveryColumns = deliveryHead + "unfinished" + deliveryTail
+	deliveryHead    = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, copy, channel, recipient, user_id," +
+		" state, reason, message, attempts, "
+	deliveryTail = ", next_attempt_at, provider_id, received_at, created_at, updated_at," +
 		" COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, '')"
 	readDeliveries = "SELECT " + deliveryColumns + " FROM deliveries LEFT JOIN contents ON delivery = id "
 	// Two statements, not an UPDATE with RETURNING: that copies the contents once
@@ -157,20 +168,20 @@ const (
 	// parameter where an index is for rows with one value of the column, as that of the
 	// inbox is for one channel: the parameter might be that value. So the channel is a
 	// text joined to nothing.
-	dueDeliveries = readDeliveries + `
+	dueDeliveries = "SELECT " + deliveryHead + "unfinished + (lease <> 0)" + deliveryTail + ` FROM deliveries LEFT JOIN contents ON delivery = id
 		WHERE state = 'pending' AND company = $1 AND channel = $2 || '' AND next_attempt_at <= $3
 		ORDER BY next_attempt_at, id LIMIT $4 + 0`
 	leaseDelivery = `
-		UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
+		UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1, unfinished = unfinished + (lease <> 0)
 		WHERE id = $3 AND state = 'pending'`
 	endDelivery = `
 		UPDATE deliveries SET state = $1, reason = $2, message = $3, provider_id = $4, updated_at = $5, lease = 0
 		WHERE id = $6 AND lease = $7 AND state = 'pending'`
 	retryDelivery = `
-		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0
+		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0, unfinished = 0
 		WHERE id = $5 AND lease = $6 AND state = 'pending'`
 	postponeDelivery = `
-		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0, attempts = attempts - 1
+		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0, unfinished = 0, attempts = attempts - 1
 		WHERE id = $5 AND lease = $6 AND state = 'pending'`
 )
 
@@ -255,7 +266,7 @@ func (d *Delivery) setBack(ahead time.Duration) {
 func scanDelivery(rows *sql.Rows, d *Delivery) error {
 	var received, next, seen, created, updated int64
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
-		&d.State, &d.Reason, &d.Message, &d.Attempts, &next, &d.ProviderID, &seen, &created, &updated,
+		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated,
 		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML)
 	if err != nil {
 		return err
@@ -291,7 +302,7 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery
 		}
 		return claimed, nil
 	}
-	claimed, err := claim(ctx, s, deliveryQueue, &s.deliveryTurn, c, take)
+	claimed, err := claim(ctx, s, &deliveryQueue, &s.deliveryTurn, &s.suspectDeliveries, c, take)
 	return inTurn(claimed, func(d *ClaimedDelivery) string { return d.Company }), err
 }
 
@@ -365,6 +376,7 @@ func (s *Store) RenewDelivery(ctx context.Context, d *ClaimedDelivery, lease tim
 	if err := s.leased(ctx, true, nil, deliveryQueue.renew, until, d.ID, d.lease); err != nil {
 		return err
 	}
+	s.suspectDeliveries.renew(d.ID, d.lease, until)
 	d.LeaseUntil, d.time = timeOf(until).Add(-s.ahead()), leased
 	return nil
 }
@@ -383,14 +395,14 @@ func (s *Store) MarkSent(ctx context.Context, d ClaimedDelivery, providerID stri
 // one sentence.
 func (s *Store) RetryDelivery(ctx context.Context, d ClaimedDelivery, wait time.Duration, reason, message string) error {
 	now := s.now()
-	return s.leased(ctx, false, s.deliveries.raise, retryDelivery, now+wait.Milliseconds(), reason, message, now, d.ID, d.lease)
+	return s.endClaim(ctx, d, false, s.deliveries.raise, retryDelivery, now+wait.Milliseconds(), reason, message, now, d.ID, d.lease)
 }
 
 // PostponeDelivery is RetryDelivery for a delivery that wasn't tried: it doesn't
 // count as an attempt.
 func (s *Store) PostponeDelivery(ctx context.Context, d ClaimedDelivery, wait time.Duration, reason, message string) error {
 	now := s.now()
-	return s.leased(ctx, false, s.deliveries.raise, postponeDelivery, now+wait.Milliseconds(), reason, message, now, d.ID, d.lease)
+	return s.endClaim(ctx, d, false, s.deliveries.raise, postponeDelivery, now+wait.Milliseconds(), reason, message, now, d.ID, d.lease)
 }
 
 // FailDelivery marks the delivery failed for good.
@@ -404,13 +416,22 @@ func (s *Store) CancelDelivery(ctx context.Context, d ClaimedDelivery, reason, m
 }
 
 func (s *Store) endDelivery(ctx context.Context, d ClaimedDelivery, state DeliveryState, reason, message, providerID string) error {
-	return s.leased(ctx, false, nil, endDelivery, state, reason, message, providerID, s.now(), d.ID, d.lease)
+	return s.endClaim(ctx, d, false, nil, endDelivery, state, reason, message, providerID, s.now(), d.ID, d.lease)
 }
 
 // ReleaseDelivery gives an untouched claim back at once; it doesn't count as an
 // attempt.
 func (s *Store) ReleaseDelivery(ctx context.Context, d ClaimedDelivery) error {
-	return s.leased(ctx, true, s.deliveries.raise, deliveryQueue.release, s.now(), d.ID, d.lease)
+	return s.endClaim(ctx, d, true, s.deliveries.raise, deliveryQueue.release, s.now(), d.ID, d.lease)
+}
+
+// endClaim runs a statement that ends a claim.
+func (s *Store) endClaim(ctx context.Context, d ClaimedDelivery, loose bool, committed func(), query string, args ...any) error {
+	err := s.leased(ctx, loose, committed, query, args...)
+	if err == nil || errors.Is(err, ErrLeaseLost) {
+		s.suspectDeliveries.end(d.ID, d.lease)
+	}
+	return err
 }
 
 // GetDelivery returns one delivery, or [ErrNotFound].

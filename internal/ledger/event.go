@@ -23,6 +23,8 @@ const (
 	EventFailed EventState = "failed"
 	// EventCancelled: its company went before it was decided.
 	EventCancelled EventState = "cancelled"
+	// EventQuarantined: set aside, because trying it again did harm or would.
+	EventQuarantined EventState = "quarantined"
 )
 
 // Event is one call of the platform's webhook.
@@ -51,7 +53,15 @@ type ClaimedEvent struct {
 	// LeaseUntil is when another worker may claim it.
 	LeaseUntil time.Time
 
+	// Unfinished counts the claims since the last outcome that ended without one: the
+	// process died or hung. This one is not included.
+	Unfinished int
+
 	lease int64
+}
+
+func (e *ClaimedEvent) row() claimedRow {
+	return claimedRow{id: e.Key, lane: Lane{Company: e.Company}, attempts: e.Attempts, unfinished: e.Unfinished}
 }
 
 const (
@@ -61,17 +71,17 @@ const (
 		ON CONFLICT (company, event_id) DO NOTHING`
 	// Two statements, not an UPDATE with RETURNING, which costs half as much again.
 	dueEvents = `
-		SELECT id, event_id, name, received_at, attempts, data FROM events
+		SELECT id, event_id, name, received_at, attempts, unfinished + (lease <> 0), data FROM events
 		WHERE state = 'pending' AND company = $1 AND next_attempt_at <= $2
 		ORDER BY next_attempt_at, id LIMIT $3 + 0`
 	leaseEvent = `
-		UPDATE events SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
+		UPDATE events SET lease = $1, next_attempt_at = $2, attempts = attempts + 1, unfinished = unfinished + (lease <> 0)
 		WHERE id = $3 AND state = 'pending'`
 	endEvent = `
 		UPDATE events SET state = $1, message = $2, updated_at = $3, lease = 0
 		WHERE id = $4 AND lease = $5 AND state = 'pending'`
 	retryEvent = `
-		UPDATE events SET next_attempt_at = $1, message = $2, updated_at = $3, lease = 0
+		UPDATE events SET next_attempt_at = $1, message = $2, updated_at = $3, lease = 0, unfinished = 0
 		WHERE id = $4 AND lease = $5 AND state = 'pending'`
 )
 
@@ -167,7 +177,7 @@ func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration)
 		}
 		return found, err
 	}
-	claimed, err := claim(ctx, s, eventQueue, &s.eventTurn, Claim{Limit: limit, Lease: lease}, take)
+	claimed, err := claim(ctx, s, &eventQueue, &s.eventTurn, &s.suspectEvents, Claim{Limit: limit, Lease: lease}, take)
 	return inTurn(claimed, func(e *ClaimedEvent) string { return e.Company }), err
 }
 
@@ -197,7 +207,7 @@ func (w *writer) events(company, query string, args ...any) (found []ClaimedEven
 	for rows.Next() {
 		e := ClaimedEvent{Event: Event{Company: company}}
 		var received int64
-		if err := rows.Scan(&e.Key, &e.ID, &e.Name, &received, &e.Attempts, &e.Data); err != nil {
+		if err := rows.Scan(&e.Key, &e.ID, &e.Name, &received, &e.Attempts, &e.Unfinished, &e.Data); err != nil {
 			return nil, err
 		}
 		e.ReceivedAt = timeOf(received)
@@ -219,6 +229,7 @@ func (s *Store) RenewEvent(ctx context.Context, e *ClaimedEvent, lease time.Dura
 	if err := s.leased(ctx, true, nil, eventQueue.renew, until, e.Key, e.lease); err != nil {
 		return err
 	}
+	s.suspectEvents.renew(e.Key, e.lease, until)
 	e.LeaseUntil = timeOf(until).Add(-s.ahead())
 	return nil
 }
@@ -256,22 +267,35 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 	if wake {
 		j.committed = s.deliveries.raise
 	}
-	return s.write(ctx, j)
+	err := s.write(ctx, j)
+	if err == nil {
+		s.suspectEvents.end(e.Key, e.lease)
+	}
+	return err
 }
 
 // RetryEvent puts the event back for a time, with one sentence of why.
 func (s *Store) RetryEvent(ctx context.Context, e ClaimedEvent, wait time.Duration, message string) error {
 	now := s.now()
-	return s.leased(ctx, false, s.events.raise, retryEvent, now+wait.Milliseconds(), message, now, e.Key, e.lease)
+	return s.endEvent(ctx, e, false, s.events.raise, retryEvent, now+wait.Milliseconds(), message, now, e.Key, e.lease)
 }
 
 // FailEvent marks the event failed for good, with one sentence of why.
 func (s *Store) FailEvent(ctx context.Context, e ClaimedEvent, message string) error {
-	return s.leased(ctx, false, nil, endEvent, EventFailed, message, s.now(), e.Key, e.lease)
+	return s.endEvent(ctx, e, false, nil, endEvent, EventFailed, message, s.now(), e.Key, e.lease)
 }
 
 // ReleaseEvent gives an untouched claim back at once; it doesn't count as an
 // attempt.
 func (s *Store) ReleaseEvent(ctx context.Context, e ClaimedEvent) error {
-	return s.leased(ctx, true, s.events.raise, eventQueue.release, s.now(), e.Key, e.lease)
+	return s.endEvent(ctx, e, true, s.events.raise, eventQueue.release, s.now(), e.Key, e.lease)
+}
+
+// endEvent runs a statement that ends a claim.
+func (s *Store) endEvent(ctx context.Context, e ClaimedEvent, loose bool, committed func(), query string, args ...any) error {
+	err := s.leased(ctx, loose, committed, query, args...)
+	if err == nil || errors.Is(err, ErrLeaseLost) {
+		s.suspectEvents.end(e.Key, e.lease)
+	}
+	return err
 }

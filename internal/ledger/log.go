@@ -185,6 +185,8 @@ func (s *Store) where(f LogFilter) (where string, args []any) {
 	case len(f.States) == 1 && f.States[0] == DeliveryFailed:
 		// Written out, as in the index of failed deliveries.
 		tests = append(tests, "state = 'failed'")
+	case len(f.States) == 1 && f.States[0] == DeliveryQuarantined:
+		tests = append(tests, "state = 'quarantined'")
 	case len(f.States) > 0:
 		states := make([]string, len(f.States))
 		for i, state := range f.States {

@@ -171,12 +171,13 @@ type movedTable struct {
 var movedTables = []movedTable{
 	{name: "events", key: []string{"company", "event_id"}, columns: []column{
 		{"id", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"name", "text"}, {"received_at", "bigint"},
-		{"state", "text"}, {"attempts", "bigint"}, {"next_attempt_at", "bigint"}, {"message", "text"}, {"updated_at", "bigint"}, {"data", "bytea"},
+		{"state", "text"}, {"reason", "text"}, {"attempts", "bigint"}, {"unfinished", "bigint"}, {"next_attempt_at", "bigint"}, {"message", "text"},
+		{"updated_at", "bigint"}, {"data", "bytea"},
 	}},
 	{name: "deliveries", key: []string{"event", "rule_uid", "channel", "recipient", "copy"}, columns: []column{
 		{"id", "bigint"}, {"event", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"event_name", "text"}, {"event_received_at", "bigint"},
 		{"rule_uid", "text"}, {"rule_name", "text"}, {"copy", "bigint"}, {"channel", "text"}, {"recipient", "text"}, {"user_id", "text"}, {"state", "text"}, {"reason", "text"},
-		{"message", "text"}, {"attempts", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"received_at", "bigint"}, {"created_at", "bigint"},
+		{"message", "text"}, {"attempts", "bigint"}, {"unfinished", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"received_at", "bigint"}, {"created_at", "bigint"},
 		{"updated_at", "bigint"},
 	}},
 	{name: "contents", columns: []column{

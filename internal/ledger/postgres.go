@@ -60,17 +60,19 @@ const (
 			SELECT id, next_attempt_at AS due FROM events WHERE state = 'pending' AND company = $3 AND next_attempt_at <= $4
 			ORDER BY next_attempt_at, id LIMIT $5 FOR UPDATE SKIP LOCKED
 		), claimed AS (
-			UPDATE events SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
+			UPDATE events SET lease = $1, next_attempt_at = $2, attempts = attempts + 1,
+				unfinished = unfinished + CASE WHEN lease <> 0 THEN 1 ELSE 0 END
 			FROM picked WHERE events.id = picked.id
 			RETURNING events.*, picked.due
 		)
-		SELECT id, event_id, name, received_at, attempts, data FROM claimed ORDER BY due, id`
+		SELECT id, event_id, name, received_at, attempts, unfinished, data FROM claimed ORDER BY due, id`
 	postgresClaimDeliveries = `
 		WITH picked AS MATERIALIZED (
 			SELECT id, next_attempt_at AS due FROM deliveries WHERE state = 'pending' AND company = $3 AND channel = $4 AND next_attempt_at <= $5
 			ORDER BY next_attempt_at, id LIMIT $6 FOR UPDATE SKIP LOCKED
 		), claimed AS (
-			UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1
+			UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1,
+				unfinished = unfinished + CASE WHEN lease <> 0 THEN 1 ELSE 0 END
 			FROM picked WHERE deliveries.id = picked.id
 			RETURNING deliveries.*, picked.due
 		)

@@ -27,8 +27,8 @@ const (
 	deliveryToResend = readDeliveries + "WHERE id = $1 AND company = $2"
 	// The reason stays until there is another.
 	resendDelivery = `
-		UPDATE deliveries SET state = 'pending', attempts = 0, lease = 0, next_attempt_at = $1, updated_at = $1
-		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled')`
+		UPDATE deliveries SET state = 'pending', attempts = 0, unfinished = 0, lease = 0, next_attempt_at = $1, updated_at = $1
+		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled', 'quarantined')`
 	// A copy has a number of its own in the unique key, and so its own key at the
 	// provider. While one to the same recipient is pending there is no other.
 	copyDelivery = `
@@ -49,8 +49,8 @@ const (
 )
 
 // Resend has a delivery of a company sent again, to the recipient (in the channel's
-// own form) or, if that is empty, its own. One that failed or was cancelled becomes
-// pending again, with all its attempts. One that was sent stays as it is, and a copy
+// own form) or, if that is empty, its own. One that failed, was cancelled or is
+// quarantined becomes pending again, with all its attempts. One that was sent stays as it is, and a copy
 // of it becomes pending, as it does for another recipient; it counts as another
 // message for the provider. The ID is that of the delivery that is pending now.
 //
@@ -108,7 +108,7 @@ func (w *writer) copyDelivery(args ...any) (id int64, err error) {
 
 // ResendAll has up to limit deliveries sent again that the filter lets through, the
 // oldest first and in small steps: those that failed or, if the filter's States say
-// so, were cancelled, and have a message. It returns how many there were, and
+// so, were cancelled or quarantined, and have a message. It returns how many there were, and
 // whether there are more. After an error the number is that of those before it.
 func (s *Store) ResendAll(ctx context.Context, f LogFilter, limit int) (n int, more bool, err error) {
 	if len(f.States) == 0 {
@@ -158,7 +158,7 @@ func (s *Store) toResend(ctx context.Context, f LogFilter, after int64, limit in
 	where, args := s.where(f)
 	args = append(args, after)
 	rows, err := s.reader.QueryContext(ctx, "SELECT id FROM deliveries "+where+ //nolint:gosec // where is this package's own text; values are arguments
-		" AND "+hasMessage+" AND state IN ('failed', 'cancelled') AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
+		" AND "+hasMessage+" AND state IN ('failed', 'cancelled', 'quarantined') AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
 	if err != nil {
 		return nil, stopped(ctx, "looking for what to send again", err)
 	}

@@ -92,7 +92,7 @@ func openSQLite(ctx context.Context, path string, o sqliteSettings, machine cloc
 
 // prepareSQLite checks the file, brings its tables up to date, lets the ledger's
 // clock go on and ends the leases: one process at a time has the file, so whoever
-// held one is dead. What was put back later than now is due too: the machine's
+// held one is dead, and its claim ended without an outcome. What was put back later than now is due too: the machine's
 // clock went back while the ledger was closed, and nobody knows how far.
 func prepareSQLite(ctx context.Context, db *sql.DB, path string, o sqliteSettings, machine clock.PassiveClock) (*steadyClock, error) {
 	if err := checkSQLite(ctx, db, path, o); err != nil {
@@ -107,8 +107,8 @@ func prepareSQLite(ctx context.Context, db *sql.DB, path string, o sqliteSetting
 	}
 	c := newSteadyClock(machine, time.Duration(ahead)*time.Millisecond)
 	for _, q := range []string{
-		"UPDATE events SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND (lease <> 0 OR updated_at > $1)",
-		"UPDATE deliveries SET lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND (lease <> 0 OR updated_at > $1)",
+		"UPDATE events SET unfinished = unfinished + (lease <> 0), lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND (lease <> 0 OR updated_at > $1)",
+		"UPDATE deliveries SET unfinished = unfinished + (lease <> 0), lease = 0, next_attempt_at = $1 WHERE state = 'pending' AND (lease <> 0 OR updated_at > $1)",
 	} {
 		if _, err := db.ExecContext(ctx, q, c.Now().UnixMilli()); err != nil {
 			return nil, openError(path, fmt.Errorf("ending the leases of the process before: %w", err))

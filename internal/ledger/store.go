@@ -56,6 +56,12 @@ type Store struct {
 	// logQueries are the turns of queries of the log.
 	logQueries chan struct{}
 
+	// suspectEvents and suspectDeliveries are what this process holds of the rows whose
+	// last claim ended without an outcome.
+	suspectEvents, suspectDeliveries suspects
+	onQuarantine                     atomic.Pointer[func(Quarantined)]
+	log                              logr.Logger
+
 	close    sync.Once
 	closeErr error
 }
@@ -70,7 +76,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log.IsZero() {
 		o.Log = logr.Discard()
 	}
-	s := &Store{machine: o.Clock, events: newWake(), deliveries: newWake(), logQueries: make(chan struct{}, logQueries)}
+	s := &Store{machine: o.Clock, log: o.Log, events: newWake(), deliveries: newWake(), logQueries: make(chan struct{}, logQueries)}
 	if s.machine == nil {
 		s.machine = clock.RealClock{}
 	}

@@ -1,0 +1,143 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"io/fs"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	. "github.com/onsi/gomega"
+	"github.com/pressly/goose/v3"
+)
+
+// released are the migrations that ledgers out there went through. One that changed
+// would leave them with other tables than new ones: add a migration instead.
+var released = map[string]string{
+	"migrations/sqlite/00001_create_ledger.sql":   "1af4f84ce0d69f3c65925e6904386787e519dc609c8327138b04ba770216336b",
+	"migrations/postgres/00001_create_ledger.sql": "944e3fe0c85f7d0ae4b5e1ceabc1c8f2e61c539f498976ea9911273268558b52",
+}
+
+func TestReleasedMigrationsAreFrozen(t *testing.T) {
+	for path, want := range released {
+		text, err := fs.ReadFile(migrations, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != want {
+			t.Errorf("%s was changed: undo that, and add a new migration", path)
+		}
+	}
+}
+
+// ledgerBefore makes a ledger with the tables of a released version and some rows.
+func ledgerBefore(t *testing.T, at place, version int64) {
+	t.Helper()
+	g := NewWithT(t)
+	dialect, dir := goose.DialectSQLite3, "sqlite"
+	var db *sql.DB
+	var err error
+	if at.path != "" {
+		g.Expect(makeDirectory(at.path)).To(Succeed())
+		db, err = sql.Open("sqlite", sqliteDSN(at.path, sqliteSettings{}))
+		g.Expect(err).NotTo(HaveOccurred())
+		db.SetMaxOpenConns(1)
+	} else {
+		dialect, dir = goose.DialectPostgres, "postgres"
+		config, err := postgresConfig(at.url, at.options(nil).Password)
+		g.Expect(err).NotTo(HaveOccurred())
+		db = stdlib.OpenDB(*config)
+	}
+	defer func() { g.Expect(db.Close()).To(Succeed()) }()
+	files, err := fs.Sub(migrations, "migrations/"+dir)
+	g.Expect(err).NotTo(HaveOccurred())
+	p, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = p.UpTo(bg, version)
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, q := range []string{
+		`INSERT INTO events (company, event_id, name, received_at, state, attempts, next_attempt_at, lease, message, updated_at, data) VALUES
+			('shop', 'done', 'x', 1, 'done', 1, 2, 0, '', 3, 'one'), ('shop', 'pending', 'x', 1, 'pending', 4, 2, 0, 'why', 3, 'two'),
+			('shop', 'claimed', 'x', 1, 'pending', 1, 2, 77, '', 3, 'three'), ('shop', 'gone', 'x', 1, 'done', 1, 2, 0, '', 3, 'four')`,
+		`INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule_uid, rule_name, copy, channel, recipient, user_id,
+			state, reason, message, attempts, next_attempt_at, lease, provider_id, received_at, created_at, updated_at) VALUES
+			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 0, 'email', 'a@example.com', 'zoe', 'sent', '', '', 1, 2, 0, 'provider', 0, 4, 5),
+			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 0, 'email', 'b@example.com', '', 'pending', 'Busy', 'It is busy.', 2, 2, 0, '', 0, 4, 5),
+			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 1, 'email', 'a@example.com', '', 'failed', 'Refused', 'No.', 1, 2, 0, '', 0, 4, 5),
+			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 0, 'system', 'zoe', 'zoe', 'sent', '', '', 1, 2, 0, '', 7, 4, 5),
+			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 0, 'email', '', '', 'skipped', 'NoRecipient', 'None.', 0, 2, 0, '', 0, 4, 5),
+			(4, 'shop', 'gone', 'x', 1, 'uid', 'shop/rule', 0, 'email', 'z@example.com', '', 'sent', '', '', 1, 2, 0, '', 0, 4, 5)`,
+		`INSERT INTO contents (delivery, sender, subject, text, html) SELECT id, 'shop@example.com', 'Paid', 'You paid.', '<p>You paid.</p>' FROM deliveries WHERE state <> 'skipped'`,
+		`INSERT INTO preferences (company, user_id, rule_uid, enabled, updated_at) VALUES ('shop', 'zoe', 'uid', 0, 1), ('shop', 'ann', 'uid of no delivery', 0, 1)`,
+		`DELETE FROM deliveries WHERE event = 4`,
+		`DELETE FROM events WHERE event_id = 'gone'`,
+	} {
+		_, err := db.ExecContext(bg, q)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+}
+
+// A ledger of the first version goes on with the rows that it has.
+func testLedgerOfTheFirstVersion(t *testing.T, at place) {
+	g := NewWithT(t)
+	ledgerBefore(t, at, 1)
+	s := at.open(t, nil)
+
+	events, err := s.ClaimEvents(bg, 10, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(events).To(HaveLen(2))
+	for _, e := range events {
+		switch e.ID {
+		case "pending":
+			g.Expect(string(e.Data)).To(Equal("two"))
+			g.Expect(e.Attempts).To(Equal(5))
+			g.Expect(e.Unfinished).To(BeZero())
+		case "claimed":
+			g.Expect(string(e.Data)).To(Equal("three"))
+			g.Expect(e.Unfinished).To(Equal(1))
+		}
+	}
+	log, err := s.ListDeliveries(bg, DeliveryFilter{Company: "shop"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(log).To(HaveLen(5))
+	for i, want := range []DeliveryState{DeliverySent, DeliveryPending, DeliveryFailed, DeliverySent, DeliverySkipped} {
+		g.Expect(log[i].ID).To(BeEquivalentTo(i + 1))
+		g.Expect(log[i].State).To(Equal(want))
+		g.Expect(log[i].RuleName).To(Equal("shop/rule"))
+		if want == DeliverySkipped {
+			g.Expect(log[i].Content).To(Equal(Content{}))
+		} else {
+			g.Expect(log[i].Content).To(Equal(Content{From: "shop@example.com", Subject: "Paid", Text: "You paid.", HTML: "<p>You paid.</p>"}))
+		}
+	}
+	g.Expect(log[0].ProviderID).To(Equal("provider"))
+	g.Expect(log[0].UserID).To(Equal("zoe"))
+	g.Expect(log[2].Copy).To(Equal(1))
+	g.Expect(log[3].ReceivedAt.UnixMilli()).To(BeEquivalentTo(7))
+	g.Expect(log[1].Message).To(Equal("It is busy."))
+
+	// IDs of deleted rows are not given again.
+	_, err = s.AcceptEvent(bg, Event{Company: "shop", ID: "new", Name: "x"})
+	g.Expect(err).NotTo(HaveOccurred())
+	e := claimOne(t, s)
+	g.Expect(e.Key).To(BeEquivalentTo(5))
+	g.Expect(s.CompleteEvent(bg, e, []NewDelivery{email("rule", "new@example.com")})).To(Succeed())
+	log, err = s.ListDeliveries(bg, DeliveryFilter{EventID: "new"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(log).To(HaveLen(1))
+	g.Expect(log[0].ID).To(BeEquivalentTo(7))
+
+	// What is said goes with its delivery; the new states can be stored.
+	deliveries, err := s.ClaimDeliveries(bg, Claim{Limit: 10, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(deliveries).To(HaveLen(2))
+	g.Expect(s.QuarantineDelivery(bg, deliveries[0], "X", "x")).To(Succeed())
+	g.Expect(s.QuarantineEvent(bg, events[0], "X", "x")).To(Succeed())
+	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed())
+	g.Expect(contents(t, s)).To(BeZero())
+}
