@@ -133,6 +133,12 @@ func plainName(name string) string {
 	return name
 }
 
+// WithName returns the address with a display name, which may be any text.
+func (a Address) WithName(name string) Address {
+	a.Name = cleanName(name)
+	return a
+}
+
 // Bare returns local@domain.
 func (a Address) Bare() string {
 	if a.IsZero() {

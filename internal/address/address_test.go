@@ -152,6 +152,16 @@ func TestFromField(t *testing.T) {
 	}
 }
 
+func TestWithName(t *testing.T) {
+	a := Address{Local: "joe", Domain: "example.org"}
+	if got := a.WithName("Acme,\r\nInc. <x>").String(); got != `"Acme, Inc. <x>" <joe@example.org>` {
+		t.Errorf("got %s", got)
+	}
+	if got := a.WithName(" \n").String(); got != a.Bare() {
+		t.Errorf("with a blank name: %s", got)
+	}
+}
+
 func TestZero(t *testing.T) {
 	if a := (Address{}); !a.IsZero() || a.String() != "" || a.Bare() != "" {
 		t.Errorf("%q, %q", a.String(), a.Bare())

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/rehive/extension-operator/internal/address"
 	"github.com/rehive/extension-operator/internal/django"
 )
 
@@ -123,9 +124,21 @@ func (e entry) value() (value string, ok bool) {
 	return value, ok
 }
 
-// mailbox splits an entry such as Joe <joe@example.com> or joe@example.com (Joe) into
-// its display name and its address, neither of which is checked.
-func (e entry) mailbox() (name, address string) {
+// address returns the address that an entry such as joe@example.com,
+// Joe <joe@example.com> or joe@example.com (Joe) holds. Its error is the end of a
+// sentence and repeats no data.
+func (e entry) address() (address.Address, error) {
+	name, bare := e.mailbox()
+	a, err := address.ParseBare(bare)
+	if err != nil {
+		return address.Address{}, err //nolint:wrapcheck // the package's errors are ends of sentences, too
+	}
+	return a.WithName(name), nil
+}
+
+// mailbox splits an entry into its display name and its address, neither of which is
+// checked.
+func (e entry) mailbox() (name, bare string) {
 	if before, inside, ok := e.angled(); ok {
 		return before.displayName(), tidyAddress(inside.String())
 	}
@@ -136,7 +149,7 @@ func (e entry) mailbox() (name, address string) {
 		return entry{{Text: text[:open], Data: !e.isAuthored()}}.displayName(), tidyAddress(text[open+1 : len(text)-1])
 	}
 	if open := strings.IndexByte(text, '('); open > 0 && strings.HasSuffix(text, ")") {
-		return oneLine(text[open+1 : len(text)-1]), tidyAddress(text[:open])
+		return text[open+1 : len(text)-1], tidyAddress(text[:open])
 	}
 	return "", tidyAddress(text)
 }
@@ -212,7 +225,7 @@ func (e entry) displayName() string {
 			text = decoded
 		}
 	}
-	return tidyName(text)
+	return text
 }
 
 // unescape removes the backslashes of a quoted string.
@@ -228,30 +241,6 @@ func unescape(text string) string {
 		plain.WriteByte(text[i])
 	}
 	return plain.String()
-}
-
-// maxDisplayName bounds a display name, in bytes: encoded it takes up to three times
-// as much, and a line of a mail must not exceed 998.
-const maxDisplayName = 200
-
-// tidyName makes a display name of any text: one line, valid, of a bounded length, and
-// without characters that change the direction of what follows.
-func tidyName(text string) string {
-	if len(text) > 4*maxDisplayName {
-		text = text[:4*maxDisplayName]
-	}
-	text = oneLine(strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Bidi_Control, r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "")))
-	if len(text) <= maxDisplayName {
-		return text
-	}
-	return strings.TrimRightFunc(strings.ToValidUTF8(text[:maxDisplayName], ""), func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.In(r, unicode.Mn, unicode.Cf)
-	}) + "…"
 }
 
 // tidyAddress removes what nobody sees from the ends of an address: copied text often

@@ -6,11 +6,11 @@ package notify
 import (
 	"context"
 	"fmt"
-	"net/mail"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/rehive/extension-operator/internal/address"
 	"github.com/rehive/extension-operator/internal/django"
 	"github.com/rehive/extension-operator/internal/phone"
 	"github.com/rehive/extension-operator/internal/python"
@@ -18,9 +18,6 @@ import (
 
 // MaxRecipients is how many recipients one rule can have for one event.
 const MaxRecipients = 50
-
-// maxAddressLength is RFC 5321's limit of a path, less its brackets.
-const maxAddressLength = 254
 
 // toUsers tells whether the channel's recipients are users on Rehive.
 func (r *Rule) toUsers() bool { return r.channel == ChannelPush || r.channel == ChannelSystem }
@@ -68,16 +65,16 @@ func (r *Rule) recipients(to []django.Segment, user string) (recipients []string
 	}
 	clear(seen)
 	for _, e := range distinct {
-		address, problem := recipient(r.channel, r.region, e)
+		found, problem := recipient(r.channel, r.region, e)
 		if problem != "" {
 			decision.add(NotSent{Recipient: shown(strings.TrimSpace(e.String())), User: user, Reason: MalformedRecipient, Detail: r.to.path + " rendered something that " + problem})
 			continue
 		}
-		if seen[strings.ToLower(address)] {
+		if seen[strings.ToLower(found)] {
 			continue
 		}
-		seen[strings.ToLower(address)] = true
-		recipients = append(recipients, address)
+		seen[strings.ToLower(found)] = true
+		recipients = append(recipients, found)
 	}
 	return recipients, decision
 }
@@ -105,11 +102,11 @@ func (r *Rule) copies(recipients []string, user string, nobody NotSent, decision
 // Recipient returns a recipient in the form that the channel's providers take, or
 // the end of a sentence about what is wrong with it. Phone numbers without a country
 // code are of the region, an ISO 3166 code; wrong if that is empty.
-func Recipient(channel Channel, region, text string) (address, problem string) {
+func Recipient(channel Channel, region, text string) (found, problem string) {
 	return recipient(channel, region, authored(text))
 }
 
-func recipient(channel Channel, region string, e entry) (address, problem string) {
+func recipient(channel Channel, region string, e entry) (found, problem string) {
 	switch channel {
 	case ChannelSMS:
 		number, err := phone.E164(e.String(), region)
@@ -124,8 +121,11 @@ func recipient(channel Channel, region string, e entry) (address, problem string
 		}
 		return strings.ToLower(user), ""
 	default:
-		_, text := e.mailbox()
-		return checkEmail(text)
+		a, err := e.address()
+		if err != nil {
+			return "", err.Error()
+		}
+		return a.Bare(), ""
 	}
 }
 
@@ -172,27 +172,10 @@ func literals(source string) []django.Segment {
 // shown cuts what was rendered instead of a recipient to the length that one can
 // have: the ledger has an index on it.
 func shown(text string) string {
-	if len(text) <= maxAddressLength {
+	if len(text) <= address.MaxLength {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxAddressLength], "") + "…"
-}
-
-// checkEmail returns a bare email address in the form that mail is sent to, or the end
-// of a sentence about what is wrong with it.
-func checkEmail(text string) (address, problem string) {
-	if len(text) > maxAddressLength || strings.ContainsFunc(text, isControl) {
-		return "", "is not an email address"
-	}
-	parsed, err := mail.ParseAddress(text)
-	if err != nil || parsed.Address != text || strings.ContainsAny(text, " \t") {
-		return "", "is not an email address"
-	}
-	// A domain literal names a machine by its number: nothing that a customer has.
-	if strings.HasPrefix(text[strings.LastIndexByte(text, '@')+1:], "[") {
-		return "", "is not an email address"
-	}
-	return text, ""
+	return strings.ToValidUTF8(text[:address.MaxLength], "") + "…"
 }
 
 // isUser tells whether a recipient can be the identifier of a user on Rehive, which

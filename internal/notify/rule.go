@@ -368,12 +368,11 @@ func (r *Rule) sender(ctx context.Context, event *Event, values *python.Dict, de
 		if strings.TrimSpace(candidate.sender.String()) == "" {
 			continue
 		}
-		name, text := candidate.sender.mailbox()
-		address, problem := checkEmail(text)
-		if problem != "" {
-			return "", candidate.problem + problem, nil
+		a, err := candidate.sender.address()
+		if err != nil {
+			return "", candidate.problem + err.Error(), nil //nolint:nilerr // a wrong sender is a decision
 		}
-		return (&mail.Address{Name: name, Address: address}).String(), "", nil
+		return (&mail.Address{Name: a.Name, Address: a.Bare()}).String(), "", nil
 	}
 	return "", "there is no sender: set spec.email.from, the company's system email on Rehive, spec.sender of its DeliveryProvider, or the operator's --email-from", nil
 }
