@@ -79,7 +79,9 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 	if err != nil {
 		return nil, err
 	}
-	key := tokenKey(sha256.Sum256([]byte(token)))
+	// Where the platform judges the caller's addresses, its verdict is about them too.
+	chain := joinAddresses(s.proxies.userChain(r))
+	key := tokenKey(sha256.Sum256([]byte(token + " " + chain))) // a token has no space
 	if known, ok := s.tokens.get(key, s.now()); ok {
 		return known.answer()
 	}
@@ -92,7 +94,7 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 	if known, ok := s.tokens.get(key, s.now()); ok {
 		return known.answer()
 	}
-	user, err := s.askWhose(ctx, token)
+	user, err := s.askWhose(ctx, token, chain)
 	if err != nil {
 		refusal := new(apiError)
 		if errors.As(err, &refusal) && refusal.status < http.StatusTooManyRequests {
@@ -126,11 +128,11 @@ func apiToken(r *http.Request) (string, error) {
 
 const platformUnavailable = "Rehive could not be asked whose token this is. Try again later."
 
-// askWhose asks the platform (GET /3/auth/). Its refusals are passed on as they
-// came. The chain of the caller's addresses is not: without knowing how many
-// proxies are before this server, anyone could write what the platform's access
-// rules would judge.
-func (s *Server) askWhose(ctx context.Context, token string) (*rehive.User, error) {
+// askWhose asks the platform (GET /3/auth/) whose token it is, passing on the end
+// user's chain of addresses if a trusted proxy vouches for it: otherwise anyone could
+// write what the platform's access rules judge. The platform's refusals are returned as
+// they came.
+func (s *Server) askWhose(ctx context.Context, token, chain string) (*rehive.User, error) {
 	queue, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
 	err := s.authenticationPace.Wait(queue)
 	cancel()
@@ -139,7 +141,11 @@ func (s *Server) askWhose(ctx context.Context, token string) (*rehive.User, erro
 	}
 	ctx, cancel = context.WithTimeout(ctx, s.limits.PlatformCall)
 	defer cancel()
-	user, err := s.platform.WithToken(token).Auth(ctx)
+	session := s.platform.WithToken(token)
+	if chain != "" {
+		session = session.WithForwardedFor(strings.Split(chain, ",")...)
+	}
+	user, err := session.Auth(ctx)
 	if err == nil {
 		return user, nil
 	}

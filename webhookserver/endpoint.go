@@ -6,8 +6,8 @@ package webhookserver
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"time"
@@ -73,8 +73,8 @@ func (s *Server) requestLog(r *http.Request, rt route) logr.Logger {
 		return log // thousands a second, and next to none of them logs
 	}
 	log = log.WithValues("endpoint", rt.path, "remote", r.RemoteAddr)
-	if forwarded := forwardedFor(r); forwarded != "" {
-		log = log.WithValues("forwardedFor", forwarded)
+	if chain := s.proxies.userChain(r); chain != nil {
+		log = log.WithValues("forwardedFor", joinAddresses(chain))
 	}
 	return log
 }
@@ -95,17 +95,13 @@ func (s *Server) logRefusal(c *call, rt route, e *apiError) {
 	}
 }
 
-// forwardedFor returns the addresses that proxies say a request came through.
-// Anyone can write them, so nothing but the log may use them.
-func forwardedFor(r *http.Request) string {
-	const most = 5
-	var addresses []string
-	for part := range strings.SplitSeq(r.Header.Get("X-Forwarded-For"), ",") {
-		if ip := net.ParseIP(strings.TrimSpace(part)); ip != nil && len(addresses) < most {
-			addresses = append(addresses, ip.String())
-		}
+// joinAddresses writes addresses as X-Forwarded-For does.
+func joinAddresses(addresses []netip.Addr) string {
+	texts := make([]string, len(addresses))
+	for i, address := range addresses {
+		texts[i] = address.String()
 	}
-	return strings.Join(addresses, ", ")
+	return strings.Join(texts, ", ")
 }
 
 // panicSite names the innermost places of our own code on the stack, as

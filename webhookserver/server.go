@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -86,6 +87,10 @@ type Options struct {
 	// PublicURL is where callers reach the server, without a slash at its end. Links
 	// to further pages of a list begin with it; without it, with the request's host.
 	PublicURL string
+	// TrustedProxies are the networks of the reverse proxies in front of the server.
+	// Limits are kept, and the platform's access rules are asked, by the address that
+	// they name in X-Forwarded-For; nobody else's header is believed.
+	TrustedProxies []netip.Prefix
 	// Namespace is where the CompanyActivation of a company is created that
 	// nobody declared beforehand.
 	Namespace string
@@ -116,6 +121,7 @@ type Server struct {
 	events      EventStore
 	messages    MessageStore
 	publicURL   string
+	proxies     trustedProxies
 	namespace   string
 	drainDelay  time.Duration
 	limits      Limits
@@ -167,6 +173,7 @@ func New(o Options) (*Server, error) {
 		events:       o.Events,
 		messages:     o.Messages,
 		publicURL:    o.PublicURL,
+		proxies:      o.TrustedProxies,
 		namespace:    o.Namespace,
 		drainDelay:   o.DrainDelay,
 		limits:       o.Limits.withDefaults(),

@@ -46,6 +46,7 @@ type settings struct {
 	httpAddress    string
 	tlsCert        string
 	tlsKey         string
+	trustedProxies string
 	healthAddress  string
 	metricsAddress string
 	pprofAddress   string
@@ -100,6 +101,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.httpAddress, "http-address", ":8080", "`address` that the platform's calls are served on")
 	flags.StringVar(&s.tlsCert, "http-tls-cert", "", "`file` with the certificate to serve HTTPS with; empty serves HTTP")
 	flags.StringVar(&s.tlsKey, "http-tls-key", "", "`file` with the certificate's key")
+	flags.StringVar(&s.trustedProxies, "trusted-proxies", "", "`networks` of the reverse proxies in front of this server, such as 10.0.0.0/8,fd00::/8; the caller's address is then taken from their X-Forwarded-For header. Without them, all callers behind one proxy share the limits of one caller")
 	flags.StringVar(&s.healthAddress, "health-address", ":8081", "`address` of /healthz and /readyz; 0 turns them off")
 	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` of /metrics; 0 turns it off")
 	flags.StringVar(&s.pprofAddress, "pprof-address", "0", "`address` of /debug/pprof/, which shows what the process is busy with; 0 turns it off")
@@ -204,6 +206,8 @@ func (s *settings) validate() error {
 		return errors.New("--public-url is missing: set it to the URL under which the platform reaches this server, such as https://notifications.example.com")
 	case err != nil || (public.Scheme != "https" && public.Scheme != "http") || public.Hostname() == "" || public.User != nil || public.RawQuery != "" || public.Fragment != "":
 		return errors.New("--public-url must be an http or https URL without credentials, query and fragment, such as https://notifications.example.com")
+	case strings.HasSuffix(strings.TrimRight(public.Path, "/"), "/api"):
+		return fmt.Errorf("--public-url must not end in /api: the server adds it; set --public-url to %q", strings.TrimSuffix(strings.TrimRight(s.publicURL, "/"), "/api"))
 	}
 	if len(validation.IsDNS1123Label(s.namespace)) > 0 {
 		return fmt.Errorf("--namespace %q is no valid name of a namespace", s.namespace)
@@ -218,6 +222,9 @@ func (s *settings) validate() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("--%s %q is no address to listen on: it takes host:port or :port", name, address)
 		}
+	}
+	if _, err := s.proxyNetworks(); err != nil {
+		return err
 	}
 	if err := s.validateLedger(); err != nil {
 		return err
@@ -336,15 +343,25 @@ func (s *settings) validateProviders() error {
 
 // allowedNetworks returns the networks of --provider-allow-networks.
 func (s *settings) allowedNetworks() ([]netip.Prefix, error) {
+	return parseNetworks("provider-allow-networks", s.providerAllowNetworks)
+}
+
+// proxyNetworks returns the networks of --trusted-proxies.
+func (s *settings) proxyNetworks() ([]netip.Prefix, error) {
+	return parseNetworks("trusted-proxies", s.trustedProxies)
+}
+
+// parseNetworks reads a flag that lists networks, separated by commas.
+func parseNetworks(flagName, list string) ([]netip.Prefix, error) {
 	var networks []netip.Prefix
-	for part := range strings.SplitSeq(s.providerAllowNetworks, ",") {
+	for part := range strings.SplitSeq(list, ",") {
 		part = strings.TrimSpace(part)
 		if part == "" {
 			continue
 		}
 		network, err := netip.ParsePrefix(part)
 		if err != nil {
-			return nil, fmt.Errorf("--provider-allow-networks: %q is no network such as 10.0.0.0/8", part)
+			return nil, fmt.Errorf("--%s: %q is not a network such as 10.0.0.0/8 (a single address ends in /32 or /128)", flagName, part)
 		}
 		networks = append(networks, network.Masked())
 	}

@@ -87,7 +87,12 @@ func TestSettingsRefused(t *testing.T) {
 		"mail connections":    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-connections=0"}, want: "--smtp-connections must be"},
 		"mail rate":           {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-rate=NaN"}, want: "--smtp-rate must be"},
 		"two mail providers":  {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "choose one"},
-		"networks":            {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is no network`},
+		"networks":            {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is not a network`},
+		"proxies":             {args: []string{publicURL, "--trusted-proxies=10.0.0.0/8,ingress"}, want: `--trusted-proxies: "ingress" is not a network`},
+		"public URL with the API's path": {
+			args: []string{"--public-url=https://x.example/hooks/api//"},
+			want: `--public-url must not end in /api: the server adds it; set --public-url to "https://x.example/hooks"`,
+		},
 		"two passwords": {
 			args:      []string{publicURL, "--smtp-address=mail:25", "--smtp-password-file=f"},
 			variables: map[string]string{"REHIVE_EXTENSION_SMTP_PASSWORD": "x"},

@@ -120,21 +120,26 @@ func run(ctx context.Context, s *settings) (err error) {
 	}); err != nil {
 		return err
 	}
+	proxies, err := s.proxyNetworks()
+	if err != nil {
+		return err
+	}
 	server, err := webhookserver.New(webhookserver.Options{
-		Address:     s.httpAddress,
-		CertFile:    s.tlsCert,
-		KeyFile:     s.tlsKey,
-		Client:      mgr.GetClient(),
-		Activations: activations,
-		APIReader:   mgr.GetAPIReader(),
-		Platform:    platform,
-		Events:      store,
-		Messages:    store,
-		PublicURL:   strings.TrimRight(s.publicURL, "/"),
-		Namespace:   s.namespace,
-		DrainDelay:  s.drainDelay,
-		Log:         log.WithName("webhookserver"),
-		Registerer:  metrics.Registry,
+		Address:        s.httpAddress,
+		CertFile:       s.tlsCert,
+		KeyFile:        s.tlsKey,
+		Client:         mgr.GetClient(),
+		Activations:    activations,
+		APIReader:      mgr.GetAPIReader(),
+		Platform:       platform,
+		Events:         store,
+		Messages:       store,
+		PublicURL:      strings.TrimRight(s.publicURL, "/"),
+		Namespace:      s.namespace,
+		TrustedProxies: proxies,
+		DrainDelay:     s.drainDelay,
+		Log:            log.WithName("webhookserver"),
+		Registerer:     metrics.Registry,
 	})
 	if err != nil {
 		return err

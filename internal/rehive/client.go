@@ -152,6 +152,9 @@ func defaultTransport() *http.Transport {
 	}
 }
 
+// BaseURL returns the URL that every call's path is appended to.
+func (c *Client) BaseURL() string { return c.base.String() }
+
 // CloseIdleConnections gives back the connections that are kept for reuse.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 

@@ -1,0 +1,117 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+const (
+	// maxHops is how many addresses of X-Forwarded-For are read, from the right.
+	maxHops = 16
+	// ipv6Network is the part of an IPv6 address that identifies a caller: a single
+	// customer is usually given a whole /64.
+	ipv6Network = 64
+)
+
+// trustedProxies are the networks of the reverse proxies whose X-Forwarded-For header
+// is believed. Without any, nobody's is.
+type trustedProxies []netip.Prefix
+
+// contain reports whether the address is a trusted proxy's.
+func (t trustedProxies) contain(address netip.Addr) bool {
+	return slices.ContainsFunc(t, func(network netip.Prefix) bool { return network.Contains(address) })
+}
+
+// caller returns the address that a request came from: that of the connection or,
+// behind trusted proxies, the rightmost of X-Forwarded-For that is no trusted proxy's.
+// It is invalid only if the connection has no IP address.
+func (t trustedProxies) caller(r *http.Request) netip.Addr {
+	peer := parseAddress(r.RemoteAddr)
+	if !t.contain(peer) {
+		return peer
+	}
+	chain := t.chain(r, peer)
+	return chain[len(chain)-1]
+}
+
+// userChain returns the addresses that the end user's request came through, the
+// caller's last, for the platform's access rules; nil unless the connection is a
+// trusted proxy's. Like Rehive's extension framework it strips our own proxies from
+// the right and keeps everything else, which the platform judges.
+func (t trustedProxies) userChain(r *http.Request) []netip.Addr {
+	peer := parseAddress(r.RemoteAddr)
+	if !t.contain(peer) {
+		return nil
+	}
+	return t.chain(r, peer)
+}
+
+// chain returns the addresses of X-Forwarded-For up to the rightmost that is no
+// trusted proxy's. Each proxy appends the address that it was called from, so the
+// rightmost untrusted address is the last that a trusted proxy vouches for; whatever
+// stands left of it was written by the caller. Where an entry can't be read, or the
+// header ends, the chain begins with the nearest hop that is known.
+func (t trustedProxies) chain(r *http.Request, peer netip.Addr) []netip.Addr {
+	var hops []netip.Addr // from the right
+	values := r.Header.Values("X-Forwarded-For")
+read:
+	for i := len(values) - 1; i >= 0; i-- {
+		for rest, more := values[i], true; more; {
+			var entry string
+			comma := strings.LastIndexByte(rest, ',')
+			entry, more = rest[comma+1:], comma >= 0
+			rest = rest[:max(comma, 0)]
+			if strings.TrimSpace(entry) == "" {
+				continue // an empty list element means nothing (RFC 9110, 5.6.1)
+			}
+			address := parseAddress(entry)
+			if !address.IsValid() || len(hops) == maxHops {
+				break read
+			}
+			hops = append(hops, address)
+		}
+	}
+	nearest := peer
+	for len(hops) > 0 && t.contain(hops[0]) {
+		nearest, hops = hops[0], hops[1:]
+	}
+	if len(hops) == 0 {
+		return []netip.Addr{nearest}
+	}
+	slices.Reverse(hops)
+	return hops
+}
+
+// parseAddress reads an IP address as it stands in RemoteAddr or X-Forwarded-For: with
+// or without a port, brackets and a zone, which are dropped. An IPv4 address in IPv6
+// notation is an IPv4 address. What can't be read is the zero Addr.
+func parseAddress(text string) netip.Addr {
+	text = strings.TrimSpace(text)
+	address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
+	if err != nil {
+		withPort, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return netip.Addr{}
+		}
+		address = withPort.Addr()
+	}
+	return address.Unmap().WithZone("")
+}
+
+// networkOf returns what limits are kept by: the IPv4 address, or the /64 of an IPv6
+// address.
+func networkOf(address netip.Addr) netip.Addr {
+	if !address.Is6() {
+		return address
+	}
+	network, err := address.Prefix(ipv6Network)
+	if err != nil {
+		return address
+	}
+	return network.Addr()
+}
