@@ -125,18 +125,22 @@ func (r *notificationRuleReconciler) layout(ctx context.Context, rule *v1alpha1.
 	if name == "" {
 		return nil, layoutVerdict{}, nil
 	}
+	path := "spec." + string(rule.Spec.Channel()) + ".layoutRef"
 	layout := new(v1alpha1.NotificationLayout)
 	switch err := r.Get(ctx, client.ObjectKey{Namespace: rule.Namespace, Name: name}, layout); {
 	case apierrors.IsNotFound(err):
 		return nil, layoutVerdict{v1alpha1.LayoutNotFoundReason,
-			fmt.Sprintf("spec.email.layoutRef names the NotificationLayout %s, which does not exist in this namespace.", name)}, nil
+			fmt.Sprintf("%s names the NotificationLayout %s, which does not exist in this namespace.", path, name)}, nil
 	case err != nil:
-		return nil, layoutVerdict{}, fmt.Errorf("reading the NotificationLayout of spec.email.layoutRef: %w", err)
+		return nil, layoutVerdict{}, fmt.Errorf("reading the NotificationLayout of %s: %w", path, err)
+	}
+	if misfit := notify.LayoutMisfit(rule, layout); misfit != "" {
+		return nil, layoutVerdict{v1alpha1.LayoutInvalidReason, fullStop(misfit)}, nil
 	}
 	compiled, problems := notify.CompileLayout(layout)
 	if len(problems) > 0 {
 		return nil, layoutVerdict{v1alpha1.LayoutInvalidReason,
-			fmt.Sprintf("spec.email.layoutRef: the NotificationLayout %s can't be used: %s", name, fullStop(problems.Error()))}, nil
+			fmt.Sprintf("%s: the NotificationLayout %s can't be used: %s", path, name, fullStop(problems.Error()))}, nil
 	}
 	return compiled, layoutVerdict{}, nil
 }

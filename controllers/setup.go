@@ -168,7 +168,7 @@ const RuleActivationField = activation.RuleField
 
 // RuleLayoutField is the index of NotificationRules by the NotificationLayout they
 // name. Use it together with a namespace.
-const RuleLayoutField = "spec.email.layoutRef.name"
+const RuleLayoutField = "spec.layoutRef.name"
 
 // IndexFields adds the indexes that the operator looks objects up by. It must
 // be called once, before the manager starts.

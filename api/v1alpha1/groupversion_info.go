@@ -35,6 +35,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&DeliveryProvider{}, &DeliveryProviderList{},
 		&NotificationLayout{}, &NotificationLayoutList{},
 		&NotificationRule{}, &NotificationRuleList{},
+		&NotificationTemplate{}, &NotificationTemplateList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

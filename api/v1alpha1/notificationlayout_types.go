@@ -13,7 +13,24 @@ const LayoutContentVariable = "content"
 // NotificationLayoutSpec is what messages are wrapped in.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.html) || has(self.text)",message="html or text must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.html) || self.channel == 'email'",message="html is for layouts of the channel email"
 type NotificationLayoutSpec struct {
+	// companyRef names the CompanyActivation, in the same namespace, whose rules may use
+	// the layout. Without it, the rules of all companies in the namespace may.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="companyRef can't be changed: create another layout for the other company"
+	CompanyRef *CompanyActivationReference `json:"companyRef,omitempty"`
+
+	// displayName is the name that admins see; the object's name if unset.
+	// +optional
+	// +kubebuilder:validation:MaxLength=250
+	DisplayName string `json:"displayName,omitempty"`
+
+	// channel is that of the rules that may use the layout.
+	// +optional
+	// +kubebuilder:default=email
+	Channel Channel `json:"channel,omitempty"`
+
 	// description says what the layout is for.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
@@ -27,8 +44,9 @@ type NotificationLayoutSpec struct {
 	// +kubebuilder:validation:MaxLength=262144
 	HTML string `json:"html,omitempty"`
 
-	// text wraps the text part of an email: a Django template that prints the
-	// message by {{ content }}. The text is sent as it is where this is missing.
+	// text wraps the text of a message, which for an email is its text part: a Django
+	// template that prints the message by {{ content }}. The text is sent as it is where
+	// this is missing.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
@@ -91,4 +109,16 @@ type NotificationLayoutList struct {
 	// +optional
 	metav1.ListMeta `json:"metadata,omitzero"`
 	Items           []NotificationLayout `json:"items"`
+}
+
+// LayoutTemplateLabel marks, with the value "true", a NotificationLayout in the
+// operator's namespace that the API offers to every company as a preset.
+const LayoutTemplateLabel = "extensions.rehive.com/layout-template"
+
+// ForChannel returns the channel of the rules that may use the layout.
+func (s *NotificationLayoutSpec) ForChannel() Channel {
+	if s.Channel == "" {
+		return ChannelEmail
+	}
+	return s.Channel
 }

@@ -27,6 +27,17 @@ type NotificationLayoutReference struct {
 	Name string `json:"name"`
 }
 
+// NotificationTemplateReference names a NotificationTemplate in the operator's
+// namespace.
+type NotificationTemplateReference struct {
+	// name is the metadata.name of the NotificationTemplate.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	Name string `json:"name"`
+}
+
 // EmailMessage holds the templates of an email. Each is a Django template over
 // the event's data plus context and computed.
 type EmailMessage struct {
@@ -111,6 +122,11 @@ type SMSMessage struct {
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:Pattern=`\S`
 	Message string `json:"message"`
+
+	// layoutRef names the NotificationLayout, in the same namespace and for the same
+	// channel, that message is wrapped in.
+	// +optional
+	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
 // PushMessage holds the templates of a push message. Each is a Django template
@@ -136,6 +152,11 @@ type PushMessage struct {
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:Pattern=`\S`
 	Message string `json:"message"`
+
+	// layoutRef names the NotificationLayout, in the same namespace and for the same
+	// channel, that message is wrapped in.
+	// +optional
+	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
 // SystemMessage holds the templates of an in-app message. Each is a Django template
@@ -161,6 +182,11 @@ type SystemMessage struct {
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:Pattern=`\S`
 	Message string `json:"message"`
+
+	// layoutRef names the NotificationLayout, in the same namespace and for the same
+	// channel, that message is wrapped in.
+	// +optional
+	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
 // NotificationRuleSpec says on which event, under which condition, to whom and
@@ -174,6 +200,11 @@ type NotificationRuleSpec struct {
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="companyRef can't be changed: create another rule for the other company"
 	CompanyRef CompanyActivationReference `json:"companyRef"`
+
+	// templateRef names the NotificationTemplate, in the operator's namespace, that the
+	// rule was made from. Later changes of the template don't change the rule.
+	// +optional
+	TemplateRef *NotificationTemplateReference `json:"templateRef,omitempty"`
 
 	// displayName is the name that admins and users see. It need not be unique.
 	// +required
@@ -248,12 +279,24 @@ func (s *NotificationRuleSpec) Channel() Channel {
 	return ""
 }
 
-// Layout returns the name of the rule's NotificationLayout; empty if it has none.
+// Layout returns the name of the layout that the message is wrapped in, empty if there
+// is none.
 func (s *NotificationRuleSpec) Layout() string {
-	if s.Email == nil || s.Email.LayoutRef == nil {
+	var reference *NotificationLayoutReference
+	switch {
+	case s.Email != nil:
+		reference = s.Email.LayoutRef
+	case s.SMS != nil:
+		reference = s.SMS.LayoutRef
+	case s.Push != nil:
+		reference = s.Push.LayoutRef
+	case s.System != nil:
+		reference = s.System.LayoutRef
+	}
+	if reference == nil {
 		return ""
 	}
-	return s.Email.LayoutRef.Name
+	return reference.Name
 }
 
 // NotificationRuleStatus is what was observed of a rule.

@@ -157,6 +157,8 @@ func (c *Catalog) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (
 		return nil, nil //nolint:nilnil // documented above
 	case err != nil:
 		return nil, fmt.Errorf("reading the layout of a rule: %w", err)
+	case notify.LayoutMisfit(rule, layout) != "":
+		return nil, nil //nolint:nilnil // documented above
 	}
 	c.mu.RLock()
 	known, ok := c.layouts[layout.UID]

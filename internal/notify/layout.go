@@ -38,6 +38,19 @@ func CompileLayout(layout *v1alpha1.NotificationLayout) (*Layout, Problems) {
 	return l, nil
 }
 
+// LayoutMisfit returns why a rule can't use a layout, whatever its templates are, as
+// one sentence; empty if it can.
+func LayoutMisfit(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout) string {
+	path := "spec." + string(rule.Spec.Channel()) + ".layoutRef"
+	if company := layout.Spec.CompanyRef; company != nil && *company != rule.Spec.CompanyRef {
+		return fmt.Sprintf("%s: the NotificationLayout %s belongs to another company", path, layout.Name)
+	}
+	if channel := layout.Spec.ForChannel(); channel != rule.Spec.Channel() {
+		return fmt.Sprintf("%s: the NotificationLayout %s is for the channel %s", path, layout.Name, channel)
+	}
+	return ""
+}
+
 // wrapper is a field of a layout. One that never prints the message would send
 // frames without pictures.
 func (c *compiler) wrapper(path, source string, autoescape bool) *field {

@@ -131,3 +131,24 @@ func TestCompileLayout(t *testing.T) {
 		}
 	}
 }
+
+func TestLayoutMisfit(t *testing.T) {
+	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
+		CompanyRef: v1alpha1.CompanyActivationReference{Name: "acme"}, SMS: &v1alpha1.SMSMessage{},
+	}}
+	for name, test := range map[string]struct {
+		spec v1alpha1.NotificationLayoutSpec
+		want string
+	}{
+		"of all companies":     {v1alpha1.NotificationLayoutSpec{Channel: v1alpha1.ChannelSMS}, ""},
+		"of the same company":  {v1alpha1.NotificationLayoutSpec{Channel: v1alpha1.ChannelSMS, CompanyRef: &v1alpha1.CompanyActivationReference{Name: "acme"}}, ""},
+		"of another company":   {v1alpha1.NotificationLayoutSpec{Channel: v1alpha1.ChannelSMS, CompanyRef: &v1alpha1.CompanyActivationReference{Name: "other"}}, "spec.sms.layoutRef: the NotificationLayout frame belongs to another company"},
+		"email is the default": {v1alpha1.NotificationLayoutSpec{}, "spec.sms.layoutRef: the NotificationLayout frame is for the channel email"},
+	} {
+		l := &v1alpha1.NotificationLayout{Spec: test.spec}
+		l.Name = "frame"
+		if got := LayoutMisfit(rule, l); got != test.want {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
+}

@@ -217,7 +217,7 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 	}
 
 	if r.layoutName != "" && r.layout == nil {
-		return r.notSent(event, RuleInvalid, "spec.email.layoutRef: there is no valid NotificationLayout "+r.layoutName), nil
+		return r.notSent(event, RuleInvalid, "spec."+string(r.channel)+".layoutRef: there is no valid NotificationLayout "+r.layoutName), nil
 	}
 
 	values, err = event.values(ctx, r.messageReadsComputed)
