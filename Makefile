@@ -45,7 +45,7 @@ build: ## Build the manager and the platform simulator into bin/.
 generate: ## Write what is generated: deep copies, CRDs, RBAC.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
-	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac
+	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
 
 .PHONY: fmt
 fmt: ## Format the code.

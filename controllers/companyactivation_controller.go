@@ -40,16 +40,16 @@ const (
 	settleDelay = 300 * time.Millisecond
 )
 
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=companyactivations,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=companyactivations/status,verbs=patch
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=companyactivations/finalizers,verbs=update
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=notificationrules,verbs=get;list;watch;create;deletecollection
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=companyactivations,verbs=get;list;watch;patch
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=companyactivations/status,verbs=patch
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=companyactivations/finalizers,verbs=update
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules,verbs=get;list;watch;create;deletecollection
 // The HTTP server, in the same process, creates and deletes activations when the
 // platform activates a company and when it removes one for good.
 //
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=companyactivations,verbs=create;delete
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=companyactivations,verbs=create;delete
+// +kubebuilder:rbac:namespace=system,groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:namespace=system,groups=events.k8s.io,resources=events,verbs=create;patch
 
 // companyActivationReconciler reconciles CompanyActivations.
 type companyActivationReconciler struct {

@@ -43,8 +43,8 @@ const (
 // it together with a namespace.
 const ProviderSecretField = "spec.secretRef.name" //nolint:gosec // the path of a field
 
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=deliveryproviders,verbs=get;list;watch
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=deliveryproviders/status,verbs=patch
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=deliveryproviders,verbs=get;list;watch
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=deliveryproviders/status,verbs=patch
 
 // deliveryProviderReconciler tells in a DeliveryProvider's status whether its
 // configuration and credentials hold, and has what waited for it tried again when it

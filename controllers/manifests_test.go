@@ -4,13 +4,22 @@
 package controllers
 
 import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
@@ -26,12 +35,17 @@ func render(g *WithT, folder string) resmap.ResMap {
 	return resources
 }
 
+// operatorNamespace is where config/default installs the operator.
+const operatorNamespace = "rehive-system"
+
 // TestInstallations has the API server judge what `kubectl apply -k` would create.
 func TestInstallations(t *testing.T) {
-	t.Run("default", func(t *testing.T) {
-		// A SQLite ledger has one writer.
-		testInstallation(t, "../config/default", 1, appsv1.RecreateDeploymentStrategyType)
-	})
+	for _, overlay := range []string{"default", "example", "cluster-wide"} {
+		t.Run(overlay, func(t *testing.T) {
+			// A SQLite ledger has one writer.
+			testInstallation(t, "../config/"+overlay, 1, appsv1.RecreateDeploymentStrategyType)
+		})
+	}
 	t.Run("postgres", func(t *testing.T) {
 		testInstallation(t, "../config/postgres", 2, appsv1.RollingUpdateDeploymentStrategyType)
 	})
@@ -41,7 +55,7 @@ func testInstallation(t *testing.T, folder string, replicas int32, strategy apps
 	t.Helper()
 	g := NewWithT(t)
 	ctx := t.Context()
-	namespace, deployments := "rehive-system", 0
+	namespace, deployments := operatorNamespace, 0
 	for _, resource := range render(g, folder).Resources() {
 		raw, err := resource.AsYAML()
 		g.Expect(err).NotTo(HaveOccurred())
@@ -49,7 +63,6 @@ func testInstallation(t *testing.T, folder string, replicas int32, strategy apps
 		g.Expect(yaml.Unmarshal(raw, &object.Object)).To(Succeed())
 		switch object.GetKind() {
 		case "Namespace":
-			g.Expect(object.GetName()).To(Equal(namespace))
 			g.Expect(client.IgnoreAlreadyExists(k8s.Create(ctx, &object))).To(Succeed())
 			continue
 		case "CustomResourceDefinition":
@@ -67,9 +80,188 @@ func testInstallation(t *testing.T, folder string, replicas int32, strategy apps
 			}
 			g.Expect(k8s.Create(ctx, pod, client.DryRunAll)).To(Succeed())
 		}
-		g.Expect(k8s.Create(ctx, &object, client.DryRunAll)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
+		g.Expect(apply(ctx, &object, client.DryRunAll)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
 	}
 	g.Expect(deployments).To(Equal(1))
+}
+
+// apply does what `kubectl apply --server-side` does. The API server refuses fields that
+// it does not know.
+func apply(ctx context.Context, object *unstructured.Unstructured, options ...client.ApplyOption) error {
+	options = append(options, client.FieldOwner("manifests-test"), client.ForceOwnership)
+	return k8s.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
+}
+
+// TestServiceAccountRights installs config/example and asks the API server for all that
+// the manager's service account may then do, as `kubectl auth can-i --list` does.
+func TestServiceAccountRights(t *testing.T) {
+	g := NewWithT(t)
+	install(t, "../config/example")
+	impersonated := rest.CopyConfig(adminRest)
+	account := "rehive-extension-controller-manager"
+	impersonated.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + operatorNamespace + ":" + account,
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + operatorNamespace, "system:authenticated"},
+	}
+	manager, err := kubernetes.NewForConfig(impersonated)
+	g.Expect(err).NotTo(HaveOccurred())
+	rights := func(namespace string) []string {
+		review := &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: namespace}}
+		answer, err := manager.AuthorizationV1().SelfSubjectRulesReviews().Create(t.Context(), review, metav1.CreateOptions{})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(answer.Status.Incomplete).To(BeFalse())
+		var rights []string
+		for _, rule := range answer.Status.ResourceRules {
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					for _, verb := range rule.Verbs {
+						right := verb + " " + strings.Trim(resource+"."+group, ".")
+						if len(rule.ResourceNames) > 0 {
+							right += " " + strings.Join(rule.ResourceNames, ",")
+						}
+						rights = append(rights, right)
+					}
+				}
+			}
+		}
+		slices.Sort(rights)
+		return slices.Compact(rights)
+	}
+	// What Kubernetes lets everybody do: ask who one is and what one may do.
+	everybody := []string{
+		"create selfsubjectaccessreviews.authorization.k8s.io",
+		"create selfsubjectreviews.authentication.k8s.io",
+		"create selfsubjectrulesreviews.authorization.k8s.io",
+	}
+	working := append([]string{
+		"create companyactivations.extensions.rehive.com",
+		"create events.events.k8s.io",
+		"create notificationrules.extensions.rehive.com",
+		"create secrets",
+		"delete companyactivations.extensions.rehive.com",
+		"delete secrets",
+		"deletecollection notificationrules.extensions.rehive.com",
+		"get companyactivations.extensions.rehive.com",
+		"get deliveryproviders.extensions.rehive.com",
+		"get notificationlayouts.extensions.rehive.com",
+		"get notificationrules.extensions.rehive.com",
+		"get secrets",
+		"list companyactivations.extensions.rehive.com",
+		"list deliveryproviders.extensions.rehive.com",
+		"list notificationlayouts.extensions.rehive.com",
+		"list notificationrules.extensions.rehive.com",
+		"list secrets",
+		"patch companyactivations.extensions.rehive.com",
+		"patch companyactivations/status.extensions.rehive.com",
+		"patch deliveryproviders/status.extensions.rehive.com",
+		"patch events.events.k8s.io",
+		"patch notificationlayouts/status.extensions.rehive.com",
+		"patch notificationrules/status.extensions.rehive.com",
+		"update companyactivations/finalizers.extensions.rehive.com",
+		"update secrets",
+		"watch companyactivations.extensions.rehive.com",
+		"watch deliveryproviders.extensions.rehive.com",
+		"watch notificationlayouts.extensions.rehive.com",
+		"watch notificationrules.extensions.rehive.com",
+		"watch secrets",
+	}, everybody...)
+	electing := append([]string{
+		"create events",
+		"create leases.coordination.k8s.io",
+		"get leases.coordination.k8s.io extension-operator.rehive.com",
+		"patch events",
+		"patch leases.coordination.k8s.io extension-operator.rehive.com",
+		"update leases.coordination.k8s.io extension-operator.rehive.com",
+	}, working...)
+	g.Expect(rights(operatorNamespace)).To(ConsistOf(electing))
+	g.Expect(rights("team-a")).To(ConsistOf(working))
+	g.Expect(rights("kube-system")).To(ConsistOf(everybody))
+
+	// Nor does it have a right on the cluster.
+	var bindings rbacv1.ClusterRoleBindingList
+	g.Expect(k8s.List(t.Context(), &bindings)).To(Succeed())
+	for _, binding := range bindings.Items {
+		for _, subject := range binding.Subjects {
+			g.Expect(subject.Namespace == operatorNamespace || subject.Name == account).To(BeFalse(), binding.Name)
+		}
+	}
+}
+
+// install applies what an overlay grants.
+func install(t *testing.T, folder string) {
+	t.Helper()
+	g := NewWithT(t)
+	for _, object := range objects(g, folder) {
+		switch object.GetKind() {
+		case "Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding":
+			g.Expect(apply(t.Context(), object)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
+		}
+	}
+}
+
+func objects(g *WithT, folder string) []*unstructured.Unstructured {
+	var objects []*unstructured.Unstructured
+	for _, resource := range render(g, folder).Resources() {
+		raw, err := resource.AsYAML()
+		g.Expect(err).NotTo(HaveOccurred())
+		object := &unstructured.Unstructured{}
+		g.Expect(yaml.Unmarshal(raw, &object.Object)).To(Succeed())
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// TestTwoInstallations has two teams install the operator, each in a namespace of its
+// own: neither may change what the other one's installation grants. What belongs to the
+// cluster, the kinds and roles that are bound to nobody, must be the same in both.
+func TestTwoInstallations(t *testing.T) {
+	g := NewWithT(t)
+	overlay := func(namespace string) map[string]*unstructured.Unstructured {
+		folder := filepath.Join(t.TempDir(), namespace)
+		g.Expect(os.MkdirAll(folder, 0o750)).To(Succeed())
+		config, err := filepath.Abs("../config/default")
+		g.Expect(err).NotTo(HaveOccurred())
+		relative, err := filepath.Rel(folder, config)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte("namespace: "+namespace+"\nresources: ["+relative+"]\n"), 0o600)).To(Succeed())
+		found := make(map[string]*unstructured.Unstructured)
+		for _, object := range objects(g, folder) {
+			found[object.GetKind()+" "+object.GetNamespace()+"/"+object.GetName()] = object
+		}
+		return found
+	}
+	first, second := overlay("team-one"), overlay("team-two")
+	g.Expect(first).To(HaveKey("Role team-one/rehive-extension-manager-role"))
+	shared := 0
+	for name, object := range first {
+		if other, both := second[name]; both {
+			shared++
+			g.Expect(other.Object).To(Equal(object.Object), "%s is another in each installation", name)
+			g.Expect(object.GetKind()).To(BeElementOf("CustomResourceDefinition", "ClusterRole"), name)
+		}
+	}
+	g.Expect(shared).To(BeNumerically(">", 4))
+}
+
+// TestClusterWideRole keeps the role of config/cluster-wide the one that is generated.
+func TestClusterWideRole(t *testing.T) {
+	g := NewWithT(t)
+	find := func(folder, kind, name string) *unstructured.Unstructured {
+		for _, object := range objects(g, folder) {
+			if object.GetKind() == kind && object.GetName() == name {
+				return object
+			}
+		}
+		t.Fatalf("%s has no %s %s", folder, kind, name)
+		return nil
+	}
+	const role = "rehive-extension-manager-role"
+	wide := find("../config/cluster-wide", "ClusterRole", role)
+	g.Expect(wide.Object["rules"]).To(Equal(find("../config/default", "Role", role).Object["rules"]))
+	binding := find("../config/cluster-wide", "ClusterRoleBinding", "rehive-extension-manager-rolebinding")
+	g.Expect(binding.Object["roleRef"]).To(Equal(map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}))
+	config := find("../config/cluster-wide", "ConfigMap", "rehive-extension-manager-config")
+	g.Expect(config.Object["data"]).To(HaveKeyWithValue("REHIVE_EXTENSION_WATCH_NAMESPACES", "*"))
 }
 
 func TestSamplesRender(t *testing.T) {

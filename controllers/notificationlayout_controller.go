@@ -19,8 +19,8 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=notificationlayouts,verbs=get;list;watch
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=notificationlayouts/status,verbs=patch
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationlayouts,verbs=get;list;watch
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationlayouts/status,verbs=patch
 
 // notificationLayoutReconciler tells in a layout's status whether it parses. It
 // changes nothing else.

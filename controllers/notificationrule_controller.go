@@ -33,7 +33,7 @@ const (
 	maxVariableLength = 256
 )
 
-// +kubebuilder:rbac:groups=extensions.rehive.com,resources=notificationrules/status,verbs=patch
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules/status,verbs=patch
 
 // notificationRuleReconciler tells in a rule's status whether it parses and
 // whether its company is there. It changes nothing else.

@@ -140,17 +140,18 @@ func runTests(m *testing.M) (code int, err error) {
 	return code, nil
 }
 
-// limitedUser returns the configuration of a user with the generated role, so
-// that a missing right fails the tests.
+// limitedUser returns the configuration of a user with the generated role in every
+// namespace, so that a missing right fails the tests.
 func limitedUser(env *envtest.Environment) (*rest.Config, error) {
-	raw, err := os.ReadFile("../config/rbac/role.yaml")
+	raw, err := os.ReadFile("../config/rbac/namespaced/role.yaml")
 	if err != nil {
 		return nil, err
 	}
-	var role rbacv1.ClusterRole
-	if err := yaml.UnmarshalStrict(raw, &role); err != nil {
+	var namespaced rbacv1.Role
+	if err := yaml.UnmarshalStrict(raw, &namespaced); err != nil {
 		return nil, err
 	}
+	role := rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: namespaced.Name}, Rules: namespaced.Rules}
 	binding := rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "manager"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},

@@ -26,6 +26,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -42,6 +43,7 @@ type settings struct {
 	rehiveURL            string
 	rehiveCallsPerMinute int
 	namespace            string
+	watchNamespaces      string
 
 	httpAddress    string
 	tlsCert        string
@@ -96,7 +98,8 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.publicURL, "public-url", "", "`URL` under which the platform reaches this server's /api/, such as https://notifications.example.com (required)")
 	flags.StringVar(&s.rehiveURL, "rehive-api-url", rehive.DefaultBaseURL, "`URL` of the Rehive API")
 	flags.IntVar(&s.rehiveCallsPerMinute, "rehive-calls-per-minute", rehive.DefaultCallsPerMinute, "how many calls a minute the Rehive API takes of one company: 200 on the tier limited, 400 on standard, 1200 on extended")
-	flags.StringVar(&s.namespace, "namespace", "rehive-system", "`namespace` that companies nobody declared are activated in")
+	flags.StringVar(&s.namespace, "namespace", "rehive-system", "the operator's own `namespace`: a company that no CompanyActivation declares is activated there")
+	flags.StringVar(&s.watchNamespaces, "watch-namespaces", "", "comma-separated `namespaces` that may hold CompanyActivations, rules, layouts and providers in addition to --namespace; * means all. The operator needs its role in each of them")
 
 	flags.StringVar(&s.httpAddress, "http-address", ":8080", "`address` that the platform's calls are served on")
 	flags.StringVar(&s.tlsCert, "http-tls-cert", "", "`file` with the certificate to serve HTTPS with; empty serves HTTP")
@@ -210,7 +213,10 @@ func (s *settings) validate() error {
 		return fmt.Errorf("--public-url must not end in /api: the server adds it; set --public-url to %q", strings.TrimSuffix(strings.TrimRight(s.publicURL, "/"), "/api"))
 	}
 	if len(validation.IsDNS1123Label(s.namespace)) > 0 {
-		return fmt.Errorf("--namespace %q is no valid name of a namespace", s.namespace)
+		return fmt.Errorf("--namespace: %q is not a valid namespace name", s.namespace)
+	}
+	if _, err := s.watched(); err != nil {
+		return err
 	}
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		return errors.New("--http-tls-cert and --http-tls-key must be given together")
@@ -366,6 +372,15 @@ func parseNetworks(flagName, list string) ([]netip.Prefix, error) {
 		networks = append(networks, network.Masked())
 	}
 	return networks, nil
+}
+
+// watched returns the namespaces that the operator works in.
+func (s *settings) watched() (namespaces.Set, error) {
+	set, err := namespaces.Parse(s.namespace, s.watchNamespaces)
+	if err != nil {
+		return namespaces.Set{}, fmt.Errorf("--watch-namespaces: %w", err)
+	}
+	return set, nil
 }
 
 // defaultProviders returns the DeliveryProviders of companies that name none.

@@ -66,6 +66,7 @@ func TestSettingsRefused(t *testing.T) {
 		"unknown flag":          {args: []string{publicURL, "--no-such-flag"}, want: "no-such-flag"},
 		"argument":              {args: []string{publicURL, "start"}, want: `unexpected argument "start"`},
 		"namespace":             {args: []string{publicURL, "--namespace=Not_A_Name"}, want: "--namespace"},
+		"watched namespace":     {args: []string{publicURL, "--watch-namespaces=team-a,Team"}, want: `--watch-namespaces: "Team" is not a valid namespace name`},
 		"certificate alone":     {args: []string{publicURL, "--http-tls-cert=a.pem"}, want: "must be given together"},
 		"address":               {args: []string{publicURL, "--http-address=8080"}, want: `--http-address "8080"`},
 		"two ledgers":           {args: []string{publicURL, "--ledger-path=a.db", "--ledger-url=postgres://joe@db/ledger"}, want: "choose one"},

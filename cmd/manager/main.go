@@ -34,6 +34,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver"
@@ -89,7 +90,11 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	mgr, err := newManager(config, s)
+	watched, err := permittedNamespaces(ctx, config, s)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, s, watched)
 	if err != nil {
 		return err
 	}
@@ -101,7 +106,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	senders, err := newSenders(s, mgr, rules, platform)
+	senders, err := newSenders(s, mgr, watched, rules, platform)
 	if err != nil {
 		return err
 	}
@@ -130,7 +135,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		KeyFile:        s.tlsKey,
 		Client:         mgr.GetClient(),
 		Activations:    activations,
-		APIReader:      mgr.GetAPIReader(),
+		APIReader:      watched.Reader(mgr.GetAPIReader()),
 		Platform:       platform,
 		Events:         store,
 		Messages:       store,
@@ -182,7 +187,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	); err != nil {
 		return fmt.Errorf("adding the health checks: %w", err)
 	}
-	log.WithName("manager").Info("Starting", "version", version, "publicURL", s.publicURL, "rehive", s.rehiveURL)
+	log.WithName("manager").Info("Starting", "version", version, "publicURL", s.publicURL, "rehive", s.rehiveURL, "namespaces", watched.String())
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running: %w", err)
 	}
@@ -211,10 +216,12 @@ func openLedger(ctx context.Context, s *settings) (*ledger.Store, *ledger.Cleane
 	return store, cleaner, nil
 }
 
-func newManager(config *rest.Config, s *settings) (manager.Manager, error) {
+func newManager(config *rest.Config, s *settings, watched namespaces.Set) (manager.Manager, error) {
+	cacheOptions := controllers.CacheOptions()
+	cacheOptions.DefaultNamespaces = watched.CacheNamespaces()
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		Scheme:                        newScheme(),
-		Cache:                         controllers.CacheOptions(),
+		Cache:                         cacheOptions,
 		Metrics:                       metricsserver.Options{BindAddress: s.metricsAddress},
 		HealthProbeBindAddress:        s.healthAddress,
 		PprofBindAddress:              s.pprofAddress,

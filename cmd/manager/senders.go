@@ -16,6 +16,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
@@ -27,7 +28,7 @@ type senders struct {
 	registry *providers.Registry
 }
 
-func newSenders(s *settings, mgr manager.Manager, companies providers.Companies, platform *rehive.Client) (*senders, error) {
+func newSenders(s *settings, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
 	log := ctrl.Log.WithName("delivery")
 	doing, err := delivery.NewProvidersMetrics(metrics.Registry)
 	if err != nil {
@@ -41,7 +42,7 @@ func newSenders(s *settings, mgr manager.Manager, companies providers.Companies,
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := providers.NewSecretCache(mgr.GetConfig(), mgr.GetScheme(), nil)
+	secrets, err := providers.NewSecretCache(mgr.GetConfig(), mgr.GetScheme(), watched.CacheNamespaces())
 	if err != nil {
 		return nil, err
 	}

@@ -73,9 +73,11 @@ const maxInFlight = 16
 func stageOptions(state string) stage.Options {
 	return stage.Options{
 		Root:    "../..",
+		Overlay: "config/example",
 		State:   state,
 		Manager: managerProgram,
 		ManagerArguments: []string{
+			"--watch-namespaces=" + watchedNamespace + "," + forbiddenNamespace,
 			"--resync-period=10s", "--provider-allow-networks=127.0.0.0/8", "--provider-allow-plaintext",
 			fmt.Sprint("--delivery-concurrency=", maxInFlight),
 		},
@@ -123,7 +125,11 @@ func newCompany(t *testing.T, name string) *company {
 
 func newCompanyOn(t *testing.T, s *stage.Stage, name string) *company {
 	t.Helper()
-	id := newID(name)
+	return newCompanyWithID(t, s, newID(name))
+}
+
+func newCompanyWithID(t *testing.T, s *stage.Stage, id string) *company {
+	t.Helper()
 	c := &company{stage: s, id: id}
 	if _, err := s.Platform.AddCompany(rehivetest.Company{ID: id, Name: "Company " + id, SystemEmail: "no-reply@" + id + ".example"}); err != nil {
 		t.Fatal(err)

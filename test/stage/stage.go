@@ -55,6 +55,9 @@ const etcdQuota = 8 << 30
 type Options struct {
 	// Root is the root of the repository; the working directory if empty.
 	Root string
+	// Overlay is the kustomization to install, as a path from Root; config/default if
+	// empty.
+	Overlay string
 	// State is an empty directory for what the parts write.
 	State string
 	// Manager is the manager's program.
@@ -168,11 +171,12 @@ func (s *Stage) startControlPlane(ctx context.Context) error {
 	if s.Kubeconfig, err = s.writeKubeconfig("admin", "", envtest.User{Name: "stage-admin", Groups: []string{"system:masters"}}); err != nil {
 		return err
 	}
-	count, err := s.install(ctx, filepath.Join(s.options.Root, "config", "default"))
+	overlay := cmp.Or(s.options.Overlay, "config/default")
+	count, err := s.install(ctx, filepath.Join(s.options.Root, filepath.FromSlash(overlay)))
 	if err != nil {
-		return fmt.Errorf("installing config/default: %w", err)
+		return fmt.Errorf("installing %s: %w", overlay, err)
 	}
-	s.options.Say("Installed config/default, %d objects, as `kubectl apply -k config/default` does.", count)
+	s.options.Say("Installed %[1]s, %[2]d objects, as `kubectl apply -k %[1]s` does.", overlay, count)
 	return nil
 }
 
