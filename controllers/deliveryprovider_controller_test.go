@@ -41,7 +41,10 @@ func (f *fixture) twilio(token string) (*providertest.API, *v1alpha1.DeliveryPro
 
 func (f *fixture) providerSecret(name string, values map[string]string) *corev1.Secret {
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name, Labels: map[string]string{v1alpha1.ProviderSecretLabel: ""}},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: f.namespace, Name: name, Labels: map[string]string{v1alpha1.ProviderSecretLabel: ""},
+			Annotations: map[string]string{v1alpha1.AllowedHostsAnnotation: "127.0.0.1, 10.0.0.1"},
+		},
 		StringData: values,
 	}
 	f.create(secret)

@@ -109,6 +109,9 @@ const (
 	// SecretNotFoundReason: spec.secretRef names no Secret of this namespace with
 	// the label extensions.rehive.com/provider.
 	SecretNotFoundReason = "SecretNotFound"
+	// HostNotAllowedReason: the Secret doesn't allow its credentials to be sent to the
+	// host that the spec names.
+	HostNotAllowedReason = "HostNotAllowed"
 	// InvalidConfigurationReason: the spec and the Secret don't make a provider; the
 	// message says why.
 	InvalidConfigurationReason = "InvalidConfiguration"

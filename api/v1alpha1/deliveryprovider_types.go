@@ -8,9 +8,15 @@ import (
 )
 
 // ProviderSecretLabel must be on a Secret, with any value, for a DeliveryProvider
-// to use it: its owner allows by it that the operator hands what is in the Secret
-// to the servers that DeliveryProviders of the namespace name.
+// to use it.
 const ProviderSecretLabel = "extensions.rehive.com/provider"
+
+// AllowedHostsAnnotation on a Secret with the ProviderSecretLabel names the hosts that
+// its credentials may be sent to, separated by commas: smtp.example.com, or
+// smtp.example.com:587 for one port, or *.example.com for all names below a domain.
+// Without it, a Secret for SendGrid, Twilio or Expo may be sent to the vendor's own
+// hosts only, and one for a mail server nowhere.
+const AllowedHostsAnnotation = "extensions.rehive.com/allowed-hosts"
 
 // Keys of the Secret that a DeliveryProvider's spec.secretRef names.
 const (
@@ -167,7 +173,9 @@ type DeliveryProviderSpec struct {
 	Expo *ExpoProvider `json:"expo,omitempty"`
 
 	// secretRef names the Secret with the credentials, in the same namespace and
-	// with the label extensions.rehive.com/provider. Its keys are, for smtp,
+	// with the label extensions.rehive.com/provider. Its annotation
+	// extensions.rehive.com/allowed-hosts names the hosts that the credentials may be
+	// sent to; it is required for smtp. Its keys are, for smtp,
 	// username, password and ca.crt (each optional); for sendgrid, apiKey; for
 	// twilio, accountSid and authToken, or accountSid, apiKeySid and
 	// apiKeySecret; for expo, accessToken.

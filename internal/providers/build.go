@@ -102,6 +102,9 @@ func (b *Builder) secret(ctx context.Context, p *v1alpha1.DeliveryProvider) (*co
 	if _, ok := secret.Labels[v1alpha1.ProviderSecretLabel]; !ok || !secret.DeletionTimestamp.IsZero() {
 		return nil, missing
 	}
+	if err := checkHost(p, &secret); err != nil {
+		return nil, err
+	}
 	return &secret, nil
 }
 

@@ -95,7 +95,10 @@ func (s *scene) must(err error) {
 func (s *scene) secret(name string, values map[string]string) *corev1.Secret {
 	s.Helper()
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.name, Name: name, Labels: map[string]string{v1alpha1.ProviderSecretLabel: ""}},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.name, Name: name, Labels: map[string]string{v1alpha1.ProviderSecretLabel: ""},
+			Annotations: map[string]string{v1alpha1.AllowedHostsAnnotation: "127.0.0.1"},
+		},
 		StringData: values,
 	}
 	s.must(kube.Create(s.Context(), secret))
@@ -233,6 +236,10 @@ func TestMissingParts(t *testing.T) {
 	s.wantReason(s.send(v1alpha1.ChannelSMS, sms()), "SecretNotFound")
 
 	secret.Labels = map[string]string{v1alpha1.ProviderSecretLabel: "yes"}
+	s.must(kube.Update(s.Context(), secret))
+	s.wantReason(s.send(v1alpha1.ChannelSMS, sms()), "HostNotAllowed")
+
+	secret.Annotations = map[string]string{v1alpha1.AllowedHostsAnnotation: "api.twilio.com, 127.0.0.1"}
 	s.must(kube.Update(s.Context(), secret))
 	s.wantReason(s.send(v1alpha1.ChannelSMS, sms()), "InvalidConfiguration")
 

@@ -36,7 +36,7 @@ func TestTransactionBecomesSMSAndPush(t *testing.T) {
 	}
 	twilio, expo := providertest.NewTwilio(accountSID, accountSID, authToken), providertest.NewExpo("")
 	for _, text := range []string{
-		fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s-twilio, labels: {extensions.rehive.com/provider: 'true'}}, stringData: {accountSid: %s, authToken: %s}}", c.id, accountSID, authToken),
+		fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s-twilio, labels: {extensions.rehive.com/provider: 'true'}, annotations: {extensions.rehive.com/allowed-hosts: '127.0.0.1'}}, stringData: {accountSid: %s, authToken: %s}}", c.id, accountSID, authToken),
 		fmt.Sprintf("{%s, kind: DeliveryProvider, metadata: {name: %s-sms}, spec: {twilio: {baseURL: '%[3]s'}, secretRef: {name: %[2]s-twilio}, sender: '+15005550006'}}", apiVersion, c.id, serve(t, twilio)),
 		fmt.Sprintf("{%s, kind: DeliveryProvider, metadata: {name: %s-push}, spec: {expo: {baseURL: '%s'}}}", apiVersion, c.id, serve(t, expo.API)),
 		fmt.Sprintf("{%s, kind: NotificationRule, metadata: {name: %s-sms}, spec: {companyRef: {name: %[2]s}, displayName: SMS, event: transaction.execute, sms: {to: '{{ user.mobile }}', message: 'You paid {{ amount|money:currency.divisibility }}.'}}}", apiVersion, c.activation.Name),
