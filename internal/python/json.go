@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/big"
+	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -20,7 +22,7 @@ func FromJSON(raw []byte) (Value, error) {
 	if !utf8.Valid(raw) {
 		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
 	}
-	d := jsonDecoder{src: raw}
+	d := jsonDecoder{src: string(raw), open: make([]Value, 0, min(32, len(raw)/8))}
 	v, err := d.value(0)
 	if err != nil {
 		return nil, err
@@ -32,9 +34,13 @@ func FromJSON(raw []byte) (Value, error) {
 	return v, nil
 }
 
+// jsonDecoder makes values whose texts share the memory of src.
 type jsonDecoder struct {
-	src []byte
+	src string
 	pos int
+	// open holds the items of the lists and the keys and values of the dicts that
+	// are being read, so that each is then made as large as it needs to be.
+	open []Value
 }
 
 func (d *jsonDecoder) fail(want string) error {
@@ -60,7 +66,7 @@ func (d *jsonDecoder) peek() byte {
 }
 
 func (d *jsonDecoder) word(w string, v Value) (Value, error) {
-	if bytes.HasPrefix(d.src[d.pos:], []byte(w)) {
+	if strings.HasPrefix(d.src[d.pos:], w) {
 		d.pos += len(w)
 		return v, nil
 	}
@@ -94,12 +100,12 @@ func (d *jsonDecoder) value(depth int) (Value, error) {
 
 func (d *jsonDecoder) object(depth int) (Value, error) {
 	d.pos++
-	out := NewDict(0)
 	d.space()
 	if d.peek() == '}' {
 		d.pos++
-		return out, nil
+		return &Dict{}, nil
 	}
+	begin := len(d.open)
 	for {
 		d.space()
 		if d.peek() != '"' {
@@ -118,13 +124,15 @@ func (d *jsonDecoder) object(depth int) (Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.SetStr(key, val)
+		d.open = append(d.open, Str(key), val)
 		d.space()
 		switch d.peek() {
 		case ',':
 			d.pos++
 		case '}':
 			d.pos++
+			out := newDictOf(d.open[begin:])
+			d.open = d.open[:begin]
 			return out, nil
 		default:
 			return nil, d.fail("a comma or closing brace")
@@ -134,24 +142,26 @@ func (d *jsonDecoder) object(depth int) (Value, error) {
 
 func (d *jsonDecoder) array(depth int) (Value, error) {
 	d.pos++
-	out := &List{}
 	d.space()
 	if d.peek() == ']' {
 		d.pos++
-		return out, nil
+		return &List{}, nil
 	}
+	begin := len(d.open)
 	for {
 		val, err := d.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
-		out.Items = append(out.Items, val)
+		d.open = append(d.open, val)
 		d.space()
 		switch d.peek() {
 		case ',':
 			d.pos++
 		case ']':
 			d.pos++
+			out := &List{Items: slices.Clone(d.open[begin:])}
+			d.open = d.open[:begin]
 			return out, nil
 		default:
 			return nil, d.fail("a comma or closing bracket")
@@ -197,7 +207,7 @@ func (d *jsonDecoder) number() (Value, error) {
 			return nil, d.fail("a digit")
 		}
 	}
-	s := string(d.src[start:d.pos])
+	s := d.src[start:d.pos]
 	if isFloat {
 		f, _ := strconv.ParseFloat(s, 64) // out of range is an infinity, as in Python
 		return Float(f), nil
@@ -218,7 +228,7 @@ func (d *jsonDecoder) text() (string, error) {
 	for d.pos < len(d.src) {
 		switch c := d.src[d.pos]; {
 		case c == '"':
-			s := string(d.src[start:d.pos])
+			s := d.src[start:d.pos]
 			d.pos++
 			return s, nil
 		case c == '\\':
@@ -292,12 +302,104 @@ func (d *jsonDecoder) hex4() (rune, bool) {
 	if d.pos+5 > len(d.src) {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(string(d.src[d.pos+1:d.pos+5]), 16, 32)
+	n, err := strconv.ParseUint(d.src[d.pos+1:d.pos+5], 16, 32)
 	if err != nil {
 		return 0, false
 	}
 	d.pos += 5
 	return rune(n), true
+}
+
+// newDictOf makes a dict of keys, which are texts, and values in turn.
+func newDictOf(pairs []Value) *Dict {
+	n := len(pairs) / 2
+	out := NewDict(n)
+	if n > scanMax {
+		out.strs = make(map[string]int32, n)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		// The key as it is: boxing its text again would take more memory.
+		key := string(pairs[i].(Str)) //nolint:forcetypeassert // documented above
+		if at := out.findStr(key); at >= 0 {
+			out.vals[at] = pairs[i+1]
+			continue
+		}
+		if out.strs != nil {
+			out.strs[key] = int32(len(out.keys)) //nolint:gosec // no text holds that many
+		}
+		out.keys, out.vals = append(out.keys, pairs[i]), append(out.vals, pairs[i+1])
+	}
+	return out
+}
+
+// What values made of JSON take in memory, in bytes, rounded up; measured by
+// TestJSONCost.
+const (
+	costOfText   = 24  // its header
+	costOfNumber = 16  //
+	costOfList   = 48  //
+	costOfDict   = 80  //
+	costOfItem   = 48  // its place in a list, and in what the decoder has open
+	costOfPair   = 176 // key and value in a dict, with the index of its keys
+)
+
+// JSONCost tells, without making anything, what FromJSON would make of a text: how
+// many values and keys, and about how many bytes of memory they take at most beside
+// the text itself. It looks at each byte once and does not check the grammar: what it
+// says of a text that is no JSON is no less than what FromJSON makes of it before it
+// finds out.
+func JSONCost(raw []byte) (values int, bytesOfMemory int64) {
+	var cost int64
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '"':
+			end := i + 1
+			for end < len(raw) && raw[end] != '"' {
+				if raw[end] == '\\' {
+					end++
+				}
+				end++
+			}
+			escaped := bytes.IndexByte(raw[i:min(end, len(raw))], '\\') >= 0
+			values++
+			cost += costOfText
+			if escaped { // a copy, which grows as it is made
+				cost += 2 * int64(end-i)
+			}
+			i = end
+		case c == '{':
+			values++
+			cost += costOfDict
+		case c == '[':
+			values++
+			cost += costOfList
+		case c == ',':
+			cost += costOfItem
+		case c == ':':
+			cost += costOfPair - costOfItem
+		case c == '-' || '0' <= c && c <= '9':
+			end := i + 1
+			for end < len(raw) && isNumberByte(raw[end]) {
+				end++
+			}
+			values++
+			cost += costOfNumber
+			if end-i > 18 { // perhaps no int64
+				cost += 64 + int64(end-i)
+			}
+			i = end - 1
+		case 'a' <= c && c <= 'z': // true, false and null
+			values++
+			for i+1 < len(raw) && 'a' <= raw[i+1] && raw[i+1] <= 'z' {
+				i++
+			}
+		}
+	}
+	return values, cost + costOfItem
+}
+
+func isNumberByte(c byte) bool {
+	return '0' <= c && c <= '9' || c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-'
 }
 
 // compile-time check that values marshal nowhere by accident: a Dict has no
