@@ -14,6 +14,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/notify"
 )
 
 // webhook accepts an event: POST /api/webhook/. When it answers 200 the event is
@@ -25,6 +26,12 @@ func (s *Server) webhook(ctx context.Context, c *call) (answer, error) {
 	}
 	if err := s.authenticateWebhook(ctx, event.Company, webhookSecret(c.request)); err != nil {
 		return answer{}, err
+	}
+	if err := notify.CheckData(event.Data); err != nil {
+		return answer{}, &apiError{
+			status:  http.StatusRequestEntityTooLarge,
+			message: fmt.Sprintf("The data of the event holds more than %d values.", notify.MaxValues),
+		}
 	}
 	duplicate, err := s.events.AcceptEvent(ctx, event)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/onsi/gomega"
 
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/notify"
 )
 
 // claim takes every event out of the ledger.
@@ -61,6 +62,12 @@ func TestWebhook(t *testing.T) {
 	t.Run("a duplicate is acknowledged and kept once", func(t *testing.T) {
 		f := f.in(t)
 		f.expectSuccess(send(`{"id":"1","event":"transaction.execute","company":"COMPANY","data":{}}`))
+		f.Expect(f.claim()).To(gomega.BeEmpty())
+	})
+	t.Run("too many values are refused", func(t *testing.T) {
+		f := f.in(t)
+		body := `{"id":"many","event":"user.create","company":"COMPANY","data":[` + strings.Repeat("{},", notify.MaxValues) + `{}]}`
+		f.expectError(send(body), http.StatusRequestEntityTooLarge, "", "The data of the event holds more than 100000 values.")
 		f.Expect(f.claim()).To(gomega.BeEmpty())
 	})
 	t.Run("the former URL", func(t *testing.T) {

@@ -80,6 +80,7 @@ type settings struct {
 	resyncPeriod        time.Duration
 	dispatchConcurrency int
 	deliveryConcurrency int
+	memory              string
 	sendTimeout         time.Duration
 	gracePeriod         time.Duration
 	drainDelay          time.Duration
@@ -135,6 +136,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.DurationVar(&s.resyncPeriod, "resync-period", 10*time.Minute, "how often tokens and webhooks are checked against the platform")
 	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 64, "how many events are decided at once")
 	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 256, "how many messages are in hand at once: being sent, waiting for their provider or being recorded as sent")
+	flags.StringVar(&s.memory, "memory-budget", "", "how many `bytes` of memory events and messages in work may take together, such as 128Mi; one company may use half of it (default a sixth of GOMEMLIMIT, which is 70% of the container's memory unless it is set; 256Mi without a limit)")
 	flags.DurationVar(&s.sendTimeout, "send-timeout", 30*time.Second, "how long sending one message may take; after three times as long, what a replica that died had in hand is another's")
 	flags.DurationVar(&s.gracePeriod, "grace-period", 20*time.Second, "how long requests and sends in flight may go on after the stop")
 
@@ -250,6 +252,9 @@ func (s *settings) validate() error {
 		if n < 1 || n > 4096 {
 			return fmt.Errorf("--%s must be between 1 and 4096, not %d", name, n)
 		}
+	}
+	if _, err := s.memoryBudget(); err != nil {
+		return err
 	}
 	if s.rehiveCallsPerMinute < 2 || s.rehiveCallsPerMinute > 100_000 {
 		return fmt.Errorf("--rehive-calls-per-minute must be between 2 and 100000, not %d", s.rehiveCallsPerMinute)

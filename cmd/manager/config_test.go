@@ -99,6 +99,8 @@ func TestSettingsRefused(t *testing.T) {
 			variables: map[string]string{"REHIVE_EXTENSION_SMTP_PASSWORD": "x"},
 			want:      "choose one",
 		},
+		"memory":            {args: []string{publicURL, "--memory-budget=lots"}, want: "--memory-budget \"lots\" must be a number of bytes"},
+		"too little memory": {args: []string{publicURL, "--memory-budget=1Mi"}, want: "--memory-budget must be at least 40Mi"},
 		"concurrency":       {args: []string{publicURL, "--delivery-concurrency=0"}, want: "--delivery-concurrency must be between"},
 		"send timeout":      {args: []string{publicURL, "--send-timeout=1ms"}, want: "--send-timeout must be between"},
 		"resync":            {args: []string{publicURL, "--resync-period=1s"}, want: "--resync-period must be at least"},

@@ -56,7 +56,7 @@ func main() {
 		os.Exit(2)
 	}
 	setUpLogging(settings)
-	tuneGarbageCollector(os.LookupEnv)
+	tuneMemory(os.LookupEnv, containerMemory)
 	if err := run(ctrl.SetupSignalHandler(), settings); err != nil {
 		ctrl.Log.WithName("manager").Error(err, "Stopped with an error")
 		os.Exit(1)
@@ -149,6 +149,10 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
+	memory, err := newMemoryBudget(s)
+	if err != nil {
+		return err
+	}
 	dispatcher, err := dispatch.New(dispatch.Options{
 		Ledger:      store,
 		Catalog:     rules,
@@ -156,6 +160,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		DefaultFrom: s.emailFrom,
 		Senders:     senders.registry,
 		Concurrency: s.dispatchConcurrency,
+		Memory:      memory,
 		Log:         log.WithName("dispatch"),
 		Registerer:  metrics.Registry,
 	})

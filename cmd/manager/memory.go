@@ -4,10 +4,16 @@
 package main
 
 import (
-	"os"
+	"fmt"
+	"math"
 	"runtime/debug"
-	"strconv"
-	"strings"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/rehive/extension-operator/internal/flow"
 )
 
 const (
@@ -16,38 +22,80 @@ const (
 	// much again: Go's 100 spent an eighth of the processor on collecting. GOGC
 	// overrides it.
 	gcPercent = 200
-	// memoryShare is the share of the container's memory that the heap may grow to
-	// before garbage is collected sooner than gcPercent says: a hundred thousand
-	// rules live in 400 MiB, and as much again and again of garbage would not fit
-	// into the gigabyte of config/manager. The rest is for what is not in the heap, such
-	// as the caches of SQLite. GOMEMLIMIT overrides it.
-	memoryShare = 0.8
-	// memoryLimitFile holds the limit of the container's memory (cgroup v2).
-	memoryLimitFile = "/sys/fs/cgroup/memory.max"
+	// memoryShare is the share of the container's memory that Go may use before garbage
+	// is collected sooner than gcPercent says: a hundred thousand rules live in 400 MiB,
+	// and as much again and again of garbage would not fit into the gigabyte of
+	// config/manager. The rest is for what Go does not count, such as the caches of
+	// SQLite and the kernel's. GOMEMLIMIT overrides it.
+	memoryShare = 0.7
+	// budgetPart is the part of Go's memory that is the default of --memory-budget.
+	// What lives beside it are the rules and the bodies of webhooks, and garbage takes
+	// as much again.
+	budgetPart = 6
+	// unlimitedBudget is the default where nothing limits Go's memory.
+	unlimitedBudget = 256 << 20
+	// leastBudget lets half of the budget, which is one company's share, hold the
+	// largest event that the server accepts.
+	leastBudget = 40 << 20
 )
 
-// tuneGarbageCollector sets how much garbage may gather, unless the environment
-// does.
-func tuneGarbageCollector(lookupEnv func(string) (string, bool)) {
+// tuneMemory sets how much garbage may gather, unless the environment does. container
+// returns the limit of the container's memory in bytes, or an error if it has none.
+func tuneMemory(lookupEnv func(string) (string, bool), container func() (uint64, error)) {
 	if _, ok := lookupEnv("GOGC"); !ok {
 		debug.SetGCPercent(gcPercent)
 	}
-	if _, ok := lookupEnv("GOMEMLIMIT"); !ok {
-		if limit := memoryLimit(memoryLimitFile); limit > 0 {
-			debug.SetMemoryLimit(int64(float64(limit) * memoryShare))
-		}
+	if _, ok := lookupEnv("GOMEMLIMIT"); ok {
+		return
+	}
+	if limit, err := container(); err == nil && limit > 0 && limit < math.MaxInt64 {
+		debug.SetMemoryLimit(int64(float64(limit) * memoryShare))
 	}
 }
 
-// memoryLimit returns the bytes in a file of the kernel's, 0 if it sets no limit.
-func memoryLimit(file string) int64 {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return 0
+// containerMemory reads the limit of cgroup v1 or v2.
+func containerMemory() (uint64, error) { return memlimit.FromCgroup() }
+
+// memoryBudget returns the bytes of --memory-budget, or its default by Go's limit.
+func (s *settings) memoryBudget() (int64, error) {
+	if s.memory == "" {
+		limit := debug.SetMemoryLimit(-1) // asks only
+		if limit == math.MaxInt64 {
+			return unlimitedBudget, nil
+		}
+		return max(limit/budgetPart, leastBudget), nil
 	}
-	limit, err := strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
+	quantity, err := resource.ParseQuantity(s.memory)
 	if err != nil {
-		return 0 // "max"
+		return 0, fmt.Errorf("--memory-budget %q must be a number of bytes such as 128Mi", s.memory)
 	}
-	return limit
+	n, ok := quantity.AsInt64()
+	if !ok || n < leastBudget {
+		return 0, fmt.Errorf("--memory-budget must be at least 40Mi, not %s: one company may use half of it, and that must hold the largest event", s.memory)
+	}
+	return n, nil
+}
+
+// newMemoryBudget makes the budget that the workers share, with its metrics.
+func newMemoryBudget(s *settings) (*flow.Budget, error) {
+	total, err := s.memoryBudget()
+	if err != nil {
+		return nil, err
+	}
+	budget := flow.NewBudget(total)
+	for _, gauge := range []prometheus.Collector{
+		gaugeOf("memory_budget_bytes", "Memory that events and messages in work may take together.", func() int64 { return total }),
+		gaugeOf("memory_budget_used_bytes", "Memory that events and messages in work take, as it is reserved for them.", budget.Used),
+		gaugeOf("memory_budget_waiting", "Events and messages that wait for memory.", func() int64 { return int64(budget.Waiting()) }),
+	} {
+		if err := metrics.Registry.Register(gauge); err != nil {
+			return nil, fmt.Errorf("registering the metrics of the memory budget: %w", err)
+		}
+	}
+	return budget, nil
+}
+
+func gaugeOf(name, help string, value func() int64) prometheus.GaugeFunc {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "rehive_extension", Name: name, Help: help},
+		func() float64 { return float64(value()) })
 }

@@ -4,19 +4,56 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
+	"errors"
+	"math"
+	"runtime/debug"
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/notify"
 )
 
-func TestMemoryLimit(t *testing.T) {
+// Not parallel: it changes the limits of this process, and sets them back.
+func TestMemory(t *testing.T) {
 	g := NewWithT(t)
-	file := filepath.Join(t.TempDir(), "memory.max")
-	g.Expect(memoryLimit(file)).To(BeZero(), "there is no such file")
-	for content, limit := range map[string]int64{"1073741824\n": 1 << 30, "max\n": 0, "": 0} {
-		g.Expect(os.WriteFile(file, []byte(content), 0o600)).To(Succeed())
-		g.Expect(memoryLimit(file)).To(Equal(limit), content)
+	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
+	defer func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}()
+	environment := func(names ...string) func(string) (string, bool) {
+		return func(name string) (string, bool) {
+			for _, n := range names {
+				if n == name {
+					return "", true
+				}
+			}
+			return "", false
+		}
 	}
+	gigabyte := func() (uint64, error) { return 1 << 30, nil }
+	s := &settings{}
+
+	tuneMemory(environment(), func() (uint64, error) { return 0, errors.New("no limit") })
+	g.Expect(debug.SetMemoryLimit(-1)).To(BeEquivalentTo(math.MaxInt64))
+	g.Expect(s.memoryBudget()).To(BeEquivalentTo(unlimitedBudget))
+
+	tuneMemory(environment("GOMEMLIMIT"), gigabyte)
+	g.Expect(debug.SetMemoryLimit(-1)).To(BeEquivalentTo(math.MaxInt64), "the environment set it")
+
+	tuneMemory(environment("GOGC"), gigabyte)
+	g.Expect(debug.SetMemoryLimit(-1)).To(BeNumerically("~", 717<<20, 1<<20))
+	g.Expect(s.memoryBudget()).To(BeNumerically("~", 119<<20, 1<<20))
+
+	debug.SetMemoryLimit(64 << 20)
+	g.Expect(s.memoryBudget()).To(BeEquivalentTo(leastBudget))
+	s.memory = "100Mi"
+	g.Expect(s.memoryBudget()).To(BeEquivalentTo(100 << 20))
+}
+
+// Whatever the budget, an event that the server accepts fits into a company's share.
+func TestLeastMemoryBudgetHoldsTheLargestEvent(t *testing.T) {
+	const webhookBody = 1 << 20 // webhookserver.Limits.WebhookBody
+	NewWithT(t).Expect(notify.MaxDataCost(webhookBody)).To(BeNumerically("<=", leastBudget/2))
 }

@@ -8,9 +8,12 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -123,12 +126,20 @@ func (c *Catalog) Token(ctx context.Context, a *v1alpha1.CompanyActivation) (str
 	return credentials.Token, err
 }
 
+// MaxRules is how many rules of a company are decided for one event, those that are
+// disabled included: the oldest.
+const MaxRules = 500
+
 // Rules returns the rules of an activation for an event, the disabled ones too, in
-// no particular order.
-func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, event string) ([]*Rule, error) {
+// no particular order. Beyond MaxRules they are left out, and TooManyRules says so.
+func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, event string) ([]*Rule, *TooManyRules, error) {
 	found, err := c.rules.Get(ctx, ruleKey(a.Namespace, a.Name, event))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	var beyond *TooManyRules
+	if len(found) > MaxRules {
+		found, beyond = oldest(found)
 	}
 	rules := make([]*Rule, 0, len(found))
 	for _, rule := range found {
@@ -137,11 +148,33 @@ func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, even
 		}
 		layout, err := c.layout(ctx, rule)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		rules = append(rules, c.compile(rule, layout))
 	}
-	return rules, nil
+	return rules, beyond, nil
+}
+
+// TooManyRules says that an event has rules that are not decided.
+type TooManyRules struct {
+	// Count is how many rules there are in all.
+	Count int
+	// UID, Name and Channel are of the oldest rule that is left out.
+	UID, Name string
+	Channel   v1alpha1.Channel
+}
+
+// oldest returns the oldest MaxRules of more rules.
+func oldest(found []*v1alpha1.NotificationRule) ([]*v1alpha1.NotificationRule, *TooManyRules) {
+	found = slices.DeleteFunc(slices.Clone(found), func(r *v1alpha1.NotificationRule) bool { return !r.DeletionTimestamp.IsZero() })
+	if len(found) <= MaxRules {
+		return found, nil
+	}
+	slices.SortFunc(found, func(a, b *v1alpha1.NotificationRule) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
+	})
+	first := found[MaxRules]
+	return found[:MaxRules], &TooManyRules{Count: len(found), UID: string(first.UID), Name: first.Name, Channel: first.Spec.Channel()}
 }
 
 // layout returns the layout of a rule, compiled; nil if it has none, or none that

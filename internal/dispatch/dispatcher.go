@@ -21,6 +21,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/python"
@@ -28,11 +29,14 @@ import (
 )
 
 const (
+	// memoryTimeout bounds the wait for the memory that an event takes.
+	memoryTimeout = 10 * time.Second
 	// decideTimeout bounds the work on one event, with its calls of the platform.
 	decideTimeout = 20 * time.Second
-	// lease is how long a claimed event is kept from other workers. It leaves the
-	// ledger time to store what was decided at the last moment.
-	lease = decideTimeout + 20*time.Second
+	// recordTimeout is the ledger's time to store what was decided at the last moment.
+	recordTimeout = 20 * time.Second
+	// lease is how long a claimed event is kept from other workers.
+	lease = memoryTimeout + decideTimeout + recordTimeout
 	// giveUpAfter is how long an event that can't be decided is tried again.
 	giveUpAfter = 24 * time.Hour
 	// maxBackoff is the longest wait between two tries.
@@ -45,6 +49,9 @@ const (
 	// gather is how long events that just came wait for others: to claim and
 	// complete several together costs hardly more than one.
 	gather = 2 * time.Millisecond
+	// shareWait is how long the ledger is left alone at most when a company has more
+	// events due than it may have in hand.
+	shareWait = 250 * time.Millisecond
 	// claimRetry is how long a ledger is left alone that can't be claimed from.
 	claimRetry = time.Second
 )
@@ -63,12 +70,18 @@ type Options struct {
 	Senders Senders
 	// Concurrency is how many events are decided at once; 64 if 0.
 	Concurrency int
+	// Memory is what all events that are being decided take together, in bytes; one of
+	// DefaultMemory if nil.
+	Memory *flow.Budget
 	// Clock tells the time and makes timers; the real one if nil.
 	Clock clock.Clock
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
 	Log        logr.Logger
 }
+
+// DefaultMemory is the size of a Dispatcher's own budget of memory, in bytes.
+const DefaultMemory = 128 << 20
 
 // Senders know through whom, and so from whom, a company's emails go.
 type Senders interface {
@@ -80,7 +93,9 @@ type Senders interface {
 // Dispatcher decides events. It is a manager.Runnable.
 type Dispatcher struct {
 	Options
-	decided *prometheus.CounterVec
+	slots      *slots
+	processors *flow.Budget
+	decided    *prometheus.CounterVec
 }
 
 // New returns a dispatcher and registers its metrics.
@@ -91,7 +106,10 @@ func New(o Options) (*Dispatcher, error) {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	d := &Dispatcher{Options: o, decided: prometheus.NewCounterVec(prometheus.CounterOpts{
+	if o.Memory == nil {
+		o.Memory = flow.NewBudget(DefaultMemory)
+	}
+	d := &Dispatcher{Options: o, slots: newSlots(o.Concurrency), processors: newProcessors(o.Memory.Total()), decided: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "rehive_extension",
 		Name:      "events_dispatched_total",
 		Help:      "Events that were decided, put back or given up, by outcome.",
@@ -108,60 +126,58 @@ func New(o Options) (*Dispatcher, error) {
 func (d *Dispatcher) NeedLeaderElection() bool { return false }
 
 // Start claims and decides events until ctx is done. Events in work are then
-// given back, undecided, at once.
+// given back, undecided, at once. It is called once.
 func (d *Dispatcher) Start(ctx context.Context) error {
-	// Who decides an event holds a place in busy.
-	busy := make(chan struct{}, d.Concurrency)
 	decide := func(event ledger.ClaimedEvent) {
 		go func() {
-			defer func() { <-busy }()
+			defer d.slots.release(event.Company)
 			d.dispatch(ctx, event)
 		}()
 	}
-	// While nothing waits in the ledger new events need no claim. Where there is more
-	// than hands the ledger is asked, which is fair between companies.
+	// While nothing waits in the ledger, new events need no claim. Where more comes than
+	// there are slots for, and for large events, the ledger is asked: it is fair between
+	// companies, and keeps what there is no memory for yet.
 	var upToDate atomic.Bool
 	d.Ledger.HandOver(&ledger.Handover{
 		Lease: lease,
-		Reserve: func() bool {
-			if upToDate.Load() && tryAcquire(busy) {
+		Reserve: func(company string, size int) bool {
+			if size > ledger.MaxClaimedData {
+				return false
+			}
+			if upToDate.Load() && d.slots.tryTake(company) {
 				return true
 			}
 			upToDate.Store(false)
 			return false
 		},
 		Take:    decide,
-		Release: func() { <-busy },
+		Release: d.slots.release,
 	})
 	defer func() {
 		d.Ledger.HandOver(nil)
-		for range d.Concurrency { // until everybody is done
-			busy <- struct{}{}
-		}
+		d.slots.drain(d.Concurrency)
 	}()
 	for ctx.Err() == nil {
 		// Claim no more than can be begun: what waits in memory runs out of lease.
-		select {
-		case busy <- struct{}{}:
-		case <-ctx.Done():
+		room := d.slots.reserve(ctx)
+		if room == nil {
 			return nil
 		}
-		room := 1
-		for room < d.Concurrency && tryAcquire(busy) {
-			room++
+		limit := room.limit()
+		events, err := d.Ledger.ClaimEventsWithin(ctx, ledger.Claim{Limit: limit, Lease: lease, Bounds: room.of})
+		room.settle(events)
+		for _, event := range events {
+			decide(event)
 		}
-		events, err := d.Ledger.ClaimEvents(ctx, room, lease)
 		if err != nil && ctx.Err() == nil {
 			d.Log.Error(err, "Claiming events failed; it is tried again")
 			pause(ctx, claimRetry)
 		}
-		for range room - len(events) {
-			<-busy
-		}
-		for _, event := range events {
-			decide(event)
-		}
-		if len(events) < room { // else there may be more
+		switch {
+		case room.bounded():
+			upToDate.Store(false)
+			d.waitForShare(ctx)
+		case len(events) < limit: // else there may be more
 			upToDate.Store(err == nil)
 			d.wait(ctx)
 		}
@@ -169,13 +185,20 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	return nil
 }
 
-func tryAcquire(busy chan struct{}) bool {
+// waitForShare returns when a company that has its share of the slots may get more, or
+// another may have events.
+func (d *Dispatcher) waitForShare(ctx context.Context) {
+	timer := time.NewTimer(shareWait)
+	defer timer.Stop()
 	select {
-	case busy <- struct{}{}:
-		return true
-	default:
-		return false
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+		return
+	case <-d.slots.freed:
+	case <-d.Ledger.EventsReady():
 	}
+	time.Sleep(gather)
 }
 
 // wait returns when there may be something to claim.
@@ -203,10 +226,15 @@ func (d *Dispatcher) wait(ctx context.Context) {
 
 // dispatch decides one event and records the outcome.
 func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
-	deliveries, err := d.decide(ctx, event)
+	memory, err := d.load(ctx, &event)
+	defer memory.Release()
+	var deliveries []ledger.NewDelivery
+	if err == nil {
+		deliveries, err = d.decide(ctx, event)
+	}
 
 	// The outcome is recorded also while stopping: work that is done is not lost.
-	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease-decideTimeout)
+	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	// Most events have nothing to log.
 	log := func() logr.Logger {
@@ -217,7 +245,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	switch {
 	case err == nil:
 		write = func(ctx context.Context) error { return d.Ledger.CompleteEvent(ctx, event, deliveries) }
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || errors.Is(err, errNoMemory):
 		outcome = "released"
 		write = func(ctx context.Context) error { return d.Ledger.ReleaseEvent(ctx, event) }
 	case errors.Is(err, catalog.ErrNotActive):
@@ -225,7 +253,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		write = func(ctx context.Context) error {
 			return d.Ledger.FailEvent(ctx, event, "the company is not active any more")
 		}
-	case event.Age > giveUpAfter:
+	case event.Age > giveUpAfter, isFinal(err):
 		outcome = "failed"
 		log().Error(err, "Giving the event up")
 		write = func(ctx context.Context) error { return d.Ledger.FailEvent(ctx, event, err.Error()) }
@@ -266,6 +294,58 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// finalError is one that would come again whenever the event is tried.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+func isFinal(err error) bool {
+	var final finalError
+	return errors.As(err, &final)
+}
+
+// errNoMemory says that there was no room for an event yet.
+var errNoMemory = errors.New("no memory is free for the event")
+
+// load draws what the event takes from the budget of memory, and reads its data where
+// the claim did not bring it. The grant is to be released also after an error.
+func (d *Dispatcher) load(ctx context.Context, event *ledger.ClaimedEvent) (memory flow.Grant, err error) {
+	ctx, cancel := context.WithTimeout(ctx, memoryTimeout)
+	defer cancel()
+	deferred := event.Size > len(event.Data)
+	var cost int64
+	if deferred {
+		// As if the data were the worst of its length, until it is known.
+		cost = min(notify.MaxDataCost(event.Size), d.Memory.Share())
+	} else if cost, err = notify.DataCost(event.Data); err != nil {
+		return memory, finalError{err}
+	}
+	memory, err = d.Memory.Acquire(ctx, event.Company, cost)
+	switch {
+	case errors.Is(err, flow.ErrTooLarge):
+		return memory, finalError{d.tooLarge(cost)}
+	case err != nil:
+		return memory, errNoMemory
+	case !deferred:
+		return memory, nil
+	}
+	if event.Data, err = d.Ledger.EventData(ctx, *event); err != nil {
+		return memory, fmt.Errorf("reading the event: %w", err)
+	}
+	if cost, err = notify.DataCost(event.Data); err != nil {
+		return memory, finalError{err}
+	}
+	if cost > d.Memory.Share() {
+		return memory, finalError{d.tooLarge(cost)}
+	}
+	memory.Shrink(cost)
+	return memory, nil
+}
+
+func (d *Dispatcher) tooLarge(cost int64) error {
+	return fmt.Errorf("the event's data would take %d bytes of memory, and %d are the most that one company may take: raise --memory-budget, or send less", cost, d.Memory.Share())
+}
+
 // decide asks every rule that the event meets.
 func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (deliveries []ledger.NewDelivery, err error) {
 	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
@@ -282,7 +362,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 	if err != nil {
 		return nil, err
 	}
-	rules, err := d.Catalog.Rules(ctx, company, claimed.Name)
+	rules, beyond, err := d.Catalog.Rules(ctx, company, claimed.Name)
 	if err != nil || len(rules) == 0 {
 		return nil, err
 	}
@@ -301,8 +381,10 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 		return computed(ctx, d.Platform.WithToken(token).Paced(), claimed.Name, claimed.Data)
 	})
 	if err != nil {
-		return nil, err
+		return nil, finalError{err}
 	}
+	compute := computing{processors: d.processors, company: claimed.Company, piece: computeTime, left: eventComputeTime}
+	event.Compute = compute.compute
 	event.OptedOut = func(ctx context.Context, users []string) (map[string][]string, error) {
 		uids := make([]string, len(rules))
 		for i, rule := range rules {
@@ -321,20 +403,42 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 		}
 	}
 	for _, rule := range rules {
-		decision := notify.Decision{}
-		switch {
-		case rule.Disabled:
-			decision.NotSent = []notify.NotSent{{Reason: notify.RuleDisabled, Detail: "spec.enabled is false"}}
-		case rule.Compiled != nil:
-			if decision, err = rule.Compiled.Decide(ctx, event, sender); err != nil {
-				return nil, fmt.Errorf("rule %s: %w", rule.Name, err)
-			}
-		default:
-			decision.NotSent = []notify.NotSent{{Reason: notify.RuleInvalid, Detail: rule.Problems.Error()}}
+		decision, err := d.decideRule(ctx, rule, event, sender)
+		if err != nil {
+			return nil, fmt.Errorf("rule %s: %w", rule.Name, err)
 		}
 		deliveries = appendDecision(deliveries, company.Namespace, rule, decision)
 	}
+	if beyond != nil {
+		left := &catalog.Rule{UID: beyond.UID, Name: beyond.Name, Channel: beyond.Channel}
+		deliveries = appendDecision(deliveries, company.Namespace, left, notify.Decision{NotSent: []notify.NotSent{{
+			Reason: notify.TooManyRules,
+			Detail: fmt.Sprintf("the company has %d rules for this event, and only the %d oldest are looked at: delete or merge some", beyond.Count, catalog.MaxRules),
+		}}})
+	}
 	return deliveries, nil
+}
+
+// decideRule asks one rule. What goes wrong with it alone is its decision, so that the
+// others send.
+func (d *Dispatcher) decideRule(ctx context.Context, rule *catalog.Rule, event *notify.Event, sender string) (decision notify.Decision, err error) {
+	notSent := func(reason notify.Reason, detail string) notify.Decision {
+		return notify.Decision{NotSent: []notify.NotSent{{Reason: reason, Detail: detail}}}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			// Only the type: the value may hold the event's data.
+			d.Log.Error(fmt.Errorf("panic of type %T", p), "Deciding a rule panicked; this is a bug", "rule", rule.Name, "event", event.Name, "stack", string(debug.Stack()))
+			decision, err = notSent(notify.InternalError, "the rule could not be decided because of a bug in the operator; its log says more"), nil
+		}
+	}()
+	switch {
+	case rule.Disabled:
+		return notSent(notify.RuleDisabled, "spec.enabled is false"), nil
+	case rule.Compiled == nil:
+		return notSent(notify.RuleInvalid, rule.Problems.Error()), nil
+	}
+	return rule.Compiled.Decide(ctx, event, sender)
 }
 
 func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *catalog.Rule, decision notify.Decision) []ledger.NewDelivery {

@@ -184,7 +184,7 @@ func (s *scene) rule(name, event string, change func(*v1alpha1.NotificationRuleS
 	}
 	s.must(kube.Create(s.t.Context(), rule))
 	s.eventually("the catalog to have the rule", func() error {
-		found, err := rules.Rules(s.t.Context(), s.activation, event)
+		found, _, err := rules.Rules(s.t.Context(), s.activation, event)
 		if err != nil {
 			return err
 		}
@@ -356,7 +356,7 @@ func TestDispatchFollowsTheRules(t *testing.T) {
 	})
 	s.must(kube.Delete(t.Context(), &rule))
 	s.eventually("the catalog to forget it", func() error {
-		found, err := rules.Rules(t.Context(), s.activation, "user.update")
+		found, _, err := rules.Rules(t.Context(), s.activation, "user.update")
 		if err == nil && len(found) > 0 {
 			err = errors.New("it has not")
 		}

@@ -6,13 +6,17 @@ package dispatch
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
@@ -77,5 +81,75 @@ func TestDispatchPlatformHangsForOneCompany(t *testing.T) {
 		if err != nil || len(found) > 0 {
 			t.Fatalf("%d deliveries without knowing the fee: %v", len(found), err)
 		}
+	}
+}
+
+// A company with thousands of events whose rule computes as long as it may holds up
+// nobody else.
+func TestDispatchSlowRulesOfOneCompany(t *testing.T) {
+	const flood, others, bound = 10_000, 50, 2 * time.Second
+	s := newScene(t, "slow")
+	s.rule("slow", "user.update", func(r *v1alpha1.NotificationRuleSpec) {
+		loop := "{% for a in many %}"
+		r.Email.Text = strings.Repeat(loop, 5) + "{{ a|upper }}" + strings.Repeat("{% endfor %}", 5)
+	})
+	data := `{"to":"zoe@example.com","many":[` + strings.Repeat("1,", 99) + `1]}`
+	slow := s.activation
+	var accepting errgroup.Group
+	accepting.SetLimit(64)
+	for i := range flood {
+		accepting.Go(func() error {
+			_, err := s.store.AcceptEvent(t.Context(), ledger.Event{Company: slow.Spec.Company, ID: fmt.Sprint("flood-", i), Name: "user.update", Data: []byte(data), ReceivedAt: s.clock.Now()})
+			return err
+		})
+	}
+	s.must(accepting.Wait())
+
+	s.activation = s.otherCompany("quick")
+	s.rule("quick", "user.update", nil)
+	var slowest time.Duration
+	for i := range others {
+		started := time.Now()
+		id := fmt.Sprint("quick-", i)
+		s.accept(id, "user.update", `{"to":"zoe@example.com"}`)
+		s.deliveries(id, 1)
+		slowest = max(slowest, time.Since(started))
+	}
+	t.Logf("the slowest of %d events took %s", others, slowest)
+	if slowest > bound {
+		t.Errorf("the slowest of the other company's events took %s, which is more than %s", slowest, bound)
+	}
+	s.activation = slow
+	decided := 0
+	for i := range flood {
+		found, err := s.store.ListDeliveries(t.Context(), ledger.DeliveryFilter{Company: slow.Spec.Company, EventID: fmt.Sprint("flood-", i)})
+		s.must(err)
+		for _, d := range found {
+			decided++
+			if d.Reason != "RenderFailed" && d.Reason != "TooSlow" {
+				t.Fatalf("the rule ended with %s: %s", d.Reason, d.Message)
+			}
+		}
+	}
+	t.Logf("%d of the slow events were decided meanwhile", decided)
+	if decided == flood {
+		t.Error("the slow events were over before the others, so the test shows nothing")
+	}
+}
+
+// Large events are read when there is memory for them; those that would take too much
+// end with the reason, at once.
+func TestDispatchLargeEvents(t *testing.T) {
+	s := newScene(t, "large")
+	s.rule("a", "user.update", nil)
+	s.accept("large", "user.update", `{"to":"zoe@example.com","note":"`+strings.Repeat("x", ledger.MaxClaimedData)+`"}`)
+	s.accept("many", "user.update", `{"to":"zoe@example.com","list":[`+strings.Repeat("{},", notify.MaxValues)+`1]}`)
+	s.accept("wrong", "user.update", `{"to":`)
+	s.accept("small", "user.update", `{"to":"zoe@example.com"}`)
+	s.deliveries("large", 1)
+	s.deliveries("small", 1)
+	s.drained()
+	for _, id := range []string{"many", "wrong"} {
+		s.deliveries(id, 0)
 	}
 }

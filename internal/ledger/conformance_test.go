@@ -93,6 +93,8 @@ var conformance = []func(*testing.T, place){
 	testClaimsAreFairBetweenCompanies,
 	testSmallClaimsGoRoundTheCompanies,
 	testHandover,
+	testClaimedData,
+	testEventsWithinBounds,
 	testLeaseExpires,
 	testStoppedClaimKeepsNothing,
 	testRetryReleaseAndFail,

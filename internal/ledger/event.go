@@ -5,7 +5,9 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -48,6 +50,8 @@ type ClaimedEvent struct {
 	Key int64
 	// Attempts counts the claims of this event, this one included.
 	Attempts int
+	// Size is the length of the Data in bytes.
+	Size int
 	// Age is how long ago it was received, whatever became of the clocks meanwhile.
 	Age time.Duration
 	// LeaseUntil is when another worker may claim it.
@@ -64,6 +68,14 @@ func (e *ClaimedEvent) row() claimedRow {
 	return claimedRow{id: e.Key, lane: Lane{Company: e.Company}, attempts: e.Attempts, unfinished: e.Unfinished}
 }
 
+// MaxClaimedData is how many bytes of Data a claim brings along. The Data of a larger
+// event is nil: read it with [Store.EventData] when there is room for it, so that a
+// claim of many events takes little memory.
+const MaxClaimedData = 64 << 10
+
+// claimedData is the Data of a claim, and its length.
+const claimedData = "CASE WHEN length(data) <= 65536 THEN data END, length(data)"
+
 const (
 	insertEvent = `
 		INSERT INTO events (company, event_id, name, received_at, next_attempt_at, lease, attempts, updated_at, data)
@@ -71,7 +83,7 @@ const (
 		ON CONFLICT (company, event_id) DO NOTHING`
 	// Two statements, not an UPDATE with RETURNING, which costs half as much again.
 	dueEvents = `
-		SELECT id, event_id, name, received_at, attempts, unfinished + (lease <> 0), data FROM events
+		SELECT id, event_id, name, received_at, attempts, unfinished + (lease <> 0), ` + claimedData + ` FROM events
 		WHERE state = 'pending' AND company = $1 AND next_attempt_at <= $2
 		ORDER BY next_attempt_at, id LIMIT $3 + 0`
 	leaseEvent = `
@@ -112,7 +124,7 @@ func (s *Store) AcceptEvent(ctx context.Context, e Event) (duplicate bool, err e
 			s.events.raise()
 		}
 	}
-	if h := s.handover.Load(); h != nil && h.Reserve() {
+	if h := s.handover.Load(); h != nil && h.Reserve(e.Company, len(e.Data)) {
 		s.handOver(h, stored)
 	}
 	fresh, err := s.db.accept(ctx, stored)
@@ -128,14 +140,15 @@ func (s *Store) AcceptEvent(ctx context.Context, e Event) (duplicate bool, err e
 type Handover struct {
 	// Lease is how long who takes an event has until another may claim it.
 	Lease time.Duration
-	// Reserve tells whether the next event will be taken. Then one call of Take or
-	// Release follows, unless the ledger is closed before. It should say no while events
-	// wait that were there before.
-	Reserve func() bool
-	// Take gets an event that was stored, as ClaimEvents would have returned it.
+	// Reserve tells whether a company's event with so many bytes of data will be taken.
+	// Then one call of Take or Release follows, unless the ledger is closed before. It
+	// should return false while events wait that were there before.
+	Reserve func(company string, size int) bool
+	// Take gets an event that was stored, as ClaimEvents would have returned it, with
+	// its data whatever the size.
 	Take func(ClaimedEvent)
-	// Release says that there is none: it was a duplicate, or could not be stored.
-	Release func()
+	// Release says that the company's event was a duplicate, or could not be stored.
+	Release func(company string)
 }
 
 // HandOver begins to hand new events over; nil ends it.
@@ -146,13 +159,13 @@ func (s *Store) handOver(h *Handover, e *newEvent) {
 	e.lease, e.due = newLease(), e.now+h.Lease.Milliseconds()
 	e.ended = func(key int64, err error) {
 		if err != nil || key == 0 {
-			h.Release()
+			h.Release(e.company)
 			return
 		}
 		ahead := s.ahead()
 		h.Take(ClaimedEvent{
 			Event: Event{Company: e.company, ID: e.id, Name: e.name, Data: e.data, ReceivedAt: timeOf(e.received).Add(-ahead)},
-			Key:   key, Attempts: e.attempts(), Age: timeOf(e.now).Sub(timeOf(e.received)),
+			Key:   key, Size: len(e.data), Attempts: e.attempts(), Age: timeOf(e.now).Sub(timeOf(e.received)),
 			LeaseUntil: timeOf(e.due).Add(-ahead), lease: e.lease,
 		})
 	}
@@ -166,6 +179,12 @@ func (s *Store) EventsReady() <-chan struct{} { return s.events }
 // company in turn, in each company the longest due first. The lease is how long
 // the caller has until another may claim them; see [Store.RenewEvent].
 func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ClaimedEvent, error) {
+	return s.ClaimEventsWithin(ctx, Claim{Limit: limit, Lease: lease})
+}
+
+// ClaimEventsWithin is [Store.ClaimEvents] within the bounds of the companies. The
+// lane of an event is its company, without a channel.
+func (s *Store) ClaimEventsWithin(ctx context.Context, c Claim) ([]ClaimedEvent, error) {
 	take := func(w *writer, l Lane, n int, lease, now, until int64) ([]ClaimedEvent, error) {
 		found, err := s.dialect.claimEvents(w, l.Company, n, lease, now, until)
 		ahead := s.ahead()
@@ -177,7 +196,7 @@ func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration)
 		}
 		return found, err
 	}
-	claimed, err := claim(ctx, s, &eventQueue, &s.eventTurn, &s.suspectEvents, Claim{Limit: limit, Lease: lease}, take)
+	claimed, err := claim(ctx, s, &eventQueue, &s.eventTurn, &s.suspectEvents, c, take)
 	return inTurn(claimed, func(e *ClaimedEvent) string { return e.Company }), err
 }
 
@@ -207,13 +226,26 @@ func (w *writer) events(company, query string, args ...any) (found []ClaimedEven
 	for rows.Next() {
 		e := ClaimedEvent{Event: Event{Company: company}}
 		var received int64
-		if err := rows.Scan(&e.Key, &e.ID, &e.Name, &received, &e.Attempts, &e.Unfinished, &e.Data); err != nil {
+		if err := rows.Scan(&e.Key, &e.ID, &e.Name, &received, &e.Attempts, &e.Unfinished, &e.Data, &e.Size); err != nil {
 			return nil, err
 		}
 		e.ReceivedAt = timeOf(received)
 		found = append(found, e)
 	}
 	return found, rows.Err()
+}
+
+// EventData returns the Data of an event that was claimed. Errors wrap [ErrNotFound] or
+// [ErrUnavailable].
+func (s *Store) EventData(ctx context.Context, e ClaimedEvent) ([]byte, error) {
+	var data []byte
+	switch err := s.reader.QueryRowContext(ctx, "SELECT data FROM events WHERE id = $1", e.Key).Scan(&data); {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, fmt.Errorf("event %d: %w", e.Key, ErrNotFound)
+	case err != nil:
+		return nil, unavailable("reading an event's data", err)
+	}
+	return data, nil
 }
 
 // NextEventDue tells how long it is until the next pending event is due, which is

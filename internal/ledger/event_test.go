@@ -4,6 +4,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -300,7 +301,9 @@ func testHandover(t *testing.T, at place) {
 	var taken []ClaimedEvent
 	s.HandOver(&Handover{
 		Lease: time.Minute,
-		Reserve: func() bool {
+		Reserve: func(company string, size int) bool {
+			g.Expect(company).To(Equal("shop"))
+			g.Expect(size).To(BeNumerically(">", 0))
 			select {
 			case hands <- struct{}{}:
 				return true
@@ -309,7 +312,7 @@ func testHandover(t *testing.T, at place) {
 			}
 		},
 		Take:    func(e ClaimedEvent) { taken = append(taken, e) },
-		Release: func() { <-hands },
+		Release: func(string) { <-hands },
 	})
 	raised(s.EventsReady())
 	accept(t, s, "shop", "1")
@@ -362,4 +365,47 @@ func testHandover(t *testing.T, at place) {
 	<-hands
 	accept(t, s, "shop", "5")
 	g.Expect(taken).To(HaveLen(2))
+}
+
+// A claim brings small data along; that of large events is read on its own.
+func testClaimedData(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, fakeClock())
+	for id, size := range map[string]int{"1": 2, "2": MaxClaimedData, "3": MaxClaimedData + 1} {
+		_, err := s.AcceptEvent(bg, Event{Company: "shop", ID: id, Data: bytes.Repeat([]byte("x"), size)})
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(3))
+	for _, e := range claimed {
+		if e.ID == "3" {
+			g.Expect(e.Data).To(BeNil())
+		} else {
+			g.Expect(e.Data).To(HaveLen(e.Size))
+		}
+		data, err := s.EventData(bg, e)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(data).To(HaveLen(e.Size))
+	}
+	_, err = s.EventData(bg, ClaimedEvent{Key: 4711})
+	g.Expect(err).To(MatchError(ErrNotFound))
+}
+
+// A company that may have only some events in hand gets no more, and others get theirs.
+func testEventsWithinBounds(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, fakeClock())
+	for i := range 20 {
+		accept(t, s, "busy", fmt.Sprint(i))
+	}
+	accept(t, s, "quiet", "1")
+	bounds := map[Lane]*Bound{{Company: "busy"}: {Left: 3}, {Company: "quiet"}: {Left: 3}}
+	claimed, err := s.ClaimEventsWithin(bg, Claim{Limit: 10, Lease: time.Minute, Bounds: func(l Lane) []*Bound { return []*Bound{bounds[l]} }})
+	g.Expect(err).NotTo(HaveOccurred())
+	byCompany := map[string]int{}
+	for _, e := range claimed {
+		byCompany[e.Company]++
+	}
+	g.Expect(byCompany).To(Equal(map[string]int{"busy": 3, "quiet": 1}))
 }

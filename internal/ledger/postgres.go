@@ -65,7 +65,7 @@ const (
 			FROM picked WHERE events.id = picked.id
 			RETURNING events.*, picked.due
 		)
-		SELECT id, event_id, name, received_at, attempts, unfinished, data FROM claimed ORDER BY due, id`
+		SELECT id, event_id, name, received_at, attempts, unfinished, ` + claimedData + ` FROM claimed ORDER BY due, id`
 	postgresClaimDeliveries = `
 		WITH picked AS MATERIALIZED (
 			SELECT id, next_attempt_at AS due FROM deliveries WHERE state = 'pending' AND company = $3 AND channel = $4 AND next_attempt_at <= $5

@@ -20,6 +20,13 @@ const (
 	RuleInvalid Reason = "RuleInvalid"
 	// RenderFailed: a template of the rule failed on this event.
 	RenderFailed Reason = "RenderFailed"
+	// TooSlow: the rule's expression or templates took longer on this event than they
+	// may, or all rules of the event together did.
+	TooSlow Reason = "TooSlow"
+	// TooManyRules: the company has more rules for the event than it may.
+	TooManyRules Reason = "TooManyRules"
+	// InternalError: deciding the rule failed because of a bug in this program.
+	InternalError Reason = "InternalError"
 	// NoRecipient: the recipient rendered as nothing.
 	NoRecipient Reason = "NoRecipient"
 	// MalformedRecipient: a recipient is no address.

@@ -5,6 +5,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,12 +40,82 @@ type Event struct {
 	// is about to send, and once for each user; its error is taken to pass. Where it
 	// is nil, nobody opted out.
 	OptedOut func(ctx context.Context, users []string) (map[string][]string, error)
+	// Compute, if it isn't nil, runs work that only computes: an expression, or the
+	// templates of a message. It may wait for its turn, and bounds the time by the
+	// context that it gives to work, which may be called more than once. It returns
+	// ErrTooSlow or ErrEventTooSlow if work can't end in time, which is final; other
+	// errors are passing.
+	Compute func(ctx context.Context, work func(context.Context) error) error
 
 	optedOut map[string][]string // of the users that were asked for
 	data     *python.Dict
 	computed func(context.Context) (*python.Dict, error)
 	complete *python.Dict // data with computed, once it was asked for
 	now      time.Time
+}
+
+// Errors of [Event.Compute].
+var (
+	// ErrTooSlow says that a rule takes longer for the event than it may.
+	ErrTooSlow = errors.New("it takes too long")
+	// ErrEventTooSlow says that the rules together took longer than they may.
+	ErrEventTooSlow = errors.New("the rules of the event take too long together")
+)
+
+// MaxValues is how many values the data of an event may hold, with the names of
+// members. Rehive's largest resources have some hundreds.
+const MaxValues = 100_000
+
+// ErrTooManyValues says that an event's data holds more than [MaxValues].
+var ErrTooManyValues = fmt.Errorf("the event's data holds more than %d values", MaxValues)
+
+// DataCost tells about how many bytes of memory an event with that data takes while it
+// is decided, before anything of it is parsed. The error is ErrTooManyValues or nil.
+func DataCost(data []byte) (int64, error) {
+	if len(data) <= smallData {
+		return MaxDataCost(len(data)), nil
+	}
+	values, cost := python.JSONCost(data)
+	cost += dataCopies * int64(len(data))
+	if values > MaxValues {
+		return cost, ErrTooManyValues
+	}
+	return cost, nil
+}
+
+const (
+	// smallData is the length up to which counting costs more than it tells.
+	smallData = 8 << 10
+	// dataCopies counts the JSON text, and the copy that its values share.
+	dataCopies = 2
+	// maxByteCost and maxValueCost are the most that a byte of JSON and a value
+	// without its text can take when they are parsed.
+	maxByteCost, maxValueCost = 47, 140
+)
+
+// MaxDataCost is the most that [DataCost] can return for data of a length that holds
+// no more than [MaxValues].
+func MaxDataCost(length int) int64 {
+	n := int64(length)
+	return dataCopies*n + min(maxByteCost*n, 2*n+maxValueCost*MaxValues)
+}
+
+// CheckData returns ErrTooManyValues if the data holds too many values. It looks at
+// nothing if the data is too short for that.
+func CheckData(data []byte) error {
+	if len(data) <= MaxValues {
+		return nil
+	}
+	_, err := DataCost(data)
+	return err
+}
+
+// compute runs work as [Event.Compute] says.
+func (e *Event) compute(ctx context.Context, work func(context.Context) error) error {
+	if e.Compute == nil {
+		return work(ctx)
+	}
+	return e.Compute(ctx, work)
 }
 
 // Names in a template's context that are not the event's own data. They win

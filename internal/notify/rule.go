@@ -205,9 +205,13 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 	if err != nil {
 		return Decision{}, err
 	}
-	verdict := r.expression.Evaluate(ctx, values, expression.EvaluateOptions{Now: event.clock})
-	if err := ctx.Err(); err != nil {
-		return Decision{}, fmt.Errorf("evaluating the expression: %w", err)
+	var verdict expression.Verdict
+	err = event.compute(ctx, func(ctx context.Context) error {
+		verdict = r.expression.Evaluate(ctx, values, expression.EvaluateOptions{Now: event.clock})
+		return ctx.Err()
+	})
+	if err != nil {
+		return r.tooSlow(event, "evaluating the expression", err)
 	}
 	if verdict.Fault != nil {
 		return r.notSent(event, ExpressionFault, verdict.Fault.Error()), nil //nolint:nilerr // an expression that fails is a decision
@@ -224,14 +228,27 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 	if err != nil {
 		return Decision{}, err
 	}
-	decision, err := r.message(ctx, event, values, defaultFrom)
-	if ctxErr := ctx.Err(); ctxErr != nil {
-		return Decision{}, fmt.Errorf("rendering the message: %w", ctxErr)
-	}
+	var decision Decision
+	var failed error
+	err = event.compute(ctx, func(ctx context.Context) error {
+		decision, failed = r.message(ctx, event, values, defaultFrom)
+		return ctx.Err()
+	})
 	if err != nil {
-		return r.notSent(event, RenderFailed, err.Error()), nil
+		return r.tooSlow(event, "rendering the message", err)
+	}
+	if failed != nil {
+		return r.notSent(event, RenderFailed, failed.Error()), nil
 	}
 	return r.permit(ctx, event, decision)
+}
+
+// tooSlow is the decision where computing could not end in time, whenever it is tried.
+func (r *Rule) tooSlow(event *Event, doing string, err error) (Decision, error) {
+	if errors.Is(err, ErrTooSlow) || errors.Is(err, ErrEventTooSlow) {
+		return r.notSent(event, TooSlow, doing+": "+err.Error()), nil
+	}
+	return Decision{}, fmt.Errorf("%s: %w", doing, err)
 }
 
 // notSent is a decision that is made before it is known to whom the message goes.

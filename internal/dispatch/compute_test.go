@@ -1,0 +1,102 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/flow"
+	"github.com/rehive/extension-operator/internal/notify"
+)
+
+// forever works until it is stopped.
+func forever(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestComputeEndsWhatTakesTooLong(t *testing.T) {
+	g := gomega.NewWithT(t)
+	c := computing{processors: flow.NewBudget(2), company: "shop", piece: 20 * time.Millisecond, left: 200 * time.Millisecond}
+	g.Expect(c.compute(t.Context(), forever)).To(gomega.MatchError(notify.ErrTooSlow))
+	g.Expect(c.left).To(gomega.BeNumerically("~", 160*time.Millisecond, time.Millisecond), "two attempts were made, and cost no more than they may")
+
+	// The first attempt met a machine that stood still.
+	attempts := 0
+	g.Expect(c.compute(t.Context(), func(ctx context.Context) error {
+		if attempts++; attempts == 1 {
+			return forever(ctx)
+		}
+		return nil
+	})).To(gomega.Succeed())
+
+	for c.left > 0 {
+		g.Expect(c.compute(t.Context(), forever)).To(gomega.Or(gomega.MatchError(notify.ErrTooSlow), gomega.MatchError(notify.ErrEventTooSlow)))
+	}
+	g.Expect(c.compute(t.Context(), func(context.Context) error {
+		t.Error("nothing is left for it")
+		return nil
+	})).To(gomega.MatchError(notify.ErrEventTooSlow))
+	g.Expect(c.processors.Used()).To(gomega.BeZero())
+}
+
+func TestComputePassesErrorsAndPanics(t *testing.T) {
+	g := gomega.NewWithT(t)
+	c := computing{processors: flow.NewBudget(2), company: "shop", piece: time.Minute, left: time.Minute}
+	failure := errors.New("failure")
+	g.Expect(c.compute(t.Context(), func(context.Context) error { return failure })).To(gomega.MatchError(failure))
+	g.Expect(func() { _ = c.compute(t.Context(), func(context.Context) error { panic("bug") }) }).To(gomega.Panic())
+	g.Expect(c.processors.Used()).To(gomega.BeZero())
+
+	// Waiting for a turn is not computing.
+	_, ok := c.processors.TryAcquire("shop", 1)
+	g.Expect(ok).To(gomega.BeTrue())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	g.Expect(c.compute(ctx, forever)).To(gomega.MatchError(context.DeadlineExceeded))
+	g.Expect(c.left).To(gomega.BeNumerically(">", 59*time.Second))
+}
+
+// A rule that panics is its own failure.
+func TestDecideRulePanic(t *testing.T) {
+	g := gomega.NewWithT(t)
+	d := &Dispatcher{Options: Options{Log: logr.Discard()}}
+	event, err := notify.NewEvent("user.update", notify.Company{}, []byte("{}"), time.Now(), nil)
+	g.Expect(err).NotTo(gomega.HaveOccurred())
+	decision, err := d.decideRule(t.Context(), &catalog.Rule{Name: "bad", Compiled: new(notify.Rule)}, event, "")
+	g.Expect(err).NotTo(gomega.HaveOccurred())
+	g.Expect(decision.NotSent).To(gomega.HaveLen(1))
+	g.Expect(decision.NotSent[0].Reason).To(gomega.Equal(notify.InternalError))
+}
+
+func TestSlotsAreShared(t *testing.T) {
+	g := gomega.NewWithT(t)
+	s := newSlots(16)
+	held := map[string]int{}
+	for _, company := range []string{"a", "b", "c", "d"} {
+		for s.tryTake(company) {
+			held[company]++
+		}
+	}
+	g.Expect(held).To(gomega.Equal(map[string]int{"a": 12, "b": 3, "c": 1}), "nobody takes all, and what is free goes to whoever asks first")
+	for range held["a"] {
+		s.release("a")
+	}
+	g.Expect(s.tryTake("d")).To(gomega.BeTrue())
+	s.release("d")
+	for range 3 {
+		s.release("b")
+	}
+	s.release("c")
+	s.drain(16)
+	g.Expect(s.held).To(gomega.BeEmpty())
+	g.Expect(s.tryTake("e")).To(gomega.BeFalse())
+}
