@@ -153,7 +153,7 @@ func testHandedOverEventCounts(t *testing.T, at place) {
 	clk := fakeClock()
 	s := at.open(t, clk)
 	taken := make(chan ClaimedEvent, 1)
-	s.HandOver(&Handover{Lease: time.Minute, Reserve: func() bool { return true }, Take: func(e ClaimedEvent) { taken <- e }, Release: func() {}})
+	s.HandOver(&Handover{Lease: time.Minute, Reserve: func(string, int) bool { return true }, Take: func(e ClaimedEvent) { taken <- e }, Release: func(string) {}})
 	accept(t, s, "shop", "1")
 	g.Expect((<-taken).Unfinished).To(BeZero())
 	s = dies(t, at, s, clk)
