@@ -120,7 +120,7 @@ func TestBudgetUnderLoad(t *testing.T) {
 	for i := range 64 {
 		wg.Go(func() {
 			party := i % len(held)
-			random := rand.New(rand.NewPCG(uint64(i), 1)) //nolint:gosec // repeatable on purpose
+			random := rand.New(rand.NewPCG(uint64(i), 1))
 			for range 200 {
 				n := 1 + random.Int64N(total/2)
 				if random.IntN(2) == 0 {

@@ -46,7 +46,9 @@ func TestTooManyValues(t *testing.T) {
 // A rule that takes too long is not sent, whenever it is tried; one that had to wait
 // too long is tried again.
 func TestComputeErrors(t *testing.T) {
-	rule := compile(t, email(func(r *v1alpha1.NotificationRuleSpec) { r.Email.To, r.Email.Subject, r.Email.Text = "{{ to }}", "", "Text" }))
+	rule := compile(t, email(func(r *v1alpha1.NotificationRuleSpec) {
+		r.Email.To, r.Email.Subject, r.Email.Text = "{{ to }}", "", "Text"
+	}))
 	for _, failure := range []error{ErrTooSlow, ErrEventTooSlow} {
 		for calls := range 2 {
 			event := newComputedEvent(t, calls, failure)

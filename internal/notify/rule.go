@@ -238,7 +238,7 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return r.tooSlow(event, "rendering the message", err)
 	}
 	if failed != nil {
-		return r.notSent(event, RenderFailed, failed.Error()), nil
+		return r.notSent(event, RenderFailed, failed.Error()), nil //nolint:nilerr // a message that fails is a decision
 	}
 	return r.permit(ctx, event, decision)
 }

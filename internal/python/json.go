@@ -325,7 +325,7 @@ func newDictOf(pairs []Value) *Dict {
 			continue
 		}
 		if out.strs != nil {
-			out.strs[key] = int32(len(out.keys)) //nolint:gosec // no text holds that many
+			out.strs[key] = int32(len(out.keys))
 		}
 		out.keys, out.vals = append(out.keys, pairs[i]), append(out.vals, pairs[i+1])
 	}

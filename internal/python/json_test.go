@@ -57,7 +57,7 @@ func TestJSONCost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			takes := int64(liveHeap()) - int64(before) //nolint:gosec // far below 2⁶³
+			takes := int64(liveHeap()) - int64(before)
 			made := count(v)
 			runtime.KeepAlive(v)
 			t.Logf("%d values, %.1f MiB where %.1f MiB were said", values, float64(takes)/(1<<20), float64(cost)/(1<<20))
