@@ -18,6 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -260,8 +261,81 @@ func TestClusterWideRole(t *testing.T) {
 	g.Expect(wide.Object["rules"]).To(Equal(find("../config/default", "Role", role).Object["rules"]))
 	binding := find("../config/cluster-wide", "ClusterRoleBinding", "rehive-extension-manager-rolebinding")
 	g.Expect(binding.Object["roleRef"]).To(Equal(map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}))
-	config := find("../config/cluster-wide", "ConfigMap", "rehive-extension-manager-config")
+	config := managerConfig(g, "../config/cluster-wide")
 	g.Expect(config.Object["data"]).To(HaveKeyWithValue("REHIVE_EXTENSION_WATCH_NAMESPACES", "*"))
+}
+
+// managerConfig returns the ConfigMap with the manager's settings, whose name ends in a
+// hash of them.
+func managerConfig(g *WithT, folder string) *unstructured.Unstructured {
+	for _, object := range objects(g, folder) {
+		if object.GetKind() == "ConfigMap" && strings.HasPrefix(object.GetName(), "rehive-extension-manager-config-") {
+			return object
+		}
+	}
+	g.Expect(folder).To(BeEmpty(), "it has no ConfigMap for the manager")
+	return nil
+}
+
+// TestDeployment holds what the API server does not demand of the manager's pod.
+func TestDeployment(t *testing.T) {
+	for _, overlay := range []string{"default", "example", "cluster-wide", "postgres"} {
+		t.Run(overlay, func(t *testing.T) {
+			g := NewWithT(t)
+			var deployment appsv1.Deployment
+			for _, object := range objects(g, "../config/"+overlay) {
+				if object.GetKind() == "Deployment" {
+					g.Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &deployment)).To(Succeed())
+				}
+			}
+			pod := deployment.Spec.Template.Spec
+			g.Expect(pod.Containers).To(HaveLen(1))
+			manager := pod.Containers[0]
+
+			// Passwords are files: variables are seen by every process and in dumps.
+			for _, source := range manager.EnvFrom {
+				g.Expect(source.SecretRef).To(BeNil())
+			}
+			for _, variable := range manager.Env {
+				if variable.ValueFrom != nil {
+					g.Expect(variable.ValueFrom.SecretKeyRef).To(BeNil(), variable.Name)
+				}
+			}
+			for _, volume := range pod.Volumes {
+				g.Expect(volume.EmptyDir).To(BeNil(), "it would block drains: %s", volume.Name)
+				if volume.Secret != nil {
+					g.Expect(*volume.Secret.DefaultMode&0o007).To(BeZero(), volume.Name)
+				}
+			}
+
+			g.Expect(pod.EnableServiceLinks).To(HaveValue(BeFalse()))
+			g.Expect(manager.Args).To(ContainElement("--metrics-auth"))
+			for _, list := range []corev1.ResourceList{manager.Resources.Requests, manager.Resources.Limits} {
+				g.Expect(list).To(And(HaveKey(corev1.ResourceMemory), HaveKey(corev1.ResourceEphemeralStorage)))
+			}
+			// Opening the ledger may take half an hour before the pod counts as dead.
+			g.Expect(manager.StartupProbe.PeriodSeconds * manager.StartupProbe.FailureThreshold).To(BeNumerically(">=", 1800))
+
+			// Applied twice by different means, nothing may conflict: what the API server
+			// would fill in is written out.
+			for _, variable := range manager.Env {
+				if variable.ValueFrom != nil && variable.ValueFrom.FieldRef != nil {
+					g.Expect(variable.ValueFrom.FieldRef.APIVersion).To(Equal("v1"), variable.Name)
+				}
+			}
+
+			labels := deployment.Spec.Template.Labels
+			for _, label := range []string{"name", "instance", "version", "component", "part-of", "managed-by"} {
+				g.Expect(labels).To(HaveKey("app.kubernetes.io/" + label))
+				g.Expect(deployment.Labels).To(HaveKey("app.kubernetes.io/" + label))
+			}
+			_, tag, _ := strings.Cut(manager.Image, ":")
+			g.Expect(labels["app.kubernetes.io/version"]).To(Equal(tag))
+
+			// A changed setting replaces the pod.
+			g.Expect(manager.EnvFrom[0].ConfigMapRef.Name).To(Equal(managerConfig(g, "../config/"+overlay).GetName()))
+		})
+	}
 }
 
 func TestSamplesRender(t *testing.T) {

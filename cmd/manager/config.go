@@ -51,6 +51,8 @@ type settings struct {
 	trustedProxies string
 	healthAddress  string
 	metricsAddress string
+	metricsAuth    bool
+	metricsCertDir string
 	pprofAddress   string
 
 	ledgerPath         string
@@ -108,6 +110,8 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.trustedProxies, "trusted-proxies", "", "`networks` of the reverse proxies in front of this server, such as 10.0.0.0/8,fd00::/8; the caller's address is then taken from their X-Forwarded-For header. Without them, all callers behind one proxy share the limits of one caller")
 	flags.StringVar(&s.healthAddress, "health-address", ":8081", "`address` of /healthz and /readyz; 0 turns them off")
 	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` of /metrics; 0 turns it off")
+	flags.BoolVar(&s.metricsAuth, "metrics-auth", false, "serve /metrics over HTTPS, and only to callers whose Kubernetes bearer token may get that URL; for every --metrics-address that others can reach")
+	flags.StringVar(&s.metricsCertDir, "metrics-cert-dir", "", "`directory` with tls.crt and tls.key for --metrics-auth; empty makes a self-signed certificate")
 	flags.StringVar(&s.pprofAddress, "pprof-address", "0", "`address` of /debug/pprof/, which shows what the process is busy with; 0 turns it off")
 
 	flags.StringVar(&s.ledgerPath, "ledger-path", "", "`file` of the SQLite ledger; made when it's not there (default "+defaultLedgerPath+")")
@@ -120,7 +124,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.smtpAddress, "smtp-address", "", "`host:port` of the mail server; without one, emails fail with a reason that says so")
 	flags.StringVar(&s.smtpTLS, "smtp-tls", string(delivery.SMTPStartTLS), "`how` the connection to the mail server is encrypted: starttls, starttls-optional, tls or none")
 	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; empty doesn't log in")
-	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` that holds the mail server's password")
+	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` with the mail server's password; read only if --smtp-username is set")
 	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with PEM certificates to trust the mail server by, instead of the system's")
 
 	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "how many connections to the mail server are open at most, and so how many emails are with it at once; where it is fast, more wait for their turn")
@@ -313,8 +317,8 @@ func (s *settings) validateSMTP() error {
 		return fmt.Errorf("--smtp-password-file and %sSMTP_PASSWORD are both set: choose one", envPrefix)
 	}
 	if s.smtpAddress == "" {
-		if s.smtpUsername != "" || s.smtpPasswordFile != "" || s.smtpCAFile != "" {
-			return errors.New("--smtp-address is missing, though other settings of the mail server are given")
+		if s.smtpUsername != "" || s.smtpCAFile != "" {
+			return errors.New("--smtp-address is required with --smtp-username and --smtp-ca-file")
 		}
 		return nil
 	}
@@ -403,8 +407,13 @@ func (s *settings) defaultProviders() map[v1alpha1.Channel]types.NamespacedName 
 	return defaults
 }
 
-// readSMTPPassword returns the mail server's password, which may be empty.
+// readSMTPPassword returns the mail server's password. It is empty without a user name:
+// the default installation names a file that only those create whose server asks for a
+// log-in.
 func (s *settings) readSMTPPassword() (string, error) {
+	if s.smtpUsername == "" {
+		return "", nil
+	}
 	return readPassword("smtp-password-file", s.smtpPasswordFile, s.smtpPassword)
 }
 

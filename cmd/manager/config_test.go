@@ -143,11 +143,14 @@ func TestSMTPPasswordFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("pass word\r\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	password, err := (&settings{smtpPasswordFile: path}).readSMTPPassword()
+	password, err := (&settings{smtpUsername: "joe", smtpPasswordFile: path}).readSMTPPassword()
 	if err != nil || password != "pass word" {
 		t.Errorf("got %q, %v: the line's end is not part of the password", password, err)
 	}
-	if _, err := (&settings{smtpPasswordFile: path + "x"}).readSMTPPassword(); err == nil {
+	if _, err := (&settings{smtpUsername: "joe", smtpPasswordFile: path + "x"}).readSMTPPassword(); err == nil {
 		t.Error("a missing file must be an error")
+	}
+	if password, err := (&settings{smtpPasswordFile: path + "x"}).readSMTPPassword(); err != nil || password != "" {
+		t.Errorf("got %q, %v: without a user name no password is needed", password, err)
 	}
 }

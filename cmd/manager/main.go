@@ -8,11 +8,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"go.uber.org/zap/zapcore"
@@ -34,6 +36,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/metricsauth"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
@@ -222,12 +225,16 @@ func openLedger(ctx context.Context, s *settings) (*ledger.Store, *ledger.Cleane
 }
 
 func newManager(config *rest.Config, s *settings, watched namespaces.Set) (manager.Manager, error) {
+	metricsServer, err := metricsOptions(s)
+	if err != nil {
+		return nil, err
+	}
 	cacheOptions := controllers.CacheOptions()
 	cacheOptions.DefaultNamespaces = watched.CacheNamespaces()
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		Scheme:                        newScheme(),
 		Cache:                         cacheOptions,
-		Metrics:                       metricsserver.Options{BindAddress: s.metricsAddress},
+		Metrics:                       metricsServer,
 		HealthProbeBindAddress:        s.healthAddress,
 		PprofBindAddress:              s.pprofAddress,
 		LeaderElection:                s.leaderElect,
@@ -240,6 +247,19 @@ func newManager(config *rest.Config, s *settings, watched namespaces.Set) (manag
 		return nil, fmt.Errorf("connecting to the Kubernetes API server: %w", err)
 	}
 	return mgr, nil
+}
+
+func metricsOptions(s *settings) (metricsserver.Options, error) {
+	if !s.metricsAuth {
+		return metricsserver.Options{BindAddress: s.metricsAddress}, nil
+	}
+	if s.metricsCertDir != "" {
+		// The metrics server would take a missing file for a wish to have none.
+		if _, err := tls.LoadX509KeyPair(filepath.Join(s.metricsCertDir, "tls.crt"), filepath.Join(s.metricsCertDir, "tls.key")); err != nil {
+			return metricsserver.Options{}, fmt.Errorf("--metrics-cert-dir: %w", err)
+		}
+	}
+	return metricsauth.ServerOptions(s.metricsAddress, s.metricsCertDir), nil
 }
 
 func newScheme() *runtime.Scheme {

@@ -1,0 +1,166 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package metricsauth serves metrics only to callers that Kubernetes knows and permits.
+//
+// controller-runtime's own filter asks the API server about the caller with the
+// operator's identity, by TokenReview and SubjectAccessReview. That takes rights on the
+// whole cluster and so a ClusterRoleBinding, which an operator that works in a few
+// namespaces should not need, and which two installations would take from each other.
+// This one asks with the caller's own token, by SelfSubjectAccessReview, which every
+// authenticated user may create. The answer is the same.
+package metricsauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/lru"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+)
+
+const (
+	// trustTime is how long a caller that was permitted is let in without asking again,
+	// and so how long a right that was taken away still works.
+	trustTime = time.Minute
+	// maxTrusted bounds how many such callers are remembered.
+	maxTrusted = 64
+	// maxReviews bounds how many callers the API server is asked about at once.
+	maxReviews = 4
+	// reviewTimeout bounds asking about one, waiting for a turn included.
+	reviewTimeout = 10 * time.Second
+)
+
+// ServerOptions serve metrics on an address over HTTPS, to permitted callers only. The
+// certificate is tls.crt and tls.key in certDir, read again when they change; without a
+// certDir it is self-signed and made at each start, so that it encrypts but proves
+// nothing about the server.
+func ServerOptions(address, certDir string) metricsserver.Options {
+	return metricsserver.Options{
+		BindAddress:    address,
+		SecureServing:  true,
+		CertDir:        certDir,
+		FilterProvider: New,
+		// HTTP/2 brings a page of metrics nothing but its denial-of-service attacks.
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+			c.MinVersion, c.NextProtos = tls.VersionTLS12, []string{"http/1.1"}
+		}},
+	}
+}
+
+// reviewer asks the API server about callers. It is safe for concurrent use.
+type reviewer struct {
+	client  rest.Interface // without credentials of its own
+	turns   chan struct{}
+	trusted *lru.Cache // of time.Time, when to ask again, by digest
+	now     func() time.Time
+}
+
+// New is a FilterProvider of the metrics server. The filter answers 401 without a token
+// that the API server accepts, 403 to a caller that may not get the URL, and 503 when the
+// API server gives no answer.
+func New(config *rest.Config, _ *http.Client) (metricsserver.Filter, error) {
+	r, err := newReviewer(config, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return r.filter, nil
+}
+
+func newReviewer(config *rest.Config, now func() time.Time) (*reviewer, error) {
+	// The client that the metrics server offers carries the operator's credentials: a
+	// caller whose token were not sent would be taken for the operator.
+	anonymous := rest.AnonymousClientConfig(config)
+	anonymous.QPS = -1 // turns bound it
+	client, err := authorizationclient.NewForConfig(anonymous)
+	if err != nil {
+		return nil, fmt.Errorf("making a client that checks who reads metrics: %w", err)
+	}
+	return &reviewer{
+		client:  client.RESTClient(),
+		turns:   make(chan struct{}, maxReviews),
+		trusted: lru.New(maxTrusted),
+		now:     now,
+	}, nil
+}
+
+func (r *reviewer) filter(log logr.Logger, handler http.Handler) (http.Handler, error) {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		token, ok := bearerToken(request)
+		if !ok {
+			unauthorized(w)
+			return
+		}
+		permitted, err := r.review(request.Context(), token, strings.ToLower(request.Method), request.URL.Path)
+		switch {
+		case apierrors.IsUnauthorized(err):
+			unauthorized(w)
+		case err != nil:
+			log.Error(err, "Could not check who reads metrics")
+			http.Error(w, "The Kubernetes API server could not be asked about you. Try again later.", http.StatusServiceUnavailable)
+		case !permitted:
+			http.Error(w, "You may not read this URL: it takes a ClusterRole that permits it as a nonResourceURL.", http.StatusForbidden)
+		default:
+			handler.ServeHTTP(w, request)
+		}
+	}), nil
+}
+
+func unauthorized(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="metrics"`)
+	http.Error(w, "A valid Kubernetes bearer token is required.", http.StatusUnauthorized)
+}
+
+// bearerToken returns the token of a request's only Authorization header.
+func bearerToken(request *http.Request) (string, bool) {
+	headers := request.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return "", false
+	}
+	scheme, token, found := strings.Cut(headers[0], " ")
+	token = strings.TrimSpace(token)
+	return token, found && strings.EqualFold(scheme, "Bearer") && token != "" && !strings.ContainsAny(token, " \t,")
+}
+
+// review reports whether the token's owner may use a verb on a URL's path. The error is
+// apierrors.IsUnauthorized if the token is no good.
+func (r *reviewer) review(ctx context.Context, token, verb, path string) (bool, error) {
+	key := sha256.Sum256([]byte(verb + " " + path + " " + token))
+	if until, found := r.trusted.Get(key); found && r.now().Before(until.(time.Time)) {
+		return true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reviewTimeout)
+	defer cancel()
+	select {
+	case r.turns <- struct{}{}:
+		defer func() { <-r.turns }()
+	case <-ctx.Done():
+		return false, fmt.Errorf("waiting to ask the API server: %w", ctx.Err())
+	}
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Verb: verb, Path: path},
+	}}
+	answer := &authorizationv1.SelfSubjectAccessReview{}
+	err := r.client.Post().Resource("selfsubjectaccessreviews").SetHeader("Authorization", "Bearer "+token).
+		Body(review).Do(ctx).Into(answer)
+	switch {
+	case apierrors.IsForbidden(err):
+		return false, nil // who may not even ask may not read metrics
+	case err != nil:
+		return false, fmt.Errorf("asking the API server: %w", err)
+	}
+	if answer.Status.Allowed {
+		r.trusted.Add(key, r.now().Add(trustTime))
+	}
+	return answer.Status.Allowed, nil
+}

@@ -1,0 +1,219 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package metricsauth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
+)
+
+var admin *rest.Config
+
+func TestMain(m *testing.M) {
+	code, err := runTests(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "metricsauth:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runTests(m *testing.M) (code int, err error) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		return 0, errors.New(`KUBEBUILDER_ASSETS is not set: these tests need etcd and kube-apiserver. Use "make test", which provides them`)
+	}
+	env := &envtest.Environment{}
+	if admin, err = env.Start(); err != nil {
+		return 0, fmt.Errorf("starting the API server: %w", err)
+	}
+	defer func() { err = errors.Join(err, env.Stop()) }()
+	return m.Run(), nil
+}
+
+// serviceAccount makes one, with the ClusterRole if it has a name, and returns its token.
+func serviceAccount(t *testing.T, name, clusterRole string) string {
+	t.Helper()
+	g := NewWithT(t)
+	client, err := kubernetes.NewForConfig(admin)
+	g.Expect(err).NotTo(HaveOccurred())
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	_, err = client.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{})
+	g.Expect(err).NotTo(HaveOccurred())
+	if clusterRole != "" {
+		_, err := client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
+		}, metav1.CreateOptions{})
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	request, err := client.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	g.Expect(err).NotTo(HaveOccurred())
+	return request.Status.Token
+}
+
+// metricsReader creates the ClusterRole that config/rbac provides for Prometheus.
+func metricsReader(t *testing.T) string {
+	t.Helper()
+	g := NewWithT(t)
+	raw, err := os.ReadFile("../../config/rbac/metrics_reader_role.yaml")
+	g.Expect(err).NotTo(HaveOccurred())
+	role := &rbacv1.ClusterRole{}
+	g.Expect(yaml.UnmarshalStrict(raw, role)).To(Succeed())
+	client, err := kubernetes.NewForConfig(admin)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = client.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{})
+	g.Expect(err).NotTo(HaveOccurred())
+	return role.Name
+}
+
+func TestFilter(t *testing.T) {
+	g := NewWithT(t)
+	var clock atomic.Int64
+	r, err := newReviewer(admin, func() time.Time { return time.Unix(clock.Load(), 0) })
+	g.Expect(err).NotTo(HaveOccurred())
+	served := 0
+	handler, err := r.filter(logr.Discard(), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
+	g.Expect(err).NotTo(HaveOccurred())
+	get := func(method, path string, authorization ...string) *httptest.ResponseRecorder {
+		request := httptest.NewRequest(method, path, nil)
+		request.Header["Authorization"] = authorization
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, request)
+		return answer
+	}
+
+	role := metricsReader(t)
+	reader, stranger := serviceAccount(t, "reader", role), serviceAccount(t, "stranger", "")
+	for name, authorization := range map[string][]string{
+		"no header":    nil,
+		"two headers":  {"Bearer " + reader, "Bearer " + reader},
+		"two tokens":   {"Bearer " + reader + ", " + reader},
+		"basic":        {"Basic " + reader},
+		"no token":     {"Bearer "},
+		"junk":         {"Bearer junk"},
+		"a bad sign":   {"Bearer " + reader + "x"},
+		"token only":   {reader},
+		"empty header": {""},
+	} {
+		answer := get(http.MethodGet, "/metrics", authorization...)
+		g.Expect(answer.Code).To(Equal(http.StatusUnauthorized), name)
+		g.Expect(answer.Header().Get("WWW-Authenticate")).To(HavePrefix("Bearer"), name)
+	}
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer "+stranger).Code).To(Equal(http.StatusForbidden))
+	g.Expect(served).To(BeZero())
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer "+reader).Code).To(Equal(http.StatusOK))
+	g.Expect(get(http.MethodGet, "/metrics", "bearer "+reader).Code).To(Equal(http.StatusOK), "the scheme's name may have any case")
+	g.Expect(served).To(Equal(2))
+	g.Expect(get(http.MethodPost, "/metrics", "Bearer "+reader).Code).To(Equal(http.StatusForbidden), "another verb")
+	g.Expect(get(http.MethodGet, "/debug/pprof/", "Bearer "+reader).Code).To(Equal(http.StatusForbidden), "another path")
+
+	// A right that was taken away works for as long as the caller is remembered.
+	client, err := kubernetes.NewForConfig(admin)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(client.RbacV1().ClusterRoleBindings().Delete(t.Context(), "reader", metav1.DeleteOptions{})).To(Succeed())
+	g.Expect(get(http.MethodGet, "/metrics", "Bearer "+reader).Code).To(Equal(http.StatusOK))
+	clock.Add(int64(trustTime / time.Second))
+	g.Eventually(func() int { return get(http.MethodGet, "/metrics", "Bearer "+reader).Code }, "20s", "50ms").Should(Equal(http.StatusForbidden))
+}
+
+// TestServer asks a metrics server over the network.
+func TestServer(t *testing.T) {
+	g := NewWithT(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	address := listener.Addr().String()
+	g.Expect(listener.Close()).To(Succeed())
+	server, err := metricsserver.NewServer(ServerOptions(address, ""), admin, http.DefaultClient)
+	g.Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Start(ctx) }()
+	defer func() {
+		cancel()
+		g.Expect(<-stopped).To(Succeed())
+	}()
+
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		ForceAttemptHTTP2: true,
+		DisableKeepAlives: true,
+	}}
+	get := func(scheme, token string) (status int, page string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://"+address+"/metrics", nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return 0, ""
+		}
+		defer response.Body.Close()
+		g.Expect(response.ProtoMajor).To(Equal(1))
+		body, err := io.ReadAll(response.Body)
+		g.Expect(err).NotTo(HaveOccurred())
+		return response.StatusCode, string(body)
+	}
+	g.Eventually(func() int { status, _ := get("https", ""); return status }, "20s", "20ms").Should(Equal(http.StatusUnauthorized))
+	status, page := get("http", "")
+	g.Expect(status).To(Equal(http.StatusBadRequest), "it speaks TLS only: %s", page)
+	status, page = get("https", serviceAccount(t, "scrapes-in-vain", ""))
+	g.Expect(status).To(Equal(http.StatusForbidden))
+	g.Expect(page).NotTo(ContainSubstring("rest_client_requests_total"))
+	status, page = get("https", serviceAccount(t, "scrapes", "cluster-admin"))
+	g.Expect(status).To(Equal(http.StatusOK))
+	g.Expect(page).To(ContainSubstring("rest_client_requests_total"))
+}
+
+// The operator's own credentials vouch for nobody.
+func TestOperatorsCredentialsAreNotUsed(t *testing.T) {
+	g := NewWithT(t)
+	filter, err := New(admin, http.DefaultClient)
+	g.Expect(err).NotTo(HaveOccurred())
+	handler, err := filter(logr.Discard(), http.NotFoundHandler())
+	g.Expect(err).NotTo(HaveOccurred())
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request.Header.Set("Authorization", "Bearer junk")
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, request)
+	g.Expect(answer.Code).To(Equal(http.StatusUnauthorized))
+}
+
+func TestAPIServerAway(t *testing.T) {
+	g := NewWithT(t)
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
+	filter, err := New(&rest.Config{Host: away.URL}, http.DefaultClient)
+	g.Expect(err).NotTo(HaveOccurred())
+	handler, err := filter(logr.Discard(), http.NotFoundHandler())
+	g.Expect(err).NotTo(HaveOccurred())
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request.Header.Set("Authorization", "Bearer token")
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, request)
+	g.Expect(answer.Code).To(Equal(http.StatusServiceUnavailable))
+}
