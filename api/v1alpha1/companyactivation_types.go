@@ -23,6 +23,14 @@ const RequestedAtAnnotation = "extensions.rehive.com/requested-at"
 // Secret and its ledger rows go with it.
 const PurgeAnnotation = "extensions.rehive.com/purge"
 
+// APIWritesLabel on a CompanyActivation says, with the value APIWritesAllow, that
+// admins may change through the API what others manage in Kubernetes. Without it such
+// objects are read-only in the API.
+const (
+	APIWritesLabel = "extensions.rehive.com/api-writes"
+	APIWritesAllow = "Allow"
+)
+
 // Keys of the Secret named by status.secretName.
 const (
 	// SecretKeyToken holds the service user's token. It is absent while the

@@ -6,12 +6,19 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
+
+// ErrStale says that an item changed after it was retrieved.
+var ErrStale = errors.New("the item changed meanwhile")
+
+// maxTries is how often a change is applied to an item that others change too.
+const maxTries = 5
 
 // Resource declares what there is at a path and what can be done with it: each
 // operation whose function is set. The functions return an *[Error] for what the
@@ -48,7 +55,9 @@ type Resource[T any] struct {
 	New func(*Request) *T
 	// Create stores a new item, and completes it with what is read-only.
 	Create func(context.Context, *Request, *T) error
-	// Update stores an item that Retrieve found and that a PUT or PATCH changed.
+	// Update stores an item that Retrieve found and that a PUT or PATCH changed. When
+	// it returns [ErrStale], because somebody else changed the item meanwhile, the
+	// change is applied to the item as it is then.
 	Update func(context.Context, *Request, *T) error
 	// Delete removes an item that Retrieve found.
 	Delete func(context.Context, *Request, *T) error
@@ -194,26 +203,38 @@ func (res *Resource[T]) create(ctx context.Context, r *Request) (Answer, error) 
 
 func (res *Resource[T]) update(partial bool) HandlerFunc {
 	return func(ctx context.Context, r *Request) (Answer, error) {
-		t, err := res.Retrieve(ctx, r)
-		if err != nil {
-			return Answer{}, err
+		// A PATCH names only the fields that it changes, so applying it to what another
+		// wrote meanwhile loses nothing of that.
+		for try := 1; ; try++ {
+			t, err := res.Retrieve(ctx, r)
+			if err != nil {
+				return Answer{}, err
+			}
+			if err := res.Serializer.Decode(t, r.members, partial); err != nil {
+				return Answer{}, err
+			}
+			switch err := res.Update(ctx, r, t); {
+			case err == nil:
+				return res.answer(t), nil
+			case !errors.Is(err, ErrStale):
+				return Answer{}, err
+			case try == maxTries || ctx.Err() != nil:
+				return Answer{}, &Error{Status: http.StatusConflict, Message: "This is being changed by somebody else. Read it again and repeat your change.", Cause: err}
+			}
 		}
-		if err := res.Serializer.Decode(t, r.members, partial); err != nil {
-			return Answer{}, err
-		}
-		if err := res.Update(ctx, r, t); err != nil {
-			return Answer{}, err
-		}
-		return res.answer(t), nil
 	}
 }
 
 func (res *Resource[T]) delete(ctx context.Context, r *Request) (Answer, error) {
-	t, err := res.Retrieve(ctx, r)
-	if err != nil {
-		return Answer{}, err
+	for try := 1; ; try++ {
+		t, err := res.Retrieve(ctx, r)
+		if err != nil {
+			return Answer{}, err
+		}
+		if err := res.Delete(ctx, r, t); !errors.Is(err, ErrStale) || try == maxTries {
+			return Answer{}, err
+		}
 	}
-	return Answer{}, res.Delete(ctx, r, t)
 }
 
 func (res *Resource[T]) answer(t *T) Answer {

@@ -1,0 +1,306 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+// layout is a NotificationLayout as the API has it.
+type layout struct {
+	object *v1alpha1.NotificationLayout
+
+	id, name, description, kind string
+	html, text, sms, push       string
+}
+
+func (l *layout) created() time.Time { return l.object.CreationTimestamp.Time }
+func (l *layout) updated() time.Time { return updatedAt(l.object) }
+
+// isOf says whether the rules of an activation may use the layout.
+func (l *layout) isOf(a *v1alpha1.CompanyActivation) bool {
+	company := l.object.Spec.CompanyRef
+	return l.object.Namespace == a.Namespace && l.object.DeletionTimestamp.IsZero() && (company == nil || company.Name == a.Name)
+}
+
+var (
+	reducedLayoutSerializer = &rest.Serializer[layout]{Name: "ReducedNotificationLayout", Fields: reducedLayoutFields()}
+	layoutSerializer        = &rest.Serializer[layout]{Name: "NotificationLayout", Fields: layoutFields()}
+	layoutTemplates         = &rest.Serializer[layout]{Name: "LayoutTemplate", Fields: layoutFields()}
+)
+
+func reducedLayoutFields() []rest.Field[layout] {
+	return []rest.Field[layout]{
+		rest.Char("id", func(l *layout) *string { return &l.id }).ReadOnly(),
+		rest.Char("name", func(l *layout) *string { return &l.name }).Required().MaxLength(maxName),
+		rest.Char("description", func(l *layout) *string { return &l.description }).Nullable().Blank().MaxLength(maxLine),
+		rest.Timestamp("created", (*layout).created),
+		rest.Timestamp("updated", (*layout).updated),
+	}
+}
+
+func layoutFields() []rest.Field[layout] {
+	body := func(name string, field func(*layout) *string) rest.Field[layout] {
+		return rest.Text(name, field).Nullable().Blank().MaxLength(maxBody)
+	}
+	fields := reducedLayoutFields()
+	return append(fields[:3:3],
+		rest.Char("type", func(l *layout) *string { return &l.kind }).Required().Choices(channels...),
+		body("html_layout", func(l *layout) *string { return &l.html }),
+		body("text_layout", func(l *layout) *string { return &l.text }),
+		body("sms_layout", func(l *layout) *string { return &l.sms }),
+		body("push_layout", func(l *layout) *string { return &l.push }),
+		fields[3], fields[4],
+	)
+}
+
+func readLayout(object *v1alpha1.NotificationLayout) layout {
+	spec := &object.Spec
+	l := layout{
+		object: object, id: object.Name, name: cmp.Or(spec.DisplayName, object.Name), description: spec.Description,
+		kind: string(spec.ForChannel()), html: spec.HTML,
+	}
+	*l.body() = spec.Text
+	return l
+}
+
+// body is the text of the layout's channel.
+func (l *layout) body() *string {
+	switch v1alpha1.Channel(l.kind) {
+	case v1alpha1.ChannelSMS:
+		return &l.sms
+	case v1alpha1.ChannelPush:
+		return &l.push
+	case v1alpha1.ChannelEmail, v1alpha1.ChannelSystem:
+	}
+	return &l.text
+}
+
+// bodyName is what the API calls the text of the layout's channel.
+func (l *layout) bodyName() string {
+	switch v1alpha1.Channel(l.kind) {
+	case v1alpha1.ChannelSMS:
+		return "sms_layout"
+	case v1alpha1.ChannelPush:
+		return "push_layout"
+	case v1alpha1.ChannelEmail, v1alpha1.ChannelSystem:
+	}
+	return "text_layout"
+}
+
+var layoutFilters = []rest.Filter{rest.TextFilter("name"), rest.ChoiceFilter("type", channels...)}
+
+func (a *API) layouts() *rest.Resource[layout] {
+	return &rest.Resource[layout]{
+		Path: "admin/layouts/", Param: "id", For: rest.Admins, Serializer: layoutSerializer,
+		Filters: layoutFilters, Orderings: []string{"created"},
+		Position: func(l *layout) string { return l.id },
+		List: func(ctx context.Context, r *rest.Request, q *rest.Query) (rest.List[layout], error) {
+			return a.listLayouts(ctx, q, r.Caller.Activation.Namespace, func(l *layout) bool {
+				return l.isOf(r.Caller.Activation) && !isLayoutTemplate(l.object)
+			})
+		},
+		FindsLast: true,
+		Retrieve:  a.companyLayout,
+		Create:    a.createLayout,
+		Update:    a.updateLayout,
+		Delete:    a.deleteLayout,
+	}
+}
+
+func (a *API) layoutTemplates() *rest.Resource[layout] {
+	return &rest.Resource[layout]{
+		Path: "admin/layout-templates/", Param: "id", For: rest.Admins, Serializer: layoutTemplates,
+		Filters: layoutFilters, Orderings: []string{"created"},
+		Position: func(l *layout) string { return l.id },
+		List: func(ctx context.Context, _ *rest.Request, q *rest.Query) (rest.List[layout], error) {
+			return a.listLayouts(ctx, q, a.Namespace, func(l *layout) bool { return isLayoutTemplate(l.object) })
+		},
+		FindsLast: true,
+		Retrieve: func(ctx context.Context, r *rest.Request) (*layout, error) {
+			l, err := a.layoutNamed(ctx, a.Namespace, r.ID)
+			if err != nil {
+				return nil, unreadable(err)
+			}
+			if l == nil || !isLayoutTemplate(l.object) {
+				return nil, rest.NotFound()
+			}
+			return l, nil
+		},
+	}
+}
+
+func isLayoutTemplate(object *v1alpha1.NotificationLayout) bool {
+	return object.Labels[v1alpha1.LayoutTemplateLabel] == "true"
+}
+
+func (a *API) listLayouts(ctx context.Context, q *rest.Query, namespace string, has func(*layout) bool) (rest.List[layout], error) {
+	var found v1alpha1.NotificationLayoutList
+	if err := a.Cache.List(ctx, &found, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return rest.List[layout]{}, unreadable(err)
+	}
+	slices.SortFunc(found.Items, func(x, y v1alpha1.NotificationLayout) int {
+		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), strings.Compare(x.Name, y.Name))
+	})
+	name, kind := q.Text("name"), q.Choices("type")
+	var layouts []layout
+	for i := range found.Items {
+		l := readLayout(&found.Items[i])
+		if has(&l) && (name == "" || name == l.name) && (kind == nil || kind[0] == l.kind) {
+			layouts = append(layouts, l)
+		}
+	}
+	return rest.Slice(layouts, q.Page, func(l *layout) string { return l.id }), nil
+}
+
+// layoutNamed returns a layout from the cache, nil if there is none of this name.
+func (a *API) layoutNamed(ctx context.Context, namespace, name string) (*layout, error) {
+	object := new(v1alpha1.NotificationLayout)
+	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading a layout: %w", err)
+	}
+	l := readLayout(object)
+	return &l, nil
+}
+
+// companyLayout finds the layout of a call.
+func (a *API) companyLayout(ctx context.Context, r *rest.Request) (*layout, error) {
+	activation := r.Caller.Activation
+	l, err := a.layoutNamed(ctx, activation.Namespace, r.ID)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if l == nil || !l.isOf(activation) || isLayoutTemplate(l.object) {
+		return nil, rest.NotFound()
+	}
+	if isRead(r) {
+		return l, nil
+	}
+	object := new(v1alpha1.NotificationLayout)
+	if err := a.Cluster.Get(ctx, client.ObjectKeyFromObject(l.object), object); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, rest.NotFound()
+		}
+		return nil, unreadable(err)
+	}
+	fresh := readLayout(object)
+	if !fresh.isOf(activation) {
+		return nil, rest.NotFound()
+	}
+	return &fresh, nil
+}
+
+func (a *API) createLayout(ctx context.Context, r *rest.Request, l *layout) error {
+	activation := r.Caller.Activation
+	l.object = &v1alpha1.NotificationLayout{}
+	l.object.Namespace, l.object.Name = activation.Namespace, newName(activation, l.name)
+	l.object.Spec.CompanyRef = &v1alpha1.CompanyActivationReference{Name: activation.Name}
+	if err := l.write(); err != nil {
+		return err
+	}
+	if err := a.writer.create(ctx, l.object); err != nil {
+		return writeError(err, l.apiName)
+	}
+	l.id = l.object.Name
+	r.Log.Info("Created a layout", "company", r.Caller.Company, "user", r.Caller.User, "layout", l.id)
+	return nil
+}
+
+// mayChangeLayout refuses changes of a layout that other companies may use too.
+func mayChangeLayout(r *rest.Request, l *layout) error {
+	if l.object.Spec.CompanyRef == nil {
+		return rest.Forbidden("This layout is shared by several companies and can't be changed here. Ask your platform team.")
+	}
+	return mayChange(r.Caller.Activation, l.object)
+}
+
+func (a *API) updateLayout(ctx context.Context, r *rest.Request, l *layout) error {
+	if err := mayChangeLayout(r, l); err != nil {
+		return err
+	}
+	if err := l.write(); err != nil {
+		return err
+	}
+	if err := a.writer.update(ctx, l.object); err != nil {
+		return writeError(err, l.apiName)
+	}
+	r.Log.Info("Changed a layout", "company", r.Caller.Company, "user", r.Caller.User, "layout", l.id)
+	return nil
+}
+
+func (a *API) deleteLayout(ctx context.Context, r *rest.Request, l *layout) error {
+	if err := mayChangeLayout(r, l); err != nil {
+		return err
+	}
+	var rules v1alpha1.NotificationRuleList
+	if err := a.Cache.List(ctx, &rules, client.InNamespace(l.object.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return unreadable(err)
+	}
+	for i := range rules.Items {
+		if rules.Items[i].Spec.Layout() == l.id && rules.Items[i].Spec.CompanyRef.Name == r.Caller.Activation.Name {
+			return rest.Conflict("This layout is used by the notification " + rules.Items[i].Spec.DisplayName + ". Choose another layout there first.")
+		}
+	}
+	if err := a.writer.remove(ctx, l.object); err != nil {
+		return writeError(err, l.apiName)
+	}
+	r.Log.Info("Deleted a layout", "company", r.Caller.Company, "user", r.Caller.User, "layout", l.id)
+	return nil
+}
+
+// write stores the layout's fields in its object, and returns an *rest.Error with what
+// is wrong with them.
+func (l *layout) write() error {
+	spec := &l.object.Spec
+	spec.DisplayName, spec.Description, spec.Channel = l.name, l.description, v1alpha1.Channel(l.kind)
+	spec.HTML, spec.Text = "", *l.body()
+	if spec.Channel == v1alpha1.ChannelEmail {
+		spec.HTML = l.html
+	}
+	if spec.HTML == "" && spec.Text == "" {
+		return rest.InvalidField(nil, l.bodyName(), fmt.Sprintf("A layout of the type %s needs this field.", l.kind))
+	}
+	_, problems := notify.CompileLayout(l.object)
+	if len(problems) == 0 {
+		return nil
+	}
+	wrong := make([]rest.FieldError, len(problems))
+	for i := range problems {
+		wrong[i] = problemError(&problems[i], l.apiName)
+	}
+	return rest.InvalidFields(wrong...)
+}
+
+// apiName is what the API calls the field at a path of a layout; empty if it has none.
+func (l *layout) apiName(path string) string {
+	switch path {
+	case "spec.displayName":
+		return "name"
+	case "spec.description":
+		return "description"
+	case "spec.channel":
+		return "type"
+	case "spec.html":
+		return "html_layout"
+	case "spec.text":
+		return l.bodyName()
+	}
+	return ""
+}

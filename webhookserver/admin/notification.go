@@ -1,0 +1,510 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/webhookserver/notifications"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+// notification is a NotificationRule as the API has it: flat, with the texts of every
+// channel side by side.
+type notification struct {
+	id      int64
+	company string
+	rule    *v1alpha1.NotificationRule // as it was read; without a UID before it exists
+	message
+
+	layout     *layout
+	template   *template
+	templateID string
+}
+
+// message are the fields that notifications and templates have in common.
+type message struct {
+	kind, name, description, event, expression string
+	subject, html, text, sms, push             string
+	toEmail, toMobile, toUser, fromEmail       string
+	layoutID                                   string
+	enabled, preferenceEnabled, systemEnabled  bool
+}
+
+// Limits of fields, in characters; as the custom resource has them.
+const (
+	maxName       = 250
+	maxLine       = 4096
+	maxExpression = 8192
+	maxBody       = 262144
+	maxShort      = 16384
+	maxEvent      = 100
+)
+
+var notificationSerializer = &rest.Serializer[notification]{Name: "AdminNotification", Fields: notificationFields()}
+
+func notificationFields() []rest.Field[notification] {
+	fields := []rest.Field[notification]{
+		rest.Integer("id", func(n *notification) int64 { return n.id }),
+		rest.Char("type", func(n *notification) *string { return &n.kind }).Choices(channels...).Nullable().Blank(),
+		rest.Nested("template", reducedTemplateSerializer, func(n *notification) *template { return n.template }).Nullable(),
+		rest.Char("template", func(n *notification) *string { return &n.templateID }).WriteOnly().Nullable().Blank().MaxLength(253),
+		rest.Char("company", func(n *notification) *string { return &n.company }).ReadOnly(),
+	}
+	fields = append(fields, messageFields(func(n *notification) *message { return &n.message })...)
+	return append(fields,
+		rest.Char("from_email", func(n *notification) *string { return &n.fromEmail }).Nullable().Blank().MaxLength(maxLine),
+		rest.Nested("layout", reducedLayoutSerializer, func(n *notification) *layout { return n.layout }).Nullable(),
+		rest.Char("layout", func(n *notification) *string { return &n.layoutID }).WriteOnly().Nullable().Blank().MaxLength(253),
+		rest.Boolean("system_enabled", func(n *notification) *bool { return &n.systemEnabled }),
+	)
+}
+
+// messageFields are the fields that notifications and templates share.
+func messageFields[T any](at func(*T) *message) []rest.Field[T] {
+	line := func(name string, field func(*message) *string) rest.Field[T] {
+		return rest.Char(name, func(t *T) *string { return field(at(t)) }).Nullable().Blank().MaxLength(maxLine)
+	}
+	body := func(name string, limit int, field func(*message) *string) rest.Field[T] {
+		return rest.Text(name, func(t *T) *string { return field(at(t)) }).Nullable().Blank().MaxLength(limit)
+	}
+	return []rest.Field[T]{
+		rest.Char("name", func(t *T) *string { return &at(t).name }).Required().MaxLength(maxName),
+		line("subject", func(m *message) *string { return &m.subject }),
+		line("description", func(m *message) *string { return &m.description }),
+		body("html_message", maxBody, func(m *message) *string { return &m.html }),
+		body("text_message", maxBody, func(m *message) *string { return &m.text }),
+		body("sms_message", maxShort, func(m *message) *string { return &m.sms }),
+		body("push_message", maxShort, func(m *message) *string { return &m.push }),
+		rest.Boolean("enabled", func(t *T) *bool { return &at(t).enabled }),
+		rest.Boolean("preference_enabled", func(t *T) *bool { return &at(t).preferenceEnabled }),
+		line("event", func(m *message) *string { return &m.event }).MaxLength(maxEvent),
+		line("to_email", func(m *message) *string { return &m.toEmail }),
+		line("to_mobile", func(m *message) *string { return &m.toMobile }),
+		line("to_user", func(m *message) *string { return &m.toUser }),
+		line("expression", func(m *message) *string { return &m.expression }).MaxLength(maxExpression),
+	}
+}
+
+func (a *API) notifications() *rest.Resource[notification] {
+	return &rest.Resource[notification]{
+		Path: "admin/notifications/", Param: "notification_id", NumericID: true, For: rest.Admins,
+		Serializer: notificationSerializer, Request: "AdminCreateUpdateNotification",
+		Filters: []rest.Filter{
+			rest.TextFilter("event"), rest.TextFilter("layout"), rest.TextFilter("name"), rest.ChoiceFilter("type", channels...),
+		},
+		Orderings: []string{"created"},
+		Position:  func(n *notification) string { return rest.NumberPosition(n.id) },
+		List:      a.listNotifications, FindsLast: true,
+		Retrieve: a.notification,
+		New: func(r *rest.Request) *notification {
+			return &notification{company: r.Caller.Company, message: message{enabled: true}}
+		},
+		Create: a.createNotification,
+		Update: a.updateNotification,
+		Delete: a.deleteNotification,
+	}
+}
+
+func unreadable(err error) error {
+	return rest.Unavailable(err, "The company's notifications could not be read. Try again later.")
+}
+
+func (a *API) listNotifications(ctx context.Context, r *rest.Request, q *rest.Query) (rest.List[notification], error) {
+	all, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
+	if err != nil {
+		return rest.List[notification]{}, unreadable(err)
+	}
+	event, layout, name, kind := q.Text("event"), q.Text("layout"), q.Text("name"), q.Choices("type")
+	matching := all[:0:0]
+	for _, n := range all {
+		spec := &n.Rule.Spec
+		if (event == "" || event == spec.Event) && (layout == "" || layout == spec.Layout()) &&
+			(name == "" || name == spec.DisplayName) && (kind == nil || kind[0] == string(spec.Channel())) {
+			matching = append(matching, n)
+		}
+	}
+	page := rest.Slice(matching, q.Page, func(n *notifications.Notification) string { return rest.NumberPosition(n.ID) })
+	list := rest.List[notification]{Items: make([]notification, len(page.Items)), Count: page.Count, More: page.More}
+	for i, n := range page.Items {
+		if list.Items[i], err = a.read(ctx, r.Caller.Company, n.ID, n.Rule); err != nil {
+			return rest.List[notification]{}, unreadable(err)
+		}
+	}
+	return list, nil
+}
+
+// notification finds the notification of a call: to read it in the cache, to change it
+// at the API server.
+func (a *API) notification(ctx context.Context, r *rest.Request) (*notification, error) {
+	all, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	found, ok := all.ByID(r.Number())
+	if !ok {
+		return nil, rest.NotFound()
+	}
+	rule := found.Rule
+	if !isRead(r) {
+		rule = new(v1alpha1.NotificationRule)
+		err := a.Cluster.Get(ctx, client.ObjectKeyFromObject(found.Rule), rule)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, unreadable(err)
+		}
+		if err != nil || rule.Spec.CompanyRef != found.Rule.Spec.CompanyRef {
+			return nil, rest.NotFound()
+		}
+	}
+	n, err := a.read(ctx, r.Caller.Company, found.ID, rule)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	return &n, nil
+}
+
+// read makes a notification of a rule.
+func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1.NotificationRule) (n notification, err error) {
+	spec := &rule.Spec
+	n = notification{id: id, company: company, rule: rule}
+	n.message = message{
+		kind: string(spec.Channel()), name: spec.DisplayName, description: spec.Description,
+		event: spec.Event, expression: spec.Expression, layoutID: spec.Layout(),
+		enabled: spec.Enabled == nil || *spec.Enabled, preferenceEnabled: spec.PreferenceEnabled, systemEnabled: spec.SystemEnabled,
+	}
+	n.readParked(rule)
+	n.readChannel(spec.Email, spec.SMS, spec.Push, spec.System)
+	if n.layoutID != "" {
+		if n.layout, err = a.layoutNamed(ctx, rule.Namespace, n.layoutID); err != nil {
+			return n, err
+		}
+	}
+	if spec.TemplateRef != nil {
+		n.templateID = spec.TemplateRef.Name
+		if n.template, err = a.templateNamed(ctx, n.templateID); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// readChannel takes the texts of the channel that is set.
+func (m *message) readChannel(email *v1alpha1.EmailMessage, sms *v1alpha1.SMSMessage, push *v1alpha1.PushMessage, system *v1alpha1.SystemMessage) {
+	switch {
+	case email != nil:
+		m.toEmail, m.toUser, m.fromEmail = email.To, email.ToUser, email.From
+		m.subject, m.html, m.text = email.Subject, email.HTML, email.Text
+	case sms != nil:
+		m.toMobile, m.toUser, m.sms = sms.To, sms.ToUser, sms.Message
+	case push != nil:
+		m.toUser, m.subject, m.push = push.ToUser, push.Title, push.Message
+	case system != nil:
+		m.toUser, m.subject, m.text = system.ToUser, system.Title, system.Message
+	}
+}
+
+// parkedAnnotation holds, as JSON, fields of a notification that its channel doesn't
+// have: the API's notifications have the texts of every channel side by side, and one
+// that is switched to another channel and back keeps them.
+const parkedAnnotation = "extensions.rehive.com/parked-fields"
+
+// fieldsByName are, under the API's names, the fields that not every channel has.
+func (m *message) fieldsByName() map[string]*string {
+	return map[string]*string{
+		"subject": &m.subject, "html_message": &m.html, "text_message": &m.text, "sms_message": &m.sms, "push_message": &m.push,
+		"to_email": &m.toEmail, "to_mobile": &m.toMobile, "to_user": &m.toUser, "from_email": &m.fromEmail,
+	}
+}
+
+// channelFields are the fields of each channel with the path that each has in a rule.
+// Those in required must not be blank.
+var channelFields = map[string]map[string]string{
+	"email": {
+		"to_email": "spec.email.to", "to_user": "spec.email.toUser", "from_email": "spec.email.from", "subject": "spec.email.subject",
+		"html_message": "spec.email.html", "text_message": "spec.email.text", "layout": "spec.email.layoutRef",
+	},
+	"sms":    {"to_mobile": "spec.sms.to", "to_user": "spec.sms.toUser", "sms_message": "spec.sms.message", "layout": "spec.sms.layoutRef"},
+	"push":   {"to_user": "spec.push.toUser", "subject": "spec.push.title", "push_message": "spec.push.message", "layout": "spec.push.layoutRef"},
+	"system": {"to_user": "spec.system.toUser", "subject": "spec.system.title", "text_message": "spec.system.message", "layout": "spec.system.layoutRef"},
+}
+
+var required = map[string][]string{
+	"email":  {"to_email", "subject", "text_message"},
+	"sms":    {"to_mobile", "sms_message"},
+	"push":   {"to_user", "push_message"},
+	"system": {"to_user", "text_message"},
+}
+
+// readParked takes the fields that the rule's channel doesn't have.
+func (m *message) readParked(rule *v1alpha1.NotificationRule) {
+	text, ok := rule.Annotations[parkedAnnotation]
+	if !ok {
+		return
+	}
+	var parked map[string]string
+	if json.Unmarshal([]byte(text), &parked) != nil {
+		return // somebody else wrote it
+	}
+	for name, field := range m.fieldsByName() {
+		if _, own := channelFields[m.kind][name]; !own {
+			*field = parked[name]
+		}
+	}
+}
+
+// parked returns the value of parkedAnnotation, empty if there is nothing to keep.
+func (m *message) parked() string {
+	keep := map[string]string{}
+	for name, field := range m.fieldsByName() {
+		if _, own := channelFields[m.kind][name]; !own && *field != "" {
+			keep[name] = *field
+		}
+	}
+	if len(keep) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(keep)
+	if err != nil {
+		return "" // texts can always be encoded
+	}
+	return string(text)
+}
+
+// write stores the notification's fields in its rule, and returns an *rest.Error with
+// what is wrong with them.
+func (n *notification) write() error {
+	if n.kind == "" {
+		n.kind = string(v1alpha1.ChannelEmail) // Rehive's API allows a type that is null, and reads it as never null
+	}
+	var missing []rest.FieldError
+	fields := n.fieldsByName()
+	for _, name := range required[n.kind] {
+		if strings.TrimSpace(*fields[name]) == "" {
+			missing = append(missing, rest.FieldError{Field: name, Messages: []string{fmt.Sprintf("A notification of the type %s needs this field.", n.kind)}})
+		}
+	}
+	if n.kind == "system" && n.systemEnabled {
+		missing = append(missing, rest.FieldError{Field: "system_enabled", Messages: []string{"A notification of the type system is stored in the inbox already."}})
+	}
+	if len(missing) > 0 {
+		return rest.InvalidFields(missing...)
+	}
+	spec := &n.rule.Spec
+	enabled := n.enabled
+	spec.DisplayName, spec.Description, spec.Event, spec.Expression = n.name, n.description, n.event, n.expression
+	spec.Enabled, spec.PreferenceEnabled, spec.SystemEnabled = &enabled, n.preferenceEnabled, n.systemEnabled
+	spec.TemplateRef = nil
+	if n.templateID != "" {
+		spec.TemplateRef = &v1alpha1.NotificationTemplateReference{Name: n.templateID}
+	}
+	n.writeChannel(spec)
+	if parked := n.parked(); parked != "" {
+		metav1.SetMetaDataAnnotation(&n.rule.ObjectMeta, parkedAnnotation, parked)
+	} else {
+		delete(n.rule.Annotations, parkedAnnotation)
+	}
+	return n.check()
+}
+
+// writeChannel stores the texts of the notification's type. What the API doesn't know,
+// such as the region of phone numbers, stays as it was.
+func (n *notification) writeChannel(spec *v1alpha1.NotificationRuleSpec) {
+	var layout *v1alpha1.NotificationLayoutReference
+	if n.layoutID != "" {
+		layout = &v1alpha1.NotificationLayoutReference{Name: n.layoutID}
+	}
+	sms := spec.SMS
+	spec.Email, spec.SMS, spec.Push, spec.System = nil, nil, nil, nil
+	switch v1alpha1.Channel(n.kind) {
+	case v1alpha1.ChannelEmail:
+		spec.Email = &v1alpha1.EmailMessage{
+			To: n.toEmail, ToUser: n.toUser, From: n.fromEmail, Subject: n.subject, HTML: n.html, Text: n.text, LayoutRef: layout,
+		}
+	case v1alpha1.ChannelSMS:
+		spec.SMS = &v1alpha1.SMSMessage{To: n.toMobile, ToUser: n.toUser, Message: n.sms, LayoutRef: layout}
+		if sms != nil {
+			spec.SMS.DefaultRegion = sms.DefaultRegion
+		}
+	case v1alpha1.ChannelPush:
+		spec.Push = &v1alpha1.PushMessage{ToUser: n.toUser, Title: n.subject, Message: n.push, LayoutRef: layout}
+	case v1alpha1.ChannelSystem:
+		spec.System = &v1alpha1.SystemMessage{ToUser: n.toUser, Title: n.subject, Message: n.text, LayoutRef: layout}
+	}
+}
+
+// check parses the rule's templates and expression.
+func (n *notification) check() error {
+	_, problems := notify.Compile(n.rule)
+	if len(problems) == 0 {
+		return nil
+	}
+	wrong := make([]rest.FieldError, len(problems))
+	for i := range problems {
+		wrong[i] = problemError(&problems[i], n.apiName)
+	}
+	return rest.InvalidFields(wrong...)
+}
+
+// problemError says what is wrong with a template or expression, and where.
+func problemError(problem *notify.Problem, names func(path string) string) rest.FieldError {
+	field := names(problem.Field)
+	if field == "" {
+		field = rest.NonFieldErrors
+	}
+	message := strings.TrimSuffix(problem.Message, ".") + "."
+	if problem.Line > 0 {
+		message = fmt.Sprintf("Line %d, column %d: %s", problem.Line, problem.Column, message)
+	} else {
+		message = strings.ToUpper(message[:1]) + message[1:]
+	}
+	return rest.FieldError{Field: field, Messages: []string{message}}
+}
+
+// apiName is what the API calls the field at a path of a rule; empty if it has none.
+func (n *notification) apiName(path string) string {
+	switch path {
+	case "spec.displayName":
+		return "name"
+	case "spec.description":
+		return "description"
+	case "spec.event":
+		return "event"
+	case "spec.expression":
+		return "expression"
+	case "spec.systemEnabled":
+		return "system_enabled"
+	case "spec.templateRef", "spec.templateRef.name":
+		return "template"
+	}
+	for name, of := range channelFields[n.kind] {
+		if path == of || strings.HasPrefix(path, of+".") {
+			return name
+		}
+	}
+	return ""
+}
+
+// refer checks and resolves the layout and the template that the notification names.
+func (a *API) refer(ctx context.Context, r *rest.Request, n *notification) (err error) {
+	n.layout, n.template = nil, nil
+	var wrong []rest.FieldError
+	if n.layoutID != "" {
+		if n.layout, err = a.layoutNamed(ctx, r.Caller.Activation.Namespace, n.layoutID); err != nil {
+			return unreadable(err)
+		}
+		if n.layout == nil || !n.layout.isOf(r.Caller.Activation) {
+			wrong = append(wrong, noSuchKey("layout", n.layoutID))
+		} else if n.kind != "" && n.layout.kind != n.kind {
+			wrong = append(wrong, rest.FieldError{Field: "layout", Messages: []string{fmt.Sprintf("This layout is for notifications of the type %s.", n.layout.kind)}})
+		}
+	}
+	if n.templateID != "" {
+		if n.template, err = a.templateNamed(ctx, n.templateID); err != nil {
+			return unreadable(err)
+		}
+		if n.template == nil && r.Given("template") {
+			wrong = append(wrong, noSuchKey("template", n.templateID))
+		}
+	}
+	if len(wrong) > 0 {
+		return rest.InvalidFields(wrong...)
+	}
+	return nil
+}
+
+// noSuchKey is the error of Django REST Framework's PrimaryKeyRelatedField.
+func noSuchKey(field, id string) rest.FieldError {
+	return rest.FieldError{Field: field, Messages: []string{fmt.Sprintf("Invalid pk %q - object does not exist.", id)}}
+}
+
+func (a *API) createNotification(ctx context.Context, r *rest.Request, n *notification) error {
+	if err := a.refer(ctx, r, n); err != nil {
+		return err
+	}
+	if n.template != nil {
+		n.beginWith(r, n.template)
+	}
+	activation := r.Caller.Activation
+	n.rule = &v1alpha1.NotificationRule{}
+	n.rule.Namespace, n.rule.Name = activation.Namespace, newName(activation, n.name)
+	n.rule.Spec.CompanyRef.Name = activation.Name
+	if err := n.write(); err != nil {
+		return err
+	}
+	if err := a.writer.create(ctx, n.rule); err != nil {
+		return writeError(err, n.apiName)
+	}
+	r.Log.Info("Created a notification", "company", r.Caller.Company, "user", r.Caller.User, "rule", n.rule.Name)
+	n.id = notifications.ID(n.rule)
+	return nil
+}
+
+// beginWith fills in from the template what the request doesn't hold.
+func (n *notification) beginWith(r *rest.Request, t *template) {
+	given, from := n.fieldsByName(), t.fieldsByName()
+	for name, field := range given {
+		if !r.Given(name) {
+			*field = *from[name]
+		}
+	}
+	for name, field := range map[string][2]*string{
+		"type": {&n.kind, &t.kind}, "description": {&n.description, &t.description},
+		"event": {&n.event, &t.event}, "expression": {&n.expression, &t.expression},
+	} {
+		if !r.Given(name) {
+			*field[0] = *field[1]
+		}
+	}
+	for name, field := range map[string][2]*bool{
+		"preference_enabled": {&n.preferenceEnabled, &t.preferenceEnabled}, "system_enabled": {&n.systemEnabled, &t.systemEnabled},
+	} {
+		if !r.Given(name) {
+			*field[0] = *field[1]
+		}
+	}
+}
+
+func (a *API) updateNotification(ctx context.Context, r *rest.Request, n *notification) error {
+	if err := mayChange(r.Caller.Activation, n.rule); err != nil {
+		return err
+	}
+	if err := a.refer(ctx, r, n); err != nil {
+		return err
+	}
+	if err := n.write(); err != nil {
+		return err
+	}
+	if err := a.writer.update(ctx, n.rule); err != nil {
+		return writeError(err, n.apiName)
+	}
+	r.Log.Info("Changed a notification", "company", r.Caller.Company, "user", r.Caller.User, "rule", n.rule.Name)
+	return nil
+}
+
+func (a *API) deleteNotification(ctx context.Context, r *rest.Request, n *notification) error {
+	if err := mayChange(r.Caller.Activation, n.rule); err != nil {
+		return err
+	}
+	if n.template != nil && !n.template.deletable {
+		return rest.Forbidden("Notifications made from this template can't be deleted. Disable it instead.")
+	}
+	if err := a.writer.remove(ctx, n.rule); err != nil {
+		return writeError(err, n.apiName)
+	}
+	r.Log.Info("Deleted a notification", "company", r.Caller.Company, "user", r.Caller.User, "rule", n.rule.Name)
+	return nil
+}
+
+// isRead says whether a call only reads.
+func isRead(r *rest.Request) bool {
+	return r.HTTP.Method == "GET" || r.HTTP.Method == "HEAD"
+}

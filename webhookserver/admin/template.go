@@ -1,0 +1,134 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+// template is a NotificationTemplate as the API has it.
+type template struct {
+	object *v1alpha1.NotificationTemplate
+	message
+
+	id                   string
+	layout               *layout
+	isDefault, deletable bool
+}
+
+func (t *template) created() time.Time { return t.object.CreationTimestamp.Time }
+func (t *template) updated() time.Time { return updatedAt(t.object) }
+
+var (
+	reducedTemplateSerializer = &rest.Serializer[template]{Name: "AdminReducedTemplate", Fields: []rest.Field[template]{
+		rest.Char("id", func(t *template) *string { return &t.id }).ReadOnly(),
+		rest.Boolean("default", func(t *template) *bool { return &t.isDefault }).ReadOnly(),
+		rest.Boolean("deletable", func(t *template) *bool { return &t.deletable }).ReadOnly(),
+	}}
+	reducedLayoutTemplateSerializer = &rest.Serializer[layout]{Name: "ReducedLayoutTemplate", Fields: reducedLayoutFields()}
+	templateSerializer              = &rest.Serializer[template]{Name: "AdminTemplate", Fields: templateFields()}
+)
+
+func templateFields() []rest.Field[template] {
+	fields := []rest.Field[template]{
+		rest.Char("id", func(t *template) *string { return &t.id }).ReadOnly(),
+		rest.Char("type", func(t *template) *string { return &t.kind }).Choices(channels...).ReadOnly(),
+	}
+	fields = append(fields, messageFields(func(t *template) *message { return &t.message })...)
+	return append(fields,
+		rest.Nested("layout", reducedLayoutTemplateSerializer, func(t *template) *layout { return t.layout }).Nullable(),
+		rest.Boolean("default", func(t *template) *bool { return &t.isDefault }).ReadOnly(),
+		rest.Boolean("deletable", func(t *template) *bool { return &t.deletable }).ReadOnly(),
+		rest.Timestamp("created", (*template).created),
+		rest.Timestamp("updated", (*template).updated),
+	)
+}
+
+func (a *API) templates() *rest.Resource[template] {
+	return &rest.Resource[template]{
+		Path: "admin/templates/", Param: "template_id", For: rest.Admins, Serializer: templateSerializer,
+		Filters: []rest.Filter{
+			rest.TextFilter("event"), rest.TextFilter("layout"), rest.TextFilter("name"), rest.ChoiceFilter("type", channels...),
+		},
+		Orderings: []string{"created"},
+		Position:  func(t *template) string { return t.id },
+		List:      a.listTemplates, FindsLast: true,
+		Retrieve: func(ctx context.Context, r *rest.Request) (*template, error) {
+			t, err := a.templateNamed(ctx, r.ID)
+			if err != nil {
+				return nil, unreadable(err)
+			}
+			if t == nil {
+				return nil, rest.NotFound()
+			}
+			return t, nil
+		},
+	}
+}
+
+func (a *API) listTemplates(ctx context.Context, _ *rest.Request, q *rest.Query) (rest.List[template], error) {
+	var found v1alpha1.NotificationTemplateList
+	if err := a.Cache.List(ctx, &found, client.InNamespace(a.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return rest.List[template]{}, unreadable(err)
+	}
+	slices.SortFunc(found.Items, func(x, y v1alpha1.NotificationTemplate) int {
+		return cmp.Or(x.CreationTimestamp.Compare(y.CreationTimestamp.Time), strings.Compare(x.Name, y.Name))
+	})
+	event, layout, name, kind := q.Text("event"), q.Text("layout"), q.Text("name"), q.Choices("type")
+	var templates []template
+	for i := range found.Items {
+		t, err := a.readTemplate(ctx, &found.Items[i])
+		if err != nil {
+			return rest.List[template]{}, unreadable(err)
+		}
+		if (event == "" || event == t.event) && (layout == "" || layout == t.layoutID) &&
+			(name == "" || name == t.name) && (kind == nil || kind[0] == t.kind) {
+			templates = append(templates, t)
+		}
+	}
+	return rest.Slice(templates, q.Page, func(t *template) string { return t.id }), nil
+}
+
+// templateNamed returns a template from the cache, nil if there is none of this name.
+func (a *API) templateNamed(ctx context.Context, name string) (*template, error) {
+	object := new(v1alpha1.NotificationTemplate)
+	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: name}, object, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading a template: %w", err)
+	}
+	t, err := a.readTemplate(ctx, object)
+	return &t, err
+}
+
+func (a *API) readTemplate(ctx context.Context, object *v1alpha1.NotificationTemplate) (template, error) {
+	rule := object.RuleSpec("")
+	t := template{
+		object: object, id: object.Name, isDefault: object.Spec.Default, deletable: object.IsDeletable(),
+		message: message{
+			kind: string(rule.Channel()), name: rule.DisplayName, description: rule.Description,
+			event: rule.Event, expression: rule.Expression, layoutID: rule.Layout(),
+			enabled: true, preferenceEnabled: rule.PreferenceEnabled, systemEnabled: rule.SystemEnabled,
+		},
+	}
+	t.readChannel(rule.Email, rule.SMS, rule.Push, rule.System)
+	var err error
+	if t.layoutID != "" {
+		t.layout, err = a.layoutNamed(ctx, a.Namespace, t.layoutID)
+	}
+	return t, err
+}

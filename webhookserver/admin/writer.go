@@ -1,0 +1,248 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+const (
+	// FieldManager owns, in managedFields, what the API writes.
+	FieldManager = "rehive-extension-api"
+
+	// cacheWait is how long a write waits until the cache shows it, so that an admin
+	// reads what she wrote.
+	cacheWait = 2 * time.Second
+	cachePoll = 5 * time.Millisecond
+)
+
+// writer writes custom resources by server-side apply.
+type writer struct {
+	cluster client.Client
+	cache   client.Reader
+}
+
+// mayChange returns a 403 for an object whose spec somebody other than the API
+// manages, such as Argo CD, Flux or kubectl: they would undo the change or be undone
+// by it. The label v1alpha1.APIWritesLabel on the activation allows it.
+func mayChange(a *v1alpha1.CompanyActivation, object client.Object) error {
+	manager := foreignManager(object)
+	if manager == "" || a.Labels[v1alpha1.APIWritesLabel] == v1alpha1.APIWritesAllow {
+		return nil
+	}
+	return rest.Forbidden(fmt.Sprintf("This is managed by %s in Kubernetes and can't be changed here. Change it there, or ask your platform team to allow changes through the API.", manager))
+}
+
+// foreignManager returns the field manager, other than the API's own, that owns fields
+// of the object's spec; empty if there is none. The object must come from the API
+// server: the cache drops managed fields.
+func foreignManager(object client.Object) string {
+	for _, entry := range object.GetManagedFields() {
+		if entry.Manager == FieldManager || entry.Subresource != "" || entry.FieldsV1 == nil {
+			continue
+		}
+		if bytes.Contains(entry.FieldsV1.Raw, []byte(`"f:spec":`)) {
+			return entry.Manager
+		}
+	}
+	return ""
+}
+
+// create makes an object. Its name must be new.
+func (w *writer) create(ctx context.Context, object client.Object) error {
+	return w.apply(ctx, object)
+}
+
+// update writes an object that was read from the API server and changed. The error is
+// a conflict if it changed meanwhile.
+func (w *writer) update(ctx context.Context, object client.Object) error {
+	if foreignManager(object) != "" || !isApplied(object) {
+		// Apply would leave fields in place that another manager owns too.
+		object.SetManagedFields(nil)
+		if err := w.cluster.Update(ctx, object, client.FieldOwner(FieldManager)); err != nil {
+			return err
+		}
+		return w.awaitCache(ctx, object)
+	}
+	return w.apply(ctx, object)
+}
+
+// isApplied says whether the API's own fields were all set by server-side apply.
+func isApplied(object client.Object) bool {
+	for _, entry := range object.GetManagedFields() {
+		if entry.Manager == FieldManager && entry.Subresource == "" && entry.Operation != metav1.ManagedFieldsOperationApply {
+			return false
+		}
+	}
+	return true
+}
+
+// apply applies what the API manages of an object: labels, annotations and the spec.
+func (w *writer) apply(ctx context.Context, object client.Object) error {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return fmt.Errorf("preparing an object: %w", err)
+	}
+	gvk, err := w.cluster.GroupVersionKindFor(object)
+	if err != nil {
+		return fmt.Errorf("preparing an object: %w", err)
+	}
+	applied := &unstructured.Unstructured{Object: map[string]any{}}
+	applied.SetGroupVersionKind(gvk)
+	applied.SetNamespace(object.GetNamespace())
+	applied.SetName(object.GetName())
+	applied.SetLabels(object.GetLabels())
+	applied.SetAnnotations(object.GetAnnotations())
+	applied.SetOwnerReferences(object.GetOwnerReferences())
+	applied.SetResourceVersion(object.GetResourceVersion())
+	for _, field := range []string{"spec", "data", "stringData", "type"} {
+		if value, ok := content[field]; ok {
+			applied.Object[field] = value
+		}
+	}
+	err = w.cluster.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner(FieldManager), client.ForceOwnership)
+	if err != nil {
+		return err
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(applied.Object, object); err != nil {
+		return fmt.Errorf("reading an object that was written: %w", err)
+	}
+	return w.awaitCache(ctx, object)
+}
+
+// remove deletes an object as it was read.
+func (w *writer) remove(ctx context.Context, object client.Object) error {
+	uid, version := object.GetUID(), object.GetResourceVersion()
+	err := w.cluster.Delete(ctx, object, client.Preconditions{UID: &uid, ResourceVersion: &version})
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	gone := func(ctx context.Context) (bool, error) {
+		found := object.DeepCopyObject().(client.Object)
+		err := w.cache.Get(ctx, client.ObjectKeyFromObject(object), found)
+		return apierrors.IsNotFound(err) || err == nil && (found.GetUID() != uid || !found.GetDeletionTimestamp().IsZero()), nil
+	}
+	// Whether the cache shows it in time or not, it was deleted.
+	_ = wait.PollUntilContextTimeout(ctx, cachePoll, cacheWait, true, gone)
+	return nil
+}
+
+// awaitCache waits, not long, until the cache shows an object as it was written.
+func (w *writer) awaitCache(ctx context.Context, written client.Object) error {
+	shown := func(ctx context.Context) (bool, error) {
+		found := written.DeepCopyObject().(client.Object)
+		if err := w.cache.Get(ctx, client.ObjectKeyFromObject(written), found); err != nil {
+			return false, nil //nolint:nilerr // it isn't there yet
+		}
+		return atLeast(found.GetResourceVersion(), written.GetResourceVersion()), nil
+	}
+	// Whether the cache shows it in time or not, it was written.
+	_ = wait.PollUntilContextTimeout(ctx, cachePoll, cacheWait, true, shown)
+	return nil
+}
+
+// atLeast says whether a resource version is another or a later one.
+func atLeast(version, other string) bool {
+	a, errA := strconv.ParseUint(version, 10, 64)
+	b, errB := strconv.ParseUint(other, 10, 64)
+	return version == other || errA == nil && errB == nil && a > b
+}
+
+// writeError makes an answer of what the API server said. Names maps the paths of
+// fields to what the API calls them.
+func writeError(err error, names func(path string) string) error {
+	var refused *rest.Error
+	var status apierrors.APIStatus
+	switch {
+	case err == nil || errors.As(err, &refused):
+		return err
+	case apierrors.IsConflict(err):
+		return fmt.Errorf("%w: %w", rest.ErrStale, err)
+	case apierrors.IsInvalid(err) && errors.As(err, &status) && status.Status().Details != nil:
+		return invalid(err, status.Status().Details.Causes, names)
+	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
+		return &rest.Error{Status: 503, Message: "The company's namespace is being deleted.", Cause: err}
+	case apierrors.IsForbidden(err):
+		return &rest.Error{Status: 503, Message: "The extension may not write this in Kubernetes. Ask your platform team to check its permissions.", Cause: err}
+	}
+	return rest.Unavailable(err, "The change could not be stored. Try again later.")
+}
+
+// invalid tells which fields the API server found invalid.
+func invalid(err error, causes []metav1.StatusCause, names func(string) string) error {
+	var fields []rest.FieldError
+	for _, cause := range causes {
+		field := rest.NonFieldErrors
+		if name := names(cause.Field); name != "" {
+			field = name
+		}
+		fields = append(fields, rest.FieldError{Field: field, Messages: []string{causeMessage(cause)}})
+	}
+	if len(fields) == 0 {
+		return rest.Unavailable(err, "The change could not be stored. Try again later.")
+	}
+	refused := rest.InvalidFields(fields...)
+	refused.Cause = err
+	return refused
+}
+
+// causeMessage is what the API server said without the value, which may be long.
+func causeMessage(cause metav1.StatusCause) string {
+	message := strings.TrimPrefix(cause.Message, "Invalid value: ")
+	if strings.HasPrefix(message, `"`) {
+		if value, err := strconv.QuotedPrefix(message); err == nil {
+			message = strings.TrimPrefix(message[len(value):], ": ")
+		}
+	}
+	if message == "" {
+		return "This value is invalid."
+	}
+	return strings.ToUpper(message[:1]) + strings.TrimSuffix(message[1:], ".") + "."
+}
+
+// newName returns a name for an object of an activation that nothing has yet, readable
+// by people: its company's, what it is called, and a random ending.
+func newName(a *v1alpha1.CompanyActivation, called string) string {
+	const maxReadable = 100
+	readable := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		}
+		return '-'
+	}, called)
+	parts := strings.FieldsFunc(readable[:min(len(readable), maxReadable)], func(r rune) bool { return r == '-' })
+	ending := strings.ToLower(rand.Text()[:8])
+	return strings.Join(append(append([]string{a.Name}, parts...), ending), "-")
+}
+
+// updatedAt is when an object's spec was last written, as far as it is known.
+func updatedAt(object client.Object) time.Time {
+	at := object.GetCreationTimestamp().Time
+	for _, entry := range object.GetManagedFields() {
+		if entry.Subresource == "" && entry.Time != nil && entry.Time.After(at) {
+			at = entry.Time.Time
+		}
+	}
+	return at
+}
