@@ -20,6 +20,9 @@ type Limits struct {
 	// APIBody is the largest body of a call of the admin or the user API in bytes.
 	// They carry an address at most.
 	APIBody int64
+	// ResourceBody is the largest body of a call that writes a notification or a layout,
+	// in bytes: two texts of 256 KiB, and what JSON adds to them.
+	ResourceBody int64
 	// HeaderBytes is the largest request header in bytes.
 	HeaderBytes int
 	// JSONDepth is how deep arrays and objects may be nested.
@@ -102,6 +105,7 @@ func (l Limits) withDefaults() Limits {
 	l.LifecycleBody = cmp.Or(l.LifecycleBody, 64<<10)
 	l.WebhookBody = cmp.Or(l.WebhookBody, 1<<20)
 	l.APIBody = cmp.Or(l.APIBody, 64<<10)
+	l.ResourceBody = cmp.Or(l.ResourceBody, 2<<20)
 	l.HeaderBytes = cmp.Or(l.HeaderBytes, 16<<10)
 	l.JSONDepth = cmp.Or(l.JSONDepth, 128)
 	l.Connections = cmp.Or(l.Connections, 1024)

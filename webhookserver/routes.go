@@ -78,7 +78,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	missing := s.endpoint(route{path: "other", quiet: true})
 	mux.Handle("/", missing)
-	for _, rt := range s.table() {
+	for _, rt := range append(s.table(), s.resources(s.operations())...) {
 		mux.Handle(rt.path+"{$}", s.endpoint(rt))
 		if bare := strings.TrimSuffix(rt.path, "/"); bare != "" {
 			// The mux would redirect, and a redirect turns a POST into a GET.

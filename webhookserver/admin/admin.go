@@ -22,8 +22,10 @@ type Options struct {
 	// Cache reads from the manager's cache, which indexes NotificationRules by
 	// activation.RuleField.
 	Cache client.Reader
-	// Cluster reads from the API server and writes to it.
-	Cluster client.Client
+	// APIReader reads from the API server.
+	APIReader client.Reader
+	// Client writes to the API server.
+	Client client.Client
 	// Namespace is the operator's, where templates are.
 	Namespace string
 }
@@ -36,7 +38,7 @@ type API struct {
 
 // New returns the API.
 func New(o Options) *API {
-	return &API{Options: o, writer: writer{cluster: o.Cluster, cache: o.Cache}}
+	return &API{Options: o, writer: writer{cluster: o.Client, cache: o.Cache}}
 }
 
 // Operations are the API's operations.

@@ -194,7 +194,7 @@ func (a *API) companyLayout(ctx context.Context, r *rest.Request) (*layout, erro
 		return l, nil
 	}
 	object := new(v1alpha1.NotificationLayout)
-	if err := a.Cluster.Get(ctx, client.ObjectKeyFromObject(l.object), object); err != nil {
+	if err := a.APIReader.Get(ctx, client.ObjectKeyFromObject(l.object), object); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, rest.NotFound()
 		}

@@ -157,7 +157,7 @@ func (a *API) notification(ctx context.Context, r *rest.Request) (*notification,
 	rule := found.Rule
 	if !isRead(r) {
 		rule = new(v1alpha1.NotificationRule)
-		err := a.Cluster.Get(ctx, client.ObjectKeyFromObject(found.Rule), rule)
+		err := a.APIReader.Get(ctx, client.ObjectKeyFromObject(found.Rule), rule)
 		if client.IgnoreNotFound(err) != nil {
 			return nil, unreadable(err)
 		}

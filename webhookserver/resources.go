@@ -1,0 +1,84 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/rehive/extension-operator/webhookserver/admin"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+// operations are those of the declared resources.
+func (s *Server) operations() []rest.Operation {
+	admins := admin.New(admin.Options{Cache: s.client, APIReader: s.apiReader, Client: s.client, Namespace: s.namespace})
+	return admins.Operations()
+}
+
+// resources makes routes of operations, one for each path.
+func (s *Server) resources(operations []rest.Operation) []route {
+	var routes []route
+	byPath := make(map[string]int)
+	for i := range operations {
+		op := &operations[i]
+		at, ok := byPath[op.Path]
+		if !ok {
+			at = len(routes)
+			byPath[op.Path] = at
+			routes = append(routes, route{
+				path: "/api/" + op.Path, methods: make(map[string]handlerFunc),
+				maxBody: s.limits.ResourceBody, budget: s.limits.APIBudget, quiet: true,
+			})
+		}
+		routes[at].methods[op.Method] = s.operation(op)
+	}
+	return routes
+}
+
+// operation is the handler of an operation.
+func (s *Server) operation(op *rest.Operation) handlerFunc {
+	who := userSection
+	if op.For == rest.Admins {
+		who = adminSection
+	}
+	return s.authenticated(who, func(ctx context.Context, c *call, from *caller) (answer, error) {
+		var members map[string]json.RawMessage
+		if names := op.Members(); len(names) > 0 {
+			f, err := s.readFields(c.request, names...)
+			if err != nil {
+				return answer{}, err
+			}
+			members = f.members
+		}
+		r := &rest.Request{
+			HTTP: c.request, Log: c.log,
+			Caller: &rest.Caller{User: from.user, Company: from.company, Admin: from.admin, Activation: from.activation},
+		}
+		result, err := op.Serve(ctx, r, members, s.publicURL)
+		if err != nil {
+			return answer{}, apiErrorOf(err)
+		}
+		if result.Data() == nil {
+			return answer{status: result.Status}, nil
+		}
+		return answer{status: result.Status, data: result.Data()}, nil
+	})
+}
+
+// apiErrorOf makes an *apiError of an error of the engine.
+func apiErrorOf(err error) error {
+	var refused *rest.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	converted := &apiError{
+		status: refused.Status, message: refused.Message, retryAfter: refused.RetryAfter, allow: refused.Allow, cause: refused.Cause,
+	}
+	for _, f := range refused.Fields {
+		converted.fields = append(converted.fields, fieldError{field: f.Field, messages: f.Messages})
+	}
+	return converted
+}

@@ -1,0 +1,251 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+// described loads the server's OpenAPI document as a client would.
+func (f *fixture) described() *openapi3.T {
+	f.Helper()
+	text, err := json.Marshal(rest.Document("Test", "1", f.url+"/api/", f.server.operations()))
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(doc.Validate(f.Context())).To(gomega.Succeed())
+	return doc
+}
+
+// admined makes a call as the company's admin, demands that the answer is as the
+// document says, and returns its data.
+func (f *fixture) admined(operation, method, path, body string, status int) map[string]any {
+	f.Helper()
+	r := f.call(f.admin.Token, method, path, body)
+	f.Expect(r.status).To(gomega.Equal(status), r.String())
+	var found *openapi3.Operation
+	for _, item := range f.described().Paths.Map() {
+		for _, op := range item.Operations() {
+			if op.OperationID == operation {
+				found = op
+			}
+		}
+	}
+	f.Expect(found).NotTo(gomega.BeNil(), operation)
+	response := found.Responses.Status(status)
+	if response == nil {
+		response = found.Responses.Default()
+	}
+	var envelope map[string]any
+	f.Expect(json.Unmarshal([]byte(r.body), &envelope)).To(gomega.Succeed())
+	f.Expect(response.Value.Content["application/json"].Schema.Value.VisitJSON(map[string]any(envelope), openapi3.EnableJSONSchema2020())).To(gomega.Succeed(), r.body)
+	data, _ := envelope["data"].(map[string]any)
+	return data
+}
+
+const welcome = `{"name":"Welcome","type":"email","event":"user.create","to_email":"{{ email }}","subject":"Hello {{ first_name }}","text_message":" Hi!\n","html_message":"<p>Hi</p>"}`
+
+func TestNotifications(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	created := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)
+	f.Expect(created).To(gomega.And(
+		gomega.HaveKeyWithValue("name", "Welcome"), gomega.HaveKeyWithValue("type", "email"), gomega.HaveKeyWithValue("company", f.company),
+		gomega.HaveKeyWithValue("text_message", " Hi!\n"), gomega.HaveKeyWithValue("enabled", true), gomega.HaveKeyWithValue("sms_message", gomega.BeNil()),
+		gomega.HaveKeyWithValue("layout", gomega.BeNil()), gomega.HaveKeyWithValue("template", gomega.BeNil()),
+	))
+	path := fmt.Sprintf("/api/admin/notifications/%.0f/", created["id"])
+
+	// A write is in the next read.
+	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(gomega.Equal(created))
+	list := f.admined("adminNotificationsList", "GET", "/api/admin/notifications/?name=Welcome&page=last", "", 200)
+	f.Expect(list["results"]).To(gomega.ConsistOf(created))
+
+	// A PATCH changes what it names, and a PUT keeps what it doesn't.
+	patched := f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"enabled":"off","description":"d"}`, 200)
+	f.Expect(patched).To(gomega.And(gomega.HaveKeyWithValue("enabled", false), gomega.HaveKeyWithValue("subject", "Hello {{ first_name }}")))
+	f.Expect(f.call(f.admin.Token, "PATCH", path, "").status).To(gomega.Equal(200)) // no body at all
+	put := f.admined("adminNotificationsUpdate", "PUT", path, `{"name":"Welcome!"}`, 200)
+	f.Expect(put).To(gomega.And(gomega.HaveKeyWithValue("name", "Welcome!"), gomega.HaveKeyWithValue("description", "d")))
+
+	// Another channel and back keeps the texts of both.
+	sms := f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"type":"sms","to_mobile":"{{ mobile }}","sms_message":"Hi"}`, 200)
+	f.Expect(sms).To(gomega.And(gomega.HaveKeyWithValue("type", "sms"), gomega.HaveKeyWithValue("html_message", "<p>Hi</p>")))
+	var rules v1alpha1.NotificationRuleList
+	f.Expect(f.mgr.GetAPIReader().List(t.Context(), &rules, client.InNamespace(namespace), client.MatchingFields{"spec.companyRef.name": f.activation().Name})).To(gomega.Succeed())
+	f.Expect(rules.Items).To(gomega.HaveLen(1))
+	f.Expect(rules.Items[0].Spec.Email).To(gomega.BeNil())
+	f.Expect(rules.Items[0].Spec.SMS.Message).To(gomega.Equal("Hi"))
+	back := f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"type":"email"}`, 200)
+	f.Expect(back).To(gomega.And(gomega.HaveKeyWithValue("html_message", "<p>Hi</p>"), gomega.HaveKeyWithValue("sms_message", "Hi")))
+
+	f.expectSuccess(f.call(f.admin.Token, "DELETE", path, ""))
+	f.expectError(f.call(f.admin.Token, "GET", path, ""), 404, "", "Not found.")
+	f.expectError(f.call(f.admin.Token, "DELETE", path, ""), 404, "", "Not found.")
+}
+
+func TestNotificationsAreChecked(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	for _, test := range []struct{ change, field, message string }{
+		{`"name":""`, "name", "This field may not be blank."},
+		{`"type":"fax"`, "type", `"fax" is not a valid choice.`},
+		{`"subject":null`, "subject", "A notification of the type email needs this field."},
+		{`"html_message":"<p>\n{% if %}"`, "html_message", "Line 2, column 1: "},
+		{`"expression":"{{ a }} =="`, "expression", "Line 1, column "},
+		{`"event":"User.Create"`, "event", ""},
+		{`"layout":"none"`, "layout", `Invalid pk "none" - object does not exist.`},
+		{`"template":"none"`, "template", `Invalid pk "none" - object does not exist.`},
+		{`"text_message":"` + strings.Repeat("a", 262145) + `"`, "text_message", "Ensure this field has no more than 262144 characters."},
+	} {
+		r := f.call(f.admin.Token, "POST", "/api/admin/notifications/", strings.TrimSuffix(welcome, "}")+","+test.change+"}")
+		f.Expect(r.status).To(gomega.Equal(400), test.field+": "+r.String())
+		var refused struct {
+			Data map[string][]string `json:"data"`
+		}
+		f.Expect(json.Unmarshal([]byte(r.body), &refused)).To(gomega.Succeed())
+		f.Expect(refused.Data).To(gomega.HaveKey(test.field), r.body)
+		f.Expect(refused.Data[test.field][0]).To(gomega.HavePrefix(test.message))
+		f.Expect(len(r.body)).To(gomega.BeNumerically("<", 1000))
+	}
+}
+
+// What kubectl or a GitOps tool manages is read-only, and named as such.
+func TestForeignNotificationsAreReadOnly(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	rule := f.rule("declared", "Declared", nil)
+	list := f.admined("adminNotificationsList", "GET", "/api/admin/notifications/", "", 200)
+	found := list["results"].([]any)[0].(map[string]any)
+	path := fmt.Sprintf("/api/admin/notifications/%.0f/", found["id"])
+	for _, method := range []string{"PATCH", "DELETE"} {
+		r := f.call(f.admin.Token, method, path, `{"name":"Mine"}`)
+		f.Expect(r.status).To(gomega.Equal(403), r.String())
+		f.Expect(r.body).To(gomega.ContainSubstring("This is managed by "))
+	}
+	// A label on the activation allows it.
+	a := f.activation()
+	a.Labels = map[string]string{v1alpha1.APIWritesLabel: v1alpha1.APIWritesAllow}
+	f.Expect(f.client.Update(t.Context(), a)).To(gomega.Succeed())
+	f.Eventually(func() int { return f.call(f.admin.Token, "PATCH", path, `{"name":"Mine"}`).status }).Should(gomega.Equal(200))
+	f.Expect(f.mgr.GetAPIReader().Get(t.Context(), client.ObjectKeyFromObject(rule), rule)).To(gomega.Succeed())
+	f.Expect(rule.Spec.DisplayName).To(gomega.Equal("Mine"))
+}
+
+// Two admins and a platform team who change different fields at once lose nothing.
+func TestConcurrentChangesAreKept(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	created := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)
+	path := fmt.Sprintf("/api/admin/notifications/%.0f/", created["id"])
+	var changes sync.WaitGroup
+	for i, change := range []string{`{"name":"A"}`, `{"subject":"B"}`, `{"description":"C"}`, `{"to_user":"D"}`} {
+		token := f.admin.Token
+		if i%2 == 0 {
+			token = f.second.Token
+		}
+		changes.Go(func() {
+			for {
+				switch r := f.call(token, "PATCH", path, change); r.status {
+				case 200:
+					return
+				case 409: // told, and repeated
+				default:
+					t.Errorf("%s: %s", change, r)
+					return
+				}
+			}
+		})
+	}
+	changes.Wait()
+	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(gomega.And(
+		gomega.HaveKeyWithValue("name", "A"), gomega.HaveKeyWithValue("subject", "B"),
+		gomega.HaveKeyWithValue("description", "C"), gomega.HaveKeyWithValue("to_user", "D"),
+	))
+}
+
+func TestLayouts(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	created := f.admined("adminLayoutsCreate", "POST", "/api/admin/layouts/", `{"name":"Frame","type":"email","html_layout":"<body>{{ content }}</body>"}`, 201)
+	path := fmt.Sprintf("/api/admin/layouts/%s/", created["id"])
+	f.Expect(f.admined("adminLayoutsRetrieve", "GET", path, "", 200)).To(gomega.HaveKeyWithValue("html_layout", "<body>{{ content }}</body>"))
+	f.Expect(f.call(f.admin.Token, "PATCH", path, `{"html_layout":"no place"}`).body).To(gomega.ContainSubstring(`"html_layout":["`))
+
+	body := strings.TrimSuffix(welcome, "}") + fmt.Sprintf(`,"layout":%q}`, created["id"])
+	n := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", body, 201)
+	f.Expect(n["layout"]).To(gomega.HaveKeyWithValue("name", "Frame"))
+	r := f.call(f.admin.Token, "DELETE", path, "")
+	f.Expect(r.status).To(gomega.Equal(409), r.String())
+	f.Expect(r.body).To(gomega.ContainSubstring("used by the notification Welcome"))
+	f.admined("adminNotificationsPartialUpdate", "PATCH", fmt.Sprintf("/api/admin/notifications/%.0f/", n["id"]), `{"layout":null}`, 200)
+	f.expectSuccess(f.call(f.admin.Token, "DELETE", path, ""))
+
+	sms := f.admined("adminLayoutsCreate", "POST", "/api/admin/layouts/", `{"name":"Short","type":"sms","sms_layout":"{{ content }} Acme"}`, 201)
+	r = f.call(f.admin.Token, "POST", "/api/admin/notifications/", strings.TrimSuffix(welcome, "}")+fmt.Sprintf(`,"layout":%q}`, sms["id"]))
+	f.expectError(r, 400, "layout", "This layout is for notifications of the type sms.")
+}
+
+func TestTemplates(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	no := false
+	template := &v1alpha1.NotificationTemplate{Spec: v1alpha1.NotificationTemplateSpec{
+		DisplayName: "Receipt", Event: "transaction.execute", Deletable: &no,
+		SMS: &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "Paid"},
+	}}
+	template.Namespace, template.Name = namespace, "receipt"
+	f.Expect(f.client.Create(t.Context(), template)).To(gomega.Succeed())
+	t.Cleanup(func() { _ = f.client.Delete(t.Context(), template) })
+	f.Eventually(func() int { return f.call(f.admin.Token, "GET", "/api/admin/templates/receipt/", "").status }).Should(gomega.Equal(200))
+	f.Expect(f.admined("adminTemplatesRetrieve", "GET", "/api/admin/templates/receipt/", "", 200)).To(gomega.And(
+		gomega.HaveKeyWithValue("sms_message", "Paid"), gomega.HaveKeyWithValue("deletable", false),
+	))
+	n := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", `{"name":"Mine","template":"receipt"}`, 201)
+	f.Expect(n).To(gomega.And(gomega.HaveKeyWithValue("type", "sms"), gomega.HaveKeyWithValue("event", "transaction.execute"), gomega.HaveKeyWithValue("sms_message", "Paid")))
+	r := f.call(f.admin.Token, "DELETE", fmt.Sprintf("/api/admin/notifications/%.0f/", n["id"]), "")
+	f.Expect(r.status).To(gomega.Equal(403), r.String())
+}
+
+// A token of another company reaches nothing of this one, by whatever operation.
+func TestCompaniesAreApart(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	n := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)
+	l := f.admined("adminLayoutsCreate", "POST", "/api/admin/layouts/", `{"name":"Frame","type":"sms","sms_layout":"{{ content }}"}`, 201)
+	other := f.addCompany("other")
+	stranger := f.addUser(other, "admin")
+	f.expectSuccess(f.activate(stranger.Token))
+	ids := map[string]string{"notification_id": fmt.Sprintf("%.0f", n["id"]), "id": fmt.Sprint(l["id"])}
+	tried := 0
+	for _, op := range f.server.operations() {
+		path := "/api/" + op.Path
+		for param, id := range ids {
+			path = strings.ReplaceAll(path, "{"+param+"}", id)
+		}
+		if path == "/api/"+op.Path || strings.HasPrefix(op.Path, "admin/layout-templates/") {
+			continue
+		}
+		tried++
+		r := f.call(stranger.Token, op.Method, path, `{"name":"Stolen","type":"sms","sms_layout":"{{ content }}"}`)
+		f.Expect(r.status).To(gomega.Equal(404), op.Method+" "+path+" "+r.String())
+	}
+	f.Expect(tried).To(gomega.BeNumerically(">=", 8))
+	for _, path := range []string{"/api/admin/notifications/", "/api/admin/layouts/"} {
+		var list struct{ Count int }
+		f.data(f.call(stranger.Token, "GET", path, ""), &list)
+		f.Expect(list.Count).To(gomega.BeZero(), path)
+	}
+}
