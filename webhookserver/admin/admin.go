@@ -30,6 +30,9 @@ type Options struct {
 	Namespace string
 }
 
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules;notificationlayouts,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationtemplates,verbs=get;list;watch
+
 // API is the admins' part of the API. It is safe for concurrent use.
 type API struct {
 	Options
