@@ -59,7 +59,7 @@ func foreignManager(object client.Object) string {
 		if entry.Manager == FieldManager || entry.Subresource != "" || entry.FieldsV1 == nil {
 			continue
 		}
-		if bytes.Contains(entry.FieldsV1.Raw, []byte(`"f:spec":`)) {
+		if bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:spec":`)) {
 			return entry.Manager
 		}
 	}
