@@ -76,6 +76,16 @@ type CompanyActivationSpec struct {
 	// +optional
 	Providers CompanyProviders `json:"providers,omitzero"`
 
+	// senderDomains are the domains, each with all below it, that the company may send
+	// email from through the operator's own providers. It is for the platform team to
+	// write. Its own DeliveryProvider may use any domain.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	SenderDomains []string `json:"senderDomains,omitempty"`
+
 	// pushEnabled says whether the company's users get push messages. Without them
 	// rules of the channel push send nothing; in-app copies are stored all the same.
 	// +optional

@@ -90,6 +90,11 @@ func (in *CompanyActivationReference) DeepCopy() *CompanyActivationReference {
 func (in *CompanyActivationSpec) DeepCopyInto(out *CompanyActivationSpec) {
 	*out = *in
 	in.Providers.DeepCopyInto(&out.Providers)
+	if in.SenderDomains != nil {
+		in, out := &in.SenderDomains, &out.SenderDomains
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.PushEnabled != nil {
 		in, out := &in.PushEnabled, &out.PushEnabled
 		*out = new(bool)

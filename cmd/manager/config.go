@@ -75,6 +75,7 @@ type settings struct {
 	defaultEmailProvider   string
 	defaultSMSProvider     string
 	defaultPushProvider    string
+	trustSystemEmail       bool
 	providerAllowNetworks  string
 	providerAllowPlaintext bool
 
@@ -133,6 +134,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for email, instead of --smtp-address")
 	flags.StringVar(&s.defaultSMSProvider, "default-sms-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for SMS")
 	flags.StringVar(&s.defaultPushProvider, "default-push-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for push")
+	flags.BoolVar(&s.trustSystemEmail, "trust-system-email", true, "let a company send email from the domain of its system email on Rehive through the operator's own providers, unless the domain is a mailbox provider's, the operator's or another company's; otherwise only spec.senderDomains counts")
 	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "private and special-purpose `networks` that DeliveryProviders may be in, such as 10.0.0.0/8,fd00::/8; none by default")
 	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "let the base URLs of DeliveryProviders begin with http://, which sends their credentials in the clear")
 

@@ -109,7 +109,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	senders, err := newSenders(s, mgr, watched, rules, platform)
+	senders, err := newSenders(ctx, s, mgr, watched, rules, platform)
 	if err != nil {
 		return err
 	}

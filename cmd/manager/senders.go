@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -28,7 +29,7 @@ type senders struct {
 	registry *providers.Registry
 }
 
-func newSenders(s *settings, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
+func newSenders(ctx context.Context, s *settings, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
 	log := ctrl.Log.WithName("delivery")
 	doing, err := delivery.NewProvidersMetrics(metrics.Registry)
 	if err != nil {
@@ -50,6 +51,10 @@ func newSenders(s *settings, mgr manager.Manager, watched namespaces.Set, compan
 	if err != nil {
 		return nil, err
 	}
+	domains, err := providers.NewDomains(ctx, mgr.GetCache(), s.trustSystemEmail)
+	if err != nil {
+		return nil, err
+	}
 	builder := &providers.Builder{
 		Secrets:        secrets,
 		Devices:        providers.Devices{Platform: platform, Companies: companies},
@@ -64,6 +69,8 @@ func newSenders(s *settings, mgr manager.Manager, watched namespaces.Set, compan
 		Builder:   builder,
 		Defaults:  s.defaultProviders(),
 		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
+		Domains:   domains,
+		EmailFrom: s.emailFrom,
 		Metrics:   doing,
 		Log:       log,
 	})

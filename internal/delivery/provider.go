@@ -15,7 +15,10 @@ type Message struct {
 	Key string
 	// From may be empty: the provider's own sender is used.
 	From string
-	To   string
+	// ReplyTo is the address, without a name, that answers to an email go to; empty if
+	// that is From.
+	ReplyTo string
+	To      string
 	// Subject, Text and HTML are of the rendered content. HTML may be empty.
 	Subject, Text, HTML string
 	// Date is when the delivery was decided.

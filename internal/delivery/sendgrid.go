@@ -85,6 +85,7 @@ type sendGridPersonalization struct {
 type sendGridMail struct {
 	Personalizations []sendGridPersonalization `json:"personalizations"`
 	From             sendGridAddress           `json:"from"`
+	ReplyTo          *sendGridAddress          `json:"reply_to,omitempty"`
 	Subject          string                    `json:"subject"`
 	Content          []sendGridContent         `json:"content"`
 	Headers          map[string]string         `json:"headers"`
@@ -108,6 +109,14 @@ func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
 	if from.IsZero() {
 		return Receipt{}, Misconfigured("SenderMissing", "Neither the message nor the SendGrid provider names a sender.")
 	}
+	var replyTo *sendGridAddress
+	if m.ReplyTo != "" {
+		reply, err := address.ParseBare(m.ReplyTo)
+		if err != nil {
+			return Receipt{}, Permanent("SenderInvalid", "The address for replies "+err.Error()+".")
+		}
+		replyTo = &sendGridAddress{Email: reply.Bare()}
+	}
 	// SendGrid wants text before HTML, and neither empty.
 	var content []sendGridContent
 	if m.Text != "" {
@@ -125,6 +134,7 @@ func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
 			CustomArgs: map[string]string{"rehive_delivery": m.Key},
 		}},
 		From:    sendGridAddress{Email: from.Bare(), Name: from.Name},
+		ReplyTo: replyTo,
 		Subject: tidySubject(m.Subject),
 		Content: content,
 		Headers: map[string]string{"Message-ID": "<" + m.Key + "@" + from.Domain + ">"},

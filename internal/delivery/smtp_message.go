@@ -53,6 +53,14 @@ func (s *SMTP) compose(m Message) (*composed, error) {
 
 	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&netmail.Address{Name: from.Name, Address: from.Bare()})
+	if m.ReplyTo != "" {
+		reply, err := address.ParseBare(m.ReplyTo)
+		if err != nil {
+			return nil, Permanent("SenderInvalid", "The address for replies "+err.Error()+".")
+		}
+		msg.ReplyToMailAddress(&netmail.Address{Address: reply.Bare()})
+		c.utf8 = c.utf8 || !reply.IsASCII()
+	}
 	msg.ToMailAddress(&netmail.Address{Address: to.Bare()})
 	msg.Subject(tidySubject(m.Subject))
 	msg.SetMessageIDWithValue(c.id)

@@ -44,6 +44,23 @@ func TestSMTPSendsBothAlternatives(t *testing.T) {
 	}
 }
 
+func TestSMTPReplyTo(t *testing.T) {
+	g := NewWithT(t)
+	s := sink(t, smtptest.Options{})
+	p := provider(t, s, nil)
+	m := message()
+	m.ReplyTo = "ann@example.net"
+	_, err := p.Send(bg, m)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, c := one(t, s)
+	g.Expect(c.Header["Reply-To"]).To(Equal([]string{"<ann@example.net>"}))
+	for _, wrong := range []string{"ann", "ann@example.net\r\nBcc: eve@example.com", "Ann <ann@example.net>", "ann@example.net, eve@example.com"} {
+		m.ReplyTo = wrong
+		_, err := p.Send(bg, m)
+		g.Expect(IsPermanent(err)).To(BeTrue(), wrong)
+	}
+}
+
 func TestSMTPWithoutHTMLSendsText(t *testing.T) {
 	g := NewWithT(t)
 	s := sink(t, smtptest.Options{})

@@ -36,6 +36,12 @@ type RegistryOptions struct {
 	Defaults map[v1alpha1.Channel]types.NamespacedName
 	// Fallback are the providers of channels without a default.
 	Fallback delivery.ByChannel
+	// Domains knows from which domains a company may send through Defaults and
+	// Fallback; nil lets it send from any.
+	Domains *Domains
+	// EmailFrom is the sender of these providers where they have none of their own; it
+	// may be empty.
+	EmailFrom string
 	// Metrics tell how the providers do; may be nil.
 	Metrics *delivery.ProvidersMetrics
 	Log     logr.Logger
@@ -75,7 +81,11 @@ func (r *Registry) Provider(ctx context.Context, company, channel string) (deliv
 	}
 	key := r.key(a, v1alpha1.Channel(channel))
 	if key.Name == "" {
-		return r.Fallback[channel], nil
+		fallback := r.Fallback[channel]
+		if fallback == nil {
+			return nil, nil //nolint:nilnil // as the interface has it
+		}
+		return r.shared(a, v1alpha1.Channel(channel), fallback, ""), nil
 	}
 	p, err := r.get(ctx, key)
 	if err != nil {
@@ -88,7 +98,18 @@ func (r *Registry) Provider(ctx context.Context, company, channel string) (deliv
 	if err != nil {
 		return nil, err
 	}
+	if key == r.Defaults[v1alpha1.Channel(channel)] {
+		return r.shared(a, v1alpha1.Channel(channel), ofCompany{guarded, company}, p.Spec.Sender), nil
+	}
 	return ofCompany{guarded, company}, nil
+}
+
+// shared returns a provider of the operator for one company's messages.
+func (r *Registry) shared(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel, p delivery.Provider, sender string) delivery.Provider {
+	if channel != v1alpha1.ChannelEmail || r.Domains == nil {
+		return p
+	}
+	return sharedEmail{Provider: p, company: a, domains: r.Domains, own: orDefault(sender, r.EmailFrom)}
 }
 
 // EmailSender returns the sender that the DeliveryProvider of a company's emails

@@ -61,6 +61,8 @@ const ThrottleFor = 7 * time.Second
 // empty.
 type Received struct {
 	Key, From, To, Subject, Text, HTML string
+	// ReplyTo is empty where answers go to From.
+	ReplyTo string
 }
 
 // maxReceived bounds what a fake remembers, so that it can run for long by hand.

@@ -41,6 +41,7 @@ func (s sendGrid) send(r *http.Request, body []byte, n int) ([]Received, answer,
 			CustomArgs map[string]string `json:"custom_args"`
 		}
 		From    struct{ Email, Name string }
+		ReplyTo struct{ Email string } `json:"reply_to"`
 		Subject string
 		Content []struct{ Type, Value string }
 		Headers map[string]string
@@ -74,6 +75,7 @@ func (s sendGrid) send(r *http.Request, body []byte, n int) ([]Received, answer,
 	}
 	got := Received{
 		Key: m.Personalizations[0].CustomArgs["rehive_delivery"], From: strings.TrimSpace(m.From.Name + " <" + m.From.Email + ">"), To: to.Email, Subject: m.Subject,
+		ReplyTo: m.ReplyTo.Email,
 	}
 	for i, c := range m.Content {
 		switch {
