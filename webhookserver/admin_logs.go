@@ -77,7 +77,7 @@ func textOrNull(text string) *string {
 
 // nameOf is the name that a rule has now, nil if it was deleted.
 func nameOf(names map[string]string, d *ledger.Delivery) *string {
-	if name, ok := names[d.RuleUID]; ok {
+	if name, ok := names[d.RuleName]; ok {
 		return &name
 	}
 	return nil
@@ -157,7 +157,7 @@ func (s *Server) search(ctx context.Context, from *caller) (leave func(), err er
 func logFilter(f *filters, company string, rules notifications) ledger.LogFilter {
 	filter := ledger.LogFilter{
 		Company:           company,
-		RuleUIDs:          ruleUIDs(f, rules),
+		Rules:             ruleNames(f, rules),
 		Channels:          f.choices("type", channels...),
 		Sent:              f.boolean("sent"),
 		Received:          f.boolean("received"),
@@ -175,24 +175,24 @@ func logFilter(f *filters, company string, rules notifications) ledger.LogFilter
 	return filter
 }
 
-// ruleUIDs are the rules that the filters by number and name mean; nil if none of
+// ruleNames are the rules, as namespace/name, that the filters by number and name mean; nil if none of
 // them is set.
-func ruleUIDs(f *filters, rules notifications) []string {
+func ruleNames(f *filters, rules notifications) []string {
 	id, name, part := f.text("notification"), f.text("notification__name"), f.text("notification__name__contains")
 	if id == "" && name == "" && part == "" {
 		return nil
 	}
-	uids := []string{}
+	found := []string{}
 	for _, n := range rules {
 		called := n.rule.Spec.DisplayName
 		if (id == "" || id == strconv.FormatInt(n.id, 10)) && (name == "" || name == called) && strings.Contains(called, part) {
-			uids = append(uids, string(n.rule.UID))
+			found = append(found, n.name())
 		}
 	}
-	if len(uids) > maxFilteredRules {
+	if len(found) > maxFilteredRules {
 		f.refuse("notification__name__contains", "Too many notifications have such a name. Name more of it.")
 	}
-	return uids
+	return found
 }
 
 // retrieveAdminLog answers GET /api/admin/logs/{id}/.

@@ -108,10 +108,12 @@ func (f *fixture) ended() (n int) {
 
 func message(rule, channel, recipient, user string) ledger.NewDelivery {
 	return ledger.NewDelivery{
-		RuleUID: rule, RuleName: namespace + "/rule", Channel: channel, Recipient: recipient, UserID: user,
+		RuleName: rule, Channel: channel, Recipient: recipient, UserID: user,
 		Content: ledger.Content{From: "no-reply@acme.example", Subject: "Hello", Text: "A <b>text</b>", HTML: "<b>html</b>"},
 	}
 }
+
+func fullName(r *v1alpha1.NotificationRule) string { return r.Namespace + "/" + r.Name }
 
 // rule creates a rule of the company and waits for the cache to have it.
 func (f *fixture) rule(name, displayName string, change func(*v1alpha1.NotificationRuleSpec)) *v1alpha1.NotificationRule {
@@ -304,21 +306,21 @@ func TestAdminLogs(t *testing.T) {
 	f := newActiveFixture(t, func(o *Options) { o.PublicURL = "https://notifications.example.com" })
 	const user = "0f0e0d0c-0b0a-4908-8706-050403020100"
 	receipt, welcome := f.rule("receipt", "Debit receipt", nil), f.rule("welcome", "Welcome 100%", nil)
-	id := func(r *v1alpha1.NotificationRule) string { return strconv.FormatInt(notificationID(r.UID), 10) }
+	id := func(r *v1alpha1.NotificationRule) string { return strconv.FormatInt(notificationID(f.company, fullName(r)), 10) }
 	f.decided(f.company,
-		message(string(receipt.UID), "email", "joe@example.com", user),
-		message(string(receipt.UID), "sms", "+27820000001", ""),
-		message(string(welcome.UID), "email", "failing@example.com", ""),
-		message(string(welcome.UID), "push", user, user),
-		message(string(welcome.UID), "system", user, user),
+		message(fullName(receipt), "email", "joe@example.com", user),
+		message(fullName(receipt), "sms", "+27820000001", ""),
+		message(fullName(welcome), "email", "failing@example.com", ""),
+		message(fullName(welcome), "push", user, user),
+		message(fullName(welcome), "system", user, user),
 		message("deleted", "email", "ann@example.com", ""),
-		ledger.NewDelivery{RuleUID: string(welcome.UID), Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut", SkipMessage: "the user opted out"},
-		ledger.NewDelivery{RuleUID: string(receipt.UID), Channel: "email", SkipReason: "ExpressionFalse"},
-		ledger.NewDelivery{RuleUID: "off", Channel: "email", SkipReason: "RuleDisabled"})
+		ledger.NewDelivery{RuleName: fullName(welcome), Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut", SkipMessage: "the user opted out"},
+		ledger.NewDelivery{RuleName: fullName(receipt), Channel: "email", SkipReason: "ExpressionFalse"},
+		ledger.NewDelivery{RuleName: "off", Channel: "email", SkipReason: "RuleDisabled"})
 	f.Expect(f.ended()).To(gomega.Equal(6))
-	f.decided(f.company, message(string(receipt.UID), "email", "later@example.com", ""))
+	f.decided(f.company, message(fullName(receipt), "email", "later@example.com", ""))
 	stranger := f.addCompany("stranger")
-	f.decided(stranger, message(string(receipt.UID), "email", "stranger@example.com", ""))
+	f.decided(stranger, message(fullName(receipt), "email", "stranger@example.com", ""))
 
 	all := f.adminLogs("")
 	f.Expect(all.Count).To(gomega.Equal(8))
@@ -449,7 +451,7 @@ func TestSendAgain(t *testing.T) {
 		message("rule", "email", "failing@example.com", ""),
 		message("rule", "email", "joe@example.com", ""),
 		message("rule", "sms", "+27820000001", ""),
-		ledger.NewDelivery{RuleUID: "rule", Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut"})
+		ledger.NewDelivery{RuleName: "rule", Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut"})
 	f.Expect(f.ended()).To(gomega.Equal(3))
 	logs := f.adminLogs("").Results
 	skipped, sms, sent, failed := logs[0], logs[1], logs[2], logs[3]
@@ -495,12 +497,12 @@ func TestSendSetAgain(t *testing.T) {
 	rule := f.rule("receipt", "Debit receipt", nil)
 	var deliveries []ledger.NewDelivery
 	for i := range 5 {
-		deliveries = append(deliveries, message(string(rule.UID), "email", fmt.Sprintf("failing%d@example.com", i), ""),
-			message(string(rule.UID), "email", fmt.Sprintf("joe%d@example.com", i), ""), message("other", "push", fmt.Sprintf("failing%d", i), ""))
+		deliveries = append(deliveries, message(fullName(rule), "email", fmt.Sprintf("failing%d@example.com", i), ""),
+			message(fullName(rule), "email", fmt.Sprintf("joe%d@example.com", i), ""), message("other", "push", fmt.Sprintf("failing%d", i), ""))
 	}
 	f.decided(f.company, deliveries...)
 	stranger := f.addCompany("stranger")
-	f.decided(stranger, message(string(rule.UID), "email", "failing@example.com", ""))
+	f.decided(stranger, message(fullName(rule), "email", "failing@example.com", ""))
 	f.ended()
 
 	refused := func(query, field, message string) {
@@ -565,9 +567,9 @@ func TestUserLogs(t *testing.T) {
 	user, other := f.addUser(f.company, "user"), f.addUser(f.company, "user")
 	rule := f.rule("welcome", "Welcome", nil)
 	f.decided(f.company,
-		message(string(rule.UID), "system", user.ID, user.ID),
-		message(string(rule.UID), "email", "joe@example.com", user.ID),
-		message(string(rule.UID), "system", other.ID, other.ID))
+		message(fullName(rule), "system", user.ID, user.ID),
+		message(fullName(rule), "email", "joe@example.com", user.ID),
+		message(fullName(rule), "system", other.ID, other.ID))
 	f.ended()
 	f.decided(f.company, message("deleted", "system", user.ID, user.ID))
 	f.ended()
@@ -644,8 +646,8 @@ func TestUserNotifications(t *testing.T) {
 		return all
 	}
 	description := "What you paid"
-	wanted := userNotification{ID: notificationID(receipt.UID), Name: "Debit receipt", Description: &description, Event: "transaction.execute", Type: "sms", Enabled: true}
-	other2 := userNotification{ID: notificationID(news.UID), Name: "News", Event: "user.create", Type: "sms", Enabled: true}
+	wanted := userNotification{ID: notificationID(f.company, fullName(receipt)), Name: "Debit receipt", Description: &description, Event: "transaction.execute", Type: "sms", Enabled: true}
+	other2 := userNotification{ID: notificationID(f.company, fullName(news)), Name: "News", Event: "user.create", Type: "sms", Enabled: true}
 	f.Expect(get(user.Token, "page_size=250").Results).To(gomega.ConsistOf(wanted, other2), "only those that users may choose about")
 	for query, want := range map[string]int{
 		"event=transaction.execute": 1, "name=News": 1, "name=news": 0, "type=sms": 2, "type=email": 0, "layout=brand": 0, "event=user.create&name=News": 1,
@@ -674,9 +676,9 @@ func TestUserNotifications(t *testing.T) {
 	f.Expect(set("GET", "")).To(gomega.Equal(refused))
 	f.Expect(get(user.Token, "name=Debit+receipt").Results).To(gomega.ConsistOf(refused))
 	f.Expect(get(other.Token, "name=Debit+receipt").Results).To(gomega.ConsistOf(wanted), "another user's choice is another's")
-	out, err := f.store.OptedOut(t.Context(), f.company, []string{user.ID, other.ID}, []string{string(receipt.UID), string(news.UID)})
+	out, err := f.store.OptedOut(t.Context(), f.company, []string{user.ID, other.ID}, []ledger.Rule{{Name: fullName(receipt)}, {Name: fullName(news)}})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
-	f.Expect(out).To(gomega.Equal(map[string][]string{user.ID: {string(receipt.UID)}}))
+	f.Expect(out).To(gomega.Equal(map[string][]string{user.ID: {fullName(receipt)}}))
 	f.Expect(set("PUT", `{"enabled":true,"name":"ignored"}`)).To(gomega.Equal(wanted))
 
 	f.expectError(f.call(user.Token, "PUT", path, ""), 400, "enabled", "This field is required.")
@@ -700,21 +702,27 @@ func TestUserNotifications(t *testing.T) {
 func TestNotificationNumbers(t *testing.T) {
 	g := gomega.NewWithT(t)
 	now := time.Now()
-	rule := func(uid types.UID, age time.Duration) *v1alpha1.NotificationRule {
-		return &v1alpha1.NotificationRule{ObjectMeta: metav1.ObjectMeta{UID: uid, CreationTimestamp: metav1.NewTime(now.Add(-age))}}
+	rule := func(name string, age time.Duration) *v1alpha1.NotificationRule {
+		return &v1alpha1.NotificationRule{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: name, UID: types.UID(fmt.Sprint(name, age)), CreationTimestamp: metav1.NewTime(now.Add(-age)),
+		}}
 	}
-	ids := func(all notifications) map[types.UID]int64 {
-		numbers := make(map[types.UID]int64)
+	ids := func(all notifications) map[string]int64 {
+		numbers := make(map[string]int64)
 		for _, n := range all {
-			numbers[n.rule.UID] = n.id
+			numbers[n.rule.Name] = n.id
 		}
 		return numbers
 	}
-	same := func(types.UID) int64 { return maxNotificationID }
-	g.Expect(ids(number([]*v1alpha1.NotificationRule{rule("c", 0), rule("b", 0), rule("a", time.Hour)}, same))).
-		To(gomega.Equal(map[types.UID]int64{"a": maxNotificationID, "b": 1, "c": 2}), "the older one has the number, whatever the order")
+	same := func(string) int64 { return maxNotificationID }
+	want := map[string]int64{"a": maxNotificationID, "b": 1, "c": 2}
+	g.Expect(ids(number([]*v1alpha1.NotificationRule{rule("c", 0), rule("b", 0), rule("a", time.Hour)}, same))).To(gomega.Equal(want))
+	g.Expect(ids(number([]*v1alpha1.NotificationRule{rule("a", 0), rule("c", time.Hour), rule("b", time.Minute)}, same))).
+		To(gomega.Equal(want), "also after the rules were replaced")
 
-	all := number([]*v1alpha1.NotificationRule{rule("a", 0), rule("b", 0)}, notificationID)
+	id := func(name string) int64 { return notificationID("acme", name) }
+	all := number([]*v1alpha1.NotificationRule{rule("a", 0), rule("b", time.Hour)}, id)
+	g.Expect(all[0].rule.Name).To(gomega.Equal("b"), "the oldest first")
 	for _, n := range all {
 		g.Expect(n.id).To(gomega.BeNumerically(">", 0))
 		g.Expect(n.id).To(gomega.BeNumerically("<=", maxNotificationID))
@@ -724,7 +732,39 @@ func TestNotificationNumbers(t *testing.T) {
 	}
 	_, ok := all.byID(0)
 	g.Expect(ok).To(gomega.BeFalse())
-	g.Expect(notificationID("cb4ef8e4-3a33-4a2b-9f2b-1f4c5f1d2e3a")).To(gomega.Equal(notificationID("cb4ef8e4-3a33-4a2b-9f2b-1f4c5f1d2e3a")))
+	g.Expect(notificationID("acme", "shop/a")).NotTo(gomega.Equal(notificationID("other", "shop/a")))
+}
+
+// A rule that is replaced or restored gets another UID, and is the same notification to
+// its users and to the log.
+func TestReplacedRuleIsTheSameNotification(t *testing.T) {
+	f := newActiveFixture(t)
+	user := f.addUser(f.company, "user")
+	choosable := func(s *v1alpha1.NotificationRuleSpec) { s.PreferenceEnabled = true }
+	promo := f.rule("promo", "Promotion", choosable)
+	f.decided(f.company, message(fullName(promo), "email", "joe@example.com", user.ID))
+	list := func() (all struct{ Results []userNotification }) {
+		f.Helper()
+		f.data(f.call(user.Token, "GET", "/api/user/notifications/", ""), &all)
+		return all
+	}
+	before := list().Results
+	f.Expect(before).To(gomega.HaveLen(1))
+	f.call(user.Token, "PATCH", fmt.Sprintf("/api/user/notifications/%d/", before[0].ID), `{"enabled":false}`)
+
+	f.Expect(f.client.Delete(f.Context(), promo)).To(gomega.Succeed())
+	f.Eventually(func() []userNotification { return list().Results }).Should(gomega.BeEmpty())
+	again := f.rule("promo", "Promotion", choosable)
+	f.Expect(again.UID).NotTo(gomega.Equal(promo.UID))
+	want := before[0]
+	want.Enabled = false
+	f.Expect(list().Results).To(gomega.ConsistOf(want))
+	out, err := f.store.OptedOut(f.Context(), f.company, []string{user.ID}, []ledger.Rule{{Name: fullName(again), UID: string(again.UID)}})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(out).To(gomega.HaveKey(user.ID))
+	log := f.adminLogs(fmt.Sprintf("?notification=%d", want.ID))
+	f.Expect(log.Results).To(gomega.HaveLen(1))
+	f.Expect(log.Results[0].Notification).To(gomega.HaveValue(gomega.Equal("Promotion")))
 }
 
 // slowMessages takes as long as it may, while it is slow.

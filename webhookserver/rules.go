@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -39,42 +38,47 @@ func (s *Server) notifications(ctx context.Context, a *v1alpha1.CompanyActivatio
 			rules = append(rules, rule)
 		}
 	}
-	return number(rules, notificationID), nil
+	return number(rules, func(name string) int64 { return notificationID(a.Spec.Company, name) }), nil
 }
 
-// number gives the rules of a company their numbers. They are those of id, but for a
-// rule whose number an older one has: it has the next that is free.
-func number(rules []*v1alpha1.NotificationRule, id func(types.UID) int64) notifications {
-	slices.SortFunc(rules, func(a, b *v1alpha1.NotificationRule) int {
-		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
-			return c
-		}
-		return strings.Compare(string(a.UID), string(b.UID))
-	})
+// number gives the rules of a company their numbers. They are those of id, except that a
+// rule whose number another has that comes before it by name gets the next free one.
+func number(rules []*v1alpha1.NotificationRule, id func(name string) int64) notifications {
 	all := make(notifications, 0, len(rules))
-	taken := make(map[int64]bool, len(rules))
 	for _, rule := range rules {
-		n := id(rule.UID)
+		all = append(all, notification{rule: rule})
+	}
+	byName := func(a, b notification) int { return strings.Compare(a.name(), b.name()) }
+	slices.SortFunc(all, byName)
+	taken := make(map[int64]bool, len(rules))
+	for i := range all {
+		n := id(all[i].name())
 		for taken[n] {
 			n = n%maxNotificationID + 1
 		}
 		taken[n] = true
-		all = append(all, notification{id: n, rule: rule})
+		all[i].id = n
 	}
+	slices.SortStableFunc(all, func(a, b notification) int {
+		return a.rule.CreationTimestamp.Compare(b.rule.CreationTimestamp.Time)
+	})
 	return all
 }
 
-// maxNotificationID is the greatest whole number that JavaScript can tell from the
-// next.
+// maxNotificationID is the greatest integer that JavaScript can tell from the next.
 const maxNotificationID = 1<<53 - 1
 
-// notificationID derives a rule's number from its UID, so that nothing has to store
-// it: it is 1 to maxNotificationID, and among a thousand rules of a company two have
-// the same with a probability of one in ten billion.
-func notificationID(uid types.UID) int64 {
-	digest := sha256.Sum256([]byte(uid))
+// notificationID derives a rule's number from its company and its namespace/name, so
+// that nothing has to store it and a rule that is replaced or restored keeps it. It is 1
+// to maxNotificationID. Among a thousand rules of a company, two have the same with a
+// probability of one in ten billion.
+func notificationID(company, name string) int64 {
+	digest := sha256.Sum256([]byte(company + "\x00" + name))
 	return int64(binary.BigEndian.Uint64(digest[:8])%maxNotificationID) + 1
 }
+
+// name is the rule's namespace/name.
+func (n *notification) name() string { return n.rule.Namespace + "/" + n.rule.Name }
 
 // byID returns the notification of a number.
 func (all notifications) byID(id int64) (notification, bool) {
@@ -85,11 +89,11 @@ func (all notifications) byID(id int64) (notification, bool) {
 	return all[i], true
 }
 
-// names are what people call the rules, by UID.
+// names are what people call the rules, by namespace/name.
 func (all notifications) names() map[string]string {
 	names := make(map[string]string, len(all))
 	for _, n := range all {
-		names[string(n.rule.UID)] = n.rule.Spec.DisplayName
+		names[n.name()] = n.rule.Spec.DisplayName
 	}
 	return names
 }

@@ -24,7 +24,7 @@ func newUserNotification(n notification, optedOut map[string]bool) userNotificat
 	spec := &n.rule.Spec
 	return userNotification{
 		ID: n.id, Name: spec.DisplayName, Description: textOrNull(spec.Description), Event: spec.Event,
-		Type: string(spec.Channel()), Enabled: !optedOut[string(n.rule.UID)],
+		Type: string(spec.Channel()), Enabled: !optedOut[n.name()],
 	}
 }
 
@@ -43,17 +43,27 @@ func (s *Server) choosable(ctx context.Context, from *caller) (notifications, er
 	return choosable, nil
 }
 
-// optedOut are the rules that a user wants no messages of, by UID.
-func (s *Server) optedOut(ctx context.Context, from *caller) (map[string]bool, error) {
+// optedOut are those of the rules that a user wants no messages of, by namespace/name.
+func (s *Server) optedOut(ctx context.Context, from *caller, rules notifications) (map[string]bool, error) {
 	chosen, err := s.messages.Preferences(ctx, from.company, from.user)
 	if err != nil {
 		return nil, unavailable(err, "The preferences are not available. Try again later.")
 	}
-	out := make(map[string]bool)
+	byName, byUID := make(map[string]bool), make(map[string]bool)
 	for _, p := range chosen {
-		if !p.Enabled {
-			out[p.RuleUID] = true
+		if p.Name != "" {
+			byName[p.Name] = !p.Enabled
+		} else {
+			byUID[p.UID] = !p.Enabled
 		}
+	}
+	out := make(map[string]bool)
+	for _, n := range rules {
+		refused, chose := byName[n.name()]
+		if !chose {
+			refused = byUID[string(n.rule.UID)]
+		}
+		out[n.name()] = refused
 	}
 	return out, nil
 }
@@ -84,7 +94,7 @@ func (s *Server) listUserNotifications(ctx context.Context, c *call, from *calle
 			matching = append(matching, n)
 		}
 	}
-	optedOut, err := s.optedOut(ctx, from)
+	optedOut, err := s.optedOut(ctx, from, matching)
 	if err != nil {
 		return answer{}, err
 	}
@@ -119,7 +129,7 @@ func (s *Server) retrieveUserNotification(ctx context.Context, c *call, from *ca
 	if err != nil {
 		return answer{}, err
 	}
-	optedOut, err := s.optedOut(ctx, from)
+	optedOut, err := s.optedOut(ctx, from, notifications{n})
 	if err != nil {
 		return answer{}, err
 	}
@@ -140,9 +150,12 @@ func (s *Server) updateUserNotification(ctx context.Context, c *call, from *call
 	if enabled == nil {
 		return s.retrieveUserNotification(ctx, c, from)
 	}
-	uid := string(n.rule.UID)
-	if err := s.messages.SetPreference(ctx, ledger.Preference{Company: from.company, UserID: from.user, RuleUID: uid, Enabled: *enabled}); err != nil {
+	chosen := ledger.Preference{
+		Company: from.company, UserID: from.user, Enabled: *enabled,
+		Rule: ledger.Rule{Name: n.name(), UID: string(n.rule.UID)},
+	}
+	if err := s.messages.SetPreference(ctx, chosen); err != nil {
 		return answer{}, unavailable(err, "The preference could not be stored. Try again later.")
 	}
-	return answer{data: newUserNotification(n, map[string]bool{uid: !*enabled})}, nil
+	return answer{data: newUserNotification(n, map[string]bool{n.name(): !*enabled})}, nil
 }

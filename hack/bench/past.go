@@ -29,7 +29,7 @@ func (b *bench) writePast(ctx context.Context, begin time.Time, length time.Dura
 	decisions := make([]ledger.NewDelivery, rulesPerCompany)
 	for i := range decisions {
 		d := &decisions[i]
-		d.RuleUID, d.RuleName, d.Channel = fmt.Sprintf("00000000-0000-0000-0000-%012d", i), fmt.Sprintf("rehive-system/past-rule-%d", i), ledger.ChannelEmail
+		d.RuleName, d.Channel = fmt.Sprintf("rehive-system/past-rule-%d", i), ledger.ChannelEmail
 		if i >= matchingRules {
 			d.SkipReason, d.SkipMessage = "ExpressionFalse", "The expression is false."
 			continue

@@ -461,7 +461,7 @@ func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outco
 // Key is the same for a delivery whatever database it is in, and no other's.
 func Key(d *ledger.Delivery) string {
 	h := sha256.New()
-	parts := []string{d.Company, d.EventID, d.RuleUID, d.Channel, d.Recipient}
+	parts := []string{d.Company, d.EventID, d.RuleName, d.Channel, d.Recipient}
 	if d.Copy != 0 {
 		parts = append(parts, strconv.Itoa(d.Copy))
 	}

@@ -82,7 +82,7 @@ func decideSaying(t testing.TB, s *ledger.Store, company, event string, n int, s
 	deliveries := make([]ledger.NewDelivery, n)
 	for i := range deliveries {
 		deliveries[i] = ledger.NewDelivery{
-			RuleUID: "rule", RuleName: "shop/rule", Channel: ledger.ChannelEmail, Recipient: fmt.Sprintf("user%d@example.org", i),
+			RuleName: "shop/rule", Channel: ledger.ChannelEmail, Recipient: fmt.Sprintf("user%d@example.org", i),
 			Content: ledger.Content{Subject: "Paid", Text: "You paid."},
 		}
 	}
@@ -530,14 +530,14 @@ func TestExponentialLastsADay(t *testing.T) {
 
 func TestKeyIsOfOneDeliveryOnly(t *testing.T) {
 	g := NewWithT(t)
-	base := ledger.Delivery{Company: "shop", EventID: "1", RuleUID: "rule", Channel: "email", Recipient: "joe@example.org"}
+	base := ledger.Delivery{Company: "shop", EventID: "1", RuleName: "shop/rule", Channel: "email", Recipient: "joe@example.org"}
 	g.Expect(Key(&base)).To(Equal(Key(&base)))
 	g.Expect(Key(&base)).To(MatchRegexp("^[0-9a-f]{32}$"))
 	seen := map[string]bool{Key(&base): true}
 	for _, change := range []func(*ledger.Delivery){
 		func(d *ledger.Delivery) { d.Company, d.EventID = "shop1", "" },
 		func(d *ledger.Delivery) { d.EventID = "2" },
-		func(d *ledger.Delivery) { d.RuleUID = "other" },
+		func(d *ledger.Delivery) { d.RuleName = "other" },
 		func(d *ledger.Delivery) { d.Channel = "sms" },
 		func(d *ledger.Delivery) { d.Recipient = "ann@example.org" },
 		func(d *ledger.Delivery) { d.Copy = 1 },

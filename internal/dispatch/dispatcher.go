@@ -56,6 +56,10 @@ const (
 	claimRetry = time.Second
 )
 
+// reasonTooManyMessages is why an event is quarantined whose rules make more messages
+// than one event may.
+const reasonTooManyMessages = "TooManyMessages"
+
 // Options are what a Dispatcher works with. All but those that say otherwise
 // are needed.
 type Options struct {
@@ -244,7 +248,13 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	var write func(context.Context) error
 	switch {
 	case err == nil:
-		write = func(ctx context.Context) error { return d.Ledger.CompleteEvent(ctx, event, deliveries) }
+		write = func(ctx context.Context) error {
+			err := d.Ledger.CompleteEvent(ctx, event, deliveries)
+			if errors.Is(err, ledger.ErrEventTooLarge) {
+				return d.Ledger.QuarantineEvent(ctx, event, reasonTooManyMessages, err.Error())
+			}
+			return err
+		}
 	case ctx.Err() != nil || errors.Is(err, errNoMemory):
 		outcome = "released"
 		write = func(ctx context.Context) error { return d.Ledger.ReleaseEvent(ctx, event) }
@@ -386,11 +396,18 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 	compute := computing{processors: d.processors, company: claimed.Company, piece: computeTime, left: eventComputeTime}
 	event.Compute = compute.compute
 	event.OptedOut = func(ctx context.Context, users []string) (map[string][]string, error) {
-		uids := make([]string, len(rules))
+		named, uids := make([]ledger.Rule, len(rules)), make(map[string]string, len(rules))
 		for i, rule := range rules {
-			uids[i] = rule.UID
+			named[i] = ledger.Rule{Name: company.Namespace + "/" + rule.Name, UID: rule.UID}
+			uids[named[i].Name] = rule.UID
 		}
-		return d.Ledger.OptedOut(ctx, claimed.Company, users, uids)
+		out, err := d.Ledger.OptedOut(ctx, claimed.Company, users, named)
+		for _, of := range out {
+			for i, name := range of {
+				of[i] = uids[name]
+			}
+		}
+		return out, err
 	}
 	sender := d.DefaultFrom
 	if d.Senders != nil {
@@ -442,7 +459,7 @@ func (d *Dispatcher) decideRule(ctx context.Context, rule *catalog.Rule, event *
 }
 
 func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *catalog.Rule, decision notify.Decision) []ledger.NewDelivery {
-	base := ledger.NewDelivery{RuleUID: rule.UID, RuleName: namespace + "/" + rule.Name, Channel: string(rule.Channel)}
+	base := ledger.NewDelivery{RuleName: namespace + "/" + rule.Name, Channel: string(rule.Channel)}
 	for _, message := range decision.Messages {
 		delivery := base
 		delivery.Channel = string(message.Channel)

@@ -454,7 +454,7 @@ func TestDispatchPreferencesAndInAppCopies(t *testing.T) {
 	for _, name := range []string{"a-choice", "b-no-choice"} {
 		var rule v1alpha1.NotificationRule
 		s.must(kube.Get(t.Context(), client.ObjectKey{Namespace: s.activation.Namespace, Name: name}, &rule))
-		s.must(s.store.SetPreference(t.Context(), ledger.Preference{Company: s.activation.Spec.Company, UserID: zoe, RuleUID: string(rule.UID)}))
+		s.must(s.store.SetPreference(t.Context(), ledger.Preference{Company: s.activation.Spec.Company, UserID: zoe, Rule: ledger.Rule{Name: rule.Namespace + "/" + rule.Name}}))
 	}
 	s.activation.Spec.PushEnabled = new(bool)
 	s.must(kube.Update(t.Context(), s.activation))

@@ -60,12 +60,30 @@ type dialect struct {
 	// position is the function that finds a text in another.
 	position string
 	// endLoosely is endEvent for what may be undone by a power cut.
-	endLoosely      string
+	endLoosely string
+	// keepContent, if not empty, keeps what a delivery says from being deleted until the
+	// transaction ends.
+	keepContent string
+	// insertContents stores n contents and returns their IDs, in their order.
+	insertContents  func(w *writer, n int, args []any) ([]int64, error)
 	claimEvents     func(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error)
 	claimDeliveries func(w *writer, l Lane, n int, lease, now, until int64) ([]Delivery, error)
 }
 
-var sqliteDialect = dialect{position: "instr", endLoosely: endEvent, claimEvents: claimEvents, claimDeliveries: claimDeliveries}
+var sqliteDialect = dialect{
+	position: "instr", endLoosely: endEvent, claimEvents: claimEvents, claimDeliveries: claimDeliveries,
+	insertContents: func(w *writer, n int, args []any) ([]int64, error) {
+		if _, err := w.exec(insertContents[n], args...); err != nil {
+			return nil, err
+		}
+		// The only writer gets IDs without gaps.
+		ids := make([]int64, n)
+		for i := range ids {
+			ids[i] = w.inserted - int64(n-1-i)
+		}
+		return ids, nil
+	},
+}
 
 // sqliteDatabase is a SQLite file, which has one writer.
 type sqliteDatabase struct {

@@ -56,9 +56,9 @@ type Content struct {
 
 // NewDelivery is a decision about one rule and one recipient of an event.
 type NewDelivery struct {
-	// RuleUID and RuleName are of the NotificationRule; the name is
-	// namespace/name. The UID is what makes the delivery unique.
-	RuleUID, RuleName string
+	// RuleName is the namespace/name of the NotificationRule. It makes the delivery
+	// unique, not the UID: a rule that was replaced or restored is the same rule.
+	RuleName string
 	// Channel is one of the Channel constants.
 	Channel string
 	// Recipient is one address in the channel's own form. It is empty in a
@@ -86,7 +86,7 @@ type Delivery struct {
 	// Company, EventID, EventName and EventReceivedAt are the event's.
 	Company, EventID, EventName string
 	EventReceivedAt             time.Time
-	RuleUID, RuleName           string
+	RuleName                    string // namespace/name
 	// Copy is 0 for a delivery as it was decided; others were sent again by a person,
 	// see [Store.Resend].
 	Copy               int
@@ -134,7 +134,7 @@ func (d *ClaimedDelivery) row() claimedRow {
 type DeliveryFilter struct {
 	Company string
 	EventID string
-	RuleUID string
+	Rule    string // namespace/name
 	State   DeliveryState
 	// After lists only deliveries whose ID is greater; pages are made with it.
 	After int64
@@ -156,11 +156,12 @@ func (d *NewDelivery) outcome() (state DeliveryState, reason, message string) {
 
 const (
 	deliveryColumns = deliveryHead + "unfinished" + deliveryTail
-	deliveryHead    = "id, company, event_id, event_name, event_received_at, rule_uid, rule_name, copy, channel, recipient, user_id," +
+	deliveryHead    = "deliveries.id, company, event_id, event_name, event_received_at, rule, copy, channel, recipient, user_id," +
 		" state, reason, message, attempts, "
 	deliveryTail = ", next_attempt_at, provider_id, received_at, created_at, updated_at," +
 		" COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, '')"
-	readDeliveries = "SELECT " + deliveryColumns + " FROM deliveries LEFT JOIN contents ON delivery = id "
+	withContents   = " LEFT JOIN contents ON contents.id = content "
+	readDeliveries = "SELECT " + deliveryColumns + " FROM deliveries" + withContents
 	// Two statements, not an UPDATE with RETURNING: that copies the contents once
 	// more and took half as long again.
 	//
@@ -168,9 +169,9 @@ const (
 	// parameter where an index is for rows with one value of the column, as that of the
 	// inbox is for one channel: the parameter might be that value. So the channel is a
 	// text joined to nothing.
-	dueDeliveries = "SELECT " + deliveryHead + "unfinished + (lease <> 0)" + deliveryTail + ` FROM deliveries LEFT JOIN contents ON delivery = id
+	dueDeliveries = "SELECT " + deliveryHead + "unfinished + (lease <> 0)" + deliveryTail + " FROM deliveries" + withContents + `
 		WHERE state = 'pending' AND company = $1 AND channel = $2 || '' AND next_attempt_at <= $3
-		ORDER BY next_attempt_at, id LIMIT $4 + 0`
+		ORDER BY next_attempt_at, deliveries.id LIMIT $4 + 0`
 	leaseDelivery = `
 		UPDATE deliveries SET lease = $1, next_attempt_at = $2, attempts = attempts + 1, unfinished = unfinished + (lease <> 0)
 		WHERE id = $3 AND state = 'pending'`
@@ -185,74 +186,6 @@ const (
 		WHERE id = $5 AND lease = $6 AND state = 'pending'`
 )
 
-// maxInsert is how many deliveries one statement stores: it costs little more
-// than one for one.
-const maxInsert = 16
-
-// insertDeliveries[n] stores n deliveries of an event. The first parameters are
-// the event's, the others each delivery's.
-var insertDeliveries = func() (statements [maxInsert + 1]string) {
-	rows := ""
-	for n := 1; n <= maxInsert; n++ {
-		if n > 1 {
-			rows += ","
-		}
-		const shared, own = 6, 8
-		var p [own]any
-		for i := range p {
-			p[i] = shared + (n-1)*own + i + 1
-		}
-		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
-		statements[n] = `
-		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, next_attempt_at, created_at, updated_at,
-			rule_uid, rule_name, channel, recipient, user_id, state, reason, message)
-		VALUES` + rows + `
-		ON CONFLICT (event, rule_uid, channel, recipient, copy) DO NOTHING`
-	}
-	return statements
-}()
-
-// insertContents[n] stores what n deliveries of an event say. The first parameter
-// is the event, the others each delivery's.
-var insertContents = func() (statements [maxInsert + 1]string) {
-	rows := ""
-	for n := 1; n <= maxInsert; n++ {
-		if n > 1 {
-			rows += ","
-		}
-		const shared, own = 1, 7
-		var p [own]any
-		for i := range p {
-			p[i] = shared + (n-1)*own + i + 1
-		}
-		rows += fmt.Sprintf(`
-			((SELECT id FROM deliveries WHERE event = $1 AND rule_uid = $%d AND channel = $%d || '' AND recipient = $%d AND copy = 0), $%d, $%d, $%d, $%d)`, p[:]...)
-		statements[n] = "INSERT INTO contents (delivery, sender, subject, text, html) VALUES" + rows +
-			" ON CONFLICT (delivery) DO NOTHING"
-	}
-	return statements
-}()
-
-// insert stores deliveries of an event, at most maxInsert.
-func (w *writer) insert(e *ClaimedEvent, received, now int64, deliveries []NewDelivery) error {
-	args := []any{e.Key, e.Company, e.ID, e.Name, received, now}
-	contents, said := []any{e.Key}, 0
-	for i := range deliveries {
-		d := &deliveries[i]
-		state, reason, message := d.outcome()
-		args = append(args, d.RuleUID, d.RuleName, d.Channel, d.Recipient, d.UserID, state, reason, message)
-		if c := &d.Content; *c != (Content{}) {
-			contents = append(contents, d.RuleUID, d.Channel, d.Recipient, c.From, c.Subject, c.Text, c.HTML)
-			said++
-		}
-	}
-	if _, err := w.exec(insertDeliveries[len(deliveries)], args...); err != nil || said == 0 {
-		return err
-	}
-	_, err := w.exec(insertContents[said], contents...)
-	return err
-}
-
 // setBack makes the ledger's times the callers'.
 func (d *Delivery) setBack(ahead time.Duration) {
 	for _, t := range []*time.Time{&d.EventReceivedAt, &d.NextAttemptAt, &d.ReceivedAt, &d.CreatedAt, &d.UpdatedAt} {
@@ -265,7 +198,7 @@ func (d *Delivery) setBack(ahead time.Duration) {
 // scanDelivery reads a row of deliveryColumns, with the ledger's times.
 func scanDelivery(rows *sql.Rows, d *Delivery) error {
 	var received, next, seen, created, updated int64
-	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleUID, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
+	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
 		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated,
 		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML)
 	if err != nil {
@@ -436,7 +369,7 @@ func (s *Store) endClaim(ctx context.Context, d ClaimedDelivery, loose bool, com
 
 // GetDelivery returns one delivery, or [ErrNotFound].
 func (s *Store) GetDelivery(ctx context.Context, id int64) (Delivery, error) {
-	found, err := s.selectDeliveries(ctx, "WHERE id = $1", id)
+	found, err := s.selectDeliveries(ctx, "WHERE deliveries.id = $1", id)
 	if err != nil {
 		return Delivery{}, err
 	}
@@ -454,15 +387,15 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter) ([]Deliver
 		args = append(args, arg)
 		where = append(where, test+" $"+strconv.Itoa(len(args)))
 	}
-	narrow("id >", f.After)
+	narrow("deliveries.id >", f.After)
 	if f.Company != "" {
 		narrow("company =", f.Company)
 	}
 	if f.EventID != "" {
 		narrow("event_id =", f.EventID)
 	}
-	if f.RuleUID != "" {
-		narrow("rule_uid =", f.RuleUID)
+	if f.Rule != "" {
+		narrow("rule =", f.Rule)
 	}
 	if f.State != "" {
 		narrow("state =", f.State)
@@ -471,7 +404,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter) ([]Deliver
 	if f.Limit > 0 {
 		limit = min(f.Limit, 1000)
 	}
-	return s.selectDeliveries(ctx, "WHERE "+strings.Join(where, " AND ")+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
+	return s.selectDeliveries(ctx, "WHERE "+strings.Join(where, " AND ")+" ORDER BY deliveries.id LIMIT "+strconv.Itoa(limit), args...)
 }
 
 // selectDeliveries reads deliveries; where holds no values, only their numbers.

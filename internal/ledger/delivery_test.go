@@ -20,8 +20,8 @@ func testCompletedEventLeavesItsDeliveries(t *testing.T, at place) {
 	e := claimOne(t, s)
 	raised(s.DeliveriesReady())
 
-	skipped := NewDelivery{RuleUID: "b", RuleName: "shop/b", Channel: ChannelEmail, SkipReason: "ExpressionFalse", SkipMessage: "The expression is false."}
-	failed := NewDelivery{RuleUID: "c", RuleName: "shop/c", Channel: ChannelSMS, FailReason: "TemplateError", FailMessage: "The template fails."}
+	skipped := NewDelivery{RuleName: "shop/b", Channel: ChannelEmail, SkipReason: "ExpressionFalse", SkipMessage: "The expression is false."}
+	failed := NewDelivery{RuleName: "shop/c", Channel: ChannelSMS, FailReason: "TemplateError", FailMessage: "The template fails."}
 	g.Expect(s.CompleteEvent(bg, e, []NewDelivery{
 		email("a", "joe@example.com"),
 		email("a", "joe@example.com"), // the same once more
@@ -35,7 +35,7 @@ func testCompletedEventLeavesItsDeliveries(t *testing.T, at place) {
 	g.Expect(list).To(HaveLen(4))
 	g.Expect(list[0]).To(Equal(Delivery{
 		ID: list[0].ID, Company: "shop", EventID: "1", EventName: "transaction.initiate", EventReceivedAt: clk.Now(),
-		RuleUID: "a", RuleName: "shop/a", Channel: ChannelEmail, Recipient: "joe@example.com",
+		RuleName: "a", Channel: ChannelEmail, Recipient: "joe@example.com",
 		Content: Content{From: "shop@example.com", Subject: "Paid", Text: "You paid.", HTML: "<p>You paid.</p>"},
 		State:   DeliveryPending, NextAttemptAt: clk.Now(), CreatedAt: clk.Now(), UpdatedAt: clk.Now(),
 	}))
@@ -55,7 +55,7 @@ func testCompletedEventLeavesItsDeliveries(t *testing.T, at place) {
 	}{
 		{DeliveryFilter{State: DeliverySkipped}, 1},
 		{DeliveryFilter{Company: "bank"}, 0},
-		{DeliveryFilter{EventID: "1", RuleUID: "a"}, 2},
+		{DeliveryFilter{EventID: "1", Rule: "a"}, 2},
 		{DeliveryFilter{After: list[1].ID}, 2},
 		{DeliveryFilter{Limit: 3}, 3},
 		{DeliveryFilter{Company: "' OR 1=1 --"}, 0},
@@ -71,7 +71,7 @@ func testNothingToSendWakesNobody(t *testing.T, at place) {
 	s := at.open(t, nil)
 	accept(t, s, "shop", "1")
 	raised(s.DeliveriesReady())
-	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{{RuleUID: "a", SkipReason: "NoRecipient"}})).To(Succeed())
+	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{{RuleName: "a", SkipReason: "NoRecipient"}})).To(Succeed())
 	g.Expect(raised(s.DeliveriesReady())).To(BeFalse())
 }
 

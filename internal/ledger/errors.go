@@ -15,6 +15,10 @@ var (
 	// worker's, done, cancelled or purged. The caller drops what it did.
 	ErrLeaseLost = errors.New("the lease on this work was lost")
 
+	// ErrEventTooLarge says that an event brings more deliveries, or more text, than one
+	// event may. Trying again brings the same.
+	ErrEventTooLarge = errors.New("the event makes too many messages")
+
 	// ErrNotFound says that there is no such row.
 	ErrNotFound = errors.New("not found in the ledger")
 )

@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -266,9 +265,12 @@ func (s *Store) RenewEvent(ctx context.Context, e *ClaimedEvent, lease time.Dura
 	return nil
 }
 
-// CompleteEvent stores the deliveries and marks the event done, in one
-// transaction. A delivery whose event, rule, channel and recipient the ledger
-// has already is left out.
+// CompleteEvent stores the deliveries and marks the event done. A delivery whose
+// event, rule, channel and recipient the ledger has already is left out, so an event
+// may be decided again. A large event takes several transactions, of which the last
+// marks it done, so that others get their turn in between; if the process dies on the
+// way, the event is decided again and the rest is added. What no event may bring is
+// refused with [ErrEventTooLarge], and nothing of it is stored.
 func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []NewDelivery) error {
 	wake := false
 	for i := range deliveries {
@@ -280,6 +282,27 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 	if !wake {
 		end = s.dialect.endLoosely
 	}
+	steps, err := stepsOf(deliveries)
+	if err != nil {
+		return err
+	}
+	for len(steps) > 1 {
+		if err := s.completeStep(ctx, &e, &steps[0]); err != nil {
+			return err
+		}
+		steps = steps[1:]
+	}
+	last := &completion{}
+	if len(steps) > 0 {
+		last = &steps[0]
+	}
+	if last.bulky() {
+		leave, err := s.enterBulk(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	j := &job{one: len(deliveries) == 0, loose: !wake, patient: !wake, run: func(w *writer) error {
 		now := s.now()
 		n, err := w.exec(end, EventDone, "", now, e.Key, e.lease)
@@ -289,17 +312,12 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 		if n == 0 {
 			return ErrLeaseLost
 		}
-		for some := range slices.Chunk(deliveries, maxInsert) {
-			if err := w.insert(&e, s.stored(e.ReceivedAt), now, some); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.insert(w, &e, now, last)
 	}}
 	if wake {
 		j.committed = s.deliveries.raise
 	}
-	err := s.write(ctx, j)
+	err = s.write(ctx, j)
 	if err == nil {
 		s.suspectEvents.end(e.Key, e.lease)
 	}

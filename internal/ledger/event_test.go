@@ -244,7 +244,7 @@ func testAnyTextCanBeStored(t *testing.T, at place) {
 	d := email(hostile, hostile)
 	d.Content.Text = hostile
 	g.Expect(s.CompleteEvent(bg, claimed, []NewDelivery{d})).To(Succeed())
-	list, err := s.ListDeliveries(bg, DeliveryFilter{Company: hostile, RuleUID: hostile})
+	list, err := s.ListDeliveries(bg, DeliveryFilter{Company: hostile, Rule: hostile})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(list).To(HaveLen(1))
 	g.Expect(list[0].Recipient).To(Equal("a\uFFFDb\uFFFD'; DROP TABLE events; --\u202e\\"))

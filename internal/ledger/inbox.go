@@ -51,7 +51,7 @@ func (f *InboxFilter) where(stored func(time.Time) int64) (where string, args []
 		where += " AND received_at = 0"
 	}
 	if f.Before != 0 {
-		narrow("id <", f.Before)
+		narrow("deliveries.id <", f.Before)
 	}
 	return where, args
 }
@@ -63,7 +63,7 @@ func (s *Store) Inbox(ctx context.Context, f InboxFilter) ([]Delivery, error) {
 	if f.Limit > 0 {
 		limit = min(f.Limit, 1000)
 	}
-	return s.selectDeliveries(ctx, where+" ORDER BY id DESC LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(max(f.Offset, 0)), args...)
+	return s.selectDeliveries(ctx, where+" ORDER BY deliveries.id DESC LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(max(f.Offset, 0)), args...)
 }
 
 // InboxCount returns how many messages the filter lets through, whatever its
@@ -78,7 +78,7 @@ func (s *Store) InboxCount(ctx context.Context, f InboxFilter) (n int, err error
 
 // InboxMessage returns one in-app message of a user, or [ErrNotFound].
 func (s *Store) InboxMessage(ctx context.Context, company, user string, id int64) (Delivery, error) {
-	found, err := s.selectDeliveries(ctx, inInbox+" AND id = $3", company, user, id)
+	found, err := s.selectDeliveries(ctx, inInbox+" AND deliveries.id = $3", company, user, id)
 	if err != nil {
 		return Delivery{}, err
 	}

@@ -15,11 +15,11 @@ func testInbox(t *testing.T, at place) {
 	clk := fakeClock()
 	s := at.open(t, clk)
 	inApp := func(rule, user string) NewDelivery {
-		return NewDelivery{RuleUID: rule, Channel: ChannelSystem, Recipient: user, UserID: user, Content: Content{Text: rule}}
+		return NewDelivery{RuleName: rule, Channel: ChannelSystem, Recipient: user, UserID: user, Content: Content{Text: rule}}
 	}
 	mail := email("mail", "zoe@example.com")
 	mail.UserID = "zoe"
-	skipped := NewDelivery{RuleUID: "skipped", Channel: ChannelSystem, Recipient: "zoe", UserID: "zoe", SkipReason: "OptedOut"}
+	skipped := NewDelivery{RuleName: "skipped", Channel: ChannelSystem, Recipient: "zoe", UserID: "zoe", SkipReason: "OptedOut"}
 	for company, deliveries := range map[string][]NewDelivery{
 		"bank": {inApp("other", "zoe")},
 		"shop": {inApp("first", "zoe"), mail, skipped, inApp("other", "joe")},

@@ -35,8 +35,8 @@ const (
 // narrow, but for the company.
 type LogFilter struct {
 	Company string
-	// RuleUIDs, if it isn't nil, are the rules; none if it is empty.
-	RuleUIDs []string
+	// Rules, if it isn't nil, are the rules by namespace/name; none if it is empty.
+	Rules []string
 	// Channels and States, if they aren't empty, are those that are let through.
 	Channels []string
 	States   []DeliveryState
@@ -95,7 +95,7 @@ func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page L
 
 func (s *Store) logPage(ctx context.Context, where string, args []any, offset, limit int) (page LogPage, err error) {
 	rows, err := s.reader.QueryContext(ctx, readDeliveries+where+
-		" ORDER BY id DESC LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), args...)
+		" ORDER BY deliveries.id DESC LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), args...)
 	if err != nil {
 		return LogPage{}, err
 	}
@@ -118,7 +118,7 @@ func (s *Store) logPage(ctx context.Context, where string, args []any, offset, l
 
 // LogEntry returns one delivery of a company, whole, or [ErrNotFound].
 func (s *Store) LogEntry(ctx context.Context, company string, id int64) (Delivery, error) {
-	found, err := s.selectDeliveries(ctx, "WHERE id = $1 AND company = $2", id, company)
+	found, err := s.selectDeliveries(ctx, "WHERE deliveries.id = $1 AND company = $2", id, company)
 	if err != nil {
 		return Delivery{}, err
 	}
@@ -175,8 +175,8 @@ func (s *Store) where(f LogFilter) (where string, args []any) {
 		}
 		tests = append(tests, column+" IN ("+strings.Join(places, ", ")+")")
 	}
-	if f.RuleUIDs != nil {
-		among("rule_uid", f.RuleUIDs)
+	if f.Rules != nil {
+		among("rule", f.Rules)
 	}
 	if len(f.Channels) > 0 {
 		among("channel", f.Channels)

@@ -28,8 +28,8 @@ func testLog(t *testing.T, at place) {
 	s := at.open(t, clk)
 	start := clk.Now()
 	decided(t, s, "shop", "1", email("a", "joe@example.com"), email("b", "J_e@example.com"),
-		NewDelivery{RuleUID: "b", Channel: ChannelSMS, SkipReason: "ExpressionFalse", SkipMessage: "No."},
-		NewDelivery{RuleUID: "c", Channel: ChannelSMS, FailReason: "RenderFailed", FailMessage: "It fails."})
+		NewDelivery{RuleName: "b", Channel: ChannelSMS, SkipReason: "ExpressionFalse", SkipMessage: "No."},
+		NewDelivery{RuleName: "c", Channel: ChannelSMS, FailReason: "RenderFailed", FailMessage: "It fails."})
 	sent := claimAll(t, s)
 	g.Expect(s.MarkSent(bg, sent[0], "x")).To(Succeed())
 	clk.Step(time.Minute)
@@ -44,7 +44,7 @@ func testLog(t *testing.T, at place) {
 	for _, d := range claimAll(t, s) {
 		if d.Company == "club" {
 			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
-			if d.RuleUID == "e" {
+			if d.RuleName == "e" {
 				g.Expect(s.SetReceived(bg, "club", "u1", d.ID, true)).To(Succeed())
 			}
 		}
@@ -60,8 +60,8 @@ func testLog(t *testing.T, at place) {
 		{"all", LogFilter{}, "d/email c/sms b/sms b/email a/email"},
 		{"another company", LogFilter{Company: "bank"}, "a/email"},
 		{"no company", LogFilter{Company: "x' OR 1=1 --"}, ""},
-		{"rule", LogFilter{RuleUIDs: []string{"a", "c"}}, "c/sms a/email"},
-		{"no rule", LogFilter{RuleUIDs: []string{}}, ""},
+		{"rule", LogFilter{Rules: []string{"a", "c"}}, "c/sms a/email"},
+		{"no rule", LogFilter{Rules: []string{}}, ""},
 		{"channel", LogFilter{Channels: []string{ChannelSMS}}, "c/sms b/sms"},
 		{"state", LogFilter{States: []DeliveryState{DeliveryFailed}}, "c/sms"},
 		{"states", LogFilter{States: []DeliveryState{DeliveryFailed, DeliverySkipped}}, "c/sms b/sms"},
@@ -94,7 +94,7 @@ func testLog(t *testing.T, at place) {
 			g.Expect(err).NotTo(HaveOccurred())
 			var got []string
 			for _, d := range page.Deliveries {
-				got = append(got, d.RuleUID+"/"+d.Channel)
+				got = append(got, d.RuleName+"/"+d.Channel)
 			}
 			g.Expect(strings.Join(got, " ")).To(Equal(test.want))
 			g.Expect(page.Count).To(Equal(len(got)))
@@ -106,9 +106,9 @@ func testLog(t *testing.T, at place) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(page.Count).To(Equal(5))
 	g.Expect(page.More).To(BeTrue())
-	g.Expect([]string{page.Deliveries[0].RuleUID, page.Deliveries[1].RuleUID}).To(Equal([]string{"c", "b"}))
+	g.Expect([]string{page.Deliveries[0].RuleName, page.Deliveries[1].RuleName}).To(Equal([]string{"c", "b"}))
 
-	page, err = s.Log(bg, LogFilter{Company: "shop", RuleUIDs: []string{"d"}}, 0, 1)
+	page, err = s.Log(bg, LogFilter{Company: "shop", Rules: []string{"d"}}, 0, 1)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(page.Deliveries[0].Content.HTML).To(Equal(strings.Repeat("é", maxLogText/2) + "…"))
 	whole, err := s.LogEntry(bg, "shop", page.Deliveries[0].ID)

@@ -109,7 +109,7 @@ func claimOne(t testing.TB, s *Store) ClaimedEvent {
 // email is a delivery to be sent.
 func email(rule, recipient string) NewDelivery {
 	return NewDelivery{
-		RuleUID: rule, RuleName: "shop/" + rule, Channel: ChannelEmail, Recipient: recipient,
+		RuleName: rule, Channel: ChannelEmail, Recipient: recipient,
 		Content: Content{From: "shop@example.com", Subject: "Paid", Text: "You paid.", HTML: "<p>You paid.</p>"},
 	}
 }

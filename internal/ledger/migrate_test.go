@@ -70,10 +70,11 @@ func ledgerBefore(t *testing.T, at place, version int64) {
 			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 0, 'email', 'b@example.com', '', 'pending', 'Busy', 'It is busy.', 2, 2, 0, '', 0, 4, 5),
 			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 1, 'email', 'a@example.com', '', 'failed', 'Refused', 'No.', 1, 2, 0, '', 0, 4, 5),
 			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 0, 'system', 'zoe', 'zoe', 'sent', '', '', 1, 2, 0, '', 7, 4, 5),
+			(1, 'shop', 'done', 'x', 1, 'uid of before', 'shop/rule', 0, 'email', 'b@example.com', '', 'sent', '', '', 2, 2, 0, '', 0, 4, 5),
 			(1, 'shop', 'done', 'x', 1, 'uid', 'shop/rule', 0, 'email', '', '', 'skipped', 'NoRecipient', 'None.', 0, 2, 0, '', 0, 4, 5),
 			(4, 'shop', 'gone', 'x', 1, 'uid', 'shop/rule', 0, 'email', 'z@example.com', '', 'sent', '', '', 1, 2, 0, '', 0, 4, 5)`,
 		`INSERT INTO contents (delivery, sender, subject, text, html) SELECT id, 'shop@example.com', 'Paid', 'You paid.', '<p>You paid.</p>' FROM deliveries WHERE state <> 'skipped'`,
-		`INSERT INTO preferences (company, user_id, rule_uid, enabled, updated_at) VALUES ('shop', 'zoe', 'uid', 0, 1), ('shop', 'ann', 'uid of no delivery', 0, 1)`,
+		`INSERT INTO preferences (company, user_id, rule_uid, enabled, updated_at) VALUES ('shop', 'zoe', 'uid', 0, 1), ('shop', 'zoe', 'uid of before', 1, 2), ('shop', 'ann', 'uid of no delivery', 0, 1)`,
 		`DELETE FROM deliveries WHERE event = 4`,
 		`DELETE FROM events WHERE event_id = 'gone'`,
 	} {
@@ -104,8 +105,8 @@ func testLedgerOfTheFirstVersion(t *testing.T, at place) {
 	}
 	log, err := s.ListDeliveries(bg, DeliveryFilter{Company: "shop"})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(log).To(HaveLen(5))
-	for i, want := range []DeliveryState{DeliverySent, DeliveryPending, DeliveryFailed, DeliverySent, DeliverySkipped} {
+	g.Expect(log).To(HaveLen(6))
+	for i, want := range []DeliveryState{DeliverySent, DeliveryPending, DeliveryFailed, DeliverySent, DeliverySent, DeliverySkipped} {
 		g.Expect(log[i].ID).To(BeEquivalentTo(i + 1))
 		g.Expect(log[i].State).To(Equal(want))
 		g.Expect(log[i].RuleName).To(Equal("shop/rule"))
@@ -118,6 +119,7 @@ func testLedgerOfTheFirstVersion(t *testing.T, at place) {
 	g.Expect(log[0].ProviderID).To(Equal("provider"))
 	g.Expect(log[0].UserID).To(Equal("zoe"))
 	g.Expect(log[2].Copy).To(Equal(1))
+	g.Expect(log[4].Copy).To(Equal(5), "of two rules of one name one counts as a copy")
 	g.Expect(log[3].ReceivedAt.UnixMilli()).To(BeEquivalentTo(7))
 	g.Expect(log[1].Message).To(Equal("It is busy."))
 
@@ -130,7 +132,22 @@ func testLedgerOfTheFirstVersion(t *testing.T, at place) {
 	log, err = s.ListDeliveries(bg, DeliveryFilter{EventID: "new"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(log).To(HaveLen(1))
-	g.Expect(log[0].ID).To(BeEquivalentTo(7))
+	g.Expect(log[0].ID).To(BeEquivalentTo(8))
+
+	// What users chose is known by the rule's name, where the log knows it.
+	chosen, err := s.Preferences(bg, "shop", "zoe")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(chosen).To(HaveLen(1))
+	g.Expect(chosen[0].Rule).To(Equal(Rule{Name: "shop/rule"}))
+	g.Expect(chosen[0].Enabled).To(BeTrue(), "the latest choice, of two rules of one name")
+	chosen, err = s.Preferences(bg, "shop", "ann")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(chosen).To(HaveLen(1))
+	g.Expect(chosen[0].Rule).To(Equal(Rule{UID: "uid of no delivery"}))
+	g.Expect(s.SetPreference(bg, Preference{Company: "shop", UserID: "zoe", Rule: Rule{Name: "shop/rule"}})).To(Succeed())
+	var bytes int64
+	g.Expect(s.reader.QueryRowContext(bg, "SELECT bytes FROM storage WHERE company = 'shop'").Scan(&bytes)).To(Succeed())
+	g.Expect(bytes).To(BeEquivalentTo(3*1024+len("onetwothree")+6*1024+5*len("shop@example.comPaidYou paid.<p>You paid.</p>")), "without what was added since")
 
 	// What is said goes with its delivery; the new states can be stored.
 	deliveries, err := s.ClaimDeliveries(bg, Claim{Limit: 10, Lease: time.Minute})

@@ -119,9 +119,6 @@ func beginMove(ctx context.Context, from, to *sql.DB, now int64) (err error) {
 		if used {
 			return errors.New("the target ledger is not empty: move into an empty database")
 		}
-		if t.columns[0].name != "id" {
-			continue // its IDs are another table's
-		}
 		var last int64
 		if err := from.QueryRowContext(ctx, "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = $1", t.name).Scan(&last); err != nil {
 			return fmt.Errorf("reading the ledger to move: %w", err)
@@ -174,17 +171,17 @@ var movedTables = []movedTable{
 		{"state", "text"}, {"reason", "text"}, {"attempts", "bigint"}, {"unfinished", "bigint"}, {"next_attempt_at", "bigint"}, {"message", "text"},
 		{"updated_at", "bigint"}, {"data", "bytea"},
 	}},
-	{name: "deliveries", key: []string{"event", "rule_uid", "channel", "recipient", "copy"}, columns: []column{
+	{name: "deliveries", key: []string{"event", "rule", "channel", "recipient", "copy"}, columns: []column{
 		{"id", "bigint"}, {"event", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"event_name", "text"}, {"event_received_at", "bigint"},
-		{"rule_uid", "text"}, {"rule_name", "text"}, {"copy", "bigint"}, {"channel", "text"}, {"recipient", "text"}, {"user_id", "text"}, {"state", "text"}, {"reason", "text"},
-		{"message", "text"}, {"attempts", "bigint"}, {"unfinished", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"received_at", "bigint"}, {"created_at", "bigint"},
+		{"rule", "text"}, {"copy", "bigint"}, {"channel", "text"}, {"recipient", "text"}, {"user_id", "text"}, {"state", "text"}, {"reason", "text"},
+		{"message", "text"}, {"attempts", "bigint"}, {"unfinished", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"content", "bigint"}, {"received_at", "bigint"}, {"created_at", "bigint"},
 		{"updated_at", "bigint"},
 	}},
 	{name: "contents", columns: []column{
-		{"delivery", "bigint"}, {"sender", "text"}, {"subject", "text"}, {"text", "text"}, {"html", "text"},
+		{"id", "bigint"}, {"sender", "text"}, {"subject", "text"}, {"text", "text"}, {"html", "text"},
 	}},
-	{name: "preferences", key: []string{"company", "user_id", "rule_uid"}, columns: []column{
-		{"id", "bigint"}, {"company", "text"}, {"user_id", "text"}, {"rule_uid", "text"}, {"enabled", "bigint"}, {"updated_at", "bigint"},
+	{name: "preferences", key: []string{"company", "user_id", "rule"}, columns: []column{
+		{"id", "bigint"}, {"company", "text"}, {"user_id", "text"}, {"rule", "text"}, {"enabled", "bigint"}, {"updated_at", "bigint"},
 	}},
 }
 

@@ -45,12 +45,12 @@ func TestMove(t *testing.T) {
 	clk, path, at := fakeClock(), ledgerPath(t), postgresPlace(t)
 	s := open(t, path, clk)
 	accept(t, s, "app", "1")
-	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{{RuleUID: "app", Channel: ChannelSystem, Recipient: "zoe", UserID: "zoe"}})).To(Succeed())
+	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{{RuleName: "app", Channel: ChannelSystem, Recipient: "zoe", UserID: "zoe"}})).To(Succeed())
 	inApp := claimDelivery(t, s)
 	g.Expect(s.MarkSent(bg, inApp, "")).To(Succeed())
 	g.Expect(s.SetReceived(bg, "app", "zoe", inApp.ID, true)).To(Succeed())
 	for rule, enabled := range map[string]bool{"app": false, "other": true} {
-		g.Expect(s.SetPreference(bg, Preference{Company: "app", UserID: "zoe", RuleUID: rule, Enabled: enabled})).To(Succeed())
+		g.Expect(s.SetPreference(bg, Preference{Company: "app", UserID: "zoe", Rule: Rule{Name: rule}, Enabled: enabled})).To(Succeed())
 	}
 	chosen, err := s.Preferences(bg, "app", "zoe")
 	g.Expect(err).NotTo(HaveOccurred())

@@ -19,17 +19,17 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 		"next event": eventQueue.nextDue, "next delivery": deliveryQueue.nextDue,
 		"pending events": eventQueue.pending, "pending deliveries": deliveryQueue.pending,
 		"due events": dueEvents, "due deliveries": dueDeliveries, "end": endDelivery, "wake": wakeDeliveries,
-		"list of a company": readDeliveries + " WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100",
-		"log":               logQuery(s, LogFilter{Company: "a"}),
-		"log of failed":     logQuery(s, LogFilter{Company: "a", States: []DeliveryState{DeliveryFailed}}),
-		"resend":            resendDelivery,
-		"copy":              copyDelivery,
-		"purge":             "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)",
-		"retention":         retainedTables[0].window,
-		"inbox":             readDeliveries + inInbox + " AND received_at = 0 AND id < $3 ORDER BY id DESC LIMIT 100",
-		"message":           "UPDATE deliveries SET received_at = $3 " + inInbox + " AND id = $4",
-		"opted out":         "SELECT user_id, rule_uid FROM preferences WHERE company = $1 AND user_id IN ($2, $3) AND rule_uid IN ($4, $5) AND enabled = 0",
-		"contents":          insertContents[2],
+		"log":           logQuery(s, LogFilter{Company: "a"}),
+		"log of failed": logQuery(s, LogFilter{Company: "a", States: []DeliveryState{DeliveryFailed}}),
+		"resend":        resendDelivery,
+		"copy":          copyDelivery,
+		"purge":         "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)",
+		"retention":     retainedTables[0].window,
+		"inbox":         readDeliveries + inInbox + " AND received_at = 0 AND deliveries.id < $3 ORDER BY deliveries.id DESC LIMIT 100",
+		"message":       "UPDATE deliveries SET received_at = $3 " + inInbox + " AND id = $4",
+		"opted out":     "SELECT user_id, rule FROM preferences WHERE company = $1 AND user_id IN ($2, $3) AND rule IN ($4, $5) AND enabled = 0",
+		"unused":        removeUnused,
+		"list":          readDeliveries + "WHERE deliveries.id > $1 AND company = $2 ORDER BY deliveries.id LIMIT 100",
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -55,7 +55,7 @@ func TestClaimsUseTheIndexes(t *testing.T) {
 
 func logQuery(s *Store, f LogFilter) string {
 	where, _ := s.where(f)
-	return readDeliveries + where + " ORDER BY id DESC LIMIT 16"
+	return readDeliveries + where + " ORDER BY deliveries.id DESC LIMIT 16"
 }
 
 // BenchmarkClaimInAFlood claims and releases beside 100,000 pending events of

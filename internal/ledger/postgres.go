@@ -76,7 +76,7 @@ const (
 			FROM picked WHERE deliveries.id = picked.id
 			RETURNING deliveries.*, picked.due
 		)
-		SELECT ` + deliveryColumns + ` FROM claimed LEFT JOIN contents ON delivery = id ORDER BY due, id`
+		SELECT ` + deliveryColumns + ` FROM claimed deliveries` + withContents + `ORDER BY due, deliveries.id`
 )
 
 // postgresEndLoosely doesn't wait for the disk: the setting holds for the transaction.
@@ -86,8 +86,25 @@ const postgresEndLoosely = `
 	FROM loose WHERE id = $4 AND lease = $5 AND state = 'pending'`
 
 var postgresDialect = dialect{
-	position:   "strpos",
-	endLoosely: postgresEndLoosely,
+	position:    "strpos",
+	endLoosely:  postgresEndLoosely,
+	keepContent: "SELECT 1 FROM contents WHERE id = (SELECT content FROM deliveries WHERE id = $1) FOR KEY SHARE",
+	insertContents: func(w *writer, n int, args []any) ([]int64, error) {
+		rows, err := w.query(insertContents[n]+" RETURNING id", args...)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = rows.Close() }()
+		ids := make([]int64, 0, n)
+		for rows.Next() {
+			var id int64
+			if err := rows.Scan(&id); err != nil {
+				return nil, err
+			}
+			ids = append(ids, id)
+		}
+		return ids, rows.Err()
+	},
 	claimEvents: func(w *writer, company string, n int, lease, now, until int64) ([]ClaimedEvent, error) {
 		return w.events(company, postgresClaimEvents, lease, until, company, now, n)
 	},

@@ -371,9 +371,9 @@ func TestPostgresClaimsUseTheIndexes(t *testing.T) {
 	for _, q := range []string{
 		`INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data, state)
 		SELECT 'company-' || i % 20, i::text, 'x', 1, 1, 1, '', CASE WHEN i % 10 = 0 THEN 'pending' ELSE 'done' END FROM generate_series(1, 20000) AS i`,
-		`INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel, recipient, state, next_attempt_at, created_at, updated_at)
-		SELECT i, 'company-' || i % 20, i::text, 'x', 1, 'a', 'a', 'email', 'a', CASE WHEN i % 10 = 0 THEN 'pending' ELSE 'sent' END, 1, 1, 1 FROM generate_series(1, 20000) AS i`,
-		"INSERT INTO contents (delivery, sender, subject, text, html) SELECT id, '', '', repeat('x', 100), '' FROM deliveries",
+		`INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule, channel, recipient, content, state, next_attempt_at, created_at, updated_at)
+		SELECT i, 'company-' || i % 20, i::text, 'x', 1, 'a', 'email', 'a', i, CASE WHEN i % 10 = 0 THEN 'pending' ELSE 'sent' END, 1, 1, 1 FROM generate_series(1, 20000) AS i`,
+		"INSERT INTO contents (id, sender, subject, text, html) SELECT id, '', '', repeat('x', 100), '' FROM deliveries",
 		"ANALYZE",
 	} {
 		_, err := s.reader.ExecContext(bg, q)
@@ -389,8 +389,8 @@ func TestPostgresClaimsUseTheIndexes(t *testing.T) {
 		"claim events":     {postgresClaimEvents, []any{1, 2, "company-0", 3, 10}},
 		"claim deliveries": {postgresClaimDeliveries, []any{1, 2, "company-0", "email", 3, 10}},
 		"end":              {endDelivery, []any{"sent", "", "", "", 1, 1, 1}},
-		"log":              {readDeliveries + " WHERE id > $1 AND company = $2 ORDER BY id LIMIT 100", []any{1, "company-3"}},
-		"inbox":            {readDeliveries + " " + inInbox + " ORDER BY id DESC LIMIT 100", []any{"company-3", "zoe"}},
+		"log":              {readDeliveries + "WHERE deliveries.id > $1 AND company = $2 ORDER BY deliveries.id LIMIT 100", []any{1, "company-3"}},
+		"inbox":            {readDeliveries + " " + inInbox + " ORDER BY deliveries.id DESC LIMIT 100", []any{"company-3", "zoe"}},
 		"retention":        {retainedTables[0].window, []any{1, 1, 500}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -151,7 +151,7 @@ func (p *promises) broken(path string) (found []error) {
 		<> CASE state WHEN 'done' THEN 2 ELSE 0 END`); n > 0 {
 		found = append(found, fmt.Errorf("%d events are half decided", n))
 	}
-	if n := count("SELECT COUNT(*) FROM deliveries WHERE id NOT IN (SELECT delivery FROM contents)"); n > 0 {
+	if n := count("SELECT COUNT(*) FROM deliveries WHERE content NOT IN (SELECT id FROM contents)"); n > 0 {
 		found = append(found, fmt.Errorf("%d deliveries say nothing", n))
 	}
 	return found

@@ -21,10 +21,10 @@ var (
 )
 
 // hasMessage is whether there is something to send.
-const hasMessage = "EXISTS (SELECT 1 FROM contents WHERE delivery = id)"
+const hasMessage = "content <> 0"
 
 const (
-	deliveryToResend = readDeliveries + "WHERE id = $1 AND company = $2"
+	deliveryToResend = readDeliveries + "WHERE deliveries.id = $1 AND company = $2"
 	// The reason stays until there is another.
 	resendDelivery = `
 		UPDATE deliveries SET state = 'pending', attempts = 0, unfinished = 0, lease = 0, next_attempt_at = $1, updated_at = $1
@@ -32,20 +32,17 @@ const (
 	// A copy has a number of its own in the unique key, and so its own key at the
 	// provider. While one to the same recipient is pending there is no other.
 	copyDelivery = `
-		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel,
-			recipient, user_id, state, next_attempt_at, created_at, updated_at, copy)
-		SELECT event, company, event_id, event_name, event_received_at, rule_uid, rule_name, channel,
-			CAST($1 AS TEXT), CASE WHEN channel IN ('push', 'system') THEN CAST($1 AS TEXT) ELSE user_id END, 'pending', CAST($2 AS BIGINT), CAST($2 AS BIGINT), CAST($2 AS BIGINT), 1 + COALESCE((
+		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule, channel,
+			content, recipient, user_id, state, next_attempt_at, created_at, updated_at, copy)
+		SELECT event, company, event_id, event_name, event_received_at, rule, channel,
+			content, CAST($1 AS TEXT), CASE WHEN channel IN ('push', 'system') THEN CAST($1 AS TEXT) ELSE user_id END, 'pending', CAST($2 AS BIGINT), CAST($2 AS BIGINT), CAST($2 AS BIGINT), 1 + COALESCE((
 				SELECT MAX(c.copy) FROM deliveries c
-				WHERE c.event = d.event AND c.rule_uid = d.rule_uid AND c.channel = d.channel AND c.recipient = $1), 0)
+				WHERE c.event = d.event AND c.rule = d.rule AND c.channel = d.channel AND c.recipient = $1), 0)
 		FROM deliveries d WHERE id = $3 AND company = $4 AND NOT EXISTS (
 			SELECT 1 FROM deliveries c
-			WHERE c.event = d.event AND c.rule_uid = d.rule_uid AND c.channel = d.channel AND c.recipient = $1 AND c.state = 'pending')
-		ON CONFLICT (event, rule_uid, channel, recipient, copy) DO NOTHING
+			WHERE c.event = d.event AND c.rule = d.rule AND c.channel = d.channel AND c.recipient = $1 AND c.state = 'pending')
+		ON CONFLICT (event, rule, channel, recipient, copy) DO NOTHING
 		RETURNING id`
-	copyContent = `
-		INSERT INTO contents (delivery, sender, subject, text, html)
-		SELECT CAST($1 AS BIGINT), sender, subject, text, html FROM contents WHERE delivery = $2`
 )
 
 // Resend has a delivery of a company sent again, to the recipient (in the channel's
@@ -82,10 +79,12 @@ func (s *Store) Resend(ctx context.Context, company string, id int64, recipient 
 			}
 			return err
 		}
-		if pending, err = w.copyDelivery(to, s.now(), id, company); err != nil {
-			return err
+		if s.dialect.keepContent != "" {
+			if _, err := w.exec(s.dialect.keepContent, id); err != nil {
+				return err
+			}
 		}
-		_, err = w.exec(copyContent, pending, id)
+		pending, err = w.copyDelivery(to, s.now(), id, company)
 		return err
 	}})
 	if err != nil {

@@ -137,8 +137,8 @@ func testResendRefuses(t *testing.T, at place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
 	decided(t, s, "shop", "1",
-		NewDelivery{RuleUID: "a", Channel: ChannelEmail, Recipient: "joe@example.com", SkipReason: "OptedOut"},
-		NewDelivery{RuleUID: "b", Channel: ChannelEmail, Recipient: "joe@", FailReason: "MalformedRecipient"},
+		NewDelivery{RuleName: "a", Channel: ChannelEmail, Recipient: "joe@example.com", SkipReason: "OptedOut"},
+		NewDelivery{RuleName: "b", Channel: ChannelEmail, Recipient: "joe@", FailReason: "MalformedRecipient"},
 		email("c", "joe@example.com"))
 	list, err := s.ListDeliveries(bg, DeliveryFilter{})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -200,7 +200,7 @@ func testResendAll(t *testing.T, at place) {
 	s := at.open(t, nil)
 	const many = step + 20
 	for event := range 2 {
-		deliveries := []NewDelivery{email("sent", "joe@example.com"), {RuleUID: "rule", Channel: ChannelEmail, FailReason: "RenderFailed"}}
+		deliveries := []NewDelivery{email("sent", "joe@example.com"), {RuleName: "rule", Channel: ChannelEmail, FailReason: "RenderFailed"}}
 		for i := range many / 2 {
 			deliveries = append(deliveries, email("rule", fmt.Sprintf("user%d@example.com", i)))
 		}
@@ -215,7 +215,7 @@ func testResendAll(t *testing.T, at place) {
 		for _, d := range claimed {
 			ends.Go(func() {
 				var err error
-				if d.RuleUID == "sent" {
+				if d.RuleName == "sent" {
 					err = s.MarkSent(bg, d, "x")
 				} else {
 					err = s.FailDelivery(bg, d, "Refused", "It refused.")
@@ -231,7 +231,7 @@ func testResendAll(t *testing.T, at place) {
 
 	n, more, err := s.ResendAll(bg, LogFilter{Company: "bank"}, 1000)
 	g.Expect([]any{n, more, err}).To(Equal([]any{0, false, nil}))
-	n, more, err = s.ResendAll(bg, LogFilter{Company: "shop", RuleUIDs: []string{"sent"}}, 1000)
+	n, more, err = s.ResendAll(bg, LogFilter{Company: "shop", Rules: []string{"sent"}}, 1000)
 	g.Expect([]any{n, more, err}).To(Equal([]any{0, false, nil}), "what was sent isn't sent again")
 	n, more, err = s.ResendAll(bg, LogFilter{Company: "shop", Recipient: "user0@example.com"}, 1000)
 	g.Expect([]any{n, more, err}).To(Equal([]any{2, false, nil}))

@@ -55,6 +55,8 @@ type Store struct {
 	eventTurn, deliveryTurn turn
 	// logQueries are the turns of queries of the log.
 	logQueries chan struct{}
+	// bulk is the turn of large writes.
+	bulk chan struct{}
 
 	// suspectEvents and suspectDeliveries are what this process holds of the rows whose
 	// last claim ended without an outcome.
@@ -76,7 +78,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log.IsZero() {
 		o.Log = logr.Discard()
 	}
-	s := &Store{machine: o.Clock, log: o.Log, events: newWake(), deliveries: newWake(), logQueries: make(chan struct{}, logQueries)}
+	s := &Store{machine: o.Clock, log: o.Log, events: newWake(), deliveries: newWake(), logQueries: make(chan struct{}, logQueries), bulk: make(chan struct{}, 1)}
 	if s.machine == nil {
 		s.machine = clock.RealClock{}
 	}
