@@ -108,7 +108,7 @@ func decodeSpecial(t testing.TB, name string, x python.Value) (python.Value, err
 	case "$decimal":
 		return python.ParseDecimal(s)
 	case "$tuple":
-		items, err := python.Items(decode(t, x))
+		items, err := python.Items(nil, decode(t, x))
 		return python.NewTuple(items...), err
 	case "$date":
 		d, err := time.Parse("2006-01-02", s)

@@ -4,17 +4,17 @@
 package django
 
 import (
-	"context"
 	"sync"
 	"time"
 
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
 // Context is one render under way: the variables in scope, the output, the
 // clock and what is left of the limits. It belongs to one goroutine.
 type Context struct {
-	ctx        context.Context //nolint:containedctx // a Context is one call's state
+	meter      meter.Meter // what is left of the limits on work and memory
 	autoescape bool
 	useTZ      bool           // {% localtime on %}; time zones are off by default
 	l10n       l10nMode       // {% localize %}
@@ -25,13 +25,13 @@ type Context struct {
 
 	data   *python.Dict // what the caller gave; nil within {% include … only %}
 	vars   []binding    // what tags have set, scope after scope
-	scopes []int32      // where each scope starts in vars
+	scopes []scope      // the innermost last
+	sets   int          // how often a variable was set in the scopes at hand
 
 	buf     []byte // the output
 	kept    int    // bytes in outer outputs while capturing
 	marking bool   // keep data and the author's text apart
 	marks   []mark
-	steps   int // steps left
 	nesting int // templates and blocks within each other
 
 	state   *renderState
@@ -52,6 +52,9 @@ type mark struct {
 	start int
 	data  bool
 }
+
+// scope is where a scope starts in vars, and what was held and set before it.
+type scope struct{ start, held, sets int }
 
 // l10nMode is Django's use_l10n, which {% localize %} sets.
 type l10nMode uint8
@@ -84,23 +87,9 @@ func (c *Context) Now() time.Time { return c.now().UTC() }
 // Location is the current time zone.
 func (c *Context) Location() *time.Location { return c.location }
 
-// stepsPerCheck is how often the caller's context is asked whether it is done.
-const stepsPerCheck = 512
-
-// Step accounts for n units of work, such as n items or n*100 bytes handled. It
-// fails when the steps are used up or the caller's context is done; return its
-// error as it is.
-func (c *Context) Step(n int) error {
-	before := c.steps
-	c.steps -= n
-	if c.steps < 0 {
-		return limitErrorf("the template takes more than %d steps", c.limits.Steps)
-	}
-	if before/stepsPerCheck != c.steps/stepsPerCheck {
-		return c.ctx.Err()
-	}
-	return nil
-}
+// Step charges for n steps of work (see package meter). It fails when they are
+// used up or the caller's context is done; return its error as it is.
+func (c *Context) Step(n int) error { return c.meter.Spend(n) }
 
 // Grow has to be called before making text or a list of n bytes or items, when
 // the template or the data decides n. It fails if that is too much; return its
@@ -110,33 +99,17 @@ func (c *Context) Grow(n int) error {
 		return limitErrorf("a value would be longer than %d bytes", c.limits.String)
 	}
 	if n > 1024 {
-		return c.Step(n >> 8)
+		return c.meter.Spend(n >> 8)
 	}
 	return nil
 }
 
-// weigh accounts for the work that going through a value takes. Containers
-// weigh something even if short, because their items may be long.
-func (c *Context) weigh(v python.Value) error {
-	n := 0
-	switch v := v.(type) {
-	case python.Str:
-		n = len(v) >> 8
-	case python.SafeStr:
-		n = len(v) >> 8
-	case *python.List:
-		n = 8 + len(v.Items)>>3
-	case *python.Tuple:
-		n = 8 + len(v.Items)>>3
-	case *python.Dict:
-		n = 8 + v.Len()>>3
-	case python.Sequence:
-		n = 8 + v.Len()>>3
-	}
-	if n == 0 {
+// hold charges for a text that stays in a variable.
+func (c *Context) hold(text string) error {
+	if len(text) < 64 {
 		return nil
 	}
-	return c.Step(n)
+	return c.meter.Hold(len(text))
 }
 
 // enter accounts for a template or block within another.
@@ -156,6 +129,9 @@ func (c *Context) Get(name string) (python.Value, bool) {
 }
 
 func (c *Context) get(name string) (v python.Value, author, ok bool) {
+	if n := len(c.vars); n > varsPerStep {
+		c.meter.Owe(n / varsPerStep)
+	}
 	for i := len(c.vars) - 1; i >= 0; i-- {
 		if b := &c.vars[i]; b.name == name {
 			return b.val, b.author, true
@@ -177,12 +153,19 @@ func (c *Context) get(name string) (v python.Value, author, ok bool) {
 	return nil, false, false
 }
 
+// varsPerStep is how many variables are looked at in the time of one step.
+const varsPerStep = 32
+
 // Set sets a variable in the innermost scope. author says that no data took
 // part in the value.
 func (c *Context) Set(name string, val python.Value, author bool) {
 	from := 0
 	if n := len(c.scopes); n > 0 {
-		from = int(c.scopes[n-1])
+		from = c.scopes[n-1].start
+	}
+	c.sets++
+	if n := len(c.vars) - from; n > varsPerStep {
+		c.meter.Owe(n / varsPerStep)
 	}
 	for i := from; i < len(c.vars); i++ {
 		if b := &c.vars[i]; b.name == name {
@@ -206,15 +189,18 @@ func (c *Context) setUpward(name string, val python.Value, author bool) {
 
 // Push opens a scope.
 func (c *Context) Push() {
-	c.scopes = append(c.scopes, int32(len(c.vars)))
+	c.scopes = append(c.scopes, scope{len(c.vars), c.meter.Held(), c.sets})
 }
 
-// Pop closes the innermost scope.
+// Pop closes the innermost scope and gives back what was held within it.
 func (c *Context) Pop() {
 	n := len(c.scopes) - 1
-	clear(c.vars[c.scopes[n]:])
-	c.vars = c.vars[:c.scopes[n]]
+	s := c.scopes[n]
+	clear(c.vars[s.start:])
+	c.vars = c.vars[:s.start]
 	c.scopes = c.scopes[:n]
+	c.sets = s.sets
+	c.meter.Release(s.held)
 }
 
 // WriteText prints what the template's author wrote.
@@ -254,6 +240,9 @@ func (c *Context) PrintValue(v python.Value) (string, error) {
 		return string(s), nil
 	}
 	b, err := c.appendValue(nil, v)
+	if err == nil {
+		err = c.Grow(len(b))
+	}
 	return string(b), err
 }
 
@@ -261,29 +250,96 @@ func (c *Context) checkOutput() error {
 	if len(c.buf)+c.kept > c.limits.Output {
 		return limitErrorf("the output would be longer than %d bytes", c.limits.Output)
 	}
+	if len(c.marks) > maxMarks {
+		return limitErrorf("the output changes more than %d times between the author's text and data", maxMarks)
+	}
 	return nil
 }
+
+// maxMarks bounds how often the output changes between author's text and data.
+const maxMarks = 1 << 18
 
 // appendValue is Django's render_value_in_context.
 func (c *Context) appendValue(dst []byte, v python.Value) ([]byte, error) {
 	switch v := v.(type) {
 	case python.SafeStr:
-		return append(dst, v...), nil
+		return append(dst, v...), c.spendOutput(len(v), copyNanos)
 	case python.Str:
-		if c.autoescape {
-			return appendEscaped(dst, string(v)), nil
+		if err := c.spendOutput(len(v), escapeNanos); err != nil {
+			return dst, err
 		}
-		return append(dst, v...), nil
-	case python.Int, python.Bool, *python.Big, python.NoneType:
+		if !c.autoescape {
+			return append(dst, v...), nil
+		}
+		for s := string(v); ; {
+			n := min(len(s), escapePiece)
+			if dst = appendEscaped(dst, s[:n]); n == len(s) {
+				return dst, nil
+			}
+			s = s[n:]
+			if len(dst) > c.limits.Output {
+				return dst, limitErrorf("the output would be longer than %d bytes", c.limits.Output)
+			}
+		}
+	case python.Int, python.Bool, python.NoneType:
 		return python.AppendStr(dst, v), nil
 	case python.Float, *python.Decimal, *python.Date, *python.Time, *python.DateTime:
 		s, err := c.localize(c.localTime(v))
 		return append(dst, s...), err
 	}
-	if !c.autoescape {
-		return python.AppendStr(dst, v), nil
+	s, err := c.print(v, escapeNanos)
+	if err != nil {
+		return dst, err
 	}
-	return appendEscaped(dst, python.StrOf(v)), nil
+	if !c.autoescape {
+		return append(dst, s...), nil
+	}
+	return appendEscaped(dst, s), nil
+}
+
+// escapePiece is how much is escaped between two looks at the limit on output.
+const escapePiece = 64 << 10
+
+// What printing takes, in nanoseconds a byte.
+const (
+	copyNanos   = 1
+	escapeNanos = 6
+	reprNanos   = 20
+)
+
+// spendOutput charges for text on its way to the output.
+func (c *Context) spendOutput(n, nanos int) error {
+	if n < 64 {
+		return nil
+	}
+	if n > c.limits.Output {
+		return limitErrorf("the output would be longer than %d bytes", c.limits.Output)
+	}
+	return c.meter.SpendBytes(n, nanos)
+}
+
+// print is str(v), charged for before it is made; nanos is what the caller then
+// does with each byte.
+func (c *Context) print(v python.Value, nanos int) (string, error) {
+	switch v := v.(type) {
+	case python.Str:
+		return string(v), nil
+	case python.SafeStr:
+		return string(v), nil
+	case python.Int, python.Bool, python.NoneType, python.Float:
+		return python.StrOf(v), nil
+	}
+	n, err := python.Weigh(&c.meter, v)
+	if err == nil {
+		err = c.Grow(n)
+	}
+	if err == nil {
+		err = c.meter.SpendBytes(n, reprNanos+nanos)
+	}
+	if err != nil {
+		return "", err
+	}
+	return python.StrOf(v), nil
 }
 
 // localTime is Django's template_localtime: an aware datetime in the current
@@ -330,13 +386,19 @@ func (c *Context) capture(render func(*Context) error) (*Captured, error) {
 	c.buf, c.marks = buf, marks
 	c.kept -= len(buf)
 	if err == nil {
-		err = c.Step(len(out.Text) >> 8)
+		err = c.Step(len(out.Text)>>8 + len(out.marks)>>4)
+	}
+	if err == nil {
+		err = c.hold(out.Text)
 	}
 	return out, err
 }
 
 // WriteCaptured prints what was captured, marks and all.
 func (c *Context) WriteCaptured(out *Captured) error {
+	if err := c.Step(len(out.marks) >> 3); err != nil {
+		return err
+	}
 	for s := range out.segments {
 		if s.Data {
 			if err := c.WriteData(s.Text); err != nil {

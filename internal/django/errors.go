@@ -64,7 +64,11 @@ func syntaxErrorf(format string, args ...any) error {
 func sentence(err error) string {
 	var e *python.Error
 	if !errors.As(err, &e) {
-		return err.Error()
+		msg := err.Error()
+		if rest, ok := strings.CutPrefix(msg, ErrLimit.Error()+": this "); ok {
+			return "the template " + rest
+		}
+		return msg
 	}
 	switch e.Type {
 	case templateSyntaxError, templateDoesNotExist, variableDoesNotExist, "LimitError":
@@ -80,6 +84,9 @@ func sentence(err error) string {
 	}
 	return e.Error()
 }
+
+// isFatalLimit tells the error of a limit or a context.
+func isFatalLimit(err error) bool { return err != nil && isFatal(err) }
 
 // isFatal tells errors that end a render, come what may, from Python's
 // exceptions, which {% if %} and others catch.

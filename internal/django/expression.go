@@ -247,21 +247,21 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 		switch in.(type) {
 		case python.Str, python.SafeStr:
 		default:
-			s := python.StrOf(in)
-			if err := c.Grow(len(s)); err != nil {
+			s, err := c.print(in, copyNanos)
+			if err != nil {
 				return nil, false, err
 			}
 			input = python.Str(s)
 		}
 	}
-	if err := c.weigh(input); err != nil {
+	if err := def.spend(c, input, arg); err != nil {
 		return nil, false, err
 	}
 	out, err := def.Func(c, input, arg)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := c.weigh(out); err != nil {
+	if err := def.made(c, out); err != nil {
 		return nil, false, err
 	}
 	if def.IsSafe && !f.lazyInput {
@@ -269,7 +269,11 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 			if s, isStr := out.(python.Str); isStr {
 				out = python.SafeStr(s)
 			} else if _, already := out.(python.SafeStr); !already {
-				out = python.SafeStr(python.StrOf(out))
+				printed, err := c.print(out, copyNanos)
+				if err != nil {
+					return nil, false, err
+				}
+				out = python.SafeStr(printed)
 			}
 		}
 	}
@@ -318,7 +322,13 @@ func (e *Expression) renderMarked(c *Context) (done bool, err error) {
 		return false, err
 	}
 	flat, isText := python.AsStr(joined)
-	items, err := python.Items(list)
+	if err := c.Step(len(flat) >> 6); err != nil {
+		return false, err
+	}
+	items, err := python.Items(&c.meter, list)
+	if isFatalLimit(err) {
+		return false, err
+	}
 	if err != nil || !isText {
 		return false, nil //nolint:nilerr // printed as one piece
 	}
@@ -327,6 +337,9 @@ func (e *Expression) renderMarked(c *Context) (done bool, err error) {
 			return string(ConditionalEscape(v))
 		}
 		return python.StrOf(v)
+	}
+	if err := c.Step(2 * len(items)); err != nil {
+		return false, err
 	}
 	separator := toText(sep)
 	pieces := make([]string, len(items))

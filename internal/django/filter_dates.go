@@ -11,8 +11,8 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "date", Func: date, Arg: OptionalArg, ExpectsLocaltime: true},
-		&Filter{Name: "time", Func: timeFilter, Arg: OptionalArg, ExpectsLocaltime: true},
+		&Filter{Name: "date", Func: date, Arg: OptionalArg, ExpectsLocaltime: true, Nanos: 60},
+		&Filter{Name: "time", Func: timeFilter, Arg: OptionalArg, ExpectsLocaltime: true, Nanos: 60},
 		&Filter{Name: "timesince", Func: timesinceFilter, Arg: OptionalArg},
 		&Filter{Name: "timeuntil", Func: timeuntilFilter, Arg: OptionalArg},
 	)

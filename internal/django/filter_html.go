@@ -12,14 +12,14 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "escape", Func: escapeFilter, String: true, IsSafe: true, CharWise: true},
-		&Filter{Name: "force_escape", Func: forceEscape, String: true, IsSafe: true, CharWise: true},
-		&Filter{Name: "json_script", Func: jsonScript, Arg: RequiredArg, IsSafe: true},
-		&Filter{Name: "linebreaks", Func: linebreaksFilter, String: true, IsSafe: true, NeedsAutoescape: true},
-		&Filter{Name: "linebreaksbr", Func: linebreaksbr, String: true, IsSafe: true, NeedsAutoescape: true},
-		&Filter{Name: "safe", Func: safe, String: true, IsSafe: true, CharWise: true},
-		&Filter{Name: "safeseq", Func: safeseq, IsSafe: true},
-		&Filter{Name: "striptags", Func: striptags, String: true, IsSafe: true},
+		&Filter{Name: "escape", Func: escapeFilter, String: true, IsSafe: true, CharWise: true, Nanos: 6},
+		&Filter{Name: "force_escape", Func: forceEscape, String: true, IsSafe: true, CharWise: true, Nanos: 6},
+		&Filter{Name: "json_script", Func: jsonScript, Arg: RequiredArg, IsSafe: true, Nanos: 30},
+		&Filter{Name: "linebreaks", Func: linebreaksFilter, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 12},
+		&Filter{Name: "linebreaksbr", Func: linebreaksbr, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 8},
+		&Filter{Name: "safe", Func: safe, String: true, IsSafe: true, CharWise: true, Nanos: 1},
+		&Filter{Name: "safeseq", Func: safeseq, IsSafe: true, Nanos: 20},
+		&Filter{Name: "striptags", Func: striptags, String: true, IsSafe: true, Nanos: 20},
 	)
 }
 
@@ -55,6 +55,9 @@ func linebreaksbr(c *Context, in, _ python.Value) (python.Value, error) {
 	if err := c.Grow(len(s) + 3*strings.Count(s, "\n")); err != nil {
 		return nil, err
 	}
+	if err := c.Step(strings.Count(s, "\n") / 8); err != nil {
+		return nil, err
+	}
 	if c.Autoescape() && !isSafe(in) {
 		s = Escape(s)
 	}
@@ -66,31 +69,31 @@ func safe(_ *Context, in, _ python.Value) (python.Value, error) {
 }
 
 func safeseq(c *Context, in, _ python.Value) (python.Value, error) {
-	items, err := python.Items(in)
+	items, err := python.Items(&c.meter, in)
 	if err != nil {
-		return nil, err
-	}
-	if err := c.Step(len(items)); err != nil {
 		return nil, err
 	}
 	marked := make([]python.Value, len(items))
 	for i, item := range items {
-		marked[i] = python.SafeStr(python.StrOf(item))
+		if err := c.Step(1); err != nil {
+			return nil, err
+		}
+		s := python.StrOf(item)
+		if err := c.hold(s); err != nil {
+			return nil, err
+		}
+		marked[i] = python.SafeStr(s)
 	}
 	return python.NewList(marked...), nil
 }
 
 func striptags(c *Context, in, _ python.Value) (python.Value, error) {
-	s := text(in)
-	if err := work(c, s); err != nil {
-		return nil, err
+	out, err := stripTags(&c.meter, text(in))
+	if errors.Is(err, errBadMarkup) {
+		return nil, python.Errorf("AssertionError", "%s", err)
 	}
-	out, err := stripTags(s)
 	if errors.Is(err, errTooMuchMarkup) {
 		return nil, python.Errorf("SuspiciousOperation", "%s", err)
 	}
-	if err != nil {
-		return nil, python.Errorf("AssertionError", "%s", err)
-	}
-	return python.Str(out), nil
+	return python.Str(out), err
 }

@@ -13,22 +13,24 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "dictsort", Func: sortBy(false), Arg: RequiredArg},
-		&Filter{Name: "dictsortreversed", Func: sortBy(true), Arg: RequiredArg},
-		&Filter{Name: "first", Func: itemAt(0)},
-		&Filter{Name: "join", Func: join, Arg: RequiredArg, IsSafe: true, NeedsAutoescape: true},
-		&Filter{Name: "last", Func: itemAt(-1), IsSafe: true},
-		&Filter{Name: "length", Func: length},
-		&Filter{Name: "length_is", Func: lengthIs, Arg: RequiredArg},
-		&Filter{Name: "random", Func: random, IsSafe: true},
-		&Filter{Name: "slice", Func: slice, Arg: RequiredArg, IsSafe: true},
-		&Filter{Name: "unordered_list", Func: unorderedList, IsSafe: true, NeedsAutoescape: true},
+		&Filter{Name: "dictsort", Func: sortBy(false), Arg: RequiredArg, Reads: ReadsItems},
+		&Filter{Name: "dictsortreversed", Func: sortBy(true), Arg: RequiredArg, Reads: ReadsItems},
+		&Filter{Name: "first", Func: itemAt(0), Reads: ReadsValue, Nanos: 2},
+		&Filter{Name: "join", Func: join, Arg: RequiredArg, IsSafe: true, NeedsAutoescape: true, Nanos: 12},
+		&Filter{Name: "last", Func: itemAt(-1), IsSafe: true, Reads: ReadsValue, Nanos: 3},
+		&Filter{Name: "length", Func: length, Reads: ReadsValue, Nanos: 2},
+		&Filter{Name: "length_is", Func: lengthIs, Arg: RequiredArg, Reads: ReadsValue, Nanos: 2},
+		&Filter{Name: "random", Func: random, IsSafe: true, Reads: ReadsValue, Nanos: 6},
+		&Filter{Name: "slice", Func: slice, Arg: RequiredArg, IsSafe: true, Reads: ReadsItems},
+		&Filter{Name: "unordered_list", Func: unorderedList, IsSafe: true, NeedsAutoescape: true, Nanos: 20},
 	)
 }
 
 // sortBy sorts by a property of the items, stably. What can't be sorted is "".
 func sortBy(reversed bool) FilterFunc {
 	return func(c *Context, in, arg python.Value) (python.Value, error) {
+		held := c.meter.Held()
+		defer c.meter.Release(held) // apply counts what is made
 		sorted, err := sortItems(c, in, arg, reversed)
 		if python.IsError(err, "AttributeError", "TypeError") {
 			return python.Str(""), nil
@@ -38,20 +40,23 @@ func sortBy(reversed bool) FilterFunc {
 }
 
 func sortItems(c *Context, in, arg python.Value, reversed bool) (python.Value, error) {
-	property, err := propertyOf(arg)
+	property, parts, err := propertyOf(arg)
 	if err != nil {
 		return nil, err
 	}
-	items, err := python.Items(in)
+	items, err := python.Items(&c.meter, in)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Step(len(items) * 4); err != nil {
+	if err := c.meter.Hold(len(items) * 2 * python.ItemBytes); err != nil {
 		return nil, err
 	}
 	type keyed struct{ item, key python.Value }
 	rows := make([]keyed, len(items))
 	for i, item := range items {
+		if err := c.Step(parts); err != nil {
+			return nil, err
+		}
 		key, err := property(item)
 		if err != nil {
 			return nil, err
@@ -66,12 +71,12 @@ func sortItems(c *Context, in, arg python.Value, reversed bool) (python.Value, e
 		if reversed {
 			a, b = b, a
 		}
-		less, err := python.Compare(python.LT, a.key, b.key)
+		less, err := python.Compare(&c.meter, python.LT, a.key, b.key)
 		if err == nil && less {
 			return -1
 		}
 		if err == nil {
-			if less, err = python.Compare(python.LT, b.key, a.key); err == nil && less {
+			if less, err = python.Compare(&c.meter, python.LT, b.key, a.key); err == nil && less {
 				return 1
 			}
 		}
@@ -90,20 +95,20 @@ func sortItems(c *Context, in, arg python.Value, reversed bool) (python.Value, e
 
 // propertyOf gives the lookup for a sort's argument: an index if it reads as a
 // number, else a dotted path of keys and attributes.
-func propertyOf(arg python.Value) (func(python.Value) (python.Value, error), error) {
-	_, err := python.ToFloat(arg)
+func propertyOf(arg python.Value) (property func(python.Value) (python.Value, error), cost int, err error) {
+	_, err = python.ToFloat(arg)
 	if err == nil {
-		return func(v python.Value) (python.Value, error) { return python.GetItem(v, arg) }, nil
+		return func(v python.Value) (python.Value, error) { return python.GetItem(v, arg) }, 2, nil
 	}
 	if !python.IsError(err, "ValueError") {
-		return nil, err
+		return nil, 0, err
 	}
 	path, _ := python.AsStr(arg)
 	if path == "" {
-		return nil, python.Errorf("IndexError", "string index out of range")
+		return nil, 0, python.Errorf("IndexError", "string index out of range")
 	}
 	if path[0] == '_' || strings.Contains(path, "._") {
-		return nil, python.Errorf("AttributeError", "Access to private variables is forbidden.")
+		return nil, 0, python.Errorf("AttributeError", "Access to private variables is forbidden.")
 	}
 	parts := strings.Split(path, ".")
 	return func(v python.Value) (python.Value, error) {
@@ -112,13 +117,13 @@ func propertyOf(arg python.Value) (func(python.Value) (python.Value, error), err
 			if err != nil {
 				var ok bool
 				if next, ok = python.Attr(v, part); !ok {
-					return nil, python.Errorf("AttributeError", "'%s' object has no attribute '%s'", v.TypeName(), part)
+					return nil, python.Errorf("AttributeError", "'%s' object lacks the attribute to sort by", v.TypeName())
 				}
 			}
 			v = next
 		}
 		return v, nil
-	}, nil
+	}, 2 + len(parts), nil
 }
 
 func itemAt(index python.Int) FilterFunc {
@@ -132,16 +137,16 @@ func itemAt(index python.Int) FilterFunc {
 }
 
 func join(c *Context, in, arg python.Value) (python.Value, error) {
-	items, err := python.Items(in)
+	items, err := python.Items(&c.meter, in)
 	if err != nil {
 		return in, nil //nolint:nilerr // as in Django, what can't be joined stays
-	}
-	if err := c.Step(len(items)); err != nil {
-		return nil, err
 	}
 	texts := make([]string, len(items))
 	size := 0
 	for i, item := range items {
+		if err := c.Step(1); err != nil {
+			return nil, err
+		}
 		if c.Autoescape() {
 			texts[i] = string(ConditionalEscape(item))
 		} else if s, ok := python.AsStr(item); ok {
@@ -192,8 +197,8 @@ func random(_ *Context, in, _ python.Value) (python.Value, error) {
 }
 
 func slice(_ *Context, in, arg python.Value) (python.Value, error) {
-	parts := strings.Split(python.StrOf(arg), ":")
 	bounds := [3]python.Value{python.None, python.None, python.None}
+	parts := strings.SplitN(python.StrOf(arg), ":", len(bounds)+1)
 	if len(parts) > len(bounds) {
 		return in, nil
 	}
@@ -234,15 +239,18 @@ func appendUnorderedList(c *Context, b *strings.Builder, list python.Value, dept
 	if depth > maxListDepth {
 		return python.Errorf("RecursionError", "maximum recursion depth exceeded")
 	}
-	items, err := python.Items(list)
-	if err != nil {
+	if err := c.Grow(b.Len()); err != nil {
 		return err
 	}
-	if err := c.Step(len(items)); err != nil {
+	items, err := python.Items(&c.meter, list)
+	if err != nil {
 		return err
 	}
 	indent := strings.Repeat("\t", depth)
 	for i := 0; i < len(items); i++ {
+		if err := c.Step(2); err != nil {
+			return err
+		}
 		if i > 0 {
 			b.WriteByte('\n')
 		}
@@ -253,8 +261,8 @@ func appendUnorderedList(c *Context, b *strings.Builder, list python.Value, dept
 		} else {
 			s = python.StrOf(item)
 		}
-		if err := c.Grow(len(s) + len(indent)); err != nil {
-			return err
+		if n := b.Len() + len(s) + len(indent); n > c.limits.String {
+			return c.Grow(n)
 		}
 		b.WriteString(indent + "<li>" + s)
 		if i+1 < len(items) && isListOrTuple(items[i+1]) {

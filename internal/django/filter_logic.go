@@ -11,10 +11,10 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "default", Func: defaultFilter, Arg: RequiredArg, Choice: true},
-		&Filter{Name: "default_if_none", Func: defaultIfNone, Arg: RequiredArg, Choice: true},
-		&Filter{Name: "divisibleby", Func: divisibleBy, Arg: RequiredArg},
-		&Filter{Name: "yesno", Func: yesno, Arg: OptionalArg, Choice: true},
+		&Filter{Name: "default", Func: defaultFilter, Arg: RequiredArg, Choice: true, Reads: ReadsValue, Nanos: 1},
+		&Filter{Name: "default_if_none", Func: defaultIfNone, Arg: RequiredArg, Choice: true, Reads: ReadsValue, Nanos: 1},
+		&Filter{Name: "divisibleby", Func: divisibleBy, Arg: RequiredArg, Nanos: 40},
+		&Filter{Name: "yesno", Func: yesno, Arg: OptionalArg, Choice: true, Reads: ReadsValue, Nanos: 1},
 	)
 }
 
@@ -57,7 +57,7 @@ func yesno(_ *Context, in, arg python.Value) (python.Value, error) {
 		}
 		choices = s
 	}
-	bits := strings.Split(choices, ",")
+	bits := strings.SplitN(choices, ",", 4)
 	if len(bits) < 2 {
 		return in, nil
 	}

@@ -13,10 +13,10 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "filesizeformat", Func: filesizeformat, IsSafe: true},
-		&Filter{Name: "phone2numeric", Func: phone2numeric, IsSafe: true, CharWise: true},
-		&Filter{Name: "pluralize", Func: pluralize, Arg: OptionalArg, Choice: true},
-		&Filter{Name: "pprint", Func: pprint, IsSafe: true},
+		&Filter{Name: "filesizeformat", Func: filesizeformat, IsSafe: true, Nanos: 40},
+		&Filter{Name: "phone2numeric", Func: phone2numeric, IsSafe: true, CharWise: true, WideNanos: 40},
+		&Filter{Name: "pluralize", Func: pluralize, Arg: OptionalArg, Choice: true, Reads: ReadsValue, Nanos: 40},
+		&Filter{Name: "pprint", Func: pprint, IsSafe: true, Nanos: 20},
 	)
 }
 

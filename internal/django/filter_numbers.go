@@ -11,14 +11,17 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "add", Func: add, Arg: RequiredArg},
-		&Filter{Name: "floatformat", Func: floatformat, Arg: OptionalArg, IsSafe: true},
-		&Filter{Name: "get_digit", Func: getDigit, Arg: RequiredArg},
+		&Filter{Name: "add", Func: add, Arg: RequiredArg, Nanos: 40},
+		&Filter{Name: "floatformat", Func: floatformat, Arg: OptionalArg, IsSafe: true, Nanos: 40},
+		&Filter{Name: "get_digit", Func: getDigit, Arg: RequiredArg, Nanos: 40},
 	)
 }
 
 // add adds two integers, or two values of one kind, or gives "".
-func add(_ *Context, in, arg python.Value) (python.Value, error) {
+func add(c *Context, in, arg python.Value) (python.Value, error) {
+	if err := python.SpendArithmetic(&c.meter, "+", in, arg); err != nil {
+		return nil, err
+	}
 	a, err := python.ToInt(in)
 	if err == nil {
 		var b python.Value

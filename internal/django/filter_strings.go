@@ -6,6 +6,7 @@ package django
 import (
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -15,30 +16,30 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "addslashes", Func: addslashes, String: true, IsSafe: true, CharWise: true},
-		&Filter{Name: "capfirst", Func: capfirst, String: true, IsSafe: true},
-		&Filter{Name: "center", Func: justify(padBoth), Arg: RequiredArg, String: true, IsSafe: true},
-		&Filter{Name: "cut", Func: cut, Arg: RequiredArg, String: true},
-		&Filter{Name: "escapejs", Func: escapeJS, String: true, CharWise: true},
-		&Filter{Name: "iriencode", Func: iriencode, String: true, IsSafe: true, CharWise: true},
-		&Filter{Name: "linenumbers", Func: linenumbers, String: true, IsSafe: true, NeedsAutoescape: true},
-		&Filter{Name: "ljust", Func: justify(padRight), Arg: RequiredArg, String: true, IsSafe: true},
-		&Filter{Name: "lower", Func: lower, String: true, IsSafe: true, CharWise: true},
-		&Filter{Name: "make_list", Func: makeList, String: true},
-		&Filter{Name: "rjust", Func: justify(padLeft), Arg: RequiredArg, String: true, IsSafe: true},
-		&Filter{Name: "slugify", Func: slugifyFilter, String: true, IsSafe: true},
-		&Filter{Name: "stringformat", Func: stringformat, Arg: RequiredArg, IsSafe: true},
-		&Filter{Name: "title", Func: title, String: true, IsSafe: true},
-		&Filter{Name: "truncatechars", Func: truncate(truncateChars), Arg: RequiredArg, String: true, IsSafe: true},
-		&Filter{Name: "truncatechars_html", Func: truncate(truncateCharsHTML), Arg: RequiredArg, String: true, IsSafe: true},
-		&Filter{Name: "truncatewords", Func: truncate(truncateWords), Arg: RequiredArg, String: true, IsSafe: true},
-		&Filter{Name: "truncatewords_html", Func: truncate(truncateWordsHTML), Arg: RequiredArg, String: true, IsSafe: true},
-		&Filter{Name: "upper", Func: upper, String: true, CharWise: true},
-		&Filter{Name: "urlencode", Func: urlencode, Arg: OptionalArg, String: true},
-		&Filter{Name: "urlize", Func: urlize, String: true, IsSafe: true, NeedsAutoescape: true},
-		&Filter{Name: "urlizetrunc", Func: urlizetrunc, Arg: RequiredArg, String: true, IsSafe: true, NeedsAutoescape: true},
-		&Filter{Name: "wordcount", Func: wordcount, String: true},
-		&Filter{Name: "wordwrap", Func: wordwrap, Arg: RequiredArg, String: true, IsSafe: true},
+		&Filter{Name: "addslashes", Func: addslashes, String: true, IsSafe: true, CharWise: true, Nanos: 8},
+		&Filter{Name: "capfirst", Func: capfirst, String: true, IsSafe: true, Nanos: 2},
+		&Filter{Name: "center", Func: justify(padBoth), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 4},
+		&Filter{Name: "cut", Func: cut, Arg: RequiredArg, String: true, Nanos: 12},
+		&Filter{Name: "escapejs", Func: escapeJS, String: true, CharWise: true, Nanos: 12},
+		&Filter{Name: "iriencode", Func: iriencode, String: true, IsSafe: true, CharWise: true, Nanos: 8},
+		&Filter{Name: "linenumbers", Func: linenumbers, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 20},
+		&Filter{Name: "ljust", Func: justify(padRight), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 4},
+		&Filter{Name: "lower", Func: lower, String: true, IsSafe: true, CharWise: true, Nanos: 4, WideNanos: 60},
+		&Filter{Name: "make_list", Func: makeList, String: true, Nanos: 40},
+		&Filter{Name: "rjust", Func: justify(padLeft), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 4},
+		&Filter{Name: "slugify", Func: slugifyFilter, String: true, IsSafe: true, Nanos: 10, WideNanos: 60},
+		&Filter{Name: "stringformat", Func: stringformat, Arg: RequiredArg, IsSafe: true, Nanos: 20},
+		&Filter{Name: "title", Func: title, String: true, IsSafe: true, Nanos: 10, WideNanos: 60},
+		&Filter{Name: "truncatechars", Func: truncate(truncateChars), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 6, WideNanos: 150},
+		&Filter{Name: "truncatechars_html", Func: truncate(truncateCharsHTML), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 20, WideNanos: 150},
+		&Filter{Name: "truncatewords", Func: truncate(truncateWords), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 30},
+		&Filter{Name: "truncatewords_html", Func: truncate(truncateWordsHTML), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 30},
+		&Filter{Name: "upper", Func: upper, String: true, CharWise: true, Nanos: 4, WideNanos: 60},
+		&Filter{Name: "urlencode", Func: urlencode, Arg: OptionalArg, String: true, Nanos: 8},
+		&Filter{Name: "urlize", Func: urlize, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 30},
+		&Filter{Name: "urlizetrunc", Func: urlizetrunc, Arg: RequiredArg, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 30},
+		&Filter{Name: "wordcount", Func: wordcount, String: true, Nanos: 12},
+		&Filter{Name: "wordwrap", Func: wordwrap, Arg: RequiredArg, String: true, IsSafe: true, Nanos: 40},
 	)
 }
 
@@ -70,14 +71,6 @@ func intArg(arg python.Value) (int, error) {
 		return -huge, nil
 	}
 	return huge, nil
-}
-
-// work accounts for reading a text through.
-func work(c *Context, s string) error {
-	if len(s) < 100 {
-		return nil
-	}
-	return c.Step(len(s) / 100)
 }
 
 var addslashesReplacer = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `'`, `\'`)
@@ -136,7 +129,7 @@ func cut(_ *Context, in, arg python.Value) (python.Value, error) {
 	return python.Str(s), nil
 }
 
-func escapeJS(_ *Context, in, _ python.Value) (python.Value, error) {
+func escapeJS(c *Context, in, _ python.Value) (python.Value, error) {
 	s := text(in)
 	var b strings.Builder
 	last := 0
@@ -148,8 +141,14 @@ func escapeJS(_ *Context, in, _ python.Value) (python.Value, error) {
 				continue
 			}
 		}
+		if b.Len() > c.limits.String {
+			return nil, c.Grow(b.Len())
+		}
 		b.WriteString(s[last:i])
-		fmt.Fprintf(&b, `\u%04X`, r)
+		b.WriteString(`\u`)
+		for shift := 12; shift >= 0; shift -= 4 {
+			b.WriteByte("0123456789ABCDEF"[r>>shift&15])
+		}
 		last = i + utf8.RuneLen(r)
 	}
 	b.WriteString(s[last:])
@@ -161,11 +160,15 @@ func iriencode(_ *Context, in, _ python.Value) (python.Value, error) {
 }
 
 func linenumbers(c *Context, in, _ python.Value) (python.Value, error) {
-	lines := strings.Split(text(in), "\n")
-	width := len(fmt.Sprint(len(lines)))
-	if err := c.Grow(len(text(in)) + len(lines)*(width+2)); err != nil {
+	count := strings.Count(text(in), "\n") + 1
+	width := len(strconv.Itoa(count))
+	if err := c.Grow(len(text(in)) + count*(width+2)); err != nil {
 		return nil, err
 	}
+	if err := c.Step(3 * count); err != nil {
+		return nil, err
+	}
+	lines := strings.Split(text(in), "\n")
 	escape := c.Autoescape() && !isSafe(in)
 	for i, line := range lines {
 		if escape {
@@ -176,30 +179,38 @@ func linenumbers(c *Context, in, _ python.Value) (python.Value, error) {
 	return python.SafeStr(strings.Join(lines, "\n")), nil
 }
 
-func lower(_ *Context, in, _ python.Value) (python.Value, error) {
-	return python.Str(python.Lower(text(in))), nil
+func lower(c *Context, in, _ python.Value) (python.Value, error) {
+	return mapText(c, in, "lower")
 }
 
-func upper(_ *Context, in, _ python.Value) (python.Value, error) {
-	return python.Str(python.Upper(text(in))), nil
+// mapText maps the case of a text.
+func mapText(c *Context, in python.Value, method string) (python.Value, error) {
+	s, err := python.MapCase(&c.meter, method, text(in))
+	return python.Str(s), err
+}
+
+func upper(c *Context, in, _ python.Value) (python.Value, error) {
+	return mapText(c, in, "upper")
 }
 
 func makeList(c *Context, in, _ python.Value) (python.Value, error) {
 	s := text(in)
-	if err := c.Grow(len(s)); err != nil {
+	n := runeCount(s)
+	held := c.meter.Held()
+	if err := c.meter.Hold(n * python.ItemBytes); err != nil {
 		return nil, err
 	}
-	items := make([]python.Value, 0, runeCount(s))
-	for i := 0; i < len(s); {
-		_, size := utf8.DecodeRuneInString(s[i:])
-		items = append(items, python.Str(s[i:i+size]))
-		i += size
+	c.meter.Release(held) // apply counts what is made
+	list, err := python.Chars(&c.meter, s)
+	if err != nil {
+		return nil, err
 	}
-	return python.NewList(items...), nil
+	return list, nil
 }
 
-func slugifyFilter(_ *Context, in, _ python.Value) (python.Value, error) {
-	return python.Str(slugify(text(in))), nil
+func slugifyFilter(c *Context, in, _ python.Value) (python.Value, error) {
+	s, err := slugify(c, text(in))
+	return python.Str(s), err
 }
 
 func stringformat(c *Context, in, arg python.Value) (python.Value, error) {
@@ -211,7 +222,7 @@ func stringformat(c *Context, in, arg python.Value) (python.Value, error) {
 			return in, nil // as in Python, where '%s' % text is that very text
 		}
 	}
-	s, err := python.Format("%"+python.StrOf(arg), in)
+	s, err := python.Format(&c.meter, "%"+python.StrOf(arg), in)
 	if python.IsError(err, "ValueError", "TypeError") {
 		return python.Str(""), nil
 	}
@@ -226,16 +237,15 @@ func stringformat(c *Context, in, arg python.Value) (python.Value, error) {
 
 // title is Python's title case, without the capitals it puts behind an
 // apostrophe and behind a digit.
-func title(_ *Context, in, _ python.Value) (python.Value, error) {
+func title(c *Context, in, _ python.Value) (python.Value, error) {
 	s := text(in)
 	if isASCII(s) {
 		return python.Str(titleASCII(s)), nil
 	}
-	v, _, err := python.CallMethod(python.Str(s), "title", nil)
+	titled, err := python.MapCase(&c.meter, "title", s)
 	if err != nil {
 		return nil, err
 	}
-	titled := text(v)
 	t := []byte(titled)
 	for i := 1; i < len(t); i++ {
 		if titled[i] < 'A' || titled[i] > 'Z' {
@@ -274,7 +284,7 @@ func titleASCII(s string) string {
 	return string(b)
 }
 
-func truncate(cut func(s string, length int) string) FilterFunc {
+func truncate(cut func(c *Context, s string, length int) (string, error)) FilterFunc {
 	return func(c *Context, in, arg python.Value) (python.Value, error) {
 		s := text(in)
 		length, err := intArg(arg)
@@ -284,24 +294,27 @@ func truncate(cut func(s string, length int) string) FilterFunc {
 		if err != nil {
 			return nil, err
 		}
-		if err := work(c, s); err != nil {
-			return nil, err
-		}
-		return python.Str(cut(s, length)), nil
+		out, err := cut(c, s, length)
+		return python.Str(out), err
 	}
 }
 
-func truncateCharsHTML(s string, length int) string { return truncateHTML(s, length, false) }
-func truncateWordsHTML(s string, length int) string { return truncateHTML(s, length, true) }
+func truncateCharsHTML(c *Context, s string, length int) (string, error) {
+	return truncateHTML(c, s, length, false)
+}
 
-func urlencode(_ *Context, in, arg python.Value) (python.Value, error) {
+func truncateWordsHTML(c *Context, s string, length int) (string, error) {
+	return truncateHTML(c, s, length, true)
+}
+
+func urlencode(c *Context, in, arg python.Value) (python.Value, error) {
 	s := text(in)
 	if arg == nil || arg == python.None || s == "" {
 		return python.Str(quote(s, safeInPath)), nil
 	}
 	safe, ok := python.AsStr(arg)
 	if !ok { // bytes, to Python
-		codes, err := python.Items(arg)
+		codes, err := python.Items(&c.meter, arg)
 		if err != nil {
 			return nil, err
 		}
@@ -310,7 +323,7 @@ func urlencode(_ *Context, in, arg python.Value) (python.Value, error) {
 			if !ok {
 				return nil, python.Errorf("TypeError", "'<' not supported between instances of '%s' and 'int'", code.TypeName())
 			}
-			if n >= 0 && n < utf8.RuneSelf {
+			if n >= 0 && n < utf8.RuneSelf && len(safe) < utf8.RuneSelf {
 				safe += string(rune(n))
 			}
 		}
@@ -332,19 +345,24 @@ func urlizetrunc(c *Context, in, arg python.Value) (python.Value, error) {
 
 func urlizeWithin(c *Context, in python.Value, limit int) (python.Value, error) {
 	s := text(in)
-	if err := work(c, s); err != nil {
-		return nil, err
-	}
-	u := urlizer{limit: limit, escape: c.Autoescape() && !isSafe(in)}
-	out := u.urlize(s)
-	if err := c.Grow(len(out)); err != nil {
+	u := urlizer{meter: &c.meter, limit: limit, escape: c.Autoescape() && !isSafe(in)}
+	out, err := u.urlize(s, c.limits.String)
+	if err != nil {
 		return nil, err
 	}
 	return python.SafeStr(out), nil
 }
 
 func wordcount(_ *Context, in, _ python.Value) (python.Value, error) {
-	return python.Int(len(python.Fields(text(in)))), nil
+	words, inWord := 0, false
+	for _, r := range text(in) {
+		space := python.IsSpace(r)
+		if !space && !inWord {
+			words++
+		}
+		inWord = !space
+	}
+	return python.Int(words), nil
 }
 
 func wordwrap(c *Context, in, arg python.Value) (python.Value, error) {
@@ -357,11 +375,17 @@ func wordwrap(c *Context, in, arg python.Value) (python.Value, error) {
 		return python.Str(""), nil
 	}
 	if width <= 0 {
-		return nil, python.Errorf("ValueError", "invalid width %d (must be > 0)", width)
+		return nil, python.Errorf("ValueError", "wordwrap needs a width above 0")
 	}
 	// A tab becomes up to eight spaces.
 	if err := c.Grow(len(s) + 7*strings.Count(s, "\t")); err != nil {
 		return nil, err
 	}
-	return python.Str(wordWrap(s, width)), nil
+	held := c.meter.Held()
+	if err := c.meter.Hold(8 * len(s)); err != nil { // a line for every other byte
+		return nil, err
+	}
+	defer c.meter.Release(held)
+	out, err := wordWrap(c, s, width)
+	return python.Str(out), err
 }

@@ -5,28 +5,41 @@ package django
 
 import (
 	"html"
-	"regexp"
 	"strconv"
 	"strings"
-
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-var blankLines = regexp.MustCompile(`\n{2,}`)
-
 // linebreaks makes paragraphs of text that blank lines part, and <br> of the
 // other line ends.
 func linebreaks(text string, autoescape bool) string {
-	paragraphs := blankLines.Split(normalizeNewlines(text), -1)
-	for i, p := range paragraphs {
-		if autoescape {
-			p = Escape(p)
-		}
-		paragraphs[i] = "<p>" + strings.ReplaceAll(p, "\n", "<br>") + "</p>"
+	text = normalizeNewlines(text)
+	if autoescape {
+		text = Escape(text)
 	}
-	return strings.Join(paragraphs, "\n\n")
+	var b strings.Builder
+	b.Grow(len(text) + len("<p></p>"))
+	b.WriteString("<p>")
+	for i := 0; i < len(text); {
+		end := strings.IndexByte(text[i:], '\n')
+		if end < 0 {
+			b.WriteString(text[i:])
+			break
+		}
+		b.WriteString(text[i : i+end])
+		i += end + 1
+		if i == len(text) || text[i] != '\n' {
+			b.WriteString("<br>")
+			continue
+		}
+		for i < len(text) && text[i] == '\n' {
+			i++
+		}
+		b.WriteString("</p>\n\n<p>")
+	}
+	b.WriteString("</p>")
+	return b.String()
 }
 
 // Elements that are never closed, as Django knows them.
@@ -43,14 +56,17 @@ type htmlPiece struct {
 
 // truncateHTML cuts HTML after length characters or words of text, not
 // counting tags, and closes the tags that are open there.
-func truncateHTML(text string, length int, words bool) string {
+func truncateHTML(c *Context, text string, length int, words bool) (string, error) {
 	mark, keep := " "+ellipsis, length
 	if words {
 		if length <= 0 {
-			return ""
+			return "", nil
 		}
 	} else {
-		text = norm.NFC.String(text)
+		var err error
+		if text, err = normalize(c, text); err != nil {
+			return "", err
+		}
 		mark, keep = ellipsis, length-1
 	}
 	var (
@@ -91,7 +107,7 @@ func truncateHTML(text string, length int, words bool) string {
 		}
 	}
 	if count <= length {
-		return text
+		return text, nil
 	}
 	var b strings.Builder
 	b.WriteString(text[:cut])
@@ -99,7 +115,7 @@ func truncateHTML(text string, length int, words bool) string {
 	for i := len(open) - 1; i >= 0; i-- {
 		b.WriteString("</" + open[i] + ">")
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // htmlScanner finds tags, characters and words. It remembers that there is no

@@ -127,11 +127,14 @@ func jsonScalar(v python.Value) (string, bool) {
 }
 
 func appendJSONText(c *Context, b *strings.Builder, s string) error {
-	if err := c.Grow(len(s) + 2); err != nil {
-		return err
+	if n := b.Len() + len(s); n > c.limits.String {
+		return c.Grow(n)
 	}
 	b.WriteByte('"')
-	for _, r := range s {
+	for i, r := range s {
+		if i%4096 == 0 && b.Len() > c.limits.String {
+			return c.Grow(b.Len())
+		}
 		switch {
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
@@ -150,13 +153,21 @@ func appendJSONText(c *Context, b *strings.Builder, s string) error {
 			b.WriteString(`\b`)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(b, `\u%04x\u%04x`, high, low)
+			appendJSONEscape(b, high)
+			appendJSONEscape(b, low)
 		default:
-			fmt.Fprintf(b, `\u%04x`, r)
+			appendJSONEscape(b, r)
 		}
 	}
 	b.WriteByte('"')
 	return nil
+}
+
+func appendJSONEscape(b *strings.Builder, r rune) {
+	b.WriteString(`\u`)
+	for shift := 12; shift >= 0; shift -= 4 {
+		b.WriteByte("0123456789abcdef"[r>>shift&15])
+	}
 }
 
 // jsonTime is the ISO form with milliseconds and "Z" for UTC.

@@ -4,21 +4,24 @@
 package django
 
 import (
-	"errors"
 	"fmt"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// ErrLimit is wrapped by the errors of templates that ask for too much.
-var ErrLimit = errors.New("limit exceeded")
+// ErrLimit is wrapped by the errors of templates that ask for too much. With the
+// same data they fail the same way again, unlike those that the context ended.
+var ErrLimit = meter.ErrLimit
 
 // Limits bound what a template may use. A zero field means the default.
 type Limits struct {
 	Source  int // bytes of one template's source; 256 KiB
 	Nodes   int // nodes of a template and those it includes or extends; 20,000
 	Nesting int // tags within tags, and templates within templates; 50
-	Steps   int // nodes rendered, items looped over, and filters' work; 1,000,000
+	Steps   int // work, in units of about 100 ns (see package meter); 1,000,000
+	Memory  int // bytes held at a time by values that the template makes; 32 MiB
 	Output  int // bytes printed, also while captured; 1 MiB
-	String  int // bytes a filter may make; 1 MiB
+	String  int // bytes of a text that a filter makes; 1 MiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -31,6 +34,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Nodes, 20_000)
 	set(&l.Nesting, 50)
 	set(&l.Steps, 1_000_000)
+	set(&l.Memory, 32<<20)
 	set(&l.Output, 1<<20)
 	set(&l.String, 1<<20)
 	return l

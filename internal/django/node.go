@@ -22,12 +22,16 @@ func (l NodeList) Empty() bool { return len(l.nodes) == 0 }
 // Render prints the nodes one after another.
 func (l NodeList) Render(c *Context) error {
 	for i, n := range l.nodes {
-		err := c.Step(1)
+		held, sets := c.meter.Held(), c.sets
+		err := c.meter.Spend(1)
 		if err == nil {
 			err = n.Render(c)
 		}
 		if err != nil {
 			return l.src.at(err, l.pos[i], PhaseRender)
+		}
+		if c.sets == sets { // no variable holds what the node has made
+			c.meter.Release(held)
 		}
 	}
 	return nil

@@ -122,10 +122,8 @@ func (n number) fixed(places int, even bool) (s string, isZero bool) {
 		}
 	}
 	// At least one digit before the point, and no other leading zeros.
-	for len(b) < places+1 {
-		b = append(b, 0)
-		copy(b[1:], b)
-		b[0] = '0'
+	if missing := places + 1 - len(b); missing > 0 {
+		b = append(bytes.Repeat([]byte{'0'}, missing), b...)
 	}
 	for len(b) > places+1 && b[0] == '0' {
 		b = b[1:]

@@ -28,6 +28,17 @@ func prettyPrint(c *Context, v python.Value) (string, error) {
 	return p.out.String(), nil
 }
 
+// check keeps what was printed within the limit on texts.
+func (p *prettyPrinter) check() error {
+	if n := p.out.Len(); n > p.c.limits.String {
+		return p.c.Grow(n)
+	}
+	return nil
+}
+
+// What looking at a value takes, in nanoseconds for a byte that it prints as.
+const prettyNanos = 60
+
 type prettyPrinter struct {
 	c   *Context
 	out strings.Builder
@@ -39,22 +50,32 @@ func (p *prettyPrinter) format(v python.Value, indent, allowance, level int) err
 	if level > maxPrettyDepth {
 		return python.Errorf("RecursionError", "maximum recursion depth exceeded")
 	}
-	repr := python.Repr(sortedKeys(v, 0))
-	if err := p.c.Grow(len(repr) + indent); err != nil {
+	size, err := python.Weigh(&p.c.meter, v)
+	if err == nil {
+		err = p.c.Grow(size)
+	}
+	if err == nil {
+		err = p.c.meter.SpendBytes(size+100, prettyNanos)
+	}
+	if err == nil {
+		err = p.check()
+	}
+	if err != nil {
 		return err
 	}
-	if runeCount(repr) <= prettyWidth-indent-allowance {
-		p.out.WriteString(repr)
-		return nil
+	repr := ""
+	if width := prettyWidth - indent - allowance; fits(v, width) {
+		if repr = python.Repr(p.sortedKeys(v, 0)); runeCount(repr) <= width {
+			p.out.WriteString(repr)
+			return nil
+		}
 	}
 	level++
 	switch v := v.(type) {
 	case python.Str:
-		p.formatText(string(v), indent, allowance, level)
-		return nil
+		return p.formatText(string(v), indent, allowance, level)
 	case python.SafeStr:
-		p.formatText(string(v), indent, allowance, level)
-		return nil
+		return p.formatText(string(v), indent, allowance, level)
 	case *python.List:
 		return p.formatItems("[", v.Items, "]", indent, allowance, level)
 	case *python.Tuple:
@@ -68,13 +89,25 @@ func (p *prettyPrinter) format(v python.Value, indent, allowance, level int) err
 		for i := range items {
 			items[i] = v.At(i)
 		}
-		slices.SortStableFunc(items, compareKeys)
+		slices.SortStableFunc(items, p.compareKeys)
 		return p.formatItems("{", items, "}", indent, allowance, level)
 	case *python.Dict:
 		return p.formatDict(v, indent, allowance, level)
 	}
+	if repr == "" {
+		repr = python.Repr(v)
+	}
 	p.out.WriteString(repr)
 	return nil
+}
+
+// fits tells whether a value may fit into a width: that it can't is seen
+// without printing it.
+func fits(v python.Value, width int) bool {
+	if s, ok := python.AsStr(v); ok {
+		return runeCount(s)+2 <= width
+	}
+	return 2*python.Size(v) <= width+2
 }
 
 func (p *prettyPrinter) formatItems(opening string, items []python.Value, closing string, indent, allowance, level int) error {
@@ -84,7 +117,9 @@ func (p *prettyPrinter) formatItems(opening string, items []python.Value, closin
 	for i, item := range items {
 		room := 1
 		if i > 0 {
-			p.newLine(",", indent)
+			if err := p.newLine(",", indent); err != nil {
+				return err
+			}
 		}
 		if i == len(items)-1 {
 			room = allowance
@@ -101,16 +136,18 @@ func (p *prettyPrinter) formatDict(d *python.Dict, indent, allowance, level int)
 	p.out.WriteByte('{')
 	indent++
 	allowance++
-	for i, at := range keyOrder(d) {
+	for i, at := range p.keyOrder(d) {
 		key, val := d.At(at)
 		room := 1
 		if i > 0 {
-			p.newLine(",", indent)
+			if err := p.newLine(",", indent); err != nil {
+				return err
+			}
 		}
 		if i == d.Len()-1 {
 			room = allowance
 		}
-		repr := python.Repr(sortedKeys(key, 0))
+		repr := python.Repr(p.sortedKeys(key, 0))
 		p.out.WriteString(repr + ": ")
 		if err := p.format(val, indent+runeCount(repr)+2, room, level); err != nil {
 			return err
@@ -121,10 +158,10 @@ func (p *prettyPrinter) formatDict(d *python.Dict, indent, allowance, level int)
 }
 
 // formatText prints a long text as several literals, a line's words each.
-func (p *prettyPrinter) formatText(s string, indent, allowance, level int) {
+func (p *prettyPrinter) formatText(s string, indent, allowance, level int) error {
 	if s == "" {
 		p.out.WriteString("''")
-		return
+		return nil
 	}
 	if level == 1 {
 		indent++
@@ -139,9 +176,11 @@ func (p *prettyPrinter) formatText(s string, indent, allowance, level int) {
 		if last {
 			lastRoom -= allowance
 		}
-		if repr := python.Repr(python.Str(line)); runeCount(repr) <= lastRoom {
-			chunks = append(chunks, repr)
-			continue
+		if fits(python.Str(line), lastRoom) {
+			if repr := python.Repr(python.Str(line)); runeCount(repr) <= lastRoom {
+				chunks = append(chunks, repr)
+				continue
+			}
 		}
 		current := ""
 		for rest := line; rest != ""; {
@@ -150,8 +189,10 @@ func (p *prettyPrinter) formatText(s string, indent, allowance, level int) {
 			if rest == "" && last {
 				room -= allowance
 			}
-			candidate := python.Repr(python.Str(current + part))
-			if runeCount(candidate) > room {
+			if err := p.c.meter.SpendBytes(len(current)+len(part)+100, reprNanos); err != nil {
+				return err
+			}
+			if candidate := python.Str(current + part); !fits(candidate, room) || runeCount(python.Repr(candidate)) > room {
 				if current != "" {
 					chunks = append(chunks, python.Repr(python.Str(current)))
 				}
@@ -166,24 +207,31 @@ func (p *prettyPrinter) formatText(s string, indent, allowance, level int) {
 	}
 	if len(chunks) == 1 {
 		p.out.WriteString(chunks[0])
-		return
+		return nil
 	}
 	if level == 1 {
 		p.out.WriteByte('(')
 	}
 	for i, chunk := range chunks {
 		if i > 0 {
-			p.newLine("", indent)
+			if err := p.newLine("", indent); err != nil {
+				return err
+			}
 		}
 		p.out.WriteString(chunk)
 	}
 	if level == 1 {
 		p.out.WriteByte(')')
 	}
+	return nil
 }
 
-func (p *prettyPrinter) newLine(before string, indent int) {
+func (p *prettyPrinter) newLine(before string, indent int) error {
+	if n := p.out.Len() + indent; n > p.c.limits.String {
+		return p.c.Grow(n)
+	}
 	p.out.WriteString(before + "\n" + strings.Repeat(" ", indent))
+	return nil
 }
 
 // wordWithSpace is the word that s starts with and the white space behind it.
@@ -197,14 +245,14 @@ func wordWithSpace(s string) string {
 }
 
 // sortedKeys copies dicts, also inside lists and tuples, with sorted keys.
-func sortedKeys(v python.Value, depth int) python.Value {
+func (p *prettyPrinter) sortedKeys(v python.Value, depth int) python.Value {
 	if depth > maxPrettyDepth {
 		return v
 	}
 	sortAll := func(items []python.Value) []python.Value {
 		out := make([]python.Value, len(items))
 		for i, item := range items {
-			out[i] = sortedKeys(item, depth+1)
+			out[i] = p.sortedKeys(item, depth+1)
 		}
 		return out
 	}
@@ -215,16 +263,16 @@ func sortedKeys(v python.Value, depth int) python.Value {
 		return python.NewTuple(sortAll(v.Items)...)
 	case *python.Dict:
 		out := python.NewDict(v.Len())
-		for _, i := range keyOrder(v) {
+		for _, i := range p.keyOrder(v) {
 			key, val := v.At(i)
-			_ = out.Set(key, sortedKeys(val, depth+1)) // it was a key before
+			_ = out.Set(key, p.sortedKeys(val, depth+1)) // it was a key before
 		}
 		return out
 	}
 	return v
 }
 
-func keyOrder(d *python.Dict) []int {
+func (p *prettyPrinter) keyOrder(d *python.Dict) []int {
 	order := make([]int, d.Len())
 	for i := range order {
 		order[i] = i
@@ -232,21 +280,21 @@ func keyOrder(d *python.Dict) []int {
 	slices.SortStableFunc(order, func(a, b int) int {
 		keyA, _ := d.At(a)
 		keyB, _ := d.At(b)
-		return compareKeys(keyA, keyB)
+		return p.compareKeys(keyA, keyB)
 	})
 	return order
 }
 
 // compareKeys orders what can be ordered, and the rest by type.
-func compareKeys(a, b python.Value) int {
-	less, err := python.Compare(python.LT, a, b)
+func (p *prettyPrinter) compareKeys(a, b python.Value) int {
+	less, err := python.Compare(&p.c.meter, python.LT, a, b)
 	if err != nil {
 		return strings.Compare(a.TypeName(), b.TypeName())
 	}
 	if less {
 		return -1
 	}
-	if greater, _ := python.Compare(python.LT, b, a); greater {
+	if greater, _ := python.Compare(&p.c.meter, python.LT, b, a); greater {
 		return 1
 	}
 	return 0

@@ -3,7 +3,10 @@
 
 package django
 
-import "github.com/rehive/extension-operator/internal/python"
+import (
+	"github.com/rehive/extension-operator/internal/meter"
+	"github.com/rehive/extension-operator/internal/python"
+)
 
 // condition is a node of the tree that {% if %} evaluates.
 type condition interface {
@@ -26,21 +29,24 @@ type operation struct {
 type operator struct {
 	name  string
 	power int
-	apply func(a, b python.Value) (bool, error)
+	apply comparison
 }
 
-func ordering(op python.Op) func(a, b python.Value) (bool, error) {
-	return func(a, b python.Value) (bool, error) { return python.Compare(op, a, b) }
+// comparison charges the meter for what it looks at.
+type comparison func(m *meter.Meter, a, b python.Value) (bool, error)
+
+func ordering(op python.Op) comparison {
+	return func(m *meter.Meter, a, b python.Value) (bool, error) { return python.Compare(m, op, a, b) }
 }
 
-func not(f func(a, b python.Value) (bool, error)) func(a, b python.Value) (bool, error) {
-	return func(a, b python.Value) (bool, error) {
-		ok, err := f(a, b)
+func not(f comparison) comparison {
+	return func(m *meter.Meter, a, b python.Value) (bool, error) {
+		ok, err := f(m, a, b)
 		return !ok, err
 	}
 }
 
-func contains(a, b python.Value) (bool, error) { return python.Contains(b, a) }
+func contains(m *meter.Meter, a, b python.Value) (bool, error) { return python.Contains(m, b, a) }
 
 var (
 	opOr  = &operator{name: "or", power: 6}
@@ -106,11 +112,11 @@ func (o *operation) try(c *Context) (python.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.weigh(a); err != nil {
-		return nil, err
-	}
-	if err := c.weigh(b); err != nil {
-		return nil, err
+	switch o.op {
+	case opIs, opIsNot:
+		if err := c.meter.Spend(min(python.Size(a), python.Size(b)) / 512); err != nil {
+			return nil, err
+		}
 	}
 	switch o.op {
 	case opIs:
@@ -118,7 +124,7 @@ func (o *operation) try(c *Context) (python.Value, error) {
 	case opIsNot:
 		return python.Bool(!o.same(a, b)), nil
 	}
-	ok, err := o.op.apply(a, b)
+	ok, err := o.op.apply(&c.meter, a, b)
 	return python.Bool(ok), err
 }
 

@@ -5,16 +5,18 @@ package django
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
 // stripTags removes everything that Python's html.parser takes for markup,
 // again and again until a pass removes nothing, as
 // django.utils.html.strip_tags does. The result is not safe HTML.
-func stripTags(value string) (string, error) {
+func stripTags(m *meter.Meter, value string) (string, error) {
 	if !strings.Contains(value, "<") || !strings.Contains(value, ">") {
 		return value, nil
 	}
@@ -25,7 +27,10 @@ func stripTags(value string) (string, error) {
 		if depth >= maxStripTagsDepth {
 			return "", errTooMuchMarkup
 		}
-		stripped, err := stripTagsOnce(value)
+		if err := m.SpendBytes(len(value), stripNanos); err != nil {
+			return "", err
+		}
+		stripped, err := stripTagsOnce(m, value)
 		if err != nil {
 			return "", err
 		}
@@ -36,6 +41,13 @@ func stripTags(value string) (string, error) {
 	}
 	return value, nil
 }
+
+// stripNanos is what one pass takes for a byte, in nanoseconds, but for what
+// tags that nobody closes take.
+const stripNanos = 30
+
+// errBadMarkup is wrapped by what html.parser refuses.
+var errBadMarkup = errors.New("striptags")
 
 // Django's MAX_STRIP_TAGS_DEPTH.
 const maxStripTagsDepth = 50
@@ -76,6 +88,7 @@ func unclosedTagsTooDense(value string) bool {
 // a first pass ("feed") stops where input may be incomplete, and the second
 // ("close") carries on from there and forces the rest out as data.
 type htmlStripper struct {
+	meter  *meter.Meter
 	raw    string
 	out    strings.Builder
 	cdata  string // "script" or "style" while inside one
@@ -85,8 +98,8 @@ type htmlStripper struct {
 	noBracket bool // no ">" after the current position
 }
 
-func stripTagsOnce(value string) (string, error) {
-	p := &htmlStripper{raw: value, budget: 1<<20 + 64*len(value)}
+func stripTagsOnce(m *meter.Meter, value string) (string, error) {
+	p := &htmlStripper{meter: m, raw: value, budget: 1<<20 + 64*len(value)}
 	p.out.Grow(len(value))
 	i, err := p.goAhead(0, false)
 	if err != nil {
@@ -96,6 +109,14 @@ func stripTagsOnce(value string) (string, error) {
 		return "", err
 	}
 	return p.out.String(), nil
+}
+
+// spend charges for looking at n bytes outside of the usual course.
+func (p *htmlStripper) spend(n int) error {
+	if p.budget -= n; p.budget < 0 {
+		return errTooMuchMarkup
+	}
+	return p.meter.SpendBytes(n, 2)
 }
 
 // goAhead parses from i and returns where it stopped.
@@ -291,7 +312,7 @@ func (p *htmlStripper) markedSection(i int) (int, error) {
 		k++
 	}
 	if k == start || !isASCIILetter(p.raw[start]) {
-		return 0, errors.New("striptags: expected a name after <![ ")
+		return 0, fmt.Errorf("%w: expected a name after <![ ", errBadMarkup)
 	}
 	name := strings.ToLower(p.raw[start:k])
 	if skipSpace(p.raw, k) == len(p.raw) {
@@ -303,10 +324,10 @@ func (p *htmlStripper) markedSection(i int) (int, error) {
 		brackets = 2
 	case "if", "else", "endif":
 	default:
-		return 0, errors.New("striptags: unknown keyword in a marked section (<![ … ]]>)")
+		return 0, fmt.Errorf("%w: unknown keyword in a marked section (<![ … ]]>)", errBadMarkup)
 	}
-	if p.budget -= len(p.raw) - start; p.budget < 0 {
-		return 0, errTooMuchMarkup
+	if err := p.spend(len(p.raw) - start); err != nil {
+		return 0, err
 	}
 	for at := start; ; {
 		j := strings.IndexByte(p.raw[at:], ']')
@@ -324,16 +345,19 @@ func (p *htmlStripper) markedSection(i int) (int, error) {
 		if k < len(p.raw) && p.raw[k] == '>' {
 			return k + 1, nil
 		}
-		if p.budget -= k - at; p.budget < 0 {
-			return 0, errTooMuchMarkup
+		if err := p.spend(k - at); err != nil {
+			return 0, err
 		}
 	}
 }
 
 func (p *htmlStripper) startTag(i int) (int, error) {
+	before := p.budget
 	end := p.wholeStartTag(i)
-	if p.budget < 0 {
-		return 0, errTooMuchMarkup
+	used := before - p.budget
+	p.budget = before
+	if err := p.spend(used); err != nil {
+		return 0, err
 	}
 	if end < 0 {
 		return -1, nil

@@ -67,12 +67,16 @@ func (n *cycleNode) Render(c *Context) error {
 		c.state.cycles = map[*cycleNode]int{}
 	}
 	c.state.cycles[n] = (i + 1) % len(n.values)
+	held := c.meter.Held()
 	v, author, _, err := n.values[i].resolve(c, emptyText, len(n.values[i].filters))
 	if err != nil {
 		return err
 	}
 	if n.name != "" {
-		c.setUpward(n.name, v, author)
+		c.setUpward(n.name, v, author) // which may be an outer scope
+		if err := c.meter.Keep(c.meter.Held() - held); err != nil {
+			return err
+		}
 	}
 	if n.silent {
 		return nil

@@ -96,14 +96,31 @@ func relativeName(current, name string) (string, error) {
 	return full, nil
 }
 
+// maxTemplateName is longer than any template's name.
+const maxTemplateName = 4096
+
+// parseSteps is what a template costs that has to be found while rendering.
+const parseSteps = 100
+
 // loadDynamic finds a template whose name came up while rendering. Errors don't
 // tell the name, which is data.
 func (c *Context) loadDynamic(from *Template, expr *Expression, name string) (*Template, error) {
+	if len(name) > maxTemplateName {
+		return nil, python.Errorf(templateDoesNotExist, "there is no template of the name that %s gives", expr.text)
+	}
 	if c.dynamic == nil {
 		base := from.compiler
 		c.dynamic = &compiler{loader: base.loader, limits: base.limits, nodes: base.limits.Nodes}
 	}
+	if c.dynamic.templates[name] == nil { // it has to be parsed
+		if err := c.meter.Spend(parseSteps); err != nil {
+			return nil, err
+		}
+	}
 	t, err := c.dynamic.load(name)
+	if t != nil {
+		c.meter.Owe(1 + len(t.source.text)/8)
+	}
 	if python.IsError(err, templateDoesNotExist) {
 		return nil, python.Errorf(templateDoesNotExist, "there is no template of the name that %s gives", expr.text)
 	}
@@ -170,6 +187,9 @@ func (n *extendsNode) Render(c *Context) error {
 	defer c.leave()
 	if c.state.blocks == nil {
 		c.state.blocks = blockQueues{}
+	}
+	if err := c.Step(3 * (len(n.template.blocks) + len(parent.blocks))); err != nil {
+		return err
 	}
 	c.state.blocks.add(n.template.blocks)
 	if !parent.extends {

@@ -51,14 +51,16 @@ func (n *filterNode) Render(c *Context) error {
 	}
 	if c.marking && !author && n.charWise() {
 		var parts Captured
+		var joined strings.Builder
 		for s := range body.segments {
 			part, _, err := n.filter(c, s.Text, !s.Data)
 			if err != nil {
 				return err
 			}
-			parts.marks = append(parts.marks, mark{len(parts.Text), s.Data})
-			parts.Text += part
+			parts.marks = append(parts.marks, mark{joined.Len(), s.Data})
+			joined.WriteString(part)
 		}
+		parts.Text = joined.String()
 		if parts.Text == text {
 			return c.WriteCaptured(&parts)
 		}
@@ -80,7 +82,8 @@ func (n *filterNode) filter(c *Context, body string, bodyAuthor bool) (text stri
 	if _, isText := python.AsStr(v); !isText && n.inLoop {
 		return "", false, python.Errorf("TypeError", "sequence item 0: expected str instance, %s found", v.TypeName())
 	}
-	return python.StrOf(v), author, nil
+	printed, err := c.print(v, copyNanos)
+	return printed, author, err
 }
 
 func (n *filterNode) charWise() bool {

@@ -58,7 +58,7 @@ func (n *firstOfNode) Render(c *Context) error {
 			return err
 		}
 		c.setPrinted(n.as, text, author)
-		return c.Grow(len(text))
+		return c.hold(text)
 	}
 	// That there was nothing to print is the data's doing.
 	if n.as != "" {

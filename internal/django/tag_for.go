@@ -64,6 +64,8 @@ func parseFor(p *Parser, tok *Token) (Node, error) {
 }
 
 func (n *forNode) Render(c *Context) error {
+	kept := c.meter.Kept()
+	defer func() { _ = c.meter.Keep(kept - c.meter.Kept()) }() // what ifchanged remembered in this loop
 	parent, _, ok := c.get("forloop")
 	if !ok {
 		parent = nil
@@ -76,7 +78,7 @@ func (n *forNode) Render(c *Context) error {
 	}
 	var items []python.Value
 	if v != python.None {
-		if items, err = python.Items(v); err != nil {
+		if items, err = python.Items(&c.meter, v); err != nil {
 			return err
 		}
 	}
@@ -119,7 +121,7 @@ func (n *forNode) renderUnpacked(c *Context, item python.Value) error {
 	if size != len(n.vars) {
 		return python.Errorf("ValueError", "Need %d values to unpack in for loop; got %d. ", len(n.vars), size)
 	}
-	parts, err := python.Items(item)
+	parts, err := python.Items(&c.meter, item)
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,7 @@ func (l *forLoop) Attr(name string) (python.Value, bool) {
 		}
 		return l.parent, true
 	}
-	val, ok, err := python.CallMethod(l.dict(), name, nil)
+	val, ok, err := python.CallMethod(nil, l.dict(), name, nil)
 	return val, ok && err == nil
 }
 

@@ -5,6 +5,7 @@ package django
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/rehive/extension-operator/internal/python"
 )
@@ -30,18 +31,21 @@ func init() {
 }
 
 func parseGetAvailableLanguages(p *Parser, tok *Token) (Node, error) {
-	return parseAsVariable(p, tok, func(*Context) python.Value {
-		pairs := make([]python.Value, len(languages))
-		for i, l := range languages {
-			name := l.name
-			if l.code == "nb" {
-				name = "Norwegian Bokmål" // the only one that Django's settings spell differently
-			}
-			pairs[i] = python.NewTuple(python.Str(l.code), python.Str(name))
-		}
-		return python.NewList(pairs...)
-	})
+	return parseAsVariable(p, tok, func(*Context) python.Value { return availableLanguages() })
 }
+
+// availableLanguages is made once: it takes kilobytes.
+var availableLanguages = sync.OnceValue(func() python.Value {
+	pairs := make([]python.Value, len(languages))
+	for i, l := range languages {
+		name := l.name
+		if l.code == "nb" {
+			name = "Norwegian Bokmål" // the only one that Django's settings spell differently
+		}
+		pairs[i] = python.NewTuple(python.Str(l.code), python.Str(name))
+	}
+	return python.NewList(pairs...)
+})
 
 func parseGetCurrentLanguage(p *Parser, tok *Token) (Node, error) {
 	return parseAsVariable(p, tok, func(c *Context) python.Value {
@@ -79,8 +83,11 @@ func languageOf(code python.Value) (language, error) {
 	if l, ok := findLanguage(s); ok {
 		return l, nil
 	}
-	return language{}, python.Errorf("KeyError", "Unknown language code %s.", s)
+	return language{}, python.Errorf("KeyError", "there is no language of that code")
 }
+
+// languageBytes is what info makes.
+const languageBytes = 1024
 
 func (l language) info() python.Value {
 	d := python.NewDict(5)
@@ -136,13 +143,16 @@ func (n *languageInfoNode) Render(c *Context) error {
 			return err
 		}
 		c.Set(n.name, l.info(), author)
-		return nil
+		return c.meter.Hold(languageBytes)
 	}
-	codes, err := python.Items(v)
+	codes, err := python.Items(&c.meter, v)
 	if err != nil {
 		return err
 	}
-	if err := c.Step(len(codes)); err != nil {
+	if err := c.Step(20 * len(codes)); err != nil {
+		return err
+	}
+	if err := c.meter.Hold(len(codes) * languageBytes); err != nil {
 		return err
 	}
 	infos := make([]python.Value, len(codes))
@@ -195,8 +205,14 @@ func (n *languageNode) Render(c *Context) error {
 	defer func(before string) { c.language = before }(c.language)
 	if v == python.None {
 		c.language = "" // translation is off
-	} else if code := python.StrOf(v); code != "" {
-		c.language = code
+	} else {
+		code, err := c.print(v, copyNanos)
+		if err != nil {
+			return err
+		}
+		if code != "" {
+			c.language = code
+		}
 	}
 	return n.body.Render(c)
 }
@@ -269,6 +285,9 @@ func (n *translateNode) Render(c *Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.hold(s); err != nil {
+		return err
+	}
 	// Percent signs were doubled for gettext, also where filters saw them.
 	s = strings.ReplaceAll(s, "%%", "%")
 	if n.asName != "" {
@@ -299,6 +318,12 @@ func (n *translateNode) resolve(c *Context) (v python.Value, author bool, err er
 		text, isText := python.AsStr(v)
 		if !isText {
 			return nil, false, noAttribute(v, "replace")
+		}
+		if err := c.meter.SpendBytes(len(text), 10); err != nil {
+			return nil, false, err
+		}
+		if err := c.Grow(len(text)); err != nil {
+			return nil, false, err
 		}
 		if n.context == nil {
 			text = normalizeNewlines(text)

@@ -112,10 +112,7 @@ func (n *ifEqualNode) Render(c *Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.weigh(a); err != nil {
-		return err
-	}
-	equal, err := python.TryEqual(a, b)
+	equal, err := python.TryEqual(&c.meter, a, b)
 	if err != nil {
 		return err
 	}

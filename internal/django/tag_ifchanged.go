@@ -3,7 +3,10 @@
 
 package django
 
-import "github.com/rehive/extension-operator/internal/python"
+import (
+	"github.com/rehive/extension-operator/internal/meter"
+	"github.com/rehive/extension-operator/internal/python"
+)
 
 func init() { builtins.AddTag("ifchanged", parseIfChanged) }
 
@@ -17,6 +20,7 @@ type ifChangedNode struct {
 type changedState struct {
 	values []python.Value
 	text   string
+	size   int // bytes that it keeps
 }
 
 // changedMemory is what the nodes of all copies of a template saw last.
@@ -52,12 +56,10 @@ func parseIfChanged(p *Parser, tok *Token) (Node, error) {
 func (n *ifChangedNode) Render(c *Context) error {
 	var now changedState
 	var body *Captured
+	held := c.meter.Held()
 	for _, expr := range n.values {
 		v, _, _, err := expr.Resolve(c)
 		if err != nil {
-			return err
-		}
-		if err := c.weigh(v); err != nil {
 			return err
 		}
 		now.values = append(now.values, v)
@@ -78,8 +80,9 @@ func (n *ifChangedNode) Render(c *Context) error {
 		}
 	}
 	key := changedKey{n, c.copyOf(c.state)}
-	if last, seen := (*memory)[key]; seen {
-		same, err := last.equal(now)
+	last, seen := (*memory)[key]
+	if seen {
+		same, err := last.equal(&c.meter, now)
 		if err != nil {
 			return err
 		}
@@ -90,6 +93,10 @@ func (n *ifChangedNode) Render(c *Context) error {
 	if *memory == nil {
 		*memory = changedMemory{}
 	}
+	now.size = c.meter.Held() - held
+	if err := c.meter.Keep(now.size - last.size); err != nil {
+		return err
+	}
 	(*memory)[key] = now
 	if body != nil && body.Text != "" {
 		return c.WriteCaptured(body)
@@ -97,9 +104,9 @@ func (n *ifChangedNode) Render(c *Context) error {
 	return n.body.Render(c)
 }
 
-func (s changedState) equal(other changedState) (bool, error) {
+func (s changedState) equal(m *meter.Meter, other changedState) (bool, error) {
 	for i, v := range s.values {
-		if eq, err := python.TryEqual(v, other.values[i]); !eq || err != nil {
+		if eq, err := python.TryEqual(m, v, other.values[i]); !eq || err != nil {
 			return false, err
 		}
 	}

@@ -74,7 +74,7 @@ func (n *includeNode) find(c *Context) (*Template, error) {
 	if !python.Truth(v) {
 		return nil, python.Errorf(templateDoesNotExist, "No template names provided")
 	}
-	names, err := python.Items(v)
+	names, err := python.Items(&c.meter, v)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,9 @@ func (n *includeNode) find(c *Context) (*Template, error) {
 }
 
 func (n *includeNode) load(c *Context, name string) (*Template, error) {
+	if len(name) > maxTemplateName {
+		return nil, python.Errorf(templateDoesNotExist, "there is no template of the name that %s gives", n.name.text)
+	}
 	full, err := relativeName(n.template.source.name, name)
 	if err != nil {
 		return nil, syntaxErrorf("the name that %s gives points to no other template", n.name.text)
@@ -142,6 +145,7 @@ func (c *Context) copyOf(s *renderState) *templateCopy {
 	if s.include == nil {
 		return nil
 	}
+	c.meter.Owe(1)
 	key := templateCopy{c.copyOf(s.outer), s.include}
 	found := c.copies[key]
 	if found == nil {

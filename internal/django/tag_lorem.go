@@ -24,6 +24,9 @@ const loremParagraph = "Lorem ipsum dolor sit amet, consectetur adipisicing elit
 	"Duis aute irure dolor in reprehenderit in voluptate velit esse cillum dolore eu fugiat nulla pariatur. " +
 	"Excepteur sint occaecat cupidatat non proident, sunt in culpa qui officia deserunt mollit anim id est laborum."
 
+// paragraphSteps is what making a paragraph takes.
+const paragraphSteps = 60
+
 // commonWords is how many of the words always come first.
 const commonWords = 19
 
@@ -73,7 +76,11 @@ func (n *loremNode) Render(c *Context) error {
 		}
 		count = int(i)
 	}
-	if err := c.Step(max(count, 0)); err != nil {
+	steps := count
+	if n.method != "w" {
+		steps *= paragraphSteps
+	}
+	if err := c.Step(max(steps, 0)); err != nil {
 		return err
 	}
 	if n.method == "w" {

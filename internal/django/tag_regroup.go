@@ -42,13 +42,16 @@ func (n *regroupNode) Render(c *Context) error {
 	}
 	groups := python.NewList()
 	if v != python.None {
-		items, err := python.Items(v)
+		items, err := python.Items(&c.meter, v)
 		if err != nil {
 			return err
 		}
 		var last *groupedResult
 		for _, item := range items {
-			if err := c.Step(1); err != nil {
+			if err := c.Step(2); err != nil {
+				return err
+			}
+			if err := c.meter.Hold(python.ItemBytes); err != nil {
 				return err
 			}
 			c.Set(n.as, item, false)
@@ -56,16 +59,16 @@ func (n *regroupNode) Render(c *Context) error {
 			if err != nil {
 				return err
 			}
-			if err := c.weigh(key); err != nil {
-				return err
-			}
 			same := false
 			if last != nil {
-				if same, err = python.TryEqual(key, last.grouper); err != nil {
+				if same, err = python.TryEqual(&c.meter, key, last.grouper); err != nil {
 					return err
 				}
 			}
 			if !same {
+				if err := c.meter.Hold(groupBytes); err != nil {
+					return err
+				}
 				last = &groupedResult{grouper: key, list: python.NewList()}
 				groups.Items = append(groups.Items, last)
 			}
@@ -75,6 +78,9 @@ func (n *regroupNode) Render(c *Context) error {
 	c.Set(n.as, groups, false)
 	return nil
 }
+
+// groupBytes is what a group takes besides its items.
+const groupBytes = 128
 
 // groupedResult is one group, a named tuple in Django.
 type groupedResult struct {

@@ -29,7 +29,16 @@ func (n *spacelessNode) Render(c *Context) error {
 	text := body.Text
 	start := len(text) - len(strings.TrimLeftFunc(text, python.IsSpace))
 	end := max(len(python.Strip(text))+start, start)
-	keep := func(from, to int) error { return c.WriteCaptured(body.slice(from, to)) }
+	at := 0 // the first mark that may matter to the next piece
+	keep := func(from, to int) error {
+		for at+1 < len(body.marks) && body.marks[at+1].start <= from {
+			at++
+		}
+		return c.WriteCaptured(body.slice(at, from, to))
+	}
+	if err := c.meter.SpendBytes(len(text), spacelessNanos); err != nil {
+		return err
+	}
 	for i := start; i < end; {
 		gt := strings.IndexByte(text[i:end], '>')
 		if gt < 0 {
@@ -48,10 +57,14 @@ func (n *spacelessNode) Render(c *Context) error {
 	return keep(start, end)
 }
 
-// slice is a part of the output, with its marks.
-func (o *Captured) slice(from, to int) *Captured {
+// spacelessNanos is what going through the output takes, in nanoseconds a byte.
+const spacelessNanos = 30
+
+// slice is a part of the output, with its marks, of which those before first
+// don't matter.
+func (o *Captured) slice(first, from, to int) *Captured {
 	part := &Captured{Text: o.Text[from:to]}
-	for _, m := range o.marks {
+	for _, m := range o.marks[min(first, len(o.marks)):] {
 		switch {
 		case m.start >= to:
 			return part

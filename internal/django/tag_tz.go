@@ -33,12 +33,15 @@ func utcFilter(_ *Context, in, _ python.Value) (python.Value, error) {
 	return inZone(in, time.UTC), nil
 }
 
-func timezoneFilter(_ *Context, in, arg python.Value) (python.Value, error) {
+func timezoneFilter(c *Context, in, arg python.Value) (python.Value, error) {
 	name, ok := python.AsStr(arg)
 	if !ok {
 		return python.Str(""), nil
 	}
-	zone, ok := findZone(name)
+	zone, ok, err := findZone(c, name)
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		return python.Str(""), nil
 	}
@@ -58,25 +61,31 @@ func inZone(v python.Value, zone *time.Location) python.Value {
 // zones remembers the zones found: reading one takes a while.
 var zones sync.Map // name to *time.Location
 
+// zoneSteps is what reading a zone takes.
+const zoneSteps = 2000
+
 // findZone finds a zone of the IANA database by its name.
-func findZone(name string) (*time.Location, bool) {
+func findZone(c *Context, name string) (zone *time.Location, ok bool, err error) {
 	if strings.EqualFold(name, "utc") {
-		return time.UTC, true
+		return time.UTC, true, nil
 	}
 	if zone, ok := zones.Load(name); ok {
-		return zone.(*time.Location), true //nolint:forcetypeassert // nothing else is stored
+		return zone.(*time.Location), true, nil //nolint:forcetypeassert // nothing else is stored
 	}
 	if name == "" || name == "Local" || len(name) > 64 {
-		return nil, false
+		return nil, false, nil
+	}
+	if err := c.meter.Spend(zoneSteps); err != nil {
+		return nil, false, err
 	}
 	// Case does not count: also try europe/paris as Europe/Paris, and est as EST.
 	for _, spelling := range [...]string{name, titleZone(name), strings.ToUpper(name)} {
 		if zone, err := time.LoadLocation(spelling); err == nil {
 			zones.Store(spelling, zone)
-			return zone, true
+			return zone, true, nil
 		}
 	}
-	return nil, false
+	return nil, false, nil
 }
 
 func titleZone(name string) string {
@@ -138,11 +147,14 @@ func (n *timezoneNode) Render(c *Context) error {
 	}
 	zone := time.UTC
 	if name, ok := python.AsStr(v); ok {
-		if zone, ok = findZone(name); !ok {
-			return python.Errorf("UnknownTimeZoneError", "there is no time zone %s", python.Repr(v))
+		if zone, ok, err = findZone(c, name); err != nil {
+			return err
+		}
+		if !ok {
+			return python.Errorf("UnknownTimeZoneError", "the value of %s is not the name of a time zone", n.zone)
 		}
 	} else if v != python.None {
-		return python.Errorf("ValueError", "Invalid timezone: %s", python.Repr(v))
+		return python.Errorf("ValueError", "the value of %s is not the name of a time zone", n.zone)
 	}
 	defer func(before *time.Location) { c.location = before }(c.location)
 	c.location = zone

@@ -59,11 +59,17 @@ func (n *widthRatioNode) Render(c *Context) error {
 	return c.WriteData(text)
 }
 
+// numberNanos is what reading a number takes, in nanoseconds a byte.
+const numberNanos = 40
+
 func (n *widthRatioNode) ratio(c *Context) (string, error) {
 	var values [3]python.Value
 	for i, expr := range []*Expression{n.value, n.max, n.width} {
 		var err error
 		if values[i], err = expr.Value(c); err != nil {
+			return "", err
+		}
+		if err := c.meter.SpendBytes(python.Size(values[i]), numberNanos); err != nil {
 			return "", err
 		}
 	}

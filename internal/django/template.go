@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -107,8 +108,9 @@ func (t *Template) RenderSegments(ctx context.Context, data *python.Dict, opts R
 func (t *Template) newContext(ctx context.Context, data *python.Dict, opts RenderOptions) *Context {
 	c, _ := contexts.Get().(*Context)
 	*c = Context{
-		ctx: ctx, autoescape: opts.Autoescape, location: time.UTC, language: defaultLanguage, now: opts.Now,
-		limits: t.compiler.limits, data: data, steps: t.compiler.limits.Steps,
+		meter:      meter.New(ctx, t.compiler.limits.Steps, t.compiler.limits.Memory),
+		autoescape: opts.Autoescape, location: time.UTC, language: defaultLanguage, now: opts.Now,
+		limits: t.compiler.limits, data: data,
 		buf: c.buf[:0], vars: c.vars[:0], scopes: c.scopes[:0], marks: c.marks[:0],
 	}
 	if c.now == nil {
@@ -118,7 +120,7 @@ func (t *Template) newContext(ctx context.Context, data *python.Dict, opts Rende
 }
 
 func (t *Template) run(c *Context) error {
-	if err := c.ctx.Err(); err != nil {
+	if err := c.meter.Look(); err != nil {
 		return &Error{Template: t.source.name, Phase: PhaseRender, Msg: err.Error(), Err: err}
 	}
 	c.state = &renderState{}

@@ -18,23 +18,69 @@ const ellipsis = "…"
 // truncateChars cuts text to length characters including the ellipsis, as
 // Django's Truncator.chars: the text is normalised (NFC) and combining
 // characters don't count.
-func truncateChars(text string, length int) string {
-	text = norm.NFC.String(text)
+func truncateChars(c *Context, text string, length int) (string, error) {
 	room := length - 1
 	count, cut := 0, -1
-	for i, r := range text {
-		if isCombining(r) {
-			continue
+	var b strings.Builder
+	for text != "" {
+		n := normalPiece(text)
+		if err := c.meter.SpendBytes(n, normNanos(text[:n])); err != nil {
+			return "", err
 		}
-		count++
-		if cut < 0 && count > room {
-			cut = i
+		start := b.Len()
+		b.WriteString(norm.NFC.String(text[:n]))
+		for i, r := range b.String()[start:] {
+			if isCombining(r) {
+				continue
+			}
+			count++
+			if cut < 0 && count > room {
+				cut = start + i
+			}
+			if count > length {
+				return b.String()[:max(cut, 0)] + ellipsis, nil
+			}
 		}
-		if count > length {
-			return text[:max(cut, 0)] + ellipsis
+		text = text[n:]
+	}
+	return b.String(), nil
+}
+
+// normalPiece is the length of a piece at the start of text that can be
+// normalised for itself.
+func normalPiece(text string) int {
+	const size = 8 << 10
+	for n := size; n < len(text); n++ {
+		if utf8.RuneStart(text[n]) && norm.NFC.PropertiesString(text[n:]).BoundaryBefore() {
+			return n
 		}
 	}
-	return text
+	return len(text)
+}
+
+// normNanos is what normalising a text takes, in nanoseconds a byte.
+func normNanos(text string) int {
+	if isASCII(text) {
+		return 10
+	}
+	return 200
+}
+
+// normalize is NFC, with looks at the context in between.
+func normalize(c *Context, text string) (string, error) {
+	if isASCII(text) {
+		return text, nil
+	}
+	var b strings.Builder
+	for text != "" {
+		n := normalPiece(text)
+		if err := c.meter.SpendBytes(n, normNanos(text[:n])); err != nil {
+			return "", err
+		}
+		b.WriteString(norm.NFC.String(text[:n]))
+		text = text[n:]
+	}
+	return b.String(), nil
 }
 
 func isCombining(r rune) bool {
@@ -47,15 +93,20 @@ func isCombining(r rune) bool {
 
 // truncateWords keeps the first length words, joined by single spaces. As with
 // a Python slice, a negative length drops words from the end.
-func truncateWords(text string, length int) string {
+func truncateWords(c *Context, text string, length int) (string, error) {
+	held := c.meter.Held()
+	if err := c.meter.Hold(8 * len(text)); err != nil { // a word for every other byte
+		return "", err
+	}
+	defer c.meter.Release(held)
 	words := python.Fields(text)
 	if len(words) <= length {
-		return strings.Join(words, " ")
+		return strings.Join(words, " "), nil
 	}
 	if length < 0 {
 		length = max(len(words)+length, 0)
 	}
-	return appendOnce(strings.Join(words[:length], " "), " "+ellipsis)
+	return appendOnce(strings.Join(words[:length], " "), " "+ellipsis), nil
 }
 
 // appendOnce appends the truncation mark unless the text already ends in it.
@@ -77,12 +128,15 @@ func normalizeNewlines(s string) string {
 // wordWrap wraps each line of text at width characters, as Python's
 // textwrap.TextWrapper without breaking long words or at hyphens. The caller
 // has checked that width is positive.
-func wordWrap(text string, width int) string {
+func wordWrap(c *Context, text string, width int) (string, error) {
 	var out []string
 	for _, line := range python.SplitLines(text, true) {
+		if err := c.Step(1); err != nil {
+			return "", err
+		}
 		out = wrapLine(out, expandTabs(line), width)
 	}
-	return strings.Join(out, "\n")
+	return strings.Join(out, "\n"), nil
 }
 
 // wrapLine appends the lines that line wraps to. Chunks are alternately words
@@ -162,10 +216,10 @@ func expandTabs(s string) string {
 }
 
 // slugify keeps ASCII letters, digits, underscores and single hyphens.
-func slugify(s string) string {
+func slugify(c *Context, s string) (string, error) {
 	var b strings.Builder
 	dash := false
-	for _, r := range norm.NFKD.String(s) {
+	put := func(r rune) {
 		switch {
 		case r >= utf8.RuneSelf:
 		case isASCIIAlnum(byte(r)) || r == '_':
@@ -178,10 +232,29 @@ func slugify(s string) string {
 			dash = true
 		}
 	}
+	for i, r := range s {
+		if r < utf8.RuneSelf {
+			put(r)
+			continue
+		}
+		// Of what NFKD makes only ASCII counts, so its order does not matter.
+		parts := norm.NFKD.PropertiesString(s[i:]).Decomposition()
+		if err := c.meter.Spend(len(parts) / 16); err != nil {
+			return "", err
+		}
+		for _, part := range parts {
+			if part < utf8.RuneSelf {
+				put(rune(part))
+			}
+		}
+		if b.Len() > c.limits.String {
+			return "", c.Grow(b.Len())
+		}
+	}
 	if dash {
 		b.WriteByte('-')
 	}
-	return strings.Trim(b.String(), "-_")
+	return strings.Trim(b.String(), "-_"), nil
 }
 
 func lowerASCII(c byte) byte {

@@ -6,6 +6,8 @@ package django
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
 const (
@@ -19,21 +21,27 @@ const (
 
 // urlizer makes links of URLs and e-mail addresses in plain text.
 type urlizer struct {
+	meter  *meter.Meter
 	limit  int  // characters of a link's text; negative for no limit
 	escape bool // escape everything that isn't made here
 }
 
-func (u urlizer) urlize(text string) string {
+func (u urlizer) urlize(text string, longest int) (string, error) {
 	var b strings.Builder
 	b.Grow(len(text) + len(text)/4)
 	for i := 0; i < len(text); {
+		if b.Len() > longest {
+			return "", limitErrorf("a value would be longer than %d bytes", longest)
+		}
 		// White space, brackets and quotes part words.
 		j := i
 		for j < len(text) && urlizeBreakAt(text, j) == 0 {
 			_, size := utf8.DecodeRuneInString(text[j:])
 			j += size
 		}
-		u.word(&b, text[i:j])
+		if err := u.word(&b, text[i:j]); err != nil {
+			return "", err
+		}
 		i = j
 		for j < len(text) {
 			size := urlizeBreakAt(text, j)
@@ -45,7 +53,7 @@ func (u urlizer) urlize(text string) string {
 		b.WriteString(u.maybeEscape(text[i:j]))
 		i = j
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 func urlizeBreakAt(s string, i int) int {
@@ -63,12 +71,29 @@ func (u urlizer) maybeEscape(s string) string {
 	return s
 }
 
-func (u urlizer) word(b *strings.Builder, word string) {
+// What looking at a word takes, in nanoseconds a byte: to quote a URL, and its
+// host's Unicode to be normalised.
+const (
+	urlNanos     = 100
+	urlWideNanos = 1000
+)
+
+func (u urlizer) word(b *strings.Builder, word string) error {
 	if !strings.ContainsAny(word, ".@:") || len(word) > maxEntityWord && strings.IndexByte(word, '&') >= 0 {
 		b.WriteString(u.maybeEscape(word))
-		return
+		return nil
 	}
-	lead, middle, trail := trimPunctuation(word)
+	lead, middle, trail, err := u.trimPunctuation(word)
+	if err != nil {
+		return err
+	}
+	nanos := urlNanos
+	if !isASCII(middle) {
+		nanos = urlWideNanos
+	}
+	if err := u.meter.SpendBytes(min(len(middle), utf8.UTFMax*maxURLLength), nanos); err != nil {
+		return err
+	}
 	var url string
 	rel := ` rel="nofollow"`
 	short := runeCount(middle) <= maxURLLength
@@ -84,18 +109,19 @@ func (u urlizer) word(b *strings.Builder, word string) {
 			// Django leaves such a word as it is, without escaping it. A word
 			// has none of < > " ', so all that can stay is a bare "&".
 			b.WriteString(word)
-			return
+			return nil //nolint:nilerr // see above
 		}
 		url, rel = "mailto:"+local+"@"+host, ""
 	default:
 		b.WriteString(u.maybeEscape(word))
-		return
+		return nil
 	}
 	b.WriteString(u.maybeEscape(lead))
 	b.WriteString(`<a href="` + Escape(url) + `"` + rel + ">")
 	b.WriteString(u.maybeEscape(u.trim(middle)))
 	b.WriteString("</a>")
 	b.WriteString(u.maybeEscape(trail))
+	return nil
 }
 
 // trim shortens a link's text to the limit.
@@ -121,7 +147,7 @@ const trailingPunctuation = ".,:;!"
 
 // trimPunctuation moves wrapping and trailing punctuation out of a word, until
 // there is nothing more to move. A closing bracket stays if it is balanced.
-func trimPunctuation(word string) (lead, middle, trail string) {
+func (u urlizer) trimPunctuation(word string) (lead, middle, trail string, err error) {
 	middle = word
 	var (
 		start       int
@@ -165,6 +191,9 @@ func trimPunctuation(word string) (lead, middle, trail string) {
 			}
 			continue
 		}
+		if err := u.meter.SpendBytes(len(middle), 30); err != nil {
+			return "", "", "", err
+		}
 		// A reference ends in ";": look at the text with references decoded.
 		// Django then cuts both texts by lengths in characters, which can put
 		// a part of the word in the trail twice.
@@ -180,7 +209,7 @@ func trimPunctuation(word string) (lead, middle, trail string) {
 	for i := len(trails) - 1; i >= 0; i-- {
 		b.WriteString(trails[i])
 	}
-	return word[:start], middle, b.String()
+	return word[:start], middle, b.String(), nil
 }
 
 // looksLikeURL matches ^https?://\[?\w, in any case.
@@ -220,6 +249,9 @@ func looksLikeHost(s string) bool {
 	_, second := utf8.DecodeRuneInString(host[size:])
 	for i := size + second; second > 0 && i < len(host); i++ {
 		if host[i] != '.' {
+			continue
+		}
+		if i+1 == len(s) || strings.IndexByte("cegimnoCEGIMNO", s[i+1]) < 0 {
 			continue
 		}
 		for _, tld := range [...]string{"com", "edu", "gov", "int", "mil", "net", "org"} {

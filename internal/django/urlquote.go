@@ -26,8 +26,14 @@ const (
 // quote is urllib.parse.quote: bytes of UTF-8 that are neither unreserved nor
 // in safe become %XX. Only ASCII counts in safe.
 func quote(s, safe string) string {
+	var unquoted [utf8.RuneSelf]bool
+	for i := range len(safe) {
+		if c := safe[i]; c < utf8.RuneSelf {
+			unquoted[c] = true
+		}
+	}
 	i := 0
-	for i < len(s) && isUnquoted(s[i], safe) {
+	for i < len(s) && isUnquoted(s[i], &unquoted) {
 		i++
 	}
 	if i == len(s) {
@@ -37,7 +43,7 @@ func quote(s, safe string) string {
 	b := make([]byte, i, len(s)+2*(len(s)-i))
 	copy(b, s)
 	for ; i < len(s); i++ {
-		if c := s[i]; isUnquoted(c, safe) {
+		if c := s[i]; isUnquoted(c, &unquoted) {
 			b = append(b, c)
 		} else {
 			b = append(b, '%', hex[c>>4], hex[c&15])
@@ -46,9 +52,8 @@ func quote(s, safe string) string {
 	return string(b)
 }
 
-func isUnquoted(c byte, safe string) bool {
-	return isASCIIAlnum(c) || c == '_' || c == '.' || c == '-' || c == '~' ||
-		c < utf8.RuneSelf && strings.IndexByte(safe, c) >= 0
+func isUnquoted(c byte, safe *[utf8.RuneSelf]bool) bool {
+	return isASCIIAlnum(c) || c == '_' || c == '.' || c == '-' || c == '~' || c < utf8.RuneSelf && safe[c]
 }
 
 // percentDecode is urllib.parse.unquote: it decodes %XX, and bytes that are not

@@ -108,6 +108,11 @@ func (v *variable) resolve(c *Context) (val python.Value, author, ok bool, err e
 	if !ok {
 		return nil, false, false, nil
 	}
+	if n := len(v.rest); n > 3 {
+		if err := c.meter.Spend(n / 4); err != nil {
+			return nil, false, false, err
+		}
+	}
 	for i := range v.rest {
 		author = false
 		if val, ok, err = c.lookUp(val, &v.rest[i]); !ok || err != nil {
@@ -115,7 +120,13 @@ func (v *variable) resolve(c *Context) (val python.Value, author, ok bool, err e
 		}
 	}
 	if loop, isLoop := val.(*forLoop); isLoop {
+		if err := c.meter.Spend(10); err != nil {
+			return nil, false, false, err
+		}
 		val = loop.dict()
+		if err := c.meter.Hold(val.(*python.Dict).Len() * python.EntryBytes); err != nil {
+			return nil, false, false, err
+		}
 	}
 	return val, author, true, nil
 }
@@ -138,6 +149,11 @@ func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) 
 		}
 	}
 	if l.isIndex {
+		if s, ok := python.AsStr(v); ok && len(s) > 64 { // its characters have to be counted
+			if err := c.meter.SpendBytes(len(s), copyNanos); err != nil {
+				return nil, false, err
+			}
+		}
 		val, err := python.GetItem(v, python.Int(l.index))
 		if err == nil {
 			return val, true, nil
@@ -152,9 +168,12 @@ func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) 
 	if val, ok := python.Attr(v, l.name); ok {
 		return val, true, nil
 	}
-	val, ok, err := python.CallMethod(v, l.name, nil)
+	val, ok, err := python.CallMethod(&c.meter, v, l.name, nil)
 	if err != nil {
-		return python.Str(""), true, nil //nolint:nilerr // it wants arguments, which a template can't give
+		if isFatal(err) {
+			return nil, false, err
+		}
+		return python.Str(""), true, nil // it wants arguments, which a template can't give
 	}
 	return val, ok, nil
 }

@@ -52,7 +52,7 @@ func (e *evaluator) generate(n *comprehensionNode, depth int, out *python.List) 
 			return err
 		}
 		out.Items = append(out.Items, v)
-		return e.growItems(1)
+		return e.growItems(2)
 	})
 }
 
@@ -124,7 +124,7 @@ func (e *evaluator) bind(target node, value python.Value) error {
 	default:
 		return faultf(FeatureNotAvailable, target.offset(), "only names can stand between 'for' and 'in'")
 	}
-	items, err := python.Items(value)
+	items, err := python.Items(&e.meter, value)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -25,15 +26,15 @@ const maxDataNesting = 50
 // White space around it is fine. Everything else is not a literal, also forms
 // that Python knows but no value prints as (0x10, 1_0, 1e999, r'…', f'…', a
 // comment, two texts side by side).
-func literal(text string) (slotClass, python.Value, bool) {
+func literal(m *meter.Meter, text string) (slotClass, python.Value, bool, error) {
 	text = trimBlank(text)
 	if text == "" {
-		return classEmpty, nil, true
+		return classEmpty, nil, true, nil
 	}
 	if strings.IndexByte(text, slotByte) >= 0 {
-		return classUnknown, nil, false
+		return classUnknown, nil, false, nil
 	}
-	d := dataReader{text: text}
+	d := dataReader{meter: m, text: text}
 	class := classOther
 	switch c := text[0]; {
 	case c == '-' || c == '+':
@@ -43,24 +44,26 @@ func literal(text string) (slotClass, python.Value, bool) {
 		}
 		d.pos++
 		if v, ok := d.number(); ok && d.pos == len(text) {
-			return class, v, true
+			return class, v, true, nil
 		}
-		return classUnknown, nil, false
+		return classUnknown, nil, false, nil
 	case isDigit(c) || c == '.':
 		class = classNumber
 	case c == '\'' || c == '"':
 		class = classString
 	}
 	v, ok := d.value(0)
-	return class, v, ok && d.pos == len(text)
+	return class, v, ok && d.pos == len(text), d.err
 }
 
 // trimBlank takes away the white space that Python's tokenizer skips.
 func trimBlank(s string) string { return strings.Trim(s, " \t\f\r\n") }
 
 type dataReader struct {
-	text string
-	pos  int
+	meter *meter.Meter
+	text  string
+	pos   int
+	err   error // of the meter
 }
 
 func (d *dataReader) peek() byte {
@@ -78,6 +81,12 @@ func (d *dataReader) space() {
 
 func (d *dataReader) value(depth int) (python.Value, bool) {
 	if depth > maxDataNesting {
+		return nil, false
+	}
+	if d.err = d.meter.Spend(2); d.err == nil {
+		d.err = d.meter.Hold(itemBytes)
+	}
+	if d.err != nil {
 		return nil, false
 	}
 	switch c := d.peek(); {
@@ -149,6 +158,9 @@ func (d *dataReader) number() (python.Value, bool) {
 		}
 	}
 	text := d.text[start:d.pos]
+	if d.err = d.meter.SpendBytes(len(text), numberNanos); d.err != nil {
+		return nil, false
+	}
 	if isNameByte(d.peek()) || d.peek() == '.' || len(text) > maxDigits {
 		return nil, false
 	}
@@ -175,6 +187,9 @@ func (d *dataReader) string(quote byte) (python.Value, bool) {
 				return nil, false
 			}
 		case quote:
+			if d.err = d.meter.SpendBytes(d.pos-start, decodeNanos); d.err != nil {
+				return nil, false
+			}
 			s, err := decode(d.text[start:d.pos], false, false, false)
 			d.pos++
 			// Two quotes at once would begin a text in three.
@@ -208,6 +223,22 @@ func (d *dataReader) items(end byte, depth int) (items []python.Value, comma, ok
 	}
 }
 
+// decodeNanos is what reading a byte of a text takes, in nanoseconds.
+const decodeNanos = 20
+
+// entry charges for an entry of a dict.
+func (d *dataReader) entry(key python.Value) bool {
+	n, err := python.Weigh(d.meter, key)
+	if err == nil {
+		err = d.meter.Hold(python.EntryBytes + 2*n)
+	}
+	if err == nil {
+		err = d.meter.SpendBytes(n+50, hashNanos)
+	}
+	d.err = err
+	return err == nil
+}
+
 func (d *dataReader) dict(depth int) (python.Value, bool) {
 	d.pos++
 	out := python.NewDict(0)
@@ -232,7 +263,7 @@ func (d *dataReader) dict(depth int) (python.Value, bool) {
 		d.pos++
 		d.space()
 		v, ok := d.value(depth + 1)
-		if !ok || out.Set(k, v) != nil {
+		if !ok || !d.entry(k) || out.Set(k, v) != nil {
 			return nil, false
 		}
 		d.space()
@@ -245,11 +276,14 @@ func (d *dataReader) dict(depth int) (python.Value, bool) {
 // placeData decides whether data may stand at a slot outside of literals, and
 // as what. Whatever would let it touch the author's text so that a token
 // changes is refused, so the tree never depends on more than the class.
-func placeData(text string, t *slotToken) (slotData, *Fault) {
+func placeData(m *meter.Meter, text string, t *slotToken) (slotData, *Fault) {
 	refuse := func(why string) (slotData, *Fault) {
 		return slotData{}, faultf(DataRefused, -1, "%s", why)
 	}
-	class, v, ok := literal(text)
+	class, v, ok, err := literal(m, text)
+	if err != nil {
+		return slotData{}, faultAt(err, -1)
+	}
 	if !ok {
 		return refuse("data outside of quotes has to be one complete number, text in quotes, True, False, None, list or dict")
 	}

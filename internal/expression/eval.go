@@ -4,22 +4,22 @@
 package expression
 
 import (
-	"context"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
 // evaluator is one evaluation under way.
 type evaluator struct {
-	ctx   context.Context //nolint:containedctx // one evaluation is one call
+	meter meter.Meter
 	slots []slotData
 
-	steps, memory, untilCheck int
-	frames                    int
-	turns                     int // of all comprehensions
-	scope                     *scope
+	frames  int
+	turns   int // of all comprehensions
+	changes int // to lists, dicts and sets, which may hold what was made
+	scope   *scope
 }
 
 // scope holds the names of one comprehension.
@@ -40,6 +40,7 @@ func (e *evaluator) eval(n node) (python.Value, error) {
 	if e.frames += 2; e.frames > maxFrames {
 		return nil, faultf(RecursionError, n.offset(), "the expression is nested too deeply")
 	}
+	held, changes := e.meter.Held(), e.changes
 	v, err := e.visit(n)
 	e.frames -= 2
 	if err == nil {
@@ -50,6 +51,12 @@ func (e *evaluator) eval(n node) (python.Value, error) {
 	}
 	if err != nil {
 		return nil, faultAt(err, n.offset())
+	}
+	switch v.(type) {
+	case python.Bool, python.Int, python.Float, python.NoneType:
+		if e.changes == changes { // nothing refers to what was made on the way
+			e.meter.Release(held)
+		}
 	}
 	return v, nil
 }
@@ -167,7 +174,11 @@ func (e *evaluator) visit(n node) (python.Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		return e.made(e.item(value, index))
+		v, err := e.item(value, index)
+		if _, ok := index.(*slice); ok {
+			return e.made(v, err)
+		}
+		return v, err
 	case *sliceNode:
 		return e.sliceOf(n)
 	case *attributeNode:
@@ -202,9 +213,15 @@ func (e *evaluator) text(parts []textPart) (string, error) {
 		s := e.part(parts[0])
 		return s, checkLiteral(python.Str(s))
 	}
+	if err := e.charge(len(parts)); err != nil {
+		return "", err
+	}
 	n := 0
 	for _, p := range parts {
 		n += len(e.part(p))
+	}
+	if n > utf8.UTFMax*maxString {
+		return "", faultf(IterableTooLong, -1, "a text in the expression is longer than %d characters", maxString)
 	}
 	if err := e.grow(n); err != nil {
 		return "", err
@@ -246,11 +263,17 @@ func (e *evaluator) clone(v python.Value) (python.Value, error) {
 		if err := e.growItems(2 * v.Len()); err != nil {
 			return nil, err
 		}
+		if err := e.holdEntries(v.Len()); err != nil {
+			return nil, err
+		}
 		d := python.NewDict(v.Len())
 		for i := range v.Len() {
 			key, val := v.At(i)
 			val, err := e.clone(val)
 			if err != nil {
+				return nil, err
+			}
+			if err := e.chargeKey(key); err != nil {
 				return nil, err
 			}
 			if err := d.Set(key, val); err != nil {
@@ -313,6 +336,9 @@ func (e *evaluator) boolean(n *boolNode) (python.Value, error) {
 func (e *evaluator) items(nodes []node) ([]python.Value, error) {
 	e.frames++ // the generator that simpleeval feeds list() with
 	defer func() { e.frames-- }()
+	if err := e.growItems(len(nodes)); err != nil {
+		return nil, err
+	}
 	items := make([]python.Value, 0, len(nodes))
 	for _, n := range nodes {
 		v, err := e.eval(n)
@@ -327,6 +353,9 @@ func (e *evaluator) items(nodes []node) ([]python.Value, error) {
 func (e *evaluator) dict(n *dictNode) (python.Value, error) {
 	e.frames++
 	defer func() { e.frames-- }()
+	if err := e.holdEntries(len(n.keys)); err != nil {
+		return nil, err
+	}
 	d := python.NewDict(len(n.keys))
 	for i, k := range n.keys {
 		if k == nil {
@@ -340,7 +369,7 @@ func (e *evaluator) dict(n *dictNode) (python.Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err = e.chargeDeep(key, 0); err == nil {
+		if err = e.chargeKey(key); err == nil {
 			err = d.Set(key, val)
 		}
 		if err != nil {
@@ -369,16 +398,30 @@ func (e *evaluator) sliceOf(n *sliceNode) (python.Value, error) {
 	return s, nil
 }
 
+// sliceNanos is what indexing and slicing take for a byte of a text.
+const sliceNanos = 12
+
 // item is value[index].
 func (e *evaluator) item(value, index python.Value) (python.Value, error) {
 	switch value.(type) {
-	case python.Str: // characters have to be counted
-		if err := e.charge(size(value) / 16); err != nil {
+	case python.Str, Bytes: // characters have to be counted
+		if err := e.meter.SpendBytes(python.Size(value), sliceNanos); err != nil {
 			return nil, err
 		}
+		if _, ok := index.(*slice); ok {
+			if err := e.grow(python.Size(value)); err != nil {
+				return nil, err
+			}
+		}
 	case *python.Dict:
-		if err := e.chargeDeep(index, 0); err != nil {
+		if err := e.chargeKey(index); err != nil {
 			return nil, err
+		}
+	default:
+		if _, ok := index.(*slice); ok {
+			if err := e.charge(python.Size(value) / 8); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if s, ok := index.(*slice); ok {
@@ -388,11 +431,17 @@ func (e *evaluator) item(value, index python.Value) (python.Value, error) {
 		return python.Slice(value, s.start, s.stop, s.step)
 	}
 	if b, ok := value.(Bytes); ok {
-		items := make([]python.Value, len(b))
-		for i := range items {
-			items[i] = b.At(i)
+		n, ok := python.AsInt(index)
+		if !ok {
+			return python.GetItem(&python.List{}, index) // the error that it is
 		}
-		return python.GetItem(&python.List{Items: items}, index)
+		if n < 0 {
+			n += int64(len(b))
+		}
+		if n < 0 || n >= int64(len(b)) {
+			return nil, faultf("IndexError", -1, "index out of range")
+		}
+		return b.At(int(n)), nil
 	}
 	return python.GetItem(value, index)
 }

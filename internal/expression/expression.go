@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rehive/extension-operator/internal/django"
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -205,7 +206,7 @@ func templateFault(err error) *Fault {
 	case errors.Is(err, context.DeadlineExceeded):
 		return cancelled(context.DeadlineExceeded)
 	case errors.Is(err, django.ErrLimit):
-		f.Kind, f.Msg = LimitExceeded, "the template asks for too much"
+		f.Kind, f.Msg, f.Err = LimitExceeded, e.Msg, django.ErrLimit
 	case errors.As(err, &p):
 		f.Msg = "rendering the template ended in a " + p.Type
 	}
@@ -313,8 +314,9 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.V
 	if s.fault != nil {
 		return nil, s.fault
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, cancelled(err)
+	m := meter.New(ctx, x.limits.Steps, x.limits.Memory)
+	if err := m.Look(); err != nil {
+		return nil, faultAt(err, -1)
 	}
 	slots := make([]slotData, len(data))
 	var few [16]slotClass
@@ -324,8 +326,13 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.V
 	}
 	classes = classes[:len(data)]
 	for i, text := range data {
+		if len(text) >= 16 {
+			if err := m.SpendBytes(len(text), dataNanos); err != nil {
+				return nil, faultAt(err, -1)
+			}
+		}
 		if t := s.outside[i]; t != nil {
-			d, fault := placeData(text, t)
+			d, fault := placeData(&m, text, t)
 			if fault != nil {
 				fault.pos = s.slotPos(i)
 				return nil, fault
@@ -343,18 +350,16 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.V
 	if fault != nil {
 		return nil, fault
 	}
-	e := evaluator{ctx: ctx, slots: slots, steps: x.limits.Steps, memory: x.limits.Memory, frames: 2}
-	for i := range slots {
-		if err := e.charge(len(slots[i].text) / 16); err != nil {
-			return nil, faultAt(err, -1)
-		}
-	}
+	e := evaluator{meter: m, slots: slots, frames: 2}
 	v, err := e.eval(tree)
 	if err != nil {
 		return nil, faultAt(err, -1)
 	}
 	return v, nil
 }
+
+// dataNanos is what looking at a byte of data takes, in nanoseconds.
+const dataNanos = 8
 
 // slotPos is where in the shape the i-th slot is.
 func (s *shape) slotPos(i int) int {

@@ -4,10 +4,12 @@
 package expression
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -45,8 +47,9 @@ type Fault struct {
 	// Line and Column are counted in characters from 1 in the expression's
 	// source; 0 where the place isn't known.
 	Line, Column int
-	// Err is the cause if it holds nothing of the data: a context's error, or a
-	// template's parse error.
+	// Err is the cause if it holds nothing of the data: a context's error, a
+	// template's parse error, or ErrLimit, which says that the same data would
+	// fail the same way again.
 	Err error
 
 	pos int // offset in the shape, -1 if unknown
@@ -63,7 +66,21 @@ func (f *Fault) Error() string {
 func (f *Fault) Unwrap() error { return f.Err }
 
 func faultf(kind FaultKind, pos int, format string, args ...any) *Fault {
-	return &Fault{Kind: kind, Msg: fmt.Sprintf(format, args...), pos: pos}
+	f := &Fault{Kind: kind, Msg: fmt.Sprintf(format, args...), pos: pos}
+	if kind == LimitExceeded {
+		f.Err = meter.ErrLimit
+	}
+	return f
+}
+
+// limitSentence says which budget was used up.
+func limitSentence(err error) string {
+	return "the expression" + strings.TrimPrefix(strings.TrimPrefix(err.Error(), meter.ErrLimit.Error()+": "), "this")
+}
+
+// isLimit tells errors that end the evaluation from those of one operation.
+func isLimit(err error) bool {
+	return err != nil && (errors.Is(err, meter.ErrLimit) || !python.IsError(err))
 }
 
 // faultAt makes a fault of any error, at pos unless the error knows better.
@@ -75,13 +92,22 @@ func faultAt(err error, pos int) *Fault {
 		}
 		return f
 	}
+	if !python.IsError(err) {
+		switch {
+		case errors.Is(err, meter.ErrLimit):
+			return &Fault{Kind: LimitExceeded, Msg: limitSentence(err), Err: meter.ErrLimit, pos: pos}
+		case errors.Is(err, context.Canceled):
+			return cancelledAt(context.Canceled, pos)
+		case errors.Is(err, context.DeadlineExceeded):
+			return cancelledAt(context.DeadlineExceeded, pos)
+		}
+	}
 	var p *python.Error
 	if errors.As(err, &p) {
-		kind := FaultKind(p.Type)
 		if p.Type == "LimitError" {
-			kind = LimitExceeded
+			return faultf(LimitExceeded, pos, "%s", p.Msg)
 		}
-		return &Fault{Kind: kind, Msg: withoutValues(p), pos: pos}
+		return &Fault{Kind: FaultKind(p.Type), Msg: withoutValues(p), pos: pos}
 	}
 	return &Fault{Kind: internalError, Msg: "the evaluator failed", Err: err, pos: pos}
 }

@@ -124,19 +124,23 @@ func (e *evaluator) call(n *callNode) (python.Value, error) {
 	return e.made(e.callValue(fn, args))
 }
 
+// numberNanos is what reading a number takes, in nanoseconds a byte.
+const numberNanos = 40
+
 func (e *evaluator) callValue(fn python.Value, args arguments) (python.Value, error) {
-	for _, a := range args.positional {
-		n := size(a)
-		if c, ok := fn.(*class); ok {
-			switch c.name { // reading a number takes more than its length
-			case "int":
-				n *= min(n, maxDigits) / 64
-			case "float":
-				n *= 16
+	if c, ok := fn.(*class); ok {
+		for _, a := range args.positional { // reading a number takes more than its length
+			n := python.Size(a)
+			if n < 16 {
+				continue
 			}
-		}
-		if err := e.charge(1 + n/64); err != nil {
-			return nil, err
+			nanos := hashNanos
+			if c.name == "int" || c.name == "float" {
+				nanos = numberNanos
+			}
+			if err := e.meter.SpendBytes(n, nanos); err != nil {
+				return nil, err
+			}
 		}
 	}
 	switch f := fn.(type) {
@@ -201,7 +205,7 @@ func (e *evaluator) construct(name string, args arguments) (python.Value, error)
 	}
 	var items []python.Value
 	if len(args.positional) == 1 {
-		own, err := python.Items(args.positional[0])
+		own, err := python.Items(&e.meter, args.positional[0])
 		if err != nil {
 			return nil, err
 		}
@@ -260,7 +264,7 @@ func (e *evaluator) makeInt(args arguments) (python.Value, error) {
 	if base == 10 {
 		return toInt(v)
 	}
-	if err := e.charge(len(text)); err != nil {
+	if err := e.meter.SpendBytes(len(text), numberNanos); err != nil {
 		return nil, err
 	}
 	n, ok := parseBase(python.Strip(text), int(base))
@@ -340,7 +344,11 @@ func (e *evaluator) str(v python.Value) (python.Value, error) {
 	if err := e.printable(v); err != nil {
 		return nil, err
 	}
-	return python.Str(python.StrOf(v)), nil
+	out := python.StrOf(v)
+	if len(out) > python.MaxLen {
+		return nil, faultf(LimitExceeded, -1, "the text would become too long")
+	}
+	return python.Str(out), nil
 }
 
 // tooManyDigits is the lowest number that Python refuses to print.
@@ -348,8 +356,17 @@ var tooManyDigits = new(big.Int).Exp(big.NewInt(10), big.NewInt(maxDigits), nil)
 
 // printable refuses what Python won't print, and accounts for printing.
 func (e *evaluator) printable(v python.Value) error {
-	if err := e.chargeDeep(v, 0); err != nil {
+	n, err := python.Weigh(&e.meter, v)
+	if err != nil {
 		return err
+	}
+	if n > python.MaxLen {
+		return faultf(LimitExceeded, -1, "the text would become too long")
+	}
+	if n >= 64 {
+		if err := e.meter.SpendBytes(n, 3*deepNanos); err != nil {
+			return err
+		}
 	}
 	return checkDigits(v)
 }
@@ -411,30 +428,42 @@ func (e *evaluator) makeDict(args arguments) (python.Value, error) {
 // update is d.update(from), of another dict or of pairs.
 func (e *evaluator) update(d *python.Dict, from python.Value) error {
 	if other, ok := from.(*python.Dict); ok {
-		if err := e.growItems(2 * other.Len()); err != nil {
+		e.changes++
+		if err := e.holdEntries(other.Len()); err != nil {
 			return err
 		}
 		for i := range other.Len() {
-			if err := d.Set(other.At(i)); err != nil {
+			key, val := other.At(i)
+			if err := e.chargeKey(key); err != nil {
+				return err
+			}
+			if err := d.Set(key, val); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	pairs, err := python.Items(from)
+	pairs, err := python.Items(&e.meter, from)
 	if err != nil {
 		return err
 	}
-	if err := e.growItems(2 * len(pairs)); err != nil {
+	e.changes++
+	if err := e.holdEntries(len(pairs)); err != nil {
 		return err
 	}
 	for i, p := range append([]python.Value(nil), pairs...) {
-		pair, err := python.Items(p)
+		pair, err := python.Items(&e.meter, p)
+		if isLimit(err) {
+			return err
+		}
 		if err != nil {
 			return typeError("cannot convert dictionary update sequence element #%d to a sequence", i)
 		}
 		if len(pair) != 2 {
 			return valueError("dictionary update sequence element #%d has length %d; 2 is required", i, len(pair))
+		}
+		if err := e.chargeKey(pair[0]); err != nil {
+			return err
 		}
 		if err := d.Set(pair[0], pair[1]); err != nil {
 			return err

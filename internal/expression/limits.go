@@ -15,8 +15,8 @@ import (
 // 1 Mi, integers of 128 Ki bits.
 type Limits struct {
 	Source int // bytes of the author's text; 256 KiB
-	Steps  int // nodes evaluated, items and blocks of 64 bytes handled; 2,000,000
-	Memory int // bytes made in all, an item of a list counted as 32; 64 Mi
+	Steps  int // work, in units of about 100 ns (see package meter); 1,000,000
+	Memory int // bytes held at a time by values that the expression makes; 32 MiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -26,8 +26,8 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	set(&l.Source, 256<<10)
-	set(&l.Steps, 2_000_000)
-	set(&l.Memory, 64<<20)
+	set(&l.Steps, 1_000_000)
+	set(&l.Memory, 32<<20)
 	return l
 }
 
@@ -43,49 +43,91 @@ const (
 // limit is 1000 and some are in use before simpleeval starts.
 const maxFrames = 984
 
-// charge accounts for n units of work.
-func (e *evaluator) charge(n int) error {
-	e.steps -= n
-	if e.steps < 0 {
-		return faultf(LimitExceeded, -1, "the expression asks for too much work")
-	}
-	if e.untilCheck -= n; e.untilCheck < 0 {
-		e.untilCheck = 1024
-		if err := e.ctx.Err(); err != nil {
-			return cancelled(err)
-		}
-	}
-	return nil
-}
+// charge charges for n steps of work.
+func (e *evaluator) charge(n int) error { return e.meter.Spend(n) }
 
-func cancelled(err error) *Fault {
+func cancelled(err error) *Fault { return cancelledAt(err, -1) }
+
+func cancelledAt(err error, pos int) *Fault {
 	msg := "the evaluation was cancelled"
 	if err == context.DeadlineExceeded { //nolint:errorlint // Err gives it as it is
 		msg = "the evaluation took too long"
 	}
-	return &Fault{Kind: Cancelled, Msg: msg, Err: err, pos: -1}
+	return &Fault{Kind: Cancelled, Msg: msg, Err: err, pos: pos}
 }
 
 // itemBytes is about what an item of a list takes.
 const itemBytes = 32
 
-// growItems accounts for n items about to be made or moved.
-func (e *evaluator) growItems(n int) error { return e.grow(n * itemBytes) }
-
-// grow accounts for n bytes about to be made.
-func (e *evaluator) grow(n int) error {
-	if e.memory -= n; e.memory < 0 {
-		return faultf(LimitExceeded, -1, "the expression asks for too much memory")
+// growItems charges for n items about to be made.
+func (e *evaluator) growItems(n int) error {
+	if err := e.meter.Hold(n * itemBytes); err != nil {
+		return err
 	}
-	return e.charge(n / 64)
+	return e.charge(n / 2)
 }
+
+// moveItems charges for n items about to be moved.
+func (e *evaluator) moveItems(n int) error { return e.charge(n / 16) }
+
+// holdEntries charges for n entries about to be put into a dict or set.
+func (e *evaluator) holdEntries(n int) error {
+	if err := e.meter.Hold(n * python.EntryBytes); err != nil {
+		return err
+	}
+	return e.charge(2 * n)
+}
+
+// grow charges for n bytes about to be made.
+func (e *evaluator) grow(n int) error {
+	if err := e.meter.Hold(n); err != nil {
+		return err
+	}
+	return e.charge(n / 256)
+}
+
+// chargeKey charges for hashing a key, of which a tuple leaves a text behind.
+func (e *evaluator) chargeKey(v python.Value) error {
+	switch v := v.(type) {
+	case python.Int, python.Bool, python.NoneType, python.Float:
+		return nil
+	case python.Str:
+		if len(v) < 64 {
+			return nil
+		}
+	}
+	n, err := python.Weigh(&e.meter, v)
+	if err == nil {
+		err = e.meter.SpendBytes(n, hashNanos)
+	}
+	if _, ok := v.(python.Str); !ok && err == nil {
+		err = e.meter.Hold(2 * n)
+	}
+	return err
+}
+
+func (e *evaluator) chargeKeys(items []python.Value) error {
+	for _, it := range items {
+		if err := e.chargeKey(it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What walking all of a value takes, in nanoseconds for a byte of what it
+// prints as.
+const (
+	hashNanos = 6
+	deepNanos = 10
+)
 
 // made accounts for a value that an operation has made.
 func (e *evaluator) made(v python.Value, err error) (python.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := size(v)
+	n := python.Size(v)
 	if n <= 64 {
 		return v, nil
 	}
@@ -96,104 +138,13 @@ func (e *evaluator) made(v python.Value, err error) (python.Value, error) {
 	return v, e.growItems(n)
 }
 
-// chargeBig accounts for arithmetic on large integers, whose time grows with
-// the product of their sizes.
-func (e *evaluator) chargeBig(op string, a, b python.Value) error {
-	x, okX := a.(*python.Big)
-	y, okY := b.(*python.Big)
-	switch {
-	case op == "**":
-		words := python.MaxIntBits / 64
-		if n, ok := python.AsInt(b); ok {
-			base, _ := python.AsBig(a)
-			if base != nil && n >= 0 && n < python.MaxIntBits {
-				words = min(words, base.BitLen()*int(n)/64)
-			}
-			if n < 64 {
-				words = min(words, 64)
-			}
-		}
-		return e.charge(words * words / 64)
-	case okX && okY:
-		return e.charge(x.Int().BitLen() / 64 * (y.Int().BitLen() / 64) / 64)
-	case okX || okY:
-		return e.charge(64)
-	}
-	return nil
-}
-
-// size is about what a value holds itself, not counting what its items hold.
-func size(v python.Value) int {
-	switch v := v.(type) {
-	case python.Str:
-		return len(v)
-	case Bytes:
-		return len(v)
-	case *python.Big:
-		return v.Int().BitLen() / 8
-	case *python.List:
-		return len(v.Items)
-	case *python.Tuple:
-		return len(v.Items)
-	case python.Sequence:
-		return v.Len()
-	case *python.Dict:
-		return v.Len()
-	}
-	return 1
-}
-
-// chargeDeep accounts for walking all of a value, as comparing or printing does.
-func (e *evaluator) chargeDeep(v python.Value, depth int) error {
-	if depth > maxValueDepth {
-		return errTooDeep
-	}
-	var items []python.Value
-	switch v := v.(type) {
-	case *python.List:
-		items = v.Items
-	case *python.Tuple:
-		items = v.Items
-	case *python.Dict:
-		for i := range v.Len() {
-			k, val := v.At(i)
-			if err := e.chargeDeep(k, depth+1); err != nil {
-				return err
-			}
-			if err := e.chargeDeep(val, depth+1); err != nil {
-				return err
-			}
-		}
-		return e.charge(v.Len())
-	case *python.DictView:
-		return e.chargeDeep(v.Dict, depth+1)
-	default:
-		n := size(v)
-		if n < 64 {
-			return nil
-		}
-		if _, ok := v.(*python.Big); ok {
-			n *= 16 // digits are dear
-		}
-		return e.charge(n / 16)
-	}
-	if err := e.charge(len(items) + 1); err != nil {
-		return err
-	}
-	for _, it := range items {
-		if err := e.chargeDeep(it, depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // newSet accounts for hashing the items and makes a set of them.
 func (e *evaluator) newSet(items []python.Value) (*python.Set, error) {
-	for _, it := range items {
-		if err := e.chargeDeep(it, 0); err != nil {
-			return nil, err
-		}
+	if err := e.holdEntries(len(items)); err != nil {
+		return nil, err
+	}
+	if err := e.chargeKeys(items); err != nil {
+		return nil, err
 	}
 	return python.NewSet(items...)
 }
@@ -204,7 +155,7 @@ func length(v python.Value) (int, bool) {
 	case python.Str:
 		return utf8.RuneCountInString(string(v)), true
 	case *python.List, *python.Tuple, *python.Dict, python.Sequence:
-		return size(v), true
+		return python.Size(v), true
 	}
 	return 0, false
 }

@@ -7,11 +7,13 @@ import (
 	"encoding/hex"
 	"math"
 	"math/big"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -65,7 +67,7 @@ func (e *evaluator) callMethod(typ, name string, self python.Value, args argumen
 	case *python.Set:
 		return e.setMethod(v, name, args)
 	case *python.DictView:
-		set, ok := viewSet(v).(*python.Set)
+		set, ok := e.viewSet(v).(*python.Set)
 		if !ok {
 			return nil, typeError("the dict holds what a set can't")
 		}
@@ -81,17 +83,17 @@ func (e *evaluator) callMethod(typ, name string, self python.Value, args argumen
 	case "from_bytes", "fromhex":
 		return e.classMethod(name, args.positional)
 	}
-	return plainMethod(self, name, args.positional)
+	return e.plainMethod(self, name, args.positional)
 }
 
 // plainMethod leaves the method to package python.
-func plainMethod(self python.Value, name string, args []python.Value) (python.Value, error) {
+func (e *evaluator) plainMethod(self python.Value, name string, args []python.Value) (python.Value, error) {
 	for i, a := range args {
 		if a == nil {
 			return nil, typeError("argument %d of %s() is missing", i+1, name)
 		}
 	}
-	v, ok, err := python.CallMethod(self, name, args)
+	v, ok, err := python.CallMethod(&e.meter, self, name, args)
 	if !ok {
 		return nil, faultf(FeatureNotAvailable, -1, "the method '%s' is not available", name)
 	}
@@ -103,22 +105,22 @@ func (e *evaluator) chargeMethod(name string, self python.Value, args []python.V
 	if self == nil {
 		self = python.None
 	}
-	work := size(self) / 32
-	for _, a := range args {
-		if a != nil {
-			work += size(a) / 32
-		}
-	}
 	switch name {
-	case "strip", "lstrip", "rstrip": // each character is looked up in the argument
-		if len(args) == 1 {
-			work += size(self) / 64 * size(args[0])
+	case "append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "popitem", "setdefault", "update", "add", "discard",
+		"difference_update", "intersection_update", "symmetric_difference_update":
+		e.changes++
+	}
+	work := python.Size(self) / 32
+	for _, a := range args {
+		if a == nil {
+			continue
 		}
-	case "index", "count", "remove", "join", "get", "pop", "setdefault", "add", "discard":
-		for _, v := range append([]python.Value{self}, args...) {
-			if err := e.chargeDeep(v, 0); err != nil {
-				return err
-			}
+		n, err := python.Weigh(&e.meter, a)
+		if err != nil {
+			return err
+		}
+		if n >= 64 {
+			work += n * hashNanos / int(meter.StepTime)
 		}
 	}
 	return e.charge(work)
@@ -142,21 +144,32 @@ func (e *evaluator) textMethod(s, name string, args []python.Value) (python.Valu
 			from, ok1 := python.AsStr(args[0])
 			to, ok2 := python.AsStr(args[1])
 			if ok1 && ok2 && len(to) > len(from) {
-				if err := e.grow(min(len(s)*len(to), python.MaxLen)); err != nil {
+				if err := e.charge(min(len(s)*len(to), python.MaxLen) / 256); err != nil {
 					return nil, err
 				}
 			}
 		}
 	}
-	return plainMethod(python.Str(s), name, args)
+	return e.plainMethod(python.Str(s), name, args)
 }
+
+// translateNanos is what translating a byte takes, in nanoseconds.
+const translateNanos = 120
 
 func (e *evaluator) translate(s string, args []python.Value) (python.Value, error) {
 	if len(args) != 1 {
 		return nil, typeError("translate() takes one argument, not %d", len(args))
 	}
+	if err := e.meter.SpendBytes(len(s), translateNanos); err != nil {
+		return nil, err
+	}
 	var b strings.Builder
-	for _, r := range s {
+	for i, r := range s {
+		if i%(64<<10) == 0 {
+			if err := e.meter.Look(); err != nil {
+				return nil, err
+			}
+		}
 		v, err := python.GetItem(args[0], python.Int(r))
 		if python.IsError(err, "KeyError", "IndexError") {
 			b.WriteRune(r)
@@ -181,7 +194,7 @@ func (e *evaluator) translate(s string, args []python.Value) (python.Value, erro
 			return nil, faultf(LimitExceeded, -1, "the text would become too long")
 		}
 	}
-	return python.Str(b.String()), e.charge(len(s) / 8)
+	return python.Str(b.String()), nil
 }
 
 // classMethod is a method that needs no object.
@@ -191,11 +204,11 @@ func (e *evaluator) classMethod(name string, args []python.Value) (python.Value,
 		if len(args) < 1 || len(args) > 2 {
 			return nil, typeError("fromkeys() takes 1 to 2 arguments, not %d", len(args))
 		}
-		keys, err := python.Items(args[0])
+		keys, err := python.Items(&e.meter, args[0])
 		if err != nil {
 			return nil, err
 		}
-		if err := e.growItems(2 * len(keys)); err != nil {
+		if err := e.holdEntries(len(keys)); err != nil {
 			return nil, err
 		}
 		val := python.None
@@ -204,7 +217,7 @@ func (e *evaluator) classMethod(name string, args []python.Value) (python.Value,
 		}
 		d := python.NewDict(len(keys))
 		for _, k := range keys {
-			if err := e.chargeDeep(k, 0); err != nil {
+			if err := e.chargeKey(k); err != nil {
 				return nil, err
 			}
 			if err := d.Set(k, val); err != nil {
@@ -213,7 +226,7 @@ func (e *evaluator) classMethod(name string, args []python.Value) (python.Value,
 		}
 		return d, nil
 	case "maketrans":
-		return makeTrans(args)
+		return e.makeTrans(args)
 	case "from_bytes":
 		return fromBytes(args)
 	case "fromhex":
@@ -242,12 +255,15 @@ func (e *evaluator) classMethod(name string, args []python.Value) (python.Value,
 	return nil, faultf(FeatureNotAvailable, -1, "the method '%s' is not available", name)
 }
 
-func makeTrans(args []python.Value) (python.Value, error) {
+func (e *evaluator) makeTrans(args []python.Value) (python.Value, error) {
 	d := python.NewDict(0)
 	if len(args) == 1 {
 		from, ok := args[0].(*python.Dict)
 		if !ok {
 			return nil, typeError("if you give only one argument to maketrans it must be a dict")
+		}
+		if err := e.holdEntries(from.Len()); err != nil {
+			return nil, err
 		}
 		for i := range from.Len() {
 			k, v := from.At(i)
@@ -257,6 +273,9 @@ func makeTrans(args []python.Value) (python.Value, error) {
 					return nil, valueError("string keys in translate table must be of length 1")
 				}
 				k = python.Int(r)
+			}
+			if err := e.chargeKey(k); err != nil {
+				return nil, err
 			}
 			if err := d.Set(k, v); err != nil {
 				return nil, err
@@ -272,6 +291,9 @@ func makeTrans(args []python.Value) (python.Value, error) {
 		s, ok := python.AsStr(a)
 		if !ok {
 			return nil, typeError("maketrans() argument %d must be str, not %s", i+1, a.TypeName())
+		}
+		if err := e.holdEntries(len(s)); err != nil {
+			return nil, err
 		}
 		texts[i] = []rune(s)
 	}
@@ -390,6 +412,9 @@ func (e *evaluator) bytesMethod(b Bytes, name string, args []python.Value) (pyth
 		if len(args) > 0 {
 			return nil, faultf(FeatureNotAvailable, -1, "hex() with arguments is not available")
 		}
+		if err := e.grow(2 * len(b)); err != nil {
+			return nil, err
+		}
 		return python.Str(hex.EncodeToString([]byte(b))), nil
 	case "fromhex":
 		if len(args) != 1 {
@@ -415,7 +440,7 @@ func (e *evaluator) bytesMethod(b Bytes, name string, args []python.Value) (pyth
 		case python.Str:
 			return nil, typeError("a bytes-like object is required, not 'str'")
 		case *python.List, *python.Tuple:
-			own, _ := python.Items(v)
+			own, _ := python.Items(&e.meter, v)
 			items := make([]python.Value, len(own))
 			for i, it := range own {
 				var err error
@@ -440,7 +465,7 @@ func (e *evaluator) bytesMethod(b Bytes, name string, args []python.Value) (pyth
 	if !ok {
 		return nil, faultf(FeatureNotAvailable, -1, "methods of bytes beyond ASCII are not available")
 	}
-	v, err := plainMethod(python.Str(b), name, texts)
+	v, err := e.plainMethod(python.Str(b), name, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -473,13 +498,16 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 		if err := count(1, 1); err != nil {
 			return nil, err
 		}
+		if err := e.growItems(2); err != nil {
+			return nil, err
+		}
 		l.Items = append(l.Items, a[0])
-		return python.None, e.growItems(1)
+		return python.None, nil
 	case "extend":
 		if err := count(1, 1); err != nil {
 			return nil, err
 		}
-		items, err := python.Items(a[0])
+		items, err := python.Items(&e.meter, a[0])
 		if err != nil {
 			return nil, err
 		}
@@ -508,9 +536,14 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 		}
 		if name == "insert" {
 			i = max(min(i, int64(len(l.Items))), 0)
-			items := append(append([]python.Value(nil), l.Items[:i]...), a[1])
-			l.Items = append(items, l.Items[i:]...)
-			return python.None, e.growItems(len(l.Items))
+			if err := e.moveItems(len(l.Items)); err != nil {
+				return nil, err
+			}
+			if err := e.growItems(2); err != nil {
+				return nil, err
+			}
+			l.Items = slices.Insert(l.Items, int(i), a[1])
+			return python.None, nil
 		}
 		if len(l.Items) == 0 {
 			return nil, faultf("IndexError", -1, "pop from empty list")
@@ -519,20 +552,20 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 			return nil, faultf("IndexError", -1, "pop index out of range")
 		}
 		v := l.Items[i]
-		l.Items = append(append([]python.Value(nil), l.Items[:i]...), l.Items[i+1:]...)
-		return v, e.growItems(len(l.Items))
+		l.Items = slices.Delete(l.Items, int(i), int(i)+1)
+		return v, e.moveItems(len(l.Items))
 	case "remove":
 		if err := count(1, 1); err != nil {
 			return nil, err
 		}
 		for i, it := range l.Items {
-			eq, err := equal(it, a[0])
+			eq, err := e.equal(it, a[0])
 			if err != nil {
 				return nil, err
 			}
 			if eq {
-				l.Items = append(append([]python.Value(nil), l.Items[:i]...), l.Items[i+1:]...)
-				return python.None, e.growItems(len(l.Items))
+				l.Items = slices.Delete(l.Items, i, i+1)
+				return python.None, e.moveItems(len(l.Items))
 			}
 		}
 		return nil, valueError("list.remove(x): x not in list")
@@ -540,6 +573,9 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 		l.Items = nil
 		return python.None, count(0, 0)
 	case "reverse":
+		if err := e.moveItems(len(l.Items)); err != nil {
+			return nil, err
+		}
 		for i, j := 0, len(l.Items)-1; i < j; i, j = i+1, j-1 {
 			l.Items[i], l.Items[j] = l.Items[j], l.Items[i]
 		}
@@ -550,7 +586,7 @@ func (e *evaluator) listMethod(l *python.List, name string, args arguments) (pyt
 	if name == "index" && len(a) > 1 {
 		return nil, faultf(FeatureNotAvailable, -1, "index() with a start is not available")
 	}
-	return plainMethod(l, name, a)
+	return e.plainMethod(l, name, a)
 }
 
 func (e *evaluator) growList(l *python.List, n int) error {
@@ -566,6 +602,9 @@ func (e *evaluator) sort(l *python.List, args arguments) (python.Value, error) {
 	}
 	a, err := args.spread("sort", "key", "reverse")
 	if err != nil {
+		return nil, err
+	}
+	if err := e.growItems(3 * len(l.Items)); err != nil {
 		return nil, err
 	}
 	items := append([]python.Value(nil), l.Items...)
@@ -592,16 +631,11 @@ func (e *evaluator) sort(l *python.List, args arguments) (python.Value, error) {
 			return false
 		}
 		x, y := keys[order[i]], keys[order[j]]
-		for _, v := range [...]python.Value{x, y} {
-			if fault = e.chargeDeep(v, 0); fault != nil {
-				return false
-			}
-		}
 		if fault = e.charge(1); fault != nil {
 			return false
 		}
 		var less bool
-		less, fault = python.Compare(op, x, y)
+		less, fault = python.Compare(&e.meter, op, x, y)
 		return less
 	})
 	if fault != nil {
@@ -612,7 +646,7 @@ func (e *evaluator) sort(l *python.List, args arguments) (python.Value, error) {
 		sorted[i] = items[j]
 	}
 	l.Items = sorted
-	return python.None, e.growItems(len(items))
+	return python.None, nil
 }
 
 func (e *evaluator) dictMethod(d *python.Dict, name string, args arguments) (python.Value, error) {
@@ -659,6 +693,12 @@ func (e *evaluator) dictMethod(d *python.Dict, name string, args arguments) (pyt
 		if len(a) == 2 {
 			val = a[1]
 		}
+		if err := e.holdEntries(1); err != nil {
+			return nil, err
+		}
+		if err := e.chargeKey(a[0]); err != nil {
+			return nil, err
+		}
 		return val, d.Set(a[0], val)
 	case "update":
 		if len(a) > 1 {
@@ -674,12 +714,16 @@ func (e *evaluator) dictMethod(d *python.Dict, name string, args arguments) (pyt
 		}
 		return python.None, nil
 	}
-	return plainMethod(d, name, a)
+	return e.plainMethod(d, name, a)
 }
 
 // remove takes a key out, which package python has no need of.
 func (e *evaluator) remove(d *python.Dict, key python.Value) error {
-	if err := e.growItems(2 * d.Len()); err != nil {
+	if err := e.charge(2 * d.Len()); err != nil {
+		return err
+	}
+	keys, _ := python.Items(nil, d)
+	if err := e.chargeKeys(keys); err != nil {
 		return err
 	}
 	gone, err := python.HashKey(key)
@@ -712,18 +756,31 @@ func (e *evaluator) setMethod(s *python.Set, name string, args arguments) (pytho
 	if err := args.count("set."+name, lo, hi); err != nil {
 		return nil, err
 	}
-	if err := e.growItems(s.Len()); err != nil {
-		return nil, err
+	switch name {
+	case "add":
+		if err := e.holdEntries(1); err != nil {
+			return nil, err
+		}
+	default:
+		if err := e.holdEntries(s.Len()); err != nil {
+			return nil, err
+		}
+		if err := e.chargeKeys(members(s)); err != nil {
+			return nil, err
+		}
 	}
 	others := make([]*python.Set, 0, len(a))
 	switch name {
 	case "add":
+		if err := e.chargeKey(a[0]); err != nil {
+			return nil, err
+		}
 		return python.None, s.Add(a[0])
 	case "clear":
 		*s = python.Set{}
 		return python.None, nil
 	case "copy":
-		return plainMethod(s, name, nil)
+		return e.plainMethod(s, name, nil)
 	case "pop":
 		if s.Len() == 0 {
 			return nil, faultf("KeyError", -1, "pop from an empty set")
@@ -732,7 +789,7 @@ func (e *evaluator) setMethod(s *python.Set, name string, args arguments) (pytho
 			return nil, faultf(FeatureNotAvailable, -1, "which member pop() takes of a set is not defined")
 		}
 		v := s.At(0)
-		return v, filterSet(s, func(m python.Value) (bool, error) { eq, err := equal(m, v); return !eq, err })
+		return v, filterSet(s, func(m python.Value) (bool, error) { eq, err := e.equal(m, v); return !eq, err })
 	case "discard", "remove":
 		has, err := s.Has(a[0])
 		if err != nil {
@@ -741,14 +798,11 @@ func (e *evaluator) setMethod(s *python.Set, name string, args arguments) (pytho
 		if !has && name == "remove" {
 			return nil, faultf("KeyError", -1, "the set has no such member")
 		}
-		return python.None, filterSet(s, func(m python.Value) (bool, error) { eq, err := equal(m, a[0]); return !eq, err })
+		return python.None, filterSet(s, func(m python.Value) (bool, error) { eq, err := e.equal(m, a[0]); return !eq, err })
 	}
 	for _, v := range a {
-		items, err := python.Items(v)
+		items, err := python.Items(&e.meter, v)
 		if err != nil {
-			return nil, err
-		}
-		if err := e.growItems(len(items)); err != nil {
 			return nil, err
 		}
 		o, err := e.newSet(items)
@@ -797,10 +851,10 @@ func (e *evaluator) setMethod(s *python.Set, name string, args arguments) (pytho
 			_ = out.Add(m)
 		}
 	case "issubset":
-		ok, err := python.Compare(python.LE, s, others[0])
+		ok, err := python.Compare(&e.meter, python.LE, s, others[0])
 		return python.Bool(ok), err
 	case "issuperset":
-		ok, err := python.Compare(python.GE, s, others[0])
+		ok, err := python.Compare(&e.meter, python.GE, s, others[0])
 		return python.Bool(ok), err
 	case "isdisjoint":
 		err = filterSet(out, inAll(others, true))

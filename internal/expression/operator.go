@@ -52,7 +52,7 @@ func (e *evaluator) binary(n *binaryNode) (python.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.chargeBig(n.op, left, right); err != nil {
+	if err := python.SpendArithmetic(&e.meter, n.op, left, right); err != nil {
 		return nil, err
 	}
 	return e.made(e.arithmetic(n.op, left, right))
@@ -132,7 +132,7 @@ func (e *evaluator) multiply(a, b python.Value) (python.Value, error) {
 	}
 	if n > 0 {
 		// Compared without multiplying, which could be too large.
-		over, err := python.Compare(python.GT, factor, python.Int(maxString/n))
+		over, err := python.Compare(nil, python.GT, factor, python.Int(maxString/n))
 		if err != nil || over {
 			return nil, faultf(IterableTooLong, -1, "the product would be longer than %d", maxString)
 		}
@@ -150,16 +150,22 @@ func (e *evaluator) multiply(a, b python.Value) (python.Value, error) {
 }
 
 func (e *evaluator) subtractView(v *python.DictView, other python.Value) (python.Value, error) {
-	items, err := python.Items(other)
+	items, err := python.Items(&e.meter, other)
 	if err != nil {
 		return nil, err
 	}
-	remove, err := python.NewSet(items...)
+	remove, err := e.newSet(items)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.holdEntries(v.Len()); err != nil {
 		return nil, err
 	}
 	out, _ := python.NewSet()
 	for i := range v.Len() {
+		if err := e.chargeKey(v.At(i)); err != nil {
+			return nil, err
+		}
 		has, err := remove.Has(v.At(i))
 		if err != nil {
 			return nil, err
@@ -170,12 +176,12 @@ func (e *evaluator) subtractView(v *python.DictView, other python.Value) (python
 			}
 		}
 	}
-	return out, e.charge(v.Len() + len(items))
+	return out, nil
 }
 
 func (e *evaluator) modulo(a, b python.Value) (python.Value, error) {
 	if f, ok := a.(Bytes); ok {
-		out, err := python.Format(string(f), b)
+		out, err := python.Format(&e.meter, string(f), b)
 		return Bytes(out), err
 	}
 	if s, ok := a.(python.Str); ok {
@@ -189,6 +195,8 @@ func (e *evaluator) modulo(a, b python.Value) (python.Value, error) {
 		if _, ok := b.(Bytes); ok && strings.IndexByte(string(s), '%') < 0 {
 			return s, nil // counts as a mapping, which may stay unused
 		}
+		out, err := python.Format(&e.meter, string(s), b)
+		return python.Str(out), err
 	}
 	return python.Mod(a, b)
 }
@@ -388,61 +396,59 @@ func (e *evaluator) holds(op compareOp, a, b python.Value) (bool, error) {
 			}
 		}
 	}
-	for _, v := range [...]python.Value{a, b} {
-		if err := e.chargeDeep(v, 0); err != nil {
-			return false, err
-		}
-	}
 	switch op {
 	case opEq:
-		return equal(a, b)
+		return e.equal(a, b)
 	case opNotEq:
-		eq, err := equal(a, b)
+		eq, err := e.equal(a, b)
 		return !eq, err
 	case opIn:
-		return in(a, b)
+		return e.in(a, b)
 	case opNotIn:
-		has, err := in(a, b)
+		has, err := e.in(a, b)
 		return !has, err
 	}
 	order := [...]python.Op{opLt: python.LT, opLtE: python.LE, opGt: python.GT, opGtE: python.GE}[op]
 	if x, ok := a.(Bytes); ok {
 		if y, ok := b.(Bytes); ok {
-			return python.Compare(order, python.Int(strings.Compare(string(x), string(y))), python.Int(0))
+			return python.Compare(nil, order, python.Int(strings.Compare(string(x), string(y))), python.Int(0))
 		}
 	}
-	return python.Compare(order, a, b)
+	return python.Compare(&e.meter, order, a, b)
 }
 
-func equal(a, b python.Value) (bool, error) {
+func (e *evaluator) equal(a, b python.Value) (bool, error) {
 	if x, y, ok := complexes(a, b); ok {
 		return x == y, nil
 	}
 	if v, ok := a.(*python.DictView); ok && v.Kind != python.DictValues {
-		a = viewSet(v)
+		a = e.viewSet(v)
 	}
 	if v, ok := b.(*python.DictView); ok && v.Kind != python.DictValues {
-		b = viewSet(v)
+		b = e.viewSet(v)
 	}
-	return python.TryEqual(a, b)
+	return python.TryEqual(&e.meter, a, b)
 }
 
 // viewSet is a view as the set that it compares like, where it has one.
-func viewSet(v *python.DictView) python.Value {
-	items, err := python.Items(v)
+func (e *evaluator) viewSet(v *python.DictView) python.Value {
+	items, err := python.Items(&e.meter, v)
 	if err != nil {
 		return v
 	}
-	set, err := python.NewSet(items...)
+	set, err := e.newSet(items)
 	if err != nil {
 		return v
 	}
 	return set
 }
 
-func in(item, container python.Value) (bool, error) {
+func (e *evaluator) in(item, container python.Value) (bool, error) {
 	if s, ok := container.(Bytes); ok {
 		if t, ok := item.(Bytes); ok {
+			if err := e.meter.SpendBytes(len(s)+len(t), hashNanos); err != nil {
+				return false, err
+			}
 			return strings.Contains(string(s), string(t)), nil
 		}
 		n, ok := python.AsInt(item)
@@ -461,7 +467,7 @@ func in(item, container python.Value) (bool, error) {
 		switch v := item.(type) {
 		case Complex:
 			if imag(v) == 0 {
-				return python.Contains(container, python.Float(real(v)))
+				return python.Contains(&e.meter, container, python.Float(real(v)))
 			}
 			return false, nil
 		case Bytes, Ellipsis, *class, *builtin: // never a member, see values.go
@@ -472,7 +478,7 @@ func in(item, container python.Value) (bool, error) {
 			}
 		}
 	}
-	return python.Contains(container, item)
+	return python.Contains(&e.meter, container, item)
 }
 
 // same is `a is b`. Python shares small ints, None and the like, and texts of

@@ -49,6 +49,9 @@ func (*builtin) TypeName() string { return "builtin_function_or_method" }
 // Attr implements python.Object.
 func (Bytes) Attr(string) (python.Value, bool) { return nil, false }
 
+// Size implements what package python asks to count bytes as one value.
+func (b Bytes) Size() int { return len(b) }
+
 // Len makes bytes a sequence of ints.
 func (b Bytes) Len() int { return len(b) }
 

@@ -327,7 +327,7 @@ func FloorDiv(a, b Value) (Value, error) {
 // Mod is a % b; of a str it is Format.
 func Mod(a, b Value) (Value, error) {
 	if s, ok := AsStr(a); ok {
-		out, err := Format(s, b)
+		out, err := Format(nil, s, b)
 		return Str(out), err
 	}
 	switch pair(a, b) {

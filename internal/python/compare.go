@@ -7,6 +7,8 @@ import (
 	"math"
 	"math/big"
 	"strings"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
 // Truth is bool(v).
@@ -45,11 +47,17 @@ func Truth(v Value) bool {
 // compareBudget bounds the items that one comparison looks at.
 const compareBudget = 1 << 21
 
-type comparer struct{ budget int }
+type comparer struct {
+	meter  *meter.Meter
+	budget int // where there is no meter
+}
 
 func (c *comparer) spend(depth int) error {
 	if c.budget--; c.budget < 0 {
 		return errTooLong
+	}
+	if err := c.meter.Spend(1); err != nil {
+		return err
 	}
 	if depth > maxDepth {
 		return errTooDeep
@@ -57,29 +65,50 @@ func (c *comparer) spend(depth int) error {
 	return nil
 }
 
+// spendTexts charges for comparing texts.
+func (c *comparer) spendTexts(s, t string) error {
+	if n := min(len(s), len(t)); n >= 512 {
+		return c.meter.Spend(n / 512)
+	}
+	return nil
+}
+
+// spendNumbers charges for comparing numbers that are no machine words.
+func (c *comparer) spendNumbers(a, b Value) error {
+	switch pair(a, b) {
+	case bigInt, decimal:
+		return SpendArithmetic(c.meter, "<", a, b)
+	}
+	return nil
+}
+
 // Equal is a == b; false if finding out would take too long.
 func Equal(a, b Value) bool {
-	eq, err := TryEqual(a, b)
+	eq, err := TryEqual(nil, a, b)
 	return eq && err == nil
 }
 
 // TryEqual is a == b, or an error if finding out would take too long (lists
-// that share their items many times over).
-func TryEqual(a, b Value) (bool, error) {
+// that share their items many times over). It charges m, which may be nil.
+func TryEqual(m *meter.Meter, a, b Value) (bool, error) {
 	switch a := a.(type) { // what templates compare most
 	case Str:
 		switch b := b.(type) {
 		case Str:
-			return a == b, nil
+			if len(a) < 512 || len(a) != len(b) {
+				return a == b, nil
+			}
 		case SafeStr:
-			return string(a) == string(b), nil
+			if len(a) < 512 || len(a) != len(b) {
+				return string(a) == string(b), nil
+			}
 		}
 	case Int:
 		if b, ok := b.(Int); ok {
 			return a == b, nil
 		}
 	}
-	return (&comparer{compareBudget}).equal(a, b, 0)
+	return (&comparer{m, compareBudget}).equal(a, b, 0)
 }
 
 func (c *comparer) equal(a, b Value, depth int) (bool, error) {
@@ -87,6 +116,9 @@ func (c *comparer) equal(a, b Value, depth int) (bool, error) {
 		return false, err
 	}
 	if isNumber(a) && isNumber(b) {
+		if err := c.spendNumbers(a, b); err != nil {
+			return false, err
+		}
 		cmp, ordered := cmpNumbers(a, b)
 		return ordered && cmp == 0, nil
 	}
@@ -97,7 +129,10 @@ func (c *comparer) equal(a, b Value, depth int) (bool, error) {
 	case Str, SafeStr:
 		s, _ := AsStr(a)
 		t, ok := AsStr(b)
-		return ok && s == t, nil
+		if !ok || len(s) != len(t) {
+			return false, nil
+		}
+		return s == t, c.spendTexts(s, t)
 	case *List:
 		if b, ok := b.(*List); ok {
 			return c.equalItems(a.Items, b.Items, depth)
@@ -115,6 +150,9 @@ func (c *comparer) equal(a, b Value, depth int) (bool, error) {
 			return true, nil
 		}
 		for i, k := range a.keys {
+			if err := c.spendKey(k, depth); err != nil {
+				return false, err
+			}
 			bv, ok, err := b.Get(k)
 			if !ok || err != nil {
 				return false, err
@@ -129,7 +167,7 @@ func (c *comparer) equal(a, b Value, depth int) (bool, error) {
 		if !ok || a.Len() != b.Len() {
 			return false, nil
 		}
-		return subset(a, b), nil
+		return c.subset(a, b, depth)
 	case *DictView:
 		b, ok := b.(*DictView)
 		if !ok || a.Kind != b.Kind || a.Kind == DictValues {
@@ -138,9 +176,18 @@ func (c *comparer) equal(a, b Value, depth int) (bool, error) {
 		if a.Kind == DictItems {
 			return c.equal(a.Dict, b.Dict, depth+1)
 		}
-		x, _ := NewSet(a.Dict.keys...)
-		y, _ := NewSet(b.Dict.keys...)
-		return x.Len() == y.Len() && subset(x, y), nil
+		if a.Len() != b.Len() {
+			return false, nil
+		}
+		for _, k := range a.Dict.keys {
+			if err := c.spendKey(k, depth); err != nil {
+				return false, err
+			}
+			if _, ok, err := b.Dict.Get(k); !ok || err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	case *Date, *Time, *DateTime, *TimeDelta:
 		cmp, ok := cmpTemporal(a, b)
 		return ok && cmp == 0, nil
@@ -215,9 +262,10 @@ func (op Op) holds(cmp int) bool {
 	}
 }
 
-// Compare is a < b, a <= b, a > b or a >= b. Values without an order are a TypeError.
-func Compare(op Op, a, b Value) (bool, error) {
-	return (&comparer{compareBudget}).compare(op, a, b, 0)
+// Compare is a < b, a <= b, a > b or a >= b. Values without an order are a
+// TypeError. It charges m, which may be nil.
+func Compare(m *meter.Meter, op Op, a, b Value) (bool, error) {
+	return (&comparer{m, compareBudget}).compare(op, a, b, 0)
 }
 
 func (c *comparer) compare(op Op, a, b Value, depth int) (bool, error) {
@@ -225,12 +273,15 @@ func (c *comparer) compare(op Op, a, b Value, depth int) (bool, error) {
 		return false, err
 	}
 	if isNumber(a) && isNumber(b) {
+		if err := c.spendNumbers(a, b); err != nil {
+			return false, err
+		}
 		cmp, ordered := cmpNumbers(a, b)
 		return ordered && op.holds(cmp), nil
 	}
 	if s, ok := AsStr(a); ok {
 		if t, ok := AsStr(b); ok {
-			return op.holds(strings.Compare(s, t)), nil
+			return op.holds(strings.Compare(s, t)), c.spendTexts(s, t)
 		}
 	}
 	switch a := a.(type) {
@@ -245,14 +296,16 @@ func (c *comparer) compare(op Op, a, b Value, depth int) (bool, error) {
 	case *Set:
 		if b, ok := b.(*Set); ok {
 			switch op {
-			case LT:
-				return a.Len() < b.Len() && subset(a, b), nil
-			case LE:
-				return subset(a, b), nil
-			case GT:
-				return b.Len() < a.Len() && subset(b, a), nil
+			case LT, LE:
+				if op == LT && a.Len() >= b.Len() {
+					return false, nil
+				}
+				return c.subset(a, b, depth)
 			default:
-				return subset(b, a), nil
+				if op == GT && b.Len() >= a.Len() {
+					return false, nil
+				}
+				return c.subset(b, a, depth)
 			}
 		}
 	case *DateTime:
@@ -286,13 +339,42 @@ func (c *comparer) compareItems(op Op, a, b []Value, depth int) (bool, error) {
 	return op.holds(len(a) - len(b)), nil
 }
 
-func subset(a, b *Set) bool {
+// subset tells whether all of a is in b.
+func (c *comparer) subset(a, b *Set, depth int) (bool, error) {
 	for i := range a.Len() {
+		if err := c.spendKey(a.At(i), depth); err != nil {
+			return false, err
+		}
 		if ok, err := b.Has(a.At(i)); !ok || err != nil {
-			return false
+			return false, err
 		}
 	}
-	return true
+	return true, nil
+}
+
+// spendKey charges for looking a key up.
+func (c *comparer) spendKey(k Value, depth int) error {
+	if err := c.spend(depth); err != nil {
+		return err
+	}
+	return spendKey(c.meter, k)
+}
+
+// spendKey charges for hashing a key.
+func spendKey(m *meter.Meter, k Value) error {
+	switch k := k.(type) {
+	case Int, Bool, NoneType, Float:
+		return nil
+	case Str:
+		if len(k) < 512 {
+			return nil
+		}
+	}
+	n, err := Weigh(m, k)
+	if err != nil {
+		return err
+	}
+	return m.SpendBytes(n, scanNanos)
 }
 
 // qualified is the type's name as Python's operator errors give it.
@@ -385,9 +467,9 @@ func exact(v Value) *big.Rat {
 	return new(big.Rat).SetInt(n)
 }
 
-// Contains is item in container.
-func Contains(container, item Value) (bool, error) {
-	c := &comparer{compareBudget}
+// Contains is item in container. It charges m, which may be nil.
+func Contains(m *meter.Meter, container, item Value) (bool, error) {
+	c := &comparer{m, compareBudget}
 	var items []Value
 	switch v := container.(type) {
 	case Str, SafeStr:
@@ -396,13 +478,27 @@ func Contains(container, item Value) (bool, error) {
 		if !ok {
 			return false, Errorf("TypeError", "'in <string>' requires string as left operand, not %s", item.TypeName())
 		}
+		if len(s) >= 64 {
+			if err := m.SpendBytes(len(s)+len(t), scanNanos); err != nil {
+				return false, err
+			}
+		}
 		return strings.Contains(s, t), nil
 	case *Dict:
+		if err := spendKey(m, item); err != nil {
+			return false, err
+		}
 		_, ok, err := v.Get(item)
 		return ok, err
 	case *Set:
+		if err := spendKey(m, item); err != nil {
+			return false, err
+		}
 		return v.Has(item)
 	case *DictView:
+		if err := spendKey(m, item); err != nil {
+			return false, err
+		}
 		switch v.Kind {
 		case DictKeys:
 			_, ok, err := v.Dict.Get(item)

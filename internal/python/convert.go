@@ -49,7 +49,10 @@ func ParseInt(s string) (Value, error) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return Int(n), nil
 	}
-	t, ok := plainNumber(s)
+	t, ok := s, len(s) <= maxNumberText
+	if ok {
+		t, ok = plainNumber(s)
+	}
 	if ok {
 		digits := strings.TrimLeft(t, "+-")
 		ok = digits != "" && len(t)-len(digits) <= 1
@@ -65,16 +68,12 @@ func ParseInt(s string) (Value, error) {
 			return NewInt(n), nil
 		}
 	}
-	return nil, Errorf("ValueError", "invalid literal for int() with base 10: %s", shorten(Repr(Str(s))))
+	return nil, Errorf("ValueError", "invalid literal for int() with base 10")
 }
 
-// shorten keeps error messages in bounds.
-func shorten(s string) string {
-	if len(s) > 200 {
-		return s[:200] + "…"
-	}
-	return s
-}
+// maxNumberText is the longest text that is looked at as a whole number; white
+// space around it and underscores count.
+const maxNumberText = 64 << 10
 
 // plainNumber strips white space, takes out underscores between digits and
 // turns the digits of all scripts into ASCII; false if underscores stand wrong.
@@ -89,6 +88,9 @@ func plainNumber(s string) (string, bool) {
 	}
 	if plain {
 		return s, true
+	}
+	if len(s) > maxNumberText {
+		return "", false
 	}
 	runes := []rune(s)
 	out := make([]byte, 0, len(runes))
@@ -158,5 +160,5 @@ func ParseFloat(s string) (float64, error) {
 			return f, nil
 		}
 	}
-	return 0, Errorf("ValueError", "could not convert string to float: %s", shorten(Repr(Str(s))))
+	return 0, Errorf("ValueError", "could not convert string to float")
 }

@@ -37,7 +37,10 @@ func ToDecimal(v Value) (*Decimal, error) {
 // ParseDecimal is decimal.Decimal(s). A bad text is an InvalidOperation.
 func ParseDecimal(s string) (*Decimal, error) {
 	bad := Errorf("InvalidOperation", "[<class 'decimal.ConversionSyntax'>]")
-	s = strings.ReplaceAll(Strip(s), "_", "")
+	if s = Strip(s); len(s) > maxNumberText {
+		return nil, bad
+	}
+	s = strings.ReplaceAll(s, "_", "")
 	s, ok := plainNumber(s)
 	if !ok || s == "" || len(s) > maxExp {
 		return nil, bad

@@ -6,6 +6,8 @@ package python
 import (
 	"errors"
 	"fmt"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
 // Error is a Python exception: the name of its type and its words.
@@ -25,6 +27,9 @@ func (e *Error) Error() string {
 func Errorf(typ, format string, args ...any) *Error {
 	return &Error{Type: typ, Msg: fmt.Sprintf(format, args...)}
 }
+
+// Is makes errors.Is(err, meter.ErrLimit) true of what is too long or too large.
+func (e *Error) Is(target error) bool { return target == meter.ErrLimit && e.Type == "LimitError" }
 
 // IsError tells whether err is, or wraps, a Python exception of one of the
 // given types; without types, of any type.

@@ -9,12 +9,17 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
 // Format is format % args, printf-style. A tuple gives several args, a dict
-// the named ones.
-func Format(format string, args Value) (string, error) {
-	f := formatter{src: format, args: []Value{args}}
+// the named ones. It charges m, which may be nil.
+func Format(m *meter.Meter, format string, args Value) (string, error) {
+	if err := m.SpendBytes(len(format), scanNanos); err != nil {
+		return "", err
+	}
+	f := formatter{meter: m, src: format, args: []Value{args}}
 	switch a := args.(type) {
 	case *Tuple:
 		f.args = a.Items
@@ -25,12 +30,13 @@ func Format(format string, args Value) (string, error) {
 }
 
 type formatter struct {
-	src  string
-	pos  int
-	args []Value
-	next int
-	dict *Dict
-	out  []byte
+	meter *meter.Meter
+	src   string
+	pos   int
+	args  []Value
+	next  int
+	dict  *Dict
+	out   []byte
 }
 
 // spec is one conversion: its flags, width and precision.
@@ -84,6 +90,9 @@ func (f *formatter) peek() byte {
 }
 
 func (f *formatter) conversion() error {
+	if err := f.meter.Spend(2); err != nil {
+		return err
+	}
 	if f.peek() == '%' {
 		f.pos++
 		f.out = append(f.out, '%')
@@ -102,7 +111,7 @@ func (f *formatter) conversion() error {
 		key := f.src[f.pos+1 : f.pos+end]
 		v, ok := f.dict.GetStr(key)
 		if !ok {
-			return Errorf("KeyError", "%s", Repr(Str(key)))
+			return Errorf("KeyError", "the dict has no such key")
 		}
 		named = v
 		f.pos += end + 1
@@ -147,7 +156,6 @@ func (f *formatter) conversion() error {
 		return Errorf("ValueError", "incomplete format")
 	}
 	verb, n := utf8.DecodeRuneInString(f.src[f.pos:])
-	at := utf8.RuneCountInString(f.src[:f.pos])
 	f.pos += n
 	if named == nil {
 		if named, err = f.arg(); err != nil {
@@ -155,7 +163,7 @@ func (f *formatter) conversion() error {
 		}
 	}
 	if verb >= utf8.RuneSelf || strings.IndexByte("diuoxXeEfFgGcrsa", byte(verb)) < 0 {
-		return Errorf("ValueError", "unsupported format character '%c' (0x%x) at index %d", verb, verb, at)
+		return Errorf("ValueError", "unsupported format character")
 	}
 	s.verb = byte(verb)
 	return f.convert(s, named)
@@ -194,6 +202,13 @@ func (f *formatter) number() (int, error) {
 }
 
 func (f *formatter) convert(s spec, v Value) error {
+	n, err := Weigh(f.meter, v)
+	if err != nil {
+		return err
+	}
+	if err := f.meter.SpendBytes(n+s.width+max(s.prec, 0), mapNanos); err != nil {
+		return err
+	}
 	switch s.verb {
 	case 's', 'r', 'a':
 		var text string

@@ -437,7 +437,7 @@ func appendJSON(dst []byte, v Value, depth int) ([]byte, error) {
 		b, err := marshalText(s)
 		return append(dst, b...), err
 	case *List, *Tuple:
-		items, _ := Items(v)
+		items, _ := Items(nil, v)
 		dst = append(dst, '[')
 		for i, it := range items {
 			if i > 0 {

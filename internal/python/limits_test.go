@@ -16,7 +16,7 @@ func TestGrowth(t *testing.T) {
 	long := Str(strings.Repeat("x", MaxLen))
 	call := func(v Value, name string, args ...Value) func() (Value, error) {
 		return func() (Value, error) {
-			out, _, err := CallMethod(v, name, args)
+			out, _, err := CallMethod(nil, v, name, args)
 			return out, err
 		}
 	}
@@ -78,10 +78,10 @@ func TestSharedItems(t *testing.T) {
 	}
 	a, b := build(), build()
 	start := time.Now()
-	if _, err := TryEqual(a, b); err == nil {
+	if _, err := TryEqual(nil, a, b); err == nil {
 		t.Error("equality: no error")
 	}
-	if _, err := Compare(LT, a, b); err == nil {
+	if _, err := Compare(nil, LT, a, b); err == nil {
 		t.Error("order: no error")
 	}
 	if n := len(Repr(a)); n > 2*maxRepr {

@@ -7,6 +7,8 @@ import (
 	"math/big"
 	"strconv"
 	"time"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
 // Attr is a plain attribute: dt.year, td.days, an Object's. ok is false if
@@ -100,21 +102,40 @@ func Attr(v Value, name string) (Value, bool) {
 // the methods of str, dict, list, tuple, int, float and the datetime types that
 // don't change the object. ok is false if there is no such method. Templates
 // call it without arguments. A wrong number or type of arguments is a TypeError.
-func CallMethod(v Value, name string, args []Value) (result Value, ok bool, err error) {
+//
+// It is the one place where methods are charged: the work before the call, by
+// the size of the object and the arguments, and the memory of what was made.
+// m may be nil.
+func CallMethod(m *meter.Meter, v Value, name string, args []Value) (result Value, ok bool, err error) {
+	if m != nil {
+		if err := spendMethod(m, v, name, args); err != nil {
+			return nil, true, err
+		}
+	}
+	if result, ok, err = callMethod(m, v, name, args); err != nil || !ok || m == nil {
+		return result, ok, err
+	}
+	return result, true, HoldMade(m, result)
+}
+
+func callMethod(m *meter.Meter, v Value, name string, args []Value) (result Value, ok bool, err error) {
 	switch v := v.(type) {
 	case Str:
-		return strMethod(string(v), name, args)
+		return strMethod(m, string(v), name, args)
 	case SafeStr:
-		return strMethod(string(v), name, args)
+		return strMethod(m, string(v), name, args)
 	case *Dict:
-		return dictMethod(v, name, args)
+		return dictMethod(m, v, name, args)
 	case *List:
 		if name == "copy" {
+			if err := m.Hold(len(v.Items) * ItemBytes); err != nil {
+				return nil, true, err
+			}
 			return &List{append([]Value(nil), v.Items...)}, true, argCount("list.copy", args, 0, 0)
 		}
-		return itemsMethod("list", v.Items, name, args)
+		return itemsMethod(m, "list", v.Items, name, args)
 	case *Tuple:
-		return itemsMethod("tuple", v.Items, name, args)
+		return itemsMethod(m, "tuple", v.Items, name, args)
 	case Int, *Big, Bool:
 		return intMethod(v, name, args)
 	case Float:
@@ -127,6 +148,9 @@ func CallMethod(v Value, name string, args []Value) (result Value, ok bool, err 
 		return result, ok, nil
 	case *Set:
 		if name == "copy" {
+			if err := m.Spend(2 * v.Len()); err != nil {
+				return nil, true, err
+			}
 			return setOp('|', v, v), true, argCount("set.copy", args, 0, 0)
 		}
 	}
@@ -155,7 +179,7 @@ func plural(n int) string {
 	return "s"
 }
 
-func dictMethod(d *Dict, name string, args []Value) (Value, bool, error) {
+func dictMethod(m *meter.Meter, d *Dict, name string, args []Value) (Value, bool, error) {
 	var view DictViewKind
 	switch name {
 	case "items":
@@ -165,6 +189,12 @@ func dictMethod(d *Dict, name string, args []Value) (Value, bool, error) {
 	case "values":
 		view = DictValues
 	case "copy":
+		if err := m.Hold(d.Len() * EntryBytes); err != nil {
+			return nil, true, err
+		}
+		if err := m.Spend(d.Len()); err != nil {
+			return nil, true, err
+		}
 		out, err := mergeDicts(d, NewDict(0))
 		if err == nil {
 			err = argCount("dict.copy", args, 0, 0)
@@ -193,14 +223,14 @@ func dictMethod(d *Dict, name string, args []Value) (Value, bool, error) {
 	return &DictView{d, view}, true, nil
 }
 
-func itemsMethod(typ string, items []Value, name string, args []Value) (Value, bool, error) {
+func itemsMethod(m *meter.Meter, typ string, items []Value, name string, args []Value) (Value, bool, error) {
 	if name != "count" && name != "index" {
 		return nil, false, nil
 	}
 	if err := argCount(typ+"."+name, args, 1, 1); err != nil {
 		return nil, true, err
 	}
-	c := &comparer{compareBudget}
+	c := &comparer{m, compareBudget}
 	n := 0
 	for i, it := range items {
 		eq, err := c.equal(it, args[0], 0)
@@ -218,7 +248,7 @@ func itemsMethod(typ string, items []Value, name string, args []Value) (Value, b
 		if typ == "tuple" {
 			return nil, true, Errorf("ValueError", "tuple.index(x): x not in tuple")
 		}
-		return nil, true, Errorf("ValueError", "%s is not in list", shorten(Repr(args[0])))
+		return nil, true, Errorf("ValueError", "the value is not in the list")
 	}
 	return Int(n), true, nil
 }

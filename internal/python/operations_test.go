@@ -33,7 +33,7 @@ func TestOperations(t *testing.T) {
 		}
 		list, _ := line.GetStr("args")
 		var args []Value
-		items, _ := Items(list)
+		items, _ := Items(nil, list)
 		for _, a := range items {
 			args = append(args, decodeValue(t, a))
 		}
@@ -84,13 +84,13 @@ func decodeValue(t *testing.T, v Value) Value {
 			}
 			return Float(f)
 		case "$tuple":
-			items, _ := Items(decodeValue(t, x))
+			items, _ := Items(nil, decodeValue(t, x))
 			return NewTuple(items...)
 		case "$dict":
 			out := NewDict(0)
-			pairs, _ := Items(decodeValue(t, x))
+			pairs, _ := Items(nil, decodeValue(t, x))
 			for _, p := range pairs {
-				pair, _ := Items(p)
+				pair, _ := Items(nil, p)
 				if err := out.Set(pair[0], pair[1]); err != nil {
 					t.Fatal(err)
 				}
@@ -103,7 +103,7 @@ func decodeValue(t *testing.T, v Value) Value {
 
 func operate(op string, args []Value) (Value, error) {
 	if name, ok := strings.CutPrefix(op, "."); ok {
-		v, found, err := CallMethod(args[0], name, args[1:])
+		v, found, err := CallMethod(nil, args[0], name, args[1:])
 		if !found {
 			return nil, Errorf("AttributeError", "no method %s", name)
 		}
@@ -119,17 +119,17 @@ func operate(op string, args []Value) (Value, error) {
 	truth := func(ok bool, err error) (Value, error) { return Bool(ok), err }
 	switch op {
 	case "eq":
-		return truth(TryEqual(args[0], args[1]))
+		return truth(TryEqual(nil, args[0], args[1]))
 	case "lt":
-		return truth(Compare(LT, args[0], args[1]))
+		return truth(Compare(nil, LT, args[0], args[1]))
 	case "le":
-		return truth(Compare(LE, args[0], args[1]))
+		return truth(Compare(nil, LE, args[0], args[1]))
 	case "gt":
-		return truth(Compare(GT, args[0], args[1]))
+		return truth(Compare(nil, GT, args[0], args[1]))
 	case "ge":
-		return truth(Compare(GE, args[0], args[1]))
+		return truth(Compare(nil, GE, args[0], args[1]))
 	case "contains":
-		return truth(Contains(args[0], args[1]))
+		return truth(Contains(nil, args[0], args[1]))
 	case "and":
 		return BitOp('&', args[0], args[1])
 	case "or":
@@ -166,7 +166,7 @@ func operate(op string, args []Value) (Value, error) {
 		n, err := Len(args[0])
 		return Int(n), err
 	case "iter":
-		items, err := Items(args[0])
+		items, err := Items(nil, args[0])
 		return NewList(items...), err
 	case "hash":
 		_, err := HashKey(args[0])

@@ -6,6 +6,8 @@ package python
 import (
 	"iter"
 	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
 // Sequence is an iterable of known length: a set, a dict's view, or an Object
@@ -75,7 +77,7 @@ func eachRune(s string) iter.Seq[Value] {
 	return func(yield func(Value) bool) {
 		for i := 0; i < len(s); {
 			_, n := utf8.DecodeRuneInString(s[i:])
-			if !yield(Str(s[i : i+n])) {
+			if !yield(char(s[i : i+n])) {
 				return
 			}
 			i += n
@@ -83,8 +85,9 @@ func eachRune(s string) iter.Seq[Value] {
 	}
 }
 
-// Items is list(v) as a slice. It may be the value's own: don't change it.
-func Items(v Value) ([]Value, error) {
+// Items is list(v) as a slice. It may be the value's own: don't change it. Where
+// it has to be made, m is charged for it; m may be nil.
+func Items(m *meter.Meter, v Value) ([]Value, error) {
 	switch v := v.(type) {
 	case *List:
 		return v.Items, nil
@@ -98,11 +101,58 @@ func Items(v Value) ([]Value, error) {
 		return nil, err
 	}
 	n, _ := Len(v)
+	each := ItemBytes
+	if view, ok := v.(*DictView); ok && view.Kind == DictItems {
+		each = PairBytes
+	}
+	if err := m.Hold(n * each); err != nil {
+		return nil, err
+	}
+	if err := m.Spend(n / 2); err != nil {
+		return nil, err
+	}
 	items := make([]Value, 0, n)
 	for it := range seq {
-		items = append(items, it)
+		if items = append(items, it); len(items)%itemsPerLook == 0 {
+			if err := m.Look(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return items, nil
+}
+
+// itemsPerLook is how many items are made between two looks at the context.
+const itemsPerLook = 16 << 10
+
+// char is a text of one character. Those of one byte are made once.
+func char(s string) Value {
+	if len(s) == 1 && s[0] < utf8.RuneSelf {
+		return asciiChars[s[0]]
+	}
+	return Str(s)
+}
+
+var asciiChars = func() (chars [utf8.RuneSelf]Value) {
+	for i := range chars {
+		chars[i] = Str(rune(i))
+	}
+	return chars
+}()
+
+// Chars is the list of a text's characters. The caller has charged for it.
+func Chars(m *meter.Meter, s string) (*List, error) {
+	items := make([]Value, 0, utf8.RuneCountInString(s))
+	for i := 0; i < len(s); {
+		_, n := utf8.DecodeRuneInString(s[i:])
+		if items = append(items, char(s[i:i+n])); len(items)%itemsPerLook == 0 {
+			if err := m.Look(); err != nil {
+				return nil, err
+			}
+		}
+		i += n
+	}
+	return &List{items}, nil
 }
 
 // GetItem is v[key]: an IndexError, KeyError or TypeError as in Python.
@@ -114,7 +164,7 @@ func GetItem(v, key Value) (Value, error) {
 			return nil, err
 		}
 		if !ok {
-			return nil, Errorf("KeyError", "%s", Repr(key))
+			return nil, Errorf("KeyError", "the dict has no such key")
 		}
 		return val, nil
 	case *List:
@@ -268,8 +318,22 @@ func sliceText(s string, length, from, to, by int) string {
 		}
 		return s[from:to]
 	}
+	if by == 1 { // start and end are enough
+		if from >= to {
+			return ""
+		}
+		rest := s[len(upToRunes(s, from)):]
+		return upToRunes(rest, to-from)
+	}
+	if length == len(s) {
+		out := make([]byte, 0, abs(to-from)/abs(by)+1)
+		for i := from; by > 0 && i < to || by < 0 && i > to; i += by {
+			out = append(out, s[i])
+		}
+		return string(out)
+	}
 	runes := []rune(s)
-	var out []rune
+	out := make([]rune, 0, abs(to-from)/abs(by)+1)
 	for i := from; by > 0 && i < to || by < 0 && i > to; i += by {
 		out = append(out, runes[i])
 	}

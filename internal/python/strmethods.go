@@ -4,103 +4,147 @@
 package python
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// strFunc is a str method: its range of arguments and its work.
+// strFunc is a str method: its range of arguments, what it takes and its work.
 type strFunc struct {
 	lo, hi int
-	call   func(s string, args []Value) (Value, error)
+	nanos  int  // a byte, on the text that is hardest for it
+	splits bool // it makes a list of parts
+	call   func(m *meter.Meter, s string, args []Value) (Value, error)
 }
 
-func simple(f func(string) string) strFunc {
-	return strFunc{0, 0, func(s string, _ []Value) (Value, error) { return Str(f(s)), nil }}
+// caseFunc maps the case of a text and charges for nothing, but looks at the
+// context.
+type caseFunc func(m *meter.Meter, s string) (string, error)
+
+func mapping(f caseFunc) strFunc {
+	return strFunc{nanos: mapNanos, call: func(m *meter.Meter, s string, _ []Value) (Value, error) {
+		out, err := f(m, s)
+		if err != nil {
+			return nil, err
+		}
+		return Str(out), checkLen(len(out))
+	}}
+}
+
+// MapCase is s.upper(), s.lower() or s.title(), with looks at the context. The
+// caller has charged for the text.
+func MapCase(m *meter.Meter, method, s string) (string, error) {
+	return map[string]caseFunc{"upper": upperText, "lower": lowerText, "title": titleText}[method](m, s)
+}
+
+// plain makes the work of a method that is over soon.
+func plain(f func(s string, args []Value) (Value, error)) func(*meter.Meter, string, []Value) (Value, error) {
+	return func(_ *meter.Meter, s string, args []Value) (Value, error) { return f(s, args) }
 }
 
 // all makes a predicate that holds if s is not empty and every rune has it.
 func all(f func(rune) bool) strFunc {
-	return strFunc{0, 0, func(s string, _ []Value) (Value, error) {
-		for _, r := range s {
-			if !f(r) {
-				return False, nil
-			}
-		}
-		return Bool(s != ""), nil
+	return strFunc{nanos: mapNanos, call: func(m *meter.Meter, s string, _ []Value) (Value, error) {
+		other, err := containsFunc(m, s, func(r rune) bool { return !f(r) })
+		return Bool(s != "" && !other), err
 	}}
 }
 
 var strMethods = map[string]strFunc{
-	"upper":      simple(Upper),
-	"lower":      simple(Lower),
-	"title":      simple(Title),
-	"capitalize": simple(Capitalize),
-	"swapcase":   simple(Swapcase),
-	"casefold":   simple(Casefold),
-	"isalpha":    all(unicode.IsLetter),
-	"isalnum":    all(func(r rune) bool { return unicode.IsLetter(r) || isNumeric(r) }),
-	"isdigit":    all(isDigit),
-	"isdecimal":  all(unicode.IsDigit),
-	"isnumeric":  all(isNumeric),
-	"isspace":    all(IsSpace),
-	"isprintable": {0, 0, func(s string, _ []Value) (Value, error) {
-		return Bool(strings.IndexFunc(s, func(r rune) bool { return !IsPrintable(r) }) < 0), nil
-	}},
-	"isascii":      {0, 0, func(s string, _ []Value) (Value, error) { return Bool(isASCII(s)), nil }},
-	"isidentifier": {0, 0, func(s string, _ []Value) (Value, error) { return Bool(isIdentifier(s)), nil }},
-	"isupper": {0, 0, func(s string, _ []Value) (Value, error) {
-		return Bool(hasCase(s) && !strings.ContainsFunc(s, notUpper)), nil
-	}},
-	"islower": {0, 0, func(s string, _ []Value) (Value, error) {
-		return Bool(hasCase(s) && !strings.ContainsFunc(s, notLower)), nil
-	}},
-	"istitle": {0, 0, isTitle},
-	"strip":   {0, 1, stripWith(strings.TrimLeftFunc, strings.TrimRightFunc)},
-	"lstrip":  {0, 1, stripWith(strings.TrimLeftFunc, nil)},
-	"rstrip":  {0, 1, stripWith(nil, strings.TrimRightFunc)},
-	"split":   {0, 2, func(s string, args []Value) (Value, error) { return split(s, args, false) }},
-	"rsplit":  {0, 2, func(s string, args []Value) (Value, error) { return split(s, args, true) }},
-	"splitlines": {0, 1, func(s string, args []Value) (Value, error) {
+	"upper":        mapping(upperText),
+	"lower":        mapping(lowerText),
+	"title":        mapping(titleText),
+	"capitalize":   mapping(capitalizeText),
+	"swapcase":     mapping(swapcaseText),
+	"casefold":     mapping(casefoldText),
+	"isalpha":      all(unicode.IsLetter),
+	"isalnum":      all(func(r rune) bool { return unicode.IsLetter(r) || isNumeric(r) }),
+	"isdigit":      all(isDigit),
+	"isdecimal":    all(unicode.IsDigit),
+	"isnumeric":    all(isNumeric),
+	"isspace":      all(IsSpace),
+	"isprintable":  {nanos: mapNanos, call: none(func(r rune) bool { return !IsPrintable(r) })},
+	"isascii":      {nanos: copyNanos, call: truth(isASCII)},
+	"isidentifier": {nanos: 2 * mapNanos, call: truth(isIdentifier)},
+	"isupper":      {nanos: mapNanos, call: cased(notUpper)},
+	"islower":      {nanos: mapNanos, call: cased(notLower)},
+	"istitle":      {nanos: mapNanos, call: plain(isTitle)},
+	"strip":        {0, 1, scanNanos, false, plain(stripWith(strings.TrimLeftFunc, strings.TrimRightFunc))},
+	"lstrip":       {0, 1, scanNanos, false, plain(stripWith(strings.TrimLeftFunc, nil))},
+	"rstrip":       {0, 1, scanNanos, false, plain(stripWith(nil, strings.TrimRightFunc))},
+	"split":        {0, 2, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) { return split(s, args, false) })},
+	"rsplit":       {0, 2, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) { return split(s, args, true) })},
+	"splitlines": {0, 1, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) {
 		return textList(SplitLines(s, len(args) == 1 && Truth(args[0]))), nil
-	}},
-	"join":       {1, 1, join},
-	"replace":    {2, 3, replace},
-	"startswith": {1, 3, func(s string, args []Value) (Value, error) { return affix("startswith", s, args, strings.HasPrefix) }},
-	"endswith":   {1, 3, func(s string, args []Value) (Value, error) { return affix("endswith", s, args, strings.HasSuffix) }},
-	"find":       {1, 3, func(s string, args []Value) (Value, error) { return find(s, args, strings.Index, "") }},
-	"rfind":      {1, 3, func(s string, args []Value) (Value, error) { return find(s, args, strings.LastIndex, "") }},
-	"index": {1, 3, func(s string, args []Value) (Value, error) {
+	})},
+	"join":       {1, 1, copyNanos, false, plain(join)},
+	"replace":    {2, 3, scanNanos, false, plain(replace)},
+	"startswith": {1, 3, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return affix("startswith", s, args, strings.HasPrefix) })},
+	"endswith":   {1, 3, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return affix("endswith", s, args, strings.HasSuffix) })},
+	"find":       {1, 3, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return find(s, args, strings.Index, "") })},
+	"rfind":      {1, 3, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return find(s, args, strings.LastIndex, "") })},
+	"index": {1, 3, scanNanos, false, plain(func(s string, args []Value) (Value, error) {
 		return find(s, args, strings.Index, "substring not found")
-	}},
-	"rindex": {1, 3, func(s string, args []Value) (Value, error) {
+	})},
+	"rindex": {1, 3, scanNanos, false, plain(func(s string, args []Value) (Value, error) {
 		return find(s, args, strings.LastIndex, "substring not found")
-	}},
-	"count":      {1, 3, countIn},
-	"ljust":      {1, 2, func(s string, args []Value) (Value, error) { return justify(s, args, 'l') }},
-	"rjust":      {1, 2, func(s string, args []Value) (Value, error) { return justify(s, args, 'r') }},
-	"center":     {1, 2, func(s string, args []Value) (Value, error) { return justify(s, args, 'c') }},
-	"zfill":      {1, 1, zfill},
-	"partition":  {1, 1, func(s string, args []Value) (Value, error) { return partition(s, args, strings.Index, false) }},
-	"rpartition": {1, 1, func(s string, args []Value) (Value, error) { return partition(s, args, strings.LastIndex, true) }},
-	"removeprefix": {1, 1, func(s string, args []Value) (Value, error) {
+	})},
+	"count":      {1, 3, scanNanos, false, plain(countIn)},
+	"ljust":      {1, 2, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return justify(s, args, 'l') })},
+	"rjust":      {1, 2, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return justify(s, args, 'r') })},
+	"center":     {1, 2, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return justify(s, args, 'c') })},
+	"zfill":      {1, 1, scanNanos, false, plain(zfill)},
+	"partition":  {1, 1, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return partition(s, args, strings.Index, false) })},
+	"rpartition": {1, 1, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return partition(s, args, strings.LastIndex, true) })},
+	"removeprefix": {1, 1, copyNanos, false, plain(func(s string, args []Value) (Value, error) {
 		return remove("removeprefix", s, args, strings.TrimPrefix)
-	}},
-	"removesuffix": {1, 1, func(s string, args []Value) (Value, error) {
+	})},
+	"removesuffix": {1, 1, copyNanos, false, plain(func(s string, args []Value) (Value, error) {
 		return remove("removesuffix", s, args, strings.TrimSuffix)
-	}},
-	"expandtabs": {0, 1, expandTabs},
+	})},
+	"expandtabs": {0, 1, 2 * scanNanos, false, expandTabs},
 }
 
-func strMethod(s, name string, args []Value) (Value, bool, error) {
-	m, ok := strMethods[name]
+// truth makes the work of a method that tells whether something holds.
+func truth(f func(string) bool) func(*meter.Meter, string, []Value) (Value, error) {
+	return func(_ *meter.Meter, s string, _ []Value) (Value, error) { return Bool(f(s)), nil }
+}
+
+// none makes the work of a method that holds if no character is like that.
+func none(like func(rune) bool) func(*meter.Meter, string, []Value) (Value, error) {
+	return func(m *meter.Meter, s string, _ []Value) (Value, error) {
+		found, err := containsFunc(m, s, like)
+		return Bool(!found), err
+	}
+}
+
+// cased is none of a text that has letters with a case.
+func cased(like func(rune) bool) func(*meter.Meter, string, []Value) (Value, error) {
+	return func(m *meter.Meter, s string, _ []Value) (Value, error) {
+		if has, err := containsFunc(m, s, isCased); !has || err != nil {
+			return False, err
+		}
+		found, err := containsFunc(m, s, like)
+		return Bool(!found), err
+	}
+}
+
+// MethodNames are the names of the methods that CallMethod knows of str.
+func MethodNames() []string { return slices.Sorted(maps.Keys(strMethods)) }
+
+func strMethod(m *meter.Meter, s, name string, args []Value) (Value, bool, error) {
+	f, ok := strMethods[name]
 	if !ok {
 		return nil, false, nil
 	}
-	if err := argCount("str."+name, args, m.lo, m.hi); err != nil {
+	if err := argCount("str."+name, args, f.lo, f.hi); err != nil {
 		return nil, true, err
 	}
-	v, err := m.call(s, args)
+	v, err := f.call(m, s, args)
 	return v, true, err
 }
 
@@ -124,7 +168,10 @@ func isDigit(r rune) bool {
 // isNumeric is close to Unicode's Numeric_Type: the number categories and the
 // ideographs that are numerals.
 func isNumeric(r rune) bool {
-	return unicode.IsNumber(r) || strings.ContainsRune("零一二三四五六七八九十百千万億兆〇壹貳參肆伍陸柒捌玖拾佰仟", r)
+	if unicode.IsNumber(r) {
+		return true
+	}
+	return r > 0x3000 && r < 0xa000 && strings.ContainsRune("零一二三四五六七八九十百千万億兆〇壹貳參肆伍陸柒捌玖拾佰仟", r)
 }
 
 func isIdentifier(s string) bool {
@@ -137,11 +184,14 @@ func isIdentifier(s string) bool {
 	return s != ""
 }
 
-func hasCase(s string) bool     { return strings.ContainsFunc(s, isCased) }
-func notUpper(r rune) bool      { return isCased(r) && !isUpperLetter(r) }
-func notLower(r rune) bool      { return isCased(r) && !isLowerLetter(r) }
-func isUpperLetter(r rune) bool { return unicode.IsUpper(r) || unicode.Is(unicode.Other_Uppercase, r) }
-func isLowerLetter(r rune) bool { return unicode.IsLower(r) || unicode.Is(unicode.Other_Lowercase, r) }
+func notUpper(r rune) bool { return isCased(r) && !isUpperLetter(r) }
+func notLower(r rune) bool { return isCased(r) && !isLowerLetter(r) }
+func isUpperLetter(r rune) bool {
+	return unicode.IsUpper(r) || r >= utf8.RuneSelf && unicode.Is(unicode.Other_Uppercase, r)
+}
+func isLowerLetter(r rune) bool {
+	return unicode.IsLower(r) || r >= utf8.RuneSelf && unicode.Is(unicode.Other_Lowercase, r)
+}
 
 func isTitle(s string, _ []Value) (Value, error) {
 	prev, any := false, false
@@ -202,6 +252,13 @@ func stripWith(left, right func(string, func(rune) bool) string) func(string, []
 				return nil, err
 			}
 			cut = func(r rune) bool { return strings.ContainsRune(set, r) }
+			if len(set) > 16 {
+				members := make(map[rune]bool, len(set))
+				for _, r := range set {
+					members[r] = true
+				}
+				cut = func(r rune) bool { return members[r] }
+			}
 		}
 		if left != nil {
 			s = left(s, cut)
@@ -288,7 +345,7 @@ func splitSpace(s string, limit int, fromRight bool) []string {
 }
 
 func join(s string, args []Value) (Value, error) {
-	items, err := Items(args[0])
+	items, err := Items(nil, args[0])
 	if err != nil {
 		return nil, Errorf("TypeError", "can only join an iterable")
 	}
@@ -480,7 +537,7 @@ func remove(name, s string, args []Value, trim func(s, x string) string) (Value,
 	return Str(trim(s, x)), nil
 }
 
-func expandTabs(s string, args []Value) (Value, error) {
+func expandTabs(m *meter.Meter, s string, args []Value) (Value, error) {
 	size := 8
 	if len(args) == 1 {
 		n, err := intArg(args[0])
@@ -491,6 +548,9 @@ func expandTabs(s string, args []Value) (Value, error) {
 	}
 	if n := strings.Count(s, "\t"); n > 0 {
 		if err := checkLen(len(s) + n*max(size, 0)); err != nil {
+			return nil, err
+		}
+		if err := m.SpendBytes(n*max(size, 0), 2*copyNanos); err != nil {
 			return nil, err
 		}
 	}

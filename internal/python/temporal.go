@@ -37,7 +37,7 @@ func (d *TimeDelta) micros() *big.Int {
 func durationOf(micros *big.Int) (*TimeDelta, error) {
 	days, rest := new(big.Int).DivMod(micros, big.NewInt(86400e6), new(big.Int))
 	if !days.IsInt64() || days.Int64() > 999999999 || days.Int64() < -999999999 {
-		return nil, Errorf("OverflowError", "days=%s; must have magnitude <= 999999999", shorten(days.String()))
+		return nil, Errorf("OverflowError", "a duration must have a magnitude of at most 999999999 days")
 	}
 	us := rest.Int64()
 	return &TimeDelta{days.Int64(), us / 1e6, us % 1e6}, nil

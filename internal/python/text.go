@@ -5,11 +5,14 @@ package python
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/language"
+
+	"github.com/rehive/extension-operator/internal/meter"
 )
 
 // IsSpace tells whether r is white space to str.isspace, strip and split.
@@ -40,110 +43,271 @@ func isASCII(s string) bool {
 
 // Upper is s.upper(), with full mapping: 'ß' becomes 'SS'.
 func Upper(s string) string {
+	out, _ := upperText(nil, s)
+	return out
+}
+
+func upperText(m *meter.Meter, s string) (string, error) {
 	if isASCII(s) {
-		return strings.ToUpper(s)
+		return strings.ToUpper(s), nil
 	}
-	return cases.Upper(language.Und).String(s)
+	var b strings.Builder
+	b.Grow(len(s))
+	looks := looks{meter: m}
+	for i, r := range s {
+		if err := looks.at(i); err != nil {
+			return "", err
+		}
+		if up, ok := longCases().uppers[r]; ok && r >= utf8.RuneSelf {
+			b.WriteString(up)
+		} else {
+			b.WriteRune(unicode.ToUpper(r))
+		}
+	}
+	return b.String(), nil
 }
 
 // Lower is s.lower(), with full mapping and the final sigma.
 func Lower(s string) string {
+	out, _ := lowerText(nil, s)
+	return out
+}
+
+func lowerText(m *meter.Meter, s string) (string, error) {
 	if isASCII(s) {
-		return strings.ToLower(s)
+		return strings.ToLower(s), nil
 	}
-	return cases.Lower(language.Und).String(s)
+	var b strings.Builder
+	b.Grow(len(s))
+	looks := looks{meter: m}
+	for i, r := range s {
+		if err := looks.at(i); err != nil {
+			return "", err
+		}
+		switch {
+		case r == 'Σ' && afterCased(s[:i]) && finalSigma(s[i+len("Σ"):]):
+			b.WriteRune('ς')
+		case r == 'İ':
+			b.WriteString(lowerRune(r))
+		default:
+			b.WriteRune(unicode.ToLower(r))
+		}
+	}
+	return b.String(), nil
 }
 
 // titleRune is the title case of one character, which may be several.
 func titleRune(r rune) string {
-	if r < utf8.RuneSelf || unicode.ToTitle(r) != r {
-		return string(unicode.ToTitle(r))
+	if t := unicode.ToTitle(r); r < utf8.RuneSelf || t != r {
+		return string(t)
 	}
-	up := cases.Upper(language.Und).String(string(r))
-	if r == 'ŉ' {
-		return up
-	}
-	if utf8.RuneCountInString(up) > 1 {
-		first, n := utf8.DecodeRuneInString(up)
-		return string(first) + Lower(up[n:])
+	if t, ok := longCases().titles[r]; ok {
+		return t
 	}
 	return string(r)
 }
 
+// longCases are the title and upper cases of characters that become several,
+// such as "Ss" and "SS" of "ß".
+var longCases = sync.OnceValue(func() (long struct{ titles, uppers map[rune]string }) {
+	long.titles, long.uppers = map[rune]string{}, map[rune]string{}
+	upper := cases.Upper(language.Und)
+	for _, block := range [...][2]rune{{0x80, 0x600}, {0x1e00, 0x2000}, {0xfb00, 0xfb20}} { // where Unicode has them
+		for r := block[0]; r < block[1]; r++ {
+			up := upper.String(string(r))
+			first, n := utf8.DecodeRuneInString(up)
+			if n == len(up) {
+				continue
+			}
+			long.uppers[r] = up
+			if unicode.ToTitle(r) == r {
+				long.titles[r] = string(first) + Lower(up[n:])
+			}
+		}
+	}
+	long.titles['ŉ'] = long.uppers['ŉ']
+	return long
+})
+
+// lowerRune is the lower case of one character.
+func lowerRune(r rune) string {
+	if r == 'İ' {
+		return "i̇"
+	}
+	return string(unicode.ToLower(r))
+}
+
 func isCased(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	}
 	return unicode.IsUpper(r) || unicode.IsLower(r) || unicode.IsTitle(r) ||
 		unicode.Is(unicode.Other_Lowercase, r) || unicode.Is(unicode.Other_Uppercase, r)
 }
 
 // Title is s.title(): a letter after something that isn't one becomes title case.
 func Title(s string) string {
+	out, _ := titleText(nil, s)
+	return out
+}
+
+func titleText(m *meter.Meter, s string) (string, error) {
 	var b strings.Builder
+	b.Grow(len(s))
 	prev := false
+	looks := looks{meter: m}
 	for i, r := range s {
+		if err := looks.at(i); err != nil {
+			return "", err
+		}
+		if r < utf8.RuneSelf {
+			c := byte(r)
+			letter := isCased(r)
+			switch {
+			case letter && prev:
+				c |= 0x20
+			case letter:
+				c &^= 0x20
+			}
+			b.WriteByte(c)
+			prev = letter
+			continue
+		}
 		switch {
 		case !prev:
 			b.WriteString(titleRune(r))
 		case r == 'Σ' && finalSigma(s[i+len("Σ"):]):
 			b.WriteRune('ς')
-		case r < utf8.RuneSelf:
-			b.WriteRune(unicode.ToLower(r))
+		case r == 'İ':
+			b.WriteString(lowerRune(r))
 		default:
-			b.WriteString(Lower(string(r)))
+			b.WriteRune(unicode.ToLower(r))
 		}
 		prev = isCased(r)
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // finalSigma tells whether a sigma after a letter ends its word: what follows
 // is no letter, not even after characters that have no say in it.
 func finalSigma(rest string) bool {
 	for _, r := range rest {
-		if isCased(r) {
-			return false
-		}
-		if !unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk) && !strings.ContainsRune("'.:·’", r) {
-			return true
+		if !isCaseIgnorable(r) {
+			return !isCased(r)
 		}
 	}
 	return true
 }
 
+// afterCased tells whether a letter comes before, not counting characters that
+// have no say in it.
+func afterCased(before string) bool {
+	for before != "" {
+		r, n := utf8.DecodeLastRuneInString(before)
+		if !isCaseIgnorable(r) {
+			return isCased(r)
+		}
+		before = before[:len(before)-n]
+	}
+	return false
+}
+
+// isCaseIgnorable is Unicode's property Case_Ignorable.
+func isCaseIgnorable(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r == '\'' || r == '.' || r == ':' || r == '^' || r == '`'
+	}
+	return unicode.In(r, unicode.Mn, unicode.Lm, unicode.Sk, unicode.Cf, unicode.Me) ||
+		strings.ContainsRune("··՟״‘’․‧︓﹒﹕＇．：", r)
+}
+
 // Capitalize is s.capitalize().
 func Capitalize(s string) string {
+	out, _ := capitalizeText(nil, s)
+	return out
+}
+
+func capitalizeText(m *meter.Meter, s string) (string, error) {
 	if s == "" {
-		return ""
+		return "", nil
 	}
 	r, n := utf8.DecodeRuneInString(s)
-	return titleRune(r) + Lower(s)[len(Lower(s[:n])):]
+	lower, err := lowerText(m, s)
+	if err != nil {
+		return "", err
+	}
+	return titleRune(r) + lower[len(Lower(s[:n])):], nil
 }
 
 // Swapcase is s.swapcase().
 func Swapcase(s string) string {
+	out, _ := swapcaseText(nil, s)
+	return out
+}
+
+func swapcaseText(m *meter.Meter, s string) (string, error) {
 	var b strings.Builder
+	b.Grow(len(s))
 	afterLetter := false
+	looks := looks{meter: m}
 	for i, r := range s {
+		if err := looks.at(i); err != nil {
+			return "", err
+		}
+		if r < utf8.RuneSelf {
+			c := byte(r)
+			if afterLetter = isCased(r); afterLetter {
+				c ^= 0x20
+			}
+			b.WriteByte(c)
+			continue
+		}
 		switch {
 		case r == 'Σ' && afterLetter && finalSigma(s[i+len("Σ"):]):
 			b.WriteRune('ς')
 		case unicode.IsUpper(r):
-			b.WriteString(Lower(string(r)))
+			b.WriteString(lowerRune(r))
 		case unicode.IsLower(r):
-			b.WriteString(Upper(string(r)))
+			b.WriteString(upperRune(r))
 		default:
 			b.WriteRune(r)
 		}
 		afterLetter = isCased(r)
 	}
-	return b.String()
+	return b.String(), nil
+}
+
+// upperRune is the upper case of one character, which may be several.
+func upperRune(r rune) string {
+	if up, ok := longCases().uppers[r]; ok {
+		return up
+	}
+	return string(unicode.ToUpper(r))
 }
 
 // Casefold is s.casefold().
 func Casefold(s string) string {
+	out, _ := casefoldText(nil, s)
+	return out
+}
+
+func casefoldText(m *meter.Meter, s string) (string, error) {
 	if isASCII(s) {
-		return strings.ToLower(s)
+		return strings.ToLower(s), nil
 	}
-	return cases.Fold().String(s)
+	var b strings.Builder
+	for fold := cases.Fold(); s != ""; {
+		n := min(len(s), piece)
+		for n < len(s) && !utf8.RuneStart(s[n]) {
+			n++
+		}
+		if err := m.Look(); err != nil {
+			return "", err
+		}
+		b.WriteString(fold.String(s[:n]))
+		s = s[n:]
+	}
+	return b.String(), nil
 }
 
 // SplitLines is s.splitlines(), at every line boundary that Python knows.

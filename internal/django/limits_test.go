@@ -1,0 +1,146 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+func mebibyteOf(unit string) *python.Dict {
+	data := python.NewDict(1)
+	data.SetStr("t", python.Str(strings.Repeat(unit, 1<<20/len(unit))))
+	return data
+}
+
+// TestLimitsEndRenders has templates that took minutes or gigabytes when only a
+// part of their work was charged.
+func TestLimitsEndRenders(t *testing.T) {
+	var split strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&split, "{%% with a%d=t.split b%d=t.title c%d=t.upper %%}", i, i, i)
+	}
+	split.WriteString(strings.Repeat("{% endwith %}", 40))
+	for name, tc := range map[string]struct{ unit, template string }{
+		"methods of a path":       {"é ", "{{ t" + strings.Repeat(".title", 1000) + " }}"},
+		"kept by with":            {"a ", split.String()},
+		"kept by a block's value": {"a", "{% load i18n %}" + strings.Repeat("{% for x in t|slice:'3' %}{% cycle t|upper t|lower as n silent %}{% cycle t|title t|upper as m silent %}{% endfor %}", 20)},
+		"expanding Unicode":       {"\ufdfa", strings.Repeat("{% if t|slugify %}{% endif %}", 200)},
+		"remembered by ifchanged": {"a", strings.Repeat("{% ifchanged t|upper %}{% endifchanged %}", 100)},
+		"quoting":                 {"/", "{% if t|urlencode:t %}{% endif %}" + strings.Repeat("{% if t|urlencode:t %}{% endif %}", 200)},
+	} {
+		tmpl, err := Parse("main", tc.template, Options{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_, err = tmpl.Render(context.Background(), mebibyteOf(tc.unit), RenderOptions{})
+		var e *Error
+		if !errors.Is(err, ErrLimit) || !errors.As(err, &e) || e.Line == 0 {
+			t.Errorf("%s: got %v, want a limit with its place", name, err)
+		}
+	}
+}
+
+// TestDeadlineIsNoLimit tells the caller's deadline, after which the same render
+// may succeed, from a limit.
+func TestDeadlineIsNoLimit(t *testing.T) {
+	tmpl, err := Parse("main", "{% for x in t %}{{ x }}{% endfor %}", Options{Limits: Limits{Steps: 1 << 40, Output: 1 << 30}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	<-ctx.Done()
+	_, err = tmpl.Render(ctx, mebibyteOf("a"), RenderOptions{})
+	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrLimit) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestHonestTemplates holds what people write to the limits: long, with loops
+// over thousands of rows.
+func TestHonestTemplates(t *testing.T) {
+	rows := make([]python.Value, 4000)
+	for i := range rows {
+		row := python.NewDict(3)
+		row.SetStr("name", python.Str("Zoë van der Merwe"))
+		row.SetStr("amount", python.Int(1234567*i))
+		row.SetStr("note", python.Str(strings.Repeat("A line of text. ", 4)))
+		rows[i] = row
+	}
+	data := python.NewDict(1)
+	data.SetStr("rows", python.NewList(rows...))
+	data.SetStr("text", python.Str(strings.Repeat("Ünïcode text in <b>paragraphs</b>.\n\n", 1500)))
+	for name, source := range map[string]string{
+		"rows": "{% load humanize %}{% for row in rows %}{% with name=row.name|upper %}{{ forloop.counter }} {{ name }} {{ row.amount|money:2|intcomma }} {% if row.note and row.amount > 5 %}{{ row.note|truncatewords:5|default:'-' }}{% endif %}{% endwith %}\n{% endfor %}",
+		"text": "{{ text|linebreaks }}{{ text|striptags|truncatechars:500 }}{{ text|title|wordcount }}",
+		"sort": "{% regroup rows|dictsort:'amount' by name as groups %}{% for g in groups %}{{ g.grouper }} {{ g.list|length }}{% endfor %}",
+	} {
+		tmpl, err := Parse(name, source, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tmpl.Render(context.Background(), data, RenderOptions{Autoescape: true}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestErrorsTellNoData has what customers could have written in the data, and
+// looks for it in the errors.
+func TestErrorsTellNoData(t *testing.T) {
+	const secret = "zx81secret"
+	data := python.NewDict(4)
+	data.SetStr("s", python.Str(secret))
+	row := python.NewDict(1)
+	row.SetStr(secret, python.Str(secret))
+	data.SetStr("d", row)
+	data.SetStr("l", python.NewList(python.Str(secret), row))
+	load := hostileLoad
+	var sources []string
+	for _, l := range []*Library{builtins, libraries["humanize"], libraries["tz"], libraries["i18n"], libraries["l10n"]} {
+		for name, f := range l.filters {
+			for _, v := range []string{"s", "d", "l", "d.items"} {
+				if f.Arg != RequiredArg {
+					sources = append(sources, "{{ "+v+"|"+name+" }}")
+				}
+				if f.Arg != NoArg {
+					sources = append(sources, "{{ "+v+"|"+name+":s }}", "{{ "+v+"|"+name+":l }}", "{{ 5|"+name+":"+v+" }}")
+				}
+			}
+		}
+	}
+	for _, units := range hostileTags {
+		for _, unit := range units {
+			for _, v := range []string{"s", "d", "l"} {
+				sources = append(sources, strings.NewReplacer(" v", " "+v, "=v", "="+v, " w", " s", "NAME", "n").Replace(unit))
+			}
+		}
+	}
+	failed := 0
+	for _, source := range sources {
+		tmpl, err := Parse("main", load+source, Options{Loader: mapLoader(map[string]string{"part": "{{ a }}"})})
+		if err != nil {
+			continue
+		}
+		if _, err = tmpl.Render(context.Background(), data, RenderOptions{}); err == nil {
+			continue
+		}
+		failed++
+		for e := err; e != nil; e = errors.Unwrap(e) {
+			if strings.Contains(e.Error(), secret) {
+				t.Errorf("%s: %v", source, e)
+			}
+		}
+	}
+	if failed < 20 {
+		t.Errorf("only %d templates failed", failed)
+	}
+}
