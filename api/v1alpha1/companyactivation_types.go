@@ -54,19 +54,19 @@ const (
 	ActivationInactive ActivationState = "Inactive"
 )
 
-// CompanyActivationSpec is the wanted state of a company's activation.
+// CompanyActivationSpec is the desired state of a company's activation.
 type CompanyActivationSpec struct {
-	// company is the identifier of the company on Rehive, as in the "company"
-	// field of its webhooks. It can't be changed.
+	// company is the identifier of the company on Rehive, such as my_shop. It is
+	// immutable. At most 100 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=100
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9_.-]*$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9_.-]*$')",message="must be the identifier of a company on Rehive: letters, digits, '_', '.' and '-', beginning with a letter or a digit, such as my_shop"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="company can't be changed: delete this object and create another"
 	Company string `json:"company"`
 
-	// state is Active or Inactive. The platform's calls of /activate/ and
-	// /deactivate/ set it.
+	// state says whether the company uses the extension: Active or Inactive. Rehive sets
+	// it when an admin switches the extension on or off.
 	// +optional
 	// +kubebuilder:default=Active
 	State ActivationState `json:"state,omitempty"`
@@ -99,21 +99,21 @@ type DeliveryProviderReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an object: lowercase letters, digits, '-' and '.', such as my-shop"
 	Name string `json:"name"`
 }
 
 // CompanyProviders are the DeliveryProviders of a company, by channel.
 type CompanyProviders struct {
-	// email sends the company's emails.
+	// email names the DeliveryProvider that sends the company's emails.
 	// +optional
 	Email *DeliveryProviderReference `json:"email,omitempty"`
 
-	// sms sends the company's SMS.
+	// sms names the DeliveryProvider that sends the company's SMS.
 	// +optional
 	SMS *DeliveryProviderReference `json:"sms,omitempty"`
 
-	// push sends the company's push messages.
+	// push names the DeliveryProvider that sends the company's push notifications.
 	// +optional
 	Push *DeliveryProviderReference `json:"push,omitempty"`
 }

@@ -58,11 +58,11 @@ type SecretReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an object: lowercase letters, digits, '-' and '.', such as my-shop"
 	Name string `json:"name"`
 }
 
-// SMTPTLS says how the connection to an SMTP server is encrypted.
+// SMTPTLS says how the connection to a mail server is encrypted.
 // +kubebuilder:validation:Enum=StartTLS;StartTLSOptional;TLS;None
 type SMTPTLS string
 
@@ -80,20 +80,27 @@ const (
 
 // SMTPProvider sends email through a mail server.
 type SMTPProvider struct {
-	// host is the mail server's name or address.
+	// host is the host name or IP address of the mail server, without a port, such as
+	// smtp.example.com.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9.:_-]+$`
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[^:]*:[0-9]*$') && !self.matches('^[[].*[]]:[0-9]*$')",message="must not contain a port: use the field port, such as host: smtp.example.com with port: 587"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9._-]+(:[0-9]*)?$') || self.matches('^[0-9A-Fa-f.:]+$') || self.matches('^[[].*[]]:[0-9]*$')",message="must be a host name or an IP address, such as smtp.example.com or 192.0.2.25"
 	Host string `json:"host"`
 
-	// port is 587 by default, and 465 with tls: TLS.
+	// port is the port of the mail server. It defaults to 465 if tls is TLS, and to 587
+	// otherwise.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	Port int32 `json:"port,omitempty"`
 
-	// tls is StartTLS, StartTLSOptional, TLS or None.
+	// tls says how the connection is encrypted.
+	// StartTLS upgrades it with STARTTLS and refuses a server that does not offer it.
+	// StartTLSOptional does so if the server offers it, and otherwise sends in the clear.
+	// TLS encrypts from the first byte, as on port 465.
+	// None never encrypts, and never sends credentials.
 	// +optional
 	// +kubebuilder:default=StartTLS
 	TLS SMTPTLS `json:"tls,omitempty"`
@@ -101,74 +108,78 @@ type SMTPProvider struct {
 
 // SendGridProvider sends email through SendGrid's v3 API.
 type SendGridProvider struct {
-	// baseURL is where the API is: https://api.sendgrid.com by default,
-	// https://api.eu.sendgrid.com for accounts in the EU.
+	// baseURL is the URL of SendGrid's API. It defaults to https://api.sendgrid.com;
+	// accounts in the EU need https://api.eu.sendgrid.com.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^https?://`
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.startsWith('https://') || self.startsWith('http://')",message="must be a URL that begins with https://, such as https://api.eu.sendgrid.com"
 	BaseURL string `json:"baseURL,omitempty"`
 }
 
 // TwilioProvider sends SMS through Twilio's API.
 type TwilioProvider struct {
-	// baseURL is where the API is: https://api.twilio.com by default, or a
-	// region's, such as https://api.dublin.ie1.twilio.com.
+	// baseURL is the URL of Twilio's API. It defaults to https://api.twilio.com; regions
+	// have their own, such as https://api.dublin.ie1.twilio.com.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^https?://`
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.startsWith('https://') || self.startsWith('http://')",message="must be a URL that begins with https://, such as https://api.dublin.ie1.twilio.com"
 	BaseURL string `json:"baseURL,omitempty"`
 }
 
 // ExpoProvider sends push messages through Expo's push service.
 type ExpoProvider struct {
-	// baseURL is where the API is: https://exp.host by default.
+	// baseURL is the URL of Expo's push service. It defaults to https://exp.host.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^https?://`
+	// +kubebuilder:validation:XValidation:rule="self == '' || self.startsWith('https://') || self.startsWith('http://')",message="must be a URL that begins with https://, such as https://exp.host"
 	BaseURL string `json:"baseURL,omitempty"`
 
-	// androidChannel is the notification channel on Android; the app's default
-	// by default.
+	// androidChannel is the Android notification channel. It defaults to the app's own
+	// default. At most 100 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=100
 	AndroidChannel string `json:"androidChannel,omitempty"`
 }
 
-// RateLimit bounds how fast messages are handed to a provider.
+// RateLimit limits how fast messages are sent to a provider.
 type RateLimit struct {
-	// perSecond is how many messages are sent a second.
+	// perSecond is the maximum number of messages per second.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	PerSecond int32 `json:"perSecond"`
 
-	// burst is how many may be sent at once after a pause; perSecond by default.
+	// burst is the maximum number of messages sent at once after a pause. It defaults to
+	// perSecond.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	Burst int32 `json:"burst,omitempty"`
 }
 
-// DeliveryProviderSpec says through whom messages of one channel are sent.
+// DeliveryProviderSpec says which service sends the messages of one channel.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.smtp), has(self.sendgrid), has(self.twilio), has(self.expo)].exists_one(isSet, isSet)",message="exactly one provider must be set: smtp, sendgrid, twilio or expo"
 // +kubebuilder:validation:XValidation:rule="has(self.secretRef) || !(has(self.sendgrid) || has(self.twilio))",message="secretRef is required for sendgrid and twilio"
 // +kubebuilder:validation:XValidation:rule="!(has(self.sender) && has(self.expo))",message="sender must not be set for expo: push messages have none"
 type DeliveryProviderSpec struct {
-	// smtp sends email through a mail server.
+	// smtp sends email through a mail server. Exactly one of smtp, sendgrid, twilio
+	// and expo must be set.
 	// +optional
 	SMTP *SMTPProvider `json:"smtp,omitempty"`
 
-	// sendgrid sends email through SendGrid.
+	// sendgrid sends email through SendGrid. Exactly one of smtp, sendgrid, twilio
+	// and expo must be set.
 	// +optional
 	SendGrid *SendGridProvider `json:"sendgrid,omitempty"`
 
-	// twilio sends SMS through Twilio.
+	// twilio sends SMS through Twilio. Exactly one of smtp, sendgrid, twilio
+	// and expo must be set.
 	// +optional
 	Twilio *TwilioProvider `json:"twilio,omitempty"`
 
-	// expo sends push messages through Expo, to the devices that the platform
-	// knows of a user.
+	// expo sends push notifications through Expo, to the devices of a user that Rehive
+	// knows. Exactly one of smtp, sendgrid, twilio and expo must be set.
 	// +optional
 	Expo *ExpoProvider `json:"expo,omitempty"`
 
@@ -182,29 +193,29 @@ type DeliveryProviderSpec struct {
 	// +optional
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
 
-	// sender is who messages come from that name nobody: for email an address,
-	// with or without a name; for SMS a number, a short code, an alphanumeric
-	// sender or the SID of a messaging service.
+	// sender is the sender of messages that name none: for email an address, with or
+	// without a display name; for SMS a phone number, a short code, an alphanumeric sender
+	// or the SID of a messaging service. It must not be set for expo.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=320
 	Sender string `json:"sender,omitempty"`
 
-	// rateLimit bounds how fast each replica of the operator sends; unlimited by
-	// default.
+	// rateLimit limits how fast each replica of the operator sends. Without it, there is
+	// no limit.
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 
-	// concurrency is how many messages each replica of the operator has with the
-	// provider at once.
+	// concurrency is the maximum number of messages that each replica of the operator
+	// sends at once.
 	// +optional
 	// +kubebuilder:default=16
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
 	Concurrency int32 `json:"concurrency,omitempty"`
 
-	// timeoutSeconds bounds one call of the provider: for smtp one command, for
-	// the others a whole request.
+	// timeoutSeconds limits one call to the provider: for smtp one command, for the
+	// others one request.
 	// +optional
 	// +kubebuilder:default=15
 	// +kubebuilder:validation:Minimum=1
@@ -214,7 +225,7 @@ type DeliveryProviderSpec struct {
 
 // DeliveryProviderStatus is what was observed of a provider.
 type DeliveryProviderStatus struct {
-	// observedGeneration is the metadata.generation that was last acted on.
+	// observedGeneration is the metadata.generation that the operator last acted on.
 	// +optional
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -229,7 +240,7 @@ type DeliveryProviderStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	Type string `json:"type,omitempty"`
 
-	// conditions are Ready and, for a mistake that retrying can't mend, Stalled.
+	// conditions are Ready and, for a mistake that retrying can't fix, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -237,9 +248,9 @@ type DeliveryProviderStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// DeliveryProvider is somebody who takes messages of one channel to their
-// recipients. Companies of the same namespace name it in spec.providers; one in the
-// operator's namespace can be the default of a channel for all companies.
+// DeliveryProvider is a service that delivers the messages of one channel. A company uses
+// those of its own namespace that its CompanyActivation names in spec.providers. One in
+// the operator's namespace can be the default of a channel for all companies.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -255,7 +266,7 @@ type DeliveryProvider struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is the wanted state.
+	// spec is the desired state.
 	// +required
 	Spec DeliveryProviderSpec `json:"spec"`
 

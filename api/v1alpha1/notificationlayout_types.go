@@ -10,43 +10,48 @@ import (
 // LayoutContentVariable is what a layout's templates print the message by.
 const LayoutContentVariable = "content"
 
-// NotificationLayoutSpec is what messages are wrapped in.
+// NotificationLayoutSpec is what messages are wrapped in, such as a header and a footer.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.html) || has(self.text)",message="html or text must be set"
-// +kubebuilder:validation:XValidation:rule="!has(self.html) || self.channel == 'email'",message="html is for layouts of the channel email"
+// +kubebuilder:validation:XValidation:rule="has(self.html) || has(self.text)",message="at least one of html and text must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.html) || self.channel == 'email'",message="html must not be set unless channel is email"
 type NotificationLayoutSpec struct {
 	// companyRef names the CompanyActivation, in the same namespace, whose rules may use
-	// the layout. Without it, the rules of all companies in the namespace may.
+	// the layout. Without it, the rules of every company in the namespace may. It is
+	// immutable.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="companyRef can't be changed: create another layout for the other company"
 	CompanyRef *CompanyActivationReference `json:"companyRef,omitempty"`
 
-	// displayName is the name that admins see; the object's name if unset.
+	// displayName is the name that admins see. It defaults to the object's name. At most
+	// 250 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=250
 	DisplayName string `json:"displayName,omitempty"`
 
-	// channel is that of the rules that may use the layout.
+	// channel is the channel of the rules that may use the layout: email, sms, push or
+	// system.
 	// +optional
 	// +kubebuilder:default=email
+	// +kubebuilder:validation:Enum=email;sms;push;system
 	Channel Channel `json:"channel,omitempty"`
 
-	// description says what the layout is for.
+	// description says what the layout is for. At most 4096 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Description string `json:"description,omitempty"`
 
-	// html wraps the HTML part of an email: a Django template that prints the
-	// message by {{ content }}. An HTML part is sent as it is where this is missing,
-	// and none is made where the email has none.
+	// html is a Django template that wraps the HTML part of an email, which it prints with
+	// {{ content }}. Without it, the HTML part is sent as it is. An email without an HTML
+	// part does not get one. At most 262144 characters. At least one of html and text must
+	// be set.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
 	HTML string `json:"html,omitempty"`
 
-	// text wraps the text of a message, which for an email is its text part: a Django
-	// template that prints the message by {{ content }}. The text is sent as it is where
-	// this is missing.
+	// text is a Django template that wraps the text of a message, which it prints with
+	// {{ content }}; for an email, that is the plain text part. Without it, the text is
+	// sent as it is. At most 262144 characters. At least one of html and text must be set.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
@@ -55,12 +60,12 @@ type NotificationLayoutSpec struct {
 
 // NotificationLayoutStatus is what was observed of a layout.
 type NotificationLayoutStatus struct {
-	// observedGeneration is the metadata.generation that was last acted on.
+	// observedGeneration is the metadata.generation that the operator last acted on.
 	// +optional
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready and, for a mistake that retrying can't mend, Stalled.
+	// conditions are Ready and, for a mistake that retrying can't fix, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -68,8 +73,8 @@ type NotificationLayoutStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// NotificationLayout is the frame, such as a header and a footer, of the emails of
-// rules that name it.
+// NotificationLayout wraps the messages of the rules that name it, for example in a
+// header and a footer.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -83,7 +88,7 @@ type NotificationLayout struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is the wanted state.
+	// spec is the desired state.
 	// +required
 	Spec NotificationLayoutSpec `json:"spec"`
 

@@ -13,7 +13,7 @@ type CompanyActivationReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an object: lowercase letters, digits, '-' and '.', such as my-shop"
 	Name string `json:"name"`
 }
 
@@ -23,7 +23,7 @@ type NotificationLayoutReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an object: lowercase letters, digits, '-' and '.', such as my-shop"
 	Name string `json:"name"`
 }
 
@@ -34,232 +34,249 @@ type NotificationTemplateReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an object: lowercase letters, digits, '-' and '.', such as my-shop"
 	Name string `json:"name"`
 }
 
-// EmailMessage holds the templates of an email. Each is a Django template over
-// the event's data plus context and computed.
+// EmailMessage is an email. Its strings are Django templates. They read the event's
+// data, and the variables context and computed.
 type EmailMessage struct {
-	// to is the recipient: a template that renders one address or several,
-	// parted by commas, each of which becomes a message of its own.
+	// to is a Django template that renders the recipients: one or more email addresses
+	// separated by commas. Each recipient gets a message of their own. At most 4096
+	// characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	To string `json:"to"`
 
-	// toUser says which user the message is about: a template that renders the
-	// identifier of one user on Rehive. That user's preference counts, and that user
-	// gets the in-app copy. Unset, it is user.id of the event's data, or what is like
-	// it in events of users and of transitions.
+	// toUser is a Django template that renders the Rehive identifier of the user whom the
+	// message is about: the user whose preferences apply and who receives the in-app
+	// copy. It defaults to the user of the event, such as {{ user.id }}. At most 4096
+	// characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	ToUser string `json:"toUser,omitempty"`
 
-	// from overrides the sender, which is the company's system email unless the
-	// operator is told otherwise.
+	// from is a Django template that renders the sender: one email address, with or
+	// without a display name. It defaults to the company's system email. At most 4096
+	// characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	From string `json:"from,omitempty"`
 
-	// subject is the subject line. Line breaks in what it renders become spaces.
+	// subject is a Django template that renders the subject. Line breaks become spaces.
+	// At most 4096 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	Subject string `json:"subject"`
 
-	// html is the HTML part. What it prints is escaped for HTML, as Django does.
+	// html is a Django template that renders the HTML part. Variables are escaped for
+	// HTML, as in Django. At most 262144 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=262144
 	HTML string `json:"html,omitempty"`
 
-	// text is the plain text part. It is demanded, as on Rehive, where an email
-	// without text is not sent.
+	// text is a Django template that renders the plain text part, which every email must
+	// have. Variables are not escaped. At most 262144 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	Text string `json:"text"`
 
-	// layoutRef names the NotificationLayout, in the same namespace, that html and
-	// text are wrapped in.
+	// layoutRef names the NotificationLayout, in the same namespace and for the channel
+	// email, that html and text are wrapped in.
 	// +optional
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
-// SMSMessage holds the templates of an SMS. Each is a Django template over the
-// event's data plus context and computed.
+// SMSMessage is an SMS. Its strings other than defaultRegion are Django templates. They
+// read the event's data, and the variables context and computed.
 type SMSMessage struct {
-	// to is the recipient: a template that renders one phone number or several,
-	// parted by commas, each of which becomes a message of its own. A number is
-	// international, such as +27840000000, unless defaultRegion is set.
+	// to is a Django template that renders the recipients: one or more phone numbers
+	// separated by commas. Each recipient gets a message of their own. Numbers must be
+	// international, such as +27840000000, unless defaultRegion is set. At most 4096
+	// characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	To string `json:"to"`
 
-	// toUser says which user the message is about: a template that renders the
-	// identifier of one user on Rehive. That user's preference counts, and that user
-	// gets the in-app copy. Unset, it is user.id of the event's data, or what is like
-	// it in events of users and of transitions.
+	// toUser is a Django template that renders the Rehive identifier of the user whom the
+	// message is about: the user whose preferences apply and who receives the in-app
+	// copy. It defaults to the user of the event, such as {{ user.id }}. At most 4096
+	// characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	ToUser string `json:"toUser,omitempty"`
 
-	// defaultRegion is the region of numbers without a country code: an ISO 3166
-	// code such as ZA. Without it such numbers are refused.
+	// defaultRegion is the country of phone numbers without a country code: an ISO 3166
+	// code of two capitals, such as ZA. Without it, such numbers are refused.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^([A-Z]{2})?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Z]{2})?$')",message="must be an ISO 3166 country code of two capitals, such as ZA"
 	// +kubebuilder:validation:MaxLength=2
 	DefaultRegion string `json:"defaultRegion,omitempty"`
 
-	// message is the text. What it prints is not escaped.
+	// message is a Django template that renders the text. Variables are not escaped. At
+	// most 16384 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	Message string `json:"message"`
 
 	// layoutRef names the NotificationLayout, in the same namespace and for the same
-	// channel, that message is wrapped in.
+	// channel, that the message is wrapped in.
 	// +optional
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
-// PushMessage holds the templates of a push message. Each is a Django template
-// over the event's data plus context and computed.
+// PushMessage is a push notification. Its strings are Django templates. They read the
+// event's data, and the variables context and computed.
 type PushMessage struct {
-	// toUser is the recipient: a template that renders the identifier of one user
-	// on Rehive or of several, parted by commas, each of which becomes a message of
-	// its own, for all devices of the user.
+	// toUser is a Django template that renders the recipients: one or more Rehive
+	// identifiers of users, separated by commas. Each user gets a message of their own, on
+	// all of their devices. At most 4096 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	ToUser string `json:"toUser"`
 
-	// title is the title. Line breaks in what it renders become spaces.
+	// title is a Django template that renders the title. Line breaks become spaces. At
+	// most 4096 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Title string `json:"title,omitempty"`
 
-	// message is the text. What it prints is not escaped.
+	// message is a Django template that renders the text. Variables are not escaped. At
+	// most 16384 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	Message string `json:"message"`
 
 	// layoutRef names the NotificationLayout, in the same namespace and for the same
-	// channel, that message is wrapped in.
+	// channel, that the message is wrapped in.
 	// +optional
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
-// SystemMessage holds the templates of an in-app message. Each is a Django template
-// over the event's data plus context and computed.
+// SystemMessage is an in-app message. Its strings are Django templates. They read the
+// event's data, and the variables context and computed.
 type SystemMessage struct {
-	// toUser is the recipient: a template that renders the identifier of one user
-	// on Rehive or of several, parted by commas, each of which becomes a message of
-	// its own.
+	// toUser is a Django template that renders the recipients: one or more Rehive
+	// identifiers of users, separated by commas. Each user gets a message of their own. At
+	// most 4096 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	ToUser string `json:"toUser"`
 
-	// title is the title. Line breaks in what it renders become spaces.
+	// title is a Django template that renders the title. Line breaks become spaces. At
+	// most 4096 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Title string `json:"title,omitempty"`
 
-	// message is the text. What it prints is not escaped.
+	// message is a Django template that renders the text. Variables are not escaped. At
+	// most 16384 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	Message string `json:"message"`
 
 	// layoutRef names the NotificationLayout, in the same namespace and for the same
-	// channel, that message is wrapped in.
+	// channel, that the message is wrapped in.
 	// +optional
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
-// NotificationRuleSpec says on which event, under which condition, to whom and
-// with which words a message is sent.
+// NotificationRuleSpec says when a message is sent, to whom, and what it says.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
 // +kubebuilder:validation:XValidation:rule="!(has(self.system) && has(self.systemEnabled) && self.systemEnabled)",message="systemEnabled can't be set together with system: the message is an in-app message already"
 type NotificationRuleSpec struct {
-	// companyRef names the CompanyActivation of the company whose events the
-	// rule is for. It can't be changed.
+	// companyRef names the CompanyActivation, in the same namespace, of the company whose
+	// events the rule handles. It is immutable.
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="companyRef can't be changed: create another rule for the other company"
 	CompanyRef CompanyActivationReference `json:"companyRef"`
 
 	// templateRef names the NotificationTemplate, in the operator's namespace, that the
-	// rule was made from. Later changes of the template don't change the rule.
+	// rule was created from. Later changes to the template do not change the rule.
 	// +optional
 	TemplateRef *NotificationTemplateReference `json:"templateRef,omitempty"`
 
-	// displayName is the name that admins and users see. It need not be unique.
+	// displayName is the name that admins and users see. It need not be unique and is not
+	// a template. At most 250 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=250
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	DisplayName string `json:"displayName"`
 
-	// description says what the rule is for.
+	// description says what the rule is for. It is not a template. At most 4096
+	// characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Description string `json:"description,omitempty"`
 
-	// enabled says whether the rule sends anything. An event that only disabled rules
-	// name has no webhook on the platform.
+	// enabled says whether the rule sends messages. The operator registers a webhook on
+	// Rehive for an event only while an enabled rule handles it.
 	// +optional
 	// +kubebuilder:default=true
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// preferenceEnabled says whether users may choose not to get the rule's messages.
-	// While it is false, what they chose before doesn't count.
+	// preferenceEnabled says whether users may opt out of the rule's messages. While it
+	// is false, earlier opt-outs have no effect.
 	// +optional
 	PreferenceEnabled bool `json:"preferenceEnabled,omitempty"`
 
-	// systemEnabled says whether each message is also stored for the inbox of the user
-	// that it is about, beside what is sent on the rule's own channel.
+	// systemEnabled says whether a copy of each message is also stored in the in-app inbox
+	// of the user whom it is about. It must not be set together with system.
 	// +optional
 	SystemEnabled bool `json:"systemEnabled,omitempty"`
 
-	// event is the platform event the rule is for, such as transaction.execute.
-	// A rule without one is sent by hand only.
+	// event is the name of the platform event that triggers the rule, such as
+	// transaction.execute. A rule without an event can only be triggered by hand. At most
+	// 100 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=100
-	// +kubebuilder:validation:Pattern=`^([a-z][a-z0-9_]*(\.[a-z0-9_]+)*)?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z][a-z0-9_]*([.][a-z0-9_]+)*)?$')",message="must be the name of a platform event, such as transaction.execute"
 	Event string `json:"event,omitempty"`
 
-	// expression decides whether the message is sent: a Django template that
-	// renders a Python expression. An empty one is true; one that fails is false.
+	// expression is a Django template that renders a Python expression, such as
+	// '{{ status }}' == 'Complete'. The message is sent if it is true. An empty expression
+	// is true, and one that fails is false. At most 8192 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=8192
 	Expression string `json:"expression,omitempty"`
 
-	// email sends the message as an email.
+	// email sends the message as an email. Exactly one of email, sms, push and system
+	// must be set.
 	// +optional
 	Email *EmailMessage `json:"email,omitempty"`
 
-	// sms sends the message as an SMS.
+	// sms sends the message as an SMS. Exactly one of email, sms, push and system must be
+	// set.
 	// +optional
 	SMS *SMSMessage `json:"sms,omitempty"`
 
-	// push sends the message to the devices of a user.
+	// push sends the message to the devices of a user. Exactly one of email, sms, push
+	// and system must be set.
 	// +optional
 	Push *PushMessage `json:"push,omitempty"`
 
-	// system stores the message for the inbox of a user.
+	// system stores the message in the in-app inbox of a user. Exactly one of email, sms,
+	// push and system must be set.
 	// +optional
 	System *SystemMessage `json:"system,omitempty"`
 }
@@ -301,20 +318,21 @@ func (s *NotificationRuleSpec) Layout() string {
 
 // NotificationRuleStatus is what was observed of a rule.
 type NotificationRuleStatus struct {
-	// observedGeneration is the metadata.generation that was last acted on.
+	// observedGeneration is the metadata.generation that the operator last acted on.
 	// +optional
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions are Ready, TemplatesParsed, ExpressionParsed and, for a mistake
-	// that retrying can't mend, Stalled.
+	// that retrying can't fix, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// variables are the variables that the rule's templates and expression read.
+	// variables are the variables that the rule's templates and expression read, such as
+	// user.email.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
@@ -342,7 +360,7 @@ type NotificationRule struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is the wanted state.
+	// spec is the desired state.
 	// +required
 	Spec NotificationRuleSpec `json:"spec"`
 

@@ -7,72 +7,81 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// NotificationTemplateSpec is what notifications made from a template begin with.
+// NotificationTemplateSpec is what rules created from a template start with.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
 type NotificationTemplateSpec struct {
-	// displayName is the name that admins see, and that rules made from the template
-	// get.
+	// displayName is the name that admins see. Rules created from the template get it too.
+	// At most 250 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=250
-	// +kubebuilder:validation:Pattern=`\S`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
 	DisplayName string `json:"displayName"`
 
-	// description says what the template is for.
+	// description says what the template is for. At most 4096 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Description string `json:"description,omitempty"`
 
-	// default gives each company a rule made from the template when it activates the
-	// extension, once: a rule that an admin deletes stays deleted.
+	// default says whether a company gets a rule created from the template when it
+	// activates the extension. It gets the rule once: a rule that an admin deletes stays
+	// deleted.
 	// +optional
 	Default bool `json:"default,omitempty"`
 
-	// deletable says whether admins may delete rules made from the template.
+	// deletable says whether admins may delete rules created from the template.
 	// +optional
 	// +kubebuilder:default=true
 	Deletable *bool `json:"deletable,omitempty"`
 
-	// preferenceEnabled is that of rules made from the template.
+	// preferenceEnabled says whether users may opt out of the messages of rules created
+	// from the template.
 	// +optional
 	PreferenceEnabled bool `json:"preferenceEnabled,omitempty"`
 
-	// systemEnabled is that of rules made from the template.
+	// systemEnabled says whether rules created from the template also store a copy of each
+	// message in the in-app inbox of the user whom it is about.
 	// +optional
 	SystemEnabled bool `json:"systemEnabled,omitempty"`
 
-	// event is the platform event of rules made from the template.
+	// event is the name of the platform event that triggers rules created from the
+	// template, such as transaction.execute. At most 100 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=100
-	// +kubebuilder:validation:Pattern=`^([a-z][a-z0-9_]*(\.[a-z0-9_]+)*)?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z][a-z0-9_]*([.][a-z0-9_]+)*)?$')",message="must be the name of a platform event, such as transaction.execute"
 	Event string `json:"event,omitempty"`
 
-	// expression decides whether a message is sent, as that of a NotificationRule.
+	// expression is a Django template that renders a Python expression, such as
+	// '{{ status }}' == 'Complete'. A message is sent if it is true. At most 8192
+	// characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=8192
 	Expression string `json:"expression,omitempty"`
 
-	// email sends the message as an email. Set exactly one of email, sms, push and
-	// system.
+	// email sends the message as an email. Exactly one of email, sms, push and system
+	// must be set.
 	// +optional
 	Email *EmailMessage `json:"email,omitempty"`
 
-	// sms sends the message as an SMS.
+	// sms sends the message as an SMS. Exactly one of email, sms, push and system must be
+	// set.
 	// +optional
 	SMS *SMSMessage `json:"sms,omitempty"`
 
-	// push sends the message to the devices of a user.
+	// push sends the message to the devices of a user. Exactly one of email, sms, push
+	// and system must be set.
 	// +optional
 	Push *PushMessage `json:"push,omitempty"`
 
-	// system stores the message for the inbox of a user.
+	// system stores the message in the in-app inbox of a user. Exactly one of email, sms,
+	// push and system must be set.
 	// +optional
 	System *SystemMessage `json:"system,omitempty"`
 }
 
-// NotificationTemplate is a preset that NotificationRules are made from. Templates
-// in the operator's namespace are offered to every company.
+// NotificationTemplate is a preset that NotificationRules are created from. Those in the
+// operator's namespace are offered to every company.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=ntemplate,categories=rehive
@@ -85,7 +94,7 @@ type NotificationTemplate struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what rules made from the template begin with.
+	// spec is what rules created from the template start with.
 	// +required
 	Spec NotificationTemplateSpec `json:"spec"`
 }
