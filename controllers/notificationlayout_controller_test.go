@@ -67,7 +67,7 @@ func TestNotificationLayoutValidation(t *testing.T) {
 	}{
 		"both":          {"{{ content }}", "{{ content }}", ""},
 		"only HTML":     {"{{ content }}", "", ""},
-		"neither":       {"", "", "html or text must be set"},
+		"neither":       {"", "", "at least one of html and text must be set"},
 		"too long HTML": {strings.Repeat("a", 262145), "", "spec.html"},
 		"too long text": {"", strings.Repeat("a", 262145), "spec.text"},
 	} {
