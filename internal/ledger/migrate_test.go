@@ -49,7 +49,7 @@ func ledgerBefore(t *testing.T, at place, version int64) {
 		db.SetMaxOpenConns(1)
 	} else {
 		dialect, dir = goose.DialectPostgres, "postgres"
-		config, err := postgresConfig(at.url, at.options(nil).Password)
+		config, _, err := postgresConfig(at.url, at.options(nil).Password)
 		g.Expect(err).NotTo(HaveOccurred())
 		db = stdlib.OpenDB(*config)
 	}

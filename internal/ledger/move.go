@@ -63,14 +63,14 @@ func Move(ctx context.Context, from string, to Options) (Moved, error) {
 }
 
 func moveStore(ctx context.Context, source *Store, to Options) (moved Moved, err error) {
-	config, err := postgresConfig(to.URL, to.Password)
+	config, settings, err := postgresConfig(to.URL, to.Password)
 	if err != nil {
 		return moved, err
 	}
-	if err := preparePostgres(ctx, config); err != nil {
+	if err := preparePostgres(ctx, config, settings); err != nil {
 		return moved, err
 	}
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(beDurable))
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(settings.begin))
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := beginMove(ctx, source.reader, db, source.now()); err != nil {
 		return moved, err

@@ -9,6 +9,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"sync"
@@ -129,19 +130,19 @@ type postgresDatabase struct {
 // openPostgres connects, checks what the ledger relies on and brings the tables
 // up to date, one replica at a time.
 func openPostgres(ctx context.Context, o Options) (*postgresDatabase, error) {
-	config, err := postgresConfig(o.URL, o.Password)
+	config, settings, err := postgresConfig(o.URL, o.Password)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	if err := preparePostgres(ctx, config); err != nil {
+	if err := preparePostgres(ctx, config, settings); err != nil {
 		return nil, err
 	}
 	if o.Connections <= 0 {
 		o.Connections = defaultConnections
 	}
-	p := &postgresDatabase{clock: &serverClock{machine: clock.RealClock{}}, log: muted(logFailure(o.Log))}
+	p := &postgresDatabase{era: era{session: settings}, clock: &serverClock{machine: clock.RealClock{}}, log: muted(logFailure(o.Log))}
 	p.pool = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(p.era.begin), stdlib.OptionResetSession(p.era.check))
 	p.pool.SetMaxOpenConns(o.Connections)
 	p.pool.SetMaxIdleConns(o.Connections)
@@ -154,15 +155,15 @@ func openPostgres(ctx context.Context, o Options) (*postgresDatabase, error) {
 	return p, nil
 }
 
-// postgresConfig reads the URL. What it sets is on top of the server's and the
-// user's own settings.
-func postgresConfig(address, password string) (*pgx.ConnConfig, error) {
+// postgresConfig reads the URL, and returns how to connect and what to set on each
+// connection, on top of the server's and the user's own settings.
+func postgresConfig(address, password string) (*pgx.ConnConfig, session, error) {
 	if err := CheckURL(address); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
-		return nil, fmt.Errorf("the ledger's URL can't be read: %w", err)
+		return nil, nil, fmt.Errorf("the ledger's URL can't be read: %w", err)
 	}
 	if password != "" {
 		config.Password = password
@@ -172,18 +173,7 @@ func postgresConfig(address, password string) (*pgx.ConnConfig, error) {
 		// After a failover a standby may answer under the old address.
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	for name, value := range map[string]string{
-		"application_name":                    "rehive-extension-operator",
-		"statement_timeout":                   milliseconds(statementTimeout),
-		"lock_timeout":                        milliseconds(lockTimeout),
-		"idle_in_transaction_session_timeout": milliseconds(jobTimeout),
-		"default_transaction_isolation":       "read committed",
-	} {
-		if _, ok := config.RuntimeParams[name]; !ok {
-			config.RuntimeParams[name] = value
-		}
-	}
-	return config, nil
+	return config, newSession(config), nil
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
@@ -205,27 +195,14 @@ func CheckURL(address string) error {
 	return nil
 }
 
-// beDurable makes commits on a connection wait for the disk, whatever the server's
-// default. What waits for a standby too may stay.
-func beDurable(ctx context.Context, conn *pgx.Conn) error {
-	var mode string
-	err := conn.QueryRow(ctx, `
-		SELECT CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN current_setting('synchronous_commit')
-		ELSE set_config('synchronous_commit', 'on', false) END`).Scan(&mode)
-	if err != nil {
-		return fmt.Errorf("making commits durable: %w", err)
-	}
-	if mode != "on" && mode != "remote_apply" {
-		return fmt.Errorf("commits are not durable: synchronous_commit is %s", mode)
-	}
-	return nil
-}
-
 // era ends when the server that the connections lead to turns out to be going. Those
 // made before are then not used again. To close the idle ones by SetMaxIdleConns(0) is
 // no way: database/sql may close one that was put back meanwhile, and panics when that
 // is used.
-type era struct{ number atomic.Int64 }
+type era struct {
+	session
+	number atomic.Int64
+}
 
 // eraOf is where a connection keeps the era that it was made in.
 const eraOf = "rehive.com/era"
@@ -233,7 +210,7 @@ const eraOf = "rehive.com/era"
 // begin prepares a connection that was just made.
 func (e *era) begin(ctx context.Context, conn *pgx.Conn) error {
 	conn.PgConn().CustomData()[eraOf] = e.number.Load()
-	return beDurable(ctx, conn)
+	return e.session.begin(ctx, conn)
 }
 
 // check refuses a connection of an era that has ended.
@@ -249,13 +226,16 @@ func (e *era) end() { e.number.Add(1) }
 // preparePostgres checks the server and updates the tables. An advisory lock
 // makes replicas that start at once do it one after another; it ends with the
 // connection, however that ends.
-func preparePostgres(ctx context.Context, config *pgx.ConnConfig) (err error) {
-	config = config.Copy()
+func preparePostgres(ctx context.Context, config *pgx.ConnConfig, settings session) (err error) {
+	settings = maps.Clone(settings)
 	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
-		config.RuntimeParams[name] = "0" // a migration may take long, and so may the wait for it
+		settings[name] = "0" // a migration may take long, and so may the wait for it
 	}
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(beDurable))
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(settings.begin))
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := checkPooling(ctx, db); err != nil {
+		return err
+	}
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting to the ledger's database: %w", err)
@@ -362,6 +342,10 @@ func (p *postgresDatabase) outcome(err error) error {
 		// Read-only now, or going: the connections lead to what is no longer the
 		// primary.
 		p.era.end()
+	}
+	switch postgresCode(err) {
+	case "26000", "42P05":
+		err = poolingError(err)
 	}
 	if !errors.Is(err, context.Canceled) { // the caller's wish
 		p.failure.Store(&err)
