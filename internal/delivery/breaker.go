@@ -28,8 +28,9 @@ type BreakerConfig struct {
 // Breaker spares a provider that keeps failing, and the workers that would wait for
 // it. It belongs outside of [Bulkhead] and [Limited].
 //
-// A permanent refusal counts as success: the provider works, the message is at
-// fault. Throttling, a wrong configuration, what was held back and a send that the
+// A permanent refusal and a deferral of one message count as success: the provider
+// works, and somebody who can have messages deferred must not hold up those of others.
+// Throttling, a wrong configuration, what was held back and a send that the
 // operator cancelled count as neither.
 type Breaker struct {
 	next     Provider
@@ -50,7 +51,7 @@ func NewBreaker(next Provider, c BreakerConfig) *Breaker {
 		MaxRequests:  1,
 		Timeout:      c.OpenFor,
 		ReadyToTrip:  func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= uint32(c.Failures) },
-		IsSuccessful: func(err error) bool { return err == nil || IsPermanent(err) },
+		IsSuccessful: func(err error) bool { return err == nil || IsPermanent(err) || isDeferred(err) },
 		IsExcluded:   excluded,
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			if to == gobreaker.StateOpen {

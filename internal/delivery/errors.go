@@ -15,6 +15,7 @@ const (
 	transient class = iota
 	permanent
 	misconfigured
+	unknown
 )
 
 // Error is why a provider did not send. Its text is one sentence without
@@ -27,6 +28,8 @@ type Error struct {
 
 	class   class
 	message string
+	// deferred says that a transient error is about this recipient or message alone.
+	deferred bool
 }
 
 // Error returns the sentence.
@@ -43,8 +46,23 @@ func Transient(reason, message string, retryAfter time.Duration) error {
 	return &Error{Reason: reason, message: message, class: transient, RetryAfter: retryAfter}
 }
 
-// Misconfigured says that nothing can be sent until a person mends the provider
-// (a refused login, say). The message waits and is not failed for it.
+// Deferred is [Transient] where the provider works and puts off this message alone,
+// for its recipient or content: a greylisted address, say. It never opens a circuit.
+func Deferred(reason, message string, retryAfter time.Duration) error {
+	return &Error{Reason: reason, message: message, class: transient, RetryAfter: retryAfter, deferred: true}
+}
+
+// ReasonOutcomeUnknown is of a message that the provider may or may not have taken.
+const ReasonOutcomeUnknown = "OutcomeUnknown"
+
+// Unknown says that the provider may or may not have taken the message: it got all of
+// it and never answered. Sending again may send it twice.
+func Unknown(message string) error {
+	return &Error{Reason: ReasonOutcomeUnknown, message: message, class: unknown}
+}
+
+// Misconfigured says that nothing can be sent until a person changes something (a
+// refused login, say). The message waits and doesn't fail for it.
 func Misconfigured(reason, message string) error {
 	return &Error{Reason: reason, message: message, class: misconfigured}
 }
@@ -54,6 +72,15 @@ func IsPermanent(err error) bool { return classOf(err) == permanent }
 
 // IsMisconfigured tells whether err is classed as the provider's configuration.
 func IsMisconfigured(err error) bool { return classOf(err) == misconfigured }
+
+// IsUnknown tells whether err is classed as an unknown outcome.
+func IsUnknown(err error) bool { return classOf(err) == unknown }
+
+// isDeferred tells whether err is about one message at a provider that works.
+func isDeferred(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.class == transient && e.deferred
+}
 
 func classOf(err error) class {
 	var e *Error

@@ -53,6 +53,7 @@ type Guard struct {
 	bulkhead *Bulkhead
 	limited  *Limited // nil if the rate is not
 	metrics  *ProviderMetrics
+	patience time.Duration
 
 	inHand atomic.Int64
 }
@@ -60,11 +61,12 @@ type Guard struct {
 var _ interface {
 	Gate
 	Gated
+	Patient
 } = (*Guard)(nil)
 
 // NewGuard protects next.
 func NewGuard(next Provider, c GuardConfig) *Guard {
-	g := &Guard{metrics: c.Metrics}
+	g := &Guard{metrics: c.Metrics, patience: patienceOf(next)}
 	if c.PerSecond > 0 {
 		burst := c.Burst
 		if burst <= 0 {
@@ -97,6 +99,9 @@ func (g *Guard) Send(ctx context.Context, m Message) (Receipt, error) {
 	}
 	return receipt, err
 }
+
+// Patience implements [Patient]: it is that of the provider.
+func (g *Guard) Patience() time.Duration { return g.patience }
 
 // Gates implements [Gated]: it is its own.
 func (g *Guard) Gates() []Gate { return []Gate{g} }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
-	"github.com/wneessen/go-mail/smtp"
 	"go.uber.org/goleak"
 
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
@@ -89,8 +88,4 @@ func one(t *testing.T, s *smtptest.Server) (*smtptest.Message, smtptest.Content)
 		t.Fatalf("%v in\n%s", err, all[0].Raw)
 	}
 	return all[0], content
-}
-
-func serverInfo(tls bool, mechanisms []string) *smtp.ServerInfo {
-	return &smtp.ServerInfo{Name: "mail.example.com", TLS: tls, Auth: mechanisms}
 }

@@ -18,7 +18,10 @@ type Message struct {
 	// ReplyTo is the address, without a name, that answers to an email go to; empty if
 	// that is From.
 	ReplyTo string
-	To      string
+	// OwnSender says that the rule itself rendered From, so that it is the rule that
+	// has to change if a provider refuses it, and waiting doesn't help.
+	OwnSender bool
+	To        string
 	// Subject, Text and HTML are of the rendered content. HTML may be empty.
 	Subject, Text, HTML string
 	// Date is when the delivery was decided.
@@ -32,10 +35,26 @@ type Receipt struct {
 }
 
 // Provider sends messages of one channel. Errors are classed with [Permanent],
-// [Transient] and [Misconfigured]; any other counts as transient. It is safe for
-// concurrent use and returns soon after ctx is done.
+// [Transient], [Deferred], [Misconfigured] and [Unknown]; any other counts as
+// transient. It is safe for concurrent use and returns soon after ctx is done.
 type Provider interface {
 	Send(ctx context.Context, m Message) (Receipt, error)
+}
+
+// Patient is a [Provider] that may have to wait long for the answer to a message that
+// it has handed over completely, when giving up could send the message twice.
+type Patient interface {
+	Provider
+	// Patience is the time that a send may take beyond the usual.
+	Patience() time.Duration
+}
+
+// patienceOf returns the patience of a provider, 0 if it isn't Patient.
+func patienceOf(p Provider) time.Duration {
+	if patient, ok := p.(Patient); ok {
+		return patient.Patience()
+	}
+	return 0
 }
 
 // Providers find the provider for a company's channel. A nil Provider without an

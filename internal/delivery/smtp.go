@@ -13,10 +13,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/wneessen/go-mail/smtp"
 
 	"github.com/rehive/extension-operator/internal/address"
 )
@@ -56,10 +55,15 @@ type SMTPConfig struct {
 	From string
 	// HELO is how the operator names itself; the host's name if empty.
 	HELO string
-	// ConnectTimeout bounds dial, greeting, TLS and login together; 10 s if 0.
+	// ConnectTimeout bounds all steps until the connection is ready for a message; four
+	// times CommandTimeout if 0.
 	ConnectTimeout time.Duration
-	// CommandTimeout bounds each command with its answer; 20 s if 0.
+	// CommandTimeout bounds each step: the dial, the greeting, the TLS handshake, each
+	// command with its reply, each block of the text; 20 s if 0.
 	CommandTimeout time.Duration
+	// FinalTimeout bounds the wait for the reply to the whole text, where giving up
+	// may send the mail twice; 10 min if 0, as RFC 5321, 4.5.3.2.6 asks for.
+	FinalTimeout time.Duration
 	// MaxConnections is how many connections are open at once; 8 if 0.
 	MaxConnections int
 	// IdleTimeout closes a connection unused for so long; 30 s if 0.
@@ -74,6 +78,9 @@ type SMTP struct {
 	config SMTPConfig
 	from   address.Address
 	pool   *smtpPool
+
+	mechanism atomic.Value // string: of the last login that succeeded
+	scramKeys scramCache
 }
 
 // NewSMTP checks the configuration. It does not connect. The caller closes it.
@@ -120,8 +127,9 @@ func NewSMTP(c SMTPConfig) (*SMTP, error) {
 	if strings.ContainsFunc(c.HELO, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("the SMTP client's name must be a host name")
 	}
-	setDefault(&c.ConnectTimeout, 10*time.Second)
 	setDefault(&c.CommandTimeout, 20*time.Second)
+	setDefault(&c.ConnectTimeout, 4*c.CommandTimeout)
+	setDefault(&c.FinalTimeout, 10*time.Minute)
 	setDefault(&c.MaxConnections, 8)
 	setDefault(&c.IdleTimeout, 30*time.Second)
 	s.config = c
@@ -142,6 +150,9 @@ func (s *SMTP) Close() error {
 	return nil
 }
 
+// Patience implements [Patient]: it is the wait for the reply to the whole text.
+func (s *SMTP) Patience() time.Duration { return s.config.FinalTimeout }
+
 // Send implements [Provider]. The receipt's ID is the Message-ID, which depends
 // on the message's Key and its sender's domain only.
 func (s *SMTP) Send(ctx context.Context, m Message) (Receipt, error) {
@@ -149,23 +160,22 @@ func (s *SMTP) Send(ctx context.Context, m Message) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	for {
-		c, reused, err := s.pool.get(ctx)
+	for fresh := false; ; fresh = true {
+		c, reused, err := s.pool.get(ctx, fresh)
 		if err != nil {
 			return Receipt{}, err
 		}
 		err = c.send(ctx, mail)
 		s.pool.put(c)
-		// A server may close a connection that was idle. Nothing of the message
-		// was accepted then, so another connection may be tried at once.
-		var stage *smtpError
-		if reused && errors.As(err, &stage) && stage.stage == stageMail && stage.hungUp() {
-			continue
+		var e *smtpError
+		switch {
+		case err == nil:
+			return Receipt{ID: mail.id}, nil
+		case reused && errors.As(err, &e) && e.aboutConnection() && ctx.Err() == nil:
+			// Nothing of the mail was accepted.
+		default:
+			return Receipt{}, s.classify(err, m.OwnSender)
 		}
-		if err != nil {
-			return Receipt{}, s.classify(err)
-		}
-		return Receipt{ID: mail.id}, nil
 	}
 }
 
@@ -180,69 +190,77 @@ func (s *SMTP) Check(ctx context.Context) error {
 	return nil
 }
 
-// connect dials, encrypts and logs in.
+// connect returns a connection that is ready for messages.
 func (s *SMTP) connect(ctx context.Context) (*smtpConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.ConnectTimeout)
 	defer cancel()
-	dialer := net.Dialer{ControlContext: s.config.Control}
+	var refused []string // mechanisms
+	for {
+		before := len(refused)
+		c, err := s.dial(ctx, &refused)
+		if err == nil {
+			return c, nil
+		}
+		// Some servers hang up on a refused login, and yet know another mechanism.
+		if e := new(smtpError); len(refused) > before && errors.As(err, &e) && e.stage == stageAuth && e.reply() == nil && hungUp(err) {
+			continue
+		}
+		return nil, s.classify(err, false)
+	}
+}
+
+// dial connects, encrypts and logs in.
+func (s *SMTP) dial(ctx context.Context, refused *[]string) (*smtpConn, error) {
+	dialer := net.Dialer{Timeout: s.config.CommandTimeout, ControlContext: s.config.Control}
 	raw, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(s.config.Host, strconv.Itoa(s.config.Port)))
 	if err != nil {
-		return nil, s.classify(&smtpError{stage: stageConnect, err: err})
+		return nil, &smtpError{stage: stageConnect, err: err}
 	}
-	c := &smtpConn{conn: &boundedConn{Conn: raw, timeout: s.config.CommandTimeout}}
-	c.conn.begin(ctx)
-	// Whatever the server does, the connection ends with the context.
-	stop := context.AfterFunc(ctx, c.conn.abort)
-	defer stop()
-	if err := s.greet(ctx, c); err != nil {
-		c.conn.abort()
+	c := newSMTPConn(raw, s.config.CommandTimeout, s.config.FinalTimeout)
+	stop := c.begin(ctx)
+	stage, err := s.greet(ctx, c, refused)
+	if alive := stop(); err == nil && !alive {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		_ = raw.Close()
-		if ctx.Err() != nil {
-			err = &smtpError{stage: stageConnect, err: context.DeadlineExceeded}
-		}
-		return nil, s.classify(err)
+		return nil, &smtpError{stage: stage, err: err}
 	}
 	return c, nil
 }
 
-// greet speaks the conversation before the first message.
-func (s *SMTP) greet(ctx context.Context, c *smtpConn) error {
+// greet speaks the conversation before the first message and returns how far it got.
+func (s *SMTP) greet(ctx context.Context, c *smtpConn, refused *[]string) (smtpStage, error) {
 	config := &tls.Config{ServerName: s.config.ServerName, RootCAs: s.config.RootCAs, MinVersion: tls.VersionTLS12}
-	var conn net.Conn = c.conn
 	if s.config.TLS == SMTPImplicitTLS {
-		t := tls.Client(c.conn, config)
-		if err := t.HandshakeContext(ctx); err != nil {
-			return &smtpError{stage: stageTLS, err: err}
+		if err := c.handshake(ctx, config); err != nil {
+			return stageTLS, err
 		}
-		conn = t
 	}
-	var err error
-	// The client takes the host for what authentication mechanisms are told.
-	if c.client, err = smtp.NewClient(conn, s.config.Host); err != nil {
-		return &smtpError{stage: stageConnect, err: err}
+	if _, err := c.expect(c.command, 2); err != nil {
+		return stageConnect, err
 	}
-	if err := c.client.Hello(s.config.HELO); err != nil {
-		return &smtpError{stage: stageConnect, err: err}
+	if err := c.hello(s.config.HELO); err != nil {
+		return stageConnect, err
 	}
 	if s.config.TLS == SMTPStartTLS || s.config.TLS == SMTPStartTLSOptional {
-		offered, _ := c.client.Extension("STARTTLS")
 		switch {
-		case offered:
-			if err := c.client.StartTLS(config); err != nil {
-				return &smtpError{stage: stageTLS, err: err}
+		case c.offers("STARTTLS"):
+			if err := c.startTLS(ctx, config); err != nil {
+				return stageTLS, err
+			}
+			// What was said unencrypted counts for nothing (RFC 3207, 4.2).
+			if err := c.hello(s.config.HELO); err != nil {
+				return stageConnect, err
 			}
 		case s.config.TLS == SMTPStartTLS:
-			return &smtpError{stage: stageTLS, err: errNoSTARTTLS}
+			return stageTLS, errNoSTARTTLS
 		}
 	}
 	if s.config.Username != "" {
-		auth := &smtpAuth{username: s.config.Username, password: s.config.Password, plaintext: s.config.AllowPlaintextAuth || c.conn.loopback()}
-		if offered, _ := c.client.Extension("AUTH"); !offered {
-			return &smtpError{stage: stageAuth, err: errNoAuth}
-		}
-		if err := c.client.Auth(auth); err != nil {
-			return &smtpError{stage: stageAuth, err: err}
+		if err := s.login(ctx, c, refused); err != nil {
+			return stageAuth, err
 		}
 	}
-	return nil
+	return stageConnect, nil
 }

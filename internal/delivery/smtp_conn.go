@@ -4,20 +4,27 @@
 package delivery
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net"
-	"net/textproto"
 	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/wneessen/go-mail/smtp"
 )
 
-// maxReplies bounds what a server may say during the greeting or one message. A
-// server that says more is broken or hostile.
-const maxReplies = 64 << 10
+const (
+	// maxHeard bounds what a server may say before the first message and during each
+	// message. A server that says more is broken or hostile.
+	maxHeard = 64 << 10
+	// maxReplyBytes bounds what is kept of one reply.
+	maxReplyBytes = 8 << 10
+)
 
 // smtpStage is a step of the conversation with the server.
 type smtpStage string
@@ -29,110 +36,373 @@ const (
 	stageMail    smtpStage = "MAIL"
 	stageRcpt    smtpStage = "RCPT"
 	stageData    smtpStage = "DATA"
+	stageText    smtpStage = "text" // its end, the final dot
 )
+
+// smtpReply is what the server answered to a command. As an error it is a refusal.
+type smtpReply struct {
+	code int
+	// text is the text of all lines, with a line feed between them. It may hold
+	// addresses and is not shown as it is, see SMTP.tidyReply.
+	text string
+}
+
+// Error implements error.
+func (r *smtpReply) Error() string { return strconv.Itoa(r.code) + " " + r.text }
 
 // smtpError is what went wrong at which step. Its text may hold what the server
 // said, addresses included: it is not shown, see SMTP.classify.
 type smtpError struct {
 	stage smtpStage
 	err   error
+	// complete says that the whole text was sent, so that the server may have
+	// accepted the mail whatever happened then.
+	complete bool
 }
 
 func (e *smtpError) Error() string { return string(e.stage) + ": " + e.err.Error() }
 func (e *smtpError) Unwrap() error { return e.err }
 
-// reply returns the server's answer, if there was one.
-func (e *smtpError) reply() (*textproto.Error, bool) {
-	var r *textproto.Error
-	ok := errors.As(e.err, &r)
-	return r, ok
+// reply returns the server's refusal, nil if it gave none.
+func (e *smtpError) reply() *smtpReply {
+	var r *smtpReply
+	_ = errors.As(e.err, &r)
+	return r
 }
 
-// timedOut tells whether the server didn't answer in time.
-func (e *smtpError) timedOut() bool {
-	var n net.Error
-	return errors.As(e.err, &n) && n.Timeout() || errors.Is(e.err, context.DeadlineExceeded)
-}
-
-// hungUp tells whether the server ended the connection.
-func (e *smtpError) hungUp() bool {
-	if r, ok := e.reply(); ok {
-		return r.Code == 421
+// aboutConnection tells whether a connection that was used before may be the reason,
+// so that the mail may be sent on another one at once: nothing of it was accepted.
+func (e *smtpError) aboutConnection() bool {
+	if e.complete {
+		return false
 	}
-	return !e.timedOut()
+	r := e.reply()
+	switch {
+	case e.stage == stageMail:
+		// Servers limit the messages of a connection, and say so in many ways.
+		return true
+	case r == nil, r.code == 421, r.code == 503:
+		return true
+	}
+	return sessionLimit.MatchString(r.text)
 }
 
-// smtpConn is a connection that is ready for messages.
+// smtpConn is a connection to a server. One goroutine uses it at a time.
 type smtpConn struct {
-	client *smtp.Client
-	conn   *boundedConn
-	broken bool
+	raw       net.Conn
+	conn      net.Conn // raw, or TLS on top of it
+	reader    *bufio.Reader
+	writer    *bufio.Writer
+	encrypted bool
+	// extensions are the parameters of the EHLO keywords, which are in upper case.
+	extensions map[string]string
+
+	command time.Duration // for one command and its reply
+	final   time.Duration // for the reply to the whole text
+
+	deadline time.Time // of the context in force
+	heard    int       // bytes since begin
+	aborted  atomic.Bool
+
+	broken bool      // nothing more can be said on it
+	retire bool      // it works, but is not kept
 	idle   time.Time // since when
 }
 
-// send sends one message. After an error that isn't a plain refusal the
-// connection is broken.
+func newSMTPConn(raw net.Conn, command, final time.Duration) *smtpConn {
+	c := &smtpConn{raw: raw, command: command, final: final}
+	c.use(raw)
+	return c
+}
+
+// use speaks over another connection from now on.
+func (c *smtpConn) use(conn net.Conn) {
+	c.conn = conn
+	c.reader = bufio.NewReader(conn)
+	c.writer = bufio.NewWriterSize(&steadyWriter{c}, 16<<10)
+}
+
+// begin starts a new piece of conversation. The caller ends it with the returned
+// function, which reports whether the context was alive until then.
+func (c *smtpConn) begin(ctx context.Context) (stop func() bool) {
+	c.deadline, _ = ctx.Deadline()
+	c.heard = 0
+	// Whatever the server does, the conversation ends with the context.
+	return context.AfterFunc(ctx, c.abort)
+}
+
+// abort ends every read and write, now and later.
+func (c *smtpConn) abort() {
+	c.aborted.Store(true)
+	_ = c.raw.SetDeadline(time.Unix(1, 0))
+}
+
+// arm sets how long the next step may take in all. The flag is looked at afterwards,
+// so that a deadline set by abort meanwhile isn't lost.
+func (c *smtpConn) arm(wait time.Duration) error {
+	at := time.Now().Add(wait)
+	if !c.deadline.IsZero() && c.deadline.Before(at) {
+		at = c.deadline
+	}
+	if err := c.raw.SetDeadline(at); err != nil {
+		return err
+	}
+	if c.aborted.Load() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// steadyWriter gives each block of a long text its own time.
+type steadyWriter struct{ *smtpConn }
+
+func (w *steadyWriter) Write(b []byte) (int, error) {
+	if err := w.arm(w.command); err != nil {
+		return 0, err
+	}
+	return w.conn.Write(b)
+}
+
+var (
+	errTooMuch  = errors.New("the server says more than it should")
+	errBadReply = errors.New("the server says something that isn't SMTP")
+)
+
+// read reads one reply, however many lines it has. The code is that of the last
+// line, as other mail programs have it.
+func (c *smtpConn) read(wait time.Duration) (*smtpReply, error) {
+	if err := c.arm(wait); err != nil {
+		return nil, err
+	}
+	var r smtpReply
+	for lines := 0; ; lines++ {
+		line, err := c.readLine()
+		if err != nil {
+			return nil, err
+		}
+		code, err := strconv.ParseUint(line[:min(3, len(line))], 10, 16)
+		if err != nil || code < 200 || code > 599 || len(line) > 3 && !strings.ContainsRune(" -\t", rune(line[3])) {
+			return nil, errBadReply
+		}
+		r.code = int(code)
+		text := line[min(4, len(line)):]
+		if lines > 0 && len(r.text) < maxReplyBytes {
+			r.text += "\n" + text
+		} else if lines == 0 {
+			r.text = text
+		}
+		if len(line) < 4 || line[3] != '-' {
+			return &r, nil
+		}
+	}
+}
+
+// readLine reads a line without its end. What is longer than a reply may be is read
+// and dropped.
+func (c *smtpConn) readLine() (string, error) {
+	var line []byte
+	for {
+		part, err := c.reader.ReadSlice('\n')
+		if c.heard += len(part); c.heard > maxHeard {
+			return "", errTooMuch
+		}
+		if err == nil && line == nil {
+			return strings.TrimRight(string(part), "\r\n"), nil
+		}
+		if len(line) < maxReplyBytes {
+			line = append(line, part...)
+		}
+		switch {
+		case err == nil:
+			return strings.TrimRight(string(line), "\r\n"), nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return "", err
+		}
+	}
+}
+
+// say sends commands, each without its line end. A server that says something before
+// it is asked is not to be trusted: its next reply would be taken for another one.
+func (c *smtpConn) say(commands ...string) error {
+	if c.reader.Buffered() > 0 {
+		return errBadReply
+	}
+	for _, command := range commands {
+		_, _ = c.writer.WriteString(command)
+		_, _ = c.writer.WriteString("\r\n")
+	}
+	return c.writer.Flush()
+}
+
+// ask sends a command and reads the reply. The error is the reply if its first digit
+// isn't the expected one.
+func (c *smtpConn) ask(command string, expect int) (*smtpReply, error) {
+	if err := c.say(command); err != nil {
+		return nil, err
+	}
+	return c.expect(c.command, expect)
+}
+
+// expect reads a reply whose first digit is expected. Another is an error: the reply
+// itself if it is a refusal.
+func (c *smtpConn) expect(wait time.Duration, digit int) (*smtpReply, error) {
+	r, err := c.read(wait)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.code/100 == digit:
+		return r, nil
+	case r.code >= 400:
+		return nil, r
+	}
+	return nil, errBadReply
+}
+
+// hello introduces the client and learns what the server can do. Keywords are
+// compared in any case (RFC 5321, 4.1.1.1).
+func (c *smtpConn) hello(name string) error {
+	c.extensions = map[string]string{}
+	r, err := c.ask("EHLO "+name, 2)
+	var refused *smtpReply
+	if errors.As(err, &refused) && (refused.code == 500 || refused.code == 502 || refused.code == 504) {
+		_, err = c.ask("HELO "+name, 2) // a server from before 1995
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(r.text, "\n")
+	for _, line := range lines[1:] {
+		line = strings.TrimSpace(line)
+		// Before RFC 2554 it was AUTH=PLAIN; many servers still say both.
+		end := strings.IndexAny(line, " \t=")
+		if end < 0 {
+			end = len(line)
+		}
+		keyword, parameters := strings.ToUpper(line[:end]), strings.Trim(line[end:], " \t=")
+		if known := c.extensions[keyword]; known != "" {
+			parameters = known + " " + parameters
+		}
+		c.extensions[keyword] = parameters
+	}
+	return nil
+}
+
+func (c *smtpConn) offers(keyword string) bool {
+	_, ok := c.extensions[keyword]
+	return ok
+}
+
+// startTLS encrypts the connection that STARTTLS was offered on.
+func (c *smtpConn) startTLS(ctx context.Context, config *tls.Config) error {
+	if _, err := c.ask("STARTTLS", 2); err != nil {
+		return err
+	}
+	// What came unencrypted after the reply would be taken for the encrypted server's.
+	if c.reader.Buffered() > 0 {
+		return errBadReply
+	}
+	return c.handshake(ctx, config)
+}
+
+func (c *smtpConn) handshake(ctx context.Context, config *tls.Config) error {
+	if err := c.arm(c.command); err != nil {
+		return err
+	}
+	t := tls.Client(c.raw, config)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	c.use(t)
+	c.encrypted = true
+	return nil
+}
+
+var (
+	errNoUTF8 = errors.New("the server doesn't take addresses with letters beyond ASCII")
+	errTooBig = errors.New("the mail is bigger than the server takes")
+)
+
+// send sends one message and leaves the connection ready for the next, or broken, or
+// to be retired.
 func (c *smtpConn) send(ctx context.Context, m *composed) error {
-	c.conn.begin(ctx)
-	stop := context.AfterFunc(ctx, c.conn.abort)
+	stop := c.begin(ctx)
 	err := c.transact(m)
 	if !stop() {
 		c.broken = true
 	}
 	var e *smtpError
-	if errors.As(err, &e) {
-		r, ok := e.reply()
-		switch {
-		case c.broken, errors.Is(err, errNoUTF8): // nothing may be said, or was
-		case !ok || r.Code == 421:
-			c.broken = true
-		case c.client.Reset() != nil:
-			c.broken = true
-		}
+	if !errors.As(err, &e) || c.broken {
+		return err
+	}
+	r := e.reply()
+	switch {
+	case r == nil || r.code == 421:
+		c.broken = true
+	case e.stage == stageMail:
+		c.retire = true // the next may be refused for the same reason
+	case e.stage != stageText:
+		_, reset := c.ask("RSET", 2)
+		c.broken = reset != nil
 	}
 	return err
 }
 
-var errNoUTF8 = errors.New("the server doesn't take addresses with letters beyond ASCII")
-
 func (c *smtpConn) transact(m *composed) error {
-	if offered, _ := c.client.Extension("SMTPUTF8"); m.utf8 && !offered {
-		return &smtpError{stage: stageMail, err: errNoUTF8}
+	if m.utf8 && !c.offers("SMTPUTF8") {
+		return errNoUTF8
+	}
+	if limit, err := strconv.ParseInt(c.extensions["SIZE"], 10, 64); err == nil && limit > 0 && int64(len(m.raw)) > limit {
+		return errTooBig
 	}
 	open := c.open
-	if offered, _ := c.client.Extension("PIPELINING"); offered {
+	if c.offers("PIPELINING") {
 		open = c.openPipelined
 	}
 	if err := open(m); err != nil {
 		return err
 	}
-	text := c.client.Text.DotWriter()
-	if _, err := text.Write(m.raw); err != nil {
-		return &smtpError{stage: stageData, err: err}
+	if c.reader.Buffered() > 0 {
+		return &smtpError{stage: stageText, err: errBadReply}
 	}
-	if err := text.Close(); err != nil {
-		return &smtpError{stage: stageData, err: err}
+	if err := c.write(m.raw); err != nil {
+		// The dot is the last that is written, so the server doesn't have it.
+		return &smtpError{stage: stageText, err: err}
 	}
-	if _, _, err := c.client.Text.ReadResponse(250); err != nil {
-		return &smtpError{stage: stageData, err: err}
+	// The server has everything. To give up now would be to send the mail twice (RFC
+	// 1047), so this reply has more time than any other (RFC 5321, 4.5.3.2.6).
+	if _, err := c.expect(c.final, 2); err != nil {
+		return &smtpError{stage: stageText, err: err, complete: true}
 	}
 	return nil
 }
 
-// open tells the sender and the recipient and asks for leave to send the text.
+// envelope makes the commands MAIL and RCPT. The addresses were checked when the mail
+// was composed: they hold no line end.
+func (c *smtpConn) envelope(m *composed) (mail, rcpt string) {
+	mail = "MAIL FROM:<" + m.from + ">"
+	if c.offers("SIZE") {
+		mail += " SIZE=" + strconv.Itoa(len(m.raw))
+	}
+	if c.offers("8BITMIME") {
+		mail += " BODY=8BITMIME"
+	}
+	if m.utf8 {
+		mail += " SMTPUTF8"
+	}
+	return mail, "RCPT TO:<" + m.to + ">"
+}
+
+// open names the sender and the recipient and asks for leave to send the text.
 func (c *smtpConn) open(m *composed) error {
-	c.client.SkipSMTPUTF8(!m.utf8)
-	if err := c.client.Mail("<" + m.from + ">"); err != nil {
+	mail, rcpt := c.envelope(m)
+	if _, err := c.ask(mail, 2); err != nil {
 		return &smtpError{stage: stageMail, err: err}
 	}
-	if err := c.client.Rcpt("<" + m.to + ">"); err != nil {
+	if _, err := c.ask(rcpt, 2); err != nil {
 		return &smtpError{stage: stageRcpt, err: err}
 	}
-	// Not the client's Data, which begins a text of its own.
-	if err := c.client.Text.PrintfLine("DATA"); err != nil {
-		return &smtpError{stage: stageData, err: err}
-	}
-	if _, _, err := c.client.Text.ReadResponse(354); err != nil {
+	if _, err := c.ask("DATA", 3); err != nil {
 		return &smtpError{stage: stageData, err: err}
 	}
 	return nil
@@ -141,33 +411,26 @@ func (c *smtpConn) open(m *composed) error {
 // openPipelined is open for a server that takes several commands at once (RFC
 // 2920): one round trip in place of three.
 func (c *smtpConn) openPipelined(m *composed) error {
-	parameters := ""
-	if offered, _ := c.client.Extension("8BITMIME"); offered {
-		parameters += " BODY=8BITMIME"
-	}
-	if m.utf8 {
-		parameters += " SMTPUTF8"
-	}
-	// The addresses were checked when the mail was composed: they hold no line end.
-	text := c.client.Text
-	if err := text.PrintfLine("MAIL FROM:<%s>%s\r\nRCPT TO:<%s>\r\nDATA", m.from, parameters, m.to); err != nil {
+	mail, rcpt := c.envelope(m)
+	if err := c.say(mail, rcpt, "DATA"); err != nil {
 		return &smtpError{stage: stageMail, err: err}
 	}
 	var first error
 	for _, step := range []struct {
-		stage  smtpStage
-		expect int
-	}{{stageMail, 250}, {stageRcpt, 25}, {stageData, 354}} {
-		_, _, err := text.ReadResponse(step.expect)
+		stage smtpStage
+		digit int
+	}{{stageMail, 2}, {stageRcpt, 2}, {stageData, 3}} {
+		_, err := c.expect(c.command, step.digit)
 		if err == nil {
 			continue
 		}
 		if first == nil {
 			first = &smtpError{stage: step.stage, err: err}
 		}
-		var refused *textproto.Error
-		if !errors.As(err, &refused) || refused.Code == 421 {
-			return first // nothing more will be said
+		var refused *smtpReply
+		if !errors.As(err, &refused) || refused.code == 421 {
+			c.broken = true
+			return first // nothing more will be said that makes sense
 		}
 		if step.stage == stageData {
 			return first // as it must be when an address was refused
@@ -181,81 +444,52 @@ func (c *smtpConn) openPipelined(m *composed) error {
 	return first
 }
 
+// write sends the text, whose lines end in CR LF, with the dots that RFC 5321, 4.5.2
+// asks for.
+func (c *smtpConn) write(text []byte) error {
+	for len(text) > 0 {
+		if text[0] == '.' {
+			_ = c.writer.WriteByte('.')
+		}
+		end := bytes.IndexByte(text, '\n') + 1
+		if end == 0 {
+			end = len(text)
+		}
+		if _, err := c.writer.Write(text[:end]); err != nil {
+			return err
+		}
+		if end == len(text) && text[end-1] != '\n' {
+			_, _ = c.writer.WriteString("\r\n")
+		}
+		text = text[end:]
+	}
+	_, _ = c.writer.WriteString(".\r\n")
+	return c.writer.Flush()
+}
+
 // quit takes leave, for which the server gets no time to speak of.
 func (c *smtpConn) quit() {
 	if !c.broken {
-		c.conn.deadline, c.conn.read = time.Now().Add(time.Second), 0
-		_ = c.client.Quit()
+		c.deadline, c.heard = time.Now().Add(time.Second), 0
+		_, _ = c.ask("QUIT", 2)
 	}
-	_ = c.conn.Close()
+	_ = c.raw.Close()
 }
-
-// boundedConn gives every read and write a deadline of its own and bounds how
-// much the server may say. Deadlines that others set are ignored.
-type boundedConn struct {
-	net.Conn
-	timeout time.Duration
-
-	deadline time.Time // of the context in force
-	read     int
-	aborted  atomic.Bool
-}
-
-// begin starts a new piece of conversation.
-func (c *boundedConn) begin(ctx context.Context) {
-	c.deadline, _ = ctx.Deadline()
-	c.read = 0
-}
-
-// abort ends every read and write, now and later.
-func (c *boundedConn) abort() {
-	c.aborted.Store(true)
-	_ = c.Conn.SetDeadline(time.Unix(1, 0))
-}
-
-// arm sets the deadline of the next operation. The flag is looked at afterwards,
-// so that a deadline set by abort meanwhile isn't lost.
-func (c *boundedConn) arm() error {
-	at := time.Now().Add(c.timeout)
-	if !c.deadline.IsZero() && c.deadline.Before(at) {
-		at = c.deadline
-	}
-	if err := c.Conn.SetDeadline(at); err != nil {
-		return err
-	}
-	if c.aborted.Load() {
-		return os.ErrDeadlineExceeded
-	}
-	return nil
-}
-
-var errTooMuch = errors.New("the server says more than it should")
-
-func (c *boundedConn) Read(b []byte) (int, error) {
-	if c.read > maxReplies {
-		return 0, errTooMuch
-	}
-	if err := c.arm(); err != nil {
-		return 0, err
-	}
-	n, err := c.Conn.Read(b)
-	c.read += n
-	return n, err
-}
-
-func (c *boundedConn) Write(b []byte) (int, error) {
-	if err := c.arm(); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(b)
-}
-
-func (c *boundedConn) SetDeadline(time.Time) error      { return nil }
-func (c *boundedConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *boundedConn) SetWriteDeadline(time.Time) error { return nil }
 
 // loopback tells whether the other end is on this machine.
-func (c *boundedConn) loopback() bool {
-	a, ok := c.RemoteAddr().(*net.TCPAddr)
+func (c *smtpConn) loopback() bool {
+	a, ok := c.raw.RemoteAddr().(*net.TCPAddr)
 	return ok && a.IP.IsLoopback()
+}
+
+// timedOut tells whether the other side didn't answer in time.
+func timedOut(err error) bool {
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout() || errors.Is(err, context.DeadlineExceeded)
+}
+
+// hungUp tells whether the server ended the connection.
+func hungUp(err error) bool {
+	var n *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &n)
 }

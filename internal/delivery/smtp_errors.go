@@ -8,54 +8,98 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
-	"unicode"
 
 	"github.com/rehive/extension-operator/internal/outbound"
 )
 
-// maxReplyText bounds how much of a server's answer is kept.
+// maxReplyText bounds how many characters of a server's answer are shown.
 const maxReplyText = 200
 
+var errNoSTARTTLS = errors.New("the server offers no STARTTLS")
+
 // classify says what an error of the conversation means for the message, in a
-// sentence without addresses and secrets.
-func (s *SMTP) classify(err error) error {
-	var e *smtpError
-	if !errors.As(err, &e) {
-		return Transient("SendFailed", "The mail could not be sent.", 0)
+// sentence without addresses and secrets. ownSender says that the rule named the
+// sender.
+func (s *SMTP) classify(err error, ownSender bool) error {
+	e := &smtpError{stage: stageMail, err: err}
+	_ = errors.As(err, &e)
+	r := e.reply()
+	if r == nil {
+		return s.classifyEvent(e)
 	}
-	if r, ok := e.reply(); ok {
-		return s.classifyReply(e.stage, r.Code, s.tidyReply(r.Msg))
-	}
-	switch {
-	case outbound.IsAddressRefused(err):
-		return Misconfigured("AddressRefused", "The mail server is in a private or special-purpose network, which isn't allowed.")
-	case errors.Is(err, errNoSTARTTLS):
-		return Misconfigured("TLSUnavailable", "The mail server offers no STARTTLS, which the configuration asks for.")
-	case errors.Is(err, errNoAuth), errors.Is(err, errNoMechanism):
-		return Misconfigured("LoginUnsupported", "The mail server offers no login that the operator can use.")
-	case errors.Is(err, errPlaintextAuth):
-		return Misconfigured("LoginNotEncrypted", "The mail server wants the password over an unencrypted connection, which the configuration doesn't allow.")
-	case errors.Is(err, errNoUTF8):
-		return Permanent("RecipientUnsupported", "The mail server doesn't take addresses with letters beyond ASCII.")
-	case errors.Is(err, errTooMuch):
-		return Transient("BadReply", "The mail server's answer is too long.", 0)
-	case e.stage == stageTLS && badCertificate(err):
-		return Misconfigured("CertificateInvalid", "The mail server's certificate can't be verified.")
-	case e.timedOut():
-		return Transient("Timeout", fmt.Sprintf("The mail server didn't answer in time (%s).", e.stage), 0)
-	case e.stage == stageTLS:
-		return Transient("TLSFailed", "The encrypted connection to the mail server could not be made.", 0)
-	case e.stage == stageConnect:
-		return Transient("Unreachable", "The mail server can't be reached.", 0)
-	case e.stage == stageAuth:
-		return Transient("LoginFailed", "The login at the mail server failed.", 0)
-	}
-	return Transient("ConnectionLost", fmt.Sprintf("The connection to the mail server was lost (%s).", e.stage), 0)
+	o := outcomeOfReply(e.stage, r)
+	return o.error(strings.TrimSpace(fmt.Sprintf("%s: %d %s", o.meaning, r.code, s.tidyReply(r.text))), ownSender)
 }
 
-var errNoSTARTTLS = errors.New("the server offers no STARTTLS")
+func (s *SMTP) classifyEvent(e *smtpError) error {
+	event := eventOf(e)
+	o := outcomeOfEvent(e.stage, event)
+	sentence := o.meaning
+	switch event {
+	case eventBlocked:
+		sentence += ": " + outbound.AddressRefusal(e.err)
+	case eventTimeout, eventLost:
+		sentence += fmt.Sprintf(" (%s)", e.stage)
+	}
+	return o.error(sentence+".", false)
+}
+
+// eventOf says what happened in place of a refusal.
+func eventOf(e *smtpError) smtpEvent {
+	var dns *net.DNSError
+	switch err := e.err; {
+	case e.complete:
+		return eventUnanswered
+	case outbound.IsAddressRefused(err):
+		return eventBlocked
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return eventNoHost
+	case errors.Is(err, errNoSTARTTLS):
+		return eventNoSTARTTLS
+	case errors.Is(err, errNoAuth), errors.Is(err, errNoMechanism):
+		return eventNoLogin
+	case errors.Is(err, errPlaintextAuth):
+		return eventClearLogin
+	case errors.Is(err, errUnsafeAuth):
+		return eventUnsafeLogin
+	case errors.Is(err, errNoUTF8):
+		return eventNoUTF8
+	case errors.Is(err, errTooBig):
+		return eventTooBig
+	case errors.Is(err, errTooMuch), errors.Is(err, errBadReply):
+		return eventBadReply
+	case e.stage == stageTLS && badCertificate(err):
+		return eventCertificate
+	case e.stage == stageTLS && notTLS(err):
+		return eventNotTLS
+	case timedOut(err):
+		return eventTimeout
+	}
+	return eventLost
+}
+
+// error makes the error that the row asks for.
+func (o *smtpOutcome) error(sentence string, ownSender bool) error {
+	switch o.result {
+	case resultFails:
+		return Permanent(o.reason, sentence)
+	case resultWaits:
+		return Misconfigured(o.reason, sentence)
+	case resultDeferred:
+		return Deferred(o.reason, sentence, 0)
+	case resultUnknown:
+		return Unknown(sentence)
+	case resultSender:
+		if ownSender {
+			return Permanent(o.reason, sentence)
+		}
+		return Misconfigured(o.reason, sentence)
+	}
+	return Transient(o.reason, sentence, 0)
+}
 
 func badCertificate(err error) bool {
 	var verification *tls.CertificateVerificationError
@@ -65,32 +109,12 @@ func badCertificate(err error) bool {
 	return errors.As(err, &verification) || errors.As(err, &unknown) || errors.As(err, &name) || errors.As(err, &invalid)
 }
 
-// classifyReply reads a refusal: 4yz is for now, 5yz for good (RFC 5321, 4.2.1).
-// What is about the login is the configuration's fault and not the message's.
-func (s *SMTP) classifyReply(stage smtpStage, code int, text string) error {
-	sentence := func(what string) string {
-		return strings.TrimSpace(fmt.Sprintf("The mail server %s: %d %s", what, code, text))
-	}
-	forGood := code >= 500
-	switch {
-	case stage == stageAuth && forGood:
-		return Misconfigured("LoginRefused", sentence("refused the login"))
-	case stage == stageAuth, stage == stageConnect, stage == stageTLS:
-		return Transient("Unavailable", sentence("is not available"), 0)
-	case code == 530, code == 534, code == 535, code == 538:
-		return Misconfigured("LoginRequired", sentence("asks for a login"))
-	case code == 421:
-		return Transient("Unavailable", sentence("is not available"), 0)
-	case !forGood && stage == stageRcpt:
-		return Transient("RecipientDeferred", sentence("deferred the recipient"), 0)
-	case !forGood:
-		return Transient("MessageDeferred", sentence("deferred the message"), 0)
-	case stage == stageMail:
-		return Permanent("SenderRefused", sentence("refused the sender"))
-	case stage == stageRcpt:
-		return Permanent("RecipientRefused", sentence("refused the recipient"))
-	}
-	return Permanent("MessageRefused", sentence("refused the message"))
+// notTLS tells whether a handshake failed in a way that trying again won't change.
+func notTLS(err error) bool {
+	var record tls.RecordHeaderError
+	var operation *net.OpError
+	// crypto/tls names alerts so; their type isn't exported.
+	return errors.As(err, &record) || errors.As(err, &operation) && (operation.Op == "remote error" || operation.Op == "local error")
 }
 
 // addressLike is whatever could be an address or a part of one.
@@ -104,14 +128,7 @@ func (s *SMTP) tidyReply(text string) string {
 			text = strings.ReplaceAll(text, secret, "…")
 		}
 	}
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, text)
-	text = addressLike.ReplaceAllString(text, "…")
-	text = strings.Join(strings.Fields(text), " ")
+	text = plainReply(text)
 	if runes := []rune(text); len(runes) > maxReplyText {
 		text = string(runes[:maxReplyText]) + "…"
 	}

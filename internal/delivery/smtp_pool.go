@@ -26,16 +26,16 @@ func newSMTPPool(size int, timeout time.Duration, connect func(context.Context) 
 	return &smtpPool{connect: connect, timeout: timeout, slots: make(chan struct{}, size)}
 }
 
-// get returns an idle connection or a new one, waiting for its turn if as many as
-// may are in use.
-func (p *smtpPool) get(ctx context.Context) (c *smtpConn, reused bool, err error) {
+// get returns an idle connection, or a new one if there is none or a fresh one is
+// needed. It waits while as many as may are in use.
+func (p *smtpPool) get(ctx context.Context, fresh bool) (c *smtpConn, reused bool, err error) {
 	select {
 	case p.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, false, Transient("Timeout", "There was no free connection to the mail server in time.", 0)
 	}
 	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
+	if n := len(p.idle); n > 0 && !fresh {
 		c, p.idle = p.idle[n-1], p.idle[:n-1]
 	}
 	p.mu.Unlock()
@@ -52,7 +52,7 @@ func (p *smtpPool) get(ctx context.Context) (c *smtpConn, reused bool, err error
 // put takes a connection back after a message.
 func (p *smtpPool) put(c *smtpConn) {
 	p.mu.Lock()
-	keep := !c.broken && !p.closed
+	keep := !c.broken && !c.retire && !p.closed
 	if keep {
 		c.idle = time.Now()
 		p.idle = append(p.idle, c)

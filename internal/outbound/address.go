@@ -6,76 +6,99 @@ package outbound
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
 )
 
-// errAddressRefused is what a dial to a special-purpose address ends with.
-var errAddressRefused = errors.New("the address is in a private or special-purpose network, which isn't allowed")
+// addressError is what a dial to an address that isn't allowed ends with.
+type addressError struct{ address string }
 
-// special are the networks that no provider on the internet lives in: the IANA
-// special-purpose registries for IPv4 and IPv6, without their globally reachable
-// entries, and the well-known addresses of cloud metadata services outside them.
-// Of the mechanisms that carry an IPv4 address inside an IPv6 one, NAT64 is judged by
-// the address inside, because clusters with IPv6 alone reach everything through it;
-// the rest are refused whole.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("10.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"), // shared address space; Alibaba's metadata
-	netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("168.63.129.16/32"), // Azure's platform service
-	netip.MustParsePrefix("169.254.0.0/16"),   // link-local; most clouds' metadata
-	netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"),
-	netip.MustParsePrefix("192.88.99.0/24"),
-	netip.MustParsePrefix("192.168.0.0/16"),
-	netip.MustParsePrefix("198.18.0.0/15"),
-	netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"),
-	netip.MustParsePrefix("224.0.0.0/4"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/96"), // unspecified, loopback, IPv4-compatible
-	netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("100::/64"),
-	netip.MustParsePrefix("2001::/23"), // Teredo and other protocol assignments
-	netip.MustParsePrefix("2001:db8::/32"),
-	netip.MustParsePrefix("2002::/16"), // 6to4
-	netip.MustParsePrefix("3fff::/20"),
-	netip.MustParsePrefix("5f00::/16"),
-	netip.MustParsePrefix("fc00::/7"), // unique local; AWS's metadata over IPv6
-	netip.MustParsePrefix("fe80::/10"),
-	netip.MustParsePrefix("fec0::/10"),
-	netip.MustParsePrefix("ff00::/8"),
+func (e *addressError) Error() string {
+	return fmt.Sprintf("the address %s is in a private or special-purpose network, which only --provider-allow-networks can allow", e.address)
 }
 
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+var (
+	// global6 is all that is assigned for global unicast in IPv6. What is outside it
+	// is link-local, unique local, multicast, or a form that carries an IPv4 address.
+	global6 = netip.MustParsePrefix("2000::/3")
+	// nat64 carries an IPv4 address, through which clusters that have IPv6 alone reach
+	// everything. Once it is allowed, the address inside decides.
+	nat64 = netip.MustParsePrefix("64:ff9b::/96")
+	// special are the networks of IPv4, and those of global6, in which no provider on
+	// the internet lives: IANA's special-purpose registries without the entries that
+	// are globally reachable, and the well-known addresses of cloud metadata services
+	// outside them.
+	special = prefixes(
+		"0.0.0.0/8",
+		"10.0.0.0/8",
+		"100.64.0.0/10", // shared address space; Alibaba's metadata
+		"127.0.0.0/8",
+		"168.63.129.16/32", // Azure's platform service
+		"169.254.0.0/16",   // link-local; most clouds' metadata
+		"172.16.0.0/12",
+		"192.0.0.0/24",
+		"192.0.2.0/24",
+		"192.31.196.0/24",
+		"192.52.193.0/24",
+		"192.88.99.0/24",
+		"192.168.0.0/16",
+		"192.175.48.0/24",
+		"198.18.0.0/15",
+		"198.51.100.0/24",
+		"203.0.113.0/24",
+		"224.0.0.0/4",
+		"240.0.0.0/4",
+		"2001::/23", // Teredo and other protocol assignments
+		"2001:db8::/32",
+		"2002::/16", // 6to4
+		"2620:4f:8000::/48",
+		"3fff::/20",
+	)
+)
+
+func prefixes(all ...string) []netip.Prefix {
+	parsed := make([]netip.Prefix, len(all))
+	for i, p := range all {
+		parsed[i] = netip.MustParsePrefix(p)
+	}
+	return parsed
+}
 
 func checkAddress(ip netip.Addr, allowed []netip.Prefix) error {
 	// ::ffff:127.0.0.1 is dialled as 127.0.0.1, and a zone isn't part of a prefix.
 	ip = ip.Unmap().WithZone("")
-	for _, p := range allowed {
-		if p.Contains(ip) {
-			return nil
-		}
+	refused := &addressError{ip.String()}
+	in := func(all []netip.Prefix, ip netip.Addr) bool {
+		return slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Contains(ip) })
 	}
-	if nat64.Contains(ip) {
+	if nat64.Contains(ip) && slices.Contains(allowed, nat64) {
 		b := ip.As16()
 		ip = netip.AddrFrom4([4]byte(b[12:]))
 	}
-	for _, p := range special {
-		if p.Contains(ip) {
-			return errAddressRefused
-		}
+	switch {
+	case in(allowed, ip):
+		return nil
+	case ip.Is6() && !global6.Contains(ip), in(special, ip):
+		return refused
 	}
 	return nil
 }
 
 // IsAddressRefused tells whether a dial ended because of [Guard].
-func IsAddressRefused(err error) bool { return errors.Is(err, errAddressRefused) }
+func IsAddressRefused(err error) bool { return AddressRefusal(err) != "" }
+
+// AddressRefusal returns the end of a sentence that names the address that [Guard]
+// refused to dial and what can be done about it; empty if err isn't of that kind.
+func AddressRefusal(err error) string {
+	var refused *addressError
+	if errors.As(err, &refused) {
+		return refused.Error()
+	}
+	return ""
+}
 
 // Guard refuses to dial special-purpose addresses outside the allowed networks. It
 // is a net.Dialer's ControlContext, for protocols other than HTTP.
@@ -87,12 +110,9 @@ func Guard(allowed []netip.Prefix) func(context.Context, string, string, syscall
 // packet leaves.
 func guard(allowed []netip.Prefix) func(context.Context, string, string, syscall.RawConn) error {
 	return func(_ context.Context, network, address string, _ syscall.RawConn) error {
-		if !strings.HasPrefix(network, "tcp") {
-			return errAddressRefused
-		}
 		ap, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return errAddressRefused
+		if err != nil || !strings.HasPrefix(network, "tcp") {
+			return &addressError{address}
 		}
 		return checkAddress(ap.Addr(), allowed)
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -28,7 +29,9 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPa
 
 func TestAddresses(t *testing.T) {
 	for address, ok := range map[string]bool{
-		"1.1.1.1": true, "8.8.8.8": true, "2606:4700::1111": true, "::ffff:1.1.1.1": true, "64:ff9b::808:808": true,
+		"1.1.1.1": true, "8.8.8.8": true, "2606:4700::1111": true, "::ffff:1.1.1.1": true, "2a00:1450:4001::1": true,
+		"64:ff9b::808:808": false, "64:ff9b::a00:1": false, "64:ff9b:1::1": false, "::ffff:0:10.0.0.1": false, "::ffff:0:8.8.8.8": false, "::8.8.8.8": false, "100::1": false,
+		"5f00::1": false, "fec0::1": false, "4000::1": false, "e000::1": false, "2001:db8::1": false, "3fff::1": false, "2001:20::1": false, "192.0.0.9": false, "192.175.48.1": false,
 		"127.0.0.1": false, "10.1.2.3": false, "172.31.255.255": false, "192.168.1.1": false, "169.254.169.254": false,
 		"100.100.100.200": false, "168.63.129.16": false, "0.0.0.0": false, "255.255.255.255": false, "224.0.0.1": false,
 		"::": false, "::1": false, "::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "::127.0.0.1": false,
@@ -45,6 +48,17 @@ func TestAddresses(t *testing.T) {
 	}
 	if err := checkAddress(netip.MustParseAddr("192.168.0.1"), allowed); err == nil {
 		t.Error("a network beside the allowed one passes")
+	}
+	// Through NAT64 the address inside decides.
+	allowed = append(allowed, nat64)
+	for address, ok := range map[string]bool{"64:ff9b::808:808": true, "64:ff9b::a00:1": true, "64:ff9b::7f00:1": false, "64:ff9b::c0a8:1": false} {
+		if err := checkAddress(netip.MustParseAddr(address), allowed); (err == nil) != ok {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	err := checkAddress(netip.MustParseAddr("::ffff:127.0.0.1"), nil)
+	if text := AddressRefusal(fmt.Errorf("dialling: %w", err)); !strings.Contains(text, "127.0.0.1") || !strings.Contains(text, "--provider-allow-networks") {
+		t.Errorf("the refusal doesn't say what to do: %q", text)
 	}
 }
 

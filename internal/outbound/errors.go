@@ -44,7 +44,7 @@ const (
 )
 
 // Error is why a call has no answer. Its text is the end of a sentence; it holds
-// no address, no URL and nothing of the request.
+// no URL and nothing of the request, and no address but one that isn't allowed.
 type Error struct {
 	Kind Kind
 	// Sent says that the request may have reached the server, so that what it asked
@@ -75,8 +75,8 @@ func newError(ctx context.Context, err error, sent bool) *Error {
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return &Error{Kind: Canceled, Sent: sent, message: "the call was cancelled", cause: context.Canceled}
-	case errors.Is(err, errAddressRefused):
-		return &Error{Kind: AddressRefused, message: errAddressRefused.Error()}
+	case IsAddressRefused(err):
+		return &Error{Kind: AddressRefused, message: AddressRefusal(err)}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return &Error{Kind: NotFound, message: "the host's name can't be resolved"}
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
