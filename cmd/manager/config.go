@@ -143,7 +143,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 64, "how many events are decided at once")
 	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 256, "how many messages are in hand at once: being sent, waiting for their provider or being recorded as sent")
 	flags.StringVar(&s.memory, "memory-budget", "", "how many `bytes` of memory events and messages in work may take together, such as 128Mi; one company may use half of it (default a sixth of GOMEMLIMIT, which is 70% of the container's memory unless it is set; 256Mi without a limit)")
-	flags.DurationVar(&s.sendTimeout, "send-timeout", 30*time.Second, "how long sending one message may take; after three times as long, what a replica that died had in hand is another's")
+	flags.DurationVar(&s.sendTimeout, "send-timeout", 30*time.Second, "how long sending one message may take; only a mail server's reply to a whole mail has ten minutes more. After three times as long, another replica takes over what one that died was sending")
 	flags.DurationVar(&s.gracePeriod, "grace-period", 20*time.Second, "how long requests and sends in flight may go on after the stop")
 
 	flags.DurationVar(&s.drainDelay, "drain-delay", 0, "how long requests are still taken after the stop, while /readyz fails, so that load balancers notice")

@@ -66,7 +66,7 @@ var _ interface {
 
 // NewGuard protects next.
 func NewGuard(next Provider, c GuardConfig) *Guard {
-	g := &Guard{metrics: c.Metrics, patience: patienceOf(next)}
+	g := &Guard{metrics: c.Metrics, patience: PatienceOf(next)}
 	if c.PerSecond > 0 {
 		burst := c.Burst
 		if burst <= 0 {

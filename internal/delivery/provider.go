@@ -49,8 +49,8 @@ type Patient interface {
 	Patience() time.Duration
 }
 
-// patienceOf returns the patience of a provider, 0 if it isn't Patient.
-func patienceOf(p Provider) time.Duration {
+// PatienceOf returns the patience of a provider, 0 if it isn't [Patient].
+func PatienceOf(p Provider) time.Duration {
 	if patient, ok := p.(Patient); ok {
 		return patient.Patience()
 	}

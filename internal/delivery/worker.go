@@ -41,6 +41,9 @@ const (
 	// unsureWait is about how long a message waits when it can't be told whether
 	// it may be sent.
 	unsureWait = 15 * time.Second
+	// unknownWait is about how long a message waits whose outcome is unknown, until it
+	// is sent once more: what was accepted by then arrives twice.
+	unknownWait = 15 * time.Minute
 	// longestWait bounds what a provider may ask to wait.
 	longestWait = 24 * time.Hour
 )
@@ -75,14 +78,19 @@ type Worker struct {
 	mu     sync.Mutex
 	held   map[any]int // deliveries in hand, by company and by Gate
 	inHand int
-	freed  chan struct{} // has a value after a delivery left the hand or a gate
-	active sync.WaitGroup
+	// aside are sends that have waited so long for an answer that they no longer occupy
+	// a worker slot; by company, and in all.
+	asideOf map[string]int
+	aside   int
+	freed   chan struct{} // has a value after a delivery left the hand or a gate
+	active  sync.WaitGroup
 }
 
 // inHand is a delivery that was claimed, and what it holds until it has left.
 type inHand struct {
 	ledger.ClaimedDelivery
-	keys []any // of Worker.held
+	keys  []any // of Worker.held
+	aside bool  // of Worker.aside, and no longer of Worker.held
 	// passed tells the gates that the provider is done with it.
 	passed func()
 }
@@ -108,7 +116,7 @@ func NewWorker(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{o: o, metrics: m, held: map[any]int{}, freed: make(chan struct{}, 1)}, nil
+	return &Worker{o: o, metrics: m, held: map[any]int{}, asideOf: map[string]int{}, freed: make(chan struct{}, 1)}, nil
 }
 
 // NeedLeaderElection says that every replica delivers.
@@ -154,9 +162,9 @@ func (w *Worker) Start(ctx context.Context) error {
 }
 
 // take and leave count what is in hand.
-func (w *Worker) take(a *admission, d ledger.ClaimedDelivery) inHand {
+func (w *Worker) take(a *admission, d ledger.ClaimedDelivery) *inHand {
 	gates := a.gates[ledger.Lane{Company: d.Company, Channel: d.Channel}]
-	taken := inHand{ClaimedDelivery: d, keys: []any{companyKey(d.Company)}}
+	taken := &inHand{ClaimedDelivery: d, keys: []any{companyKey(d.Company)}}
 	leaves := make([]func(), len(gates))
 	for i, g := range gates {
 		taken.keys = append(taken.keys, g)
@@ -174,21 +182,49 @@ func (w *Worker) take(a *admission, d ledger.ClaimedDelivery) inHand {
 		w.held[key]++
 	}
 	w.inHand++
-	w.metrics.inFlight.Set(float64(w.inHand))
+	w.metrics.inFlight.Set(float64(w.inHand + w.aside))
 	return taken
 }
 
-func (w *Worker) leave(d inHand) {
+func (w *Worker) leave(d *inHand) {
 	d.passed()
 	w.mu.Lock()
+	if d.aside {
+		w.aside--
+		if w.asideOf[d.Company]--; w.asideOf[d.Company] == 0 {
+			delete(w.asideOf, d.Company)
+		}
+	} else {
+		w.free(d)
+	}
+	w.metrics.inFlight.Set(float64(w.inHand + w.aside))
+	w.mu.Unlock()
+	w.signal()
+}
+
+// free gives back the worker slot of a delivery. The caller holds the lock.
+func (w *Worker) free(d *inHand) {
 	for _, key := range d.keys {
 		if w.held[key]--; w.held[key] == 0 {
 			delete(w.held, key)
 		}
 	}
 	w.inHand--
-	w.metrics.inFlight.Set(float64(w.inHand))
-	w.mu.Unlock()
+}
+
+// stepAside lets a send that only waits for an answer go on without its worker slot,
+// so that a few slow mail servers don't occupy them all. As many may as there are
+// slots, shared among the companies in the same way. The provider still counts it.
+func (w *Worker) stepAside(d *inHand) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d.aside || share(w.o.Concurrency-w.aside, w.asideOf[d.Company]) <= 0 {
+		return
+	}
+	d.aside = true
+	w.aside++
+	w.asideOf[d.Company]++
+	w.free(d)
 	w.signal()
 }
 
@@ -314,7 +350,7 @@ func (w *Worker) pause(ctx context.Context, d time.Duration) {
 
 // deliver sends one delivery and records what came of it. Its context outlasts
 // the worker's by the grace period.
-func (w *Worker) deliver(sending context.Context, taken inHand) {
+func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	d := taken.ClaimedDelivery
 	active, err := w.o.Companies.Active(sending, d.Company)
 	switch {
@@ -331,7 +367,7 @@ func (w *Worker) deliver(sending context.Context, taken inHand) {
 	if !w.holds(sending, &d) {
 		return
 	}
-	receipt, err := w.send(sending, d)
+	receipt, err := w.send(sending, taken, d)
 	taken.passed()
 	if err == nil {
 		// The provider has it, so this must be recorded whatever it takes.
@@ -347,6 +383,12 @@ func (w *Worker) deliver(sending context.Context, taken inHand) {
 	}
 	log := w.o.Log.WithValues("company", d.Company, "delivery", d.ID, "channel", d.Channel, "attempt", d.Attempts, "reason", reason)
 	switch {
+	case IsUnknown(err) && d.Reason == ReasonOutcomeUnknown:
+		log.Info("The outcome of a delivery is unknown again; it is not sent once more")
+		w.fail(sending, d, outcomeFailed, reason, "It was sent twice, and both times the outcome is unknown: it may have arrived. "+message)
+	case IsUnknown(err):
+		log.Info("The outcome of a delivery is unknown; it is sent once more, much later")
+		w.retry(sending, d, jitter(unknownWait), reason, message)
 	case sending.Err() != nil:
 		// The operator stops, which says nothing about the message.
 		w.postpone(sending, d, 0, "Stopped", "The operator stopped while it was sending.")
@@ -369,8 +411,17 @@ func (w *Worker) deliver(sending context.Context, taken inHand) {
 		}
 		wait = max(after, wait)
 		log.V(1).Info("A delivery is tried again later", "after", wait)
-		w.record(sending, d, outcomeRetried, func(c context.Context) error { return w.o.Ledger.RetryDelivery(c, d, wait, reason, message) })
+		w.retry(sending, d, wait, reason, message)
 	}
+}
+
+// doubtful keeps the reason of a delivery whose outcome was unknown once, whatever
+// becomes of its later attempts: it must not be unknown twice.
+func doubtful(d *ledger.ClaimedDelivery, reason, message string) (string, string) {
+	if d.Reason != ReasonOutcomeUnknown || reason == ReasonOutcomeUnknown {
+		return reason, message
+	}
+	return ReasonOutcomeUnknown, "An earlier attempt may have arrived. " + message
 }
 
 // holds makes sure that nobody else may send the delivery while this worker does:
@@ -391,16 +442,52 @@ func (w *Worker) holds(sending context.Context, d *ledger.ClaimedDelivery) bool 
 }
 
 func (w *Worker) postpone(sending context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) {
+	reason, message = doubtful(&d, reason, message)
 	w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.PostponeDelivery(c, d, wait, reason, message) })
+}
+
+func (w *Worker) retry(sending context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) {
+	reason, message = doubtful(&d, reason, message)
+	w.record(sending, d, outcomeRetried, func(c context.Context) error { return w.o.Ledger.RetryDelivery(c, d, wait, reason, message) })
 }
 
 func (w *Worker) fail(sending context.Context, d ledger.ClaimedDelivery, outcome, reason, message string) {
 	w.record(sending, d, outcome, func(c context.Context) error { return w.o.Ledger.FailDelivery(c, d, reason, message) })
 }
 
+// keep renews the lease of a delivery while a patient provider waits for an answer,
+// until release is called.
+func (w *Worker) keep(ctx context.Context, taken *inHand, d ledger.ClaimedDelivery) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	every := w.o.SendTimeout / 2
+	timer := time.AfterFunc(every, func() {
+		defer close(done)
+		for n := 1; ctx.Err() == nil; n++ {
+			if n == 2 {
+				w.stepAside(taken)
+			}
+			renewing, stop := context.WithTimeout(ctx, renewTimeout)
+			err := w.o.Ledger.RenewDelivery(renewing, &d, leaseFactor*w.o.SendTimeout)
+			stop()
+			if err != nil && ctx.Err() == nil {
+				// What was sent can't be called back.
+				w.o.Log.Error(err, "Renewing the lease of a delivery that is being sent failed", "delivery", d.ID)
+			}
+			w.pause(ctx, every)
+		}
+	})
+	return func() {
+		cancel()
+		if !timer.Stop() {
+			<-done
+		}
+	}
+}
+
 // send hands the message to the provider. A panic is an error of this message.
-func (w *Worker) send(ctx context.Context, d ledger.ClaimedDelivery) (receipt Receipt, err error) {
-	ctx, cancel := context.WithTimeout(ctx, w.o.SendTimeout)
+func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDelivery) (receipt Receipt, err error) {
+	ctx, cancel := context.WithTimeout(sending, w.o.SendTimeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
@@ -420,6 +507,12 @@ func (w *Worker) send(ctx context.Context, d ledger.ClaimedDelivery) (receipt Re
 		return Receipt{}, Transient("ProviderUnknown", "The provider could not be looked up.", 0)
 	case p == nil:
 		return Receipt{}, Misconfigured("NoProvider", fmt.Sprintf("There is no provider for the channel %s.", d.Channel))
+	}
+	if patience := PatienceOf(p); patience > 0 {
+		cancel()
+		ctx, cancel = context.WithTimeout(sending, w.o.SendTimeout+patience)
+		defer cancel()
+		defer w.keep(sending, taken, d)()
 	}
 	return p.Send(ctx, Message{
 		Key:  Key(&d.Delivery),

@@ -363,6 +363,14 @@ func TestMailServer(t *testing.T) {
 	})
 	s.use(v1alpha1.ChannelEmail, "mail")
 	s.must(s.send(v1alpha1.ChannelEmail, message()))
+	// What protects the provider must not take its time away.
+	found, err := s.registry.Provider(s.Context(), s.name, "email")
+	s.must(err)
+	for _, p := range []delivery.Provider{found, sharedEmail{Provider: found}} {
+		if patience := delivery.PatienceOf(p); patience < 10*time.Minute {
+			t.Errorf("%T has a patience of %s", p, patience)
+		}
+	}
 	if got := len(server.Messages()); got != 1 {
 		t.Errorf("the mail server got %d messages", got)
 	}

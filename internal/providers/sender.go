@@ -5,6 +5,7 @@ package providers
 
 import (
 	"context"
+	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/address"
@@ -45,6 +46,9 @@ func (s sharedEmail) Gates() []delivery.Gate {
 	return nil
 }
 
+// Patience implements [delivery.Patient].
+func (s sharedEmail) Patience() time.Duration { return delivery.PatienceOf(s.Provider) }
+
 // permit returns the message as the company may send it.
 func (s sharedEmail) permit(ctx context.Context, m delivery.Message) (delivery.Message, error) {
 	from, err := address.Parse(m.From)
@@ -74,6 +78,6 @@ func (s sharedEmail) permit(ctx context.Context, m delivery.Message) (delivery.M
 	if name == "" {
 		name = own.Name
 	}
-	m.From = own.WithName(name).String()
+	m.From, m.OwnSender = own.WithName(name).String(), false
 	return m, nil
 }

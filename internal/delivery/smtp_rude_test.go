@@ -1,0 +1,829 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/delivery/smtptest"
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+// rude starts a rude server and a provider that sends to it.
+func rude(t *testing.T, script smtptest.Script, change func(*SMTPConfig)) (*smtptest.Rude, *SMTP) {
+	t.Helper()
+	s, err := smtptest.StartRude(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := SMTPConfig{Host: s.Host(), Port: s.Port(), TLS: SMTPPlaintext, RootCAs: s.RootCAs(), From: "Shop <shop@example.com>", HELO: "operator.example.com"}
+	if change != nil {
+		change(&c)
+	}
+	p, err := NewSMTP(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return s, p
+}
+
+// on says something when a verb is heard.
+func on(verb string, said *smtptest.Said) func(smtptest.Heard) *smtptest.Said {
+	return func(h smtptest.Heard) *smtptest.Said {
+		if h.Verb == verb {
+			return said
+		}
+		return nil
+	}
+}
+
+// reasonOf sends a message and returns its class and reason.
+func reasonOf(t *testing.T, p *SMTP, m Message) (class, reason string) {
+	t.Helper()
+	_, err := p.Send(bg, m)
+	if err == nil {
+		return "sent", ""
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%v isn't an Error", err)
+	}
+	switch {
+	case IsPermanent(err):
+		class = "fails"
+	case IsMisconfigured(err):
+		class = "waits"
+	case IsUnknown(err):
+		class = "unknown"
+	case isDeferred(err):
+		class = "retried alone"
+	default:
+		class = "retried"
+	}
+	return class, e.Reason
+}
+
+// Keywords are compared in any case. Nothing goes out unencrypted where the server
+// offers encryption.
+func TestSMTPKeywordsInAnyCase(t *testing.T) {
+	for _, starttls := range []string{"STARTTLS", "starttls", "StartTLS", "sTARTTLS ", "starttls\t", "StartTls REQUIRED"} {
+		for _, mode := range []SMTPTLS{SMTPStartTLS, SMTPStartTLSOptional} {
+			t.Run(fmt.Sprintf("%q %s", starttls, mode), func(t *testing.T) {
+				s, p := rude(t, smtptest.Script{Extensions: []string{"pipelining", "size 1000000", "8bitmime", "SmtpUtf8", "auth Plain login", starttls}}, func(c *SMTPConfig) {
+					c.TLS, c.Username, c.Password = mode, "user", "planted"
+				})
+				m := message()
+				m.To = "zoë@example.org"
+				if _, err := p.Send(bg, m); err != nil {
+					t.Fatal(err)
+				}
+				messages := s.Messages()
+				if len(messages) != 1 || !messages[0].TLS {
+					t.Errorf("%d messages came, or one unencrypted", len(messages))
+				}
+				commands := strings.Join(s.Commands(), "\n")
+				for _, want := range []string{"tls AUTH PLAIN ", "BODY=8BITMIME", " SIZE=", " SMTPUTF8"} {
+					if !strings.Contains(commands, want) {
+						t.Errorf("%q is missing in\n%s", want, commands)
+					}
+				}
+			})
+		}
+	}
+	for _, auth := range []string{"AUTH LOGIN", "auth login", "AUTH=LOGIN", "auth=login", "Auth =  Login", "AUTH\tLogin"} {
+		t.Run(auth, func(t *testing.T) {
+			s, p := rude(t, smtptest.Script{Extensions: []string{auth}, Say: on("AUTH", smtptest.Line("334 VXNlcm5hbWU6"))}, func(c *SMTPConfig) { c.Username, c.Password = "user", "planted" })
+			if _, err := p.Send(bg, message()); err != nil {
+				t.Fatalf("%v: %v", err, s.Commands())
+			}
+		})
+	}
+}
+
+// The other forms of an EHLO reply.
+func TestSMTPExtensions(t *testing.T) {
+	for name, test := range map[string]struct {
+		script        smtptest.Script
+		class, reason string
+		subject       int
+	}{
+		"none":                    {smtptest.Script{}, "sent", "", 0},
+		"EHLO unknown":            {smtptest.Script{Say: on("EHLO", smtptest.Line("502 5.5.1 what?"))}, "sent", "", 0},
+		"EHLO refused":            {smtptest.Script{Say: on("EHLO", smtptest.Line("550 5.7.1 HELO name not allowed"))}, "waits", "ServerRefused", 0},
+		"too big":                 {smtptest.Script{Extensions: []string{"size 100"}}, "fails", "MessageTooBig", 0},
+		"size without a limit":    {smtptest.Script{Extensions: []string{"SIZE"}}, "sent", "", 0},
+		"size 0":                  {smtptest.Script{Extensions: []string{"SIZE 0"}}, "sent", "", 0},
+		"size that is none":       {smtptest.Script{Extensions: []string{"SIZE 99999999999999999999999999", "SIZE -1"}}, "sent", "", 0},
+		"bare line feeds":         {smtptest.Script{Say: on("EHLO", &smtptest.Said{Raw: "250-a\n250-PIPELINING\n250 8BITMIME\n"})}, "sent", "", 0},
+		"empty keywords":          {smtptest.Script{Extensions: []string{"", " ", "=", "PIPELINING"}}, "sent", "", 0},
+		"a thousand extensions":   {smtptest.Script{Extensions: strings.Split(strings.Repeat("X-THING\n", 1000), "\n")}, "sent", "", 0},
+		"a line of 5,000 letters": {smtptest.Script{Extensions: []string{"X-" + strings.Repeat("a", 5000), "PIPELINING"}}, "sent", "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, p := rude(t, test.script, nil)
+			if class, reason := reasonOf(t, p, message()); class != test.class || reason != test.reason {
+				t.Errorf("%s %s, want %s %s", class, reason, test.class, test.reason)
+			}
+		})
+	}
+}
+
+// What came before the handshake counts for nothing, and what a stranger slipped in
+// even less.
+func TestSMTPStartTLSIsNotUndone(t *testing.T) {
+	for name, test := range map[string]struct {
+		said          *smtptest.Said
+		class, reason string
+	}{
+		"refused for now":       {smtptest.Line("454 4.7.0 TLS not available"), "retried", "Unavailable"},
+		"refused for good":      {smtptest.Line("502 5.5.1 not here"), "waits", "TLSUnavailable"},
+		"slipped in":            {&smtptest.Said{Raw: "220 go on\r\n250 slipped in\r\n"}, "retried", "BadReply"},
+		"hangs up":              {&smtptest.Said{Close: true}, "retried", "TLSFailed"},
+		"says yes, hangs up":    {&smtptest.Said{Raw: "220 go on\r\n", Close: true}, "retried", "TLSFailed"},
+		"says yes, then babble": {&smtptest.Said{Raw: "220 go on\r\n", After: nil}, "sent", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, p := rude(t, smtptest.Script{Extensions: []string{"starttls"}, Say: on("STARTTLS", test.said)}, func(c *SMTPConfig) { c.TLS = SMTPStartTLSOptional })
+			if class, reason := reasonOf(t, p, message()); class != test.class || reason != test.reason {
+				t.Errorf("%s %s, want %s %s", class, reason, test.class, test.reason)
+			}
+			for _, command := range s.Commands() {
+				if strings.HasPrefix(command, "MAIL") {
+					t.Error("the mail went on unencrypted")
+				}
+			}
+		})
+	}
+}
+
+// A server that accepts a mail late, or never says so, gets one copy.
+func TestSMTPLateAnswer(t *testing.T) {
+	s, p := rude(t, smtptest.Script{Say: on(".", &smtptest.Said{Raw: "250 queued\r\n", Delay: 600 * time.Millisecond})}, func(c *SMTPConfig) { c.CommandTimeout = 200 * time.Millisecond })
+	if class, reason := reasonOf(t, p, message()); class != "sent" {
+		t.Errorf("%s %s", class, reason)
+	}
+	if n := len(s.Messages()); n != 1 {
+		t.Errorf("%d copies", n)
+	}
+	for name, said := range map[string]*smtptest.Said{
+		"silence":       {Delay: time.Hour, Keep: true},
+		"end":           {Close: true, Keep: true},
+		"garbage":       {Raw: "what?\r\n", Keep: true},
+		"half a reply":  {Raw: "250-queu", Close: true, Keep: true},
+		"too much":      {Raw: strings.Repeat("250-queued\r\n", 100), Endless: true, Keep: true},
+		"odd code":      {Raw: "354 go on\r\n", Keep: true},
+		"drop by drop":  {Raw: "250", Delay: time.Hour, Keep: true},
+		"NUL":           {Raw: "\x00\x00\x00\r\n", Keep: true},
+		"a number only": {Raw: "999 no\r\n", Keep: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, p := rude(t, smtptest.Script{Say: on(".", said)}, func(c *SMTPConfig) { c.FinalTimeout = 300 * time.Millisecond })
+			if class, reason := reasonOf(t, p, message()); class != "unknown" || reason != ReasonOutcomeUnknown {
+				t.Errorf("%s %s", class, reason)
+			}
+			if n := len(s.Messages()); n != 1 {
+				t.Errorf("%d copies", n)
+			}
+		})
+	}
+}
+
+// The worker sends a mail whose outcome is unknown once more, much later, and then
+// never again; a late answer counts, also beyond the worker's own time for a send.
+func TestWorkerUnknownOutcome(t *testing.T) {
+	t.Run("late answer", func(t *testing.T) {
+		store := openLedger(t, nil)
+		answer := make(chan struct{})
+		s, p := rude(t, smtptest.Script{Say: on(".", &smtptest.Said{Raw: "250 queued\r\n", After: answer})}, func(c *SMTPConfig) { c.CommandTimeout = 5 * time.Second })
+		fast := make(chan struct{}, 1)
+		start(t, Options{
+			// One slot, which the slow server must not keep.
+			Ledger: store, Concurrency: 1, SendTimeout: 100 * time.Millisecond,
+			Providers: perCompany{"slow": NewGuard(p, GuardConfig{}), "fast": send(func(context.Context, Message) (Receipt, error) { fast <- struct{}{}; return Receipt{}, nil })},
+		})
+		decide(t, store, "slow", "1", 1)
+		eventually(t, func() bool { return len(s.Commands()) >= 4 })
+		decide(t, store, "fast", "2", 1)
+		select {
+		case <-fast:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the slow server holds up the other company")
+		}
+		// Longer than the lease, which is renewed.
+		time.Sleep(5 * leaseFactor * 100 * time.Millisecond)
+		close(answer)
+		eventually(t, func() bool { return stateOf(t, store, "slow").State == ledger.DeliverySent })
+		if n := len(s.Messages()); n != 1 {
+			t.Errorf("%d copies", n)
+		}
+	})
+	t.Run("no answer", func(t *testing.T) {
+		clock := fakeClock()
+		store := openLedger(t, clock)
+		s, p := rude(t, smtptest.Script{Say: on(".", &smtptest.Said{Close: true, Keep: true})}, nil)
+		start(t, Options{Ledger: store, Clock: clock, Providers: ByChannel{ledger.ChannelEmail: p}, Retry: DefaultRetry})
+		decide(t, store, "shop", "1", 1)
+		eventually(t, func() bool { return stateOf(t, store, "shop").Reason == ReasonOutcomeUnknown })
+		first := stateOf(t, store, "shop")
+		if wait := first.NextAttemptAt.Sub(clock.Now()); first.State != ledger.DeliveryPending || wait < 10*time.Minute {
+			t.Errorf("%s, again in %s", first.State, wait)
+		}
+		for range 50 {
+			clock.Step(20 * time.Minute)
+			if stateOf(t, store, "shop").State == ledger.DeliveryFailed {
+				break
+			}
+			eventually(t, func() bool { return clock.HasWaiters() })
+		}
+		eventually(t, func() bool { return stateOf(t, store, "shop").State == ledger.DeliveryFailed })
+		messages := s.Messages()
+		if len(messages) != 2 {
+			t.Fatalf("%d copies, want 2", len(messages))
+		}
+		a, _ := messages[0].Parse()
+		b, _ := messages[1].Parse()
+		if id := a.Header.Get("Message-Id"); id == "" || id != b.Header.Get("Message-Id") {
+			t.Error("the copies differ in their Message-ID")
+		}
+		if last := stateOf(t, store, "shop"); last.Reason != ReasonOutcomeUnknown {
+			t.Errorf("%s: %s", last.Reason, last.Message)
+		}
+	})
+	t.Run("unknown, deferred, unknown", func(t *testing.T) {
+		clock := fakeClock()
+		store := openLedger(t, clock)
+		n := 0
+		start(t, Options{Ledger: store, Clock: clock, Retry: DefaultRetry, Providers: ByChannel{ledger.ChannelEmail: send(func(context.Context, Message) (Receipt, error) {
+			n++
+			if n%2 == 1 {
+				return Receipt{}, Unknown("It never answered.")
+			}
+			return Receipt{}, Transient("Unavailable", "It is busy.", 0)
+		})}})
+		decide(t, store, "shop", "1", 1)
+		for range 200 {
+			if stateOf(t, store, "shop").State == ledger.DeliveryFailed {
+				break
+			}
+			eventually(t, func() bool { return clock.HasWaiters() })
+			clock.Step(20 * time.Minute)
+		}
+		eventually(t, func() bool { return stateOf(t, store, "shop").State == ledger.DeliveryFailed })
+		if n != 3 {
+			t.Errorf("sent %d times", n)
+		}
+	})
+}
+
+type perCompany map[string]Provider
+
+func (p perCompany) Provider(_ context.Context, company, _ string) (Provider, error) {
+	return p[company], nil
+}
+
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came to be")
+		}
+	}
+}
+
+func stateOf(t *testing.T, s *ledger.Store, company string) ledger.Delivery {
+	t.Helper()
+	all, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: company})
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d deliveries: %v", len(all), err)
+	}
+	return all[0]
+}
+
+// A connection that was used before may be why MAIL is refused.
+func TestSMTPSessionLimits(t *testing.T) {
+	for name, said := range map[string]*smtptest.Said{
+		"451":         smtptest.Line("451 4.7.1 too many messages in this session"),
+		"421":         smtptest.Line("421 4.7.0 too many messages"),
+		"450":         smtptest.Line("450 try another connection"),
+		"550":         smtptest.Line("550 5.7.1 session limit"),
+		"503":         smtptest.Line("503 5.5.1 what?"),
+		"hangs up":    {Close: true},
+		"garbage":     smtptest.Line("nonsense"),
+		"silence":     {Delay: time.Hour},
+		"421 and end": {Raw: "421 bye\r\n", Close: true},
+	} {
+		for _, extensions := range [][]string{nil, {"PIPELINING"}} {
+			t.Run(fmt.Sprint(name, extensions), func(t *testing.T) {
+				s, p := rude(t, smtptest.Script{Extensions: extensions, Say: func(h smtptest.Heard) *smtptest.Said {
+					switch {
+					case h.Messages < 2:
+						return nil
+					case h.Verb == "MAIL":
+						return said
+					case h.Verb == "RCPT", h.Verb == "DATA":
+						return smtptest.Line("503 5.5.1 MAIL first")
+					}
+					return nil
+				}}, func(c *SMTPConfig) { c.CommandTimeout = 2 * time.Second })
+				n := 20
+				if name == "silence" {
+					p.config.CommandTimeout, n = 150*time.Millisecond, 6
+				}
+				for i := range n {
+					if _, err := p.Send(bg, message()); err != nil {
+						t.Fatalf("message %d: %v", i+1, err)
+					}
+				}
+				if got := len(s.Messages()); got != n {
+					t.Errorf("%d of %d came", got, n)
+				}
+			})
+		}
+	}
+	t.Run("at RCPT", func(t *testing.T) {
+		s, p := rude(t, smtptest.Script{Say: func(h smtptest.Heard) *smtptest.Said {
+			if h.Verb == "RCPT" && h.Messages >= 2 {
+				return smtptest.Line("452 4.5.3 too many recipients in this session")
+			}
+			return nil
+		}}, nil)
+		for range 7 {
+			if _, err := p.Send(bg, message()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.Connections(); n != 4 {
+			t.Errorf("%d connections", n)
+		}
+	})
+	t.Run("refused on a new one", func(t *testing.T) {
+		s, p := rude(t, smtptest.Script{Say: on("MAIL", smtptest.Line("451 4.3.0 not now"))}, nil)
+		for range 3 {
+			if class, reason := reasonOf(t, p, message()); class != "retried" || reason != "MessageDeferred" {
+				t.Errorf("%s %s", class, reason)
+			}
+		}
+		if n := s.Connections(); n != 3 {
+			t.Errorf("%d connections: one that refuses MAIL is not kept, and one message tries one", n)
+		}
+	})
+}
+
+// What mail servers say, and what it means.
+func TestSMTPReplies(t *testing.T) {
+	const mail, rcpt, data, dot, greeting = "MAIL", "RCPT", "DATA", ".", ""
+	for _, test := range []struct{ verb, reply, class, reason string }{
+		// Sender not owned.
+		{rcpt, "553 5.7.1 <shop@example.com>: Sender address rejected: not owned by user relay", "waits", "SenderRefused"},
+		{rcpt, "553 <shop@example.com>: Sender address rejected: not owned by user relay", "waits", "SenderRefused"},
+		{mail, "550 5.7.60 SMTP; Client does not have permissions to send as this sender", "waits", "SenderRefused"},
+		{dot, "554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied", "waits", "SenderRefused"},
+		{dot, "554 Message rejected: Email address is not verified. The following identities failed the check in region EU-WEST-1: shop@example.com", "waits", "SenderRefused"},
+		{mail, "501 5.1.7 Bad sender address syntax", "waits", "SenderRefused"},
+		{mail, "553 5.1.8 Domain of sender address shop@example.com does not exist", "waits", "SenderRefused"},
+		{mail, "550 no", "waits", "SenderRefused"},
+		{rcpt, "550 Sender verify failed", "waits", "SenderRefused"},
+		{rcpt, "550 5.1.8 <shop@example.com>: Sender address rejected: Domain not found", "waits", "SenderRefused"},
+		// Relay.
+		{rcpt, "554 5.7.1 <joe@example.org>: Relay access denied", "waits", "RelayDenied"},
+		{rcpt, "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", "waits", "RelayDenied"},
+		{rcpt, "550 relay not permitted", "waits", "RelayDenied"},
+		{rcpt, "550 5.7.1 Relaying denied", "waits", "RelayDenied"},
+		{rcpt, "550-5.7.1 Relaying\r\n550 5.7.1 denied. Proper authentication required.", "waits", "LoginRequired"},
+		{rcpt, "551 we do not relay", "waits", "RelayDenied"},
+		{rcpt, "550 5.7.64 TenantAttribution; Relay Access Denied", "waits", "RelayDenied"},
+		// Login and encryption.
+		{mail, "530 5.7.1 Client was not authenticated", "waits", "LoginRequired"},
+		{mail, "530 5.7.0 Must issue a STARTTLS command first", "waits", "EncryptionRequired"},
+		{mail, "550 5.7.1 Authentication is required to send mail", "waits", "LoginRequired"},
+		{rcpt, "535 5.7.8 Error: authentication failed", "waits", "LoginRequired"},
+		{mail, "503 5.5.1 Error: authentication required", "waits", "LoginRequired"},
+		{mail, "538 5.7.11 Encryption required for requested authentication mechanism", "waits", "EncryptionRequired"},
+		// Quota.
+		{mail, "550 5.4.5 Daily user sending limit exceeded", "waits", "QuotaExceeded"},
+		{dot, "550 5.4.5 Daily user sending limit exceeded", "waits", "QuotaExceeded"},
+		{dot, "550-5.4.5 Daily user\r\n550 5.4.5 sending limit exceeded", "waits", "QuotaExceeded"},
+		{dot, "554 5.7.0 Your message could not be sent. The limit on the number of allowed outgoing messages was exceeded. Try again later.", "waits", "QuotaExceeded"},
+		{dot, "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", "waits", "QuotaExceeded"},
+		{rcpt, "554 5.7.1 <joe@example.org>: Recipient address rejected: sending quota exceeded", "waits", "QuotaExceeded"},
+		{mail, "550 5.7.1 You have exceeded your hourly sending limit", "waits", "QuotaExceeded"},
+		{dot, "550 5.1.90 Your message can't be sent because you've reached your daily limit for message recipients", "waits", "QuotaExceeded"},
+		{mail, "554 too many messages", "waits", "QuotaExceeded"},
+		{dot, "552 5.2.2 mailbox quota exceeded", "fails", "RecipientRefused"},
+		{rcpt, "552 5.2.2 The email account that you tried to reach is over quota", "fails", "RecipientRefused"},
+		{rcpt, "552 mailbox full", "fails", "RecipientRefused"},
+		// Policy and lists.
+		{rcpt, "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", "waits", "ClientRefused"},
+		{greeting, "554 5.7.1 192.0.2.1 is listed at bl.example", "waits", "ServerRefused"},
+		{greeting, "554 no SMTP service here", "waits", "ServerRefused"},
+		{greeting, "521 this host takes no mail", "waits", "ServerRefused"},
+		{dot, "550-5.7.26 This mail is unauthenticated. The sender must authenticate with at least\r\n550-5.7.26 one of SPF or\r\n550 5.7.26 DKIM.", "waits", "SenderUnauthenticated"},
+		{rcpt, "550 5.7.23 <joe@example.org>: Recipient address rejected: Message rejected due to: SPF fail", "waits", "SenderUnauthenticated"},
+		{rcpt, "550 5.7.25 Client host rejected: cannot find your reverse hostname", "waits", "SenderUnauthenticated"},
+		{dot, "550-5.7.28 [192.0.2.1] Our system has detected an unusual rate of\r\n550 5.7.28 unsolicited mail originating from your IP address", "waits", "QuotaExceeded"},
+		{rcpt, "550 5.7.1 Access denied", "waits", "PolicyRefused"},
+		{dot, "554 5.7.1 policy", "waits", "PolicyRefused"},
+		{mail, "521 5.3.2 system does not accept mail", "waits", "ServerRefused"},
+		// The recipient.
+		{rcpt, "550 5.1.1 <joe@example.org>: Recipient address rejected: User unknown", "fails", "RecipientRefused"},
+		{rcpt, "550 5.1.1 no such user", "fails", "RecipientRefused"},
+		{rcpt, "550 no", "fails", "RecipientRefused"},
+		{rcpt, "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)", "fails", "RecipientRefused"},
+		{rcpt, "550 5.7.1 <joe@example.org>: Recipient address rejected: Access denied", "fails", "RecipientRefused"},
+		{rcpt, "551 user not local", "fails", "RecipientRefused"},
+		{rcpt, "553 5.1.3 mailbox name not allowed", "fails", "RecipientRefused"},
+		{rcpt, "556 5.1.10 recipient's domain has a null MX", "fails", "RecipientRefused"},
+		{dot, "550 5.1.1 unknown user", "fails", "RecipientRefused"},
+		// The address must not decide by the words in it.
+		{rcpt, "550 5.1.1 <relay-access-denied@quota-exceeded.example>: no", "fails", "RecipientRefused"},
+		// The message.
+		{dot, "552 5.3.4 Message size exceeds fixed limit", "fails", "MessageTooBig"},
+		{mail, "552 5.3.4 Message size exceeds fixed limit", "fails", "MessageTooBig"},
+		{dot, "554 5.7.1 Message rejected as spam by Content Filtering", "fails", "MessageRefused"},
+		{dot, "550 5.6.0 Lone CR or LF in headers", "fails", "MessageRefused"},
+		{dot, "554 no", "fails", "MessageRefused"},
+		{dot, "500 5.5.2 line too long", "fails", "MessageRefused"},
+		{data, "554 5.5.1 no valid recipients", "fails", "MessageRefused"},
+		// For now.
+		{greeting, "421 4.3.2 too busy", "retried", "Unavailable"},
+		{greeting, "450 greylisted", "retried", "Unavailable"},
+		{mail, "421 bye", "retried", "Unavailable"},
+		{rcpt, "421 4.7.0 try later", "retried", "Unavailable"},
+		{data, "421 bye", "retried", "Unavailable"},
+		{dot, "421 4.3.0 bye", "unknown?", ""},
+		{mail, "451 4.3.0 local error", "retried", "MessageDeferred"},
+		{mail, "450 4.7.1 rate limit exceeded", "retried", "Throttled"},
+		{rcpt, "450 4.2.0 Greylisted", "retried alone", "RecipientDeferred"},
+		{rcpt, "451 4.7.1 try again later", "retried alone", "RecipientDeferred"},
+		{rcpt, "452 4.2.2 over quota", "retried alone", "RecipientDeferred"},
+		{data, "451 4.7.1 Greylisting in action", "retried alone", "MessageDeferred"},
+		{dot, "451 4.7.1 Greylisting in action", "retried alone", "MessageDeferred"},
+		{dot, "450 try again", "retried alone", "MessageDeferred"},
+		{dot, "452 4.3.1 Insufficient system storage", "retried", "MessageDeferred"},
+		{dot, "451 4.3.0 queue file write error", "retried", "MessageDeferred"},
+		// An enhanced code of another class contradicts the reply's and doesn't count.
+		{rcpt, "450 5.1.1 odd", "retried alone", "RecipientDeferred"},
+		{rcpt, "550 4.7.1 odd", "fails", "RecipientRefused"},
+		// What isn't SMTP.
+		{mail, "what?", "retried", "BadReply"},
+		{mail, "2", "retried", "BadReply"},
+		{mail, "150 no", "retried", "BadReply"},
+		{mail, "250ok", "retried", "BadReply"},
+		{rcpt, "354 go on", "retried", "BadReply"},
+		{data, "250 ok", "retried", "BadReply"},
+		{rcpt, "\x00\x00\x00", "retried", "BadReply"},
+		{rcpt, "", "retried", "BadReply"},
+		// Several lines: the last counts, as everywhere.
+		{rcpt, "250-ok\r\n550 5.1.1 no such user", "fails", "RecipientRefused"},
+		{rcpt, "550-no\r\n250 well, yes", "sent", ""},
+		{rcpt, "250", "sent", ""},
+		{rcpt, "251 will forward", "sent", ""},
+		{rcpt, "252 perhaps", "sent", ""},
+	} {
+		for _, extensions := range [][]string{nil, {"PIPELINING", "ENHANCEDSTATUSCODES"}} {
+			t.Run(fmt.Sprintf("%s %.60s %d", test.verb, test.reply, len(extensions)), func(t *testing.T) {
+				if strings.HasPrefix(test.class, "unknown?") {
+					test.class, test.reason = "retried", "Unavailable" // it says that it didn't accept the mail
+				}
+				s, p := rude(t, smtptest.Script{Extensions: extensions, Say: on(test.verb, smtptest.Line("%s", test.reply))}, func(c *SMTPConfig) { c.CommandTimeout = 10 * time.Second })
+				m := message()
+				class, reason := reasonOf(t, p, m)
+				if test.class == "unknown" {
+					t.Fatal("see TestSMTPLateAnswer")
+				}
+				if class != test.class || reason != test.reason {
+					t.Errorf("%s %s, want %s %s", class, reason, test.class, test.reason)
+				}
+				if n := len(s.Messages()); n > 0 != (class == "sent") {
+					t.Errorf("%d mails were accepted", n)
+				}
+				if reason != "SenderRefused" {
+					return
+				}
+				// The rule's own sender is the rule's fault, and waiting doesn't help.
+				m.From, m.OwnSender = "bank@other.example", true
+				if class, _ := reasonOf(t, p, m); class != "fails" {
+					t.Errorf("with a sender of the rule's: %s", class)
+				}
+				m.OwnSender = false
+				if class, _ := reasonOf(t, p, m); class != "waits" {
+					t.Errorf("with a sender that isn't the rule's: %s", class)
+				}
+			})
+		}
+	}
+}
+
+// A server that says more than it was asked must not have it taken for an answer to
+// the next command.
+func TestSMTPUnasked(t *testing.T) {
+	for _, verb := range []string{"EHLO", "MAIL", "RCPT", "."} {
+		t.Run(verb, func(t *testing.T) {
+			s, p := rude(t, smtptest.Script{Say: func(h smtptest.Heard) *smtptest.Said {
+				switch {
+				case h.Verb == verb && h.Connection == 1:
+					return &smtptest.Said{Raw: "250 ok\r\n250 ok\r\n250 ok\r\n354 ok\r\n250 ok\r\n"}
+				case h.Verb == "RCPT" && strings.Contains(h.Line, "nobody"):
+					return smtptest.Line("550 5.1.1 no such user")
+				}
+				return nil
+			}}, nil)
+			_, _ = p.Send(bg, message())
+			m := message()
+			m.To = "nobody@example.org"
+			if _, err := p.Send(bg, m); err == nil {
+				t.Errorf("accepted, by an answer that was to another command: %v", s.Commands())
+			}
+		})
+	}
+}
+
+// However much a server says, and however slowly, a step ends.
+func TestSMTPEndless(t *testing.T) {
+	for _, verb := range []string{"", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "."} {
+		for name, raw := range map[string]string{
+			"line": strings.Repeat("2", 64<<10), "lines": strings.Repeat("250-more\r\n", 4<<10), "NULs": strings.Repeat("\x00", 64<<10), "challenges": strings.Repeat("334 AAAA\r\n", 4<<10),
+		} {
+			t.Run(verb+" "+name, func(t *testing.T) {
+				_, p := rude(t, smtptest.Script{Extensions: []string{"AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1"}, Say: on(verb, &smtptest.Said{Raw: raw, Endless: true})}, func(c *SMTPConfig) {
+					c.Username, c.Password = "user", "planted-password"
+				})
+				began := time.Now()
+				_, err := p.Send(bg, message())
+				if err == nil || IsPermanent(err) || len(err.Error()) > 400 {
+					t.Errorf("%.500v", err)
+				}
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("it took %s", took)
+				}
+			})
+		}
+		t.Run(verb+" drop by drop", func(t *testing.T) {
+			_, p := rude(t, smtptest.Script{Extensions: []string{"AUTH PLAIN"}, Say: func(h smtptest.Heard) *smtptest.Said {
+				if h.Verb == verb {
+					return &smtptest.Said{Raw: "250-a\r\n", Endless: true, Delay: 0}
+				}
+				return nil
+			}}, func(c *SMTPConfig) {
+				c.CommandTimeout, c.FinalTimeout, c.Username, c.Password = 300*time.Millisecond, 300*time.Millisecond, "user", "planted-password"
+			})
+			if _, err := p.Send(bg, message()); err == nil {
+				t.Error("sent")
+			}
+		})
+	}
+}
+
+// A mechanism that is refused says nothing about the others.
+func TestSMTPLoginFallback(t *testing.T) {
+	refuse := func(names ...string) func(smtptest.Heard) *smtptest.Said {
+		return func(h smtptest.Heard) *smtptest.Said {
+			if h.Verb != "AUTH" {
+				return nil
+			}
+			for _, name := range names {
+				if strings.HasPrefix(h.Line, "AUTH "+name) {
+					return smtptest.Line("535 5.7.8 authentication failed")
+				}
+			}
+			return nil
+		}
+	}
+	with := func(mode SMTPTLS) func(*SMTPConfig) {
+		return func(c *SMTPConfig) { c.TLS, c.Username, c.Password = mode, "user", "planted-password" }
+	}
+	const all = "AUTH scram-sha-256 SCRAM-SHA-1 Plain LOGIN CRAM-MD5"
+	t.Run("to PLAIN over TLS", func(t *testing.T) {
+		s, p := rude(t, smtptest.Script{Extensions: []string{all, "STARTTLS"}, Say: refuse("SCRAM")}, with(SMTPStartTLS))
+		for range 2 {
+			if _, err := p.Send(bg, message()); err != nil {
+				t.Fatal(err)
+			}
+			p.pool.mu.Lock()
+			for _, c := range p.pool.idle {
+				c.retire, c.broken = true, true
+			}
+			p.pool.mu.Unlock()
+			c, err := p.connect(bg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.quit()
+		}
+		refused := 0
+		for _, line := range s.Commands() {
+			if strings.HasPrefix(line, "tls AUTH SCRAM") {
+				refused++
+			}
+		}
+		if refused != 2 {
+			t.Errorf("SCRAM was tried %d times, want once a mechanism: refused logins lock accounts", refused)
+		}
+	})
+	t.Run("never to the password over plaintext", func(t *testing.T) {
+		names, err := mechanisms([]string{"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN", "CRAM-MD5"}, false, false)
+		if err != nil || strings.Join(names, " ") != "SCRAM-SHA-256 SCRAM-SHA-1" {
+			t.Errorf("%v, %v", names, err)
+		}
+	})
+	t.Run("all refused", func(t *testing.T) {
+		_, p := rude(t, smtptest.Script{Extensions: []string{all, "STARTTLS"}, Say: refuse("SCRAM", "PLAIN", "LOGIN", "CRAM")}, with(SMTPStartTLS))
+		if class, reason := reasonOf(t, p, message()); class != "waits" || reason != "LoginRefused" {
+			t.Errorf("%s %s", class, reason)
+		}
+	})
+	t.Run("for now", func(t *testing.T) {
+		s, p := rude(t, smtptest.Script{Extensions: []string{all, "STARTTLS"}, Say: on("AUTH", smtptest.Line("454 4.7.0 temporary failure"))}, with(SMTPStartTLS))
+		if class, reason := reasonOf(t, p, message()); class != "retried" || reason != "Unavailable" {
+			t.Errorf("%s %s", class, reason)
+		}
+		if n := strings.Count(strings.Join(s.Commands(), "\n"), "AUTH"); n != 1 {
+			t.Errorf("%d logins", n)
+		}
+	})
+	t.Run("the server hangs up on each refusal", func(t *testing.T) {
+		s, p := rude(t, smtptest.Script{Extensions: []string{all, "STARTTLS"}, Say: func(h smtptest.Heard) *smtptest.Said {
+			if h.Verb == "AUTH" && !strings.Contains(h.Line, "PLAIN") {
+				return &smtptest.Said{Raw: "535 5.7.8 no\r\n", Close: true}
+			}
+			return nil
+		}}, with(SMTPStartTLS))
+		if _, err := p.Send(bg, message()); err != nil {
+			t.Fatal(err, s.Commands())
+		}
+	})
+	t.Run("no more challenges than sense", func(t *testing.T) {
+		_, p := rude(t, smtptest.Script{Extensions: []string{"AUTH LOGIN"}, Say: func(h smtptest.Heard) *smtptest.Said {
+			if h.Verb == "AUTH" || h.Verb == "RESPONSE" {
+				return smtptest.Line("334 AAAA")
+			}
+			return nil
+		}}, with(SMTPPlaintext))
+		if class, reason := reasonOf(t, p, message()); class != "retried" || reason != "BadReply" {
+			t.Errorf("%s %s", class, reason)
+		}
+	})
+}
+
+// scramServer plays the server's part of SCRAM-SHA-256.
+func scramServer(password string, challenge func(nonce string) string, iterations int, spoil bool) func(smtptest.Heard) *smtptest.Said {
+	salt := []byte("salt and pepper")
+	var bare, first string
+	return func(h smtptest.Heard) *smtptest.Said {
+		switch {
+		case h.Verb == "AUTH":
+			raw, _ := base64.StdEncoding.DecodeString(strings.Fields(h.Line)[2])
+			bare = strings.TrimPrefix(string(raw), "n,,")
+			_, nonce, _ := strings.Cut(bare, ",r=")
+			first = fmt.Sprintf("r=%sserver,s=%s,i=%d", nonce, base64.StdEncoding.EncodeToString(salt), iterations)
+			if challenge != nil {
+				first = challenge(nonce)
+			}
+			return smtptest.Line("334 %s", base64.StdEncoding.EncodeToString([]byte(first)))
+		case h.Verb == "RESPONSE" && h.Before == 0 && h.Line != "*":
+			raw, _ := base64.StdEncoding.DecodeString(h.Line)
+			final, proof, _ := strings.Cut(string(raw), ",p=")
+			salted, _ := new(scramCache).derive(bg, sha256.New, password, salt, iterations)
+			mac := func(key []byte, text string) []byte {
+				m := hmac.New(sha256.New, key)
+				m.Write([]byte(text))
+				return m.Sum(nil)
+			}
+			message := bare + "," + first + "," + final
+			stored := sha256.Sum256(mac(salted, "Client Key"))
+			signature := mac(stored[:], message)
+			key, _ := base64.StdEncoding.DecodeString(proof)
+			for i := range key {
+				key[i] ^= signature[i]
+			}
+			if sha256.Sum256(key) != stored {
+				return smtptest.Line("535 5.7.8 no")
+			}
+			verifier := mac(mac(salted, "Server Key"), message)
+			if spoil {
+				verifier[0]++
+			}
+			return smtptest.Line("334 %s", base64.StdEncoding.EncodeToString([]byte("v="+base64.StdEncoding.EncodeToString(verifier))))
+		}
+		return nil
+	}
+}
+
+func TestSMTPScram(t *testing.T) {
+	with := func(c *SMTPConfig) { c.TLS, c.Username, c.Password = SMTPStartTLS, "us,er=", "planted-password" }
+	try := func(say func(smtptest.Heard) *smtptest.Said) (class, reason string, commands string) {
+		s, p := rude(t, smtptest.Script{Extensions: []string{"STARTTLS", "AUTH SCRAM-SHA-256 PLAIN"}, Say: say}, with)
+		class, reason = reasonOf(t, p, message())
+		return class, reason, strings.Join(s.Commands(), "\n")
+	}
+	if class, reason, commands := try(scramServer("planted-password", nil, 4096, false)); class != "sent" || strings.Contains(commands, "AUTH PLAIN") {
+		t.Errorf("%s %s\n%s", class, reason, commands)
+	}
+	if class, reason, commands := try(scramServer("another", nil, 4096, false)); class != "sent" || !strings.Contains(commands, "AUTH PLAIN") {
+		t.Errorf("it doesn't go on with PLAIN: %s %s\n%s", class, reason, commands)
+	}
+	// A server that doesn't know the password doesn't get it told.
+	if class, reason, commands := try(scramServer("planted-password", nil, 4096, true)); class != "waits" || reason != "LoginUnsafe" || strings.Contains(commands, "AUTH PLAIN") {
+		t.Errorf("%s %s\n%s", class, reason, commands)
+	}
+	for name, challenge := range map[string]func(nonce string) string{
+		"60 million":        func(n string) string { return "r=" + n + "x,s=c2FsdA==,i=60000000" },
+		"2 billion":         func(n string) string { return "r=" + n + "x,s=c2FsdA==,i=2147483648" },
+		"beyond integers":   func(n string) string { return "r=" + n + "x,s=c2FsdA==,i=99999999999999999999999" },
+		"none":              func(n string) string { return "r=" + n + "x,s=c2FsdA==,i=0" },
+		"negative":          func(n string) string { return "r=" + n + "x,s=c2FsdA==,i=-4096" },
+		"no number":         func(n string) string { return "r=" + n + "x,s=c2FsdA==,i=many" },
+		"another nonce":     func(string) string { return "r=another,s=c2FsdA==,i=4096" },
+		"the nonce alone":   func(n string) string { return "r=" + n + ",s=c2FsdA==,i=4096" },
+		"no salt":           func(n string) string { return "r=" + n + "x,s=,i=4096" },
+		"bad salt":          func(n string) string { return "r=" + n + "x,s=!!!,i=4096" },
+		"30 KiB of salt":    func(n string) string { return "r=" + n + "x,s=" + strings.Repeat("AAAA", 7500) + ",i=4096" },
+		"nothing":           func(string) string { return "" },
+		"unknown extension": func(n string) string { return "m=must,r=" + n + "x,s=c2FsdA==,i=4096" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			class, reason, commands := try(scramServer("planted-password", challenge, 4096, false))
+			if class != "waits" || reason != "LoginUnsafe" {
+				t.Errorf("%s %s\n%s", class, reason, commands)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("it took %s", took)
+			}
+		})
+	}
+	t.Run("the work ends with the context", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(bg, 20*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if _, err := new(scramCache).derive(ctx, sha256.New, "x", []byte("salt"), 1<<30); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// RFC 7677's example.
+func TestScramVector(t *testing.T) {
+	s := &scram{hash: sha256.New, username: "user", password: "pencil", keys: new(scramCache)}
+	s.first()
+	s.bare = "n=user,r=rOprNGfwEbeRWgbNEkqO"
+	final, err := s.next(bg, []byte("r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"))
+	if want := "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="; err != nil || string(final) != want {
+		t.Fatalf("%s, %v", final, err)
+	}
+	if err := s.verify([]byte("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Deferred recipients don't hold up anybody else's messages.
+func TestSMTPGreylistingOpensNoCircuit(t *testing.T) {
+	for _, verb := range []string{"RCPT", "."} {
+		grey := false
+		_, p := rude(t, smtptest.Script{Say: func(h smtptest.Heard) *smtptest.Said {
+			if h.Verb == "RCPT" {
+				grey = strings.Contains(h.Line, "@grey.example")
+			}
+			if h.Verb == verb && grey {
+				return smtptest.Line("450 4.2.0 Greylisted")
+			}
+			return nil
+		}}, nil)
+		guard := NewGuard(p, GuardConfig{})
+		for i := range 20 {
+			m := message()
+			m.To = fmt.Sprintf("user%d@grey.example", i)
+			if _, err := guard.Send(bg, m); err == nil || HeldBack(err) {
+				t.Fatal(err)
+			}
+		}
+		if _, err := guard.Send(bg, message()); err != nil {
+			t.Errorf("at %s: %v", verb, err)
+		}
+	}
+}
+
+func TestSMTPUnusableServers(t *testing.T) {
+	_, p := rude(t, smtptest.Script{}, func(c *SMTPConfig) { c.Host = "nothing.invalid" })
+	if class, reason := reasonOf(t, p, message()); class != "waits" || reason != "HostUnknown" {
+		t.Errorf("%s %s", class, reason)
+	}
+}
