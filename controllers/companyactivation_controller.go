@@ -5,19 +5,16 @@ package controllers
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -61,7 +58,8 @@ type companyActivationReconciler struct {
 	platform     *rehive.Client
 	webhookURL   string
 	ledger       Ledger
-	recorder     events.EventRecorder
+	reporter     reporter
+	namespaces   activation.Namespaces
 	resyncPeriod time.Duration
 	defaultRules []v1alpha1.NotificationRule
 	now          func() time.Time
@@ -143,7 +141,7 @@ func ruleWebhooksChanged() predicate.Predicate {
 	}}
 }
 
-// Reconcile makes the platform's webhooks of one company what its rules need.
+// Reconcile looks at one activation.
 func (r *companyActivationReconciler) Reconcile(ctx context.Context, request reconcile.Request) (result ctrl.Result, err error) {
 	a := new(v1alpha1.CompanyActivation)
 	if err := r.Get(ctx, request.NamespacedName, a); err != nil {
@@ -155,35 +153,22 @@ func (r *companyActivationReconciler) Reconcile(ctx context.Context, request rec
 	if !a.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, a)
 	}
-	if !controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
-		before := a.DeepCopy()
-		controllerutil.AddFinalizer(a, v1alpha1.CompanyActivationFinalizer)
-		err := r.Patch(ctx, a, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-		if apierrors.IsConflict(err) {
-			return ctrl.Result{RequeueAfter: 50 * time.Millisecond}, nil // the cache is behind
-		}
-		if err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("adding the finalizer: %w", err))
-		}
-	}
+	s := &scope{activation: a, report: r.reporter.begin(a)}
+	defer func() { result, err = s.report.finish(ctx, result, err) }()
 
-	before := a.DeepCopy()
-	s := &scope{activation: a}
 	bounded, cancel := context.WithTimeout(ctx, reconcileTimeout)
 	defer cancel()
-	outcome := r.reconcile(bounded, s)
-	s.conclude(outcome)
-	if err := r.wake(ctx, before, s); err != nil {
+	outcome := classify(r.reconcile(bounded, s))
+	if s.recalled {
+		r.memory.putStatusBack(a)
+	}
+	if s.conclude(outcome) {
+		r.memory.keepStatus(a)
+	}
+	s.tell()
+	if err := r.wake(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
-	err = r.patchStatus(ctx, before, s)
-	if apierrors.IsConflict(err) {
-		return ctrl.Result{RequeueAfter: 50 * time.Millisecond}, nil // the cache is behind
-	}
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	r.tell(before, s)
 	return r.next(s, outcome)
 }
 
@@ -194,6 +179,9 @@ func (r *companyActivationReconciler) next(s *scope, outcome error) (ctrl.Result
 	case outcome == nil, s.recalled:
 		return ctrl.Result{RequeueAfter: s.lookAgain}, nil
 	case isStop(outcome, &stop):
+		if stop.after > 0 {
+			return ctrl.Result{RequeueAfter: stop.after}, nil
+		}
 		if !stop.lookAgain {
 			return ctrl.Result{}, nil
 		}
@@ -208,14 +196,4 @@ func (r *companyActivationReconciler) next(s *scope, outcome error) (ctrl.Result
 		}
 		return ctrl.Result{}, outcome
 	}
-}
-
-// patchStatus writes the status. The conditions are written as a whole: where one was
-// set and the others taken over, they must be those that stand.
-func (r *companyActivationReconciler) patchStatus(ctx context.Context, before *v1alpha1.CompanyActivation, s *scope) error {
-	var options []client.MergeFromOption
-	if s.recalled {
-		options = append(options, client.MergeFromWithOptimisticLock{})
-	}
-	return patchStatus(ctx, r.Client, before, s.activation, before.Status, s.activation.Status, options...)
 }

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -448,7 +450,7 @@ func TestServiceTiedWebhooksAreTolerated(t *testing.T) {
 	f.look(a)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
 	f.Expect(deletions()).To(Equal(1), "a refused deletion is not tried again and again")
-	f.Expect(a.Status.Webhooks).To(HaveLen(len(defaultEvents) - 1))
+	f.Expect(a.Status.Webhooks).To(HaveLen(len(defaultEvents)), "it stands on the platform")
 }
 
 func TestRefusedChangeSaysWhatToDo(t *testing.T) {
@@ -508,19 +510,84 @@ func TestDuplicateWebhookIsTolerated(t *testing.T) {
 	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
 }
 
-// TestSecretWrittenByHand is what a backup or a person leaves: no label, no
-// owner, and a line break at the end.
-func TestSecretWrittenByHand(t *testing.T) {
+// TestSecretOfSomethingElse: a Secret that merely has the right name is not the
+// activation's, whatever is in it.
+func TestSecretOfSomethingElse(t *testing.T) {
 	f := newFixture(t)
 	secret := f.secret()
-	secret.StringData = map[string]string{v1alpha1.SecretKeyToken: f.admin.Token + "\n"}
+	secret.StringData = map[string]string{v1alpha1.SecretKeyToken: f.admin.Token}
 	f.create(secret)
 	a := f.declare("shop")
-	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active))
-	f.plant(a)
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/SecretUnusable"))
+	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(Equal("True/SecretUnusable"))
+	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("The Secret shop-rehive exists, but does not belong to this CompanyActivation. Delete or rename it, "))
+	f.Expect(f.calls()).To(BeEmpty())
+	version := secret.ResourceVersion
+	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
+	f.gone(a)
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(secret), secret)).To(Succeed())
-	f.Expect(secret.Labels).To(HaveKeyWithValue(activation.ActivationLabel, "shop"))
-	f.Expect(metav1.IsControlledBy(secret, a)).To(BeTrue())
+	f.Expect(secret.ResourceVersion).To(Equal(version))
+}
+
+// TestImmutableSecret works as long as its token does, and says why not when it doesn't.
+func TestImmutableSecret(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	var secret corev1.Secret
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(f.secret()), &secret)).To(Succeed())
+	secret.Immutable = ptr.To(true)
+	delete(secret.Data, v1alpha1.SecretKeyWebhookSecret)
+	f.Expect(k8s.Update(f.ctx, &secret)).To(Succeed())
+	for event, webhook := range f.registered() {
+		f.Expect(platform.RemoveWebhook(f.company, webhook.ID)).To(Succeed(), event)
+	}
+	f.look(a)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal("False/SecretUnusable"))
+	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("The Secret shop-rehive is immutable, "))
+}
+
+// TestServiceUserIsRecorded beside the token, also in a Secret of before.
+func TestServiceUserIsRecorded(t *testing.T) {
+	f := newFixture(t)
+	service := f.service()
+	a := f.activate(service.Token)
+	credentials, err := activation.Get(f.ctx, k8s, a)
+	f.Expect(err).NotTo(HaveOccurred())
+	f.Expect(credentials.ServiceUser).To(Equal(service.User))
+	// An admin who steps in doesn't replace it.
+	f.activate(f.admin.Token)
+	credentials, err = activation.Get(f.ctx, k8s, a)
+	f.Expect(err).NotTo(HaveOccurred())
+	f.Expect(credentials.ServiceUser).To(Equal(service.User))
+	f.Expect(credentials.Token).To(Equal(f.admin.Token))
+}
+
+// TestNamespaceNotAllowed: what is declared where the operator doesn't allow it is
+// ignored, and says which flag would.
+func TestNamespaceNotAllowed(t *testing.T) {
+	f := newFixture(t)
+	holder := f.activate(f.admin.Token)
+	f.namespace = "x-" + f.namespace
+	f.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: f.namespace}})
+	squatter := f.declare("shop")
+	f.save(squatter, f.user("admin").Token)
+	rule := f.rule("mine", "user.create")
+	f.create(rule)
+	f.Eventually(f.condition(squatter, v1alpha1.ReadyCondition)).Should(Equal("False/NamespaceNotAllowed"))
+	f.Expect(verdictOf(squatter, v1alpha1.StalledCondition)).To(Equal("True/NamespaceNotAllowed"))
+	f.Expect(messageOf(squatter, v1alpha1.ReadyCondition)).To(And(ContainSubstring(f.namespace), HaveSuffix("--activation-namespaces.")))
+	f.Eventually(func() (string, error) {
+		credentials, err := activation.Get(f.ctx, k8s, squatter)
+		return credentials.Token, err
+	}).Should(BeEmpty())
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/NamespaceNotAllowed"))
+	f.Expect(f.registered()).NotTo(HaveKey("user.create"))
+
+	f.purge(squatter)
+	f.gone(squatter)
+	f.Expect(theLedger.callsOf(f.company)).To(BeEmpty())
+	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
+	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))
 }
 
 func TestSecondActivationOfACompany(t *testing.T) {
@@ -530,14 +597,40 @@ func TestSecondActivationOfACompany(t *testing.T) {
 	second := f.declare("zz-second")
 	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/DuplicateCompany"))
 	f.Expect(verdictOf(second, v1alpha1.StalledCondition)).To(Equal("True/DuplicateCompany"))
-	f.Expect(messageOf(second, v1alpha1.ReadyCondition)).To(ContainSubstring("named shop"))
+	f.Expect(messageOf(second, v1alpha1.ReadyCondition)).To(And(
+		HavePrefix("An older CompanyActivation, shop, holds the company "+f.company+". "),
+		ContainSubstring("kubectl get companyactivations --all-namespaces --field-selector spec.company="+f.company)))
 	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))
+	rule := f.rule("of-second", "user.create")
+	rule.Spec.CompanyRef.Name = "zz-second"
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/DuplicateCompany"))
+	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(Equal("True/DuplicateCompany"))
 
-	before := f.registered()
 	f.Expect(k8s.Delete(f.ctx, holder)).To(Succeed())
-	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"), "the next oldest holds the company")
-	f.Expect(f.registered()).To(Equal(before), "the webhooks are the successor's")
-	f.Expect(theLedger.callsOf(f.company)).To(BeEmpty())
+	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"), "it inherits nothing")
+	f.Expect(messageOf(second, v1alpha1.ReadyCondition)).To(HaveSuffix("switch it off and on again."))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(Equal("The rule is valid. It takes effect once Rehive has activated the extension for the company."))
+	f.Expect(f.registered()).To(BeEmpty())
+	f.Expect(theLedger.callsOf(f.company)).To(Equal([]string{"cancel"}), "what waits is not the successor's to send")
+}
+
+// TestDuplicateHoldsNoToken: nothing that an activation was given before it became a
+// duplicate is in force when the holder goes.
+func TestDuplicateHoldsNoToken(t *testing.T) {
+	f := newFixture(t)
+	holder := f.activate(f.admin.Token)
+	second := f.declare("zz-second")
+	f.save(second, f.user("admin").Token)
+	token := func() (string, error) {
+		credentials, err := activation.Get(f.ctx, k8s, second)
+		return credentials.Token, err
+	}
+	f.Eventually(token).Should(BeEmpty())
+	f.Expect(k8s.Delete(f.ctx, holder)).To(Succeed())
+	f.gone(holder)
+	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
 }
 
 func TestDeletedDuplicateLeavesTheHolderAlone(t *testing.T) {
@@ -549,10 +642,58 @@ func TestDeletedDuplicateLeavesTheHolderAlone(t *testing.T) {
 	before := f.registered()
 	f.purge(second) // more than a plain deletion would do
 	f.gone(second)
-	f.gone(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "zz-second-rehive"}})
 	f.Expect(f.registered()).To(Equal(before))
 	f.Expect(theLedger.callsOf(f.company)).To(BeEmpty())
 	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))
+}
+
+// TestOverwrittenStatus is put right at the next look, also if that asks the platform
+// nothing.
+func TestOverwrittenStatus(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	before := a.Status.DeepCopy()
+	overwrite := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"webhooks":null,"serviceUser":"somebody","defaultRules":null,
+		"companyInfo":null,"conditions":[{"type":"Ready","status":"False","reason":"Mischief","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`))
+	f.Expect(k8s.Status().Patch(f.ctx, a, overwrite)).To(Succeed())
+	calls := len(f.calls())
+	f.change(a, func(a *v1alpha1.CompanyActivation) { metav1.SetMetaDataAnnotation(&a.ObjectMeta, "touched", "yes") })
+	f.Eventually(func() v1alpha1.CompanyActivationStatus {
+		f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+		return a.Status
+	}).Should(Equal(*before))
+	f.Expect(f.calls()).To(HaveLen(calls))
+}
+
+// TestVerdictBesidesAFailingLedger: what was found out is said, though something else
+// failed.
+func TestVerdictBesidesAFailingLedger(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	theLedger.breakWakingFor(f.company, errors.New("the disk is full"))
+	woken := theLedger.wokenFor(f.company, v1alpha1.ChannelEmail)
+	before := woken()
+	f.change(a, func(a *v1alpha1.CompanyActivation) {
+		a.Spec.Providers.Email = &v1alpha1.DeliveryProviderReference{Name: "missing"}
+	})
+	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("False/DeliveryProviderNotFound"))
+	f.Expect(woken()).To(Equal(before))
+	theLedger.breakWakingFor(f.company, nil)
+	f.Eventually(woken).Should(BeNumerically(">", before), "it is made up for")
+}
+
+func TestInactiveByHand(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	rule := f.rule("mine", "user.create")
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
+	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(Equal("spec.state is Inactive, so the company's events are refused, though the extension is active on Rehive. Set spec.state to Active to accept them again."))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/Inactive"))
+	f.save(a, "") // as the platform's call does
+	f.look(a)
+	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(Equal("The extension was deactivated for the company on Rehive: its events are refused until it is activated again there."))
 }
 
 // TestPlatformBudget counts calls: the controller's own writes must not cost

@@ -43,16 +43,16 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	if released {
 		return ctrl.Result{}, nil // the cache is behind
 	}
-	purge := a.Annotations[v1alpha1.PurgeAnnotation] == "true"
-	other, err := activation.Find(ctx, r.Client, a.Spec.Company)
+	purge := a.Annotations[v1alpha1.PurgeAnnotation] == "true" || a.Annotations[v1alpha1.PurgeAfterAnnotation] != ""
+	holder, err := r.namespaces.Holder(ctx, r.Client, a.Spec.Company)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	// What lies outside the cluster belongs to the company, not to the object: a
-	// duplicate that goes leaves it to the holder, and a holder that goes leaves
-	// it to its successor, unless the company itself is gone.
-	held := other == nil || !activation.Older(other, a)
-	if held && (other == nil || purge) {
+	// What lies outside the cluster belongs to the holder of the company. A duplicate
+	// that goes leaves it alone. It is not left to a successor either: the company must
+	// be activated again, and nothing that waits may be handled by the rules of another
+	// namespace.
+	if holder != nil && holder.UID == a.UID {
 		r.removeWebhooks(ctx, a)
 		if err := r.cleanLedger(ctx, a, purge); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "Waiting for the ledger")
@@ -72,7 +72,7 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	controllerutil.RemoveFinalizer(a, v1alpha1.CompanyActivationFinalizer)
 	err = r.Patch(ctx, a, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	if apierrors.IsConflict(err) {
-		return ctrl.Result{RequeueAfter: 50 * time.Millisecond}, nil // the cache is behind
+		return ctrl.Result{RequeueAfter: cacheDelay}, nil // the cache is behind
 	}
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
@@ -134,8 +134,8 @@ func (r *companyActivationReconciler) cleanLedger(ctx context.Context, a *v1alph
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	ctrl.LoggerFrom(ctx).Error(err, "Giving up on the ledger", "what", what)
-	r.event(a, corev1.EventTypeWarning, "LedgerUnavailable", "Deleting",
-		"The ledger was out of reach: what it holds of the company "+a.Spec.Company+" was left there.")
+	r.reporter.recorder.Eventf(a, nil, corev1.EventTypeWarning, "LedgerUnavailable", "Deleting", "%s",
+		shorten("The ledger was out of reach: what it holds of the company "+a.Spec.Company+" was left there.", maxNoteRunes))
 	return nil
 }
 

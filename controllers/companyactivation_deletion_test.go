@@ -131,7 +131,7 @@ func TestDeletionGivesUpOnTheLedger(t *testing.T) {
 	a := f.activate(f.admin.Token)
 	theLedger.breakFor(f.company, errors.New("the disk is full"))
 	recorder := &recordedEvents{}
-	r := &companyActivationReconciler{ledger: theLedger, recorder: recorder, now: time.Now}
+	r := &companyActivationReconciler{ledger: theLedger, reporter: reporter{recorder: recorder}, now: time.Now}
 	deleted := metav1.NewTime(time.Now().Add(-ledgerPatience + time.Minute))
 	a.DeletionTimestamp = &deleted
 	f.Expect(r.cleanLedger(f.ctx, a, true)).To(MatchError(ContainSubstring("the disk is full")))
@@ -148,16 +148,4 @@ func TestDeletionBeforeActivation(t *testing.T) {
 	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
 	f.gone(a)
 	f.Expect(f.calls()).To(BeEmpty())
-}
-
-func TestDeletionLeavesForeignSecrets(t *testing.T) {
-	f := newFixture(t)
-	foreign := f.secret()
-	foreign.StringData = map[string]string{"mine": "all mine"}
-	f.create(foreign)
-	a := f.declare("shop")
-	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
-	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
-	f.gone(a)
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(foreign), foreign)).To(Succeed())
 }

@@ -42,6 +42,17 @@ type remembered struct {
 	kept  map[int64]struct{}
 	token [sha256.Size]byte
 
+	// status is what the last look concluded. It replaces what somebody else wrote when
+	// another look would find the same.
+	status *v1alpha1.CompanyActivationStatus
+
+	// wakeOwed: the company's waiting messages are still to be woken.
+	wakeOwed bool
+
+	// given are the names of default rules that were created and that the cache has not
+	// shown yet.
+	given map[string]struct{}
+
 	// Of a leaving company: its webhooks were dealt with, its finalizer removed.
 	cleaned, released bool
 }
@@ -50,8 +61,7 @@ func newMemory() *memory {
 	return &memory{activations: make(map[types.NamespacedName]*remembered)}
 }
 
-// with calls f with what is remembered of an activation, nobody else's hands on
-// it.
+// with calls f with what is remembered of an activation, exclusively.
 func (m *memory) with(a *v1alpha1.CompanyActivation, f func(*remembered)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,6 +87,21 @@ func (s *scope) fingerprint() [sha256.Size]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q",
 		s.credentials.Token, s.credentials.WebhookSecret,
 		s.activation.Annotations[v1alpha1.RequestedAtAnnotation], s.activation.Generation, events))
+}
+
+// keepStatus remembers the status that a look concluded.
+func (m *memory) keepStatus(a *v1alpha1.CompanyActivation) {
+	m.with(a, func(entry *remembered) { entry.status = a.Status.DeepCopy() })
+}
+
+// putStatusBack replaces the status, which somebody may have overwritten, by the one
+// that the last look concluded.
+func (m *memory) putStatusBack(a *v1alpha1.CompanyActivation) {
+	m.with(a, func(entry *remembered) {
+		if entry.status != nil {
+			a.Status = *entry.status.DeepCopy()
+		}
+	})
 }
 
 // settled returns how much longer another look is pointless.

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,21 +18,17 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// The groups whose users may act for a company, as on Rehive's own extensions.
-const (
-	groupAdmin   = "admin"
-	groupService = "service"
-)
-
 // scope is what the phases of one reconciliation work on and find out.
 type scope struct {
 	activation  *v1alpha1.CompanyActivation
+	report      *report
 	credentials activation.Credentials
 	session     rehive.Session
 
@@ -52,9 +49,12 @@ type scope struct {
 func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) error {
 	for _, phase := range []func(context.Context, *scope) error{
 		r.resolveProviders,
+		r.checkNamespace,
 		r.checkHolder,
+		r.checkPurge,
 		r.checkState,
 		r.loadCredentials,
+		r.addFinalizer,
 		r.loadRules,
 		r.recall,
 		r.verifyToken,
@@ -74,36 +74,123 @@ func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) e
 	return nil
 }
 
-// checkHolder stops when an older activation holds the company.
-func (r *companyActivationReconciler) checkHolder(ctx context.Context, s *scope) error {
-	holder, err := activation.Find(ctx, r.Client, s.activation.Spec.Company)
-	if err != nil {
-		return err
-	}
-	if holder == nil || holder.UID == s.activation.UID || !activation.Older(holder, s.activation) {
+// checkNamespace stops if the operator's configuration doesn't let the namespace hold
+// the company.
+func (r *companyActivationReconciler) checkNamespace(ctx context.Context, s *scope) error {
+	a := s.activation
+	if r.namespaces.Allows(a.Namespace, a.Spec.Company) {
 		return nil
 	}
-	// Its namespace may be none of this one's readers' business.
-	where := "in another namespace"
-	if holder.Namespace == s.activation.Namespace {
-		where = fmt.Sprintf("named %s", holder.Name)
+	if err := r.forgetToken(ctx, s); err != nil {
+		return err
 	}
 	return &stopError{
-		reason:  v1alpha1.DuplicateCompanyReason,
-		message: fmt.Sprintf("An older CompanyActivation %s holds the company %s. Delete one of the two.", where, s.activation.Spec.Company),
+		reason: v1alpha1.NamespaceNotAllowedReason,
+		message: fmt.Sprintf("The namespace %s may not hold the company %s, so this object is ignored. Create it in the operator's own namespace, or allow this one with the operator's flag %s.",
+			a.Namespace, a.Spec.Company, activation.NamespacesFlag),
 		stalled: true,
 	}
 }
 
-// checkState stops when the company was deactivated.
-func (r *companyActivationReconciler) checkState(_ context.Context, s *scope) error {
+// checkHolder stops if another activation holds the company.
+func (r *companyActivationReconciler) checkHolder(ctx context.Context, s *scope) error {
+	a := s.activation
+	other := func(reader client.Reader) (*v1alpha1.CompanyActivation, error) {
+		holder, err := r.namespaces.Holder(ctx, reader, a.Spec.Company)
+		// A holder that the cache doesn't show yet is this one.
+		if err != nil || holder == nil || holder.UID == a.UID || !activation.Older(holder, a) {
+			return nil, err
+		}
+		return holder, nil
+	}
+	holder, err := other(r.Client)
+	if holder == nil || err != nil {
+		return err
+	}
+	// The cache may be behind, and a token that is forgotten is lost.
+	if live, err := other(r.apiReader); err != nil {
+		return err
+	} else if live != nil {
+		if err := r.forgetToken(ctx, s); err != nil {
+			return err
+		}
+	}
+	// Its namespace may not be the business of this one's readers.
+	name := ""
+	if holder.Namespace == a.Namespace {
+		name = fmt.Sprintf(", %s,", holder.Name)
+	}
+	return &stopError{
+		reason: v1alpha1.DuplicateCompanyReason,
+		message: fmt.Sprintf("An older CompanyActivation%s holds the company %[2]s. Find both with: kubectl get companyactivations --all-namespaces --field-selector spec.company=%[2]s. "+
+			"Delete this one, or delete the other and activate the extension again in the dashboard of Rehive.", name, a.Spec.Company),
+		stalled: true,
+	}
+}
+
+// forgetToken removes the token of a company from the Secret of an activation that
+// doesn't hold it. So a duplicate never inherits a company: when the holder goes, the
+// platform must activate the company again.
+func (r *companyActivationReconciler) forgetToken(ctx context.Context, s *scope) error {
+	s.activation.Status.ServiceUser, s.activation.Status.Webhooks, s.activation.Status.UnknownEvents = "", nil, nil
+	credentials, err := activation.Get(ctx, r.apiReader, s.activation)
+	var unusable *activation.UnusableSecretError
+	if errors.Is(err, activation.ErrMissing) || errors.As(err, &unusable) {
+		return nil
+	}
+	if err != nil || credentials.Token == "" && credentials.ServiceUser == "" {
+		return err
+	}
+	ctrl.LoggerFrom(ctx).Info("Removing the token from the Secret of an activation that does not hold its company")
+	credentials.Token, credentials.ServiceUser = "", ""
+	return activation.Save(ctx, r.Client, s.activation, credentials)
+}
+
+// checkPurge deletes the activation of a company that was removed from the platform
+// once the grace period is over, and stops until then.
+func (r *companyActivationReconciler) checkPurge(ctx context.Context, s *scope) error {
+	a := s.activation
+	value := a.Annotations[v1alpha1.PurgeAfterAnnotation]
+	if value == "" {
+		return nil
+	}
+	after, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return &stopError{
+			reason:  v1alpha1.PurgePendingReason,
+			message: fmt.Sprintf("The annotation %s is not a time such as 2026-01-31T12:00:00Z. Remove it, or delete this object to purge the company.", v1alpha1.PurgeAfterAnnotation),
+			stalled: true,
+		}
+	}
+	left := after.Sub(r.now())
+	if left <= 0 {
+		ctrl.LoggerFrom(ctx).Info("Deleting the activation of a company that was removed from Rehive: its grace period is over")
+		// Not if the company was activated again since it was read.
+		err := r.Delete(ctx, a.DeepCopy(), client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("deleting the CompanyActivation: %w", err)
+		}
+		left = retryMax // unless the deletion is seen before
+	}
+	return &stopError{
+		reason: v1alpha1.PurgePendingReason,
+		message: fmt.Sprintf("The company was removed from Rehive. Its rules and all that is stored of it are deleted at %s, unless the extension is activated again before.",
+			after.UTC().Format(time.RFC3339)),
+		after: left,
+	}
+}
+
+// checkState stops if the company is inactive.
+func (r *companyActivationReconciler) checkState(ctx context.Context, s *scope) error {
 	if s.activation.IsActive() {
 		return nil
 	}
-	return &stopError{
-		reason:  v1alpha1.InactiveReason,
-		message: "The company was deactivated on Rehive: its events are refused until it is activated again.",
+	message := "The extension was deactivated for the company on Rehive: its events are refused until it is activated again there."
+	if credentials, err := activation.Get(ctx, r.apiReader, s.activation); err == nil && credentials.Token != "" {
+		// A deactivation on the platform takes the token away.
+		message = "spec.state is Inactive, so the company's events are refused, though the extension is active on Rehive. Set spec.state to Active to accept them again."
 	}
+	return &stopError{reason: v1alpha1.InactiveReason, message: message}
 }
 
 // loadCredentials reads the Secret.
@@ -114,7 +201,7 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 		return err
 	}
 	if credentials.Token != "" {
-		// A Secret written by hand may lack the label that the cache goes by.
+		// Somebody may have removed the label that the cache goes by.
 		if err := activation.Save(ctx, r.Client, a, credentials); err != nil {
 			return err
 		}
@@ -125,8 +212,9 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 	}
 	if a.Status.ServiceUser == "" {
 		return &stopError{
-			reason:  v1alpha1.AwaitingActivationReason,
-			message: "Rehive has not activated this extension for the company yet: an admin does it in the dashboard, under Extensions.",
+			reason: v1alpha1.AwaitingActivationReason,
+			message: "Rehive has not activated this extension for the company yet: an admin switches it on in the dashboard, under Extensions. " +
+				"If it is on, for an activation that was deleted since, switch it off and on again.",
 		}
 	}
 	message := fmt.Sprintf("The Secret %s has no token.", activation.SecretName(a))
@@ -138,6 +226,23 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 		message: message + " Activate the extension again in the dashboard of Rehive: that writes a new one.",
 		stalled: true,
 	}
+}
+
+// addFinalizer keeps the activation from going before the company's webhooks and its
+// rows in the ledger do. An activation without a token has neither, and no finalizer.
+func (r *companyActivationReconciler) addFinalizer(ctx context.Context, s *scope) error {
+	a := s.activation
+	if controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
+		return nil
+	}
+	held := a.DeepCopy()
+	controllerutil.AddFinalizer(held, v1alpha1.CompanyActivationFinalizer)
+	if err := r.Patch(ctx, held, client.MergeFromWithOptions(a.DeepCopy(), client.MergeFromWithOptimisticLock{})); err != nil {
+		return fmt.Errorf("adding the finalizer: %w", err)
+	}
+	a.ObjectMeta = held.ObjectMeta
+	s.report.before.(*v1alpha1.CompanyActivation).ObjectMeta = *held.ObjectMeta.DeepCopy()
+	return nil
 }
 
 // loadRules finds the events that need a webhook. A rule with a mistake in its
@@ -152,6 +257,28 @@ func (r *companyActivationReconciler) loadRules(ctx context.Context, s *scope) e
 	for i := range rules.Items {
 		s.rules[rules.Items[i].Name] = struct{}{}
 		s.want(&rules.Items[i])
+	}
+	// The cache may not show yet what an earlier look created: without those rules
+	// their webhooks would be removed, only to be registered again.
+	var missing []string
+	r.memory.with(s.activation, func(entry *remembered) {
+		maps.DeleteFunc(entry.given, func(name string, _ struct{}) bool {
+			_, shown := s.rules[name]
+			return shown
+		})
+		missing = slices.Collect(maps.Keys(entry.given))
+	})
+	for _, name := range missing {
+		rule := new(v1alpha1.NotificationRule)
+		switch err := r.apiReader.Get(ctx, client.ObjectKey{Namespace: s.activation.Namespace, Name: name}, rule); {
+		case apierrors.IsNotFound(err):
+			r.memory.with(s.activation, func(entry *remembered) { delete(entry.given, name) })
+		case err != nil:
+			return fmt.Errorf("reading the default rule %s: %w", name, err)
+		default:
+			s.rules[name] = struct{}{}
+			s.want(rule)
+		}
 	}
 	return nil
 }
@@ -199,20 +326,41 @@ func (r *companyActivationReconciler) verifyToken(ctx context.Context, s *scope)
 		return err
 	case user.Company != s.activation.Spec.Company:
 		return s.refuseToken("The token belongs to a user of another company.", "Activate the extension again in the dashboard of this company.")
-	case !user.InGroup(groupAdmin, groupService):
+	case !user.InGroup(activation.GroupAdmin, activation.GroupService):
 		return s.refuseToken("The token's user is in neither of the groups admin and service.", "Activate the extension again in the dashboard of Rehive.")
+	}
+	if err := r.recordUser(ctx, s, user); err != nil {
+		return err
 	}
 	s.activation.Status.ServiceUser = shorten(user.ID, 64)
 	s.tokenValid = &verdict{metav1.ConditionTrue, v1alpha1.TokenAcceptedReason, "Rehive accepted the token."}
 	return nil
 }
 
-// resumeWork lets what waited for a token that the platform accepts go at once,
-// which else would wait for its next attempt.
+// recordUser stores whose token it is beside the token, unless that is known.
+func (r *companyActivationReconciler) recordUser(ctx context.Context, s *scope, user *rehive.User) error {
+	known := s.credentials.ServiceUser
+	if s.credentials.RecordUser(user); s.credentials.ServiceUser == known {
+		return nil
+	}
+	err := activation.Save(ctx, r.Client, s.activation, s.credentials)
+	var unusable *activation.UnusableSecretError
+	if errors.As(err, &unusable) {
+		return nil // an immutable Secret works as long as the token does
+	}
+	if err != nil {
+		return err
+	}
+	s.credentials, err = activation.Get(ctx, r.apiReader, s.activation)
+	return err
+}
+
+// resumeWork has what waited for a valid token tried at once. It would wait for its next
+// attempt otherwise.
 func (r *companyActivationReconciler) resumeWork(ctx context.Context, s *scope) error {
 	token, another := sha256.Sum256([]byte(s.credentials.Token)), false
 	r.memory.with(s.activation, func(entry *remembered) {
-		// A process that has just started knows no token: the condition tells then.
+		// A process that has just started knows no token: it goes by the condition.
 		another = entry.accepted != token && entry.accepted != [sha256.Size]byte{}
 	})
 	if another || !meta.IsStatusConditionTrue(s.activation.Status.Conditions, v1alpha1.TokenValidCondition) {
@@ -279,7 +427,13 @@ func (r *companyActivationReconciler) giveDefaultRules(ctx context.Context, s *s
 			case err != nil:
 				return fmt.Errorf("creating the default rule %s: %w", name, err)
 			default:
-				s.want(rule) // the cache doesn't show it yet
+				s.want(rule)
+				r.memory.with(a, func(entry *remembered) {
+					if entry.given == nil {
+						entry.given = make(map[string]struct{})
+					}
+					entry.given[name] = struct{}{}
+				})
 			}
 		}
 		a.Status.DefaultRules = append(a.Status.DefaultRules, name)

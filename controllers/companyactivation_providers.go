@@ -78,16 +78,21 @@ func (r *companyActivationReconciler) resolveProviders(ctx context.Context, s *s
 }
 
 // wake has the company's waiting messages tried at once when the providers that it
-// names may have changed, and tells when one is missing.
-func (r *companyActivationReconciler) wake(ctx context.Context, before *v1alpha1.CompanyActivation, s *scope) error {
-	a := s.activation
+// names may have changed, and records an event when one is missing.
+func (r *companyActivationReconciler) wake(ctx context.Context, s *scope) error {
+	a, before := s.activation, s.report.before.(*v1alpha1.CompanyActivation)
 	was, is := conditionReason(before, v1alpha1.ProvidersResolvedCondition), conditionReason(a, v1alpha1.ProvidersResolvedCondition)
 	resolved := is == v1alpha1.ResolvedReason
 	if !resolved && is != "" && was != is {
-		r.event(a, corev1.EventTypeWarning, is, "Resolving", s.providersResolved.message)
+		s.report.note(corev1.EventTypeWarning, is, "Resolving", conditionMessage(a, v1alpha1.ProvidersResolvedCondition))
 	}
-	changed := before.Status.ObservedGeneration > 0 && before.Status.ObservedGeneration != a.Generation
-	if !changed && (!resolved || was == is || was == "") {
+	owed := before.Status.ObservedGeneration > 0 && before.Status.ObservedGeneration != a.Generation ||
+		resolved && was != is && was != ""
+	r.memory.with(a, func(entry *remembered) {
+		owed = owed || entry.wakeOwed
+		entry.wakeOwed = owed // until it is done: the status won't show it a second time
+	})
+	if !owed {
 		return nil
 	}
 	for _, channel := range providerChannels {
@@ -95,5 +100,6 @@ func (r *companyActivationReconciler) wake(ctx context.Context, before *v1alpha1
 			return fmt.Errorf("waking what waits for the company's providers: %w", err)
 		}
 	}
+	r.memory.with(a, func(entry *remembered) { entry.wakeOwed = false })
 	return nil
 }

@@ -7,15 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// stopError ends a reconciliation with something to tell, not with a failure:
+// stopError ends a reconciliation with something to say, not with a failure:
 // repeating it at once would end the same.
 type stopError struct {
 	reason, message string
@@ -23,28 +25,38 @@ type stopError struct {
 	stalled bool
 	// lookAgain: the cause may vanish without an event, so the resync looks.
 	lookAgain bool
+	// after is when to look again if not 0.
+	after time.Duration
 }
 
 func (e *stopError) Error() string { return e.message }
 
 func isStop(err error, stop **stopError) bool { return errors.As(err, stop) }
 
-// verdict is what a phase found out for its condition.
-type verdict struct {
-	status          metav1.ConditionStatus
-	reason, message string
+// classify turns errors that repeating won't remove into stops.
+func classify(err error) error {
+	var unusable *activation.UnusableSecretError
+	switch {
+	case errors.As(err, &unusable):
+		return &stopError{reason: v1alpha1.SecretUnusableReason, message: sentence(unusable.Error()), stalled: true, lookAgain: true}
+	case activation.IsTerminating(err):
+		return &stopError{reason: v1alpha1.NamespaceTerminatingReason, lookAgain: true,
+			message: "The namespace is being deleted, so nothing can be created in it. The company needs an activation in another namespace."}
+	}
+	return err
 }
 
 // conclude is the only place that sets conditions. What the phases found out
-// decides; what an earlier reconciliation wrote doesn't.
-func (s *scope) conclude(outcome error) {
+// decides; what an earlier reconciliation wrote doesn't. It returns false if nothing was
+// found out.
+func (s *scope) conclude(outcome error) bool {
 	a := s.activation
 	if s.providersResolved != nil {
-		setVerdict(a, v1alpha1.ProvidersResolvedCondition, *s.providersResolved)
+		set(a, v1alpha1.ProvidersResolvedCondition, *s.providersResolved)
 	}
 	if s.recalled {
 		s.markHandled()
-		return
+		return true
 	}
 	var stop *stopError
 	ready := verdict{metav1.ConditionTrue, v1alpha1.ActiveReason, s.summary()}
@@ -57,23 +69,19 @@ func (s *scope) conclude(outcome error) {
 	case rehive.IsTransient(outcome):
 		ready = verdict{metav1.ConditionUnknown, v1alpha1.PlatformUnavailableReason, sentence(outcome.Error()) + " It is tried again."}
 	default:
-		// The API server failed or somebody else wrote first: nothing was found
-		// out, so the last word stands until the next try.
-		return
+		// The API server failed or somebody else wrote first: the last word stands
+		// until the next try.
+		return false
 	}
 
-	setVerdict(a, v1alpha1.ReadyCondition, ready)
-	setVerdict(a, v1alpha1.TokenValidCondition, s.tokenValid.or(ready))
-	setVerdict(a, v1alpha1.WebhooksRegisteredCondition, s.webhooksRegistered.or(ready))
-	if stalled {
-		setCondition(a, v1alpha1.StalledCondition, metav1.ConditionTrue, ready.reason, ready.message)
-	} else {
-		removeCondition(a, v1alpha1.StalledCondition)
-	}
+	setReady(a, ready, stalled)
+	set(a, v1alpha1.TokenValidCondition, s.tokenValid.or(ready))
+	set(a, v1alpha1.WebhooksRegisteredCondition, s.webhooksRegistered.or(ready))
 	s.markHandled()
+	return true
 }
 
-// markHandled tells whoever asked for this look that it took place.
+// markHandled lets whoever asked for this look know that it took place.
 func (s *scope) markHandled() {
 	a := s.activation
 	a.Status.ObservedGeneration = a.Generation
@@ -92,10 +100,6 @@ func (v *verdict) or(ready verdict) verdict {
 	return verdict{metav1.ConditionUnknown, ready.reason, ready.message}
 }
 
-func setVerdict(a *v1alpha1.CompanyActivation, kind string, v verdict) {
-	setCondition(a, kind, v.status, v.reason, v.message)
-}
-
 func (s *scope) summary() string {
 	message := fmt.Sprintf("The company is active. Webhooks on Rehive: %d.", len(s.activation.Status.Webhooks))
 	if n := len(s.activation.Status.UnknownEvents); n > 0 {
@@ -105,37 +109,27 @@ func (s *scope) summary() string {
 }
 
 // tell records an event for each change that a person wants to know of.
-func (r *companyActivationReconciler) tell(before *v1alpha1.CompanyActivation, s *scope) {
-	a := s.activation
+func (s *scope) tell() {
+	before := s.report.before.(*v1alpha1.CompanyActivation)
 	if len(s.created) > 0 {
-		r.event(a, corev1.EventTypeNormal, "WebhookRegistered", "Registering", "Registered webhooks for "+strings.Join(s.created, ", "))
+		s.report.note(corev1.EventTypeNormal, "WebhookRegistered", "Registering", "Registered webhooks for "+strings.Join(s.created, ", "))
 	}
 	if len(s.removed) > 0 {
-		r.event(a, corev1.EventTypeNormal, "WebhookRemoved", "Removing", "Removed the webhooks for "+strings.Join(s.removed, ", "))
+		s.report.note(corev1.EventTypeNormal, "WebhookRemoved", "Removing", "Removed the webhooks for "+strings.Join(s.removed, ", "))
 	}
-	reason := conditionReason(a, v1alpha1.ReadyCondition)
-	if reason == conditionReason(before, v1alpha1.ReadyCondition) && before.Status.ServiceUser == a.Status.ServiceUser {
+	if !s.report.readyChanged() && before.Status.ServiceUser == s.activation.Status.ServiceUser {
 		return
 	}
-	var message string
-	for _, condition := range a.Status.Conditions {
-		if condition.Type == v1alpha1.ReadyCondition {
-			message = condition.Message
-		}
-	}
-	switch reason {
+	message := conditionMessage(s.activation, v1alpha1.ReadyCondition)
+	switch reason := conditionReason(s.activation, v1alpha1.ReadyCondition); reason {
 	case v1alpha1.ActiveReason:
-		r.event(a, corev1.EventTypeNormal, "Activated", "Activating", message)
+		s.report.note(corev1.EventTypeNormal, "Activated", "Activating", message)
 	case v1alpha1.InactiveReason:
-		r.event(a, corev1.EventTypeNormal, "Deactivated", "Deactivating", message)
+		s.report.note(corev1.EventTypeNormal, "Deactivated", "Deactivating", message)
 	case v1alpha1.AwaitingActivationReason, "":
 	default:
-		r.event(a, corev1.EventTypeWarning, reason, "Reconciling", message)
+		s.report.note(corev1.EventTypeWarning, reason, "Reconciling", message)
 	}
-}
-
-func (r *companyActivationReconciler) event(a *v1alpha1.CompanyActivation, kind, reason, action, note string) {
-	r.recorder.Eventf(a, nil, kind, reason, action, "%s", shorten(note, maxNoteRunes))
 }
 
 // sentence begins a text with a capital and ends it with a full stop.

@@ -29,11 +29,11 @@ const maxWebhooks = 256
 type webhookPass struct {
 	r *companyActivationReconciler
 	s *scope
-	// own are the platform's webhooks with our URL, by event. No other is ever
-	// touched: an admin may have registered some by hand.
+	// own are the platform's webhooks with our URL, by event, as they are by now. No
+	// other is ever touched: an admin may have registered some by hand.
 	own map[string]rehive.Webhook
-	// standing are the webhooks that are as they should be.
-	standing []v1alpha1.RegisteredWebhook
+	// good are the events whose webhooks are as they should be.
+	good     []string
 	refusals []refusal
 	unknown  []unknownEvent
 }
@@ -49,7 +49,7 @@ type unknownEvent struct {
 	err   error
 }
 
-// reconcileWebhooks registers what is missing, mends what drifted and removes
+// reconcileWebhooks registers what is missing, repairs what drifted and removes
 // what no rule needs any more. It lists once and changes only what differs.
 func (r *companyActivationReconciler) reconcileWebhooks(ctx context.Context, s *scope) error {
 	p := &webhookPass{r: r, s: s}
@@ -60,11 +60,13 @@ func (r *companyActivationReconciler) reconcileWebhooks(ctx context.Context, s *
 		return p.failed("change the webhooks", err)
 	}
 	err := p.ensureAll(ctx)
+	if err == nil {
+		p.removeSuperfluous(ctx)
+	}
 	p.report()
 	if err != nil {
 		return p.failed("register the webhooks", err)
 	}
-	p.removeSuperfluous(ctx)
 	return p.conclude()
 }
 
@@ -144,7 +146,7 @@ func (p *webhookPass) ensureAll(ctx context.Context) error {
 	var duplicates []string
 	for _, event := range events[:min(len(events), maxWebhooks)] {
 		if webhook, ok := p.own[event]; ok {
-			if err := p.mend(ctx, webhook); err != nil {
+			if err := p.repair(ctx, webhook); err != nil {
 				return err
 			}
 			continue
@@ -171,7 +173,7 @@ func (p *webhookPass) ensureAll(ctx context.Context) error {
 				errors.New("it says that there is one already, but does not list it")})
 			continue
 		}
-		if err := p.mend(ctx, webhook); err != nil {
+		if err := p.repair(ctx, webhook); err != nil {
 			return err
 		}
 	}
@@ -187,7 +189,8 @@ func (p *webhookPass) create(ctx context.Context, event string) (duplicate bool,
 	switch {
 	case err == nil:
 		p.s.created = append(p.s.created, event)
-		p.stands(event, webhook.ID)
+		p.own[event] = rehive.Webhook{ID: webhook.ID, URL: p.r.webhookURL, Event: event, Secret: p.s.credentials.WebhookSecret, Enabled: true}
+		p.good = append(p.good, event)
 	case rehive.IsDuplicateWebhook(err):
 		return true, nil
 	case isUnknownEvent(err):
@@ -206,9 +209,9 @@ func isUnknownEvent(err error) bool {
 	return errors.As(err, &platform) && platform.Status == http.StatusBadRequest && len(platform.Data["event"]) > 0
 }
 
-// mend changes what drifted: the secret, a webhook that was disabled (which the
+// repair changes what drifted: the secret, a webhook that was disabled (which the
 // platform does by itself after too many failures) or archived.
-func (p *webhookPass) mend(ctx context.Context, webhook rehive.Webhook) error {
+func (p *webhookPass) repair(ctx context.Context, webhook rehive.Webhook) error {
 	var patch rehive.WebhookPatch
 	if webhook.Secret != p.s.credentials.WebhookSecret {
 		patch.Secret = &p.s.credentials.WebhookSecret
@@ -222,15 +225,16 @@ func (p *webhookPass) mend(ctx context.Context, webhook rehive.Webhook) error {
 		patch.Archived = &archived
 	}
 	if patch == (rehive.WebhookPatch{}) {
-		p.stands(webhook.Event, webhook.ID)
+		p.good = append(p.good, webhook.Event)
 		return nil
 	}
-	ctrl.LoggerFrom(ctx).Info("Mending a webhook", "event", webhook.Event, "webhook", webhook.ID,
+	ctrl.LoggerFrom(ctx).Info("Repairing a webhook", "event", webhook.Event, "webhook", webhook.ID,
 		"secret", patch.Secret != nil, "enabled", patch.Enabled != nil, "archived", patch.Archived != nil)
-	_, err := p.s.session.UpdateWebhook(ctx, webhook.ID, patch)
+	changed, err := p.s.session.UpdateWebhook(ctx, webhook.ID, patch)
 	switch {
 	case err == nil:
-		p.stands(webhook.Event, webhook.ID)
+		p.own[webhook.Event] = *changed
+		p.good = append(p.good, webhook.Event)
 	case rehive.IsPermanent(err) && !rehive.IsUnauthorized(err):
 		verb := "enable the webhook"
 		if patch.Secret != nil {
@@ -241,10 +245,6 @@ func (p *webhookPass) mend(ctx context.Context, webhook rehive.Webhook) error {
 		return err
 	}
 	return nil
-}
-
-func (p *webhookPass) stands(event string, id int64) {
-	p.standing = append(p.standing, v1alpha1.RegisteredWebhook{Event: event, ID: id})
 }
 
 // removeSuperfluous deletes webhooks of ours that no rule needs. It is done as
@@ -261,6 +261,7 @@ func (p *webhookPass) removeSuperfluous(ctx context.Context) {
 		switch {
 		case err == nil, rehive.IsNotFound(err):
 			p.s.removed = append(p.s.removed, event)
+			delete(p.own, event)
 		case rehive.IsPermanent(err):
 			log.Info("Rehive keeps a webhook that no rule needs: its events are dropped", "event", event, "webhook", webhook.ID, "answer", err.Error())
 			p.r.memory.keep(p.s, webhook.ID)
@@ -271,13 +272,18 @@ func (p *webhookPass) removeSuperfluous(ctx context.Context) {
 	}
 }
 
-// report writes what stands into the status, also when the pass broke off.
+// report writes into the status what stands on the platform – also what should not, if
+// the platform won't change or delete it – even if the pass broke off.
 func (p *webhookPass) report() {
-	slices.SortFunc(p.standing, func(a, b v1alpha1.RegisteredWebhook) int { return strings.Compare(a.Event, b.Event) })
-	p.s.activation.Status.Webhooks = p.standing
-	p.s.activation.Status.UnknownEvents = nil
+	status := &p.s.activation.Status
+	status.Webhooks, status.UnknownEvents = nil, nil
+	for _, event := range slices.Sorted(maps.Keys(p.own)) {
+		if webhook := p.own[event]; webhook.Enabled && !webhook.Archived && len(status.Webhooks) < maxWebhooks {
+			status.Webhooks = append(status.Webhooks, v1alpha1.RegisteredWebhook{Event: event, ID: webhook.ID})
+		}
+	}
 	for _, u := range p.unknown {
-		p.s.activation.Status.UnknownEvents = append(p.s.activation.Status.UnknownEvents, u.event)
+		status.UnknownEvents = append(status.UnknownEvents, u.event)
 	}
 }
 
@@ -311,12 +317,9 @@ func (p *webhookPass) conclude() error {
 		return nil
 	}
 	message := "No enabled rule names an event, so no webhook is needed."
-	if len(p.standing) > 0 {
-		events := make([]string, len(p.standing))
-		for i := range p.standing {
-			events[i] = p.standing[i].Event
-		}
-		message = "Registered on Rehive: " + strings.Join(events, ", ") + "."
+	if len(p.good) > 0 {
+		slices.Sort(p.good)
+		message = "Registered on Rehive: " + strings.Join(p.good, ", ") + "."
 	}
 	p.s.webhooksRegistered = &verdict{metav1.ConditionTrue, v1alpha1.RegisteredReason, message}
 	return nil

@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -46,15 +45,15 @@ const ProviderSecretField = "spec.secretRef.name" //nolint:gosec // the path of 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=deliveryproviders,verbs=get;list;watch
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=deliveryproviders/status,verbs=patch
 
-// deliveryProviderReconciler tells in a DeliveryProvider's status whether its
-// configuration and credentials hold, and has what waited for it tried again when it
-// was mended. It changes nothing else, and whether messages
-// are sent doesn't depend on what it found: who sends finds out for himself.
+// deliveryProviderReconciler says in a DeliveryProvider's status whether its
+// configuration and credentials are right, and has what waited for it tried again once
+// they are. It changes nothing else, and whether messages are sent doesn't depend on
+// what it found.
 type deliveryProviderReconciler struct {
 	client.Client
 	builder      *providers.Builder
 	secrets      cache.Cache
-	recorder     events.EventRecorder
+	reporter     reporter
 	resyncPeriod time.Duration
 	ledger       Ledger
 	defaults     map[v1alpha1.Channel]types.NamespacedName
@@ -62,6 +61,8 @@ type deliveryProviderReconciler struct {
 	mu sync.Mutex
 	// seen is what each provider was when what waited for it was last woken.
 	seen map[types.NamespacedName]providers.Version
+	// owed are the providers for which waking failed.
+	owed map[types.NamespacedName]bool
 }
 
 func (r *deliveryProviderReconciler) setupWithManager(mgr ctrl.Manager) error {
@@ -89,7 +90,7 @@ func (r *deliveryProviderReconciler) providersOfSecret(ctx context.Context, secr
 }
 
 // Reconcile checks one provider and writes its status.
-func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reconcile.Request) (ctrl.Result, error) {
+func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reconcile.Request) (result ctrl.Result, err error) {
 	p := new(v1alpha1.DeliveryProvider)
 	if err := r.Get(ctx, request.NamespacedName, p); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -100,19 +101,19 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 	if !p.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	before := p.DeepCopy()
+	report := r.reporter.begin(p)
 	version, checked, err := r.check(ctx, p)
 	if ctx.Err() != nil {
-		return ctrl.Result{}, nil //nolint:nilerr // the manager stops, which says nothing about the provider
+		return ctrl.Result{}, nil // the manager stops, which says nothing about the provider
 	}
+	defer func() { result, err = report.finish(ctx, result, err) }()
 	judgeProvider(p, checked, err)
-	if woken := r.wake(ctx, before, p, version); woken != nil {
+	if report.readyChanged() {
+		report.noteReady("Checking")
+	}
+	if woken := r.wake(ctx, report.before, p, version); woken != nil {
 		return ctrl.Result{}, woken
 	}
-	if err := patchStatus(ctx, r.Client, before, p, before.Status, p.Status); err != nil {
-		return ctrl.Result{}, err
-	}
-	r.tell(before, p)
 
 	var classed *delivery.Error
 	switch {
@@ -141,19 +142,21 @@ func (r *deliveryProviderReconciler) check(ctx context.Context, p *v1alpha1.Deli
 	return built.Version, true, built.Check(ctx)
 }
 
-// wake has the messages that waited for the provider tried at once when it was mended:
-// when it or its Secret changed, or it became Ready after it was refused.
-func (r *deliveryProviderReconciler) wake(ctx context.Context, before, p *v1alpha1.DeliveryProvider, version providers.Version) error {
-	key := client.ObjectKeyFromObject(p)
+// wake has the messages that waited for the provider tried at once when it or its
+// Secret changed, or it became Ready after it was refused.
+func (r *deliveryProviderReconciler) wake(ctx context.Context, was conditioned, p *v1alpha1.DeliveryProvider, version providers.Version) error {
+	before, key := was.(*v1alpha1.DeliveryProvider), client.ObjectKeyFromObject(p)
 	if meta.IsStatusConditionFalse(p.Status.Conditions, v1alpha1.ReadyCondition) {
 		return nil
 	}
 	r.mu.Lock()
 	last, known := r.seen[key]
+	owed := r.owed[key] || known && last != version ||
+		before.Status.ObservedGeneration != p.Generation || meta.IsStatusConditionFalse(before.Status.Conditions, v1alpha1.ReadyCondition)
+	r.seen[key] = version
+	r.owed[key] = owed // until it is done: the status won't show it a second time
 	r.mu.Unlock()
-	mended := meta.IsStatusConditionFalse(before.Status.Conditions, v1alpha1.ReadyCondition)
-	if !mended && before.Status.ObservedGeneration == p.Generation && (!known || last == version) {
-		r.see(key, version)
+	if !owed {
 		return nil
 	}
 	_, channel := p.Spec.Type()
@@ -170,60 +173,37 @@ func (r *deliveryProviderReconciler) wake(ctx context.Context, before, p *v1alph
 			}
 		}
 	}
-	r.see(key, version)
-	return nil
-}
-
-func (r *deliveryProviderReconciler) see(key types.NamespacedName, version providers.Version) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen[key] = version
+	delete(r.owed, key)
+	return nil
 }
 
 func (r *deliveryProviderReconciler) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.seen, key)
+	delete(r.owed, key)
 }
 
-// judgeProvider sets the status of a provider, given what came of its check.
+// judgeProvider sets the status of a provider, given the outcome of its check.
 func judgeProvider(p *v1alpha1.DeliveryProvider, checked bool, err error) {
 	p.Status.ObservedGeneration = p.Generation
 	p.Status.Type, p.Status.Channel = p.Spec.Type()
-	removeCondition(p, v1alpha1.StalledCondition)
 	var classed *delivery.Error
 	switch {
 	case err == nil && checked:
-		setCondition(p, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.VerifiedReason, "The provider answers and accepts the credentials.")
+		setReady(p, verdict{metav1.ConditionTrue, v1alpha1.VerifiedReason, "The provider answers and accepts the credentials."}, false)
 	case err == nil:
-		setCondition(p, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ConfiguredReason,
-			"The configuration is complete. The provider offers no way to try the credentials without sending.")
+		setReady(p, verdict{metav1.ConditionTrue, v1alpha1.ConfiguredReason,
+			"The configuration is complete. The provider offers no way to try the credentials without sending."}, false)
 	case errors.As(err, &classed) && (delivery.IsMisconfigured(err) || delivery.IsPermanent(err)):
-		setCondition(p, v1alpha1.ReadyCondition, metav1.ConditionFalse, classed.Reason, fullStop(classed.Error()))
-		setCondition(p, v1alpha1.StalledCondition, metav1.ConditionTrue, classed.Reason, fullStop(classed.Error()))
+		setReady(p, verdict{metav1.ConditionFalse, classed.Reason, fullStop(classed.Error())}, true)
 	default:
 		message := "The provider could not be checked."
 		if classed != nil {
 			message = classed.Error()
 		}
-		setCondition(p, v1alpha1.ReadyCondition, metav1.ConditionUnknown, v1alpha1.ProviderUnavailableReason,
-			fmt.Sprintf("%s It is tried again.", fullStop(message)))
-	}
-}
-
-// tell records an event when a provider becomes unusable or usable again.
-func (r *deliveryProviderReconciler) tell(before, p *v1alpha1.DeliveryProvider) {
-	if conditionReason(before, v1alpha1.ReadyCondition) == conditionReason(p, v1alpha1.ReadyCondition) {
-		return
-	}
-	for _, condition := range p.Status.Conditions {
-		if condition.Type != v1alpha1.ReadyCondition {
-			continue
-		}
-		kind := corev1.EventTypeWarning
-		if condition.Status == metav1.ConditionTrue {
-			kind = corev1.EventTypeNormal
-		}
-		r.recorder.Eventf(p, nil, kind, condition.Reason, "Checking", "%s", shorten(condition.Message, maxNoteRunes))
+		setReady(p, verdict{metav1.ConditionUnknown, v1alpha1.ProviderUnavailableReason, fullStop(message) + " It is tried again."}, false)
 	}
 }

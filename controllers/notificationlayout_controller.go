@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,11 +21,11 @@ import (
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationlayouts,verbs=get;list;watch
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationlayouts/status,verbs=patch
 
-// notificationLayoutReconciler tells in a layout's status whether it parses. It
+// notificationLayoutReconciler says in a layout's status whether it parses. It
 // changes nothing else.
 type notificationLayoutReconciler struct {
 	client.Client
-	recorder events.EventRecorder
+	reporter reporter
 }
 
 func (r *notificationLayoutReconciler) setupWithManager(mgr ctrl.Manager) error {
@@ -38,7 +37,7 @@ func (r *notificationLayoutReconciler) setupWithManager(mgr ctrl.Manager) error 
 }
 
 // Reconcile writes the status of one layout.
-func (r *notificationLayoutReconciler) Reconcile(ctx context.Context, request reconcile.Request) (ctrl.Result, error) {
+func (r *notificationLayoutReconciler) Reconcile(ctx context.Context, request reconcile.Request) (result ctrl.Result, err error) {
 	layout := new(v1alpha1.NotificationLayout)
 	if err := r.Get(ctx, request.NamespacedName, layout); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -46,22 +45,19 @@ func (r *notificationLayoutReconciler) Reconcile(ctx context.Context, request re
 	if !layout.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	before := layout.DeepCopy()
+	report := r.reporter.begin(layout)
+	defer func() { result, err = report.finish(ctx, result, err) }()
+
 	layout.Status.ObservedGeneration = layout.Generation
-	removeCondition(layout, v1alpha1.StalledCondition)
 	_, problems := notify.CompileLayout(layout)
-	if len(problems) > 0 {
-		message := fullStop(problems.Error())
-		setCondition(layout, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, message)
-		setCondition(layout, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.SyntaxErrorReason, message)
-	} else {
-		setCondition(layout, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ValidReason, "The layout can be used.")
+	if len(problems) == 0 {
+		setReady(layout, verdict{metav1.ConditionTrue, v1alpha1.ValidReason, "The layout can be used."}, false)
+		return ctrl.Result{}, nil
 	}
-	if err := patchStatus(ctx, r.Client, before, layout, before.Status, layout.Status); err != nil {
-		return ctrl.Result{}, err
-	}
-	if is := readyMessage(layout); len(problems) > 0 && is != readyMessage(before) {
-		r.recorder.Eventf(layout, nil, corev1.EventTypeWarning, "InvalidLayout", "Compiling", "%s", shorten(is, maxNoteRunes))
+	message := fullStop(problems.Error())
+	setReady(layout, verdict{metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, message}, true)
+	if message = conditionMessage(layout, v1alpha1.ReadyCondition); message != conditionMessage(report.before, v1alpha1.ReadyCondition) {
+		report.note(corev1.EventTypeWarning, "InvalidLayout", "Compiling", message)
 	}
 	return ctrl.Result{}, nil
 }

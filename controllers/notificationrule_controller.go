@@ -7,12 +7,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
@@ -35,11 +34,13 @@ const (
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules/status,verbs=patch
 
-// notificationRuleReconciler tells in a rule's status whether it parses and
-// whether its company is there. It changes nothing else.
+// notificationRuleReconciler says in a rule's status whether it parses and whether it
+// can take effect. It changes nothing else.
 type notificationRuleReconciler struct {
 	client.Client
-	recorder events.EventRecorder
+	reporter   reporter
+	namespaces activation.Namespaces
+	served     []v1alpha1.Channel
 }
 
 func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
@@ -50,7 +51,9 @@ func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 				before, ok := e.ObjectOld.(*v1alpha1.CompanyActivation)
 				after, also := e.ObjectNew.(*v1alpha1.CompanyActivation)
-				return ok && also && !slices.Equal(before.Status.UnknownEvents, after.Status.UnknownEvents)
+				return ok && also && (before.Generation != after.Generation ||
+					conditionReason(before, v1alpha1.ReadyCondition) != conditionReason(after, v1alpha1.ReadyCondition) ||
+					!slices.Equal(before.Status.UnknownEvents, after.Status.UnknownEvents))
 			}})).
 		Watches(&v1alpha1.NotificationLayout{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfLayout),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -81,7 +84,7 @@ func (r *notificationRuleReconciler) rulesOf(ctx context.Context, o client.Objec
 }
 
 // Reconcile writes the status of one rule.
-func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reconcile.Request) (ctrl.Result, error) {
+func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reconcile.Request) (result ctrl.Result, err error) {
 	rule := new(v1alpha1.NotificationRule)
 	if err := r.Get(ctx, request.NamespacedName, rule); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -89,65 +92,121 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	if !rule.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	a := new(v1alpha1.CompanyActivation)
-	switch err := r.Get(ctx, client.ObjectKey{Namespace: rule.Namespace, Name: rule.Spec.CompanyRef.Name}, a); {
-	case apierrors.IsNotFound(err):
-		a = nil
-	case err != nil:
-		return ctrl.Result{}, fmt.Errorf("reading the CompanyActivation of spec.companyRef: %w", err)
-	}
-
-	layout, verdict, err := r.layout(ctx, rule)
+	company, err := r.standing(ctx, rule)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	layout, problem, err := r.layout(ctx, rule)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	report := r.reporter.begin(rule)
+	defer func() { result, err = report.finish(ctx, result, err) }()
 
-	before := rule.DeepCopy()
 	compiled, problems := notify.Compile(rule)
 	if compiled != nil && layout != nil {
 		compiled = compiled.WithLayout(layout)
 	}
-	judgeRule(rule, a, compiled, problems, verdict)
-	if err := patchStatus(ctx, r.Client, before, rule, before.Status, rule.Status); err != nil {
-		return ctrl.Result{}, err
+	judgeRule(rule, company, compiled, problems, problem)
+	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
+	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
+		// It became faulty, or faulty in another way.
+		if message := conditionMessage(rule, v1alpha1.ReadyCondition); message != conditionMessage(report.before, v1alpha1.ReadyCondition) {
+			report.note(corev1.EventTypeWarning, "InvalidRule", "Compiling", message)
+		}
 	}
-	r.tell(before, rule)
 	return ctrl.Result{}, nil
 }
 
-// layoutVerdict is what is wrong with a rule's layout; zero if nothing is.
-type layoutVerdict struct{ reason, message string }
+// standing is what a rule's company lets the rule do.
+type standing struct {
+	// problem is why no event meets the rule; its reason is empty if there is none.
+	problem ruleProblem
+	// awaiting: the company was never activated.
+	awaiting bool
+	// unknownEvents are the events that the platform doesn't know.
+	unknownEvents []string
+}
+
+// ruleProblem is why a rule can't take effect; its reason is empty if it can.
+type ruleProblem struct {
+	reason, message string
+	stalled         bool // a person must act
+}
+
+// standing finds out what the activation that a rule names lets the rule do.
+func (r *notificationRuleReconciler) standing(ctx context.Context, rule *v1alpha1.NotificationRule) (standing, error) {
+	a, name := new(v1alpha1.CompanyActivation), rule.Spec.CompanyRef.Name
+	problem := func(reason string, stalled bool, format string, args ...any) (standing, error) {
+		return standing{problem: ruleProblem{reason, fmt.Sprintf(format, args...), stalled}}, nil
+	}
+	switch err := r.Get(ctx, client.ObjectKey{Namespace: rule.Namespace, Name: name}, a, client.UnsafeDisableDeepCopy); {
+	case apierrors.IsNotFound(err):
+		return problem(v1alpha1.CompanyActivationNotFoundReason, false,
+			"spec.companyRef names the CompanyActivation %s, which does not exist in this namespace.", name)
+	case err != nil:
+		return standing{}, fmt.Errorf("reading the CompanyActivation of spec.companyRef: %w", err)
+	case !a.DeletionTimestamp.IsZero():
+		return problem(v1alpha1.CompanyActivationNotFoundReason, false,
+			"spec.companyRef names the CompanyActivation %s, which is being deleted.", name)
+	case !r.namespaces.Allows(a.Namespace, a.Spec.Company):
+		return problem(v1alpha1.NamespaceNotAllowedReason, true,
+			"No event meets this rule: the namespace %s may not hold the company %s. Move the rule, or allow the namespace with the operator's flag %s.",
+			a.Namespace, a.Spec.Company, activation.NamespacesFlag)
+	}
+	holder, err := r.namespaces.Holder(ctx, r.Client, a.Spec.Company)
+	switch {
+	case err != nil:
+		return standing{}, err
+	case holder != nil && holder.UID != a.UID && activation.Older(holder, a):
+		return problem(v1alpha1.DuplicateCompanyReason, true,
+			"No event meets this rule: the CompanyActivation %s is not the one that holds the company. Find it with: kubectl get companyactivations --all-namespaces --field-selector spec.company=%s.",
+			name, a.Spec.Company)
+	case !a.IsActive():
+		return problem(v1alpha1.InactiveReason, false, "No event meets this rule: the company of the CompanyActivation %s is inactive.", name)
+	}
+	channel := rule.Spec.Channel()
+	if slices.Contains(providerChannels, channel) && a.Spec.Providers.For(channel) == "" && !slices.Contains(r.served, channel) {
+		return problem(v1alpha1.NoProviderReason, true,
+			"Nothing sends the messages of this rule: name a DeliveryProvider in spec.providers.%[1]s of the CompanyActivation %[2]s, or a default one with the operator's flag --default-%[1]s-provider.",
+			channel, name)
+	}
+	return standing{
+		awaiting:      conditionReason(a, v1alpha1.ReadyCondition) == v1alpha1.AwaitingActivationReason,
+		unknownEvents: a.Status.UnknownEvents,
+	}, nil
+}
 
 // layout returns the layout that a rule names, compiled; nil if it names none or
 // none that can be used.
-func (r *notificationRuleReconciler) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*notify.Layout, layoutVerdict, error) {
+func (r *notificationRuleReconciler) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*notify.Layout, ruleProblem, error) {
 	name := rule.Spec.Layout()
 	if name == "" {
-		return nil, layoutVerdict{}, nil
+		return nil, ruleProblem{}, nil
 	}
 	path := "spec." + string(rule.Spec.Channel()) + ".layoutRef"
 	layout := new(v1alpha1.NotificationLayout)
 	switch err := r.Get(ctx, client.ObjectKey{Namespace: rule.Namespace, Name: name}, layout); {
 	case apierrors.IsNotFound(err):
-		return nil, layoutVerdict{v1alpha1.LayoutNotFoundReason,
-			fmt.Sprintf("%s names the NotificationLayout %s, which does not exist in this namespace.", path, name)}, nil
+		return nil, ruleProblem{v1alpha1.LayoutNotFoundReason,
+			fmt.Sprintf("%s names the NotificationLayout %s, which does not exist in this namespace.", path, name), false}, nil
 	case err != nil:
-		return nil, layoutVerdict{}, fmt.Errorf("reading the NotificationLayout of %s: %w", path, err)
+		return nil, ruleProblem{}, fmt.Errorf("reading the NotificationLayout of %s: %w", path, err)
 	}
 	if misfit := notify.LayoutMisfit(rule, layout); misfit != "" {
-		return nil, layoutVerdict{v1alpha1.LayoutInvalidReason, fullStop(misfit)}, nil
+		return nil, ruleProblem{v1alpha1.LayoutInvalidReason, fullStop(misfit), false}, nil
 	}
 	compiled, problems := notify.CompileLayout(layout)
 	if len(problems) > 0 {
-		return nil, layoutVerdict{v1alpha1.LayoutInvalidReason,
-			fmt.Sprintf("%s: the NotificationLayout %s can't be used: %s", path, name, fullStop(problems.Error()))}, nil
+		return nil, ruleProblem{v1alpha1.LayoutInvalidReason,
+			fmt.Sprintf("%s: the NotificationLayout %s can't be used: %s", path, name, fullStop(problems.Error())), false}, nil
 	}
-	return compiled, layoutVerdict{}, nil
+	return compiled, ruleProblem{}, nil
 }
 
-// judgeRule sets the status of a rule, given its activation, nil when there is
-// none, and what came of compiling it and its layout.
-func judgeRule(rule *v1alpha1.NotificationRule, a *v1alpha1.CompanyActivation, compiled *notify.Rule, problems notify.Problems, layout layoutVerdict) {
+// judgeRule sets the status of a rule, given what its company lets it do and the outcome
+// of compiling it and its layout.
+func judgeRule(rule *v1alpha1.NotificationRule, company standing, compiled *notify.Rule, problems notify.Problems, layout ruleProblem) {
 	rule.Status.ObservedGeneration = rule.Generation
 	rule.Status.Variables = nil
 	if compiled != nil {
@@ -169,35 +228,40 @@ func judgeRule(rule *v1alpha1.NotificationRule, a *v1alpha1.CompanyActivation, c
 	}
 	judgeParts(rule, v1alpha1.ExpressionParsedCondition, inExpression, parsed)
 
-	removeCondition(rule, v1alpha1.StalledCondition)
+	not := func(p ruleProblem) {
+		setReady(rule, verdict{metav1.ConditionFalse, p.reason, p.message}, p.stalled)
+	}
+	is := func(reason, message string) {
+		setReady(rule, verdict{metav1.ConditionTrue, reason, message}, false)
+	}
 	switch {
 	case len(problems) > 0:
-		message := fullStop(problems.Error())
-		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, message)
-		setCondition(rule, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.SyntaxErrorReason, message)
+		not(ruleProblem{v1alpha1.SyntaxErrorReason, fullStop(problems.Error()), true})
 	case layout.reason != "":
-		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, layout.reason, layout.message)
-	case a == nil:
-		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.CompanyActivationNotFoundReason,
-			fmt.Sprintf("spec.companyRef names the CompanyActivation %s, which does not exist in this namespace.", rule.Spec.CompanyRef.Name))
+		not(layout)
+	case company.problem.reason == v1alpha1.CompanyActivationNotFoundReason:
+		not(company.problem)
 	case !rule.IsEnabled():
-		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.DisabledReason,
-			"The rule is valid, but spec.enabled is false: events don't match it.")
-	case slices.Contains(a.Status.UnknownEvents, rule.Spec.Event):
-		message := fmt.Sprintf("spec.event: Rehive knows no event %s.", rule.Spec.Event)
-		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionFalse, v1alpha1.UnknownEventReason, message)
-		setCondition(rule, v1alpha1.StalledCondition, metav1.ConditionTrue, v1alpha1.UnknownEventReason, message)
+		is(v1alpha1.DisabledReason, "The rule is valid, but spec.enabled is false: events don't match it.")
+	case company.problem.reason != "":
+		not(company.problem)
+	case rule.Spec.Event == "":
+		not(ruleProblem{v1alpha1.NoEventReason, "Nothing triggers this rule: spec.event is empty.", false})
+	case slices.Contains(company.unknownEvents, rule.Spec.Event):
+		not(ruleProblem{v1alpha1.UnknownEventReason, fmt.Sprintf("spec.event: Rehive knows no event %s.", rule.Spec.Event), true})
+	case company.awaiting:
+		is(v1alpha1.ValidReason, "The rule is valid. It takes effect once Rehive has activated the extension for the company.")
 	default:
-		setCondition(rule, v1alpha1.ReadyCondition, metav1.ConditionTrue, v1alpha1.ValidReason, "The rule is in force.")
+		is(v1alpha1.ValidReason, "The rule is in force.")
 	}
 }
 
 func judgeParts(rule *v1alpha1.NotificationRule, kind string, problems notify.Problems, parsed string) {
 	if len(problems) > 0 {
-		setCondition(rule, kind, metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, fullStop(problems.Error()))
+		set(rule, kind, verdict{metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, fullStop(problems.Error())})
 		return
 	}
-	setCondition(rule, kind, metav1.ConditionTrue, v1alpha1.ParsedReason, parsed)
+	set(rule, kind, verdict{metav1.ConditionTrue, v1alpha1.ParsedReason, parsed})
 }
 
 // variables returns what a rule reads, within the limits of the status.
@@ -206,25 +270,4 @@ func variables(compiled *notify.Rule) []string {
 	slices.Sort(all)
 	all = slices.Compact(all)
 	return all[:min(len(all), maxVariables)]
-}
-
-// tell records an event when a rule becomes faulty, or faulty in another way.
-func (r *notificationRuleReconciler) tell(before, rule *v1alpha1.NotificationRule) {
-	was, is := readyMessage(before), readyMessage(rule)
-	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
-	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
-		if was != is {
-			r.recorder.Eventf(rule, nil, corev1.EventTypeWarning, "InvalidRule", "Compiling", "%s", shorten(is, maxNoteRunes))
-		}
-	}
-}
-
-func readyMessage(o conditioned) string {
-	var b strings.Builder
-	for _, condition := range o.GetConditions() {
-		if condition.Type == v1alpha1.ReadyCondition {
-			b.WriteString(condition.Message)
-		}
-	}
-	return b.String()
 }

@@ -81,11 +81,33 @@ func TestDisabledRule(t *testing.T) {
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Disabled"))
 }
 
+// TestRuleThatCannotFire says so.
+func TestRuleThatCannotFire(t *testing.T) {
+	f := newFixture(t)
+	a := f.declare("shop")
+	sms := f.rule("sms", "transaction.execute")
+	sms.Spec.Email, sms.Spec.SMS = nil, &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "Hello"}
+	f.create(sms)
+	f.Eventually(f.condition(sms, v1alpha1.ReadyCondition)).Should(Equal("False/NoProvider"))
+	f.Expect(verdictOf(sms, v1alpha1.StalledCondition)).To(Equal("True/NoProvider"))
+	f.Expect(messageOf(sms, v1alpha1.ReadyCondition)).To(Equal("Nothing sends the messages of this rule: name a DeliveryProvider in spec.providers.sms " +
+		"of the CompanyActivation shop, or a default one with the operator's flag --default-sms-provider."))
+	f.change(a, func(a *v1alpha1.CompanyActivation) {
+		a.Spec.Providers.SMS = &v1alpha1.DeliveryProviderReference{Name: "twilio"}
+	})
+	f.Eventually(f.condition(sms, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+
+	silent := f.rule("silent", "")
+	f.create(silent)
+	f.Eventually(f.condition(silent, v1alpha1.ReadyCondition)).Should(Equal("False/NoEvent"))
+	f.Expect(verdictOf(silent, v1alpha1.StalledCondition)).To(BeEmpty())
+}
+
 // TestJudgeRuleStaysWithinLimits hands in more than a status can hold.
 func TestJudgeRuleStaysWithinLimits(t *testing.T) {
 	g := NewWithT(t)
 	rule := &v1alpha1.NotificationRule{}
-	judgeRule(rule, nil, nil, slices.Repeat(notify.Problems{{Field: "spec.email.html", Line: 1, Column: 1, Message: strings.Repeat("ü", 300)}}, 100), layoutVerdict{})
+	judgeRule(rule, standing{}, nil, slices.Repeat(notify.Problems{{Field: "spec.email.html", Line: 1, Column: 1, Message: strings.Repeat("ü", 300)}}, 100), ruleProblem{})
 	for _, condition := range rule.Status.Conditions {
 		g.Expect(len([]rune(condition.Message))).To(BeNumerically("<=", maxMessageRunes))
 	}

@@ -1,10 +1,9 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controllers makes what CompanyActivations and NotificationRules say
-// come true: it checks tokens and providers, keeps the platform's webhooks in step
-// with the rules, and tells in status and events what came of it. It never renders or
-// sends a message.
+// Package controllers reconciles the operator's kinds: it checks tokens and providers,
+// keeps the platform's webhooks in step with the rules, and reports the outcome in
+// statuses and events. It never renders or sends a message.
 package controllers
 
 import (
@@ -90,6 +89,14 @@ type Options struct {
 	ProviderSecrets cache.Cache
 	// DefaultProviders name the DeliveryProviders of companies that name none.
 	DefaultProviders map[v1alpha1.Channel]types.NamespacedName
+	// ServedChannels are the channels on which a company can send that names no
+	// DeliveryProvider. Rules of other channels say that they can't send.
+	ServedChannels []v1alpha1.Channel
+	// APIReader reads past the cache; the manager's own by default.
+	APIReader client.Reader
+	// Namespaces say which namespaces may hold the activations of which companies; the
+	// zero value allows none.
+	Namespaces activation.Namespaces
 	// Now is the clock (time.Now when nil).
 	Now func() time.Time
 }
@@ -99,6 +106,9 @@ type Options struct {
 func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if o.Recorder == nil {
 		o.Recorder = mgr.GetEventRecorder("rehive-extension-operator")
+	}
+	if o.APIReader == nil {
+		o.APIReader = mgr.GetAPIReader()
 	}
 	if o.ResyncPeriod <= 0 {
 		o.ResyncPeriod = DefaultResyncPeriod
@@ -113,13 +123,15 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		}
 		o.DefaultRules = rules
 	}
+	reporter := reporter{client: mgr.GetClient(), recorder: o.Recorder}
 	activations := &companyActivationReconciler{
 		Client:       mgr.GetClient(),
-		apiReader:    mgr.GetAPIReader(),
+		apiReader:    o.APIReader,
 		platform:     o.Platform,
 		webhookURL:   WebhookURL(o.PublicURL),
 		ledger:       o.Ledger,
-		recorder:     o.Recorder,
+		reporter:     reporter,
+		namespaces:   o.Namespaces,
 		resyncPeriod: o.ResyncPeriod,
 		defaultRules: o.DefaultRules,
 		now:          o.Now,
@@ -128,11 +140,11 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if err := activations.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the CompanyActivation controller: %w", err)
 	}
-	rules := &notificationRuleReconciler{Client: mgr.GetClient(), recorder: o.Recorder}
+	rules := &notificationRuleReconciler{Client: mgr.GetClient(), reporter: reporter, namespaces: o.Namespaces, served: o.ServedChannels}
 	if err := rules.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the NotificationRule controller: %w", err)
 	}
-	layouts := &notificationLayoutReconciler{Client: mgr.GetClient(), recorder: o.Recorder}
+	layouts := &notificationLayoutReconciler{Client: mgr.GetClient(), reporter: reporter}
 	if err := layouts.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the NotificationLayout controller: %w", err)
 	}
@@ -146,7 +158,8 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		ledger:       o.Ledger,
 		defaults:     o.DefaultProviders,
 		seen:         make(map[types.NamespacedName]providers.Version),
-		recorder:     o.Recorder,
+		owed:         make(map[types.NamespacedName]bool),
+		reporter:     reporter,
 		resyncPeriod: o.ResyncPeriod,
 	}
 	if err := deliveryProviders.setupWithManager(mgr); err != nil {

@@ -5,12 +5,20 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
 const (
@@ -19,6 +27,9 @@ const (
 	// maxNoteRunes is what the API server allows for the note of an event, less
 	// room for characters of several bytes.
 	maxNoteRunes = 256
+
+	// cacheDelay is how long a reconciler waits when its cache turned out to be behind.
+	cacheDelay = 50 * time.Millisecond
 )
 
 // conditioned is an object with conditions.
@@ -28,23 +39,85 @@ type conditioned interface {
 	SetConditions([]metav1.Condition)
 }
 
-// setCondition sets a condition for the object's present generation. An
-// unchanged status keeps its transition time.
-func setCondition(o conditioned, kind string, status metav1.ConditionStatus, reason, message string) {
+// verdict is what a reconciler found out for a condition.
+type verdict struct {
+	status          metav1.ConditionStatus
+	reason, message string
+}
+
+// reporter begins reports. All reconcilers have one.
+type reporter struct {
+	client   client.Client
+	recorder events.EventRecorder
+}
+
+// report is what one reconciliation finds out about an object: its new status, which
+// the reconciler sets on the object itself, and events. It is written once, at the end,
+// whatever else failed.
+type report struct {
+	reporter
+	before, object conditioned
+	notes          []note
+}
+
+type note struct{ kind, reason, action, message string }
+
+func (r reporter) begin(o conditioned) *report {
+	return &report{reporter: r, before: o.DeepCopyObject().(conditioned), object: o}
+}
+
+// note records an event once the status is written.
+func (p *report) note(kind, reason, action, message string) {
+	p.notes = append(p.notes, note{kind, reason, action, message})
+}
+
+// finish writes the status if it differs from what the object had, then records the
+// events. It returns the result of the reconciliation, whose error may have more to it.
+func (p *report) finish(ctx context.Context, result ctrl.Result, err error) (ctrl.Result, error) {
+	if !equality.Semantic.DeepEqual(p.before, p.object) {
+		written := p.object.DeepCopyObject().(conditioned) // the answer replaces it
+		switch failure := p.client.Status().Patch(ctx, written, client.MergeFrom(p.before)); {
+		case failure == nil:
+		case apierrors.IsNotFound(failure):
+			return result, err // it is gone and needs no status
+		default:
+			return ctrl.Result{}, errors.Join(err, fmt.Errorf("writing the status: %w", failure))
+		}
+	}
+	for _, n := range p.notes {
+		p.recorder.Eventf(p.object, nil, n.kind, n.reason, n.action, "%s", shorten(n.message, maxNoteRunes))
+	}
+	return result, err
+}
+
+// readyChanged reports whether the reason of Ready is another than before.
+func (p *report) readyChanged() bool {
+	return conditionReason(p.before, v1alpha1.ReadyCondition) != conditionReason(p.object, v1alpha1.ReadyCondition)
+}
+
+// set sets a condition for the object's present generation. An unchanged status keeps
+// its transition time.
+func set(o conditioned, kind string, v verdict) {
 	conditions := o.GetConditions()
 	meta.SetStatusCondition(&conditions, metav1.Condition{
 		Type:               kind,
-		Status:             status,
-		Reason:             reason,
-		Message:            shorten(message, maxMessageRunes),
+		Status:             v.status,
+		Reason:             v.reason,
+		Message:            shorten(v.message, maxMessageRunes),
 		ObservedGeneration: o.GetGeneration(),
 	})
 	o.SetConditions(conditions)
 }
 
-func removeCondition(o conditioned, kind string) {
+// setReady sets Ready, and Stalled in the same words if a person must act.
+func setReady(o conditioned, v verdict, stalled bool) {
+	set(o, v1alpha1.ReadyCondition, v)
+	if stalled {
+		set(o, v1alpha1.StalledCondition, verdict{metav1.ConditionTrue, v.reason, v.message})
+		return
+	}
 	conditions := o.GetConditions()
-	meta.RemoveStatusCondition(&conditions, kind)
+	meta.RemoveStatusCondition(&conditions, v1alpha1.StalledCondition)
 	o.SetConditions(conditions)
 }
 
@@ -56,16 +129,24 @@ func conditionReason(o conditioned, kind string) string {
 	return ""
 }
 
-// patchStatus writes the status if it changed. An object that is gone needs
-// none.
-func patchStatus(ctx context.Context, c client.Client, before, after client.Object, was, is any, options ...client.MergeFromOption) error {
-	if equality.Semantic.DeepEqual(was, is) {
-		return nil
+// conditionMessage returns the message of a condition, empty if there is none.
+func conditionMessage(o conditioned, kind string) string {
+	if condition := meta.FindStatusCondition(o.GetConditions(), kind); condition != nil {
+		return condition.Message
 	}
-	if err := c.Status().Patch(ctx, after, client.MergeFromWithOptions(before, options...)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("writing the status: %w", err)
+	return ""
+}
+
+// noteReady records an event with the reason and the message of Ready: a warning,
+// unless Ready is True.
+func (p *report) noteReady(action string) {
+	if condition := meta.FindStatusCondition(p.object.GetConditions(), v1alpha1.ReadyCondition); condition != nil {
+		kind := corev1.EventTypeWarning
+		if condition.Status == metav1.ConditionTrue {
+			kind = corev1.EventTypeNormal
+		}
+		p.note(kind, condition.Reason, action, condition.Message)
 	}
-	return nil
 }
 
 func shorten(s string, limit int) string {

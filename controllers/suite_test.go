@@ -188,6 +188,12 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 	}
 	options.PublicURL = publicURL
 	options.Ledger = theLedger
+	if options.Namespaces, err = activation.NewNamespaces("rehive-system", "t-*"); err != nil {
+		return nil, err
+	}
+	if options.ServedChannels == nil {
+		options.ServedChannels = []v1alpha1.Channel{v1alpha1.ChannelEmail}
+	}
 	providerSecrets, err := providers.NewSecretCache(managerRest, managerOptions.Scheme, cache.DefaultNamespaces)
 	if err != nil {
 		return nil, err
@@ -281,6 +287,7 @@ type fakeLedger struct {
 	mu      sync.Mutex
 	calls   []string
 	broken  map[string]error
+	unwoken map[string]error // waking fails
 	resumed map[string]int
 	woken   map[ledger.Lane]int
 }
@@ -311,6 +318,9 @@ func (l *fakeLedger) resumptions(company string) int {
 func (l *fakeLedger) WakeDeliveries(_ context.Context, lane ledger.Lane) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := l.unwoken[lane.Company]; err != nil {
+		return err
+	}
 	l.woken[lane]++
 	return nil
 }
@@ -339,6 +349,15 @@ func (l *fakeLedger) breakFor(company string, err error) {
 		l.broken = make(map[string]error)
 	}
 	l.broken[company] = err
+}
+
+func (l *fakeLedger) breakWakingFor(company string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unwoken == nil {
+		l.unwoken = make(map[string]error)
+	}
+	l.unwoken[company] = err
 }
 
 func (l *fakeLedger) callsOf(company string) []string {

@@ -173,7 +173,7 @@ func TestAuthentication(t *testing.T) {
 		"an unknown one":    {"Token planted-unknown", 401, "Invalid token."},
 		"not an admin":      {"Token " + user.Token, 403, "You do not have permission to perform this action."},
 		"in capitals":       {"TOKEN " + f.admin.Token, 200, ""},
-		"a service":         {"Token " + service.Token, 200, ""},
+		"another extension": {"Token " + service.Token, 403, "You do not have permission to perform this action."},
 		"an inactive one's": {"Token " + other.Token, 400, "Inactive company."},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -24,8 +25,9 @@ type caller struct {
 	// user and company are the platform's identifiers; the user's in lower case, as
 	// the ledger has it.
 	user, company string
-	// admin is whether the user may see and do what concerns the whole company.
-	admin bool
+	// admin is whether the user is in the company's group admin, service whether in
+	// its group service.
+	admin, service bool
 	// activation is the company's, which is active. It is the cache's own and must
 	// not be changed.
 	activation *v1alpha1.CompanyActivation
@@ -35,7 +37,7 @@ type caller struct {
 type section int
 
 const (
-	adminSection section = iota // the groups admin and service
+	adminSection section = iota // the group admin, and the service user that activated the company
 	userSection                 // everybody
 )
 
@@ -57,8 +59,9 @@ func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
 		if err != nil {
 			return answer{}, err
 		}
-		if who == adminSection && !from.admin {
-			return answer{}, &apiError{status: http.StatusForbidden, message: "You do not have permission to perform this action."}
+		forbidden := &apiError{status: http.StatusForbidden, message: "You do not have permission to perform this action."}
+		if who == adminSection && !from.admin && !from.service {
+			return answer{}, forbidden
 		}
 		from.activation, err = s.activations.Find(ctx, from.company)
 		if err != nil {
@@ -67,8 +70,30 @@ func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
 		if from.activation == nil || !from.activation.IsActive() {
 			return answer{}, invalidField(nil, nonFieldErrors, "Inactive company.")
 		}
+		if who == adminSection && !from.admin {
+			own, err := s.isServiceUser(ctx, from)
+			if err != nil {
+				return answer{}, err
+			}
+			if !own {
+				return answer{}, forbidden
+			}
+		}
 		return h(ctx, c, from)
 	}
+}
+
+// isServiceUser reports whether the caller is the user who activated this extension for
+// the company. The service users of other extensions have no business here.
+func (s *Server) isServiceUser(ctx context.Context, from *caller) (bool, error) {
+	credentials, err := s.activations.Credentials(ctx, from.activation)
+	if errors.Is(err, activation.ErrMissing) {
+		return false, nil
+	}
+	if err != nil {
+		return false, unavailable(err, "The company could not be looked up. Try again later.")
+	}
+	return activation.SameUser(credentials.ServiceUser, from.user), nil
 }
 
 // authenticate finds out whose token a request carries. The platform's answer is
@@ -103,8 +128,11 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 		return nil, err
 	}
 	known := tokenVerdict{
-		caller: caller{user: strings.ToLower(user.ID), company: user.Company, admin: user.InGroup("admin", "service")},
-		until:  s.now().Add(tokenTime),
+		caller: caller{
+			user: strings.ToLower(user.ID), company: user.Company,
+			admin: user.InGroup(activation.GroupAdmin), service: user.InGroup(activation.GroupService),
+		},
+		until: s.now().Add(tokenTime),
 	}
 	s.tokens.put(key, known, s.now())
 	return known.answer()

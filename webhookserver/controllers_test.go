@@ -47,7 +47,7 @@ func (l companyLedger) ResumeCompany(ctx context.Context, company string) error 
 
 // newRealFixture is a fixture whose manager runs the real controllers, and whose
 // platform knows the server as an extension.
-func newRealFixture(t *testing.T) (*fixture, rehivetest.Service) {
+func newRealFixture(t *testing.T, change ...func(*Options)) (*fixture, rehivetest.Service) {
 	c := theCluster(t)
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: realNamespace}}
 	if err := c.mgr.GetClient().Create(t.Context(), namespace); err != nil {
@@ -75,11 +75,12 @@ func newRealFixture(t *testing.T) (*fixture, rehivetest.Service) {
 		ctx, cancel := context.WithCancel(context.Background())
 		err = errors.Join(controllers.IndexFields(ctx, mgr.GetFieldIndexer()), controllers.SetupWithManager(mgr, controllers.Options{
 			Platform: o.Platform, PublicURL: url, Ledger: companyLedger{o.Events.(*ledger.Store)},
+			Namespaces: activation.AllNamespaces(), ServedChannels: []v1alpha1.Channel{v1alpha1.ChannelEmail},
 		}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.Activations, err = activation.NewIndex(ctx, mgr.GetCache()); err != nil {
+		if o.Activations, err = activation.NewIndex(ctx, mgr.GetCache(), activation.AllNamespaces()); err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan error, 1)
@@ -93,6 +94,9 @@ func newRealFixture(t *testing.T) (*fixture, rehivetest.Service) {
 		}
 		o.Listener, o.Namespace = listener, namespace.Name
 		o.Client, o.APIReader = mgr.GetClient(), mgr.GetAPIReader()
+		for _, c := range change {
+			c(o)
+		}
 	})
 	service, err := f.platform.AddService(f.company, rehivetest.Service{URL: url})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
@@ -157,7 +161,8 @@ func TestWithTheControllers(t *testing.T) {
 	a := f.activation()
 	f.Expect(f.client.Delete(ctx, f.secretOf(a))).To(gomega.Succeed())
 	f.Eventually(emit).Should(gomega.Equal(400))
-	f.expectSuccess(f.activate(f.admin.Token))
+	f.Expect(f.platform.Deactivate(ctx, f.company, service.ID)).To(gomega.Succeed())
+	f.Expect(f.platform.Activate(ctx, f.company, service.ID)).To(gomega.Succeed())
 	f.Expect(f.credentials().WebhookSecret).To(gomega.Equal(secret))
 	f.Expect(emit()).To(gomega.Equal(200))
 

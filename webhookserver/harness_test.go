@@ -122,7 +122,7 @@ func startCluster() (_ *cluster, stop func(), err error) {
 	if err != nil {
 		return nil, stop, err
 	}
-	activations, err := activation.NewIndex(ctx, mgr.GetCache())
+	activations, err := activation.NewIndex(ctx, mgr.GetCache(), activation.AllNamespaces())
 	if err != nil {
 		return nil, stop, err
 	}
@@ -193,6 +193,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 		Events:      store,
 		Messages:    store,
 		Namespace:   namespace,
+		Namespaces:  activation.AllNamespaces(),
 		Log:         funcr.New(f.logs.write, funcr.Options{Verbosity: 10}),
 	}
 	for _, c := range change {
@@ -330,7 +331,7 @@ func (f *fixture) expectError(r response, status int, field string, messages ...
 // activation reads the company's activation past the cache; nil if there's none.
 func (f *fixture) activation() *v1alpha1.CompanyActivation {
 	f.Helper()
-	a, err := activation.Find(f.Context(), f.mgr.GetAPIReader(), f.company)
+	a, err := activation.AllNamespaces().Find(f.Context(), f.mgr.GetAPIReader(), f.company)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	return a
 }
@@ -394,9 +395,7 @@ func (f *fixture) searchLogs() {
 		f.Errorf("listing the Secrets: %v", err)
 	}
 	for _, s := range secrets.Items {
-		for _, value := range s.Data {
-			planted = append(planted, string(value))
-		}
+		planted = append(planted, string(s.Data[v1alpha1.SecretKeyToken]), string(s.Data[v1alpha1.SecretKeyWebhookSecret]))
 	}
 	for _, secret := range planted {
 		if secret != "" && strings.Contains(logs, secret) {

@@ -7,11 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -42,7 +45,7 @@ func (s *Server) activate(ctx context.Context, c *call) (answer, error) {
 		if err := s.checkCompany(ctx, token, user); err != nil {
 			return invalidField(err, "token", invalidCompany)
 		}
-		return s.activateCompany(ctx, user.Company, token)
+		return s.activation.Activate(ctx, user, token)
 	})
 }
 
@@ -59,9 +62,9 @@ func (s *Server) deactivate(ctx context.Context, c *call) (answer, error) {
 	}
 	return s.lifecycle(ctx, c, token, func(ctx context.Context, user *rehive.User) error {
 		if purge {
-			return s.purgeCompany(ctx, user.Company, token)
+			return s.activation.Purge(ctx, user, token)
 		}
-		return s.deactivateCompany(ctx, user.Company)
+		return s.activation.Deactivate(ctx, user, token)
 	})
 }
 
@@ -76,7 +79,7 @@ func (s *Server) rotate(ctx context.Context, c *call) (answer, error) {
 		return answer{}, err
 	}
 	return s.lifecycle(ctx, c, token, func(ctx context.Context, user *rehive.User) error {
-		return s.rotateToken(ctx, user.Company, token)
+		return s.activation.Rotate(ctx, user, token)
 	})
 }
 
@@ -109,7 +112,7 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 	}
 	start := time.Now()
 	if err := do(logr.NewContext(ctx, c.log), user); err != nil {
-		return answer{}, clusterError(ctx, err)
+		return answer{}, lifecycleError(ctx, err)
 	}
 	c.log.Info("Did what the platform asked for", "took", time.Since(start).Round(time.Millisecond).String())
 	return answer{}, nil
@@ -141,7 +144,7 @@ func (s *Server) verify(ctx context.Context, token string) (*rehive.User, error)
 	if err != nil {
 		return nil, invalidField(err, "token", invalidUser)
 	}
-	if !user.InGroup("admin", "service") {
+	if !user.InGroup(activation.GroupAdmin, activation.GroupService) {
 		err := fmt.Errorf("user %s is neither in the group admin nor in service", truncate(user.ID, maxIDLength))
 		return nil, invalidField(err, "token", invalidAdminUser)
 	}
@@ -163,4 +166,45 @@ func (s *Server) checkCompany(ctx context.Context, token string, user *rehive.Us
 		return errors.New("the company's identifier has characters or a length that spec.company doesn't allow")
 	}
 	return nil
+}
+
+// lifecycleError turns what came of a lifecycle call into an answer.
+func lifecycleError(ctx context.Context, err error) error {
+	var answered *apiError
+	var webhooks *activation.WebhooksRefusedError
+	var secret *activation.UnusableSecretError
+	switch {
+	case errors.As(err, &answered):
+		return err
+	case errors.Is(err, activation.ErrNotActivated):
+		return invalidField(err, "token", notActivatedYet)
+	case errors.Is(err, activation.ErrOtherUser):
+		return invalidField(err, "token", invalidAdminUser)
+	case errors.Is(err, activation.ErrTokenRefused):
+		return invalidField(err, "token", invalidUser)
+	case errors.As(err, &webhooks):
+		return invalidField(nil, nonFieldErrors, webhooksRefused, truncate(webhooks.Message, maxMessageLength))
+	case errors.Is(err, activation.ErrStillRemoving):
+		return unavailable(err, "The company's earlier activation is still being removed. Try again later.")
+	case errors.As(err, &secret):
+		return unavailable(err, "The company's token cannot be stored. Ask the operator of this extension to look at the company's CompanyActivation, then try again.")
+	case activation.IsTerminating(err):
+		return unavailable(err, "The namespace that holds this extension's state is being deleted. Ask the operator of this extension to restore it, then try again.")
+	case rehive.IsTransient(err):
+		return unavailable(err, "Rehive could not be asked whose token is stored. Try again later.")
+	case transient(err) || ctx.Err() != nil:
+		return unavailable(err, "The cluster that holds this extension's state is not available. Try again later.")
+	}
+	return internal(err)
+}
+
+// transient reports whether the same request to the API server may succeed later.
+func transient(err error) bool {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) ||
+			apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) || activation.IsConflict(err)
+	}
+	var exchange *url.Error // no answer at all: refused, reset, timed out, no such host
+	return errors.As(err, &exchange) || errors.Is(err, context.DeadlineExceeded)
 }

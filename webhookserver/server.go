@@ -23,7 +23,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
@@ -54,12 +53,8 @@ type MessageStore interface {
 	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
 }
 
-// Activations finds the CompanyActivation in force for a company, nil if there is none,
-// and its credentials. *activation.Index is one, where the methods are described.
-type Activations interface {
-	Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error)
-	Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (activation.Credentials, error)
-}
+// Activations finds activations in the manager's cache. *activation.Index is one.
+type Activations = activation.Finder
 
 // Options are what a Server is made of.
 type Options struct {
@@ -94,6 +89,12 @@ type Options struct {
 	// Namespace is where the CompanyActivation of a company is created that
 	// nobody declared beforehand.
 	Namespace string
+	// Namespaces say which namespaces may hold the CompanyActivations of which
+	// companies. They should allow Namespace; the zero value allows none.
+	Namespaces activation.Namespaces
+	// PurgeGrace is how long a purged company's data is kept, inaccessible, in case
+	// the company is activated again; 0 removes it at once.
+	PurgeGrace time.Duration
 
 	// DrainDelay is how long the server goes on taking requests after it was
 	// told to stop and has become unready, so that load balancers notice.
@@ -116,13 +117,12 @@ type Server struct {
 	handler     http.Handler
 	client      client.Client
 	activations Activations
-	apiReader   client.Reader
+	activation  *activation.Lifecycle
 	platform    *rehive.Client
 	events      EventStore
 	messages    MessageStore
 	publicURL   string
 	proxies     trustedProxies
-	namespace   string
 	drainDelay  time.Duration
 	limits      Limits
 	log         logr.Logger
@@ -168,18 +168,21 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		client:       o.Client,
 		activations:  o.Activations,
-		apiReader:    o.APIReader,
 		platform:     o.Platform,
 		events:       o.Events,
 		messages:     o.Messages,
 		publicURL:    o.PublicURL,
 		proxies:      o.TrustedProxies,
-		namespace:    o.Namespace,
 		drainDelay:   o.DrainDelay,
 		limits:       o.Limits.withDefaults(),
 		log:          o.Log,
 		now:          o.Now,
 		ledgerErrors: rate.Sometimes{First: 1, Interval: time.Second},
+	}
+	s.activation = &activation.Lifecycle{
+		Client: o.Client, APIReader: o.APIReader, Cache: o.Activations, Platform: o.Platform,
+		Namespaces: o.Namespaces, Namespace: o.Namespace, PurgeGrace: o.PurgeGrace,
+		Reserve: s.limits.RollbackReserve, PlatformTimeout: s.limits.PlatformCall, Now: o.Now,
 	}
 	s.lifecycleSlots = make(chan struct{}, s.limits.LifecycleCalls)
 	s.lifecyclePace = rate.NewLimiter(rate.Limit(s.limits.LifecycleRate), lifecycleBurst)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -63,6 +64,10 @@ func (s *stubController) Reconcile(ctx context.Context, request ctrl.Request) (c
 	}
 	before := a.DeepCopy()
 	if !a.DeletionTimestamp.IsZero() {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: activation.SecretName(a)}}
+		if err := s.client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+			return ctrl.Result{}, err
+		}
 		controllerutil.RemoveFinalizer(a, v1alpha1.CompanyActivationFinalizer)
 		return ctrl.Result{}, client.IgnoreNotFound(s.client.Patch(ctx, a, client.MergeFrom(before)))
 	}
@@ -77,6 +82,7 @@ func (s *stubController) Reconcile(ctx context.Context, request ctrl.Request) (c
 		return ctrl.Result{}, err
 	}
 	if a.IsActive() && credentials.Token != "" {
+		a.Status.ServiceUser = credentials.ServiceUser
 		if credentials.WebhookSecret == "" && found != outage {
 			credentials.WebhookSecret = activation.NewWebhookSecret()
 			if err := activation.Save(ctx, s.client, a, credentials); err != nil {

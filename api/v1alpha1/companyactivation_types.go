@@ -23,6 +23,12 @@ const RequestedAtAnnotation = "extensions.rehive.com/requested-at"
 // Secret and its ledger rows go with it.
 const PurgeAnnotation = "extensions.rehive.com/purge"
 
+// PurgeAfterAnnotation holds the time, as in RFC 3339, at which a company that was
+// removed from Rehive is purged if the operator was started with a grace period
+// (--purge-grace-period). Until then the activation is inactive; a new activation
+// removes the annotation. Deleting the object by hand purges it at once.
+const PurgeAfterAnnotation = "extensions.rehive.com/purge-after"
+
 // APIWritesLabel on a CompanyActivation says, with the value APIWritesAllow, that
 // admins may change through the API what others manage in Kubernetes. Without it such
 // objects are read-only in the API.
@@ -40,6 +46,10 @@ const (
 	// webhook. It is made once and survives deactivation, so that webhooks which
 	// are registered already keep working after a reactivation.
 	SecretKeyWebhookSecret = "webhookSecret"
+	// SecretKeyServiceUser holds the identifier of the platform user who activated the
+	// company, whose token it is. That user and admins may rotate the token, deactivate
+	// and purge the company. It survives deactivation.
+	SecretKeyServiceUser = "serviceUser"
 )
 
 // ActivationState says whether a company uses the extension.
@@ -174,8 +184,15 @@ type CompanyActivationStatus struct {
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready, TokenValid, WebhooksRegistered and, for a mistake
-	// that retrying can't mend, Stalled.
+	// conditions are:
+	//
+	// Ready: the company is active, its token is valid and its webhooks are registered.
+	// TokenValid: Rehive accepted the token at the last look.
+	// WebhooksRegistered: Rehive has a webhook for each event that an enabled rule names.
+	// ProvidersResolved: each DeliveryProvider in spec.providers exists and serves its channel.
+	// Stalled: present, and True, if a person must act; retrying won't help.
+	//
+	// The reason and the message of Ready say what is wrong and what to do.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -186,7 +203,7 @@ type CompanyActivationStatus struct {
 	// +optional
 	CompanyInfo CompanyInfo `json:"companyInfo,omitzero"`
 
-	// serviceUser is the identifier of the platform user whose token is held.
+	// serviceUser is the identifier of the platform user whose token is stored.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	ServiceUser string `json:"serviceUser,omitempty"`
@@ -197,8 +214,8 @@ type CompanyActivationStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
 
-	// webhooks are the webhooks that stand on the platform for this extension,
-	// one per event.
+	// webhooks are the enabled webhooks of this extension on the platform, one for each
+	// event, including those that no rule needs and the platform refuses to delete.
 	// +optional
 	// +listType=map
 	// +listMapKey=event

@@ -7,7 +7,7 @@ package v1alpha1
 const (
 	// ReadyCondition is True when the object does what its spec asks.
 	ReadyCondition = "Ready"
-	// StalledCondition is True when something is wrong that retrying can't mend:
+	// StalledCondition is True when something is wrong that retrying won't fix:
 	// a person must change the object, or what it refers to. It is absent
 	// otherwise.
 	StalledCondition = "Stalled"
@@ -56,8 +56,8 @@ const (
 	TokenRefusedReason = "TokenRefused"
 	// RegisteredReason: every webhook stands.
 	RegisteredReason = "Registered"
-	// RefusedReason: the platform refused a registration; a person must mend
-	// what its message says, a missing permission for example.
+	// RefusedReason: the platform refused a registration; a person must do
+	// what the message says: grant a missing permission, for example.
 	RefusedReason = "Refused"
 	// UnknownEventReason: the platform knows no event of the name that a rule
 	// has. The other webhooks stand nevertheless.
@@ -65,8 +65,22 @@ const (
 	// PlatformUnavailableReason: the platform did not answer, answered with an
 	// error of its own, or throttled; it is tried again.
 	PlatformUnavailableReason = "PlatformUnavailable"
-	// DuplicateCompanyReason: an older CompanyActivation holds the same company.
+	// DuplicateCompanyReason: an older CompanyActivation holds the same company. If it
+	// goes, the company must be activated again on the platform.
 	DuplicateCompanyReason = "DuplicateCompany"
+	// NamespaceNotAllowedReason: the operator's configuration (--activation-namespaces)
+	// doesn't let the namespace hold the company. The activation is ignored and never
+	// receives a token.
+	NamespaceNotAllowedReason = "NamespaceNotAllowed"
+	// SecretUnusableReason: the Secret with the activation's name belongs to something
+	// else, or is immutable; the message says what to do.
+	SecretUnusableReason = "SecretUnusable"
+	// NamespaceTerminatingReason: the namespace is being deleted, so nothing can be
+	// created in it.
+	NamespaceTerminatingReason = "NamespaceTerminating"
+	// PurgePendingReason: the company was removed from the platform; its data is deleted
+	// when the grace period ends, unless it is activated again before.
+	PurgePendingReason = "PurgePending"
 	// ResolvedReason: every DeliveryProvider that spec.providers names is there.
 	ResolvedReason = "Resolved"
 	// DeliveryProviderNotFoundReason: spec.providers names no DeliveryProvider of
@@ -92,7 +106,12 @@ const (
 	// LayoutInvalidReason: the NotificationLayout of spec.email.layoutRef has a
 	// mistake, which its own conditions tell.
 	LayoutInvalidReason = "LayoutInvalid"
-	// ValidReason: the rule is in force.
+	// NoProviderReason: the company names no DeliveryProvider for the rule's channel, and
+	// the operator has no default one.
+	NoProviderReason = "NoProvider"
+	// NoEventReason: spec.event is empty, so nothing triggers the rule.
+	NoEventReason = "NoEvent"
+	// ValidReason: the rule is in force, or will be once the company is activated.
 	ValidReason = "Valid"
 	// DisabledReason: the rule is valid but spec.enabled is false.
 	DisabledReason = "Disabled"

@@ -240,7 +240,13 @@ type DeliveryProviderStatus struct {
 	// +kubebuilder:validation:MaxLength=16
 	Type string `json:"type,omitempty"`
 
-	// conditions are Ready and, for a mistake that retrying can't fix, Stalled.
+	// conditions are:
+	//
+	// Ready: the configuration is complete and, where it can be tried, the provider
+	// accepts the credentials.
+	// Stalled: present, and True, if a person must act; retrying won't help.
+	//
+	// The reason and the message of Ready say what is wrong and what to do.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -65,7 +65,12 @@ type NotificationLayoutStatus struct {
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready and, for a mistake that retrying can't fix, Stalled.
+	// conditions are:
+	//
+	// Ready: the layout parses and can be used.
+	// Stalled: present, and True, if a person must act; retrying won't help.
+	//
+	// The reason and the message of Ready say what is wrong and what to do.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -323,8 +323,14 @@ type NotificationRuleStatus struct {
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready, TemplatesParsed, ExpressionParsed and, for a mistake
-	// that retrying can't fix, Stalled.
+	// conditions are:
+	//
+	// Ready: the rule parses, and events of its company can trigger it.
+	// TemplatesParsed: every template of the rule parses.
+	// ExpressionParsed: the expression parses, as far as it can be told without an event.
+	// Stalled: present, and True, if a person must act; retrying won't help.
+	//
+	// The reason and the message of Ready say what is wrong and what to do.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/mail"
@@ -15,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
@@ -44,6 +47,8 @@ type settings struct {
 	rehiveCallsPerMinute int
 	namespace            string
 	watchNamespaces      string
+	activationNamespaces list
+	purgeGracePeriod     time.Duration
 
 	httpAddress    string
 	tlsCert        string
@@ -104,6 +109,8 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.IntVar(&s.rehiveCallsPerMinute, "rehive-calls-per-minute", rehive.DefaultCallsPerMinute, "how many calls a minute the Rehive API takes of one company: 200 on the tier limited, 400 on standard, 1200 on extended")
 	flags.StringVar(&s.namespace, "namespace", "rehive-system", "the operator's own `namespace`: a company that no CompanyActivation declares is activated there")
 	flags.StringVar(&s.watchNamespaces, "watch-namespaces", "", "comma-separated `namespaces` that may hold CompanyActivations, rules, layouts and providers in addition to --namespace; * means all. The operator needs its role in each of them")
+	flags.Var(&s.activationNamespaces, "activation-namespaces", "comma-separated `list` of the namespaces, besides --namespace, that may hold a company's CompanyActivation and so receive its token: team-a for any company, acme=team-a for the company acme alone; an asterisk stands for any characters. May be given several times. The default is the namespaces that --watch-namespaces names; its * names none")
+	flags.DurationVar(&s.purgeGracePeriod, "purge-grace-period", 0, "how long the data of a company that was removed from Rehive is kept, inaccessible, in case the extension is activated again; 0 deletes it at once")
 
 	flags.StringVar(&s.httpAddress, "http-address", ":8080", "`address` that the platform's calls are served on")
 	flags.StringVar(&s.tlsCert, "http-tls-cert", "", "`file` with the certificate to serve HTTPS with; empty serves HTTP")
@@ -169,6 +176,23 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	return s, s.validate()
 }
 
+// list is a flag that holds several values, separated by commas. Each use of it adds to
+// the others.
+type list []string
+
+// String implements flag.Value.
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+// Set implements flag.Value.
+func (l *list) Set(value string) error {
+	for part := range strings.SplitSeq(value, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			*l = append(*l, part)
+		}
+	}
+	return nil
+}
+
 func envName(flagName string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
 }
@@ -225,6 +249,12 @@ func (s *settings) validate() error {
 	}
 	if _, err := s.watched(); err != nil {
 		return err
+	}
+	if _, err := s.holders(); err != nil {
+		return err
+	}
+	if s.purgeGracePeriod < 0 {
+		return fmt.Errorf("--purge-grace-period must not be negative, but is %s", s.purgeGracePeriod)
 	}
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		return errors.New("--http-tls-cert and --http-tls-key must be given together")
@@ -407,6 +437,33 @@ func (s *settings) defaultProviders() map[v1alpha1.Channel]types.NamespacedName 
 		}
 	}
 	return defaults
+}
+
+// servedChannels returns the channels of companies that name no DeliveryProvider.
+func (s *settings) servedChannels() []v1alpha1.Channel {
+	channels := slices.Collect(maps.Keys(s.defaultProviders()))
+	if s.smtpAddress != "" {
+		channels = append(channels, v1alpha1.ChannelEmail)
+	}
+	return channels
+}
+
+// holders returns which namespaces may hold which companies: those that are named, in
+// --activation-namespaces or else in --watch-namespaces. An asterisk there names none.
+func (s *settings) holders() (activation.Namespaces, error) {
+	entries := []string(s.activationNamespaces)
+	if len(entries) == 0 {
+		watched, err := s.watched()
+		if err != nil {
+			return activation.Namespaces{}, err
+		}
+		entries = watched.Names()
+	}
+	holders, err := activation.NewNamespaces(s.namespace, entries...)
+	if err != nil {
+		return activation.Namespaces{}, fmt.Errorf("--activation-namespaces: %w", err)
+	}
+	return holders, nil
 }
 
 // readSMTPPassword returns the mail server's password. It is empty without a user name:

@@ -101,7 +101,11 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	activations, err := activation.NewIndex(ctx, mgr.GetCache())
+	holders, err := s.holders()
+	if err != nil {
+		return err
+	}
+	activations, err := activation.NewIndex(ctx, mgr.GetCache(), holders)
 	if err != nil {
 		return err
 	}
@@ -125,6 +129,9 @@ func run(ctx context.Context, s *settings) (err error) {
 		Providers:        senders.builder,
 		DefaultProviders: s.defaultProviders(),
 		ProviderSecrets:  senders.secrets,
+		ServedChannels:   s.servedChannels(),
+		Namespaces:       holders,
+		APIReader:        watched.Reader(mgr.GetAPIReader()),
 	}); err != nil {
 		return err
 	}
@@ -144,6 +151,8 @@ func run(ctx context.Context, s *settings) (err error) {
 		Messages:       store,
 		PublicURL:      strings.TrimRight(s.publicURL, "/"),
 		Namespace:      s.namespace,
+		Namespaces:     holders,
+		PurgeGrace:     s.purgeGracePeriod,
 		TrustedProxies: proxies,
 		DrainDelay:     s.drainDelay,
 		Log:            log.WithName("webhookserver"),

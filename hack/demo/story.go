@@ -71,7 +71,7 @@ func tell(ctx context.Context, s *stage.Stage) error {
 	if err != nil {
 		return err
 	}
-	n.tell("Secret %s, owned by it, holds the keys %s; nothing else does.", secret.Name, strings.Join(stage.Keys(secret), " and "))
+	n.tell("Secret %s, owned by it, holds the keys %s; nothing else does.", secret.Name, strings.Join(stage.Keys(secret), ", "))
 
 	var rules v1alpha1.NotificationRuleList
 	if err := s.Kube.List(ctx, &rules, client.InNamespace(activation.Namespace)); err != nil {
@@ -126,7 +126,7 @@ func tell(ctx context.Context, s *stage.Stage) error {
 	if secret, err = s.Secret(ctx, activation); err != nil {
 		return err
 	}
-	n.tell("The admin switches it off: POST %sdeactivate/; the activation is %s, the Secret keeps only %s.", service.URL, activation.Spec.State, strings.Join(stage.Keys(secret), " and "))
+	n.tell("The admin switches it off: POST %sdeactivate/; the activation is %s, the Secret keeps only %s.", service.URL, activation.Spec.State, strings.Join(stage.Keys(secret), ", "))
 
 	kept := string(secret.Data[v1alpha1.SecretKeyWebhookSecret])
 	if err := s.Platform.Activate(ctx, seed.Company, service.ID); err != nil {

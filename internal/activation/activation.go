@@ -1,20 +1,19 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package activation finds the CompanyActivation in force for a company and
-// keeps its credentials. It is the only code that reads or writes the Secret
-// of an activation.
+// Package activation decides which CompanyActivation holds a company, carries out
+// what the platform asks for – activate, deactivate, rotate, purge – and keeps the
+// credentials. It is the only code that reads or writes the Secret of an activation.
 package activation
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
@@ -29,33 +28,8 @@ const CompanyField = "spec.company"
 // kind and an index of the manager's cache.
 const RuleField = "spec.companyRef.name"
 
-// Find returns the CompanyActivation in force for a company, in whatever
-// namespace it is: the oldest one that is not being deleted. It returns nil
-// when there is none. Who asks for each event or message has an [Index].
-func Find(ctx context.Context, r client.Reader, company string) (*v1alpha1.CompanyActivation, error) {
-	var list v1alpha1.CompanyActivationList
-	if err := r.List(ctx, &list, client.MatchingFields{CompanyField: company}); err != nil {
-		return nil, fmt.Errorf("listing the CompanyActivations of a company: %w", err)
-	}
-	candidates := make([]*v1alpha1.CompanyActivation, len(list.Items))
-	for i := range list.Items {
-		candidates[i] = &list.Items[i]
-	}
-	return inForce(candidates), nil
-}
-
-// inForce returns the oldest that is not being deleted, nil if there is none.
-func inForce(candidates []*v1alpha1.CompanyActivation) (found *v1alpha1.CompanyActivation) {
-	for _, candidate := range candidates {
-		if candidate.DeletionTimestamp.IsZero() && (found == nil || Older(candidate, found)) {
-			found = candidate
-		}
-	}
-	return found
-}
-
-// Older says whether a precedes b: by creation, and among those of one second,
-// which is all that the API server keeps, by namespace and name.
+// Older reports whether a precedes b: by creation time or, as the API server keeps
+// whole seconds only, by namespace and name.
 func Older(a, b *v1alpha1.CompanyActivation) bool {
 	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
 		return a.CreationTimestamp.Before(&b.CreationTimestamp)
@@ -70,13 +44,22 @@ func Older(a, b *v1alpha1.CompanyActivation) bool {
 // the value of a label.
 const MaxNameLength = validation.LabelValueMaxLength
 
-// NameFor returns the name that a company's CompanyActivation gets when the
-// operator creates it. It is the company's identifier where that is a valid
-// name. A company's identifier may also have capitals, underscores and more
-// characters than a name can hold; such a name ends in a digest of the
-// identifier, so that two companies never share one.
-func NameFor(company string) string {
-	if len(company) <= MaxNameLength && len(validation.IsDNS1123Label(company)) == 0 {
+const digestLength = 20 // hexadecimal digits: 80 bits
+
+// digested matches names that end as if NameFor had added a digest.
+var digested = regexp.MustCompile(`^(.*-)?[0-9a-f]{` + strconv.Itoa(digestLength) + `}$`)
+
+// NameFor returns a name for the CompanyActivation of a company. At the first attempt,
+// 0, it is the company's identifier if that is a valid name. Identifiers may also have
+// capitals, underscores and more characters than a name can hold; the name then ends
+// in a digest of the identifier. So does that of an identifier which looks as if it
+// ended in a digest, so that no two companies get the same name.
+//
+// Names may be taken by objects that somebody else named. Further attempts return other
+// names for the same company. A company is therefore never looked up by name.
+func NameFor(company string, attempt int) string {
+	plain := len(company) <= MaxNameLength && len(validation.IsDNS1123Label(company)) == 0 && !digested.MatchString(company)
+	if plain && attempt == 0 {
 		return company
 	}
 	readable := strings.Map(func(r rune) rune {
@@ -89,8 +72,12 @@ func NameFor(company string) string {
 			return '-'
 		}
 	}, company)
-	digest := sha256.Sum256([]byte(company))
-	suffix := hex.EncodeToString(digest[:5])
+	seed := company
+	if attempt > 0 {
+		seed += "\n" + strconv.Itoa(attempt) // no identifier has a line break
+	}
+	digest := sha256.Sum256([]byte(seed))
+	suffix := hex.EncodeToString(digest[:digestLength/2])
 	readable = strings.Trim(readable[:min(len(readable), MaxNameLength-len(suffix)-1)], "-")
 	if readable == "" {
 		return suffix

@@ -5,6 +5,7 @@ package activation
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,23 +38,91 @@ func declare(t *testing.T, namespace, name, company string) *v1alpha1.CompanyAct
 	return a
 }
 
+// all allows every namespace.
+var all = AllNamespaces()
+
 func TestFindReturnsTheOldestOfTheCompany(t *testing.T) {
 	g := NewWithT(t)
 	one, two := newNamespace(t), newNamespace(t)
 	company := "company-" + one
-	g.Expect(Find(t.Context(), k8s, company)).To(BeNil())
+	find := func() (*v1alpha1.CompanyActivation, error) { return all.Find(t.Context(), k8s, company) }
+	g.Expect(find()).To(BeNil())
 
 	first := declare(t, two, "b", company)
 	declare(t, one, "another", "another-"+one)
-	g.Expect(Find(t.Context(), k8s, company)).To(HaveField("UID", first.UID))
+	g.Expect(find()).To(HaveField("UID", first.UID))
 	second := declare(t, two, "c", company)
-	g.Expect(Find(t.Context(), k8s, company)).To(HaveField("UID", first.UID))
+	g.Expect(find()).To(HaveField("UID", first.UID))
 
-	// One that is being deleted doesn't hold the company any more.
+	// One that is being deleted holds the company until it is gone, but isn't in force.
 	first.Finalizers = []string{v1alpha1.CompanyActivationFinalizer}
 	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
 	g.Expect(k8s.Delete(t.Context(), first)).To(Succeed())
-	g.Expect(Find(t.Context(), k8s, company)).To(HaveField("UID", second.UID))
+	g.Expect(find()).To(BeNil())
+	g.Expect(all.Holder(t.Context(), k8s, company)).To(HaveField("UID", first.UID))
+	release(t, first)
+	g.Expect(find()).To(HaveField("UID", second.UID))
+}
+
+// release removes an object's finalizers.
+func release(t *testing.T, a *v1alpha1.CompanyActivation) {
+	t.Helper()
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+	NewWithT(t).Expect(client.IgnoreNotFound(k8s.Patch(t.Context(), a, patch))).To(Succeed())
+}
+
+// TestNamespacesDecideWhoHolds: who declares a company first in a namespace of their own
+// must not receive its token.
+func TestNamespacesDecideWhoHolds(t *testing.T) {
+	g := NewWithT(t)
+	own, foreign := newNamespace(t), newNamespace(t)
+	company := "company-" + own
+	squatter := declare(t, foreign, "shop", company)
+	namespaces, err := NewNamespaces(own)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(namespaces.Find(t.Context(), k8s, company)).To(BeNil())
+
+	ctx, cancel := context.WithCancel(t.Context())
+	objects, err := cache.New(config, cache.Options{Scheme: k8s.Scheme()})
+	g.Expect(err).NotTo(HaveOccurred())
+	index, err := NewIndex(ctx, objects, namespaces)
+	g.Expect(err).NotTo(HaveOccurred())
+	stopped := make(chan error, 1)
+	go func() { stopped <- objects.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-stopped
+	})
+	g.Expect(index.Find(ctx, company)).To(BeNil())
+	g.Expect(index.Find(ctx, "")).To(BeNil(), "the company without an identifier has no activations")
+
+	mine := declare(t, own, "shop", company)
+	g.Expect(namespaces.Find(t.Context(), k8s, company)).To(HaveField("UID", mine.UID), "though %s is older", squatter.Namespace)
+	g.Eventually(func() (*v1alpha1.CompanyActivation, error) { return index.Find(ctx, company) }).
+		WithTimeout(20 * time.Second).Should(HaveField("UID", mine.UID))
+}
+
+func TestNamespaces(t *testing.T) {
+	g := NewWithT(t)
+	n, err := NewNamespaces("rehive", "team-a", "wallets-*", "acme=team-b", "acme=team-c", "bank-*=banks", "Bank.1=team-a")
+	g.Expect(err).NotTo(HaveOccurred())
+	for company, namespaces := range map[string]map[string]bool{
+		"shop":   {"rehive": true, "team-a": true, "wallets-1": true, "wallets": false, "team-b": false, "banks": false, "": false},
+		"acme":   {"rehive": true, "team-b": true, "team-c": true, "team-a": false, "wallets-1": false},
+		"bank-1": {"rehive": true, "banks": true, "team-a": false},
+		"Bank.1": {"rehive": true, "team-a": true, "wallets-1": false},
+		"":       {"rehive": false, "team-a": false},
+	} {
+		for namespace, want := range namespaces {
+			g.Expect(n.Allows(namespace, company)).To(Equal(want), "%s in %s", company, namespace)
+		}
+	}
+	g.Expect(Namespaces{}.Allows("rehive", "shop")).To(BeFalse(), "the zero value allows none")
+	g.Expect(all.Allows("any", "shop")).To(BeTrue())
+	for _, entry := range []string{"", "=", "acme=", "=team-a", "Team", "team_a", "a=b=c", "a/b=c", "[a]", "a[=b", "team-a "} {
+		_, err := NewNamespaces("rehive", entry)
+		g.Expect(err).To(HaveOccurred(), "%q", entry)
+	}
 }
 
 func TestOlder(t *testing.T) {
@@ -75,17 +144,32 @@ func TestOlder(t *testing.T) {
 
 func TestNameFor(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(NameFor("shop-1")).To(Equal("shop-1"))
-	g.Expect(NameFor(strings.Repeat("a", 63))).To(Equal(strings.Repeat("a", 63)))
-	names := make(map[string]string)
-	for _, company := range []string{
+	g.Expect(NameFor("shop-1", 0)).To(Equal("shop-1"))
+	g.Expect(NameFor(strings.Repeat("a", 62)+"z", 0)).To(Equal(strings.Repeat("a", 62) + "z"))
+	companies := []string{
 		"Shop", "shop", "SHOP", "my_shop", "my-shop", "my.shop", "shop-", "shop_", "-", "_", "A",
 		strings.Repeat("a", 64), strings.Repeat("a", 65), strings.Repeat("_", 100), strings.Repeat("a", 99) + "b",
-	} {
-		name := NameFor(company)
+		"my-shop-6c8c0c216c",
+	}
+	// A company may choose the name that another one gets, over and over.
+	for range 3 {
+		for _, company := range companies {
+			companies = append(companies, NameFor(company, 0), NameFor(company, 1))
+		}
+		slices.Sort(companies)
+		companies = slices.Compact(companies)
+	}
+	names := make(map[string]string)
+	for _, company := range companies {
+		name := NameFor(company, 0)
 		g.Expect(validation.IsDNS1123Label(name)).To(BeEmpty(), company)
 		g.Expect(names).NotTo(HaveKey(name), "%s and %s share a name", company, names[name])
 		names[name] = company
+		for attempt := 1; attempt < 4; attempt++ {
+			other := NameFor(company, attempt)
+			g.Expect(validation.IsDNS1123Label(other)).To(BeEmpty(), company)
+			g.Expect(other).NotTo(Equal(NameFor(company, attempt-1)))
+		}
 	}
 }
 
@@ -103,7 +187,7 @@ func TestIndexFollowsTheCache(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	objects, err := cache.New(config, cache.Options{Scheme: k8s.Scheme()})
 	g.Expect(err).NotTo(HaveOccurred())
-	index, err := NewIndex(ctx, objects)
+	index, err := NewIndex(ctx, objects, all)
 	g.Expect(err).NotTo(HaveOccurred())
 	namespace := newNamespace(t)
 	company := "company-" + namespace
@@ -132,14 +216,13 @@ func TestIndexFollowsTheCache(t *testing.T) {
 	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
 	g.Eventually(find(company)).Should(And(HaveField("UID", first.UID), HaveField("Spec.State", v1alpha1.ActivationInactive)))
 
-	// One that is being deleted doesn't hold the company any more, and one that is
-	// gone is forgotten.
+	// One that is being deleted isn't in force, and neither is the next before it is gone.
 	first.Finalizers = []string{v1alpha1.CompanyActivationFinalizer}
 	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
 	g.Expect(k8s.Delete(t.Context(), first)).To(Succeed())
+	g.Eventually(find(company)).Should(BeNil())
+	release(t, first)
 	g.Eventually(find(company)).Should(HaveField("UID", second.UID))
-	first.Finalizers = nil
-	g.Expect(k8s.Patch(t.Context(), first, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))).To(Succeed())
 	g.Expect(k8s.Delete(t.Context(), second)).To(Succeed())
 	g.Eventually(find(company)).Should(BeNil())
 }

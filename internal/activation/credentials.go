@@ -9,16 +9,19 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/rehive"
 )
 
 // ActivationLabel is on every Secret of an activation, with the activation's
@@ -32,17 +35,43 @@ const MinWebhookSecretLength = 32
 // ErrMissing says that an activation has no Secret.
 var ErrMissing = errors.New("the Secret of the CompanyActivation does not exist")
 
+// UnusableSecretError says that a Secret which has the name of an activation's can't
+// be used for it. It is neither read nor changed nor deleted; a person must act.
+type UnusableSecretError struct {
+	// Secret is the Secret.
+	Secret types.NamespacedName
+	// Problem completes the sentence that begins with the Secret, and says what to do.
+	Problem string
+}
+
+// Error implements error.
+func (e *UnusableSecretError) Error() string {
+	return fmt.Sprintf("the Secret %s %s", e.Secret.Name, e.Problem)
+}
+
 // Credentials are what an activation keeps secret. Printing or encoding them
-// shows neither.
+// shows none of it.
 type Credentials struct {
 	// Token is the service user's token; empty while the company is inactive.
 	Token string `json:"-"`
 	// WebhookSecret is what the platform sends with each webhook.
 	WebhookSecret string `json:"-"`
+	// ServiceUser is the identifier of the service user who activated the company, or of
+	// the admin if no service user ever did. It is kept when the token is forgotten, and
+	// empty if it isn't known yet.
+	ServiceUser string `json:"-"`
 
 	// secret is what Get read, so that Save neither overwrites what somebody
 	// else wrote meanwhile nor drops what it doesn't know.
 	secret *corev1.Secret
+}
+
+// RecordUser records who activated the company. An admin who steps in doesn't replace
+// the service user: the platform goes on calling with that one's tokens.
+func (c *Credentials) RecordUser(user *rehive.User) {
+	if c.ServiceUser == "" || user.InGroup(GroupService) {
+		c.ServiceUser = user.ID
+	}
 }
 
 // String implements fmt.Stringer without the credentials.
@@ -54,8 +83,9 @@ func (c Credentials) GoString() string { return c.String() }
 // SecretName returns the name of an activation's Secret.
 func SecretName(a *v1alpha1.CompanyActivation) string { return a.Name + "-rehive" }
 
-// Get reads an activation's credentials. The error is ErrMissing when there is
-// no Secret; a Secret may lack either credential, which is empty then.
+// Get reads an activation's credentials. The error is ErrMissing if there is no
+// Secret, and an UnusableSecretError if the one of its name belongs to something else.
+// A Secret may lack any of the credentials, which are empty then.
 func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: a.Namespace, Name: SecretName(a)}
@@ -65,20 +95,41 @@ func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation) (C
 	case err != nil:
 		return Credentials{}, fmt.Errorf("reading the Secret %s: %w", key, err)
 	}
-	return credentialsIn(&secret)
+	return credentialsIn(&secret, a)
 }
 
 // credentialsIn reads a Secret, which it keeps.
-func credentialsIn(secret *corev1.Secret) (Credentials, error) {
+func credentialsIn(secret *corev1.Secret, a *v1alpha1.CompanyActivation) (Credentials, error) {
+	if err := checkOwner(secret, a); err != nil {
+		return Credentials{}, err
+	}
 	if !secret.DeletionTimestamp.IsZero() {
 		return Credentials{}, ErrMissing
 	}
+	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
 	return Credentials{
-		// A Secret written by hand often ends in a line break.
-		Token:         strings.TrimSpace(string(secret.Data[v1alpha1.SecretKeyToken])),
-		WebhookSecret: strings.TrimSpace(string(secret.Data[v1alpha1.SecretKeyWebhookSecret])),
+		Token:         value(v1alpha1.SecretKeyToken),
+		WebhookSecret: value(v1alpha1.SecretKeyWebhookSecret),
+		ServiceUser:   value(v1alpha1.SecretKeyServiceUser),
 		secret:        secret,
 	}, nil
+}
+
+// checkOwner returns an UnusableSecretError unless the activation owns the Secret.
+func checkOwner(secret *corev1.Secret, a *v1alpha1.CompanyActivation) error {
+	if metav1.IsControlledBy(secret, a) {
+		return nil
+	}
+	unusable := &UnusableSecretError{Secret: client.ObjectKeyFromObject(secret)}
+	switch owner := metav1.GetControllerOf(secret); {
+	case owner == nil:
+		unusable.Problem = "exists, but does not belong to this CompanyActivation. Delete or rename it, then activate the extension again in the dashboard of Rehive"
+	case owner.Kind == "CompanyActivation" && owner.Name == a.Name:
+		unusable.Problem = "still belongs to a deleted CompanyActivation of the same name. Kubernetes removes it by itself; if it stays, delete it. Then activate the extension again in the dashboard of Rehive"
+	default:
+		unusable.Problem = fmt.Sprintf("belongs to the %s %s. Create the CompanyActivation under another name", owner.Kind, owner.Name)
+	}
+	return unusable
 }
 
 // Save writes an activation's credentials into its Secret, which the
@@ -86,7 +137,8 @@ func credentialsIn(secret *corev1.Secret) (Credentials, error) {
 // Get, and updates it otherwise. An empty credential is removed.
 //
 // When the Secret was written by somebody else since Get, or appeared, the
-// error satisfies IsConflict: read again and decide again.
+// error satisfies IsConflict: read again and decide again. It is an
+// UnusableSecretError if the Secret is immutable.
 func Save(ctx context.Context, c client.Client, a *v1alpha1.CompanyActivation, credentials Credentials) error {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: SecretName(a)}}
 	if credentials.secret != nil {
@@ -105,6 +157,7 @@ func Save(ctx context.Context, c client.Client, a *v1alpha1.CompanyActivation, c
 	}
 	put(secret.Data, v1alpha1.SecretKeyToken, credentials.Token)
 	put(secret.Data, v1alpha1.SecretKeyWebhookSecret, credentials.WebhookSecret)
+	put(secret.Data, v1alpha1.SecretKeyServiceUser, credentials.ServiceUser)
 
 	if credentials.secret == nil {
 		if err := c.Create(ctx, secret); err != nil {
@@ -115,24 +168,36 @@ func Save(ctx context.Context, c client.Client, a *v1alpha1.CompanyActivation, c
 	if equality.Semantic.DeepEqual(before, secret) {
 		return nil
 	}
+	if secret.Immutable != nil && *secret.Immutable && !maps.EqualFunc(before.Data, secret.Data, equalBytes) {
+		return &UnusableSecretError{client.ObjectKeyFromObject(secret),
+			"is immutable, so nothing can be stored in it. Delete it, then activate the extension again in the dashboard of Rehive"}
+	}
 	if err := c.Update(ctx, secret); err != nil {
 		return fmt.Errorf("updating the Secret %s: %w", client.ObjectKeyFromObject(secret), err)
 	}
 	return nil
 }
 
+func equalBytes(a, b []byte) bool { return string(a) == string(b) }
+
 func put(data map[string][]byte, key, value string) {
-	if value == "" {
+	switch {
+	case value == "":
 		delete(data, key)
-		return
+	case strings.TrimSpace(string(data[key])) != value: // a line break at its end may stay
+		data[key] = []byte(value)
 	}
-	data[key] = []byte(value)
 }
 
 // IsConflict says that somebody else wrote, created or deleted the Secret since
 // it was read.
 func IsConflict(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
+}
+
+// IsTerminating reports whether a write failed because its namespace is being deleted.
+func IsTerminating(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 // NewWebhookSecret returns a fresh secret for webhooks: 32 random bytes as 43

@@ -5,13 +5,17 @@ package activation
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
 func TestSaveAndGet(t *testing.T) {
@@ -73,31 +77,79 @@ func TestSaveNeverOverwritesUnseen(t *testing.T) {
 	g.Expect(IsConflict(Save(t.Context(), k8s, a, mine))).To(BeTrue(), "the Secret is gone")
 }
 
-func TestSaveRefusesTheSecretOfAnother(t *testing.T) {
-	g := NewWithT(t)
-	namespace := newNamespace(t)
-	a, owner := declare(t, namespace, "shop", "mine"), declare(t, namespace, "other", "other")
+// TestSecretsOfOthersAreLeftAlone: a Secret that merely has the right name is neither
+// read nor changed.
+func TestSecretsOfOthersAreLeftAlone(t *testing.T) {
 	isController := true
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: SecretName(a), OwnerReferences: []metav1.OwnerReference{{
-		APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: &isController,
-	}}}}
-	g.Expect(k8s.Create(t.Context(), secret)).To(Succeed())
-	credentials, err := Get(t.Context(), k8s, a)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(Save(t.Context(), k8s, a, credentials)).To(MatchError(ContainSubstring("taking the Secret")))
+	owner := func(kind, name, uid string) []metav1.OwnerReference {
+		return []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: name, UID: types.UID(uid), Controller: &isController}}
+	}
+	for name, test := range map[string]struct {
+		owners  []metav1.OwnerReference
+		problem string
+	}{
+		"ownerless":     {nil, "exists, but does not belong to this CompanyActivation."},
+		"of another":    {owner("ConfigMap", "other", "1"), "belongs to the ConfigMap other."},
+		"predecessor's": {owner("CompanyActivation", "shop", "1"), "still belongs to a deleted CompanyActivation of the same name."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			a := declare(t, newNamespace(t), "shop", "mine")
+			secret := &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{
+					Namespace: a.Namespace, Name: SecretName(a), OwnerReferences: test.owners, Labels: map[string]string{ActivationLabel: "shop"},
+				},
+				StringData: map[string]string{"token": "theirs", "webhookSecret": "theirs", "serviceUser": "theirs"},
+			}
+			g.Expect(k8s.Create(t.Context(), secret)).To(Succeed())
+			credentials, err := Get(t.Context(), k8s, a)
+			var unusable *UnusableSecretError
+			g.Expect(errors.As(err, &unusable)).To(BeTrue(), "%v", err)
+			g.Expect(err).To(MatchError(ContainSubstring(test.problem)))
+			g.Expect(credentials).To(Equal(Credentials{}))
+			g.Expect(IsConflict(Save(t.Context(), k8s, a, Credentials{Token: "mine"}))).To(BeTrue())
+			var left corev1.Secret
+			g.Expect(k8s.Get(t.Context(), client.ObjectKeyFromObject(secret), &left)).To(Succeed())
+			g.Expect(left.ResourceVersion).To(Equal(secret.ResourceVersion))
+		})
+	}
 }
 
-func TestGetTrimsWhatHandsWrite(t *testing.T) {
+func TestImmutableSecret(t *testing.T) {
 	g := NewWithT(t)
-	a := declare(t, newNamespace(t), "shop", "by-hand")
-	g.Expect(k8s.Create(t.Context(), &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: SecretName(a)},
-		StringData: map[string]string{"token": "written-by-hand\n"},
-	})).To(Succeed())
+	a := declare(t, newNamespace(t), "shop", "immutable")
+	g.Expect(Save(t.Context(), k8s, a, Credentials{Token: "first"})).To(Succeed())
+	var secret corev1.Secret
+	g.Expect(k8s.Get(t.Context(), client.ObjectKey{Namespace: a.Namespace, Name: SecretName(a)}, &secret)).To(Succeed())
+	immutable := true
+	secret.Immutable = &immutable
+	g.Expect(k8s.Update(t.Context(), &secret)).To(Succeed())
 	credentials, err := Get(t.Context(), k8s, a)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(credentials.Token).To(Equal("written-by-hand"))
-	g.Expect(credentials.WebhookSecret).To(BeEmpty())
+	g.Expect(Save(t.Context(), k8s, a, credentials)).To(Succeed(), "it can be used as it is")
+	credentials.Token = "second"
+	var unusable *UnusableSecretError
+	err = Save(t.Context(), k8s, a, credentials)
+	g.Expect(errors.As(err, &unusable)).To(BeTrue(), "%v", err)
+	g.Expect(err).To(MatchError(ContainSubstring("is immutable")))
+}
+
+// TestLostLabelIsPutBack: an activation's own Secret stays its own.
+func TestLostLabelIsPutBack(t *testing.T) {
+	g := NewWithT(t)
+	a := declare(t, newNamespace(t), "shop", "no-label")
+	g.Expect(Save(t.Context(), k8s, a, Credentials{Token: "token\n"})).To(Succeed())
+	var secret corev1.Secret
+	key := client.ObjectKey{Namespace: a.Namespace, Name: SecretName(a)}
+	g.Expect(k8s.Get(t.Context(), key, &secret)).To(Succeed())
+	secret.Labels = nil
+	g.Expect(k8s.Update(t.Context(), &secret)).To(Succeed())
+	credentials, err := Get(t.Context(), k8s, a)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(credentials.Token).To(Equal("token"), "a Secret written by hand often ends in a line break")
+	g.Expect(Save(t.Context(), k8s, a, credentials)).To(Succeed())
+	g.Expect(k8s.Get(t.Context(), key, &secret)).To(Succeed())
+	g.Expect(secret.Labels).To(HaveKeyWithValue(ActivationLabel, "shop"))
 }
 
 func TestCredentialsArePrintedNowhere(t *testing.T) {

@@ -21,9 +21,15 @@ type Index struct {
 	secrets   *cacheindex.Index[*corev1.Secret] // by namespace and name
 }
 
-// NewIndex begins to follow a cache, which need not be started yet.
-func NewIndex(ctx context.Context, c cache.Cache) (*Index, error) {
-	companies, err := cacheindex.New(ctx, c, &v1alpha1.CompanyActivation{}, func(a *v1alpha1.CompanyActivation) string { return a.Spec.Company }, nil)
+// NewIndex begins to follow a cache, which need not be started yet. Activations in
+// namespaces that may not hold their company are ignored.
+func NewIndex(ctx context.Context, c cache.Cache, namespaces Namespaces) (*Index, error) {
+	companies, err := cacheindex.New(ctx, c, &v1alpha1.CompanyActivation{}, func(a *v1alpha1.CompanyActivation) string {
+		if !namespaces.Allows(a.Namespace, a.Spec.Company) {
+			return "" // is the key of no company
+		}
+		return a.Spec.Company
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -31,22 +37,27 @@ func NewIndex(ctx context.Context, c cache.Cache) (*Index, error) {
 	return &Index{companies, secrets}, err
 }
 
-// Find is the function Find, but what it returns is the cache's own and must not be
-// changed. It waits until the cache has filled; there is no other error than that ctx
-// ended before.
+// Find returns what [Namespaces.Find] does, but it is the cache's own and must not be
+// changed. Find waits until the cache has filled and returns an error only if ctx ends
+// before.
 func (x *Index) Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
+	if company == "" {
+		return nil, nil //nolint:nilnil // as documented: there is none
+	}
 	candidates, err := x.companies.Get(ctx, company)
-	return inForce(candidates), err
+	return inForce(oldest(candidates)), err
 }
 
-// Credentials is the function Get, but waits as Find does. Save works on a copy.
+// Credentials returns what [Get] does, but waits as Find does. A Secret that belongs to
+// something else is none of the activation's: the error is ErrMissing. Save works on a
+// copy.
 func (x *Index) Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	found, err := x.secrets.Get(ctx, a.Namespace+"/"+SecretName(a))
 	if err != nil {
 		return Credentials{}, err
 	}
-	if len(found) == 0 {
+	if len(found) == 0 || checkOwner(found[0], a) != nil {
 		return Credentials{}, ErrMissing
 	}
-	return credentialsIn(found[0])
+	return credentialsIn(found[0], a)
 }

@@ -73,7 +73,7 @@ func runTests(m *testing.M) (code int, err error) {
 	var done sync.WaitGroup
 	defer done.Wait()
 	defer cancel()
-	activations, err := activation.NewIndex(ctx, objects)
+	activations, err := activation.NewIndex(ctx, objects, activation.AllNamespaces())
 	if err != nil {
 		return 1, err
 	}

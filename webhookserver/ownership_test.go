@@ -1,0 +1,293 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+const anotherUser = "Invalid admin user."
+
+// services activates the fixture's server as one extension and returns its service,
+// and the token of the service user of another extension of the same company.
+func (f *fixture) services() (own rehivetest.Service, other string) {
+	f.Helper()
+	own, err := f.platform.AddService(f.company, rehivetest.Service{URL: f.url + "/api/"})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(f.platform.Activate(f.Context(), f.company, own.ID)).To(gomega.Succeed())
+	own, err = f.platform.Service(f.company, own.ID)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	return own, f.extension()
+}
+
+// extension returns the token of the service user of another extension.
+func (f *fixture) extension() string {
+	f.Helper()
+	accepting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(success)) }))
+	defer accepting.Close()
+	service, err := f.platform.AddService(f.company, rehivetest.Service{Name: "Other", URL: accepting.URL})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(f.platform.Activate(f.Context(), f.company, service.ID)).To(gomega.Succeed())
+	service, err = f.platform.Service(f.company, service.ID)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	return service.Token
+}
+
+func (f *fixture) lifecycle(action, token string) response {
+	f.Helper()
+	switch action {
+	case "purge":
+		return f.post("/api/deactivate/", object{"token": token, "purge": true})
+	default:
+		return f.post("/api/"+action+"/", object{"token": token})
+	}
+}
+
+// TestAnotherExtension: the service user of another extension of the same company may
+// neither take this one over nor end it nor read what was sent.
+func TestAnotherExtension(t *testing.T) {
+	f := newFixture(t)
+	own, other := f.services()
+	for _, action := range []string{"activate", "rotate", "deactivate", "purge"} {
+		f.expectError(f.lifecycle(action, other), 400, "token", anotherUser)
+	}
+	f.Expect(f.activation().IsActive()).To(gomega.BeTrue())
+	f.Expect(f.credentials().Token).To(gomega.Equal(own.Token))
+	f.Eventually(func() int { return f.call(own.Token, "GET", "/api/admin/logs/", "").status }).Should(gomega.Equal(200))
+	f.expectError(f.call(other, "GET", "/api/admin/logs/", ""), 403, "", "You do not have permission to perform this action.")
+	f.expectError(f.call(other, "POST", "/api/admin/logs/send/", ""), 403, "", "You do not have permission to perform this action.")
+
+	// An admin may do all of it, and doesn't lock the platform's own user out.
+	f.expectSuccess(f.lifecycle("activate", f.admin.Token))
+	f.expectSuccess(f.lifecycle("rotate", f.second.Token))
+	f.expectError(f.lifecycle("rotate", other), 400, "token", anotherUser)
+	f.Expect(f.platform.RotateToken(t.Context(), f.company, own.ID)).To(gomega.Succeed())
+	f.Expect(f.platform.Deactivate(t.Context(), f.company, own.ID)).To(gomega.Succeed())
+	f.expectError(f.lifecycle("purge", other), 400, "token", anotherUser)
+	f.expectSuccess(f.lifecycle("purge", f.admin.Token))
+}
+
+// TestAnotherServiceUserOfThePlatform: the platform may make a new service user at each
+// activation. It takes over when the former one's token is no longer valid.
+func TestAnotherServiceUserOfThePlatform(t *testing.T) {
+	f := newFixture(t)
+	own, other := f.services()
+
+	// Whether the stored token is valid can't be found out.
+	remove := f.platform.InjectFault(rehivetest.Fault{Path: "/3/auth/", Token: own.Token, Kind: rehivetest.FaultStatus, Status: 503})
+	f.expectError(f.lifecycle("activate", other), 503, "", "Rehive could not be asked whose token is stored. Try again later.")
+	remove()
+	f.Expect(f.credentials().Token).To(gomega.Equal(own.Token))
+
+	// The platform ended the former user without a word.
+	f.platform.RevokeToken(own.Token)
+	f.expectSuccess(f.lifecycle("activate", other))
+	f.Expect(f.credentials().Token).To(gomega.Equal(other))
+	f.expectSuccess(f.lifecycle("rotate", other))
+
+	// After a deactivation nobody's token is replaced.
+	f.expectSuccess(f.lifecycle("deactivate", other))
+	next := f.extension()
+	f.expectError(f.lifecycle("purge", next), 400, "token", anotherUser)
+	f.expectSuccess(f.lifecycle("activate", next))
+	f.expectSuccess(f.lifecycle("purge", next))
+	f.Expect(f.activation()).To(gomega.BeNil())
+}
+
+// TestSecretWithoutUser is of before the user was recorded.
+func TestSecretWithoutUser(t *testing.T) {
+	f := newFixture(t)
+	own, other := f.services()
+	forget := func() {
+		f.Helper()
+		secret := f.secretOf(f.activation())
+		delete(secret.Data, v1alpha1.SecretKeyServiceUser)
+		f.Expect(f.client.Update(t.Context(), secret)).To(gomega.Succeed())
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"serviceUser":null}}`))
+		f.Expect(f.client.Status().Patch(t.Context(), f.activation(), patch)).To(gomega.Succeed())
+	}
+	for _, action := range []string{"activate", "rotate", "deactivate", "purge"} {
+		forget()
+		f.expectError(f.lifecycle(action, other), 400, "token", anotherUser)
+	}
+	forget()
+	f.Expect(f.platform.RotateToken(t.Context(), f.company, own.ID)).To(gomega.Succeed())
+	forget()
+	f.Expect(f.platform.Deactivate(t.Context(), f.company, own.ID)).To(gomega.Succeed())
+}
+
+// TestSquatter: a CompanyActivation that somebody made for the company in a namespace of
+// theirs receives nothing.
+func TestSquatter(t *testing.T) {
+	f := newFixture(t, func(o *Options) {
+		var err error
+		if o.Namespaces, err = activation.NewNamespaces(namespace, "team-allowed"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	squatter := f.declare("squatters", "wallet")
+	f.expectSuccess(f.activate(f.admin.Token))
+	held, err := activation.Get(t.Context(), f.mgr.GetAPIReader(), squatter)
+	f.Expect(err).To(gomega.MatchError(activation.ErrMissing), "%v", held)
+	var own v1alpha1.CompanyActivation
+	f.Expect(f.mgr.GetAPIReader().Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: f.company}, &own)).To(gomega.Succeed())
+	held, err = activation.Get(t.Context(), f.mgr.GetAPIReader(), &own)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(held.Token).To(gomega.Equal(f.admin.Token))
+}
+
+// TestNoSilentSuccession: when the holder of a company goes, a duplicate is not the
+// platform's concern before the platform activates the company again.
+func TestNoSilentSuccession(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	holder := f.activation()
+	second := f.declare("zz-duplicates", "wallet")
+	annotate := []byte(`{"metadata":{"annotations":{"` + v1alpha1.RequestedAtAnnotation + `":"now"}}}`) // as with kubectl
+	f.Expect(f.client.Patch(t.Context(), second, client.RawPatch("application/merge-patch+json", annotate))).To(gomega.Succeed())
+	f.Expect(f.client.Delete(t.Context(), holder)).To(gomega.Succeed())
+	f.Eventually(func() string {
+		if a := f.activation(); a != nil {
+			return a.Namespace
+		}
+		return ""
+	}).Should(gomega.Equal("zz-duplicates"))
+	for _, action := range []string{"rotate", "deactivate", "purge"} {
+		f.expectError(f.lifecycle(action, f.admin.Token), 400, "token", "Company has not been activated yet.")
+	}
+	f.Expect(f.credentials().Token).To(gomega.BeEmpty())
+	f.expectSuccess(f.activate(f.admin.Token))
+	f.Expect(f.credentials().Token).To(gomega.Equal(f.admin.Token))
+}
+
+// TestNameIsTaken: a company whose object name another company's activation has gets
+// another name.
+func TestNameIsTaken(t *testing.T) {
+	f := newFixture(t)
+	mine, theirs := f.company, f.addCompany("other")
+	f.company = theirs
+	occupant := f.declare(namespace, mine)
+	f.company = mine
+	f.expectSuccess(f.activate(f.admin.Token))
+	f.Expect(f.activation().Name).NotTo(gomega.Equal(occupant.Name))
+	f.expectSuccess(f.activate(f.second.Token))
+	f.Expect(f.credentials().Token).To(gomega.Equal(f.second.Token))
+	f.expectSuccess(f.lifecycle("purge", f.admin.Token))
+	f.Expect(f.client.Get(t.Context(), client.ObjectKeyFromObject(occupant), occupant)).To(gomega.Succeed())
+}
+
+// TestUnusableSecret: a token that can't be stored is not pretended to be.
+func TestUnusableSecret(t *testing.T) {
+	const message = "The company's token cannot be stored. Ask the operator of this extension to look at the company's CompanyActivation, then try again."
+	t.Run("ownerless", func(t *testing.T) {
+		f := newFixture(t)
+		foreign := &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: f.company + "-rehive"},
+			StringData: map[string]string{"token": "not-ours"},
+		}
+		f.Expect(f.client.Create(t.Context(), foreign)).To(gomega.Succeed())
+		f.expectError(f.activate(f.admin.Token), 503, "", message)
+		f.expectError(f.lifecycle("rotate", f.admin.Token), 400, "token", "Company has not been activated yet.")
+		var left corev1.Secret
+		f.Expect(f.mgr.GetAPIReader().Get(t.Context(), client.ObjectKeyFromObject(foreign), &left)).To(gomega.Succeed())
+		f.Expect(left.ResourceVersion).To(gomega.Equal(foreign.ResourceVersion))
+		f.Expect(f.client.Delete(t.Context(), foreign)).To(gomega.Succeed())
+		f.expectSuccess(f.activate(f.admin.Token))
+	})
+	t.Run("immutable", func(t *testing.T) {
+		f := newFixture(t)
+		f.expectSuccess(f.activate(f.admin.Token))
+		secret, immutable := f.secretOf(f.activation()), true
+		secret.Immutable = &immutable
+		f.Expect(f.client.Update(t.Context(), secret)).To(gomega.Succeed())
+		f.expectSuccess(f.activate(f.admin.Token)) // nothing to store
+		f.expectError(f.activate(f.second.Token), 503, "", message)
+		f.expectError(f.lifecycle("rotate", f.second.Token), 503, "", message)
+		f.expectError(f.lifecycle("deactivate", f.admin.Token), 503, "", message)
+		f.Expect(f.activation().IsActive()).To(gomega.BeFalse(), "events are refused all the same")
+		f.expectSuccess(f.lifecycle("purge", f.admin.Token))
+	})
+	t.Run("in a namespace that is being deleted", func(t *testing.T) {
+		f := newFixture(t, func(o *Options) { o.Namespace = "ending" })
+		ending := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ending"}}
+		f.Expect(client.IgnoreAlreadyExists(f.client.Create(t.Context(), ending))).To(gomega.Succeed())
+		f.Expect(f.client.Delete(t.Context(), ending)).To(gomega.Succeed()) // nothing here completes it
+		f.expectError(f.activate(f.admin.Token), 503, "",
+			"The namespace that holds this extension's state is being deleted. Ask the operator of this extension to restore it, then try again.")
+	})
+}
+
+// TestUndoingLeavesALaterCallAlone: while one replica waits to hear that its activation
+// is refused, another one accepts a later activation.
+func TestUndoingLeavesALaterCallAlone(t *testing.T) {
+	f := newFixture(t)
+	f.stub.decide(f.company, silent)
+	first := make(chan response, 1)
+	go func() { first <- f.activate(f.admin.Token) }()
+	requested := ""
+	f.Eventually(func() string {
+		if a := f.activation(); a != nil {
+			requested = a.Annotations[v1alpha1.RequestedAtAnnotation]
+		}
+		return requested
+	}).ShouldNot(gomega.BeEmpty())
+
+	credentials := f.credentials()
+	credentials.Token = f.second.Token
+	a := f.activation()
+	f.Expect(activation.Save(t.Context(), f.client, a, credentials)).To(gomega.Succeed())
+	f.stub.decide(f.company, refused)
+	annotate := []byte(`{"metadata":{"annotations":{"` + v1alpha1.RequestedAtAnnotation + `":"later"}}}`)
+	f.Expect(f.client.Patch(t.Context(), a, client.RawPatch("application/merge-patch+json", annotate))).To(gomega.Succeed())
+	f.Expect((<-first).status).To(gomega.Equal(400))
+	f.Expect(f.credentials().Token).To(gomega.Equal(f.second.Token))
+	f.Expect(f.activation().IsActive()).To(gomega.BeTrue())
+}
+
+// TestPurgeGracePeriod: with a grace period a new activation undoes a purge; without
+// one the data goes when the period is over. It can't be read in between.
+func TestPurgeGracePeriod(t *testing.T) {
+	f, service := newRealFixture(t, func(o *Options) { o.PurgeGrace = time.Hour })
+	ctx := t.Context()
+	f.Expect(f.platform.Activate(ctx, f.company, service.ID)).To(gomega.Succeed())
+	first, secret := f.activation(), f.credentials().WebhookSecret
+	f.expectSuccess(f.lifecycle("purge", f.admin.Token))
+	f.Expect(f.credentials().Token).To(gomega.BeEmpty())
+	f.Eventually(func() string { return f.condition(v1alpha1.ReadyCondition).Reason }).Should(gomega.Equal(v1alpha1.PurgePendingReason))
+	f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/", ""), 400, "non_field_errors", "Inactive company.")
+	f.expectError(f.webhook("Secret "+secret, f.event(1)), 400, "company", "Invalid company.")
+	due := f.activation().Annotations[v1alpha1.PurgeAfterAnnotation]
+	f.expectSuccess(f.lifecycle("purge", f.admin.Token))
+	f.Expect(f.activation().Annotations[v1alpha1.PurgeAfterAnnotation]).To(gomega.Equal(due), "repeating it doesn't put it off")
+
+	f.expectSuccess(f.activate(f.admin.Token))
+	f.Expect(f.activation().UID).To(gomega.Equal(first.UID))
+	f.Expect(f.activation().Annotations).NotTo(gomega.HaveKey(v1alpha1.PurgeAfterAnnotation))
+	f.Expect(f.credentials().WebhookSecret).To(gomega.Equal(secret))
+	f.expectSuccess(f.webhook("Secret "+secret, f.event(1)))
+
+	f.expectSuccess(f.lifecycle("purge", f.admin.Token))
+	over := []byte(`{"metadata":{"annotations":{"` + v1alpha1.PurgeAfterAnnotation + `":"2026-01-01T00:00:00Z"}}}`)
+	f.Expect(f.client.Patch(ctx, f.activation(), client.RawPatch("application/merge-patch+json", over))).To(gomega.Succeed())
+	f.Eventually(func() bool {
+		return apierrors.IsNotFound(f.mgr.GetAPIReader().Get(context.WithoutCancel(ctx), client.ObjectKeyFromObject(first), first))
+	}).Should(gomega.BeTrue())
+	var rules v1alpha1.NotificationRuleList
+	f.Expect(f.mgr.GetAPIReader().List(ctx, &rules, client.InNamespace(first.Namespace))).To(gomega.Succeed())
+	f.Expect(rules.Items).To(gomega.BeEmpty())
+}
