@@ -415,7 +415,7 @@ func TestAdminLogs(t *testing.T) {
 			"id": float64(all.Results[5].ID), "notification": "Welcome 100%", "type": "email", "user": nil, "recipient": "failing@example.com",
 			"subject": "Hello", "text_message": "A <b>text</b>", "html_message": "<b>html</b>", "sms_message": nil, "push_message": nil,
 			"sent": false, "received": nil, "error_message": "The server refused it.",
-			"state": "failed", "reason": "RecipientRefused", "attempts": float64(1), "copy": float64(0), "rule": namespace + "/rule", "event": "user.create",
+			"state": "failed", "reason": "RecipientRefused", "attempts": float64(1), "copy": float64(0), "rule": fullName(welcome), "event": "user.create",
 		}))
 		for i, want := range map[int]string{3: "system", 4: "push", 6: "sms"} {
 			log := all.Results[i]

@@ -101,12 +101,16 @@ func openSQLiteFile(ctx context.Context, o Options, machine clock.PassiveClock) 
 	if err != nil {
 		return nil, fmt.Errorf("finding the ledger: %w", err)
 	}
+	// Nothing is made beside a file that is not a ledger.
+	if err := checkFile(path); err != nil {
+		return nil, err
+	}
 	if err := makeDirectory(path); err != nil {
 		return nil, err
 	}
 	d := &sqliteDatabase{}
 	// The lock comes first: the file isn't touched while it is another's.
-	d.lock, err = lockFile(path + ".lock")
+	d.lock, err = lockFile(path + lockSuffix)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,9 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -14,9 +16,15 @@ import (
 // operating system lets go of it when the process dies, however it dies.
 type lock struct{ file *os.File }
 
+// lockSuffix is put behind the ledger's path.
+const lockSuffix = ".lock"
+
 // lockFile locks a file, which it creates if it's missing.
 func lockFile(path string) (*lock, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return nil, unwritable(strings.TrimSuffix(path, lockSuffix), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger's lock file: %w", err)
 	}

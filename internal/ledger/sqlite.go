@@ -10,10 +10,12 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -125,6 +127,48 @@ func makeDirectory(path string) error {
 	return nil
 }
 
+// sqliteMagic is how a SQLite database begins.
+const sqliteMagic = "SQLite format 3\x00"
+
+// checkFile refuses a path that can't be a ledger's: something that isn't a file, a file
+// of another kind, or one that can't be written. A missing or empty file is fine.
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("the ledger %s can't be created, because a part of its path is a file instead of a directory", path)
+	case err != nil:
+		return fmt.Errorf("looking for the ledger: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("the ledger %s is a directory: name a file, such as %s", path, filepath.Join(path, "ledger.db"))
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("the ledger %s is not a regular file: name a file on a local disk or a block volume", path)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return unwritable(path, err)
+	case err != nil:
+		return fmt.Errorf("opening the ledger: %w", err)
+	}
+	begin := make([]byte, len(sqliteMagic))
+	n, err := io.ReadFull(f, begin)
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("looking at the ledger: %w", err)
+	}
+	switch {
+	case errors.Is(err, io.EOF): // it is empty
+		return nil
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("looking at the ledger: %w", err)
+	case string(begin[:n]) != sqliteMagic:
+		return fmt.Errorf("the file %s is not a SQLite database and was left as it is: name the ledger's own file, or one that doesn't exist yet; if this was the ledger, restore it from a backup", path)
+	}
+	return nil
+}
+
 // prepareFile creates a ledger that is readable by its owner only, and refuses
 // what SQLite would take for an empty one.
 func prepareFile(path string) error {
@@ -194,9 +238,13 @@ func openError(path string, err error) error {
 	case sqlitelib.SQLITE_CORRUPT, sqlitelib.SQLITE_NOTADB:
 		return damaged(path, err)
 	case sqlitelib.SQLITE_READONLY, sqlitelib.SQLITE_CANTOPEN, sqlitelib.SQLITE_PERM:
-		return fmt.Errorf("the ledger %s can't be written, check the owner and mode of the file and its directory: %w", path, err)
+		return unwritable(path, err)
 	}
 	return fmt.Errorf("opening the ledger %s: %w", path, err)
+}
+
+func unwritable(path string, err error) error {
+	return fmt.Errorf("the ledger %s can't be written, check the owner and mode of the file and its directory: %w", path, err)
 }
 
 func damaged(path string, err error) error {

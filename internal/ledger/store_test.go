@@ -6,8 +6,10 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,7 +70,6 @@ func TestEveryCommitWaitsForTheDisk(t *testing.T) {
 
 func TestDamagedLedgerIsRefusedAndLeftAsItIs(t *testing.T) {
 	for name, damage := range map[string]func(f *os.File, size int64) error{
-		"not a database":    func(f *os.File, _ int64) error { _, err := f.WriteAt([]byte("this is no database"), 0); return err },
 		"first page broken": func(f *os.File, _ int64) error { _, err := f.WriteAt(make([]byte, 3000), 100); return err },
 		"cut off":           func(f *os.File, size int64) error { return f.Truncate(size/2 + 100) },
 		"page overwritten": func(f *os.File, size int64) error {
@@ -102,6 +103,57 @@ func TestDamagedLedgerIsRefusedAndLeftAsItIs(t *testing.T) {
 			g.Expect(after).To(Equal(before))
 		})
 	}
+}
+
+// What is not a ledger is refused before anything is made beside it.
+func TestWhatIsNoLedgerIsRefused(t *testing.T) {
+	text := func(text string) func(path string) error {
+		return func(path string) error { return os.WriteFile(path, []byte(text), 0o600) }
+	}
+	for name, test := range map[string]struct {
+		make  func(path string) error
+		wants string
+	}{
+		"directory":  {func(path string) error { return os.Mkdir(path, 0o700) }, "is a directory: name a file"},
+		"pipe":       {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is not a regular file"},
+		"text":       {text("this is not a database, but somebody's notes"), "is not a SQLite database and was left as it is"},
+		"short text": {text("x"), "is not a SQLite database and was left as it is"},
+		"read-only": {func(path string) error {
+			if os.Geteuid() == 0 {
+				return errors.ErrUnsupported // root may write it
+			}
+			return os.WriteFile(path, nil, 0o400)
+		}, "can't be written, check the owner and mode"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			path := filepath.Join(t.TempDir(), "ledger.db")
+			err := test.make(path)
+			if errors.Is(err, errors.ErrUnsupported) {
+				t.Skip("root may do anything")
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			_, err = Open(bg, Options{Path: path})
+			g.Expect(err).To(MatchError(ContainSubstring(test.wants)))
+			beside, err := os.ReadDir(filepath.Dir(path))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(beside).To(HaveLen(1))
+		})
+	}
+	t.Run("below a file", func(t *testing.T) {
+		g := NewWithT(t)
+		file := filepath.Join(t.TempDir(), "file")
+		g.Expect(text("x")(file)).To(Succeed())
+		_, err := Open(bg, Options{Path: filepath.Join(file, "ledger.db")})
+		g.Expect(err).To(MatchError(ContainSubstring("a part of its path is a file")))
+	})
+	t.Run("empty", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "ledger.db")
+		if err := text("")(path); err != nil {
+			t.Fatal(err)
+		}
+		accept(t, open(t, path, nil), "shop", "1")
+	})
 }
 
 func TestLostDatabaseBesideItsLogIsRefused(t *testing.T) {
