@@ -82,7 +82,7 @@ func TestSettingsRefused(t *testing.T) {
 		"retention":           {args: []string{publicURL, "--event-retention=24h"}, want: "--event-retention must be at least 168h0m0s"},
 		"sender":              {args: []string{publicURL, "--email-from=nobody"}, want: `--email-from "nobody"`},
 		"mail server":         {args: []string{publicURL, "--smtp-address=mail"}, want: "must be host:port"},
-		"mail server missing": {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is missing"},
+		"mail server missing": {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is required with"},
 		"mail encryption":     {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-tls=yes"}, want: "--smtp-tls must be"},
 		"provider's name":     {args: []string{publicURL, "--default-sms-provider=a/b"}, want: `--default-sms-provider "a/b"`},
 		"mail connections":    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-connections=0"}, want: "--smtp-connections must be"},

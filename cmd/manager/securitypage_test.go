@@ -1,0 +1,53 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/outbound"
+)
+
+// TestSecurityPage keeps the flags and figures of docs/security.md those of the program.
+func TestSecurityPage(t *testing.T) {
+	g := NewWithT(t)
+	page, err := os.ReadFile("../../docs/security.md")
+	g.Expect(err).NotTo(HaveOccurred())
+	var help bytes.Buffer
+	_, err = parseSettings([]string{"--help"}, environment(nil), &help)
+	g.Expect(errors.Is(err, flag.ErrHelp)).To(BeTrue())
+	named := regexp.MustCompile("`--([a-z-]+)").FindAllSubmatch(page, -1)
+	g.Expect(len(named)).To(BeNumerically(">", 10))
+	for _, name := range named {
+		g.Expect(help.String()).To(MatchRegexp(`(?m)^  -`+string(name[1])+`\b`), "--%s", name[1])
+	}
+
+	s, err := parseSettings([]string{publicURL}, environment(nil), &bytes.Buffer{})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, row := range []string{
+		fmt.Sprintf("| events decided at once | %d |", s.dispatchConcurrency),
+		fmt.Sprintf("| messages in hand at once | %d |", s.deliveryConcurrency),
+		fmt.Sprintf("| messages of one event | %d,%03d, and %d MiB of text |", ledger.MaxEventDeliveries/1000, ledger.MaxEventDeliveries%1000, ledger.MaxEventBytes>>20),
+		fmt.Sprintf("| what is stored | until %.0f days after it ended | `--event-retention`, at least %.0f days |", s.eventRetention.Hours()/24, ledger.MinRetention.Hours()/24),
+		fmt.Sprintf("| time of one send | %.0f s |", s.sendTimeout.Seconds()),
+		fmt.Sprintf("| calls of Rehive for a company | %d a minute |", s.rehiveCallsPerMinute),
+		fmt.Sprintf("of Go's memory limit, which is %.0f %% of the container's |", memoryShare*100),
+		fmt.Sprintf("| connecting | %.0f s |", outbound.DefaultConnectTimeout.Seconds()),
+		fmt.Sprintf("| a request | %.0f s |", time.Duration(outbound.DefaultTimeout).Seconds()),
+		fmt.Sprintf("| size of a request | %d MiB |", outbound.DefaultMaxRequestBytes>>20),
+		fmt.Sprintf("| size of an answer | %d MiB |", outbound.DefaultMaxResponseBytes>>20),
+	} {
+		g.Expect(string(page)).To(ContainSubstring(row))
+	}
+}
