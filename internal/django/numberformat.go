@@ -123,7 +123,14 @@ func (n number) fixed(places int, even bool) (s string, isZero bool) {
 	}
 	// At least one digit before the point, and no other leading zeros.
 	if missing := places + 1 - len(b); missing > 0 {
-		b = append(bytes.Repeat([]byte{'0'}, missing), b...)
+		n := len(b)
+		for range missing {
+			b = append(b, '0')
+		}
+		copy(b[missing:], b[:n])
+		for i := range missing {
+			b[i] = '0'
+		}
 	}
 	for len(b) > places+1 && b[0] == '0' {
 		b = b[1:]

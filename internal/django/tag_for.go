@@ -65,7 +65,6 @@ func parseFor(p *Parser, tok *Token) (Node, error) {
 
 func (n *forNode) Render(c *Context) error {
 	kept := c.meter.Kept()
-	defer func() { _ = c.meter.Keep(kept - c.meter.Kept()) }() // what ifchanged remembered in this loop
 	parent, _, ok := c.get("forloop")
 	if !ok {
 		parent = nil
@@ -109,7 +108,7 @@ func (n *forNode) Render(c *Context) error {
 			return err
 		}
 	}
-	return nil
+	return c.meter.Keep(kept - c.meter.Kept()) // ifchanged forgets what it saw in this loop
 }
 
 // renderUnpacked renders the body with the item's parts, in a scope of its own.

@@ -87,7 +87,7 @@ func TestSharedItems(t *testing.T) {
 	if n := len(Repr(a)); n > 2*maxRepr {
 		t.Errorf("repr of %d bytes", n)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute { // without an end it would be ages
 		t.Errorf("took %s", took)
 	}
 }

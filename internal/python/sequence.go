@@ -60,7 +60,7 @@ func Iterate(v Value) (iter.Seq[Value], error) {
 			}
 		}, nil
 	}
-	return nil, Errorf("TypeError", "'%s' object is not iterable", qualified(v))
+	return nil, notIterable(v)
 }
 
 func each(items []Value) iter.Seq[Value] {
@@ -96,11 +96,10 @@ func Items(m *meter.Meter, v Value) ([]Value, error) {
 	case *Dict:
 		return v.keys, nil
 	}
-	seq, err := Iterate(v)
+	n, err := Len(v)
 	if err != nil {
-		return nil, err
+		return nil, notIterable(v)
 	}
-	n, _ := Len(v)
 	each := ItemBytes
 	if view, ok := v.(*DictView); ok && view.Kind == DictItems {
 		each = PairBytes
@@ -111,15 +110,30 @@ func Items(m *meter.Meter, v Value) ([]Value, error) {
 	if err := m.Spend(n / 2); err != nil {
 		return nil, err
 	}
-	items := make([]Value, 0, n)
-	for it := range seq {
-		if items = append(items, it); len(items)%itemsPerLook == 0 {
+	if s, ok := AsStr(v); ok {
+		list, err := Chars(m, s)
+		if err != nil {
+			return nil, err
+		}
+		return list.Items, nil
+	}
+	seq, ok := v.(Sequence)
+	if !ok {
+		return nil, notIterable(v)
+	}
+	items := make([]Value, n)
+	for i := range items {
+		if items[i] = seq.At(i); i%itemsPerLook == itemsPerLook-1 {
 			if err := m.Look(); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return items, nil
+}
+
+func notIterable(v Value) error {
+	return Errorf("TypeError", "'%s' object is not iterable", qualified(v))
 }
 
 // itemsPerLook is how many items are made between two looks at the context.

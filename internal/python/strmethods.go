@@ -38,7 +38,13 @@ func mapping(f caseFunc) strFunc {
 // MapCase is s.upper(), s.lower() or s.title(), with looks at the context. The
 // caller has charged for the text.
 func MapCase(m *meter.Meter, method, s string) (string, error) {
-	return map[string]caseFunc{"upper": upperText, "lower": lowerText, "title": titleText}[method](m, s)
+	switch method {
+	case "upper":
+		return upperText(m, s)
+	case "lower":
+		return lowerText(m, s)
+	}
+	return titleText(m, s)
 }
 
 // plain makes the work of a method that is over soon.
