@@ -15,7 +15,7 @@ var ErrLimit = meter.ErrLimit
 
 // Limits bound what a template may use. A zero field means the default.
 type Limits struct {
-	Source  int // bytes of one template's source; 256 KiB
+	Source  int // characters of one template's source, as the API server counts them; 262,144
 	Nodes   int // nodes of a template and those it includes or extends; 20,000
 	Nesting int // tags within tags, and templates within templates; 50
 	Steps   int // work, in units of about 100 ns (see package meter); 1,000,000

@@ -144,3 +144,15 @@ func TestErrorsTellNoData(t *testing.T) {
 		t.Errorf("only %d templates failed", failed)
 	}
 }
+
+// TestLengthIsInCharacters holds the limit to the unit of the API server.
+func TestLengthIsInCharacters(t *testing.T) {
+	long := strings.Repeat("é", 262144)
+	if _, err := Parse("main", long, Options{}); err != nil {
+		t.Error(err)
+	}
+	const want = "main: the template is 262145 characters long; at most 262144 are allowed"
+	if _, err := Parse("main", long+"é", Options{}); err == nil || err.Error() != want || !errors.Is(err, ErrLimit) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

@@ -4,6 +4,7 @@
 package django
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/rehive/extension-operator/internal/python"
@@ -59,9 +60,11 @@ func quoted(name string) string { return python.Repr(python.Str(name)) }
 
 // parse fills in a template that has nothing but its source.
 func (p *compiler) parse(t *Template) error {
-	if len(t.source.text) > p.limits.Source {
-		return &Error{Template: t.source.name, Phase: PhaseParse, Msg: "the template is too long",
-			Err: limitErrorf("the template is longer than %d bytes", p.limits.Source)}
+	if n := len(t.source.text); n > p.limits.Source {
+		if n = runeCount(t.source.text); n > p.limits.Source {
+			msg := fmt.Sprintf("the template is %d characters long; at most %d are allowed", n, p.limits.Source)
+			return &Error{Template: t.source.name, Phase: PhaseParse, Msg: msg, Err: limitErrorf("%s", msg)}
+		}
 	}
 	t.compiler = p
 	parser := &Parser{compiler: p, template: t, lexer: lexer{src: t.source.text, line: 1, openTag: -1}}

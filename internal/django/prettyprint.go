@@ -168,8 +168,16 @@ func (p *prettyPrinter) formatText(s string, indent, allowance, level int) error
 		allowance++
 	}
 	var chunks []string
+	held := p.c.meter.Held()
+	if err := p.c.meter.Hold(32 * strings.Count(s, "\n")); err != nil { // the lines, and what is printed of each
+		return err
+	}
+	defer p.c.meter.Release(held)
 	lines := python.SplitLines(s, true)
 	for i, line := range lines {
+		if err := p.c.Step(3); err != nil {
+			return err
+		}
 		last := i == len(lines)-1
 		room := prettyWidth - indent
 		lastRoom := room

@@ -4,6 +4,8 @@
 package django
 
 import (
+	"strings"
+
 	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
@@ -171,6 +173,13 @@ func (w *ifWord) power() int {
 	return w.op.power
 }
 
+// foreignOperators are what people write for operators that they know from
+// elsewhere. None of these is a value to Django.
+var foreignOperators = map[string]string{
+	"=": "write == to compare", "===": "write == (=== and !== are JavaScript)", "!==": "write != (=== and !== are JavaScript)",
+	"<>": "write != (<> is SQL)", "&&": "write 'and' (&& is JavaScript)", "||": "write 'or' (|| is JavaScript)", "!": "write 'not' (! is JavaScript)",
+}
+
 // maxIfWords bounds the words of one condition, and with them its depth.
 const maxIfWords = 1000
 
@@ -188,6 +197,9 @@ func (p *Parser) parseCondition(words []string) (condition, error) {
 	ip := ifParser{words: p.ifWords[:0]}
 	for i := 0; i < len(words); i++ {
 		text := words[i]
+		if hint, ok := foreignOperators[text]; ok {
+			return nil, syntaxErrorf("%s", hint)
+		}
 		if i+1 < len(words) && (text == "is" && words[i+1] == "not" || text == "not" && words[i+1] == "in") {
 			i++
 			text += " " + words[i]
@@ -209,6 +221,12 @@ func (p *Parser) parseCondition(words []string) (condition, error) {
 		return nil, err
 	}
 	if w := &ip.words[ip.pos]; w.text != "" {
+		if op := findOperator(strings.ToLower(w.text)); w.op == nil && op != nil {
+			return nil, syntaxErrorf("write '%s' in lower case", op.name)
+		}
+		if before := &ip.words[max(ip.pos-1, 0)]; before.op == nil && strings.EqualFold(before.text, "not") {
+			return nil, syntaxErrorf("write 'not' in lower case")
+		}
 		return nil, syntaxErrorf("Unused '%s' at end of if expression.", w.text)
 	}
 	return tree, nil

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rehive/extension-operator/internal/django"
 	"github.com/rehive/extension-operator/internal/meter"
@@ -67,8 +68,8 @@ func Compile(name, source string, opts Options) (*Expression, error) {
 		x.empty = true
 		return x, nil
 	}
-	if len(source) > x.limits.Source {
-		return nil, faultf(LimitExceeded, -1, "the expression is longer than %d bytes", x.limits.Source)
+	if err := tooLong(x.limits.Source, source); err != nil {
+		return nil, err
 	}
 	t, err := django.Parse(name, source, opts.Template)
 	if err != nil {
@@ -82,6 +83,18 @@ func Compile(name, source string, opts Options) (*Expression, error) {
 		return nil, x.static.locate(f)
 	}
 	return x, nil
+}
+
+// tooLong is the fault of an author's texts that are too long together.
+func tooLong(limit int, texts ...string) *Fault {
+	n := 0
+	for _, s := range texts {
+		n += utf8.RuneCountInString(s)
+	}
+	if n <= limit {
+		return nil
+	}
+	return faultf(LimitExceeded, -1, "the expression is %d characters long; at most %d are allowed", n, limit)
 }
 
 var variableTag = regexp.MustCompile(`\{\{.*?\}\}`)
@@ -129,12 +142,17 @@ func (s *shape) check() *Fault {
 	choices := []slotClass{classOther, classString, classEmpty}
 	classes := make([]slotClass, len(s.outside))
 	var first *Fault
+	var certain *Fault
 	try := func() bool {
-		_, err := parse(s.tokens, classes)
-		if err != nil && first == nil {
+		tree, err := parse(s.tokens, classes)
+		if err == nil {
+			certain = certainFault(tree)
+			return true
+		}
+		if first == nil {
 			first = faultAt(err, -1)
 		}
-		return err == nil
+		return false
 	}
 	if len(slots) > maxCheckedSlots { // not all combinations then
 		for _, c := range choices {
@@ -142,7 +160,7 @@ func (s *shape) check() *Fault {
 				classes[i] = c
 			}
 			if try() {
-				return nil
+				return certain
 			}
 		}
 		return nil
@@ -161,7 +179,7 @@ func (s *shape) check() *Fault {
 		return false
 	}
 	if all(0) {
-		return nil
+		return certain
 	}
 	return first
 }
@@ -278,9 +296,9 @@ func (x *Expression) shapeOf(segments []django.Segment) (*shape, []string) {
 		total += len(a)
 	}
 	if total > x.limits.Source {
-		s := &shape{authors: authors}
-		s.fault = faultf(LimitExceeded, -1, "the expression is longer than %d bytes", x.limits.Source)
-		return s, data
+		if f := tooLong(x.limits.Source, authors...); f != nil {
+			return &shape{authors: authors, fault: f}, data
+		}
 	}
 	s := newShape(authors)
 	if total <= maxShapeSource {

@@ -243,6 +243,9 @@ func (l *lexer) nameOrString() error {
 	}
 	for i, r := range word {
 		if i == 0 && !isIdentifierStart(r) || i > 0 && !isIdentifierPart(r) {
+			if hint, ok := foreignCharacters[r]; ok {
+				return l.fault(start+i, "%s instead of U+%04X", hint, r)
+			}
 			if !unicode.IsPrint(r) {
 				return l.fault(start+i, "invalid character U+%04X", r)
 			}
@@ -383,18 +386,42 @@ var operators = [...]string{
 	"(", ")", "[", "]", "{", "}", ",", ":", ".", ";", "=",
 }
 
+// foreignOperators are those of other languages, the longest first. A hint must
+// name what means the same.
+var foreignOperators = [...]struct{ text, hint string }{
+	{"!==", "write != (=== and !== are JavaScript)"},
+	{"===", "write == (=== and !== are JavaScript)"},
+	{"&&", "write 'and' (&& is JavaScript)"},
+	{"||", "write 'or' (|| is JavaScript)"},
+	{"<>", "write != (<> is SQL)"},
+	{"=>", "write >= for 'at least'"},
+	{"=<", "write <= for 'at most'"},
+}
+
+// foreignCharacters are those that word processors make of plain ones.
+var foreignCharacters = map[rune]string{
+	'‘': "write straight quotes (')", '’': "write straight quotes (')", '‚': "write straight quotes (')", '′': "write straight quotes (')",
+	'“': `write straight quotes (' or ")`, '”': `write straight quotes (' or ")`, '„': `write straight quotes (' or ")`, '″': `write straight quotes (' or ")`,
+	'«': `write straight quotes (' or ")`, '»': `write straight quotes (' or ")`,
+	'≠': "write !=", '≤': "write <=", '≥': "write >=", '–': "write a plain minus (-)", '−': "write a plain minus (-)",
+	'\u00a0': "write a plain space", '\u202f': "write a plain space",
+}
+
 func (l *lexer) operator() error {
 	rest := l.src[l.pos:]
-	if strings.HasPrefix(rest, "&&") || strings.HasPrefix(rest, "||") {
-		return l.fault(l.pos, "'%s' is not an operator; use 'and' or 'or'", rest[:2])
+	for _, f := range foreignOperators {
+		if strings.HasPrefix(rest, f.text) {
+			return l.fault(l.pos, "%s", f.hint)
+		}
+	}
+	if rest[0] == '!' && !strings.HasPrefix(rest, "!=") {
+		return l.fault(l.pos, "write 'not' before the value ('!' is JavaScript)")
 	}
 	for _, op := range operators {
 		if !strings.HasPrefix(rest, op) {
 			continue
 		}
 		switch op {
-		case "<>":
-			return l.fault(l.pos, "'<>' is not an operator; use '!='")
 		case "(", "[", "{":
 			if len(l.brackets) >= maxBrackets {
 				return l.fault(l.pos, "too many brackets within brackets")

@@ -14,7 +14,7 @@ import (
 // What one operation may make is bounded by package python: texts and lists of
 // 1 Mi, integers of 128 Ki bits.
 type Limits struct {
-	Source int // bytes of the author's text; 256 KiB
+	Source int // characters of the author's text, as the API server counts them; 262,144
 	Steps  int // work, in units of about 100 ns (see package meter); 1,000,000
 	Memory int // bytes held at a time by values that the expression makes; 32 MiB
 }

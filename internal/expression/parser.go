@@ -4,6 +4,8 @@
 package expression
 
 import (
+	"strings"
+
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -136,6 +138,14 @@ func (p *parser) expectOp(op string) error {
 // unexpected says what stands where something else was expected.
 func (p *parser) unexpected(want string) error {
 	t := p.peek()
+	if t.kind == tokName && isSpelledOperator(t.text) {
+		return faultf(SyntaxError, t.pos, "write '%s' in lower case", strings.ToLower(t.text))
+	}
+	if p.pos > 0 {
+		if before := &p.tokens[p.pos-1]; before.kind == tokName && isSpelledOperator(before.text) {
+			return faultf(SyntaxError, before.pos, "write '%s' in lower case", strings.ToLower(before.text))
+		}
+	}
 	switch t.kind {
 	case tokEnd:
 		return faultf(SyntaxError, t.pos, "%s is missing at the end", want)
@@ -147,7 +157,7 @@ func (p *parser) unexpected(want string) error {
 		return faultf(SyntaxError, t.pos, "%s was expected here, not data", want)
 	}
 	if t.kind == tokOp && t.text == "=" {
-		return faultf(SyntaxError, t.pos, "'=' can't stand here; to compare, use '=='")
+		return faultf(SyntaxError, t.pos, "write == to compare (a single = assigns)")
 	}
 	return faultf(SyntaxError, t.pos, "%s was expected here, not '%s'", want, t.text)
 }

@@ -63,7 +63,7 @@ func (p *parser) statement() (node, error) {
 	case "=":
 		for p.takeOp("=") {
 			if !isTarget(value) {
-				return nil, faultf(SyntaxError, op.pos, "'=' can't stand here; to compare, use '=='")
+				return nil, faultf(SyntaxError, op.pos, "write == to compare (a single = assigns)")
 			}
 			if value, err = p.yieldOrExpressions(); err != nil {
 				return nil, err

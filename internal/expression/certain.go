@@ -1,0 +1,194 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expression
+
+import "strings"
+
+// otherLanguages are words that admins bring from JavaScript, JSON or SQL, with
+// what Python calls them.
+var otherLanguages = map[string]string{
+	"true": "True", "TRUE": "True", "false": "False", "FALSE": "False",
+	"null": "None", "NULL": "None", "Null": "None", "nil": "None", "none": "None", "NONE": "None",
+}
+
+// spelledOperators are operators that are written in lower case only.
+var spelledOperators = map[string]bool{"and": true, "or": true, "not": true, "in": true, "is": true, "if": true, "else": true}
+
+// isSpelledOperator tells a word that is an operator but for its case.
+func isSpelledOperator(word string) bool {
+	return spelledOperators[strings.ToLower(word)] && !spelledOperators[word]
+}
+
+// certainFault finds what fails whatever the data may be: names that don't
+// exist, in all parts that are always evaluated, and words of other languages
+// anywhere. nil if nothing is certain.
+func certainFault(n node) *Fault {
+	c := certainty{}
+	c.visit(n, true)
+	return c.fault
+}
+
+type certainty struct {
+	bound map[string]int // names of the comprehensions around
+	fault *Fault         // the first
+}
+
+func (c *certainty) found(f *Fault) {
+	if c.fault == nil {
+		c.fault = f
+	}
+}
+
+func (c *certainty) name(n *nameNode, always bool) {
+	if c.bound[n.name] > 0 || functions[n.name] != nil {
+		return
+	}
+	switch n.name {
+	case "True", "False", "None":
+		return
+	}
+	if python, ok := otherLanguages[n.name]; ok {
+		c.found(faultf(NameNotDefined, n.offset(), "write %s ('%s' is not Python)", python, n.name))
+		return
+	}
+	if !always {
+		return
+	}
+	if isSpelledOperator(n.name) {
+		c.found(faultf(NameNotDefined, n.offset(), "write '%s' in lower case", strings.ToLower(n.name)))
+		return
+	}
+	c.found(faultf(NameNotDefined, n.offset(), "'%s' is not defined; text needs quotes, and data braces, as in '{{ %s }}'", n.name, n.name))
+}
+
+func (c *certainty) all(nodes []node, always bool) {
+	for _, n := range nodes {
+		c.visit(n, always)
+	}
+}
+
+// visit looks at a node. always says that it is evaluated whatever the data.
+func (c *certainty) visit(n node, always bool) {
+	switch n := n.(type) {
+	case *groupNode:
+		c.visit(n.inner, always)
+	case *nameNode:
+		c.name(n, always)
+	case *textNode:
+		c.parts(n.parts, always)
+	case *joinedNode:
+		c.parts(n.parts, always)
+	case *unaryNode:
+		c.visit(n.operand, always)
+	case *binaryNode:
+		c.visit(n.left, always)
+		c.visit(n.right, always)
+	case *boolNode:
+		for i, v := range n.values {
+			c.visit(v, always && i == 0)
+		}
+	case *compareNode:
+		c.visit(n.first, always)
+		for i, v := range n.rest {
+			c.visit(v, always && i == 0)
+		}
+	case *ifNode:
+		c.visit(n.test, always)
+		c.visit(n.body, false)
+		c.visit(n.orelse, false)
+	case *callNode:
+		c.call(n, always)
+	case *subscriptNode:
+		c.visit(n.value, always)
+		c.visit(n.index, always)
+	case *sliceNode:
+		for _, bound := range []node{n.lower, n.upper, n.step} {
+			if bound != nil {
+				c.visit(bound, always)
+			}
+		}
+	case *attributeNode:
+		c.visit(n.value, always)
+	case *listNode:
+		c.all(n.items, always)
+	case *tupleNode:
+		c.all(n.items, always)
+	case *setNode:
+		c.all(n.items, always)
+	case *dictNode:
+		for i, k := range n.keys {
+			if k != nil {
+				c.visit(k, always)
+			}
+			c.visit(n.values[i], always)
+		}
+	case *assignNode:
+		c.visit(n.value, always)
+	case *comprehensionNode:
+		c.comprehension(n, always)
+	}
+}
+
+func (c *certainty) parts(parts []textPart, always bool) {
+	for _, p := range parts {
+		if p.field == nil {
+			continue
+		}
+		c.visit(p.field.value, always)
+		if p.field.spec != nil {
+			c.parts(p.field.spec.parts, always)
+		}
+	}
+}
+
+func (c *certainty) call(n *callNode, always bool) {
+	if f, ok := ungroup(n.fn).(*nameNode); ok {
+		if functions[f.name] == nil && always {
+			if isSpelledOperator(f.name) {
+				c.found(faultf(FunctionNotDefined, f.offset(), "write '%s' in lower case", strings.ToLower(f.name)))
+			} else {
+				c.found(faultf(FunctionNotDefined, f.offset(), "the function '%s' is not defined", f.name))
+			}
+		}
+	} else {
+		c.visit(n.fn, always)
+	}
+	c.all(n.args, always)
+	for _, k := range n.keywords {
+		c.visit(k.value, always)
+	}
+}
+
+func (c *certainty) comprehension(n *comprehensionNode, always bool) {
+	if c.bound == nil {
+		c.bound = map[string]int{}
+	}
+	var names []string
+	var bind func(n node)
+	bind = func(n node) {
+		switch n := ungroup(n).(type) {
+		case *nameNode:
+			names = append(names, n.name)
+			c.bound[n.name]++
+		case *tupleNode:
+			for _, it := range n.items {
+				bind(it)
+			}
+		case *listNode:
+			for _, it := range n.items {
+				bind(it)
+			}
+		}
+	}
+	for i := range n.generators {
+		g := &n.generators[i]
+		c.visit(g.iter, always && i == 0)
+		bind(g.target)
+		c.all(g.conds, false)
+	}
+	c.visit(n.element, false)
+	for _, name := range names {
+		c.bound[name]--
+	}
+}
