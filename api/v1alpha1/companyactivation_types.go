@@ -96,11 +96,67 @@ type CompanyActivationSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
 	SenderDomains []string `json:"senderDomains,omitempty"`
 
+	// quotas limit how many messages the company sends a day, below the operator's own
+	// limits.
+	// +optional
+	Quotas CompanyQuotas `json:"quotas,omitzero"`
+
 	// pushEnabled says whether the company's users get push messages. Without them
 	// rules of the channel push send nothing; in-app copies are stored all the same.
 	// +optional
 	// +kubebuilder:default=true
 	PushEnabled *bool `json:"pushEnabled,omitempty"`
+}
+
+// CompanyQuotas limit a company's messages by channel. A day is one in UTC. What isn't
+// set, or is higher than the operator's limit, is the operator's limit (--quotas).
+type CompanyQuotas struct {
+	// email limits emails.
+	// +optional
+	Email *ChannelQuota `json:"email,omitempty"`
+
+	// sms limits SMS.
+	// +optional
+	SMS *SMSQuota `json:"sms,omitempty"`
+
+	// push limits push messages.
+	// +optional
+	Push *ChannelQuota `json:"push,omitempty"`
+}
+
+// ChannelQuota limits the messages of a channel.
+type ChannelQuota struct {
+	// perDay is how many messages the company may send a day.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
+	PerDay *int64 `json:"perDay,omitempty"`
+
+	// perRecipient is how many of them may be for one recipient.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
+	PerRecipient *int64 `json:"perRecipient,omitempty"`
+}
+
+// SMSQuota limits SMS.
+type SMSQuota struct {
+	ChannelQuota `json:",inline"`
+
+	// perCountry is how many SMS a day may be for one country.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000000
+	PerCountry *int64 `json:"perCountry,omitempty"`
+
+	// countries are the ISO 3166 codes, such as ZA, of the countries that SMS may be
+	// sent to. Unset, it is all that the operator allows.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=250
+	// +kubebuilder:validation:items:MaxLength=2
+	// +kubebuilder:validation:items:Pattern=`^[A-Z]{2}$`
+	Countries []string `json:"countries,omitempty"`
 }
 
 // DeliveryProviderReference names a DeliveryProvider in the same namespace.

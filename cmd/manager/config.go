@@ -81,6 +81,9 @@ type settings struct {
 	defaultSMSProvider     string
 	defaultPushProvider    string
 	trustSystemEmail       bool
+	quotas                 string
+	smsCountries           string
+	smsAllowNumbers        string
 	providerAllowNetworks  string
 	providerAllowPlaintext bool
 
@@ -142,6 +145,9 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.defaultSMSProvider, "default-sms-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for SMS")
 	flags.StringVar(&s.defaultPushProvider, "default-push-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for push")
 	flags.BoolVar(&s.trustSystemEmail, "trust-system-email", true, "let a company send email from the domain of its system email on Rehive through the operator's own providers, unless the domain is a mailbox provider's, the operator's or another company's; otherwise only spec.senderDomains counts")
+	flags.StringVar(&s.quotas, "quotas", "", "`limits` of the messages that one company may send a day (UTC), which replace the defaults email.company=1000000,sms.company=10000,sms.country=5000,sms.recipient=50 one by one; a number or unlimited. There are also email.recipient, push.company and push.recipient, which are unlimited by default")
+	flags.StringVar(&s.smsCountries, "sms-countries", "", "ISO 3166 `codes` of the countries that SMS may be sent to, such as ZA,US; all by default")
+	flags.StringVar(&s.smsAllowNumbers, "sms-allow-numbers", "", "`kinds` of expensive numbers that SMS may be sent to: premium, shared-cost, satellite; none by default")
 	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "private and special-purpose `networks` that DeliveryProviders may be in, such as 10.0.0.0/8,fd00::/8; none by default")
 	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "let the base URLs of DeliveryProviders begin with http://, which sends their credentials in the clear")
 
@@ -383,6 +389,9 @@ func (s *settings) validateProviders() error {
 	}
 	if s.defaultEmailProvider != "" && s.smtpAddress != "" {
 		return errors.New("--default-email-provider and --smtp-address are both set: choose one")
+	}
+	if _, err := s.newQuotas(nil); err != nil {
+		return err
 	}
 	_, err := s.allowedNetworks()
 	return err

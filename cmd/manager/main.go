@@ -113,7 +113,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	senders, err := newSenders(ctx, s, mgr, watched, rules, platform)
+	senders, err := newSenders(ctx, s, store, mgr, watched, rules, platform)
 	if err != nil {
 		return err
 	}

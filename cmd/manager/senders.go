@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -18,6 +19,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
+	"github.com/rehive/extension-operator/internal/phone"
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
@@ -29,7 +31,7 @@ type senders struct {
 	registry *providers.Registry
 }
 
-func newSenders(ctx context.Context, s *settings, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
+func newSenders(ctx context.Context, s *settings, store *ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
 	log := ctrl.Log.WithName("delivery")
 	doing, err := delivery.NewProvidersMetrics(metrics.Registry)
 	if err != nil {
@@ -55,6 +57,10 @@ func newSenders(ctx context.Context, s *settings, mgr manager.Manager, watched n
 	if err != nil {
 		return nil, err
 	}
+	quotas, err := s.newQuotas(store)
+	if err != nil {
+		return nil, err
+	}
 	builder := &providers.Builder{
 		Secrets:        secrets,
 		Devices:        providers.Devices{Platform: platform, Companies: companies},
@@ -70,6 +76,7 @@ func newSenders(ctx context.Context, s *settings, mgr manager.Manager, watched n
 		Defaults:  s.defaultProviders(),
 		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
 		Domains:   domains,
+		Quotas:    quotas,
 		EmailFrom: s.emailFrom,
 		Metrics:   doing,
 		Log:       log,
@@ -129,4 +136,32 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.P
 		Breaker:     delivery.BreakerConfig{OnChange: providers.LogCircuit(log)},
 		Metrics:     doing.Of(name, "smtp"),
 	}), nil
+}
+
+// newQuotas returns the quotas of --quotas, --sms-countries and --sms-allow-numbers. The
+// store is needed to count, not to check the flags.
+func (s *settings) newQuotas(store providers.Spender) (*providers.Quotas, error) {
+	q := &providers.Quotas{Limits: providers.DefaultLimits(), Ledger: store, Log: ctrl.Log.WithName("delivery")}
+	if err := q.Limits.Parse(s.quotas); err != nil {
+		return nil, fmt.Errorf("--quotas: %w", err)
+	}
+	for country := range strings.SplitSeq(s.smsCountries, ",") {
+		if country = strings.ToUpper(strings.TrimSpace(country)); country == "" {
+			continue
+		}
+		if !phone.IsRegion(country) {
+			return nil, fmt.Errorf("--sms-countries: %q is not an ISO 3166 code such as ZA", country)
+		}
+		q.Countries = append(q.Countries, country)
+	}
+	for name := range strings.SplitSeq(s.smsAllowNumbers, ",") {
+		switch kind := phone.Kind(strings.TrimSpace(name)); kind {
+		case "":
+		case phone.Premium, phone.SharedCost, phone.Satellite:
+			q.Kinds = append(q.Kinds, kind)
+		default:
+			return nil, fmt.Errorf("--sms-allow-numbers: %q must be premium, shared-cost or satellite", name)
+		}
+	}
+	return q, nil
 }

@@ -104,6 +104,8 @@ func (b *bench) scene(ctx context.Context) error {
 			"--smtp-address=" + b.mail.Address(),
 			"--pprof-address=" + b.pprof,
 			"--resync-period=1h",
+			// A few companies send all that a machine can.
+			"--quotas=email.company=1000000000",
 			"--event-retention=" + ledger.MinRetention.String(),
 		},
 	})

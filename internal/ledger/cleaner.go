@@ -66,6 +66,9 @@ func (c *Cleaner) Start(ctx context.Context) error {
 
 // clean deletes all that is old, with a pause after each few steps.
 func (c *Cleaner) clean(ctx context.Context) (int, error) {
+	if err := c.store.deleteCharges(ctx); err != nil {
+		return 0, err
+	}
 	before := c.clock.Now().Add(-c.keep)
 	for total := 0; ; {
 		n, err := c.store.DeleteBefore(ctx, before, cleanLimit)

@@ -138,6 +138,8 @@ var conformance = []func(*testing.T, place){
 	testQuarantinedDelivery,
 	testAttemptsHaveACeiling,
 	testLedgerOfTheFirstVersion,
+	testQuotas,
+	testQuotasAreExact,
 	testClosedStoreRefuses,
 }
 

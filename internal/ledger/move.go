@@ -183,6 +183,9 @@ var movedTables = []movedTable{
 	{name: "preferences", key: []string{"company", "user_id", "rule"}, columns: []column{
 		{"id", "bigint"}, {"company", "text"}, {"user_id", "text"}, {"rule", "text"}, {"enabled", "bigint"}, {"updated_at", "bigint"},
 	}},
+	{name: "charges", key: []string{"company", "channel", "scope", "key", "day"}, columns: []column{
+		{"id", "bigint"}, {"company", "text"}, {"channel", "text"}, {"scope", "text"}, {"key", "text"}, {"day", "bigint"}, {"n", "bigint"},
+	}},
 }
 
 // statements returns how a batch is read, written, and counted in the target.

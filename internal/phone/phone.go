@@ -100,3 +100,50 @@ func digit(r rune) byte {
 // IsRegion tells whether region is an ISO 3166 code, in capitals, whose numbers
 // [E164] knows.
 func IsRegion(region string) bool { return phonenumbers.GetSupportedRegions()[region] }
+
+// Kind says what kind of number a message to it is charged as.
+type Kind string
+
+// The kinds of numbers. Messages to all but Ordinary may cost many times as much.
+const (
+	Ordinary   Kind = "ordinary"
+	Premium    Kind = "premium"
+	SharedCost Kind = "shared-cost"
+	// Satellite numbers belong to no country but to a satellite or international
+	// network, such as those that begin with +870 and +881 to +883.
+	Satellite Kind = "satellite"
+)
+
+// noCountry is what the library calls the region of numbers of no country.
+const noCountry = "001"
+
+// Classify returns the country of an E.164 number, as an ISO 3166 code, and the number's
+// kind. The country is empty for numbers of no country and those that aren't E.164.
+//
+// A number of a range that the library's lists don't know counts as ordinary and, where
+// several countries share its code, as of the main one.
+func Classify(number string) (country string, kind Kind) {
+	parsed, err := phonenumbers.Parse(number, "")
+	if err != nil {
+		return "", Ordinary
+	}
+	country = phonenumbers.GetRegionCodeForNumber(parsed)
+	if country == "" {
+		country = phonenumbers.GetRegionCodeForCountryCode(int(parsed.GetCountryCode()))
+	}
+	switch phonenumbers.GetNumberType(parsed) { //nolint:exhaustive // the others are ordinary
+	case phonenumbers.PREMIUM_RATE:
+		kind = Premium
+	case phonenumbers.SHARED_COST:
+		kind = SharedCost
+	default:
+		kind = Ordinary
+	}
+	if country == noCountry {
+		country = ""
+		if kind == Ordinary {
+			kind = Satellite
+		}
+	}
+	return country, kind
+}

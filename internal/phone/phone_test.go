@@ -65,6 +65,33 @@ func TestDigits(t *testing.T) {
 	}
 }
 
+func TestClassify(t *testing.T) {
+	for number, want := range map[string]struct {
+		country string
+		kind    Kind
+	}{
+		"+27820000001":  {"ZA", Ordinary},
+		"+14155552671":  {"US", Ordinary},
+		"+16045550123":  {"CA", Ordinary},
+		"+447400123456": {"GB", Ordinary},
+		"+19002345678":  {"US", Premium},
+		"+449012345678": {"GB", Premium},
+		"+448431234567": {"GB", Premium},
+		"+870773111632": {"", Satellite},
+		"+881612345678": {"", Satellite},
+		"+88213300000":  {"", Satellite},
+		"+883510000000": {"", Satellite},
+		"+979123456789": {"", Premium},
+		"+80812345678":  {"", SharedCost},
+		"+999123":       {"", Ordinary},
+		"nothing":       {"", Ordinary},
+	} {
+		if country, kind := Classify(number); country != want.country || kind != want.kind {
+			t.Errorf("%s is %q, %s; want %+v", number, country, kind, want)
+		}
+	}
+}
+
 func FuzzE164(f *testing.F) {
 	f.Add("+27 82 000 0001", "ZA")
 	f.Add("0820000001", "")

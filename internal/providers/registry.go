@@ -39,6 +39,8 @@ type RegistryOptions struct {
 	// Domains knows from which domains a company may send through Defaults and
 	// Fallback; nil lets it send from any.
 	Domains *Domains
+	// Quotas limit what companies send; nil doesn't limit it.
+	Quotas *Quotas
 	// EmailFrom is the sender of these providers where they have none of their own; it
 	// may be empty.
 	EmailFrom string
@@ -79,6 +81,15 @@ func (r *Registry) Provider(ctx context.Context, company, channel string) (deliv
 	if err != nil {
 		return nil, fmt.Errorf("finding the company's activation: %w", err)
 	}
+	p, err := r.provider(ctx, a, channel)
+	if err != nil || p == nil || r.Quotas == nil {
+		return p, err
+	}
+	return r.Quotas.of(a, v1alpha1.Channel(channel), p), nil
+}
+
+func (r *Registry) provider(ctx context.Context, a *v1alpha1.CompanyActivation, channel string) (delivery.Provider, error) {
+	company := a.Spec.Company
 	key := r.key(a, v1alpha1.Channel(channel))
 	if key.Name == "" {
 		fallback := r.Fallback[channel]

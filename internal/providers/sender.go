@@ -39,12 +39,7 @@ func (s sharedEmail) Send(ctx context.Context, m delivery.Message) (delivery.Rec
 }
 
 // Gates implements [delivery.Gated].
-func (s sharedEmail) Gates() []delivery.Gate {
-	if gated, ok := s.Provider.(delivery.Gated); ok {
-		return gated.Gates()
-	}
-	return nil
-}
+func (s sharedEmail) Gates() []delivery.Gate { return gatesOf(s.Provider) }
 
 // Patience implements [delivery.Patient].
 func (s sharedEmail) Patience() time.Duration { return delivery.PatienceOf(s.Provider) }
