@@ -35,6 +35,11 @@ const (
 	// a token and the request to look at it, which the HTTP server writes one
 	// after the other.
 	settleDelay = 300 * time.Millisecond
+
+	// lookInterval is the least time between two looks at the platform that only rules
+	// cause. However long rules are applied one after the other, they cost the company
+	// three calls in this time, out of the 200 a minute that the platform allows.
+	lookInterval = 2 * time.Second
 )
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=companyactivations,verbs=get;list;watch;patch

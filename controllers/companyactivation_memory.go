@@ -33,6 +33,10 @@ type remembered struct {
 	fingerprint [sha256.Size]byte
 	until       time.Time
 
+	// essentials are the same without the rules, of the look that took place at looked.
+	essentials [sha256.Size]byte
+	looked     time.Time
+
 	// accepted is the digest of the token that the platform accepted last.
 	accepted [sha256.Size]byte
 
@@ -109,6 +113,29 @@ func (m *memory) settled(s *scope, now time.Time) (left time.Duration) {
 	m.with(s.activation, func(entry *remembered) {
 		if entry.fingerprint == s.fingerprint() {
 			left = max(entry.until.Sub(now), 0)
+		}
+	})
+	return left
+}
+
+// essentials digests what decides it, except for the rules.
+func (s *scope) essentials() [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d",
+		s.credentials.Token, s.credentials.WebhookSecret,
+		s.activation.Annotations[v1alpha1.RequestedAtAnnotation], s.activation.Generation))
+}
+
+// look remembers when the platform was looked at.
+func (m *memory) look(s *scope, now time.Time) {
+	m.with(s.activation, func(entry *remembered) { entry.essentials, entry.looked = s.essentials(), now })
+}
+
+// soon returns how much longer a look should wait because only rules have changed since
+// the last one, which was not long ago.
+func (m *memory) soon(s *scope, now time.Time) (left time.Duration) {
+	m.with(s.activation, func(entry *remembered) {
+		if entry.essentials == s.essentials() {
+			left = max(entry.looked.Add(lookInterval).Sub(now), 0)
 		}
 	})
 	return left

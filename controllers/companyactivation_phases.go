@@ -303,7 +303,11 @@ func wantedEvent(rule *v1alpha1.NotificationRule) string {
 // the platform said to wait. Without it the controller's own writes and every
 // status of a rule would cost calls out of the company's budget.
 func (r *companyActivationReconciler) recall(_ context.Context, s *scope) error {
-	if left := r.memory.settled(s, r.now()); left > 0 {
+	left := r.memory.settled(s, r.now())
+	if left == 0 {
+		left = r.memory.soon(s, r.now())
+	}
+	if left > 0 {
 		s.recalled, s.lookAgain = true, left
 	}
 	return nil
@@ -312,6 +316,7 @@ func (r *companyActivationReconciler) recall(_ context.Context, s *scope) error 
 func (r *companyActivationReconciler) remember(_ context.Context, s *scope) error {
 	s.lookAgain = wait.Jitter(r.resyncPeriod, jitter)
 	r.memory.settle(s, r.now().Add(s.lookAgain))
+	r.memory.look(s, r.now())
 	return nil
 }
 

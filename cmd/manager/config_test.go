@@ -53,6 +53,39 @@ func TestSettingsFromEnvironment(t *testing.T) {
 	}
 }
 
+// TestActivationNamespaces: what is watched may hold companies if it is named.
+func TestActivationNamespaces(t *testing.T) {
+	for name, test := range map[string]struct {
+		args    []string
+		allowed map[string]bool // company in namespace
+	}{
+		"by default":  {nil, map[string]bool{"acme in rehive-system": true, "acme in team-a": false}},
+		"watched":     {[]string{"--watch-namespaces=team-a"}, map[string]bool{"acme in team-a": true, "acme in team-b": false, "acme in rehive-system": true}},
+		"the cluster": {[]string{"--watch-namespaces=*"}, map[string]bool{"acme in team-a": false, "acme in rehive-system": true}},
+		"more exactly": {
+			[]string{"--watch-namespaces=*", "--activation-namespaces=team-*, acme=team-a", "--activation-namespaces=wallets"},
+			map[string]bool{"acme in team-a": true, "acme in team-b": false, "shop in team-b": true, "shop in wallets": true, "shop in other": false},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := parseSettings(append([]string{publicURL}, test.args...), environment(nil), &bytes.Buffer{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			holders, err := s.holders()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for where, want := range test.allowed {
+				company, namespace, _ := strings.Cut(where, " in ")
+				if got := holders.Allows(namespace, company); got != want {
+					t.Errorf("%s: %t", where, got)
+				}
+			}
+		})
+	}
+}
+
 func TestSettingsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		args      []string
@@ -66,6 +99,8 @@ func TestSettingsRefused(t *testing.T) {
 		"unknown flag":          {args: []string{publicURL, "--no-such-flag"}, want: "no-such-flag"},
 		"argument":              {args: []string{publicURL, "start"}, want: `unexpected argument "start"`},
 		"namespace":             {args: []string{publicURL, "--namespace=Not_A_Name"}, want: "--namespace"},
+		"activation namespace":  {args: []string{publicURL, "--activation-namespaces=acme=Team"}, want: `--activation-namespaces: "Team" is not the name of a namespace`},
+		"purge grace period":    {args: []string{publicURL, "--purge-grace-period=-1h"}, want: "--purge-grace-period must not be negative"},
 		"watched namespace":     {args: []string{publicURL, "--watch-namespaces=team-a,Team"}, want: `--watch-namespaces: "Team" is not a valid namespace name`},
 		"certificate alone":     {args: []string{publicURL, "--http-tls-cert=a.pem"}, want: "must be given together"},
 		"address":               {args: []string{publicURL, "--http-address=8080"}, want: `--http-address "8080"`},

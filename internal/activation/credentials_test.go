@@ -24,11 +24,12 @@ func TestSaveAndGet(t *testing.T) {
 	_, err := Get(t.Context(), k8s, a)
 	g.Expect(err).To(MatchError(ErrMissing))
 
-	g.Expect(Save(t.Context(), k8s, a, Credentials{Token: "token-1", WebhookSecret: "secret-1"})).To(Succeed())
+	g.Expect(Save(t.Context(), k8s, a, Credentials{Token: "token-1", WebhookSecret: "secret-1", ServiceUser: "user-1"})).To(Succeed())
 	credentials, err := Get(t.Context(), k8s, a)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(credentials.Token).To(Equal("token-1"))
 	g.Expect(credentials.WebhookSecret).To(Equal("secret-1"))
+	g.Expect(credentials.ServiceUser).To(Equal("user-1"))
 
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: a.Namespace, Name: SecretName(a)}
@@ -44,7 +45,7 @@ func TestSaveAndGet(t *testing.T) {
 	credentials.Token = ""
 	g.Expect(Save(t.Context(), k8s, a, credentials)).To(Succeed())
 	g.Expect(k8s.Get(t.Context(), key, &secret)).To(Succeed())
-	g.Expect(secret.Data).To(Equal(map[string][]byte{"webhookSecret": []byte("secret-1"), "note": []byte("mine")}))
+	g.Expect(secret.Data).To(Equal(map[string][]byte{"webhookSecret": []byte("secret-1"), "serviceUser": []byte("user-1"), "note": []byte("mine")}))
 
 	// Saving what stands writes nothing.
 	version := secret.ResourceVersion
