@@ -45,7 +45,7 @@ func TestActivation(t *testing.T) {
 	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal(isRegistered))
 	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty())
 	f.Expect(a.Status.ObservedGeneration).To(Equal(a.Generation))
-	f.Expect(a.Status.CompanyInfo).To(Equal(v1alpha1.CompanyInfo{Name: "Shop", SystemEmail: "hello@shop.example", Mode: "production"}))
+	f.Expect(a.Status.CompanyInfo).To(Equal(v1alpha1.CompanyInfo{CompanyProfile: v1alpha1.CompanyProfile{Name: "Shop", SystemEmail: "hello@shop.example"}, Mode: "production"}))
 	f.Expect(a.Status.ServiceUser).To(Equal(service.User))
 	f.Expect(a.Status.SecretName).To(Equal("shop-rehive"))
 	f.Expect(a.Finalizers).To(ConsistOf(v1alpha1.CompanyActivationFinalizer))

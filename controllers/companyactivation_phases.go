@@ -401,9 +401,16 @@ func (r *companyActivationReconciler) refreshCompany(ctx context.Context, s *sco
 		return s.refuseToken("The token speaks for another company.", "Activate the extension again in the dashboard of this company.")
 	}
 	s.activation.Status.CompanyInfo = v1alpha1.CompanyInfo{
-		Name:        shorten(company.Name, 1024),
-		SystemEmail: shorten(company.SystemEmail, 320),
-		Mode:        shorten(company.Mode, 32),
+		CompanyProfile: v1alpha1.CompanyProfile{
+			Name:         shorten(company.Name, 1024),
+			Website:      shorten(company.Website, 2048),
+			SystemEmail:  shorten(company.SystemEmail, 320),
+			SupportEmail: shorten(company.SupportEmail, 320),
+			ContactEmail: shorten(company.ContactEmail, 320),
+			Logo:         shorten(company.Logo, 2048),
+			Icon:         shorten(company.Icon, 2048),
+		},
+		Mode: shorten(company.Mode, 32),
 	}
 	return nil
 }

@@ -113,8 +113,9 @@ func startCluster() (_ *cluster, stop func(), err error) {
 		return nil, stop, err
 	}
 	mgr, err := ctrl.NewManager(config, manager.Options{
-		Scheme:  testScheme,
-		Metrics: metricsserver.Options{BindAddress: "0"},
+		NewClient: activation.NewClient,
+		Scheme:    testScheme,
+		Metrics:   metricsserver.Options{BindAddress: "0"},
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}: {Label: labels.NewSelector().Add(*hasLabel)},
 		}},
@@ -194,7 +195,8 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 		Messages:    store,
 		Namespace:   namespace,
 		Namespaces:  activation.AllNamespaces(),
-		Log:         funcr.New(f.logs.write, funcr.Options{Verbosity: 10}),
+		// From 8 on client-go logs bodies, which the manager never enables.
+		Log: funcr.New(f.logs.write, funcr.Options{Verbosity: 5}),
 	}
 	for _, c := range change {
 		c(&options)

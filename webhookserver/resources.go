@@ -8,13 +8,25 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // operations are those of the declared resources.
 func (s *Server) operations() []rest.Operation {
-	admins := admin.New(admin.Options{Cache: s.client, APIReader: s.activation.APIReader, Client: s.client, Namespace: s.activation.Namespace})
+	admins := admin.New(admin.Options{
+		Cache: s.client, APIReader: s.activation.APIReader, Client: s.client, Namespace: s.activation.Namespace,
+		WebhookSecret: func(ctx context.Context, a *v1alpha1.CompanyActivation) (string, error) {
+			credentials, err := s.activations.Credentials(ctx, a)
+			if errors.Is(err, activation.ErrMissing) {
+				return "", nil
+			}
+			return credentials.WebhookSecret, err
+		},
+		Quotas: func(context.Context, *v1alpha1.CompanyActivation) (admin.Quotas, error) { return admin.Quotas{}, nil },
+	})
 	return admins.Operations()
 }
 

@@ -12,6 +12,9 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -127,13 +130,15 @@ func TestForeignNotificationsAreReadOnly(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	rule := f.rule("declared", "Declared", nil)
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"description":"ours"}}`))
+	f.Expect(f.client.Patch(t.Context(), rule, patch, client.FieldOwner("kubectl-client-side-apply"))).To(gomega.Succeed())
 	list := f.admined("adminNotificationsList", "GET", "/api/admin/notifications/", "", 200)
 	found := list["results"].([]any)[0].(map[string]any)
 	path := fmt.Sprintf("/api/admin/notifications/%.0f/", found["id"])
 	for _, method := range []string{"PATCH", "DELETE"} {
 		r := f.call(f.admin.Token, method, path, `{"name":"Mine"}`)
 		f.Expect(r.status).To(gomega.Equal(403), r.String())
-		f.Expect(r.body).To(gomega.ContainSubstring("This is managed by "))
+		f.Expect(r.body).To(gomega.ContainSubstring("This is managed by kubectl-client-side-apply "))
 	}
 	// A label on the activation allows it.
 	a := f.activation()
@@ -248,4 +253,80 @@ func TestCompaniesAreApart(t *testing.T) {
 		f.data(f.call(stranger.Token, "GET", path, ""), &list)
 		f.Expect(list.Count).To(gomega.BeZero(), path)
 	}
+}
+
+func TestCompany(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	const path = "/api/admin/company/"
+	before := f.admined("adminCompanyRetrieve", "GET", path, "", 200)
+	f.Expect(before).To(gomega.And(
+		gomega.HaveKeyWithValue("id", f.company), gomega.HaveKeyWithValue("push_enabled", true),
+		gomega.HaveKeyWithValue("secret", f.credentials().WebhookSecret),
+	))
+	changed := f.admined("adminCompanyPartialUpdate", "PATCH", path, `{"push_enabled":false,"name":"Acme & Co","logo":"https://acme.example/logo.png"}`, 200)
+	f.Expect(changed).To(gomega.And(gomega.HaveKeyWithValue("push_enabled", false), gomega.HaveKeyWithValue("name", "Acme & Co")))
+	// Another change leaves the first as it was, and a null shows again what the platform says.
+	changed = f.admined("adminCompanyPartialUpdate", "PATCH", path, `{"name":null,"support_email":"help@acme.example"}`, 200)
+	f.Expect(changed).To(gomega.And(
+		gomega.HaveKeyWithValue("push_enabled", false), gomega.HaveKeyWithValue("logo", "https://acme.example/logo.png"),
+		gomega.HaveKeyWithValue("name", gomega.BeNil()), gomega.HaveKeyWithValue("support_email", "help@acme.example"),
+	))
+	f.Expect(f.admined("adminCompanyRetrieve", "GET", path, "", 200)).To(gomega.Equal(changed))
+	f.Expect(f.call(f.admin.Token, "PUT", path, "").status).To(gomega.Equal(200)) // no body at all
+	f.expectError(f.call(f.admin.Token, "PATCH", path, `{"system_email":"nobody"}`), 400, "system_email", "Enter a valid email address.")
+	f.expectError(f.call(f.admin.Token, "PATCH", path, `{"logo":"javascript:alert(1)"}`), 400, "logo", "Enter a valid URL.")
+	f.Expect(f.activation().Spec.State).To(gomega.Equal(v1alpha1.ActivationActive))
+}
+
+// What a platform team declares of the company is not changed by its admins.
+func TestForeignFieldsOfTheCompanyAreReadOnly(t *testing.T) {
+	f := newFixture(t)
+	a := f.declare(namespace, "declared-"+f.company)
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"pushEnabled":true,"bimiSelector":"v=BIMI1"}}`))
+	f.Expect(f.client.Patch(t.Context(), a, patch, client.FieldOwner("argocd-controller"))).To(gomega.Succeed())
+	f.expectSuccess(f.activate(f.admin.Token))
+	r := f.call(f.admin.Token, "PATCH", "/api/admin/company/", `{"bimi_selector_header":"v=BIMI2"}`)
+	f.Expect(r.status).To(gomega.Equal(403), r.String())
+	f.Expect(r.body).To(gomega.ContainSubstring("managed by argocd-controller in Kubernetes"))
+	f.admined("adminCompanyPartialUpdate", "PATCH", "/api/admin/company/", `{"website":"https://acme.example"}`, 200)
+}
+
+func TestCredentials(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	const path = "/api/admin/credentials/"
+	f.expectError(f.call(f.admin.Token, "POST", path, `{"credential_type":"twilio","credentials":{"twilio_sid":"AC1"}}`),
+		400, "credentials", "twilio_from_number is required.", "twilio_token is required.")
+	body := `{"credential_type":"twilio","credentials":{"twilio_sid":"AC1","twilio_token":"planted-token","twilio_from_number":"+27820000001"}}`
+	created := f.admined("adminCredentialsCreate", "POST", path, body, 201)
+	f.Expect(created["credentials"]).To(gomega.Equal(map[string]any{"twilio_from_number": "+27820000001"}))
+	f.Expect(f.call(f.admin.Token, "POST", path, body).status).To(gomega.Equal(400)) // one of a type
+
+	a := f.activation()
+	f.Expect(a.Spec.Providers.SMS).NotTo(gomega.BeNil())
+	provider := new(v1alpha1.DeliveryProvider)
+	key := client.ObjectKey{Namespace: namespace, Name: a.Spec.Providers.SMS.Name}
+	f.Expect(f.mgr.GetAPIReader().Get(t.Context(), key, provider)).To(gomega.Succeed())
+	secret := func() map[string][]byte {
+		secret := new(corev1.Secret)
+		f.Expect(f.mgr.GetAPIReader().Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: provider.Spec.SecretRef.Name}, secret)).To(gomega.Succeed())
+		return secret.Data
+	}
+	f.Expect(secret()).To(gomega.HaveKeyWithValue(v1alpha1.SecretKeyAuthToken, []byte("planted-token")))
+
+	// What was read can be sent back: secrets that are missing stay.
+	item := fmt.Sprintf("%s%.0f/", path, created["id"])
+	f.admined("adminCredentialsUpdate", "PUT", item, `{"credential_type":"twilio","credentials":{"twilio_from_number":"+27820000002"}}`, 200)
+	f.admined("adminCredentialsPartialUpdate", "PATCH", item, `{"credentials":{"twilio_token":"planted-other"}}`, 200)
+	f.Expect(secret()).To(gomega.And(
+		gomega.HaveKeyWithValue(v1alpha1.SecretKeyAuthToken, []byte("planted-other")), gomega.HaveKeyWithValue(v1alpha1.SecretKeyAccountSID, []byte("AC1"))))
+	list := f.call(f.admin.Token, "GET", path, "")
+	f.Expect(list.body).To(gomega.ContainSubstring("+27820000002"))
+	f.Expect(list.body).NotTo(gomega.ContainSubstring("planted"))
+
+	f.expectSuccess(f.call(f.admin.Token, "DELETE", item, ""))
+	f.Expect(f.activation().Spec.Providers.SMS).To(gomega.BeNil())
+	f.Expect(apierrors.IsNotFound(f.mgr.GetAPIReader().Get(t.Context(), key, provider))).To(gomega.BeTrue())
+	f.admined("adminCredentialsCreate", "POST", path, body, 201)
 }

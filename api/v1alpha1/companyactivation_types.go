@@ -4,6 +4,8 @@
 package v1alpha1
 
 import (
+	"cmp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -106,6 +108,57 @@ type CompanyActivationSpec struct {
 	// +optional
 	// +kubebuilder:default=true
 	PushEnabled *bool `json:"pushEnabled,omitempty"`
+
+	// companyInfo replaces what the platform says about the company, in templates and in
+	// the API. A field that is unset shows what the platform says.
+	// +optional
+	CompanyInfo CompanyProfile `json:"companyInfo,omitzero"`
+
+	// bimiSelector is the selector that emails of the company name in their header
+	// BIMI-Selector, such as "v=BIMI1; s=default".
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="!self.contains('\\n') && !self.contains('\\r')",message="bimiSelector must be one line"
+	BIMISelector string `json:"bimiSelector,omitempty"`
+}
+
+// CompanyProfile is how a company presents itself.
+type CompanyProfile struct {
+	// name is the company's display name.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Name string `json:"name,omitempty"`
+
+	// website is the URL of the company's website.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Website string `json:"website,omitempty"`
+
+	// systemEmail is the address that the company's system messages come from. Whether
+	// they may is up to the operator: see senderDomains.
+	// +optional
+	// +kubebuilder:validation:MaxLength=320
+	SystemEmail string `json:"systemEmail,omitempty"`
+
+	// supportEmail is the address that customers turn to for help.
+	// +optional
+	// +kubebuilder:validation:MaxLength=320
+	SupportEmail string `json:"supportEmail,omitempty"`
+
+	// contactEmail is the address for all other matters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=320
+	ContactEmail string `json:"contactEmail,omitempty"`
+
+	// logo is the URL of the company's logo.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Logo string `json:"logo,omitempty"`
+
+	// icon is the URL of the company's icon.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Icon string `json:"icon,omitempty"`
 }
 
 // CompanyQuotas limit a company's messages by channel. A day is one in UTC. What isn't
@@ -201,18 +254,9 @@ func (p *CompanyProviders) For(channel Channel) string {
 	return reference.Name
 }
 
-// CompanyInfo is what the platform says of the company. Templates read it as
-// context.company.
+// CompanyInfo is what the platform says about the company.
 type CompanyInfo struct {
-	// name is the company's display name.
-	// +optional
-	// +kubebuilder:validation:MaxLength=1024
-	Name string `json:"name,omitempty"`
-
-	// systemEmail is the address the company's system messages come from.
-	// +optional
-	// +kubebuilder:validation:MaxLength=320
-	SystemEmail string `json:"systemEmail,omitempty"`
+	CompanyProfile `json:",inline"`
 
 	// mode is "test" or "production".
 	// +optional
@@ -341,6 +385,22 @@ func (a *CompanyActivation) IsActive() bool {
 // spec.pushEnabled is true.
 func (a *CompanyActivation) IsPushEnabled() bool {
 	return a.Spec.PushEnabled == nil || *a.Spec.PushEnabled
+}
+
+// Profile returns how the company presents itself: what spec.companyInfo says and,
+// where it says nothing, the platform. Templates read it as context.company. It is not
+// to be trusted as proof of a domain: admins of the company write it.
+func (a *CompanyActivation) Profile() CompanyProfile {
+	own, platform := &a.Spec.CompanyInfo, &a.Status.CompanyInfo.CompanyProfile
+	return CompanyProfile{
+		Name:         cmp.Or(own.Name, platform.Name),
+		Website:      cmp.Or(own.Website, platform.Website),
+		SystemEmail:  cmp.Or(own.SystemEmail, platform.SystemEmail),
+		SupportEmail: cmp.Or(own.SupportEmail, platform.SupportEmail),
+		ContactEmail: cmp.Or(own.ContactEmail, platform.ContactEmail),
+		Logo:         cmp.Or(own.Logo, platform.Logo),
+		Icon:         cmp.Or(own.Icon, platform.Icon),
+	}
 }
 
 // GetConditions returns the conditions of the status.

@@ -241,6 +241,7 @@ func newManager(config *rest.Config, s *settings, watched namespaces.Set) (manag
 	cacheOptions := controllers.CacheOptions()
 	cacheOptions.DefaultNamespaces = watched.CacheNamespaces()
 	mgr, err := ctrl.NewManager(config, manager.Options{
+		NewClient:                     activation.NewClient,
 		Scheme:                        newScheme(),
 		Cache:                         cacheOptions,
 		Metrics:                       metricsServer,

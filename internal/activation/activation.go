@@ -9,14 +9,30 @@ package activation
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
+
+// FieldOwner owns, in managedFields, what the operator itself writes. Admins may change
+// it through the API.
+const FieldOwner = "rehive-extension-operator"
+
+// NewClient makes a manager's client, which writes as FieldOwner.
+func NewClient(config *rest.Config, options client.Options) (client.Client, error) {
+	c, err := client.New(config, options)
+	if err != nil {
+		return nil, fmt.Errorf("making the Kubernetes client: %w", err)
+	}
+	return client.WithFieldOwner(c, FieldOwner), nil
+}
 
 // CompanyField is the field that CompanyActivations are looked up by. It is a
 // selectable field of the kind and, under the same name, an index of the

@@ -376,10 +376,11 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 	if err != nil || len(rules) == 0 {
 		return nil, err
 	}
+	profile := company.Profile()
 	info := notify.Company{
 		ID:          company.Spec.Company,
-		Name:        company.Status.CompanyInfo.Name,
-		SystemEmail: company.Status.CompanyInfo.SystemEmail,
+		Name:        profile.Name,
+		SystemEmail: profile.SystemEmail,
 
 		PushDisabled: !company.IsPushEnabled(),
 	}

@@ -112,7 +112,7 @@ func newScene(t *testing.T, name string) *scene {
 		Spec:       v1alpha1.CompanyActivationSpec{Company: name},
 	}
 	s.must(kube.Create(t.Context(), s.activation))
-	s.activation.Status.CompanyInfo = v1alpha1.CompanyInfo{Name: "Acme", SystemEmail: "hello@acme.example"}
+	s.activation.Status.CompanyInfo = v1alpha1.CompanyInfo{CompanyProfile: v1alpha1.CompanyProfile{Name: "Acme", SystemEmail: "hello@acme.example"}}
 	s.must(kube.Status().Update(t.Context(), s.activation))
 	s.must(activation.Save(t.Context(), kube, s.activation, activation.Credentials{Token: seed.Admin.Token}))
 

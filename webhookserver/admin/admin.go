@@ -6,6 +6,10 @@
 package admin
 
 import (
+	"context"
+	"net/url"
+	"strings"
+
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -28,9 +32,15 @@ type Options struct {
 	Client client.Client
 	// Namespace is the operator's, where templates are.
 	Namespace string
+	// WebhookSecret returns the secret of an activation's webhooks, empty if there is
+	// none.
+	WebhookSecret func(context.Context, *v1alpha1.CompanyActivation) (string, error)
+	// Quotas returns how many messages an activation may still send.
+	Quotas func(context.Context, *v1alpha1.CompanyActivation) (Quotas, error)
 }
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules;notificationlayouts,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=deliveryproviders,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationtemplates,verbs=get;list;watch
 
 // API is the admins' part of the API. It is safe for concurrent use.
@@ -47,9 +57,21 @@ func New(o Options) *API {
 // Operations are the API's operations.
 func (a *API) Operations() []rest.Operation {
 	var ops []rest.Operation
+	ops = append(ops, a.company().Operations()...)
+	ops = append(ops, a.credentials().Operations()...)
 	ops = append(ops, a.notifications().Operations()...)
 	ops = append(ops, a.layouts().Operations()...)
 	ops = append(ops, a.layoutTemplates().Operations()...)
 	ops = append(ops, a.templates().Operations()...)
 	return ops
+}
+
+// isWebURL says whether a text is an absolute URL of a web page.
+func isWebURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
+}
+
+func isOneLine(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

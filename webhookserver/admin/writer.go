@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
@@ -48,7 +49,7 @@ func mayChange(a *v1alpha1.CompanyActivation, object client.Object) error {
 	if manager == "" || a.Labels[v1alpha1.APIWritesLabel] == v1alpha1.APIWritesAllow {
 		return nil
 	}
-	return rest.Forbidden(fmt.Sprintf("This is managed by %s in Kubernetes and can't be changed here. Change it there, or ask your platform team to allow changes through the API.", manager))
+	return managedBy(manager)
 }
 
 // foreignManager returns the field manager, other than the API's own, that owns fields
@@ -56,14 +57,16 @@ func mayChange(a *v1alpha1.CompanyActivation, object client.Object) error {
 // server: the cache drops managed fields.
 func foreignManager(object client.Object) string {
 	for _, entry := range object.GetManagedFields() {
-		if entry.Manager == FieldManager || entry.Subresource != "" || entry.FieldsV1 == nil {
-			continue
-		}
-		if bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:spec":`)) {
+		if entry.Manager != FieldManager && entry.Manager != activation.FieldOwner && ownsSpec(&entry) {
 			return entry.Manager
 		}
 	}
 	return ""
+}
+
+// ownsSpec says whether an entry of managed fields has fields of the spec.
+func ownsSpec(entry *metav1.ManagedFieldsEntry) bool {
+	return entry.Subresource == "" && entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:spec":`))
 }
 
 // create makes an object. Its name must be new.
@@ -74,7 +77,7 @@ func (w *writer) create(ctx context.Context, object client.Object) error {
 // update writes an object that was read from the API server and changed. The error is
 // a conflict if it changed meanwhile.
 func (w *writer) update(ctx context.Context, object client.Object) error {
-	if foreignManager(object) != "" || !isApplied(object) {
+	if !isApplied(object) {
 		// Apply would leave fields in place that another manager owns too.
 		object.SetManagedFields(nil)
 		if err := w.cluster.Update(ctx, object, client.FieldOwner(FieldManager)); err != nil {
@@ -85,10 +88,11 @@ func (w *writer) update(ctx context.Context, object client.Object) error {
 	return w.apply(ctx, object)
 }
 
-// isApplied says whether the API's own fields were all set by server-side apply.
+// isApplied says whether the whole spec was set by the API's own server-side apply.
 func isApplied(object client.Object) bool {
 	for _, entry := range object.GetManagedFields() {
-		if entry.Manager == FieldManager && entry.Subresource == "" && entry.Operation != metav1.ManagedFieldsOperationApply {
+		isOwn := entry.Manager == FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply
+		if !isOwn && ownsSpec(&entry) {
 			return false
 		}
 	}

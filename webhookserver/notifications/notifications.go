@@ -73,10 +73,13 @@ const maxID = 1<<53 - 1
 
 // ID derives a rule's number from its namespace and name, so that nothing has to
 // store it and a rule that is replaced or restored keeps it: Rehive's own extensions
-// store these numbers. It is from 1 to 2^53-1; among a thousand rules of a company two
-// have the same with a probability of one in ten billion.
-func ID(rule *v1alpha1.NotificationRule) int64 {
-	digest := sha256.Sum256([]byte(rule.Namespace + "/" + rule.Name))
+// store these numbers.
+func ID(rule *v1alpha1.NotificationRule) int64 { return Number(rule.Namespace, rule.Name) }
+
+// Number derives a number from what identifies an object. It is from 1 to 2^53-1; among
+// a thousand objects two have the same with a probability of one in ten billion.
+func Number(identity ...string) int64 {
+	digest := sha256.Sum256([]byte(strings.Join(identity, "/")))
 	return int64(binary.BigEndian.Uint64(digest[:8])%maxID) + 1
 }
 
