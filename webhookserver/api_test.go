@@ -478,10 +478,10 @@ func TestSendAgain(t *testing.T) {
 
 	f.expectError(send(skipped, ""), 400, nonFieldErrors, "There is no message that could be sent: see error_message.")
 	for body, message := range map[string]string{
-		`{"recipient":"nobody"}`: "This is no email address.", `{"recipient":""}`: "This field may not be blank.",
+		`{"recipient":"nobody"}`: "This is not exactly one email address.", `{"recipient":""}`: "This field may not be blank.",
 		`{"recipient":null}`: "This field may not be null.", `{"recipient":["x"]}`: "Not a valid string.",
-		`{"recipient":"a@b.example, c@d.example"}`:           "This is no email address.",
-		`{"recipient":"a@b.example\r\nBcc: eve@x.example"}`:  "This is no email address.",
+		`{"recipient":"a@b.example, c@d.example"}`:           "This has a local part that mail servers don't accept.",
+		`{"recipient":"a@b.example\r\nBcc: eve@x.example"}`:  "This is not exactly one email address.",
 		`{"recipient":"` + strings.Repeat("a", 256) + `@x"}`: "Ensure this field has no more than 255 characters.",
 	} {
 		f.expectError(send(sent, body), 400, "recipient", message)

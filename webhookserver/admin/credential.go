@@ -110,7 +110,7 @@ func (a *API) companyCredentials(ctx context.Context, activation *v1alpha1.Compa
 			continue
 		}
 		if activation.Spec.Providers.For(channel) == provider.Name || isFor(provider, activation) {
-			all = append(all, readCredential(provider))
+			all = append(all, readCredential(activation.Spec.Company, provider))
 		}
 	}
 	return all, nil
@@ -121,14 +121,14 @@ func isFor(provider *v1alpha1.DeliveryProvider, activation *v1alpha1.CompanyActi
 	return metav1.IsControlledBy(provider, activation)
 }
 
-func readCredential(provider *v1alpha1.DeliveryProvider) credential {
+func readCredential(company string, provider *v1alpha1.DeliveryProvider) credential {
 	kind, _ := provider.Spec.Type()
 	public, err := json.Marshal(map[string]string{vendors[kind].sender: provider.Spec.Sender})
 	if err != nil {
 		public = nil // texts can always be encoded
 	}
 	return credential{
-		provider: provider, id: notifications.Number("DeliveryProvider", provider.Namespace, provider.Name), kind: kind, public: public,
+		provider: provider, id: notifications.Number(company, provider.Namespace+"/"+provider.Name), kind: kind, public: public,
 	}
 }
 
@@ -151,7 +151,7 @@ func (a *API) credential(ctx context.Context, r *rest.Request) (*credential, err
 		}
 		return nil, rest.Unavailable(err, "The company's credentials could not be read. Try again later.")
 	}
-	c := readCredential(provider)
+	c := readCredential(r.Caller.Company, provider)
 	return &c, nil
 }
 
@@ -238,7 +238,7 @@ func (a *API) createCredential(ctx context.Context, r *rest.Request, c *credenti
 		a.discard(ctx, r, provider, secret)
 		return writeError(err, credentialName)
 	}
-	*c = readCredential(provider)
+	*c = readCredential(r.Caller.Company, provider)
 	r.Log.Info("Created credentials", "company", r.Caller.Company, "user", r.Caller.User, "provider", name)
 	return nil
 }
@@ -297,7 +297,7 @@ func (a *API) updateCredential(ctx context.Context, r *rest.Request, c *credenti
 			return writeError(err, credentialName)
 		}
 	}
-	*c = readCredential(c.provider)
+	*c = readCredential(r.Caller.Company, c.provider)
 	r.Log.Info("Changed credentials", "company", r.Caller.Company, "user", r.Caller.User, "provider", c.provider.Name)
 	return nil
 }

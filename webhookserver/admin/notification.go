@@ -444,7 +444,16 @@ func (a *API) createNotification(ctx context.Context, r *rest.Request, n *notifi
 		return writeError(err, n.apiName)
 	}
 	r.Log.Info("Created a notification", "company", r.Caller.Company, "user", r.Caller.User, "rule", n.rule.Name)
-	n.id = notifications.ID(n.rule)
+	all, err := notifications.Of(ctx, a.Cache, activation)
+	if err != nil {
+		return unreadable(err)
+	}
+	n.id = notifications.Number(r.Caller.Company, n.rule.Namespace+"/"+n.rule.Name)
+	for i := range all {
+		if all[i].Rule.Name == n.rule.Name {
+			n.id = all[i].ID
+		}
+	}
 	return nil
 }
 

@@ -26,6 +26,9 @@ type Notification struct {
 	Rule *v1alpha1.NotificationRule
 }
 
+// Name is the rule's namespace/name, which the ledger knows it by.
+func (n *Notification) Name() string { return n.Rule.Namespace + "/" + n.Rule.Name }
+
 // All are the notifications of one company, the oldest first.
 type All []Notification
 
@@ -43,44 +46,52 @@ func Of(ctx context.Context, cache client.Reader, a *v1alpha1.CompanyActivation)
 			rules = append(rules, rule)
 		}
 	}
-	return number(rules, ID), nil
+	return number(rules, func(name string) int64 { return Number(a.Spec.Company, name) }), nil
 }
 
-// number gives each rule its number. Where two rules would have the same one, the
-// older keeps it and the other has the next that is free.
-func number(rules []*v1alpha1.NotificationRule, id func(*v1alpha1.NotificationRule) int64) All {
-	slices.SortFunc(rules, func(a, b *v1alpha1.NotificationRule) int {
-		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
+// number gives the rules of a company their numbers. Where two would have the same one,
+// the first by name keeps it and the other gets the next that is free.
+func number(rules []*v1alpha1.NotificationRule, id func(name string) int64) All {
 	all := make(All, 0, len(rules))
-	taken := make(map[int64]bool, len(rules))
 	for _, rule := range rules {
-		n := id(rule)
+		all = append(all, Notification{Rule: rule})
+	}
+	slices.SortFunc(all, func(a, b Notification) int { return strings.Compare(a.Rule.Name, b.Rule.Name) })
+	taken := make(map[int64]bool, len(rules))
+	for i := range all {
+		n := id(all[i].Name())
 		for taken[n] {
-			n = n%maxID + 1
+			n = n%maxNumber + 1
 		}
 		taken[n] = true
-		all = append(all, Notification{ID: n, Rule: rule})
+		all[i].ID = n
 	}
+	slices.SortStableFunc(all, func(a, b Notification) int {
+		return a.Rule.CreationTimestamp.Compare(b.Rule.CreationTimestamp.Time)
+	})
 	return all
 }
 
-// maxID is the greatest whole number that JavaScript can tell from the next.
-const maxID = 1<<53 - 1
+// maxNumber is the greatest integer that JavaScript can tell from the next.
+const maxNumber = 1<<53 - 1
 
-// ID derives a rule's number from its namespace and name, so that nothing has to
-// store it and a rule that is replaced or restored keeps it: Rehive's own extensions
-// store these numbers.
-func ID(rule *v1alpha1.NotificationRule) int64 { return Number(rule.Namespace, rule.Name) }
+// Number derives an object's number from its company and its namespace/name, so that
+// nothing has to store it and an object that is replaced or restored keeps it: Rehive's
+// own extensions store the numbers of notifications. It is from 1 to 2^53-1. Among a
+// thousand objects of a company, two have the same with a probability of one in ten
+// billion.
+func Number(company, name string) int64 {
+	digest := sha256.Sum256([]byte(company + "\x00" + name))
+	return int64(binary.BigEndian.Uint64(digest[:8])%maxNumber) + 1
+}
 
-// Number derives a number from what identifies an object. It is from 1 to 2^53-1; among
-// a thousand objects two have the same with a probability of one in ten billion.
-func Number(identity ...string) int64 {
-	digest := sha256.Sum256([]byte(strings.Join(identity, "/")))
-	return int64(binary.BigEndian.Uint64(digest[:8])%maxID) + 1
+// DisplayNames are what people call the rules, by namespace/name.
+func (all All) DisplayNames() map[string]string {
+	names := make(map[string]string, len(all))
+	for i := range all {
+		names[all[i].Name()] = all[i].Rule.Spec.DisplayName
+	}
+	return names
 }
 
 // ByID returns the notification of a number.
