@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
@@ -273,40 +275,112 @@ func TestAuthenticationWhenThePlatformFails(t *testing.T) {
 	}
 }
 
-// TestAuthenticationIsPaced: who tries tokens uses up neither the platform's budget
+// TestAuthenticationIsPaced: whoever tries tokens uses up neither the platform's budget
 // nor what callers that are known have.
 func TestAuthenticationIsPaced(t *testing.T) {
 	f := newActiveFixture(t, func(o *Options) {
-		o.Limits.AuthenticationRate = 0.001
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		o.Limits.StrangerRate = 0.001
 		o.Limits.QueueTime = 50 * time.Millisecond
 	})
 	f.platform.ClearRequests()
 	answers := make(map[int]int)
-	for i := range authenticationBurst + 10 {
-		answers[f.call(fmt.Sprintf("planted-%d", i), "GET", "/api/admin/logs/", "").status]++
+	for i := range rehive.StrangerBurst + 10 {
+		header := http.Header{"Authorization": {fmt.Sprintf("Token planted-%d", i)}, "X-Forwarded-For": {"203.0.113.9"}}
+		answers[f.send("GET", "/api/admin/logs/", nil, header).status]++
 	}
-	f.Expect(f.asked()).To(gomega.BeNumerically("<=", authenticationBurst))
+	f.Expect(answers[401]).To(gomega.BeNumerically(">=", 3))
+	f.Expect(f.asked()).To(gomega.BeNumerically("<=", rehive.StrangerBurst/2), "one caller leaves most of the burst to others")
 	f.Expect(answers[503]).To(gomega.BeNumerically(">=", 10))
+
 	f.Expect(f.call(f.admin.Token, "GET", "/api/admin/logs/", "").status).To(gomega.Equal(200))
+	for i := range 5 {
+		user := f.addUser(f.company, "user")
+		header := http.Header{"Authorization": {"Token " + user.Token}, "X-Forwarded-For": {fmt.Sprintf("203.0.113.%d", 20+i)}}
+		f.Expect(f.send("GET", "/api/user/logs/", nil, header).status).To(gomega.Equal(200), "another caller has its turn")
+	}
 }
 
 func TestTokenMemoryIsBounded(t *testing.T) {
 	g := gomega.NewWithT(t)
 	var m tokenMemory
 	now := time.Now()
-	for i := range maxTokens + 10 {
-		m.put(tokenKey{byte(i), byte(i >> 8)}, tokenVerdict{until: now.Add(time.Minute)}, now)
+	good := func(i int, company string) (tokenKey, tokenVerdict) {
+		return tokenKey{byte(i), byte(i >> 8), 1}, tokenVerdict{caller: caller{company: company}}
 	}
-	g.Expect(m.known).To(gomega.HaveLen(maxTokens))
-	m.put(tokenKey{31: 1}, tokenVerdict{until: now.Add(2 * time.Minute)}, now.Add(time.Minute))
-	g.Expect(m.known).To(gomega.HaveLen(1), "what is over goes first")
+	known := func(i int, at time.Time) (string, bool) {
+		key, _ := good(i, "")
+		_, company, ok := m.get(key, at)
+		return company, ok
+	}
+	for i := range 100 {
+		key, v := good(i, "small")
+		m.put(key, v, now)
+	}
+	for i := 100; i < maxTokens+500; i++ {
+		key, v := good(i, "large")
+		m.put(key, v, now.Add(time.Duration(i)))
+	}
+	g.Expect(m.good).To(gomega.HaveLen(maxTokens))
+	for i := range 2 * maxRefusals {
+		m.put(tokenKey{byte(i), byte(i >> 8), 2}, tokenVerdict{refusal: &apiError{}}, now)
+	}
+	g.Expect(m.wrong).To(gomega.HaveLen(maxRefusals))
+	for i := range 100 {
+		company, ok := known(i, now)
+		g.Expect(ok).To(gomega.BeTrue(), "neither another company's tokens nor refusals push a company's out")
+		g.Expect(company).To(gomega.Equal("small"))
+	}
+	_, ok := known(100, now)
+	g.Expect(ok).To(gomega.BeFalse(), "the oldest of the company with the most goes first")
+
+	company, ok := known(0, now.Add(tokenTime))
+	g.Expect(ok).To(gomega.BeFalse(), "the platform must be asked again")
+	g.Expect(company).To(gomega.Equal("small"), "but not as for a stranger")
+	company, _ = known(0, now.Add(goodTime))
+	g.Expect(company).To(gomega.BeEmpty())
+
+	key, _ := good(0, "")
+	m.put(key, tokenVerdict{refusal: &apiError{}}, now)
+	v, company, ok := m.get(key, now)
+	g.Expect(ok).To(gomega.BeTrue())
+	g.Expect(v.refusal).NotTo(gomega.BeNil(), "a token that is refused now was good before")
+	g.Expect(company).To(gomega.BeEmpty())
+
+	key, v = good(9999, "late")
+	m.put(key, v, now.Add(2*goodTime))
+	g.Expect(m.good).To(gomega.HaveLen(maxTokens))
+	key, v = good(9998, "late")
+	m.put(key, v, now.Add(2*goodTime))
+	g.Expect(m.good).To(gomega.HaveLen(2), "what is over goes first")
+	g.Expect(m.tokens).To(gomega.Equal(map[string]int{"late": 2}))
+}
+
+func TestKnownNetworksAreBounded(t *testing.T) {
+	g := gomega.NewWithT(t)
+	var k knownNetworks
+	now := time.Now()
+	network := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	for i := range maxKnown + 10 {
+		k.add(network(i), now.Add(time.Duration(i)*time.Millisecond))
+		k.add(network(0), now.Add(time.Duration(i)*time.Millisecond+2*vouchInterval)) // goes on
+	}
+	g.Expect(k.until).To(gomega.HaveLen(maxKnown))
+	g.Expect(k.contain(network(0), now)).To(gomega.BeTrue())
+	g.Expect(k.contain(network(1), now)).To(gomega.BeFalse(), "the one that was used the longest time ago goes first")
+	later := now.Add(2 * knownTime)
+	g.Expect(k.contain(network(0), later)).To(gomega.BeFalse())
+	k.add(network(1), later)
+	g.Expect(k.until).To(gomega.HaveLen(1), "what is over goes first")
 }
 
 func TestAdminLogs(t *testing.T) {
 	f := newActiveFixture(t, func(o *Options) { o.PublicURL = "https://notifications.example.com" })
 	const user = "0f0e0d0c-0b0a-4908-8706-050403020100"
 	receipt, welcome := f.rule("receipt", "Debit receipt", nil), f.rule("welcome", "Welcome 100%", nil)
-	id := func(r *v1alpha1.NotificationRule) string { return strconv.FormatInt(notificationID(f.company, fullName(r)), 10) }
+	id := func(r *v1alpha1.NotificationRule) string {
+		return strconv.FormatInt(notificationID(f.company, fullName(r)), 10)
+	}
 	f.decided(f.company,
 		message(fullName(receipt), "email", "joe@example.com", user),
 		message(fullName(receipt), "sms", "+27820000001", ""),
@@ -541,11 +615,12 @@ func TestSendSetAgain(t *testing.T) {
 // TestAPICallsAreBounded: they leave connections to others.
 func TestAPICallsAreBounded(t *testing.T) {
 	f := newActiveFixture(t, func(o *Options) { o.Limits.APICalls = 1 })
-	f.server.apiSlots <- struct{}{}
+	slot, ok := f.server.apiSlots.TryAcquire("another", 1)
+	f.Expect(ok).To(gomega.BeTrue())
 	f.expectError(f.call(f.admin.Token, "GET", "/api/user/logs/", ""), 503, "", "Too many calls are being worked on. Try again later.")
-	<-f.server.apiSlots
+	slot.Release()
 	f.Expect(f.call(f.admin.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200))
-	f.Expect(f.server.apiSlots).To(gomega.BeEmpty())
+	f.Expect(f.server.apiSlots.Used()).To(gomega.BeZero())
 }
 
 // TestSlowLog: a search that takes too long is stopped, and says so.

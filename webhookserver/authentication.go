@@ -7,13 +7,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
@@ -49,16 +46,16 @@ type apiFunc func(context.Context, *call, *caller) (answer, error)
 // does for that company only.
 func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
 	return func(ctx context.Context, c *call) (answer, error) {
-		select {
-		case s.apiSlots <- struct{}{}:
-			defer func() { <-s.apiSlots }()
-		default:
-			return answer{}, unavailable(nil, "Too many calls are being worked on. Try again later.")
-		}
 		from, err := s.authenticate(ctx, c.request)
 		if err != nil {
 			return answer{}, err
 		}
+		// Strangers have no slot, so they can't take all of them.
+		slot, ok := s.apiSlots.TryAcquire(from.company, 1)
+		if !ok {
+			return answer{}, unavailable(nil, tooManyCalls)
+		}
+		defer slot.Release()
 		forbidden := &apiError{status: http.StatusForbidden, message: "You do not have permission to perform this action."}
 		if who == adminSection && !from.admin && !from.service {
 			return answer{}, forbidden
@@ -107,7 +104,7 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 	// Where the platform judges the caller's addresses, its verdict is about them too.
 	chain := joinAddresses(s.proxies.userChain(r))
 	key := tokenKey(sha256.Sum256([]byte(token + " " + chain))) // a token has no space
-	if known, ok := s.tokens.get(key, s.now()); ok {
+	if known, _, ok := s.tokens.get(key, s.now()); ok {
 		return known.answer()
 	}
 	// Of calls that come together one asks.
@@ -116,25 +113,26 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 		return nil, unavailable(err, platformUnavailable)
 	}
 	defer unlock()
-	if known, ok := s.tokens.get(key, s.now()); ok {
+	known, company, ok := s.tokens.get(key, s.now())
+	if ok {
 		return known.answer()
 	}
-	user, err := s.askWhose(ctx, token, chain)
+	user, err := s.askWhose(ctx, r, token, chain, company)
 	if err != nil {
 		refusal := new(apiError)
 		if errors.As(err, &refusal) && refusal.status < http.StatusTooManyRequests {
-			s.tokens.put(key, tokenVerdict{refusal: refusal, until: s.now().Add(refusalTime)}, s.now())
+			s.tokens.put(key, tokenVerdict{refusal: refusal}, s.now())
 		}
 		return nil, err
 	}
-	known := tokenVerdict{
+	known = tokenVerdict{
 		caller: caller{
 			user: strings.ToLower(user.ID), company: user.Company,
 			admin: user.InGroup(activation.GroupAdmin), service: user.InGroup(activation.GroupService),
 		},
-		until: s.now().Add(tokenTime),
 	}
 	s.tokens.put(key, known, s.now())
+	s.vouchFor(r)
 	return known.answer()
 }
 
@@ -159,23 +157,25 @@ const platformUnavailable = "Rehive could not be asked whose token this is. Try 
 // askWhose asks the platform (GET /3/auth/) whose token it is, passing on the end
 // user's chain of addresses if a trusted proxy vouches for it: otherwise anyone could
 // write what the platform's access rules judge. The platform's refusals are returned as
-// they came.
-func (s *Server) askWhose(ctx context.Context, token, chain string) (*rehive.User, error) {
-	queue, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
-	err := s.authenticationPace.Wait(queue)
-	cancel()
+// they came. Company is whose the token was when it was last asked about, or empty.
+func (s *Server) askWhose(ctx context.Context, r *http.Request, token, chain, company string) (*rehive.User, error) {
+	turn, err := s.platformTurn(ctx, r, token, company)
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("waiting for a turn: %w", err), "Too many calls are being worked on. Try again later.")
+		return nil, err
 	}
-	ctx, cancel = context.WithTimeout(ctx, s.limits.PlatformCall)
+	defer turn.leave()
+	ctx, cancel := context.WithTimeout(ctx, s.limits.PlatformCall)
 	defer cancel()
-	session := s.platform.WithToken(token)
+	session := turn.session
 	if chain != "" {
 		session = session.WithForwardedFor(strings.Split(chain, ",")...)
 	}
 	user, err := session.Auth(ctx)
 	if err == nil {
 		return user, nil
+	}
+	if rehive.IsPermanent(err) {
+		turn.refused()
 	}
 	var refusal *rehive.Error
 	if !errors.As(err, &refusal) {
@@ -197,62 +197,4 @@ func (s *Server) askWhose(ctx context.Context, token, chain string) (*rehive.Use
 	default:
 		return nil, &apiError{status: http.StatusBadGateway, message: platformUnavailable, retryAfter: retryAfter, cause: err}
 	}
-}
-
-const (
-	// tokenTime is how long it is remembered whose a token is: as long a token that
-	// was revoked may still be used here.
-	tokenTime = 30 * time.Second
-	// refusalTime is how long it is remembered that a token was refused.
-	refusalTime = 3 * time.Second
-	// maxTokens is how many tokens are remembered at once.
-	maxTokens = 8192
-)
-
-type tokenKey [sha256.Size]byte
-
-// tokenVerdict is what the platform said of a token.
-type tokenVerdict struct {
-	caller  caller
-	refusal *apiError // nil if it was not refused
-	until   time.Time
-}
-
-// answer returns the caller, a copy, or the refusal.
-func (v tokenVerdict) answer() (*caller, error) {
-	if v.refusal != nil {
-		return nil, v.refusal
-	}
-	return &v.caller, nil
-}
-
-// tokenMemory remembers what the platform said. Its zero value is ready.
-type tokenMemory struct {
-	mu    sync.Mutex
-	known map[tokenKey]tokenVerdict
-}
-
-func (m *tokenMemory) get(key tokenKey, now time.Time) (tokenVerdict, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	v, ok := m.known[key]
-	return v, ok && now.Before(v.until)
-}
-
-func (m *tokenMemory) put(key tokenKey, v tokenVerdict, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.known == nil {
-		m.known = make(map[tokenKey]tokenVerdict)
-	}
-	if len(m.known) >= maxTokens {
-		maps.DeleteFunc(m.known, func(_ tokenKey, old tokenVerdict) bool { return !now.Before(old.until) })
-	}
-	if len(m.known) >= maxTokens {
-		for any := range m.known {
-			delete(m.known, any)
-			break
-		}
-	}
-	m.known[key] = v
 }

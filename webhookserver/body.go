@@ -14,10 +14,6 @@ import (
 	"unicode/utf8"
 )
 
-// maxInitialBuffer is how much memory a Content-Length can claim before the
-// bytes are there.
-const maxInitialBuffer = 16 << 10
-
 // readFields reads the members of a request's JSON object that have the given
 // names. No body at all counts as an empty object, as on Rehive.
 func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
@@ -40,17 +36,25 @@ func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	return &fields{members: members}, nil
 }
 
-// readBody reads the whole body, which the route has bounded.
+// readBody reads the whole body, which the route has bounded. A stranger's connection
+// may be closed meanwhile, to make room for others.
 func readBody(r *http.Request) ([]byte, error) {
-	var b bytes.Buffer
-	if r.ContentLength > 0 {
-		b.Grow(int(min(r.ContentLength, maxInitialBuffer)) + bytes.MinRead)
+	c, size := connectionFrom(r.Context()), r.ContentLength
+	slow := c != nil && size != 0 && (c.vouchedAt.IsZero() || size < 0 || size > smallBody)
+	if c != nil {
+		c.bodyRead = true
 	}
-	_, err := b.ReadFrom(r.Body)
+	if slow {
+		c.hurry(size)
+	}
+	body, err := readAll(r.Body, size)
+	if slow {
+		c.hurried(err)
+	}
 	var maxBytes *http.MaxBytesError
 	switch {
 	case err == nil:
-		return b.Bytes(), nil
+		return body, nil
 	case errors.As(err, &maxBytes):
 		return nil, tooLarge(maxBytes.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -59,6 +63,35 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, &apiError{status: http.StatusBadRequest, message: "The request body is incomplete."}
 	default:
 		return nil, &apiError{status: http.StatusBadRequest, message: "The request body could not be read.", cause: err}
+	}
+}
+
+// readAll reads until the end. Its buffer grows with what has arrived, not with what
+// was announced, and not beyond that.
+func readAll(r io.Reader, announced int64) ([]byte, error) {
+	size := int64(smallBody)
+	if announced >= 0 {
+		size = min(announced, size)
+	}
+	b := make([]byte, 0, size+bytes.MinRead)
+	for {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(b) == cap(b) {
+			size := 2 * int64(cap(b))
+			if announced >= int64(cap(b)) {
+				size = min(size, announced+bytes.MinRead)
+			}
+			grown := make([]byte, len(b), size)
+			copy(grown, b)
+			b = grown
+		}
 	}
 }
 

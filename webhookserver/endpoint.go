@@ -4,6 +4,7 @@
 package webhookserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,16 +44,15 @@ func (s *Server) endpoint(rt route) http.Handler {
 			s.metrics.observe(rt.path, status, time.Since(start))
 		}()
 
-		if r.ContentLength > rt.maxBody {
-			// Said before the body is sent; reading it all would only cost both.
-			w.Header().Set("Connection", "close")
-			status = http.StatusRequestEntityTooLarge
-			s.logRefusal(c, rt, tooLarge(rt.maxBody))
-			writeError(w, tooLarge(rt.maxBody))
-			return
+		conn, body := connectionFrom(r.Context()), r.Body
+		if conn != nil {
+			conn.bodyRead = false
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, rt.maxBody)
-		result, err := rt.dispatch(r.Context(), c)
+		result, err := s.handle(w, c, rt)
+		if conn != nil && !conn.bodyRead && r.ContentLength != 0 {
+			conn.abandonBody()
+			r.Body = body // by which net/http sees that it is too long to read the rest
+		}
 		if err == nil {
 			writeAnswer(w, result)
 			return
@@ -67,22 +67,52 @@ func (s *Server) endpoint(rt route) http.Handler {
 	})
 }
 
+// handle calls the handler of a request, unless the request itself is wrong. None of
+// that reads the body.
+func (s *Server) handle(w http.ResponseWriter, c *call, rt route) (answer, error) {
+	h, err := rt.handler(c.request)
+	if err != nil {
+		return answer{}, err
+	}
+	if c.request.ContentLength > rt.maxBody {
+		// Said before the body is sent; reading it all would only cost both.
+		w.Header().Set("Connection", "close")
+		return answer{}, tooLarge(rt.maxBody)
+	}
+	ctx := c.request.Context()
+	if rt.budget > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, rt.budget)
+		defer cancel()
+	}
+	c.request.Body = http.MaxBytesReader(w, c.request.Body, rt.maxBody)
+	return h(ctx, c)
+}
+
 func (s *Server) requestLog(r *http.Request, rt route) logr.Logger {
 	log := logr.FromContextOrDiscard(r.Context())
 	if rt.quiet && !log.V(1).Enabled() {
 		return log // thousands a second, and next to none of them logs
 	}
 	log = log.WithValues("endpoint", rt.path, "remote", r.RemoteAddr)
-	if chain := s.proxies.userChain(r); chain != nil {
-		log = log.WithValues("forwardedFor", joinAddresses(chain))
+	if claimed := claimedChain(r); len(claimed) > 0 {
+		log = log.WithValues("forwardedFor", joinAddresses(claimed))
 	}
 	return log
 }
 
 // logRefusal writes why a request was refused: a line each for lifecycle calls,
-// which people ask about later, and for webhooks only when asked for.
+// which people ask about later, though not for each of a flood, and for webhooks only
+// when asked for.
 func (s *Server) logRefusal(c *call, rt route, e *apiError) {
+	if !rt.quiet && !s.refusalLogs.Allow() {
+		s.unloggedRefusals.Add(1)
+		return
+	}
 	log := c.log.WithValues("code", e.status, "reason", e.Error())
+	if n := s.unloggedRefusals.Swap(0); n > 0 {
+		log = log.WithValues("notLogged", n)
+	}
 	switch {
 	case e.status == http.StatusServiceUnavailable && rt.quiet:
 		s.ledgerErrors.Do(func() { log.Error(nil, "Can't serve requests", "endpoint", rt.path) })
@@ -93,6 +123,19 @@ func (s *Server) logRefusal(c *call, rt route, e *apiError) {
 	default:
 		log.Info("Refused a request")
 	}
+}
+
+// claimedChain returns the first addresses of X-Forwarded-For, for the log only: anyone
+// can write them. It shows which proxies there are to trust.
+func claimedChain(r *http.Request) []netip.Addr {
+	const most = 5
+	var addresses []netip.Addr
+	for entry := range strings.SplitSeq(r.Header.Get("X-Forwarded-For"), ",") {
+		if address := parseAddress(entry); address.IsValid() && len(addresses) < most {
+			addresses = append(addresses, address)
+		}
+	}
+	return addresses
 }
 
 // joinAddresses writes addresses as X-Forwarded-For does.

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -88,16 +89,15 @@ func (s *Server) rotate(ctx context.Context, c *call) (answer, error) {
 // a caller that hangs up stops nothing, so that no company is left half
 // activated; the budget holds all the same.
 func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(context.Context, *rehive.User) error) (answer, error) {
-	leave, err := s.takeSlot(ctx)
+	user, err := s.verify(ctx, c, token)
 	if err != nil {
 		return answer{}, err
 	}
-	defer leave()
-
-	user, err := s.verify(ctx, token)
+	slot, err := s.takeSlot(ctx, user.Company)
 	if err != nil {
 		return answer{}, err
 	}
+	defer slot.Release()
 	c.log = c.log.WithValues("company", truncate(user.Company, maxCompanyLength), "user", truncate(user.ID, maxIDLength))
 
 	unlock, err := s.companies.lock(ctx, user.Company)
@@ -118,36 +118,40 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 	return answer{}, nil
 }
 
-// takeSlot waits, not long, for the call's turn.
-func (s *Server) takeSlot(ctx context.Context) (leave func(), err error) {
+// takeSlot waits, not long, for the company's turn.
+func (s *Server) takeSlot(ctx context.Context, company string) (flow.Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
 	defer cancel()
-	err = s.lifecyclePace.Wait(ctx)
-	if err == nil {
-		select {
-		case s.lifecycleSlots <- struct{}{}:
-			return func() { <-s.lifecycleSlots }, nil
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+	slot, err := s.lifecycleSlots.Acquire(ctx, company, 1)
+	if err != nil {
+		return flow.Grant{}, unavailable(fmt.Errorf("waiting for a slot: %w", err), tooManyCalls)
 	}
-	return nil, unavailable(fmt.Errorf("waiting for a turn: %w", err), "Too many calls are being worked on. Try again later.")
+	return slot, nil
 }
 
 // verify asks the platform whose token it is, and demands that the user may act
 // for the company. Whatever goes wrong with the platform is, as in Rehive's
 // framework, an invalid user; only the log tells an outage from a refusal.
-func (s *Server) verify(ctx context.Context, token string) (*rehive.User, error) {
+func (s *Server) verify(ctx context.Context, c *call, token string) (*rehive.User, error) {
+	turn, err := s.platformTurn(ctx, c.request, token, "")
+	if err != nil {
+		return nil, err
+	}
+	defer turn.leave()
 	ctx, cancel := context.WithTimeout(ctx, s.limits.PlatformCall)
 	defer cancel()
-	user, err := s.platform.WithToken(token).Auth(ctx)
+	user, err := turn.session.Auth(ctx)
 	if err != nil {
+		if rehive.IsPermanent(err) {
+			turn.refused()
+		}
 		return nil, invalidField(err, "token", invalidUser)
 	}
 	if !user.InGroup(activation.GroupAdmin, activation.GroupService) {
 		err := fmt.Errorf("user %s is neither in the group admin nor in service", truncate(user.ID, maxIDLength))
 		return nil, invalidField(err, "token", invalidAdminUser)
 	}
+	s.vouchFor(c.request)
 	return user, nil
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
@@ -446,6 +447,11 @@ func (emptyCache) Find(ctx context.Context, _ string) (*v1alpha1.CompanyActivati
 	return nil, ctx.Err()
 }
 
+func (emptyCache) HoldsWebhookSecret(ctx context.Context, _ string) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
 // TestAPIServerAway: what the cluster can't take is not pretended to be done.
 func TestAPIServerAway(t *testing.T) {
 	for name, listen := range map[string]func(net.Listener){
@@ -487,29 +493,31 @@ func TestTooManyLifecycleCalls(t *testing.T) {
 		o.Limits.LifecycleCalls = 1
 		o.Limits.QueueTime = 50 * time.Millisecond
 	})
-	release := f.platform.InjectFault(rehivetest.Fault{Path: "/3/auth/", Kind: rehivetest.FaultHang, Times: 1})
+	unlock, err := f.server.companies.lock(t.Context(), f.company)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
 	first := make(chan response, 1)
 	go func() { first <- f.activate(f.admin.Token) }()
-	f.Eventually(func() int { return len(f.server.lifecycleSlots) }).Should(gomega.Equal(1))
+	f.Eventually(func() int64 { return f.server.lifecycleSlots.Used() }).Should(gomega.Equal(int64(1)))
 	f.expectError(f.activate(f.admin.Token), 503, "", "Too many calls are being worked on. Try again later.")
-	release()
-	f.expectError(<-first, 400, "token", "Invalid user.")
+	unlock()
+	f.expectSuccess(<-first)
 	f.expectSuccess(f.activate(f.admin.Token))
 }
 
-// TestLifecycleRate: a flood of calls with made-up tokens does not become a
-// flood of calls to the platform.
+// TestLifecycleRate: a flood of calls with made-up tokens does not become a flood of
+// calls to the platform.
 func TestLifecycleRate(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
-		o.Limits.LifecycleRate = 0.001
-		o.Limits.QueueTime = 50 * time.Millisecond
+		o.Limits.StrangerRate = 0.001
+		o.Limits.QueueTime = 20 * time.Millisecond
 	})
 	answers := map[int]int{}
-	for range 3 * lifecycleBurst {
+	for range 50 {
 		answers[f.post("/api/rotate/", object{"token": "planted"}).status]++
 	}
-	f.Expect(answers).To(gomega.Equal(map[int]int{400: lifecycleBurst, 503: 2 * lifecycleBurst}))
-	f.Expect(f.platform.Requests()).To(gomega.HaveLen(lifecycleBurst))
+	f.Expect(answers[400]).To(gomega.BeNumerically("~", rehive.StrangerBurst/3, 3))
+	f.Expect(answers[503]).To(gomega.Equal(50 - answers[400]))
+	f.Expect(f.platform.Requests()).To(gomega.HaveLen(answers[400]))
 }
 
 // TestOneCallPerCompany: a call waits for another one of its company, and for

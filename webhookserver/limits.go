@@ -6,13 +6,15 @@ package webhookserver
 import (
 	"cmp"
 	"time"
+
+	"github.com/rehive/extension-operator/internal/rehive"
 )
 
 // Limits bound what a caller can cost the server. A zero field means its
 // default; every default is here, with the reason for it.
 type Limits struct {
-	// LifecycleBody is the largest body of /activate/, /deactivate/ and
-	// /rotate/ in bytes. They carry a token of 64 characters.
+	// LifecycleBody is the largest body of /activate/, /deactivate/ and /rotate/ in
+	// bytes. They carry a token of 64 characters, and anyone can send one.
 	LifecycleBody int64
 	// WebhookBody is the largest body of a webhook in bytes. An extended
 	// transaction has a few kilobytes; metadata can make it more.
@@ -28,8 +30,12 @@ type Limits struct {
 	// JSONDepth is how deep arrays and objects may be nested.
 	JSONDepth int
 
-	// Connections is how many connections are served at once; more wait to be
-	// accepted. A slow client costs its own connection, for ReadTimeout.
+	// BodyBytes is how many bytes of webhooks' bodies are in memory at once, not
+	// counting small ones; one company has half of it at most. More wait for QueueTime.
+	BodyBytes int64
+
+	// Connections is how many connections are open at once. Beyond it, those that
+	// wait for their clients make room, strangers' first; see connections.
 	Connections int
 	// LifecycleCalls is how many activations, deactivations and rotations are
 	// worked on at once, each of which makes platform and Kubernetes calls.
@@ -39,14 +45,14 @@ type Limits struct {
 	// more are refused, so that they leave connections to webhooks.
 	APICalls int
 
-	// LifecycleRate is how many lifecycle calls a second are worked on. Anyone
-	// can call, each call asks the platform at least once, and the platform takes
-	// 300 requests in 10 seconds from one address, ours.
-	LifecycleRate float64
+	// StrangerRate is how many tokens a second the platform is asked about on behalf of
+	// callers that nobody has vouched for. Anyone can call, and the platform takes 300
+	// requests in 10 seconds from one address, ours, which tenants need.
+	StrangerRate float64
 
-	// AuthenticationRate is how many tokens of API calls a second the platform is
-	// asked about, for the same reason. Together the two stay below its limit.
-	AuthenticationRate float64
+	// KnownRate is the same for tokens that were good within the last hour, and for
+	// callers from where a good credential came within it.
+	KnownRate float64
 
 	// ReadHeaderTimeout is the time for a request's header to arrive.
 	ReadHeaderTimeout time.Duration
@@ -76,8 +82,8 @@ type Limits struct {
 	// APIBudget is the time for a call of the admin or the user API from its header
 	// to its answer. A search of the log is stopped when it ends.
 	APIBudget time.Duration
-	// QueueTime is how long a call waits for its turn under LifecycleCalls,
-	// LifecycleRate and AuthenticationRate.
+	// QueueTime is how long a call waits for its turn under BodyBytes, LifecycleCalls,
+	// StrangerRate and KnownRate.
 	QueueTime time.Duration
 }
 
@@ -90,19 +96,41 @@ const (
 	maxMessageLength = 500 // of what a condition says, when an answer repeats it
 )
 
-// lifecycleBurst is how many lifecycle calls may come at once before
-// Limits.LifecycleRate holds them up.
-const lifecycleBurst = 40
+const (
+	// knownBurst is how many calls may come at once before Limits.KnownRate holds them
+	// up; that of strangers is rehive.StrangerBurst.
+	knownBurst = 30
+	// Callers that make this many calls in a minute, or a tenth as many that are
+	// refused, leave most of the burst to others; see flow.Gate.
+	strangersDemand, knownDemand = 100, 1000
+	// strangersAtOnce is how many calls to the platform are under way for strangers.
+	strangersAtOnce = 16
+	// maxQueue is how many calls wait for their turn at the platform, of strangers and of
+	// others each.
+	maxQueue = 256
 
-// authenticationBurst is the same for Limits.AuthenticationRate.
-const authenticationBurst = 40
+	// smallBody is the size up to which a body is not counted: all connections together
+	// hold 16 MiB of such.
+	smallBody = 16 << 10
+	// A large body, or a stranger's, must arrive within bodyTime and what it takes at
+	// bodyRate bytes a second.
+	bodyTime = 2 * time.Second
+	bodyRate = 512 << 10
+	// drainTime is how long the rest of a body is read that nobody wants, so that a
+	// client reads the answer before the connection ends.
+	drainTime = 250 * time.Millisecond
+
+	// refusalLogRate is how many refusals of lifecycle calls a second are logged, after
+	// refusalLogBurst at once.
+	refusalLogRate, refusalLogBurst = 10, 100
+)
 
 // retryAfter is what a caller is told to wait after a 503.
 const retryAfter = 10 * time.Second
 
 // withDefaults fills in what is zero.
 func (l Limits) withDefaults() Limits {
-	l.LifecycleBody = cmp.Or(l.LifecycleBody, 64<<10)
+	l.LifecycleBody = cmp.Or(l.LifecycleBody, 16<<10)
 	l.WebhookBody = cmp.Or(l.WebhookBody, 1<<20)
 	l.APIBody = cmp.Or(l.APIBody, 64<<10)
 	l.ResourceBody = cmp.Or(l.ResourceBody, 2<<20)
@@ -111,8 +139,9 @@ func (l Limits) withDefaults() Limits {
 	l.Connections = cmp.Or(l.Connections, 1024)
 	l.LifecycleCalls = cmp.Or(l.LifecycleCalls, 64)
 	l.APICalls = cmp.Or(l.APICalls, 256)
-	l.LifecycleRate = cmp.Or(l.LifecycleRate, 20)
-	l.AuthenticationRate = cmp.Or(l.AuthenticationRate, 10)
+	l.BodyBytes = cmp.Or(l.BodyBytes, 64<<20)
+	l.StrangerRate = cmp.Or(l.StrangerRate, rehive.StrangerRate)
+	l.KnownRate = cmp.Or(l.KnownRate, 20)
 	l.ReadHeaderTimeout = cmp.Or(l.ReadHeaderTimeout, 3*time.Second)
 	l.ReadTimeout = cmp.Or(l.ReadTimeout, 4*time.Second)
 	l.WriteTimeout = cmp.Or(l.WriteTimeout, 15*time.Second)

@@ -18,6 +18,7 @@ type metrics struct {
 	events   *prometheus.CounterVec
 
 	newEvents, duplicateEvents prometheus.Counter
+	evictedConnections         prometheus.Counter
 }
 
 // newMetrics registers the server's metrics; a nil registerer keeps them
@@ -41,12 +42,16 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Name: "rehive_extension_webhook_events_total",
 			Help: "Webhooks acknowledged, by whether the event was new or a duplicate.",
 		}, []string{"result"}),
+		evictedConnections: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "rehive_extension_http_connections_evicted_total",
+			Help: "Connections closed while they waited for their client, because all connections were taken.",
+		}),
 	}
 	m.newEvents, m.duplicateEvents = m.events.WithLabelValues("new"), m.events.WithLabelValues("duplicate")
 	if registerer == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.events} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.events, m.evictedConnections} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the HTTP server's metrics: %w", err)
 		}

@@ -95,25 +95,20 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
-// dispatch calls the handler for the request's method.
-func (rt route) dispatch(ctx context.Context, c *call) (answer, error) {
+// handler returns the handler for a request's method.
+func (rt route) handler(r *http.Request) (handlerFunc, error) {
 	if len(rt.methods) == 0 {
-		return answer{}, notFound()
+		return nil, notFound()
 	}
-	method := c.request.Method
+	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	h, ok := rt.methods[method]
 	if !ok {
-		return answer{}, methodNotAllowed(truncate(c.request.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
+		return nil, methodNotAllowed(truncate(r.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
 	}
-	if rt.budget > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, rt.budget)
-		defer cancel()
-	}
-	return h(ctx, c)
+	return h, nil
 }
 
 func index(context.Context, *call) (answer, error) {

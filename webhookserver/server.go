@@ -17,13 +17,13 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 	"golang.org/x/time/rate"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
@@ -112,7 +112,7 @@ type Options struct {
 // Server serves the extension's HTTP API. Make one with New and add it to a
 // manager, which starts and stops it.
 type Server struct {
-	listener    net.Listener
+	listener    *connections
 	certs       *certwatcher.CertWatcher
 	handler     http.Handler
 	client      client.Client
@@ -129,17 +129,22 @@ type Server struct {
 	metrics     *metrics
 	now         func() time.Time
 
-	apiSlots           chan struct{}
-	searches           keyedMutex // of the log, by company
-	authenticationPace *rate.Limiter
-	tokens             tokenMemory
-	tokenLocks         keyedMutex
+	apiSlots      *flow.Budget // of the admin and the user API, by company
+	searches      keyedMutex   // of the log, by company
+	knownNetworks knownNetworks
+	// Who asks the platform about tokens: known callers and strangers.
+	knownCalls, strangersCalls *flow.Gate
+	tokens                     tokenMemory
+	tokenLocks                 keyedMutex
+	bodyBytes                  *flow.Budget // of webhooks, by secret
 
-	lifecycleSlots chan struct{}
-	lifecyclePace  *rate.Limiter
+	lifecycleSlots *flow.Budget // by company
 	companies      keyedMutex
 	ledgerErrors   rate.Sometimes // keeps a full disk from filling another with logs
 	serving        atomic.Bool
+	// Refusals of lifecycle calls that are logged, and how many were not since the last.
+	refusalLogs      *rate.Limiter
+	unloggedRefusals atomic.Int64
 }
 
 var (
@@ -184,10 +189,16 @@ func New(o Options) (*Server, error) {
 		Namespaces: o.Namespaces, Namespace: o.Namespace, PurgeGrace: o.PurgeGrace,
 		Reserve: s.limits.RollbackReserve, PlatformTimeout: s.limits.PlatformCall, Now: o.Now,
 	}
-	s.lifecycleSlots = make(chan struct{}, s.limits.LifecycleCalls)
-	s.lifecyclePace = rate.NewLimiter(rate.Limit(s.limits.LifecycleRate), lifecycleBurst)
-	s.apiSlots = make(chan struct{}, s.limits.APICalls)
-	s.authenticationPace = rate.NewLimiter(rate.Limit(s.limits.AuthenticationRate), authenticationBurst)
+	s.refusalLogs = rate.NewLimiter(refusalLogRate, refusalLogBurst)
+	s.bodyBytes = flow.NewBudget(s.limits.BodyBytes)
+	s.lifecycleSlots = flow.NewBudget(int64(s.limits.LifecycleCalls))
+	s.apiSlots = flow.NewBudget(int64(s.limits.APICalls))
+	s.knownCalls = flow.NewGate(flow.GateOptions{
+		Rate: s.limits.KnownRate, Burst: knownBurst, FullDemand: knownDemand, Concurrent: s.limits.LifecycleCalls, Waiting: maxQueue,
+	})
+	s.strangersCalls = flow.NewGate(flow.GateOptions{
+		Rate: s.limits.StrangerRate, Burst: rehive.StrangerBurst, FullDemand: strangersDemand, Concurrent: strangersAtOnce, Waiting: maxQueue,
+	})
 	var err error
 	if s.metrics, err = newMetrics(o.Registerer); err != nil {
 		return nil, err
@@ -206,7 +217,7 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("listening for HTTP requests: %w", err)
 		}
 	}
-	s.listener = netutil.LimitListener(listener, s.limits.Connections)
+	s.listener = newConnections(listener, s.limits.Connections, s.limits.ReadTimeout, s.isKnown, s.metrics.evictedConnections.Inc)
 	return s, nil
 }
 
@@ -245,6 +256,8 @@ func (s *Server) Start(ctx context.Context) error {
 		IdleTimeout:       s.limits.IdleTimeout,
 		MaxHeaderBytes:    s.limits.HeaderBytes,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       withConnection,
+		ConnState:         s.listener.observe,
 		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(s.log.V(1)), slog.LevelInfo),
 		Protocols:         new(http.Protocols),
 	}

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -90,9 +91,9 @@ func TestTooLargeBodies(t *testing.T) {
 	f := newFixture(t)
 	large := `{"token":"` + strings.Repeat("planted", 10<<20/7) + `"}`
 	for _, path := range lifecyclePaths {
-		f.expectError(f.post(path, large), 413, "", "The request body is larger than 65536 bytes.")
+		f.expectError(f.post(path, large), 413, "", "The request body is larger than 16384 bytes.")
 		f.expectError(f.send(http.MethodPost, path, unknownLength{strings.NewReader(large)}, http.Header{"Content-Type": {"application/json"}}),
-			413, "", "The request body is larger than 65536 bytes.")
+			413, "", "The request body is larger than 16384 bytes.")
 	}
 }
 
@@ -132,23 +133,56 @@ func TestSlowClients(t *testing.T) {
 		f.Expect(answered.Status).To(gomega.Equal(want))
 		_ = answered.Body.Close()
 	}
-	f.Expect(len(f.server.lifecycleSlots)).To(gomega.Equal(0))
+	f.Expect(f.server.lifecycleSlots.Used()).To(gomega.BeZero())
 }
 
-// TestConnectionsAreBounded: a connection beyond the limit waits.
+// TestConnectionsAreBounded: a connection beyond the limit takes the place of one that
+// waits for its client, and waits while all are being worked on.
 func TestConnectionsAreBounded(t *testing.T) {
+	entered, proceed := make(chan struct{}, 2), make(chan struct{})
 	f := newFixture(t, func(o *Options) {
 		o.Limits.Connections = 2
-		o.Limits.ReadHeaderTimeout = 500 * time.Millisecond
+		o.Events = failingStore(func(context.Context) error {
+			entered <- struct{}{}
+			<-proceed
+			return nil
+		})
 	})
-	for range 2 {
+	dial := func(request string) net.Conn {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
 		f.Expect(err).NotTo(gomega.HaveOccurred())
-		defer func() { _ = conn.Close() }()
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, request)
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		f.Expect(conn.SetReadDeadline(time.Now().Add(10 * time.Second))).To(gomega.Succeed())
+		return conn
 	}
+	silent := []net.Conn{dial(""), dial("POST /api/act"), dial("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")}
 	start := time.Now()
-	f.Expect(f.send(http.MethodGet, "/", nil, nil).status).To(gomega.Equal(200))
-	f.Expect(time.Since(start)).To(gomega.BeNumerically(">=", 300*time.Millisecond), "the two silent ones were served first")
+	f.expectSuccess(f.activate(f.admin.Token))
+	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 2*time.Second), "it did not wait for the silent ones' time to end")
+	f.Eventually(func() float64 { return testutil.ToFloat64(f.server.metrics.evictedConnections) }).Should(gomega.BeNumerically(">=", 2))
+	for _, conn := range silent[:2] {
+		n, _ := conn.Read(make([]byte, 1))
+		f.Expect(n).To(gomega.BeZero(), "it was closed")
+	}
+
+	body, err := json.Marshal(f.event(1))
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	webhook := fmt.Sprintf("POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		f.credentials().WebhookSecret, len(body), body)
+	busy := []net.Conn{dial(webhook), dial(webhook)}
+	<-entered
+	<-entered
+	third := dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	f.Eventually(f.server.listener.stuck.Load).Should(gomega.BeTrue(), "all are being worked on")
+	close(proceed)
+	for _, conn := range append(busy, third) {
+		answered, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		f.Expect(answered.StatusCode).To(gomega.Equal(200))
+		_ = answered.Body.Close()
+	}
 }
 
 func TestHugeHeader(t *testing.T) {

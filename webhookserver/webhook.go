@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
 )
@@ -20,11 +21,21 @@ import (
 // webhook accepts an event: POST /api/webhook/. When it answers 200 the event is
 // durable; everything else happens after that.
 func (s *Server) webhook(ctx context.Context, c *call) (answer, error) {
+	secret := webhookSecret(c.request)
+	if err := s.admitWebhook(ctx, secret); err != nil {
+		return answer{}, err
+	}
+	s.vouchFor(c.request)
+	held, err := s.holdBody(ctx, c.request, secret)
+	if err != nil {
+		return answer{}, err
+	}
+	defer held.Release()
 	event, err := s.readEvent(c.request)
 	if err != nil {
 		return answer{}, err
 	}
-	if err := s.authenticateWebhook(ctx, event.Company, webhookSecret(c.request)); err != nil {
+	if err := s.authenticateWebhook(ctx, event.Company, secret); err != nil {
 		return answer{}, err
 	}
 	if err := notify.CheckData(event.Data); err != nil {
@@ -48,6 +59,44 @@ func (s *Server) webhook(ctx context.Context, c *call) (answer, error) {
 		log.Info("Accepted a webhook", "company", event.Company, "event", event.Name, "id", event.ID, "duplicate", duplicate)
 	}
 	return answer{}, nil
+}
+
+// admitWebhook refuses a webhook whose secret is no company's before its body is read,
+// as if it were an unknown company's.
+func (s *Server) admitWebhook(ctx context.Context, secret string) error {
+	held, err := s.activations.HoldsWebhookSecret(ctx, secret)
+	if err != nil {
+		return companyUnreadable(err)
+	}
+	if !held {
+		return invalidField(nil, "company", invalidCompany)
+	}
+	return nil
+}
+
+// holdBody waits, not long, until there is memory for a webhook's body. One of unknown
+// length counts as the largest.
+func (s *Server) holdBody(ctx context.Context, r *http.Request, secret string) (flow.Grant, error) {
+	size := r.ContentLength
+	if size < 0 {
+		size = s.limits.WebhookBody
+	}
+	if size <= smallBody {
+		return flow.Grant{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
+	defer cancel()
+	party := sha256.Sum256([]byte(secret)) // a company's, and kept no longer than the body
+	held, err := s.bodyBytes.Acquire(ctx, string(party[:]), size)
+	if err != nil {
+		return flow.Grant{}, unavailable(fmt.Errorf("waiting for memory for the body: %w", err), tooManyCalls)
+	}
+	return held, nil
+}
+
+// companyUnreadable answers 503: the manager's cache has not filled yet.
+func companyUnreadable(cause error) error {
+	return unavailable(cause, "The company could not be looked up. Try again later.")
 }
 
 // readEvent reads and checks the body of a webhook. An event that no rule names,
@@ -89,7 +138,7 @@ func (s *Server) authenticateWebhook(ctx context.Context, company, secret string
 	}
 	given, held := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(want))
 	if subtle.ConstantTimeCompare(given[:], held[:]) != 1 || want == "" {
-		return invalidField(nil, "company", "Invalid company.")
+		return invalidField(nil, "company", invalidCompany)
 	}
 	return nil
 }
@@ -97,12 +146,9 @@ func (s *Server) authenticateWebhook(ctx context.Context, company, secret string
 // wantedSecret returns the webhook secret of a company, empty when the company
 // may not send webhooks.
 func (s *Server) wantedSecret(ctx context.Context, company string) (string, error) {
-	unreadable := func(err error) error {
-		return unavailable(err, "The company could not be looked up. Try again later.")
-	}
 	held, err := s.activations.Find(ctx, company)
 	if err != nil {
-		return "", unreadable(err)
+		return "", companyUnreadable(err)
 	}
 	if held == nil || !held.IsActive() {
 		return "", nil
@@ -112,7 +158,7 @@ func (s *Server) wantedSecret(ctx context.Context, company string) (string, erro
 		return "", nil
 	}
 	if err != nil {
-		return "", unreadable(err)
+		return "", companyUnreadable(err)
 	}
 	return credentials.WebhookSecret, nil
 }

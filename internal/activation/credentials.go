@@ -106,13 +106,18 @@ func credentialsIn(secret *corev1.Secret, a *v1alpha1.CompanyActivation) (Creden
 	if !secret.DeletionTimestamp.IsZero() {
 		return Credentials{}, ErrMissing
 	}
-	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
 	return Credentials{
-		Token:         value(v1alpha1.SecretKeyToken),
-		WebhookSecret: value(v1alpha1.SecretKeyWebhookSecret),
-		ServiceUser:   value(v1alpha1.SecretKeyServiceUser),
+		Token:         valueIn(secret, v1alpha1.SecretKeyToken),
+		WebhookSecret: valueIn(secret, v1alpha1.SecretKeyWebhookSecret),
+		ServiceUser:   valueIn(secret, v1alpha1.SecretKeyServiceUser),
 		secret:        secret,
 	}, nil
+}
+
+// valueIn reads a key of a Secret without the space around it: one written by hand often
+// ends in a line break.
+func valueIn(secret *corev1.Secret, key string) string {
+	return strings.TrimSpace(string(secret.Data[key]))
 }
 
 // checkOwner returns an UnusableSecretError unless the activation owns the Secret.

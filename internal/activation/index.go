@@ -5,6 +5,7 @@ package activation
 
 import (
 	"context"
+	"crypto/sha256"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -19,6 +20,7 @@ import (
 type Index struct {
 	companies *cacheindex.Index[*v1alpha1.CompanyActivation]
 	secrets   *cacheindex.Index[*corev1.Secret] // by namespace and name
+	hashes    *cacheindex.Index[*corev1.Secret] // by the hash of the webhook secret
 }
 
 // NewIndex begins to follow a cache, which need not be started yet. Activations in
@@ -34,7 +36,34 @@ func NewIndex(ctx context.Context, c cache.Cache, namespaces Namespaces) (*Index
 		return nil, err
 	}
 	secrets, err := cacheindex.New(ctx, c, &corev1.Secret{}, func(s *corev1.Secret) string { return s.Namespace + "/" + s.Name }, nil)
-	return &Index{companies, secrets}, err
+	if err != nil {
+		return nil, err
+	}
+	hashes, err := cacheindex.New(ctx, c, &corev1.Secret{}, func(s *corev1.Secret) string {
+		secret := valueIn(s, v1alpha1.SecretKeyWebhookSecret)
+		if secret == "" {
+			return ""
+		}
+		return hashOf(secret)
+	}, nil)
+	return &Index{companies, secrets, hashes}, err
+}
+
+// HoldsWebhookSecret reports whether a webhook secret is any company's. It says nothing
+// about whether that company is active: it is for refusing strangers at little cost. It
+// waits as Find does.
+func (x *Index) HoldsWebhookSecret(ctx context.Context, secret string) (bool, error) {
+	if secret == "" {
+		return false, nil
+	}
+	// Looking up a hash takes as long whatever part of the secret is right.
+	found, err := x.hashes.Get(ctx, hashOf(secret))
+	return len(found) > 0, err
+}
+
+func hashOf(secret string) string {
+	hash := sha256.Sum256([]byte(secret))
+	return string(hash[:])
 }
 
 // Find returns what [Namespaces.Find] does, but it is the cache's own and must not be

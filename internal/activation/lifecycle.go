@@ -63,9 +63,10 @@ type WebhooksRefusedError struct {
 func (e *WebhooksRefusedError) Error() string { return "webhooks were refused: " + e.Message }
 
 // Finder finds the CompanyActivation in force for a company, nil if there is none,
-// and its credentials. *Index is one.
+// and its credentials. *Index is one, where the methods are described.
 type Finder interface {
 	Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error)
+	HoldsWebhookSecret(ctx context.Context, secret string) (bool, error)
 	Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (Credentials, error)
 }
 
@@ -522,7 +523,11 @@ func (l *Lifecycle) awaitCredentials(ctx context.Context, a *v1alpha1.CompanyAct
 			return false
 		}
 		credentials, err := l.Cache.Credentials(ctx, known)
-		return err == nil && credentials.Token == token && credentials.WebhookSecret != ""
+		if err != nil || credentials.Token != token {
+			return false
+		}
+		held, err := l.Cache.HoldsWebhookSecret(ctx, credentials.WebhookSecret)
+		return err == nil && held
 	})
 }
 

@@ -20,9 +20,16 @@ const (
 	// the minute.
 	DefaultCallsPerMinute = 200
 
-	// overallRate and overallBurst stay below the 300 calls in 10 seconds that the
-	// platform takes of one IP address.
-	overallRate, overallBurst = 25, 50
+	// The platform takes 300 calls in 10 seconds from one IP address: of companies 230,
+	// and of strangers, whose calls [Session.OfStranger] marks, 70.
+	overallRate, overallBurst = 20, 30
+
+	// StrangerRate is how many calls a second may be made with tokens that nobody has
+	// vouched for. Whoever makes such calls keeps to it, since only it knows whom they
+	// are made for.
+	StrangerRate = 5
+	// StrangerBurst is how many of them may be made at once after a pause.
+	StrangerBurst = 20
 
 	// maxPacedCalls is how many paced calls of one token may be under way: those of a
 	// company whose calls hang occupy no more of who waits for them.
@@ -75,7 +82,7 @@ func heldBack(op, why string, again time.Duration) *Error {
 	return &Error{Op: op, Message: why, RetryAfter: max(again, time.Second), local: true, heldBack: true}
 }
 
-// count counts a call that is made whatever the budget.
+// count counts a company's call that is made whatever the budget.
 func (b *budgets) count(token string) {
 	now := b.now()
 	b.overall.ReserveN(now, 1)
@@ -194,6 +201,14 @@ func (b *budgets) leave(t *budget, err error) {
 // have to wait long for any of this is not made, and its error is one of [IsHeldBack].
 func (s Session) Paced() Session {
 	s.paced = true
+	return s
+}
+
+// OfStranger returns a session for calls that somebody made us make whom nobody has
+// vouched for. They are not counted as companies' calls, whose share they would use up,
+// and the caller keeps them within [StrangerRate].
+func (s Session) OfStranger() Session {
+	s.stranger = true
 	return s
 }
 

@@ -115,6 +115,30 @@ func TestOtherCallsNeverWait(t *testing.T) {
 	})
 }
 
+// TestStrangersUseUpNothing: however many calls strangers cause, companies' calls go on.
+func TestStrangersUseUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newPacedClient(t, func(*http.Request) (*http.Response, error) { return answer(200, emptyList) })
+		for range 1000 {
+			if err := ask(t.Context(), c.WithToken("junk").OfStranger()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		for range overallBurst {
+			if err := ask(t.Context(), c.WithToken("company").Paced()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("the company's calls took %s", took)
+		}
+		if perTenSeconds := 10*(overallRate+StrangerRate) + overallBurst + StrangerBurst; perTenSeconds > 300 {
+			t.Errorf("%d calls in 10 seconds are more than the platform takes", perTenSeconds)
+		}
+	})
+}
+
 func TestHangingCallsOfOneToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var works atomic.Bool

@@ -168,6 +168,7 @@ type Session struct {
 	token        string
 	forwardedFor string
 	paced        bool
+	stranger     bool
 }
 
 // WithForwardedFor returns a session whose calls carry the end user's chain of
@@ -224,6 +225,9 @@ func (s Session) do(ctx context.Context, in call, out any) (err error) {
 	}
 	if wait := s.client.throttles.wait(s.token); wait > 0 {
 		return &Error{Op: in.op, Status: http.StatusTooManyRequests, Message: "throttled by an earlier answer", RetryAfter: wait, local: true, heldBack: s.paced}
+	}
+	if s.stranger {
+		return s.exchange(ctx, in, out)
 	}
 	if !s.paced {
 		s.client.budgets.count(s.token)

@@ -1,0 +1,238 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package flow
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// Reasons why a Gate refuses a call. The caller may try again later.
+var (
+	// ErrCrowded means that too many calls are waiting, most of them of callers that
+	// asked for less.
+	ErrCrowded = errors.New("too many calls are waiting")
+	// ErrNoTurn means that the call's turn did not come in time.
+	ErrNoTurn = errors.New("the call's turn did not come in time")
+)
+
+const (
+	// demandWindow is how long a call is held against its caller. It fades until twice
+	// the window has passed.
+	demandWindow = 30 * time.Second
+	// reservedShare is the part of the burst that is kept from callers of full demand.
+	reservedShare = 0.9
+)
+
+// GateOptions say what a Gate lets through.
+type GateOptions struct {
+	// Rate is how many calls a second are let through, and Burst how many at once
+	// after a pause.
+	Rate  float64
+	Burst int
+	// FullDemand is the demand from which on a caller may use only the top of the burst.
+	FullDemand float64
+	// Concurrent is how many calls are under way at once.
+	Concurrent int
+	// Waiting is how many calls wait for their turn at once.
+	Waiting int
+}
+
+// Gate lets calls through at a bounded rate, those of the least demanding caller first.
+//
+// A caller's demand is how many calls it made lately, and more if it was blamed for
+// them. The more a caller demands, the larger the part of the burst that it must leave
+// to others. So callers that ask for little find room however much others ask for: a
+// flood from one address takes what nobody else needs, and one from a thousand
+// addresses waits as soon as each of them has tried a few times. Among equals the
+// latest goes first, since the others may not be waiting any more.
+//
+// Demand is counted in a sketch of fixed size. So no number of callers exhausts memory
+// or makes the gate forget what one of them did. A Gate is safe for concurrent use.
+type Gate struct {
+	options GateOptions
+
+	mu      sync.Mutex
+	demand  *sketch
+	tokens  float64
+	filled  time.Time // when tokens was right
+	inUse   int
+	waiting []*queued // the latest last
+	timer   *time.Timer
+}
+
+type queued struct {
+	caller string
+	demand float64
+	turn   chan error // gets nil when it is the call's turn
+}
+
+// NewGate returns a gate with a full burst.
+func NewGate(o GateOptions) *Gate {
+	return &Gate{options: o, demand: newSketch(demandWindow), tokens: float64(o.Burst), filled: time.Now()}
+}
+
+// Enter waits for the turn of a call and returns what must be called when it is over.
+// The error is ErrCrowded or wraps ErrNoTurn.
+func (g *Gate) Enter(ctx context.Context, caller string) (leave func(), err error) {
+	if ctx.Err() != nil {
+		return nil, errors.Join(ErrNoTurn, ctx.Err())
+	}
+	w := g.arrive(caller)
+	select {
+	case err = <-w.turn:
+	case <-ctx.Done():
+		if !g.giveUp(w) {
+			err = <-w.turn // decided meanwhile
+			break
+		}
+		return nil, errors.Join(ErrNoTurn, ctx.Err())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sync.OnceFunc(g.leave), nil
+}
+
+// Blame adds to a caller's demand as if it had made n more calls.
+func (g *Gate) Blame(caller string, n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.demand.add(caller, uint32(max(n, 0)), time.Now())
+}
+
+// InUse is how many calls are under way.
+func (g *Gate) InUse() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.inUse
+}
+
+// arrive counts the call and decides about it at once if it can.
+func (g *Gate) arrive(caller string) *queued {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	g.demand.add(caller, 1, now)
+	w := &queued{caller: caller, demand: g.demand.estimate(caller, now), turn: make(chan error, 1)}
+	g.fill(now)
+	// Whoever waits already is not let through yet, so only the new call can be.
+	if g.inUse < g.options.Concurrent && g.tokens >= g.needed(w) {
+		g.admit(w)
+		return w
+	}
+	if len(g.waiting) >= g.options.Waiting {
+		worst := -1
+		for i, other := range g.waiting {
+			if other.demand > w.demand && (worst < 0 || other.demand > g.waiting[worst].demand) {
+				worst = i
+			}
+		}
+		if worst < 0 {
+			w.turn <- ErrCrowded
+			return w
+		}
+		g.waiting[worst].turn <- ErrCrowded
+		g.remove(worst)
+	}
+	g.waiting = append(g.waiting, w)
+	g.schedule()
+	return w
+}
+
+// needed is how many tokens there must be for a call to be let through.
+func (g *Gate) needed(w *queued) float64 {
+	burst := float64(g.options.Burst)
+	return 1 + min(burst*reservedShare, burst-1)*min(w.demand/g.options.FullDemand, 1)
+}
+
+func (g *Gate) fill(now time.Time) {
+	g.tokens = min(g.tokens+now.Sub(g.filled).Seconds()*g.options.Rate, float64(g.options.Burst))
+	g.filled = now
+}
+
+func (g *Gate) admit(w *queued) {
+	g.tokens--
+	g.inUse++
+	w.turn <- nil
+}
+
+func (g *Gate) remove(i int) {
+	copy(g.waiting[i:], g.waiting[i+1:])
+	g.waiting[len(g.waiting)-1] = nil
+	g.waiting = g.waiting[:len(g.waiting)-1]
+}
+
+// next is the index of the call whose turn is next, -1 if none waits.
+func (g *Gate) next(now time.Time) int {
+	best := -1
+	for i, w := range g.waiting {
+		w.demand = g.demand.estimate(w.caller, now)
+		if best < 0 || w.demand <= g.waiting[best].demand {
+			best = i
+		}
+	}
+	return best
+}
+
+// dispatch lets through what can be.
+func (g *Gate) dispatch() {
+	now := time.Now()
+	g.fill(now)
+	for g.inUse < g.options.Concurrent && g.tokens >= 1 {
+		i := g.next(now)
+		if i < 0 || g.tokens < g.needed(g.waiting[i]) {
+			break
+		}
+		g.admit(g.waiting[i])
+		g.remove(i)
+	}
+	g.schedule()
+}
+
+// schedule has dispatch called when the tokens may suffice for a call that waits.
+func (g *Gate) schedule() {
+	if len(g.waiting) == 0 || g.inUse >= g.options.Concurrent {
+		return // leave dispatches
+	}
+	least := g.needed(g.waiting[0])
+	for _, w := range g.waiting[1:] {
+		least = min(least, g.needed(w))
+	}
+	wait := time.Duration((least - g.tokens) / g.options.Rate * float64(time.Second))
+	wait = max(min(wait, time.Minute), time.Millisecond)
+	if g.timer == nil {
+		g.timer = time.AfterFunc(wait, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.dispatch()
+		})
+		return
+	}
+	g.timer.Reset(wait)
+}
+
+func (g *Gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inUse--
+	if len(g.waiting) > 0 {
+		g.dispatch()
+	}
+}
+
+// giveUp takes a call out and reports whether it was still waiting.
+func (g *Gate) giveUp(w *queued) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, other := range g.waiting {
+		if other == w {
+			g.remove(i)
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,255 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+)
+
+// clientAt returns a client whose connections come from an address, which it reuses or
+// not.
+func clientAt(t *testing.T, address string, reuse bool) *http.Client {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	transport := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: !reuse, MaxIdleConnsPerHost: 8}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+}
+
+// stranger is the i-th of n addresses that floods come from.
+func stranger(i, n int) string {
+	i %= n
+	return fmt.Sprintf("127.1.%d.%d", i/200, 1+i%200)
+}
+
+// request makes a request, reads its answer and returns the status.
+func (f *fixture) request(ctx context.Context, c *http.Client, method, path, authorization, body string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, f.url+path, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", authorization)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode, nil
+}
+
+// genuineCalls makes calls for a while, from two addresses, and returns their p99 time
+// after demanding that hardly any is refused.
+func (f *fixture) genuineCalls(during time.Duration) (p99 time.Duration) {
+	f.Helper()
+	secret := f.credentials().WebhookSecret
+	platform, phone := clientAt(f.T, "127.0.0.2", true), clientAt(f.T, "127.0.0.3", true)
+	user := f.addUser(f.company, "user")
+	var mu sync.Mutex
+	var latencies []time.Duration
+	failures := map[string]int{}
+	calls := map[string]func(i int) (int, error){
+		"webhook": func(i int) (int, error) {
+			body, _ := json.Marshal(f.event(fmt.Sprint(time.Now().UnixNano(), "-", i)))
+			return f.request(f.Context(), platform, "POST", "/api/webhook/", "Secret "+secret, string(body))
+		},
+		"rotate": func(i int) (int, error) {
+			token := []string{f.admin.Token, f.second.Token}[i%2]
+			return f.request(f.Context(), platform, "POST", "/api/rotate/", "", `{"token":"`+token+`"}`)
+		},
+		"API call": func(int) (int, error) {
+			return f.request(f.Context(), phone, "GET", "/api/user/logs/", "Token "+user.Token, "")
+		},
+	}
+	end := time.Now().Add(during)
+	var wg sync.WaitGroup
+	for name, call := range calls {
+		wg.Go(func() {
+			for i := 0; time.Now().Before(end); i++ {
+				start := time.Now()
+				status, err := call(i)
+				took := time.Since(start)
+				mu.Lock()
+				latencies = append(latencies, took)
+				if err != nil || status != 200 {
+					failures[fmt.Sprint(name, " ", status, " ", err)]++
+				}
+				mu.Unlock()
+				time.Sleep(30 * time.Millisecond) // the rate of calls, not a wait for something
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(latencies)
+	p99 = latencies[len(latencies)*99/100]
+	refused := 0
+	for _, n := range failures {
+		refused += n
+	}
+	f.Logf("%d genuine calls, refused: %v, p50 %s, p99 %s", len(latencies), failures, latencies[len(latencies)/2], p99)
+	f.Expect(refused*100).To(gomega.BeNumerically("<=", len(latencies)), "%v of %d", failures, len(latencies))
+	return p99
+}
+
+// newFloodFixture is a fixture whose platform has called once already, and whose clock
+// is fast, so that tokens are asked about every second.
+func newFloodFixture(t *testing.T) *fixture {
+	start := time.Now()
+	f := newFixture(t, func(o *Options) {
+		o.Now = func() time.Time { return start.Add(30 * time.Since(start)) }
+	})
+	status, err := f.request(t.Context(), clientAt(t, "127.0.0.2", false), "POST", "/api/activate/", "", `{"token":"`+f.admin.Token+`"}`)
+	f.Expect(status, err).To(gomega.Equal(200))
+	return f
+}
+
+// floodWorkers is how many goroutines a flood has.
+const floodWorkers = 16
+
+// pause waits, unless the flood ends before.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// junkCalls makes calls with made-up credentials, each over a new connection.
+func junkCalls(ctx context.Context, f *fixture, worker, addresses int) {
+	for i := worker; ctx.Err() == nil; i += floodWorkers {
+		c := clientAt(f.T, stranger(i, addresses), false)
+		name := fmt.Sprintf("%064d", i)
+		switch i / floodWorkers % 4 {
+		case 0:
+			_, _ = f.request(ctx, c, "GET", "/api/user/logs/", "Token "+name, "")
+		case 1:
+			_, _ = f.request(ctx, c, "POST", "/api/rotate/", "", `{"token":"`+name+`"}`)
+		case 2:
+			_, _ = f.request(ctx, c, "POST", "/api/webhook/", "Secret "+name, `{"id":1,"event":"e","company":"x","data":"`+strings.Repeat("x", 200<<10)+`"}`)
+		case 3:
+			_, _ = f.request(ctx, c, "POST", "/api/webhook/", "", strings.Repeat("x", 1<<20))
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
+}
+
+// holdConnections opens more connections than the server serves at once, sends the
+// beginning of a request on each and then a byte now and then. What the server closes
+// is opened again.
+func holdConnections(begins ...string) func(ctx context.Context, f *fixture, worker, addresses int) {
+	return func(ctx context.Context, f *fixture, worker, addresses int) {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		for i := worker; i < 1200; i += floodWorkers {
+			wg.Go(func() {
+				dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(stranger(i, addresses))}}
+				for ; ctx.Err() == nil; pause(ctx, 500*time.Millisecond) {
+					if conn, err := dialer.DialContext(ctx, "tcp", f.server.Addr().String()); err == nil {
+						drip(ctx, conn, begins[i%len(begins)])
+					}
+				}
+			})
+		}
+	}
+}
+
+// drip sends the beginning of a request and then a byte now and then, until the server
+// closes the connection.
+func drip(ctx context.Context, conn net.Conn, begin string) {
+	closed := make(chan struct{})
+	defer func() {
+		_ = conn.Close()
+		<-closed
+	}()
+	go func() {
+		_, _ = io.Copy(io.Discard, conn)
+		close(closed)
+	}()
+	_, _ = io.WriteString(conn, begin)
+	for {
+		select {
+		case <-closed:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+			if !strings.HasPrefix(begin, "GET") {
+				_, _ = io.WriteString(conn, "x")
+			}
+		}
+	}
+}
+
+// TestFloods: strangers wait, tenants don't. Each flood comes from one address and from
+// a thousand.
+func TestFloods(t *testing.T) {
+	for name, flood := range map[string]func(ctx context.Context, f *fixture, worker, addresses int){
+		"junk calls":   junkCalls,
+		"idle":         holdConnections("GET / HTTP/1.1\r\nHost: x\r\n\r\n", ""),
+		"slow headers": holdConnections("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nX-Slow: "),
+		"slow bodies": holdConnections(
+			"POST /api/activate/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16000\r\n\r\n{",
+			"POST /api/rotate/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{    ",
+			"POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n{"),
+	} {
+		for _, addresses := range []int{1, 1000} {
+			t.Run(fmt.Sprint(name, " from ", addresses), func(t *testing.T) {
+				f := newFloodFixture(t)
+				calm := f.genuineCalls(500 * time.Millisecond)
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				for worker := range floodWorkers {
+					wg.Go(func() { flood(ctx, f, worker, addresses) })
+				}
+				p99 := f.genuineCalls(2 * time.Second)
+				cancel()
+				wg.Wait()
+				// The machine may be busy with other things too.
+				f.Expect(p99).To(gomega.BeNumerically("<", time.Second+3*calm))
+			})
+		}
+	}
+}
+
+// TestStrangersBodiesTakeNoMemory: what has no good credential is not read.
+func TestStrangersBodiesTakeNoMemory(t *testing.T) {
+	f := newFloodFixture(t)
+	body := bytes.Repeat([]byte("x"), 1<<20)
+	read := make(chan int64, 64)
+	var conns []net.Conn
+	for range 64 {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		defer func() { _ = conn.Close() }()
+		conns = append(conns, conn)
+		go func() {
+			_, _ = fmt.Fprintf(conn, "POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret planted\r\nContent-Length: %d\r\n\r\n", len(body))
+			answer := make([]byte, 12)
+			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			_, _ = io.ReadFull(conn, answer)
+			if string(answer) != "HTTP/1.1 400" {
+				read <- -1
+				return
+			}
+			read <- 0
+		}()
+	}
+	for range conns {
+		f.Expect(<-read).To(gomega.BeZero(), "a webhook is refused before its body is sent")
+	}
+	f.Expect(f.server.bodyBytes.Used()).To(gomega.BeZero())
+}
