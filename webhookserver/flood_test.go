@@ -130,10 +130,19 @@ func pause(ctx context.Context, d time.Duration) {
 
 // junkCalls makes calls with made-up credentials, each over a new connection.
 func junkCalls(ctx context.Context, f *fixture, worker, addresses int) {
-	for i := worker; ctx.Err() == nil; i += floodWorkers {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for n := range 4 {
+		wg.Go(func() { makeJunkCalls(ctx, f, 4*worker+n, addresses) })
+	}
+}
+
+func makeJunkCalls(ctx context.Context, f *fixture, worker, addresses int) {
+	const workers = 4 * floodWorkers
+	for i := worker; ctx.Err() == nil; i += workers {
 		c := clientAt(f.T, stranger(i, addresses), false)
 		name := fmt.Sprintf("%064d", i)
-		switch i / floodWorkers % 4 {
+		switch i / workers % 4 {
 		case 0:
 			_, _ = f.request(ctx, c, "GET", "/api/user/logs/", "Token "+name, "")
 		case 1:
@@ -143,7 +152,7 @@ func junkCalls(ctx context.Context, f *fixture, worker, addresses int) {
 		case 3:
 			_, _ = f.request(ctx, c, "POST", "/api/webhook/", "", strings.Repeat("x", 1<<20))
 		}
-		pause(ctx, 50*time.Millisecond)
+		pause(ctx, 200*time.Millisecond)
 	}
 }
 
