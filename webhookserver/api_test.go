@@ -855,3 +855,54 @@ func (m *slowMessages) Log(ctx context.Context, f ledger.LogFilter, offset, limi
 	}
 	return m.MessageStore.Log(ctx, f, offset, limit)
 }
+
+func TestQuarantine(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	quarantine := func(company, id string) {
+		f.Helper()
+		_, err := f.store.AcceptEvent(f.Context(), ledger.Event{Company: company, ID: id, Name: "user.create", Data: []byte("{}")})
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		claimed, err := f.store.ClaimEvents(f.Context(), 1, time.Minute)
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		f.Expect(claimed).To(gomega.HaveLen(1))
+		f.Expect(f.store.QuarantineEvent(f.Context(), claimed[0], "Unfinished", "It killed the operator.")).To(gomega.Succeed())
+	}
+	for _, id := range []string{"one", "two", "three"} {
+		quarantine(f.company, id)
+	}
+	quarantine("somebody-else", "foreign")
+	type list struct {
+		Count   int                `json:"count"`
+		Next    *string            `json:"next"`
+		Results []quarantinedEvent `json:"results"`
+	}
+	get := func(query string) (page list) {
+		f.Helper()
+		f.data(f.call(f.admin.Token, "GET", "/api/admin/quarantine/?"+query, ""), &page)
+		return page
+	}
+	page := get("page_size=2")
+	f.Expect(page.Count).To(gomega.Equal(3))
+	f.Expect(page.Next).NotTo(gomega.BeNil())
+	f.Expect(page.Results).To(gomega.HaveLen(2))
+	first := page.Results[0]
+	f.Expect(first.EventID + " " + first.Event + " " + first.Reason + " " + first.ErrorMessage).To(gomega.Equal("one user.create Unfinished It killed the operator."))
+	f.Expect(first.Attempts).To(gomega.Equal(1))
+	page = get("page_size=2&page=2")
+	f.Expect(page.Results).To(gomega.HaveLen(1))
+	f.Expect(page.Next).To(gomega.BeNil())
+	f.expectError(f.call(f.admin.Token, "GET", "/api/admin/quarantine/?page=3&page_size=2", ""), 404, "", "Invalid page.")
+
+	release := func(id int64) response {
+		return f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/quarantine/%d/release/", id), "")
+	}
+	foreign, err := f.store.QuarantinedEvents(f.Context(), "somebody-else", 0, 10)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.expectError(release(foreign[0].Key), 404, "", "Not found.")
+	f.expectSuccess(release(first.ID))
+	f.expectError(release(first.ID), 404, "", "Not found.")
+	f.Expect(get("").Count).To(gomega.Equal(2))
+	f.Expect(f.claim()).To(gomega.HaveKey("one"))
+	f.expectError(f.call("", "GET", "/api/admin/quarantine/", ""), 401, "", "Authentication credentials were not provided.")
+}

@@ -64,6 +64,8 @@ func (s *Server) table() []route {
 		api(adminSection, "/api/admin/logs/send/", map[string]apiFunc{post: s.resendLogs}),
 		api(adminSection, "/api/admin/logs/{id}/", map[string]apiFunc{get: s.retrieveAdminLog}),
 		api(adminSection, "/api/admin/logs/{id}/send/", map[string]apiFunc{post: s.resendLog}),
+		api(adminSection, "/api/admin/quarantine/", map[string]apiFunc{get: s.listQuarantine}),
+		api(adminSection, "/api/admin/quarantine/{id}/release/", map[string]apiFunc{post: s.releaseQuarantine}),
 		api(userSection, "/api/user/notifications/", map[string]apiFunc{get: s.listUserNotifications}),
 		api(userSection, "/api/user/notifications/{id}/", map[string]apiFunc{
 			get: s.retrieveUserNotification, put: s.updateUserNotification, patch: s.updateUserNotification,

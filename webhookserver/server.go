@@ -44,6 +44,9 @@ type MessageStore interface {
 	Resend(ctx context.Context, company string, id int64, recipient string) (pending int64, err error)
 	ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n int, more bool, err error)
 
+	QuarantinedEvents(ctx context.Context, company string, after int64, limit int) ([]ledger.QuarantinedEvent, error)
+	ReleaseQuarantinedEvent(ctx context.Context, company string, key int64) (released bool, err error)
+
 	Preferences(ctx context.Context, company, user string) ([]ledger.Preference, error)
 	SetPreference(ctx context.Context, p ledger.Preference) error
 

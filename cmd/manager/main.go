@@ -179,6 +179,11 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
+	quarantine, err := dispatch.NewQuarantineReporter(rules, mgr.GetEventRecorder("rehive-extension-operator"), metrics.Registry, log.WithName("dispatch"))
+	if err != nil {
+		return err
+	}
+	store.OnQuarantine(quarantine.Report)
 	worker, err := delivery.NewWorker(delivery.Options{
 		Ledger:      store,
 		Providers:   senders.registry,
@@ -192,7 +197,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{senders.secrets, server, dispatcher, worker, cleaner} {
+	for _, runnable := range []manager.Runnable{senders.secrets, server, dispatcher, worker, cleaner, quarantine} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding to the manager: %w", err)
 		}

@@ -14,6 +14,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -116,7 +118,7 @@ func New(o Options) (*Dispatcher, error) {
 	d := &Dispatcher{Options: o, slots: newSlots(o.Concurrency), processors: newProcessors(o.Memory.Total()), decided: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "rehive_extension",
 		Name:      "events_dispatched_total",
-		Help:      "Events that were decided, put back or given up, by outcome.",
+		Help:      "Events that were decided, put back, quarantined or given up, by outcome.",
 	}, []string{"outcome"})}
 	if o.Registerer != nil {
 		if err := o.Registerer.Register(d.decided); err != nil {
@@ -246,6 +248,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	}
 	outcome := "decided"
 	var write func(context.Context) error
+	var final finalError
 	switch {
 	case err == nil:
 		write = func(ctx context.Context) error {
@@ -263,7 +266,13 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		write = func(ctx context.Context) error {
 			return d.Ledger.FailEvent(ctx, event, "the company is not active any more")
 		}
-	case event.Age > giveUpAfter, isFinal(err):
+	case errors.As(err, &final):
+		outcome = "quarantined"
+		log().Error(err, "Quarantining the event", "reason", final.reason)
+		write = func(ctx context.Context) error {
+			return d.Ledger.QuarantineEvent(ctx, event, final.reason, sentence(err))
+		}
+	case event.Age > giveUpAfter:
 		outcome = "failed"
 		log().Error(err, "Giving the event up")
 		write = func(ctx context.Context) error { return d.Ledger.FailEvent(ctx, event, err.Error()) }
@@ -278,6 +287,12 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		// The lease runs out and the event comes up again.
 		log().Error(err, "Recording what was decided")
 	}
+}
+
+// sentence is an error with a capital and a full stop.
+func sentence(err error) string {
+	first, size := utf8.DecodeRuneInString(err.Error())
+	return string(unicode.ToUpper(first)) + err.Error()[size:] + "."
 }
 
 // record writes an outcome, again and again while the lease lasts if the ledger
@@ -304,15 +319,22 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// finalError is one that would come again whenever the event is tried.
-type finalError struct{ error }
+// finalError is one that would come again whenever the event is tried. Such an event is
+// quarantined, for the reason.
+type finalError struct {
+	error
+	reason string
+}
 
 func (e finalError) Unwrap() error { return e.error }
 
-func isFinal(err error) bool {
-	var final finalError
-	return errors.As(err, &final)
-}
+// Reasons why an event is quarantined at its first attempt.
+const (
+	// reasonTooLarge: the event would take more memory than it may.
+	reasonTooLarge = "TooLarge"
+	// reasonInvalidData: the event's data can't be read.
+	reasonInvalidData = "InvalidData"
+)
 
 // errNoMemory says that there was no room for an event yet.
 var errNoMemory = errors.New("no memory is free for the event")
@@ -328,12 +350,12 @@ func (d *Dispatcher) load(ctx context.Context, event *ledger.ClaimedEvent) (memo
 		// As if the data were the worst of its length, until it is known.
 		cost = min(notify.MaxDataCost(event.Size), d.Memory.Share())
 	} else if cost, err = notify.DataCost(event.Data); err != nil {
-		return memory, finalError{err}
+		return memory, finalError{err, reasonTooLarge}
 	}
 	memory, err = d.Memory.Acquire(ctx, event.Company, cost)
 	switch {
 	case errors.Is(err, flow.ErrTooLarge):
-		return memory, finalError{d.tooLarge(cost)}
+		return memory, finalError{d.tooLarge(cost), reasonTooLarge}
 	case err != nil:
 		return memory, errNoMemory
 	case !deferred:
@@ -343,10 +365,10 @@ func (d *Dispatcher) load(ctx context.Context, event *ledger.ClaimedEvent) (memo
 		return memory, fmt.Errorf("reading the event: %w", err)
 	}
 	if cost, err = notify.DataCost(event.Data); err != nil {
-		return memory, finalError{err}
+		return memory, finalError{err, reasonTooLarge}
 	}
 	if cost > d.Memory.Share() {
-		return memory, finalError{d.tooLarge(cost)}
+		return memory, finalError{d.tooLarge(cost), reasonTooLarge}
 	}
 	memory.Shrink(cost)
 	return memory, nil
@@ -392,7 +414,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 		return computed(ctx, d.Platform.WithToken(token).Paced(), claimed.Name, claimed.Data)
 	})
 	if err != nil {
-		return nil, finalError{err}
+		return nil, finalError{err, reasonInvalidData}
 	}
 	compute := computing{processors: d.processors, company: claimed.Company, piece: computeTime, left: eventComputeTime}
 	event.Compute = compute.compute
@@ -420,6 +442,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 			sender = own
 		}
 	}
+	poison(claimed.Data)
 	for _, rule := range rules {
 		decision, err := d.decideRule(ctx, rule, event, sender)
 		if err != nil {

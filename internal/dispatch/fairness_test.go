@@ -6,6 +6,7 @@ package dispatch
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -149,7 +150,16 @@ func TestDispatchLargeEvents(t *testing.T) {
 	s.deliveries("large", 1)
 	s.deliveries("small", 1)
 	s.drained()
-	for _, id := range []string{"many", "wrong"} {
-		s.deliveries(id, 0)
+	reasons := map[string]string{}
+	quarantined, err := s.store.QuarantinedEvents(t.Context(), s.activation.Spec.Company, 0, 10)
+	s.must(err)
+	for _, e := range quarantined {
+		reasons[e.ID] = e.Reason
+		if e.Attempts != 1 || e.Message == "" {
+			t.Errorf("%s was quarantined after %d attempts: %q", e.ID, e.Attempts, e.Message)
+		}
+	}
+	if want := map[string]string{"many": "TooLarge", "wrong": "InvalidData"}; !maps.Equal(reasons, want) {
+		t.Errorf("quarantined are %v, want %v", reasons, want)
 	}
 }

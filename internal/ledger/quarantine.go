@@ -231,14 +231,14 @@ func (s *Store) quarantine(ctx context.Context, q *queue, held *suspects, r clai
 }
 
 // QuarantinedEvents returns quarantined events of a company, or of all if it is empty,
-// by key: at most limit (1,000 if more) with a key above after.
+// by key: at most limit (1,000 if more) with a key above after. They come without Data.
 func (s *Store) QuarantinedEvents(ctx context.Context, company string, after int64, limit int) (found []QuarantinedEvent, err error) {
 	where, args := "", []any{after}
 	if company != "" {
 		where, args = " AND company = $2", append(args, storable(company))
 	}
 	rows, err := s.reader.QueryContext(ctx, `
-		SELECT id, company, event_id, name, received_at, data, reason, message, attempts, updated_at FROM events
+		SELECT id, company, event_id, name, received_at, reason, message, attempts, updated_at FROM events
 		WHERE state = 'quarantined' AND id > $1`+where+" ORDER BY id LIMIT "+strconv.Itoa(min(max(limit, 0), 1000)), args...)
 	if err != nil {
 		return nil, unavailable("reading quarantined events", err)
@@ -248,7 +248,7 @@ func (s *Store) QuarantinedEvents(ctx context.Context, company string, after int
 	for rows.Next() {
 		var e QuarantinedEvent
 		var received, at int64
-		if err := rows.Scan(&e.Key, &e.Event.Company, &e.ID, &e.Name, &received, &e.Data, &e.Reason, &e.Message, &e.Attempts, &at); err != nil {
+		if err := rows.Scan(&e.Key, &e.Event.Company, &e.ID, &e.Name, &received, &e.Reason, &e.Message, &e.Attempts, &at); err != nil {
 			return nil, unavailable("reading quarantined events", err)
 		}
 		e.Quarantined.Company = e.Event.Company

@@ -81,7 +81,7 @@ func testKillersAreQuarantined(t *testing.T, at place) {
 			for i := range found {
 				g.Expect(isKiller(found[i].ID)).To(BeTrue())
 				g.Expect(found[i].Event.Company).To(Equal(company))
-				g.Expect(found[i].Data).NotTo(BeEmpty())
+				g.Expect(found[i].Data).To(BeNil())
 				g.Expect(found[i].Reason).To(Equal(ReasonUnfinished))
 				g.Expect(found[i].Message).To(ContainSubstring("3 times"))
 				g.Expect(found[i].Attempts).To(Equal(maxUnfinished))

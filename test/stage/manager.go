@@ -174,7 +174,7 @@ func (m *Manager) LogTail() string {
 
 // Start starts the manager and returns when it is ready.
 func (m *Manager) Start(ctx context.Context) error {
-	if err := m.launch(); err != nil {
+	if err := m.Launch(); err != nil {
 		return err
 	}
 	if err := m.stage.Eventually(ctx, "the manager to be ready", func() error { return m.Ready(ctx) }); err != nil {
@@ -190,7 +190,7 @@ func (m *Manager) StartRefused(ctx context.Context) (said string, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("reading the manager's log: %w", err)
 	}
-	if err := m.launch(); err != nil {
+	if err := m.Launch(); err != nil {
 		return "", err
 	}
 	if err := m.AwaitEnd(ctx); err != nil {
@@ -219,7 +219,8 @@ func (m *Manager) AwaitEnd(ctx context.Context) error {
 	}
 }
 
-func (m *Manager) launch() error {
+// Launch starts the manager and does not wait until it is ready.
+func (m *Manager) Launch() error {
 	log, err := os.OpenFile(m.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the manager's log: %w", err)
