@@ -6,6 +6,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -99,4 +100,34 @@ func TestSlotsAreShared(t *testing.T) {
 	s.drain(16)
 	g.Expect(s.held).To(gomega.BeEmpty())
 	g.Expect(s.tryTake("e")).To(gomega.BeFalse())
+}
+
+// Messages that there is no memory for make the event give way, and draw it at the next
+// try.
+func TestMessageMemory(t *testing.T) {
+	g := gomega.NewWithT(t)
+	d := &Dispatcher{Options: Options{Memory: flow.NewBudget(8 << 20)}}
+	decision := &notify.Decision{Messages: []notify.Message{{Text: strings.Repeat("x", 1<<20)}, {}}}
+	hold, ok := d.Memory.TryAcquire("other", 4<<20)
+	g.Expect(ok).To(gomega.BeTrue())
+	more, ok := d.Memory.TryAcquire("another", 2<<20)
+	g.Expect(ok).To(gomega.BeTrue())
+
+	grant, _ := d.Memory.TryAcquire("shop", 1000)
+	m := messageMemory{d: d, grant: &grant, key: 7, data: 1000}
+	g.Expect(m.add(&notify.Decision{})).To(gomega.Succeed())
+	g.Expect(m.add(decision)).To(gomega.MatchError(errNoMemory))
+	g.Expect(d.needs.of(7)).To(gomega.BeEquivalentTo(2 << 20))
+
+	hold.Release()
+	more.Release()
+	m = messageMemory{d: d, grant: &grant, key: 7, data: 1000}
+	for range 3 {
+		g.Expect(m.add(decision)).To(gomega.Succeed())
+	}
+	g.Expect(grant.Held()).To(gomega.BeEquivalentTo(1000 + 3<<20))
+	var final finalError
+	g.Expect(errors.As(m.add(decision), &final)).To(gomega.BeTrue(), "it exceeds the share")
+	d.needs.forget(7)
+	g.Expect(d.needs.of(7)).To(gomega.BeZero())
 }

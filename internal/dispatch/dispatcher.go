@@ -101,6 +101,7 @@ type Dispatcher struct {
 	Options
 	slots      *slots
 	processors *flow.Budget
+	needs      needs
 	decided    *prometheus.CounterVec
 }
 
@@ -236,7 +237,10 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	defer memory.Release()
 	var deliveries []ledger.NewDelivery
 	if err == nil {
-		deliveries, err = d.decide(ctx, event)
+		deliveries, err = d.decide(ctx, event, &memory)
+	}
+	if !errors.Is(err, errNoMemory) {
+		d.needs.forget(event.Key)
 	}
 
 	// The outcome is recorded also while stopping: work that is done is not lost.
@@ -352,7 +356,8 @@ func (d *Dispatcher) load(ctx context.Context, event *ledger.ClaimedEvent) (memo
 	} else if cost, err = notify.DataCost(event.Data); err != nil {
 		return memory, finalError{err, reasonTooLarge}
 	}
-	memory, err = d.Memory.Acquire(ctx, event.Company, cost)
+	messages := d.needs.of(event.Key)
+	memory, err = d.Memory.Acquire(ctx, event.Company, min(cost+messages, max(cost, d.Memory.Share())))
 	switch {
 	case errors.Is(err, flow.ErrTooLarge):
 		return memory, finalError{d.tooLarge(cost), reasonTooLarge}
@@ -370,7 +375,7 @@ func (d *Dispatcher) load(ctx context.Context, event *ledger.ClaimedEvent) (memo
 	if cost > d.Memory.Share() {
 		return memory, finalError{d.tooLarge(cost), reasonTooLarge}
 	}
-	memory.Shrink(cost)
+	memory.Shrink(cost + messages)
 	return memory, nil
 }
 
@@ -379,7 +384,7 @@ func (d *Dispatcher) tooLarge(cost int64) error {
 }
 
 // decide asks every rule that the event meets.
-func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (deliveries []ledger.NewDelivery, err error) {
+func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
 	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
 	defer cancel()
 	defer func() {
@@ -443,10 +448,17 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent) (d
 		}
 	}
 	poison(claimed.Data)
+	messages := messageMemory{d: d, grant: memory, key: claimed.Key}
+	if messages.data, err = notify.DataCost(claimed.Data); err != nil {
+		return nil, finalError{err, reasonTooLarge}
+	}
 	for _, rule := range rules {
 		decision, err := d.decideRule(ctx, rule, event, sender)
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: %w", rule.Name, err)
+		}
+		if err := messages.add(&decision); err != nil {
+			return nil, err
 		}
 		deliveries = appendDecision(deliveries, company.Namespace, rule, decision)
 	}

@@ -90,6 +90,27 @@ func (g *Grant) Shrink(n int64) {
 	b.serve()
 }
 
+// TryGrow draws what is missing to n if that needs no waiting.
+func (g *Grant) TryGrow(n int64) bool {
+	if n <= g.n {
+		return true
+	}
+	if g.budget == nil {
+		return false
+	}
+	b := g.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.try(g.party, n-g.n) {
+		return false
+	}
+	g.n = n
+	return true
+}
+
+// Held is how much the grant holds.
+func (g *Grant) Held() int64 { return g.n }
+
 // request is what somebody waits for.
 type request struct {
 	party string

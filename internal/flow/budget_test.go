@@ -41,6 +41,14 @@ func TestBudgetOneCompanyHoldsHalf(t *testing.T) {
 	g.Expect(b.Used()).To(BeEquivalentTo(388))
 	var none Grant
 	none.Release()
+	g.Expect(none.TryGrow(1)).To(BeFalse())
+
+	second, _ := b.TryAcquire("e", 10)
+	g.Expect(second.TryGrow(500)).To(BeTrue())
+	g.Expect(second.TryGrow(400)).To(BeTrue())
+	g.Expect(second.Held()).To(BeEquivalentTo(500))
+	g.Expect(second.TryGrow(600)).To(BeFalse(), "it would exceed the share")
+	g.Expect(b.Used()).To(BeEquivalentTo(888))
 }
 
 // acquiring waits until a request waits, and returns where its grant comes.
