@@ -189,6 +189,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Providers:   senders.registry,
 		Companies:   rules,
 		Concurrency: s.deliveryConcurrency,
+		Memory:      memory,
 		SendTimeout: s.sendTimeout,
 		Grace:       s.gracePeriod / 2,
 		Log:         log.WithName("delivery"),

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
@@ -63,12 +64,25 @@ type Options struct {
 	SendTimeout time.Duration
 	// Grace is how long sends in flight may go on after the stop; 10 s if 0.
 	Grace time.Duration
+	// Memory is what all messages that are being sent take together, in bytes; one of
+	// DefaultMemory if nil.
+	Memory *flow.Budget
 	// Clock tells the time and makes timers; the real one if nil.
 	Clock clock.Clock
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
 	Log        logr.Logger
 }
+
+// DefaultMemory is the size of a Worker's own budget of memory, in bytes.
+const DefaultMemory = 128 << 20
+
+// contentCopies is how many times a message's content is in memory while it is sent:
+// as it is, encoded, and in the buffers of a connection.
+const contentCopies = 4
+
+// memoryWait is about how long a message waits that there was no memory for.
+const memoryWait = time.Second
 
 // Worker sends the ledger's deliveries.
 type Worker struct {
@@ -106,6 +120,9 @@ func NewWorker(o Options) (*Worker, error) {
 	setDefault(&o.Concurrency, 256)
 	setDefault(&o.SendTimeout, 30*time.Second)
 	setDefault(&o.Grace, 10*time.Second)
+	if o.Memory == nil {
+		o.Memory = flow.NewBudget(DefaultMemory)
+	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
@@ -364,6 +381,14 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 		})
 		return
 	}
+	memory, err := w.load(sending, &d)
+	defer memory.Release()
+	if err != nil {
+		w.o.Log.V(1).Info("A delivery waits for memory", "company", d.Company, "delivery", d.ID, "reason", err.Error())
+		reason, message := doubtful(&d, "NoMemory", "It waits until there is memory for the message.")
+		w.postpone(sending, d, jitter(memoryWait), reason, message)
+		return
+	}
 	if !w.holds(sending, &d) {
 		return
 	}
@@ -422,6 +447,24 @@ func doubtful(d *ledger.ClaimedDelivery, reason, message string) (string, string
 		return reason, message
 	}
 	return ReasonOutcomeUnknown, "An earlier attempt may have arrived. " + message
+}
+
+// load draws what sending the message takes from the budget of memory, and reads the
+// content where the claim did not bring it. The grant is to be released also after an
+// error.
+func (w *Worker) load(sending context.Context, d *ledger.ClaimedDelivery) (flow.Grant, error) {
+	ctx, cancel := context.WithTimeout(sending, w.o.SendTimeout)
+	defer cancel()
+	memory, err := w.o.Memory.Acquire(ctx, d.Company, min(contentCopies*int64(d.Size), w.o.Memory.Share()))
+	if err != nil || d.Complete() {
+		return memory, err
+	}
+	whole, err := w.o.Ledger.GetDelivery(ctx, d.ID)
+	if err != nil {
+		return memory, fmt.Errorf("reading the message: %w", err)
+	}
+	d.Content = whole.Content
+	return memory, nil
 }
 
 // holds makes sure that nobody else may send the delivery while this worker does:

@@ -102,6 +102,7 @@ var conformance = []func(*testing.T, place){
 	testCompletedEventLeavesItsDeliveries,
 	testNothingToSendWakesNobody,
 	testOutcomes,
+	testClaimedContent,
 	testDeliveryLeaseExpires,
 	testClaimLeavesRoomForOtherCompanies,
 	testClaimDividesABound,

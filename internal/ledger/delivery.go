@@ -94,7 +94,9 @@ type Delivery struct {
 	// UserID is the user on Rehive that it is about; empty if that isn't known.
 	UserID  string
 	Content Content
-	State   DeliveryState
+	// Size is the length of the Content's subject, text and HTML in bytes.
+	Size  int
+	State DeliveryState
 	// Reason is one CamelCase word, Message one sentence; of the last attempt, or
 	// of the decision not to send.
 	Reason, Message string
@@ -158,8 +160,14 @@ const (
 	deliveryColumns = deliveryHead + "unfinished" + deliveryTail
 	deliveryHead    = "deliveries.id, company, event_id, event_name, event_received_at, rule, copy, channel, recipient, user_id," +
 		" state, reason, message, attempts, "
-	deliveryTail = ", next_attempt_at, provider_id, received_at, created_at, updated_at," +
-		" COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, '')"
+	deliveryTail = deliveryDates + "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), " + contentSize
+	// claimedTail leaves out what is large, see [Store.ClaimDeliveries].
+	claimedTail = deliveryDates + "COALESCE(sender, '')," +
+		" CASE WHEN octet_length(subject) <= 32768 THEN subject ELSE '' END," +
+		" CASE WHEN octet_length(text) <= 32768 THEN text ELSE '' END," +
+		" CASE WHEN octet_length(html) <= 32768 THEN html ELSE '' END, " + contentSize
+	deliveryDates  = ", next_attempt_at, provider_id, received_at, created_at, updated_at, "
+	contentSize    = "COALESCE(octet_length(subject), 0) + COALESCE(octet_length(text), 0) + COALESCE(octet_length(html), 0)"
 	withContents   = " LEFT JOIN contents ON contents.id = content "
 	readDeliveries = "SELECT " + deliveryColumns + " FROM deliveries" + withContents
 	// Two statements, not an UPDATE with RETURNING: that copies the contents once
@@ -169,7 +177,7 @@ const (
 	// parameter where an index is for rows with one value of the column, as that of the
 	// inbox is for one channel: the parameter might be that value. So the channel is a
 	// text joined to nothing.
-	dueDeliveries = "SELECT " + deliveryHead + "unfinished + (lease <> 0)" + deliveryTail + " FROM deliveries" + withContents + `
+	dueDeliveries = "SELECT " + deliveryHead + "unfinished + (lease <> 0)" + claimedTail + " FROM deliveries" + withContents + `
 		WHERE state = 'pending' AND company = $1 AND channel = $2 || '' AND next_attempt_at <= $3
 		ORDER BY next_attempt_at, deliveries.id LIMIT $4 + 0`
 	leaseDelivery = `
@@ -200,7 +208,7 @@ func scanDelivery(rows *sql.Rows, d *Delivery) error {
 	var received, next, seen, created, updated int64
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
 		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated,
-		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML)
+		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &d.Size)
 	if err != nil {
 		return err
 	}
@@ -217,8 +225,16 @@ func scanDelivery(rows *sql.Rows, d *Delivery) error {
 // nothing comes.
 func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
 
+// Complete tells whether a claim brought all of the Content.
+func (d *Delivery) Complete() bool {
+	return d.Size == len(d.Content.Subject)+len(d.Content.Text)+len(d.Content.HTML)
+}
+
 // ClaimDeliveries takes due deliveries, fairly between companies and within the
 // bounds of their lanes: each lane in turn, in each lane the longest due first.
+// A subject, text or HTML of more than 32 KiB is left out, so that a claim of many
+// takes little memory: where a delivery isn't Complete, read it with
+// [Store.GetDelivery] when there is room for it.
 func (s *Store) ClaimDeliveries(ctx context.Context, c Claim) ([]ClaimedDelivery, error) {
 	leased := leaseTime{begun: s.machine.Now(), last: c.Lease}
 	take := func(w *writer, l Lane, n int, lease, now, until int64) ([]ClaimedDelivery, error) {

@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,6 +38,7 @@ func testCompletedEventLeavesItsDeliveries(t *testing.T, at place) {
 		ID: list[0].ID, Company: "shop", EventID: "1", EventName: "transaction.initiate", EventReceivedAt: clk.Now(),
 		RuleName: "a", Channel: ChannelEmail, Recipient: "joe@example.com",
 		Content: Content{From: "shop@example.com", Subject: "Paid", Text: "You paid.", HTML: "<p>You paid.</p>"},
+		Size:    len("Paid") + len("You paid.") + len("<p>You paid.</p>"),
 		State:   DeliveryPending, NextAttemptAt: clk.Now(), CreatedAt: clk.Now(), UpdatedAt: clk.Now(),
 	}))
 	g.Expect(list[2].State).To(Equal(DeliverySkipped))
@@ -298,4 +300,31 @@ func testWakeDeliveries(t *testing.T, at place) {
 	g.Expect(claimCount(t, s, Claim{Limit: 2 * n})).To(Equal(map[Lane]int{{"alpha", ChannelEmail}: n - 1}))
 	g.Expect(s.WakeDeliveries(bg, Lane{"charlie", ChannelEmail})).To(Succeed())
 	g.Expect(raised(s.DeliveriesReady())).To(BeFalse(), "there was nothing to wake")
+}
+
+// A claim leaves out what is large.
+func testClaimedContent(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := at.open(t, fakeClock())
+	small, large := email("a", "small@example.com"), email("a", "large@example.com")
+	small.Content = Content{From: "a@example.com", Subject: "S", Text: strings.Repeat("x", 32<<10), HTML: "<p>"}
+	large.Content = Content{From: "a@example.com", Subject: "S", Text: "T", HTML: strings.Repeat("é", 16<<10) + "x"}
+	accept(t, s, "shop", "1")
+	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{small, large})).To(Succeed())
+	claimed, err := s.ClaimDeliveries(bg, Claim{Limit: 10, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(2))
+	for _, d := range claimed {
+		want := small.Content
+		if d.Recipient == large.Recipient {
+			want = large.Content
+			g.Expect(d.Content.HTML).To(BeEmpty())
+		}
+		g.Expect(d.Complete()).To(Equal(d.Recipient == small.Recipient))
+		g.Expect(d.Size).To(Equal(len(want.Subject) + len(want.Text) + len(want.HTML)))
+		whole, err := s.GetDelivery(bg, d.ID)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(whole.Content).To(Equal(want))
+		g.Expect(whole.Complete()).To(BeTrue())
+	}
 }

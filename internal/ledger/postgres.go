@@ -77,7 +77,7 @@ const (
 			FROM picked WHERE deliveries.id = picked.id
 			RETURNING deliveries.*, picked.due
 		)
-		SELECT ` + deliveryColumns + ` FROM claimed deliveries` + withContents + `ORDER BY due, deliveries.id`
+		SELECT ` + deliveryHead + "unfinished" + claimedTail + ` FROM claimed deliveries` + withContents + `ORDER BY due, deliveries.id`
 )
 
 // postgresEndLoosely doesn't wait for the disk: the setting holds for the transaction.
