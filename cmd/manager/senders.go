@@ -65,6 +65,7 @@ func newSenders(ctx context.Context, s *settings, store *ledger.Store, mgr manag
 		Secrets:        secrets,
 		Devices:        providers.Devices{Platform: platform, Companies: companies},
 		Feedback:       feedback,
+		DeadTokens:     delivery.NewDeadTokens(),
 		AllowNetworks:  networks,
 		AllowPlaintext: s.providerAllowPlaintext,
 		UserAgent:      "rehive-extension-operator/" + version,

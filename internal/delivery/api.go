@@ -4,7 +4,9 @@
 package delivery
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -71,7 +73,7 @@ func (a *api) call(ctx context.Context, method, path, contentType string, body [
 	case e.Kind == outbound.Canceled && !e.Sent:
 		return nil, Transient("Canceled", fmt.Sprintf("The call of %s was cancelled.", a.name), 0)
 	case e.Sent && method != http.MethodGet:
-		return nil, Transient("OutcomeUnknown", fmt.Sprintf("%s may or may not have taken the message: %v.", a.name, e), 0)
+		return nil, Unknown(fmt.Sprintf("%s may or may not have taken the message: %v.", a.name, e))
 	default:
 		return nil, Transient("Unreachable", sentence, 0)
 	}
@@ -121,6 +123,18 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		wait = time.Unix(at, 0).Sub(now)
 	}
 	return min(max(wait, 0), maxRetryAfter)
+}
+
+// toJSON is json.Marshal without its escapes for HTML, which make six bytes of one
+// where a provider counts one.
+func toJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // checkKey checks what becomes part of a header.

@@ -63,6 +63,9 @@ type ExpoConfig struct {
 	Devices Devices
 	// Feedback may be nil.
 	Feedback PushFeedback
+	// Dead remembers tokens that Expo called dead; a memory of its own if nil. Several
+	// Expos may share one.
+	Dead *DeadTokens
 	// AccessToken is needed where the Expo project demands one.
 	AccessToken string
 	// ChannelID is the Android notification channel; the app's default if empty.
@@ -108,6 +111,9 @@ func NewExpo(c ExpoConfig) (*Expo, error) {
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
 	}
+	if c.Dead == nil {
+		c.Dead = NewDeadTokens()
+	}
 	a, err := newAPI("Expo", c.BaseURL, c.Client, header)
 	if err != nil {
 		return nil, err
@@ -151,7 +157,7 @@ func (e expoCompany) Send(ctx context.Context, m Message) (Receipt, error) {
 		Title: tidySubject(m.Subject), Body: strings.ToValidUTF8(m.Text, "\uFFFD"),
 		Data: map[string]string{"deliveryId": m.Key}, Sound: "default", ChannelID: e.config.ChannelID,
 	}
-	switch payload, err := json.Marshal(message); {
+	switch payload, err := toJSON(message); {
 	case err != nil:
 		return Receipt{}, Permanent("MessageInvalid", "The message can't be written as JSON.")
 	case message.Title == "" && strings.TrimSpace(message.Body) == "":
@@ -171,7 +177,7 @@ func (e expoCompany) Send(ctx context.Context, m Message) (Receipt, error) {
 		}
 		return Receipt{}, Transient(ReasonDevicesUnavailable, "The user's devices can't be read from the platform.", 0)
 	}
-	tokens = expoTokens(tokens)
+	tokens = e.config.Dead.alive(e.config.Clock.Now(), e.company, m.To, expoTokens(tokens))
 	if len(tokens) == 0 {
 		return Receipt{}, Permanent("NoDevice", "The user has no device that takes push messages.")
 	}
@@ -193,14 +199,15 @@ type expoOutcome struct {
 	accepted bool
 	id       string
 	// err is what to do if no device accepted: the most hopeful class of the errors
-	// met, because trying again can't hurt those that are beyond hope.
+	// met, because trying again can't hurt those that are beyond hope. That a device may
+	// have accepted comes before all.
 	err error
 	// broken says that a call failed, so that the next would too.
 	broken bool
 }
 
 func (o *expoOutcome) failed(err error) {
-	hope := map[class]int{transient: 2, misconfigured: 1, permanent: 0}
+	hope := map[class]int{unknown: 3, transient: 2, misconfigured: 1, permanent: 0}
 	if o.err == nil || hope[classOf(err)] > hope[classOf(o.err)] {
 		o.err = err
 	}
@@ -213,7 +220,7 @@ func (e expoCompany) send(ctx context.Context, m Message, message expoMessage, t
 		messages[i] = message
 		messages[i].To = token
 	}
-	body, err := json.Marshal(messages)
+	body, err := toJSON(messages)
 	if err != nil {
 		sent.failed(Permanent("MessageInvalid", "The message can't be written as JSON."))
 		return
@@ -245,7 +252,7 @@ func (e expoCompany) send(ctx context.Context, m Message, message expoMessage, t
 		return
 	case resp.Status == http.StatusOK && unreadable != nil, resp.Status == http.StatusOK && len(answer.Data) == 0 && code == "":
 		sent.broken = true
-		sent.failed(Transient("OutcomeUnknown", "Expo may or may not have taken the message: its answer isn't its API's.", 0))
+		sent.failed(Unknown("Expo may or may not have taken the message: its answer isn't its API's."))
 		return
 	case len(answer.Data) == 0:
 		sent.broken = true
@@ -276,12 +283,12 @@ func (e expoCompany) ticket(ctx context.Context, m Message, ticket expoTicket, t
 	}
 	switch code := expoCode(ticket.Details.Error); code {
 	case "DeviceNotRegistered":
-		e.dead(ctx, m.To, token)
+		e.dead(ctx, e.company, m.To, token)
 		sent.failed(Permanent("NoDevice", "The user has no device that takes push messages: the app was removed."))
 	case "MessageTooBig":
 		sent.failed(Permanent("MessageTooBig", "The message is too big for a device."))
 	case "MessageRateExceeded":
-		sent.failed(Transient("Throttled", "Expo asks to send to the user's device more slowly.", 0))
+		sent.failed(Deferred("Throttled", "Expo asks to send to the user's device more slowly.", 0))
 	case "InvalidCredentials", "MismatchSenderId", "DeveloperError":
 		sent.failed(Misconfigured("CredentialsRefused", "Expo ("+code+"): the app's push credentials at Expo need mending."))
 	case "ExpoError", "ProviderError":
@@ -294,9 +301,13 @@ func (e expoCompany) ticket(ctx context.Context, m Message, ticket expoTicket, t
 	}
 }
 
-func (e expoCompany) dead(ctx context.Context, user, token string) {
-	if e.config.Feedback != nil && token != "" {
-		e.config.Feedback.DeadToken(ctx, e.company, user, token)
+func (e *Expo) dead(ctx context.Context, company, user, token string) {
+	if token == "" {
+		return
+	}
+	e.config.Dead.add(e.config.Clock.Now(), company, user, token)
+	if e.config.Feedback != nil {
+		e.config.Feedback.DeadToken(ctx, company, user, token)
 	}
 }
 

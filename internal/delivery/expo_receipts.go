@@ -68,12 +68,8 @@ func (p *pendingReceipts) take(now time.Time) []pendingReceipt {
 }
 
 // Start reads receipts as they fall due, until ctx is done. It is a
-// manager.Runnable. Without it, or without feedback, receipts are never read.
+// manager.Runnable. Without it receipts are never read.
 func (e *Expo) Start(ctx context.Context) error {
-	if e.config.Feedback == nil {
-		<-ctx.Done()
-		return nil
-	}
 	ticker := e.config.Clock.NewTicker(receiptInterval)
 	defer ticker.Stop()
 	for {
@@ -116,7 +112,7 @@ func (e *Expo) checkBatch(ctx context.Context, due []pendingReceipt) (missing []
 	for i, r := range due {
 		ids[i] = r.id
 	}
-	body, err := json.Marshal(map[string][]string{"ids": ids})
+	body, err := toJSON(map[string][]string{"ids": ids})
 	if err != nil {
 		return nil, err
 	}
@@ -130,22 +126,29 @@ func (e *Expo) checkBatch(ctx context.Context, due []pendingReceipt) (missing []
 	}
 	for _, r := range due {
 		receipt, found := receipts[r.id]
-		switch code := expoCode(receipt.Details.Error); {
+		switch {
 		case !found:
 			missing = append(missing, r)
-		case receipt.Status == "ok" || e.config.Feedback == nil:
-		case code == "DeviceNotRegistered":
-			if r.token != "" {
-				e.config.Feedback.DeadToken(ctx, r.company, r.user, r.token)
-			}
-		default:
-			if code == "" {
-				code = "Unknown"
-			}
-			e.config.Feedback.Undelivered(ctx, r.company, r.key, code)
+		case receipt.Status == "ok":
+		case receipt.Details.Error == "DeviceNotRegistered":
+			e.dead(ctx, r.company, r.user, r.token)
+		case e.config.Feedback != nil:
+			e.config.Feedback.Undelivered(ctx, r.company, r.key, undeliveredReason(receipt.Details.Error))
 		}
 	}
 	return missing, nil
+}
+
+// undeliveredReason is the word for an error of a receipt. It becomes the label of a
+// metric, so only words that are known pass: whoever answers could choose any.
+func undeliveredReason(code string) string {
+	switch code {
+	case "MessageTooBig", "MessageRateExceeded", "MismatchSenderId", "InvalidCredentials", "DeveloperError", "ExpoError", "ProviderError":
+		return code
+	case "":
+		return "Unknown"
+	}
+	return "Other"
 }
 
 func (e *Expo) readReceipts(resp *outbound.Response) (map[string]expoTicket, error) {

@@ -296,3 +296,117 @@ func TestExpoReceiptLoop(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What Expo called dead is not sent to again, until it was registered anew.
+func TestExpoRemembersDeadTokens(t *testing.T) {
+	t.Run("by receipt", func(t *testing.T) {
+		w := newExpo(t)
+		w.fake.Receipt(tablet, "DeviceNotRegistered")
+		for range 3 {
+			if err := w.send(t, phone, tablet); err != nil {
+				t.Fatal(err)
+			}
+			w.clock.Step(16 * time.Minute)
+			if err := w.expo.CheckReceipts(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, want := w.arrived(), []string{tablet, phone, phone, phone}; !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
+	t.Run("by ticket", func(t *testing.T) {
+		w := newExpo(t)
+		w.fake.Ticket(tablet, "DeviceNotRegistered")
+		for range 3 {
+			checkReason(t, w.send(t, tablet), "NoDevice")
+		}
+		if n := w.fake.Requests(); n != 1 {
+			t.Errorf("%d calls for a dead token", n)
+		}
+		w.fake.Ticket(tablet, "")
+		// Another company's tokens are none of this one's business.
+		w.devices["other/jane"] = []string{tablet}
+		m := message()
+		m.To = "jane"
+		if _, err := w.expo.For("other").Send(t.Context(), m); err != nil {
+			t.Error(err)
+		}
+		if err := w.send(t, watch, tablet); err != nil {
+			t.Error(err)
+		}
+		// Gone and listed again: it was registered anew.
+		if err := w.send(t, watch); err != nil {
+			t.Error(err)
+		}
+		if err := w.send(t, tablet); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("for a month", func(t *testing.T) {
+		w := newExpo(t)
+		w.fake.Ticket(tablet, "DeviceNotRegistered")
+		checkReason(t, w.send(t, tablet), "NoDevice")
+		w.fake.Ticket(tablet, "")
+		w.clock.Step(31 * 24 * time.Hour)
+		if err := w.send(t, tablet); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Bytes are counted as Expo counts them.
+func TestExpoSizes(t *testing.T) {
+	w := newExpo(t)
+	w.devices["acme/jane"] = []string{phone}
+	m := message()
+	m.To, m.Text = "jane", strings.Repeat("&<>", 233)
+	if _, err := w.expo.For("acme").Send(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+	if got := w.fake.Received(); len(got) != 1 || got[0].Text != m.Text {
+		t.Errorf("%+v", got)
+	}
+	m.Text = strings.Repeat("&", 4100)
+	_, err := w.expo.For("acme").Send(t.Context(), m)
+	checkReason(t, err, "MessageTooBig")
+}
+
+// Whoever answers must not choose the words that become labels of metrics.
+func TestExpoReasonsAreBounded(t *testing.T) {
+	w := newExpo(t)
+	for _, code := range []string{"Planted", "AnotherOne", "MismatchSenderId"} {
+		w.fake.Receipt(phone, code)
+		if err := w.send(t, phone); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.Step(16 * time.Minute)
+		if err := w.expo.CheckReceipts(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := message().Key
+	want := []string{"undelivered acme " + key + " Other", "undelivered acme " + key + " Other", "undelivered acme " + key + " MismatchSenderId"}
+	if got := w.feedback.take(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// One throttled device holds up nobody else.
+func TestExpoThrottledDeviceOpensNoCircuit(t *testing.T) {
+	w := newExpo(t)
+	w.fake.Ticket(phone, "MessageRateExceeded")
+	guard := delivery.NewGuard(w.expo.For("acme"), delivery.GuardConfig{})
+	w.devices["acme/jane"] = []string{phone}
+	w.devices["acme/joe"] = []string{tablet}
+	m := message()
+	m.To = "jane"
+	for range 10 {
+		_, err := guard.Send(t.Context(), m)
+		checkReason(t, err, "Throttled")
+	}
+	m.To = "joe"
+	if _, err := guard.Send(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+}

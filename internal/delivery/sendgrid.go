@@ -128,7 +128,7 @@ func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
 	if content == nil {
 		return Receipt{}, Permanent("MessageEmpty", "The message has neither text nor HTML.")
 	}
-	body, err := json.Marshal(sendGridMail{
+	body, err := toJSON(sendGridMail{
 		Personalizations: []sendGridPersonalization{{
 			To:         []sendGridAddress{{Email: to.Bare()}},
 			CustomArgs: map[string]string{"rehive_delivery": m.Key},
@@ -149,7 +149,7 @@ func (s *SendGrid) Send(ctx context.Context, m Message) (Receipt, error) {
 	if resp.Status == http.StatusAccepted {
 		return Receipt{ID: receiptID(resp.Header.Get("X-Message-Id"))}, nil
 	}
-	return Receipt{}, s.refusal(resp, m.From != "")
+	return Receipt{}, s.refusal(resp, m.OwnSender)
 }
 
 // Check asks SendGrid what the API key may do.
@@ -173,11 +173,18 @@ func (s *SendGrid) Check(ctx context.Context) error {
 	return nil
 }
 
+// What SendGrid says, in lower case, when the account is the reason and not the
+// message. It has no codes.
+var (
+	sendGridQuota   = regexp.MustCompile(`credits exceeded|(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota)`)
+	sendGridAccount = regexp.MustCompile(`account .{0,60}(suspended|disabled|deactivated|banned|frozen|review)`)
+)
+
 // sendGridField is what may be repeated of an answer: a field of our own request.
 var sendGridField = regexp.MustCompile(`^[a-z][a-z0-9_.\[\]]{0,60}$`)
 
-// refusal classes an answer that isn't a success. A message's own sender is that
-// message's fault; the provider's is a matter of configuration.
+// refusal classes an answer that isn't a success. A sender that the rule chose is that
+// rule's fault; any other is a matter of configuration.
 func (s *SendGrid) refusal(resp *outbound.Response, ownSender bool) error {
 	var answer struct {
 		Errors []struct {
@@ -196,15 +203,17 @@ func (s *SendGrid) refusal(resp *outbound.Response, ownSender bool) error {
 	}
 	refused := resp.Status == http.StatusBadRequest || resp.Status == http.StatusForbidden
 	switch {
-	case strings.Contains(message, "maximum credits exceeded"):
-		return Misconfigured("QuotaExceeded", "SendGrid's quota of e-mails is used up.")
+	case resp.Status < 500 && sendGridQuota.MatchString(message):
+		return Misconfigured("QuotaExceeded", "SendGrid's quota of emails is used up.")
+	case resp.Status < 500 && sendGridAccount.MatchString(message):
+		return Misconfigured("AccountInactive", "SendGrid has suspended the account or is reviewing it.")
 	case resp.Status == http.StatusUnavailableForLegalReasons:
 		return Misconfigured("WrongRegion", "SendGrid refuses the message in this region; check the base URL.")
-	case refused && (field == "from" || strings.HasPrefix(field, "from.")):
+	case refused && (field == "from" || strings.HasPrefix(field, "from.") || strings.Contains(message, "sender identity")):
 		if ownSender {
-			return Permanent("SenderRefused", "SendGrid refuses the sender that the message names; it is probably not verified there.")
+			return Permanent("SenderRefused", "SendGrid refuses the sender that the rule names; it is probably not verified there.")
 		}
-		return Misconfigured("SenderRefused", "SendGrid refuses the provider's sender; it is probably not verified there.")
+		return Misconfigured("SenderRefused", "SendGrid refuses the sender; it is probably not verified there.")
 	case refused && strings.HasPrefix(field, "personalizations") && strings.Contains(field, ".to"):
 		return Permanent("RecipientRefused", "SendGrid refuses the recipient's address.")
 	}

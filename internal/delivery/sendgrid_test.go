@@ -60,7 +60,13 @@ func TestSendGridRefusals(t *testing.T) {
 		permanent  bool
 	}{
 		{"the provider's sender", 403, sender, "", "SenderRefused", false},
-		{"the message's sender", 403, sender, "other@example.com", "SenderRefused", true},
+		{"a sender that notify filled in", 403, sender, "other@example.com", "SenderRefused", false},
+		{"the rule's sender", 403, sender, "own other@example.com", "SenderRefused", true},
+		{"a sender without a field", 403, `{"errors":[{"message":"The from address does not match a verified Sender Identity. Mail cannot be sent until this error is resolved.","field":null}]}`, "", "SenderRefused", false},
+		{"a limit", 403, `{"errors":[{"message":"You have exceeded your daily sending limits","field":null}]}`, "", "QuotaExceeded", false},
+		{"the account", 400, `{"errors":[{"message":"Your account is temporarily under review","field":null}]}`, "", "AccountInactive", false},
+		{"the key", 401, `{"errors":[{"message":"The provided authorization grant is invalid, expired, or revoked","field":null}]}`, "", "CredentialsRefused", false},
+		{"no access", 403, `{"errors":[{"message":"access forbidden","field":null}]}`, "", "CredentialsRefused", false},
 		{"quota", 401, `{"errors":[{"message":"Maximum credits exceeded","field":null}]}`, "", "QuotaExceeded", false},
 		{"recipient", 400, `{"errors":[{"message":"x","field":"personalizations.0.to.0.email"}]}`, "", "RecipientRefused", true},
 		{"content", 400, `{"errors":[{"message":"x","field":"content.0.value"}]}`, "", "MessageRefused", true},
@@ -70,7 +76,7 @@ func TestSendGridRefusals(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := message()
-			m.From = c.from
+			m.From, m.OwnSender = strings.CutPrefix(c.from, "own ")
 			_, err := answers(t, c.status, c.body).Send(t.Context(), m)
 			checkReason(t, err, c.reason)
 			if delivery.IsPermanent(err) != c.permanent || delivery.IsMisconfigured(err) == c.permanent {

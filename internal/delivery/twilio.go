@@ -153,7 +153,7 @@ func (t *Twilio) Send(ctx context.Context, m Message) (Receipt, error) {
 		return Receipt{}, err
 	}
 	if resp.Status != http.StatusCreated {
-		return Receipt{}, t.refusal(resp, m.From != "")
+		return Receipt{}, t.refusal(resp, m.OwnSender)
 	}
 	var message struct {
 		SID       string `json:"sid"`
@@ -164,7 +164,7 @@ func (t *Twilio) Send(ctx context.Context, m Message) (Receipt, error) {
 	// send the message twice.
 	_ = json.Unmarshal(resp.Body, &message)
 	if message.Status == "failed" || message.Status == "undelivered" {
-		return Receipt{}, t.codeError(message.ErrorCode, resp, m.From != "")
+		return Receipt{}, t.codeError(message.ErrorCode, resp, m.OwnSender)
 	}
 	return Receipt{ID: receiptID(message.SID)}, nil
 }
@@ -213,32 +213,37 @@ func (t *Twilio) refusal(resp *outbound.Response, ownSender bool) error {
 func (t *Twilio) codeError(code int, resp *outbound.Response, ownSender bool) error {
 	told := fmt.Sprintf("Twilio (error %d)", code)
 	switch code {
-	case 21211, 21214, 21217, 21265, 21614, 21635, 21662, 60033:
+	case 21211, 21214, 21217, 21265, 21266, 21614, 21635, 21662, 30004, 30005, 30006, 60033:
 		return Permanent("RecipientRefused", told+" can't send SMS to the recipient's number.")
 	case 21610:
 		return Permanent("Unsubscribed", told+": the recipient has opted out of messages from this sender.")
-	case 21408:
-		return Permanent("RegionNotEnabled", told+": the account isn't allowed to send to the recipient's country.")
-	case 21608:
-		return Permanent("RecipientNotVerified", told+": a trial account sends to verified numbers only.")
 	case 21612:
 		return Permanent("RecipientRefused", told+" has no way from this sender to the recipient.")
 	case 21602, 21619:
 		return Permanent("MessageEmpty", told+": the message has no text.")
 	case 21605, 21617:
 		return Permanent("MessageTooBig", told+": the text is too long.")
-	case 30007:
+	case 30007, 30038:
 		return Permanent("Filtered", told+": the message was filtered as unwanted.")
-	case 21212, 21603, 21606, 21659, 21660, 21661, 21701, 21703, 21704, 21705:
+	case 30003:
+		return Deferred("RecipientDeferred", told+" can't reach the recipient's phone now.", 0)
+	case 14101, 14102, 14108, 21210, 21212, 21267, 21401, 21601, 21603, 21606, 21607, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21712,
+		30024, 30032, 30033, 30034, 30035, 30036, 30040, 30041, 30042, 63007:
 		if ownSender {
-			return Permanent("SenderRefused", told+" refuses the sender that the message names.")
+			return Permanent("SenderRefused", told+" refuses the sender that the rule names.")
 		}
 		return Misconfigured("SenderRefused", told+" refuses the provider's sender.")
-	case 20003, 20004, 20005, 20006, 20008, 10001, 30002:
+	case 21408:
+		return Permanent("RegionNotEnabled", told+": Twilio's geographic permissions of the account don't include the recipient's country.")
+	case 10002, 21608, 572005:
+		return Misconfigured("AccountRestricted", told+": a trial or unapproved account sends to verified numbers only.")
+	case 20003, 20004, 20005, 20006, 20007, 20008, 20010, 10001, 30002, 30037, 90010:
 		return Misconfigured("CredentialsRefused", told+" refuses the credentials, or the account isn't active.")
 	case 20404:
 		return Misconfigured("NotFound", told+" doesn't know the account.")
-	case 20429, 14107, 21611, 30001, 30022:
+	case 30023, 30027, 60728, 63038:
+		return Misconfigured("QuotaExceeded", told+": the account's limit of messages is reached.")
+	case 20429, 14107, 21611, 30001, 30022, 63017, 63018:
 		return Transient("Throttled", told+" asks to send more slowly.", retryAfter(resp.Header, time.Now()))
 	}
 	if resp.Status == http.StatusCreated {

@@ -92,6 +92,11 @@ func TestTwilioErrorCodes(t *testing.T) {
 		{400, 21610, "Unsubscribed", "permanent"}, {400, 21408, "RegionNotEnabled", "permanent"},
 		{400, 21617, "MessageTooBig", "permanent"}, {400, 21606, "SenderRefused", "misconfigured"},
 		{400, 21703, "SenderRefused", "misconfigured"}, {401, 20003, "CredentialsRefused", "misconfigured"},
+		{400, 21607, "SenderRefused", "misconfigured"}, {400, 21603, "SenderRefused", "misconfigured"}, {400, 21212, "SenderRefused", "misconfigured"},
+		{400, 21659, "SenderRefused", "misconfigured"}, {201, 30034, "SenderRefused", "misconfigured"}, {201, 30032, "SenderRefused", "misconfigured"},
+		{400, 63007, "SenderRefused", "misconfigured"}, {400, 21608, "AccountRestricted", "misconfigured"}, {403, 90010, "CredentialsRefused", "misconfigured"},
+		{429, 63038, "QuotaExceeded", "misconfigured"}, {201, 30023, "QuotaExceeded", "misconfigured"}, {201, 30006, "RecipientRefused", "permanent"},
+		{201, 30002, "CredentialsRefused", "misconfigured"}, {429, 63018, "Throttled", "transient"},
 		{404, 20404, "NotFound", "misconfigured"}, {429, 20429, "Throttled", "transient"},
 		{429, 0, "Throttled", "transient"}, {400, 14107, "Throttled", "transient"},
 		{500, 20500, "Unavailable", "transient"}, {400, 99999, "MessageRefused", "permanent"},
@@ -114,6 +119,32 @@ func TestTwilioErrorCodes(t *testing.T) {
 		if e := err.(*delivery.Error); (e.RetryAfter > 0) != (class == "transient") { //nolint:errorlint // checked above
 			t.Errorf("%d %d: waits %s", row.status, row.code, e.RetryAfter)
 		}
+	}
+}
+
+// Who chose the sender decides whether waiting helps.
+func TestTwilioOwnSender(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"code":21607}`))
+	}))
+	c := client()
+	t.Cleanup(func() {
+		c.CloseIdleConnections()
+		server.Close()
+	})
+	p, err := delivery.NewTwilio(delivery.TwilioConfig{AccountSID: twilioSID, AuthToken: twilioToken, From: "Rehive", BaseURL: server.URL, Client: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := sms()
+	m.From = "Shop"
+	if _, err := p.Send(t.Context(), m); !delivery.IsMisconfigured(err) {
+		t.Error(err)
+	}
+	m.OwnSender = true
+	if _, err := p.Send(t.Context(), m); !delivery.IsPermanent(err) {
+		t.Error(err)
 	}
 }
 

@@ -35,6 +35,8 @@ type Builder struct {
 	// Devices know where push messages go. Feedback may be nil.
 	Devices  delivery.Devices
 	Feedback delivery.PushFeedback
+	// DeadTokens outlive the providers, which are made anew when they change.
+	DeadTokens *delivery.DeadTokens
 	// AllowNetworks are special-purpose networks that providers may be in all the
 	// same. AllowPlaintext lets base URLs begin with http://.
 	AllowNetworks  []netip.Prefix
@@ -244,6 +246,7 @@ func (b *Builder) expo(spec *v1alpha1.DeliveryProviderSpec, values credentials, 
 	p, err := delivery.NewExpo(delivery.ExpoConfig{
 		Devices:     b.Devices,
 		Feedback:    b.Feedback,
+		Dead:        b.DeadTokens,
 		AccessToken: values.token(v1alpha1.SecretKeyAccessToken),
 		ChannelID:   spec.Expo.AndroidChannel,
 		BaseURL:     spec.Expo.BaseURL,

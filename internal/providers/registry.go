@@ -96,7 +96,7 @@ func (r *Registry) provider(ctx context.Context, a *v1alpha1.CompanyActivation, 
 		if fallback == nil {
 			return nil, nil //nolint:nilnil // as the interface has it
 		}
-		return r.shared(a, v1alpha1.Channel(channel), fallback, ""), nil
+		return r.shared(a, v1alpha1.Channel(channel), r.known(a, fallback, ""), ""), nil
 	}
 	p, err := r.get(ctx, key)
 	if err != nil {
@@ -109,10 +109,16 @@ func (r *Registry) provider(ctx context.Context, a *v1alpha1.CompanyActivation, 
 	if err != nil {
 		return nil, err
 	}
+	provider := r.known(a, ofCompany{guarded, company}, p.Spec.Sender)
 	if key == r.Defaults[v1alpha1.Channel(channel)] {
-		return r.shared(a, v1alpha1.Channel(channel), ofCompany{guarded, company}, p.Spec.Sender), nil
+		return r.shared(a, v1alpha1.Channel(channel), provider, p.Spec.Sender), nil
 	}
-	return ofCompany{guarded, company}, nil
+	return provider, nil
+}
+
+// known returns the provider so that it is told whether a rule chose a message's sender.
+func (r *Registry) known(a *v1alpha1.CompanyActivation, p delivery.Provider, sender string) delivery.Provider {
+	return knownSenders{Provider: p, senders: [...]string{sender, r.EmailFrom, a.Status.CompanyInfo.SystemEmail}}
 }
 
 // shared returns a provider of the operator for one company's messages.

@@ -5,6 +5,8 @@ package providers
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -73,6 +75,35 @@ func (s sharedEmail) permit(ctx context.Context, m delivery.Message) (delivery.M
 	if name == "" {
 		name = own.Name
 	}
-	m.From, m.OwnSender = own.WithName(name).String(), false
+	m.From = own.WithName(name).String()
 	return m, nil
 }
+
+// knownSenders is a provider of messages whose sender is the rule's own unless it is one
+// of those that messages have without the rule's doing.
+type knownSenders struct {
+	delivery.Provider
+	senders [3]string // of the DeliveryProvider, the operator and the company; may be empty
+}
+
+// Send implements [delivery.Provider].
+func (k knownSenders) Send(ctx context.Context, m delivery.Message) (delivery.Receipt, error) {
+	if from, err := address.Parse(m.From); err == nil {
+		m.OwnSender = !slices.ContainsFunc(k.senders[:], func(sender string) bool {
+			known, err := address.Parse(strings.TrimSpace(sender))
+			return err == nil && known.Bare() == from.Bare()
+		})
+	}
+	return k.Provider.Send(ctx, m)
+}
+
+// Gates implements [delivery.Gated].
+func (k knownSenders) Gates() []delivery.Gate {
+	if gated, ok := k.Provider.(delivery.Gated); ok {
+		return gated.Gates()
+	}
+	return nil
+}
+
+// Patience implements [delivery.Patient].
+func (k knownSenders) Patience() time.Duration { return delivery.PatienceOf(k.Provider) }

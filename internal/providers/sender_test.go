@@ -1,0 +1,39 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package providers
+
+import (
+	"context"
+	"testing"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery"
+)
+
+// lastMessage is a provider that keeps the last message.
+type lastMessage struct{ delivery.Message }
+
+func (l *lastMessage) Send(_ context.Context, m delivery.Message) (delivery.Receipt, error) {
+	l.Message = m
+	return delivery.Receipt{}, nil
+}
+
+// A sender is the rule's own only if nobody else could have put it there.
+func TestKnownSenders(t *testing.T) {
+	last := new(lastMessage)
+	r := &Registry{RegistryOptions: RegistryOptions{EmailFrom: "Operator <no-reply@operator.example>"}}
+	a := &v1alpha1.CompanyActivation{}
+	a.Status.CompanyInfo.SystemEmail = "hello@shop.example"
+	for from, own := range map[string]bool{
+		"": false, "Shop <shop@example.com>": false, "shop@example.com": false, "shop@EXAMPLE.com": false, "\"Another, name\" <no-reply@operator.example>": false,
+		"hello@shop.example": false, "rule@shop.example": true, "Shop <bank@example.com>": true,
+	} {
+		if _, err := r.known(a, last, "Shop <shop@example.com>").Send(t.Context(), delivery.Message{From: from}); err != nil {
+			t.Fatal(err)
+		}
+		if last.OwnSender != own || last.From != from {
+			t.Errorf("%q counts as the rule's own: %t", from, last.OwnSender)
+		}
+	}
+}
