@@ -10,18 +10,19 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 func tenant(name, systemEmail string, domains ...string) *v1alpha1.CompanyActivation {
 	return &v1alpha1.CompanyActivation{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "rehive-system", Name: name},
 		Spec:       v1alpha1.CompanyActivationSpec{Company: name, SenderDomains: domains},
-		Status:     v1alpha1.CompanyActivationStatus{CompanyInfo: v1alpha1.CompanyInfo{Name: "The " + name, SystemEmail: systemEmail}},
+		Status:     v1alpha1.CompanyActivationStatus{CompanyInfo: v1alpha1.CompanyInfo{CompanyProfile: v1alpha1.CompanyProfile{Name: "The " + name, SystemEmail: systemEmail}}},
 	}
 }
 
