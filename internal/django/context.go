@@ -16,7 +16,7 @@ import (
 type Context struct {
 	meter      meter.Meter // what is left of the limits on work and memory
 	autoescape bool
-	useTZ      bool           // {% localtime on %}; time zones are off by default
+	useTZ      bool           // {% localtime off %} turns it off
 	l10n       l10nMode       // {% localize %}
 	location   *time.Location // {% timezone %}; UTC by default
 	language   string         // {% language %}; "" if translation is off

@@ -13,8 +13,9 @@ import (
 func init() {
 	builtins.AddFilters(
 		&Filter{Name: "escape", Func: escapeFilter, String: true, IsSafe: true, CharWise: true, Nanos: 6},
+		&Filter{Name: "escapeseq", Func: escapeseq, IsSafe: true, Nanos: 20},
 		&Filter{Name: "force_escape", Func: forceEscape, String: true, IsSafe: true, CharWise: true, Nanos: 6},
-		&Filter{Name: "json_script", Func: jsonScript, Arg: RequiredArg, IsSafe: true, Nanos: 30},
+		&Filter{Name: "json_script", Func: jsonScript, Arg: OptionalArg, IsSafe: true, Nanos: 30},
 		&Filter{Name: "linebreaks", Func: linebreaksFilter, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 12},
 		&Filter{Name: "linebreaksbr", Func: linebreaksbr, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 8},
 		&Filter{Name: "safe", Func: safe, String: true, IsSafe: true, CharWise: true, Nanos: 1},
@@ -31,6 +32,26 @@ func forceEscape(_ *Context, in, _ python.Value) (python.Value, error) {
 	return python.SafeStr(Escape(text(in))), nil
 }
 
+// escapeseq escapes each item of a list, but for those that are safe.
+func escapeseq(c *Context, in, _ python.Value) (python.Value, error) {
+	items, err := python.Items(&c.meter, in)
+	if err != nil {
+		return nil, err
+	}
+	escaped := make([]python.Value, len(items))
+	for i, item := range items {
+		if err := c.Step(1); err != nil {
+			return nil, err
+		}
+		s := ConditionalEscape(item)
+		if err := c.hold(string(s)); err != nil {
+			return nil, err
+		}
+		escaped[i] = s
+	}
+	return python.NewList(escaped...), nil
+}
+
 var jsonScriptReplacer = strings.NewReplacer(">", `\u003E`, "<", `\u003C`, "&", `\u0026`)
 
 func jsonScript(c *Context, in, arg python.Value) (python.Value, error) {
@@ -38,8 +59,18 @@ func jsonScript(c *Context, in, arg python.Value) (python.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := string(ConditionalEscape(arg))
-	return python.SafeStr(`<script id="` + id + `" type="application/json">` + jsonScriptReplacer.Replace(json) + "</script>"), nil
+	id := ""
+	if arg != nil && python.Truth(arg) {
+		printed, err := c.print(arg, escapeNanos)
+		if err != nil {
+			return nil, err
+		}
+		id = ` id="` + string(ConditionalEscape(python.Str(printed))) + `"`
+		if isSafe(arg) {
+			id = ` id="` + printed + `"`
+		}
+	}
+	return python.SafeStr(`<script` + id + ` type="application/json">` + jsonScriptReplacer.Replace(json) + "</script>"), nil
 }
 
 func linebreaksFilter(c *Context, in, _ python.Value) (python.Value, error) {

@@ -156,7 +156,12 @@ func join(c *Context, in, arg python.Value) (python.Value, error) {
 		}
 		size += len(texts[i])
 	}
-	separator := string(ConditionalEscape(arg))
+	separator, isText := python.AsStr(arg)
+	if c.Autoescape() {
+		separator = string(ConditionalEscape(arg))
+	} else if !isText {
+		return nil, noAttribute(arg, "join")
+	}
 	if err := c.Grow(size + len(separator)*len(texts)); err != nil {
 		return nil, err
 	}

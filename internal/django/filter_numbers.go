@@ -43,16 +43,32 @@ func floatformat(c *Context, in, arg python.Value) (python.Value, error) {
 	if arg == nil {
 		arg = python.Int(-1)
 	}
-	// The suffix "g" groups thousands by the locale, and without one not at all.
-	if s, ok := python.AsStr(arg); ok && strings.HasSuffix(s, "g") {
-		if arg = python.Str(s[:len(s)-1]); s == "g" {
+	// "g" groups thousands; "u" is for locales that group by themselves.
+	group := false
+	if s, ok := python.AsStr(arg); ok {
+		plain := s
+		for _, suffix := range [...]string{"gu", "ug", "g", "u"} {
+			if cut, found := strings.CutSuffix(s, suffix); found {
+				plain, group = cut, suffix != "u"
+				break
+			}
+		}
+		if arg = python.Str(plain); plain == "" && s != "" {
 			arg = python.Int(-1)
 		}
 	}
-	n, ok := numberOf(in)
-	if _, isDecimal := in.(*python.Decimal); isDecimal || !ok && in != nil {
-		// Django reads a number's repr; what that is no number for goes
-		// through float(), a Decimal too.
+	input, err := c.print(in, copyNanos)
+	if err != nil {
+		return nil, err
+	}
+	// Decimals are exact, also those written as text; what is none goes through
+	// float().
+	var n number
+	d, err := python.ParseDecimal(input)
+	ok := err == nil
+	if ok {
+		n, ok = numberOf(d)
+	} else {
 		f, err := python.ToFloat(in)
 		if python.IsError(err, "ValueError", "TypeError") {
 			return python.Str(""), nil
@@ -64,7 +80,7 @@ func floatformat(c *Context, in, arg python.Value) (python.Value, error) {
 	}
 	places, err := intArg(arg)
 	if python.IsError(err, "ValueError") || err == nil && (!ok || n.size() > maxDigits) {
-		return python.Str(python.Repr(in)), nil
+		return python.Str(input), nil
 	}
 	if err != nil {
 		return nil, err
@@ -81,6 +97,9 @@ func floatformat(c *Context, in, arg python.Value) (python.Value, error) {
 	s, isZero := n.fixed(places, halfUp)
 	if n.neg && !isZero {
 		s = "-" + s
+	}
+	if group {
+		s = groupThousands(s)
 	}
 	return python.SafeStr(s), nil
 }

@@ -27,8 +27,8 @@ const (
 
 // timestamp makes a datetime in UTC of a Unix time, given as an integer or its
 // digits. Rehive sends milliseconds; the size tells seconds, milliseconds and
-// microseconds apart. Anything else renders as nothing. The datetime is naive,
-// as those of a Django without time zones.
+// microseconds apart. Anything else renders as nothing. The datetime is aware,
+// as those of a Django that uses time zones.
 func timestamp(_ *Context, in, _ python.Value) (python.Value, error) {
 	n, ok := integerOf(in)
 	if !ok || !n.IsInt64() {
@@ -47,7 +47,7 @@ func timestamp(_ *Context, in, _ python.Value) (python.Value, error) {
 	if t = t.UTC(); t.Year() < 1 || t.Year() > 9999 {
 		return python.Str(""), nil
 	}
-	return &python.DateTime{T: t}, nil
+	return &python.DateTime{T: t, Aware: true}, nil
 }
 
 // integerOf gives an int, or a text of digits only, as a number.

@@ -377,15 +377,6 @@ func wordwrap(c *Context, in, arg python.Value) (python.Value, error) {
 	if width <= 0 {
 		return nil, python.Errorf("ValueError", "wordwrap needs a width above 0")
 	}
-	// A tab becomes up to eight spaces.
-	if err := c.Grow(len(s) + 7*strings.Count(s, "\t")); err != nil {
-		return nil, err
-	}
-	held := c.meter.Held()
-	if err := c.meter.Hold(8 * len(s)); err != nil { // a line for every other byte
-		return nil, err
-	}
-	defer c.meter.Release(held)
 	out, err := wordWrap(c, s, width)
 	return python.Str(out), err
 }

@@ -41,6 +41,8 @@ func appendJSON(c *Context, b *strings.Builder, v python.Value, depth int) error
 		return appendJSONItems(c, b, v.Items, depth)
 	case *python.Tuple:
 		return appendJSONItems(c, b, v.Items, depth)
+	case *groupedResult:
+		return appendJSONItems(c, b, v.Tuple().Items, depth)
 	case *python.Dict:
 		return appendJSONDict(c, b, v, depth)
 	case *python.DateTime, *python.Date, *python.Time:

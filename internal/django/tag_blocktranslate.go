@@ -177,16 +177,7 @@ func (n *blockTranslateNode) Render(c *Context) error {
 	if err != nil {
 		return err
 	}
-	// As in Django this is not marked safe, although its variables are escaped;
-	// but one that is nothing but a variable stays as that is printed.
-	var v python.Value = python.Str(out.Text)
-	if n.count == nil && len(n.singular) == 1 && n.singular[0].variable {
-		name := n.singular[0].text
-		if only, _ := c.Get(name); c.Autoescape() || isSafe(only) {
-			v = python.SafeStr(out.Text)
-		}
-	}
-	c.Set(n.asName, v, out.Author())
+	c.Set(n.asName, python.SafeStr(out.Text), out.Author())
 	return nil
 }
 

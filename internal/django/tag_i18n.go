@@ -234,6 +234,11 @@ func parseTranslate(p *Parser, tok *Token) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if text, ok := message.base.literal.(python.SafeStr); ok && !strings.HasPrefix(message.text, "_(") {
+		// Django takes the backslashes off twice, the second time as if the
+		// message stood in single quotes.
+		message.base.literal = python.SafeStr(unquote("'" + string(text) + "'"))
+	}
 	n := &translateNode{message: message}
 	seen := map[string]bool{}
 	for rest := words[2:]; len(rest) > 0; {

@@ -30,7 +30,7 @@ func parseNow(p *Parser, tok *Token) (Node, error) {
 }
 
 func (n *nowNode) Render(c *Context) error {
-	v, err := date(c, &python.DateTime{T: c.Now()}, python.Str(n.format))
+	v, err := date(c, &python.DateTime{T: c.Now().In(c.location), Aware: true, KeepZone: true}, python.Str(n.format))
 	if err != nil {
 		return err
 	}

@@ -107,6 +107,9 @@ func (g *groupedResult) Repr() string {
 	return "GroupedResult(grouper=" + python.Repr(g.grouper) + ", list=" + python.Repr(g.list) + ")"
 }
 
+// Tuple makes it subscriptable, as a named tuple is.
+func (g *groupedResult) Tuple() *python.Tuple { return python.NewTuple(g.grouper, g.list) }
+
 // Len implements python.Sequence.
 func (*groupedResult) Len() int { return 2 }
 

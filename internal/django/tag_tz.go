@@ -151,7 +151,11 @@ func (n *timezoneNode) Render(c *Context) error {
 			return err
 		}
 		if !ok {
-			return python.Errorf("UnknownTimeZoneError", "the value of %s is not the name of a time zone", n.zone)
+			exception := "UnknownTimeZoneError"
+			if name == "" {
+				exception = "ValueError" // as zoneinfo has it
+			}
+			return python.Errorf(exception, "the value of %s is not the name of a time zone", n.zone)
 		}
 	} else if v != python.None {
 		return python.Errorf("ValueError", "the value of %s is not the name of a time zone", n.zone)

@@ -109,6 +109,7 @@ func (t *Template) newContext(ctx context.Context, data *python.Dict, opts Rende
 	c, _ := contexts.Get().(*Context)
 	*c = Context{
 		meter:      meter.New(ctx, t.compiler.limits.Steps, t.compiler.limits.Memory),
+		useTZ:      true,
 		autoescape: opts.Autoescape, location: time.UTC, language: defaultLanguage, now: opts.Now,
 		limits: t.compiler.limits, data: data,
 		buf: c.buf[:0], vars: c.vars[:0], scopes: c.scopes[:0], marks: c.marks[:0],

@@ -131,7 +131,7 @@ func TestSegments(t *testing.T) {
 		{"{% spaceless %} <p> {{ a }} </p> <i> {% endspaceless %}", "<p> ⟦A'⟧ </p><i>"},
 		{"{% include 'inc' %}{% include 'inc' with a='lit' %}", "(⟦A'⟧)(lit)"},
 		{"['{{ l|join:\"', '\" }}']", "['⟦x⟧', '⟦y'⟧']"},
-		{"{{ l|join:n }}", "⟦x5y'⟧"},
+		{"{{ l|join:b }}", "⟦x<b>y'⟧"},
 		{"{% for x in l %}'{{ x }}',{% endfor %}", "'⟦x⟧','⟦y'⟧',"},
 		{"{% with v=a w='w' %}{{ v }}{{ w }}{% endwith %}", "⟦A'⟧w"},
 		{"{% ifchanged %}t{{ a }}{% endifchanged %}", "t⟦A'⟧"},

@@ -125,94 +125,51 @@ func normalizeNewlines(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 }
 
-// wordWrap wraps each line of text at width characters, as Python's
-// textwrap.TextWrapper without breaking long words or at hyphens. The caller
-// has checked that width is positive.
+// wordWrap breaks lines at spaces so that they have at most width characters,
+// but for words that are longer. It is that of Django 5.0.7: what is not broken
+// stays as it is.
 func wordWrap(c *Context, text string, width int) (string, error) {
-	var out []string
-	for _, line := range python.SplitLines(text, true) {
+	var b strings.Builder
+	b.Grow(len(text))
+	for text != "" {
 		if err := c.Step(1); err != nil {
 			return "", err
 		}
-		out = wrapLine(out, expandTabs(line), width)
-	}
-	return strings.Join(out, "\n"), nil
-}
-
-// wrapLine appends the lines that line wraps to. Chunks are alternately words
-// and runs of ASCII white space. One blank chunk is dropped at either end of a
-// line, except at the start of the very first.
-func wrapLine(out []string, line string, width int) []string {
-	line = strings.Map(func(r rune) rune {
-		if isASCIISpace(r) {
-			return ' '
-		}
-		return r
-	}, line)
-	before := len(out)
-	for start := 0; start < len(line); {
-		if chunk := nextChunk(line[start:]); len(out) > before && isBlank(chunk) {
-			start += len(chunk)
-		}
-		end, length, last := start, 0, ""
-		for end < len(line) {
-			chunk := nextChunk(line[end:])
-			size := runeCount(chunk)
-			// A chunk that fits on no line has one to itself.
-			if length+size > width && end > start {
+		line := text[:lineEnd(text)]
+		text = text[len(line):]
+		for {
+			window := firstRunes(line, width)
+			if len(window) == len(line) {
 				break
 			}
-			end += len(chunk)
-			length += size
-			last = chunk
+			_, next := utf8.DecodeRuneInString(line[len(window):])
+			space := strings.LastIndexByte(line[:len(window)+next], ' ')
+			if space < 0 {
+				space = strings.IndexByte(line, ' ')
+			}
+			if space < 0 {
+				break
+			}
+			b.WriteString(line[:space])
+			b.WriteByte('\n')
+			line = line[space+1:]
 		}
-		next := end
-		if isBlank(last) {
-			end -= len(last)
-		}
-		if end > start {
-			out = append(out, line[start:end])
-		}
-		start = next
+		b.WriteString(line)
 	}
-	return out
+	return b.String(), nil
 }
 
-func nextChunk(s string) string {
-	blank := s[0] == ' '
-	i := 1
-	for i < len(s) && (s[i] == ' ') == blank {
-		i++
+// lineEnd is the length of the first line of a text, with its end.
+func lineEnd(text string) int {
+	end := strings.IndexFunc(text, python.IsLineEnd)
+	if end < 0 {
+		return len(text)
 	}
-	return s[:i]
-}
-
-func isBlank(s string) bool { return python.Strip(s) == "" }
-
-func isASCIISpace(r rune) bool { return r == ' ' || r >= '\t' && r <= '\r' }
-
-// expandTabs is Python's str.expandtabs(8).
-func expandTabs(s string) string {
-	if strings.IndexByte(s, '\t') < 0 {
-		return s
+	if strings.HasPrefix(text[end:], "\r\n") {
+		return end + 2
 	}
-	var b strings.Builder
-	column := 0
-	for _, r := range s {
-		switch r {
-		case '\t':
-			n := 8 - column%8
-			b.WriteString("        "[:n])
-			column += n
-		case '\n', '\r':
-			b.WriteRune(r)
-			column = 0
-		default:
-			b.WriteRune(r)
-			column++
-		}
-	}
-	return b.String()
+	_, n := utf8.DecodeRuneInString(text[end:])
+	return end + n
 }
 
 // slugify keeps ASCII letters, digits, underscores and single hyphens.

@@ -9,58 +9,56 @@ import (
 	"time"
 )
 
-// The units of timesince; a month is 30 days and a year 365.
-var timesinceUnits = [...]struct {
-	seconds int64
-	name    string
-}{
-	{365 * 86400, "year"},
-	{30 * 86400, "month"},
-	{7 * 86400, "week"},
-	{86400, "day"},
-	{3600, "hour"},
-	{60, "minute"},
-}
-
 // timesince says how long ago d was at now, in the two largest units that are
-// next to each other: "4 days, 6 hours". Without seconds, and "0 minutes" if d
-// is later.
+// next to each other: "4 days, 6 hours". Years and months are those of the
+// calendar. Without seconds, and "0 minutes" if d is later.
 func timesince(d, now time.Time) string {
-	seconds := now.Unix() - d.Unix()
+	since := now.Unix() - d.Unix()
 	if now.Nanosecond() < d.Nanosecond() {
-		seconds--
+		since--
 	}
-	leapDays := countLeapYears(now.Year()) - countLeapYears(d.Year())
-	if leapDays != 0 {
-		if isLeap(d.Year()) {
-			leapDays--
-		} else if isLeap(now.Year()) {
-			leapDays++
-		}
-	}
-	seconds -= int64(leapDays) * 86400
-	if seconds <= 0 {
+	if since <= 0 {
 		return count(0, "minute")
 	}
-	var parts []string
-	for _, unit := range timesinceUnits {
-		n := seconds / unit.seconds
-		if n == 0 {
-			if len(parts) > 0 {
-				break
-			}
-			continue
-		}
-		parts = append(parts, count(n, unit.name))
-		if len(parts) == 2 {
+	now = now.In(d.Location())
+	months := (now.Year()-d.Year())*12 + int(now.Month()) - int(d.Month())
+	if d.Day() > now.Day() || d.Day() == now.Day() && timeOfDay(d) > timeOfDay(now) {
+		months--
+	}
+	pivot := d
+	if months > 0 {
+		month := int(d.Month()) - 1 + months
+		pivot = time.Date(d.Year()+month/12, time.Month(month%12+1), min(monthDays[month%12], d.Day()), d.Hour(), d.Minute(), d.Second(), 0, d.Location())
+	}
+	rest := int64(now.Sub(pivot) / time.Second)
+	parts := [...]struct {
+		n    int64
+		name string
+	}{
+		{int64(months / 12), "year"}, {int64(months % 12), "month"},
+		{rest / 604800, "week"}, {rest / 86400 % 7, "day"}, {rest / 3600 % 24, "hour"}, {rest / 60 % 60, "minute"},
+	}
+	var out []string
+	for _, p := range parts {
+		if p.n == 0 && len(out) > 0 || len(out) == 2 {
 			break
 		}
-		seconds -= n * unit.seconds
+		if p.n != 0 {
+			out = append(out, count(p.n, p.name))
+		}
 	}
-	if len(parts) == 0 {
+	if len(out) == 0 {
 		return count(0, "minute")
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(out, ", ")
+}
+
+// monthDays are the days of the months as Django counts them here: February
+// always has 28.
+var monthDays = [...]int{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+
+func timeOfDay(t time.Time) time.Duration {
+	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second + time.Duration(t.Nanosecond())
 }
 
 // count is "1 day" or "2 days", with a space that does not break.
@@ -70,10 +68,4 @@ func count(n int64, unit string) string {
 		s += "s"
 	}
 	return s
-}
-
-// countLeapYears counts the leap years before the year.
-func countLeapYears(year int) int {
-	y := year - 1
-	return y/4 - y/100 + y/400
 }

@@ -229,7 +229,7 @@ func countParts(s, name string, args []Value) int {
 	if name == "splitlines" {
 		n := 1
 		for _, r := range s {
-			if isLineEnd(r) {
+			if IsLineEnd(r) {
 				n++
 			}
 		}

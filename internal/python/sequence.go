@@ -199,6 +199,9 @@ func GetItem(v, key Value) (Value, error) {
 			return nil, Errorf("IndexError", "string index out of range")
 		}
 		return Str(c), nil
+	case interface{ Tuple() *Tuple }: // a named tuple of the host
+		t := v.Tuple()
+		return itemAt(t, t.Items, key)
 	}
 	return nil, Errorf("TypeError", "'%s' object is not subscriptable", qualified(v))
 }

@@ -314,7 +314,7 @@ func casefoldText(m *meter.Meter, s string) (string, error) {
 func SplitLines(s string, keepEnds bool) []string {
 	var out []string
 	for s != "" {
-		i := strings.IndexFunc(s, isLineEnd)
+		i := strings.IndexFunc(s, IsLineEnd)
 		if i < 0 {
 			return append(out, s)
 		}
@@ -332,7 +332,8 @@ func SplitLines(s string, keepEnds bool) []string {
 	return out
 }
 
-func isLineEnd(r rune) bool {
+// IsLineEnd tells whether r ends a line to str.splitlines.
+func IsLineEnd(r rune) bool {
 	switch r {
 	case '\n', '\r', '\v', '\f', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029:
 		return true
