@@ -15,5 +15,8 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}"
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /manager /manager
+LABEL org.opencontainers.image.title="Rehive extension operator" \
+      org.opencontainers.image.source="https://github.com/rehive/extension-operator" \
+      org.opencontainers.image.licenses="Apache-2.0"
 USER 65532:65532
 ENTRYPOINT ["/manager"]

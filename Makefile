@@ -39,6 +39,10 @@ demo: build ## Show the main job with real parts; EXIT=1 ends after the story.
 build: ## Build the manager and the platform simulator into bin/.
 	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml, to be applied by kubectl apply -f; IMG=image to run, OVERLAY=folder.
+	go run ./hack/installer $(if $(IMG),--image=$(IMG)) $(if $(OVERLAY),--overlay=$(OVERLAY))
+
 ##@ Develop
 
 .PHONY: generate

@@ -83,8 +83,8 @@ type CompanyActivationSpec struct {
 	// +kubebuilder:default=Active
 	State ActivationState `json:"state,omitempty"`
 
-	// providers are through whom the company's messages are sent. A channel
-	// without one uses the operator's default.
+	// providers names the DeliveryProviders, in the same namespace, that send the
+	// company's messages. A channel without one uses the operator's default.
 	// +optional
 	Providers CompanyProviders `json:"providers,omitzero"`
 
@@ -95,7 +95,7 @@ type CompanyActivationSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=253
-	// +kubebuilder:validation:items:Pattern=`^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?[.])+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')",message="must be a domain in lowercase, such as shop.example; write an internationalized one as xn--..."
 	SenderDomains []string `json:"senderDomains,omitempty"`
 
 	// quotas limit how many messages the company sends a day, below the operator's own
@@ -103,8 +103,8 @@ type CompanyActivationSpec struct {
 	// +optional
 	Quotas CompanyQuotas `json:"quotas,omitzero"`
 
-	// pushEnabled says whether the company's users get push messages. Without them
-	// rules of the channel push send nothing; in-app copies are stored all the same.
+	// pushEnabled says whether the company's users get push notifications. While it is
+	// false, rules of the channel push send nothing, but in-app copies are still stored.
 	// +optional
 	// +kubebuilder:default=true
 	PushEnabled *bool `json:"pushEnabled,omitempty"`
@@ -208,7 +208,7 @@ type SMSQuota struct {
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=250
 	// +kubebuilder:validation:items:MaxLength=2
-	// +kubebuilder:validation:items:Pattern=`^[A-Z]{2}$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Z]{2}$')",message="must be an ISO 3166 country code of two capitals, such as ZA"
 	Countries []string `json:"countries,omitempty"`
 }
 
@@ -254,7 +254,7 @@ func (p *CompanyProviders) For(channel Channel) string {
 	return reference.Name
 }
 
-// CompanyInfo is what the platform says about the company.
+// CompanyInfo is what Rehive says about the company.
 type CompanyInfo struct {
 	CompanyProfile `json:",inline"`
 
@@ -279,7 +279,7 @@ type RegisteredWebhook struct {
 
 // CompanyActivationStatus is what was observed of a company's activation.
 type CompanyActivationStatus struct {
-	// observedGeneration is the metadata.generation that was last acted on.
+	// observedGeneration is the metadata.generation that the operator last acted on.
 	// +optional
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -299,7 +299,7 @@ type CompanyActivationStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// companyInfo is what the platform said of the company at the last look.
+	// companyInfo is what Rehive last said about the company.
 	// +optional
 	CompanyInfo CompanyInfo `json:"companyInfo,omitzero"`
 
@@ -322,16 +322,15 @@ type CompanyActivationStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	Webhooks []RegisteredWebhook `json:"webhooks,omitempty"`
 
-	// unknownEvents are the events that an enabled rule names and that the
-	// platform doesn't know. Those rules say so too.
+	// unknownEvents are the events that enabled rules name and Rehive does not know.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=100
 	UnknownEvents []string `json:"unknownEvents,omitempty"`
 
-	// defaultRules are the names of the default rules this company was given.
-	// A rule is given once: one that an admin deleted stays deleted.
+	// defaultRules are the names of the default rules that the company has been given.
+	// Each is given once: one that an admin deletes stays deleted.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
@@ -339,15 +338,15 @@ type CompanyActivationStatus struct {
 	DefaultRules []string `json:"defaultRules,omitempty"`
 
 	// lastHandledRequestedAt is the value of the annotation
-	// extensions.rehive.com/requested-at that was last acted on.
+	// extensions.rehive.com/requested-at that the operator last acted on.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	LastHandledRequestedAt string `json:"lastHandledRequestedAt,omitempty"`
 }
 
-// CompanyActivation says that a company on Rehive uses this extension. The
-// platform's call of /activate/ makes one; a platform team may also declare it
-// beforehand, in the namespace where the company's rules are to live.
+// CompanyActivation says that a company on Rehive uses this extension. The operator
+// creates one when an admin activates the extension. A platform team can also declare it
+// beforehand, in the namespace that is to hold the company's rules.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -365,7 +364,7 @@ type CompanyActivation struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is the wanted state.
+	// spec is the desired state.
 	// +required
 	Spec CompanyActivationSpec `json:"spec"`
 

@@ -37,10 +37,10 @@ import (
 // REHIVE_EXTENSION_PUBLIC_URL. A flag wins over its variable.
 const envPrefix = "REHIVE_EXTENSION_"
 
-// defaultLedgerPath is where the SQLite ledger is if nothing is said.
+// defaultLedgerPath is the file of the SQLite ledger if no flag names one.
 const defaultLedgerPath = "/var/lib/rehive-extension/ledger.db"
 
-// settings are what the manager is told at its start.
+// settings are the manager's flags.
 type settings struct {
 	publicURL            string
 	rehiveURL            string
@@ -107,62 +107,62 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 
-	flags.StringVar(&s.publicURL, "public-url", "", "`URL` under which the platform reaches this server's /api/, such as https://notifications.example.com (required)")
+	flags.StringVar(&s.publicURL, "public-url", "", "public `URL` of this server, without api/, such as https://notifications.example.com (required)")
 	flags.StringVar(&s.rehiveURL, "rehive-api-url", rehive.DefaultBaseURL, "`URL` of the Rehive API")
-	flags.IntVar(&s.rehiveCallsPerMinute, "rehive-calls-per-minute", rehive.DefaultCallsPerMinute, "how many calls a minute the Rehive API takes of one company: 200 on the tier limited, 400 on standard, 1200 on extended")
+	flags.IntVar(&s.rehiveCallsPerMinute, "rehive-calls-per-minute", rehive.DefaultCallsPerMinute, "`number` of calls a minute that the Rehive API accepts for one company: 200 on the tier limited, 400 on standard, 1200 on extended")
 	flags.StringVar(&s.namespace, "namespace", "rehive-system", "the operator's own `namespace`: a company that no CompanyActivation declares is activated there")
 	flags.StringVar(&s.watchNamespaces, "watch-namespaces", "", "comma-separated `namespaces` that may hold CompanyActivations, rules, layouts and providers in addition to --namespace; * means all. The operator needs its role in each of them")
 	flags.Var(&s.activationNamespaces, "activation-namespaces", "comma-separated `list` of the namespaces, besides --namespace, that may hold a company's CompanyActivation and so receive its token: team-a for any company, acme=team-a for the company acme alone; an asterisk stands for any characters. May be given several times. The default is the namespaces that --watch-namespaces names; its * names none")
 	flags.DurationVar(&s.purgeGracePeriod, "purge-grace-period", 0, "how long the data of a company that was removed from Rehive is kept, inaccessible, in case the extension is activated again; 0 deletes it at once")
 
-	flags.StringVar(&s.httpAddress, "http-address", ":8080", "`address` that the platform's calls are served on")
-	flags.StringVar(&s.tlsCert, "http-tls-cert", "", "`file` with the certificate to serve HTTPS with; empty serves HTTP")
-	flags.StringVar(&s.tlsKey, "http-tls-key", "", "`file` with the certificate's key")
+	flags.StringVar(&s.httpAddress, "http-address", ":8080", "`address` to serve calls from Rehive, dashboards and apps on")
+	flags.StringVar(&s.tlsCert, "http-tls-cert", "", "`file` with the PEM certificate to serve HTTPS with; without it, HTTP is served")
+	flags.StringVar(&s.tlsKey, "http-tls-key", "", "`file` with the certificate's private key")
 	flags.StringVar(&s.trustedProxies, "trusted-proxies", "", "`networks` of the reverse proxies in front of this server, such as 10.0.0.0/8,fd00::/8; the caller's address is then taken from their X-Forwarded-For header. Without them, all callers behind one proxy share the limits of one caller")
-	flags.StringVar(&s.healthAddress, "health-address", ":8081", "`address` of /healthz and /readyz; 0 turns them off")
-	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` of /metrics; 0 turns it off")
-	flags.BoolVar(&s.metricsAuth, "metrics-auth", false, "serve /metrics over HTTPS, and only to callers whose Kubernetes bearer token may get that URL; for every --metrics-address that others can reach")
-	flags.StringVar(&s.metricsCertDir, "metrics-cert-dir", "", "`directory` with tls.crt and tls.key for --metrics-auth; empty makes a self-signed certificate")
-	flags.StringVar(&s.pprofAddress, "pprof-address", "0", "`address` of /debug/pprof/, which shows what the process is busy with; 0 turns it off")
+	flags.StringVar(&s.healthAddress, "health-address", ":8081", "`address` to serve /healthz and /readyz on; 0 disables it")
+	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` to serve /metrics on; 0 disables it")
+	flags.BoolVar(&s.metricsAuth, "metrics-auth", false, "serve /metrics over HTTPS and only to callers whose Kubernetes bearer token permits it; use it unless --metrics-address is a loopback address")
+	flags.StringVar(&s.metricsCertDir, "metrics-cert-dir", "", "`directory` with tls.crt and tls.key for --metrics-auth; without it, a self-signed certificate is generated")
+	flags.StringVar(&s.pprofAddress, "pprof-address", "0", "`address` to serve the profiles of /debug/pprof/ on, without authentication; 0 disables it")
 
-	flags.StringVar(&s.ledgerPath, "ledger-path", "", "`file` of the SQLite ledger; made when it's not there (default "+defaultLedgerPath+")")
-	flags.StringVar(&s.ledgerURL, "ledger-url", "", "`URL` of a PostgreSQL database for the ledger instead, without password, such as postgres://user@host:5432/database?sslmode=verify-full; several managers may share it")
-	flags.StringVar(&s.ledgerPasswordFile, "ledger-password-file", "", "`file` that holds the password of the ledger's database")
-	flags.IntVar(&s.ledgerConnections, "ledger-connections", 16, "how many connections to the ledger's database are open at most")
-	flags.DurationVar(&s.eventRetention, "event-retention", 30*24*time.Hour, "how long events and deliveries are kept after they ended; at least "+ledger.MinRetention.String())
+	flags.StringVar(&s.ledgerPath, "ledger-path", "", "`file` of the SQLite ledger; created if it does not exist (default "+defaultLedgerPath+")")
+	flags.StringVar(&s.ledgerURL, "ledger-url", "", "`URL` of a PostgreSQL database to use as the ledger instead of SQLite, without a password, such as postgres://user@host:5432/database?sslmode=verify-full; several replicas can share it")
+	flags.StringVar(&s.ledgerPasswordFile, "ledger-password-file", "", "`file` with the password of the ledger's database")
+	flags.IntVar(&s.ledgerConnections, "ledger-connections", 16, "maximum `number` of connections to the ledger's database")
+	flags.DurationVar(&s.eventRetention, "event-retention", 30*24*time.Hour, "how long to keep events and deliveries after they ended; at least "+ledger.MinRetention.String())
 
-	flags.StringVar(&s.emailFrom, "email-from", "", "sender `address` of emails when neither the rule nor the company has one")
-	flags.StringVar(&s.smtpAddress, "smtp-address", "", "`host:port` of the mail server; without one, emails fail with a reason that says so")
-	flags.StringVar(&s.smtpTLS, "smtp-tls", string(delivery.SMTPStartTLS), "`how` the connection to the mail server is encrypted: starttls, starttls-optional, tls or none")
-	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; empty doesn't log in")
+	flags.StringVar(&s.emailFrom, "email-from", "", "sender `address` of emails for which neither the rule nor the company has one")
+	flags.StringVar(&s.smtpAddress, "smtp-address", "", "`host:port` of the operator's mail server; without it, emails of companies without a DeliveryProvider fail")
+	flags.StringVar(&s.smtpTLS, "smtp-tls", string(delivery.SMTPStartTLS), "`mode` of encrypting the connection to the mail server: starttls, starttls-optional, tls or none")
+	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; without it, there is no log-in")
 	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` with the mail server's password; read only if --smtp-username is set")
-	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with PEM certificates to trust the mail server by, instead of the system's")
+	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with the PEM certificates of the authorities to trust for the mail server, instead of the system's")
 
-	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "how many connections to the mail server are open at most, and so how many emails are with it at once; where it is fast, more wait for their turn")
-	flags.Float64Var(&s.smtpRate, "smtp-rate", 0, "how many emails the mail server is given a `second` at most; 0 doesn't limit them")
+	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "maximum `number` of connections to the mail server, each of which sends one email at a time")
+	flags.Float64Var(&s.smtpRate, "smtp-rate", 0, "maximum `number` of emails per second sent to the mail server; 0 means no limit")
 
-	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for email, instead of --smtp-address")
-	flags.StringVar(&s.defaultSMSProvider, "default-sms-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for SMS")
-	flags.StringVar(&s.defaultPushProvider, "default-push-provider", "", "`name` of the DeliveryProvider, in --namespace, of companies that name none for push")
+	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider in --namespace for companies without one for email; replaces --smtp-address")
+	flags.StringVar(&s.defaultSMSProvider, "default-sms-provider", "", "`name` of the DeliveryProvider in --namespace for companies without one for SMS")
+	flags.StringVar(&s.defaultPushProvider, "default-push-provider", "", "`name` of the DeliveryProvider in --namespace for companies without one for push notifications")
 	flags.BoolVar(&s.trustSystemEmail, "trust-system-email", true, "let a company send email from the domain of its system email on Rehive through the operator's own providers, unless the domain is a mailbox provider's, the operator's or another company's; otherwise only spec.senderDomains counts")
 	flags.StringVar(&s.quotas, "quotas", "", "`limits` of the messages that one company may send a day (UTC), which replace the defaults email.company=1000000,sms.company=10000,sms.country=5000,sms.recipient=50 one by one; a number or unlimited. There are also email.recipient, push.company and push.recipient, which are unlimited by default")
 	flags.StringVar(&s.smsCountries, "sms-countries", "", "ISO 3166 `codes` of the countries that SMS may be sent to, such as ZA,US; all by default")
 	flags.StringVar(&s.smsAllowNumbers, "sms-allow-numbers", "", "`kinds` of expensive numbers that SMS may be sent to: premium, shared-cost, satellite; none by default")
-	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "private and special-purpose `networks` that DeliveryProviders may be in, such as 10.0.0.0/8,fd00::/8; none by default")
-	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "let the base URLs of DeliveryProviders begin with http://, which sends their credentials in the clear")
+	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "comma-separated private and special-purpose `networks` that DeliveryProviders may connect to, such as 10.0.0.0/8,fd00::/8; none by default")
+	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "accept base URLs of DeliveryProviders that begin with http://, which sends credentials unencrypted")
 
-	flags.BoolVar(&s.leaderElect, "leader-elect", false, "reconcile only while holding the leader's lease")
-	flags.DurationVar(&s.resyncPeriod, "resync-period", 10*time.Minute, "how often tokens and webhooks are checked against the platform")
-	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 64, "how many events are decided at once")
-	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 256, "how many messages are in hand at once: being sent, waiting for their provider or being recorded as sent")
-	flags.StringVar(&s.memory, "memory-budget", "", "how many `bytes` of memory events and messages in work may take together, such as 128Mi; one company may use half of it (default a sixth of GOMEMLIMIT, which is 70% of the container's memory unless it is set; 256Mi without a limit)")
+	flags.BoolVar(&s.leaderElect, "leader-elect", false, "reconcile only while holding the leader election lease; required with several replicas")
+	flags.DurationVar(&s.resyncPeriod, "resync-period", 10*time.Minute, "how often to check each company's token and webhooks with Rehive")
+	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 64, "maximum `number` of events processed at once")
+	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 256, "maximum `number` of messages in progress at once: being sent, waiting for their provider, or being recorded as sent")
+	flags.StringVar(&s.memory, "memory-budget", "", "`bytes` of memory that events and messages in progress may use together, such as 128Mi; one company may use half of it (default a sixth of GOMEMLIMIT, which defaults to 70% of the container's memory; 256Mi without a limit)")
 	flags.DurationVar(&s.sendTimeout, "send-timeout", 30*time.Second, "how long sending one message may take; only a mail server's reply to a whole mail has ten minutes more. After three times as long, another replica takes over what one that died was sending")
-	flags.DurationVar(&s.gracePeriod, "grace-period", 20*time.Second, "how long requests and sends in flight may go on after the stop")
+	flags.DurationVar(&s.gracePeriod, "grace-period", 20*time.Second, "how long requests and messages in progress may take to finish after the manager is told to stop")
 
-	flags.DurationVar(&s.drainDelay, "drain-delay", 0, "how long requests are still taken after the stop, while /readyz fails, so that load balancers notice")
+	flags.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to accept requests after the manager is told to stop, while /readyz already fails, so that load balancers notice")
 
-	flags.StringVar(&s.logLevel, "log-level", "info", "`level` of the log: debug, info or error")
-	flags.StringVar(&s.logFormat, "log-format", "json", "`format` of the log: json or console")
+	flags.StringVar(&s.logLevel, "log-level", "info", "minimum `level` of log entries: debug, info or error")
+	flags.StringVar(&s.logFormat, "log-format", "json", "`format` of log entries: json or console")
 	config.RegisterFlags(flags)
 
 	if err := flags.Parse(args); err != nil {
@@ -172,7 +172,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 		return nil, err
 	}
 	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q: everything is set by flags", flags.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q: the manager takes flags only", flags.Arg(0))
 	}
 	if err := readEnvironment(flags, lookupEnv); err != nil {
 		return nil, err
@@ -215,38 +215,38 @@ func readEnvironment(flags *flag.FlagSet, lookupEnv func(string) (string, bool))
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			failure = fmt.Errorf("invalid value of %s: %w", envName(f.Name), err)
+			failure = fmt.Errorf("invalid value for %s: %w", envName(f.Name), err)
 		}
 	})
 	return failure
 }
 
 func printUsage(flags *flag.FlagSet, output io.Writer) {
-	fmt.Fprintf(output, `The manager of the Rehive extension operator: it answers the Rehive platform,
-reconciles CompanyActivations and NotificationRules, and delivers messages.
+	fmt.Fprintf(output, `The manager of the Rehive extension operator. It serves calls from the Rehive
+platform, reconciles the operator's custom resources, and delivers messages.
 
 Usage: manager --public-url URL [flags]
 
-Each flag may be given as an environment variable instead: --public-url is also
-%[1]s. The mail server's password is taken from --smtp-password-file
-or from %[2]sSMTP_PASSWORD, that of the ledger's database from
---ledger-password-file or from %[2]sLEDGER_PASSWORD.
+Each flag can also be set by an environment variable: --public-url by
+%[1]s. A flag takes precedence. Passwords are read from
+--smtp-password-file and --ledger-password-file, or from the variables
+%[2]sSMTP_PASSWORD and %[2]sLEDGER_PASSWORD.
 
-manager migrate-ledger moves a SQLite ledger to PostgreSQL; see its --help.
+To move a SQLite ledger to PostgreSQL, see manager migrate-ledger --help.
 
 `, envName("public-url"), envPrefix)
 	flags.SetOutput(output)
 	flags.PrintDefaults()
 }
 
-// validate checks what can be checked without touching the world.
+// validate checks what can be checked without reading files or connecting to anything.
 func (s *settings) validate() error {
 	public, err := url.Parse(s.publicURL)
 	switch {
 	case s.publicURL == "":
-		return errors.New("--public-url is missing: set it to the URL under which the platform reaches this server, such as https://notifications.example.com")
+		return errors.New("--public-url is required: set it to the URL at which Rehive reaches this server, such as https://notifications.example.com")
 	case err != nil || (public.Scheme != "https" && public.Scheme != "http") || public.Hostname() == "" || public.User != nil || public.RawQuery != "" || public.Fragment != "":
-		return errors.New("--public-url must be an http or https URL without credentials, query and fragment, such as https://notifications.example.com")
+		return errors.New("--public-url must be an http or https URL without credentials, query or fragment, such as https://notifications.example.com")
 	case strings.HasSuffix(strings.TrimRight(public.Path, "/"), "/api"):
 		return fmt.Errorf("--public-url must not end in /api: the server adds it; set --public-url to %q", strings.TrimSuffix(strings.TrimRight(s.publicURL, "/"), "/api"))
 	}
@@ -263,14 +263,14 @@ func (s *settings) validate() error {
 		return fmt.Errorf("--purge-grace-period must not be negative, but is %s", s.purgeGracePeriod)
 	}
 	if (s.tlsCert == "") != (s.tlsKey == "") {
-		return errors.New("--http-tls-cert and --http-tls-key must be given together")
+		return errors.New("--http-tls-cert and --http-tls-key must be set together")
 	}
 	for name, address := range map[string]string{"http-address": s.httpAddress, "health-address": s.healthAddress, "metrics-address": s.metricsAddress, "pprof-address": s.pprofAddress} {
 		if name != "http-address" && address == "0" {
 			continue
 		}
 		if _, _, err := net.SplitHostPort(address); err != nil {
-			return fmt.Errorf("--%s %q is no address to listen on: it takes host:port or :port", name, address)
+			return fmt.Errorf("--%s must be host:port or :port, not %q", name, address)
 		}
 	}
 	if _, err := s.proxyNetworks(); err != nil {
@@ -281,7 +281,7 @@ func (s *settings) validate() error {
 	}
 	if s.emailFrom != "" {
 		if _, err := mail.ParseAddress(s.emailFrom); err != nil {
-			return fmt.Errorf("--email-from %q is no email address", s.emailFrom)
+			return fmt.Errorf("--email-from must be an email address, not %q", s.emailFrom)
 		}
 	}
 	if err := s.validateSMTP(); err != nil {
@@ -302,16 +302,16 @@ func (s *settings) validate() error {
 		return fmt.Errorf("--rehive-calls-per-minute must be between 2 and 100000, not %d", s.rehiveCallsPerMinute)
 	}
 	if s.resyncPeriod < 10*time.Second {
-		return fmt.Errorf("--resync-period must be at least 10s, not %s: each company's check calls the platform", s.resyncPeriod)
+		return fmt.Errorf("--resync-period must be at least 10s, not %s: each check of a company calls Rehive", s.resyncPeriod)
 	}
 	if s.sendTimeout < time.Second || s.sendTimeout > 10*time.Minute {
 		return fmt.Errorf("--send-timeout must be between 1s and 10m, not %s", s.sendTimeout)
 	}
 	if s.gracePeriod <= 0 || s.gracePeriod > time.Hour {
-		return fmt.Errorf("--grace-period must be more than 0 and at most 1h, not %s", s.gracePeriod)
+		return fmt.Errorf("--grace-period must be longer than 0s and at most 1h, not %s", s.gracePeriod)
 	}
 	if s.drainDelay < 0 || s.drainDelay >= s.gracePeriod {
-		return fmt.Errorf("--drain-delay must be at least 0 and less than --grace-period, not %s", s.drainDelay)
+		return fmt.Errorf("--drain-delay must not be negative and must be shorter than --grace-period, not %s", s.drainDelay)
 	}
 	if _, err := zapcore.ParseLevel(s.logLevel); err != nil {
 		return fmt.Errorf("--log-level must be debug, info or error, not %q", s.logLevel)
@@ -324,11 +324,11 @@ func (s *settings) validate() error {
 
 func (s *settings) validateLedger() error {
 	if s.eventRetention < ledger.MinRetention {
-		return fmt.Errorf("--event-retention must be at least %s, not %s: so long the platform may repeat an event", ledger.MinRetention, s.eventRetention)
+		return fmt.Errorf("--event-retention must be at least %s, not %s: Rehive may repeat an event for that long", ledger.MinRetention, s.eventRetention)
 	}
 	if s.ledgerURL == "" {
 		if s.ledgerPasswordFile != "" || s.ledgerPassword != "" {
-			return errors.New("--ledger-url is missing, though a password for its database is given")
+			return errors.New("--ledger-url is required with --ledger-password-file")
 		}
 		if s.ledgerPath == "" {
 			s.ledgerPath = defaultLedgerPath
@@ -336,13 +336,13 @@ func (s *settings) validateLedger() error {
 		return nil
 	}
 	if s.ledgerPath != "" {
-		return errors.New("--ledger-path and --ledger-url are both set: choose one")
+		return errors.New("--ledger-path and --ledger-url must not both be set")
 	}
 	if err := ledger.CheckURL(s.ledgerURL); err != nil {
 		return fmt.Errorf("--ledger-url: %w", err)
 	}
 	if s.ledgerPasswordFile != "" && s.ledgerPassword != "" {
-		return fmt.Errorf("--ledger-password-file and %sLEDGER_PASSWORD are both set: choose one", envPrefix)
+		return fmt.Errorf("--ledger-password-file and %sLEDGER_PASSWORD must not both be set", envPrefix)
 	}
 	if s.ledgerConnections < 4 || s.ledgerConnections > 1000 {
 		return fmt.Errorf("--ledger-connections must be between 4 and 1000, not %d", s.ledgerConnections)
@@ -352,7 +352,7 @@ func (s *settings) validateLedger() error {
 
 func (s *settings) validateSMTP() error {
 	if s.smtpPasswordFile != "" && s.smtpPassword != "" {
-		return fmt.Errorf("--smtp-password-file and %sSMTP_PASSWORD are both set: choose one", envPrefix)
+		return fmt.Errorf("--smtp-password-file and %sSMTP_PASSWORD must not both be set", envPrefix)
 	}
 	if s.smtpAddress == "" {
 		if s.smtpUsername != "" || s.smtpCAFile != "" {
@@ -361,7 +361,7 @@ func (s *settings) validateSMTP() error {
 		return nil
 	}
 	if host, _, err := net.SplitHostPort(s.smtpAddress); err != nil || host == "" {
-		return fmt.Errorf("--smtp-address %q must be host:port", s.smtpAddress)
+		return fmt.Errorf("--smtp-address must be host:port, such as smtp.example.com:587, not %q", s.smtpAddress)
 	}
 	if s.smtpConnections < 1 || s.smtpConnections > 1024 {
 		return fmt.Errorf("--smtp-connections must be between 1 and 1024, not %d", s.smtpConnections)
@@ -384,11 +384,11 @@ func (s *settings) validateProviders() error {
 		"default-push-provider":  s.defaultPushProvider,
 	} {
 		if value != "" && len(validation.IsDNS1123Subdomain(value)) > 0 {
-			return fmt.Errorf("--%s %q is no valid name of a DeliveryProvider", name, value)
+			return fmt.Errorf("--%s: %q is not a valid name of a DeliveryProvider", name, value)
 		}
 	}
 	if s.defaultEmailProvider != "" && s.smtpAddress != "" {
-		return errors.New("--default-email-provider and --smtp-address are both set: choose one")
+		return errors.New("--default-email-provider and --smtp-address must not both be set")
 	}
 	if _, err := s.newQuotas(nil); err != nil {
 		return err
@@ -485,14 +485,13 @@ func (s *settings) readSMTPPassword() (string, error) {
 	return readPassword("smtp-password-file", s.smtpPasswordFile, s.smtpPassword)
 }
 
-// ledgerOptions say where the ledger is.
+// ledgerOptions returns where the ledger is and how to connect to it.
 func (s *settings) ledgerOptions() (ledger.Options, error) {
 	password, err := readPassword("ledger-password-file", s.ledgerPasswordFile, s.ledgerPassword)
 	return ledger.Options{Path: s.ledgerPath, URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections}, err
 }
 
-// readPassword returns the password in a flag's file or, if there is none, the
-// other one.
+// readPassword returns the password in a flag's file, or other if the flag is not set.
 func readPassword(flagName, file, other string) (string, error) {
 	if file == "" {
 		return other, nil

@@ -79,7 +79,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	log := ctrl.Log
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return fmt.Errorf("finding the Kubernetes API server (run in a cluster, or give --kubeconfig): %w", err)
+		return fmt.Errorf("finding the Kubernetes API server (outside a cluster, set --kubeconfig): %w", err)
 	}
 	platform, err := rehive.New(s.rehiveURL, rehive.WithVersion(version), rehive.WithCallsPerMinute(s.rehiveCallsPerMinute))
 	if err != nil {

@@ -19,9 +19,9 @@ const migrateLedgerCommand = "migrate-ledger"
 func migrateLedger(ctx context.Context, args []string, lookupEnv func(string) (string, bool), output, errOutput io.Writer) int {
 	flags := flag.NewFlagSet(migrateLedgerCommand, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	from := flags.String("from", defaultLedgerPath, "`file` of the SQLite ledger; no manager may run on it")
-	to := flags.String("to", "", "`URL` of an empty PostgreSQL database, as for the manager's --ledger-url (required)")
-	passwordFile := flags.String("ledger-password-file", "", "`file` that holds the password of the database, else "+envPrefix+"LEDGER_PASSWORD is taken")
+	from := flags.String("from", defaultLedgerPath, "`file` of the SQLite ledger, which no manager may be using")
+	to := flags.String("to", "", "`URL` of an empty PostgreSQL database, as for --ledger-url of the manager (required)")
+	passwordFile := flags.String("ledger-password-file", "", "`file` with the password of the database; without it, "+envPrefix+"LEDGER_PASSWORD is used")
 
 	fail := func(code int, err error) int {
 		fmt.Fprintf(errOutput, "manager %s: %v\n", migrateLedgerCommand, err)
@@ -31,9 +31,9 @@ func migrateLedger(ctx context.Context, args []string, lookupEnv func(string) (s
 		if !errors.Is(err, flag.ErrHelp) {
 			return fail(2, err)
 		}
-		fmt.Fprintf(output, `Moves a SQLite ledger, with its work and its log, to PostgreSQL. Stop the manager
-before, and start it with --ledger-url after. If the move is interrupted, run it
-again. In the end the file gets the suffix .moved.
+		fmt.Fprintf(output, `Moves a SQLite ledger, with pending work and the log, to PostgreSQL. Stop the
+manager first, and start it with --ledger-url afterwards. If the move is
+interrupted, run it again. When it is done, the file is renamed to end in .moved.
 
 Usage: manager %s --from FILE --to URL [flags]
 
@@ -58,9 +58,9 @@ Usage: manager %s --from FILE --to URL [flags]
 	case err != nil:
 		return fail(1, err)
 	case moved.Before:
-		fmt.Fprintf(output, "%s was moved before; nothing is left to do.\n", *from)
+		fmt.Fprintf(output, "%s has already been moved; there is nothing to do.\n", *from)
 	default:
-		fmt.Fprintf(output, "Moved %d events and %d deliveries. Start the manager with --ledger-url now.\n", moved.Events, moved.Deliveries)
+		fmt.Fprintf(output, "Moved %d events and %d deliveries. You can now start the manager with --ledger-url.\n", moved.Events, moved.Deliveries)
 	}
 	return 0
 }

@@ -52,7 +52,7 @@ func TestMigrateLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	migrate(0, "Moved 1 events and 0 deliveries.")
-	migrate(0, "was moved before")
+	migrate(0, "has already been moved")
 
 	store, err = ledger.Open(ctx, ledger.Options{URL: url, Password: postgrestest.Password})
 	if err != nil {

@@ -102,7 +102,7 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.P
 	}
 	port, err := strconv.Atoi(portText)
 	if err != nil {
-		return nil, fmt.Errorf("--smtp-address: %q is no port number", portText)
+		return nil, fmt.Errorf("--smtp-address: %q is not a port number", portText)
 	}
 	var roots *x509.CertPool
 	if s.smtpCAFile != "" {
@@ -112,7 +112,7 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.P
 		}
 		roots = x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--smtp-ca-file %s holds no PEM certificate", s.smtpCAFile)
+			return nil, fmt.Errorf("--smtp-ca-file: %s contains no PEM certificate", s.smtpCAFile)
 		}
 	}
 	provider, err := delivery.NewSMTP(delivery.SMTPConfig{
