@@ -134,6 +134,11 @@ func (s *Server) listAdminLogs(ctx context.Context, c *call, from *caller) (answ
 		if found, err = s.messages.Log(ctx, filter, p.offset(), p.size); err != nil {
 			return answer{}, logError(err)
 		}
+		if p = p.counted(found.Count); p.last && p.number > 1 {
+			if found, err = s.messages.Log(ctx, filter, p.offset(), p.size); err != nil {
+				return answer{}, logError(err)
+			}
+		}
 	}
 	names := rules.names()
 	results := make([]adminLog, len(found.Deliveries))

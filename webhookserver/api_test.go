@@ -404,44 +404,47 @@ func TestAdminLogs(t *testing.T) {
 	created := strconv.FormatInt(all.Results[7].Created, 10)
 
 	for query, want := range map[string]string{
-		"":                                       "later opted ann " + user + " " + user + " failing +27820000001 joe",
-		"sent=true":                              "ann " + user + " " + user + " +27820000001 joe",
-		"sent=false":                             "later opted failing",
-		"state=failed":                           "failing",
-		"state__in=failed,pending":               "later failing",
-		"state=skipped":                          "  opted",
-		"reason=ExpressionFalse":                 "",
-		"reason=OptedOut":                        "opted",
-		"type=sms":                               "+27820000001",
-		"type__in=sms%2Cpush":                    user + " +27820000001",
-		"type__in=sms&type__in=push":             user + " +27820000001",
-		"type=sms&type__in=sms,push":             "+27820000001",
-		"type=email&type__in=sms,push":           "",
-		"notification=" + id(welcome):            "opted " + user + " " + user + " failing",
-		"notification=1":                         "",
-		"notification=x":                         "",
-		"notification__name=Debit+receipt":       "later +27820000001 joe",
-		"notification__name=debit+receipt":       "",
-		"notification__name__contains=%25":       "opted " + user + " " + user + " failing",
-		"notification__name__contains=_":         "",
-		"recipient=joe@example.com":              "joe",
-		"recipient=joe":                          "",
-		"recipient__contains=%2B2782":            "+27820000001",
-		"recipient__contains=%25":                "",
-		"user__identifier=" + user:               user + " " + user + " joe",
-		"user__identifier=" + upper(user):        user + " " + user + " joe",
-		"received=false":                         user,
-		"received=true":                          "",
-		"created__gt=0&type=sms":                 "+27820000001",
-		"created__lt=" + created:                 "",
-		"created__gt=99999999999999":             "",
-		"created__gt=yesterday":                  "",
-		"page_size=2":                            "later opted",
-		"page_size=2&page=4":                     "+27820000001 joe",
-		"page_size=x":                            "later opted ann " + user + " " + user + " failing +27820000001 joe",
-		"page_size=-1&sent=":                     "later opted ann " + user + " " + user + " failing +27820000001 joe",
-		"page_size=9999&company=" + stranger:     "later opted ann " + user + " " + user + " failing +27820000001 joe",
-		"recipient=joe@example.com'+OR+'1'%3D'1": "",
+		"":                                           "later opted ann " + user + " " + user + " failing +27820000001 joe",
+		"sent=true":                                  "ann " + user + " " + user + " +27820000001 joe",
+		"sent=false":                                 "later opted failing",
+		"state=failed":                               "failing",
+		"state__in=failed,pending":                   "later failing",
+		"state=skipped":                              "  opted",
+		"reason=ExpressionFalse":                     "",
+		"reason=OptedOut":                            "opted",
+		"type=sms":                                   "+27820000001",
+		"type__in=sms%2Cpush":                        user + " +27820000001",
+		"type__in=sms&type__in=push":                 user + " +27820000001",
+		"type=sms&type__in=sms,push":                 "+27820000001",
+		"type=email&type__in=sms,push":               "",
+		"notification=" + id(welcome):                "opted " + user + " " + user + " failing",
+		"notification=1":                             "",
+		"notification=x":                             "",
+		"notification__name=Debit+receipt":           "later +27820000001 joe",
+		"notification__name=debit+receipt":           "",
+		"notification__name__contains=%25":           "opted " + user + " " + user + " failing",
+		"notification__name__contains=_":             "",
+		"recipient=joe@example.com":                  "joe",
+		"recipient=joe":                              "",
+		"recipient__contains=%2B2782":                "+27820000001",
+		"recipient__contains=%25":                    "",
+		"user__identifier=" + user:                   user + " " + user + " joe",
+		"user__identifier=" + upper(user):            user + " " + user + " joe",
+		"received=false":                             user,
+		"received=true":                              "",
+		"created__gt=0&type=sms":                     "+27820000001",
+		"created__lt=" + created:                     "",
+		"created__gt=99999999999999":                 "",
+		"created__gt=yesterday":                      "",
+		"page_size=2":                                "later opted",
+		"page_size=2&page=4":                         "+27820000001 joe",
+		"page_size=2&page=last":                      "+27820000001 joe",
+		"page_size=100&page=last&sent=true&type=sms": "+27820000001",
+		"page=last&recipient=nobody":                 "",
+		"page_size=x":                                "later opted ann " + user + " " + user + " failing +27820000001 joe",
+		"page_size=-1&sent=":                         "later opted ann " + user + " " + user + " failing +27820000001 joe",
+		"page_size=9999&company=" + stranger:         "later opted ann " + user + " " + user + " failing +27820000001 joe",
+		"recipient=joe@example.com'+OR+'1'%3D'1":     "",
 	} {
 		t.Run(query, func(t *testing.T) {
 			f := f.in(t)
@@ -672,6 +675,8 @@ func TestUserLogs(t *testing.T) {
 	f.Expect(page.Results).To(gomega.HaveLen(1))
 	f.Expect(*page.Next).To(gomega.Equal(f.url + "/api/user/logs/?page=2&page_size=1"))
 	f.Expect(list("page_size=1&page=2").Results[0].ID).To(gomega.Equal(first.ID))
+	f.Expect(list("page_size=1&page=last").Results[0].ID).To(gomega.Equal(first.ID))
+	f.Expect(list("page_size=1&page=last").Next).To(gomega.BeNil())
 	f.expectError(f.call(user.Token, "GET", "/api/user/logs/?page=3", ""), 404, "", "Invalid page.")
 	f.Expect(list("created__gt=x").Count).To(gomega.Equal(0))
 
@@ -734,6 +739,7 @@ func TestUserNotifications(t *testing.T) {
 	f.Expect(first.Count).To(gomega.Equal(2))
 	f.Expect(*first.Next).To(gomega.ContainSubstring("page=2"))
 	second := get(user.Token, "page_size=1&page=2")
+	f.Expect(get(user.Token, "page_size=1&page=last").Results).To(gomega.Equal(second.Results))
 	f.Expect(second.Next).To(gomega.BeNil())
 	f.Expect(second.Results[0]).NotTo(gomega.Equal(first.Results[0]))
 	f.expectError(f.call(user.Token, "GET", "/api/user/notifications/?page_size=1&page=3", ""), 404, "", "Invalid page.")

@@ -11,12 +11,19 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"strings"
 	"unicode/utf8"
 )
 
 // readFields reads the members of a request's JSON object that have the given
 // names. No body at all counts as an empty object, as on Rehive.
 func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, &apiError{
+			status:  http.StatusUnsupportedMediaType,
+			message: "Compressed bodies are not taken (Content-Encoding: " + truncate(encoding, 50) + "). Send the JSON as it is, without that header.",
+		}
+	}
 	body, err := readBody(r)
 	if err != nil {
 		return nil, err
@@ -99,6 +106,9 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 // shares body's memory; of a name that stands twice, the last. Values are
 // looked at only as far as the grammar goes, so a number keeps all its digits.
 func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.RawMessage, error) {
+	if bytes.HasPrefix(body, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(body, []byte("\xff\xfe")) || bytes.HasPrefix(body, []byte("\xfe\xff")) {
+		return nil, parseError("the body begins with a byte order mark; send UTF-8 without one")
+	}
 	if !utf8.Valid(body) {
 		return nil, parseError("the body is not valid UTF-8")
 	}

@@ -149,8 +149,20 @@ const (
 	maxPageSize     = 250
 )
 
-// paging is which page of a list is wanted.
-type paging struct{ number, size int }
+// paging is which page of a list is wanted. The number of the last one is not known
+// before the list was counted.
+type paging struct {
+	number, size int
+	last         bool
+}
+
+// counted returns the paging of a list of so many items.
+func (p paging) counted(count int) paging {
+	if p.last {
+		p.number = max(1, (count+p.size-1)/p.size)
+	}
+	return p
+}
 
 func (p paging) offset() int { return (p.number - 1) * p.size }
 
@@ -163,7 +175,11 @@ func (f *filters) paging(maxOffset int) (paging, error) {
 	if size, err := strconv.Atoi(f.text("page_size")); err == nil && size > 0 {
 		p.size = min(size, maxPageSize)
 	}
-	if text := f.text("page"); text != "" {
+	switch text := f.text("page"); text {
+	case "":
+	case "last": // last_page_strings of Django REST Framework
+		p.last = true
+	default:
 		number, err := strconv.Atoi(text)
 		if err != nil || number < 1 || number > maxOffset/p.size+1 {
 			return p, invalidPage()

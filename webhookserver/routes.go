@@ -100,7 +100,7 @@ func (s *Server) routes() http.Handler {
 // handler returns the handler for a request's method.
 func (rt route) handler(r *http.Request) (handlerFunc, error) {
 	if len(rt.methods) == 0 {
-		return nil, notFound()
+		return nil, noSuchPath(r.URL.Path)
 	}
 	method := r.Method
 	if method == http.MethodHead {
@@ -111,6 +111,22 @@ func (rt route) handler(r *http.Request) (handlerFunc, error) {
 		return nil, methodNotAllowed(truncate(r.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
 	}
 	return h, nil
+}
+
+// noSuchPath answers 404. The platform shows the message to the admin, who may have
+// registered another URL than the one that ends in /api/.
+func noSuchPath(requested string) *apiError {
+	e := notFound()
+	switch path.Base(requested) {
+	case "activate", "deactivate", "rotate", "webhook":
+	default:
+		if strings.HasPrefix(requested, "/api/") {
+			return e
+		}
+	}
+	e.message = "Not found. The URL of this extension ends in /api/, with the slash, as in https://notifications.example.com/api/; " +
+		"webhooks are sent to /api/webhook/. Correct the URL that is registered on Rehive."
+	return e
 }
 
 func index(context.Context, *call) (answer, error) {

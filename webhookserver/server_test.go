@@ -56,8 +56,14 @@ func TestPathsAndMethods(t *testing.T) {
 		"/nothing", "/api/", "/api/activate", "/api/webhook", "/api/activate/more/", "//api/activate/", "/api/./activate/",
 		"/api/x/../activate/", "/api/ACTIVATE/", "/api/activate//", "/api/admin/", "/metrics", "/%2e%2e/etc/passwd",
 	} {
-		f.expectError(f.send(http.MethodPost, path, nil, nil), 404, "", "Not found.")
-		f.expectError(f.send(http.MethodGet, path, nil, nil), 404, "", "Not found.")
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			r := f.send(method, path, strings.NewReader(`{"token":"x"}`), http.Header{"Content-Type": {"application/json"}})
+			f.Expect(r.status).To(gomega.Equal(404), r.String())
+			f.Expect(r.body).To(gomega.ContainSubstring(`"Not found.`))
+			if strings.HasSuffix(strings.TrimRight(path, "/"), "/activate") || !strings.HasPrefix(path, "/api") {
+				f.Expect(r.body).To(gomega.ContainSubstring("ends in /api/"), path)
+			}
+		}
 	}
 	for _, path := range append(lifecyclePaths, "/api/webhook/", "/api/admin/webhook/") {
 		for _, method := range []string{"GET", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
@@ -66,7 +72,25 @@ func TestPathsAndMethods(t *testing.T) {
 			f.Expect(r.header.Get("Allow")).To(gomega.Equal("POST"))
 		}
 	}
-	f.expectError(f.send(http.MethodPost, "/", nil, nil), 405, "", `Method "POST" not allowed.`)
+	r := f.send(http.MethodPost, "/", strings.NewReader(`{"token":"x"}`), nil)
+	f.expectError(r, 405, "", `Method "POST" not allowed.`)
+	f.Expect(r.header.Get("Allow")).To(gomega.Equal("GET"))
+}
+
+func TestEncodingsOfBodies(t *testing.T) {
+	f := newFixture(t)
+	for encoding, message := range map[string]string{
+		"gzip": "Compressed bodies are not taken (Content-Encoding: gzip). Send the JSON as it is, without that header.",
+		"br":   "Compressed bodies are not taken (Content-Encoding: br). Send the JSON as it is, without that header.",
+	} {
+		f.expectError(f.send(http.MethodPost, "/api/activate/", strings.NewReader("\x1f\x8b"),
+			http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {encoding}}), 415, "", message)
+	}
+	f.expectError(f.send(http.MethodPost, "/api/activate/", strings.NewReader("{}"),
+		http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"identity"}}), 400, "token", "This field is required.")
+	for _, mark := range []string{"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"} {
+		f.expectError(f.post("/api/activate/", mark+"{}"), 400, "", "JSON parse error - the body begins with a byte order mark; send UTF-8 without one")
+	}
 }
 
 func TestContentTypes(t *testing.T) {

@@ -59,6 +59,9 @@ func (s *Server) listUserLogs(ctx context.Context, c *call, from *caller) (answe
 		if count, err = s.messages.InboxCount(ctx, filter); err != nil {
 			return answer{}, logError(err)
 		}
+		if p = p.counted(min(count, maxInbox)); p.last {
+			filter.Offset = p.offset()
+		}
 		if found, err = s.messages.Inbox(ctx, filter); err != nil {
 			return answer{}, logError(err)
 		}

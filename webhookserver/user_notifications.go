@@ -98,6 +98,7 @@ func (s *Server) listUserNotifications(ctx context.Context, c *call, from *calle
 	if err != nil {
 		return answer{}, err
 	}
+	p = p.counted(len(matching))
 	first := min(p.offset(), len(matching))
 	last := min(first+p.size, len(matching))
 	results := make([]userNotification, 0, last-first)
