@@ -14,8 +14,8 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery"
 )
 
-// ReasonSenderNotAllowed: the company may not send from the message's domain through the
-// operator's provider, and that has no sender to take its place.
+// ReasonSenderNotAllowed is of a message from a domain that the company may not send from
+// through the operator's provider, which has no sender to take its place.
 const ReasonSenderNotAllowed = "SenderNotAllowed"
 
 // sharedEmail sends one company's emails through a provider of the operator, which other
