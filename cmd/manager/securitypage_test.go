@@ -11,7 +11,6 @@ import (
 	"os"
 	"regexp"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -44,7 +43,7 @@ func TestSecurityPage(t *testing.T) {
 		fmt.Sprintf("| calls of Rehive for a company | %d a minute |", s.rehiveCallsPerMinute),
 		fmt.Sprintf("of Go's memory limit, which is %.0f %% of the container's |", memoryShare*100),
 		fmt.Sprintf("| connecting | %.0f s |", outbound.DefaultConnectTimeout.Seconds()),
-		fmt.Sprintf("| a request | %.0f s |", time.Duration(outbound.DefaultTimeout).Seconds()),
+		fmt.Sprintf("| a request | %.0f s |", outbound.DefaultTimeout.Seconds()),
 		fmt.Sprintf("| size of a request | %d MiB |", outbound.DefaultMaxRequestBytes>>20),
 		fmt.Sprintf("| size of an answer | %d MiB |", outbound.DefaultMaxResponseBytes>>20),
 	} {
