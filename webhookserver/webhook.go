@@ -11,12 +11,17 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
 )
+
+// fullRetryAfter is what a company that uses as much of the ledger as it may is told to
+// wait.
+const fullRetryAfter = time.Minute
 
 // webhook accepts an event: POST /api/webhook/. When it answers 200 the event is
 // durable; everything else happens after that.
@@ -45,6 +50,12 @@ func (s *Server) webhook(ctx context.Context, c *call) (answer, error) {
 		}
 	}
 	duplicate, err := s.events.AcceptEvent(ctx, event)
+	if errors.Is(err, ledger.ErrCompanyFull) {
+		return answer{}, &apiError{
+			status: http.StatusInsufficientStorage, retryAfter: fullRetryAfter, cause: err,
+			message: "The company has too many events waiting or stored. Try again later.",
+		}
+	}
 	if err != nil {
 		// Not a 4xx whatever the reason: the platform must send it again.
 		return answer{}, unavailable(fmt.Errorf("accepting the event: %w", err),

@@ -185,6 +185,15 @@ func TestWebhookWithoutLedger(t *testing.T) {
 			f.expectError(f.webhook("", f.event(2)), 400, "company", "Invalid company.") // still serving
 		})
 	}
+	t.Run("company full", func(t *testing.T) {
+		f := newFixture(t, func(o *Options) {
+			o.Events = failingStore(func(context.Context) error { return fmt.Errorf("%w: it stores much", ledger.ErrCompanyFull) })
+		})
+		f.expectSuccess(f.activate(f.admin.Token))
+		r := f.webhook("Secret "+f.credentials().WebhookSecret, f.event(1))
+		f.expectError(r, 507, "", "The company has too many events waiting or stored. Try again later.")
+		f.Expect(r.header.Get("Retry-After")).To(gomega.Equal("60"))
+	})
 	t.Run("closed", func(t *testing.T) {
 		f := newFixture(t)
 		f.expectSuccess(f.activate(f.admin.Token))

@@ -65,6 +65,8 @@ type settings struct {
 	ledgerPasswordFile string
 	ledgerPassword     string
 	ledgerConnections  int
+	companyPending     int64
+	companyStorage     int64 // MiB
 	eventRetention     time.Duration
 
 	emailFrom        string
@@ -130,6 +132,8 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.ledgerPasswordFile, "ledger-password-file", "", "`file` with the password of the ledger's database")
 	flags.IntVar(&s.ledgerConnections, "ledger-connections", 16, "maximum `number` of connections to the ledger's database")
 	flags.DurationVar(&s.eventRetention, "event-retention", 30*24*time.Hour, "how long to keep events and deliveries after they ended; at least "+ledger.MinRetention.String())
+	flags.Int64Var(&s.companyPending, "company-pending-limit", 200_000, "maximum `number` of pending events and messages of one company; beyond it, the company's webhooks are answered with 507; 0 means no limit")
+	flags.Int64Var(&s.companyStorage, "company-storage-limit", 8192, "maximum size in `MiB`, approximately, of what one company stores in the ledger; beyond it, the company's webhooks are answered with 507; 0 means no limit")
 
 	flags.StringVar(&s.emailFrom, "email-from", "", "sender `address` of emails for which neither the rule nor the company has one")
 	flags.StringVar(&s.smtpAddress, "smtp-address", "", "`host:port` of the operator's mail server; without it, emails of companies without a DeliveryProvider fail")
@@ -323,6 +327,9 @@ func (s *settings) validate() error {
 }
 
 func (s *settings) validateLedger() error {
+	if s.companyPending < 0 || s.companyStorage < 0 || s.companyStorage > 1<<40 {
+		return errors.New("--company-pending-limit and --company-storage-limit must not be negative; 0 is no limit")
+	}
 	if s.eventRetention < ledger.MinRetention {
 		return fmt.Errorf("--event-retention must be at least %s, not %s: Rehive may repeat an event for that long", ledger.MinRetention, s.eventRetention)
 	}
@@ -488,7 +495,10 @@ func (s *settings) readSMTPPassword() (string, error) {
 // ledgerOptions returns where the ledger is and how to connect to it.
 func (s *settings) ledgerOptions() (ledger.Options, error) {
 	password, err := readPassword("ledger-password-file", s.ledgerPasswordFile, s.ledgerPassword)
-	return ledger.Options{Path: s.ledgerPath, URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections}, err
+	return ledger.Options{
+		Path: s.ledgerPath, URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections,
+		Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20},
+	}, err
 }
 
 // readPassword returns the password in a flag's file, or other if the flag is not set.

@@ -113,6 +113,7 @@ func TestSettingsRefused(t *testing.T) {
 			variables: map[string]string{"REHIVE_EXTENSION_LEDGER_PASSWORD": "x"},
 			want:      "must not both be set",
 		},
+		"company limits":      {args: []string{publicURL, "--company-pending-limit=-1"}, want: "must not be negative"},
 		"connections":         {args: []string{publicURL, "--ledger-url=postgres://joe@db/ledger", "--ledger-connections=1"}, want: "--ledger-connections must be between"},
 		"retention":           {args: []string{publicURL, "--event-retention=24h"}, want: "--event-retention must be at least 168h0m0s"},
 		"sender":              {args: []string{publicURL, "--email-from=nobody"}, want: `--email-from must be an email address, not "nobody"`},

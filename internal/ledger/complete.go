@@ -163,7 +163,7 @@ func (s *Store) completeStep(ctx context.Context, e *ClaimedEvent, c *completion
 		return err
 	}
 	defer leave()
-	return s.write(ctx, &job{committed: s.deliveries.raise, run: func(w *writer) error {
+	err = s.write(ctx, &job{committed: s.deliveries.raise, run: func(w *writer) error {
 		now := s.now()
 		until := max(s.stored(e.LeaseUntil), now+stepLease.Milliseconds())
 		n, err := w.exec(holdEvent, until, e.Key, e.lease)
@@ -175,6 +175,24 @@ func (s *Store) completeStep(ctx context.Context, e *ClaimedEvent, c *completion
 		}
 		return s.insert(w, e, now, c)
 	}})
+	if err == nil {
+		c.count(&s.usage, e.Company)
+	}
+	return err
+}
+
+// count adds what was stored to what the company uses, as if none of it had been there.
+func (c *completion) count(u *usage, company string) {
+	if len(c.deliveries) == 0 {
+		return
+	}
+	pending := int64(0)
+	for i := range c.deliveries {
+		if state, _, _ := c.deliveries[i].outcome(); state == DeliveryPending {
+			pending++
+		}
+	}
+	u.add(company, pending, int64(len(c.deliveries))*rowBytes+int64(c.bytes))
 }
 
 // insert stores deliveries of an event and what they say.

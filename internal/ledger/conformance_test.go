@@ -111,6 +111,8 @@ var conformance = []func(*testing.T, place){
 	testPreferences,
 	testPreferencesByUID,
 	testSharedContent,
+	testPendingIsBounded,
+	testStorageIsBounded,
 	testLargeEventGoesInSteps,
 	testInterruptedStepsAreRepeated,
 	testEventIsBounded,

@@ -15,6 +15,10 @@ var (
 	// worker's, done, cancelled or purged. The caller drops what it did.
 	ErrLeaseLost = errors.New("the lease on this work was lost")
 
+	// ErrCompanyFull says that a company has as much pending, or stores as much, as one
+	// company may. Trying again later is right.
+	ErrCompanyFull = errors.New("the company uses as much of the ledger as it may")
+
 	// ErrEventTooLarge says that an event brings more deliveries, or more text, than one
 	// event may. Trying again brings the same.
 	ErrEventTooLarge = errors.New("the event makes too many messages")

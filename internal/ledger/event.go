@@ -99,8 +99,8 @@ const (
 // AcceptEvent stores an event. It is durable (fsynced) when the error is nil. An
 // event whose company and ID are in the ledger already is left as it is and
 // reported as a duplicate. Concurrent callers share one commit. Errors wrap
-// [ErrUnavailable] (answer 503, so that the platform calls again), but for an
-// event without company or ID. The Data must not be changed afterwards, even
+// [ErrUnavailable] (answer 503, so that the platform calls again) or, if the company
+// uses as much as it may, [ErrCompanyFull], except for an event without company or ID. The Data must not be changed afterwards, even
 // after an error.
 func (s *Store) AcceptEvent(ctx context.Context, e Event) (duplicate bool, err error) {
 	if e.Company == "" || e.ID == "" {
@@ -118,6 +118,9 @@ func (s *Store) AcceptEvent(ctx context.Context, e Event) (duplicate bool, err e
 		company: storable(e.Company), id: storable(e.ID), name: storable(e.Name),
 		received: received, now: now, due: now, data: e.Data,
 	}
+	if duplicate, err := s.admitEvent(ctx, stored); duplicate || err != nil {
+		return duplicate, err
+	}
 	stored.ended = func(key int64, err error) {
 		if err == nil && key != 0 {
 			s.events.raise()
@@ -129,6 +132,9 @@ func (s *Store) AcceptEvent(ctx context.Context, e Event) (duplicate bool, err e
 	fresh, err := s.db.accept(ctx, stored)
 	if err != nil {
 		return false, err
+	}
+	if fresh {
+		s.usage.add(stored.company, 1, rowBytes+int64(len(stored.data)))
 	}
 	return !fresh, nil
 }
@@ -320,6 +326,7 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 	err = s.write(ctx, j)
 	if err == nil {
 		s.suspectEvents.end(e.Key, e.lease)
+		last.count(&s.usage, e.Company)
 	}
 	return err
 }

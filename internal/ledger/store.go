@@ -33,8 +33,12 @@ type Options struct {
 	// Log takes what an operator should know; nothing is logged if it's zero.
 	Log logr.Logger
 
+	// Limits are what one company may use.
+	Limits Limits
+
 	// Set by tests.
 	watchEvery time.Duration
+	usageEvery time.Duration
 	sqlite     sqliteSettings
 }
 
@@ -63,6 +67,8 @@ type Store struct {
 	suspectEvents, suspectDeliveries suspects
 	onQuarantine                     atomic.Pointer[func(Quarantined)]
 	log                              logr.Logger
+	usage                            usage
+	stopUsage                        func()
 
 	close    sync.Once
 	closeErr error
@@ -103,6 +109,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if d, ok := s.db.(*postgresDatabase); ok {
 		d.watch(s, cmp.Or(o.watchEvery, watchEvery))
 	}
+	s.usage = usage{limits: o.Limits, pending: map[string]int64{}, bytes: map[string]int64{}, added: map[string]int64{}}
+	s.watchUsage(cmp.Or(o.usageEvery, usageEvery))
 	// What the process before left undone.
 	s.events.raise()
 	s.deliveries.raise()
@@ -113,6 +121,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // database. It is safe to call more than once.
 func (s *Store) Close() error {
 	s.close.Do(func() {
+		s.stopUsage()
 		s.closeErr = s.db.close()
 	})
 	return s.closeErr

@@ -1,0 +1,216 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+)
+
+const (
+	// rowBytes is about what a row takes beside what it holds, as the migrations say too.
+	rowBytes = 1024
+	// usageEvery is how often what companies use is written and counted anew.
+	usageEvery = 5 * time.Second
+	// usageShare is how much of the time the counting may take, as one part in so many.
+	usageShare = 50
+	// usageTimeout bounds one round.
+	usageTimeout = 10 * time.Second
+)
+
+// Limits are what one company may use of a ledger. A zero limit doesn't limit.
+type Limits struct {
+	// Pending is how many events and deliveries of a company may be pending.
+	Pending int64
+	// Bytes is about how many bytes a company may store, ended events and deliveries
+	// included.
+	Bytes int64
+}
+
+// usage is about what each company uses. It is counted in memory between two looks at the
+// database, so that taking in an event costs no statement more: a company can go beyond
+// its limits by what it does in some seconds. Rows that end meanwhile still count.
+type usage struct {
+	limits Limits
+
+	mu      sync.Mutex
+	pending map[string]int64
+	bytes   map[string]int64
+	// added is what was stored since it was last written to the table storage.
+	added map[string]int64
+	// changed is whether there may be something to write or to count.
+	changed bool
+}
+
+// admit returns an error if a company uses as much as it may.
+func (u *usage) admit(company string) error {
+	if u.limits == (Limits{}) {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if n := u.pending[company]; u.limits.Pending > 0 && n >= u.limits.Pending {
+		u.changed = true
+		return fmt.Errorf("%w: about %d of its events and messages are pending, and %d may be", ErrCompanyFull, n, u.limits.Pending)
+	}
+	if n := u.bytes[company]; u.limits.Bytes > 0 && n >= u.limits.Bytes {
+		u.changed = true
+		return fmt.Errorf("%w: it stores about %d MiB, and may store %d MiB", ErrCompanyFull, n>>20, u.limits.Bytes>>20)
+	}
+	return nil
+}
+
+// add counts what was stored.
+func (u *usage) add(company string, pending, bytes int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.changed = true
+	u.pending[company] += pending
+	u.bytes[company] += bytes
+	u.added[company] += bytes
+}
+
+// take returns what is to be written, and whether there is anything to do.
+func (u *usage) take() (added map[string]int64, changed bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	added, changed = u.added, u.changed
+	u.added, u.changed = map[string]int64{}, false
+	return added, changed
+}
+
+// giveBack keeps for the next time what could not be written.
+func (u *usage) giveBack(added map[string]int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for company, bytes := range added {
+		u.added[company] += bytes
+	}
+	u.changed = true
+}
+
+// set takes over what was counted in the database.
+func (u *usage) set(pending, bytes map[string]int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for company, n := range u.added { // while it was counted
+		bytes[company] += n
+	}
+	u.pending, u.bytes = pending, bytes
+}
+
+// admitEvent returns an error if a company is full. An event that the ledger has already
+// is none of its use: the platform only learns that it was acknowledged.
+func (s *Store) admitEvent(ctx context.Context, e *newEvent) (duplicate bool, err error) {
+	full := s.usage.admit(e.company)
+	if full == nil {
+		return false, nil
+	}
+	var there bool
+	err = s.reader.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM events WHERE company = $1 AND event_id = $2)", e.company, e.id).Scan(&there)
+	if err != nil {
+		return false, unavailable("looking for an event", err)
+	}
+	if there {
+		return true, nil
+	}
+	return false, full
+}
+
+// watchUsage writes and counts what companies use, until the ledger is closed.
+func (s *Store) watchUsage(every time.Duration) {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	s.stopUsage = func() {
+		stop()
+		<-done
+		s.flushUsage(context.Background())
+	}
+	go func() {
+		defer close(done)
+		for first := true; ; first = false {
+			begin := time.Now()
+			if changed := s.flushUsage(ctx); changed || first {
+				_ = s.countUsage(ctx) // what was counted before, and since, still holds
+			}
+			timer := time.NewTimer(max(every, usageShare*time.Since(begin)))
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+		}
+	}()
+}
+
+// flushUsage writes what was stored since the last time.
+func (s *Store) flushUsage(ctx context.Context) (changed bool) {
+	added, changed := s.usage.take()
+	if len(added) == 0 {
+		return changed
+	}
+	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
+	defer cancel()
+	err := s.write(ctx, &job{loose: true, patient: true, run: func(w *writer) error {
+		for company, bytes := range added {
+			if _, err := w.exec(`
+				INSERT INTO storage (company, bytes) VALUES ($1, $2)
+				ON CONFLICT (company) DO UPDATE SET bytes = storage.bytes + excluded.bytes`, company, bytes); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	if err != nil {
+		s.usage.giveBack(added)
+	}
+	return changed
+}
+
+// countUsage reads what companies use.
+func (s *Store) countUsage(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, usageTimeout)
+	defer cancel()
+	counts := make([]map[string]int64, 0, 3)
+	for _, query := range []string{
+		"SELECT company, COUNT(*) FROM events WHERE state = 'pending' GROUP BY company",
+		"SELECT company, COUNT(*) FROM deliveries WHERE state = 'pending' GROUP BY company",
+		"SELECT company, bytes FROM storage",
+	} {
+		count, err := s.countByCompany(ctx, query)
+		if err != nil {
+			return err
+		}
+		counts = append(counts, count)
+	}
+	pending, bytes := counts[0], counts[2]
+	for company, n := range counts[1] {
+		pending[company] += n
+	}
+	s.usage.set(pending, maps.Clone(bytes))
+	return nil
+}
+
+func (s *Store) countByCompany(ctx context.Context, query string) (counts map[string]int64, err error) {
+	rows, err := s.reader.QueryContext(ctx, query)
+	if err != nil {
+		return nil, unavailable("counting what companies use", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	counts = map[string]int64{}
+	for rows.Next() {
+		var company string
+		var n int64
+		if err := rows.Scan(&company, &n); err != nil {
+			return nil, unavailable("counting what companies use", err)
+		}
+		counts[company] = n
+	}
+	return counts, rows.Err()
+}

@@ -1,0 +1,95 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+)
+
+// limited opens a ledger in which a company may use little.
+func limited(t *testing.T, at place, limits Limits) *Store {
+	t.Helper()
+	o := at.options(fakeClock())
+	o.Limits, o.usageEvery = limits, 10*time.Millisecond
+	s, err := Open(bg, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// A company that has as much pending as it may gets no more in until some of it has
+// ended. Others are not concerned, and what was acknowledged still is.
+func testPendingIsBounded(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := limited(t, at, Limits{Pending: 5})
+	take := func(company, id string) error {
+		_, err := s.AcceptEvent(bg, Event{Company: company, ID: id, Name: "x"})
+		return err
+	}
+	accepted := 0
+	for n := 0; accepted < 100; n++ {
+		err := take("shop", fmt.Sprint(n))
+		if err != nil {
+			g.Expect(err).To(MatchError(ErrCompanyFull))
+			break
+		}
+		accepted++
+	}
+	g.Expect(accepted).To(Equal(5))
+	g.Expect(take("bank", "1")).To(Succeed())
+	duplicate, err := s.AcceptEvent(bg, Event{Company: "shop", ID: "1", Name: "x"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(duplicate).To(BeTrue())
+
+	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, e := range claimed {
+		if e.Company == "shop" {
+			// Its deliveries are pending now instead.
+			g.Expect(s.CompleteEvent(bg, e, []NewDelivery{email("rule", "a@example.com")})).To(Succeed())
+		}
+	}
+	g.Consistently(func() error { return take("shop", "new") }, 100*time.Millisecond).Should(MatchError(ErrCompanyFull))
+	deliveries, err := s.ClaimDeliveries(bg, Claim{Limit: 10, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, d := range deliveries {
+		g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+	}
+	g.Eventually(func() error { return take("shop", "new") }).Should(Succeed())
+}
+
+// What a company stores is counted with what its messages say, also after a restart, and
+// what is deleted makes room.
+func testStorageIsBounded(t *testing.T, at place) {
+	g := NewWithT(t)
+	s := limited(t, at, Limits{Bytes: 300 << 10})
+	accept(t, s, "shop", "1")
+	d := email("rule", "a@example.com")
+	d.Content.Text = strings.Repeat("x", 300<<10)
+	g.Expect(s.CompleteEvent(bg, claimOne(t, s), []NewDelivery{d})).To(Succeed())
+	full := func() error {
+		_, err := s.AcceptEvent(bg, Event{Company: "shop", ID: "2", Name: "x"})
+		return err
+	}
+	g.Expect(full()).To(And(MatchError(ErrCompanyFull), MatchError(ContainSubstring("may store"))))
+	accept(t, s, "bank", "1")
+	g.Expect(s.Close()).To(Succeed())
+
+	s = limited(t, at, Limits{Bytes: 300 << 10})
+	g.Eventually(func() error { return s.usage.admit("shop") }).Should(MatchError(ErrCompanyFull))
+	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed())
+	g.Eventually(full).Should(Succeed())
+	var bytes int64
+	g.Eventually(func() int64 {
+		g.Expect(s.reader.QueryRowContext(bg, "SELECT bytes FROM storage WHERE company = 'shop'").Scan(&bytes)).To(Succeed())
+		return bytes
+	}).Should(BeEquivalentTo(rowBytes), "of the new event alone")
+}
