@@ -109,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if d, ok := s.db.(*postgresDatabase); ok {
 		d.watch(s, cmp.Or(o.watchEvery, watchEvery))
 	}
-	s.usage = usage{limits: o.Limits, pending: map[string]int64{}, bytes: map[string]int64{}, added: map[string]int64{}}
+	s.usage = usage{limits: o.Limits, pending: map[string]int64{}, bytes: map[string]int64{}, added: map[string]int64{}, begun: map[string]int64{}}
 	s.watchUsage(cmp.Or(o.usageEvery, usageEvery))
 	// What the process before left undone.
 	s.events.raise()

@@ -43,6 +43,8 @@ type usage struct {
 	bytes   map[string]int64
 	// added is what was stored since it was last written to the table storage.
 	added map[string]int64
+	// begun is what became pending since the counting began: the count may lack it.
+	begun map[string]int64
 	// changed is whether there may be something to write or to count.
 	changed bool
 }
@@ -71,6 +73,7 @@ func (u *usage) add(company string, pending, bytes int64) {
 	defer u.mu.Unlock()
 	u.changed = true
 	u.pending[company] += pending
+	u.begun[company] += pending
 	u.bytes[company] += bytes
 	u.added[company] += bytes
 }
@@ -80,7 +83,7 @@ func (u *usage) take() (added map[string]int64, changed bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	added, changed = u.added, u.changed
-	u.added, u.changed = map[string]int64{}, false
+	u.added, u.begun, u.changed = map[string]int64{}, map[string]int64{}, false
 	return added, changed
 }
 
@@ -100,6 +103,9 @@ func (u *usage) set(pending, bytes map[string]int64) {
 	defer u.mu.Unlock()
 	for company, n := range u.added { // while it was counted
 		bytes[company] += n
+	}
+	for company, n := range u.begun {
+		pending[company] += n
 	}
 	u.pending, u.bytes = pending, bytes
 }

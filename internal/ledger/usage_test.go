@@ -43,11 +43,16 @@ func testPendingIsBounded(t *testing.T, at place) {
 		}
 		accepted++
 	}
-	g.Expect(accepted).To(Equal(5))
+	g.Expect(accepted).To(And(BeNumerically(">", 0), BeNumerically("<=", 5)), "what comes while it is counted may count twice, but never not at all")
 	g.Expect(take("bank", "1")).To(Succeed())
-	duplicate, err := s.AcceptEvent(bg, Event{Company: "shop", ID: "1", Name: "x"})
+	duplicate, err := s.AcceptEvent(bg, Event{Company: "shop", ID: "0", Name: "x"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(duplicate).To(BeTrue())
+
+	for n := range 5 { // up to the limit, if something was counted twice
+		g.Eventually(func() error { return take("shop", fmt.Sprint(n)) }).Should(Succeed())
+	}
+	g.Expect(take("shop", "one more")).To(MatchError(ErrCompanyFull))
 
 	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -57,7 +62,6 @@ func testPendingIsBounded(t *testing.T, at place) {
 			g.Expect(s.CompleteEvent(bg, e, []NewDelivery{email("rule", "a@example.com")})).To(Succeed())
 		}
 	}
-	g.Consistently(func() error { return take("shop", "new") }, 100*time.Millisecond).Should(MatchError(ErrCompanyFull))
 	deliveries, err := s.ClaimDeliveries(bg, Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, d := range deliveries {
