@@ -557,7 +557,7 @@ func TestSendAgain(t *testing.T) {
 	for body, message := range map[string]string{
 		`{"recipient":"nobody"}`: "This is not exactly one email address.", `{"recipient":""}`: "This field may not be blank.",
 		`{"recipient":null}`: "This field may not be null.", `{"recipient":["x"]}`: "Not a valid string.",
-		`{"recipient":"a@b.example, c@d.example"}`:           "This has a local part that mail servers don't accept.",
+		`{"recipient":"a@b.example, c@d.example"}`:           "This is not exactly one email address.",
 		`{"recipient":"a@b.example\r\nBcc: eve@x.example"}`:  "This is not exactly one email address.",
 		`{"recipient":"` + strings.Repeat("a", 256) + `@x"}`: "Ensure this field has no more than 255 characters.",
 	} {

@@ -170,7 +170,7 @@ func (a Address) String() string {
 func split(text string) (Address, error) {
 	at := strings.LastIndexByte(text, '@')
 	switch {
-	case at <= 0 || at == len(text)-1:
+	case at <= 0 || at == len(text)-1 || strings.IndexByte(text, '@') != at || strings.ContainsAny(text, ",; \t"):
 		return Address{}, errNotOne
 	case len(text) > MaxLength:
 		return Address{}, errLength

@@ -4,6 +4,7 @@
 package address
 
 import (
+	"errors"
 	"net/mail"
 	"strings"
 	"testing"
@@ -90,6 +91,15 @@ func TestRefused(t *testing.T) {
 	} {
 		if a, err := Parse(text); err == nil {
 			t.Errorf("Parse(%q) is %+v", text, a)
+		}
+	}
+}
+
+// Whoever writes a list learns that only one address is wanted.
+func TestListsAreNotOneAddress(t *testing.T) {
+	for _, text := range []string{"a@b.example, c@d.example", "a@b.example,c@d.example", "a@b.example;c@d.example", "a@b.example c@d.example", "a@b.example,", "a@@b.example"} {
+		if _, err := ParseBare(text); !errors.Is(err, errNotOne) {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

@@ -119,7 +119,7 @@ var smtpOutcomes = []smtpOutcome{
 	{
 		codes: fiveYZ, enhanced: []string{"7.8", "7.9", "7.11", "7.14"},
 		texts: []string{
-			"authentication … required", "authentication needed", "authenticate first", "must authenticate", "must be authenticated", "not authenticated", "auth first", "auth required",
+			"authentication … required", "authentication needed", "authenticate first", "must authenticate", "must be authenticated", "not authenticated", "auth first", "auth required", "auth is required",
 			"login required", "log in first", "login first", "please log in", "client was not authenticated",
 		},
 		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
@@ -130,6 +130,7 @@ var smtpOutcomes = []smtpOutcome{
 		texts: []string{
 			"relay access denied", "relay … denied", "relaying denied", "relaying … denied", "relay not permitted", "relay … not permitted", "relaying not permitted", "not permitted to relay",
 			"not allowed to relay", "unable to relay", "cannot relay", "can't relay", "do not relay", "don't relay", "not relay", "relaying not allowed", "relaying is not allowed", "relaying prohibited", "relay prohibited", "no relaying", "open relay",
+			"relay not allowed", "relay … not allowed", "relaying disallowed", "relay disallowed", "as a relay", "allowed rcpthosts", "list of … rcpthosts",
 		},
 		result: resultWaits, reason: "RelayDenied", meaning: "The mail server doesn't relay mail for the operator",
 	},
@@ -142,8 +143,9 @@ var smtpOutcomes = []smtpOutcome{
 		codes: fiveYZ, enhanced: []string{"4.5", "7.28", "1.90"},
 		texts: []string{
 			"quota exceeded", "quotaexceeded…", "submissionquotaexceeded…", "exceeded … quota", "quota … exceeded", "over … quota", "quota … reached", "out of quota",
-			"limit … exceeded", "limit … reached", "exceeded … limit", "exceeds … limit", "exceeding … limit", "reached … limit", "over … limit", "sending limit", "rate limit", "rate limited", "ratelimit",
+			"limit … exceeded", "limit … reached", "exceeded … limit", "exceeds … limit", "exceeding … limit", "reached … limit", "over … limit", "exceeded … limits", "exceeds … limits", "hourly quota", "daily quota", "reached … allowance", "sending limit", "rate limit", "rate limited", "ratelimit",
 			"too many messages", "too many mails", "too many emails", "too many e-mails", "too much mail", "too many recipients", "credits exceeded", "unusual rate",
+			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast",
 		},
 		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
 	},
@@ -162,6 +164,8 @@ var smtpOutcomes = []smtpOutcome{
 		texts: []string{
 			"blocked using", "block list", "blocklist", "blocklisted", "black list", "blacklist", "blacklisted", "deny list", "denylist", "listed at", "listed by", "listed in", "listed on", "dnsbl", "rbl", "spamhaus", "spamcop", "barracuda", "sorbs",
 			"reputation", "client host", "client … rejected", "your ip", "ip address", "your host", "helo", "ehlo command rejected", "access denied from",
+			"dynamic ip", "dynamic ips", "dynamic address", "dynamic addresses", "sending paused", "sending … suspended", "from this account", "outgoing mail",
+			"your account … suspended", "your account … blocked", "your account … locked", "your account … disabled", "your account … not activated", "your account … not yet activated",
 		},
 		result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account",
 	},
