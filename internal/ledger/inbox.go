@@ -19,10 +19,12 @@ type InboxFilter struct {
 	CreatedAfter, CreatedBefore time.Time
 	// Received, if it isn't nil, is whether the user received the messages.
 	Received *bool
-	// Before lists only messages whose ID is smaller, Offset leaves out as many of
-	// the newest: pages are made with either.
-	Before int64
-	Offset int
+	// OldestFirst turns the order round. Beyond, if it isn't 0, is the ID of a message:
+	// the list begins with the next one in that order. Offset leaves out as many at the
+	// beginning. Pages are made with either.
+	OldestFirst bool
+	Beyond      int64
+	Offset      int
 	// Limit is the greatest number of messages to return; 0 means 100, more than
 	// 1000 is 1000.
 	Limit int
@@ -50,20 +52,29 @@ func (f *InboxFilter) where(stored func(time.Time) int64) (where string, args []
 	default:
 		where += " AND received_at = 0"
 	}
-	if f.Before != 0 {
-		narrow("deliveries.id <", f.Before)
+	switch {
+	case f.Beyond == 0:
+	case f.OldestFirst:
+		narrow("deliveries.id >", f.Beyond)
+	default:
+		narrow("deliveries.id <", f.Beyond)
 	}
 	return where, args
 }
 
-// Inbox returns the in-app messages of a user that were delivered, newest first.
+// Inbox returns the in-app messages of a user that were delivered, newest first unless the filter
+// says otherwise.
 func (s *Store) Inbox(ctx context.Context, f InboxFilter) ([]Delivery, error) {
 	where, args := f.where(s.stored)
 	limit := 100
 	if f.Limit > 0 {
 		limit = min(f.Limit, 1000)
 	}
-	return s.selectDeliveries(ctx, where+" ORDER BY deliveries.id DESC LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(max(f.Offset, 0)), args...)
+	order := "DESC"
+	if f.OldestFirst {
+		order = "ASC"
+	}
+	return s.selectDeliveries(ctx, where+" ORDER BY deliveries.id "+order+" LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(max(f.Offset, 0)), args...)
 }
 
 // InboxCount returns how many messages the filter lets through, whatever its

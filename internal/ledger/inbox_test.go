@@ -65,7 +65,7 @@ func testInbox(t *testing.T, at place) {
 	all, err := s.Inbox(bg, InboxFilter{Company: "shop", UserID: "zoe"})
 	g.Expect(err).NotTo(HaveOccurred())
 	second := all[1]
-	g.Expect(zoe(func(f *InboxFilter) { f.Before = second.ID })).To(Equal([]string{"first"}))
+	g.Expect(zoe(func(f *InboxFilter) { f.Beyond = second.ID })).To(Equal([]string{"first"}))
 	g.Expect(second.UserID).To(Equal("zoe"))
 	g.Expect(second.ReceivedAt).To(BeZero())
 

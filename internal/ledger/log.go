@@ -54,11 +54,15 @@ type LogFilter struct {
 	Recipient, RecipientContains string
 	// CreatedAfter and CreatedBefore are exclusive, to the millisecond.
 	CreatedAfter, CreatedBefore time.Time
+	// OldestFirst turns the order round. Beyond, if it isn't 0, is the ID of a delivery:
+	// the log begins with the next one in that order.
+	OldestFirst bool
+	Beyond      int64
 }
 
 // LogPage is a part of the log.
 type LogPage struct {
-	// Deliveries are the newest first. Texts of messages are cut to 16 KiB each.
+	// Deliveries are the newest first unless the filter says otherwise. Texts of messages are cut to 16 KiB each.
 	Deliveries []Delivery
 	// Count is how many deliveries there are on all pages, MaxLogCount if there are
 	// more.
@@ -80,7 +84,11 @@ func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page L
 	defer leave()
 	offset, limit = min(offset, MaxLogCount), min(limit, maxLogPage)
 	where, args := s.where(f)
-	if page, err = s.logPage(ctx, where, args, offset, limit); err != nil {
+	order := "DESC"
+	if f.OldestFirst {
+		order = "ASC"
+	}
+	if page, err = s.logPage(ctx, where, args, order, offset, limit); err != nil {
 		return LogPage{}, stopped(ctx, "reading the log", err)
 	}
 	if page.Count = offset + len(page.Deliveries); !page.More && (offset == 0 || len(page.Deliveries) > 0) {
@@ -93,9 +101,9 @@ func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page L
 	return page, nil
 }
 
-func (s *Store) logPage(ctx context.Context, where string, args []any, offset, limit int) (page LogPage, err error) {
+func (s *Store) logPage(ctx context.Context, where string, args []any, order string, offset, limit int) (page LogPage, err error) {
 	rows, err := s.reader.QueryContext(ctx, readDeliveries+where+
-		" ORDER BY deliveries.id DESC LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), args...)
+		" ORDER BY deliveries.id "+order+" LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), args...)
 	if err != nil {
 		return LogPage{}, err
 	}
@@ -229,6 +237,13 @@ func (s *Store) where(f LogFilter) (where string, args []any) {
 	}
 	if !f.CreatedBefore.IsZero() {
 		tests = append(tests, "created_at < "+place(s.stored(f.CreatedBefore)))
+	}
+	switch {
+	case f.Beyond == 0:
+	case f.OldestFirst:
+		tests = append(tests, "deliveries.id > "+place(f.Beyond))
+	default:
+		tests = append(tests, "deliveries.id < "+place(f.Beyond))
 	}
 	return "WHERE " + strings.Join(tests, " AND "), storableArgs(args)
 }

@@ -35,6 +35,10 @@ type Options struct {
 	// WebhookSecret returns the secret of an activation's webhooks, empty if there is
 	// none.
 	WebhookSecret func(context.Context, *v1alpha1.CompanyActivation) (string, error)
+	// Log is the ledger's log. SearchTurn waits until no other call of the company
+	// searches it.
+	Log        Log
+	SearchTurn func(ctx context.Context, company string) (leave func(), err error)
 	// Quotas returns how many messages an activation may still send.
 	Quotas func(context.Context, *v1alpha1.CompanyActivation) (Quotas, error)
 }
@@ -63,7 +67,8 @@ func (a *API) Operations() []rest.Operation {
 	ops = append(ops, a.layouts().Operations()...)
 	ops = append(ops, a.layoutTemplates().Operations()...)
 	ops = append(ops, a.templates().Operations()...)
-	return ops
+	ops = append(ops, a.logs().Operations()...)
+	return append(ops, a.sendLog(), a.sendLogs())
 }
 
 // isWebURL says whether a text is an absolute URL of a web page.

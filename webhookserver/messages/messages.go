@@ -1,0 +1,63 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package messages shows the ledger's messages as both parts of the API do.
+package messages
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+// Texts are the texts of a message, each where its channel has it.
+type Texts struct{ Subject, Text, HTML, SMS, Push string }
+
+// TextsOf returns the texts of a delivery.
+func TextsOf(d *ledger.Delivery) Texts {
+	t := Texts{Subject: d.Content.Subject}
+	switch d.Channel {
+	case ledger.ChannelSMS:
+		t.SMS = d.Content.Text
+	case ledger.ChannelPush:
+		t.Push = d.Content.Text
+	default:
+		t.Text, t.HTML = d.Content.Text, d.Content.HTML
+	}
+	return t
+}
+
+// TextFields are the fields of the texts.
+func TextFields[T any](at func(*T) *Texts) []rest.Field[T] {
+	text := func(name string, field func(*Texts) *string) rest.Field[T] {
+		return rest.Text(name, func(t *T) *string { return field(at(t)) }).Nullable().ReadOnly()
+	}
+	return []rest.Field[T]{
+		text("subject", func(t *Texts) *string { return &t.Subject }),
+		text("text_message", func(t *Texts) *string { return &t.Text }),
+		text("html_message", func(t *Texts) *string { return &t.HTML }),
+		text("sms_message", func(t *Texts) *string { return &t.SMS }),
+		text("push_message", func(t *Texts) *string { return &t.Push }),
+	}
+}
+
+// Error turns what the ledger said about messages into an answer.
+func Error(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ledger.ErrNotFound):
+		return rest.NotFound()
+	case errors.Is(err, ledger.ErrPending):
+		return rest.Conflict("This message is still to be sent.")
+	case errors.Is(err, ledger.ErrNoMessage):
+		return rest.InvalidField(nil, rest.NonFieldErrors, "There is no message that could be sent: see error_message.")
+	case errors.Is(err, context.DeadlineExceeded):
+		return rest.Unavailable(err, "The log could not be searched in time. Narrow the search, by created__gt for instance, or try again later.")
+	case errors.Is(err, ledger.ErrUnavailable):
+		return rest.Unavailable(err, "The log is not available. Try again later.")
+	}
+	return rest.Internal(err)
+}

@@ -1,0 +1,52 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package user declares the part of the API that the users of a company's app use: what
+// they choose to receive, and their inbox.
+package user
+
+import (
+	"context"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+// channels are the values of type.
+var channels = []string{
+	string(v1alpha1.ChannelEmail), string(v1alpha1.ChannelSMS), string(v1alpha1.ChannelPush), string(v1alpha1.ChannelSystem),
+}
+
+// Ledger is what the API needs of the ledger. *ledger.Store is one, where the methods
+// are described.
+type Ledger interface {
+	Preferences(ctx context.Context, company, user string) ([]ledger.Preference, error)
+	SetPreference(ctx context.Context, p ledger.Preference) error
+
+	Inbox(ctx context.Context, f ledger.InboxFilter) ([]ledger.Delivery, error)
+	InboxCount(ctx context.Context, f ledger.InboxFilter) (int, error)
+	InboxMessage(ctx context.Context, company, user string, id int64) (ledger.Delivery, error)
+	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
+}
+
+// Options are what an API works with. All are required.
+type Options struct {
+	// Cache reads from the manager's cache, which indexes NotificationRules by
+	// activation.RuleField.
+	Cache  client.Reader
+	Ledger Ledger
+}
+
+// API is the users' part of the API. It is safe for concurrent use.
+type API struct{ Options }
+
+// New returns the API.
+func New(o Options) *API { return &API{o} }
+
+// Operations are the API's operations.
+func (a *API) Operations() []rest.Operation {
+	return append(a.notifications().Operations(), a.logs().Operations()...)
+}
