@@ -25,6 +25,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/webhookserver/notifications"
 )
 
 // call makes a call of the API with a user's token; a body that isn't empty is JSON.
@@ -132,8 +133,8 @@ func (f *fixture) rule(name, displayName string, change func(*v1alpha1.Notificat
 		change(&rule.Spec)
 	}
 	f.Expect(f.client.Create(f.Context(), rule)).To(gomega.Succeed())
-	f.Eventually(func() (notifications, error) { return f.server.notifications(f.Context(), a) }).
-		Should(gomega.ContainElement(gomega.WithTransform(func(n notification) types.UID { return n.rule.UID }, gomega.Equal(rule.UID))))
+	f.Eventually(func() (notifications.All, error) { return notifications.Of(f.Context(), f.client, a) }).
+		Should(gomega.ContainElement(gomega.WithTransform(func(n notifications.Notification) types.UID { return n.Rule.UID }, gomega.Equal(rule.UID))))
 	return rule
 }
 
@@ -379,7 +380,7 @@ func TestAdminLogs(t *testing.T) {
 	const user = "0f0e0d0c-0b0a-4908-8706-050403020100"
 	receipt, welcome := f.rule("receipt", "Debit receipt", nil), f.rule("welcome", "Welcome 100%", nil)
 	id := func(r *v1alpha1.NotificationRule) string {
-		return strconv.FormatInt(notificationID(f.company, fullName(r)), 10)
+		return strconv.FormatInt(notifications.Number(f.company, fullName(r)), 10)
 	}
 	f.decided(f.company,
 		message(fullName(receipt), "email", "joe@example.com", user),
@@ -726,8 +727,8 @@ func TestUserNotifications(t *testing.T) {
 		return all
 	}
 	description := "What you paid"
-	wanted := userNotification{ID: notificationID(f.company, fullName(receipt)), Name: "Debit receipt", Description: &description, Event: "transaction.execute", Type: "sms", Enabled: true}
-	other2 := userNotification{ID: notificationID(f.company, fullName(news)), Name: "News", Event: "user.create", Type: "sms", Enabled: true}
+	wanted := userNotification{ID: notifications.Number(f.company, fullName(receipt)), Name: "Debit receipt", Description: &description, Event: "transaction.execute", Type: "sms", Enabled: true}
+	other2 := userNotification{ID: notifications.Number(f.company, fullName(news)), Name: "News", Event: "user.create", Type: "sms", Enabled: true}
 	f.Expect(get(user.Token, "page_size=250").Results).To(gomega.ConsistOf(wanted, other2), "only those that users may choose about")
 	for query, want := range map[string]int{
 		"event=transaction.execute": 1, "name=News": 1, "name=news": 0, "type=sms": 2, "type=email": 0, "layout=brand": 0, "event=user.create&name=News": 1,
@@ -765,11 +766,11 @@ func TestUserNotifications(t *testing.T) {
 	f.expectError(f.call(user.Token, "PUT", path, ""), 400, "enabled", "This field is required.")
 	f.expectError(f.call(user.Token, "PATCH", path, `{"enabled":2}`), 400, "enabled", "Must be a valid boolean.")
 	for _, rule := range []string{"One-time code", "Switched off"} {
-		all, err := f.server.notifications(t.Context(), f.activation())
+		all, err := notifications.Of(t.Context(), f.client, f.activation())
 		f.Expect(err).NotTo(gomega.HaveOccurred())
 		for _, n := range all {
-			if n.rule.Spec.DisplayName == rule {
-				f.expectError(f.call(user.Token, "PATCH", fmt.Sprintf("/api/user/notifications/%d/", n.id), `{"enabled":false}`), 404, "", "Not found.")
+			if n.Rule.Spec.DisplayName == rule {
+				f.expectError(f.call(user.Token, "PATCH", fmt.Sprintf("/api/user/notifications/%d/", n.ID), `{"enabled":false}`), 404, "", "Not found.")
 			}
 		}
 	}
@@ -778,42 +779,6 @@ func TestUserNotifications(t *testing.T) {
 	for _, id := range []string{"0", "x", "1"} {
 		f.expectError(f.call(user.Token, "GET", "/api/user/notifications/"+id+"/", ""), 404, "", "Not found.")
 	}
-}
-
-func TestNotificationNumbers(t *testing.T) {
-	g := gomega.NewWithT(t)
-	now := time.Now()
-	rule := func(name string, age time.Duration) *v1alpha1.NotificationRule {
-		return &v1alpha1.NotificationRule{ObjectMeta: metav1.ObjectMeta{
-			Namespace: "shop", Name: name, UID: types.UID(fmt.Sprint(name, age)), CreationTimestamp: metav1.NewTime(now.Add(-age)),
-		}}
-	}
-	ids := func(all notifications) map[string]int64 {
-		numbers := make(map[string]int64)
-		for _, n := range all {
-			numbers[n.rule.Name] = n.id
-		}
-		return numbers
-	}
-	same := func(string) int64 { return maxNotificationID }
-	want := map[string]int64{"a": maxNotificationID, "b": 1, "c": 2}
-	g.Expect(ids(number([]*v1alpha1.NotificationRule{rule("c", 0), rule("b", 0), rule("a", time.Hour)}, same))).To(gomega.Equal(want))
-	g.Expect(ids(number([]*v1alpha1.NotificationRule{rule("a", 0), rule("c", time.Hour), rule("b", time.Minute)}, same))).
-		To(gomega.Equal(want), "also after the rules were replaced")
-
-	id := func(name string) int64 { return notificationID("acme", name) }
-	all := number([]*v1alpha1.NotificationRule{rule("a", 0), rule("b", time.Hour)}, id)
-	g.Expect(all[0].rule.Name).To(gomega.Equal("b"), "the oldest first")
-	for _, n := range all {
-		g.Expect(n.id).To(gomega.BeNumerically(">", 0))
-		g.Expect(n.id).To(gomega.BeNumerically("<=", maxNotificationID))
-		found, ok := all.byID(n.id)
-		g.Expect(ok).To(gomega.BeTrue())
-		g.Expect(found).To(gomega.Equal(n))
-	}
-	_, ok := all.byID(0)
-	g.Expect(ok).To(gomega.BeFalse())
-	g.Expect(notificationID("acme", "shop/a")).NotTo(gomega.Equal(notificationID("other", "shop/a")))
 }
 
 // A rule that is replaced or restored gets another UID, and is the same notification to

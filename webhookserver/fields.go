@@ -6,7 +6,6 @@ package webhookserver
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"unicode/utf8"
 )
@@ -105,22 +104,4 @@ func (f *fields) boolean(name string, absent bool) bool {
 func (f *fields) json(name string) json.RawMessage {
 	raw, _ := f.value(name)
 	return raw
-}
-
-// readChoice reads the one truth value that a PUT must and a PATCH may have; nil if
-// it isn't there.
-func (s *Server) readChoice(r *http.Request, name string) (*bool, error) {
-	f, err := s.readFields(r, name)
-	if err != nil {
-		return nil, err
-	}
-	if _, given := f.members[name]; !given && r.Method == http.MethodPatch {
-		return nil, nil //nolint:nilnil // documented above
-	}
-	f.value(name) // demands it
-	if err := f.err(); err != nil {
-		return nil, err
-	}
-	value := f.boolean(name, false)
-	return &value, f.err()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 	"github.com/rehive/extension-operator/webhookserver/rest"
+	"github.com/rehive/extension-operator/webhookserver/user"
 )
 
 // operations are those of the declared resources.
@@ -25,9 +26,13 @@ func (s *Server) operations() []rest.Operation {
 			}
 			return credentials.WebhookSecret, err
 		},
-		Quotas: func(context.Context, *v1alpha1.CompanyActivation) (admin.Quotas, error) { return admin.Quotas{}, nil },
+		Log:        s.messages,
+		SearchTurn: s.searches.lock,
+		Quarantine: s.messages,
+		Quotas:     func(context.Context, *v1alpha1.CompanyActivation) (admin.Quotas, error) { return admin.Quotas{}, nil },
 	})
-	return admins.Operations()
+	users := user.New(user.Options{Cache: s.client, Ledger: s.messages})
+	return append(admins.Operations(), users.Operations()...)
 }
 
 // resources makes routes of operations, one for each path.

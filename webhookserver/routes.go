@@ -44,14 +44,6 @@ func (s *Server) table() []route {
 			quiet:   true,
 		}
 	}
-	api := func(who section, path string, methods map[string]apiFunc) route {
-		rt := route{path: path, methods: make(map[string]handlerFunc, len(methods)), maxBody: s.limits.APIBody, budget: s.limits.APIBudget, quiet: true}
-		for method, h := range methods {
-			rt.methods[method] = s.authenticated(who, h)
-		}
-		return rt
-	}
-	get, post, put, patch := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch
 	return []route{
 		{path: "/", methods: map[string]handlerFunc{http.MethodGet: index}, quiet: true},
 		lifecycle("/api/activate/", s.activate),
@@ -60,18 +52,6 @@ func (s *Server) table() []route {
 		webhook("/api/webhook/"),
 		// Where admins once pointed webhooks that they registered by hand.
 		webhook("/api/admin/webhook/"),
-		api(adminSection, "/api/admin/logs/", map[string]apiFunc{get: s.listAdminLogs}),
-		api(adminSection, "/api/admin/logs/send/", map[string]apiFunc{post: s.resendLogs}),
-		api(adminSection, "/api/admin/logs/{id}/", map[string]apiFunc{get: s.retrieveAdminLog}),
-		api(adminSection, "/api/admin/logs/{id}/send/", map[string]apiFunc{post: s.resendLog}),
-		api(adminSection, "/api/admin/quarantine/", map[string]apiFunc{get: s.listQuarantine}),
-		api(adminSection, "/api/admin/quarantine/{id}/release/", map[string]apiFunc{post: s.releaseQuarantine}),
-		api(userSection, "/api/user/notifications/", map[string]apiFunc{get: s.listUserNotifications}),
-		api(userSection, "/api/user/notifications/{id}/", map[string]apiFunc{
-			get: s.retrieveUserNotification, put: s.updateUserNotification, patch: s.updateUserNotification,
-		}),
-		api(userSection, "/api/user/logs/", map[string]apiFunc{get: s.listUserLogs}),
-		api(userSection, "/api/user/logs/{id}/", map[string]apiFunc{get: s.retrieveUserLog, put: s.updateUserLog, patch: s.updateUserLog}),
 	}
 }
 

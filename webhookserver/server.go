@@ -26,6 +26,8 @@ import (
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/webhookserver/admin"
+	"github.com/rehive/extension-operator/webhookserver/user"
 )
 
 // EventStore keeps accepted webhooks. *ledger.Store is one.
@@ -39,21 +41,9 @@ type EventStore interface {
 // MessageStore keeps messages and what became of them, and what users chose.
 // *ledger.Store is one, where the methods are described.
 type MessageStore interface {
-	Log(ctx context.Context, f ledger.LogFilter, offset, limit int) (ledger.LogPage, error)
-	LogEntry(ctx context.Context, company string, id int64) (ledger.Delivery, error)
-	Resend(ctx context.Context, company string, id int64, recipient string) (pending int64, err error)
-	ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n int, more bool, err error)
-
-	QuarantinedEvents(ctx context.Context, company string, after int64, limit int) ([]ledger.QuarantinedEvent, error)
-	ReleaseQuarantinedEvent(ctx context.Context, company string, key int64) (released bool, err error)
-
-	Preferences(ctx context.Context, company, user string) ([]ledger.Preference, error)
-	SetPreference(ctx context.Context, p ledger.Preference) error
-
-	Inbox(ctx context.Context, f ledger.InboxFilter) ([]ledger.Delivery, error)
-	InboxCount(ctx context.Context, f ledger.InboxFilter) (int, error)
-	InboxMessage(ctx context.Context, company, user string, id int64) (ledger.Delivery, error)
-	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
+	admin.Log
+	admin.Quarantine
+	user.Ledger
 }
 
 // Activations finds activations in the manager's cache. *activation.Index is one.

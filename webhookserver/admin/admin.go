@@ -39,6 +39,8 @@ type Options struct {
 	// searches it.
 	Log        Log
 	SearchTurn func(ctx context.Context, company string) (leave func(), err error)
+	// Quarantine is that of the ledger.
+	Quarantine Quarantine
 	// Quotas returns how many messages an activation may still send.
 	Quotas func(context.Context, *v1alpha1.CompanyActivation) (Quotas, error)
 }
@@ -68,7 +70,8 @@ func (a *API) Operations() []rest.Operation {
 	ops = append(ops, a.layoutTemplates().Operations()...)
 	ops = append(ops, a.templates().Operations()...)
 	ops = append(ops, a.logs().Operations()...)
-	return append(ops, a.sendLog(), a.sendLogs())
+	ops = append(ops, a.quarantine().Operations()...)
+	return append(ops, a.sendLog(), a.sendLogs(), a.releaseQuarantined())
 }
 
 // isWebURL says whether a text is an absolute URL of a web page.

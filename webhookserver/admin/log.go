@@ -50,7 +50,9 @@ type logEntry struct {
 var logSerializer = &rest.Serializer[logEntry]{Name: "AdminLog", Fields: logFields()}
 
 func logFields() []rest.Field[logEntry] {
-	text := func(name string, at func(*logEntry) *string) rest.Field[logEntry] { return rest.Char(name, at).ReadOnly() }
+	text := func(name string, at func(*logEntry) *string) rest.Field[logEntry] {
+		return rest.Char(name, at).ReadOnly()
+	}
 	fields := []rest.Field[logEntry]{
 		rest.Integer("id", func(l *logEntry) int64 { return l.delivery.ID }),
 		text("notification", func(l *logEntry) *string { return &l.notification }).Nullable().Describe("The notification's name; null once it is deleted."),
@@ -271,7 +273,7 @@ var resentSerializer = &rest.Serializer[resent]{Name: "AdminLogsSend", Fields: [
 // API sends them one by one only.
 func (a *API) sendLogs() rest.Operation {
 	action := rest.Action[struct{}]{
-		Path: "admin/logs/send/", For: rest.Admins, Filters: logFilters, Result: rest.ResultOf(resentSerializer),
+		ID: "adminLogsSendAllCreate", Path: "admin/logs/send/", For: rest.Admins, Filters: logFilters, Result: rest.ResultOf(resentSerializer),
 		Do: func(ctx context.Context, r *rest.Request, _ *struct{}) (rest.Answer, error) {
 			rules, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
 			if err != nil {

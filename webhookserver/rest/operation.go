@@ -88,6 +88,7 @@ type Operation struct {
 	// Status is that of success.
 	Status int
 
+	id            string // replaces the one that is derived
 	action        string // the last word of the operation's id
 	numericID     bool
 	filters       []Filter
@@ -103,6 +104,9 @@ type Operation struct {
 // ID is the operation's id in the OpenAPI document, as drf-spectacular derives it:
 // the words of the path and what is done there.
 func (op *Operation) ID() string {
+	if op.id != "" {
+		return op.id
+	}
 	var id strings.Builder
 	for part := range strings.SplitSeq(strings.Trim(op.Path, "/"), "/") {
 		if strings.HasPrefix(part, "{") {

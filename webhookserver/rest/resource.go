@@ -263,6 +263,8 @@ func (res *Resource[T]) listResponse(components openapi3.Schemas) *openapi3.Sche
 type Action[A any] struct {
 	// Path is the path with its parameters, such as "admin/logs/{log_id}/send/".
 	Path string
+	// ID is the operation's id where the one that the path yields is taken.
+	ID string
 	// Method is POST if empty.
 	Method string
 	// NumericID says that the path parameter is a whole number from 1.
@@ -285,7 +287,7 @@ type Action[A any] struct {
 // Operation derives the action's operation.
 func (a *Action[A]) Operation() Operation {
 	op := Operation{
-		Method: a.Method, Path: a.Path, For: a.For, Status: http.StatusOK, action: "Create",
+		id: a.ID, Method: a.Method, Path: a.Path, For: a.For, Status: http.StatusOK, action: "Create",
 		numericID: a.NumericID, filters: a.Filters, strict: a.Filters != nil, bodyOptional: a.Optional,
 	}
 	switch op.Method {
