@@ -53,7 +53,7 @@ func (f *fixture) admined(operation, method, path, body string, status int) map[
 	}
 	var envelope map[string]any
 	f.Expect(json.Unmarshal([]byte(r.body), &envelope)).To(gomega.Succeed())
-	f.Expect(response.Value.Content["application/json"].Schema.Value.VisitJSON(map[string]any(envelope), openapi3.EnableJSONSchema2020())).To(gomega.Succeed(), r.body)
+	f.Expect(response.Value.Content["application/json"].Schema.Value.VisitJSON(envelope, openapi3.EnableJSONSchema2020())).To(gomega.Succeed(), r.body)
 	data, _ := envelope["data"].(map[string]any)
 	return data
 }

@@ -6,6 +6,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -126,8 +127,8 @@ func remove(object map[string]any, path []string) {
 // conflictingManager returns the field manager that an apply conflicted with, one other
 // than the operator where there are several; empty if there was no such conflict.
 func conflictingManager(err error) string {
-	status, ok := err.(apierrors.APIStatus) //nolint:errorlint // client-go returns it unwrapped
-	if !ok || !apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict) {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict) {
 		return ""
 	}
 	found := ""

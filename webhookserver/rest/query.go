@@ -152,7 +152,7 @@ func (q *Query) IsSet() bool {
 func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, strict bool) (*Query, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, BadRequest("The query string can't be read.")
+		return nil, BadRequest("The query can't be read.")
 	}
 	q := &Query{
 		texts: map[string]string{}, booleans: map[string]bool{},
@@ -207,7 +207,7 @@ func (q *Query) filter(f *Filter, values url.Values) (message string) {
 	text := lastOf(values, f.name)
 	if f.kind == choicesFilter {
 		// Clients repeat the parameter or separate its values by commas.
-		text = strings.Trim(strings.Join(values[f.name], ","), ",")
+		text = strings.Join(values[f.name], ",")
 	}
 	if text == "" {
 		return ""

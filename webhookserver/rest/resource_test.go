@@ -224,7 +224,7 @@ func TestFilters(t *testing.T) {
 		"kind=flat":                        "Select a valid choice. flat is not one of the available choices.",
 		"kind__in=round,flat":              "Select a valid choice. flat is not one of the available choices.",
 		"name=" + strings.Repeat("a", 256): "Ensure this value has at most 255 characters.",
-		"name=%zz":                         "The query string can't be read.",
+		"name=%zz":                         "The query can't be read.",
 	} {
 		_, err = get(t, ops, "/api/admin/blue-widgets/?"+query)
 		g.Expect(err).To(gomega.MatchError(message), query)
