@@ -39,7 +39,7 @@ func TestParseObject(t *testing.T) {
 		"a million brackets":   {body: strings.Repeat("[", 1<<20), message: "JSON parse error - nested deeper than 20 levels"},
 		"brackets in a string": {body: `{"id":"` + strings.Repeat("[", 100) + `"}`, members: map[string]string{"id": `"` + strings.Repeat("[", 100) + `"`}},
 		"invalid UTF-8":        {body: "{\"id\":\"\xff\"}", message: "JSON parse error - the body is not valid UTF-8"},
-		"a byte order mark":    {body: "\ufeff{}", message: "JSON parse error - invalid character 'ï' looking for beginning of value: line 1 column 1 (char 0)"},
+		"a byte order mark":    {body: "\ufeff{}", message: "JSON parse error - the body begins with a byte order mark; send UTF-8 without one"},
 		"not JSON":             {body: "token=abc", message: "JSON parse error - invalid character 'o' in literal true (expecting 'r'): line 1 column 2 (char 1)"},
 		"cut off":              {body: "{\"id\":\n [1", message: "JSON parse error - unexpected end of JSON input: line 2 column 4 (char 10)"},
 		"a trailing comma":     {body: `{"id":1,}`, message: "JSON parse error - invalid character '}' looking for beginning of object key string: line 1 column 9 (char 8)"},

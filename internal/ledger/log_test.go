@@ -151,7 +151,7 @@ func testLogTurns(t *testing.T, at place) {
 	g.Expect(err).NotTo(HaveOccurred())
 	over, cancel := context.WithTimeout(bg, 0)
 	defer cancel()
-	_, err = s.logPage(over, "WHERE company = $1", []any{"shop"}, 0, 10)
+	_, err = s.logPage(over, "WHERE company = $1", []any{"shop"}, "DESC", 0, 10)
 	g.Expect(stopped(over, "x", err)).To(And(MatchError(ErrUnavailable), MatchError(context.DeadlineExceeded)))
 	g.Expect(s.Healthy(bg)).To(Succeed())
 }
