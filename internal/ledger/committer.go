@@ -6,6 +6,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,11 @@ const (
 	// maxBatch is how many jobs share a commit at most: enough that the cost of
 	// the fsync is small beside theirs, few enough that none waits long.
 	maxBatch = 256
+	// largeJob is how many bytes a job writes at least to count as large, and
+	// maxBatchLarge how many the large jobs of a commit write together, unless there is
+	// only one: writing a mebibyte takes some ten milliseconds, for which all others wait.
+	largeJob      = 64 << 10
+	maxBatchLarge = 1 << 20
 	// maxQueue is how many jobs may wait for a commit.
 	maxQueue = 4096
 	// While webhooks come less than quiet apart, patient jobs wait for each other, at
@@ -38,6 +44,8 @@ type job struct {
 	// loose says that it does no harm if a power cut undoes the change, as with a
 	// claim: the commit doesn't wait for the disk unless it is shared.
 	loose bool
+	// bytes is about how many bytes the job writes; it need not be set for small ones.
+	bytes int
 	// accepts says that a webhook waits for this job, patient that it can wait itself
 	// while there are webhooks.
 	accepts, patient bool
@@ -74,7 +82,9 @@ type committer struct {
 	// webhook's event was committed last.
 	held     []*job
 	accepted time.Time
-	logged   time.Time
+	// large are the large jobs that wait, the oldest first. Few go into each commit.
+	large  []*job
+	logged time.Time
 
 	// failure is why the last commit failed; nil after one that didn't.
 	failure atomic.Pointer[error]
@@ -269,25 +279,38 @@ func (c *committer) next(batch []*job) []*job {
 	}
 }
 
-// queuedJobs takes what is in the queue.
+// queuedJobs takes what is in the queue, and of the large jobs as many as may share a
+// commit.
 func (c *committer) queuedJobs(batch []*job) []*job {
 	for len(batch) < maxBatch {
 		select {
 		case j := <-c.jobs:
 			batch = c.take(batch, j)
+			continue
 		default:
-			return batch
 		}
+		break
 	}
+	n, bytes := 0, 0
+	for n < len(c.large) && (n == 0 || bytes+c.large[n].bytes <= maxBatchLarge) {
+		bytes += c.large[n].bytes
+		n++
+	}
+	batch = append(batch, c.large[:n]...)
+	c.large = slices.Delete(c.large, 0, n)
 	return batch
 }
 
 func (c *committer) take(batch []*job, j *job) []*job {
-	if j.patient {
+	switch {
+	case j.bytes >= largeJob:
+		c.large = append(c.large, j)
+	case j.patient:
 		c.held = append(c.held, j)
-		return batch
+	default:
+		return append(batch, j)
 	}
-	return append(batch, j)
+	return batch
 }
 
 // patience is how long the held jobs still wait; 0 if there are none.

@@ -163,7 +163,7 @@ func (s *Store) completeStep(ctx context.Context, e *ClaimedEvent, c *completion
 		return err
 	}
 	defer leave()
-	err = s.write(ctx, &job{committed: s.deliveries.raise, run: func(w *writer) error {
+	err = s.write(ctx, &job{bytes: c.bytes, committed: s.deliveries.raise, run: func(w *writer) error {
 		now := s.now()
 		until := max(s.stored(e.LeaseUntil), now+stepLease.Milliseconds())
 		n, err := w.exec(holdEvent, until, e.Key, e.lease)

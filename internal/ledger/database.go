@@ -148,7 +148,7 @@ func (d *sqliteDatabase) read(j *job) error {
 
 func (d *sqliteDatabase) accept(ctx context.Context, e *newEvent) (bool, error) {
 	var key int64
-	err := d.run(&job{ctx: ctx, one: true, accepts: true, ended: func(err error) { e.ended(key, err) }, run: func(w *writer) error {
+	err := d.run(&job{ctx: ctx, one: true, accepts: true, bytes: len(e.data), ended: func(err error) { e.ended(key, err) }, run: func(w *writer) error {
 		n, err := w.exec(insertEvent, e.company, e.id, e.name, e.received, e.due, e.lease, e.attempts(), e.now, e.data)
 		if key = 0; n > 0 {
 			key = w.inserted

@@ -309,7 +309,7 @@ func (s *Store) CompleteEvent(ctx context.Context, e ClaimedEvent, deliveries []
 		}
 		defer leave()
 	}
-	j := &job{one: len(deliveries) == 0, loose: !wake, patient: !wake, run: func(w *writer) error {
+	j := &job{one: len(deliveries) == 0, loose: !wake, patient: !wake, bytes: last.bytes, run: func(w *writer) error {
 		now := s.now()
 		n, err := w.exec(end, EventDone, "", now, e.Key, e.lease)
 		if err != nil {
