@@ -70,10 +70,18 @@ func decode(t testing.TB, v python.Value) python.Value {
 			v.Items[i] = decode(t, v.Items[i])
 		}
 	case *python.Dict:
-		if v.Len() == 1 {
+		if v.Len() > 0 {
 			k, x := v.At(0)
 			if name := python.StrOf(k); strings.HasPrefix(name, "$") {
 				out, err := decodeSpecial(t, name, x)
+				if dt, ok := out.(*python.DateTime); ok && v.Len() > 1 { // aware
+					offset, _ := v.GetStr("offset")
+					seconds, _ := python.AsInt(offset)
+					zone, _ := v.GetStr("tzname")
+					y, mo, d := dt.T.Date()
+					out = &python.DateTime{Aware: true, T: time.Date(y, mo, d, dt.T.Hour(), dt.T.Minute(), dt.T.Second(), dt.T.Nanosecond(),
+						time.FixedZone(python.StrOf(zone), int(seconds)))}
+				}
 				if err != nil {
 					t.Fatalf("%s %s: %v", name, python.Repr(x), err)
 				}

@@ -24,6 +24,7 @@ type Context struct {
 	limits     Limits
 
 	data   *python.Dict // what the caller gave; nil within {% include … only %}
+	owned  bool         // data is this render's own copy
 	vars   []binding    // what tags have set, scope after scope
 	scopes []scope      // the innermost last
 	sets   int          // how often a variable was set in the scopes at hand
@@ -33,6 +34,8 @@ type Context struct {
 	marking bool   // keep data and the author's text apart
 	marks   []mark
 	nesting int // templates and blocks within each other
+	// rawLoops makes variables give a *forLoop as it is, not what it says now.
+	rawLoops bool
 
 	state   *renderState
 	copies  map[templateCopy]*templateCopy

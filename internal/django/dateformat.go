@@ -23,7 +23,7 @@ var namedFormats = map[string]string{
 	"SHORT_DATETIME_FORMAT": "m/d/Y P",
 	"DECIMAL_SEPARATOR":     ".",
 	"THOUSAND_SEPARATOR":    ",",
-	"NUMBER_GROUPING":       "0",
+	"NUMBER_GROUPING":       "3",
 	"FIRST_DAY_OF_WEEK":     "0",
 }
 
@@ -38,6 +38,7 @@ var (
 	monthsAP = [...]string{"Jan.", "Feb.", "March", "April", "May", "June", "July", "Aug.", "Sept.", "Oct.", "Nov.", "Dec."}
 
 	errNoAttribute = python.Errorf("AttributeError", "the value is no date or time that has what the format asks for")
+	errNoDate      = python.Errorf("TypeError", "combine() argument 1 must be datetime.date")
 	errTimeInDate  = python.Errorf("TypeError", "The format for date objects may not contain time-related format specifiers")
 )
 
@@ -115,11 +116,14 @@ func (m moment) format(format, known string) (string, error) {
 
 // append appends what one format character stands for.
 func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
-	if m.hasDate && !m.hasTime && (c == 'r' || strings.IndexByte(timeChars, c) >= 0) {
+	if m.hasDate && !m.hasTime && strings.IndexByte(timeChars, c) >= 0 {
 		return nil, errTimeInDate
 	}
 	if strings.IndexByte(known, c) < 0 {
 		return nil, errNoAttribute
+	}
+	if (c == 'r' || c == 'U') && !m.hasDate {
+		return nil, errNoDate // Django first combines the value with midnight
 	}
 	if strings.IndexByte("eITOZ", c) >= 0 {
 		return m.appendZone(b, c), nil

@@ -27,6 +27,9 @@ type filterCall struct {
 	// lazyInput says that the input is _("…"), which Django translates only when
 	// it becomes text: until then it does not count as safe.
 	lazyInput bool
+	// notNumber says that _("…") stands where the filter needs a number: int()
+	// does not take what is not translated yet.
+	notNumber bool
 }
 
 // parseExpression is Django's FilterExpression.
@@ -71,6 +74,8 @@ func (p *Parser) parseExpression(text string) (*Expression, error) {
 		if err := call.checkArg(); err != nil {
 			return nil, err
 		}
+		call.notNumber = call.filter.Numbers&ArgNumber != 0 && strings.HasPrefix(arg, "_(") ||
+			call.filter.Numbers&InputNumber != 0 && len(e.filters) == 0 && strings.HasPrefix(text, "_(")
 		call.lazyInput = len(e.filters) == 0 && strings.HasPrefix(text, "_(") && !call.filter.String
 		e.filters = append(e.filters, call)
 		pos = end
@@ -239,6 +244,9 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 	if def.Arg == NoArg && f.hasArg {
 		return nil, false, python.Errorf("TypeError", "the filter %s takes no argument", def.Name)
 	}
+	if f.notNumber {
+		return nil, false, python.Errorf("TypeError", "int() argument must be a string, a bytes-like object or a real number, not '__proxy__'")
+	}
 	if def.ExpectsLocaltime {
 		in = c.localTime(in)
 	}
@@ -298,7 +306,12 @@ func (e *Expression) renderMarked(c *Context) (done bool, err error) {
 		if v != nil && v.first == "block" && len(v.rest) == 1 && v.rest[0].name == "super" {
 			if b, _, ok := c.get("block"); ok {
 				if b, ok := b.(*blockValue); ok {
-					return true, b.renderSuper(c)
+					length, marks := len(c.buf), len(c.marks)
+					err := b.renderSuper(c)
+					if isMissing(err) { // as if block.super did not exist
+						c.buf, c.marks, err = c.buf[:length], c.marks[:min(marks, len(c.marks))], nil
+					}
+					return true, err
 				}
 			}
 		}

@@ -57,7 +57,11 @@ func intcomma(_ *Context, in, arg python.Value) (python.Value, error) {
 		switch in.(type) {
 		case python.Float, *python.Decimal:
 			s, err := plainNumber(in)
-			return python.Str(groupThousands(s)), err
+			coefficient, exponent := s, ""
+			if e := strings.IndexByte(s, 'e'); e >= 0 {
+				coefficient, exponent = s[:e], s[e:]
+			}
+			return python.Str(groupThousands(coefficient) + exponent), err
 		}
 		n, ok, err := humanInt(in)
 		if err != nil {

@@ -137,6 +137,10 @@ func itemAt(index python.Int) FilterFunc {
 }
 
 func join(c *Context, in, arg python.Value) (python.Value, error) {
+	separator, isText := python.AsStr(arg)
+	if !isText && !c.Autoescape() {
+		return nil, noAttribute(arg, "join")
+	}
 	items, err := python.Items(&c.meter, in)
 	if err != nil {
 		return in, nil //nolint:nilerr // as in Django, what can't be joined stays
@@ -156,11 +160,8 @@ func join(c *Context, in, arg python.Value) (python.Value, error) {
 		}
 		size += len(texts[i])
 	}
-	separator, isText := python.AsStr(arg)
 	if c.Autoescape() {
 		separator = string(ConditionalEscape(arg))
-	} else if !isText {
-		return nil, noAttribute(arg, "join")
 	}
 	if err := c.Grow(size + len(separator)*len(texts)); err != nil {
 		return nil, err

@@ -12,8 +12,8 @@ import (
 func init() {
 	builtins.AddFilters(
 		&Filter{Name: "add", Func: add, Arg: RequiredArg, Nanos: 40},
-		&Filter{Name: "floatformat", Func: floatformat, Arg: OptionalArg, IsSafe: true, Nanos: 40},
-		&Filter{Name: "get_digit", Func: getDigit, Arg: RequiredArg, Nanos: 40},
+		&Filter{Name: "floatformat", Func: floatformat, Arg: OptionalArg, IsSafe: true, Numbers: ArgNumber, Nanos: 40},
+		&Filter{Name: "get_digit", Func: getDigit, Arg: RequiredArg, Numbers: InputNumber | ArgNumber, Nanos: 40},
 	)
 }
 
@@ -43,13 +43,14 @@ func floatformat(c *Context, in, arg python.Value) (python.Value, error) {
 	if arg == nil {
 		arg = python.Int(-1)
 	}
-	// "g" groups thousands; "u" is for locales that group by themselves.
+	// "g" groups thousands, which Django leaves to the language; "u" turns the
+	// language off, and with it what "g" would group by.
 	group := false
 	if s, ok := python.AsStr(arg); ok {
 		plain := s
 		for _, suffix := range [...]string{"gu", "ug", "g", "u"} {
 			if cut, found := strings.CutSuffix(s, suffix); found {
-				plain, group = cut, suffix != "u"
+				plain, group = cut, suffix == "g"
 				break
 			}
 		}

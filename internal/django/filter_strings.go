@@ -18,28 +18,28 @@ func init() {
 	builtins.AddFilters(
 		&Filter{Name: "addslashes", Func: addslashes, String: true, IsSafe: true, CharWise: true, Nanos: 8},
 		&Filter{Name: "capfirst", Func: capfirst, String: true, IsSafe: true, Nanos: 2},
-		&Filter{Name: "center", Func: justify(padBoth), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 4},
+		&Filter{Name: "center", Func: justify(padBoth), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 4},
 		&Filter{Name: "cut", Func: cut, Arg: RequiredArg, String: true, Nanos: 12},
 		&Filter{Name: "escapejs", Func: escapeJS, String: true, CharWise: true, Nanos: 12},
 		&Filter{Name: "iriencode", Func: iriencode, String: true, IsSafe: true, CharWise: true, Nanos: 8},
 		&Filter{Name: "linenumbers", Func: linenumbers, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 20},
-		&Filter{Name: "ljust", Func: justify(padRight), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 4},
+		&Filter{Name: "ljust", Func: justify(padRight), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 4},
 		&Filter{Name: "lower", Func: lower, String: true, IsSafe: true, CharWise: true, Nanos: 4, WideNanos: 60},
 		&Filter{Name: "make_list", Func: makeList, String: true, Nanos: 40},
-		&Filter{Name: "rjust", Func: justify(padLeft), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 4},
+		&Filter{Name: "rjust", Func: justify(padLeft), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 4},
 		&Filter{Name: "slugify", Func: slugifyFilter, String: true, IsSafe: true, Nanos: 10, WideNanos: 60},
 		&Filter{Name: "stringformat", Func: stringformat, Arg: RequiredArg, IsSafe: true, Nanos: 20},
 		&Filter{Name: "title", Func: title, String: true, IsSafe: true, Nanos: 10, WideNanos: 60},
-		&Filter{Name: "truncatechars", Func: truncate(truncateChars), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 6, WideNanos: 150},
-		&Filter{Name: "truncatechars_html", Func: truncate(truncateCharsHTML), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 20, WideNanos: 150},
-		&Filter{Name: "truncatewords", Func: truncate(truncateWords), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 30},
-		&Filter{Name: "truncatewords_html", Func: truncate(truncateWordsHTML), Arg: RequiredArg, String: true, IsSafe: true, Nanos: 30},
+		&Filter{Name: "truncatechars", Func: truncate(truncateChars), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 6, WideNanos: 150},
+		&Filter{Name: "truncatechars_html", Func: truncate(truncateCharsHTML), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 20, WideNanos: 150},
+		&Filter{Name: "truncatewords", Func: truncate(truncateWords), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 30},
+		&Filter{Name: "truncatewords_html", Func: truncate(truncateWordsHTML), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 30},
 		&Filter{Name: "upper", Func: upper, String: true, CharWise: true, Nanos: 4, WideNanos: 60},
 		&Filter{Name: "urlencode", Func: urlencode, Arg: OptionalArg, String: true, Nanos: 8},
 		&Filter{Name: "urlize", Func: urlize, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 30},
-		&Filter{Name: "urlizetrunc", Func: urlizetrunc, Arg: RequiredArg, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 30},
+		&Filter{Name: "urlizetrunc", Func: urlizetrunc, Arg: RequiredArg, String: true, IsSafe: true, NeedsAutoescape: true, Numbers: ArgNumber, Nanos: 30},
 		&Filter{Name: "wordcount", Func: wordcount, String: true, Nanos: 12},
-		&Filter{Name: "wordwrap", Func: wordwrap, Arg: RequiredArg, String: true, IsSafe: true, Nanos: 40},
+		&Filter{Name: "wordwrap", Func: wordwrap, Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 40},
 	)
 }
 
@@ -100,6 +100,9 @@ func justify(pad func(n, width int) (left, right int)) FilterFunc {
 		width, err := intArg(arg)
 		if err != nil {
 			return nil, err
+		}
+		if b, ok := arg.(*python.Big); ok {
+			return nil, python.Errorf("OverflowError", "the width of %d bits is too large", b.Int().BitLen())
 		}
 		n := width - runeCount(s)
 		if n <= 0 {

@@ -13,7 +13,7 @@ type language struct {
 
 // defaultLanguage is Django's LANGUAGE_CODE. There are no catalogs: messages
 // stay in English, whatever language is on.
-const defaultLanguage = "en-us"
+const defaultLanguage = "en"
 
 // languages are those of Django's LANGUAGES, in its order.
 var languages = [...]language{
@@ -28,6 +28,7 @@ var languages = [...]language{
 	{"br", "Breton", "brezhoneg", false},
 	{"bs", "Bosnian", "bosanski", false},
 	{"ca", "Catalan", "català", false},
+	{"ckb", "Central Kurdish (Sorani)", "کوردی", true},
 	{"cs", "Czech", "česky", false},
 	{"cy", "Welsh", "Cymraeg", false},
 	{"da", "Danish", "dansk", false},
@@ -80,6 +81,7 @@ var languages = [...]language{
 	{"ml", "Malayalam", "മലയാളം", false},
 	{"mn", "Mongolian", "Mongolian", false},
 	{"mr", "Marathi", "मराठी", false},
+	{"ms", "Malay", "Bahasa Melayu", false},
 	{"my", "Burmese", "မြန်မာဘာသာ", false},
 	{"nb", "Norwegian Bokmal", "norsk (bokmål)", false},
 	{"ne", "Nepali", "नेपाली", false},
@@ -107,6 +109,7 @@ var languages = [...]language{
 	{"tr", "Turkish", "Türkçe", false},
 	{"tt", "Tatar", "Татарча", false},
 	{"udm", "Udmurt", "Удмурт", false},
+	{"ug", "Uyghur", "ئۇيغۇرچە", true},
 	{"uk", "Ukrainian", "Українська", false},
 	{"ur", "Urdu", "اردو", true},
 	{"uz", "Uzbek", "oʻzbek tili", false},

@@ -33,6 +33,15 @@ const (
 	RequiredArg
 )
 
+// Numbers says which values a filter passes to int(), as flags.
+type Numbers uint8
+
+// The values that a filter passes to int().
+const (
+	InputNumber Numbers = 1 << iota
+	ArgNumber
+)
+
 // Filter is one filter with the flags of Django's decorators.
 type Filter struct {
 	Name string
@@ -47,6 +56,8 @@ type Filter struct {
 	// ExpectsLocaltime is expects_localtime=True: an aware datetime arrives in
 	// the current zone if time zones are in use.
 	ExpectsLocaltime bool
+	// Numbers says what has to be a number, and is passed to int() at once.
+	Numbers Numbers
 	// CharWise says that the filter maps each character for itself, so that
 	// what the author wrote and what is data stay apart in its output.
 	CharWise bool

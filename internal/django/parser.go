@@ -14,7 +14,8 @@ import (
 type compiler struct {
 	loader    Loader
 	limits    Limits
-	nodes     int // nodes left
+	nodes     int  // nodes left
+	alters    bool // a template calls methods that change the data
 	templates map[string]*loaded
 }
 

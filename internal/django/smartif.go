@@ -149,9 +149,28 @@ func (o *operation) same(a, b python.Value) bool {
 	default:
 		return true
 	}
-	left, ok := o.left.(*Expression)
-	right, ok2 := o.right.(*Expression)
-	return ok && ok2 && left.text == right.text && left.base.variable != nil && len(left.filters) == 0
+	left, right := origin(o.left, a), origin(o.right, b)
+	return left != "" && left == right
+}
+
+// origin is the path of the variable whose very value a term gave, or "".
+func origin(term condition, v python.Value) string {
+	e, ok := term.(*Expression)
+	if !ok || e.base.variable == nil {
+		return ""
+	}
+	for i := range e.filters {
+		switch e.filters[i].filter.Name {
+		case "default":
+			if !python.Truth(v) {
+				return ""
+			}
+		case "default_if_none":
+		default:
+			return ""
+		}
+	}
+	return e.base.variable.path
 }
 
 // ifWord is an operator, or a term if op is nil; the zero value is the end.

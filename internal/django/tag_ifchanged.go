@@ -58,7 +58,10 @@ func (n *ifChangedNode) Render(c *Context) error {
 	var body *Captured
 	held := c.meter.Held()
 	for _, expr := range n.values {
+		// A loop is one object all the way: it equals itself.
+		c.rawLoops = len(expr.filters) == 0
 		v, _, _, err := expr.Resolve(c)
+		c.rawLoops = false
 		if err != nil {
 			return err
 		}
@@ -106,6 +109,12 @@ func (n *ifChangedNode) Render(c *Context) error {
 
 func (s changedState) equal(m *meter.Meter, other changedState) (bool, error) {
 	for i, v := range s.values {
+		if loop, ok := v.(*forLoop); ok {
+			if other, ok := other.values[i].(*forLoop); ok && other == loop {
+				continue
+			}
+			return false, nil
+		}
 		if eq, err := python.TryEqual(m, v, other.values[i]); !eq || err != nil {
 			return false, err
 		}

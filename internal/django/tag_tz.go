@@ -4,6 +4,7 @@
 package django
 
 import (
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -66,36 +67,32 @@ const zoneSteps = 2000
 
 // findZone finds a zone of the IANA database by its name.
 func findZone(c *Context, name string) (zone *time.Location, ok bool, err error) {
-	if strings.EqualFold(name, "utc") {
+	if name == "UTC" {
 		return time.UTC, true, nil
+	}
+	if !isZoneKey(name) {
+		return nil, false, python.Errorf("ValueError", "the name of a time zone must be a relative path such as Europe/Paris")
 	}
 	if zone, ok := zones.Load(name); ok {
 		return zone.(*time.Location), true, nil //nolint:forcetypeassert // nothing else is stored
 	}
-	if name == "" || name == "Local" || len(name) > 64 {
+	if name == "Local" || len(name) > 64 {
 		return nil, false, nil
 	}
 	if err := c.meter.Spend(zoneSteps); err != nil {
 		return nil, false, err
 	}
-	// Case does not count: also try europe/paris as Europe/Paris, and est as EST.
-	for _, spelling := range [...]string{name, titleZone(name), strings.ToUpper(name)} {
-		if zone, err := time.LoadLocation(spelling); err == nil {
-			zones.Store(spelling, zone)
-			return zone, true, nil
-		}
+	if zone, err := time.LoadLocation(name); err == nil {
+		zones.Store(name, zone)
+		return zone, true, nil
 	}
 	return nil, false, nil
 }
 
-func titleZone(name string) string {
-	b := []byte(strings.ToLower(name))
-	for i := range b {
-		if (i == 0 || strings.IndexByte("/_-", b[i-1]) >= 0) && b[i] >= 'a' && b[i] <= 'z' {
-			b[i] -= 'a' - 'A'
-		}
-	}
-	return string(b)
+// isZoneKey reports whether Python's zoneinfo would look the name up at all: a
+// relative path that normalising does not shorten and that stays below the root.
+func isZoneKey(name string) bool {
+	return name != "" && name[0] != '/' && path.Clean(name) == name && name != ".." && !strings.HasPrefix(name, "../")
 }
 
 // localtimeNode is {% localtime on %} … {% endlocaltime %}.
@@ -151,11 +148,7 @@ func (n *timezoneNode) Render(c *Context) error {
 			return err
 		}
 		if !ok {
-			exception := "UnknownTimeZoneError"
-			if name == "" {
-				exception = "ValueError" // as zoneinfo has it
-			}
-			return python.Errorf(exception, "the value of %s is not the name of a time zone", n.zone)
+			return python.Errorf("ZoneInfoNotFoundError", "the value of %s is not the name of a time zone", n.zone)
 		}
 	} else if v != python.None {
 		return python.Errorf("ValueError", "the value of %s is not the name of a time zone", n.zone)

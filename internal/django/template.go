@@ -124,6 +124,13 @@ func (t *Template) run(c *Context) error {
 	if err := c.meter.Look(); err != nil {
 		return &Error{Template: t.source.name, Phase: PhaseRender, Msg: err.Error(), Err: err}
 	}
+	if t.compiler.alters {
+		var err error
+		if c.data, err = c.copyData(c.data); err != nil {
+			return t.source.at(err, 0, PhaseRender)
+		}
+		c.owned = true
+	}
 	c.state = &renderState{}
 	return t.nodes.Render(c)
 }

@@ -13,10 +13,9 @@ import (
 const (
 	// maxURLLength is Django's MAX_URL_LENGTH, in characters.
 	maxURLLength = 2048
-	// Trimming a word with references decodes it anew each round, so such
-	// words, and the rounds, are bounded. Longer ones are no links.
-	maxEntityWord   = 4 * maxURLLength
-	maxEntityRounds = 100
+	// Trimming a word with references decodes its end anew each round, so such
+	// words are bounded. Longer ones are not links.
+	maxEntityWord = 4 * maxURLLength
 )
 
 // urlizer makes links of URLs and e-mail addresses in plain text.
@@ -146,70 +145,63 @@ func firstRunes(s string, n int) string {
 const trailingPunctuation = ".,:;!"
 
 // trimPunctuation moves wrapping and trailing punctuation out of a word, until
-// there is nothing more to move. A closing bracket stays if it is balanced.
+// there is nothing more to move. A closing bracket stays if it is balanced, and
+// a semicolon if it ends a reference. It is that of Django 5.0.14, which counts
+// the brackets of the whole word once, and cuts as many characters as there are
+// closing brackets too many, whatever they are.
 func (u urlizer) trimPunctuation(word string) (lead, middle, trail string, err error) {
-	middle = word
-	var (
-		start       int
-		trails      []string // the outermost first
-		hasEntities = strings.IndexByte(word, '&') >= 0
-		balance     = map[byte]int{}
-	)
-	for _, c := range []byte("()[]") {
-		balance[c] = strings.Count(word, string(c))
+	middle = strings.TrimLeft(word, "([")
+	lead = word[:len(word)-len(middle)]
+	end := len(middle)
+	brackets := [...]struct {
+		closing rune
+		extra   int // closing ones more than opening ones
+	}{
+		{')', strings.Count(middle, ")") - strings.Count(middle, "(")},
+		{']', strings.Count(middle, "]") - strings.Count(middle, "[")},
 	}
-	cutEnd := func(n int) {
-		cut := middle[len(middle)-n:]
-		for i := range len(cut) {
-			if _, ok := balance[cut[i]]; ok {
-				balance[cut[i]]--
-			}
-		}
-		middle = middle[:len(middle)-n]
-	}
-	again := true
-	for round := 0; again && (!hasEntities || round < maxEntityRounds); round++ {
-		again = false
-		for _, pair := range [...][2]byte{{'(', ')'}, {'[', ']'}} {
-			if middle != "" && middle[0] == pair[0] {
-				middle = middle[1:]
-				start++
-				balance[pair[0]]--
-				again = true
-			}
-			if n := len(middle); n > 0 && middle[n-1] == pair[1] && balance[pair[1]] == balance[pair[0]]+1 {
-				trails = append(trails, middle[n-1:])
-				cutEnd(1)
-				again = true
-			}
-		}
-		if !hasEntities {
-			if n := len(middle) - len(strings.TrimRight(middle, trailingPunctuation)); n > 0 {
-				trails = append(trails, middle[len(middle)-n:])
-				cutEnd(n)
-				again = true
-			}
-			continue
-		}
-		if err := u.meter.SpendBytes(len(middle), 30); err != nil {
+	for trimmed := true; trimmed && middle != ""; {
+		if err := u.meter.SpendBytes(len(middle), 10); err != nil {
 			return "", "", "", err
 		}
-		// A reference ends in ";": look at the text with references decoded.
-		// Django then cuts both texts by lengths in characters, which can put
-		// a part of the word in the trail twice.
-		decoded := unescapeHTML(middle)
-		stripped := strings.TrimRight(decoded, trailingPunctuation)
-		if n := len(decoded) - len(stripped); n > 0 {
-			trails = append(trails, middle[len(firstRunes(middle, runeCount(stripped))):])
-			cutEnd(len(middle) - len(firstRunes(middle, max(runeCount(middle)-n, 0))))
-			again = true
+		before := len(middle)
+		for i := range brackets {
+			b := &brackets[i]
+			if last, _ := utf8.DecodeLastRuneInString(middle); b.extra > 0 && last == b.closing {
+				middle = withoutLastRunes(middle, b.extra)
+				b.extra = 0
+			}
 		}
+		amp := strings.LastIndexByte(middle, '&')
+		if amp < 0 {
+			middle = strings.TrimRight(middle, trailingPunctuation)
+		} else if middle = strings.TrimRight(middle, ".,:!"); strings.HasSuffix(middle, ";") {
+			reference := middle[amp:]
+			if err := u.meter.SpendBytes(len(reference), 30); err != nil {
+				return "", "", "", err
+			}
+			if text := unescapeHTML(reference); text == reference || strings.HasSuffix(text, ";") {
+				rest := strings.TrimRight(middle, trailingPunctuation)
+				if strings.HasSuffix(middle, ";;") {
+					// The first semicolon may end a reference: look again.
+					middle = middle[:len(rest)+strings.IndexByte(middle[len(rest):], ';')+1]
+				} else {
+					middle = rest
+				}
+			}
+		}
+		trimmed = len(middle) < before
 	}
-	var b strings.Builder
-	for i := len(trails) - 1; i >= 0; i-- {
-		b.WriteString(trails[i])
+	return lead, middle, word[len(lead)+len(middle) : len(lead)+end], nil
+}
+
+// withoutLastRunes is s[:-n] of Python, n > 0.
+func withoutLastRunes(s string, n int) string {
+	for ; n > 0 && s != ""; n-- {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
 	}
-	return word[:start], middle, b.String(), nil
+	return s
 }
 
 // looksLikeURL matches ^https?://\[?\w, in any case.

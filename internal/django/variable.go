@@ -63,6 +63,7 @@ func (p *Parser) parseOperand(word string) (operand, error) {
 				}
 			}
 			v.rest = append(v.rest, l)
+			p.compiler.alters = p.compiler.alters || alters(name)
 			if !found {
 				break
 			}
@@ -119,7 +120,7 @@ func (v *variable) resolve(c *Context) (val python.Value, author, ok bool, err e
 			return nil, false, false, err
 		}
 	}
-	if loop, isLoop := val.(*forLoop); isLoop {
+	if loop, isLoop := val.(*forLoop); isLoop && !c.rawLoops {
 		if err := c.meter.Spend(10); err != nil {
 			return nil, false, false, err
 		}
@@ -145,6 +146,9 @@ func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) 
 	case *blockValue:
 		if l.name == "super" {
 			s, err := v.super(c)
+			if isMissing(err) { // as if block.super did not exist
+				return nil, false, nil
+			}
 			return s, err == nil, err
 		}
 	}
@@ -167,6 +171,11 @@ func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) 
 	}
 	if val, ok := python.Attr(v, l.name); ok {
 		return val, true, nil
+	}
+	if c.owned && alters(l.name) {
+		if val, ok, err := c.alter(v, l.name); ok || err != nil {
+			return val, ok, err
+		}
 	}
 	val, ok, err := python.CallMethod(&c.meter, v, l.name, nil)
 	if err != nil {

@@ -101,6 +101,18 @@ func (d *Dict) Set(key, val Value) error {
 	return nil
 }
 
+// Truncate drops all but the first n entries. Only the dict's owner may do so.
+func (d *Dict) Truncate(n int) {
+	for i := len(d.keys) - 1; i >= n; i-- {
+		if s, ok := AsStr(d.keys[i]); ok {
+			delete(d.strs, s)
+		} else if k, err := HashKey(d.keys[i]); err == nil {
+			delete(d.rest, k)
+		}
+	}
+	d.keys, d.vals = d.keys[:n:n], d.vals[:n:n]
+}
+
 func (d *Dict) findStr(key string) int {
 	if d.strs != nil {
 		if i, ok := d.strs[key]; ok {

@@ -218,10 +218,7 @@ func (f *formatter) convert(s spec, v Value) error {
 		case 'r':
 			text = Repr(v)
 		default:
-			text = QuoteASCII(StrOf(v))
-			if _, isText := AsStr(v); !isText {
-				text = Repr(v)
-			}
+			text = ASCII(v)
 		}
 		if s.prec >= 0 {
 			text = sliceText(text, utf8.RuneCountInString(text), 0, min(s.prec, utf8.RuneCountInString(text)), 1)

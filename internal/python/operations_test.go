@@ -152,7 +152,7 @@ func operate(op string, args []Value) (Value, error) {
 		return Str(StrOf(args[0])), nil
 	case "ascii":
 		if s, ok := AsStr(args[0]); ok {
-			return Str(QuoteASCII(s)), nil
+			return Str(ASCII(Str(s))), nil
 		}
 		return Str(Repr(args[0])), nil
 	case "bool":

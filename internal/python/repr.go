@@ -4,6 +4,7 @@
 package python
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"unicode"
@@ -141,8 +142,27 @@ func appendReprs(dst []byte, items []Value, depth int) []byte {
 	return dst
 }
 
-// QuoteASCII is ascii(s): repr with everything outside ASCII escaped.
-func QuoteASCII(s string) string { return string(appendQuoted(nil, s, true)) }
+// ASCII is ascii(v): repr with everything outside ASCII escaped.
+func ASCII(v Value) string {
+	if s, ok := AsStr(v); ok {
+		return string(appendQuoted(nil, s, true))
+	}
+	text := Repr(v)
+	out := make([]byte, 0, len(text))
+	for _, r := range text {
+		switch {
+		case r < utf8.RuneSelf:
+			out = append(out, byte(r))
+		case r < 0x100:
+			out = fmt.Appendf(out, `\x%02x`, r)
+		case r < 0x10000:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		default:
+			out = fmt.Appendf(out, `\U%08x`, r)
+		}
+	}
+	return string(out)
+}
 
 func appendQuoted(dst []byte, s string, ascii bool) []byte {
 	quote := byte('\'')

@@ -244,6 +244,9 @@ func charAt(s string, n int64) (string, bool) {
 
 // Slice is v[start:stop:step]; nil or None leaves a bound out.
 func Slice(v, start, stop, step Value) (Value, error) {
+	if named, ok := v.(interface{ Tuple() *Tuple }); ok {
+		v = named.Tuple()
+	}
 	var length int
 	switch v := v.(type) {
 	case Str, SafeStr, *List, *Tuple:
