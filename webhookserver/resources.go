@@ -29,7 +29,7 @@ func (s *Server) operations() []rest.Operation {
 		Log:        s.messages,
 		SearchTurn: s.searches.lock,
 		Quarantine: s.messages,
-		Quotas:     func(context.Context, *v1alpha1.CompanyActivation) (admin.Quotas, error) { return admin.Quotas{}, nil },
+		Quotas:     s.quotas,
 	})
 	users := user.New(user.Options{Cache: s.client, Ledger: s.messages})
 	return append(admins.Operations(), users.Operations()...)

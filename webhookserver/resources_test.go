@@ -18,13 +18,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
-	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // described loads the server's OpenAPI document as a client would.
 func (f *fixture) described() *openapi3.T {
 	f.Helper()
-	text, err := json.Marshal(rest.Document("Test", "1", f.url+"/api/", f.server.operations()))
+	text, err := json.Marshal(f.server.description())
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	doc, err := openapi3.NewLoader().LoadFromData(text)
 	f.Expect(err).NotTo(gomega.HaveOccurred())

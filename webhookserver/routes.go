@@ -56,8 +56,14 @@ func (s *Server) table() []route {
 }
 
 // routes returns the handler of every path.
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() (http.Handler, error) {
+	document, page, err := s.describe()
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
+	mux.Handle("/api/{$}", page)
+	mux.Handle("/api/schema.json", document)
 	missing := s.endpoint(route{path: "other", quiet: true})
 	mux.Handle("/", missing)
 	for _, rt := range append(s.table(), s.resources(s.operations())...) {
@@ -67,14 +73,15 @@ func (s *Server) routes() http.Handler {
 			mux.Handle(bare, missing)
 		}
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
 		// The same holds for paths that the mux would clean.
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
 			missing.ServeHTTP(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)
-	})
+	}
+	return http.HandlerFunc(handler), nil
 }
 
 // handler returns the handler for a request's method.
@@ -107,11 +114,4 @@ func noSuchPath(requested string) *apiError {
 	e.message = "Not found. The URL of this extension ends in /api/, with the slash, as in https://notifications.example.com/api/; " +
 		"webhooks are sent to /api/webhook/. Correct the URL that is registered on Rehive."
 	return e
-}
-
-func index(context.Context, *call) (answer, error) {
-	return answer{data: map[string]string{
-		"name":        "Rehive extension operator",
-		"description": "The notification extension of Rehive, on Kubernetes. The platform calls it below /api/.",
-	}}, nil
 }

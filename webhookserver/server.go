@@ -4,6 +4,7 @@
 package webhookserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -89,6 +91,11 @@ type Options struct {
 	// the company is activated again; 0 removes it at once.
 	PurgeGrace time.Duration
 
+	// Quotas returns how many messages a company may send on one day; unlimited if nil.
+	Quotas func(*v1alpha1.CompanyActivation) admin.Quotas
+	// Version is the operator's, for the description of the API.
+	Version string
+
 	// DrainDelay is how long the server goes on taking requests after it was
 	// told to stop and has become unready, so that load balancers notice.
 	DrainDelay time.Duration
@@ -114,6 +121,8 @@ type Server struct {
 	platform    *rehive.Client
 	events      EventStore
 	messages    MessageStore
+	quotas      func(*v1alpha1.CompanyActivation) admin.Quotas
+	version     string
 	publicURL   string
 	proxies     trustedProxies
 	drainDelay  time.Duration
@@ -157,6 +166,9 @@ func New(o Options) (*Server, error) {
 	case (o.CertFile == "") != (o.KeyFile == ""):
 		return nil, errors.New("TLS needs both a certificate file and a key file")
 	}
+	if o.Quotas == nil {
+		o.Quotas = func(*v1alpha1.CompanyActivation) admin.Quotas { return admin.Quotas{SMS: -1, Email: -1} }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -169,6 +181,8 @@ func New(o Options) (*Server, error) {
 		platform:     o.Platform,
 		events:       o.Events,
 		messages:     o.Messages,
+		quotas:       o.Quotas,
+		version:      cmp.Or(o.Version, "dev"),
 		publicURL:    o.PublicURL,
 		proxies:      o.TrustedProxies,
 		drainDelay:   o.DrainDelay,
@@ -201,7 +215,9 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("reading the HTTP server's certificate: %w", err)
 		}
 	}
-	s.handler = s.routes()
+	if s.handler, err = s.routes(); err != nil {
+		return nil, err
+	}
 
 	listener := o.Listener
 	if listener == nil {

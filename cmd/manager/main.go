@@ -154,6 +154,8 @@ func run(ctx context.Context, s *settings) (err error) {
 		Namespaces:     holders,
 		PurgeGrace:     s.purgeGracePeriod,
 		TrustedProxies: proxies,
+		Quotas:         senders.quotas,
+		Version:        version,
 		DrainDelay:     s.drainDelay,
 		Log:            log.WithName("webhookserver"),
 		Registerer:     metrics.Registry,

@@ -16,12 +16,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/phone"
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/webhookserver/admin"
 )
 
 // senders are what messages leave by.
@@ -29,6 +31,7 @@ type senders struct {
 	secrets  *providers.SecretCache
 	builder  *providers.Builder
 	registry *providers.Registry
+	limits   providers.Limits
 }
 
 func newSenders(ctx context.Context, s *settings, store *ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
@@ -82,7 +85,7 @@ func newSenders(ctx context.Context, s *settings, store *ledger.Store, mgr manag
 		Metrics:   doing,
 		Log:       log,
 	})
-	return &senders{secrets: secrets, builder: builder, registry: registry}, nil
+	return &senders{secrets: secrets, builder: builder, registry: registry, limits: quotas.Limits}, nil
 }
 
 // newEmailProvider returns the provider of --smtp-address, protected as those of
@@ -165,4 +168,12 @@ func (s *settings) newQuotas(store providers.Spender) (*providers.Quotas, error)
 		}
 	}
 	return q, nil
+}
+
+// quotas returns how many messages a company may send on one day, as the API shows it.
+func (s *senders) quotas(a *v1alpha1.CompanyActivation) admin.Quotas {
+	return admin.Quotas{
+		SMS:   s.limits.Of(a, v1alpha1.ChannelSMS).Company,
+		Email: s.limits.Of(a, v1alpha1.ChannelEmail).Company,
+	}
 }

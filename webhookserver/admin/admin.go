@@ -41,8 +41,8 @@ type Options struct {
 	SearchTurn func(ctx context.Context, company string) (leave func(), err error)
 	// Quarantine is that of the ledger.
 	Quarantine Quarantine
-	// Quotas returns how many messages an activation may still send.
-	Quotas func(context.Context, *v1alpha1.CompanyActivation) (Quotas, error)
+	// Quotas returns how many messages an activation may send on one day.
+	Quotas func(*v1alpha1.CompanyActivation) Quotas
 }
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules;notificationlayouts,verbs=get;list;watch;create;update;patch;delete

@@ -22,7 +22,7 @@ type company struct {
 	profile                v1alpha1.CompanyProfile
 }
 
-// Quotas are how many messages a company may still send in the current period.
+// Quotas are how many messages a company may send on one day (UTC); -1 is unlimited.
 type Quotas struct{ SMS, Email int64 }
 
 var quotasSerializer = &rest.Serializer[Quotas]{Name: "Quotas", Fields: []rest.Field[Quotas]{
@@ -74,9 +74,7 @@ func (a *API) readCompany(ctx context.Context, activation *v1alpha1.CompanyActiv
 		mode: cmp.Or(activation.Status.CompanyInfo.Mode, "production"), bimi: activation.Spec.BIMISelector,
 		pushEnabled: activation.IsPushEnabled(), profile: activation.Profile(),
 	}
-	if c.quotas, err = a.Quotas(ctx, activation); err != nil {
-		return nil, rest.Unavailable(err, "The company's quotas could not be read. Try again later.")
-	}
+	c.quotas = a.Quotas(activation)
 	return c, nil
 }
 
