@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -128,22 +129,22 @@ func (l *Lifecycle) Activate(ctx context.Context, user *rehive.User, token strin
 	if err != nil {
 		return err
 	}
-	requestedAt, err := l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
+	requested, err := l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
 		a.Spec.State = v1alpha1.ActivationActive
 		delete(a.Annotations, v1alpha1.PurgeAfterAnnotation)
 		return nil
 	})
 	if err != nil {
-		l.restore(ctx, a, token, requestedAt, before)
+		l.restore(ctx, a, token, requested, before)
 		return err
 	}
-	observed := l.awaitController(ctx, a, requestedAt)
+	observed := l.awaitController(ctx, a, requested)
 	if observed == nil {
 		log.Info("Activated the company; its webhooks are not registered yet", "companyActivation", klog.KObj(a))
 		return nil
 	}
 	if refusal := refusalOf(observed); refusal != nil {
-		l.restore(ctx, a, token, requestedAt, before)
+		l.restore(ctx, a, token, requested, before)
 		return refusal
 	}
 	if meta.IsStatusConditionTrue(observed.Status.Conditions, v1alpha1.WebhooksRegisteredCondition) {
@@ -430,9 +431,8 @@ func (l *Lifecycle) updateCredentials(ctx context.Context, a *v1alpha1.CompanyAc
 }
 
 // request changes the activation and asks the controller to look at it at once.
-// It returns the value that status.lastHandledRequestedAt has once it did.
-func (l *Lifecycle) request(ctx context.Context, a *v1alpha1.CompanyActivation, change func(*v1alpha1.CompanyActivation) error) (string, error) {
-	requestedAt := l.Now().UTC().Format(time.RFC3339Nano) + "-" + rand.Text()[:8]
+func (l *Lifecycle) request(ctx context.Context, a *v1alpha1.CompanyActivation, change func(*v1alpha1.CompanyActivation) error) (look, error) {
+	requested := look{at: l.Now().UTC().Format(time.RFC3339Nano) + "-" + rand.Text()[:8]}
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		var current v1alpha1.CompanyActivation
 		if err := l.APIReader.Get(ctx, client.ObjectKeyFromObject(a), &current); err != nil {
@@ -442,13 +442,33 @@ func (l *Lifecycle) request(ctx context.Context, a *v1alpha1.CompanyActivation, 
 		if err := change(&current); err != nil {
 			return err
 		}
-		metav1.SetMetaDataAnnotation(&current.ObjectMeta, v1alpha1.RequestedAtAnnotation, requestedAt)
-		return l.Client.Patch(ctx, &current, patch)
+		metav1.SetMetaDataAnnotation(&current.ObjectMeta, v1alpha1.RequestedAtAnnotation, requested.at)
+		if err := l.Client.Patch(ctx, &current, patch); err != nil {
+			return err
+		}
+		requested.version = current.ResourceVersion
+		return nil
 	})
 	if err != nil {
-		return requestedAt, fmt.Errorf("changing the CompanyActivation %s: %w", klog.KObj(a), err)
+		return requested, fmt.Errorf("changing the CompanyActivation %s: %w", klog.KObj(a), err)
 	}
-	return requestedAt, nil
+	return requested, nil
+}
+
+// look is a request that the controller look at an activation.
+type look struct {
+	at      string // what status.lastHandledRequestedAt is once the controller did
+	version string // the activation's resource version with the request
+}
+
+// isIn reports whether an activation, as a cache has it, is at least as new as the
+// request.
+func (k look) isIn(a *v1alpha1.CompanyActivation) bool {
+	if a.Annotations[v1alpha1.RequestedAtAnnotation] == k.at {
+		return true
+	}
+	newer, err := resourceversion.CompareResourceVersion(a.ResourceVersion, k.version)
+	return err == nil && newer >= 0
 }
 
 // formerState is what an activation is put back to when the platform refused it.
@@ -465,7 +485,7 @@ var errOvertaken = errors.New("a later call has changed it")
 // alone what a later call, perhaps another replica's, has written since. It can only be
 // tried: if the API server is away, the controller finds the token refused and says so
 // in the conditions.
-func (l *Lifecycle) restore(ctx context.Context, a *v1alpha1.CompanyActivation, token, requestedAt string, before formerState) {
+func (l *Lifecycle) restore(ctx context.Context, a *v1alpha1.CompanyActivation, token string, requested look, before formerState) {
 	log := logr.FromContextOrDiscard(ctx).WithValues("companyActivation", klog.KObj(a))
 	_, tokenErr := l.updateCredentials(ctx, a, func(c *Credentials) error {
 		if c.Token != token {
@@ -475,7 +495,7 @@ func (l *Lifecycle) restore(ctx context.Context, a *v1alpha1.CompanyActivation, 
 		return nil
 	})
 	_, stateErr := l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
-		if a.Annotations[v1alpha1.RequestedAtAnnotation] != requestedAt {
+		if a.Annotations[v1alpha1.RequestedAtAnnotation] != requested.at {
 			return errOvertaken
 		}
 		a.Spec.State = before.state
@@ -496,17 +516,15 @@ func (l *Lifecycle) restore(ctx context.Context, a *v1alpha1.CompanyActivation, 
 
 // awaitController returns the activation as the controller left it after it had
 // acted on the request, nil if it has not in time.
-func (l *Lifecycle) awaitController(ctx context.Context, a *v1alpha1.CompanyActivation, requestedAt string) *v1alpha1.CompanyActivation {
+func (l *Lifecycle) awaitController(ctx context.Context, a *v1alpha1.CompanyActivation, requested look) *v1alpha1.CompanyActivation {
 	var observed v1alpha1.CompanyActivation
-	seen := false // the cache has the request
 	acted := l.poll(ctx, func() bool {
 		if l.Client.Get(ctx, client.ObjectKeyFromObject(a), &observed) != nil || observed.UID != a.UID {
 			return false
 		}
-		requested, handled := observed.Annotations[v1alpha1.RequestedAtAnnotation], observed.Status.LastHandledRequestedAt
-		seen = seen || requested == requestedAt
+		handled := observed.Status.LastHandledRequestedAt
 		// A later request, another replica's or kubectl's, covers this one.
-		return handled == requestedAt || seen && handled == requested
+		return handled == requested.at || handled == observed.Annotations[v1alpha1.RequestedAtAnnotation] && requested.isIn(&observed)
 	})
 	if !acted {
 		return nil
