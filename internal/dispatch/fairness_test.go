@@ -88,7 +88,7 @@ func TestDispatchPlatformHangsForOneCompany(t *testing.T) {
 // A company with thousands of events whose rule computes as long as it may holds up
 // nobody else.
 func TestDispatchSlowRulesOfOneCompany(t *testing.T) {
-	const flood, others, bound = 10_000, 50, 2 * time.Second
+	const flood, others, bound = 1_000, 10, 2 * time.Second
 	s := newScene(t, "slow")
 	s.rule("slow", "user.update", func(r *v1alpha1.NotificationRuleSpec) {
 		loop := "{% for a in many %}"
@@ -122,14 +122,12 @@ func TestDispatchSlowRulesOfOneCompany(t *testing.T) {
 	}
 	s.activation = slow
 	decided := 0
-	for i := range flood {
-		found, err := s.store.ListDeliveries(t.Context(), ledger.DeliveryFilter{Company: slow.Spec.Company, EventID: fmt.Sprint("flood-", i)})
-		s.must(err)
-		for _, d := range found {
-			decided++
-			if d.Reason != "RenderFailed" && d.Reason != "TooSlow" {
-				t.Fatalf("the rule ended with %s: %s", d.Reason, d.Message)
-			}
+	found, err := s.store.ListDeliveries(t.Context(), ledger.DeliveryFilter{Company: slow.Spec.Company, Limit: flood})
+	s.must(err)
+	for _, d := range found {
+		decided++
+		if d.Reason != "RenderFailed" && d.Reason != "TooSlow" {
+			t.Fatalf("the rule ended with %s: %s", d.Reason, d.Message)
 		}
 	}
 	t.Logf("%d of the slow events were decided meanwhile", decided)
