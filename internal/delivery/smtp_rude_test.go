@@ -224,8 +224,11 @@ func TestWorkerUnknownOutcome(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Fatal("the slow server holds up the other company")
 		}
-		// Longer than the lease, which is renewed.
-		time.Sleep(5 * leaseFactor * 100 * time.Millisecond)
+		// The lease is renewed for as long as the answer takes.
+		lease := stateOf(t, store, "slow").NextAttemptAt
+		eventually(t, func() bool {
+			return stateOf(t, store, "slow").NextAttemptAt.Sub(lease) > 3*leaseFactor*100*time.Millisecond
+		})
 		close(answer)
 		eventually(t, func() bool { return stateOf(t, store, "slow").State == ledger.DeliverySent })
 		if n := len(s.Messages()); n != 1 {

@@ -486,13 +486,20 @@ func TestDamagedLedgerIsRefused(t *testing.T) {
 	if _, err := os.Stat(path + "-wal"); err == nil {
 		t.Fatal("a manager that stopped leaves its log beside the ledger")
 	}
-	for name, damage := range map[string]func(ledger []byte) []byte{
-		"another file":  func(ledger []byte) []byte { return append([]byte("not a database"), ledger[14:]...) },
-		"cut off":       func(ledger []byte) []byte { return ledger[:len(ledger)/2] },
-		"blank in part": func(ledger []byte) []byte { clear(ledger[4096 : len(ledger)/2]); return ledger },
+	damagedLedger := "the ledger " + path + " is damaged and was left as it is: restore it from a backup"
+	for name, test := range map[string]struct {
+		damage   func(ledger []byte) []byte
+		sentence string
+	}{
+		"another file": {
+			func(ledger []byte) []byte { return append([]byte("not a database"), ledger[14:]...) },
+			"the file " + path + " is not a SQLite database and was left as it is",
+		},
+		"cut off":       {func(ledger []byte) []byte { return ledger[:len(ledger)/2] }, damagedLedger},
+		"blank in part": {func(ledger []byte) []byte { clear(ledger[4096 : len(ledger)/2]); return ledger }, damagedLedger},
 	} {
 		t.Run(name, func(t *testing.T) {
-			damaged := damage(slices.Clone(backup))
+			damaged := test.damage(slices.Clone(backup))
 			if err := os.WriteFile(path, damaged, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -500,8 +507,7 @@ func TestDamagedLedgerIsRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sentence := "the ledger " + path + " is damaged and was left as it is: restore it from a backup"
-			if strings.Count(said, sentence) != 1 || strings.Contains(said, "goroutine") {
+			if strings.Count(said, test.sentence) != 1 || strings.Contains(said, "goroutine") {
 				t.Errorf("the manager said %s", said)
 			}
 			left, err := os.ReadFile(path)
