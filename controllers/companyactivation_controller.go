@@ -46,6 +46,7 @@ const (
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=companyactivations/status,verbs=patch
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=companyactivations/finalizers,verbs=update
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules,verbs=get;list;watch;create;deletecollection
+// +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationtemplates,verbs=get;list;watch
 // The HTTP server, in the same process, creates and deletes activations when the
 // platform activates a company and when it removes one for good.
 //
@@ -67,6 +68,7 @@ type companyActivationReconciler struct {
 	namespaces   activation.Namespaces
 	resyncPeriod time.Duration
 	defaultRules []v1alpha1.NotificationRule
+	namespace    string // of templates; empty: there are none
 	now          func() time.Time
 	memory       *memory
 }

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -100,6 +102,39 @@ func TestDefaultRulesAreGivenOnce(t *testing.T) {
 	err = k8s.Get(f.ctx, client.ObjectKeyFromObject(deleted), deleted)
 	f.Expect(client.IgnoreNotFound(err)).NotTo(HaveOccurred())
 	f.Expect(err).To(HaveOccurred(), "a default rule that was deleted must stay deleted")
+}
+
+// A template that is marked as default becomes a rule of each company that activates the
+// extension afterwards, once.
+func TestDefaultTemplatesBecomeRules(t *testing.T) {
+	f := newAloneFixture(t)
+	f.Expect(client.IgnoreAlreadyExists(k8s.Create(f.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: templateNamespace}}))).To(Succeed())
+	template := &v1alpha1.NotificationTemplate{
+		ObjectMeta: metav1.ObjectMeta{Namespace: templateNamespace, Name: "welcome"},
+		Spec: v1alpha1.NotificationTemplateSpec{
+			DisplayName: "Welcome", Event: "user.create", Default: true, SMS: &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "Welcome"},
+		},
+	}
+	f.create(template)
+	offered := template.DeepCopy()
+	offered.ObjectMeta = metav1.ObjectMeta{Namespace: templateNamespace, Name: "offered"}
+	offered.Spec.Default = false
+	f.create(offered)
+	t.Cleanup(func() { _, _ = k8s.Delete(context.Background(), template), k8s.Delete(context.Background(), offered) })
+
+	a := f.activate(f.admin.Token)
+	rule := new(v1alpha1.NotificationRule)
+	f.Expect(k8s.Get(f.ctx, client.ObjectKey{Namespace: f.namespace, Name: "shop-welcome"}, rule)).To(Succeed())
+	f.Expect(rule.Spec.TemplateRef.Name).To(Equal("welcome"))
+	f.Expect(rule.Spec.CompanyRef.Name).To(Equal(a.Name))
+	f.Expect(rule.Spec.SMS.Message).To(Equal("Welcome"))
+	err := k8s.Get(f.ctx, client.ObjectKey{Namespace: f.namespace, Name: "shop-offered"}, new(v1alpha1.NotificationRule))
+	f.Expect(apierrors.IsNotFound(err)).To(BeTrue())
+
+	f.Expect(k8s.Delete(f.ctx, rule)).To(Succeed())
+	f.look(a)
+	err = k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)
+	f.Expect(apierrors.IsNotFound(err)).To(BeTrue(), "a rule that was deleted must stay deleted")
 }
 
 func TestWebhooksFollowTheRules(t *testing.T) {

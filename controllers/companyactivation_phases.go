@@ -420,37 +420,79 @@ func defaultRuleName(a *v1alpha1.CompanyActivation, rule *v1alpha1.NotificationR
 	return a.Name + "-" + rule.Name
 }
 
-// giveDefaultRules creates the default rules that the company was not given
-// yet. Status remembers the names, so a rule that somebody deletes stays
-// deleted; a rule of that name that stands already counts as given.
+// giveDefaultRules creates the default rules that the company was not given yet, and at
+// its first activation those of templates marked as default. Status remembers the names,
+// so a rule that somebody deletes stays deleted; a rule of that name that exists already
+// counts as given.
 func (r *companyActivationReconciler) giveDefaultRules(ctx context.Context, s *scope) error {
 	a := s.activation
-	for i := range r.defaultRules {
-		name := defaultRuleName(a, &r.defaultRules[i])
-		if slices.Contains(a.Status.DefaultRules, name) {
+	rules := r.defaultRules
+	if len(a.Status.DefaultRules) == 0 {
+		fromTemplates, err := r.defaultTemplates(ctx, a)
+		if err != nil {
+			return err
+		}
+		rules = append(slices.Clip(rules), fromTemplates...)
+	}
+	given := slices.Clone(a.Status.DefaultRules)
+	for i := range rules {
+		name := defaultRuleName(a, &rules[i])
+		if slices.Contains(given, name) {
 			continue
 		}
-		if _, ok := s.rules[name]; !ok {
-			rule := r.defaultRules[i].DeepCopy()
-			rule.Name, rule.Namespace = name, a.Namespace
-			rule.Spec.CompanyRef.Name = a.Name
-			switch err := r.Create(ctx, rule); {
-			case apierrors.IsAlreadyExists(err):
-			case err != nil:
-				return fmt.Errorf("creating the default rule %s: %w", name, err)
-			default:
-				s.want(rule)
-				r.memory.with(a, func(entry *remembered) {
-					if entry.given == nil {
-						entry.given = make(map[string]struct{})
-					}
-					entry.given[name] = struct{}{}
-				})
-			}
+		if err := r.giveRule(ctx, s, name, &rules[i]); err != nil {
+			return err
 		}
-		a.Status.DefaultRules = append(a.Status.DefaultRules, name)
+		given = append(given, name)
 	}
-	slices.Sort(a.Status.DefaultRules)
+	slices.Sort(given)
+	a.Status.DefaultRules = given
+	return nil
+}
+
+// defaultTemplates returns the rules of the templates that are marked as default.
+func (r *companyActivationReconciler) defaultTemplates(ctx context.Context, a *v1alpha1.CompanyActivation) ([]v1alpha1.NotificationRule, error) {
+	if r.namespace == "" {
+		return nil, nil
+	}
+	var templates v1alpha1.NotificationTemplateList
+	// Asked once a company, and past the cache: a template may have been applied just before.
+	if err := r.apiReader.List(ctx, &templates, client.InNamespace(r.namespace)); err != nil {
+		return nil, fmt.Errorf("listing the NotificationTemplates: %w", err)
+	}
+	var rules []v1alpha1.NotificationRule
+	for i := range templates.Items {
+		if t := &templates.Items[i]; t.Spec.Default && t.DeletionTimestamp.IsZero() {
+			rule := v1alpha1.NotificationRule{Spec: t.RuleSpec(a.Name)}
+			rule.Name, rule.Labels = t.Name, map[string]string{DefaultRulesLabel: t.Name}
+			rules = append(rules, rule)
+		}
+	}
+	return rules, nil
+}
+
+// giveRule creates a company's copy of a default rule.
+func (r *companyActivationReconciler) giveRule(ctx context.Context, s *scope, name string, original *v1alpha1.NotificationRule) error {
+	if _, ok := s.rules[name]; ok {
+		return nil
+	}
+	a := s.activation
+	rule := original.DeepCopy()
+	rule.Name, rule.Namespace = name, a.Namespace
+	rule.Spec.CompanyRef.Name = a.Name
+	switch err := r.Create(ctx, rule); {
+	case apierrors.IsAlreadyExists(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("creating the default rule %s: %w", name, err)
+	}
+	s.want(rule)
+	r.memory.with(a, func(entry *remembered) {
+		if entry.given == nil {
+			entry.given = make(map[string]struct{})
+		}
+		entry.given[name] = struct{}{}
+	})
 	return nil
 }
 

@@ -81,6 +81,9 @@ type Options struct {
 	ResyncPeriod time.Duration
 	// DefaultRules are given to each company once; DefaultRules() when nil.
 	DefaultRules []v1alpha1.NotificationRule
+	// TemplateNamespace is the operator's, where NotificationTemplates are; empty uses
+	// none.
+	TemplateNamespace string
 	// Providers makes what DeliveryProviders describe, so that they can be checked;
 	// nil leaves them unchecked.
 	Providers *providers.Builder
@@ -134,6 +137,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		namespaces:   o.Namespaces,
 		resyncPeriod: o.ResyncPeriod,
 		defaultRules: o.DefaultRules,
+		namespace:    o.TemplateNamespace,
 		now:          o.Now,
 		memory:       newMemory(),
 	}

@@ -167,6 +167,9 @@ func limitedUser(env *envtest.Environment) (*rest.Config, error) {
 	return user.Config(), nil
 }
 
+// templateNamespace is where NotificationTemplates are.
+const templateNamespace = "rehive-system"
+
 func newManager(ctx context.Context, managerOptions ctrl.Options, options Options) (ctrl.Manager, error) {
 	managerOptions.Scheme = k8s.Scheme()
 	managerOptions.Metrics = metricsserver.Options{BindAddress: "0"}
@@ -187,6 +190,7 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 		return nil, err
 	}
 	options.PublicURL = publicURL
+	options.TemplateNamespace = templateNamespace
 	options.Ledger = theLedger
 	if options.Namespaces, err = activation.NewNamespaces("rehive-system", "t-*"); err != nil {
 		return nil, err
@@ -385,6 +389,13 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	t.Parallel()
+	return newAloneFixture(t)
+}
+
+// newAloneFixture is for a test that changes what all companies share: it runs before
+// those that run in parallel.
+func newAloneFixture(t *testing.T) *fixture {
+	t.Helper()
 	f := &fixture{WithT: NewWithT(t), t: t, ctx: t.Context()}
 	f.SetDefaultEventuallyTimeout(deadline)
 	f.SetDefaultEventuallyPollingInterval(20 * time.Millisecond)

@@ -53,7 +53,7 @@ func TestPathsAndMethods(t *testing.T) {
 	f.Expect(f.send(http.MethodGet, "/", nil, nil).body).To(gomega.ContainSubstring(`"status":"success"`))
 	f.Expect(f.send(http.MethodHead, "/", nil, nil).status).To(gomega.Equal(200))
 	for _, path := range []string{
-		"/nothing", "/api/", "/api/activate", "/api/webhook", "/api/activate/more/", "//api/activate/", "/api/./activate/",
+		"/nothing", "/api/nothing/", "/api/activate", "/api/webhook", "/api/activate/more/", "//api/activate/", "/api/./activate/",
 		"/api/x/../activate/", "/api/ACTIVATE/", "/api/activate//", "/api/admin/", "/metrics", "/%2e%2e/etc/passwd",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {

@@ -122,16 +122,17 @@ func run(ctx context.Context, s *settings) (err error) {
 		return err
 	}
 	if err := controllers.SetupWithManager(mgr, controllers.Options{
-		Platform:         platform,
-		PublicURL:        apiURL(s.publicURL),
-		Ledger:           companyLedger{store},
-		ResyncPeriod:     s.resyncPeriod,
-		Providers:        senders.builder,
-		DefaultProviders: s.defaultProviders(),
-		ProviderSecrets:  senders.secrets,
-		ServedChannels:   s.servedChannels(),
-		Namespaces:       holders,
-		APIReader:        watched.Reader(mgr.GetAPIReader()),
+		Platform:          platform,
+		PublicURL:         apiURL(s.publicURL),
+		Ledger:            companyLedger{store},
+		ResyncPeriod:      s.resyncPeriod,
+		Providers:         senders.builder,
+		DefaultProviders:  s.defaultProviders(),
+		ProviderSecrets:   senders.secrets,
+		ServedChannels:    s.servedChannels(),
+		TemplateNamespace: s.namespace,
+		Namespaces:        holders,
+		APIReader:         watched.Reader(mgr.GetAPIReader()),
 	}); err != nil {
 		return err
 	}
