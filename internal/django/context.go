@@ -349,7 +349,7 @@ func (c *Context) print(v python.Value, nanos int) (string, error) {
 // zone if time zones are in use.
 func (c *Context) localTime(v python.Value) python.Value {
 	if c.useTZ {
-		if dt, ok := v.(*python.DateTime); ok && dt.Aware && !dt.KeepZone {
+		if dt, ok := v.(*python.DateTime); ok && dt.Aware && !dt.KeepZone && dt.T.Location() != c.location {
 			return &python.DateTime{T: dt.T.In(c.location), Aware: true}
 		}
 	}

@@ -332,7 +332,8 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.V
 	if s.fault != nil {
 		return nil, s.fault
 	}
-	m := meter.New(ctx, x.limits.Steps, x.limits.Memory)
+	e := evaluator{meter: meter.New(ctx, x.limits.Steps, x.limits.Memory), frames: 2}
+	m := &e.meter
 	if err := m.Look(); err != nil {
 		return nil, faultAt(err, -1)
 	}
@@ -350,7 +351,7 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.V
 			}
 		}
 		if t := s.outside[i]; t != nil {
-			d, fault := placeData(&m, text, t)
+			d, fault := placeData(m, text, t)
 			if fault != nil {
 				fault.pos = s.slotPos(i)
 				return nil, fault
@@ -368,7 +369,7 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.V
 	if fault != nil {
 		return nil, fault
 	}
-	e := evaluator{meter: m, slots: slots, frames: 2}
+	e.slots = slots
 	v, err := e.eval(tree)
 	if err != nil {
 		return nil, faultAt(err, -1)
