@@ -249,14 +249,19 @@ func (c *Context) PrintValue(v python.Value) (string, error) {
 	return string(b), err
 }
 
+// checkOutput is small enough to be inlined where each piece is printed.
 func (c *Context) checkOutput() error {
+	if len(c.buf)+c.kept <= c.limits.Output && len(c.marks) <= maxMarks {
+		return nil
+	}
+	return c.outputError()
+}
+
+func (c *Context) outputError() error {
 	if len(c.buf)+c.kept > c.limits.Output {
 		return limitErrorf("the output would be longer than %d bytes", c.limits.Output)
 	}
-	if len(c.marks) > maxMarks {
-		return limitErrorf("the output changes more than %d times between the author's text and data", maxMarks)
-	}
-	return nil
+	return limitErrorf("the output changes more than %d times between the author's text and data", maxMarks)
 }
 
 // maxMarks bounds how often the output changes between author's text and data.

@@ -33,7 +33,7 @@ var ErrLimit = errors.New("limit exceeded")
 type Meter struct {
 	ctx   context.Context //nolint:containedctx // a Meter is one call's state
 	left  int             // steps
-	next  int             // look at the context when fewer steps than this are left
+	next  int             // look at the context when fewer steps than this are left; not negative
 	held  int             // bytes that are given back at the end of a scope
 	kept  int             // bytes that outlive it
 	steps int             // the limits
@@ -42,19 +42,19 @@ type Meter struct {
 
 // New makes a meter for that many steps, and bytes held at a time.
 func New(ctx context.Context, steps, bytes int) Meter {
-	return Meter{ctx: ctx, left: steps, next: steps - stepsPerLook, steps: steps, bytes: bytes}
+	return Meter{ctx: ctx, left: steps, next: max(steps-stepsPerLook, 0), steps: steps, bytes: bytes}
 }
 
 // Spend charges steps. It fails when they are used up, with an error that wraps
-// ErrLimit, or when the context is done, with the context's error.
+// ErrLimit, or when the context is done, with the context's error. It is small
+// enough to be inlined.
 func (m *Meter) Spend(steps int) error {
-	if m == nil {
-		return nil
+	if m != nil {
+		if m.left -= steps; m.left < m.next {
+			return m.look()
+		}
 	}
-	if m.left -= steps; m.left >= m.next && m.left >= 0 {
-		return nil
-	}
-	return m.look()
+	return nil
 }
 
 // Owe charges steps where no error can be returned; the next Spend fails.
@@ -69,7 +69,7 @@ func (m *Meter) look() error {
 		m.left = -1
 		return fmt.Errorf("%w: this takes more than %d steps of work", ErrLimit, m.steps)
 	}
-	m.next = m.left - stepsPerLook
+	m.next = max(m.left-stepsPerLook, 0)
 	return m.ctx.Err()
 }
 
