@@ -85,12 +85,13 @@ type Parser struct {
 	compiler *compiler
 	template *Template
 	lexer    lexer
-	peeked   Token   // the tag that ParseUntil stopped at
-	hasPeek  bool    // peeked is to be read next
-	open     []Token // the tags whose nodes are being made
-	loaded   []*Library
-	bound    []string // names that are no data's here
-	arena    []Node   // nodes of the lists that are not finished yet
+	peeked   Token          // the tag that ParseUntil stopped at
+	hasPeek  bool           // peeked is to be read next
+	open     []Token        // the tags whose nodes are being made
+	loaded   *Library       // what {% load %} brought in; nil before the first
+	bound    []string       // names that are no data's here
+	isBound  map[string]int // how often each is in bound
+	arena    []Node         // nodes of the lists that are not finished yet
 	places   []int32
 	blocks   map[string]*blockNode
 
@@ -145,7 +146,7 @@ func (p *Parser) ParseUntil(names ...string) (NodeList, error) {
 	}
 	scope := len(p.bound)
 	nodes, err := p.parseUntil(names)
-	p.bound = p.bound[:scope]
+	p.unbind(scope)
 	return nodes, err
 }
 
@@ -285,8 +286,8 @@ func unknownTag(tok Token, name string, expected []string) error {
 func (p *Parser) Errorf(format string, args ...any) error { return syntaxErrorf(format, args...) }
 
 func (p *Parser) tag(name string) TagParser {
-	for i := len(p.loaded) - 1; i >= 0; i-- {
-		if t, ok := p.loaded[i].tags[name]; ok {
+	if p.loaded != nil {
+		if t, ok := p.loaded.tags[name]; ok {
 			return t
 		}
 	}
@@ -294,8 +295,8 @@ func (p *Parser) tag(name string) TagParser {
 }
 
 func (p *Parser) filter(name string) *Filter {
-	for i := len(p.loaded) - 1; i >= 0; i-- {
-		if f, ok := p.loaded[i].filters[name]; ok {
+	if p.loaded != nil {
+		if f, ok := p.loaded.filters[name]; ok {
 			return f
 		}
 	}

@@ -29,7 +29,7 @@ type draw struct {
 
 // noteRead notes a variable, unless a tag around it has set its name.
 func (p *Parser) noteRead(v *variable) {
-	if v == nil || slices.Contains(p.bound, v.first) {
+	if v == nil || p.isBound[v.first] > 0 {
 		return
 	}
 	switch v.first {
@@ -42,12 +42,25 @@ func (p *Parser) noteRead(v *variable) {
 // bind says that the names are set for the nodes that are parsed next, up to
 // the end of the list they are in or to unbind.
 func (p *Parser) bind(names ...string) (mark int) {
+	if p.isBound == nil {
+		p.isBound = map[string]int{}
+	}
+	for _, name := range names {
+		p.isBound[name]++
+	}
 	mark = len(p.bound)
 	p.bound = append(p.bound, names...)
 	return mark
 }
 
-func (p *Parser) unbind(mark int) { p.bound = p.bound[:mark] }
+func (p *Parser) unbind(mark int) {
+	for _, name := range p.bound[mark:] {
+		if p.isBound[name]--; p.isBound[name] == 0 {
+			delete(p.isBound, name)
+		}
+	}
+	p.bound = p.bound[:mark]
+}
 
 // noteDraw notes a template that is drawn in; nil if only the data names it.
 func (p *Parser) noteDraw(t *Template, isolated bool, extra ...string) {

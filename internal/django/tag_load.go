@@ -4,6 +4,7 @@
 package django
 
 import (
+	"maps"
 	"sort"
 	"strings"
 
@@ -39,7 +40,7 @@ func parseLoad(p *Parser, tok *Token) (Node, error) {
 				return nil, p.Errorf("'%s' is not a valid tag or filter in tag library '%s'", name, words[n-1])
 			}
 		}
-		p.loaded = append(p.loaded, part)
+		p.load(part)
 		return nothing{}, nil
 	}
 	for _, name := range words[1:] {
@@ -47,9 +48,19 @@ func parseLoad(p *Parser, tok *Token) (Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.loaded = append(p.loaded, lib)
+		p.load(lib)
 	}
 	return nothing{}, nil
+}
+
+// load makes a library's tags and filters known. Those that are loaded later win, and
+// looking one up takes the same time however many loads there were.
+func (p *Parser) load(lib *Library) {
+	if p.loaded == nil {
+		p.loaded = newLibrary()
+	}
+	maps.Copy(p.loaded.tags, lib.tags)
+	maps.Copy(p.loaded.filters, lib.filters)
 }
 
 func findLibrary(name string) (*Library, error) {

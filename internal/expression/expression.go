@@ -125,8 +125,12 @@ func staticShape(source string) *shape {
 	return s
 }
 
-// maxCheckedSlots bounds the combinations that check tries.
-const maxCheckedSlots = 4
+// maxCheckedSlots and maxCheckedTokens bound the combinations that check tries, and the
+// tokens that it parses for them: about a thousand take a millisecond on a busy machine.
+const (
+	maxCheckedSlots  = 4
+	maxCheckedTokens = 50_000
+)
 
 // check tells what is wrong with a shape whatever the data may be.
 func (s *shape) check() *Fault {
@@ -154,7 +158,11 @@ func (s *shape) check() *Fault {
 		}
 		return false
 	}
-	if len(slots) > maxCheckedSlots { // not all combinations then
+	combinations := 1
+	for range min(len(slots), maxCheckedSlots) {
+		combinations *= len(choices)
+	}
+	if len(slots) > maxCheckedSlots || combinations*len(s.tokens) > maxCheckedTokens { // not all combinations then
 		for _, c := range choices {
 			for _, i := range slots {
 				classes[i] = c
