@@ -16,6 +16,8 @@ import (
 type answer struct {
 	status int
 	data   any
+	// replayed says that an earlier call with the same idempotency key did the work.
+	replayed bool
 }
 
 // envelope is the form of every answer.
@@ -31,6 +33,9 @@ func writeAnswer(w http.ResponseWriter, a answer) {
 	status := a.status
 	if status == 0 {
 		status = http.StatusOK
+	}
+	if a.replayed {
+		w.Header().Set("Idempotent-Replayed", "true")
 	}
 	if a.data == nil {
 		writeBody(w, status, bareSuccess)

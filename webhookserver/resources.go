@@ -30,6 +30,7 @@ func (s *Server) operations() []rest.Operation {
 		SearchTurn: s.searches.lock,
 		Quarantine: s.messages,
 		Quotas:     s.quotas,
+		Events:     s.events,
 	})
 	users := user.New(user.Options{Cache: s.client, Ledger: s.messages})
 	return append(admins.Operations(), users.Operations()...)
@@ -81,10 +82,11 @@ func (s *Server) operation(op *rest.Operation) handlerFunc {
 		if err != nil {
 			return answer{}, apiErrorOf(err)
 		}
-		if result.Data() == nil {
-			return answer{status: result.Status}, nil
+		done := answer{status: result.Status, replayed: result.Replayed}
+		if data := result.Data(); data != nil {
+			done.data = data
 		}
-		return answer{status: result.Status, data: result.Data()}, nil
+		return done, nil
 	})
 }
 

@@ -6,6 +6,7 @@ package webhookserver
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/notify"
 )
 
 // described loads the server's OpenAPI document as a client would.
@@ -178,6 +180,64 @@ func TestConcurrentChangesAreKept(t *testing.T) {
 		gomega.HaveKeyWithValue("name", "A"), gomega.HaveKeyWithValue("subject", "B"),
 		gomega.HaveKeyWithValue("description", "C"), gomega.HaveKeyWithValue("to_user", "D"),
 	))
+}
+
+// A trigger is durable before it is answered, and once for an idempotency key.
+func TestTriggerNotification(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	created := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)
+	path := fmt.Sprintf("/api/admin/notifications/%.0f/trigger/", created["id"])
+	pending := func(want int64) {
+		t.Helper()
+		stats, err := f.store.Stats(t.Context())
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		f.Expect(stats.PendingEvents).To(gomega.BeEquivalentTo(want))
+	}
+	const operation = "adminNotificationsTriggerCreate"
+	f.admined(operation, "POST", path, "", 200) // no body at all
+	f.admined(operation, "POST", path, `{"data":null,"users":null,"groups":null,"id":"1","status":"pending"}`, 200)
+	f.admined(operation, "POST", path, `{"data":{"code":"1"},"users":["u"],"groups":["vip"]}`, 200)
+	pending(3)
+
+	keyed := func(token, key, path string) response {
+		t.Helper()
+		return f.send("POST", path, strings.NewReader(`{"data":{"email":"zoe@example.com"}}`), http.Header{
+			"Authorization": {"Token " + token}, "Content-Type": {"application/json"}, "Idempotency-Key": {key},
+		})
+	}
+	first, again := keyed(f.admin.Token, "a", path), keyed(f.admin.Token, "a", path)
+	f.expectSuccess(first)
+	f.expectSuccess(again)
+	f.Expect(first.header.Get("Idempotent-Replayed")).To(gomega.BeEmpty())
+	f.Expect(again.header.Get("Idempotent-Replayed")).To(gomega.Equal("true"))
+	pending(4)
+	other := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)
+	f.expectSuccess(keyed(f.admin.Token, "b", path))
+	f.expectSuccess(keyed(f.second.Token, "a", path)) // another admin's key
+	f.expectSuccess(keyed(f.admin.Token, "a", fmt.Sprintf("/api/admin/notifications/%.0f/trigger/", other["id"])))
+	pending(7)
+	f.expectError(keyed(f.admin.Token, strings.Repeat("a", 100), path), 400, "", "The header Idempotency-Key must be shorter than 100 characters.")
+
+	users := strings.TrimSuffix(strings.Repeat(`"u",`, 1001), ",")
+	for body, want := range map[string][2]string{
+		`{"data":[]}`: {"data", `Expected a dictionary of items but got type "list".`},
+		`{"data":{"a":[` + strings.TrimSuffix(strings.Repeat("1,", 100_001), ",") + `]}}`: {"data", "Ensure this field holds no more than 100000 values."},
+		`{"users":"u"}`:             {"users", `Expected a list of items but got type "str".`},
+		`{"users":[` + users + `]}`: {"users", "Ensure this field has no more than 1000 elements."},
+		`{"groups":[[]]}`:           {"groups", "Not a valid string."},
+		`{"groups":[""]}`:           {"groups", "This field may not be blank."},
+	} {
+		f.expectError(f.call(f.admin.Token, "POST", path, body), 400, want[0], want[1])
+	}
+	f.expectError(f.call(f.admin.Token, "POST", "/api/admin/notifications/1/trigger/", ""), 404, "", "Not found.")
+	f.Expect(f.call(f.addUser(f.company, "user").Token, "POST", path, "").status).To(gomega.Equal(403))
+	pending(7)
+
+	// The platform can't send such an event.
+	event := f.event("forged")
+	event["event"] = notify.TriggerEvent
+	f.expectError(f.webhook("Secret "+f.credentials().WebhookSecret, event), 400, "event", "This event can't be sent as a webhook.")
 }
 
 func TestLayouts(t *testing.T) {

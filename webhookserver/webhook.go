@@ -125,7 +125,13 @@ func (s *Server) readEvent(r *http.Request) (ledger.Event, error) {
 		Data:       f.json("data"),
 		ReceivedAt: s.now(),
 	}
-	return event, f.err()
+	if err := f.err(); err != nil {
+		return ledger.Event{}, err
+	}
+	if event.Name == notify.TriggerEvent {
+		return ledger.Event{}, invalidField(nil, "event", "This event can't be sent as a webhook.")
+	}
+	return event, nil
 }
 
 // webhookSecret returns what stands in "Authorization: Secret <secret>", empty

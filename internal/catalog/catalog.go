@@ -155,6 +155,25 @@ func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, even
 	return rules, beyond, nil
 }
 
+// Rule returns the rule of an activation with a name, also a disabled one; nil if there
+// is none.
+func (c *Catalog) Rule(ctx context.Context, a *v1alpha1.CompanyActivation, name string) (*Rule, error) {
+	rule := new(v1alpha1.NotificationRule)
+	switch err := c.reader.Get(ctx, types.NamespacedName{Namespace: a.Namespace, Name: name}, rule, client.UnsafeDisableDeepCopy); {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // documented above
+	case err != nil:
+		return nil, fmt.Errorf("reading a rule: %w", err)
+	case rule.Spec.CompanyRef.Name != a.Name || !rule.DeletionTimestamp.IsZero():
+		return nil, nil //nolint:nilnil // documented above
+	}
+	layout, err := c.layout(ctx, rule)
+	if err != nil {
+		return nil, err
+	}
+	return c.compile(rule, layout), nil
+}
+
 // TooManyRules says that an event has rules that are not decided.
 type TooManyRules struct {
 	// Count is how many rules there are in all.

@@ -237,7 +237,11 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	defer memory.Release()
 	var deliveries []ledger.NewDelivery
 	if err == nil {
-		deliveries, err = d.decide(ctx, event, &memory)
+		if event.Name == notify.TriggerEvent {
+			deliveries, err = d.trigger(ctx, &event, &memory)
+		} else {
+			deliveries, err = d.decide(ctx, event, &memory)
+		}
 	}
 	if !errors.Is(err, errNoMemory) {
 		d.needs.forget(event.Key)
@@ -403,15 +407,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent, me
 	if err != nil || len(rules) == 0 {
 		return nil, err
 	}
-	profile := company.Profile()
-	info := notify.Company{
-		ID:          company.Spec.Company,
-		Name:        profile.Name,
-		SystemEmail: profile.SystemEmail,
-
-		PushDisabled: !company.IsPushEnabled(),
-	}
-	event, err := notify.NewEvent(claimed.Name, info, claimed.Data, d.Clock.Now(), func(ctx context.Context) (*python.Dict, error) {
+	decider, err := d.newDecider(ctx, company, &claimed, claimed.Data, rules, func(ctx context.Context) (*python.Dict, error) {
 		token, err := d.Catalog.Token(ctx, company)
 		if err != nil {
 			return nil, err
@@ -419,33 +415,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent, me
 		return computed(ctx, d.Platform.WithToken(token).Paced(), claimed.Name, claimed.Data)
 	})
 	if err != nil {
-		return nil, finalError{err, reasonInvalidData}
-	}
-	compute := computing{processors: d.processors, company: claimed.Company, piece: computeTime, left: eventComputeTime}
-	event.Compute = compute.compute
-	event.OptedOut = func(ctx context.Context, users []string) (map[string][]string, error) {
-		named, uids := make([]ledger.Rule, len(rules)), make(map[string]string, len(rules))
-		for i, rule := range rules {
-			named[i] = ledger.Rule{Name: company.Namespace + "/" + rule.Name, UID: rule.UID}
-			uids[named[i].Name] = rule.UID
-		}
-		out, err := d.Ledger.OptedOut(ctx, claimed.Company, users, named)
-		for _, of := range out {
-			for i, name := range of {
-				of[i] = uids[name]
-			}
-		}
-		return out, err
-	}
-	sender := d.DefaultFrom
-	if d.Senders != nil {
-		own, err := d.Senders.EmailSender(ctx, company)
-		if err != nil {
-			return nil, fmt.Errorf("finding the sender of the company's emails: %w", err)
-		}
-		if own != "" {
-			sender = own
-		}
+		return nil, err
 	}
 	poison(claimed.Data)
 	messages := messageMemory{d: d, grant: memory, key: claimed.Key}
@@ -453,7 +423,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent, me
 		return nil, finalError{err, reasonTooLarge}
 	}
 	for _, rule := range rules {
-		decision, err := d.decideRule(ctx, rule, event, sender)
+		decision, err := d.decideRule(ctx, rule, decider.event, decider.sender)
 		if err != nil {
 			return nil, fmt.Errorf("rule %s: %w", rule.Name, err)
 		}
@@ -470,6 +440,64 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent, me
 		}}})
 	}
 	return deliveries, nil
+}
+
+// decider is what the rules of an event are decided with.
+type decider struct {
+	d         *Dispatcher
+	namespace string // of the rules
+	event     *notify.Event
+	sender    string // of emails whose rule and company have none
+	compute   *computing
+	// optedOut tells what users opted out of, by rule UID.
+	optedOut func(ctx context.Context, users []string) (map[string][]string, error)
+}
+
+// newDecider prepares to decide the rules of a company for an event with the data.
+// Computed may be nil.
+func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyActivation, claimed *ledger.ClaimedEvent, data []byte, rules []*catalog.Rule, computed func(context.Context) (*python.Dict, error)) (*decider, error) {
+	profile := company.Profile()
+	info := notify.Company{
+		ID:          company.Spec.Company,
+		Name:        profile.Name,
+		SystemEmail: profile.SystemEmail,
+
+		PushDisabled: !company.IsPushEnabled(),
+	}
+	event, err := notify.NewEvent(claimed.Name, info, data, d.Clock.Now(), computed)
+	if err != nil {
+		return nil, finalError{err, reasonInvalidData}
+	}
+	decider := &decider{
+		d: d, namespace: company.Namespace, event: event, sender: d.DefaultFrom,
+		compute: &computing{processors: d.processors, company: claimed.Company, piece: computeTime, left: eventComputeTime},
+	}
+	event.Compute = decider.compute.compute
+	decider.optedOut = func(ctx context.Context, users []string) (map[string][]string, error) {
+		named, uids := make([]ledger.Rule, len(rules)), make(map[string]string, len(rules))
+		for i, rule := range rules {
+			named[i] = ledger.Rule{Name: company.Namespace + "/" + rule.Name, UID: rule.UID}
+			uids[named[i].Name] = rule.UID
+		}
+		out, err := d.Ledger.OptedOut(ctx, claimed.Company, users, named)
+		for _, of := range out {
+			for i, name := range of {
+				of[i] = uids[name]
+			}
+		}
+		return out, err
+	}
+	event.OptedOut = decider.optedOut
+	if d.Senders != nil {
+		own, err := d.Senders.EmailSender(ctx, company)
+		if err != nil {
+			return nil, fmt.Errorf("finding the sender of the company's emails: %w", err)
+		}
+		if own != "" {
+			decider.sender = own
+		}
+	}
+	return decider, nil
 }
 
 // decideRule asks one rule. What goes wrong with it alone is its decision, so that the

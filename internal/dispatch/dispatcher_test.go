@@ -29,6 +29,7 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
@@ -97,9 +98,15 @@ type scene struct {
 	activation *v1alpha1.CompanyActivation
 }
 
+// newScene makes a scene whose company has the token of the platform's seeded one.
 func newScene(t *testing.T, name string) *scene {
 	t.Helper()
 	platform, seed, client := startPlatform(t)
+	return sceneWith(t, name, platform, seed, client, seed.Admin.Token)
+}
+
+func sceneWith(t *testing.T, name string, platform *rehivetest.Platform, seed rehivetest.Seeded, client *rehive.Client, token string) *scene {
+	t.Helper()
 	s := &scene{t: t, clock: clocktesting.NewFakeClock(time.Now()), platform: platform, seed: seed}
 	var err error
 	s.store, err = ledger.Open(t.Context(), ledger.Options{Path: filepath.Join(t.TempDir(), "ledger.db"), Clock: s.clock, Log: testr.New(t)})
@@ -114,7 +121,7 @@ func newScene(t *testing.T, name string) *scene {
 	s.must(kube.Create(t.Context(), s.activation))
 	s.activation.Status.CompanyInfo = v1alpha1.CompanyInfo{CompanyProfile: v1alpha1.CompanyProfile{Name: "Acme", SystemEmail: "hello@acme.example"}}
 	s.must(kube.Status().Update(t.Context(), s.activation))
-	s.must(activation.Save(t.Context(), kube, s.activation, activation.Credentials{Token: seed.Admin.Token}))
+	s.must(activation.Save(t.Context(), kube, s.activation, activation.Credentials{Token: token}))
 
 	dispatcher, err := New(Options{Ledger: s.store, Catalog: rules, Platform: client, Senders: senders("provider@operator.example"), Clock: s.clock, Log: testr.New(t)})
 	s.must(err)
@@ -207,7 +214,7 @@ func (s *scene) deliveries(id string, n int) []ledger.Delivery {
 	s.t.Helper()
 	var found []ledger.Delivery
 	s.eventually("the deliveries of "+id, func() (err error) {
-		found, err = s.store.ListDeliveries(s.t.Context(), ledger.DeliveryFilter{Company: s.activation.Spec.Company, EventID: id})
+		found, err = s.store.ListDeliveries(s.t.Context(), ledger.DeliveryFilter{Company: s.activation.Spec.Company, EventID: id, Limit: 1000})
 		if err == nil && len(found) != n {
 			err = fmt.Errorf("there are %d, want %d", len(found), n)
 		}

@@ -32,7 +32,12 @@ func (m *messageMemory) add(decision *notify.Decision) error {
 		return nil
 	}
 	first := &decision.Messages[0]
-	m.made += int64(len(first.Subject) + len(first.Text) + len(first.HTML))
+	return m.grow(int64(len(first.Subject) + len(first.Text) + len(first.HTML)))
+}
+
+// grow counts bytes that the event takes more.
+func (m *messageMemory) grow(n int64) error {
+	m.made += n
 	if m.made <= smallMessages || m.grant.TryGrow(m.data+m.made) {
 		return nil
 	}

@@ -181,6 +181,22 @@ func (s *Store) completeStep(ctx context.Context, e *ClaimedEvent, c *completion
 	return err
 }
 
+// AddDeliveries stores deliveries of an event that is not decided as a whole yet, in
+// steps as [Store.CompleteEvent] does and with the same bounds, which hold for each call.
+// The claim lasts. Deliveries that the ledger has already are left out.
+func (s *Store) AddDeliveries(ctx context.Context, e *ClaimedEvent, deliveries []NewDelivery) error {
+	steps, err := stepsOf(deliveries)
+	if err != nil {
+		return err
+	}
+	for i := range steps {
+		if err := s.completeStep(ctx, e, &steps[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // count adds what was stored to what the company uses, as if none of it had been there.
 func (c *completion) count(u *usage, company string) {
 	if len(c.deliveries) == 0 {

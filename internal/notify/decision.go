@@ -41,6 +41,14 @@ const (
 	// OptedOut: the user chose not to get the rule's messages, and the rule lets users
 	// choose.
 	OptedOut Reason = "OptedOut"
+	// UnknownUser: the company has no such user, or the user is archived or deactivated.
+	UnknownUser Reason = "UnknownUser"
+	// UnknownGroup: the company has no such group, or no active user is in it.
+	UnknownGroup Reason = "UnknownGroup"
+	// TooManyUsers: a rule was triggered for more users than it may be.
+	TooManyUsers Reason = "TooManyUsers"
+	// RuleNotFound: a rule was triggered and then deleted.
+	RuleNotFound Reason = "RuleNotFound"
 	// PushDisabled: the company's users get no push messages.
 	PushDisabled Reason = "PushDisabled"
 )

@@ -4,12 +4,14 @@
 package rehive_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,6 +221,30 @@ func TestUsersAndDevices(t *testing.T) {
 	}
 	if len(seen) != 298 {
 		t.Errorf("%d users", len(seen))
+	}
+	if n, err := e.admin.CountUsersInGroup(e.ctx, "vip"); err != nil || n != 298 {
+		t.Errorf("there are %d users: %v", n, err)
+	}
+	if n, err := e.admin.CountUsersInGroup(e.ctx, "none"); err != nil || n != 0 {
+		t.Errorf("%d users are in no group: %v", n, err)
+	}
+	if n, err := e.admin.CountUsersInGroup(e.ctx, ""); !rehive.IsPermanent(err) {
+		t.Errorf("%d users are in a group without a name: %v", n, err)
+	}
+	some := []string{e.seed.Customers[0].ID, e.seed.Customers[1].ID, "11111111-2222-3333-4444-555555555555"}
+	records, err := e.admin.UsersByID(e.ctx, some)
+	if err != nil || len(records) != 2 {
+		t.Fatalf("%d users, %v", len(records), err)
+	}
+	for _, record := range records {
+		if !slices.Contains(some[:2], record.ID) || !bytes.Contains(record.Raw, []byte(`"verification":`)) {
+			t.Errorf("the user is %s, sent as %s", record.ID, record.Raw)
+		}
+	}
+	for _, ids := range [][]string{nil, make([]string, rehive.MaxUserIDs+1)} {
+		if _, err := e.admin.UsersByID(e.ctx, ids); !rehive.IsPermanent(err) {
+			t.Errorf("%d identifiers: %v", len(ids), err)
+		}
 	}
 	e.ClearRequests()
 	for range e.admin.UsersInGroup(e.ctx, "vip") {

@@ -5,10 +5,12 @@ package rehive
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // Auth returns the user that the token belongs to (GET auth/). It needs no
@@ -155,18 +157,60 @@ func (s Session) User(ctx context.Context, id string) (*User, error) {
 	return user, nil
 }
 
+// MaxUserIDs is how many identifiers [Session.UsersByID] takes: they stand in the URL.
+const MaxUserIDs = 100
+
+// UsersByID returns the users of the company that have one of at most [MaxUserIDs]
+// identifiers, which are UUIDs. Those that the company doesn't have are missing.
+func (s Session) UsersByID(ctx context.Context, ids []string) ([]UserRecord, error) {
+	const op = "listing users"
+	if len(ids) == 0 || len(ids) > MaxUserIDs {
+		// An empty filter would mean every user of the company.
+		return nil, &Error{Op: op, Status: http.StatusBadRequest, Message: fmt.Sprintf("from 1 to %d identifiers are needed, not %d", MaxUserIDs, len(ids)), local: true}
+	}
+	in := call{op: op, path: []string{"admin", "users"}, query: url.Values{"id__in": {strings.Join(ids, ",")}}}
+	return list(ctx, s, in, func(u UserRecord) string { return u.ID })
+}
+
 // UsersInGroup yields the users of a group that are neither archived nor
 // deactivated, reading page after page as it is ranged over. An error ends it.
 // A user may be yielded twice when the list changes meanwhile.
-func (s Session) UsersInGroup(ctx context.Context, group string) iter.Seq2[User, error] {
+func (s Session) UsersInGroup(ctx context.Context, group string) iter.Seq2[UserRecord, error] {
+	in, err := usersInGroup(group)
+	if err != nil {
+		return func(yield func(UserRecord, error) bool) { yield(UserRecord{}, err) }
+	}
+	return stream[UserRecord](ctx, s, in, maxStreamedPages)
+}
+
+// CountUsersInGroup returns how many users [Session.UsersInGroup] yields.
+func (s Session) CountUsersInGroup(ctx context.Context, group string) (int, error) {
+	in, err := usersInGroup(group)
+	if err != nil {
+		return 0, err
+	}
+	in.method = http.MethodGet
+	in.query.Set("page_size", "1")
+	var found struct {
+		Count *int `json:"count"`
+	}
+	if err := s.do(ctx, in, &found); err != nil {
+		return 0, err
+	}
+	if found.Count == nil || *found.Count < 0 {
+		return 0, garbled(in.op, http.StatusOK, "the answer is not a list with a count")
+	}
+	return *found.Count, nil
+}
+
+func usersInGroup(group string) (call, error) {
 	const op = "listing the users of a group"
 	if group == "" {
-		return func(yield func(User, error) bool) {
-			yield(User{}, &Error{Op: op, Status: http.StatusNotFound, Message: "the identifier is empty or malformed", local: true})
-		}
+		// An empty filter would mean every user of the company.
+		return call{}, &Error{Op: op, Status: http.StatusNotFound, Message: "the identifier is empty or malformed", local: true}
 	}
 	query := url.Values{"group": {group}, "archived": {"false"}, "deactivated": {"false"}}
-	return stream[User](ctx, s, call{op: op, path: []string{"admin", "users"}, query: query}, maxStreamedPages)
+	return call{op: op, path: []string{"admin", "users"}, query: query}, nil
 }
 
 // UserDevices lists a user's devices with their push tokens.

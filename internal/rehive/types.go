@@ -36,6 +36,19 @@ type User struct {
 	Deactivated bool    `json:"deactivated"`
 }
 
+// UserRecord is a user with everything that the platform says about them.
+type UserRecord struct {
+	User
+	// Raw is the user as the platform sent it: a JSON object.
+	Raw json.RawMessage
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *UserRecord) UnmarshalJSON(data []byte) error {
+	r.Raw = bytes.Clone(data)
+	return json.Unmarshal(data, &r.User)
+}
+
 // InGroup says whether the user is in one of the named groups.
 func (u *User) InGroup(names ...string) bool {
 	for _, g := range u.Groups {

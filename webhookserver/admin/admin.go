@@ -43,6 +43,8 @@ type Options struct {
 	Quarantine Quarantine
 	// Quotas returns how many messages an activation may send on one day.
 	Quotas func(*v1alpha1.CompanyActivation) Quotas
+	// Events takes the events by which notifications are triggered.
+	Events EventStore
 }
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules;notificationlayouts,verbs=get;list;watch;create;update;patch;delete
@@ -66,6 +68,7 @@ func (a *API) Operations() []rest.Operation {
 	ops = append(ops, a.company().Operations()...)
 	ops = append(ops, a.credentials().Operations()...)
 	ops = append(ops, a.notifications().Operations()...)
+	ops = append(ops, a.triggerNotification().Operation())
 	ops = append(ops, a.layouts().Operations()...)
 	ops = append(ops, a.layoutTemplates().Operations()...)
 	ops = append(ops, a.templates().Operations()...)

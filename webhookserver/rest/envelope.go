@@ -14,6 +14,9 @@ import (
 type Answer struct {
 	// Status is the HTTP status code; 200 if zero.
 	Status int
+	// Replayed says that an earlier call with the same idempotency key did what this one
+	// asks for.
+	Replayed bool
 
 	data []byte // JSON; nil for an envelope without data
 }
@@ -26,6 +29,9 @@ func WriteAnswer(w http.ResponseWriter, a Answer) {
 	status := a.Status
 	if status == 0 {
 		status = http.StatusOK
+	}
+	if a.Replayed {
+		w.Header().Set("Idempotent-Replayed", "true")
 	}
 	const head = `{"status":"success"`
 	body := make([]byte, 0, len(head)+len(`,"data":}`)+len(a.data))

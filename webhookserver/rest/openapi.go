@@ -71,6 +71,11 @@ func (op *Operation) describe(schemas openapi3.Schemas) *openapi3.Operation {
 		}
 		d.AddParameter(openapi3.NewQueryParameter("orderby").WithSchema(s))
 	}
+	if op.idempotent {
+		d.AddParameter(openapi3.NewHeaderParameter(idempotencyHeader).
+			WithDescription("A call with a key that was used before is answered as the first one, and does nothing.").
+			WithSchema(openapi3.NewStringSchema().WithMaxLength(maxIdempotencyKey)))
+	}
 	if op.body != nil {
 		body := openapi3.NewRequestBody().WithRequired(!op.bodyOptional).WithJSONSchemaRef(op.body(schemas))
 		d.RequestBody = &openapi3.RequestBodyRef{Value: body}

@@ -6,6 +6,7 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -52,7 +53,10 @@ type Request struct {
 	ID string
 	// Query holds the filters and the page.
 	Query *Query
-	Log   logr.Logger
+	// IdempotencyKey is what the caller tells repeated calls by, if the operation takes
+	// one; empty if there is none.
+	IdempotencyKey string
+	Log            logr.Logger
 
 	members   map[string]json.RawMessage
 	publicURL string
@@ -76,6 +80,12 @@ func parseNumber(text string) (int64, bool) {
 	return n, err == nil && n > 0 && strconv.FormatInt(n, 10) == text
 }
 
+// Idempotency keys are as on the Rehive platform.
+const (
+	idempotencyHeader = "Idempotency-Key"
+	maxIdempotencyKey = 99
+)
+
 // HandlerFunc answers a request.
 type HandlerFunc func(context.Context, *Request) (Answer, error)
 
@@ -96,6 +106,7 @@ type Operation struct {
 	paged, strict bool
 	members       []string // of the body
 	bodyOptional  bool
+	idempotent    bool // takes an idempotency key
 	body          func(openapi3.Schemas) *openapi3.SchemaRef
 	response      func(openapi3.Schemas) *openapi3.SchemaRef
 	handle        HandlerFunc
@@ -148,6 +159,12 @@ func (op *Operation) Serve(ctx context.Context, r *Request, members map[string]j
 	var err error
 	if r.Query, err = parseQuery(r.HTTP, op.filters, op.orderings, op.paged, op.strict); err != nil {
 		return Answer{}, err
+	}
+	if op.idempotent {
+		r.IdempotencyKey = strings.TrimSpace(r.HTTP.Header.Get(idempotencyHeader))
+		if len(r.IdempotencyKey) > maxIdempotencyKey {
+			return Answer{}, BadRequest(fmt.Sprintf("The header %s must be shorter than %d characters.", idempotencyHeader, maxIdempotencyKey+1))
+		}
 	}
 	answer, err := op.handle(ctx, r)
 	if err != nil {

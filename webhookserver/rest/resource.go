@@ -278,6 +278,9 @@ type Action[A any] struct {
 	// Filters select what the action is for. A parameter that is none of them is an
 	// error.
 	Filters []Filter
+	// Idempotent says that the action takes an idempotency key, see
+	// [Request.IdempotencyKey].
+	Idempotent bool
 	// Do does it.
 	Do func(context.Context, *Request, *A) (Answer, error)
 	// Result describes the data that Do answers with; nil if there is none.
@@ -288,7 +291,7 @@ type Action[A any] struct {
 func (a *Action[A]) Operation() Operation {
 	op := Operation{
 		id: a.ID, Method: a.Method, Path: a.Path, For: a.For, Status: http.StatusOK, action: "Create",
-		numericID: a.NumericID, filters: a.Filters, strict: a.Filters != nil, bodyOptional: a.Optional,
+		numericID: a.NumericID, filters: a.Filters, strict: a.Filters != nil, bodyOptional: a.Optional, idempotent: a.Idempotent,
 	}
 	switch op.Method {
 	case "":

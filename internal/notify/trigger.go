@@ -1,0 +1,50 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// TriggerEvent is the name of the event by which a person sends one rule. No event of
+// the platform has such a name, and no rule can name it.
+const TriggerEvent = "notification:trigger"
+
+// Trigger is the data of a TriggerEvent.
+type Trigger struct {
+	// Rule is the rule's namespace/name, and Channel its channel when it was triggered.
+	Rule    string  `json:"rule"`
+	Channel Channel `json:"channel"`
+	// Data is what the rule's templates read: a JSON object, or nothing.
+	Data json.RawMessage `json:"data,omitempty"`
+	// Users are identifiers of users, and Groups names of groups, whose users get the
+	// rule's message. Without any, the rule is decided once with nothing but Data.
+	Users  []string `json:"users,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+}
+
+// Bounds of a Trigger.
+const (
+	MaxTriggerUsers  = 1000
+	MaxTriggerGroups = 50
+)
+
+// userKey is where templates of a triggered rule find the user.
+const userKey = "user"
+
+// ForUser returns the event for one of several users, with the user's fields, a JSON
+// object, as "user". That name wins over one in the event's own data.
+func (e *Event) ForUser(user []byte) (*Event, error) {
+	value, err := python.FromJSON(user)
+	if err != nil {
+		return nil, fmt.Errorf("reading the user: %w", err)
+	}
+	one := *e
+	one.complete, one.optedOut = nil, nil
+	one.data, err = with(e.data, userKey, value)
+	return &one, err
+}
