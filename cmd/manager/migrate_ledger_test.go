@@ -16,7 +16,7 @@ import (
 
 func TestMigrateLedger(t *testing.T) {
 	ctx := context.Background()
-	server, err := postgrestest.Start()
+	server, err := postgrestest.StartInMemory()
 	if err != nil {
 		postgrestest.Skip(t, err)
 	}

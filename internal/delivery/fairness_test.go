@@ -54,7 +54,7 @@ func onBothDatabases(t *testing.T, test func(t *testing.T, s *ledger.Store)) {
 // postgres is the tests' server; TestMain stops it.
 var postgres = sync.OnceValues(func() (*postgrestest.Server, error) {
 	postgresStarted = true
-	return postgrestest.Start()
+	return postgrestest.StartInMemory()
 })
 
 var postgresStarted bool

@@ -58,7 +58,7 @@ func postgresServer(t testing.TB) *postgrestest.Server {
 	server.Lock()
 	defer server.Unlock()
 	if server.Server == nil && server.err == nil {
-		server.Server, server.err = postgrestest.Start()
+		server.Server, server.err = postgrestest.StartInMemory()
 	}
 	if server.err != nil {
 		postgrestest.Skip(t, server.err)
@@ -146,6 +146,9 @@ var conformance = []func(*testing.T, place){
 	testClosedStoreRefuses,
 }
 
+// alone are the tests that measure time, or read what the whole process counts.
+var alone = map[string]bool{"LargeEventsDelayNobody": true, "Collector": true}
+
 func TestConformance(t *testing.T) {
 	for database, newPlace := range map[string]func(testing.TB) place{
 		"SQLite":     func(t testing.TB) place { return place{path: t.TempDir() + "/state/ledger.db"} },
@@ -154,7 +157,13 @@ func TestConformance(t *testing.T) {
 		t.Run(database, func(t *testing.T) {
 			for _, test := range conformance {
 				name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
-				t.Run(name[strings.LastIndex(name, ".test")+len(".test"):], func(t *testing.T) { test(t, newPlace(t)) })
+				name = name[strings.LastIndex(name, ".test")+len(".test"):]
+				t.Run(name, func(t *testing.T) {
+					if !alone[name] {
+						t.Parallel() // they wait for the disk most of the time
+					}
+					test(t, newPlace(t))
+				})
 			}
 		})
 	}

@@ -30,7 +30,7 @@ import (
 // ownServer is a server that no other test uses.
 func ownServer(t *testing.T) *postgrestest.Server {
 	t.Helper()
-	s, err := postgrestest.Start()
+	s, err := postgrestest.StartInMemory()
 	if err != nil {
 		postgrestest.Skip(t, err)
 	}

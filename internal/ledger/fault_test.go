@@ -109,7 +109,7 @@ func TestFullDatabaseIsUnavailableThenRecovers(t *testing.T) {
 	errs := make(chan error, 20)
 	for i := range cap(errs) {
 		go func() {
-			_, err := s.AcceptEvent(bg, Event{Company: "shop", ID: fmt.Sprint("big-", i), Data: make([]byte, 1<<20)})
+			_, err := s.AcceptEvent(bg, Event{Company: "shop", ID: fmt.Sprint("big-", i), Data: make([]byte, 32<<10)})
 			errs <- err
 		}()
 	}

@@ -59,12 +59,62 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not below TMPDIR: the path of a socket must be short.
-	dir, err := os.MkdirTemp("/tmp", "postgrestest")
+	return start(bin, onDisk)
+}
+
+// StartInMemory is Start for tests that make many databases: where the machine has a
+// file system in memory with enough room, the files are there, so that nothing waits for
+// a disk. The server's settings are the same, and what it does on a crash is, too.
+func StartInMemory() (*Server, error) {
+	bin, err := find()
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for PostgreSQL: %w", err)
+		return nil, err
+	}
+	sweepMemory()
+	var room syscall.Statfs_t
+	if err := syscall.Statfs(inMemory, &room); err != nil || room.Bavail*uint64(room.Bsize) < leastRoom { //nolint:unconvert // its type depends on the system
+		return start(bin, onDisk)
+	}
+	return start(bin, inMemory)
+}
+
+// Where the files of servers are. Not below TMPDIR: the path of a socket must be short.
+const (
+	onDisk   = "/tmp"
+	inMemory = "/dev/shm"
+	// leastRoom is what must be free in memory, in bytes.
+	leastRoom = 4 << 30
+)
+
+// makeDir makes a directory whose name tells which process it is of.
+func makeDir(parent string) (string, error) {
+	dir, err := os.MkdirTemp(parent, fmt.Sprintf("postgrestest-%d-", os.Getpid()))
+	if err != nil {
+		return "", fmt.Errorf("making a directory for PostgreSQL: %w", err)
+	}
+	return dir, nil
+}
+
+// sweepMemory removes what processes that were killed left in memory.
+func sweepMemory() {
+	left, _ := filepath.Glob(inMemory + "/postgrestest-*-*")
+	for _, dir := range left {
+		pid, err := strconv.Atoi(strings.Split(filepath.Base(dir), "-")[1])
+		if err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir)
+		}
+	}
+}
+
+func start(bin, parent string) (*Server, error) {
+	dir, err := makeDir(parent)
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{bin: bin, dir: dir, settings: []string{"listen_addresses=", "max_connections=200", "shared_buffers=32MB", "log_min_messages=warning"}}
+	if parent == inMemory {
+		s.settings = append(s.settings, "max_wal_size=256MB")
+	}
 	if err := s.initialize(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -77,9 +127,9 @@ func Start() (*Server, error) {
 // Standby starts a server that follows this one, whose commits wait for it from now
 // on. The caller stops it.
 func (s *Server) Standby() (*Server, error) {
-	dir, err := os.MkdirTemp("/tmp", "postgrestest")
+	dir, err := makeDir(filepath.Dir(s.dir))
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for PostgreSQL: %w", err)
+		return nil, err
 	}
 	follower := &Server{bin: s.bin, dir: dir, settings: s.settings, owner: s.owner}
 	err = s.give(dir)
