@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/rehive"
 )
 
 // TestSecurityPage keeps the figures of docs/security.md those of the server.
@@ -19,6 +21,10 @@ func TestSecurityPage(t *testing.T) {
 	l := Limits{}.withDefaults()
 	for _, row := range []string{
 		fmt.Sprintf("| body of a webhook | %d MiB |", l.WebhookBody>>20),
+		fmt.Sprintf("| webhooks' bodies of more than %d KiB in memory at once | %d MiB, half of it for one company |", smallBody>>10, l.BodyBytes>>20),
+		fmt.Sprintf("| tokens of unknown callers that Rehive is asked about | %.0f a second, %d at once after a pause |", l.StrangerRate, rehive.StrangerBurst),
+		fmt.Sprintf("| tokens that were good within the last hour, or callers known to be good | %.0f a second, %d at once after a pause |", l.KnownRate, knownBurst),
+		fmt.Sprintf("| time that a call waits for its turn under these | %.0f s |", l.QueueTime.Seconds()),
 		fmt.Sprintf("| request header | %d KiB |", l.HeaderBytes>>10),
 		fmt.Sprintf("| nesting of JSON | %d |", l.JSONDepth),
 		fmt.Sprintf("| connections at once | %d |", l.Connections),
