@@ -237,9 +237,8 @@ func (s *Store) QuarantinedEvents(ctx context.Context, company string, after int
 	if company != "" {
 		where, args = " AND company = $2", append(args, storable(company))
 	}
-	rows, err := s.reader.QueryContext(ctx, `
-		SELECT id, company, event_id, name, received_at, reason, message, attempts, updated_at FROM events
-		WHERE state = 'quarantined' AND id > $1`+where+" ORDER BY id LIMIT "+strconv.Itoa(min(max(limit, 0), 1000)), args...) //nolint:gosec // where is one of two texts above; values are arguments
+	rows, err := s.reader.QueryContext(ctx, "SELECT id, company, event_id, name, received_at, reason, message, attempts, updated_at FROM events "+ //nolint:gosec // where is one of two texts above; values are arguments
+		"WHERE state = 'quarantined' AND id > $1"+where+" ORDER BY id LIMIT "+strconv.Itoa(min(max(limit, 0), 1000)), args...)
 	if err != nil {
 		return nil, unavailable("reading quarantined events", err)
 	}

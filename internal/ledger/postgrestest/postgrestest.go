@@ -72,7 +72,7 @@ func StartInMemory() (*Server, error) {
 	}
 	sweepMemory()
 	var room syscall.Statfs_t
-	if err := syscall.Statfs(inMemory, &room); err != nil || room.Bavail*uint64(room.Bsize) < leastRoom { //nolint:unconvert // its type depends on the system
+	if err := syscall.Statfs(inMemory, &room); err != nil || room.Bavail*uint64(room.Bsize) < leastRoom {
 		return start(bin, onDisk)
 	}
 	return start(bin, inMemory)
