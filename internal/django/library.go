@@ -80,6 +80,9 @@ const defaultNanos = 10
 // the one place where filters are charged; what a filter does beyond a fixed
 // time for each byte of its input and its argument, it charges for itself.
 func (f *Filter) spend(c *Context, in, arg python.Value) error {
+	if s, ok := python.AsStr(in); ok && arg == nil && len(s) < 32 {
+		return c.meter.Spend(1)
+	}
 	n, err := f.size(c, in)
 	if err != nil {
 		return err
@@ -116,8 +119,13 @@ func (f *Filter) size(c *Context, in python.Value) (int, error) {
 
 // made charges for what the filter has made.
 func (f *Filter) made(c *Context, out python.Value) error {
-	if s, ok := python.AsStr(out); ok && len(s) > c.limits.String {
-		return limitErrorf("a value would be longer than %d bytes", c.limits.String)
+	if s, ok := python.AsStr(out); ok {
+		if len(s) < 64 {
+			return nil
+		}
+		if len(s) > c.limits.String {
+			return limitErrorf("a value would be longer than %d bytes", c.limits.String)
+		}
 	}
 	if f.Reads == ReadsValue {
 		return nil

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rehive/extension-operator/internal/meter/metertest"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -154,5 +155,26 @@ func TestLengthIsInCharacters(t *testing.T) {
 	const want = "main: the template is 262145 characters long; at most 262144 are allowed"
 	if _, err := Parse("main", long+"é", Options{}); err == nil || err.Error() != want || !errors.Is(err, ErrLimit) {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestParseCost holds parsing to a time that does not grow with the square of
+// the template, for tags that each add to what the parser remembers.
+func TestParseCost(t *testing.T) {
+	for _, piece := range []string{
+		"{% load i18n %}", "{% load i18n tz %}", "{% load trans from i18n %}", "{% now 'Y' %}", "{{ a|upper }}", "{% if a %}", "{% for a in b %}{% endfor %}",
+		"{% with a=b %}", "{% cycle a b %}", "{{", "{%", "{{ _('x') }}", "{{ \u00e9 }}", "{% verbatim %}",
+	} {
+		source := strings.Repeat(piece, (256<<10)/len(piece))
+		parse := func() { _, _ = Parse("main", source, Options{}) }
+		const bound = 250 * time.Millisecond
+		allowed := bound * time.Duration(metertest.Slowdown)
+		cpu := metertest.Measure(parse)
+		if cpu > allowed { // the first run may have paid for others
+			cpu = min(cpu, metertest.Measure(parse))
+		}
+		if cpu > allowed {
+			t.Errorf("%q again and again: took %s", piece, cpu)
+		}
 	}
 }

@@ -21,8 +21,8 @@ func (l NodeList) Empty() bool { return len(l.nodes) == 0 }
 
 // Render prints the nodes one after another.
 func (l NodeList) Render(c *Context) error {
+	held, sets := c.meter.Held(), c.sets
 	for i, n := range l.nodes {
-		held, sets := c.meter.Held(), c.sets
 		err := c.meter.Spend(1)
 		if err == nil {
 			err = n.Render(c)
@@ -32,6 +32,8 @@ func (l NodeList) Render(c *Context) error {
 		}
 		if c.sets == sets { // no variable holds what the node has made
 			c.meter.Release(held)
+		} else {
+			held, sets = c.meter.Held(), c.sets
 		}
 	}
 	return nil
