@@ -39,6 +39,8 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
@@ -60,6 +62,7 @@ type cluster struct {
 	config      *rest.Config
 	mgr         manager.Manager
 	activations *activation.Index
+	rules       *catalog.Catalog
 	stub        *stubController
 }
 
@@ -127,6 +130,10 @@ func startCluster() (_ *cluster, stop func(), err error) {
 	if err != nil {
 		return nil, stop, err
 	}
+	rules, err := catalog.New(ctx, mgr.GetCache(), activations)
+	if err != nil {
+		return nil, stop, err
+	}
 	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.NotificationRule{}, activation.RuleField, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.NotificationRule).Spec.CompanyRef.Name}
 	})
@@ -142,7 +149,7 @@ func startCluster() (_ *cluster, stop func(), err error) {
 		return nil, stop, errors.New("the cache did not sync")
 	}
 	err = mgr.GetClient().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	return &cluster{config: config, mgr: mgr, activations: activations, stub: stub}, stop, err
+	return &cluster{config: config, mgr: mgr, activations: activations, rules: rules, stub: stub}, stop, err
 }
 
 // fixture is a server over real HTTP with everything around it.
@@ -185,7 +192,10 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	t.Cleanup(func() { _ = store.Close() })
 	f.store = store
 
+	dispatcher, err := dispatch.New(dispatch.Options{Ledger: store, Catalog: f.rules, Platform: platform, DefaultFrom: "noreply@example.com"})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
 	options := Options{
+		Previews:    dispatcher,
 		Address:     "127.0.0.1:0",
 		Client:      f.client,
 		Activations: f.activations,

@@ -31,6 +31,8 @@ func (s *Server) operations() []rest.Operation {
 		Quarantine: s.messages,
 		Quotas:     s.quotas,
 		Events:     s.events,
+		History:    s.messages,
+		Previews:   s.previews,
 	})
 	users := user.New(user.Options{Cache: s.client, Ledger: s.messages})
 	return append(admins.Operations(), users.Operations()...)

@@ -44,6 +44,7 @@ type EventStore interface {
 // *ledger.Store is one, where the methods are described.
 type MessageStore interface {
 	admin.Log
+	admin.History
 	admin.Quarantine
 	user.Ledger
 }
@@ -74,6 +75,8 @@ type Options struct {
 	Events EventStore
 	// Messages keeps messages and what users chose.
 	Messages MessageStore
+	// Previews tries rules without sending; without it, previews are not offered.
+	Previews admin.Previewer
 	// PublicURL is where callers reach the server, without a slash at its end. Links
 	// to further pages of a list begin with it; without it, with the request's host.
 	PublicURL string
@@ -123,6 +126,7 @@ type Server struct {
 	messages    MessageStore
 	quotas      func(*v1alpha1.CompanyActivation) admin.Quotas
 	version     string
+	previews    admin.Previewer
 	publicURL   string
 	proxies     trustedProxies
 	drainDelay  time.Duration
@@ -183,6 +187,7 @@ func New(o Options) (*Server, error) {
 		messages:     o.Messages,
 		quotas:       o.Quotas,
 		version:      cmp.Or(o.Version, "dev"),
+		previews:     o.Previews,
 		publicURL:    o.PublicURL,
 		proxies:      o.TrustedProxies,
 		drainDelay:   o.DrainDelay,

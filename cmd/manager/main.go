@@ -140,30 +140,6 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	server, err := webhookserver.New(webhookserver.Options{
-		Address:        s.httpAddress,
-		CertFile:       s.tlsCert,
-		KeyFile:        s.tlsKey,
-		Client:         mgr.GetClient(),
-		Activations:    activations,
-		APIReader:      watched.Reader(mgr.GetAPIReader()),
-		Platform:       platform,
-		Events:         store,
-		Messages:       store,
-		PublicURL:      strings.TrimRight(s.publicURL, "/"),
-		Namespace:      s.namespace,
-		Namespaces:     holders,
-		PurgeGrace:     s.purgeGracePeriod,
-		TrustedProxies: proxies,
-		Quotas:         senders.quotas,
-		Version:        version,
-		DrainDelay:     s.drainDelay,
-		Log:            log.WithName("webhookserver"),
-		Registerer:     metrics.Registry,
-	})
-	if err != nil {
-		return err
-	}
 	memory, err := newMemoryBudget(s)
 	if err != nil {
 		return err
@@ -178,6 +154,31 @@ func run(ctx context.Context, s *settings) (err error) {
 		Memory:      memory,
 		Log:         log.WithName("dispatch"),
 		Registerer:  metrics.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	server, err := webhookserver.New(webhookserver.Options{
+		Address:        s.httpAddress,
+		CertFile:       s.tlsCert,
+		KeyFile:        s.tlsKey,
+		Client:         mgr.GetClient(),
+		Activations:    activations,
+		APIReader:      watched.Reader(mgr.GetAPIReader()),
+		Platform:       platform,
+		Events:         store,
+		Messages:       store,
+		Previews:       dispatcher,
+		Quotas:         senders.quotas,
+		Version:        version,
+		PublicURL:      strings.TrimRight(s.publicURL, "/"),
+		Namespace:      s.namespace,
+		Namespaces:     holders,
+		PurgeGrace:     s.purgeGracePeriod,
+		TrustedProxies: proxies,
+		DrainDelay:     s.drainDelay,
+		Log:            log.WithName("webhookserver"),
+		Registerer:     metrics.Registry,
 	})
 	if err != nil {
 		return err

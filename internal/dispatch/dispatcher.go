@@ -101,6 +101,7 @@ type Dispatcher struct {
 	Options
 	slots      *slots
 	processors *flow.Budget
+	previews   *flow.Budget
 	needs      needs
 	decided    *prometheus.CounterVec
 }
@@ -116,7 +117,7 @@ func New(o Options) (*Dispatcher, error) {
 	if o.Memory == nil {
 		o.Memory = flow.NewBudget(DefaultMemory)
 	}
-	d := &Dispatcher{Options: o, slots: newSlots(o.Concurrency), processors: newProcessors(o.Memory.Total()), decided: prometheus.NewCounterVec(prometheus.CounterOpts{
+	d := &Dispatcher{Options: o, slots: newSlots(o.Concurrency), processors: newProcessors(o.Memory.Total()), previews: flow.NewBudget(maxPreviews), decided: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "rehive_extension",
 		Name:      "events_dispatched_total",
 		Help:      "Events that were decided, put back, quarantined or given up, by outcome.",

@@ -27,7 +27,7 @@ func checkCut(t *testing.T, text string, i, j int) {
 	if kind == inText && strings.ContainsAny(data[0], "'\"\\\r\n\x00") || kind == inComment && strings.ContainsAny(data[0], "\r\n\x00") {
 		return
 	}
-	got := x.evaluate(context.Background(), segments)
+	got := x.evaluate(context.Background(), segments, nil)
 	if got.Fault != nil {
 		return
 	}

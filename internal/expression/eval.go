@@ -20,6 +20,7 @@ type evaluator struct {
 	turns   int // of all comprehensions
 	changes int // to lists, dicts and sets, which may hold what was made
 	scope   *scope
+	trace   *Trace // of what is compared; nil for none
 }
 
 // scope holds the names of one comprehension.

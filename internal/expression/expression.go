@@ -30,6 +30,8 @@ type Options struct {
 type EvaluateOptions struct {
 	// Now is the clock of {% now %}; nil means time.Now.
 	Now func() time.Time
+	// Trace, if it isn't nil, is overwritten with how the verdict came about.
+	Trace *Trace
 }
 
 // Verdict is what an expression says.
@@ -203,14 +205,28 @@ func (x *Expression) Variables() []string {
 // Evaluate renders the expression with the data and evaluates what comes out.
 // An empty expression says True; every fault says False.
 func (x *Expression) Evaluate(ctx context.Context, data *python.Dict, opts EvaluateOptions) Verdict {
+	if opts.Trace != nil {
+		*opts.Trace = Trace{}
+	}
 	if x.empty {
+		if opts.Trace != nil {
+			opts.Trace.Result = shown(python.True)
+		}
 		return Verdict{Send: true, Result: python.True}
 	}
 	segments, err := x.template.RenderSegments(ctx, data, django.RenderOptions{Now: opts.Now})
 	if err != nil {
 		return Verdict{Fault: templateFault(err)}
 	}
-	return x.evaluate(ctx, segments)
+	if opts.Trace == nil {
+		return x.evaluate(ctx, segments, nil)
+	}
+	opts.Trace.render(segments)
+	verdict := x.evaluate(ctx, segments, opts.Trace)
+	if verdict.Result != nil {
+		opts.Trace.Result = shown(verdict.Result)
+	}
+	return verdict
 }
 
 // templateFault words a template's error. What the error quotes of a template
@@ -242,10 +258,10 @@ func templateFault(err error) *Fault {
 // EvaluateText evaluates a text all of which its author wrote.
 func EvaluateText(ctx context.Context, text string, limits Limits) Verdict {
 	x := &Expression{limits: limits.withDefaults()}
-	return x.evaluate(ctx, []django.Segment{{Text: text}})
+	return x.evaluate(ctx, []django.Segment{{Text: text}}, nil)
 }
 
-func (x *Expression) evaluate(ctx context.Context, segments []django.Segment) (v Verdict) {
+func (x *Expression) evaluate(ctx context.Context, segments []django.Segment, trace *Trace) (v Verdict) {
 	defer func() {
 		// The last belt: nothing is known to get here.
 		if r := recover(); r != nil {
@@ -256,7 +272,7 @@ func (x *Expression) evaluate(ctx context.Context, segments []django.Segment) (v
 		}
 	}()
 	s, data := x.shapeOf(segments)
-	result, fault := x.run(ctx, s, data)
+	result, fault := x.run(ctx, s, data, trace)
 	if fault != nil {
 		return Verdict{Fault: s.locate(fault)}
 	}
@@ -336,7 +352,7 @@ func equalTexts(a, b []string) bool {
 }
 
 // run puts the data into the slots and evaluates the tree.
-func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.Value, *Fault) {
+func (x *Expression) run(ctx context.Context, s *shape, data []string, trace *Trace) (python.Value, *Fault) {
 	if s.fault != nil {
 		return nil, s.fault
 	}
@@ -377,7 +393,7 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string) (python.V
 	if fault != nil {
 		return nil, fault
 	}
-	e.slots = slots
+	e.slots, e.trace = slots, trace
 	v, err := e.eval(tree)
 	if err != nil {
 		return nil, faultAt(err, -1)

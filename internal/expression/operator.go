@@ -378,6 +378,9 @@ func (e *evaluator) compare(n *compareNode) (python.Value, error) {
 				return nil, faultAt(err, rightNode.offset())
 			}
 		}
+		if e.trace != nil {
+			e.trace.compare(op, left, right, result)
+		}
 		if !result {
 			break
 		}

@@ -37,7 +37,7 @@ func segmentsOf(template string, data map[string]string) []django.Segment {
 
 func evaluateWith(template string, data map[string]string) Verdict {
 	x := &Expression{limits: Limits{}.withDefaults()}
-	return x.evaluate(context.Background(), segmentsOf(template, data))
+	return x.evaluate(context.Background(), segmentsOf(template, data), nil)
 }
 
 func flat(segments []django.Segment) string {
@@ -105,7 +105,7 @@ func TestHonestDataIsAsOnTheFlatText(t *testing.T) {
 			return
 		}
 		x := &Expression{limits: Limits{}.withDefaults()}
-		got, want := x.evaluate(context.Background(), segments), EvaluateText(context.Background(), text, Limits{})
+		got, want := x.evaluate(context.Background(), segments, nil), EvaluateText(context.Background(), text, Limits{})
 		if got.Send != want.Send || (got.Fault == nil) != (want.Fault == nil) ||
 			got.Fault == nil && encoded(got.Result) != encoded(want.Result) {
 			t.Errorf("%q with %q: %s, flat %s", template, data, verdictText(got), verdictText(want))

@@ -119,6 +119,7 @@ var conformance = []func(*testing.T, place){
 	testLargeEventsDelayNobody,
 	testInbox,
 	testLog,
+	testEventHistory,
 	testLogTurns,
 	testResendFailed,
 	testResendSent,

@@ -47,6 +47,10 @@ type Event struct {
 	// errors are passing.
 	Compute func(ctx context.Context, work func(context.Context) error) error
 
+	// Trace, if it isn't nil, is overwritten by each rule that is decided with how that
+	// came about.
+	Trace *Trace
+
 	optedOut map[string][]string // of the users that were asked for
 	data     *python.Dict
 	computed func(context.Context) (*python.Dict, error)

@@ -98,10 +98,19 @@ func (l *Layout) render(ctx context.Context, f *field, event *Event, values *pyt
 	}
 	text, err := f.render(ctx, event, withContent)
 	if err != nil {
-		return "", fmt.Errorf("NotificationLayout %s, %w", l.name, err)
+		return "", &layoutError{name: l.name, err: err}
 	}
 	return text, nil
 }
+
+// layoutError is an error of a layout's template.
+type layoutError struct {
+	name string
+	err  error
+}
+
+func (e *layoutError) Error() string { return "NotificationLayout " + e.name + ", " + e.err.Error() }
+func (e *layoutError) Unwrap() error { return e.err }
 
 // with returns the values and one more.
 func with(values *python.Dict, name string, value python.Value) (*python.Dict, error) {

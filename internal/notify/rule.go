@@ -175,6 +175,11 @@ func (c *compiler) sender(source string) {
 }
 
 func (c *compiler) fail(path string, err error) {
+	c.problems = append(c.problems, problemOf(path, err))
+}
+
+// problemOf is an error of the template or expression in a field.
+func problemOf(path string, err error) Problem {
 	problem := Problem{Field: path, Message: err.Error()}
 	var djangoError *django.Error
 	var fault *expression.Fault
@@ -184,7 +189,7 @@ func (c *compiler) fail(path string, err error) {
 	case errors.As(err, &djangoError):
 		problem.Line, problem.Column, problem.Message = djangoError.Line, djangoError.Column, djangoError.Msg
 	}
-	c.problems = append(c.problems, problem)
+	return problem
 }
 
 func readsComputed(variables []string) bool {
@@ -205,15 +210,24 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 	if err != nil {
 		return Decision{}, err
 	}
+	options := expression.EvaluateOptions{Now: event.clock}
+	if event.Trace != nil {
+		*event.Trace = Trace{}
+		options.Trace = &event.Trace.Expression
+	}
 	var verdict expression.Verdict
 	err = event.compute(ctx, func(ctx context.Context) error {
-		verdict = r.expression.Evaluate(ctx, values, expression.EvaluateOptions{Now: event.clock})
+		verdict = r.expression.Evaluate(ctx, values, options)
 		return ctx.Err()
 	})
 	if err != nil {
 		return r.tooSlow(event, "evaluating the expression", err)
 	}
+	if event.Trace != nil {
+		event.Trace.Verdict = &verdict.Send
+	}
 	if verdict.Fault != nil {
+		event.failed("spec.expression", verdict.Fault)
 		return r.notSent(event, ExpressionFault, verdict.Fault.Error()), nil //nolint:nilerr // an expression that fails is a decision
 	}
 	if !verdict.Send {
@@ -238,9 +252,23 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return r.tooSlow(event, "rendering the message", err)
 	}
 	if failed != nil {
+		event.failed(r.failedField(failed), failed)
 		return r.notSent(event, RenderFailed, failed.Error()), nil //nolint:nilerr // a message that fails is a decision
 	}
 	return r.permit(ctx, event, decision)
+}
+
+// failedField is the path of the field whose template failed.
+func (r *Rule) failedField(err error) string {
+	var inLayout *layoutError
+	if errors.As(err, &inLayout) {
+		return "spec." + string(r.channel) + ".layoutRef"
+	}
+	var failed *django.Error
+	if errors.As(err, &failed) {
+		return failed.Template // which is called like its field
+	}
+	return "spec." + string(r.channel)
 }
 
 // tooSlow is the decision where computing could not end in time, whenever it is tried.

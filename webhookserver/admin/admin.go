@@ -39,6 +39,10 @@ type Options struct {
 	// searches it.
 	Log        Log
 	SearchTurn func(ctx context.Context, company string) (leave func(), err error)
+	// History is what became of events.
+	History History
+	// Previews tries rules; without it, previews are not offered.
+	Previews Previewer
 	// Quarantine is that of the ledger.
 	Quarantine Quarantine
 	// Quotas returns how many messages an activation may send on one day.
@@ -74,6 +78,9 @@ func (a *API) Operations() []rest.Operation {
 	ops = append(ops, a.templates().Operations()...)
 	ops = append(ops, a.logs().Operations()...)
 	ops = append(ops, a.quarantine().Operations()...)
+	if a.Previews != nil {
+		ops = append(ops, a.previews()...)
+	}
 	return append(ops, a.sendLog(), a.sendLogs(), a.releaseQuarantined())
 }
 

@@ -29,6 +29,8 @@ type notification struct {
 	layout     *layout
 	template   *template
 	templateID string
+
+	sample sample // for a preview
 }
 
 // message are the fields that notifications and templates have in common.
@@ -146,6 +148,10 @@ func (a *API) listNotifications(ctx context.Context, r *rest.Request, q *rest.Qu
 // notification finds the notification of a call: to read it in the cache, to change it
 // at the API server.
 func (a *API) notification(ctx context.Context, r *rest.Request) (*notification, error) {
+	return a.findNotification(ctx, r, isRead(r))
+}
+
+func (a *API) findNotification(ctx context.Context, r *rest.Request, cached bool) (*notification, error) {
 	all, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
 	if err != nil {
 		return nil, unreadable(err)
@@ -155,7 +161,7 @@ func (a *API) notification(ctx context.Context, r *rest.Request) (*notification,
 		return nil, rest.NotFound()
 	}
 	rule := found.Rule
-	if !isRead(r) {
+	if !cached {
 		rule = new(v1alpha1.NotificationRule)
 		err := a.APIReader.Get(ctx, client.ObjectKeyFromObject(found.Rule), rule)
 		if client.IgnoreNotFound(err) != nil {
@@ -282,6 +288,15 @@ func (m *message) parked() string {
 // write stores the notification's fields in its rule, and returns an *rest.Error with
 // what is wrong with them.
 func (n *notification) write() error {
+	if missing := n.missing(); len(missing) > 0 {
+		return rest.InvalidFields(missing...)
+	}
+	n.fill()
+	return n.check()
+}
+
+// missing says which fields the notification's type needs, and which it can't have.
+func (n *notification) missing() []rest.FieldError {
 	if n.kind == "" {
 		n.kind = string(v1alpha1.ChannelEmail) // Rehive's API allows a type that is null, and reads it as never null
 	}
@@ -295,9 +310,11 @@ func (n *notification) write() error {
 	if n.kind == "system" && n.systemEnabled {
 		missing = append(missing, rest.FieldError{Field: "system_enabled", Messages: []string{"A notification of the type system is stored in the inbox already."}})
 	}
-	if len(missing) > 0 {
-		return rest.InvalidFields(missing...)
-	}
+	return missing
+}
+
+// fill stores the notification's fields in its rule.
+func (n *notification) fill() {
 	spec := &n.rule.Spec
 	enabled := n.enabled
 	spec.DisplayName, spec.Description, spec.Event, spec.Expression = n.name, n.description, n.event, n.expression
@@ -312,7 +329,6 @@ func (n *notification) write() error {
 	} else {
 		delete(n.rule.Annotations, parkedAnnotation)
 	}
-	return n.check()
 }
 
 // writeChannel stores the texts of the notification's type. What the API doesn't know,

@@ -47,6 +47,9 @@ type Field[T any] struct {
 	schema func(f *Field[T], components openapi3.Schemas) *openapi3.SchemaRef
 }
 
+// Name is the member's name.
+func (f Field[T]) Name() string { return f.name }
+
 // ReadOnly marks a field that requests can't change. One that they hold is ignored.
 func (f Field[T]) ReadOnly() Field[T] { f.readOnly = true; return f }
 

@@ -275,6 +275,12 @@ type Action[A any] struct {
 	Body *Serializer[A]
 	// Optional says that there may be no body, which counts as an empty object.
 	Optional bool
+	// Begin, if it isn't nil, finds what the body changes, as for PATCH: none of its
+	// fields is required then.
+	Begin func(context.Context, *Request) (*A, error)
+	// Verb is the last word of the operation's id; Create for POST and Retrieve for GET
+	// if it is empty.
+	Verb string
 	// Filters select what the action is for. A parameter that is none of them is an
 	// error.
 	Filters []Filter
@@ -299,10 +305,13 @@ func (a *Action[A]) Operation() Operation {
 	case http.MethodGet:
 		op.action = "Retrieve"
 	}
+	if a.Verb != "" {
+		op.action = a.Verb
+	}
 	if a.Body != nil {
 		op.members = a.Body.writable()
 		op.body = func(components openapi3.Schemas) *openapi3.SchemaRef {
-			return a.Body.requestComponent(components, a.Body.Name, false)
+			return a.Body.requestComponent(components, a.Body.Name, a.Begin != nil)
 		}
 	}
 	op.response = actionResponse
@@ -311,8 +320,14 @@ func (a *Action[A]) Operation() Operation {
 	}
 	op.handle = func(ctx context.Context, r *Request) (Answer, error) {
 		body := new(A)
+		if a.Begin != nil {
+			var err error
+			if body, err = a.Begin(ctx, r); err != nil {
+				return Answer{}, err
+			}
+		}
 		if a.Body != nil {
-			if err := a.Body.Decode(body, r.members, false); err != nil {
+			if err := a.Body.Decode(body, r.members, a.Begin != nil); err != nil {
 				return Answer{}, err
 			}
 		}

@@ -1,0 +1,355 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/dispatch"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/phone"
+	"github.com/rehive/extension-operator/webhookserver/messages"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+// Previewer decides a rule without sending. *dispatch.Dispatcher is one, where the
+// method is described.
+type Previewer interface {
+	Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, use func(*dispatch.Preview)) error
+}
+
+// maxEventID is the longest identifier of an event, in characters.
+const maxEventID = 255
+
+// sample is the event that a notification is tried on.
+type sample struct {
+	event json.RawMessage // name and data, or the name alone
+	id    string          // of a stored event
+}
+
+// preview is what a notification would do with an event.
+type preview struct {
+	event, eventID, reason string
+	send                   bool
+	expression             expressionPreview
+	recipients             []string
+	messages               []messagePreview
+	notSent                []notSentPreview
+	errors, warnings       []remark
+}
+
+type expressionPreview struct {
+	send               *bool
+	text, result       string
+	comparisons        []comparison
+	moreThanComparison bool
+}
+
+type comparison struct {
+	left, operator, right string
+	holds                 bool
+}
+
+// messagePreview is a message with everybody who would get it.
+type messagePreview struct {
+	kind, from, encoding string
+	recipients           []string
+	texts                messages.Texts
+	segments             int
+}
+
+type notSentPreview struct{ kind, recipient, user, reason, message string }
+
+// remark is something wrong or remarkable, with its place in a field's text if it has
+// one.
+type remark struct {
+	field, message string
+	line, column   int
+}
+
+var (
+	comparisonSerializer = &rest.Serializer[comparison]{Name: "PreviewComparison", Fields: []rest.Field[comparison]{
+		rest.Text("left", func(c *comparison) *string { return &c.left }).ReadOnly(),
+		rest.Text("operator", func(c *comparison) *string { return &c.operator }).ReadOnly(),
+		rest.Text("right", func(c *comparison) *string { return &c.right }).ReadOnly(),
+		rest.Boolean("holds", func(c *comparison) *bool { return &c.holds }).ReadOnly(),
+	}}
+	expressionSerializer = &rest.Serializer[expressionPreview]{Name: "PreviewExpression", Fields: []rest.Field[expressionPreview]{
+		rest.NullBoolean("send", func(e *expressionPreview) **bool { return &e.send }).ReadOnly().Describe("What the expression said; null if it was not evaluated."),
+		rest.Text("text", func(e *expressionPreview) *string { return &e.text }).ReadOnly().Describe("The expression after its variables and tags were rendered."),
+		rest.Text("result", func(e *expressionPreview) *string { return &e.result }).ReadOnly().Nullable().Describe("Its value as Python prints it; null if it failed."),
+		rest.NestedList("comparisons", comparisonSerializer, func(e *expressionPreview) []comparison { return e.comparisons }),
+		rest.Boolean("more_comparisons", func(e *expressionPreview) *bool { return &e.moreThanComparison }).ReadOnly(),
+	}}
+	messagePreviewSerializer = &rest.Serializer[messagePreview]{Name: "PreviewMessage", Fields: messagePreviewFields()}
+	notSentSerializer        = &rest.Serializer[notSentPreview]{Name: "PreviewNotSent", Fields: []rest.Field[notSentPreview]{
+		rest.Char("type", func(n *notSentPreview) *string { return &n.kind }).ReadOnly(),
+		rest.Char("recipient", func(n *notSentPreview) *string { return &n.recipient }).ReadOnly().Nullable(),
+		rest.Char("user", func(n *notSentPreview) *string { return &n.user }).ReadOnly().Nullable(),
+		rest.Char("reason", func(n *notSentPreview) *string { return &n.reason }).ReadOnly(),
+		rest.Text("message", func(n *notSentPreview) *string { return &n.message }).ReadOnly(),
+	}}
+	remarkSerializer = &rest.Serializer[remark]{Name: "PreviewRemark", Fields: []rest.Field[remark]{
+		rest.Char("field", func(r *remark) *string { return &r.field }).ReadOnly().Nullable(),
+		rest.Integer("line", func(r *remark) int64 { return int64(r.line) }).Describe("From 1; 0 if it has no place in a text."),
+		rest.Integer("column", func(r *remark) int64 { return int64(r.column) }),
+		rest.Text("message", func(r *remark) *string { return &r.message }).ReadOnly(),
+	}}
+	previewSerializer = &rest.Serializer[preview]{Name: "NotificationPreview", Fields: []rest.Field[preview]{
+		rest.Char("event", func(p *preview) *string { return &p.event }).ReadOnly(),
+		rest.Char("event_id", func(p *preview) *string { return &p.eventID }).ReadOnly().Nullable(),
+		rest.Boolean("send", func(p *preview) *bool { return &p.send }).ReadOnly().Describe("Whether the event would send anything, were the notification stored as it is here."),
+		rest.Char("reason", func(p *preview) *string { return &p.reason }).ReadOnly().Nullable().Describe("Why not, in one word."),
+		rest.Nested("expression", expressionSerializer, func(p *preview) *expressionPreview { return &p.expression }),
+		rest.Strings("recipients", notify.MaxRecipients, func(p *preview) *[]string { return &p.recipients }).ReadOnly(),
+		rest.NestedList("messages", messagePreviewSerializer, func(p *preview) []messagePreview { return p.messages }),
+		rest.NestedList("not_sent", notSentSerializer, func(p *preview) []notSentPreview { return p.notSent }),
+		rest.NestedList("errors", remarkSerializer, func(p *preview) []remark { return p.errors }),
+		rest.NestedList("warnings", remarkSerializer, func(p *preview) []remark { return p.warnings }),
+	}}
+	previewRequest = &rest.Serializer[notification]{Name: "NotificationPreviewRequest", Fields: previewFields()}
+)
+
+func messagePreviewFields() []rest.Field[messagePreview] {
+	fields := []rest.Field[messagePreview]{
+		rest.Char("type", func(m *messagePreview) *string { return &m.kind }).ReadOnly(),
+		rest.Text("from", func(m *messagePreview) *string { return &m.from }).ReadOnly().Nullable(),
+		rest.Strings("recipients", notify.MaxRecipients, func(m *messagePreview) *[]string { return &m.recipients }).ReadOnly(),
+	}
+	fields = append(fields, messages.TextFields(func(m *messagePreview) *messages.Texts { return &m.texts })...)
+	return append(fields,
+		rest.Integer("segments", func(m *messagePreview) int64 { return int64(m.segments) }).Describe("As how many SMS it is sent; 0 if it is none."),
+		rest.Char("encoding", func(m *messagePreview) *string { return &m.encoding }).ReadOnly().Nullable().Describe("GSM-7 or UCS-2."),
+	)
+}
+
+// previewFields are those of a notification, whose event may come with its data.
+func previewFields() []rest.Field[notification] {
+	fields := slices.DeleteFunc(notificationFields(), func(f rest.Field[notification]) bool { return f.Name() == "event" })
+	return append(fields,
+		rest.JSON("event", func(n *notification) *json.RawMessage { return &n.sample.event }, nil).Nullable().WriteOnly().
+			Describe(`The event to try it on, as {"name": "…", "data": {…}}, or the name of the notification's event.`),
+		rest.Char("event_id", func(n *notification) *string { return &n.sample.id }).Nullable().Blank().WriteOnly().MaxLength(maxEventID).
+			Describe("The platform's identifier of an event that was received, to try it on."),
+	)
+}
+
+// previews are the operations that try a notification: one that is new, and one that is
+// stored with changes.
+func (a *API) previews() []rest.Operation {
+	unsaved := rest.Action[notification]{
+		Path: "admin/notifications/preview/", For: rest.Admins, Body: previewRequest, Result: rest.ResultOf(previewSerializer),
+		Begin: func(_ context.Context, r *rest.Request) (*notification, error) {
+			n := &notification{company: r.Caller.Company, message: message{enabled: true}, rule: &v1alpha1.NotificationRule{}}
+			n.rule.Namespace, n.rule.Spec.CompanyRef.Name = r.Caller.Activation.Namespace, r.Caller.Activation.Name
+			return n, nil
+		},
+		Do: a.preview,
+	}
+	saved := rest.Action[notification]{
+		Path: "admin/notifications/{notification_id}/preview/", NumericID: true, For: rest.Admins, Verb: "Saved", Optional: true,
+		Body: previewRequest, Result: rest.ResultOf(previewSerializer),
+		Begin: func(ctx context.Context, r *rest.Request) (*notification, error) {
+			n, err := a.findNotification(ctx, r, true)
+			if err == nil {
+				n.rule = n.rule.DeepCopy() // it is the cache's
+			}
+			return n, err
+		},
+		Do: a.preview,
+	}
+	return []rest.Operation{unsaved.Operation(), saved.Operation()}
+}
+
+func (a *API) preview(ctx context.Context, r *rest.Request, n *notification) (rest.Answer, error) {
+	if err := a.refer(ctx, r, n); err != nil {
+		return rest.Answer{}, err
+	}
+	if n.template != nil && n.id == 0 {
+		n.beginWith(r, n.template)
+	}
+	event, err := a.sampleEvent(ctx, r, n)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	result := preview{event: event.Name, eventID: event.ID}
+	for _, missing := range n.missing() {
+		result.errors = append(result.errors, remark{field: missing.Field, message: strings.Join(missing.Messages, " ")})
+	}
+	n.fill()
+	rule := &catalog.Rule{
+		UID: string(n.rule.UID), Name: n.rule.Name, DisplayName: n.name, Channel: n.rule.Spec.Channel(), Disabled: !n.enabled,
+	}
+	rule.Compiled, rule.Problems = notify.Compile(n.rule)
+	result.addProblems(rule.Problems, n)
+	if n.layout != nil && rule.Compiled != nil {
+		compiled, problems := notify.CompileLayout(n.layout.object)
+		for i := range problems {
+			result.errors = append(result.errors, remark{field: "layout", message: problems[i].Error(), line: problems[i].Line, column: problems[i].Column})
+		}
+		if compiled != nil {
+			rule.Compiled = rule.Compiled.WithLayout(compiled)
+		}
+	}
+	if len(result.errors) > 0 {
+		result.reason = string(notify.RuleInvalid)
+		return rest.DataOf(previewSerializer, &result), nil
+	}
+	var answer rest.Answer
+	err = a.Previews.Preview(ctx, r.Caller.Activation, rule, event, func(p *dispatch.Preview) {
+		result.read(p, n, event.Name)
+		answer = rest.DataOf(previewSerializer, &result)
+	})
+	if err != nil {
+		return rest.Answer{}, previewError(err)
+	}
+	return answer, nil
+}
+
+func previewError(err error) error {
+	switch {
+	case errors.Is(err, dispatch.ErrDataTooLarge):
+		return rest.InvalidField(err, "event", "The event's data is too large.")
+	case errors.Is(err, dispatch.ErrInvalidData):
+		return rest.InvalidField(err, "event", "The event's data can't be read.")
+	case errors.Is(err, dispatch.ErrBusy), errors.Is(err, context.DeadlineExceeded):
+		return rest.Unavailable(err, "There was no room for a preview. Try again later.")
+	}
+	return rest.Unavailable(err, "What the notification reads of the platform could not be had. Try again later.")
+}
+
+// sampleEvent finds the event that the notification is tried on, and sets the name of
+// the notification's own event if the request does.
+func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification) (ledger.Event, error) {
+	event := ledger.Event{Company: r.Caller.Company}
+	var given struct {
+		Name *string         `json:"name"`
+		Data json.RawMessage `json:"data"`
+	}
+	if text := n.sample.event; len(text) > 0 {
+		wrong := func(message string) error { return rest.InvalidField(nil, "event", message) }
+		switch {
+		case text[0] == '{':
+			if json.Unmarshal(text, &given) != nil || given.Name == nil || strings.TrimSpace(*given.Name) == "" || len(given.Data) == 0 {
+				return event, wrong(`Give the event as {"name": "…", "data": {…}}.`)
+			}
+			if given.Data[0] != '{' {
+				return event, wrong("The event's data must be an object.")
+			}
+			event.Name, event.Data = strings.TrimSpace(*given.Name), given.Data
+			if n.id == 0 && n.event == "" {
+				n.event = event.Name
+			}
+		case json.Unmarshal(text, &n.event) != nil:
+			return event, wrong("Not a valid string.")
+		default:
+			n.event = strings.TrimSpace(n.event)
+		}
+		if utf8.RuneCountInString(n.event) > maxEvent || utf8.RuneCountInString(event.Name) > maxEvent {
+			return event, wrong(fmt.Sprintf("Ensure this field has no more than %d characters.", maxEvent))
+		}
+	}
+	switch {
+	case n.sample.id != "" && event.Data != nil:
+		return event, rest.InvalidField(nil, "event_id", "Give either an event or the event_id of one that was received.")
+	case n.sample.id != "":
+		stored, err := a.History.StoredEvent(ctx, r.Caller.Company, n.sample.id)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return event, rest.InvalidField(nil, "event_id", fmt.Sprintf("Invalid pk %q - object does not exist.", n.sample.id))
+		}
+		if err != nil {
+			return event, messages.Error(err)
+		}
+		if n.id == 0 && n.event == "" {
+			n.event = stored.Name
+		}
+		return stored.Event, nil
+	case event.Data == nil:
+		return event, rest.InvalidField(nil, "event",
+			`Give an event to try the notification on, as {"name": "…", "data": {…}}, or the event_id of one that was received.`)
+	}
+	return event, nil
+}
+
+// read takes what the rule decided.
+func (p *preview) read(decided *dispatch.Preview, n *notification, event string) {
+	trace := &decided.Expression
+	p.expression = expressionPreview{send: decided.Verdict, text: trace.Text, result: trace.Result, moreThanComparison: trace.More}
+	for _, c := range trace.Comparisons {
+		p.expression.comparisons = append(p.expression.comparisons, comparison{c.Left, c.Operator, c.Right, c.Holds})
+	}
+	p.readMessages(decided.Messages)
+	for _, not := range decided.NotSent {
+		kind := string(not.Channel)
+		if kind == "" {
+			kind = n.kind
+		}
+		p.notSent = append(p.notSent, notSentPreview{kind: kind, recipient: not.Recipient, user: not.User, reason: string(not.Reason), message: not.Detail})
+	}
+	p.addProblems(decided.Failed, n)
+	for _, path := range decided.Missing {
+		p.warn("", fmt.Sprintf("The notification reads %s, which this event's data doesn't have.", path))
+	}
+	switch {
+	case event != n.event:
+		p.reason = "OtherEvent"
+		p.warn("event", fmt.Sprintf("The notification is for the event %s, and this is %s.", n.event, event))
+	case !n.enabled:
+		p.reason = string(notify.RuleDisabled)
+		p.warn("enabled", "The notification is not enabled.")
+	case len(p.messages) > 0:
+		p.send = true
+	case len(p.notSent) > 0:
+		p.reason = p.notSent[0].reason
+	}
+}
+
+// readMessages groups the messages of a decision, which have the same texts on each
+// channel.
+func (p *preview) readMessages(all []notify.Message) {
+	for i := range all {
+		m := &all[i]
+		if !slices.Contains(p.recipients, m.Recipient) {
+			p.recipients = append(p.recipients, m.Recipient)
+		}
+		if last := len(p.messages) - 1; last >= 0 && p.messages[last].kind == string(m.Channel) {
+			p.messages[last].recipients = append(p.messages[last].recipients, m.Recipient)
+			continue
+		}
+		shown := messagePreview{kind: string(m.Channel), from: m.From, recipients: []string{m.Recipient}}
+		shown.texts = messages.TextsOf(&ledger.Delivery{
+			Channel: string(m.Channel), Content: ledger.Content{Subject: m.Subject, Text: m.Text, HTML: m.HTML},
+		})
+		if m.Channel == notify.ChannelSMS {
+			n, encoding := phone.Segments(m.Text)
+			shown.segments, shown.encoding = n, string(encoding)
+		}
+		p.messages = append(p.messages, shown)
+	}
+}
+
+func (p *preview) warn(field, message string) {
+	p.warnings = append(p.warnings, remark{field: field, message: message})
+}
+
+// addProblems takes what is wrong with templates and the expression.
+func (p *preview) addProblems(problems notify.Problems, n *notification) {
+	for i := range problems {
+		problem := &problems[i]
+		message := strings.TrimSuffix(problem.Message, ".") + "."
+		first, size := utf8.DecodeRuneInString(message)
+		p.errors = append(p.errors, remark{
+			field: n.apiName(problem.Field), message: strings.ToUpper(string(first)) + message[size:], line: problem.Line, column: problem.Column,
+		})
+	}
+}

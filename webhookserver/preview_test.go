@@ -1,0 +1,141 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+const previewPath = "/api/admin/notifications/preview/"
+
+// previewed tries the welcome notification with changes on an event.
+func (f *fixture) previewed(changes, event string) map[string]any {
+	f.Helper()
+	body := strings.TrimSuffix(welcome, "}")
+	if changes != "" {
+		body += "," + changes
+	}
+	return f.admined("adminNotificationsPreviewCreate", "POST", previewPath, body+`,"event":`+event+"}", 200)
+}
+
+const created = `{"name":"user.create","data":{"email":"joe@example.com","first_name":"Joe","amount":500}}`
+
+func TestPreview(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+
+	got := f.previewed(`"expression":"{{ amount }} > 100 and '{{ first_name }}' != 'Ann'"`, created)
+	f.Expect(got).To(gomega.And(
+		gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("reason", gomega.BeNil()), gomega.HaveKeyWithValue("event", "user.create"),
+		gomega.HaveKeyWithValue("recipients", []any{"joe@example.com"}), gomega.HaveKeyWithValue("errors", gomega.BeEmpty()),
+		gomega.HaveKeyWithValue("warnings", gomega.BeEmpty()), gomega.HaveKeyWithValue("not_sent", gomega.BeEmpty()),
+	))
+	f.Expect(got["expression"]).To(gomega.Equal(object{
+		"send": true, "text": "500 > 100 and 'Joe' != 'Ann'", "result": "True", "more_comparisons": false,
+		"comparisons": []any{
+			object{"left": "500", "operator": ">", "right": "100", "holds": true},
+			object{"left": "'Joe'", "operator": "!=", "right": "'Ann'", "holds": true},
+		},
+	}))
+	f.Expect(got["messages"]).To(gomega.ConsistOf(object{
+		"type": "email", "from": "<noreply@example.com>", "recipients": []any{"joe@example.com"}, "subject": "Hello Joe",
+		"text_message": " Hi!\n", "html_message": "<p>Hi</p>", "sms_message": nil, "push_message": nil, "segments": 0.0, "encoding": nil,
+	}))
+
+	// The expression says no, and which comparison did.
+	got = f.previewed(`"expression":"{{ amount }} > 1000"`, created)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "ExpressionFalse"), gomega.HaveKeyWithValue("messages", gomega.BeEmpty())))
+	f.Expect(got["expression"].(object)["comparisons"]).To(gomega.ConsistOf(object{"left": "500", "operator": ">", "right": "1000", "holds": false}))
+
+	// An SMS is counted as it is sent.
+	got = f.previewed(`"type":"sms","to_mobile":"+27820000001","sms_message":"{{ first_name }} „`+strings.Repeat("a", 70)+`"`, created)
+	f.Expect(got["messages"].([]any)[0]).To(gomega.And(gomega.HaveKeyWithValue("segments", 2.0), gomega.HaveKeyWithValue("encoding", "UCS-2"), gomega.HaveKeyWithValue("html_message", gomega.BeNil())))
+
+	// With its layout.
+	layout := f.admined("adminLayoutsCreate", "POST", "/api/admin/layouts/", `{"name":"Frame","type":"email","html_layout":"<body>{{ content }}</body>"}`, 201)
+	got = f.previewed(fmt.Sprintf(`"layout":%q`, layout["id"]), created)
+	f.Expect(got["messages"].([]any)[0]).To(gomega.HaveKeyWithValue("html_message", "<body><p>Hi</p></body>"))
+
+	// What is missing, disabled or for another event is said.
+	got = f.previewed(`"enabled":false`, `{"name":"user.create","data":{"email":"joe@example.com"}}`)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "RuleDisabled")))
+	f.Expect(got["messages"].([]any)).To(gomega.HaveLen(1), "what it would send is shown nevertheless")
+	f.Expect(fmt.Sprint(got["warnings"])).To(gomega.And(gomega.ContainSubstring("first_name"), gomega.ContainSubstring("not enabled")))
+	got = f.previewed("", `{"name":"user.create","data":{}}`)
+	f.Expect(got).To(gomega.HaveKeyWithValue("reason", "NoRecipient"))
+
+	// Mistakes have a place, those that parse too.
+	got = f.previewed(`"html_message":"<p>\n{% if %}"`, created)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "RuleInvalid")))
+	f.Expect(got["errors"]).To(gomega.ConsistOf(gomega.And(gomega.HaveKeyWithValue("field", "html_message"), gomega.HaveKeyWithValue("line", 2.0), gomega.HaveKeyWithValue("column", 1.0))))
+	got = f.previewed(`"expression":"{{ amount }} >\n'a'"`, created)
+	f.Expect(got["errors"]).To(gomega.ConsistOf(gomega.HaveKeyWithValue("field", "expression")), fmt.Sprint(got))
+	got = f.previewed(`"text_message":"Hi\n {{ first_name|center:\"999999999\" }}"`, created)
+	f.Expect(got).To(gomega.HaveKeyWithValue("reason", "RenderFailed"))
+	f.Expect(got["errors"]).To(gomega.ConsistOf(gomega.And(gomega.HaveKeyWithValue("field", "text_message"), gomega.HaveKeyWithValue("line", 2.0))))
+
+	// Nothing was stored or sent.
+	page, err := f.store.Log(t.Context(), ledger.LogFilter{Company: f.company}, 0, 10)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(page.Deliveries).To(gomega.BeEmpty())
+	events, err := f.store.Events(t.Context(), ledger.EventFilter{Company: f.company}, 0, 10)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.Expect(events.Events).To(gomega.BeEmpty())
+	f.Expect(f.admined("adminNotificationsList", "GET", "/api/admin/notifications/", "", 200)).To(gomega.HaveKeyWithValue("count", 0.0))
+}
+
+func TestPreviewOfAStoredNotification(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	n := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)
+	path := fmt.Sprintf("/api/admin/notifications/%.0f/", n["id"])
+	_, err := f.store.AcceptEvent(t.Context(), ledger.Event{Company: f.company, ID: "e-1", Name: "user.create", Data: []byte(`{"email":"ann@example.com","first_name":"Ann"}`)})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+
+	got := f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event_id":"e-1","subject":"Dear {{ first_name }}"}`, 200)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("event_id", "e-1")))
+	f.Expect(got["messages"].([]any)[0]).To(gomega.And(gomega.HaveKeyWithValue("subject", "Dear Ann"), gomega.HaveKeyWithValue("recipients", []any{"ann@example.com"})))
+	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(gomega.Equal(n), "the stored one is as it was")
+
+	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event":{"name":"user.update","data":{"email":"ann@example.com","first_name":""}}}`, 200)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "OtherEvent")))
+
+	// Without an event, with one that isn't there, with two, with one that is none.
+	const give = `Give an event to try the notification on, as {"name": "…", "data": {…}}, or the event_id of one that was received.`
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", ""), 400, "event", give)
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":"user.create"}`), 400, "event", give)
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event_id":"e-2"}`), 400, "event_id", `Invalid pk "e-2" - object does not exist.`)
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event_id":"e-1","event":`+created+`}`), 400, "event_id", "Give either an event or the event_id of one that was received.")
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":{"name":"a","data":[]}}`), 400, "event", "The event's data must be an object.")
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":[1]}`), 400, "event", "Not a valid string.")
+	f.Expect(f.call(f.second.Token, "GET", previewPath, "").status).To(gomega.Equal(405))
+
+	// Another company's events are as if they weren't there.
+	stranger := f.addUser(f.addCompany("other"), "admin")
+	f.expectSuccess(f.activate(stranger.Token))
+	f.expectError(f.call(stranger.Token, "POST", previewPath, `{"name":"N","to_email":"a@example.com","subject":"S","text_message":"T","event_id":"e-1"}`), 400, "event_id", `Invalid pk "e-1" - object does not exist.`)
+	f.Expect(f.call(stranger.Token, "POST", path+"preview/", `{"event_id":"e-1"}`).status).To(gomega.Equal(404))
+}
+
+// The largest message for the most recipients is answered once, not once for each.
+func TestPreviewIsBounded(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	to := make([]string, 50)
+	for i := range to {
+		to[i] = fmt.Sprintf("user%d@example.com", i)
+	}
+	changes, err := json.Marshal(object{"to_email": strings.Join(to, ", "), "text_message": strings.Repeat("x", 250_000)})
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	got := f.previewed(strings.Trim(string(changes), "{}"), created)
+	f.Expect(got["recipients"]).To(gomega.HaveLen(50))
+	f.Expect(got["messages"]).To(gomega.HaveLen(1))
+}
