@@ -88,7 +88,7 @@ func TestDispatchPlatformHangsForOneCompany(t *testing.T) {
 // A company with thousands of events whose rule computes as long as it may holds up
 // nobody else.
 func TestDispatchSlowRulesOfOneCompany(t *testing.T) {
-	const flood, others, bound = 1_000, 10, 2 * time.Second
+	const flood, others, bound = 1_000, 10, slowdown * 2 * time.Second
 	s := newScene(t, "slow")
 	s.rule("slow", "user.update", func(r *v1alpha1.NotificationRuleSpec) {
 		loop := "{% for a in many %}"
