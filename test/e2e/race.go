@@ -5,4 +5,7 @@
 
 package e2e
 
-func init() { buildFlags = append(buildFlags, "-race") }
+func init() {
+	buildFlags = append(buildFlags, "-race")
+	slowdown = 5
+}
