@@ -94,9 +94,6 @@ func (c *company) post(ctx context.Context, id string, data []byte) int {
 	}
 }
 
-// slowdown is how many times as long things may take: more under the race detector.
-var slowdown time.Duration = 1
-
 // testMemory sends 256 of the worst bodies at once. The manager stays within its
 // memory, and another company's messages keep flowing.
 func (w *walled) testMemory(t *testing.T) {
