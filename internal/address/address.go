@@ -59,6 +59,16 @@ func Parse(text string) (Address, error) {
 	if err := checkVisible(text[strings.LastIndexByte(text, '<')+1:]); err != nil {
 		return Address{}, err
 	}
+	// Most senders are an address alone, which each message pays for.
+	bare := text
+	if inner, ok := strings.CutPrefix(text, "<"); ok {
+		if inner, ok = strings.CutSuffix(inner, ">"); ok {
+			bare = inner
+		}
+	}
+	if a, err := ParseBare(bare); err == nil {
+		return a, nil
+	}
 	parsed, err := mail.ParseAddress(text)
 	if err == nil && strings.HasSuffix(strings.TrimSpace(text), ";") {
 		return Address{}, errNotOne // a group of one
