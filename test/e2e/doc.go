@@ -6,10 +6,8 @@
 // it must survive. With CHAOS=1 in the environment those last longer.
 package e2e
 
-import "time"
-
 // buildFlags are how the manager under test is built.
 var buildFlags []string
 
 // slowdown is how many times as long things may take: more under the race detector.
-var slowdown time.Duration = 1
+var slowdown = 1

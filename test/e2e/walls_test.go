@@ -172,10 +172,10 @@ func (w *walled) testMemory(t *testing.T) {
 	}
 	// A second until it is answered, two until it is delivered, and more where the machine
 	// is busy with other things or the race detector watches.
-	if bound := slowdown * (time.Second + 10*before); p99(webhooks) > bound {
+	if bound := time.Duration(slowdown) * (time.Second + 10*before); p99(webhooks) > bound {
 		t.Errorf("the quiet company's webhooks took %s (p99), which is more than %s", p99(webhooks), bound)
 	}
-	if bound := slowdown * (2*time.Second + 10*before); p99(emails) > bound {
+	if bound := time.Duration(slowdown) * (2*time.Second + 10*before); p99(emails) > bound {
 		t.Errorf("the quiet company's emails took %s (p99), which is more than %s", p99(emails), bound)
 	}
 }
