@@ -183,7 +183,7 @@ func TestSharedDeliveryProvider(t *testing.T) {
 	s := newScene(t, name, func(o *RegistryOptions) {
 		o.Defaults = map[v1alpha1.Channel]types.NamespacedName{v1alpha1.ChannelEmail: {Namespace: name, Name: "mail"}}
 	})
-	s.company.Status.CompanyInfo.Name = "The shop"
+	s.company.Status.CompanyInfo.Name, s.company.Spec.CompanyInfo.Name = "Shop", "The shop"
 	s.registry.Domains, s.registry.EmailFrom = domainsOf(true, s.company), "other@operator.example"
 	s.secret("sendgrid", map[string]string{"apiKey": apiKey})
 	spec := v1alpha1.DeliveryProviderSpec{

@@ -118,7 +118,7 @@ func (r *Registry) provider(ctx context.Context, a *v1alpha1.CompanyActivation, 
 
 // known returns the provider so that it is told whether a rule chose a message's sender.
 func (r *Registry) known(a *v1alpha1.CompanyActivation, p delivery.Provider, sender string) delivery.Provider {
-	return knownSenders{Provider: p, senders: [...]string{sender, r.EmailFrom, a.Status.CompanyInfo.SystemEmail}}
+	return knownSenders{Provider: p, senders: [...]string{sender, r.EmailFrom, a.Profile().SystemEmail}}
 }
 
 // shared returns a provider of the operator for one company's messages.

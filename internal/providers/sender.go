@@ -71,7 +71,7 @@ func (s sharedEmail) permit(ctx context.Context, m delivery.Message) (delivery.M
 		}
 		m.ReplyTo = from.Bare()
 	}
-	name := s.company.Status.CompanyInfo.Name
+	name := s.company.Profile().Name
 	if name == "" {
 		name = own.Name
 	}
