@@ -26,6 +26,7 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 	"github.com/rehive/extension-operator/webhookserver/notifications"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // call makes a call of the API with a user's token; a body that isn't empty is JSON.
@@ -188,7 +189,7 @@ func TestAuthentication(t *testing.T) {
 			}
 			field := ""
 			if test.status == 400 {
-				field = nonFieldErrors
+				field = rest.NonFieldErrors
 			}
 			f.expectError(r, test.status, field, test.message)
 			f.Expect(r.header.Get("WWW-Authenticate")).To(gomega.Equal(map[bool]string{true: "Token"}[test.status == 401]))
@@ -324,7 +325,7 @@ func TestTokenMemoryIsBounded(t *testing.T) {
 	}
 	g.Expect(m.good).To(gomega.HaveLen(maxTokens))
 	for i := range 2 * maxRefusals {
-		m.put(tokenKey{byte(i), byte(i >> 8), 2}, tokenVerdict{refusal: &apiError{}}, now)
+		m.put(tokenKey{byte(i), byte(i >> 8), 2}, tokenVerdict{refusal: &rest.Error{}}, now)
 	}
 	g.Expect(m.wrong).To(gomega.HaveLen(maxRefusals))
 	for i := range 100 {
@@ -342,7 +343,7 @@ func TestTokenMemoryIsBounded(t *testing.T) {
 	g.Expect(company).To(gomega.BeEmpty())
 
 	key, _ := good(0, "")
-	m.put(key, tokenVerdict{refusal: &apiError{}}, now)
+	m.put(key, tokenVerdict{refusal: &rest.Error{}}, now)
 	v, company, ok := m.get(key, now)
 	g.Expect(ok).To(gomega.BeTrue())
 	g.Expect(v.refusal).NotTo(gomega.BeNil(), "a token that is refused now was good before")
@@ -554,7 +555,7 @@ func TestSendAgain(t *testing.T) {
 	f.expectSuccess(send(sms, `{"recipient":"+27 82 000 0002"}`))
 	f.Expect(f.adminLogs("recipient=%2B27820000002").Count).To(gomega.Equal(1))
 
-	f.expectError(send(skipped, ""), 400, nonFieldErrors, "There is no message that could be sent: see error_message.")
+	f.expectError(send(skipped, ""), 400, rest.NonFieldErrors, "There is no message that could be sent: see error_message.")
 	for body, message := range map[string]string{
 		`{"recipient":"nobody"}`: "This is not exactly one email address.", `{"recipient":""}`: "This field may not be blank.",
 		`{"recipient":null}`: "This field may not be null.", `{"recipient":["x"]}`: "Not a valid string.",
@@ -588,9 +589,9 @@ func TestSendSetAgain(t *testing.T) {
 		f.expectError(f.call(f.admin.Token, "POST", "/api/admin/logs/send/"+query, ""), 400, field, message)
 	}
 	const nameOne = "Name at least one filter; state=failed is for all that failed."
-	refused("", nonFieldErrors, nameOne)
-	refused("?&", nonFieldErrors, nameOne)
-	refused("?type=", nonFieldErrors, nameOne)
+	refused("", rest.NonFieldErrors, nameOne)
+	refused("?&", rest.NonFieldErrors, nameOne)
+	refused("?type=", rest.NonFieldErrors, nameOne)
 	refused("?notice=1", "notice", "There is no such filter.")
 	refused("?state=sent", "state", "Only messages that failed, were cancelled or are quarantined can be sent again as a set.")
 	refused("?state__in=failed,skipped", "state", "Only messages that failed, were cancelled or are quarantined can be sent again as a set.")

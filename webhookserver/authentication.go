@@ -15,6 +15,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // caller is who makes a call of the admin or the user API.
@@ -39,41 +40,41 @@ const (
 )
 
 // apiFunc answers a request of the admin or the user API.
-type apiFunc func(context.Context, *call, *caller) (answer, error)
+type apiFunc func(context.Context, *call, *caller) (rest.Answer, error)
 
 // authenticated has a handler called with the caller, who may be there: a user of
 // a company that is active, as the platform says. Whatever the handler does, it
 // does for that company only.
 func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
-	return func(ctx context.Context, c *call) (answer, error) {
+	return func(ctx context.Context, c *call) (rest.Answer, error) {
 		from, err := s.authenticate(ctx, c.request)
 		if err != nil {
-			return answer{}, err
+			return rest.Answer{}, err
 		}
 		// Strangers have no slot, so they can't take all of them.
 		slot, ok := s.apiSlots.TryAcquire(from.company, 1)
 		if !ok {
-			return answer{}, unavailable(nil, tooManyCalls)
+			return rest.Answer{}, rest.Unavailable(nil, tooManyCalls)
 		}
 		defer slot.Release()
-		forbidden := &apiError{status: http.StatusForbidden, message: "You do not have permission to perform this action."}
+		forbidden := &rest.Error{Status: http.StatusForbidden, Message: "You do not have permission to perform this action."}
 		if who == adminSection && !from.admin && !from.service {
-			return answer{}, forbidden
+			return rest.Answer{}, forbidden
 		}
 		from.activation, err = s.activations.Find(ctx, from.company)
 		if err != nil {
-			return answer{}, unavailable(err, "The company could not be looked up. Try again later.")
+			return rest.Answer{}, rest.Unavailable(err, "The company could not be looked up. Try again later.")
 		}
 		if from.activation == nil || !from.activation.IsActive() {
-			return answer{}, invalidField(nil, nonFieldErrors, "Inactive company.")
+			return rest.Answer{}, rest.InvalidField(nil, rest.NonFieldErrors, "Inactive company.")
 		}
 		if who == adminSection && !from.admin {
 			own, err := s.isServiceUser(ctx, from)
 			if err != nil {
-				return answer{}, err
+				return rest.Answer{}, err
 			}
 			if !own {
-				return answer{}, forbidden
+				return rest.Answer{}, forbidden
 			}
 		}
 		return h(ctx, c, from)
@@ -88,7 +89,7 @@ func (s *Server) isServiceUser(ctx context.Context, from *caller) (bool, error) 
 		return false, nil
 	}
 	if err != nil {
-		return false, unavailable(err, "The company could not be looked up. Try again later.")
+		return false, rest.Unavailable(err, "The company could not be looked up. Try again later.")
 	}
 	return activation.SameUser(credentials.ServiceUser, from.user), nil
 }
@@ -110,7 +111,7 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 	// Of calls that come together one asks.
 	unlock, err := s.tokenLocks.lock(ctx, string(key[:]))
 	if err != nil {
-		return nil, unavailable(err, platformUnavailable)
+		return nil, rest.Unavailable(err, platformUnavailable)
 	}
 	defer unlock()
 	known, company, ok := s.tokens.get(key, s.now())
@@ -119,8 +120,8 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 	}
 	user, err := s.askWhose(ctx, r, token, chain, company)
 	if err != nil {
-		refusal := new(apiError)
-		if errors.As(err, &refusal) && refusal.status < http.StatusTooManyRequests {
+		refusal := new(rest.Error)
+		if errors.As(err, &refusal) && refusal.Status < http.StatusTooManyRequests {
 			s.tokens.put(key, tokenVerdict{refusal: refusal}, s.now())
 		}
 		return nil, err
@@ -139,7 +140,7 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 // apiToken returns the token of "Authorization: Token <token>".
 func apiToken(r *http.Request) (string, error) {
 	unauthorized := func(message string) error {
-		return &apiError{status: http.StatusUnauthorized, message: message}
+		return &rest.Error{Status: http.StatusUnauthorized, Message: message}
 	}
 	parts := strings.Fields(r.Header.Get("Authorization"))
 	if len(parts) != 2 || !strings.EqualFold(parts[0], "token") {
@@ -179,22 +180,22 @@ func (s *Server) askWhose(ctx context.Context, r *http.Request, token, chain, co
 	}
 	var refusal *rehive.Error
 	if !errors.As(err, &refusal) {
-		return nil, internal(err)
+		return nil, rest.Internal(err)
 	}
 	switch {
 	case rehive.IsThrottled(err):
-		return nil, &apiError{
-			status: http.StatusTooManyRequests, message: "Request was throttled.", retryAfter: refusal.RetryAfter, cause: err,
+		return nil, &rest.Error{
+			Status: http.StatusTooManyRequests, Message: "Request was throttled.", RetryAfter: refusal.RetryAfter, Cause: err,
 		}
 	case rehive.IsPermanent(err) && (refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusUnauthorized || refusal.Status == http.StatusForbidden):
-		passed := &apiError{status: refusal.Status, message: refusal.Message, cause: err}
+		passed := &rest.Error{Status: refusal.Status, Message: refusal.Message, Cause: err}
 		for _, field := range slices.Sorted(maps.Keys(refusal.Data)) {
-			passed.fields = append(passed.fields, fieldError{field: field, messages: refusal.Data[field]})
+			passed.Fields = append(passed.Fields, rest.FieldError{Field: field, Messages: refusal.Data[field]})
 		}
 		return nil, passed
 	case refusal.Status == 0:
-		return nil, unavailable(err, platformUnavailable)
+		return nil, rest.Unavailable(err, platformUnavailable)
 	default:
-		return nil, &apiError{status: http.StatusBadGateway, message: platformUnavailable, retryAfter: retryAfter, cause: err}
+		return nil, &rest.Error{Status: http.StatusBadGateway, Message: platformUnavailable, RetryAfter: rest.RetryAfter, Cause: err}
 	}
 }

@@ -13,15 +13,17 @@ import (
 	"os"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // readFields reads the members of a request's JSON object that have the given
 // names. No body at all counts as an empty object, as on Rehive.
 func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, &apiError{
-			status:  http.StatusUnsupportedMediaType,
-			message: "Compressed bodies are not taken (Content-Encoding: " + truncate(encoding, 50) + "). Send the JSON as it is, without that header.",
+		return nil, &rest.Error{
+			Status:  http.StatusUnsupportedMediaType,
+			Message: "Compressed bodies are not taken (Content-Encoding: " + truncate(encoding, 50) + "). Send the JSON as it is, without that header.",
 		}
 	}
 	body, err := readBody(r)
@@ -33,7 +35,7 @@ func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	}
 	if contentType := r.Header.Get("Content-Type"); contentType != "application/json" {
 		if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
-			return nil, unsupportedMediaType(truncate(contentType, 100))
+			return nil, rest.UnsupportedMediaType(truncate(contentType, 100))
 		}
 	}
 	members, err := parseObject(body, s.limits.JSONDepth, names...)
@@ -63,13 +65,13 @@ func readBody(r *http.Request) ([]byte, error) {
 	case err == nil:
 		return body, nil
 	case errors.As(err, &maxBytes):
-		return nil, tooLarge(maxBytes.Limit)
+		return nil, rest.TooLarge(maxBytes.Limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &apiError{status: http.StatusRequestTimeout, message: "The request body did not arrive in time."}
+		return nil, &rest.Error{Status: http.StatusRequestTimeout, Message: "The request body did not arrive in time."}
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, &apiError{status: http.StatusBadRequest, message: "The request body is incomplete."}
+		return nil, &rest.Error{Status: http.StatusBadRequest, Message: "The request body is incomplete."}
 	default:
-		return nil, &apiError{status: http.StatusBadRequest, message: "The request body could not be read.", cause: err}
+		return nil, &rest.Error{Status: http.StatusBadRequest, Message: "The request body could not be read.", Cause: err}
 	}
 }
 
@@ -107,10 +109,10 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 // looked at only as far as the grammar goes, so a number keeps all its digits.
 func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.RawMessage, error) {
 	if bytes.HasPrefix(body, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(body, []byte("\xff\xfe")) || bytes.HasPrefix(body, []byte("\xfe\xff")) {
-		return nil, parseError("the body begins with a byte order mark; send UTF-8 without one")
+		return nil, rest.ParseError("the body begins with a byte order mark; send UTF-8 without one")
 	}
 	if !utf8.Valid(body) {
-		return nil, parseError("the body is not valid UTF-8")
+		return nil, rest.ParseError("the body is not valid UTF-8")
 	}
 	s := scanner{body: body, maxDepth: maxDepth}
 	if members, ok := s.object(names); ok {
@@ -120,27 +122,27 @@ func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.Ra
 }
 
 // notAnObject says why a body is not a JSON object.
-func notAnObject(body []byte, maxDepth int) *apiError {
+func notAnObject(body []byte, maxDepth int) *rest.Error {
 	if nestedDeeper(body, maxDepth) {
-		return parseError("nested deeper than %d levels", maxDepth)
+		return rest.ParseError("nested deeper than %d levels", maxDepth)
 	}
 	if !json.Valid(body) {
 		return syntaxError(body)
 	}
 	if kind := kindOf(bytes.TrimLeft(body, jsonSpace)); kind != "NoneType" {
-		return invalidField(nil, nonFieldErrors, "Invalid data. Expected a dictionary, but got "+kind+".")
+		return rest.InvalidField(nil, rest.NonFieldErrors, "Invalid data. Expected a dictionary, but got "+kind+".")
 	}
-	return invalidField(nil, nonFieldErrors, "No data provided")
+	return rest.InvalidField(nil, rest.NonFieldErrors, "No data provided")
 }
 
 const jsonSpace = " \t\r\n"
 
 // syntaxError says where and why a body is not JSON.
-func syntaxError(body []byte) *apiError {
+func syntaxError(body []byte) *rest.Error {
 	var whatever json.RawMessage
 	var syntax *json.SyntaxError
 	if !errors.As(json.Unmarshal(body, &whatever), &syntax) {
-		return parseError("the body is not JSON")
+		return rest.ParseError("the body is not JSON")
 	}
 	// The offset is how many bytes were read, including the offending one, if
 	// there is one.
@@ -150,7 +152,7 @@ func syntaxError(body []byte) *apiError {
 	}
 	line := bytes.Count(body[:at], []byte("\n")) + 1
 	column := utf8.RuneCount(body[bytes.LastIndexByte(body[:at], '\n')+1:at]) + 1
-	return parseError("%s: line %d column %d (char %d)", syntax, line, column, utf8.RuneCount(body[:at]))
+	return rest.ParseError("%s: line %d column %d (char %d)", syntax, line, column, utf8.RuneCount(body[:at]))
 }
 
 // nestedDeeper says whether arrays and objects are nested deeper than limit. It

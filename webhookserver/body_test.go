@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 func TestParseObject(t *testing.T) {
@@ -59,10 +61,10 @@ func TestParseObject(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			members, err := parseObject([]byte(test.body), 20, "id", "data")
-			var refusal *apiError
+			var refusal *rest.Error
 			if errors.As(err, &refusal) {
-				if refusal.message != test.message || refusal.status != 400 {
-					t.Fatalf("refused with %d %q, not 400 %q", refusal.status, refusal.message, test.message)
+				if refusal.Message != test.message || refusal.Status != 400 {
+					t.Fatalf("refused with %d %q, not 400 %q", refusal.Status, refusal.Message, test.message)
 				}
 				return
 			}
@@ -168,8 +170,8 @@ func FuzzParseObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		members, err := parseObject(body, 16, names...)
 		if err != nil {
-			var refusal *apiError
-			if !errors.As(err, &refusal) || refusal.status != 400 || refusal.message == "" {
+			var refusal *rest.Error
+			if !errors.As(err, &refusal) || refusal.Status != 400 || refusal.Message == "" {
 				t.Fatalf("refused with %v", err)
 			}
 			var good map[string]json.RawMessage
@@ -207,8 +209,8 @@ func FuzzWebhookBody(f *testing.F) {
 		r.Header.Set("Content-Type", "application/json")
 		event, err := s.readEvent(r)
 		if err != nil {
-			var refusal *apiError
-			if !errors.As(err, &refusal) || refusal.status != 400 {
+			var refusal *rest.Error
+			if !errors.As(err, &refusal) || refusal.Status != 400 {
 				t.Fatalf("refused with %v", err)
 			}
 			return

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 const (
@@ -124,7 +125,7 @@ func (s *Server) platformTurn(ctx context.Context, r *http.Request, token, compa
 	defer cancel()
 	leave, err := t.gate.Enter(ctx, t.caller)
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("waiting to ask the platform: %w", err), tooManyCalls)
+		return nil, rest.Unavailable(fmt.Errorf("waiting to ask the platform: %w", err), tooManyCalls)
 	}
 	t.leave = leave
 	return t, nil

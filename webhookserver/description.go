@@ -162,9 +162,6 @@ func describedFields(s *openapi3.Schema) []describedField {
 	return fields
 }
 
-func index(context.Context, *call) (answer, error) {
-	return answer{data: map[string]string{
-		"name":        "Rehive extension operator",
-		"description": "The notification extension of Rehive, on Kubernetes. The platform calls it below /api/, where it is described.",
-	}}, nil
+func index(context.Context, *call) (rest.Answer, error) {
+	return rest.RawData(json.RawMessage(`{"description":"The notification extension of Rehive, on Kubernetes. The platform calls it below /api/, where it is described.","name":"Rehive extension operator"}`)), nil
 }

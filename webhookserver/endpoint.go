@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // call is a request on its way through a handler, with the logger that knows
@@ -38,7 +40,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 				// The value may hold a customer's data, the places in the code don't.
 				c.log.Error(nil, "Recovered from a panic", "type", fmt.Sprintf("%T", v), "at", panicSite())
 				status = http.StatusInternalServerError
-				writeError(w, internal(nil))
+				rest.WriteError(w, rest.Internal(nil))
 			}
 			inFlight.Dec()
 			s.metrics.observe(rt.path, status, time.Since(start))
@@ -54,30 +56,30 @@ func (s *Server) endpoint(rt route) http.Handler {
 			r.Body = body // by which net/http sees that it is too long to read the rest
 		}
 		if err == nil {
-			writeAnswer(w, result)
+			rest.WriteAnswer(w, result)
 			return
 		}
-		var refusal *apiError
+		var refusal *rest.Error
 		if !errors.As(err, &refusal) {
-			refusal = internal(err)
+			refusal = rest.Internal(err)
 		}
-		status = refusal.status
+		status = refusal.Status
 		s.logRefusal(c, rt, refusal)
-		writeError(w, refusal)
+		rest.WriteError(w, refusal)
 	})
 }
 
 // handle calls the handler of a request, unless the request itself is wrong. None of
 // that reads the body.
-func (s *Server) handle(w http.ResponseWriter, c *call, rt route) (answer, error) {
+func (s *Server) handle(w http.ResponseWriter, c *call, rt route) (rest.Answer, error) {
 	h, err := rt.handler(c.request)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	if c.request.ContentLength > rt.maxBody {
 		// Said before the body is sent; reading it all would only cost both.
 		w.Header().Set("Connection", "close")
-		return answer{}, tooLarge(rt.maxBody)
+		return rest.Answer{}, rest.TooLarge(rt.maxBody)
 	}
 	ctx := c.request.Context()
 	if rt.budget > 0 {
@@ -104,19 +106,19 @@ func (s *Server) requestLog(r *http.Request, rt route) logr.Logger {
 // logRefusal writes why a request was refused: a line each for lifecycle calls,
 // which people ask about later, though not for each of a flood, and for webhooks only
 // when asked for.
-func (s *Server) logRefusal(c *call, rt route, e *apiError) {
+func (s *Server) logRefusal(c *call, rt route, e *rest.Error) {
 	if !rt.quiet && !s.refusalLogs.Allow() {
 		s.unloggedRefusals.Add(1)
 		return
 	}
-	log := c.log.WithValues("code", e.status, "reason", e.Error())
+	log := c.log.WithValues("code", e.Status, "reason", e.Error())
 	if n := s.unloggedRefusals.Swap(0); n > 0 {
 		log = log.WithValues("notLogged", n)
 	}
 	switch {
-	case e.status == http.StatusServiceUnavailable && rt.quiet:
+	case e.Status == http.StatusServiceUnavailable && rt.quiet:
 		s.ledgerErrors.Do(func() { log.Error(nil, "Can't serve requests", "endpoint", rt.path) })
-	case e.status >= http.StatusInternalServerError:
+	case e.Status >= http.StatusInternalServerError:
 		log.Error(nil, "Could not answer a request")
 	case rt.quiet:
 		log.V(1).Info("Refused a request")

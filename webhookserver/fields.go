@@ -8,13 +8,15 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // fields reads the members of a request as the serializer fields of Django REST
 // Framework do, with the same messages, and gathers what is wrong with them.
 type fields struct {
 	members map[string]json.RawMessage
-	wrong   []fieldError
+	wrong   []rest.FieldError
 }
 
 // err returns what is wrong with the fields read so far, nil when nothing is.
@@ -22,11 +24,11 @@ func (f *fields) err() error {
 	if len(f.wrong) == 0 {
 		return nil
 	}
-	return invalidFields(f.wrong...)
+	return rest.InvalidFields(f.wrong...)
 }
 
 func (f *fields) refuse(name, message string) {
-	f.wrong = append(f.wrong, fieldError{field: name, messages: []string{message}})
+	f.wrong = append(f.wrong, rest.FieldError{Field: name, Messages: []string{message}})
 }
 
 // value returns a member that must be there and must not be null.

@@ -17,6 +17,7 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // Messages of Rehive's extension framework.
@@ -33,18 +34,18 @@ var companyPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 
 // activate answers POST /api/activate/: from now on the company that the token
 // belongs to uses the extension.
-func (s *Server) activate(ctx context.Context, c *call) (answer, error) {
+func (s *Server) activate(ctx context.Context, c *call) (rest.Answer, error) {
 	f, err := s.readFields(c.request, "token")
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	token := f.char("token", maxTokenLength)
 	if err := f.err(); err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return s.lifecycle(ctx, c, token, func(ctx context.Context, user *rehive.User) error {
 		if err := s.checkCompany(ctx, token, user); err != nil {
-			return invalidField(err, "token", invalidCompany)
+			return rest.InvalidField(err, "token", invalidCompany)
 		}
 		return s.activation.Activate(ctx, user, token)
 	})
@@ -52,14 +53,14 @@ func (s *Server) activate(ctx context.Context, c *call) (answer, error) {
 
 // deactivate answers POST /api/deactivate/: the company's events are refused
 // from now on and its token is forgotten; with "purge" everything of it is.
-func (s *Server) deactivate(ctx context.Context, c *call) (answer, error) {
+func (s *Server) deactivate(ctx context.Context, c *call) (rest.Answer, error) {
 	f, err := s.readFields(c.request, "token", "purge")
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	token, purge := f.char("token", maxTokenLength), f.boolean("purge", false)
 	if err := f.err(); err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return s.lifecycle(ctx, c, token, func(ctx context.Context, user *rehive.User) error {
 		if purge {
@@ -70,14 +71,14 @@ func (s *Server) deactivate(ctx context.Context, c *call) (answer, error) {
 }
 
 // rotate answers POST /api/rotate/: the company's service token is replaced.
-func (s *Server) rotate(ctx context.Context, c *call) (answer, error) {
+func (s *Server) rotate(ctx context.Context, c *call) (rest.Answer, error) {
 	f, err := s.readFields(c.request, "token")
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	token := f.char("token", maxTokenLength)
 	if err := f.err(); err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	return s.lifecycle(ctx, c, token, func(ctx context.Context, user *rehive.User) error {
 		return s.activation.Rotate(ctx, user, token)
@@ -88,21 +89,21 @@ func (s *Server) rotate(ctx context.Context, c *call) (answer, error) {
 // is, while no other call for the same company is being worked on. From then on
 // a caller that hangs up stops nothing, so that no company is left half
 // activated; the budget holds all the same.
-func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(context.Context, *rehive.User) error) (answer, error) {
+func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(context.Context, *rehive.User) error) (rest.Answer, error) {
 	user, err := s.verify(ctx, c, token)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	slot, err := s.takeSlot(ctx, user.Company)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	defer slot.Release()
 	c.log = c.log.WithValues("company", truncate(user.Company, maxCompanyLength), "user", truncate(user.ID, maxIDLength))
 
 	unlock, err := s.companies.lock(ctx, user.Company)
 	if err != nil {
-		return answer{}, unavailable(err, "Another call for this company is being worked on. Try again later.")
+		return rest.Answer{}, rest.Unavailable(err, "Another call for this company is being worked on. Try again later.")
 	}
 	defer unlock()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -112,10 +113,10 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 	}
 	start := time.Now()
 	if err := do(logr.NewContext(ctx, c.log), user); err != nil {
-		return answer{}, lifecycleError(ctx, err)
+		return rest.Answer{}, lifecycleError(ctx, err)
 	}
 	c.log.Info("Did what the platform asked for", "took", time.Since(start).Round(time.Millisecond).String())
-	return answer{}, nil
+	return rest.Answer{}, nil
 }
 
 // takeSlot waits, not long, for the company's turn.
@@ -124,7 +125,7 @@ func (s *Server) takeSlot(ctx context.Context, company string) (flow.Grant, erro
 	defer cancel()
 	slot, err := s.lifecycleSlots.Acquire(ctx, company, 1)
 	if err != nil {
-		return flow.Grant{}, unavailable(fmt.Errorf("waiting for a slot: %w", err), tooManyCalls)
+		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for a slot: %w", err), tooManyCalls)
 	}
 	return slot, nil
 }
@@ -145,11 +146,11 @@ func (s *Server) verify(ctx context.Context, c *call, token string) (*rehive.Use
 		if rehive.IsPermanent(err) {
 			turn.refused()
 		}
-		return nil, invalidField(err, "token", invalidUser)
+		return nil, rest.InvalidField(err, "token", invalidUser)
 	}
 	if !user.InGroup(activation.GroupAdmin, activation.GroupService) {
 		err := fmt.Errorf("user %s is neither in the group admin nor in service", truncate(user.ID, maxIDLength))
-		return nil, invalidField(err, "token", invalidAdminUser)
+		return nil, rest.InvalidField(err, "token", invalidAdminUser)
 	}
 	s.vouchFor(c.request)
 	return user, nil
@@ -174,32 +175,32 @@ func (s *Server) checkCompany(ctx context.Context, token string, user *rehive.Us
 
 // lifecycleError turns what came of a lifecycle call into an answer.
 func lifecycleError(ctx context.Context, err error) error {
-	var answered *apiError
+	var answered *rest.Error
 	var webhooks *activation.WebhooksRefusedError
 	var secret *activation.UnusableSecretError
 	switch {
 	case errors.As(err, &answered):
 		return err
 	case errors.Is(err, activation.ErrNotActivated):
-		return invalidField(err, "token", notActivatedYet)
+		return rest.InvalidField(err, "token", notActivatedYet)
 	case errors.Is(err, activation.ErrOtherUser):
-		return invalidField(err, "token", invalidAdminUser)
+		return rest.InvalidField(err, "token", invalidAdminUser)
 	case errors.Is(err, activation.ErrTokenRefused):
-		return invalidField(err, "token", invalidUser)
+		return rest.InvalidField(err, "token", invalidUser)
 	case errors.As(err, &webhooks):
-		return invalidField(nil, nonFieldErrors, webhooksRefused, truncate(webhooks.Message, maxMessageLength))
+		return rest.InvalidField(nil, rest.NonFieldErrors, webhooksRefused, truncate(webhooks.Message, maxMessageLength))
 	case errors.Is(err, activation.ErrStillRemoving):
-		return unavailable(err, "The company's earlier activation is still being removed. Try again later.")
+		return rest.Unavailable(err, "The company's earlier activation is still being removed. Try again later.")
 	case errors.As(err, &secret):
-		return unavailable(err, "The company's token cannot be stored. Ask the operator of this extension to look at the company's CompanyActivation, then try again.")
+		return rest.Unavailable(err, "The company's token cannot be stored. Ask the operator of this extension to look at the company's CompanyActivation, then try again.")
 	case activation.IsTerminating(err):
-		return unavailable(err, "The namespace that holds this extension's state is being deleted. Ask the operator of this extension to restore it, then try again.")
+		return rest.Unavailable(err, "The namespace that holds this extension's state is being deleted. Ask the operator of this extension to restore it, then try again.")
 	case rehive.IsTransient(err):
-		return unavailable(err, "Rehive could not be asked whose token is stored. Try again later.")
+		return rest.Unavailable(err, "Rehive could not be asked whose token is stored. Try again later.")
 	case transient(err) || ctx.Err() != nil:
-		return unavailable(err, "The cluster that holds this extension's state is not available. Try again later.")
+		return rest.Unavailable(err, "The cluster that holds this extension's state is not available. Try again later.")
 	}
-	return internal(err)
+	return rest.Internal(err)
 }
 
 // transient reports whether the same request to the API server may succeed later.

@@ -125,9 +125,6 @@ const (
 	refusalLogRate, refusalLogBurst = 10, 100
 )
 
-// retryAfter is what a caller is told to wait after a 503.
-const retryAfter = 10 * time.Second
-
 // withDefaults fills in what is zero.
 func (l Limits) withDefaults() Limits {
 	l.LifecycleBody = cmp.Or(l.LifecycleBody, 16<<10)

@@ -64,12 +64,12 @@ func (s *Server) operation(op *rest.Operation) handlerFunc {
 	if op.For == rest.Admins {
 		who = adminSection
 	}
-	return s.authenticated(who, func(ctx context.Context, c *call, from *caller) (answer, error) {
+	return s.authenticated(who, func(ctx context.Context, c *call, from *caller) (rest.Answer, error) {
 		var members map[string]json.RawMessage
 		if names := op.Members(); len(names) > 0 {
 			f, err := s.readFields(c.request, names...)
 			if err != nil {
-				return answer{}, err
+				return rest.Answer{}, err
 			}
 			members = f.members
 		}
@@ -80,29 +80,6 @@ func (s *Server) operation(op *rest.Operation) handlerFunc {
 				Admin: from.admin || who == adminSection, // our own service user is let in there
 			},
 		}
-		result, err := op.Serve(ctx, r, members, s.publicURL)
-		if err != nil {
-			return answer{}, apiErrorOf(err)
-		}
-		done := answer{status: result.Status, replayed: result.Replayed}
-		if data := result.Data(); data != nil {
-			done.data = data
-		}
-		return done, nil
+		return op.Serve(ctx, r, members, s.publicURL)
 	})
-}
-
-// apiErrorOf makes an *apiError of an error of the engine.
-func apiErrorOf(err error) error {
-	var refused *rest.Error
-	if !errors.As(err, &refused) {
-		return err
-	}
-	converted := &apiError{
-		status: refused.Status, message: refused.Message, retryAfter: refused.RetryAfter, allow: refused.Allow, cause: refused.Cause,
-	}
-	for _, f := range refused.Fields {
-		converted.fields = append(converted.fields, fieldError{field: f.Field, messages: f.Messages})
-	}
-	return converted
 }

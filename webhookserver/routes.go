@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// handlerFunc answers one request. An error that is an *apiError becomes that
+// handlerFunc answers one request. An error that is an *rest.Error becomes that
 // answer, any other a 500.
-type handlerFunc func(context.Context, *call) (answer, error)
+type handlerFunc func(context.Context, *call) (rest.Answer, error)
 
 // route is one path of the API.
 type route struct {
@@ -95,15 +97,15 @@ func (rt route) handler(r *http.Request) (handlerFunc, error) {
 	}
 	h, ok := rt.methods[method]
 	if !ok {
-		return nil, methodNotAllowed(truncate(r.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
+		return nil, rest.MethodNotAllowed(truncate(r.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
 	}
 	return h, nil
 }
 
 // noSuchPath answers 404. The platform shows the message to the admin, who may have
 // registered another URL than the one that ends in /api/.
-func noSuchPath(requested string) *apiError {
-	e := notFound()
+func noSuchPath(requested string) *rest.Error {
+	e := rest.NotFound()
 	switch path.Base(requested) {
 	case "activate", "deactivate", "rotate", "webhook":
 	default:
@@ -111,7 +113,7 @@ func noSuchPath(requested string) *apiError {
 			return e
 		}
 	}
-	e.message = "Not found. The URL of this extension ends in /api/, with the slash, as in https://notifications.example.com/api/; " +
+	e.Message = "Not found. The URL of this extension ends in /api/, with the slash, as in https://notifications.example.com/api/; " +
 		"webhooks are sent to /api/webhook/. Correct the URL that is registered on Rehive."
 	return e
 }

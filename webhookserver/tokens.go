@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"sync"
 	"time"
+
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 const (
@@ -27,9 +29,9 @@ type tokenKey [sha256.Size]byte
 // tokenVerdict is what the platform said of a token.
 type tokenVerdict struct {
 	caller  caller
-	refusal *apiError // nil if it was not refused
-	until   time.Time // when the platform must be asked again
-	forget  time.Time // when even the company is forgotten
+	refusal *rest.Error // nil if it was not refused
+	until   time.Time   // when the platform must be asked again
+	forget  time.Time   // when even the company is forgotten
 }
 
 // answer returns the caller, a copy, or the refusal.

@@ -17,6 +17,7 @@ import (
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // fullRetryAfter is what a company that uses as much of the ledger as it may is told to
@@ -25,40 +26,40 @@ const fullRetryAfter = time.Minute
 
 // webhook accepts an event: POST /api/webhook/. When it answers 200 the event is
 // durable; everything else happens after that.
-func (s *Server) webhook(ctx context.Context, c *call) (answer, error) {
+func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	secret := webhookSecret(c.request)
 	if err := s.admitWebhook(ctx, secret); err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	s.vouchFor(c.request)
 	held, err := s.holdBody(ctx, c.request, secret)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	defer held.Release()
 	event, err := s.readEvent(c.request)
 	if err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	if err := s.authenticateWebhook(ctx, event.Company, secret); err != nil {
-		return answer{}, err
+		return rest.Answer{}, err
 	}
 	if err := notify.CheckData(event.Data); err != nil {
-		return answer{}, &apiError{
-			status:  http.StatusRequestEntityTooLarge,
-			message: fmt.Sprintf("The data of the event holds more than %d values.", notify.MaxValues),
+		return rest.Answer{}, &rest.Error{
+			Status:  http.StatusRequestEntityTooLarge,
+			Message: fmt.Sprintf("The data of the event holds more than %d values.", notify.MaxValues),
 		}
 	}
 	duplicate, err := s.events.AcceptEvent(ctx, event)
 	if errors.Is(err, ledger.ErrCompanyFull) {
-		return answer{}, &apiError{
-			status: http.StatusInsufficientStorage, retryAfter: fullRetryAfter, cause: err,
-			message: "The company has too many events waiting or stored. Try again later.",
+		return rest.Answer{}, &rest.Error{
+			Status: http.StatusInsufficientStorage, RetryAfter: fullRetryAfter, Cause: err,
+			Message: "The company has too many events waiting or stored. Try again later.",
 		}
 	}
 	if err != nil {
 		// Not a 4xx whatever the reason: the platform must send it again.
-		return answer{}, unavailable(fmt.Errorf("accepting the event: %w", err),
+		return rest.Answer{}, rest.Unavailable(fmt.Errorf("accepting the event: %w", err),
 			"The event could not be stored. Try again later.")
 	}
 	if duplicate {
@@ -69,7 +70,7 @@ func (s *Server) webhook(ctx context.Context, c *call) (answer, error) {
 	if log := c.log.V(1); log.Enabled() { // else what it would say would still be gathered
 		log.Info("Accepted a webhook", "company", event.Company, "event", event.Name, "id", event.ID, "duplicate", duplicate)
 	}
-	return answer{}, nil
+	return rest.Answer{}, nil
 }
 
 // admitWebhook refuses a webhook whose secret is no company's before its body is read,
@@ -80,7 +81,7 @@ func (s *Server) admitWebhook(ctx context.Context, secret string) error {
 		return companyUnreadable(err)
 	}
 	if !held {
-		return invalidField(nil, "company", invalidCompany)
+		return rest.InvalidField(nil, "company", invalidCompany)
 	}
 	return nil
 }
@@ -100,14 +101,14 @@ func (s *Server) holdBody(ctx context.Context, r *http.Request, secret string) (
 	party := sha256.Sum256([]byte(secret)) // a company's, and kept no longer than the body
 	held, err := s.bodyBytes.Acquire(ctx, string(party[:]), size)
 	if err != nil {
-		return flow.Grant{}, unavailable(fmt.Errorf("waiting for memory for the body: %w", err), tooManyCalls)
+		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for memory for the body: %w", err), tooManyCalls)
 	}
 	return held, nil
 }
 
 // companyUnreadable answers 503: the manager's cache has not filled yet.
 func companyUnreadable(cause error) error {
-	return unavailable(cause, "The company could not be looked up. Try again later.")
+	return rest.Unavailable(cause, "The company could not be looked up. Try again later.")
 }
 
 // readEvent reads and checks the body of a webhook. An event that no rule names,
@@ -129,7 +130,7 @@ func (s *Server) readEvent(r *http.Request) (ledger.Event, error) {
 		return ledger.Event{}, err
 	}
 	if event.Name == notify.TriggerEvent {
-		return ledger.Event{}, invalidField(nil, "event", "This event can't be sent as a webhook.")
+		return ledger.Event{}, rest.InvalidField(nil, "event", "This event can't be sent as a webhook.")
 	}
 	return event, nil
 }
@@ -155,7 +156,7 @@ func (s *Server) authenticateWebhook(ctx context.Context, company, secret string
 	}
 	given, held := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(want))
 	if subtle.ConstantTimeCompare(given[:], held[:]) != 1 || want == "" {
-		return invalidField(nil, "company", invalidCompany)
+		return rest.InvalidField(nil, "company", invalidCompany)
 	}
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 // NonFieldErrors is the key of messages that belong to no single field.
 const NonFieldErrors = "non_field_errors"
 
-// retryAfter is the wait that a 503 asks for.
-const retryAfter = 10 * time.Second
+// RetryAfter is the wait that a 503 asks for.
+const RetryAfter = 10 * time.Second
 
 // FieldError holds the messages about one field of a request.
 type FieldError struct {
@@ -132,7 +132,7 @@ func TooLarge(limit int64) *Error {
 
 // Unavailable returns a 503: the same request may succeed later.
 func Unavailable(cause error, message string) *Error {
-	return &Error{Status: http.StatusServiceUnavailable, Message: message, RetryAfter: retryAfter, Cause: cause}
+	return &Error{Status: http.StatusServiceUnavailable, Message: message, RetryAfter: RetryAfter, Cause: cause}
 }
 
 // Internal returns a 500 that reveals nothing about the cause.
