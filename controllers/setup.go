@@ -12,9 +12,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -217,19 +214,6 @@ func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
 		return fmt.Errorf("indexing DeliveryProviders by Secret: %w", err)
 	}
 	return nil
-}
-
-// CacheOptions keep out of the manager's cache, and so out of its memory, every
-// Secret that isn't an activation's, and of each object who set which field.
-func CacheOptions() cache.Options {
-	exists, err := labels.NewRequirement(activation.ActivationLabel, selection.Exists, nil)
-	if err != nil {
-		panic(err) // the label is a constant
-	}
-	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject:         map[client.Object]cache.ByObject{&corev1.Secret{}: {Label: labels.NewSelector().Add(*exists)}},
-	}
 }
 
 // controllerOptions make failures wait from a second to five minutes. The

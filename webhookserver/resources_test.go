@@ -4,12 +4,14 @@
 package webhookserver
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/onsi/gomega"
@@ -388,4 +390,88 @@ func TestCredentials(t *testing.T) {
 	f.Expect(f.activation().Spec.Providers.SMS).To(gomega.BeNil())
 	f.Expect(apierrors.IsNotFound(f.mgr.GetAPIReader().Get(t.Context(), key, provider))).To(gomega.BeTrue())
 	f.admined("adminCredentialsCreate", "POST", path, body, 201)
+}
+
+// updated is the time of the last change, in whole seconds as Kubernetes keeps it, and
+// created stays, for whatever shows them and whoever made the change.
+func TestUpdatedIsTheTimeOfTheLastChange(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	layout := f.admined("adminLayoutsCreate", "POST", "/api/admin/layouts/", `{"name":"Frame","type":"email","text_layout":"{{ content }}"}`, 201)
+	layoutPath := fmt.Sprintf("/api/admin/layouts/%s/", layout["id"])
+	body := strings.TrimSuffix(welcome, "}") + fmt.Sprintf(`,"layout":%q}`, layout["id"])
+	notification := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", body, 201)
+	credential := f.admined("adminCredentialsCreate", "POST", "/api/admin/credentials/",
+		`{"credential_type":"sendgrid","credentials":{"sendgrid_api_key":"planted-key","sendgrid_from_email":"a@acme.example"}}`, 201)
+	credentialPath := fmt.Sprintf("/api/admin/credentials/%.0f/", credential["id"])
+	template := &v1alpha1.NotificationTemplate{Spec: v1alpha1.NotificationTemplateSpec{
+		DisplayName: "Dated", SMS: &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "Paid"},
+	}}
+	template.Namespace, template.Name = namespace, "dated"
+	f.Expect(f.client.Create(t.Context(), template)).To(gomega.Succeed())
+	t.Cleanup(func() { _ = f.client.Delete(context.Background(), template) })
+
+	n := 0
+	for name, test := range map[string]struct {
+		change  func(text string)
+		current func() map[string]any
+	}{
+		"a layout": {
+			change: func(text string) {
+				f.admined("adminLayoutsPartialUpdate", "PATCH", layoutPath, fmt.Sprintf(`{"description":%q}`, text), 200)
+			},
+			current: func() map[string]any { return f.admined("adminLayoutsRetrieve", "GET", layoutPath, "", 200) },
+		},
+		"the layout of a notification": {
+			change: func(text string) {
+				f.admined("adminLayoutsPartialUpdate", "PATCH", layoutPath, fmt.Sprintf(`{"description":%q}`, text), 200)
+			},
+			current: func() map[string]any {
+				path := fmt.Sprintf("/api/admin/notifications/%.0f/", notification["id"])
+				return f.admined("adminNotificationsRetrieve", "GET", path, "", 200)["layout"].(map[string]any)
+			},
+		},
+		"credentials": {
+			change: func(text string) {
+				f.admined("adminCredentialsPartialUpdate", "PATCH", credentialPath, fmt.Sprintf(`{"credentials":{"sendgrid_from_email":"%s@acme.example"}}`, text), 200)
+			},
+			current: func() map[string]any { return f.admined("adminCredentialsRetrieve", "GET", credentialPath, "", 200) },
+		},
+		"secrets of credentials": {
+			change: func(text string) {
+				f.admined("adminCredentialsPartialUpdate", "PATCH", credentialPath, fmt.Sprintf(`{"credentials":{"sendgrid_api_key":"planted-%s"}}`, text), 200)
+			},
+			current: func() map[string]any { return f.admined("adminCredentialsRetrieve", "GET", credentialPath, "", 200) },
+		},
+		"a template, by kubectl": {
+			change: func(text string) {
+				patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"description":%q}}`, text))
+				f.Expect(f.client.Patch(t.Context(), template, patch, client.FieldOwner("kubectl-edit"))).To(gomega.Succeed())
+			},
+			current: func() map[string]any {
+				f.Eventually(func() int { return f.call(f.admin.Token, "GET", "/api/admin/templates/dated/", "").status }).Should(gomega.Equal(200))
+				return f.admined("adminTemplatesRetrieve", "GET", "/api/admin/templates/dated/", "", 200)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := f.in(t)
+			before := test.current()
+			updated := before["updated"].(float64)
+			f.Expect(updated).To(gomega.BeNumerically(">=", before["created"]))
+			// Kubernetes keeps whole seconds, so the first changes may fall in the same one.
+			f.Eventually(func() any {
+				n++
+				test.change(fmt.Sprintf("change-%d", n))
+				return test.current()["updated"]
+			}).WithTimeout(10 * time.Second).Should(gomega.BeNumerically(">", updated))
+			after := test.current()
+			f.Expect(after["created"]).To(gomega.Equal(before["created"]))
+			f.Expect(after["updated"]).To(gomega.BeNumerically("~", time.Now().UnixMilli(), 60_000))
+		})
+	}
+
+	// The answer to a change shows the time that is read afterwards.
+	patched := f.admined("adminLayoutsPartialUpdate", "PATCH", layoutPath, `{"description":"last"}`, 200)
+	f.Expect(f.admined("adminLayoutsRetrieve", "GET", layoutPath, "", 200)).To(gomega.Equal(patched))
 }

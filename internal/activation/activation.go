@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/rest"
@@ -99,4 +100,17 @@ func NameFor(company string, attempt int) string {
 		return suffix
 	}
 	return readable + "-" + suffix
+}
+
+// LastChange returns when an object's metadata or spec was last written, in whole
+// seconds: writes of its status don't count. It reads the object's managed fields, of
+// which the manager's cache keeps just that time, for the kinds that show it.
+func LastChange(object client.Object) time.Time {
+	changed := object.GetCreationTimestamp().Time
+	for _, entry := range object.GetManagedFields() {
+		if entry.Subresource == "" && entry.Time != nil && entry.Time.After(changed) {
+			changed = entry.Time.Time
+		}
+	}
+	return changed
 }

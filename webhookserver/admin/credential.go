@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/webhookserver/notifications"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
@@ -34,7 +35,7 @@ type credential struct {
 }
 
 func (c *credential) created() time.Time { return c.provider.CreationTimestamp.Time }
-func (c *credential) updated() time.Time { return updatedAt(c.provider) }
+func (c *credential) updated() time.Time { return activation.LastChange(c.provider) }
 
 // Types of credentials.
 const (
@@ -266,6 +267,11 @@ func mayChangeCredential(r *rest.Request, c *credential) error {
 	return mayChange(r.Caller.Activation, c.provider)
 }
 
+// secretChangedAnnotation holds when the API last changed the Secret of a provider. It
+// makes a change of the secrets alone a change of the provider, whose time is what
+// "updated" shows.
+const secretChangedAnnotation = "extensions.rehive.com/secret-changed"
+
 func (a *API) updateCredential(ctx context.Context, r *rest.Request, c *credential) error {
 	if err := mayChangeCredential(r, c); err != nil {
 		return err
@@ -291,11 +297,14 @@ func (a *API) updateCredential(ctx context.Context, r *rest.Request, c *credenti
 			return writeError(err, credentialName)
 		}
 	}
-	if sender != "" && sender != c.provider.Spec.Sender {
+	if sender != "" {
 		c.provider.Spec.Sender = sender
-		if err := a.writer.update(ctx, c.provider); err != nil {
-			return writeError(err, credentialName)
-		}
+	}
+	if len(secrets) > 0 {
+		metav1.SetMetaDataAnnotation(&c.provider.ObjectMeta, secretChangedAnnotation, time.Now().UTC().Format(time.RFC3339Nano))
+	}
+	if err := a.writer.update(ctx, c.provider); err != nil {
+		return writeError(err, credentialName)
 	}
 	*c = readCredential(r.Caller.Company, c.provider)
 	r.Log.Info("Changed credentials", "company", r.Caller.Company, "user", r.Caller.User, "provider", c.provider.Name)

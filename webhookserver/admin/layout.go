@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
@@ -28,7 +29,7 @@ type layout struct {
 }
 
 func (l *layout) created() time.Time { return l.object.CreationTimestamp.Time }
-func (l *layout) updated() time.Time { return updatedAt(l.object) }
+func (l *layout) updated() time.Time { return activation.LastChange(l.object) }
 
 // isOf says whether the rules of an activation may use the layout.
 func (l *layout) isOf(a *v1alpha1.CompanyActivation) bool {

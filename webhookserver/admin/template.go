@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
@@ -29,7 +30,7 @@ type template struct {
 }
 
 func (t *template) created() time.Time { return t.object.CreationTimestamp.Time }
-func (t *template) updated() time.Time { return updatedAt(t.object) }
+func (t *template) updated() time.Time { return activation.LastChange(t.object) }
 
 var (
 	reducedTemplateSerializer = &rest.Serializer[template]{Name: "AdminReducedTemplate", Fields: []rest.Field[template]{

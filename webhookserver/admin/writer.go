@@ -239,14 +239,3 @@ func newName(a *v1alpha1.CompanyActivation, called string) string {
 	ending := strings.ToLower(rand.Text()[:8])
 	return strings.Join(append(append([]string{a.Name}, parts...), ending), "-")
 }
-
-// updatedAt is when an object's spec was last written, as far as it is known.
-func updatedAt(object client.Object) time.Time {
-	at := object.GetCreationTimestamp().Time
-	for _, entry := range object.GetManagedFields() {
-		if entry.Subresource == "" && entry.Time != nil && entry.Time.After(at) {
-			at = entry.Time.Time
-		}
-	}
-	return at
-}
