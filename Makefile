@@ -1,8 +1,8 @@
 # Copyright 2026 The Rehive Extension Operator Authors.
 # SPDX-License-Identifier: Apache-2.0
 
-# `make help` lists the targets. `make demo` and `make test` need Go, git, make
-# and a Go module proxy; everything else they fetch or build themselves.
+# `make help` lists the targets. `make demo` and `make test` need Go, git, make and a Go
+# module proxy. They download or build everything else.
 
 SHELL := /usr/bin/env bash -o pipefail
 .SHELLFLAGS := -ec
@@ -18,8 +18,8 @@ RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC | c
 CONTROLLER_GEN := go tool controller-gen
 GOLANGCI_LINT := go tool -modfile=hack/tools/go.mod golangci-lint
 
-# Where etcd and kube-apiserver are: $KUBEBUILDER_ASSETS, the user's cache, a
-# download, or a build from their Go modules, whichever works first.
+# The directory of etcd and kube-apiserver: $KUBEBUILDER_ASSETS, the user's cache, a
+# download or a build from their Go modules, whichever works first.
 ASSETS = $$(cd hack/controlplane && go run . assets)
 
 ##@ Use
@@ -31,7 +31,7 @@ help: ## List the targets.
 		/^##@/ { printf "\n%s\n", substr($$0, 5) }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## Show the main job with real parts; EXIT=1 ends after the story.
+demo: build ## Run the operator against a simulated Rehive platform; EXIT=1 exits after the last step.
 	@assets="$(ASSETS)" && go build -trimpath -o bin/demo ./hack/demo && \
 	exec env KUBEBUILDER_ASSETS="$$assets" bin/demo --manager bin/manager $(if $(EXIT),--exit)
 
@@ -40,13 +40,13 @@ build: ## Build the manager and the platform simulator into bin/.
 	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 
 .PHONY: build-installer
-build-installer: ## Write dist/install.yaml, to be applied by kubectl apply -f; IMG=image to run, OVERLAY=folder.
+build-installer: ## Write dist/install.yaml for kubectl apply -f; IMG=<image>, OVERLAY=<directory>.
 	go run ./hack/installer $(if $(IMG),--image=$(IMG)) $(if $(OVERLAY),--overlay=$(OVERLAY))
 
 ##@ Develop
 
 .PHONY: generate
-generate: ## Write what is generated: deep copies, CRDs, RBAC.
+generate: ## Generate deep copies, CRDs and RBAC.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
@@ -70,11 +70,12 @@ vet: ## Run go vet.
 	cd hack/controlplane && go vet ./...
 
 .PHONY: lint
-lint: ## Run golangci-lint.
+lint: ## Run golangci-lint, and check the English (hack/prose).
 	$(GOLANGCI_LINT) run --allow-parallel-runners
+	go run ./hack/prose
 
 .PHONY: test-unit
-test-unit: ## Run the tests of the operator, the ones against a real API server among them.
+test-unit: ## Run the tests of the operator, including those against a real API server.
 	@if [ -z "$(RACE)" ]; then echo "no C compiler found: testing without the race detector"; fi
 	assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" go test $(RACE) $(TESTFLAGS) ./...
 
@@ -83,12 +84,12 @@ test-tools: ## Run the tests of the control plane builder.
 	cd hack/controlplane && go test ./...
 
 .PHONY: bench
-bench: build ## Measure with real parts, beside the rivals where they are installed; BENCHFLAGS=-short, -run=message, -profile ...
+bench: build ## Run the benchmarks; BENCHFLAGS=-short, -run=message, -profile ...
 	@assets="$(ASSETS)" && go build -trimpath -o bin/bench ./hack/bench && \
 	exec env KUBEBUILDER_ASSETS="$$assets" bin/bench --manager bin/manager $(BENCHFLAGS)
 
 .PHONY: chaos
-chaos: ## Let the operator meet the faults it must survive for longer than make test does, some twenty minutes.
+chaos: ## Run the fault injection tests for about twenty minutes, longer than make test does.
 	assets="$(ASSETS)" && CHAOS=1 KUBEBUILDER_ASSETS="$$assets" go test $(RACE) -count=1 -timeout=30m -v $(TESTFLAGS) \
 		./test/e2e ./internal/ledger | grep -v '^ *=== '
 
@@ -99,5 +100,5 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each.
 ##@ Clean
 
 .PHONY: clean
-clean: ## Remove what was built and what the demo left.
+clean: ## Remove build results and what the demo wrote.
 	rm -rf bin .run

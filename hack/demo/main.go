@@ -1,11 +1,10 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// The demo shows the operator's main job with real parts on this machine: etcd
-// and kube-apiserver, the CRDs and RBAC of config/default, the manager as users
-// run it, a simulator of the Rehive platform and an SMTP server that keeps what
-// it gets. It tells the story while doing it, and then stays up to be played
-// with until Ctrl-C.
+// The demo shows on this machine what the operator does, with real components: etcd and
+// kube-apiserver, the CRDs and RBAC of config/default, the manager as users run it, a
+// simulator of the Rehive platform and an SMTP server that keeps the emails it receives.
+// It prints each step, and then keeps running until Ctrl-C.
 package main
 
 import (
@@ -24,9 +23,9 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.manager, "manager", "bin/manager", "`file` of the manager's program")
-	flag.StringVar(&o.state, "state", ".run/demo", "`directory` for what the demo writes; emptied at the start")
-	flag.BoolVar(&o.exit, "exit", false, "end after the story")
+	flag.StringVar(&o.manager, "manager", "bin/manager", "`path` of the manager binary")
+	flag.StringVar(&o.state, "state", ".run/demo", "`directory` that the demo writes to; it is emptied first")
+	flag.BoolVar(&o.exit, "exit", false, "exit after the last step")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -56,7 +55,7 @@ func run(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("emptying the state directory: %w", err)
 	}
 	if err := os.MkdirAll(state, 0o700); err != nil {
-		return fmt.Errorf("making the state directory: %w", err)
+		return fmt.Errorf("creating the state directory: %w", err)
 	}
 
 	started := time.Now()
@@ -72,7 +71,7 @@ func run(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, set.Clear()) }()
 	say("Everything is up after %s.\n", time.Since(started).Round(100*time.Millisecond))
 
-	if err := tell(ctx, set); err != nil {
+	if err := play(ctx, set); err != nil {
 		if ctx.Err() == nil {
 			fmt.Fprintf(os.Stderr, "\nThe end of the manager's log (%s):\n%s", set.Manager.LogFile(), set.Manager.LogTail())
 		}
@@ -81,15 +80,15 @@ func run(ctx context.Context, o options) (err error) {
 	if o.exit {
 		return nil
 	}
-	invite(set)
+	printEndpoints(set)
 	select {
 	case <-ctx.Done():
 		fmt.Println("\nStopping.")
 		return nil
 	case <-set.Manager.Done():
-		return fmt.Errorf("the manager ended:\n%s", set.Manager.LogTail())
+		return fmt.Errorf("the manager exited:\n%s", set.Manager.LogTail())
 	}
 }
 
-// say prints a line of the setting.
+// say prints a line.
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,31 +22,31 @@ import (
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// addedRule is the rule that the story adds as a platform team would.
+// addedRule is the file of the rule that the demo adds as a platform team would.
 const addedRule = "hack/demo/rule.yaml"
 
-// narrator numbers the story's lines.
-type narrator struct{ step int }
+// narrator prints numbered steps.
+type narrator struct{ steps int }
 
-func (n *narrator) tell(format string, args ...any) {
-	n.step++
-	fmt.Printf("%2d. %s\n", n.step, fmt.Sprintf(format, args...))
+func (n *narrator) step(format string, args ...any) {
+	n.steps++
+	fmt.Printf("%2d. %s\n", n.steps, fmt.Sprintf(format, args...))
 }
 
-// detail adds indented lines to the last step.
+// detail prints indented lines below the last step.
 func (n *narrator) detail(format string, args ...any) {
 	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
 		fmt.Printf("    │ %s\n", strings.TrimRight(line, "\r\n"))
 	}
 }
 
-// tell plays the main job, from activation to reactivation, and fails with the
-// first thing that is not as it should be.
-func tell(ctx context.Context, s *stage.Stage) error {
+// play runs through a company's life, from activation to reactivation. It fails at the
+// first step whose result is not as expected.
+func play(ctx context.Context, s *stage.Stage) error {
 	n := &narrator{}
 	seed, err := s.Platform.Seed()
 	if err != nil {
-		return fmt.Errorf("filling the platform: %w", err)
+		return fmt.Errorf("seeding the platform: %w", err)
 	}
 	customer := seed.Customers[0]
 	service, err := s.Platform.AddService(seed.Company, rehivetest.Service{
@@ -55,36 +56,36 @@ func tell(ctx context.Context, s *stage.Stage) error {
 	if err != nil {
 		return fmt.Errorf("adding the extension to the platform: %w", err)
 	}
-	n.tell("The company %q exists on the platform, with the customer %s and the extension %s.", seed.Company, customer.Email, service.URL)
+	n.step("The company %q exists on the platform, with the customer %s and the extension %s.", seed.Company, customer.Email, service.URL)
 
 	if err := s.Platform.Activate(ctx, seed.Company, service.ID); err != nil {
 		return fmt.Errorf("activating: %w", err)
 	}
-	n.tell("An admin switches the extension on; the platform calls POST %sactivate/ and is answered 200.", service.URL)
+	n.step("An admin switches the extension on; the platform calls POST %sactivate/ and gets 200.", service.URL)
 
 	activation, err := s.ReadyActivation(ctx, seed.Company)
 	if err != nil {
 		return err
 	}
-	n.tell("CompanyActivation %s/%s is Ready: %s", activation.Namespace, activation.Name, readyMessage(activation))
+	n.step("CompanyActivation %s/%s is Ready: %s", activation.Namespace, activation.Name, readyMessage(activation))
 	secret, err := s.Secret(ctx, activation)
 	if err != nil {
 		return err
 	}
-	n.tell("Secret %s, owned by it, holds the keys %s; nothing else does.", secret.Name, strings.Join(stage.Keys(secret), ", "))
+	n.step("The Secret %s, which it owns, has the keys %s. They are stored nowhere else.", secret.Name, strings.Join(stage.Keys(secret), ", "))
 
 	var rules v1alpha1.NotificationRuleList
 	if err := s.Kube.List(ctx, &rules, client.InNamespace(activation.Namespace)); err != nil {
 		return fmt.Errorf("listing rules: %w", err)
 	}
 	if len(rules.Items) == 0 {
-		return errors.New("the activation brought no default rules")
+		return errors.New("the activation created no default rules")
 	}
-	n.tell("%d default rules stand:", len(rules.Items))
+	n.step("The operator created %d default rules:", len(rules.Items))
 	for _, rule := range rules.Items {
 		n.detail("%-40s %s", rule.Name, rule.Spec.Event)
 	}
-	n.tell("Webhooks are registered on the platform, one per event that an enabled rule names:")
+	n.step("It registered a webhook on the platform for each event that an enabled rule names:")
 	for _, webhook := range s.Platform.Webhooks(seed.Company) {
 		n.detail("%-30s → %s", webhook.Event, webhook.URL)
 	}
@@ -106,7 +107,7 @@ func tell(ctx context.Context, s *stage.Stage) error {
 	if string(secret.Data[v1alpha1.SecretKeyToken]) == before {
 		return errors.New("the Secret still holds the old token after the rotation")
 	}
-	n.tell("The platform rotates the service token: POST %srotate/ is answered 200 and the Secret holds the new one.", service.URL)
+	n.step("The platform rotates the service token: POST %srotate/ gets 200, and the Secret has the new token.", service.URL)
 
 	if err := s.Platform.Deactivate(ctx, seed.Company, service.ID); err != nil {
 		return fmt.Errorf("deactivating: %w", err)
@@ -126,7 +127,7 @@ func tell(ctx context.Context, s *stage.Stage) error {
 	if secret, err = s.Secret(ctx, activation); err != nil {
 		return err
 	}
-	n.tell("The admin switches it off: POST %sdeactivate/; the activation is %s, the Secret keeps only %s.", service.URL, activation.Spec.State, strings.Join(stage.Keys(secret), ", "))
+	n.step("The admin switches it off: POST %sdeactivate/; the activation is %s, and the Secret keeps only %s.", service.URL, activation.Spec.State, strings.Join(stage.Keys(secret), ", "))
 
 	kept := string(secret.Data[v1alpha1.SecretKeyWebhookSecret])
 	if err := s.Platform.Activate(ctx, seed.Company, service.ID); err != nil {
@@ -141,17 +142,17 @@ func tell(ctx context.Context, s *stage.Stage) error {
 	if string(secret.Data[v1alpha1.SecretKeyWebhookSecret]) != kept {
 		return errors.New("the webhook secret changed with the reactivation")
 	}
-	n.tell("The admin switches it on again: Ready, with a new service user and the same webhook secret, so the webhooks go on working.")
+	n.step("The admin switches it on again: Ready, with a new service user and the same webhook secret, so the registered webhooks keep working.")
 	return sendMoney(ctx, s, n, seed.Company, customer, "second")
 }
 
-// addRule applies YAML as a platform team would and waits until it is in force.
+// addRule applies a rule as a platform team would and waits until it is in effect.
 func addRule(ctx context.Context, s *stage.Stage, n *narrator, company string) error {
 	text, err := os.ReadFile(addedRule)
 	if err != nil {
 		return fmt.Errorf("reading the rule: %w", err)
 	}
-	n.tell("A platform team adds a rule: kubectl apply -f %s", addedRule)
+	n.step("A platform team adds a rule: kubectl apply -f %s", addedRule)
 	rule, err := s.ReadyRule(ctx, text)
 	if err != nil {
 		return err
@@ -159,12 +160,11 @@ func addRule(ctx context.Context, s *stage.Stage, n *narrator, company string) e
 	if err := s.Webhook(ctx, company, rule.Spec.Event); err != nil {
 		return err
 	}
-	n.tell("NotificationRule %s/%s is Ready, and the platform has a webhook for %s.", rule.Namespace, rule.Name, rule.Spec.Event)
+	n.step("NotificationRule %s/%s is Ready, and the platform has a webhook for %s.", rule.Namespace, rule.Name, rule.Spec.Event)
 	return nil
 }
 
-// sendMoney makes a transaction on the platform and shows the email that it
-// brings.
+// sendMoney creates a transaction on the platform and prints the email that results.
 func sendMoney(ctx context.Context, s *stage.Stage, n *narrator, company string, customer rehivetest.User, which string) error {
 	note := "the demo's " + which + " transfer"
 	transactions, err := s.Platform.AddTransaction(company, rehivetest.NewTransaction{
@@ -177,9 +177,9 @@ func sendMoney(ctx context.Context, s *stage.Stage, n *narrator, company string,
 		Children: []rehivetest.Child{{Amount: big.NewInt(-150)}},
 	})
 	if err != nil {
-		return fmt.Errorf("making a transaction: %w", err)
+		return fmt.Errorf("creating a transaction: %w", err)
 	}
-	n.tell("A transaction happens on the platform: %s pays 1234.56 USD, and a fee of 1.50 in a child transaction.", customer.Email)
+	n.step("%s pays 1234.56 USD on the platform, and a fee of 1.50 in a child transaction.", customer.Email)
 	if err := s.Platform.Idle(ctx); err != nil {
 		return fmt.Errorf("waiting for the platform to deliver its webhooks: %w", err)
 	}
@@ -188,7 +188,7 @@ func sendMoney(ctx context.Context, s *stage.Stage, n *narrator, company string,
 			if !task.Completed {
 				return fmt.Errorf("the webhook of %s was not accepted: %+v", task.Event, task.Attempts)
 			}
-			n.tell("Its webhook %s (id %d) is answered %d: the event is on disk.", task.Event, task.ID, task.Attempts[len(task.Attempts)-1].Code)
+			n.step("The webhook %s (id %d) gets %d: the event is on disk.", task.Event, task.ID, task.Attempts[len(task.Attempts)-1].Code)
 		}
 	}
 	waiting, cancel := context.WithTimeout(ctx, time.Minute)
@@ -202,7 +202,7 @@ func sendMoney(ctx context.Context, s *stage.Stage, n *narrator, company string,
 	if err != nil {
 		return fmt.Errorf("waiting for the email: %w", err)
 	}
-	n.tell("The rule's email is in the sink:")
+	n.step("The mail server received the rule's email:")
 	n.detail("From: %s\nTo: %s\nSubject: %s\nMessage-ID: %s\n\n%s", mail.Header.Get("From"), strings.Join(message.To, ", "), mail.Subject, mail.Header.Get("Message-ID"), mail.Text)
 	return nil
 }
@@ -211,17 +211,24 @@ func readyMessage(a *v1alpha1.CompanyActivation) string {
 	return meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ReadyCondition).Message
 }
 
-// invite tells the person what there is to play with.
-func invite(s *stage.Stage) {
+// printEndpoints prints where everything runs, as shell variables that docs/tutorial.md
+// uses.
+func printEndpoints(s *stage.Stage) {
+	path := "$PATH"
+	if directory := filepath.Dir(s.Kubectl()); directory != "." {
+		path = directory + ":$PATH"
+	}
 	fmt.Printf(`
-It all stays up until Ctrl-C. To play with it:
+Everything keeps running until Ctrl-C. To try it yourself, see docs/tutorial.md, and
+paste these lines into another terminal:
 
   export KUBECONFIG=%s
-  %s get rehive -A
-  %s -n %s describe nrule debit-receipt
-  curl %s     # what the platform's simulator can be told
-  curl %s     # the emails
-  less %s
+  export PATH="%s"    # kubectl
+  export EXTENSION=%s    # the operator's HTTP server
+  export CONTROL=%s    # the control API of the platform simulator
+  export MAIL=%s    # the emails that the mail server received, newest first
 
-`, s.Kubeconfig, s.Kubectl(), s.Kubectl(), stage.Namespace, s.Platform.ControlURL(), s.MailURL(), s.Manager.LogFile())
+The manager logs to %s.
+
+`, s.Kubeconfig, path, s.Manager.PublicURL, strings.TrimSuffix(s.Platform.ControlURL(), "/"), s.MailURL(), s.Manager.LogFile())
 }
