@@ -132,8 +132,8 @@ func (c *Context) Get(name string) (python.Value, bool) {
 }
 
 func (c *Context) get(name string) (v python.Value, author, ok bool) {
-	if n := len(c.vars); n > varsPerStep {
-		c.meter.Owe(n / varsPerStep)
+	if len(c.vars) > varsPerStep {
+		c.oweForVariables(len(c.vars))
 	}
 	for i := len(c.vars) - 1; i >= 0; i-- {
 		if b := &c.vars[i]; b.name == name {
@@ -159,6 +159,12 @@ func (c *Context) get(name string) (v python.Value, author, ok bool) {
 // varsPerStep is how many variables are looked at in the time of one step.
 const varsPerStep = 32
 
+// oweForVariables charges for a search among n variables. It is rare, and kept out of
+// line so that the callers stay short.
+//
+//go:noinline
+func (c *Context) oweForVariables(n int) { c.meter.Owe(n / varsPerStep) }
+
 // Set sets a variable in the innermost scope. author says that no data took
 // part in the value.
 func (c *Context) Set(name string, val python.Value, author bool) {
@@ -168,7 +174,7 @@ func (c *Context) Set(name string, val python.Value, author bool) {
 	}
 	c.sets++
 	if n := len(c.vars) - from; n > varsPerStep {
-		c.meter.Owe(n / varsPerStep)
+		c.oweForVariables(n)
 	}
 	for i := from; i < len(c.vars); i++ {
 		if b := &c.vars[i]; b.name == name {
@@ -271,24 +277,20 @@ const maxMarks = 1 << 18
 func (c *Context) appendValue(dst []byte, v python.Value) ([]byte, error) {
 	switch v := v.(type) {
 	case python.SafeStr:
-		return append(dst, v...), c.spendOutput(len(v), copyNanos)
+		if len(v) >= freeOutput {
+			if err := c.spendOutput(len(v), copyNanos); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, v...), nil
 	case python.Str:
-		if err := c.spendOutput(len(v), escapeNanos); err != nil {
-			return dst, err
+		if len(v) >= freeOutput {
+			return c.appendLong(dst, string(v))
 		}
 		if !c.autoescape {
 			return append(dst, v...), nil
 		}
-		for s := string(v); ; {
-			n := min(len(s), escapePiece)
-			if dst = appendEscaped(dst, s[:n]); n == len(s) {
-				return dst, nil
-			}
-			s = s[n:]
-			if len(dst) > c.limits.Output {
-				return dst, limitErrorf("the output would be longer than %d bytes", c.limits.Output)
-			}
-		}
+		return appendEscaped(dst, string(v)), nil
 	case python.Int, python.Bool, python.NoneType:
 		return python.AppendStr(dst, v), nil
 	case python.Float, *python.Decimal, *python.Date, *python.Time, *python.DateTime:
@@ -305,6 +307,26 @@ func (c *Context) appendValue(dst []byte, v python.Value) ([]byte, error) {
 	return appendEscaped(dst, s), nil
 }
 
+// appendLong prints a text that has to be charged for.
+func (c *Context) appendLong(dst []byte, s string) ([]byte, error) {
+	if err := c.spendOutput(len(s), escapeNanos); err != nil {
+		return dst, err
+	}
+	if !c.autoescape {
+		return append(dst, s...), nil
+	}
+	for {
+		n := min(len(s), escapePiece)
+		if dst = appendEscaped(dst, s[:n]); n == len(s) {
+			return dst, nil
+		}
+		s = s[n:]
+		if len(dst) > c.limits.Output {
+			return dst, limitErrorf("the output would be longer than %d bytes", c.limits.Output)
+		}
+	}
+}
+
 // escapePiece is how much is escaped between two looks at the limit on output.
 const escapePiece = 64 << 10
 
@@ -315,11 +337,12 @@ const (
 	reprNanos   = 20
 )
 
+// freeOutput is the length from which text on its way to the output is charged for. The
+// step that each node costs covers shorter text.
+const freeOutput = 64
+
 // spendOutput charges for text on its way to the output.
 func (c *Context) spendOutput(n, nanos int) error {
-	if n < 64 {
-		return nil
-	}
 	if n > c.limits.Output {
 		return limitErrorf("the output would be longer than %d bytes", c.limits.Output)
 	}

@@ -25,7 +25,13 @@ func (l NodeList) Render(c *Context) error {
 	for i, n := range l.nodes {
 		err := c.meter.Spend(1)
 		if err == nil {
-			err = n.Render(c)
+			if text, ok := n.(*textNode); ok { // every other node, and it holds nothing
+				if err = c.WriteText(text.text); err == nil {
+					continue
+				}
+			} else {
+				err = n.Render(c)
+			}
 		}
 		if err != nil {
 			return l.src.at(err, l.pos[i], PhaseRender)

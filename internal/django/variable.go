@@ -121,15 +121,19 @@ func (v *variable) resolve(c *Context) (val python.Value, author, ok bool, err e
 		}
 	}
 	if loop, isLoop := val.(*forLoop); isLoop && !c.rawLoops {
-		if err := c.meter.Spend(10); err != nil {
-			return nil, false, false, err
-		}
-		val = loop.dict()
-		if err := c.meter.Hold(val.(*python.Dict).Len() * python.EntryBytes); err != nil {
-			return nil, false, false, err
-		}
+		val, err = c.loopDict(loop)
+		return val, author, err == nil, err
 	}
 	return val, author, true, nil
+}
+
+// loopDict is what a loop says of itself at this moment.
+func (c *Context) loopDict(loop *forLoop) (python.Value, error) {
+	if err := c.meter.Spend(10); err != nil {
+		return nil, err
+	}
+	d := loop.dict()
+	return d, c.meter.Hold(d.Len() * python.EntryBytes)
 }
 
 // lookUp takes one step of a path as Django does: a key of a dict, else an

@@ -409,9 +409,12 @@ var foreignCharacters = map[rune]string{
 
 func (l *lexer) operator() error {
 	rest := l.src[l.pos:]
-	for _, f := range foreignOperators {
-		if strings.HasPrefix(rest, f.text) {
-			return l.fault(l.pos, "%s", f.hint)
+	// Few operators have a second character that a foreign one has.
+	if len(rest) > 1 && strings.IndexByte("=&|<>", rest[1]) >= 0 {
+		for _, f := range foreignOperators {
+			if strings.HasPrefix(rest, f.text) {
+				return l.fault(l.pos, "%s", f.hint)
+			}
 		}
 	}
 	if rest[0] == '!' && !strings.HasPrefix(rest, "!=") {
