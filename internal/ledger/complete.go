@@ -212,7 +212,12 @@ func (c *completion) count(u *usage, company string) {
 }
 
 // insert stores deliveries of an event and what they say.
-func (s *Store) insert(w *writer, e *ClaimedEvent, now int64, c *completion) error {
+func (s *Store) insert(w *writer, e *ClaimedEvent, now int64, c *completion) (err error) {
+	if e.Replay != nil && len(c.deliveries) > 0 {
+		if c, err = e.Replay.withhold(w, e.Company, c); err != nil {
+			return err
+		}
+	}
 	ids := make([]int64, 1, len(c.contents)+1)
 	for at := 0; at < len(c.contents); {
 		n := min(maxInsert, len(c.contents)-at)

@@ -59,6 +59,8 @@ func (e *newEvent) attempts() int {
 type dialect struct {
 	// position is the function that finds a text in another.
 	position string
+	// dataContains is whether an event's data contains the bytes of parameter %d.
+	dataContains string
 	// endLoosely is endEvent for what may be undone by a power cut.
 	endLoosely string
 	// keepContent, if not empty, keeps what a delivery says from being deleted until the
@@ -71,7 +73,7 @@ type dialect struct {
 }
 
 var sqliteDialect = dialect{
-	position: "instr", endLoosely: endEvent, claimEvents: claimEvents, claimDeliveries: claimDeliveries,
+	position: "instr", dataContains: "instr(data, $%d) > 0", endLoosely: endEvent, claimEvents: claimEvents, claimDeliveries: claimDeliveries,
 	insertContents: func(w *writer, n int, args []any) ([]int64, error) {
 		if _, err := w.exec(insertContents[n], args...); err != nil {
 			return nil, err

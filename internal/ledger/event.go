@@ -60,6 +60,10 @@ type ClaimedEvent struct {
 	// process died or hung. This one is not included.
 	Unfinished int
 
+	// Replay, if it isn't nil when deliveries are stored, withholds those messages that
+	// their recipients may have received before.
+	Replay *Replay
+
 	lease int64
 }
 

@@ -40,6 +40,8 @@ type EventFilter struct {
 	ID, Name string
 	// State is where it stands.
 	State EventState
+	// DataContains is a part of the Data's text, in the same case.
+	DataContains string
 	// ReceivedAfter and ReceivedBefore are exclusive, to the millisecond.
 	ReceivedAfter, ReceivedBefore time.Time
 	// OldestFirst turns the order round. Beyond, if it isn't 0, is the key of an event:
@@ -159,6 +161,10 @@ func (s *Store) whereEvent(f EventFilter) (where string, args []any) {
 	}
 	if !f.ReceivedBefore.IsZero() {
 		test("received_at <", s.stored(f.ReceivedBefore))
+	}
+	if f.DataContains != "" {
+		args = append(args, []byte(f.DataContains))
+		tests = append(tests, fmt.Sprintf(s.dialect.dataContains, len(args)))
 	}
 	switch {
 	case f.Beyond == 0:

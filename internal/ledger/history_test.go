@@ -51,6 +51,8 @@ func testEventHistory(t *testing.T, at place) {
 		{EventFilter{State: EventDone}, "1"},
 		{EventFilter{State: EventFailed}, "2"},
 		{EventFilter{State: EventPending}, "3"},
+		{EventFilter{DataContains: `"2"}`}, "2"},
+		{EventFilter{DataContains: `"ID"`}, ""},
 		{EventFilter{ReceivedAfter: start}, "32"},
 		{EventFilter{ReceivedBefore: start.Add(time.Minute)}, "1"},
 	} {
@@ -103,16 +105,21 @@ func testEventHistory(t *testing.T, at place) {
 // One company's events are found without reading those of others.
 func TestHistoryUsesTheIndexes(t *testing.T) {
 	s := open(t, ledgerPath(t), nil)
+	from, before := replayRange(1)
+	logOfOne, _ := s.where(LogFilter{Company: "a", EventID: "1"})
 	where, _ := s.whereEvent(EventFilter{Company: "a"})
 	one, _ := s.whereEvent(EventFilter{Company: "a", ID: "1"})
 	for name, query := range map[string]string{
-		"events": "SELECT " + eventColumns + " FROM events " + where + eventOrder(EventFilter{}) + " LIMIT 10",
-		"event":  "SELECT " + eventColumns + " FROM events " + one,
-		"of one": readDeliveries + deliveriesOfEvent + " LIMIT 10",
+		"events":     "SELECT " + eventColumns + " FROM events " + where + eventOrder(EventFilter{}) + " LIMIT 10",
+		"event":      "SELECT " + eventColumns + " FROM events " + one,
+		"of one":     readDeliveries + deliveriesOfEvent + " LIMIT 10",
+		"log of one": readDeliveries + logOfOne + " ORDER BY deliveries.id DESC LIMIT 10 OFFSET 0",
+		"outcomes":   countOutcomes + "10",
+		"earlier":    earlierTo,
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			rows, err := s.reader.QueryContext(bg, "EXPLAIN QUERY PLAN "+query, "a", "1")
+			rows, err := s.reader.QueryContext(bg, "EXPLAIN QUERY PLAN "+query, "a", "1", from, before, "r", "email", "joe@example.com")
 			g.Expect(err).NotTo(HaveOccurred())
 			defer func() { _ = rows.Close() }()
 			var plan []string
@@ -124,7 +131,7 @@ func TestHistoryUsesTheIndexes(t *testing.T) {
 			}
 			g.Expect(rows.Err()).NotTo(HaveOccurred())
 			g.Expect(plan[0]).To(HavePrefix("SEARCH "), name+": "+strings.Join(plan, "\n"))
-			if name == "of one" {
+			if strings.HasSuffix(name, "of one") || name == "outcomes" || name == "earlier" {
 				g.Expect(plan[0]).To(ContainSubstring("event=?"), strings.Join(plan, "\n"))
 			}
 		})

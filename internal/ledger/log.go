@@ -45,6 +45,9 @@ type LogFilter struct {
 	// Reason is the delivery's, NotReasons are others.
 	Reason     string
 	NotReasons []string
+	// EventID is the platform's identifier of the delivery's event, which the ledger must
+	// still have.
+	EventID string
 	// UserID is the user on Rehive that the delivery is about.
 	UserID string
 	// Received, if it isn't nil, is whether the user received an in-app message.
@@ -214,6 +217,11 @@ func (s *Store) where(f LogFilter) (where string, args []any) {
 	}
 	for _, reason := range f.NotReasons {
 		tests = append(tests, "reason <> "+place(reason))
+	}
+	if f.EventID != "" {
+		// Not by the company's index: an event has few of the company's rows.
+		tests[0] = "company || '' = $1"
+		tests = append(tests, "event IN (SELECT id FROM events WHERE company = $1 AND event_id = "+place(f.EventID)+")")
 	}
 	if f.UserID != "" {
 		tests = append(tests, "user_id = "+place(f.UserID))

@@ -87,9 +87,10 @@ const postgresEndLoosely = `
 	FROM loose WHERE id = $4 AND lease = $5 AND state = 'pending'`
 
 var postgresDialect = dialect{
-	position:    "strpos",
-	endLoosely:  postgresEndLoosely,
-	keepContent: "SELECT 1 FROM contents WHERE id = (SELECT content FROM deliveries WHERE id = $1) FOR KEY SHARE",
+	position:     "strpos",
+	dataContains: "position($%d IN data) > 0",
+	endLoosely:   postgresEndLoosely,
+	keepContent:  "SELECT 1 FROM contents WHERE id = (SELECT content FROM deliveries WHERE id = $1) FOR KEY SHARE",
 	insertContents: func(w *writer, n int, args []any) ([]int64, error) {
 		rows, err := w.query(insertContents[n]+" RETURNING id", args...)
 		if err != nil {

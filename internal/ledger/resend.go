@@ -107,7 +107,8 @@ func (w *writer) copyDelivery(args ...any) (id int64, err error) {
 
 // ResendAll has up to limit deliveries sent again that the filter lets through, the
 // oldest first and in small steps: those that failed or, if the filter's States say
-// so, were cancelled or quarantined, and have a message. It returns how many there were, and
+// so, were cancelled or quarantined, and have a message. Those that a replay of their event
+// replaced are left out. It returns how many there were, and
 // whether there are more. After an error the number is that of those before it.
 func (s *Store) ResendAll(ctx context.Context, f LogFilter, limit int) (n int, more bool, err error) {
 	if len(f.States) == 0 {
@@ -157,7 +158,7 @@ func (s *Store) toResend(ctx context.Context, f LogFilter, after int64, limit in
 	where, args := s.where(f)
 	args = append(args, after)
 	rows, err := s.reader.QueryContext(ctx, "SELECT id FROM deliveries "+where+ //nolint:gosec // where is this package's own text; values are arguments
-		" AND "+hasMessage+" AND state IN ('failed', 'cancelled', 'quarantined') AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
+		" AND "+hasMessage+" AND state IN ('failed', 'cancelled', 'quarantined') AND reason <> '"+ReasonReplayed+"' AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
 	if err != nil {
 		return nil, stopped(ctx, "looking for what to send again", err)
 	}
