@@ -129,7 +129,7 @@ func (s *Server) readEvent(r *http.Request) (ledger.Event, error) {
 	if err := f.err(); err != nil {
 		return ledger.Event{}, err
 	}
-	if event.Name == notify.TriggerEvent {
+	if notify.IsOwnEvent(event.Name) {
 		return ledger.Event{}, rest.InvalidField(nil, "event", "This event can't be sent as a webhook.")
 	}
 	return event, nil

@@ -14,6 +14,20 @@ import (
 // the platform has such a name, and no rule can name it.
 const TriggerEvent = "notification:trigger"
 
+// ReplayEvent is the name of the event by which a person has another event decided again.
+const ReplayEvent = "notification:replay"
+
+// IsOwnEvent tells whether a name is that of an event that only this program creates.
+func IsOwnEvent(name string) bool { return name == TriggerEvent || name == ReplayEvent }
+
+// Replay is the data of a ReplayEvent.
+type Replay struct {
+	// Event is the key in the ledger of the event that is decided again.
+	Event int64 `json:"event"`
+	// Repeat are the IDs in the ledger of messages whose recipients get them again.
+	Repeat []int64 `json:"repeat,omitempty"`
+}
+
 // Trigger is the data of a TriggerEvent.
 type Trigger struct {
 	// Rule is the rule's namespace/name, and Channel its channel when it was triggered.

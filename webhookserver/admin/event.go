@@ -5,14 +5,417 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/webhookserver/messages"
+	"github.com/rehive/extension-operator/webhookserver/notifications"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// History is what the API needs of the ledger's events. *ledger.Store is one, where the
-// methods are described.
+// maxDecisions is how many decisions are shown with an event. The log has the rest.
+const maxDecisions = 100
+
+// History is what the API needs of the ledger's events. *ledger.Store implements it, and
+// documents the methods.
 type History interface {
 	Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (ledger.EventPage, error)
 	StoredEvent(ctx context.Context, company, id string) (ledger.StoredEvent, error)
+	EventByKey(ctx context.Context, company string, key int64) (ledger.StoredEvent, error)
 	EventDeliveries(ctx context.Context, company string, key int64, offset, limit int) (found []ledger.Delivery, more bool, err error)
+	EventOutcomes(ctx context.Context, company string, key int64) ([]ledger.Outcome, error)
+	Replays(ctx context.Context, company string, key int64) ([]ledger.StoredEvent, error)
+	EarlierTo(ctx context.Context, company string, key int64, rule, channel, recipient string) ([]ledger.Earlier, error)
+	InFamily(ctx context.Context, company string, key int64, ids []int64) ([]int64, error)
+}
+
+// event is an event as it was received and, alone, what became of it.
+type event struct {
+	ledger.StoredEvent
+
+	state, explanation string
+	data               json.RawMessage
+	outcomes           []outcome
+	decisions          []decision
+	more               bool
+	replays            []event
+}
+
+// outcome counts decisions that ended alike.
+type outcome struct {
+	ledger.Outcome
+
+	state string
+}
+
+// decision is what a notification made of an event for one recipient, or for all.
+type decision struct {
+	logEntry
+
+	id          int64 // of the notification; 0 if it is deleted
+	explanation string
+	providerID  string
+	timeline    []step
+}
+
+// step is one thing that happened to a message.
+type step struct {
+	at                      time.Time
+	state, reason, messages string
+}
+
+func eventFields() []rest.Field[event] {
+	text := func(name string, at func(*event) *string) rest.Field[event] {
+		return rest.Char(name, at).ReadOnly()
+	}
+	return []rest.Field[event]{
+		rest.Integer("id", func(e *event) int64 { return e.Key }),
+		text("event", func(e *event) *string { return &e.Name }),
+		text("event_id", func(e *event) *string { return &e.ID }).Describe("The platform's identifier of the event."),
+		text("state", func(e *event) *string { return &e.state }).Choices(eventStates...),
+		text("reason", func(e *event) *string { return &e.Reason }).Nullable().Describe("Why it is quarantined, in one word."),
+		text("error_message", func(e *event) *string { return &e.Message }).Nullable(),
+		rest.Integer("attempts", func(e *event) int64 { return int64(e.Attempts) }),
+		rest.Integer("size", func(e *event) int64 { return int64(e.Size) }).Describe("The length of its data in bytes."),
+		rest.NullInteger("replay_of", func(e *event) (int64, bool) {
+			if e.Name != notify.ReplayEvent {
+				return 0, false
+			}
+			return ledger.ReplayOf(e.ID)
+		}).Describe("The id of the event that this one decides again."),
+		rest.Timestamp("created", func(e *event) time.Time { return e.ReceivedAt }),
+		rest.Timestamp("updated", func(e *event) time.Time { return e.UpdatedAt }),
+		rest.Timestamp("next_attempt", func(e *event) time.Time {
+			if e.State != ledger.EventPending {
+				return time.Time{}
+			}
+			return e.NextAttemptAt
+		}).Describe("When a pending event is tried next, in milliseconds since the epoch; 0 for others."),
+	}
+}
+
+func decisionFields() []rest.Field[decision] {
+	text := func(name string, at func(*decision) *string) rest.Field[decision] {
+		return rest.Char(name, at).ReadOnly()
+	}
+	return []rest.Field[decision]{
+		rest.Integer("id", func(d *decision) int64 { return d.delivery.ID }).Describe("The entry's id in the log."),
+		rest.NullInteger("notification_id", func(d *decision) (int64, bool) { return d.id, d.id != 0 }).Describe("Null once the notification is deleted."),
+		text("notification", func(d *decision) *string { return &d.notification }).Nullable().Describe("The notification's name; null once it is deleted."),
+		text("rule", func(d *decision) *string { return &d.rule }),
+		text("type", func(d *decision) *string { return &d.kind }),
+		text("user", func(d *decision) *string { return &d.user }).Nullable(),
+		text("recipient", func(d *decision) *string { return &d.recipient }).Nullable(),
+		text("state", func(d *decision) *string { return &d.state }).Choices(logStates...),
+		text("reason", func(d *decision) *string { return &d.reason }).Nullable(),
+		text("error_message", func(d *decision) *string { return &d.message }).Nullable(),
+		text("explanation", func(d *decision) *string { return &d.explanation }).Describe("One sentence for people."),
+		rest.Integer("attempts", func(d *decision) int64 { return int64(d.delivery.Attempts) }),
+		rest.Integer("copy", func(d *decision) int64 { return int64(d.delivery.Copy) }),
+		text("provider_id", func(d *decision) *string { return &d.providerID }).Nullable().Describe("The provider's identifier of the message."),
+		rest.Timestamp("created", func(d *decision) time.Time { return d.delivery.CreatedAt }),
+		rest.Timestamp("updated", func(d *decision) time.Time { return d.delivery.UpdatedAt }),
+		rest.Timestamp("next_attempt", func(d *decision) time.Time {
+			if d.delivery.State != ledger.DeliveryPending {
+				return time.Time{}
+			}
+			return d.delivery.NextAttemptAt
+		}).Describe("When a pending message is tried next, in milliseconds since the epoch; 0 for others."),
+		rest.NestedList("timeline", stepSerializer, func(d *decision) []step { return d.timeline }).
+			Describe("What happened to it, the oldest first."),
+	}
+}
+
+var (
+	eventStates = []string{
+		string(ledger.EventPending), string(ledger.EventDone), string(ledger.EventFailed),
+		string(ledger.EventCancelled), string(ledger.EventQuarantined),
+	}
+	eventSerializer   = &rest.Serializer[event]{Name: "AdminEvent", Fields: eventFields()}
+	outcomeSerializer = &rest.Serializer[outcome]{Name: "AdminEventOutcome", Fields: []rest.Field[outcome]{
+		rest.Char("state", func(o *outcome) *string { return &o.state }).ReadOnly().Choices(logStates...),
+		rest.Char("reason", func(o *outcome) *string { return &o.Reason }).ReadOnly().Nullable(),
+		rest.Integer("count", func(o *outcome) int64 { return int64(o.Count) }),
+	}}
+	stepSerializer = &rest.Serializer[step]{Name: "AdminEventStep", Fields: []rest.Field[step]{
+		rest.Timestamp("at", func(s *step) time.Time { return s.at }),
+		rest.Char("state", func(s *step) *string { return &s.state }).ReadOnly(),
+		rest.Char("reason", func(s *step) *string { return &s.reason }).ReadOnly().Nullable(),
+		rest.Text("message", func(s *step) *string { return &s.messages }).ReadOnly().Nullable(),
+	}}
+	decisionSerializer = &rest.Serializer[decision]{Name: "AdminEventDecision", Fields: decisionFields()}
+	explainSerializer  = &rest.Serializer[event]{Name: "AdminEventDetail", Fields: append(eventFields(),
+		rest.Text("explanation", func(e *event) *string { return &e.explanation }).ReadOnly().Describe("What became of it, in a sentence or two for people."),
+		rest.JSON("data", func(e *event) *json.RawMessage { return &e.data }, nil).ReadOnly().Describe("Its data as it was received."),
+		rest.NestedList("outcomes", outcomeSerializer, func(e *event) []outcome { return e.outcomes }).
+			Describe("How many of its decisions ended alike, the most frequent first."),
+		rest.NestedList("decisions", decisionSerializer, func(e *event) []decision { return e.decisions }).
+			Describe("What each notification decided, for each recipient; the first of them. The log lists all of an event's with event_id."),
+		rest.Boolean("more_decisions", func(e *event) *bool { return &e.more }).ReadOnly(),
+		rest.NestedList("replays", eventSerializer, func(e *event) []event { return e.replays }).
+			Describe("The events that decided this one again, the oldest first."),
+	)}
+)
+
+func readEvent(stored *ledger.StoredEvent) event {
+	return event{StoredEvent: *stored, state: string(stored.State)}
+}
+
+// events lists what was received. Rehive's own extension has nothing of the kind.
+func (a *API) events() *rest.Resource[event] {
+	return &rest.Resource[event]{
+		Path: "admin/events/", For: rest.Admins, Serializer: eventSerializer,
+		Filters: []rest.Filter{
+			rest.TextFilter("event"), rest.TextFilter("event_id"), rest.ChoiceFilter("state", eventStates...),
+			rest.TextFilter("data__contains"), rest.TimeFilter("created__gt"), rest.TimeFilter("created__lt"),
+		},
+		Orderings: []string{"created"},
+		Position:  func(e *event) string { return rest.NumberPosition(e.Key) },
+		List:      a.listEvents,
+	}
+}
+
+func (a *API) listEvents(ctx context.Context, r *rest.Request, q *rest.Query) (rest.List[event], error) {
+	filter := ledger.EventFilter{
+		Company: r.Caller.Company, ID: q.Text("event_id"), Name: q.Text("event"), DataContains: q.Text("data__contains"),
+		ReceivedAfter: q.Time("created__gt"), ReceivedBefore: q.Time("created__lt"),
+	}
+	if states := q.Choices("state"); len(states) > 0 {
+		filter.State = ledger.EventState(states[0])
+	}
+	offset, p := 0, q.Page
+	if p.ByCursor {
+		filter.OldestFirst = p.Ascending != p.Backward
+		filter.Beyond, _ = strconv.ParseInt(p.Cursor, 10, 64)
+	} else {
+		filter.OldestFirst = q.OrderBy == "created"
+		if offset = p.Offset(); offset > ledger.MaxLogCount {
+			return rest.List[event]{}, rest.InvalidPage()
+		}
+	}
+	leave, err := a.searchTurn(ctx, r.Caller.Company)
+	if err != nil {
+		return rest.List[event]{}, err
+	}
+	defer leave()
+	found, err := a.History.Events(ctx, filter, offset, p.Size)
+	if err != nil {
+		return rest.List[event]{}, historyError(err)
+	}
+	if p.Backward {
+		slices.Reverse(found.Events)
+	}
+	list := rest.List[event]{Items: make([]event, len(found.Events)), Count: found.Count, More: found.More}
+	for i := range found.Events {
+		list.Items[i] = readEvent(&found.Events[i])
+	}
+	return list, nil
+}
+
+// historyError turns an error of the ledger's events into an answer.
+func historyError(err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return rest.Unavailable(err, "The events could not be searched in time. Narrow the search, by created__gt for instance, or try again later.")
+	case errors.Is(err, ledger.ErrUnavailable):
+		return rest.Unavailable(err, "The events are not available. Try again later.")
+	}
+	return messages.Error(err)
+}
+
+// explain answers what became of one event.
+func (a *API) explain() rest.Operation {
+	action := rest.Action[struct{}]{
+		Method: "GET", Path: "admin/events/{event_id}/", NumericID: true, For: rest.Admins, Result: rest.ResultOf(explainSerializer),
+		Do: func(ctx context.Context, r *rest.Request, _ *struct{}) (rest.Answer, error) {
+			stored, err := a.History.EventByKey(ctx, r.Caller.Company, r.Number())
+			if err != nil {
+				return rest.Answer{}, historyError(err)
+			}
+			rules, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
+			if err != nil {
+				return rest.Answer{}, unreadable(err)
+			}
+			leave, err := a.searchTurn(ctx, r.Caller.Company)
+			if err != nil {
+				return rest.Answer{}, err
+			}
+			defer leave()
+			e := readEvent(&stored)
+			if e.data = stored.Data; !json.Valid(e.data) {
+				e.data = nil
+			}
+			if err := a.addDecisions(ctx, &e, rules); err != nil {
+				return rest.Answer{}, historyError(err)
+			}
+			e.explanation = explanation(&e, rules)
+			return rest.DataOf(explainSerializer, &e), nil
+		},
+	}
+	return action.Operation()
+}
+
+// addDecisions adds what the ledger knows of an event beside its row.
+func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.All) error {
+	outcomes, err := a.History.EventOutcomes(ctx, e.Company, e.Key)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller answers with it
+	}
+	for _, o := range outcomes {
+		e.outcomes = append(e.outcomes, outcome{Outcome: o, state: string(o.State)})
+	}
+	found, more, err := a.History.EventDeliveries(ctx, e.Company, e.Key, 0, maxDecisions)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller answers with it
+	}
+	ids, names := make(map[string]int64, len(rules)), rules.DisplayNames()
+	for i := range rules {
+		ids[rules[i].Name()] = rules[i].ID
+	}
+	e.more, e.decisions = more, make([]decision, len(found))
+	for i := range found {
+		d := &found[i]
+		e.decisions[i] = decision{
+			logEntry: readLogEntry(d, names), id: ids[d.RuleName], providerID: d.ProviderID, explanation: explained(d), timeline: timeline(d),
+		}
+	}
+	replays, err := a.History.Replays(ctx, e.Company, e.Key)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller answers with it
+	}
+	for i := range replays {
+		e.replays = append(e.replays, readEvent(&replays[i]))
+	}
+	return nil
+}
+
+// timeline is what the ledger knows about the course of a message.
+func timeline(d *ledger.Delivery) []step {
+	first := step{at: d.CreatedAt, state: string(ledger.DeliveryPending)}
+	if d.Attempts == 0 && d.State != ledger.DeliveryPending && d.UpdatedAt.Equal(d.CreatedAt) {
+		first.state, first.reason, first.messages = string(d.State), d.Reason, d.Message
+		return []step{first}
+	}
+	steps := []step{first}
+	if !d.UpdatedAt.Equal(d.CreatedAt) {
+		steps = append(steps, step{at: d.UpdatedAt, state: string(d.State), reason: d.Reason, messages: d.Message})
+	}
+	if !d.ReceivedAt.IsZero() {
+		steps = append(steps, step{at: d.ReceivedAt, state: "received"})
+	}
+	return steps
+}
+
+// explanation says in a sentence or two what became of an event.
+func explanation(e *event, rules notifications.All) string {
+	switch e.State {
+	case ledger.EventPending:
+		switch {
+		case e.Message != "":
+			return "It is to be decided again: " + sentence(e.Message)
+		case e.Attempts > 0:
+			return "It is being decided."
+		}
+		return "It waits to be decided."
+	case ledger.EventFailed:
+		return "It was given up and nothing was sent: " + sentence(e.Message)
+	case ledger.EventCancelled:
+		return "Nothing was sent, because the company was deactivated before the event was decided."
+	case ledger.EventQuarantined:
+		return fmt.Sprintf("It is quarantined, and nothing is sent until an admin releases it with POST /api/admin/quarantine/%d/release/: %s", e.Key, sentence(e.Message))
+	case ledger.EventDone:
+	}
+	if len(e.outcomes) > 0 {
+		return summary(e.outcomes)
+	}
+	today := 0
+	for i := range rules {
+		if rules[i].Rule.Spec.Event == e.Name {
+			today++
+		}
+	}
+	switch today {
+	case 0:
+		return fmt.Sprintf("No notification is for the event %s.", e.Name)
+	case 1:
+		return fmt.Sprintf("No notification was for the event %s when it was decided. Today there is one: a replay would decide it.", e.Name)
+	}
+	return fmt.Sprintf("No notification was for the event %s when it was decided. Today there are %d: a replay would decide them.", e.Name, today)
+}
+
+// summary counts outcomes in a sentence.
+func summary(outcomes []outcome) string {
+	var parts []string
+	for i := range outcomes {
+		o := &outcomes[i]
+		part := fmt.Sprintf("%d %s", o.Count, o.state)
+		if o.Reason != "" {
+			part += " (" + o.Reason + ")"
+		}
+		parts = append(parts, part)
+	}
+	return "Its notifications were decided: " + strings.Join(parts, ", ") + "."
+}
+
+// explained says in a sentence what became of a decision.
+func explained(d *ledger.Delivery) string {
+	switch d.State {
+	case ledger.DeliverySent:
+		if d.Channel == ledger.ChannelSystem {
+			return "It is in the user's inbox."
+		}
+		return "The provider accepted the message."
+	case ledger.DeliveryPending:
+		switch {
+		case d.Message != "":
+			return "It is still to be sent: " + sentence(d.Message)
+		case d.Attempts > 0:
+			return "It is being sent."
+		}
+		return "It waits to be sent."
+	case ledger.DeliveryQuarantined:
+		return "The message is quarantined until an admin sends it again: " + sentence(d.Message)
+	case ledger.DeliveryCancelled:
+		return "The message was not sent: " + sentence(d.Message)
+	case ledger.DeliveryFailed, ledger.DeliverySkipped:
+	}
+	if text, ok := explanations[d.Reason]; ok {
+		if d.Message == "" {
+			return text
+		}
+		return strings.TrimSuffix(text, ".") + ": " + sentence(d.Message)
+	}
+	return "Nothing was sent: " + sentence(d.Message)
+}
+
+// explanations say what the reasons mean for which nothing is sent.
+var explanations = map[string]string{
+	string(notify.ExpressionFalse):    "The notification's expression was false. Preview the notification with this event to see the values that it compared.",
+	string(notify.ExpressionFault):    "The notification's expression could not be evaluated, which counts as false.",
+	string(notify.RuleDisabled):       "The notification was disabled.",
+	string(notify.RuleInvalid):        "The notification has mistakes.",
+	string(notify.RenderFailed):       "A template of the notification failed on this event.",
+	string(notify.NoRecipient):        "The notification's recipient was empty for this event.",
+	string(notify.MalformedRecipient): "The recipient is not a valid address.",
+	string(notify.NoSender):           "There was no valid sender.",
+	string(notify.EmptyText):          "The text was blank.",
+	string(notify.OptedOut):           "The user opted out of this notification.",
+	string(notify.PushDisabled):       "The company has push messages turned off.",
+	ledger.ReasonAlreadySent:          "The recipient has this message already, or may have.",
+	ledger.ReasonReplayed:             "The message failed.",
+}
+
+// sentence ends a text as a sentence.
+func sentence(text string) string {
+	if text == "" {
+		return "no reason was recorded."
+	}
+	return strings.TrimRight(text, ".") + "."
 }

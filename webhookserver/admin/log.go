@@ -105,7 +105,7 @@ var logFilters = []rest.Filter{
 	rest.BooleanFilter("sent"), rest.ChoiceFilter("type", channels...), rest.ChoicesFilter("type__in", channels...),
 	rest.TextFilter("user__identifier"),
 	// Not in Rehive's own API:
-	rest.ChoiceFilter("state", logStates...), rest.ChoicesFilter("state__in", logStates...), rest.TextFilter("reason"),
+	rest.ChoiceFilter("state", logStates...), rest.ChoicesFilter("state__in", logStates...), rest.TextFilter("reason"), rest.TextFilter("event_id"),
 }
 
 func (a *API) logs() *rest.Resource[logEntry] {
@@ -138,7 +138,7 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 	if err != nil {
 		return rest.List[logEntry]{}, err
 	}
-	if len(filter.States) == 0 && filter.Reason == "" {
+	if len(filter.States) == 0 && filter.Reason == "" && filter.EventID == "" {
 		// Most rules ignore most events. Clients that want to see that ask for it.
 		filter.NotReasons = []string{string(notify.ExpressionFalse), string(notify.RuleDisabled)}
 	}
@@ -193,6 +193,7 @@ func logFilter(q *rest.Query, company string, rules notifications.All) (ledger.L
 		Sent:              q.Boolean("sent"),
 		Received:          q.Boolean("received"),
 		Reason:            q.Text("reason"),
+		EventID:           q.Text("event_id"),
 		UserID:            strings.ToLower(q.Text("user__identifier")),
 		Recipient:         q.Text("recipient"),
 		RecipientContains: q.Text("recipient__contains"),

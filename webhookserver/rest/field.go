@@ -226,6 +226,18 @@ func Integer[T any](name string, at func(*T) int64) Field[T] {
 	return f.ReadOnly()
 }
 
+// NullInteger is a whole number that requests can't change, null where ok is false.
+func NullInteger[T any](name string, at func(*T) (n int64, ok bool)) Field[T] {
+	f := Integer(name, func(*T) int64 { return 0 })
+	f.encode = func(_ *Field[T], t *T, b []byte) []byte {
+		if n, ok := at(t); ok {
+			return strconv.AppendInt(b, n, 10)
+		}
+		return append(b, "null"...)
+	}
+	return f.Nullable()
+}
+
 // Timestamp is a time in milliseconds since the epoch, as everywhere on Rehive, that
 // requests can't change. The zero time reads as 0.
 func Timestamp[T any](name string, at func(*T) time.Time) Field[T] {
