@@ -124,7 +124,9 @@ func TestEvents(t *testing.T) {
 
 	// A rule that came later.
 	f.rule("later", "Later", func(r *v1alpha1.NotificationRuleSpec) { r.Event = "user.update" })
-	f.Eventually(func() any { return f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e/2 ä"), "", 200)["explanation"] }).Should(gomega.Equal(
+	f.Eventually(func() any {
+		return f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e/2 ä"), "", 200)["explanation"]
+	}).Should(gomega.Equal(
 		"No notification was for the event user.update when it was decided. Today there is one: a replay would decide it."))
 
 	// One that failed, and one that is quarantined.
