@@ -24,6 +24,7 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/leaderelection"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -35,6 +36,7 @@ import (
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/dispatch"
+	"github.com/rehive/extension-operator/internal/leadership"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/metricsauth"
 	"github.com/rehive/extension-operator/internal/namespaces"
@@ -93,6 +95,9 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
+	if err := awaitAPIServer(ctx, config); err != nil {
+		return err
+	}
 	watched, err := permittedNamespaces(ctx, config, s)
 	if err != nil {
 		return err
@@ -119,21 +124,6 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 	defer senders.registry.Close()
 	if err := controllers.IndexFields(ctx, mgr.GetFieldIndexer()); err != nil {
-		return err
-	}
-	if err := controllers.SetupWithManager(mgr, controllers.Options{
-		Platform:          platform,
-		PublicURL:         apiURL(s.publicURL),
-		Ledger:            companyLedger{store},
-		ResyncPeriod:      s.resyncPeriod,
-		Providers:         senders.builder,
-		DefaultProviders:  s.defaultProviders(),
-		ProviderSecrets:   senders.secrets,
-		ServedChannels:    s.servedChannels(),
-		TemplateNamespace: s.namespace,
-		Namespaces:        holders,
-		APIReader:         watched.Reader(mgr.GetAPIReader()),
-	}); err != nil {
 		return err
 	}
 	proxies, err := s.proxyNetworks()
@@ -202,7 +192,28 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{senders.secrets, server, dispatcher, worker, cleaner, quarantine} {
+	leader, err := newCampaign(mgr, s, func(term *leadership.Term) error {
+		if err := term.Add(cleaner); err != nil {
+			return err
+		}
+		return controllers.SetupWithManager(term, controllers.Options{
+			Platform:          platform,
+			PublicURL:         apiURL(s.publicURL),
+			Ledger:            companyLedger{store},
+			ResyncPeriod:      s.resyncPeriod,
+			Providers:         senders.builder,
+			DefaultProviders:  s.defaultProviders(),
+			ProviderSecrets:   term.Cache(senders.secrets),
+			ServedChannels:    s.servedChannels(),
+			TemplateNamespace: s.namespace,
+			Namespaces:        holders,
+			APIReader:         watched.Reader(mgr.GetAPIReader()),
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, runnable := range []manager.Runnable{senders.secrets, server, dispatcher, worker, quarantine, leader} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding to the manager: %w", err)
 		}
@@ -251,22 +262,38 @@ func newManager(config *rest.Config, s *settings, watched namespaces.Set) (manag
 	cacheOptions := controllers.CacheOptions()
 	cacheOptions.DefaultNamespaces = watched.CacheNamespaces()
 	mgr, err := ctrl.NewManager(config, manager.Options{
-		NewClient:                     activation.NewClient,
-		Scheme:                        newScheme(),
-		Cache:                         cacheOptions,
-		Metrics:                       metricsServer,
-		HealthProbeBindAddress:        s.healthAddress,
-		PprofBindAddress:              s.pprofAddress,
-		LeaderElection:                s.leaderElect,
-		LeaderElectionID:              "extension-operator.rehive.com",
-		LeaderElectionNamespace:       s.namespace,
-		LeaderElectionReleaseOnCancel: true,
-		GracefulShutdownTimeout:       &s.gracePeriod,
+		NewClient:               activation.NewClient,
+		Scheme:                  newScheme(),
+		Cache:                   cacheOptions,
+		Metrics:                 metricsServer,
+		HealthProbeBindAddress:  s.healthAddress,
+		PprofBindAddress:        s.pprofAddress,
+		GracefulShutdownTimeout: &s.gracePeriod,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the Kubernetes API server: %w", err)
 	}
 	return mgr, nil
+}
+
+// leaseName is the name of the lease that the reconcilers run under with --leader-elect.
+const leaseName = "extension-operator.rehive.com"
+
+// newCampaign returns what runs the parts that setup adds, on one replica at a time with
+// --leader-elect.
+func newCampaign(mgr manager.Manager, s *settings, setup func(*leadership.Term) error) (*leadership.Campaign, error) {
+	lock, err := leaderelection.NewResourceLock(rest.CopyConfig(mgr.GetConfig()), mgr, leaderelection.Options{
+		LeaderElection:          s.leaderElect,
+		LeaderElectionID:        leaseName,
+		LeaderElectionNamespace: s.namespace,
+		RenewDeadline:           leadership.RenewDeadline,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the leader election: %w", err)
+	}
+	return leadership.New(leadership.Options{
+		Manager: mgr, Lock: lock, Name: leaseName, Setup: setup, Log: ctrl.Log.WithName("leadership"),
+	}), nil
 }
 
 func metricsOptions(s *settings) (metricsserver.Options, error) {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
@@ -98,6 +100,8 @@ func TestReplicas(t *testing.T) {
 	t.Run("database restarted", r.testDatabaseRestart)
 	t.Run("database read-only", r.testDatabaseReadOnly)
 	t.Run("partitioned", r.testPartition)
+	t.Run("API server away", r.testAPIServerAway)
+	t.Run("started without API server", r.testStartWithoutAPIServer)
 
 	killed.waitMailed(t, survived...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
@@ -223,13 +227,9 @@ func (r *replicated) testPartition(t *testing.T) {
 		partition, err := during(func() error {
 			cut(alone.LedgerLink)
 			cut(alone.APILink)
+			r.refuses(t, c, alone)
 			if alone == r.replicas[leader] {
-				// A leader that can't renew its lease ends, and Kubernetes starts it again.
-				if err := alone.AwaitEnd(t.Context()); err != nil {
-					return err
-				}
-			} else {
-				r.refuses(t, c, alone)
+				r.awaitLeaders(t, other)
 			}
 			// The other goes on.
 			var texts []string
@@ -246,9 +246,6 @@ func (r *replicated) testPartition(t *testing.T) {
 			}
 			alone.LedgerLink.Mend()
 			alone.APILink.Mend()
-			if alone == r.replicas[leader] {
-				return alone.Start(t.Context())
-			}
 			return nil
 		})
 		if err != nil {
@@ -263,16 +260,99 @@ func (r *replicated) testPartition(t *testing.T) {
 	t.Logf("%s; %d partitions; %d messages came twice", load, len(partitions), c.checkDuplicates(t, maxInFlight, partitions...))
 }
 
+// testAPIServerAway takes the API server away from both replicas for longer than their
+// lease lasts. Neither leads any more, and both go on accepting and delivering.
+func (r *replicated) testAPIServerAway(t *testing.T) {
+	c := newCompanyOn(t, r.Stage, "api-away")
+	r.replicas[0].APILink.Stall()
+	r.replicas[1].APILink.Cut()
+	mend := sync.OnceFunc(func() {
+		for _, replica := range r.replicas {
+			replica.APILink.Mend()
+		}
+	})
+	defer mend()
+	load := r.startLoad(t, c)
+	r.awaitLeaders(t)
+	load.more(t, 50)
+	c.waitMailed(t, load.end()...)
+	load.checkAnswers(t, 0)
+	c.checkDuplicates(t, 0)
+	for _, replica := range r.replicas {
+		if err := replica.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+
+	mend()
+	if _, err := r.ReadyRule(t.Context(), []byte(rule(c.activation, "later", "alert.update"))); err != nil {
+		t.Fatalf("the reconcilers did not come back: %v", err)
+	}
+	if err := r.Webhook(t.Context(), c.id, "alert.update"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testStartWithoutAPIServer restarts a replica while the API server is away from it. It
+// waits instead of ending, so that Kubernetes' back-off does not delay it.
+func (r *replicated) testStartWithoutAPIServer(t *testing.T) {
+	replica := r.replicas[1]
+	if err := replica.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	replica.APILink.Cut()
+	if err := replica.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Eventually(t.Context(), "the replica to wait", func() error {
+		if !strings.Contains(replica.LogTail(), "Waiting for the Kubernetes API server") {
+			return errors.New("it says nothing of it")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if ready, _ := probe(t.Context(), replica); ready {
+		t.Error("it says that it is ready")
+	}
+	replica.APILink.Mend()
+	r.allReady(t)
+}
+
+// awaitLeaders waits until those replicas lead and no other.
+func (r *replicated) awaitLeaders(t *testing.T, want ...*stage.Manager) {
+	t.Helper()
+	if err := r.Eventually(t.Context(), "the lease to change hands", func() error {
+		for i, replica := range r.replicas {
+			leads, err := r.leads(t, replica)
+			if err != nil {
+				return err
+			}
+			if leads != slices.Contains(want, replica) {
+				return fmt.Errorf("replica %d leads: %t", i, leads)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *replicated) leads(t *testing.T, replica *stage.Manager) (bool, error) {
+	page, err := replica.Metrics(t.Context())
+	return strings.Contains(page, `leader_election_master_status{name="extension-operator.rehive.com"} 1`), err
+}
+
 // leader returns which replica leads.
 func (r *replicated) leader(t *testing.T) (leader int) {
 	t.Helper()
 	if err := r.Eventually(t.Context(), "a leader", func() error {
 		for i, replica := range r.replicas {
-			page, err := replica.Metrics(t.Context())
+			leads, err := r.leads(t, replica)
 			if err != nil {
 				return err
 			}
-			if strings.Contains(page, `leader_election_master_status{name="extension-operator.rehive.com"} 1`) {
+			if leads {
 				leader = i
 				return nil
 			}

@@ -9,7 +9,6 @@
 package stage
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -19,7 +18,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -218,12 +216,12 @@ func (s *Stage) writeKubeconfig(name, address string, user envtest.User) (string
 	if err != nil {
 		return "", fmt.Errorf("adding the user %s to the API server: %w", user.Name, err)
 	}
+	if address != "" {
+		authenticated.Config().Host = "https://" + address
+	}
 	content, err := authenticated.KubeConfig()
 	if err != nil {
 		return "", fmt.Errorf("making the kubeconfig of %s: %w", user.Name, err)
-	}
-	if address != "" {
-		content = bytes.ReplaceAll(content, []byte(strings.TrimPrefix(s.Config.Host, "https://")), []byte(address))
 	}
 	path := filepath.Join(s.options.State, name+".kubeconfig")
 	if err := os.WriteFile(path, content, 0o600); err != nil {
