@@ -46,10 +46,11 @@ build-installer: ## Write dist/install.yaml for kubectl apply -f; IMG=<image>, O
 ##@ Develop
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs and RBAC.
+generate: ## Generate deep copies, CRDs, RBAC and the page of events.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
+	go run ./hack/eventdocs
 
 .PHONY: fmt
 fmt: ## Format the code.

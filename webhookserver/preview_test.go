@@ -108,10 +108,18 @@ func TestPreviewOfAStoredNotification(t *testing.T) {
 	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event":{"name":"user.update","data":{"email":"ann@example.com","first_name":""}}}`, 200)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "OtherEvent")))
 
+	// Without data, the sample of the event is taken: that of its own, or of the one named.
+	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", "", 200)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("event", "user.create"), gomega.HaveKeyWithValue("warnings", gomega.BeEmpty())))
+	f.Expect(got["messages"].([]any)[0]).To(gomega.HaveKeyWithValue("subject", "Hello Lena"))
+	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event":"user.mfa.sms.verify","to_email":"{{ user.email }}","subject":"{{ token }}"}`, 200)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("event", "user.mfa.sms.verify")))
+
 	// Without an event, with one that isn't there, with two, with one that is none.
-	const give = `Give an event to try the notification on, as {"name": "…", "data": {…}}, or the event_id of one that was received.`
-	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", ""), 400, "event", give)
-	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":"user.create"}`), 400, "event", give)
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":""}`), 400, "event",
+		`Give an event to try the notification on: its name, {"name": "…", "data": {…}}, or the event_id of one that was received.`)
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":"weather.change"}`), 400, "event",
+		`There is no sample of the event weather.change. Give its data, as {"name": "…", "data": {…}}, or the event_id of one that was received.`)
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event_id":"e-2"}`), 400, "event_id", `Invalid pk "e-2" - object does not exist.`)
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event_id":"e-1","event":`+created+`}`), 400, "event_id", "Give either an event or the event_id of one that was received.")
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":{"name":"a","data":[]}}`), 400, "event", "The event's data must be an object.")

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rehive/extension-operator/internal/platformevent"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
@@ -117,7 +118,7 @@ func TestUnusableTokensMakeNoCall(t *testing.T) {
 func TestWebhooks(t *testing.T) {
 	e := newEnv(t)
 	const url = "https://extension.example/api/webhook/"
-	events := rehivetest.Events[:20] // more than a default page
+	events := platformevent.Platform()[:20] // more than a default page
 	for _, event := range events {
 		w, err := e.admin.CreateWebhook(e.ctx, rehive.WebhookRequest{URL: url, Event: event, Secret: "s3cret"})
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/phone"
+	"github.com/rehive/extension-operator/internal/platformevent"
 	"github.com/rehive/extension-operator/webhookserver/messages"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
@@ -138,7 +139,7 @@ func previewFields() []rest.Field[notification] {
 	fields := slices.DeleteFunc(notificationFields(), func(f rest.Field[notification]) bool { return f.Name() == "event" })
 	return append(fields,
 		rest.JSON("event", func(n *notification) *json.RawMessage { return &n.sample.event }, nil).Nullable().WriteOnly().
-			Describe(`The event to try it on, as {"name": "…", "data": {…}}, or the name of the notification's event.`),
+			Describe(`The event to try it on, as {"name": "…", "data": {…}}, or the name of the notification's event, whose sample is used then.`),
 		rest.Char("event_id", func(n *notification) *string { return &n.sample.id }).Nullable().Blank().WriteOnly().MaxLength(maxEventID).
 			Describe("The platform's identifier of an event that was received, to try it on."),
 	)
@@ -228,8 +229,9 @@ func previewError(err error) error {
 	return rest.Unavailable(err, "What the notification reads of the platform could not be had. Try again later.")
 }
 
-// sampleEvent finds the event that the notification is tried on, and sets the name of
-// the notification's own event if the request does.
+// sampleEvent returns the event that the notification is tried on: the one in the request,
+// a stored one, or else the catalogue's sample of its kind. It sets the name of the
+// notification's own event if the request does.
 func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification) (ledger.Event, error) {
 	event := ledger.Event{Company: r.Caller.Company}
 	var given struct {
@@ -274,10 +276,18 @@ func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification)
 			n.event = stored.Name
 		}
 		return stored.Event, nil
-	case event.Data == nil:
+	case event.Data != nil:
+		return event, nil
+	case n.event == "":
 		return event, rest.InvalidField(nil, "event",
-			`Give an event to try the notification on, as {"name": "…", "data": {…}}, or the event_id of one that was received.`)
+			`Give an event to try the notification on: its name, {"name": "…", "data": {…}}, or the event_id of one that was received.`)
 	}
+	kind := platformevent.Lookup(n.event)
+	if kind == nil {
+		return event, rest.InvalidField(nil, "event", fmt.Sprintf(
+			`There is no sample of the event %s. Give its data, as {"name": "…", "data": {…}}, or the event_id of one that was received.`, n.event))
+	}
+	event.Name, event.Data = n.event, kind.Sample()
 	return event, nil
 }
 

@@ -4,28 +4,14 @@
 package rehivetest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"strings"
 
-	"github.com/google/uuid"
+	"github.com/rehive/extension-operator/internal/platformevent"
 )
-
-// Events are the events that a webhook can be registered for.
-var Events = []string{
-	"company.link.create", "company.link.update", "company.update",
-	"currency.create", "currency.update",
-	"user.create", "user.update", "user.password.reset", "user.password.set",
-	"user.deactivate.verify", "user.request_delete.verify", "user.email.verify", "user.mobile.verify",
-	"email.create", "email.update", "mobile.create", "mobile.update",
-	"address.create", "address.update", "document.create", "document.update",
-	"bank_account.create", "bank_account.update", "bank_account.delete",
-	"crypto_account.create", "crypto_account.update",
-	"account.create", "account.update", "account.currency.create",
-	"wallet_account.create", "wallet_account.update",
-	"transaction.create", "transaction.update", "transaction.initiate", "transaction.execute",
-	"transaction.transition.create", "transaction.transition.update",
-	"mfa.sms.verify", "alert.create", "alert.update",
-}
 
 // Emit raises an event with the data (a json.RawMessage is sent as it is) and
 // returns the ids of the webhook tasks it made. Delivery goes on in the
@@ -79,9 +65,9 @@ func (p *Platform) emitRaw(c *company, event string, raw json.RawMessage) []int6
 	return ids
 }
 
-// EmitSample raises an event about a user (UUID or e-mail address) with data of
-// the form that the platform sends for it. Events about transactions and the
-// user itself are better raised by making or changing one.
+// EmitSample raises an event about a user (UUID or email address): the sample of the
+// catalogue with the user's own data, and fresh codes and links. Events about
+// transactions and users are better raised by creating or changing one.
 func (p *Platform) EmitSample(companyID, event, userID string) ([]int64, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,108 +79,94 @@ func (p *Platform) EmitSample(companyID, event, userID string) ([]int64, error) 
 	if err != nil {
 		return nil, err
 	}
-	data := p.sample(event, u)
-	if data == nil {
+	e := platformevent.Lookup(event)
+	if e == nil {
 		return nil, fmt.Errorf("there is no sample of %q: give its data", event)
+	}
+	data, err := p.sample(e, u)
+	if err != nil {
+		return nil, err
 	}
 	raw, err := encodeData(data)
 	if err != nil {
 		return nil, err
 	}
-	return p.emitRaw(c, event, raw), nil
+	return p.emitRaw(c, e.Name, raw), nil
 }
 
-// sample is an event's data. Where the platform sends an object's former
-// version, the two differ in status.
-func (p *Platform) sample(event string, u *user) object {
-	reduced, now := reducedUserView(u), p.nowMS()
-	token := newToken()
-	link := "https://wallet.example/verify?company=" + u.company.ID + "&key=" + token
-	owned := func(fields object) object {
-		fields["user"], fields["archived"], fields["created"], fields["updated"] = reduced, false, now, now
-		return fields
+// sample returns the data of an event about a user.
+func (p *Platform) sample(e *platformevent.Event, u *user) (object, error) {
+	var data object
+	decoder := json.NewDecoder(bytes.NewReader(e.Sample()))
+	decoder.UseNumber()
+	if err := decoder.Decode(&data); err != nil {
+		return nil, fmt.Errorf("reading the sample of %s: %w", e.Name, err)
 	}
-	updated := func(resource string, build func(status string) object) object {
-		data := build("verified")
-		data["original_"+resource] = build("pending")
-		return data
+	if e.Name == "company.update" {
+		current := companyView(u.company)
+		data, current[e.Original] = current, companyView(u.company)
+		return data, nil
 	}
-	address := func(status string) object {
-		return owned(object{
-			"id": 1, "type": "permanent", "line_1": "1 Long Street", "line_2": "", "city": "Cape Town",
-			"state_province": "Western Cape", "country": "ZA", "postal_code": "8001", "status": status,
-		})
+	about(data, e.User, u)
+	if original, is := data[e.Original].(object); is {
+		about(original, e.User, u)
 	}
-	document := func(status string) object {
-		return owned(object{
-			"id": 1, "file": "https://storage.example/document.pdf", "status": status, "metadata": object{},
-			"type": object{"id": 1, "name": "Utility bill", "description": ""}, "note": "", "expires": nil,
-		})
+	for _, name := range []string{"created", "updated"} {
+		if _, is := data[name].(json.Number); is {
+			data[name] = p.nowMS()
+		}
 	}
-	bankAccount := func(status string) object {
-		return owned(object{
-			"id": 1, "name": "Main", "owner": nil, "number": "1234567890", "type": "cheque", "bank_name": "Example Bank",
-			"bank_code": "EXB", "branch_code": "0001", "routing_number": nil, "swift": "EXAMZAJJ", "iban": nil, "bic": nil,
-			"code": "abc", "status": status, "metadata": object{}, "currencies": []any{}, "action": "withdraw",
-		})
+	// What is to be verified is the user's, and each event has a secret of its own.
+	_, isEmail := data["email"]
+	if _, isMobile := data["mobile"]; (isEmail || isMobile) && e.User == "user" && !strings.HasPrefix(e.Name, "wallet_account.") {
+		if isEmail {
+			data["email"] = orNull(u.Email)
+		} else {
+			data["mobile"] = orNull(u.Mobile)
+		}
 	}
-	cryptoAccount := func(status string) object {
-		return owned(object{
-			"id": 1, "address": "bc1qexample", "name": "Cold wallet", "code": "abc", "crypto_type": "bitcoin",
-			"network": "bitcoin", "metadata": object{}, "status": status, "currencies": []any{}, "account_currencies": []any{},
-		})
+	if _, is := data["url"].(string); is {
+		secret := newToken()
+		for _, name := range []string{"token", "key"} {
+			if _, has := data[name]; has {
+				data[name] = secret
+			}
+		}
+		data["url"] = "https://wallet.example/verify?company=" + url.QueryEscape(u.company.ID) + "&email=" + url.QueryEscape(u.Email) + "&key=" + secret
 	}
-	email := owned(object{"id": 1, "email": u.Email, "primary": true, "verified": true, "temporary": false})
-	mobile := owned(object{"id": 1, "number": u.Mobile, "primary": true, "verified": true, "temporary": false})
+	return data, nil
+}
 
-	switch event {
-	case "user.create":
-		return userView(u)
-	case "user.update":
-		data := userView(u)
-		data["original_user"] = userView(u)
-		return data
-	case "user.password.reset", "user.password.set", "user.deactivate.verify", "user.request_delete.verify":
-		return object{"user": reduced, "uid": "MQ", "token": token, "url": link}
-	case "user.email.verify":
-		return object{"user": reduced, "key": token, "email": u.Email, "url": link}
-	case "user.mobile.verify":
-		return object{"user": reduced, "key": "482913", "mobile": u.Mobile, "url": link}
-	case "mfa.sms.verify":
-		return object{"user": reduced, "mobile": u.Mobile, "otp": "482913"}
-	case "email.create", "email.update":
-		return email
-	case "mobile.create", "mobile.update":
-		return mobile
-	case "address.create":
-		return address("pending")
-	case "address.update":
-		return updated("address", address)
-	case "document.create":
-		return document("pending")
-	case "document.update":
-		return updated("document", document)
-	case "bank_account.create", "bank_account.delete":
-		return bankAccount("pending")
-	case "bank_account.update":
-		return updated("bank_account", bankAccount)
-	case "crypto_account.create":
-		return cryptoAccount("pending")
-	case "crypto_account.update":
-		return updated("crypto_account", cryptoAccount)
-	case "account.create", "account.update":
-		return owned(object{
-			"reference": u.Account, "name": "default", "definition": nil, "label": "Default", "primary": true,
-			"recon": false, "hidden": false, "currencies": u.company.Currencies, "metadata": object{},
-		})
-	case "company.update":
-		return companyView(u.company)
-	case "alert.create", "alert.update":
-		return owned(object{
-			"id": uuid.NewString(), "transaction": nil, "author": nil, "name": "Large transaction", "description": "",
-			"priority": "high", "status": "open", "metadata": object{}, "external": false,
-		})
-	default:
-		return nil
+// about puts a user into data at a path: all fields of the user, or those that a
+// resource shows of its owner, as in the data.
+func about(data object, path string, u *user) {
+	parent, name := data, path
+	for {
+		first, rest, more := strings.Cut(name, ".")
+		if !more || path == "." {
+			break
+		}
+		inner, is := parent[first].(object)
+		if !is {
+			return
+		}
+		parent, name = inner, rest
+	}
+	switch there, is := parent[name].(object); {
+	case path == ".":
+		for field, value := range eventUserView(u) {
+			data[field] = value
+		}
+	case !is:
+	case there["language"] != nil:
+		parent[name] = eventUserView(u)
+	case there["groups"] != nil:
+		parent[name] = reducedUserView(u)
+	default: // of another extension
+		for field, value := range map[string]any{
+			"id": u.ID, "email": orNull(u.Email), "mobile_number": orNull(u.Mobile), "first_name": u.FirstName, "last_name": u.LastName, "company": u.company.ID,
+		} {
+			there[field] = value
+		}
 	}
 }

@@ -82,7 +82,7 @@ type Options struct {
 	RequestHistory int
 	// ReuseServiceUser makes reactivation use the service's former user.
 	ReuseServiceUser bool
-	// ExtraEvents are accepted by webhooks besides Events.
+	// ExtraEvents are accepted by webhooks besides those of the platform.
 	ExtraEvents []string
 	// Version is named in the User-Agent header of calls to extensions.
 	Version string
@@ -373,7 +373,7 @@ func (p *Platform) AddUser(companyID string, spec User) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	p.emit(c, "user.create", userView(u))
+	p.emit(c, "user.create", eventUserView(u))
 	return u.User, nil
 }
 
@@ -414,12 +414,12 @@ func (p *Platform) UpdateUser(companyID, userID string, change func(*User)) (Use
 }
 
 func (p *Platform) updateUser(u *user, change func(*User)) {
-	original := userView(u)
+	original := eventUserView(u)
 	id, token, account := u.ID, u.Token, u.Account
 	change(&u.User)
 	u.ID, u.Token, u.Account = id, token, account // not a user's to change
 	u.updated = p.nowMS()
-	data := userView(u)
+	data := eventUserView(u)
 	data["original_user"] = original
 	p.emit(u.company, "user.update", data)
 }
@@ -441,6 +441,7 @@ func (p *Platform) AddDevice(companyID, userID string, spec Device) (int64, erro
 		d.apps = append(d.apps, deviceApp{id: p.nextID("deviceapp"), token: token})
 	}
 	u.devices = append(u.devices, d)
+	p.emit(c, "device.create", deviceView(u, d))
 	return d.id, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rehive/extension-operator/internal/platformevent"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
@@ -717,16 +718,77 @@ func TestControlAPI(t *testing.T) {
 	}
 }
 
-func TestSamplesOfEvents(t *testing.T) {
-	p, seed := start(t, rehivetest.Options{Clock: rehivetest.NewManualClock(epoch)})
-	for _, event := range []string{"user.password.reset", "user.mobile.verify", "document.update", "address.update", "bank_account.update",
-		"crypto_account.create", "mobile.create", "email.update", "company.update", "account.create", "alert.create", "user.update"} {
-		if _, err := p.EmitSample("demo", event, seed.Customers[0].ID); err != nil {
-			t.Errorf("%s: %v", event, err)
+// TestEventsAreAsTheCatalogueSays holds all that the simulator sends to the catalogue of
+// events: samples, and what changes raise.
+func TestEventsAreAsTheCatalogueSays(t *testing.T) {
+	var extra []string
+	for _, e := range platformevent.All() {
+		if e.Extension != "" {
+			extra = append(extra, e.Name)
 		}
 	}
-	if _, err := p.EmitSample("demo", "currency.update", seed.Customers[0].ID); err == nil {
-		t.Error("currency.update has no sample")
+	p, seed := start(t, rehivetest.Options{Clock: rehivetest.NewManualClock(epoch), ExtraEvents: extra})
+	ext := newExtension(t, answer(200, `{"status":"success"}`))
+	user := seed.Customers[0]
+	for _, e := range platformevent.All() {
+		register(t, p, seed.Admin.Token, ext.URL, e.Name)
+	}
+	for _, e := range platformevent.All() {
+		if ids, err := p.EmitSample("demo", e.Name, user.ID); err != nil || len(ids) != 1 {
+			t.Errorf("%s: %v, %v", e.Name, ids, err)
+		}
+	}
+	if _, err := p.EmitSample("demo", "weather.change", user.ID); err == nil {
+		t.Error("weather.change has a sample")
+	}
+	samples := len(p.Tasks("demo"))
+
+	for _, spec := range []rehivetest.NewTransaction{
+		{User: user.ID, Amount: big.NewInt(500)},
+		{User: user.ID, Recipient: seed.Customers[1].ID, Amount: big.NewInt(20), Children: []rehivetest.Child{{Amount: big.NewInt(-1)}}, Status: "Failed"},
+	} {
+		if _, err := p.AddTransaction("demo", spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := p.UpdateUser("demo", user.ID, func(u *rehivetest.User) { u.FirstName = "Janet" }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.AddDevice("demo", user.ID, rehivetest.Device{Name: "Phone", Tokens: []string{"ExponentPushToken[a]"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.UpdateCompany("demo", func(c *rehivetest.Company) { c.Website = "https://www.example.com" }); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := call(t, "POST", p.URL()+"admin/users/", seed.Admin.Token, `{"email":"new@example.com"}`); status != 201 {
+		t.Fatalf("creating a user: %d", status)
+	}
+
+	seen := map[string]int{}
+	for i, task := range p.Tasks("demo") {
+		var body struct {
+			Event string          `json:"event"`
+			Data  json.RawMessage `json:"data"`
+		}
+		if err := json.Unmarshal(task.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		seen[body.Event]++
+		e := platformevent.Lookup(body.Event)
+		for _, difference := range e.Differences(body.Data) {
+			t.Errorf("task %d: %s", i, difference)
+		}
+		if i < samples && (e.User == "user" || e.User == ".") && !strings.Contains(string(body.Data), user.Email) {
+			t.Errorf("%s isn't about the user: %s", body.Event, body.Data)
+		}
+	}
+	for event, want := range map[string]int{
+		"transaction.create": 5, "transaction.initiate": 5, "transaction.execute": 5, "transaction.update": 9,
+		"user.create": 2, "user.update": 2, "device.create": 2, "company.update": 2, "mfa.sms.verify": 1,
+	} {
+		if seen[event] != want {
+			t.Errorf("%s was raised %d times, want %d", event, seen[event], want)
+		}
 	}
 }
 

@@ -142,11 +142,13 @@ func (p *Platform) addTransaction(c *company, creator *user, spec NewTransaction
 	return made, nil
 }
 
-// move gives transactions a status and raises the event of each. They move
-// together before anyone hears: an extension that asks for the children of the
-// first must find them.
+// move gives transactions a status and raises the event of each, and transaction.update.
+// All of them move before any event is raised: an extension that asks for the children of
+// the first must find them.
 func (p *Platform) move(c *company, all []*transaction, status, event string) {
-	for _, t := range all {
+	originals := make([]object, len(all))
+	for i, t := range all {
+		originals[i] = transactionView(t)
 		t.status, t.updated = status, p.nowMS()
 		if event == "transaction.execute" {
 			t.executed = t.updated
@@ -157,8 +159,11 @@ func (p *Platform) move(c *company, all []*transaction, status, event string) {
 			c.balances[key] = t.balance
 		}
 	}
-	for _, t := range all {
+	for i, t := range all {
 		p.emit(c, event, transactionView(t))
+		data := transactionView(t)
+		data["original_transaction"] = originals[i]
+		p.emit(c, "transaction.update", data)
 	}
 }
 

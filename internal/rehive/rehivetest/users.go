@@ -100,7 +100,7 @@ func createUser(c *apiCall) answer {
 	if err != nil {
 		return invalid("non_field_errors", err.Error())
 	}
-	c.p.emit(c.company, "user.create", userView(u))
+	c.p.emit(c.company, "user.create", eventUserView(u))
 	return created(userView(u))
 }
 

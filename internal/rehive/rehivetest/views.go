@@ -71,16 +71,27 @@ func userView(u *user) object {
 	}
 }
 
+// eventUserView is a user in an event that is about it.
+func eventUserView(u *user) object {
+	view := userView(u)
+	view["settings"] = userSettings()
+	return view
+}
+
+func userSettings() object {
+	return object{
+		"allow_transactions": true, "allow_debit_transactions": true, "allow_credit_transactions": true,
+		"disallowed_transaction_subtypes": []string{},
+	}
+}
+
 // authView is a user as GET auth/ shows it to itself.
 func authView(u *user) object {
 	view := userView(u)
 	for _, key := range []string{"deactivated", "retention_state", "archived", "last_login"} {
 		delete(view, key)
 	}
-	view["settings"] = object{
-		"allow_transactions": true, "allow_debit_transactions": true, "allow_credit_transactions": true,
-		"disallowed_transaction_subtypes": []string{},
-	}
+	view["settings"] = userSettings()
 	return view
 }
 
@@ -102,7 +113,8 @@ func companyView(c *company) object {
 		"id": c.ID, "name": c.Name, "legal_name": nil, "description": "", "website": orNull(c.Website),
 		"support_website": nil, "documentation_website": nil, "support_email": orNull(c.SupportEmail),
 		"contact_email": orNull(c.ContactEmail), "country": nil, "logo": orNull(c.Logo), "icon": orNull(c.Icon),
-		"address": object{}, "settings": rawOr(c.Settings, object{}), "services": services, "public": false,
+		"address":  object{"line_1": nil, "line_2": nil, "city": nil, "state_province": nil, "country": nil, "postal_code": nil},
+		"settings": rawOr(c.Settings, object{}), "services": services, "public": false,
 		"metadata": object{}, "mode": c.Mode, "status": c.Status, "created": c.created, "updated": c.created,
 		"system_email": c.SystemEmail, "owner": owner,
 	}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+
+	"github.com/rehive/extension-operator/internal/platformevent"
 )
 
 type webhook struct {
@@ -48,7 +50,7 @@ func (c *apiCall) checkWebhook(body webhookBody, self *webhook) (answer, bool) {
 		return invalid("url", "Enter a valid URL."), false
 	case body.Event == "":
 		return invalid("event", "This field is required."), false
-	case !slices.Contains(Events, body.Event) && !slices.Contains(c.p.opts.ExtraEvents, body.Event):
+	case !slices.Contains(platformevent.Platform(), body.Event) && !slices.Contains(c.p.opts.ExtraEvents, body.Event):
 		return invalid("event", fmt.Sprintf("%q is not a valid choice.", body.Event)), false
 	}
 	for _, other := range c.company.byEvent[body.Event] {
