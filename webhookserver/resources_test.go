@@ -285,37 +285,6 @@ func TestTemplates(t *testing.T) {
 	f.Expect(r.status).To(gomega.Equal(403), r.String())
 }
 
-// A token of another company reaches nothing of this one, by whatever operation.
-func TestCompaniesAreApart(t *testing.T) {
-	f := newFixture(t)
-	f.expectSuccess(f.activate(f.admin.Token))
-	n := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)
-	l := f.admined("adminLayoutsCreate", "POST", "/api/admin/layouts/", `{"name":"Frame","type":"sms","sms_layout":"{{ content }}"}`, 201)
-	other := f.addCompany("other")
-	stranger := f.addUser(other, "admin")
-	f.expectSuccess(f.activate(stranger.Token))
-	ids := map[string]string{"notification_id": fmt.Sprintf("%.0f", n["id"]), "id": fmt.Sprint(l["id"])}
-	tried := 0
-	for _, op := range f.server.operations() {
-		path := "/api/" + op.Path
-		for param, id := range ids {
-			path = strings.ReplaceAll(path, "{"+param+"}", id)
-		}
-		if path == "/api/"+op.Path || strings.HasPrefix(op.Path, "admin/layout-templates/") {
-			continue
-		}
-		tried++
-		r := f.call(stranger.Token, op.Method, path, `{"name":"Stolen","type":"sms","sms_layout":"{{ content }}"}`)
-		f.Expect(r.status).To(gomega.Equal(404), op.Method+" "+path+" "+r.String())
-	}
-	f.Expect(tried).To(gomega.BeNumerically(">=", 8))
-	for _, path := range []string{"/api/admin/notifications/", "/api/admin/layouts/"} {
-		var list struct{ Count int }
-		f.data(f.call(stranger.Token, "GET", path, ""), &list)
-		f.Expect(list.Count).To(gomega.BeZero(), path)
-	}
-}
-
 func TestCompany(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
