@@ -57,23 +57,34 @@ func (s *Server) table() []route {
 	}
 }
 
-// routes returns the handler of every path.
-func (s *Server) routes() (http.Handler, error) {
+// routes returns the handler of every path. Web pages of the given origins may call the
+// admin and the user API.
+func (s *Server) routes(origins []string) (http.Handler, error) {
 	document, page, err := s.describe()
+	if err != nil {
+		return nil, err
+	}
+	shared, err := crossOrigin(origins)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/{$}", page)
-	mux.Handle("/api/schema.json", document)
+	mux.Handle("/api/schema.json", shared(document))
 	missing := s.endpoint(route{path: "other", quiet: true})
 	mux.Handle("/", missing)
-	for _, rt := range append(s.table(), s.resources(s.operations())...) {
-		mux.Handle(rt.path+"{$}", s.endpoint(rt))
+	handle := func(rt route, h http.Handler) {
+		mux.Handle(rt.path+"{$}", h)
 		if bare := strings.TrimSuffix(rt.path, "/"); bare != "" {
 			// The mux would redirect, and a redirect turns a POST into a GET.
 			mux.Handle(bare, missing)
 		}
+	}
+	for _, rt := range s.table() {
+		handle(rt, s.endpoint(rt))
+	}
+	for _, rt := range s.resources(s.operations()) {
+		handle(rt, shared(s.endpoint(rt)))
 	}
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		// The same holds for paths that the mux would clean.

@@ -84,6 +84,9 @@ type Options struct {
 	// Limits are kept, and the platform's access rules are asked, by the address that
 	// they name in X-Forwarded-For; nobody else's header is believed.
 	TrustedProxies []netip.Prefix
+	// AllowedOrigins are the origins of the web pages that may call the admin and the
+	// user API from a browser, such as https://dashboard.example.com; none if empty.
+	AllowedOrigins []string
 	// Namespace is where the CompanyActivation of a company is created that
 	// nobody declared beforehand.
 	Namespace string
@@ -220,7 +223,7 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("reading the HTTP server's certificate: %w", err)
 		}
 	}
-	if s.handler, err = s.routes(); err != nil {
+	if s.handler, err = s.routes(o.AllowedOrigins); err != nil {
 		return nil, err
 	}
 

@@ -31,6 +31,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/webhookserver"
 )
 
 // envPrefix begins the environment variable of each flag: --public-url is also
@@ -54,6 +55,7 @@ type settings struct {
 	tlsCert        string
 	tlsKey         string
 	trustedProxies string
+	corsOrigins    list
 	healthAddress  string
 	metricsAddress string
 	metricsAuth    bool
@@ -121,6 +123,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.tlsCert, "http-tls-cert", "", "`file` with the PEM certificate to serve HTTPS with; without it, HTTP is served")
 	flags.StringVar(&s.tlsKey, "http-tls-key", "", "`file` with the certificate's private key")
 	flags.StringVar(&s.trustedProxies, "trusted-proxies", "", "`networks` of the reverse proxies in front of this server, such as 10.0.0.0/8,fd00::/8; the caller's address is then taken from their X-Forwarded-For header. Without them, all callers behind one proxy share the limits of one caller")
+	flags.Var(&s.corsOrigins, "cors-allowed-origins", "comma-separated `origins`, such as https://dashboard.example.com, of the web pages that may call the admin and the user API from a browser. May be given several times. The default is none")
 	flags.StringVar(&s.healthAddress, "health-address", ":8081", "`address` to serve /healthz and /readyz on; 0 disables it")
 	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` to serve /metrics on; 0 disables it")
 	flags.BoolVar(&s.metricsAuth, "metrics-auth", false, "serve /metrics over HTTPS and only to callers whose Kubernetes bearer token permits it; use it unless --metrics-address is a loopback address")
@@ -279,6 +282,11 @@ func (s *settings) validate() error {
 	}
 	if _, err := s.proxyNetworks(); err != nil {
 		return err
+	}
+	for _, origin := range s.corsOrigins {
+		if err := webhookserver.ValidateOrigin(origin); err != nil {
+			return fmt.Errorf("--cors-allowed-origins: %w", err)
+		}
 	}
 	if err := s.validateLedger(); err != nil {
 		return err

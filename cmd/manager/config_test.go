@@ -128,6 +128,7 @@ func TestSettingsRefused(t *testing.T) {
 		"kinds of numbers":    {args: []string{publicURL, "--sms-allow-numbers=all"}, want: "--sms-allow-numbers: \"all\""},
 		"two mail providers":  {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "must not both be set"},
 		"networks":            {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is not a network`},
+		"origins":             {args: []string{publicURL, "--cors-allowed-origins=https://a.example,https://*.example"}, want: `--cors-allowed-origins: "https://*.example" is not an origin such as`},
 		"proxies":             {args: []string{publicURL, "--trusted-proxies=10.0.0.0/8,ingress"}, want: `--trusted-proxies: "ingress" is not a network`},
 		"public URL with the API's path": {
 			args: []string{"--public-url=https://x.example/hooks/api//"},

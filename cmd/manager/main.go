@@ -166,6 +166,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Namespaces:     holders,
 		PurgeGrace:     s.purgeGracePeriod,
 		TrustedProxies: proxies,
+		AllowedOrigins: s.corsOrigins,
 		DrainDelay:     s.drainDelay,
 		Log:            log.WithName("webhookserver"),
 		Registerer:     metrics.Registry,

@@ -1,0 +1,111 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhookserver
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/onsi/gomega"
+)
+
+const dashboard = "https://dashboard.example.com"
+
+// preflight asks as a browser does before a page of an origin makes a call.
+func (f *fixture) preflight(origin, method, path string) response {
+	f.Helper()
+	return f.send(http.MethodOptions, path, nil, http.Header{
+		"Origin": {origin}, "Access-Control-Request-Method": {method},
+		"Access-Control-Request-Headers": {"authorization,content-type,idempotency-key"},
+	})
+}
+
+// Web pages may call each operation of the admin and the user API, if their origin is
+// allowed, and nothing else.
+func TestCrossOriginRequests(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.AllowedOrigins = []string{dashboard, "http://localhost:3000"} })
+	f.expectSuccess(f.activate(f.admin.Token))
+	_, operations := f.served()
+	for _, o := range operations {
+		path := o.at("1")
+		r := f.preflight(dashboard, o.method, path)
+		if !o.isSecured() {
+			f.Expect(r.status).To(gomega.Equal(405), o.String())
+			f.Expect(r.header).NotTo(gomega.HaveKey("Access-Control-Allow-Origin"), o.String())
+			continue
+		}
+		f.Expect(r.status).To(gomega.Equal(204), o.String())
+		f.Expect(r.header.Get("Access-Control-Allow-Origin")).To(gomega.Equal(dashboard), o.String())
+		f.Expect(r.header.Get("Access-Control-Allow-Methods")).To(gomega.Equal(o.method), o.String())
+		f.Expect(r.header.Get("Access-Control-Allow-Headers")).To(gomega.Equal("authorization,content-type,idempotency-key"))
+		f.Expect(r.header).NotTo(gomega.HaveKey("Access-Control-Allow-Credentials"))
+		for _, stranger := range []string{"https://evil.example", "null", "https://dashboard.example.com.evil.example", "http://dashboard.example.com"} {
+			r := f.preflight(stranger, o.method, path)
+			f.Expect(r.header).NotTo(gomega.HaveKey("Access-Control-Allow-Origin"), stranger)
+		}
+	}
+	for origin, allowed := range map[string]bool{dashboard: true, "http://localhost:3000": true, "https://evil.example": false} {
+		header := http.Header{"Origin": {origin}, "Authorization": {"Token " + f.admin.Token}}
+		r := f.send("GET", "/api/admin/company/", nil, header)
+		f.Expect(r.status).To(gomega.Equal(200), "a browser withholds the answer from pages that may not read it")
+		f.Expect(r.header.Get("Access-Control-Allow-Origin") == origin).To(gomega.Equal(allowed), origin)
+		f.Expect(strings.Join(r.header.Values("Vary"), ",")).To(gomega.ContainSubstring("Origin"))
+		// A page reads refusals too.
+		r = f.send("GET", "/api/admin/company/", nil, http.Header{"Origin": {origin}})
+		f.Expect(r.status).To(gomega.Equal(401))
+		f.Expect(r.header.Get("Access-Control-Allow-Origin") == origin).To(gomega.Equal(allowed), origin)
+	}
+}
+
+func TestCrossOriginRequestsAreOffByDefault(t *testing.T) {
+	f := newFixture(t)
+	r := f.preflight(dashboard, "GET", "/api/admin/company/")
+	f.expectError(r, 405, "", `Method "OPTIONS" not allowed.`)
+	for _, r := range []response{r, f.send("GET", "/api/admin/company/", nil, http.Header{"Origin": {dashboard}})} {
+		for name := range r.header {
+			f.Expect(name).NotTo(gomega.HavePrefix("Access-Control-"))
+		}
+	}
+}
+
+func TestValidateOrigin(t *testing.T) {
+	g := gomega.NewWithT(t)
+	for _, origin := range []string{"https://a.example", "http://localhost:3000", "https://[::1]:8443"} {
+		g.Expect(ValidateOrigin(origin)).To(gomega.Succeed(), origin)
+	}
+	for _, origin := range []string{
+		"", "*", "null", "a.example", "https://", "https://*.a.example", "https://a.example/", "https://a.example/x", "https://A.example",
+		"https://joe@a.example", "ftp://a.example", "https://a.example?x", "https://a.example#x",
+	} {
+		g.Expect(ValidateOrigin(origin)).To(gomega.MatchError(gomega.ContainSubstring("is not an origin")), origin)
+	}
+}
+
+// Nothing that may hold a company's data is stored by a browser or a proxy, whatever the
+// path, the method and the caller.
+func TestPrivateAnswersAreNotStored(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	public := map[string]bool{"/api/": true, "/api/schema.json": true}
+	paths := map[string]bool{"/": true, "/nothing": true, "/api/nothing/": true, "/api/": true, "/api/schema.json": true}
+	_, operations := f.served()
+	for _, o := range operations {
+		paths[o.at("1")] = true
+	}
+	f.Expect(len(paths)).To(gomega.BeNumerically(">", 20))
+	for path := range paths {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
+			for _, token := range []string{f.admin.Token, ""} {
+				r := f.call(token, method, path, "")
+				if public[path] && r.status == 200 {
+					f.Expect(r.header.Get("Cache-Control")).To(gomega.HavePrefix("public,"), path)
+					continue
+				}
+				f.Expect(r.header.Get("Cache-Control")).To(gomega.Equal("no-store"), method+" "+path)
+				f.Expect(r.header.Get("X-Content-Type-Options")).To(gomega.Equal("nosniff"), method+" "+path)
+			}
+		}
+	}
+}
