@@ -26,7 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
-	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/providers"
 )
@@ -115,9 +115,9 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 		return ctrl.Result{}, woken
 	}
 
-	var classed *delivery.Error
+	var classed *provider.Error
 	switch {
-	case err == nil, delivery.IsMisconfigured(err), delivery.IsPermanent(err):
+	case err == nil, provider.IsMisconfigured(err), provider.IsPermanent(err):
 		// Also a refusal is looked at again: an account may be unlocked.
 		return ctrl.Result{RequeueAfter: wait.Jitter(r.resyncPeriod, jitter)}, nil
 	case errors.As(err, &classed) && classed.RetryAfter > 0:
@@ -190,14 +190,14 @@ func (r *deliveryProviderReconciler) forget(key types.NamespacedName) {
 func judgeProvider(p *v1alpha1.DeliveryProvider, checked bool, err error) {
 	p.Status.ObservedGeneration = p.Generation
 	p.Status.Type, p.Status.Channel = p.Spec.Type()
-	var classed *delivery.Error
+	var classed *provider.Error
 	switch {
 	case err == nil && checked:
 		setReady(p, verdict{metav1.ConditionTrue, v1alpha1.VerifiedReason, "The provider answers and accepts the credentials."}, false)
 	case err == nil:
 		setReady(p, verdict{metav1.ConditionTrue, v1alpha1.ConfiguredReason,
 			"The configuration is complete. The provider offers no way to try the credentials without sending."}, false)
-	case errors.As(err, &classed) && (delivery.IsMisconfigured(err) || delivery.IsPermanent(err)):
+	case errors.As(err, &classed) && (provider.IsMisconfigured(err) || provider.IsPermanent(err)):
 		setReady(p, verdict{metav1.ConditionFalse, classed.Reason, fullStop(classed.Error())}, true)
 	default:
 		message := "The provider could not be checked."

@@ -28,6 +28,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
@@ -140,7 +141,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 
 	flags.StringVar(&s.emailFrom, "email-from", "", "sender `address` of emails for which neither the rule nor the company has one")
 	flags.StringVar(&s.smtpAddress, "smtp-address", "", "`host:port` of the operator's mail server; without it, emails of companies without a DeliveryProvider fail")
-	flags.StringVar(&s.smtpTLS, "smtp-tls", string(delivery.SMTPStartTLS), "`mode` of encrypting the connection to the mail server: starttls, starttls-optional, tls or none")
+	flags.StringVar(&s.smtpTLS, "smtp-tls", string(smtp.StartTLS), "`mode` of encrypting the connection to the mail server: starttls, starttls-optional, tls or none")
 	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; without it, there is no log-in")
 	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` with the mail server's password; read only if --smtp-username is set")
 	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with the PEM certificates of the authorities to trust for the mail server, instead of the system's")
@@ -384,8 +385,8 @@ func (s *settings) validateSMTP() error {
 	if math.IsNaN(s.smtpRate) || s.smtpRate < 0 || s.smtpRate > 1e6 {
 		return fmt.Errorf("--smtp-rate must be between 0 and 1000000, not %v", s.smtpRate)
 	}
-	switch delivery.SMTPTLS(s.smtpTLS) {
-	case delivery.SMTPStartTLS, delivery.SMTPStartTLSOptional, delivery.SMTPImplicitTLS, delivery.SMTPPlaintext:
+	switch smtp.TLSMode(s.smtpTLS) {
+	case smtp.StartTLS, smtp.StartTLSOptional, smtp.ImplicitTLS, smtp.Plaintext:
 	default:
 		return fmt.Errorf("--smtp-tls must be starttls, starttls-optional, tls or none, not %q", s.smtpTLS)
 	}

@@ -181,7 +181,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	store.OnQuarantine(quarantine.Report)
 	worker, err := delivery.NewWorker(delivery.Options{
 		Ledger:      store,
-		Providers:   senders.registry,
+		Routes:      senders.registry,
 		Companies:   rules,
 		Concurrency: s.deliveryConcurrency,
 		Memory:      memory,

@@ -18,6 +18,9 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/expo"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/phone"
@@ -68,7 +71,7 @@ func newSenders(ctx context.Context, s *settings, store *ledger.Store, mgr manag
 		Secrets:        secrets,
 		Devices:        providers.Devices{Platform: platform, Companies: companies},
 		Feedback:       feedback,
-		DeadTokens:     delivery.NewDeadTokens(),
+		DeadTokens:     expo.NewDeadTokens(),
 		AllowNetworks:  networks,
 		AllowPlaintext: s.providerAllowPlaintext,
 		UserAgent:      "rehive-extension-operator/" + version,
@@ -91,7 +94,7 @@ func newSenders(ctx context.Context, s *settings, store *ledger.Store, mgr manag
 // newEmailProvider returns the provider of --smtp-address, protected as those of
 // DeliveryProviders are; nil if no mail server is set: emails then wait with a reason
 // that says so.
-func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.Provider, error) {
+func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.Provider, error) {
 	if s.smtpAddress == "" {
 		return nil, nil //nolint:nilnil // documented above
 	}
@@ -118,10 +121,10 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.P
 			return nil, fmt.Errorf("--smtp-ca-file: %s contains no PEM certificate", s.smtpCAFile)
 		}
 	}
-	provider, err := delivery.NewSMTP(delivery.SMTPConfig{
+	mailServer, err := smtp.New(smtp.Config{
 		Host:     host,
 		Port:     port,
-		TLS:      delivery.SMTPTLS(s.smtpTLS),
+		TLS:      smtp.TLSMode(s.smtpTLS),
 		RootCAs:  roots,
 		Username: s.smtpUsername,
 		Password: password,
@@ -134,10 +137,10 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.P
 	}
 	const name = "--smtp-address"
 	log := ctrl.Log.WithName("delivery").WithValues("provider", name)
-	return delivery.NewGuard(provider, delivery.GuardConfig{
+	return delivery.NewGuard(mailServer, delivery.GuardConfig{
 		Concurrency: s.smtpConnections,
 		PerSecond:   s.smtpRate,
-		Breaker:     delivery.BreakerConfig{OnChange: providers.LogCircuit(log)},
+		OnChange:    providers.LogCircuit(log),
 		Metrics:     doing.Of(name, "smtp"),
 	}), nil
 }

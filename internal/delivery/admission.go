@@ -7,6 +7,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
@@ -14,12 +15,12 @@ import (
 // lane's provider have room for, and a share of the worker's hands. It is for one
 // claim.
 type admission struct {
-	ctx       context.Context
-	providers Providers
-	free      int // hands
-	held      map[any]int
+	ctx    context.Context
+	routes Routes
+	free   int // worker slots
+	held   map[any]int
 
-	gates  map[ledger.Lane][]Gate
+	gates  map[ledger.Lane]Gate  // nil if nothing bounds the lane
 	bounds map[any]*ledger.Bound // by company and by Gate
 	// full is whether a lane was met that has no room, and again when the first of
 	// those gates is to be asked again that said when.
@@ -36,7 +37,7 @@ func (a *admission) limit() int {
 	if a.free <= 0 {
 		return 0
 	}
-	return share(a.free, 0)
+	return flow.Share(a.free, 0)
 }
 
 // exhausted tells whether the claim used up a bound, or met one that was.
@@ -52,32 +53,32 @@ func (a *admission) exhausted() bool {
 // of returns the bounds of a lane.
 func (a *admission) of(l ledger.Lane) []*ledger.Bound {
 	if _, known := a.gates[l]; !known {
-		a.gates[l] = a.gatesOf(l)
+		a.gates[l] = a.gateOf(l)
 	}
 	bounds := []*ledger.Bound{a.bound(companyKey(l.Company), nil)}
-	for _, g := range a.gates[l] {
+	if g := a.gates[l]; g != nil {
 		bounds = append(bounds, a.bound(g, g))
 	}
 	return bounds
 }
 
-// gatesOf returns what a lane's messages must pass. Where the provider can't be found
-// that is nothing: who sends finds out why, and says so in the delivery.
-func (a *admission) gatesOf(l ledger.Lane) []Gate {
-	// Nothing may be waited for: the ledger can't be written meanwhile.
+// gateOf returns the gate that a lane's messages pass. If the route can't be found there is
+// none: when a message is sent, the reason is recorded in its delivery.
+func (a *admission) gateOf(l ledger.Lane) Gate {
+	// This must not wait: the ledger can't be written meanwhile.
 	ctx, cancel := context.WithCancel(a.ctx)
 	cancel()
-	p, err := a.providers.Provider(ctx, l.Company, l.Channel)
-	if gated, ok := p.(Gated); ok && err == nil {
-		return gated.Gates()
+	route, err := a.routes.Route(ctx, l.Company, l.Channel)
+	if err != nil {
+		return nil
 	}
-	return nil
+	return route.Gate
 }
 
 func (a *admission) bound(key any, g Gate) *ledger.Bound {
 	b := a.bounds[key]
 	if b == nil {
-		b = &ledger.Bound{Left: share(a.free, a.held[key])}
+		b = &ledger.Bound{Left: flow.Share(a.free, a.held[key])}
 		if g != nil {
 			room, again := g.Room()
 			b.Left = min(b.Left, room)
@@ -99,14 +100,4 @@ func (a *admission) open(l ledger.Lane) bool {
 		}
 	}
 	return true
-}
-
-// share is how many more hands somebody may take who holds some, so that it ends up
-// with three times as many as stay free: one alone takes three quarters, and however
-// many take what they can get, some are free for the next. Who holds none gets one.
-func share(free, held int) int {
-	if held == 0 {
-		return max(1, 3*free/4)
-	}
-	return (3*free - held) / 4
 }

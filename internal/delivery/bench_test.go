@@ -25,7 +25,7 @@ func BenchmarkBacklogOfASlowProvider(b *testing.B) {
 	}
 	g := NewGuard(sendFunc(func(context.Context) error { time.Sleep(takes); return nil }), GuardConfig{})
 	b.ResetTimer()
-	stop := start(b, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: g}})
+	stop := start(b, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: g}})
 	for {
 		if st, err := s.Stats(bg); err != nil {
 			b.Fatal(err)

@@ -15,15 +15,16 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
 )
 
 // byCompany are providers by company.
-type byCompany map[string]Provider
+type byCompany map[string]provider.Provider
 
-func (b byCompany) Provider(_ context.Context, company, _ string) (Provider, error) {
-	return b[company], nil
+func (b byCompany) Route(_ context.Context, company, _ string) (Route, error) {
+	return RouteTo(b[company]), nil
 }
 
 // onBothDatabases runs a test over a ledger on SQLite and one on PostgreSQL.
@@ -81,12 +82,12 @@ func flood(t *testing.T, s *ledger.Store, company string, n int) {
 func hanging() (*Guard, func() int) {
 	var mu sync.Mutex
 	calls := 0
-	g := NewGuard(send(func(ctx context.Context, _ Message) (Receipt, error) {
+	g := NewGuard(send(func(ctx context.Context, _ provider.Message) (provider.Receipt, error) {
 		mu.Lock()
 		calls++
 		mu.Unlock()
 		<-ctx.Done()
-		return Receipt{}, Transient("Unreachable", "It hangs.", 0)
+		return provider.Receipt{}, provider.Transient("Unreachable", "It hangs.", 0)
 	}), GuardConfig{})
 	return g, func() int {
 		mu.Lock()
@@ -112,9 +113,11 @@ func TestFloodOfAHangingProvider(t *testing.T) {
 		g := NewWithT(t)
 		flood(t, s, "flood", floodSize())
 		stuck, calls := hanging()
-		start(t, Options{Ledger: s, Companies: companies{}, Grace: time.Millisecond, Providers: byCompany{
+		start(t, Options{Ledger: s, Companies: companies{}, Grace: time.Millisecond, Routes: byCompany{
 			"flood": stuck,
-			"other": send(func(context.Context, Message) (Receipt, error) { return Receipt{ID: "1"}, nil }),
+			"other": send(func(context.Context, provider.Message) (provider.Receipt, error) {
+				return provider.Receipt{ID: "1"}, nil
+			}),
 		}})
 		g.Eventually(calls).Should(Equal(DefaultConcurrency))
 		for i := range 5 {
@@ -133,7 +136,9 @@ func TestFloodOfAHangingProvider(t *testing.T) {
 func TestManyHangingProviders(t *testing.T) {
 	onBothDatabases(t, func(t *testing.T, s *ledger.Store) {
 		g := NewWithT(t)
-		all := byCompany{"other": send(func(context.Context, Message) (Receipt, error) { return Receipt{ID: "1"}, nil })}
+		all := byCompany{"other": send(func(context.Context, provider.Message) (provider.Receipt, error) {
+			return provider.Receipt{ID: "1"}, nil
+		})}
 		var inHand []func() int
 		for i := range 8 {
 			company := fmt.Sprint("hangs-", i)
@@ -142,7 +147,7 @@ func TestManyHangingProviders(t *testing.T) {
 			inHand = append(inHand, calls)
 			flood(t, s, company, 100)
 		}
-		start(t, Options{Ledger: s, Grace: time.Millisecond, Providers: all, Concurrency: 32})
+		start(t, Options{Ledger: s, Grace: time.Millisecond, Routes: all, Concurrency: 32})
 		for _, calls := range inHand {
 			g.Eventually(calls).Should(BeNumerically(">", 0))
 		}
@@ -160,7 +165,7 @@ func TestSharedProvider(t *testing.T) {
 		var mu sync.Mutex
 		var order []string
 		begun, shared := make(chan struct{}), make(chan struct{})
-		provider := NewGuard(send(func(_ context.Context, m Message) (Receipt, error) {
+		guard := NewGuard(send(func(_ context.Context, m provider.Message) (provider.Receipt, error) {
 			mu.Lock()
 			order = append(order, m.Subject)
 			if len(order) == 1 {
@@ -168,9 +173,9 @@ func TestSharedProvider(t *testing.T) {
 			}
 			mu.Unlock()
 			<-shared
-			return Receipt{ID: "1"}, nil
+			return provider.Receipt{ID: "1"}, nil
 		}), GuardConfig{Concurrency: 4})
-		start(t, Options{Ledger: s, Grace: time.Millisecond, Providers: byCompany{"flood": provider, "other": provider}})
+		start(t, Options{Ledger: s, Grace: time.Millisecond, Routes: byCompany{"flood": guard, "other": guard}})
 		<-begun
 		decideSaying(t, s, "other", "1", few, "other")
 		close(shared)
@@ -195,18 +200,18 @@ func TestBacklogOfABrokenProvider(t *testing.T) {
 	flood(t, s, "shop", 500)
 	var mu sync.Mutex
 	works, calls := false, 0
-	provider := NewGuard(send(func(context.Context, Message) (Receipt, error) {
+	guard := NewGuard(send(func(context.Context, provider.Message) (provider.Receipt, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		calls++
 		if !works {
-			return Receipt{}, Transient("Unavailable", "It is down.", 0)
+			return provider.Receipt{}, provider.Transient("Unavailable", "It is down.", 0)
 		}
-		return Receipt{ID: "1"}, nil
-	}), GuardConfig{Breaker: BreakerConfig{OpenFor: 100 * time.Millisecond}})
-	start(t, Options{Ledger: s, Providers: byCompany{"shop": provider, "other": Inbox{}}, Retry: retries{}})
+		return provider.Receipt{ID: "1"}, nil
+	}), GuardConfig{OpenFor: 100 * time.Millisecond})
+	start(t, Options{Ledger: s, Routes: byCompany{"shop": guard, "other": Inbox{}}, Retry: retries{}})
 	g.Eventually(func() int {
-		n, _ := provider.breaker.room()
+		n, _ := guard.guard.Room(0)
 		return n
 	}).Should(BeNumerically("<=", 1), "it opens")
 	decide(t, s, "other", "1", 20)
@@ -225,8 +230,10 @@ func TestBacklogOfALimitedProvider(t *testing.T) {
 	g := NewWithT(t)
 	s := openLedger(t, nil)
 	decide(t, s, "shop", "1", 60)
-	provider := NewGuard(send(func(context.Context, Message) (Receipt, error) { return Receipt{ID: "1"}, nil }), GuardConfig{PerSecond: 50, Burst: 10})
-	start(t, Options{Ledger: s, Providers: byCompany{"shop": provider}})
+	guard := NewGuard(send(func(context.Context, provider.Message) (provider.Receipt, error) {
+		return provider.Receipt{ID: "1"}, nil
+	}), GuardConfig{PerSecond: 50, Burst: 10})
+	start(t, Options{Ledger: s, Routes: byCompany{"shop": guard}})
 	g.Eventually(sentCount(s, "shop")).Should(Equal(60))
 	found, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
 	g.Expect(err).NotTo(HaveOccurred())

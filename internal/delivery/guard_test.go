@@ -5,106 +5,123 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
-func wantRoom(t *testing.T, g Gate, n int, again time.Duration) {
+// sendFunc is a provider made of a function.
+type sendFunc func(ctx context.Context) error
+
+func (f sendFunc) Send(ctx context.Context, _ provider.Message) (provider.Receipt, error) {
+	return provider.Receipt{ID: "sent"}, f(ctx)
+}
+
+// checkHeldBack checks that a message was held back for a reason and is tried again later.
+func checkHeldBack(t *testing.T, err error, reason string) {
 	t.Helper()
-	got, at := g.Room()
-	if got != n {
-		t.Errorf("room for %d, want %d", got, n)
-	}
-	if at.IsZero() != (again == 0) || !at.IsZero() && time.Until(at) != again {
-		t.Errorf("to ask again at %v, want in %s", at, again)
+	var e *provider.Error
+	if !errors.As(err, &e) || !provider.IsHeldBack(err) || e.Reason != reason || e.RetryAfter <= 0 {
+		t.Errorf("%#v is not a message held back with the reason %s", err, reason)
 	}
 }
 
-func TestGuardRoom(t *testing.T) {
+func TestGuardHoldsMessagesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var answer error
-		wait := make(chan struct{})
-		g := NewGuard(sendFunc(func(context.Context) error { <-wait; return answer }), GuardConfig{
-			Concurrency: 4, Breaker: BreakerConfig{Failures: 2, OpenFor: time.Minute},
-		})
-		wantRoom(t, g, 4, 0)
-		// What is on its way and what has arrived counts alike, once.
-		var leave []func()
-		for range 4 {
-			leave = append(leave, g.Enter())
+		g := NewGuard(sendFunc(func(context.Context) error { return nil }), GuardConfig{PerSecond: 0.1, Burst: 1})
+		for i := range 2 {
+			receipt, err := g.Send(t.Context(), provider.Message{})
+			if i == 1 {
+				checkHeldBack(t, err, ReasonRateLimited)
+			} else if err != nil || receipt.ID != "sent" {
+				t.Errorf("%+v, %v", receipt, err)
+			}
 		}
-		wantRoom(t, g, 0, 0)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			defer leave[0]()
-			_, _ = g.Send(t.Context(), Message{})
-		})
+		release := make(chan struct{})
+		g = NewGuard(sendFunc(func(context.Context) error { <-release; return nil }), GuardConfig{Concurrency: 1})
+		go func() { _, _ = g.Send(t.Context(), provider.Message{}) }()
 		synctest.Wait()
-		wantRoom(t, g, 0, 0)
-		close(wait)
-		wg.Wait()
-		leave[0]() // again, which must change nothing
-		// One came back at once, so that each slot has many more by the time of a claim.
-		wantRoom(t, g, 33, 0)
-		time.Sleep(time.Second)
-		// Nothing has come back for long.
-		wantRoom(t, g, 1, 0)
-		for _, f := range leave {
-			f()
-		}
-		answer = Transient("Unavailable", "Down.", 0)
-		for range 2 {
-			_, _ = g.Send(t.Context(), Message{})
-		}
-		wantRoom(t, g, 0, time.Minute)
-		time.Sleep(time.Minute + time.Millisecond)
-		// One may try, and nobody beside it.
-		wantRoom(t, g, 1, 0)
-		leave = []func(){g.Enter()}
-		wantRoom(t, g, 0, 0)
-		answer = nil
-		if _, err := g.Send(t.Context(), Message{}); err != nil {
-			t.Error(err)
-		}
-		leave[0]()
-		wantRoom(t, g, 36, 0)
+		_, err := g.Send(t.Context(), provider.Message{})
+		checkHeldBack(t, err, ReasonBusy)
+		close(release)
 	})
 }
 
-func TestGuardRoomAtARate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := NewGuard(sendFunc(func(context.Context) error { return nil }), GuardConfig{Concurrency: 100, PerSecond: 10, Burst: 5})
-		wantRoom(t, g, 5, 0)
-		leave := g.Enter()
-		wantRoom(t, g, 4, 0)
-		if _, err := g.Send(t.Context(), Message{}); err != nil {
-			t.Error(err)
+// Only an outcome that shows that the provider is down opens the circuit.
+func TestGuardCircuit(t *testing.T) {
+	down := provider.Transient("Unavailable", "Down.", 0)
+	for name, test := range map[string]struct {
+		err   error
+		opens bool
+	}{
+		"sent":                {nil, false},
+		"refused":             {provider.Permanent("RecipientRefused", "No."), false},
+		"deferred":            {provider.Deferred("RecipientDeferred", "Greylisted.", 0), false},
+		"misconfigured":       {provider.Misconfigured("CredentialsRefused", "No."), false},
+		"throttled":           {provider.Transient(provider.ReasonThrottled, "Slow.", time.Second), false},
+		"platform down":       {provider.Transient(provider.ReasonDevicesUnavailable, "The platform is down.", 0), false},
+		"platform's turn":     {provider.HeldBack("PlatformBusy", "Wait.", time.Second), false},
+		"unavailable":         {down, true},
+		"unknown":             {provider.Unknown("It never answered."), true},
+		"an error of no kind": {errors.New("planted"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := test.err
+			g := NewGuard(sendFunc(func(context.Context) error { return answer }), GuardConfig{Failures: 3})
+			for range 5 {
+				if _, err := g.Send(t.Context(), provider.Message{}); !test.opens && !errors.Is(err, answer) {
+					t.Fatalf("%v became %v", answer, err)
+				}
+			}
+			answer = nil
+			_, err := g.Send(t.Context(), provider.Message{})
+			if test.opens {
+				checkHeldBack(t, err, ReasonCircuitOpen)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	// The operator's stop cancels every send in flight: no provider is down because of it.
+	g := NewGuard(sendFunc(func(context.Context) error { return down }), GuardConfig{Failures: 2})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 5 {
+		if _, err := g.Send(ctx, provider.Message{}); !errors.Is(err, down) {
+			t.Fatal(err)
 		}
-		leave()
-		wantRoom(t, g, 4, 0)
-		for range 4 {
-			defer g.Enter()()
-		}
-		wantRoom(t, g, 0, 100*time.Millisecond)
-		time.Sleep(100 * time.Millisecond)
-		wantRoom(t, g, 1, 0)
-	})
-	synctest.Test(t, func(t *testing.T) {
-		// The burst is less than what a tenth of a second allows: that must be in hand,
-		// or the rate would not be reached.
-		g := NewGuard(sendFunc(func(context.Context) error { return nil }), GuardConfig{Concurrency: 1000, PerSecond: 1000, Burst: 1})
-		wantRoom(t, g, 100, 0)
-		for range 100 {
-			defer g.Enter()()
-		}
-		wantRoom(t, g, 0, ratePause)
-	})
+	}
+	// A panic counts as a failure, and gives its slot back.
+	g = NewGuard(sendFunc(func(context.Context) error { panic("planted") }), GuardConfig{Concurrency: 1, Failures: 2})
+	for range 2 {
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = g.Send(t.Context(), provider.Message{})
+		}()
+	}
+	_, err := g.Send(t.Context(), provider.Message{})
+	checkHeldBack(t, err, ReasonCircuitOpen)
+}
+
+// A claimed message counts once, whether it has reached the provider or not.
+func TestGuardCountsClaimedMessages(t *testing.T) {
+	g := NewGuard(sendFunc(func(context.Context) error { return nil }), GuardConfig{Concurrency: 4})
+	leave := g.Enter()
+	if n, _ := g.Room(); n != 3 {
+		t.Errorf("room for %d, want 3", n)
+	}
+	leave()
+	leave() // the second call changes nothing
+	if n, _ := g.Room(); n != 4 {
+		t.Errorf("room for %d, want 4", n)
+	}
 }
 
 func TestProviderMetrics(t *testing.T) {
@@ -114,20 +131,20 @@ func TestProviderMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	metrics := all.Of("shop/mail", "smtp")
-	g := NewGuard(sendFunc(func(context.Context) error { return Transient("Unavailable", "Down.", 0) }), GuardConfig{
-		Breaker: BreakerConfig{Failures: 1}, Metrics: metrics,
+	g := NewGuard(sendFunc(func(context.Context) error { return provider.Transient("Unavailable", "Down.", 0) }), GuardConfig{
+		Failures: 1, Metrics: metrics,
 	})
 	other := NewGuard(sendFunc(func(context.Context) error { return nil }), GuardConfig{Metrics: all.Of("shop/sms", "twilio")})
 	for range 3 {
-		_, _ = g.Send(t.Context(), Message{})
-		_, _ = other.Send(t.Context(), Message{})
+		_, _ = g.Send(t.Context(), provider.Message{})
+		_, _ = other.Send(t.Context(), provider.Message{})
 	}
 	want := `
 # HELP rehive_extension_provider_circuit_open Whether a provider keeps failing and is left alone for a while: 1 or 0. The provider is namespace/name of the DeliveryProvider, or --smtp-address.
 # TYPE rehive_extension_provider_circuit_open gauge
 rehive_extension_provider_circuit_open{provider="shop/mail",type="smtp"} 1
 rehive_extension_provider_circuit_open{provider="shop/sms",type="twilio"} 0
-# HELP rehive_extension_provider_held_back_total Messages that were taken in hand and then held back from a provider, by reason. Most wait in the ledger instead and don't count.
+# HELP rehive_extension_provider_held_back_total Messages that were claimed and then held back from a provider, by reason. Most wait in the ledger instead and don't count.
 # TYPE rehive_extension_provider_held_back_total counter
 rehive_extension_provider_held_back_total{provider="shop/mail",reason="CircuitOpen",type="smtp"} 2
 `

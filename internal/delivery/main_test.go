@@ -12,6 +12,7 @@ import (
 	"github.com/onsi/gomega"
 	"go.uber.org/goleak"
 
+	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 )
 
@@ -45,14 +46,14 @@ func sink(t testing.TB, o smtptest.Options) *smtptest.Server {
 	return s
 }
 
-// provider sends to the sink, with the configuration changed by change.
-func provider(t testing.TB, s *smtptest.Server, change func(*SMTPConfig)) *SMTP {
+// mailer returns a provider that sends to a mail server.
+func mailer(t testing.TB, host string, port int, change func(*smtp.Config)) *smtp.Provider {
 	t.Helper()
-	c := SMTPConfig{Host: s.Host(), Port: s.Port(), TLS: SMTPPlaintext, From: "Shop <shop@example.com>", HELO: "operator.example.com"}
+	c := smtp.Config{Host: host, Port: port, TLS: smtp.Plaintext, From: "Shop <shop@example.com>", HELO: "operator.example.com"}
 	if change != nil {
 		change(&c)
 	}
-	p, err := NewSMTP(c)
+	p, err := smtp.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,13 +63,6 @@ func provider(t testing.TB, s *smtptest.Server, change func(*SMTPConfig)) *SMTP 
 		}
 	})
 	return p
-}
-
-func message() Message {
-	return Message{
-		Key: "0123456789abcdef", To: "joe@example.org", Subject: "You paid R 10",
-		Text: "You paid.\n", HTML: "<p>You paid.</p>\n", Date: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-	}
 }
 
 // one waits for the only message of a sink.

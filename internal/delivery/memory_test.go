@@ -12,6 +12,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 )
@@ -42,10 +43,10 @@ func TestWorkerSharesMemory(t *testing.T) {
 	var sending, most, sent atomic.Int64
 	release := make(chan struct{})
 	small := make(chan struct{})
-	provider := send(func(ctx context.Context, m Message) (Receipt, error) {
+	p := send(func(ctx context.Context, m provider.Message) (provider.Receipt, error) {
 		if m.Subject != "Large" {
 			close(small)
-			return Receipt{}, nil
+			return provider.Receipt{}, nil
 		}
 		if m.Text != text {
 			t.Errorf("a message has %d bytes", len(m.Text))
@@ -59,9 +60,9 @@ func TestWorkerSharesMemory(t *testing.T) {
 		case <-ctx.Done():
 		}
 		sent.Add(1)
-		return Receipt{}, nil
+		return provider.Receipt{}, nil
 	})
-	stop := start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: provider}, Memory: memory})
+	stop := start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Memory: memory})
 	g.Eventually(memory.Waiting).WithTimeout(20 * time.Second).Should(BeNumerically(">", 0))
 	decide(t, s, "small", "3", 1)
 	select {

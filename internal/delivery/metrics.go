@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
@@ -98,7 +99,7 @@ func NewProvidersMetrics(r prometheus.Registerer) (*ProvidersMetrics, error) {
 		}, labels),
 		held: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "rehive_extension", Name: "provider_held_back_total",
-			Help: "Messages that were taken in hand and then held back from a provider, by reason. Most wait in the ledger instead and don't count.",
+			Help: "Messages that were claimed and then held back from a provider, by reason. Most wait in the ledger instead and don't count.",
 		}, append(labels, "reason")),
 	}
 	if r == nil {
@@ -156,9 +157,9 @@ func (m *ProviderMetrics) circuit(open bool) {
 	}
 }
 
-// heldBack counts an error that HeldBack is true of.
+// heldBack counts a message that was held back.
 func (m *ProviderMetrics) heldBack(err error) {
-	var e *Error
+	var e *provider.Error
 	if m == nil || !errors.As(err, &e) {
 		return
 	}

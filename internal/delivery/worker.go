@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 )
@@ -49,11 +51,11 @@ const (
 	longestWait = 24 * time.Hour
 )
 
-// Options are what a [Worker] works with. Ledger, Providers and Companies are
-// needed; the rest has defaults.
+// Options are what a [Worker] works with. Ledger, Routes and Companies are required; the
+// rest has defaults.
 type Options struct {
 	Ledger    *ledger.Store
-	Providers Providers
+	Routes    Routes
 	Companies Companies
 	// Retry is the policy for failed attempts; DefaultRetry if nil.
 	Retry RetryPolicy
@@ -105,21 +107,21 @@ type inHand struct {
 	ledger.ClaimedDelivery
 	keys  []any // of Worker.held
 	aside bool  // of Worker.aside, and no longer of Worker.held
-	// passed tells the gates that the provider is done with it.
+	// passed tells the gate that the provider is done with it.
 	passed func()
 }
 
 // NewWorker makes a worker. It registers the metrics.
 func NewWorker(o Options) (*Worker, error) {
-	if o.Ledger == nil || o.Providers == nil || o.Companies == nil {
-		return nil, errors.New("a delivery worker needs a ledger, providers and companies")
+	if o.Ledger == nil || o.Routes == nil || o.Companies == nil {
+		return nil, errors.New("a delivery worker needs a ledger, routes and companies")
 	}
 	if o.Retry == nil {
 		o.Retry = DefaultRetry
 	}
-	setDefault(&o.Concurrency, 256)
-	setDefault(&o.SendTimeout, 30*time.Second)
-	setDefault(&o.Grace, 10*time.Second)
+	o.Concurrency = cmp.Or(o.Concurrency, 256)
+	o.SendTimeout = cmp.Or(o.SendTimeout, 30*time.Second)
+	o.Grace = cmp.Or(o.Grace, 10*time.Second)
 	if o.Memory == nil {
 		o.Memory = flow.NewBudget(DefaultMemory)
 	}
@@ -180,17 +182,14 @@ func (w *Worker) Start(ctx context.Context) error {
 
 // take and leave count what is in hand.
 func (w *Worker) take(a *admission, d ledger.ClaimedDelivery) *inHand {
-	gates := a.gates[ledger.Lane{Company: d.Company, Channel: d.Channel}]
 	taken := &inHand{ClaimedDelivery: d, keys: []any{companyKey(d.Company)}}
-	leaves := make([]func(), len(gates))
-	for i, g := range gates {
+	leave := func() {}
+	if g := a.gates[ledger.Lane{Company: d.Company, Channel: d.Channel}]; g != nil {
 		taken.keys = append(taken.keys, g)
-		leaves[i] = g.Enter()
+		leave = g.Enter()
 	}
 	taken.passed = sync.OnceFunc(func() {
-		for _, leave := range leaves {
-			leave()
-		}
+		leave()
 		w.signal()
 	})
 	w.mu.Lock()
@@ -235,7 +234,7 @@ func (w *Worker) free(d *inHand) {
 func (w *Worker) stepAside(d *inHand) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if d.aside || share(w.o.Concurrency-w.aside, w.asideOf[d.Company]) <= 0 {
+	if d.aside || flow.Share(w.o.Concurrency-w.aside, w.asideOf[d.Company]) <= 0 {
 		return
 	}
 	d.aside = true
@@ -276,8 +275,8 @@ func (w *Worker) hands(ctx context.Context) *admission {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return &admission{
-		ctx: ctx, providers: w.o.Providers, free: w.o.Concurrency - w.inHand, held: maps.Clone(w.held),
-		gates: map[ledger.Lane][]Gate{}, bounds: map[any]*ledger.Bound{},
+		ctx: ctx, routes: w.o.Routes, free: w.o.Concurrency - w.inHand, held: maps.Clone(w.held),
+		gates: map[ledger.Lane]Gate{}, bounds: map[any]*ledger.Bound{},
 	}
 }
 
@@ -402,30 +401,30 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 		return
 	}
 	reason, message, after := "SendFailed", "The provider could not send the message.", time.Duration(0)
-	var e *Error
+	var e *provider.Error
 	if errors.As(err, &e) {
 		reason, message, after = e.Reason, e.Error(), min(e.RetryAfter, longestWait)
 	}
 	log := w.o.Log.WithValues("company", d.Company, "delivery", d.ID, "channel", d.Channel, "attempt", d.Attempts, "reason", reason)
 	switch {
-	case IsUnknown(err) && d.Reason == ReasonOutcomeUnknown:
+	case provider.IsUnknown(err) && d.Reason == provider.ReasonOutcomeUnknown:
 		log.Info("The outcome of a delivery is unknown again; it is not sent once more")
 		w.fail(sending, d, outcomeFailed, reason, "It was sent twice, and both times the outcome is unknown: it may have arrived. "+message)
-	case IsUnknown(err):
+	case provider.IsUnknown(err):
 		log.Info("The outcome of a delivery is unknown; it is sent once more, much later")
 		w.retry(sending, d, jitter(unknownWait), reason, message)
 	case sending.Err() != nil:
 		// The operator stops, which says nothing about the message.
 		w.postpone(sending, d, 0, "Stopped", "The operator stopped while it was sending.")
-	case IsPermanent(err):
+	case provider.IsPermanent(err):
 		log.Info("A delivery failed for good")
 		w.fail(sending, d, outcomeFailed, reason, message)
-	case IsMisconfigured(err) && d.Age < configurationPatience:
+	case provider.IsMisconfigured(err) && d.Age < configurationPatience:
 		log.Info("A delivery waits for the provider's configuration to be mended")
 		w.postpone(sending, d, max(after, jitter(configurationWait)), reason, message)
-	case IsMisconfigured(err):
+	case provider.IsMisconfigured(err):
 		w.fail(sending, d, outcomeFailed, reason, message)
-	case HeldBack(err):
+	case provider.IsHeldBack(err):
 		w.postpone(sending, d, max(after, jitter(time.Second)), reason, message)
 	default:
 		wait, more := w.o.Retry.Next(d.Attempts, d.Age)
@@ -443,10 +442,10 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 // doubtful keeps the reason of a delivery whose outcome was unknown once, whatever
 // becomes of its later attempts: it must not be unknown twice.
 func doubtful(d *ledger.ClaimedDelivery, reason, message string) (string, string) {
-	if d.Reason != ReasonOutcomeUnknown || reason == ReasonOutcomeUnknown {
+	if d.Reason != provider.ReasonOutcomeUnknown || reason == provider.ReasonOutcomeUnknown {
 		return reason, message
 	}
-	return ReasonOutcomeUnknown, "An earlier attempt may have arrived. " + message
+	return provider.ReasonOutcomeUnknown, "An earlier attempt may have arrived. " + message
 }
 
 // load draws what sending the message takes from the budget of memory, and reads the
@@ -529,7 +528,7 @@ func (w *Worker) keep(ctx context.Context, taken *inHand, d ledger.ClaimedDelive
 }
 
 // send hands the message to the provider. A panic is an error of this message.
-func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDelivery) (receipt Receipt, err error) {
+func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDelivery) (receipt provider.Receipt, err error) {
 	ctx, cancel := context.WithTimeout(sending, w.o.SendTimeout)
 	defer cancel()
 	defer func() {
@@ -537,28 +536,28 @@ func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDe
 			w.metrics.panics.Inc()
 			// Only the type: the value may hold the message.
 			w.o.Log.Error(fmt.Errorf("panic of type %T", p), "A provider panicked", "channel", d.Channel, "delivery", d.ID)
-			err = Transient("ProviderPanic", "The provider failed unexpectedly.", 0)
+			err = provider.Transient("ProviderPanic", "The provider failed unexpectedly.", 0)
 		}
 	}()
-	p, err := w.o.Providers.Provider(ctx, d.Company, d.Channel)
-	var classed *Error
+	route, err := w.o.Routes.Route(ctx, d.Company, d.Channel)
+	var classed *provider.Error
 	switch {
 	case errors.As(err, &classed):
-		return Receipt{}, err
+		return provider.Receipt{}, err
 	case err != nil:
-		w.o.Log.Error(err, "Looking for the provider failed", "company", d.Company, "channel", d.Channel)
-		return Receipt{}, Transient("ProviderUnknown", "The provider could not be looked up.", 0)
-	case p == nil:
-		return Receipt{}, Misconfigured("NoProvider", fmt.Sprintf("There is no provider for the channel %s.", d.Channel))
+		w.o.Log.Error(err, "Looking up the provider failed", "company", d.Company, "channel", d.Channel)
+		return provider.Receipt{}, provider.Transient("ProviderUnknown", "The provider could not be looked up.", 0)
+	case route.Provider == nil:
+		return provider.Receipt{}, provider.Misconfigured("NoProvider", fmt.Sprintf("There is no provider for the channel %s.", d.Channel))
 	}
-	if patience := PatienceOf(p); patience > 0 {
+	if route.Patience > 0 {
 		cancel()
-		ctx, cancel = context.WithTimeout(sending, w.o.SendTimeout+patience)
+		ctx, cancel = context.WithTimeout(sending, w.o.SendTimeout+route.Patience)
 		defer cancel()
 		defer w.keep(sending, taken, d)()
 	}
-	return p.Send(ctx, Message{
-		Key:  Key(&d.Delivery),
+	return route.Provider.Send(ctx, provider.Message{
+		Key: Key(&d.Delivery), Company: d.Company,
 		From: d.Content.From, To: d.Recipient,
 		Subject: d.Content.Subject, Text: d.Content.Text, HTML: d.Content.HTML,
 		Date: d.CreatedAt,

@@ -22,14 +22,17 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
 // send is a provider made of a function.
-type send func(ctx context.Context, m Message) (Receipt, error)
+type send func(ctx context.Context, m provider.Message) (provider.Receipt, error)
 
-func (f send) Send(ctx context.Context, m Message) (Receipt, error) { return f(ctx, m) }
+func (f send) Send(ctx context.Context, m provider.Message) (provider.Receipt, error) {
+	return f(ctx, m)
+}
 
 // companies says who is active; those it doesn't name are.
 type companies map[string]bool
@@ -132,7 +135,7 @@ func TestWorkerSendsOverSMTP(t *testing.T) {
 	s := openLedger(t, nil)
 	mail := sink(t, smtptest.Options{})
 	registry := prometheus.NewPedanticRegistry()
-	start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: provider(t, mail, nil)}, Registerer: registry})
+	start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: mailer(t, mail.Host(), mail.Port(), nil)}, Registerer: registry})
 	decide(t, s, "shop", "1", 1)
 	m, c := one(t, mail)
 	g.Expect(m.To).To(Equal([]string{"user0@example.org"}))
@@ -153,14 +156,14 @@ func TestWorkerSendsEachOnceWithManyHands(t *testing.T) {
 	s := openLedger(t, nil)
 	var mu sync.Mutex
 	sent := map[string]int{}
-	p := send(func(_ context.Context, m Message) (Receipt, error) {
+	p := send(func(_ context.Context, m provider.Message) (provider.Receipt, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		sent[m.Key]++
-		return Receipt{ID: "id"}, nil
+		return provider.Receipt{ID: "id"}, nil
 	})
 	for range 8 {
-		start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: p}, Concurrency: 4})
+		start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Concurrency: 4})
 	}
 	const events, each = 30, 10
 	for i := range events {
@@ -193,15 +196,15 @@ func TestWorkerOutcomes(t *testing.T) {
 		wait     [2]time.Duration
 		attempts int
 	}{
-		{name: "transient", err: Transient("Busy1", "It is busy.", 0), state: ledger.DeliveryPending, reason: "Busy1", wait: [2]time.Duration{time.Hour, time.Hour}, attempts: 1},
-		{name: "retry after", err: Transient("Throttled", "Later.", 3*time.Hour), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{3 * time.Hour, 3 * time.Hour}, attempts: 1},
-		{name: "retry after, too soon", err: Transient("Throttled", "Later.", time.Second), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{time.Hour, time.Hour}, attempts: 1},
-		{name: "retry after, absurd", err: Transient("Throttled", "Later.", 1000*time.Hour), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{24 * time.Hour, 24 * time.Hour}, attempts: 1},
+		{name: "transient", err: provider.Transient("Busy1", "It is busy.", 0), state: ledger.DeliveryPending, reason: "Busy1", wait: [2]time.Duration{time.Hour, time.Hour}, attempts: 1},
+		{name: "retry after", err: provider.Transient("Throttled", "Later.", 3*time.Hour), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{3 * time.Hour, 3 * time.Hour}, attempts: 1},
+		{name: "retry after, too soon", err: provider.Transient("Throttled", "Later.", time.Second), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{time.Hour, time.Hour}, attempts: 1},
+		{name: "retry after, absurd", err: provider.Transient("Throttled", "Later.", 1000*time.Hour), state: ledger.DeliveryPending, reason: "Throttled", wait: [2]time.Duration{24 * time.Hour, 24 * time.Hour}, attempts: 1},
 		{name: "unclassed", err: errors.New("joe@example.org is unhappy"), state: ledger.DeliveryPending, reason: "SendFailed", wait: [2]time.Duration{time.Hour, time.Hour}, attempts: 1},
-		{name: "wrapped", err: fmt.Errorf("outer: %w", Permanent("RecipientRefused", "No.")), state: ledger.DeliveryFailed, reason: "RecipientRefused", attempts: 1},
-		{name: "permanent", err: Permanent("RecipientRefused", "No."), state: ledger.DeliveryFailed, reason: "RecipientRefused", attempts: 1},
-		{name: "misconfigured", err: Misconfigured("LoginRefused", "No."), state: ledger.DeliveryPending, reason: "LoginRefused", wait: [2]time.Duration{8 * time.Minute, 12 * time.Minute}, attempts: 0},
-		{name: "held back", err: Transient(ReasonRateLimited, "Wait.", time.Minute), state: ledger.DeliveryPending, reason: ReasonRateLimited, wait: [2]time.Duration{time.Minute, time.Minute}, attempts: 0},
+		{name: "wrapped", err: fmt.Errorf("outer: %w", provider.Permanent("RecipientRefused", "No.")), state: ledger.DeliveryFailed, reason: "RecipientRefused", attempts: 1},
+		{name: "permanent", err: provider.Permanent("RecipientRefused", "No."), state: ledger.DeliveryFailed, reason: "RecipientRefused", attempts: 1},
+		{name: "misconfigured", err: provider.Misconfigured("LoginRefused", "No."), state: ledger.DeliveryPending, reason: "LoginRefused", wait: [2]time.Duration{8 * time.Minute, 12 * time.Minute}, attempts: 0},
+		{name: "held back", err: provider.HeldBack(ReasonRateLimited, "Wait.", time.Minute), state: ledger.DeliveryPending, reason: ReasonRateLimited, wait: [2]time.Duration{time.Minute, time.Minute}, attempts: 0},
 		{name: "inactive company", inactive: true, state: ledger.DeliveryCancelled, reason: ledger.ReasonCompanyInactive, attempts: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -210,8 +213,11 @@ func TestWorkerOutcomes(t *testing.T) {
 			s := openLedger(t, clk)
 			decide(t, s, "shop", "1", 1)
 			var calls atomic.Int32
-			p := send(func(context.Context, Message) (Receipt, error) { calls.Add(1); return Receipt{}, test.err })
-			stop := start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Providers: ByChannel{ledger.ChannelEmail: p}, Companies: companies{"shop": !test.inactive}})
+			p := send(func(context.Context, provider.Message) (provider.Receipt, error) {
+				calls.Add(1)
+				return provider.Receipt{}, test.err
+			})
+			stop := start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Routes: ByChannel{ledger.ChannelEmail: p}, Companies: companies{"shop": !test.inactive}})
 			g.Eventually(func() string { return row(t, s).Reason }, "10s", "5ms").Should(Equal(test.reason))
 			stop()
 			d := row(t, s)
@@ -233,29 +239,29 @@ func TestWorkerOutcomes(t *testing.T) {
 func TestInbox(t *testing.T) {
 	g := NewWithT(t)
 	s := openLedger(t, nil)
-	start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: Inbox{}}})
+	start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: Inbox{}}})
 	decide(t, s, "shop", "1", 1)
 	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliverySent))
 	g.Expect(row(t, s).Content.Text).To(Equal("You paid."))
 }
 
-// lookup are providers that can't be found, for a reason.
+// lookup finds no route, for a reason.
 type lookup struct{ error }
 
-func (l lookup) Provider(context.Context, string, string) (Provider, error) { return nil, l.error }
+func (l lookup) Route(context.Context, string, string) (Route, error) { return Route{}, l.error }
 
 // TestWorkerTellsWhyThereIsNoProvider has the reason of a lookup reach the delivery, if
 // it was made for that, and stay in the log otherwise.
 func TestWorkerTellsWhyThereIsNoProvider(t *testing.T) {
 	for reason, err := range map[string]error{
-		"SecretNotFound":  fmt.Errorf("outer: %w", Misconfigured("SecretNotFound", "There is no Secret.")),
+		"SecretNotFound":  fmt.Errorf("outer: %w", provider.Misconfigured("SecretNotFound", "There is no Secret.")),
 		"ProviderUnknown": errors.New("the API server said joe@example.org"),
 	} {
 		g := NewWithT(t)
 		clk := fakeClock()
 		s := openLedger(t, clk)
 		decide(t, s, "shop", "1", 1)
-		stop := start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Providers: lookup{err}, Companies: companies{"shop": true}})
+		stop := start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Routes: lookup{err}, Companies: companies{"shop": true}})
 		g.Eventually(func() string { return row(t, s).Reason }, "10s", "5ms").Should(Equal(reason))
 		stop()
 		g.Expect(row(t, s).State).To(Equal(ledger.DeliveryPending))
@@ -269,12 +275,12 @@ func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
 	s := openLedger(t, clk)
 	decide(t, s, "shop", "1", 1)
 	attempts := make(chan time.Time, 10)
-	p := send(func(context.Context, Message) (Receipt, error) {
+	p := send(func(context.Context, provider.Message) (provider.Receipt, error) {
 		attempts <- clk.Now()
-		return Receipt{}, Transient("Busy1", "It is busy.", 0)
+		return provider.Receipt{}, provider.Transient("Busy1", "It is busy.", 0)
 	})
 	registry := prometheus.NewPedanticRegistry()
-	start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Providers: ByChannel{ledger.ChannelEmail: p}, Registerer: registry})
+	start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Routes: ByChannel{ledger.ChannelEmail: p}, Registerer: registry})
 	began := clk.Now()
 	for i := range 3 {
 		g.Eventually(attempts, "10s").Should(Receive(Equal(began.Add(time.Duration(i) * time.Hour))))
@@ -316,17 +322,17 @@ func TestProviderDownForAnHour(t *testing.T) {
 	began := clk.Now()
 	var mu sync.Mutex
 	tried, sent := 0, map[string]int{}
-	p := send(func(_ context.Context, m Message) (Receipt, error) {
+	p := send(func(_ context.Context, m provider.Message) (provider.Receipt, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if clk.Since(began) < time.Hour {
 			tried++
-			return Receipt{}, Transient("Unavailable", "It is down.", 0)
+			return provider.Receipt{}, provider.Transient("Unavailable", "It is down.", 0)
 		}
 		sent[m.Key]++
-		return Receipt{ID: "id"}, nil
+		return provider.Receipt{ID: "id"}, nil
 	})
-	start(t, Options{Ledger: s, Clock: clk, Providers: ByChannel{ledger.ChannelEmail: p}})
+	start(t, Options{Ledger: s, Clock: clk, Routes: ByChannel{ledger.ChannelEmail: p}})
 	pending := func() int64 {
 		st, err := s.Stats(bg)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -361,7 +367,7 @@ func TestWorkerDoesNotWaitForeverForConfiguration(t *testing.T) {
 	s := openLedger(t, clk)
 	decide(t, s, "shop", "1", 1)
 	clk.Step(configurationPatience)
-	start(t, Options{Ledger: s, Clock: clk, Providers: ByChannel{}})
+	start(t, Options{Ledger: s, Clock: clk, Routes: ByChannel{}})
 	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliveryFailed))
 	g.Expect(row(t, s).Reason).To(Equal("NoProvider"))
 }
@@ -379,10 +385,13 @@ func TestWorkerSendsOnlyWhatItHolds(t *testing.T) {
 			s := openLedger(t, clk)
 			decide(t, s, "shop", "1", 1)
 			var calls atomic.Int32
-			p := send(func(context.Context, Message) (Receipt, error) { calls.Add(1); return Receipt{}, nil })
+			p := send(func(context.Context, provider.Message) (provider.Receipt, error) {
+				calls.Add(1)
+				return provider.Receipt{}, nil
+			})
 			late := make(chan struct{})
 			// One hand, so that it is not this worker that takes it again.
-			stop := start(t, Options{Ledger: s, Clock: clk, Concurrency: 1, Providers: ByChannel{ledger.ChannelEmail: p}, Companies: activeAfter(func() {
+			stop := start(t, Options{Ledger: s, Clock: clk, Concurrency: 1, Routes: ByChannel{ledger.ChannelEmail: p}, Companies: activeAfter(func() {
 				defer close(late)
 				clk.Step(2 * time.Minute) // longer than the lease
 				if taken {
@@ -409,13 +418,13 @@ func TestWorkerSurvivesPanics(t *testing.T) {
 	s := openLedger(t, nil)
 	decide(t, s, "shop", "1", 5)
 	registry := prometheus.NewPedanticRegistry()
-	p := send(func(_ context.Context, m Message) (Receipt, error) {
+	p := send(func(_ context.Context, m provider.Message) (provider.Receipt, error) {
 		if m.To == "user2@example.org" {
 			panic("planted " + m.To)
 		}
-		return Receipt{}, nil
+		return provider.Receipt{}, nil
 	})
-	start(t, Options{Ledger: s, Retry: retries{}, Providers: ByChannel{ledger.ChannelEmail: p}, Registerer: registry})
+	start(t, Options{Ledger: s, Retry: retries{}, Routes: ByChannel{ledger.ChannelEmail: p}, Registerer: registry})
 	g.Eventually(func() int {
 		sent, err := s.ListDeliveries(bg, ledger.DeliveryFilter{State: ledger.DeliverySent})
 		g.Expect(err).NotTo(HaveOccurred())
@@ -437,12 +446,12 @@ func TestWorkerFinishesWhatIsInFlightWhenStopped(t *testing.T) {
 	s := openLedger(t, nil)
 	decide(t, s, "shop", "1", 1)
 	sending, finish := make(chan struct{}), make(chan struct{})
-	p := send(func(ctx context.Context, _ Message) (Receipt, error) {
+	p := send(func(ctx context.Context, _ provider.Message) (provider.Receipt, error) {
 		close(sending)
 		<-finish
-		return Receipt{ID: "id"}, ctx.Err()
+		return provider.Receipt{ID: "id"}, ctx.Err()
 	})
-	stop := start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: p}, Grace: time.Minute})
+	stop := start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Grace: time.Minute})
 	<-sending
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
@@ -457,12 +466,12 @@ func TestWorkerGivesBackWhatTheGracePeriodInterrupts(t *testing.T) {
 	s := openLedger(t, nil)
 	decide(t, s, "shop", "1", 1)
 	sending := make(chan struct{})
-	p := send(func(ctx context.Context, _ Message) (Receipt, error) {
+	p := send(func(ctx context.Context, _ provider.Message) (provider.Receipt, error) {
 		close(sending)
 		<-ctx.Done()
-		return Receipt{}, ctx.Err()
+		return provider.Receipt{}, ctx.Err()
 	})
-	stop := start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: p}, Grace: 20 * time.Millisecond})
+	stop := start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Grace: 20 * time.Millisecond})
 	<-sending
 	stop()
 	d := row(t, s)
@@ -480,16 +489,16 @@ func TestHangingProviderOfOneCompanyHoldsUpNoOther(t *testing.T) {
 	decide(t, s, "flood", "1", 500)
 	var hanging atomic.Int32
 	arrived := make(chan string, 1)
-	p := send(func(ctx context.Context, m Message) (Receipt, error) {
+	p := send(func(ctx context.Context, m provider.Message) (provider.Receipt, error) {
 		if m.Subject == "Paid" && m.Text == "You paid." && m.From == "" && hanging.Load() < 6 {
 			hanging.Add(1)
 			<-ctx.Done()
-			return Receipt{}, Transient("Timeout", "It hangs.", 0)
+			return provider.Receipt{}, provider.Transient("Timeout", "It hangs.", 0)
 		}
 		arrived <- m.To
-		return Receipt{}, nil
+		return provider.Receipt{}, nil
 	})
-	stop := start(t, Options{Ledger: s, Providers: ByChannel{ledger.ChannelEmail: p}, Concurrency: 8, SendTimeout: time.Minute, Grace: time.Millisecond})
+	stop := start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Concurrency: 8, SendTimeout: time.Minute, Grace: time.Millisecond})
 	g.Eventually(hanging.Load, "10s", "5ms").Should(BeEquivalentTo(6), "three quarters of the hands")
 	decide(t, s, "shop", "1", 1)
 	g.Eventually(arrived, "5s").Should(Receive(Equal("user0@example.org")))
@@ -503,7 +512,7 @@ func TestWorkerTellsWhatItNeeds(t *testing.T) {
 	g.Expect(err).To(HaveOccurred())
 	s := openLedger(t, nil)
 	registry := prometheus.NewRegistry()
-	o := Options{Ledger: s, Providers: ByChannel{}, Companies: companies{}, Registerer: registry}
+	o := Options{Ledger: s, Routes: ByChannel{}, Companies: companies{}, Registerer: registry}
 	_, err = NewWorker(o)
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = NewWorker(o)

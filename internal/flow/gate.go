@@ -57,8 +57,7 @@ type Gate struct {
 
 	mu      sync.Mutex
 	demand  *sketch
-	tokens  float64
-	filled  time.Time // when tokens was right
+	bucket  *Bucket
 	inUse   int
 	waiting []*queued // the latest last
 	timer   *time.Timer
@@ -72,7 +71,7 @@ type queued struct {
 
 // NewGate returns a gate with a full burst.
 func NewGate(o GateOptions) *Gate {
-	return &Gate{options: o, demand: newSketch(demandWindow), tokens: float64(o.Burst), filled: time.Now()}
+	return &Gate{options: o, demand: newSketch(demandWindow), bucket: NewBucket(o.Rate, o.Burst)}
 }
 
 // Enter waits for the turn of a call and returns what must be called when it is over.
@@ -118,10 +117,9 @@ func (g *Gate) arrive(caller string) *queued {
 	now := time.Now()
 	g.demand.add(caller, 1, now)
 	w := &queued{caller: caller, demand: g.demand.estimate(caller, now), turn: make(chan error, 1)}
-	g.fill(now)
-	// Whoever waits already is not let through yet, so only the new call can be.
-	if g.inUse < g.options.Concurrent && g.tokens >= g.needed(w) {
-		g.admit(w)
+	// The calls that wait can't be let through yet, so only the new one may be.
+	if g.inUse < g.options.Concurrent && g.bucket.turns(now) >= g.needed(w) {
+		g.admit(w, now)
 		return w
 	}
 	if len(g.waiting) >= g.options.Waiting {
@@ -143,19 +141,14 @@ func (g *Gate) arrive(caller string) *queued {
 	return w
 }
 
-// needed is how many tokens there must be for a call to be let through.
+// needed is how many turns there must be for a call to be let through.
 func (g *Gate) needed(w *queued) float64 {
 	burst := float64(g.options.Burst)
 	return 1 + min(burst*reservedShare, burst-1)*min(w.demand/g.options.FullDemand, 1)
 }
 
-func (g *Gate) fill(now time.Time) {
-	g.tokens = min(g.tokens+now.Sub(g.filled).Seconds()*g.options.Rate, float64(g.options.Burst))
-	g.filled = now
-}
-
-func (g *Gate) admit(w *queued) {
-	g.tokens--
+func (g *Gate) admit(w *queued, now time.Time) {
+	g.bucket.charge(now)
 	g.inUse++
 	w.turn <- nil
 }
@@ -181,19 +174,18 @@ func (g *Gate) next(now time.Time) int {
 // dispatch lets through what can be.
 func (g *Gate) dispatch() {
 	now := time.Now()
-	g.fill(now)
-	for g.inUse < g.options.Concurrent && g.tokens >= 1 {
+	for g.inUse < g.options.Concurrent && g.bucket.turns(now) >= 1 {
 		i := g.next(now)
-		if i < 0 || g.tokens < g.needed(g.waiting[i]) {
+		if i < 0 || g.bucket.turns(now) < g.needed(g.waiting[i]) {
 			break
 		}
-		g.admit(g.waiting[i])
+		g.admit(g.waiting[i], now)
 		g.remove(i)
 	}
 	g.schedule()
 }
 
-// schedule has dispatch called when the tokens may suffice for a call that waits.
+// schedule calls dispatch when there may be enough turns for a call that waits.
 func (g *Gate) schedule() {
 	if len(g.waiting) == 0 || g.inUse >= g.options.Concurrent {
 		return // leave dispatches
@@ -202,8 +194,7 @@ func (g *Gate) schedule() {
 	for _, w := range g.waiting[1:] {
 		least = min(least, g.needed(w))
 	}
-	wait := time.Duration((least - g.tokens) / g.options.Rate * float64(time.Second))
-	wait = max(min(wait, time.Minute), time.Millisecond)
+	wait := max(min(g.bucket.wait(time.Now(), least), time.Minute), time.Millisecond)
 	if g.timer == nil {
 		g.timer = time.AfterFunc(wait, func() {
 			g.mu.Lock()

@@ -22,6 +22,11 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/expo"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/delivery/sendgrid"
+	"github.com/rehive/extension-operator/internal/delivery/smtp"
+	"github.com/rehive/extension-operator/internal/delivery/twilio"
 	"github.com/rehive/extension-operator/internal/outbound"
 )
 
@@ -32,11 +37,11 @@ const defaultTimeout = 15 * time.Second
 type Builder struct {
 	// Secrets reads the Secrets with the provider label; others it may not find.
 	Secrets client.Reader
-	// Devices know where push messages go. Feedback may be nil.
-	Devices  delivery.Devices
-	Feedback delivery.PushFeedback
-	// DeadTokens outlive the providers, which are made anew when they change.
-	DeadTokens *delivery.DeadTokens
+	// Devices look up where push messages go. Feedback may be nil.
+	Devices  expo.Devices
+	Feedback expo.Feedback
+	// DeadTokens outlive the providers, which are replaced when they change.
+	DeadTokens *expo.DeadTokens
 	// AllowNetworks are special-purpose networks that providers may be in all the
 	// same. AllowPlaintext lets base URLs begin with http://.
 	AllowNetworks  []netip.Prefix
@@ -47,9 +52,8 @@ type Builder struct {
 
 // Built is a live provider. Whoever built it closes it.
 type Built struct {
-	// Provider sends. Where the channel is push it reads the company from the
-	// context, see [withCompany].
-	Provider delivery.Provider
+	// Provider sends.
+	Provider provider.Provider
 	// Check tries configuration and credentials without sending; nil where the
 	// provider offers no way to.
 	Check func(context.Context) error
@@ -57,7 +61,7 @@ type Built struct {
 	Version Version
 
 	// run, if not nil, is to run as long as the provider lives.
-	run   func(context.Context) error
+	run   func(context.Context)
 	close func()
 }
 
@@ -85,14 +89,14 @@ func versionOf(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) Version {
 }
 
 // secret reads the Secret of a provider, nil if it names none. Its errors are
-// classed as those of a delivery.Provider.
+// classed as those of a provider.Provider.
 func (b *Builder) secret(ctx context.Context, p *v1alpha1.DeliveryProvider) (*corev1.Secret, error) {
 	if p.Spec.SecretRef == nil {
 		return nil, nil //nolint:nilnil // documented above
 	}
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: p.Namespace, Name: p.Spec.SecretRef.Name}
-	missing := delivery.Misconfigured(v1alpha1.SecretNotFoundReason,
+	missing := provider.Misconfigured(v1alpha1.SecretNotFoundReason,
 		fmt.Sprintf("spec.secretRef names the Secret %s, which does not exist in this namespace or lacks the label %s.", key.Name, v1alpha1.ProviderSecretLabel))
 	switch err := b.Secrets.Get(ctx, key, &secret, client.UnsafeDisableDeepCopy); {
 	case apierrors.IsNotFound(err):
@@ -112,7 +116,7 @@ func (b *Builder) secret(ctx context.Context, p *v1alpha1.DeliveryProvider) (*co
 
 // Build makes a provider of a DeliveryProvider and its Secret. It calls nobody but
 // the reader of Secrets. Errors that a person must mend are classed
-// delivery.Misconfigured; their text names fields and keys and holds no value of the
+// provider.Misconfigured; their text names fields and keys and holds no value of the
 // Secret.
 func (b *Builder) Build(ctx context.Context, p *v1alpha1.DeliveryProvider) (*Built, error) {
 	secret, err := b.secret(ctx, p)
@@ -139,7 +143,7 @@ func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*B
 	var built *Built
 	var err error
 	if p.Spec.SMTP != nil {
-		built, err = b.smtp(&p.Spec, values, timeout, concurrency)
+		built, err = b.buildSMTP(&p.Spec, values, timeout, concurrency)
 	} else {
 		c := outbound.New(outbound.Options{
 			Timeout:         timeout,
@@ -150,11 +154,11 @@ func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*B
 		})
 		switch spec := &p.Spec; {
 		case spec.SendGrid != nil:
-			built, err = sendGrid(spec, values, c)
+			built, err = buildSendGrid(spec, values, c)
 		case spec.Twilio != nil:
-			built, err = twilio(spec, values, c)
+			built, err = buildTwilio(spec, values, c)
 		case spec.Expo != nil:
-			built, err = b.expo(spec, values, c)
+			built, err = b.buildExpo(spec, values, c)
 		default:
 			err = errors.New("no provider is set: set spec.smtp, spec.sendgrid, spec.twilio or spec.expo")
 		}
@@ -163,14 +167,14 @@ func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*B
 		}
 	}
 	if err != nil {
-		return nil, delivery.Misconfigured(v1alpha1.InvalidConfigurationReason, sentence(err.Error()))
+		return nil, provider.Misconfigured(v1alpha1.InvalidConfigurationReason, sentence(err.Error()))
 	}
 	built.Version = versionOf(p, secret)
 	return built, nil
 }
 
-func (b *Builder) smtp(spec *v1alpha1.DeliveryProviderSpec, values credentials, timeout time.Duration, connections int) (*Built, error) {
-	c := delivery.SMTPConfig{
+func (b *Builder) buildSMTP(spec *v1alpha1.DeliveryProviderSpec, values credentials, timeout time.Duration, connections int) (*Built, error) {
+	c := smtp.Config{
 		Host:           spec.SMTP.Host,
 		Port:           int(spec.SMTP.Port),
 		Username:       values.token(v1alpha1.SecretKeyUsername),
@@ -182,13 +186,13 @@ func (b *Builder) smtp(spec *v1alpha1.DeliveryProviderSpec, values credentials, 
 	}
 	switch spec.SMTP.TLS {
 	case v1alpha1.SMTPStartTLS, "":
-		c.TLS = delivery.SMTPStartTLS
+		c.TLS = smtp.StartTLS
 	case v1alpha1.SMTPStartTLSOptional:
-		c.TLS = delivery.SMTPStartTLSOptional
+		c.TLS = smtp.StartTLSOptional
 	case v1alpha1.SMTPImplicitTLS:
-		c.TLS = delivery.SMTPImplicitTLS
+		c.TLS = smtp.ImplicitTLS
 	case v1alpha1.SMTPNoTLS:
-		c.TLS = delivery.SMTPPlaintext
+		c.TLS = smtp.Plaintext
 	default:
 		return nil, errors.New("spec.smtp.tls must be StartTLS, StartTLSOptional, TLS or None")
 	}
@@ -198,18 +202,18 @@ func (b *Builder) smtp(spec *v1alpha1.DeliveryProviderSpec, values credentials, 
 			return nil, fmt.Errorf("the key %s of the Secret holds no PEM certificate", v1alpha1.SecretKeyCA)
 		}
 	}
-	p, err := delivery.NewSMTP(c)
+	p, err := smtp.New(c)
 	if err != nil {
 		return nil, err
 	}
 	return &Built{Provider: p, Check: p.Check, close: func() { _ = p.Close() }}, nil
 }
 
-func sendGrid(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
+func buildSendGrid(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
 	if err := values.need(v1alpha1.SecretKeyAPIKey); err != nil {
 		return nil, err
 	}
-	p, err := delivery.NewSendGrid(delivery.SendGridConfig{
+	p, err := sendgrid.New(sendgrid.Config{
 		APIKey:  values.token(v1alpha1.SecretKeyAPIKey),
 		From:    spec.Sender,
 		BaseURL: spec.SendGrid.BaseURL,
@@ -221,9 +225,9 @@ func sendGrid(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbou
 	return &Built{Provider: p, Check: p.Check}, nil
 }
 
-func twilio(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
+func buildTwilio(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
 	secret := v1alpha1.SecretKeyAuthToken
-	config := delivery.TwilioConfig{From: spec.Sender, BaseURL: spec.Twilio.BaseURL, Client: c}
+	config := twilio.Config{From: spec.Sender, BaseURL: spec.Twilio.BaseURL, Client: c}
 	if values.token(v1alpha1.SecretKeyAPIKeySID) != "" {
 		secret = v1alpha1.SecretKeyAPIKeySecret
 		config.KeySID = values.token(v1alpha1.SecretKeyAPIKeySID)
@@ -235,15 +239,15 @@ func twilio(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound
 		return nil, errors.New("spec.sender is missing: an SMS needs one")
 	}
 	config.AccountSID, config.AuthToken = values.token(v1alpha1.SecretKeyAccountSID), values.token(secret)
-	p, err := delivery.NewTwilio(config)
+	p, err := twilio.New(config)
 	if err != nil {
 		return nil, err
 	}
 	return &Built{Provider: p, Check: p.Check}, nil
 }
 
-func (b *Builder) expo(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
-	p, err := delivery.NewExpo(delivery.ExpoConfig{
+func (b *Builder) buildExpo(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
+	p, err := expo.New(expo.Config{
 		Devices:     b.Devices,
 		Feedback:    b.Feedback,
 		Dead:        b.DeadTokens,
@@ -255,7 +259,7 @@ func (b *Builder) expo(spec *v1alpha1.DeliveryProviderSpec, values credentials, 
 	if err != nil {
 		return nil, err
 	}
-	return &Built{Provider: expoOfContext{p}, run: p.Start}, nil
+	return &Built{Provider: p, run: p.Run}, nil
 }
 
 // credentials are the data of a Secret.
@@ -283,23 +287,4 @@ func sentence(text string) string {
 		text = "s" + text[1:]
 	}
 	return strings.TrimSuffix(text, ".") + "."
-}
-
-type companyKey struct{}
-
-// withCompany tells push providers, which serve many companies through one limiter
-// and breaker, whose message it is.
-func withCompany(ctx context.Context, company string) context.Context {
-	return context.WithValue(ctx, companyKey{}, company)
-}
-
-// expoOfContext sends for the company in the context.
-type expoOfContext struct{ expo *delivery.Expo }
-
-func (e expoOfContext) Send(ctx context.Context, m delivery.Message) (delivery.Receipt, error) {
-	company, ok := ctx.Value(companyKey{}).(string)
-	if !ok {
-		return delivery.Receipt{}, errors.New("a push message without a company")
-	}
-	return e.expo.For(company).Send(ctx, m)
 }

@@ -11,12 +11,17 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// Why a push message waits for another token of its company.
+// Reasons of push messages that wait.
 const (
+	// ReasonPlatformBusy is the reason of a message whose recipient's devices can't be read
+	// yet, because the company's calls to the platform have used up their share.
+	ReasonPlatformBusy = "PlatformBusy"
+	// ReasonTokenMissing and ReasonTokenRefused are the reasons of a message that waits for
+	// another token of its company.
 	ReasonTokenMissing = "TokenMissing"
 	ReasonTokenRefused = "TokenRefused"
 )
@@ -28,7 +33,7 @@ type Devices struct {
 	Companies Companies
 }
 
-// PushTokens implements [delivery.Devices].
+// PushTokens implements [expo.Devices].
 func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string, error) {
 	a, err := d.Companies.Activation(ctx, company)
 	if err != nil {
@@ -39,20 +44,20 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 	case err != nil:
 		return nil, fmt.Errorf("reading the company's token: %w", err)
 	case token == "":
-		return nil, delivery.Misconfigured(ReasonTokenMissing, "The company has no token to read the user's devices with.")
+		return nil, provider.Misconfigured(ReasonTokenMissing, "The company has no token to read the user's devices with.")
 	}
 	devices, err := d.Platform.WithToken(token).Paced().UserDevices(ctx, user)
 	switch {
 	case rehive.IsUnauthorized(err):
-		return nil, delivery.Misconfigured(ReasonTokenRefused, "Rehive refuses the company's token, so the user's devices can't be read.")
+		return nil, provider.Misconfigured(ReasonTokenRefused, "Rehive refuses the company's token, so the user's devices can't be read.")
 	case rehive.IsForbidden(err):
-		return nil, delivery.Misconfigured("PermissionMissing", "Rehive doesn't let the extension read devices: it needs the admin permission to view devices.")
+		return nil, provider.Misconfigured("PermissionMissing", "Rehive doesn't let the extension read devices: it needs the admin permission to view devices.")
 	case rehive.IsPermanent(err):
-		return nil, delivery.Permanent("RecipientInvalid", "Rehive knows no such user.")
+		return nil, provider.Permanent("RecipientInvalid", "Rehive knows no such user.")
 	case rehive.IsHeldBack(err):
-		return nil, delivery.Transient(delivery.ReasonPlatformBusy, "The user's devices are read when it is the company's turn to call the platform.", rehive.RetryAfter(err))
+		return nil, provider.HeldBack(ReasonPlatformBusy, "The user's devices are read when it is the company's turn to call the platform.", rehive.RetryAfter(err))
 	case err != nil:
-		return nil, delivery.Transient(delivery.ReasonDevicesUnavailable, "The user's devices can't be read from the platform.", rehive.RetryAfter(err))
+		return nil, provider.Transient(provider.ReasonDevicesUnavailable, "The user's devices can't be read from the platform.", rehive.RetryAfter(err))
 	}
 	var tokens []string
 	for _, device := range devices {
@@ -100,13 +105,13 @@ func NewFeedback(r prometheus.Registerer, log logr.Logger) (*Feedback, error) {
 	return f, nil
 }
 
-// DeadToken implements [delivery.PushFeedback].
+// DeadToken implements [expo.Feedback].
 func (f *Feedback) DeadToken(_ context.Context, company, _, _ string) {
 	f.dead.Inc()
 	f.log.V(1).Info("A device's app was removed", "company", company)
 }
 
-// Undelivered implements [delivery.PushFeedback].
+// Undelivered implements [expo.Feedback].
 func (f *Feedback) Undelivered(_ context.Context, company, key, reason string) {
 	f.undelivered.WithLabelValues(reason).Inc()
 	f.log.Info("A push message was accepted and not delivered", "company", company, "delivery", key, "reason", reason)

@@ -13,7 +13,9 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
+	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 )
 
@@ -132,7 +134,7 @@ func TestSharedMailServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = server.Close() })
-		mailServer, err := delivery.NewSMTP(delivery.SMTPConfig{Host: server.Host(), Port: server.Port(), TLS: delivery.SMTPPlaintext, From: test.operator})
+		mailServer, err := smtp.New(smtp.Config{Host: server.Host(), Port: server.Port(), TLS: smtp.Plaintext, From: test.operator})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,18 +146,18 @@ func TestSharedMailServer(t *testing.T) {
 			Domains:   domainsOf(true, shop, tenant("bank", "hello@bank.example")), EmailFrom: test.operator,
 		})
 		t.Cleanup(r.Close)
-		p, err := r.Provider(t.Context(), "shop", "email")
+		route, err := r.Route(t.Context(), "shop", "email")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if gated, ok := p.(delivery.Gated); !ok || len(gated.Gates()) != 1 {
+		if route.Gate == nil {
 			t.Errorf("%s: the provider lost its gate", name)
 		}
 		m := message()
 		m.From = test.from
-		_, err = p.Send(t.Context(), m)
+		_, err = route.Provider.Send(t.Context(), m)
 		if test.envelope == "" {
-			if !delivery.IsMisconfigured(err) || strings.Contains(fmt.Sprint(err), "bank") || len(server.Messages()) != 0 {
+			if !provider.IsMisconfigured(err) || strings.Contains(fmt.Sprint(err), "bank") || len(server.Messages()) != 0 {
 				t.Errorf("%s: got %v", name, err)
 			}
 			continue

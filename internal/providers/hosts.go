@@ -13,7 +13,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
-	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/expo"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/delivery/sendgrid"
+	"github.com/rehive/extension-operator/internal/delivery/twilio"
 )
 
 // vendorHosts are the hosts of each vendor's own API. A Secret that names no hosts may
@@ -26,7 +29,7 @@ var vendorHosts = map[string]string{
 
 // checkHost refuses to send the credentials in a Secret to a host that the Secret
 // doesn't allow. Whoever may write a DeliveryProvider chooses its host, and may not be
-// allowed to read the Secret. The error is classed delivery.Misconfigured.
+// allowed to read the Secret. The error is a provider.Misconfigured.
 func checkHost(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) error {
 	kind, _ := p.Spec.Type()
 	if kind == "" || secret == nil || !holdsCredentials(secret) {
@@ -49,7 +52,7 @@ func checkHost(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) error {
 	if !named && kind == "smtp" {
 		sentence = fmt.Sprintf("The Secret %s doesn't say which mail server its credentials may be sent to.", secret.Name)
 	}
-	return delivery.Misconfigured(v1alpha1.HostNotAllowedReason,
+	return provider.Misconfigured(v1alpha1.HostNotAllowedReason,
 		fmt.Sprintf("%s If %s is right, add it to the Secret's annotation %s.", sentence, host, v1alpha1.AllowedHostsAnnotation))
 }
 
@@ -78,15 +81,15 @@ func target(spec *v1alpha1.DeliveryProviderSpec) (host, port string, err error) 
 		}
 		return normalHost(spec.SMTP.Host), strconv.Itoa(int(port)), nil
 	case spec.SendGrid != nil:
-		base = orDefault(spec.SendGrid.BaseURL, delivery.SendGridBaseURL)
+		base = orDefault(spec.SendGrid.BaseURL, sendgrid.BaseURL)
 	case spec.Twilio != nil:
-		base = orDefault(spec.Twilio.BaseURL, delivery.TwilioBaseURL)
+		base = orDefault(spec.Twilio.BaseURL, twilio.BaseURL)
 	case spec.Expo != nil:
-		base = orDefault(spec.Expo.BaseURL, delivery.ExpoBaseURL)
+		base = orDefault(spec.Expo.BaseURL, expo.BaseURL)
 	}
 	u, err := url.Parse(base)
 	if err != nil || u.Hostname() == "" {
-		return "", "", delivery.Misconfigured(v1alpha1.InvalidConfigurationReason, "The base URL can't be parsed or names no host.")
+		return "", "", provider.Misconfigured(v1alpha1.InvalidConfigurationReason, "The base URL can't be parsed or names no host.")
 	}
 	port = u.Port()
 	if port == "" {

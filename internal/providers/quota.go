@@ -16,7 +16,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
-	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/phone"
 )
@@ -134,50 +134,40 @@ type Quotas struct {
 	blocks map[blockKey]*block
 }
 
-// of returns a provider for one company's messages of a channel.
-func (q *Quotas) of(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel, p delivery.Provider) delivery.Provider {
+// charged returns a provider that charges one company's messages of a channel to its quotas.
+func (q *Quotas) charged(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel, p provider.Provider) provider.Provider {
 	limits := q.Limits.Of(a, channel)
 	if channel != v1alpha1.ChannelSMS && limits == (ChannelLimits{Unlimited, Unlimited, Unlimited}) {
 		return p
 	}
-	return metered{Provider: p, quotas: q, company: a, channel: channel, limits: limits}
+	return metered{next: p, quotas: q, company: a, channel: channel, limits: limits}
 }
 
 // metered is a provider that charges each message to the company's quotas.
 type metered struct {
-	delivery.Provider
+	next    provider.Provider
 	quotas  *Quotas
 	company *v1alpha1.CompanyActivation
 	channel v1alpha1.Channel
 	limits  ChannelLimits
 }
 
-// Gates implements [delivery.Gated].
-func (m metered) Gates() []delivery.Gate { return gatesOf(m.Provider) }
-
-func gatesOf(p delivery.Provider) []delivery.Gate {
-	if gated, ok := p.(delivery.Gated); ok {
-		return gated.Gates()
-	}
-	return nil
-}
-
-// Send implements [delivery.Provider].
-func (m metered) Send(ctx context.Context, message delivery.Message) (delivery.Receipt, error) {
+// Send implements [provider.Provider].
+func (m metered) Send(ctx context.Context, message provider.Message) (provider.Receipt, error) {
 	country := ""
 	if m.channel == v1alpha1.ChannelSMS {
 		var err error
 		if country, err = m.quotas.permit(m.company, message.To); err != nil {
-			return delivery.Receipt{}, err
+			return provider.Receipt{}, err
 		}
 	}
 	giveBack, err := m.charge(ctx, message.To, country)
 	if err != nil {
-		return delivery.Receipt{}, err
+		return provider.Receipt{}, err
 	}
-	receipt, err := m.Provider.Send(ctx, message)
-	var classed *delivery.Error
-	if errors.As(err, &classed) && classed.Reason != delivery.ReasonOutcomeUnknown {
+	receipt, err := m.next.Send(ctx, message)
+	var classed *provider.Error
+	if errors.As(err, &classed) && !provider.IsUnknown(err) {
 		giveBack()
 	}
 	return receipt, err
@@ -187,16 +177,16 @@ func (m metered) Send(ctx context.Context, message delivery.Message) (delivery.R
 func (q *Quotas) permit(a *v1alpha1.CompanyActivation, number string) (country string, err error) {
 	country, kind := phone.Classify(number)
 	if kind != phone.Ordinary && !slices.Contains(q.Kinds, kind) {
-		return "", delivery.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("The recipient is a %s number, to which SMS are not allowed (--sms-allow-numbers).", kind))
+		return "", provider.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("The recipient is a %s number, to which SMS are not allowed (--sms-allow-numbers).", kind))
 	}
 	if country == "" {
 		country = "none"
 	} else {
 		if len(q.Countries) > 0 && !slices.Contains(q.Countries, country) {
-			return "", delivery.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("SMS to %s are not allowed (--sms-countries).", country))
+			return "", provider.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("SMS to %s are not allowed (--sms-countries).", country))
 		}
 		if own := a.Spec.Quotas.SMS; own != nil && len(own.Countries) > 0 && !slices.Contains(own.Countries, country) {
-			return "", delivery.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("SMS to %s are not allowed by spec.quotas.sms.countries of the CompanyActivation.", country))
+			return "", provider.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("SMS to %s are not allowed by spec.quotas.sms.countries of the CompanyActivation.", country))
 		}
 	}
 	return country, nil
@@ -242,7 +232,7 @@ func (q *Quotas) spend(ctx context.Context, company string, n int64, quotas []le
 	switch {
 	case err != nil:
 		q.Log.Error(err, "Charging a message to a quota failed; it is tried again", "company", company)
-		return c, delivery.Transient(ReasonQuotaUnknown, "It could not be told whether the company's quota is used up.", 0)
+		return c, provider.Transient(ReasonQuotaUnknown, "It could not be told whether the company's quota is used up.", 0)
 	case exceeded == nil:
 		return c, nil
 	}
@@ -253,7 +243,7 @@ func (q *Quotas) spend(ctx context.Context, company string, n int64, quotas []le
 	case ledger.ScopeCountry:
 		of = "to send to the country " + exceeded.Key
 	}
-	return c, delivery.Permanent(ReasonQuotaExceeded, fmt.Sprintf("The company's quota of %d messages a day on the channel %s %s is used up. It begins anew at midnight UTC; the message can be sent again then.",
+	return c, provider.Permanent(ReasonQuotaExceeded, fmt.Sprintf("The company's quota of %d messages a day on the channel %s %s is used up. It begins anew at midnight UTC; the message can be sent again then.",
 		exceeded.Limit, exceeded.Channel, of))
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/go-logr/logr/testr"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
-	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/phone"
 )
@@ -28,12 +28,12 @@ type spending struct {
 	fail   error
 }
 
-func (s *spending) Send(context.Context, delivery.Message) (delivery.Receipt, error) {
+func (s *spending) Send(context.Context, provider.Message) (provider.Receipt, error) {
 	if s.fail != nil {
-		return delivery.Receipt{}, s.fail
+		return provider.Receipt{}, s.fail
 	}
 	s.sent.Add(1)
-	return delivery.Receipt{}, nil
+	return provider.Receipt{}, nil
 }
 
 func newSpending(t *testing.T, limits string) *spending {
@@ -53,8 +53,8 @@ func newSpending(t *testing.T, limits string) *spending {
 // try sends one message and returns the reason why it wasn't.
 func (s *spending) try(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel, to string) string {
 	s.Helper()
-	_, err := s.quotas.of(a, channel, s).Send(s.Context(), delivery.Message{Key: "a", To: to})
-	var classed *delivery.Error
+	_, err := s.quotas.charged(a, channel, s).Send(s.Context(), provider.Message{Key: "a", To: to})
+	var classed *provider.Error
 	if errors.As(err, &classed) {
 		if strings.Contains(err.Error(), "0001") {
 			s.Errorf("the error repeats the recipient: %v", err)
@@ -108,7 +108,7 @@ func TestQuotas(t *testing.T) {
 	s.want(shop, v1alpha1.ChannelSMS, joe, ReasonQuotaExceeded) // sent again is sent
 
 	// What wasn't sent costs nothing, and what may have been sent does.
-	for _, err := range []error{delivery.Transient("Unreachable", "", 0), delivery.Permanent("Refused", ""), delivery.Misconfigured("Login", "")} {
+	for _, err := range []error{provider.Transient("Unreachable", "", 0), provider.Permanent("Refused", ""), provider.Misconfigured("Login", "")} {
 		s.fail = err
 		for range 3 {
 			if got := s.try(shop, v1alpha1.ChannelSMS, ann); got == ReasonQuotaExceeded {
@@ -116,8 +116,8 @@ func TestQuotas(t *testing.T) {
 			}
 		}
 	}
-	s.fail = delivery.Transient(delivery.ReasonOutcomeUnknown, "", 0)
-	s.want(shop, v1alpha1.ChannelSMS, ann, delivery.ReasonOutcomeUnknown)
+	s.fail = provider.Unknown("")
+	s.want(shop, v1alpha1.ChannelSMS, ann, provider.ReasonOutcomeUnknown)
 	s.fail = nil
 	s.want(shop, v1alpha1.ChannelSMS, ann, "")
 	s.want(shop, v1alpha1.ChannelSMS, ann, ReasonQuotaExceeded)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
 // Companies know the activation in force for a company, and its token.
@@ -52,7 +53,7 @@ type RegistryOptions struct {
 // Registry finds the provider for a company's channel: the one that the company
 // names, else the operator's default. It keeps providers alive between messages and
 // makes them anew when the DeliveryProvider or its Secret changes. It implements
-// [delivery.Providers] and is safe for concurrent use.
+// [delivery.Routes] and is safe for concurrent use.
 type Registry struct {
 	RegistryOptions
 
@@ -75,58 +76,62 @@ func NewRegistry(o RegistryOptions) *Registry {
 	return &Registry{RegistryOptions: o, live: make(map[types.NamespacedName]*live)}
 }
 
-// Provider implements [delivery.Providers].
-func (r *Registry) Provider(ctx context.Context, company, channel string) (delivery.Provider, error) {
+// Route implements [delivery.Routes].
+func (r *Registry) Route(ctx context.Context, company, channelName string) (delivery.Route, error) {
 	a, err := r.Companies.Activation(ctx, company)
 	if err != nil {
-		return nil, fmt.Errorf("finding the company's activation: %w", err)
+		return delivery.Route{}, fmt.Errorf("finding the company's activation: %w", err)
 	}
-	p, err := r.provider(ctx, a, channel)
-	if err != nil || p == nil || r.Quotas == nil {
-		return p, err
+	channel := v1alpha1.Channel(channelName)
+	route, sender, shared, err := r.direct(ctx, a, channel)
+	if err != nil || route.Provider == nil {
+		return delivery.Route{}, err
 	}
-	return r.Quotas.of(a, v1alpha1.Channel(channel), p), nil
+	// Whatever is put before the provider keeps the route's gate and patience.
+	route.Provider = r.known(a, route.Provider, sender)
+	if shared {
+		route.Provider = r.shared(a, channel, route.Provider, sender)
+	}
+	if r.Quotas != nil {
+		route.Provider = r.Quotas.charged(a, channel, route.Provider)
+	}
+	return route, nil
 }
 
-func (r *Registry) provider(ctx context.Context, a *v1alpha1.CompanyActivation, channel string) (delivery.Provider, error) {
-	company := a.Spec.Company
-	key := r.key(a, v1alpha1.Channel(channel))
+// direct returns the route to the provider of a company's channel, and the sender that the
+// provider has of its own. Shared is true for a provider of the operator, which other
+// companies use as well.
+func (r *Registry) direct(ctx context.Context, a *v1alpha1.CompanyActivation, channel v1alpha1.Channel) (route delivery.Route, sender string, shared bool, err error) {
+	key := r.key(a, channel)
 	if key.Name == "" {
-		fallback := r.Fallback[channel]
-		if fallback == nil {
-			return nil, nil //nolint:nilnil // as the interface has it
-		}
-		return r.shared(a, v1alpha1.Channel(channel), r.known(a, fallback, ""), ""), nil
+		route, err = r.Fallback.Route(ctx, a.Spec.Company, string(channel))
+		return route, "", true, err
 	}
 	p, err := r.get(ctx, key)
 	if err != nil {
-		return nil, err
+		return route, "", false, err
 	}
-	if kind, serves := p.Spec.Type(); string(serves) != channel {
-		return nil, delivery.Misconfigured("WrongChannel", fmt.Sprintf("The DeliveryProvider %s is of the type %s, which doesn't send %s.", key, kind, channel))
+	if kind, serves := p.Spec.Type(); serves != channel {
+		return route, "", false, provider.Misconfigured("WrongChannel", fmt.Sprintf("The DeliveryProvider %s is of the type %s, which doesn't send %s.", key, kind, channel))
 	}
 	guarded, err := r.guarded(ctx, key, p)
 	if err != nil {
-		return nil, err
+		return route, "", false, err
 	}
-	provider := r.known(a, ofCompany{guarded, company}, p.Spec.Sender)
-	if key == r.Defaults[v1alpha1.Channel(channel)] {
-		return r.shared(a, v1alpha1.Channel(channel), provider, p.Spec.Sender), nil
-	}
-	return provider, nil
+	return delivery.RouteTo(guarded), p.Spec.Sender, key == r.Defaults[channel], nil
 }
 
 // known returns the provider so that it is told whether a rule chose a message's sender.
-func (r *Registry) known(a *v1alpha1.CompanyActivation, p delivery.Provider, sender string) delivery.Provider {
-	return knownSenders{Provider: p, senders: [...]string{sender, r.EmailFrom, a.Profile().SystemEmail}}
+func (r *Registry) known(a *v1alpha1.CompanyActivation, p provider.Provider, sender string) provider.Provider {
+	return knownSenders{next: p, senders: [...]string{sender, r.EmailFrom, a.Profile().SystemEmail}}
 }
 
 // shared returns a provider of the operator for one company's messages.
-func (r *Registry) shared(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel, p delivery.Provider, sender string) delivery.Provider {
+func (r *Registry) shared(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel, p provider.Provider, sender string) provider.Provider {
 	if channel != v1alpha1.ChannelEmail || r.Domains == nil {
 		return p
 	}
-	return sharedEmail{Provider: p, company: a, domains: r.Domains, own: orDefault(sender, r.EmailFrom)}
+	return sharedEmail{next: p, company: a, domains: r.Domains, own: orDefault(sender, r.EmailFrom)}
 }
 
 // EmailSender returns the sender that the DeliveryProvider of a company's emails
@@ -137,7 +142,7 @@ func (r *Registry) EmailSender(ctx context.Context, a *v1alpha1.CompanyActivatio
 		return "", nil
 	}
 	p, err := r.get(ctx, key)
-	if delivery.IsMisconfigured(err) {
+	if provider.IsMisconfigured(err) {
 		return "", nil // the deliveries will say so
 	}
 	if err != nil {
@@ -161,7 +166,7 @@ func (r *Registry) get(ctx context.Context, key types.NamespacedName) (*v1alpha1
 	switch err := r.Reader.Get(ctx, key, p, client.UnsafeDisableDeepCopy); {
 	case apierrors.IsNotFound(err):
 		r.forget(key)
-		return nil, delivery.Misconfigured("ProviderNotFound", fmt.Sprintf("There is no DeliveryProvider %s.", key))
+		return nil, provider.Misconfigured("ProviderNotFound", fmt.Sprintf("There is no DeliveryProvider %s.", key))
 	case err != nil:
 		return nil, fmt.Errorf("reading a DeliveryProvider: %w", err)
 	}
@@ -178,7 +183,7 @@ func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1a
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, delivery.Transient("Stopped", "The operator is stopping.", 0)
+		return nil, provider.Transient("Stopped", "The operator is stopping.", 0)
 	}
 	known := r.live[key]
 	if known != nil && known.built.Version == now {
@@ -203,7 +208,7 @@ func (r *Registry) start(key types.NamespacedName, p *v1alpha1.DeliveryProvider,
 	log := r.Log.WithValues("provider", key)
 	config := delivery.GuardConfig{
 		Concurrency: int(p.Spec.Concurrency),
-		Breaker:     delivery.BreakerConfig{OnChange: LogCircuit(log)},
+		OnChange:    LogCircuit(log),
 		Metrics:     r.Metrics.Of(key.String(), kind),
 	}
 	if limit := p.Spec.RateLimit; limit != nil {
@@ -213,11 +218,7 @@ func (r *Registry) start(key types.NamespacedName, p *v1alpha1.DeliveryProvider,
 	if built.run != nil {
 		running, stop := context.WithCancel(context.Background())
 		l.stop = stop
-		r.runs.Go(func() {
-			if err := built.run(running); err != nil {
-				log.Error(err, "Following up what the provider accepted ended")
-			}
-		})
+		r.runs.Go(func() { built.run(running) })
 	}
 	return l
 }
@@ -236,9 +237,9 @@ func LogCircuit(log logr.Logger) func(open bool) {
 // named adds to a classed error which DeliveryProvider it is about: one company may
 // use several.
 func (r *Registry) named(key types.NamespacedName, err error) error {
-	var classed *delivery.Error
-	if errors.As(err, &classed) && delivery.IsMisconfigured(err) {
-		return delivery.Misconfigured(classed.Reason, fmt.Sprintf("The DeliveryProvider %s can't be used: %s", key, classed.Error()))
+	var classed *provider.Error
+	if errors.As(err, &classed) && provider.IsMisconfigured(err) {
+		return provider.Misconfigured(classed.Reason, fmt.Sprintf("The DeliveryProvider %s can't be used: %s", key, classed.Error()))
 	}
 	return err
 }
@@ -269,14 +270,4 @@ func (r *Registry) Close() {
 	}
 	r.mu.Unlock()
 	r.runs.Wait()
-}
-
-// ofCompany is a provider for one company's messages.
-type ofCompany struct {
-	*delivery.Guard
-	company string
-}
-
-func (o ofCompany) Send(ctx context.Context, m delivery.Message) (delivery.Receipt, error) {
-	return o.Guard.Send(withCompany(ctx, o.company), m)
 }

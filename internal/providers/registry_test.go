@@ -22,6 +22,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 	"github.com/rehive/extension-operator/internal/rehive"
@@ -113,16 +114,17 @@ func (s *scene) provider(name string, spec v1alpha1.DeliveryProviderSpec) *v1alp
 }
 
 // send sends through the company's provider of a channel.
-func (s *scene) send(channel v1alpha1.Channel, m delivery.Message) error {
+func (s *scene) send(channel v1alpha1.Channel, m provider.Message) error {
 	s.Helper()
-	p, err := s.registry.Provider(s.Context(), s.name, string(channel))
+	route, err := s.registry.Route(s.Context(), s.name, string(channel))
 	if err != nil {
 		return err
 	}
-	if p == nil {
+	if route.Provider == nil {
 		return errors.New("no provider")
 	}
-	_, err = p.Send(s.Context(), m)
+	m.Company = s.name
+	_, err = route.Provider.Send(s.Context(), m)
 	return err
 }
 
@@ -137,8 +139,8 @@ func (s *scene) serve(api *providertest.API) string {
 
 func (s *scene) wantReason(err error, reason string) {
 	s.Helper()
-	var classed *delivery.Error
-	if !errors.As(err, &classed) || classed.Reason != reason || !delivery.IsMisconfigured(err) {
+	var classed *provider.Error
+	if !errors.As(err, &classed) || classed.Reason != reason || !provider.IsMisconfigured(err) {
 		s.Errorf("got %v, want %s", err, reason)
 	}
 	if err != nil {
@@ -150,14 +152,14 @@ func (s *scene) wantReason(err error, reason string) {
 	}
 }
 
-func message() delivery.Message {
-	return delivery.Message{
+func message() provider.Message {
+	return provider.Message{
 		Key: "0123456789abcdef", To: "jane@planted.example", From: "shop@example.com", Subject: "Subject", Text: "Text",
 		Date: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 	}
 }
 
-func sms() delivery.Message {
+func sms() provider.Message {
 	m := message()
 	m.To, m.From = "+27820000001", ""
 	return m
@@ -190,11 +192,11 @@ func TestRotation(t *testing.T) {
 	s.use(v1alpha1.ChannelSMS, "sms")
 	s.wantReason(s.send(v1alpha1.ChannelSMS, sms()), "CredentialsRefused")
 
-	before, err := s.registry.Provider(s.Context(), s.name, "sms")
+	before, err := s.registry.Route(s.Context(), s.name, "sms")
 	s.must(err)
-	again, err := s.registry.Provider(s.Context(), s.name, "sms")
+	again, err := s.registry.Route(s.Context(), s.name, "sms")
 	s.must(err)
-	if before != again {
+	if before.Gate != again.Gate {
 		t.Error("the provider was made anew though nothing changed")
 	}
 
@@ -299,9 +301,9 @@ func TestDefaults(t *testing.T) {
 
 type recording struct{ sent int }
 
-func (r *recording) Send(context.Context, delivery.Message) (delivery.Receipt, error) {
+func (r *recording) Send(context.Context, provider.Message) (provider.Receipt, error) {
 	r.sent++
-	return delivery.Receipt{}, nil
+	return provider.Receipt{}, nil
 }
 
 // TestBreakerIsOfTheProvider has one company meet a failing provider often enough to
@@ -318,11 +320,11 @@ func TestBreakerIsOfTheProvider(t *testing.T) {
 	s.use(v1alpha1.ChannelSMS, "sms")
 	fake.Behave(providertest.Fail)
 	for range 5 {
-		if err := s.send(v1alpha1.ChannelSMS, sms()); err == nil || delivery.HeldBack(err) {
+		if err := s.send(v1alpha1.ChannelSMS, sms()); err == nil || provider.IsHeldBack(err) {
 			t.Fatalf("got %v", err)
 		}
 	}
-	if err := s.send(v1alpha1.ChannelSMS, sms()); !delivery.HeldBack(err) {
+	if err := s.send(v1alpha1.ChannelSMS, sms()); !provider.IsHeldBack(err) {
 		t.Errorf("after five failures: %v", err)
 	}
 	fake.Behave(providertest.Accept)
@@ -341,12 +343,12 @@ func TestRateLimit(t *testing.T) {
 	})
 	s.use(v1alpha1.ChannelSMS, "sms")
 	s.must(s.send(v1alpha1.ChannelSMS, sms()))
-	p, err := s.registry.Provider(s.Context(), s.name, "sms")
+	route, err := s.registry.Route(s.Context(), s.name, "sms")
 	s.must(err)
 	// The turn comes within a second, but not before the message's own deadline.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := p.Send(ctx, sms()); !delivery.HeldBack(err) {
+	if _, err := route.Provider.Send(ctx, sms()); !provider.IsHeldBack(err) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -363,12 +365,17 @@ func TestMailServer(t *testing.T) {
 	})
 	s.use(v1alpha1.ChannelEmail, "mail")
 	s.must(s.send(v1alpha1.ChannelEmail, message()))
-	// What protects the provider must not take its time away.
-	found, err := s.registry.Provider(s.Context(), s.name, "email")
-	s.must(err)
-	for _, p := range []delivery.Provider{found, sharedEmail{Provider: found}} {
-		if patience := delivery.PatienceOf(p); patience < 10*time.Minute {
-			t.Errorf("%T has a patience of %s", p, patience)
+	// Whatever is put before the provider, the route keeps its patience and its gate.
+	for _, shared := range []bool{false, true} {
+		if shared {
+			s.registry.Defaults = map[v1alpha1.Channel]types.NamespacedName{v1alpha1.ChannelEmail: {Namespace: s.name, Name: "mail"}}
+			s.registry.Domains = domainsOf(true, s.company)
+			s.registry.Quotas = &Quotas{Limits: DefaultLimits()}
+		}
+		route, err := s.registry.Route(s.Context(), s.name, "email")
+		s.must(err)
+		if route.Patience < 10*time.Minute || route.Gate == nil {
+			t.Errorf("shared: %t: the patience is %s, the gate %v", shared, route.Patience, route.Gate)
 		}
 	}
 	if got := len(server.Messages()); got != 1 {
@@ -412,11 +419,11 @@ func TestDevices(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	known.token = "0000000000000000000000000000000000000000000000000000000000000000"
-	if _, err := d.PushTokens(t.Context(), "demo", seeded.Customers[0].ID); !delivery.IsMisconfigured(err) {
+	if _, err := d.PushTokens(t.Context(), "demo", seeded.Customers[0].ID); !provider.IsMisconfigured(err) {
 		t.Errorf("with a wrong token: %v", err)
 	}
 	known.token = ""
-	if _, err := d.PushTokens(t.Context(), "demo", seeded.Customers[0].ID); !delivery.IsMisconfigured(err) {
+	if _, err := d.PushTokens(t.Context(), "demo", seeded.Customers[0].ID); !provider.IsMisconfigured(err) {
 		t.Errorf("without a token: %v", err)
 	}
 }

@@ -7,11 +7,10 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/address"
-	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
 // ReasonSenderNotAllowed is of a message from a domain that the company may not send from
@@ -25,29 +24,23 @@ const ReasonSenderNotAllowed = "SenderNotAllowed"
 // message is sent, not when it is decided, so that it holds also for messages that
 // waited meanwhile or are sent again.
 type sharedEmail struct {
-	delivery.Provider
+	next    provider.Provider
 	company *v1alpha1.CompanyActivation
 	domains *Domains
 	own     string // the operator's sender; may be empty
 }
 
-// Send implements [delivery.Provider].
-func (s sharedEmail) Send(ctx context.Context, m delivery.Message) (delivery.Receipt, error) {
+// Send implements [provider.Provider].
+func (s sharedEmail) Send(ctx context.Context, m provider.Message) (provider.Receipt, error) {
 	m, err := s.permit(ctx, m)
 	if err != nil {
-		return delivery.Receipt{}, err
+		return provider.Receipt{}, err
 	}
-	return s.Provider.Send(ctx, m)
+	return s.next.Send(ctx, m)
 }
 
-// Gates implements [delivery.Gated].
-func (s sharedEmail) Gates() []delivery.Gate { return gatesOf(s.Provider) }
-
-// Patience implements [delivery.Patient].
-func (s sharedEmail) Patience() time.Duration { return delivery.PatienceOf(s.Provider) }
-
 // permit returns the message as the company may send it.
-func (s sharedEmail) permit(ctx context.Context, m delivery.Message) (delivery.Message, error) {
+func (s sharedEmail) permit(ctx context.Context, m provider.Message) (provider.Message, error) {
 	from, err := address.Parse(m.From)
 	if err != nil {
 		return m, nil //nolint:nilerr // the provider says what is wrong with it, or takes its own
@@ -66,7 +59,7 @@ func (s sharedEmail) permit(ctx context.Context, m delivery.Message) (delivery.M
 			return m, err
 		}
 		if own.IsZero() {
-			return m, delivery.Misconfigured(ReasonSenderNotAllowed, "The company may not send from the domain of the message's sender through the operator's mail provider, "+
+			return m, provider.Misconfigured(ReasonSenderNotAllowed, "The company may not send from the domain of the message's sender through the operator's mail provider, "+
 				"and that has no sender of its own: add the domain to spec.senderDomains of the CompanyActivation, or set the provider's spec.sender or --email-from.")
 		}
 		m.ReplyTo = from.Bare()
@@ -82,28 +75,17 @@ func (s sharedEmail) permit(ctx context.Context, m delivery.Message) (delivery.M
 // knownSenders is a provider of messages whose sender is the rule's own unless it is one
 // of those that messages have without the rule's doing.
 type knownSenders struct {
-	delivery.Provider
+	next    provider.Provider
 	senders [3]string // of the DeliveryProvider, the operator and the company; may be empty
 }
 
-// Send implements [delivery.Provider].
-func (k knownSenders) Send(ctx context.Context, m delivery.Message) (delivery.Receipt, error) {
+// Send implements [provider.Provider].
+func (k knownSenders) Send(ctx context.Context, m provider.Message) (provider.Receipt, error) {
 	if from, err := address.Parse(m.From); err == nil {
 		m.OwnSender = !slices.ContainsFunc(k.senders[:], func(sender string) bool {
 			known, err := address.Parse(strings.TrimSpace(sender))
 			return err == nil && known.Bare() == from.Bare()
 		})
 	}
-	return k.Provider.Send(ctx, m)
+	return k.next.Send(ctx, m)
 }
-
-// Gates implements [delivery.Gated].
-func (k knownSenders) Gates() []delivery.Gate {
-	if gated, ok := k.Provider.(delivery.Gated); ok {
-		return gated.Gates()
-	}
-	return nil
-}
-
-// Patience implements [delivery.Patient].
-func (k knownSenders) Patience() time.Duration { return delivery.PatienceOf(k.Provider) }

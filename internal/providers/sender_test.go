@@ -8,15 +8,15 @@ import (
 	"testing"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
-	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
 // lastMessage is a provider that keeps the last message.
-type lastMessage struct{ delivery.Message }
+type lastMessage struct{ provider.Message }
 
-func (l *lastMessage) Send(_ context.Context, m delivery.Message) (delivery.Receipt, error) {
+func (l *lastMessage) Send(_ context.Context, m provider.Message) (provider.Receipt, error) {
 	l.Message = m
-	return delivery.Receipt{}, nil
+	return provider.Receipt{}, nil
 }
 
 // A sender is the rule's own only if nobody else could have put it there.
@@ -29,7 +29,7 @@ func TestKnownSenders(t *testing.T) {
 		"": false, "Shop <shop@example.com>": false, "shop@example.com": false, "shop@EXAMPLE.com": false, "\"Another, name\" <no-reply@operator.example>": false,
 		"hello@shop.example": false, "rule@shop.example": true, "Shop <bank@example.com>": true,
 	} {
-		if _, err := r.known(a, last, "Shop <shop@example.com>").Send(t.Context(), delivery.Message{From: from}); err != nil {
+		if _, err := r.known(a, last, "Shop <shop@example.com>").Send(t.Context(), provider.Message{From: from}); err != nil {
 			t.Fatal(err)
 		}
 		if last.OwnSender != own || last.From != from {
@@ -38,7 +38,7 @@ func TestKnownSenders(t *testing.T) {
 	}
 	// Templates and rules without a sender use what an admin put in place of the platform's.
 	a.Spec.CompanyInfo.SystemEmail = "admin@shop.example"
-	if _, err := r.known(a, last, "").Send(t.Context(), delivery.Message{From: "admin@shop.example"}); err != nil || last.OwnSender {
+	if _, err := r.known(a, last, "").Send(t.Context(), provider.Message{From: "admin@shop.example"}); err != nil || last.OwnSender {
 		t.Errorf("spec.companyInfo.systemEmail counts as the rule's own: %t, %v", last.OwnSender, err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
 // Fake is the far side of a provider under test: [API], or a server of another
@@ -32,7 +32,7 @@ type Fake interface {
 
 // Target is a provider that talks to a fake of its own.
 type Target struct {
-	Provider delivery.Provider
+	Provider provider.Provider
 	Fake     Fake
 	// Close ends both. Nothing may be running after it.
 	Close func()
@@ -44,7 +44,7 @@ type Harness struct {
 	New func(t *testing.T) Target
 	// Message is one that the provider sends. Its contents must not be words that an
 	// error may well use.
-	Message delivery.Message
+	Message provider.Message
 	// Want is what the fake receives of it.
 	Want Received
 	// Secrets must not be in errors.
@@ -87,10 +87,10 @@ func (h Harness) start(t *testing.T) Target {
 	return target
 }
 
-func send(ctx context.Context, t *testing.T, p delivery.Provider, m delivery.Message) (delivery.Receipt, error) {
+func send(ctx context.Context, t *testing.T, p provider.Provider, m provider.Message) (provider.Receipt, error) {
 	t.Helper()
 	type result struct {
-		receipt delivery.Receipt
+		receipt provider.Receipt
 		err     error
 	}
 	done := make(chan result, 1)
@@ -103,7 +103,7 @@ func send(ctx context.Context, t *testing.T, p delivery.Provider, m delivery.Mes
 		return r.receipt, r.err
 	case <-time.After(patience):
 		t.Fatal("Send doesn't return")
-		return delivery.Receipt{}, nil
+		return provider.Receipt{}, nil
 	}
 }
 
@@ -150,7 +150,7 @@ func (h Harness) classes(t *testing.T) {
 				t.Fatalf("%v is %s, want %s", err, got, c.want)
 			}
 			h.checkError(t, err, h.Message)
-			var e *delivery.Error
+			var e *provider.Error
 			if c.behavior == Throttle && !h.NoRetryAfter && (!errors.As(err, &e) || e.RetryAfter != ThrottleFor) {
 				t.Errorf("the wait is %+v, want %s", e, ThrottleFor)
 			}
@@ -178,11 +178,11 @@ func className(err error) string {
 	switch {
 	case err == nil:
 		return "no error"
-	case delivery.IsPermanent(err):
+	case provider.IsPermanent(err):
 		return "permanent"
-	case delivery.IsMisconfigured(err):
+	case provider.IsMisconfigured(err):
 		return "misconfigured"
-	case delivery.IsUnknown(err):
+	case provider.IsUnknown(err):
 		return "unknown"
 	}
 	return "transient"
@@ -194,11 +194,11 @@ var (
 )
 
 // checkError checks that an error is one clean sentence.
-func (h Harness) checkError(t *testing.T, err error, m delivery.Message) {
+func (h Harness) checkError(t *testing.T, err error, m provider.Message) {
 	t.Helper()
-	var e *delivery.Error
+	var e *provider.Error
 	if !errors.As(err, &e) {
-		t.Errorf("%T (%v) is not a delivery.Error", err, err)
+		t.Errorf("%T (%v) is not a provider.Error", err, err)
 		return
 	}
 	text := e.Error()
@@ -290,25 +290,25 @@ func (h Harness) concurrent(t *testing.T) {
 
 func (h Harness) hostile(t *testing.T) {
 	target := h.start(t)
-	for name, change := range map[string]func(*delivery.Message){
-		"line break in the subject":        func(m *delivery.Message) { m.Subject = "Paid\r\nBcc: eve@evil.example\r\n\r\nbody" },
-		"lone CR in the subject":           func(m *delivery.Message) { m.Subject = "Paid\rBcc: eve@evil.example" },
-		"lone LF in the subject":           func(m *delivery.Message) { m.Subject = "Paid\nBcc: eve@evil.example" },
-		"white space around the recipient": func(m *delivery.Message) { m.To = " \t" + m.To + "\r\n" },
-		"NUL in the subject":               func(m *delivery.Message) { m.Subject = "Paid\x00" },
-		"line break in the sender":         func(m *delivery.Message) { m.From = "shop@example.com>\r\nBcc: <eve@evil.example" },
-		"encoded break in the sender": func(m *delivery.Message) {
+	for name, change := range map[string]func(*provider.Message){
+		"line break in the subject":        func(m *provider.Message) { m.Subject = "Paid\r\nBcc: eve@evil.example\r\n\r\nbody" },
+		"lone CR in the subject":           func(m *provider.Message) { m.Subject = "Paid\rBcc: eve@evil.example" },
+		"lone LF in the subject":           func(m *provider.Message) { m.Subject = "Paid\nBcc: eve@evil.example" },
+		"white space around the recipient": func(m *provider.Message) { m.To = " \t" + m.To + "\r\n" },
+		"NUL in the subject":               func(m *provider.Message) { m.Subject = "Paid\x00" },
+		"line break in the sender":         func(m *provider.Message) { m.From = "shop@example.com>\r\nBcc: <eve@evil.example" },
+		"encoded break in the sender": func(m *provider.Message) {
 			m.From = "=?utf-8?q?Shop=0D=0ABcc=3A_eve?= <shop@example.com>"
 		},
-		"line break in the key":   func(m *delivery.Message) { m.Key = "key\r\nBcc: eve@evil.example" },
-		"very long subject":       func(m *delivery.Message) { m.Subject = strings.Repeat("long ", 20_000) },
-		"very long text":          func(m *delivery.Message) { m.Text = strings.Repeat("long ", 200_000) },
-		"one endless line":        func(m *delivery.Message) { m.Text = strings.Repeat("x", 100_000) },
-		"invalid UTF-8":           func(m *delivery.Message) { m.Subject, m.Text, m.HTML = "a\xff", "b\xc3\x28", "<p>\xfe</p>" },
-		"end of SMTP data":        func(m *delivery.Message) { m.Text = "a\r\n.\r\nMAIL FROM:<eve@evil.example>\r\n" },
-		"form and JSON in text":   func(m *delivery.Message) { m.Text = `a&To=+27820000009&x="},{"to":"eve"}` },
-		"nothing at all":          func(m *delivery.Message) { m.Subject, m.Text, m.HTML = "", "", "" },
-		"emoji and right to left": func(m *delivery.Message) { m.Subject, m.Text = "\U0001F4B8\u202e", "שלום \U0001F4B8" },
+		"line break in the key":   func(m *provider.Message) { m.Key = "key\r\nBcc: eve@evil.example" },
+		"very long subject":       func(m *provider.Message) { m.Subject = strings.Repeat("long ", 20_000) },
+		"very long text":          func(m *provider.Message) { m.Text = strings.Repeat("long ", 200_000) },
+		"one endless line":        func(m *provider.Message) { m.Text = strings.Repeat("x", 100_000) },
+		"invalid UTF-8":           func(m *provider.Message) { m.Subject, m.Text, m.HTML = "a\xff", "b\xc3\x28", "<p>\xfe</p>" },
+		"end of SMTP data":        func(m *provider.Message) { m.Text = "a\r\n.\r\nMAIL FROM:<eve@evil.example>\r\n" },
+		"form and JSON in text":   func(m *provider.Message) { m.Text = `a&To=+27820000009&x="},{"to":"eve"}` },
+		"nothing at all":          func(m *provider.Message) { m.Subject, m.Text, m.HTML = "", "", "" },
+		"emoji and right to left": func(m *provider.Message) { m.Subject, m.Text = "\U0001F4B8\u202e", "שלום \U0001F4B8" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := h.Message
@@ -317,7 +317,7 @@ func (h Harness) hostile(t *testing.T) {
 			_, err := send(t.Context(), t, target.Provider, m)
 			received := target.Fake.Received()[before:]
 			if err != nil {
-				if !delivery.IsPermanent(err) {
+				if !provider.IsPermanent(err) {
 					t.Errorf("%v is %s: it would be tried again in vain", err, className(err))
 				}
 				h.checkError(t, err, h.Message)
@@ -354,7 +354,7 @@ func (h Harness) recipients(t *testing.T) {
 		m := h.Message
 		m.To = to
 		_, err := send(t.Context(), t, target.Provider, m)
-		if !delivery.IsPermanent(err) {
+		if !provider.IsPermanent(err) {
 			t.Errorf("%.60q: %v is %s", to, err, className(err))
 			continue
 		}

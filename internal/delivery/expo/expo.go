@@ -1,0 +1,375 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package expo sends push messages through Expo's push service.
+package expo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"k8s.io/utils/clock"
+
+	"github.com/rehive/extension-operator/internal/delivery/httpapi"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/outbound"
+)
+
+// BaseURL is Expo's push service.
+const BaseURL = "https://exp.host"
+
+const (
+	// maxBatch is the largest number of notifications that Expo accepts in one call.
+	maxBatch = 100
+	// maxPayload is the largest size of title, body and data together, as JSON in
+	// bytes, that Apple and Google accept.
+	maxPayload = 4096
+	// maxTokens bounds the devices of one user.
+	maxTokens = 1000
+)
+
+// Devices look up the push tokens of users' devices.
+type Devices interface {
+	// PushTokens lists the Expo push tokens of a user's apps. An error made by package
+	// provider decides about the message; any other counts as transient.
+	PushTokens(ctx context.Context, company, user string) ([]string, error)
+}
+
+// Feedback learns what becomes of push messages beyond the outcome of their deliveries.
+// Its methods are called concurrently and must not block.
+type Feedback interface {
+	// DeadToken reports that the app was uninstalled or refuses notifications. Sending
+	// to the token again makes Apple and Google distrust the sender.
+	DeadToken(ctx context.Context, company, user, token string)
+	// Undelivered reports that Apple or Google refused what Expo had accepted. Key is
+	// the message's; reason is one of Expo's error codes, such as InvalidCredentials.
+	Undelivered(ctx context.Context, company, key, reason string)
+}
+
+// Config is how to send through Expo. Devices is required; the other zero fields have
+// defaults.
+type Config struct {
+	Devices Devices
+	// Feedback may be nil.
+	Feedback Feedback
+	// Dead remembers the tokens that Expo reported dead; providers may share it. If nil,
+	// the provider has its own.
+	Dead *DeadTokens
+	// AccessToken is needed if the Expo project requires one.
+	AccessToken string
+	// ChannelID is the Android notification channel; the app's default if empty.
+	ChannelID string
+	// BaseURL defaults to the constant BaseURL.
+	BaseURL string
+	// Client makes the calls; one with outbound's defaults if nil.
+	Client *outbound.Client
+	// Clock decides when receipts are due; the real one if nil.
+	Clock clock.WithTicker
+}
+
+// Provider sends push messages through Expo's push service to the devices of users. The
+// recipients of its messages are users' ids.
+//
+// A message is for a user, not for a device: it counts as sent as soon as Expo has
+// accepted it for one device, and is then never sent again. So no device that accepted it
+// gets it twice, even if the operator restarts. The price is that a device which Expo
+// throttled in the same call doesn't get it. Expo has no idempotency keys; the message's
+// Key is in the data as deliveryId, so that an app can drop a duplicate after an unknown
+// outcome.
+type Provider struct {
+	api      *httpapi.API
+	config   Config
+	receipts pendingReceipts
+}
+
+// New checks the configuration. It makes no call.
+func New(c Config) (*Provider, error) {
+	if c.Devices == nil {
+		return nil, errors.New("the Expo provider needs a source of devices")
+	}
+	header := http.Header{}
+	if c.AccessToken != "" {
+		if !httpapi.IsHeaderValue(c.AccessToken) {
+			return nil, errors.New("the Expo access token contains characters that no token has")
+		}
+		header.Set("Authorization", "Bearer "+c.AccessToken)
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = BaseURL
+	}
+	if c.Clock == nil {
+		c.Clock = clock.RealClock{}
+	}
+	if c.Dead == nil {
+		c.Dead = NewDeadTokens()
+	}
+	api, err := httpapi.New("Expo", c.BaseURL, c.Client, header)
+	if err != nil {
+		return nil, err
+	}
+	return &Provider{api: api, config: c}, nil
+}
+
+type notification struct {
+	To        string            `json:"to"`
+	Title     string            `json:"title,omitempty"`
+	Body      string            `json:"body,omitempty"`
+	Data      map[string]string `json:"data"`
+	Sound     string            `json:"sound"`
+	ChannelID string            `json:"channelId,omitempty"`
+}
+
+type ticket struct {
+	Status  string `json:"status"`
+	ID      string `json:"id"`
+	Details struct {
+		Error string `json:"error"`
+	} `json:"details"`
+}
+
+// Send implements [provider.Provider]. The title of the notification is the message's
+// Subject, the body its Text. The receipt's ID is that of Expo's first ticket.
+func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Receipt, error) {
+	if err := m.CheckKey(); err != nil {
+		return provider.Receipt{}, err
+	}
+	n := notification{
+		Title: m.SubjectLine(), Body: strings.ToValidUTF8(m.Text, "\uFFFD"),
+		Data: map[string]string{"deliveryId": m.Key}, Sound: "default", ChannelID: p.config.ChannelID,
+	}
+	switch payload, err := httpapi.JSON(n); {
+	case err != nil:
+		return provider.Receipt{}, provider.Permanent("MessageInvalid", "The message can't be written as JSON.")
+	case n.Title == "" && strings.TrimSpace(n.Body) == "":
+		return provider.Receipt{}, provider.Permanent("MessageEmpty", "The message has neither title nor text.")
+	case len(payload) > maxPayload:
+		return provider.Receipt{}, provider.Permanent("MessageTooBig", fmt.Sprintf("Title and text are bigger than the %d bytes that a device accepts.", maxPayload))
+	}
+	m.To = strings.TrimSpace(m.To)
+	if m.To == "" || len(m.To) > 255 || strings.ContainsFunc(m.To, unicode.IsControl) || !utf8.ValidString(m.To) {
+		return provider.Receipt{}, provider.Permanent("RecipientInvalid", "The recipient is not the id of a user.")
+	}
+	tokens, err := p.config.Devices.PushTokens(ctx, m.Company, m.To)
+	if err != nil {
+		var classed *provider.Error
+		if errors.As(err, &classed) {
+			return provider.Receipt{}, err
+		}
+		return provider.Receipt{}, provider.Transient(provider.ReasonDevicesUnavailable, "The user's devices can't be read from the platform.", 0)
+	}
+	tokens = p.config.Dead.alive(p.config.Clock.Now(), m.Company, m.To, validTokens(tokens))
+	if len(tokens) == 0 {
+		return provider.Receipt{}, provider.Permanent("NoDevice", "The user has no device that accepts push messages.")
+	}
+	var sent outcome
+	for batch := range slices.Chunk(tokens, maxBatch) {
+		p.sendBatch(ctx, m, n, batch, &sent, true)
+		if sent.broken {
+			break
+		}
+	}
+	if sent.accepted {
+		return provider.Receipt{ID: sent.id}, nil
+	}
+	return provider.Receipt{}, sent.err
+}
+
+// outcome adds up the tickets of one message.
+type outcome struct {
+	accepted bool
+	id       string
+	// err is the error if no device accepted the message: the most hopeful one of those
+	// met, because sending again can't hurt devices that are beyond hope. That a device
+	// may have accepted it comes before everything else.
+	err error
+	// broken is set when a whole call failed, so that the next one would too.
+	broken bool
+}
+
+func (o *outcome) failed(err error) {
+	if o.err == nil || hope(err) > hope(o.err) {
+		o.err = err
+	}
+}
+
+func hope(err error) int {
+	switch {
+	case provider.IsUnknown(err):
+		return 3
+	case provider.IsPermanent(err):
+		return 0
+	case provider.IsMisconfigured(err):
+		return 1
+	}
+	return 2
+}
+
+// sendBatch sends the notification to one batch of tokens. If split is set and Expo
+// demands it, it does so in several calls.
+func (p *Provider) sendBatch(ctx context.Context, m provider.Message, n notification, tokens []string, sent *outcome, split bool) {
+	notifications := make([]notification, len(tokens))
+	for i, token := range tokens {
+		notifications[i] = n
+		notifications[i].To = token
+	}
+	body, err := httpapi.JSON(notifications)
+	if err != nil {
+		sent.failed(provider.Permanent("MessageInvalid", "The message can't be written as JSON."))
+		return
+	}
+	resp, err := p.api.Call(ctx, http.MethodPost, "/--/api/v2/push/send", "application/json", body)
+	if err != nil {
+		sent.broken = true
+		sent.failed(err)
+		return
+	}
+	var answer struct {
+		Data   []ticket `json:"data"`
+		Errors []struct {
+			Code    string              `json:"code"`
+			Details map[string][]string `json:"details"`
+		} `json:"errors"`
+	}
+	unreadable := json.Unmarshal(resp.Body, &answer)
+	code := ""
+	if len(answer.Errors) > 0 {
+		code = answer.Errors[0].Code
+	}
+	switch {
+	case code == "PUSH_TOO_MANY_EXPERIENCE_IDS" && split:
+		// The user has apps of several Expo projects, which a call must not mix.
+		for _, group := range groupTokens(tokens, answer.Errors[0].Details) {
+			p.sendBatch(ctx, m, n, group, sent, false)
+		}
+		return
+	case resp.Status == http.StatusOK && unreadable != nil, resp.Status == http.StatusOK && len(answer.Data) == 0 && code == "":
+		sent.broken = true
+		sent.failed(provider.Unknown("Expo may or may not have accepted the message: its answer is not one of its API."))
+		return
+	case len(answer.Data) == 0:
+		sent.broken = true
+		sent.failed(p.callError(resp, code))
+		return
+	}
+	for i, t := range answer.Data {
+		token := ""
+		// Tickets are in the order of the notifications. If their number is wrong,
+		// nobody knows whose they are, and the wrong device must not be declared dead.
+		if len(answer.Data) == len(tokens) {
+			token = tokens[i]
+		}
+		p.addTicket(ctx, m, t, token, sent)
+	}
+}
+
+func (p *Provider) addTicket(ctx context.Context, m provider.Message, t ticket, token string, sent *outcome) {
+	if t.Status == "ok" {
+		id := httpapi.ReceiptID(t.ID)
+		if !sent.accepted {
+			sent.accepted, sent.id = true, id
+		}
+		if id != "" {
+			p.receipts.add(p.config.Clock.Now(), pendingReceipt{id: id, company: m.Company, user: m.To, token: token, key: m.Key})
+		}
+		return
+	}
+	switch code := knownCode(t.Details.Error); code {
+	case "DeviceNotRegistered":
+		p.markDead(ctx, m.Company, m.To, token)
+		sent.failed(provider.Permanent("NoDevice", "The user has no device that accepts push messages: the app was removed."))
+	case "MessageTooBig":
+		sent.failed(provider.Permanent("MessageTooBig", "The message is too big for a device."))
+	case "MessageRateExceeded":
+		sent.failed(provider.Deferred(provider.ReasonThrottled, "Expo asks to send to the user's device more slowly.", 0))
+	case "InvalidCredentials", "MismatchSenderId", "DeveloperError":
+		sent.failed(provider.Misconfigured("CredentialsRefused", "Expo ("+code+"): fix the app's push credentials at Expo."))
+	case "ExpoError", "ProviderError":
+		sent.failed(provider.Transient("Unavailable", "Expo ("+code+") could not accept the message.", 0))
+	default:
+		if code != "" {
+			code = " (" + code + ")"
+		}
+		sent.failed(provider.Permanent("MessageRefused", "Expo"+code+" refuses the message."))
+	}
+}
+
+func (p *Provider) markDead(ctx context.Context, company, user, token string) {
+	if token == "" {
+		return
+	}
+	p.config.Dead.add(p.config.Clock.Now(), company, user, token)
+	if p.config.Feedback != nil {
+		p.config.Feedback.DeadToken(ctx, company, user, token)
+	}
+}
+
+// callError classes the failure of a whole call.
+func (p *Provider) callError(resp *outbound.Response, code string) error {
+	code = knownCode(code)
+	switch {
+	case code == "TOO_MANY_REQUESTS" && resp.Status < 400:
+		return provider.Transient(provider.ReasonThrottled, "Expo asks to send more slowly.", httpapi.RetryAfter(resp.Header))
+	case resp.Status < 300 && code == "":
+		return provider.Transient("UnexpectedAnswer", "Expo's answer is not one of its API.", 0)
+	case resp.Status < 300:
+		return provider.Permanent("MessageRefused", "Expo ("+code+") refuses the message.")
+	}
+	return p.api.StatusError(resp, code)
+}
+
+var codePattern = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
+
+// knownCode returns a code of an answer, or nothing if it doesn't look like one.
+func knownCode(code string) string {
+	if !codePattern.MatchString(code) {
+		return ""
+	}
+	return code
+}
+
+// tokenPattern is the form of Expo's push tokens. Devices may have others (of FCM, say),
+// and Expo refuses a whole call because of one of those.
+var tokenPattern = regexp.MustCompile(`^Expo(nent)?PushToken\[[\x21-\x5a\x5e-\x7e]{1,200}\]$`)
+
+// validTokens returns the valid tokens, each once.
+func validTokens(tokens []string) []string {
+	var valid []string
+	for _, t := range tokens {
+		if len(valid) < maxTokens && tokenPattern.MatchString(t) && !slices.Contains(valid, t) {
+			valid = append(valid, t)
+		}
+	}
+	return valid
+}
+
+// groupTokens groups tokens by the projects that Expo says they belong to. Those that it
+// doesn't name form groups of one.
+func groupTokens(tokens []string, projects map[string][]string) [][]string {
+	rest := slices.Clone(tokens)
+	var groups [][]string
+	for _, named := range projects {
+		var group []string
+		rest = slices.DeleteFunc(rest, func(t string) bool {
+			isNamed := slices.Contains(named, t)
+			if isNamed {
+				group = append(group, t)
+			}
+			return isNamed
+		})
+		if group != nil {
+			groups = append(groups, group)
+		}
+	}
+	for _, t := range rest {
+		groups = append(groups, []string{t})
+	}
+	return groups
+}

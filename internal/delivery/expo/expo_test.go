@@ -1,0 +1,424 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/delivery/providertest"
+)
+
+// feedback keeps what it is told.
+type feedback struct {
+	mu   sync.Mutex
+	told []string
+}
+
+func (f *feedback) DeadToken(_ context.Context, company, user, token string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, "dead "+company+" "+user+" "+token)
+}
+
+func (f *feedback) Undelivered(_ context.Context, company, key, reason string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, "undelivered "+company+" "+key+" "+reason)
+}
+
+func (f *feedback) take() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	told := f.told
+	f.told = nil
+	return told
+}
+
+const accessToken = "a-planted-access-token"
+
+// devices are push tokens by company and user.
+type devices map[string][]string
+
+func (d devices) PushTokens(_ context.Context, company, user string) ([]string, error) {
+	return d[company+"/"+user], nil
+}
+
+func TestConformance(t *testing.T) {
+	const token = "ExponentPushToken[janes-phone]"
+	m := providertest.Message()
+	m.To = "11111111-2222-3333-4444-555555555555"
+	providertest.Run(t, providertest.Harness{
+		New: func(t *testing.T) providertest.Target {
+			fake := providertest.NewExpo(accessToken)
+			base, client, stop := providertest.Serve(fake.API)
+			p, err := New(Config{Devices: devices{"acme/" + m.To: {token}}, AccessToken: accessToken, BaseURL: base, Client: client})
+			if err != nil {
+				stop()
+				t.Fatal(err)
+			}
+			return providertest.Target{Provider: p, Fake: fake.API, Close: stop}
+		},
+		Message:       m,
+		Want:          providertest.Received{Key: m.Key, To: token, Subject: m.Subject, Text: m.Text},
+		Secrets:       []string{accessToken, "janes-phone"},
+		NotRecipients: []string{"somebody-else"},
+	})
+}
+
+type world struct {
+	fake     *providertest.Expo
+	expo     *Provider
+	devices  devices
+	feedback *feedback
+	clock    *clocktesting.FakeClock
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{
+		fake: providertest.NewExpo(""), devices: devices{}, feedback: &feedback{},
+		clock: clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
+	}
+	base, client, stop := providertest.Serve(w.fake.API)
+	var err error
+	w.expo, err = New(Config{Devices: w.devices, Feedback: w.feedback, BaseURL: base, Client: client, Clock: w.clock})
+	if err != nil {
+		stop()
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return w
+}
+
+// send sends to a user who has the tokens.
+func (w *world) send(t *testing.T, tokens ...string) error {
+	t.Helper()
+	w.devices["acme/jane"] = tokens
+	m := providertest.Message()
+	m.To = "jane"
+	_, err := w.expo.Send(t.Context(), m)
+	return err
+}
+
+func (w *world) arrived() []string {
+	var tokens []string
+	for _, r := range w.fake.Received() {
+		tokens = append(tokens, r.To)
+	}
+	slices.Sort(tokens)
+	return tokens
+}
+
+const (
+	phone  = "ExponentPushToken[phone]"
+	tablet = "ExpoPushToken[tablet]"
+	watch  = "ExponentPushToken[watch]"
+)
+
+func TestTokens(t *testing.T) {
+	w := newWorld(t)
+	providertest.CheckReason(t, w.send(t), "NoDevice")
+	providertest.CheckReason(t, w.send(t, "", "fcm-token", "ExponentPushToken[]", "ExponentPushToken[a]b]", "ExponentPushToken[a\n]"), "NoDevice")
+	if n := w.fake.Requests(); n != 0 {
+		t.Errorf("%d calls for nobody", n)
+	}
+	// A user of another company has the same id.
+	w.devices["other/jane"] = []string{watch}
+	if err := w.send(t, phone, tablet, phone, "fcm-token"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.arrived(); !slices.Equal(got, []string{tablet, phone}) {
+		t.Errorf("arrived at %v", got)
+	}
+}
+
+func TestDeadTokens(t *testing.T) {
+	w := newWorld(t)
+	w.fake.Ticket(tablet, "DeviceNotRegistered")
+	if err := w.send(t, tablet, phone); err != nil {
+		t.Errorf("one device is dead, one is not: %v", err)
+	}
+	if told := w.feedback.take(); !slices.Equal(told, []string{"dead acme jane " + tablet}) {
+		t.Errorf("told %q", told)
+	}
+	err := w.send(t, tablet)
+	providertest.CheckReason(t, err, "NoDevice")
+	if !provider.IsPermanent(err) {
+		t.Error("a dead device is tried again")
+	}
+}
+
+func TestTickets(t *testing.T) {
+	for _, c := range []struct {
+		codes  []string
+		reason string
+	}{
+		{[]string{"MessageTooBig"}, "MessageTooBig"},
+		{[]string{"MessageRateExceeded"}, "Throttled"},
+		{[]string{"InvalidCredentials"}, "CredentialsRefused"},
+		{[]string{"MismatchSenderId"}, "CredentialsRefused"},
+		{[]string{"SomethingNew"}, "MessageRefused"},
+		{[]string{"jane@example.com"}, "MessageRefused"},
+		{[]string{"DeviceNotRegistered", "MessageRateExceeded"}, "Throttled"},
+		{[]string{"MessageRateExceeded", "InvalidCredentials"}, "Throttled"},
+		{[]string{"DeviceNotRegistered", "InvalidCredentials"}, "CredentialsRefused"},
+		{[]string{"MessageRateExceeded", ""}, ""},
+	} {
+		w := newWorld(t)
+		var tokens []string
+		for i, code := range c.codes {
+			tokens = append(tokens, fmt.Sprintf("ExponentPushToken[%d]", i))
+			w.fake.Ticket(tokens[i], code)
+		}
+		err := w.send(t, tokens...)
+		if c.reason == "" {
+			if err != nil {
+				t.Errorf("%q: %v", c.codes, err)
+			}
+			continue
+		}
+		providertest.CheckReason(t, err, c.reason)
+		if strings.Contains(err.Error(), "@") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// Apps of two Expo projects on the phones of one user.
+func TestProjects(t *testing.T) {
+	w := newWorld(t)
+	w.fake.Project(phone, "@shop/app")
+	w.fake.Project(watch, "@shop/app")
+	w.fake.Project(tablet, "@shop/old-app")
+	if err := w.send(t, phone, tablet, watch); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.arrived(); len(got) != 3 || w.fake.Requests() != 3 {
+		t.Errorf("arrived at %v in %d calls", got, w.fake.Requests())
+	}
+}
+
+func TestBatches(t *testing.T) {
+	w := newWorld(t)
+	var tokens []string
+	for i := range 250 {
+		tokens = append(tokens, fmt.Sprintf("ExponentPushToken[%03d]", i))
+	}
+	if err := w.send(t, tokens...); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.arrived(); !slices.Equal(got, tokens) || w.fake.Requests() != 3 {
+		t.Errorf("%d arrived in %d calls", len(got), w.fake.Requests())
+	}
+}
+
+func TestPayload(t *testing.T) {
+	w := newWorld(t)
+	w.devices["acme/jane"] = []string{phone}
+	m := providertest.Message()
+	m.To = "jane"
+	for n, fits := range map[int]bool{3000: true, 4096: false} {
+		m.Text = strings.Repeat("x", n)
+		if _, err := w.expo.Send(t.Context(), m); (err == nil) != fits {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) PushTokens(context.Context, string, string) ([]string, error) { return nil, f.err }
+
+func TestDevicesFail(t *testing.T) {
+	for reason, failure := range map[string]error{
+		"DevicesUnavailable": errors.New("planted-secret"),
+		"Inactive":           provider.Permanent("Inactive", "The company is inactive."),
+	} {
+		e, err := New(Config{Devices: failing{failure}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := providertest.Message()
+		m.To = "jane"
+		_, err = e.Send(t.Context(), m)
+		providertest.CheckReason(t, err, reason)
+		if strings.Contains(err.Error(), "planted") {
+			t.Error(err)
+		}
+	}
+}
+
+func TestReceipts(t *testing.T) {
+	w := newWorld(t)
+	w.fake.Receipt(tablet, "DeviceNotRegistered")
+	w.fake.Receipt(watch, "pending")
+	w.fake.Receipt("ExponentPushToken[tv]", "MessageRateExceeded")
+	if err := w.send(t, phone, tablet, watch, "ExponentPushToken[tv]"); err != nil {
+		t.Fatal(err)
+	}
+	check := func(want ...string) {
+		t.Helper()
+		if err := w.expo.checkReceipts(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if told := w.feedback.take(); !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	}
+	check()
+	if n := w.fake.Requests(); n != 1 {
+		t.Errorf("receipts were read before they were due: %d calls", n)
+	}
+	w.clock.Step(15 * time.Minute)
+	for _, failure := range []providertest.Behavior{providertest.Fail, providertest.Reset, providertest.Garbage} {
+		w.fake.Behave(failure)
+		if err := w.expo.checkReceipts(t.Context()); err == nil {
+			t.Errorf("%s is no failure", failure)
+		}
+		w.clock.Step(15 * time.Minute)
+	}
+	w.fake.Behave(providertest.Accept)
+	check("dead acme jane "+tablet, "undelivered acme "+providertest.Message().Key+" MessageRateExceeded")
+	// The one that is missing is asked for again, and given up after a day.
+	w.clock.Step(15 * time.Minute)
+	w.fake.Receipt(watch, "DeviceNotRegistered")
+	check("dead acme jane " + watch)
+	before := w.fake.Requests()
+	w.clock.Step(24 * time.Hour)
+	check()
+	if w.fake.Requests() != before {
+		t.Error("receipts that were read are read again")
+	}
+}
+
+func TestReceiptLoop(t *testing.T) {
+	w := newWorld(t)
+	w.fake.Receipt(phone, "DeviceNotRegistered")
+	if err := w.send(t, phone); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.expo.Run(ctx)
+	}()
+	deadline := time.After(10 * time.Second)
+	for told := false; !told; {
+		select {
+		case <-deadline:
+			t.Fatal("the receipt was never read")
+		case <-time.After(time.Millisecond):
+			w.clock.Step(time.Minute)
+			told = len(w.feedback.take()) == 1
+		}
+	}
+	cancel()
+	<-done
+}
+
+// What Expo called dead is not sent to again, until it was registered anew.
+func TestRemembersDeadTokens(t *testing.T) {
+	t.Run("by receipt", func(t *testing.T) {
+		w := newWorld(t)
+		w.fake.Receipt(tablet, "DeviceNotRegistered")
+		for range 3 {
+			if err := w.send(t, phone, tablet); err != nil {
+				t.Fatal(err)
+			}
+			w.clock.Step(16 * time.Minute)
+			if err := w.expo.checkReceipts(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, want := w.arrived(), []string{tablet, phone, phone, phone}; !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
+	t.Run("by ticket", func(t *testing.T) {
+		w := newWorld(t)
+		w.fake.Ticket(tablet, "DeviceNotRegistered")
+		for range 3 {
+			providertest.CheckReason(t, w.send(t, tablet), "NoDevice")
+		}
+		if n := w.fake.Requests(); n != 1 {
+			t.Errorf("%d calls for a dead token", n)
+		}
+		w.fake.Ticket(tablet, "")
+		// Another company's tokens are none of this one's business.
+		w.devices["other/jane"] = []string{tablet}
+		m := providertest.Message()
+		m.To = "jane"
+		m.Company = "other"
+		if _, err := w.expo.Send(t.Context(), m); err != nil {
+			t.Error(err)
+		}
+		if err := w.send(t, watch, tablet); err != nil {
+			t.Error(err)
+		}
+		// Gone and listed again: it was registered anew.
+		if err := w.send(t, watch); err != nil {
+			t.Error(err)
+		}
+		if err := w.send(t, tablet); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("for a month", func(t *testing.T) {
+		w := newWorld(t)
+		w.fake.Ticket(tablet, "DeviceNotRegistered")
+		providertest.CheckReason(t, w.send(t, tablet), "NoDevice")
+		w.fake.Ticket(tablet, "")
+		w.clock.Step(31 * 24 * time.Hour)
+		if err := w.send(t, tablet); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Bytes are counted as Expo counts them.
+func TestSizes(t *testing.T) {
+	w := newWorld(t)
+	w.devices["acme/jane"] = []string{phone}
+	m := providertest.Message()
+	m.To, m.Text = "jane", strings.Repeat("&<>", 233)
+	if _, err := w.expo.Send(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+	if got := w.fake.Received(); len(got) != 1 || got[0].Text != m.Text {
+		t.Errorf("%+v", got)
+	}
+	m.Text = strings.Repeat("&", 4100)
+	_, err := w.expo.Send(t.Context(), m)
+	providertest.CheckReason(t, err, "MessageTooBig")
+}
+
+// Whoever answers must not choose the words that become labels of metrics.
+func TestReasonsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	for _, code := range []string{"Planted", "AnotherOne", "MismatchSenderId"} {
+		w.fake.Receipt(phone, code)
+		if err := w.send(t, phone); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.Step(16 * time.Minute)
+		if err := w.expo.checkReceipts(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := providertest.Message().Key
+	want := []string{"undelivered acme " + key + " Other", "undelivered acme " + key + " Other", "undelivered acme " + key + " MismatchSenderId"}
+	if got := w.feedback.take(); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

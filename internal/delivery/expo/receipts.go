@@ -1,0 +1,164 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expo
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/delivery/httpapi"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/outbound"
+)
+
+const (
+	// receiptDelay is how long Expo asks to wait before a receipt is read.
+	receiptDelay = 15 * time.Minute
+	// receiptExpiry is how long Expo keeps receipts.
+	receiptExpiry = 24 * time.Hour
+	// receiptInterval is how often due receipts are read.
+	receiptInterval = time.Minute
+	// maxReceiptBatch is how many receipts are read in one call; Expo allows 1000.
+	maxReceiptBatch = 300
+	// maxPendingReceipts bounds memory, at about 300 bytes each.
+	maxPendingReceipts = 20_000
+)
+
+// pendingReceipt is a ticket whose receipt is still to be read.
+type pendingReceipt struct {
+	id, company, user, token, key string
+
+	accepted, due time.Time
+}
+
+// pendingReceipts are kept in memory, in the order in which they fall due, and lost when
+// the operator stops: receipts report tokens to remove and credentials to fix, which the
+// next message reports as well. Beyond the bound the oldest are dropped.
+type pendingReceipts struct {
+	mu    sync.Mutex
+	queue []pendingReceipt
+}
+
+func (p *pendingReceipts) add(now time.Time, r pendingReceipt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.accepted.IsZero() {
+		r.accepted = now
+	}
+	r.due = now.Add(receiptDelay)
+	if len(p.queue) >= maxPendingReceipts {
+		p.queue = append([]pendingReceipt(nil), p.queue[maxPendingReceipts/10:]...)
+	}
+	p.queue = append(p.queue, r)
+}
+
+// take removes and returns those that are due, up to a batch.
+func (p *pendingReceipts) take(now time.Time) []pendingReceipt {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for n < len(p.queue) && n < maxReceiptBatch && !now.Before(p.queue[n].due) {
+		n++
+	}
+	due := p.queue[:n:n]
+	p.queue = p.queue[n:]
+	return due
+}
+
+// Run reads receipts as they fall due, until ctx is done. Without it receipts are never
+// read.
+func (p *Provider) Run(ctx context.Context) {
+	ticker := p.config.Clock.NewTicker(receiptInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+			// Receipts that could not be read are read the next time.
+			_ = p.checkReceipts(ctx)
+		}
+	}
+}
+
+// checkReceipts reads the receipts that are due and passes what they say to the feedback.
+// Those that don't exist yet are requested again after receiptDelay, until they expire.
+func (p *Provider) checkReceipts(ctx context.Context) error {
+	for {
+		now := p.config.Clock.Now()
+		due := p.receipts.take(now)
+		if len(due) == 0 {
+			return nil
+		}
+		missing, err := p.checkBatch(ctx, due)
+		for _, r := range missing {
+			if now.Sub(r.accepted) < receiptExpiry {
+				p.receipts.add(now, r)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Provider) checkBatch(ctx context.Context, due []pendingReceipt) (missing []pendingReceipt, err error) {
+	ids := make([]string, len(due))
+	for i, r := range due {
+		ids[i] = r.id
+	}
+	body, err := httpapi.JSON(map[string][]string{"ids": ids})
+	if err != nil {
+		return nil, err
+	}
+	resp, err := p.api.Call(ctx, http.MethodPost, "/--/api/v2/push/getReceipts", "application/json", body)
+	if err != nil {
+		return due, err
+	}
+	receipts, err := p.readReceipts(resp)
+	if err != nil {
+		return due, err
+	}
+	for _, r := range due {
+		receipt, found := receipts[r.id]
+		switch {
+		case !found:
+			missing = append(missing, r)
+		case receipt.Status == "ok":
+		case receipt.Details.Error == "DeviceNotRegistered":
+			p.markDead(ctx, r.company, r.user, r.token)
+		case p.config.Feedback != nil:
+			p.config.Feedback.Undelivered(ctx, r.company, r.key, undeliveredReason(receipt.Details.Error))
+		}
+	}
+	return missing, nil
+}
+
+// undeliveredReason returns the error of a receipt as one of a fixed set of words: it
+// becomes the label of a metric, and whoever answers could choose any.
+func undeliveredReason(code string) string {
+	switch code {
+	case "MessageTooBig", "MessageRateExceeded", "MismatchSenderId", "InvalidCredentials", "DeveloperError", "ExpoError", "ProviderError":
+		return code
+	case "":
+		return "Unknown"
+	}
+	return "Other"
+}
+
+func (p *Provider) readReceipts(resp *outbound.Response) (map[string]ticket, error) {
+	if resp.Status != http.StatusOK {
+		return nil, p.callError(resp, "")
+	}
+	var answer struct {
+		Data map[string]ticket `json:"data"`
+	}
+	if err := json.Unmarshal(resp.Body, &answer); err != nil || answer.Data == nil {
+		return nil, provider.Transient("UnexpectedAnswer", "Expo's answer is not one of its API.", 0)
+	}
+	return answer.Data, nil
+}

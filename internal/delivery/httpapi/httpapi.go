@@ -1,0 +1,158 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package httpapi is what the drivers of providers with an HTTP API share: calls, and the
+// meaning of their failures and statuses.
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/outbound"
+)
+
+// maxRetryAfter bounds how long a provider can make a message wait.
+const maxRetryAfter = 24 * time.Hour
+
+// API is the HTTP API of a provider. It is safe for concurrent use.
+//
+// Of what the provider answers, only codes and field names go into errors: providers
+// like to repeat addresses and contents.
+type API struct {
+	name   string
+	base   string
+	client *outbound.Client
+	header http.Header
+}
+
+// New returns the API at the URL base of the provider called name. Every call has the
+// given header. The client may be nil: one with outbound's defaults is used then. The
+// error is about the URL.
+func New(name, base string, client *outbound.Client, header http.Header) (*API, error) {
+	if client == nil {
+		client = outbound.New(outbound.Options{})
+	}
+	base, err := client.BaseURL(base)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	header.Set("Accept", "application/json")
+	return &API{name: name, base: base, client: client, header: header}, nil
+}
+
+// Call makes one call. The path begins with a slash and contains no user's input. The
+// errors are those of a provider.Provider.
+//
+// It must never set a header named Idempotency-Key: the standard transport would
+// repeat such a POST by itself.
+func (a *API) Call(ctx context.Context, method, path, contentType string, body []byte) (*outbound.Response, error) {
+	header := a.header.Clone()
+	if contentType != "" {
+		header.Set("Content-Type", contentType)
+	}
+	resp, err := a.client.Do(ctx, outbound.Request{Method: method, URL: a.base + path, Header: header, Body: body})
+	if err == nil {
+		return resp, nil
+	}
+	var e *outbound.Error
+	if !errors.As(err, &e) {
+		return nil, provider.Transient("Unreachable", a.name+" could not be reached.", 0)
+	}
+	sentence := fmt.Sprintf("%s could not be reached: %v.", a.name, e)
+	switch {
+	case e.Kind == outbound.RequestTooLarge:
+		return nil, provider.Permanent("MessageTooBig", "The message is too big for "+a.name+".")
+	case e.Kind == outbound.AddressRefused, e.Kind == outbound.Untrusted, e.Kind == outbound.InvalidRequest:
+		return nil, provider.Misconfigured("Unreachable", sentence)
+	case e.Kind == outbound.Canceled && !e.Sent:
+		return nil, provider.Transient("Canceled", fmt.Sprintf("The call to %s was cancelled.", a.name), 0)
+	case e.Sent && method != http.MethodGet:
+		return nil, provider.Unknown(fmt.Sprintf("%s may or may not have accepted the message: %v.", a.name, e))
+	default:
+		return nil, provider.Transient("Unreachable", sentence, 0)
+	}
+}
+
+// StatusError classes an answer by its status alone. The detail, if not empty, is a code
+// or a field name that says more.
+func (a *API) StatusError(resp *outbound.Response, detail string) error {
+	answer := fmt.Sprintf("%s answered with status %d", a.name, resp.Status)
+	if detail != "" {
+		answer += " (" + detail + ")"
+	}
+	switch s := resp.Status; {
+	case s == http.StatusUnauthorized || s == http.StatusForbidden:
+		return provider.Misconfigured("CredentialsRefused", answer+": it refuses the credentials.")
+	case s >= 300 && s < 400:
+		return provider.Misconfigured("Redirected", answer+", a redirect, which is never followed; check the base URL.")
+	case s == http.StatusNotFound || s == http.StatusMethodNotAllowed:
+		return provider.Misconfigured("NotFound", answer+"; check the base URL and the account.")
+	case s == http.StatusPaymentRequired:
+		return provider.Misconfigured("QuotaExceeded", answer+": the account can't pay for the message.")
+	case s == http.StatusRequestEntityTooLarge:
+		return provider.Permanent("MessageTooBig", answer+": the message is too big.")
+	case s == http.StatusTooManyRequests:
+		return provider.Transient(provider.ReasonThrottled, answer+": it asks to send more slowly.", RetryAfter(resp.Header))
+	case s == http.StatusRequestTimeout || s == http.StatusTooEarly || s >= 500:
+		return provider.Transient("Unavailable", answer+".", RetryAfter(resp.Header))
+	case s >= 400:
+		return provider.Permanent("MessageRefused", answer+": it refuses the message.")
+	default:
+		// A 200 where the API never says 200 comes from something in between.
+		return provider.Transient("UnexpectedAnswer", answer+", which its API never does.", 0)
+	}
+}
+
+// RetryAfter returns the wait that an answer's header asks for: Retry-After (seconds or
+// a date), else X-RateLimit-Reset (a Unix time); 0 if it asks for none.
+func RetryAfter(h http.Header) time.Duration { return retryAfter(h, time.Now()) }
+
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	var wait time.Duration
+	if v := strings.TrimSpace(h.Get("Retry-After")); v != "" {
+		if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+			wait = time.Duration(seconds) * time.Second
+		} else if at, err := http.ParseTime(v); err == nil {
+			wait = at.Sub(now)
+		}
+	} else if at, err := strconv.ParseInt(strings.TrimSpace(h.Get("X-RateLimit-Reset")), 10, 64); err == nil && at > 0 && at < 1<<40 {
+		wait = time.Unix(at, 0).Sub(now)
+	}
+	return min(max(wait, 0), maxRetryAfter)
+}
+
+// JSON is json.Marshal without the escapes for HTML, which turn one byte into six where
+// a provider counts one.
+func JSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// IsHeaderValue reports whether s, a credential from a Secret, is safe to put into a
+// header.
+func IsHeaderValue(s string) bool {
+	return s != "" && len(s) <= 4096 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// ReceiptID returns the identifier that a provider gave to a message, or nothing if it
+// doesn't look like one.
+func ReceiptID(id string) string {
+	if len(id) > 128 || !IsHeaderValue(id) {
+		return ""
+	}
+	return id
+}

@@ -1,0 +1,103 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Message is what a provider sends to one recipient.
+type Message struct {
+	// Key is the idempotency key: the same on every attempt to send this message, and
+	// different for every other message. It consists of letters, digits and dashes.
+	Key string
+	// Company is the identifier of the company whose message it is.
+	Company string
+	// From may be empty: the provider's own sender is used then.
+	From string
+	// ReplyTo is the address, without a name, that replies to an email go to; empty if
+	// they go to From.
+	ReplyTo string
+	// OwnSender is true if the rule itself rendered From. If a provider refuses the
+	// sender, it is then the rule that has to change, and waiting doesn't help.
+	OwnSender bool
+	To        string
+	// Subject, Text and HTML are the rendered content. HTML may be empty.
+	Subject, Text, HTML string
+	// Date is when the delivery was decided.
+	Date time.Time
+}
+
+// maxKeyLength bounds Key, which becomes part of headers.
+const maxKeyLength = 200
+
+// CheckKey returns a permanent error if Key is not valid. Drivers that put it into a
+// header call it first.
+func (m *Message) CheckKey() error {
+	if m.Key == "" || len(m.Key) > maxKeyLength || strings.ContainsFunc(m.Key, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) {
+		return Permanent("KeyInvalid", "The message has no valid key.")
+	}
+	return nil
+}
+
+// maxSubject keeps the header of a subject within the length that a line may have.
+const maxSubject = 900
+
+// SubjectLine returns Subject as a single line of bounded length. Templates leave line
+// breaks around tags, and one of them in a header would start another header.
+func (m *Message) SubjectLine() string {
+	s := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(m.Subject, "\ufffd"))
+	s = strings.Join(strings.Fields(s), " ")
+	// Mail readers decode what looks like an encoded word, to line breaks for instance.
+	// An invisible character inside makes it plain text.
+	s = strings.ReplaceAll(s, "=?", "=\u200b?")
+	if len(s) > maxSubject {
+		cut := maxSubject
+		for !utf8.RuneStart(s[cut]) {
+			cut--
+		}
+		s = s[:cut] + "…"
+	}
+	return s
+}
+
+// Receipt is a provider's acknowledgement of a message that it accepted.
+type Receipt struct {
+	// ID is the provider's identifier of the message; empty if it has none.
+	ID string
+}
+
+// Provider sends messages of one channel. Its errors are made by [Permanent],
+// [Transient], [Deferred], [HeldBack], [Misconfigured] and [Unknown]; any other error
+// counts as transient. It is safe for concurrent use and returns soon after ctx is done.
+type Provider interface {
+	Send(ctx context.Context, m Message) (Receipt, error)
+}
+
+// Patient is a [Provider] that may have to wait long for the answer to a message that it
+// has handed over completely: giving up could send the message twice.
+type Patient interface {
+	Provider
+	// Patience is how much longer than usual a send may take.
+	Patience() time.Duration
+}
+
+// PatienceOf returns the patience of a provider, 0 if it isn't [Patient].
+func PatienceOf(p Provider) time.Duration {
+	if patient, ok := p.(Patient); ok {
+		return patient.Patience()
+	}
+	return 0
+}

@@ -1,0 +1,228 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sendgrid sends email through SendGrid.
+package sendgrid
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/address"
+	"github.com/rehive/extension-operator/internal/delivery/httpapi"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/outbound"
+)
+
+// BaseURL is SendGrid's global API. Accounts in the EU use
+// https://api.eu.sendgrid.com.
+const BaseURL = "https://api.sendgrid.com"
+
+// Config is how to send through SendGrid. APIKey is required; the other zero fields
+// have defaults.
+type Config struct {
+	// APIKey needs the scope mail.send.
+	APIKey string
+	// From is the sender of messages without one: jane@example.com or
+	// Jane <jane@example.com>.
+	From string
+	// BaseURL defaults to the constant BaseURL.
+	BaseURL string
+	// Client makes the calls; one with outbound's defaults if nil.
+	Client *outbound.Client
+}
+
+// Provider sends email through SendGrid's v3 API, which has no idempotency keys: a message
+// whose outcome is unknown may arrive twice. The message's Key becomes the Message-ID, by
+// which many mailboxes recognize a duplicate, and the custom argument rehive_delivery, by
+// which the message can be found in SendGrid's activity feed and events.
+type Provider struct {
+	api  *httpapi.API
+	from address.Address
+}
+
+// New checks the configuration. It makes no call.
+func New(c Config) (*Provider, error) {
+	if !httpapi.IsHeaderValue(c.APIKey) {
+		return nil, errors.New("the SendGrid API key is empty or contains characters that no API key has")
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = BaseURL
+	}
+	p := &Provider{}
+	if c.From != "" {
+		var err error
+		if p.from, err = address.Parse(c.From); err != nil {
+			return nil, fmt.Errorf("SendGrid's default sender: %w", err)
+		}
+	}
+	var err error
+	p.api, err = httpapi.New("SendGrid", c.BaseURL, c.Client, http.Header{"Authorization": {"Bearer " + c.APIKey}})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+type emailAddress struct {
+	Email string `json:"email"`
+	Name  string `json:"name,omitempty"`
+}
+
+type content struct {
+	Type  string `json:"type"`
+	Value string `json:"value"`
+}
+
+type personalization struct {
+	To         []emailAddress    `json:"to"`
+	CustomArgs map[string]string `json:"custom_args"`
+}
+
+type mail struct {
+	Personalizations []personalization `json:"personalizations"`
+	From             emailAddress      `json:"from"`
+	ReplyTo          *emailAddress     `json:"reply_to,omitempty"`
+	Subject          string            `json:"subject"`
+	Content          []content         `json:"content"`
+	Headers          map[string]string `json:"headers"`
+}
+
+// Send implements [provider.Provider]. The receipt's ID is SendGrid's X-Message-Id.
+func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Receipt, error) {
+	if err := m.CheckKey(); err != nil {
+		return provider.Receipt{}, err
+	}
+	to, err := address.ParseBare(m.To)
+	if err != nil {
+		return provider.Receipt{}, provider.Permanent("RecipientInvalid", "The recipient "+err.Error()+".")
+	}
+	from := p.from
+	if m.From != "" {
+		if from, err = address.Parse(m.From); err != nil {
+			return provider.Receipt{}, provider.Permanent("SenderInvalid", "The sender "+err.Error()+".")
+		}
+	}
+	if from.IsZero() {
+		return provider.Receipt{}, provider.Misconfigured("SenderMissing", "Neither the message nor the SendGrid provider names a sender.")
+	}
+	var replyTo *emailAddress
+	if m.ReplyTo != "" {
+		reply, err := address.ParseBare(m.ReplyTo)
+		if err != nil {
+			return provider.Receipt{}, provider.Permanent("SenderInvalid", "The reply address "+err.Error()+".")
+		}
+		replyTo = &emailAddress{Email: reply.Bare()}
+	}
+	// SendGrid requires text before HTML, and neither may be empty.
+	var contents []content
+	if m.Text != "" {
+		contents = append(contents, content{"text/plain", m.Text})
+	}
+	if m.HTML != "" {
+		contents = append(contents, content{"text/html", m.HTML})
+	}
+	if contents == nil {
+		return provider.Receipt{}, provider.Permanent("MessageEmpty", "The message has neither text nor HTML.")
+	}
+	body, err := httpapi.JSON(mail{
+		Personalizations: []personalization{{
+			To:         []emailAddress{{Email: to.Bare()}},
+			CustomArgs: map[string]string{"rehive_delivery": m.Key},
+		}},
+		From:    emailAddress{Email: from.Bare(), Name: from.Name},
+		ReplyTo: replyTo,
+		Subject: m.SubjectLine(),
+		Content: contents,
+		Headers: map[string]string{"Message-ID": "<" + m.Key + "@" + from.Domain + ">"},
+	})
+	if err != nil {
+		return provider.Receipt{}, provider.Permanent("MessageInvalid", "The message can't be written as JSON.")
+	}
+	resp, err := p.api.Call(ctx, http.MethodPost, "/v3/mail/send", "application/json", body)
+	if err != nil {
+		return provider.Receipt{}, err
+	}
+	if resp.Status == http.StatusAccepted {
+		return provider.Receipt{ID: httpapi.ReceiptID(resp.Header.Get("X-Message-Id"))}, nil
+	}
+	return provider.Receipt{}, p.refusal(resp, m.OwnSender)
+}
+
+// Check reads which scopes the API key has.
+func (p *Provider) Check(ctx context.Context) error {
+	resp, err := p.api.Call(ctx, http.MethodGet, "/v3/scopes", "", nil)
+	if err != nil {
+		return err
+	}
+	if resp.Status != http.StatusOK {
+		return p.refusal(resp, false)
+	}
+	var scopes struct {
+		Scopes []string `json:"scopes"`
+	}
+	if err := json.Unmarshal(resp.Body, &scopes); err != nil {
+		return provider.Transient("UnexpectedAnswer", "SendGrid's answer is not one of its API.", 0)
+	}
+	if !slices.Contains(scopes.Scopes, "mail.send") {
+		return provider.Misconfigured("MissingScope", "The SendGrid API key lacks the scope mail.send.")
+	}
+	return nil
+}
+
+// Phrases, in lower case, of refusals that are about the account and not the message.
+// SendGrid has no codes for them.
+var (
+	quotaExceeded   = regexp.MustCompile(`credits exceeded|(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota)`)
+	accountInactive = regexp.MustCompile(`account .{0,60}(suspended|disabled|deactivated|banned|frozen|review)`)
+)
+
+// fieldName matches a field of our own request, the only part of an answer that may be
+// repeated.
+var fieldName = regexp.MustCompile(`^[a-z][a-z0-9_.\[\]]{0,60}$`)
+
+// refusal classes an answer other than success. If the rule chose the sender, a refused
+// sender is an error of that rule, else one of the configuration.
+func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
+	var answer struct {
+		Errors []struct {
+			Field   string `json:"field"`
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	// If the answer is not JSON, its status decides.
+	_ = json.Unmarshal(resp.Body, &answer)
+	var field, message string
+	for _, e := range answer.Errors {
+		message += strings.ToLower(e.Message) + "\n"
+		if field == "" && fieldName.MatchString(e.Field) {
+			field = e.Field
+		}
+	}
+	refused := resp.Status == http.StatusBadRequest || resp.Status == http.StatusForbidden
+	switch {
+	case resp.Status < 500 && quotaExceeded.MatchString(message):
+		return provider.Misconfigured("QuotaExceeded", "SendGrid's quota of emails is used up.")
+	case resp.Status < 500 && accountInactive.MatchString(message):
+		return provider.Misconfigured("AccountInactive", "SendGrid has suspended the account or is reviewing it.")
+	case resp.Status == http.StatusUnavailableForLegalReasons:
+		return provider.Misconfigured("WrongRegion", "SendGrid refuses the message in this region; check the base URL.")
+	case refused && (field == "from" || strings.HasPrefix(field, "from.") || strings.Contains(message, "sender identity")):
+		if ownSender {
+			return provider.Permanent("SenderRefused", "SendGrid refuses the sender that the rule names; it is probably not verified there.")
+		}
+		return provider.Misconfigured("SenderRefused", "SendGrid refuses the sender; it is probably not verified there.")
+	case refused && strings.HasPrefix(field, "personalizations") && strings.Contains(field, ".to"):
+		return provider.Permanent("RecipientRefused", "SendGrid refuses the recipient's address.")
+	}
+	if field != "" {
+		field = "field " + field
+	}
+	return p.api.StatusError(resp, field)
+}

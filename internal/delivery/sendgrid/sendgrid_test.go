@@ -1,0 +1,138 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sendgrid
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/delivery/providertest"
+	"github.com/rehive/extension-operator/internal/outbound"
+)
+
+const apiKey = "SG.a-planted-api-key"
+
+// start returns a provider that calls a fake of SendGrid. Stop ends both.
+func start(t *testing.T) (p *Provider, fake *providertest.API, stop func()) {
+	t.Helper()
+	fake = providertest.NewSendGrid(apiKey)
+	base, client, stop := providertest.Serve(fake)
+	p, err := New(Config{APIKey: apiKey, From: "Shop <shop@example.com>", BaseURL: base, Client: client})
+	if err != nil {
+		stop()
+		t.Fatal(err)
+	}
+	return p, fake, stop
+}
+
+func TestConformance(t *testing.T) {
+	m := providertest.Message()
+	providertest.Run(t, providertest.Harness{
+		New: func(t *testing.T) providertest.Target {
+			p, fake, stop := start(t)
+			return providertest.Target{Provider: p, Fake: fake, Close: stop}
+		},
+		Message:          m,
+		Want:             providertest.Received{Key: m.Key, From: "Shop <shop@example.com>", To: m.To, Subject: m.Subject, Text: m.Text, HTML: m.HTML},
+		Secrets:          []string{apiKey},
+		NotRecipients:    providertest.NotMailboxes(),
+		AcceptedByStatus: true,
+	})
+}
+
+func TestConfig(t *testing.T) {
+	for name, c := range map[string]Config{
+		"no key":             {},
+		"line break in key":  {APIKey: "planted\r\nX-Evil: 1"},
+		"bad sender":         {APIKey: "planted", From: "shop"},
+		"plaintext base URL": {APIKey: "planted", BaseURL: "http://api.sendgrid.com"},
+		"private base URL":   {APIKey: "planted", BaseURL: "https://169.254.169.254/"},
+	} {
+		if _, err := New(c); err == nil || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := New(Config{APIKey: "x"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// answering returns a provider whose API always gives the same answer.
+func answering(t *testing.T, status int, body string) *Provider {
+	t.Helper()
+	base, client := providertest.Answer(t, status, body)
+	p, err := New(Config{APIKey: apiKey, From: "shop@example.com", BaseURL: base, Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestRefusals(t *testing.T) {
+	const sender = `{"errors":[{"message":"The from address does not match a verified Sender Identity.","field":"from"}]}`
+	for _, c := range []struct {
+		name       string
+		status     int
+		body, from string
+		reason     string
+		permanent  bool
+	}{
+		{"the provider's sender", 403, sender, "", "SenderRefused", false},
+		{"a sender that notify filled in", 403, sender, "other@example.com", "SenderRefused", false},
+		{"the rule's sender", 403, sender, "own other@example.com", "SenderRefused", true},
+		{"a sender without a field", 403, `{"errors":[{"message":"The from address does not match a verified Sender Identity. Mail cannot be sent until this error is resolved.","field":null}]}`, "", "SenderRefused", false},
+		{"a limit", 403, `{"errors":[{"message":"You have exceeded your daily sending limits","field":null}]}`, "", "QuotaExceeded", false},
+		{"the account", 400, `{"errors":[{"message":"Your account is temporarily under review","field":null}]}`, "", "AccountInactive", false},
+		{"the key", 401, `{"errors":[{"message":"The provided authorization grant is invalid, expired, or revoked","field":null}]}`, "", "CredentialsRefused", false},
+		{"no access", 403, `{"errors":[{"message":"access forbidden","field":null}]}`, "", "CredentialsRefused", false},
+		{"quota", 401, `{"errors":[{"message":"Maximum credits exceeded","field":null}]}`, "", "QuotaExceeded", false},
+		{"recipient", 400, `{"errors":[{"message":"x","field":"personalizations.0.to.0.email"}]}`, "", "RecipientRefused", true},
+		{"content", 400, `{"errors":[{"message":"x","field":"content.0.value"}]}`, "", "MessageRefused", true},
+		{"too big", 413, "", "", "MessageTooBig", true},
+		{"hostile field", 400, `{"errors":[{"message":"x","field":"jane@example.com <script>"}]}`, "", "MessageRefused", true},
+		{"region", 451, "", "", "WrongRegion", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := providertest.Message()
+			m.From, m.OwnSender = strings.CutPrefix(c.from, "own ")
+			_, err := answering(t, c.status, c.body).Send(t.Context(), m)
+			providertest.CheckReason(t, err, c.reason)
+			if provider.IsPermanent(err) != c.permanent || provider.IsMisconfigured(err) == c.permanent {
+				t.Errorf("%v is classed wrongly", err)
+			}
+			if strings.Contains(err.Error(), "@") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestTooBig(t *testing.T) {
+	p, api, stop := start(t)
+	defer stop()
+	m := providertest.Message()
+	m.Text = strings.Repeat("x", outbound.DefaultMaxRequestBytes)
+	_, err := p.Send(t.Context(), m)
+	providertest.CheckReason(t, err, "MessageTooBig")
+	if !provider.IsPermanent(err) || api.Requests() != 0 {
+		t.Errorf("%v after %d calls", err, api.Requests())
+	}
+}
+
+func TestCheck(t *testing.T) {
+	p, api, stop := start(t)
+	defer stop()
+	if err := p.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	api.Behave(providertest.Unauthorized)
+	providertest.CheckReason(t, p.Check(t.Context()), "CredentialsRefused")
+	api.Behave(providertest.Garbage)
+	providertest.CheckReason(t, p.Check(t.Context()), "UnexpectedAnswer")
+	providertest.CheckReason(t, answering(t, 200, `{"scopes":["user.read"]}`).Check(t.Context()), "MissingScope")
+	if len(api.Received()) != 0 {
+		t.Error("the check sent something")
+	}
+}

@@ -1,0 +1,311 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package smtp
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+)
+
+// outcome is a row of the table that says what an answer of a mail server means
+// for the message. Empty conditions match everything.
+type outcome struct {
+	// steps are where it happened.
+	steps []stage
+	// event is what happened in place of a refusal; empty in rows about refusals.
+	event event
+	// codes are reply codes, "4yz" or "5yz".
+	codes []string
+	// enhanced are enhanced status codes (RFC 3463) without their first digit, which
+	// is that of the reply code. "7" is every 7.z.
+	enhanced []string
+	// texts are phrases of the reply, in any case; … stands for up to 80 characters. A
+	// row with both enhanced and texts needs one of either.
+	texts []string
+
+	result  result
+	reason  string
+	meaning string
+}
+
+// result is what becomes of the message.
+type result string
+
+const (
+	resultFails   result = "fails"
+	resultWaits   result = "waits"
+	resultRetried result = "retried"
+	// resultDeferred is retried, without counting against the mail server.
+	resultDeferred result = "retried alone"
+	resultUnknown  result = "unknown"
+	// resultSender waits, and fails if the rule itself named the sender.
+	resultSender result = "waits, or fails"
+)
+
+// event is what can happen besides a refusal.
+type event string
+
+const (
+	eventBlocked     event = "its address is not allowed"
+	eventNoHost      event = "its name does not exist"
+	eventNoSTARTTLS  event = "it offers no STARTTLS"
+	eventCertificate event = "its certificate is not valid"
+	eventNotTLS      event = "it doesn't speak a TLS version that is allowed"
+	eventNoLogin     event = "it offers no login that can be used"
+	eventClearLogin  event = "it offers logins only that would show the password"
+	eventUnsafeLogin event = "its part of the login is not safe"
+	eventNoUTF8      event = "an address needs SMTPUTF8, which it doesn't offer"
+	eventTooBig      event = "the mail is bigger than its SIZE"
+	eventBadReply    event = "it says something that isn't SMTP, or too much"
+	eventTimeout     event = "no answer in time"
+	eventLost        event = "the connection is lost"
+	eventUnanswered  event = "no valid answer to the whole text"
+)
+
+var (
+	afterRcpt = []stage{stageData, stageText}
+	fiveYZ    = []string{"5yz"}
+	fourYZ    = []string{"4yz"}
+)
+
+// outcomes is the table. The first row that matches decides. It is in
+// docs/deliveryprovider.md too, and a test keeps them equal.
+var outcomes = []outcome{
+	// What happens besides refusals.
+	{event: eventBlocked, result: resultWaits, reason: "AddressRefused", meaning: "The mail server can't be used"},
+	{event: eventNoHost, result: resultWaits, reason: "HostUnknown", meaning: "The mail server's name does not exist"},
+	{event: eventNoSTARTTLS, result: resultWaits, reason: "TLSUnavailable", meaning: "The mail server offers no STARTTLS, which the configuration requires"},
+	{event: eventCertificate, result: resultWaits, reason: "CertificateInvalid", meaning: "The mail server's certificate can't be verified"},
+	{event: eventNotTLS, result: resultWaits, reason: "TLSFailed", meaning: "The mail server doesn't speak TLS 1.2 or later on this port"},
+	{event: eventNoLogin, result: resultWaits, reason: "LoginUnsupported", meaning: "The mail server offers no login that the operator can use"},
+	{event: eventClearLogin, result: resultWaits, reason: "LoginNotEncrypted", meaning: "The mail server wants the password over an unencrypted connection, which the configuration doesn't allow"},
+	{event: eventUnsafeLogin, result: resultWaits, reason: "LoginUnsafe", meaning: "The login was stopped, because the mail server asks for too much work or doesn't know the password itself"},
+	{event: eventNoUTF8, result: resultFails, reason: "RecipientUnsupported", meaning: "The mail server doesn't take addresses with letters beyond ASCII"},
+	{event: eventTooBig, result: resultFails, reason: "MessageTooBig", meaning: "The mail is bigger than the mail server takes"},
+	{event: eventUnanswered, result: resultUnknown, reason: provider.ReasonOutcomeUnknown, meaning: "The mail server got the whole mail and didn't say whether it accepted it"},
+	{event: eventBadReply, result: resultRetried, reason: "BadReply", meaning: "The mail server's answer is too long or isn't SMTP"},
+	{event: eventTimeout, result: resultRetried, reason: "Timeout", meaning: "The mail server didn't answer in time"},
+	{event: eventLost, steps: []stage{stageConnect}, result: resultRetried, reason: "Unreachable", meaning: "The mail server can't be reached"},
+	{event: eventLost, steps: []stage{stageTLS}, result: resultRetried, reason: "TLSFailed", meaning: "The encrypted connection to the mail server could not be made"},
+	{event: eventLost, steps: []stage{stageAuth}, result: resultRetried, reason: "LoginFailed", meaning: "The connection to the mail server was lost during the login"},
+	{event: eventLost, result: resultRetried, reason: "ConnectionLost", meaning: "The connection to the mail server was lost"},
+
+	// Before the first message.
+	{steps: []stage{stageAuth}, codes: fiveYZ, result: resultWaits, reason: "LoginRefused", meaning: "The mail server refused the login"},
+	{steps: []stage{stageTLS}, codes: fiveYZ, result: resultWaits, reason: "TLSUnavailable", meaning: "The mail server refused to encrypt"},
+	{steps: []stage{stageConnect}, codes: fiveYZ, result: resultWaits, reason: "ServerRefused", meaning: "The mail server refused the operator"},
+	{steps: []stage{stageConnect, stageTLS, stageAuth}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
+
+	// Refusals of a message, from the most telling to the least.
+	{codes: []string{"421"}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
+	{
+		codes: fiveYZ, enhanced: []string{"3.4", "2.3"},
+		texts:  []string{"message size", "size exceeds", "size limit", "message … too big", "message … too large", "message length exceeds"},
+		result: resultFails, reason: "MessageTooBig", meaning: "The mail is bigger than the mail server takes",
+	},
+	{
+		codes: fiveYZ, enhanced: []string{"7.20", "7.21", "7.22", "7.23", "7.24", "7.25", "7.26", "7.27", "7.29"},
+		texts:  []string{"spf", "dkim", "dmarc", "reverse dns", "rdns", "ptr record", "no ptr", "unauthenticated"},
+		result: resultWaits, reason: "SenderUnauthenticated", meaning: "The mail server can't verify that the operator may send for the sender's domain",
+	},
+	{codes: fiveYZ, texts: []string{"starttls", "encryption required", "must use tls"}, result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption"},
+	{
+		codes:  []string{"530", "534", "535", "538"},
+		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
+	},
+	{
+		codes: fiveYZ, enhanced: []string{"7.8", "7.9", "7.11", "7.14"},
+		texts: []string{
+			"authentication … required", "authentication needed", "authenticate first", "must authenticate", "must be authenticated", "not authenticated", "auth first", "auth required", "auth is required",
+			"login required", "log in first", "login first", "please log in", "client was not authenticated",
+		},
+		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
+	},
+	{codes: []string{"503"}, result: resultRetried, reason: "OutOfOrder", meaning: "The mail server lost track of the conversation"},
+	{
+		codes: fiveYZ, enhanced: []string{"7.54", "7.64"},
+		texts: []string{
+			"relay access denied", "relay … denied", "relaying denied", "relaying … denied", "relay not permitted", "relay … not permitted", "relaying not permitted", "not permitted to relay",
+			"not allowed to relay", "unable to relay", "cannot relay", "can't relay", "do not relay", "don't relay", "not relay", "relaying not allowed", "relaying is not allowed", "relaying prohibited", "relay prohibited", "no relaying", "open relay",
+			"relay not allowed", "relay … not allowed", "relaying disallowed", "relay disallowed", "as a relay", "allowed rcpthosts", "list of … rcpthosts",
+		},
+		result: resultWaits, reason: "RelayDenied", meaning: "The mail server doesn't relay mail for the operator",
+	},
+	{
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "2.2"},
+		texts:  []string{"mailbox full", "mailbox is full", "mailbox … quota", "over quota", "storage allocation", "insufficient storage"},
+		result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient",
+	},
+	{
+		codes: fiveYZ, enhanced: []string{"4.5", "7.28", "1.90"},
+		texts: []string{
+			"quota exceeded", "quotaexceeded…", "submissionquotaexceeded…", "exceeded … quota", "quota … exceeded", "over … quota", "quota … reached", "out of quota",
+			"limit … exceeded", "limit … reached", "exceeded … limit", "exceeds … limit", "exceeding … limit", "reached … limit", "over … limit", "exceeded … limits", "exceeds … limits", "hourly quota", "daily quota", "reached … allowance", "sending limit", "rate limit", "rate limited", "ratelimit",
+			"too many messages", "too many mails", "too many emails", "too many e-mails", "too much mail", "too many recipients", "credits exceeded", "unusual rate",
+			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast",
+		},
+		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
+	},
+	{
+		codes: fiveYZ, enhanced: []string{"1.7", "1.8", "7.60", "7.501", "7.502", "7.503"},
+		texts: []string{
+			"sender address rejected", "sender … rejected", "sender … denied", "sender … refused", "sender … not allowed", "sender … not permitted", "sender … not authorized", "sender … not authorised",
+			"sender … not verified", "sender … not valid", "sender … invalid", "sender … not found", "sender … unknown", "sender … unverified", "sender … does not exist", "unverified sender", "sender verify failed", "sender verification", "invalid sender", "bad sender", "unknown sender", "unauthorized sender",
+			"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "sendas denied", "address is not verified", "address not verified", "identities failed the check", "domain … not verified", "domain … unverified",
+			"from address", "from domain", "mail from … not allowed", "mail from … denied", "envelope from", "not allowed to send from", "not permitted to send", "not authorized to send", "not authorised to send", "not allowed to send",
+		},
+		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
+	},
+	{
+		codes: fiveYZ,
+		texts: []string{
+			"blocked using", "block list", "blocklist", "blocklisted", "black list", "blacklist", "blacklisted", "deny list", "denylist", "listed at", "listed by", "listed in", "listed on", "dnsbl", "rbl", "spamhaus", "spamcop", "barracuda", "sorbs",
+			"reputation", "client host", "client … rejected", "your ip", "ip address", "your host", "helo", "ehlo command rejected", "access denied from",
+			"dynamic ip", "dynamic ips", "dynamic address", "dynamic addresses", "sending paused", "sending … suspended", "from this account", "outgoing mail",
+			"your account … suspended", "your account … blocked", "your account … locked", "your account … disabled", "your account … not activated", "your account … not yet activated",
+		},
+		result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account",
+	},
+	{
+		steps: []stage{stageMail, stageData, stageText}, codes: fiveYZ,
+		texts:  []string{"account … suspended", "account … blocked", "account … locked", "account … disabled"},
+		result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account",
+	},
+	{
+		codes: fiveYZ, texts: []string{
+			"recipient address rejected", "recipient … rejected", "recipient … refused", "recipient … not found", "recipient … denied", "invalid recipient", "bad recipient", "user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox",
+			"does not exist", "doesn't exist", "mailbox unavailable", "mailbox not found", "mailbox disabled", "not a valid mailbox", "resolver.rst…", "unknown recipient", "recipient unknown", "address unknown", "unknown address",
+		},
+		steps:  []stage{stageRcpt, stageData, stageText},
+		result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient",
+	},
+	{
+		steps: []stage{stageText}, codes: fiveYZ, enhanced: []string{"6"},
+		texts:  []string{"spam", "virus", "malware", "phishing", "content", "attachment", "unsolicited", "header", "line too long", "infected"},
+		result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message",
+	},
+	{codes: fiveYZ, enhanced: []string{"7"}, result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message"},
+	{codes: []string{"521"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
+	{codes: fiveYZ, enhanced: []string{"3.2"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
+	{steps: []stage{stageMail}, codes: fiveYZ, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
+	{steps: []stage{stageRcpt}, codes: fiveYZ, result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient"},
+	{steps: afterRcpt, codes: fiveYZ, result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message"},
+	{steps: []stage{stageRcpt}, codes: fourYZ, result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient"},
+	{
+		steps: []stage{stageMail}, codes: fourYZ, enhanced: []string{"7.28", "4.5"}, texts: []string{"rate limit", "rate limited", "ratelimit", "limit … exceeded", "limit … reached", "exceeded … limit", "too many messages", "too much mail", "too many emails", "too fast", "slow down", "throttled", "throttling"},
+		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server asks to send more slowly",
+	},
+	{steps: afterRcpt, codes: fourYZ, enhanced: []string{"3"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
+	{steps: afterRcpt, codes: []string{"452"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
+	{steps: afterRcpt, codes: fourYZ, result: resultDeferred, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
+	{codes: fourYZ, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
+}
+
+// compiled texts of outcomes.
+var outcomeTexts = func() []*regexp.Regexp {
+	all := make([]*regexp.Regexp, len(outcomes))
+	for i := range outcomes {
+		all[i] = phrases(outcomes[i].texts...)
+	}
+	return all
+}()
+
+// sessionLimit is what servers say whose limit is for one connection.
+var sessionLimit = phrases("this session", "this connection", "per session", "per connection", "same connection", "same session")
+
+// phrases makes an expression that matches any of the phrases as whole words, nil of
+// none.
+func phrases(all ...string) *regexp.Regexp {
+	if len(all) == 0 {
+		return nil
+	}
+	alternatives := make([]string, len(all))
+	for i, phrase := range all {
+		parts := strings.Split(regexp.QuoteMeta(phrase), "…")
+		alternatives[i] = strings.ReplaceAll(strings.Join(parts, ".{0,80}"), " .{0,80} ", `\b.{0,80}\b`)
+		if !strings.HasSuffix(phrase, "…") {
+			alternatives[i] += `\b`
+		}
+	}
+	return regexp.MustCompile(`(?i)\b(?:` + strings.Join(alternatives, "|") + `)`)
+}
+
+// enhancedCode is an enhanced status code at the beginning of a reply's text.
+var enhancedCode = regexp.MustCompile(`^\s*([245])\.(\d{1,3}\.\d{1,3})\b`)
+
+// matches tells whether a refusal is one that the row is about.
+func (o *outcome) matches(stage stage, r *reply, enhanced, text string, texts *regexp.Regexp) bool {
+	if o.event != "" || !o.at(stage) || len(o.codes) > 0 && !o.hasCode(r.code) {
+		return false
+	}
+	if o.enhanced == nil && texts == nil {
+		return true
+	}
+	for _, want := range o.enhanced {
+		if enhanced == want || !strings.Contains(want, ".") && strings.HasPrefix(enhanced, want+".") {
+			return true
+		}
+	}
+	return texts != nil && texts.MatchString(text)
+}
+
+func (o *outcome) at(stage stage) bool {
+	for _, step := range o.steps {
+		if step == stage {
+			return true
+		}
+	}
+	return o.steps == nil
+}
+
+func (o *outcome) hasCode(code int) bool {
+	for _, c := range o.codes {
+		if c[1:] == "yz" && int(c[0]-'0') == code/100 || c[1:] != "yz" && c == strconv.Itoa(code) {
+			return true
+		}
+	}
+	return false
+}
+
+// outcomeOfReply finds the row of a refusal. There is always one.
+func outcomeOfReply(stage stage, r *reply) *outcome {
+	enhanced := ""
+	// An enhanced code of another class than the reply's contradicts it.
+	if m := enhancedCode.FindStringSubmatch(r.text); m != nil && int(m[1][0]-'0') == r.code/100 {
+		enhanced = m[2]
+	}
+	text := plainReply(r.text)
+	for i := range outcomes {
+		if o := &outcomes[i]; o.matches(stage, r, enhanced, text, outcomeTexts[i]) {
+			return o
+		}
+	}
+	return &outcomes[len(outcomes)-1]
+}
+
+// outcomeOfEvent finds the row of an event. There is always one.
+func outcomeOfEvent(stage stage, event event) *outcome {
+	for i := range outcomes {
+		if o := &outcomes[i]; o.event == event && o.at(stage) {
+			return o
+		}
+	}
+	panic("no outcome for " + string(event)) // a test tries each
+}
+
+// plainReply makes one line of a reply's text, without addresses: those are chosen by
+// others and could hold any of the phrases.
+func plainReply(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.Join(strings.Fields(addressLike.ReplaceAllString(text, "…")), " ")
+}

@@ -1,0 +1,262 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package twilio sends SMS through Twilio.
+package twilio
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/delivery/httpapi"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/outbound"
+	"github.com/rehive/extension-operator/internal/phone"
+)
+
+// BaseURL is Twilio's API in its default region. Others are named as in
+// https://api.dublin.ie1.twilio.com.
+const BaseURL = "https://api.twilio.com"
+
+// maxSMSLength is the largest number of characters that Twilio accepts in one message.
+const maxSMSLength = 1600
+
+// Config is how to send through Twilio. AccountSID and AuthToken are required; the other
+// zero fields have defaults.
+type Config struct {
+	// AccountSID begins with AC.
+	AccountSID string
+	// KeySID is the SID of an API key (SK...) if AuthToken is the key's secret; empty if
+	// AuthToken is the account's own token.
+	KeySID string
+	// AuthToken is the account's token or the API key's secret.
+	AuthToken string
+	// From is the sender of messages without one: a number, a short code, an
+	// alphanumeric sender, or the SID of a messaging service (MG...).
+	From string
+	// DefaultRegion is the region of numbers without a country code, such as ZA; such
+	// numbers are refused if it is empty.
+	DefaultRegion string
+	// BaseURL defaults to the constant BaseURL.
+	BaseURL string
+	// Client makes the calls; one with outbound's defaults if nil.
+	Client *outbound.Client
+}
+
+// Provider sends SMS through Twilio's Messages API, which has no idempotency keys and no
+// place for the message's Key: a message that is sent again because its outcome is unknown
+// may arrive twice.
+type Provider struct {
+	api     *httpapi.API
+	account string
+	from    url.Values
+	region  string
+	key     bool
+}
+
+var (
+	sidForm            = regexp.MustCompile(`^[A-Z]{2}[0-9a-fA-F]{32}$`)
+	shortCode          = regexp.MustCompile(`^[0-9]{3,8}$`)
+	alphanumericSender = regexp.MustCompile(`^[A-Za-z0-9 +&_-]{1,11}$`)
+)
+
+// New checks the configuration. It makes no call.
+func New(c Config) (*Provider, error) {
+	if !sidForm.MatchString(c.AccountSID) || !strings.HasPrefix(c.AccountSID, "AC") {
+		return nil, errors.New("the Twilio account SID must be AC and 32 hexadecimal digits")
+	}
+	if c.KeySID != "" && (!sidForm.MatchString(c.KeySID) || !strings.HasPrefix(c.KeySID, "SK")) {
+		return nil, errors.New("the SID of the Twilio API key must be SK and 32 hexadecimal digits")
+	}
+	if !httpapi.IsHeaderValue(c.AuthToken) {
+		return nil, errors.New("the Twilio auth token is empty or contains characters that no token has")
+	}
+	c.DefaultRegion = strings.ToUpper(c.DefaultRegion)
+	if c.DefaultRegion != "" && !phone.IsRegion(c.DefaultRegion) {
+		return nil, errors.New("the default region of Twilio numbers must be an ISO 3166 code such as ZA")
+	}
+	if c.BaseURL == "" {
+		c.BaseURL = BaseURL
+	}
+	p := &Provider{account: c.AccountSID, region: c.DefaultRegion, key: c.KeySID != ""}
+	if c.From != "" {
+		var err error
+		if p.from, err = p.sender(c.From); err != nil {
+			return nil, fmt.Errorf("the default sender of Twilio %w", err)
+		}
+	}
+	user := c.AccountSID
+	if p.key {
+		user = c.KeySID
+	}
+	var err error
+	p.api, err = httpapi.New("Twilio", c.BaseURL, c.Client,
+		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+c.AuthToken))}})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// sender returns the form fields that name a sender. Its error completes a sentence that
+// begins with "the sender".
+func (p *Provider) sender(from string) (url.Values, error) {
+	switch {
+	case sidForm.MatchString(from) && strings.HasPrefix(from, "MG"):
+		return url.Values{"MessagingServiceSid": {from}}, nil
+	case shortCode.MatchString(from):
+		return url.Values{"From": {from}}, nil
+	case alphanumericSender.MatchString(from) && strings.ContainsFunc(from, func(r rune) bool { return r >= 'A' }):
+		return url.Values{"From": {from}}, nil
+	}
+	number, err := phone.E164(from, p.region)
+	if err != nil {
+		return nil, errors.New("must be a phone number, a short code, up to 11 letters and digits, or the SID of a messaging service")
+	}
+	return url.Values{"From": {number}}, nil
+}
+
+// Send implements [provider.Provider]. It sends the message's Text. The receipt's ID is
+// Twilio's message SID.
+func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Receipt, error) {
+	to, err := phone.E164(m.To, p.region)
+	if err != nil {
+		return provider.Receipt{}, provider.Permanent("RecipientInvalid", "The recipient "+err.Error()+".")
+	}
+	sender := p.from
+	if m.From != "" {
+		if sender, err = p.sender(m.From); err != nil {
+			return provider.Receipt{}, provider.Permanent("SenderInvalid", "The sender "+err.Error()+".")
+		}
+	}
+	if sender == nil {
+		return provider.Receipt{}, provider.Misconfigured("SenderMissing", "Neither the message nor the Twilio provider names a sender.")
+	}
+	text := strings.ToValidUTF8(m.Text, "\uFFFD")
+	switch {
+	case strings.TrimSpace(text) == "":
+		return provider.Receipt{}, provider.Permanent("MessageEmpty", "The message has no text.")
+	case utf8.RuneCountInString(text) > maxSMSLength:
+		return provider.Receipt{}, provider.Permanent("MessageTooBig", fmt.Sprintf("The text is longer than the %d characters that Twilio takes.", maxSMSLength))
+	}
+	form := url.Values{"To": {to}, "Body": {text}}
+	for name, values := range sender {
+		form[name] = values
+	}
+	resp, err := p.api.Call(ctx, http.MethodPost, p.path("/Messages.json"), "application/x-www-form-urlencoded", []byte(form.Encode()))
+	if err != nil {
+		return provider.Receipt{}, err
+	}
+	if resp.Status != http.StatusCreated {
+		return provider.Receipt{}, p.refusal(resp, m.OwnSender)
+	}
+	var message struct {
+		SID       string `json:"sid"`
+		Status    string `json:"status"`
+		ErrorCode int    `json:"error_code"`
+	}
+	// The status 201 means that the message was accepted. Sending again because the body
+	// is unreadable would send it twice.
+	_ = json.Unmarshal(resp.Body, &message)
+	if message.Status == "failed" || message.Status == "undelivered" {
+		return provider.Receipt{}, p.codeError(message.ErrorCode, resp, m.OwnSender)
+	}
+	return provider.Receipt{ID: httpapi.ReceiptID(message.SID)}, nil
+}
+
+// Check reads the account. An API key may not do that, so with one it reads one of the
+// account's numbers.
+func (p *Provider) Check(ctx context.Context) error {
+	path := "/2010-04-01/Accounts/" + p.account + ".json"
+	if p.key {
+		path = p.path("/IncomingPhoneNumbers.json?PageSize=1")
+	}
+	resp, err := p.api.Call(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return err
+	}
+	if resp.Status != http.StatusOK {
+		return p.refusal(resp, false)
+	}
+	var account struct {
+		Status string `json:"status"`
+	}
+	if err := json.Unmarshal(resp.Body, &account); err != nil {
+		return provider.Transient("UnexpectedAnswer", "Twilio's answer is not one of its API.", 0)
+	}
+	if !p.key && account.Status != "active" {
+		return provider.Misconfigured("AccountInactive", "The Twilio account is suspended or closed.")
+	}
+	return nil
+}
+
+func (p *Provider) path(resource string) string {
+	return "/2010-04-01/Accounts/" + p.account + resource
+}
+
+// refusal classes an answer other than success by Twilio's own code.
+func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
+	var answer struct {
+		Code int `json:"code"`
+	}
+	// If the answer is not JSON, its status decides.
+	_ = json.Unmarshal(resp.Body, &answer)
+	return p.codeError(answer.Code, resp, ownSender)
+}
+
+// codeError classes the codes that say more than their HTTP status. The list
+// (https://www.twilio.com/docs/api/errors) grows; a code that is missing here is classed
+// by its status, and the error contains its number.
+func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) error {
+	answer := fmt.Sprintf("Twilio (error %d)", code)
+	switch code {
+	case 21211, 21214, 21217, 21265, 21266, 21614, 21635, 21662, 30004, 30005, 30006, 60033:
+		return provider.Permanent("RecipientRefused", answer+" can't send SMS to the recipient's number.")
+	case 21610:
+		return provider.Permanent("Unsubscribed", answer+": the recipient has opted out of messages from this sender.")
+	case 21612:
+		return provider.Permanent("RecipientRefused", answer+" has no way from this sender to the recipient.")
+	case 21602, 21619:
+		return provider.Permanent("MessageEmpty", answer+": the message has no text.")
+	case 21605, 21617:
+		return provider.Permanent("MessageTooBig", answer+": the text is too long.")
+	case 30007, 30038:
+		return provider.Permanent("Filtered", answer+": the message was filtered as unwanted.")
+	case 30003:
+		return provider.Deferred("RecipientDeferred", answer+" can't reach the recipient's phone now.", 0)
+	case 14101, 14102, 14108, 21210, 21212, 21267, 21401, 21601, 21603, 21606, 21607, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21712,
+		30024, 30032, 30033, 30034, 30035, 30036, 30040, 30041, 30042, 63007:
+		if ownSender {
+			return provider.Permanent("SenderRefused", answer+" refuses the sender that the rule names.")
+		}
+		return provider.Misconfigured("SenderRefused", answer+" refuses the provider's sender.")
+	case 21408:
+		return provider.Permanent("RegionNotEnabled", answer+": Twilio's geographic permissions of the account don't include the recipient's country.")
+	case 10002, 21608, 572005:
+		return provider.Misconfigured("AccountRestricted", answer+": a trial or unapproved account sends to verified numbers only.")
+	case 20003, 20004, 20005, 20006, 20007, 20008, 20010, 10001, 30002, 30037, 90010:
+		return provider.Misconfigured("CredentialsRefused", answer+" refuses the credentials, or the account isn't active.")
+	case 20404:
+		return provider.Misconfigured("NotFound", answer+" doesn't know the account.")
+	case 30023, 30027, 60728, 63038:
+		return provider.Misconfigured("QuotaExceeded", answer+": the account's limit of messages is reached.")
+	case 20429, 14107, 21611, 30001, 30022, 63017, 63018:
+		return provider.Transient(provider.ReasonThrottled, answer+" asks to send more slowly.", httpapi.RetryAfter(resp.Header))
+	}
+	if resp.Status == http.StatusCreated {
+		return provider.Permanent("MessageRefused", answer+" could not send the message.")
+	}
+	detail := ""
+	if code > 0 {
+		detail = fmt.Sprintf("error %d", code)
+	}
+	return p.api.StatusError(resp, detail)
+}

@@ -1,0 +1,192 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package twilio
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/delivery/providertest"
+)
+
+const (
+	accountSID = "AC0123456789abcdef0123456789abcdef"
+	authToken  = "a-planted-auth-token"
+	keySID     = "SK0123456789abcdef0123456789abcdef"
+	serviceSID = "MG0123456789abcdef0123456789abcdef"
+)
+
+// start returns a provider that calls a fake of Twilio. Stop ends both.
+func start(t *testing.T) (p *Provider, fake *providertest.API, stop func()) {
+	t.Helper()
+	fake = providertest.NewTwilio(accountSID, accountSID, authToken)
+	base, client, stop := providertest.Serve(fake)
+	p, err := New(Config{AccountSID: accountSID, AuthToken: authToken, From: "+15005550006", DefaultRegion: "ZA", BaseURL: base, Client: client})
+	if err != nil {
+		stop()
+		t.Fatal(err)
+	}
+	return p, fake, stop
+}
+
+func TestConformance(t *testing.T) {
+	m := providertest.Message()
+	m.To = "082 000 0001"
+	providertest.Run(t, providertest.Harness{
+		New: func(t *testing.T) providertest.Target {
+			p, fake, stop := start(t)
+			return providertest.Target{Provider: p, Fake: fake, Close: stop}
+		},
+		Message: m,
+		Want:    providertest.Received{From: "+15005550006", To: "+27820000001", Text: m.Text},
+		Secrets: []string{authToken, accountSID, "820000001"},
+		NotRecipients: []string{
+			"jane@planted.example", "+27", "0820000001, 0820000002", "0820000001;ext=5", "1-800-FLOWERS", "tel:+27820000001", "whatsapp:+27820000001",
+		},
+		AcceptedByStatus: true,
+	})
+}
+
+func TestConfig(t *testing.T) {
+	good := Config{AccountSID: accountSID, AuthToken: "planted", From: "+15005550006"}
+	for name, change := range map[string]func(*Config){
+		"no account":      func(c *Config) { c.AccountSID = "" },
+		"path in account": func(c *Config) { c.AccountSID = "AC/../../0123456789abcdef01234567" },
+		"wrong account":   func(c *Config) { c.AccountSID = serviceSID },
+		"wrong key":       func(c *Config) { c.KeySID = accountSID },
+		"no token":        func(c *Config) { c.AuthToken = "" },
+		"region":          func(c *Config) { c.DefaultRegion = "XX" },
+		"sender":          func(c *Config) { c.From = "a sender that is too long" },
+		"base URL":        func(c *Config) { c.BaseURL = "http://api.twilio.com" },
+	} {
+		c := good
+		change(&c)
+		if _, err := New(c); err == nil || strings.Contains(err.Error(), "planted") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, from := range []string{"", "+15005550006", "12345", "Rehive", "My Shop", serviceSID} {
+		c := good
+		c.From = from
+		if _, err := New(c); err != nil {
+			t.Errorf("%q: %v", from, err)
+		}
+	}
+}
+
+func sms() provider.Message {
+	m := providertest.Message()
+	m.To = "+27820000001"
+	return m
+}
+
+func TestSenders(t *testing.T) {
+	p, api, stop := start(t)
+	defer stop()
+	for from, want := range map[string]string{"": "+15005550006", "12345": "12345", "Rehive": "Rehive", serviceSID: serviceSID, "082 000 0009": "+27820000009"} {
+		m := sms()
+		m.From = from
+		if _, err := p.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if got := api.Received(); got[len(got)-1].From != want {
+			t.Errorf("%q sent as %q, want %q", from, got[len(got)-1].From, want)
+		}
+	}
+}
+
+func TestErrorCodes(t *testing.T) {
+	status, code := 400, 0
+	base, client, stop := providertest.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, `{"code":%d,"error_code":%d,"status":"failed","message":"+27820000001"}`, code, code)
+	}))
+	t.Cleanup(stop)
+	p, err := New(Config{AccountSID: accountSID, AuthToken: authToken, From: "Rehive", BaseURL: base, Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		status, code  int
+		reason, class string
+	}{
+		{400, 21211, "RecipientRefused", "permanent"}, {400, 21614, "RecipientRefused", "permanent"},
+		{400, 21610, "Unsubscribed", "permanent"}, {400, 21408, "RegionNotEnabled", "permanent"},
+		{400, 21617, "MessageTooBig", "permanent"}, {400, 21606, "SenderRefused", "misconfigured"},
+		{400, 21703, "SenderRefused", "misconfigured"}, {401, 20003, "CredentialsRefused", "misconfigured"},
+		{400, 21607, "SenderRefused", "misconfigured"}, {400, 21603, "SenderRefused", "misconfigured"}, {400, 21212, "SenderRefused", "misconfigured"},
+		{400, 21659, "SenderRefused", "misconfigured"}, {201, 30034, "SenderRefused", "misconfigured"}, {201, 30032, "SenderRefused", "misconfigured"},
+		{400, 63007, "SenderRefused", "misconfigured"}, {400, 21608, "AccountRestricted", "misconfigured"}, {403, 90010, "CredentialsRefused", "misconfigured"},
+		{429, 63038, "QuotaExceeded", "misconfigured"}, {201, 30023, "QuotaExceeded", "misconfigured"}, {201, 30006, "RecipientRefused", "permanent"},
+		{201, 30002, "CredentialsRefused", "misconfigured"}, {429, 63018, "Throttled", "transient"},
+		{404, 20404, "NotFound", "misconfigured"}, {429, 20429, "Throttled", "transient"},
+		{429, 0, "Throttled", "transient"}, {400, 14107, "Throttled", "transient"},
+		{500, 20500, "Unavailable", "transient"}, {400, 99999, "MessageRefused", "permanent"},
+		{201, 30007, "Filtered", "permanent"}, {201, 99999, "MessageRefused", "permanent"},
+		{201, 20429, "Throttled", "transient"},
+	} {
+		status, code = row.status, row.code
+		_, err := p.Send(t.Context(), sms())
+		providertest.CheckReason(t, err, row.reason)
+		class := "transient"
+		switch {
+		case provider.IsPermanent(err):
+			class = "permanent"
+		case provider.IsMisconfigured(err):
+			class = "misconfigured"
+		}
+		if class != row.class || strings.Contains(err.Error(), "2782") || row.code > 0 && !strings.Contains(err.Error(), fmt.Sprint(row.code)) {
+			t.Errorf("%d %d: %v is %s", row.status, row.code, err, class)
+		}
+		if e := err.(*provider.Error); (e.RetryAfter > 0) != (class == "transient") { //nolint:errorlint // checked above
+			t.Errorf("%d %d: waits %s", row.status, row.code, e.RetryAfter)
+		}
+	}
+}
+
+// Who chose the sender decides whether waiting helps.
+func TestOwnSender(t *testing.T) {
+	base, client := providertest.Answer(t, http.StatusBadRequest, `{"code":21607}`)
+	p, err := New(Config{AccountSID: accountSID, AuthToken: authToken, From: "Rehive", BaseURL: base, Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := sms()
+	m.From = "Shop"
+	if _, err := p.Send(t.Context(), m); !provider.IsMisconfigured(err) {
+		t.Error(err)
+	}
+	m.OwnSender = true
+	if _, err := p.Send(t.Context(), m); !provider.IsPermanent(err) {
+		t.Error(err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	p, api, stop := start(t)
+	defer stop()
+	if err := p.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	api.Behave(providertest.Unauthorized)
+	providertest.CheckReason(t, p.Check(t.Context()), "CredentialsRefused")
+	api.Behave(providertest.Fail)
+	providertest.CheckReason(t, p.Check(t.Context()), "Unavailable")
+
+	base, client, stopKeyed := providertest.Serve(providertest.NewTwilio(accountSID, keySID, authToken))
+	defer stopKeyed()
+	keyed, err := New(Config{AccountSID: accountSID, KeySID: keySID, AuthToken: authToken, BaseURL: base, Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keyed.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	_, err = keyed.Send(t.Context(), sms())
+	providertest.CheckReason(t, err, "SenderMissing")
+}
