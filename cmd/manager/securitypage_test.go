@@ -18,7 +18,7 @@ import (
 	"github.com/rehive/extension-operator/internal/outbound"
 )
 
-// TestSecurityPage keeps the flags and figures of docs/security.md those of the program.
+// TestSecurityPage compares the flags and figures in docs/security.md with those of the program.
 func TestSecurityPage(t *testing.T) {
 	g := NewWithT(t)
 	page, err := os.ReadFile("../../docs/security.md")
@@ -35,17 +35,17 @@ func TestSecurityPage(t *testing.T) {
 	s, err := parseSettings([]string{publicURL}, environment(nil), &bytes.Buffer{})
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, row := range []string{
-		fmt.Sprintf("| events decided at once | %d |", s.dispatchConcurrency),
-		fmt.Sprintf("| messages in hand at once | %d |", s.deliveryConcurrency),
+		fmt.Sprintf("| concurrent events | %d |", s.dispatchConcurrency),
+		fmt.Sprintf("| concurrent messages | %d |", s.deliveryConcurrency),
 		fmt.Sprintf("| messages of one event | %d,%03d, and %d MiB of text |", ledger.MaxEventDeliveries/1000, ledger.MaxEventDeliveries%1000, ledger.MaxEventBytes>>20),
-		fmt.Sprintf("| what is stored | until %.0f days after it ended | `--event-retention`, at least %.0f days |", s.eventRetention.Hours()/24, ledger.MinRetention.Hours()/24),
+		fmt.Sprintf("| retention | until %.0f days after the event or message ended | `--event-retention`, at least %.0f days |", s.eventRetention.Hours()/24, ledger.MinRetention.Hours()/24),
 		fmt.Sprintf("| time of one send | %.0f s |", s.sendTimeout.Seconds()),
-		fmt.Sprintf("| calls of Rehive for a company | %d a minute |", s.rehiveCallsPerMinute),
+		fmt.Sprintf("| calls to Rehive for a company | %d a minute |", s.rehiveCallsPerMinute),
 		fmt.Sprintf("of Go's memory limit, which is %.0f %% of the container's |", memoryShare*100),
 		fmt.Sprintf("| connecting | %.0f s |", outbound.DefaultConnectTimeout.Seconds()),
 		fmt.Sprintf("| a request | %.0f s |", outbound.DefaultTimeout.Seconds()),
 		fmt.Sprintf("| size of a request | %d MiB |", outbound.DefaultMaxRequestBytes>>20),
-		fmt.Sprintf("| size of an answer | %d MiB |", outbound.DefaultMaxResponseBytes>>20),
+		fmt.Sprintf("| size of a response | %d MiB |", outbound.DefaultMaxResponseBytes>>20),
 	} {
 		g.Expect(string(page)).To(ContainSubstring(row))
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// TestDocs renders the examples of docs/templates.md.
+// TestDocs renders the examples in docs/templates.md.
 func TestDocs(t *testing.T) {
 	page, err := os.ReadFile("../../docs/templates.md")
 	if err != nil {
@@ -29,7 +29,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	data, _ := value.(*python.Dict)
-	rest, _, _ = strings.Cut(rest, "## Where this differs")
+	rest, _, _ = strings.Cut(rest, "## Differences from Django")
 	rows := regexp.MustCompile("(?m)^\\| `(.+)` \\| `(.*)` \\|$").FindAllStringSubmatch(rest, -1)
 	if len(rows) < 50 {
 		t.Fatalf("only %d examples found", len(rows))
