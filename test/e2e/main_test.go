@@ -8,35 +8,55 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// set is the stage that all tests play on, each with a company of its own.
+// set is the stage of TestManager's tests, each with a company of its own.
 var set *stage.Stage
 
 // evidence is what all stages showed. In the end it is searched for what was
-// planted: see runTests.
+// planted: see TestMain.
 var evidence = &stage.Evidence{}
 
 // chaos says that the tests of faults are to take their time: see make chaos.
 var chaos = os.Getenv("CHAOS") == "1"
 
-// managerProgram is the manager that was built for the tests.
-var managerProgram string
-
 func TestMain(m *testing.M) {
-	code, err := runTests(m)
+	flag.Parse()
+	// The tests with a stage of their own wait more than they work.
+	if err := flag.Set("test.parallel", "3"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	// Nothing that people without a right to it can read holds a token, a secret, or
+	// a customer's address, phone number or name, whatever the tests did.
+	var places []string
+	if set != nil {
+		places = []string{stage.EvidenceLog, stage.EvidenceMetrics, stage.EvidenceEvents, stage.EvidenceObjects}
+	}
+	err := evidence.Check(places...)
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	err = errors.Join(err, goleak.Find())
+	if programs != "" {
+		err = errors.Join(err, os.RemoveAll(programs))
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
@@ -44,38 +64,98 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func runTests(m *testing.M) (code int, err error) {
-	state, err := os.MkdirTemp("", "rehive-e2e-")
-	if err != nil {
-		return 1, err
+// TestManager runs the tests that share a stage, one after the other: most of them
+// end the manager or break what it depends on.
+func TestManager(t *testing.T) {
+	t.Parallel()
+	options := stageOptions(t.TempDir(), program(t))
+	var err error
+	if set, err = stage.Set(t.Context(), options); err != nil {
+		t.Fatal(err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(state)) }()
-	managerProgram = filepath.Join(state, "manager")
-	build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", managerProgram, "../../cmd/manager")...)
-	if output, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("building the manager: %w\n%s", err, output)
+	clearAtEnd(t, set)
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"TransactionBecomesEmail", testTransactionBecomesEmail},
+		{"TransactionBecomesSMSAndPush", testTransactionBecomesSMSAndPush},
+		{"API", testAPI},
+		{"DeactivationStopsAndReactivationResumes", testDeactivationStopsAndReactivationResumes},
+		{"PurgeRemovesEverything", testPurgeRemovesEverything},
+		{"RefusedActivationSaysWhatToMend", testRefusedActivationSaysWhatToMend},
+		{"CompanyInWatchedNamespace", testCompanyInWatchedNamespace},
+		{"UnwatchedNamespaceGetsNoToken", testUnwatchedNamespaceGetsNoToken},
+		{"NamespaceWithoutRightsIsIgnored", testNamespaceWithoutRightsIsIgnored},
+		{"EndedManagerLosesNothing", testEndedManagerLosesNothing},
+		{"SameEventIsProcessedOnce", testSameEventIsProcessedOnce},
+		{"APIServerAway", testAPIServerAway},
+		{"MailServerAway", testMailServerAway},
+		{"DecisionOutlivesItsRule", testDecisionOutlivesItsRule},
+		{"EndOfCompanyStopsWhatWasDecided", testEndOfCompanyStopsWhatWasDecided},
+		{"PlatformAway", testPlatformAway},
+		{"TokenExpires", testTokenExpires},
+		{"FullDisk", testFullDisk},
+		{"DamagedLedgerIsRefused", testDamagedLedgerIsRefused},
+	} {
+		t.Run(test.name, test.run)
 	}
-	set, err = stage.Set(context.Background(), stageOptions(state))
-	if err != nil {
-		return 1, err
+}
+
+// clearAtEnd clears a stage at the end of the test, and fails it if the race detector
+// found a race in a manager.
+func clearAtEnd(t *testing.T, s *stage.Stage) {
+	log := s.Manager.LogFile()
+	t.Cleanup(func() {
+		if err := errors.Join(s.Clear(), noRace(log)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// programs is the directory of the managers that were built, once one was.
+var programs string
+
+// builds has one program built at a time; what one compiled, the next reuses.
+var builds sync.Mutex
+
+// program builds the manager, with the race detector if the tests have it.
+func program(t *testing.T) string {
+	t.Helper()
+	return build(t, "manager", buildFlags...)
+}
+
+func build(t *testing.T, name string, flags ...string) string {
+	t.Helper()
+	builds.Lock()
+	defer builds.Unlock()
+	if programs == "" {
+		var err error
+		if programs, err = os.MkdirTemp("", "rehive-e2e-"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	log := set.Manager.LogFile()
-	code = m.Run()
-	err = errors.Join(set.Clear(), noRace(log))
-	// Nothing that people without a right to it can read holds a token, a secret, or
-	// a customer's address, phone number or name, whatever the tests did.
-	return code, errors.Join(err, evidence.Check(stage.EvidenceLog, stage.EvidenceMetrics, stage.EvidenceEvents, stage.EvidenceObjects))
+	path := filepath.Join(programs, name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	// Linking without debugging information takes half the time.
+	arguments := slices.Concat([]string{"build", "-ldflags=-w", "-o", path}, flags, []string{"../../cmd/manager"})
+	if output, err := exec.CommandContext(t.Context(), "go", arguments...).CombinedOutput(); err != nil {
+		t.Fatalf("building the manager: %v\n%s", err, output)
+	}
+	return path
 }
 
 // maxInFlight is how many messages a manager sends at once.
 const maxInFlight = 16
 
-func stageOptions(state string) stage.Options {
+func stageOptions(state, manager string) stage.Options {
 	return stage.Options{
 		Root:    "../..",
 		Overlay: "config/example",
 		State:   state,
-		Manager: managerProgram,
+		Manager: manager,
 		ManagerArguments: []string{
 			"--watch-namespaces=" + watchedNamespace + "," + forbiddenNamespace,
 			"--resync-period=10s", "--provider-allow-networks=127.0.0.0/8", "--provider-allow-plaintext",
@@ -108,12 +188,11 @@ type company struct {
 const event = "alert.create"
 
 // companies counts the companies, so that a test can run again with another.
-var companies int
+var companies atomic.Int64
 
 // newID makes a company's identifier of a name.
 func newID(name string) string {
-	companies++
-	return fmt.Sprintf("%s-%d", name, companies)
+	return fmt.Sprintf("%s-%d", name, companies.Add(1))
 }
 
 // newCompany activates a company and gives it a rule that mails the customer

@@ -28,7 +28,7 @@ const (
 
 // A platform team keeps a company's resources in a namespace of its own, and the
 // operator, with rights in that namespace and its own only, does all of its work there.
-func TestCompanyInWatchedNamespace(t *testing.T) {
+func testCompanyInWatchedNamespace(t *testing.T) {
 	id := newID("watched")
 	if _, err := set.Apply(t.Context(), fmt.Appendf(nil, `
 apiVersion: extensions.rehive.com/v1alpha1
@@ -63,7 +63,7 @@ spec: {company: %[1]s}
 
 // A CompanyActivation in a namespace that the operator does not watch means nothing:
 // the company is activated in the operator's namespace, and its token goes nowhere else.
-func TestUnwatchedNamespaceGetsNoToken(t *testing.T) {
+func testUnwatchedNamespaceGetsNoToken(t *testing.T) {
 	id := newID("unwatched")
 	elsewhere, err := set.Apply(t.Context(), fmt.Appendf(nil, `
 apiVersion: extensions.rehive.com/v1alpha1
@@ -100,7 +100,7 @@ spec: {company: %[1]s}
 
 // A namespace whose RoleBinding is missing does not keep the operator from serving the
 // others, which every other test shows; the log says what to do about it.
-func TestNamespaceWithoutRightsIsIgnored(t *testing.T) {
+func testNamespaceWithoutRightsIsIgnored(t *testing.T) {
 	log, err := os.ReadFile(set.Manager.LogFile())
 	if err != nil {
 		t.Fatal(err)

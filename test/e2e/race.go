@@ -5,7 +5,4 @@
 
 package e2e
 
-func init() {
-	buildFlags = append(buildFlags, "-race")
-	slowdown = 5
-}
+func init() { buildFlags = append(buildFlags, "-race") }

@@ -38,7 +38,7 @@ func setReplicas(t *testing.T) *replicated {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := stageOptions(t.TempDir())
+	options := stageOptions(t.TempDir(), program(t))
 	// What a replica had in hand when it died is another's after three times the
 	// send timeout.
 	options.ManagerArguments = append(options.ManagerArguments, "--leader-elect", "--send-timeout=5s")
@@ -49,12 +49,7 @@ func setReplicas(t *testing.T) *replicated {
 		t.Fatal(err)
 	}
 	r := &replicated{Stage: s, database: server, replicas: [2]*stage.Manager{s.Manager}}
-	log := s.Manager.LogFile()
-	t.Cleanup(func() {
-		if err := errors.Join(s.Clear(), noRace(log)); err != nil {
-			t.Error(err)
-		}
-	})
+	clearAtEnd(t, s)
 	if r.replicas[1], err = s.NewReplica(); err != nil {
 		t.Fatal(err)
 	}
@@ -71,6 +66,7 @@ func (r *replicated) startLoad(t *testing.T, c *company) *load {
 
 // TestReplicas lets two replicas that share a ledger meet what replicas meet.
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	r := setReplicas(t)
 	// What was in hand of a replica that is killed waits for the ends of the leases:
 	// the other tests go on meanwhile.
