@@ -234,8 +234,12 @@ func (d *Dispatcher) wait(ctx context.Context) {
 
 // dispatch decides one event and records the outcome.
 func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
-	memory, err := d.load(ctx, &event)
-	defer memory.Release()
+	var memory flow.Grant
+	err := d.resolveReplay(ctx, &event)
+	if err == nil {
+		memory, err = d.load(ctx, &event)
+		defer memory.Release()
+	}
 	var deliveries []ledger.NewDelivery
 	if err == nil {
 		if event.Name == notify.TriggerEvent {
@@ -262,8 +266,11 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	case err == nil:
 		write = func(ctx context.Context) error {
 			err := d.Ledger.CompleteEvent(ctx, event, deliveries)
-			if errors.Is(err, ledger.ErrEventTooLarge) {
+			switch {
+			case errors.Is(err, ledger.ErrEventTooLarge):
 				return d.Ledger.QuarantineEvent(ctx, event, reasonTooManyMessages, err.Error())
+			case errors.Is(err, ledger.ErrNotFound):
+				return d.Ledger.FailEvent(ctx, event, replayedEventGone)
 			}
 			return err
 		}
@@ -275,6 +282,9 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		write = func(ctx context.Context) error {
 			return d.Ledger.FailEvent(ctx, event, "the company is not active any more")
 		}
+	case errors.Is(err, ledger.ErrNotFound):
+		outcome = "failed"
+		write = func(ctx context.Context) error { return d.Ledger.FailEvent(ctx, event, replayedEventGone) }
 	case errors.As(err, &final):
 		outcome = "quarantined"
 		log().Error(err, "Quarantining the event", "reason", final.reason)
@@ -371,7 +381,11 @@ func (d *Dispatcher) load(ctx context.Context, event *ledger.ClaimedEvent) (memo
 	case !deferred:
 		return memory, nil
 	}
-	if event.Data, err = d.Ledger.EventData(ctx, *event); err != nil {
+	source := *event
+	if event.Replay != nil {
+		source.Key = event.Replay.Of
+	}
+	if event.Data, err = d.Ledger.EventData(ctx, source); err != nil {
 		return memory, fmt.Errorf("reading the event: %w", err)
 	}
 	if cost, err = notify.DataCost(event.Data); err != nil {
@@ -404,43 +418,60 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent, me
 	if err != nil {
 		return nil, err
 	}
-	rules, beyond, err := d.Catalog.Rules(ctx, company, claimed.Name)
-	if err != nil || len(rules) == 0 {
-		return nil, err
-	}
-	decider, err := d.newDecider(ctx, company, &claimed, claimed.Data, rules, func(ctx context.Context) (*python.Dict, error) {
-		token, err := d.Catalog.Token(ctx, company)
-		if err != nil {
-			return nil, err
-		}
-		return computed(ctx, d.Platform.WithToken(token).Paced(), claimed.Name, claimed.Data)
-	})
-	if err != nil {
-		return nil, err
-	}
-	poison(claimed.Data)
 	messages := messageMemory{d: d, grant: memory, key: claimed.Key}
 	if messages.data, err = notify.DataCost(claimed.Data); err != nil {
 		return nil, finalError{err, reasonTooLarge}
 	}
+	err = d.decideAll(ctx, company, claimed.Event, func(rule *catalog.Rule, decision notify.Decision) error {
+		if err := messages.add(&decision); err != nil {
+			return err
+		}
+		deliveries = appendDecision(deliveries, company.Namespace, rule, decision)
+		return nil
+	})
+	return deliveries, err
+}
+
+// decideAll asks every rule that an event of an active company meets, and passes on what
+// each decides.
+func (d *Dispatcher) decideAll(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, each func(*catalog.Rule, notify.Decision) error) error {
+	rules, beyond, err := d.Catalog.Rules(ctx, company, of.Name)
+	if err != nil || len(rules) == 0 {
+		return err
+	}
+	decider, err := d.newDecider(ctx, company, of, of.Data, rules, d.computedOf(company, of))
+	if err != nil {
+		return err
+	}
+	poison(of.Data)
 	for _, rule := range rules {
 		decision, err := d.decideRule(ctx, rule, decider.event, decider.sender)
 		if err != nil {
-			return nil, fmt.Errorf("rule %s: %w", rule.Name, err)
+			return fmt.Errorf("rule %s: %w", rule.Name, err)
 		}
-		if err := messages.add(&decision); err != nil {
+		if err := each(rule, decision); err != nil {
+			return err
+		}
+	}
+	if beyond == nil {
+		return nil
+	}
+	left := &catalog.Rule{UID: beyond.UID, Name: beyond.Name, Channel: beyond.Channel}
+	return each(left, notify.Decision{NotSent: []notify.NotSent{{
+		Reason: notify.TooManyRules,
+		Detail: fmt.Sprintf("the company has %d rules for this event, and only the %d oldest are looked at: delete or merge some", beyond.Count, catalog.MaxRules),
+	}}})
+}
+
+// computedOf returns a function that reads what templates read as computed for an event.
+func (d *Dispatcher) computedOf(company *v1alpha1.CompanyActivation, of ledger.Event) func(context.Context) (*python.Dict, error) {
+	return func(ctx context.Context) (*python.Dict, error) {
+		token, err := d.Catalog.Token(ctx, company)
+		if err != nil {
 			return nil, err
 		}
-		deliveries = appendDecision(deliveries, company.Namespace, rule, decision)
+		return computed(ctx, d.Platform.WithToken(token).Paced(), of.Name, of.Data)
 	}
-	if beyond != nil {
-		left := &catalog.Rule{UID: beyond.UID, Name: beyond.Name, Channel: beyond.Channel}
-		deliveries = appendDecision(deliveries, company.Namespace, left, notify.Decision{NotSent: []notify.NotSent{{
-			Reason: notify.TooManyRules,
-			Detail: fmt.Sprintf("the company has %d rules for this event, and only the %d oldest are looked at: delete or merge some", beyond.Count, catalog.MaxRules),
-		}}})
-	}
-	return deliveries, nil
 }
 
 // decider is what the rules of an event are decided with.
@@ -454,9 +485,9 @@ type decider struct {
 	optedOut func(ctx context.Context, users []string) (map[string][]string, error)
 }
 
-// newDecider prepares to decide the rules of a company for an event with the data.
-// Computed may be nil.
-func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyActivation, claimed *ledger.ClaimedEvent, data []byte, rules []*catalog.Rule, computed func(context.Context) (*python.Dict, error)) (*decider, error) {
+// newDecider prepares to decide the rules of a company for an event, with data that may
+// differ from the event's. Computed may be nil.
+func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, data []byte, rules []*catalog.Rule, computed func(context.Context) (*python.Dict, error)) (*decider, error) {
 	profile := company.Profile()
 	info := notify.Company{
 		ID:          company.Spec.Company,
@@ -465,13 +496,13 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 
 		PushDisabled: !company.IsPushEnabled(),
 	}
-	event, err := notify.NewEvent(claimed.Name, info, data, d.Clock.Now(), computed)
+	event, err := notify.NewEvent(of.Name, info, data, d.Clock.Now(), computed)
 	if err != nil {
 		return nil, finalError{err, reasonInvalidData}
 	}
 	decider := &decider{
 		d: d, namespace: company.Namespace, event: event, sender: d.DefaultFrom,
-		compute: &computing{processors: d.processors, company: claimed.Company, piece: computeTime, left: eventComputeTime},
+		compute: &computing{processors: d.processors, company: of.Company, piece: computeTime, left: eventComputeTime},
 	}
 	event.Compute = decider.compute.compute
 	decider.optedOut = func(ctx context.Context, users []string) (map[string][]string, error) {
@@ -480,7 +511,7 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 			named[i] = ledger.Rule{Name: company.Namespace + "/" + rule.Name, UID: rule.UID}
 			uids[named[i].Name] = rule.UID
 		}
-		out, err := d.Ledger.OptedOut(ctx, claimed.Company, users, named)
+		out, err := d.Ledger.OptedOut(ctx, of.Company, users, named)
 		for _, of := range out {
 			for i, name := range of {
 				of[i] = uids[name]

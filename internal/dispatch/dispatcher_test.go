@@ -96,6 +96,7 @@ type scene struct {
 	platform   *rehivetest.Platform
 	seed       rehivetest.Seeded
 	activation *v1alpha1.CompanyActivation
+	dispatcher *Dispatcher
 }
 
 // newScene makes a scene whose company has the token of the platform's seeded one.
@@ -125,6 +126,7 @@ func sceneWith(t *testing.T, name string, platform *rehivetest.Platform, seed re
 
 	dispatcher, err := New(Options{Ledger: s.store, Catalog: rules, Platform: client, Senders: senders("provider@operator.example"), Clock: s.clock, Log: testr.New(t)})
 	s.must(err)
+	s.dispatcher = dispatcher
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() { s.must(dispatcher.Start(ctx)) })

@@ -14,7 +14,6 @@ import (
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
-	"github.com/rehive/extension-operator/internal/python"
 )
 
 const (
@@ -53,6 +52,47 @@ type Preview struct {
 // The result is given to use, which should be done with it when it returns: until then
 // its memory is the company's.
 func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, use func(*Preview)) error {
+	return d.rehearse(ctx, of, 0, func(ctx context.Context, grow func(int64) bool) error {
+		decider, err := d.newDecider(ctx, company, of, of.Data, []*catalog.Rule{rule}, d.computedOf(company, of))
+		if err != nil {
+			return err
+		}
+		var result Preview
+		decider.event.Trace = &result.Trace
+		asked := *rule
+		asked.Disabled = false
+		if result.Decision, err = d.decideRule(ctx, &asked, decider.event, decider.sender); err != nil {
+			return err
+		}
+		if asked.Compiled != nil {
+			result.Missing = decider.event.Missing(asked.Compiled.Variables())
+		}
+		if !grow(messageCopies * textBytes(result.Messages)) {
+			return ErrBusy
+		}
+		use(&result)
+		return nil
+	})
+}
+
+// DryRun decides an event with all rules that it meets, as the dispatcher would, and passes
+// each decision to use, which may keep up to output bytes of all of them together. It
+// stores and sends nothing. Its errors are those of [Dispatcher.Preview] and of use.
+func (d *Dispatcher) DryRun(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, output int64, use func(*catalog.Rule, *notify.Decision) error) error {
+	return d.rehearse(ctx, of, output, func(ctx context.Context, grow func(int64) bool) error {
+		return d.decideAll(ctx, company, of, func(rule *catalog.Rule, decision notify.Decision) error {
+			if !grow(output + textBytes(decision.Messages)) {
+				return ErrBusy
+			}
+			return use(rule, &decision)
+		})
+	})
+}
+
+// rehearse decides an event in its company's turn of previews, within the memory that the
+// event's data takes and extra bytes. Grow raises the extra bytes, and returns false if there
+// is no memory for them.
+func (d *Dispatcher) rehearse(ctx context.Context, of ledger.Event, extra int64, decide func(ctx context.Context, grow func(extra int64) bool) error) error {
 	ctx, cancel := context.WithTimeout(ctx, previewTimeout)
 	defer cancel()
 	cost, err := notify.DataCost(of.Data)
@@ -64,7 +104,7 @@ func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActiv
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	defer turn.Release()
-	memory, err := d.Memory.Acquire(ctx, of.Company, cost)
+	memory, err := d.Memory.Acquire(ctx, of.Company, cost+extra)
 	switch {
 	case errors.Is(err, flow.ErrTooLarge):
 		return fmt.Errorf("%w: %w", ErrDataTooLarge, d.tooLarge(cost))
@@ -72,35 +112,11 @@ func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActiv
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	defer memory.Release()
-
-	decider, err := d.newDecider(ctx, company, &ledger.ClaimedEvent{Event: of}, of.Data, []*catalog.Rule{rule}, func(ctx context.Context) (*python.Dict, error) {
-		token, err := d.Catalog.Token(ctx, company)
-		if err != nil {
-			return nil, err
-		}
-		return computed(ctx, d.Platform.WithToken(token).Paced(), of.Name, of.Data)
-	})
+	err = decide(ctx, func(extra int64) bool { return memory.TryGrow(cost + extra) })
 	if errors.As(err, new(finalError)) {
 		return fmt.Errorf("%w: %w", ErrInvalidData, err)
 	}
-	if err != nil {
-		return err
-	}
-	var result Preview
-	decider.event.Trace = &result.Trace
-	asked := *rule
-	asked.Disabled = false
-	if result.Decision, err = d.decideRule(ctx, &asked, decider.event, decider.sender); err != nil {
-		return err
-	}
-	if asked.Compiled != nil {
-		result.Missing = decider.event.Missing(asked.Compiled.Variables())
-	}
-	if !memory.TryGrow(cost + messageCopies*textBytes(result.Messages)) {
-		return ErrBusy
-	}
-	use(&result)
-	return nil
+	return err
 }
 
 // textBytes is the size of the texts of messages of one rule, which share them unless

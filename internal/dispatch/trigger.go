@@ -95,7 +95,7 @@ func (d *Dispatcher) trigger(ctx context.Context, claimed *ledger.ClaimedEvent, 
 	if len(asked.Data) == 0 {
 		asked.Data = json.RawMessage("{}")
 	}
-	decider, err := d.newDecider(ctx, company, claimed, asked.Data, []*catalog.Rule{rule}, nil)
+	decider, err := d.newDecider(ctx, company, claimed.Event, asked.Data, []*catalog.Rule{rule}, nil)
 	if err != nil {
 		return nil, err
 	}

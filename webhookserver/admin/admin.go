@@ -82,6 +82,7 @@ func (a *API) Operations() []rest.Operation {
 	ops = append(ops, a.quarantine().Operations()...)
 	if a.Previews != nil {
 		ops = append(ops, a.previews()...)
+		ops = append(ops, a.replay())
 	}
 	return append(ops, a.sendLog(), a.sendLogs(), a.releaseQuarantined())
 }

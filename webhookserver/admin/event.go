@@ -29,6 +29,7 @@ type History interface {
 	Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (ledger.EventPage, error)
 	StoredEvent(ctx context.Context, company, id string) (ledger.StoredEvent, error)
 	EventByKey(ctx context.Context, company string, key int64) (ledger.StoredEvent, error)
+	EventHead(ctx context.Context, company string, key int64) (ledger.StoredEvent, error)
 	EventDeliveries(ctx context.Context, company string, key int64, offset, limit int) (found []ledger.Delivery, more bool, err error)
 	EventOutcomes(ctx context.Context, company string, key int64) ([]ledger.Outcome, error)
 	Replays(ctx context.Context, company string, key int64) ([]ledger.StoredEvent, error)
@@ -327,7 +328,7 @@ func explanation(e *event, rules notifications.All) string {
 	case ledger.EventFailed:
 		return "It was given up and nothing was sent: " + sentence(e.Message)
 	case ledger.EventCancelled:
-		return "Nothing was sent, because the company was deactivated before the event was decided."
+		return "Nothing was sent, because the company's activation was deleted before the event was decided."
 	case ledger.EventQuarantined:
 		return fmt.Sprintf("It is quarantined, and nothing is sent until an admin releases it with POST /api/admin/quarantine/%d/release/: %s", e.Key, sentence(e.Message))
 	case ledger.EventDone:

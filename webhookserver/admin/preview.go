@@ -23,10 +23,11 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// Previewer decides a rule without sending. *dispatch.Dispatcher is one, where the
-// method is described.
+// Previewer decides rules without sending. *dispatch.Dispatcher implements it, and documents
+// the methods.
 type Previewer interface {
 	Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, use func(*dispatch.Preview)) error
+	DryRun(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, output int64, use func(*catalog.Rule, *notify.Decision) error) error
 }
 
 // maxEventID is the longest identifier of an event, in characters.
@@ -299,13 +300,7 @@ func (p *preview) read(decided *dispatch.Preview, n *notification, event string)
 		p.expression.comparisons = append(p.expression.comparisons, comparison{c.Left, c.Operator, c.Right, c.Holds})
 	}
 	p.readMessages(decided.Messages)
-	for _, not := range decided.NotSent {
-		kind := string(not.Channel)
-		if kind == "" {
-			kind = n.kind
-		}
-		p.notSent = append(p.notSent, notSentPreview{kind: kind, recipient: not.Recipient, user: not.User, reason: string(not.Reason), message: not.Detail})
-	}
+	p.notSent = readNotSent(decided.NotSent, n.kind)
 	p.addProblems(decided.Failed, n)
 	for _, path := range decided.Missing {
 		p.warn("", fmt.Sprintf("The notification reads %s, which this event's data doesn't have.", path))
@@ -324,16 +319,23 @@ func (p *preview) read(decided *dispatch.Preview, n *notification, event string)
 	}
 }
 
-// readMessages groups the messages of a decision, which have the same texts on each
-// channel.
+// readMessages takes the messages of a decision.
 func (p *preview) readMessages(all []notify.Message) {
+	p.messages = groupMessages(all)
+	for i := range all {
+		if recipient := all[i].Recipient; !slices.Contains(p.recipients, recipient) {
+			p.recipients = append(p.recipients, recipient)
+		}
+	}
+}
+
+// groupMessages groups the messages of a decision, which have the same texts on each
+// channel.
+func groupMessages(all []notify.Message) (grouped []messagePreview) {
 	for i := range all {
 		m := &all[i]
-		if !slices.Contains(p.recipients, m.Recipient) {
-			p.recipients = append(p.recipients, m.Recipient)
-		}
-		if last := len(p.messages) - 1; last >= 0 && p.messages[last].kind == string(m.Channel) {
-			p.messages[last].recipients = append(p.messages[last].recipients, m.Recipient)
+		if last := len(grouped) - 1; last >= 0 && grouped[last].kind == string(m.Channel) {
+			grouped[last].recipients = append(grouped[last].recipients, m.Recipient)
 			continue
 		}
 		shown := messagePreview{kind: string(m.Channel), from: m.From, recipients: []string{m.Recipient}}
@@ -344,8 +346,21 @@ func (p *preview) readMessages(all []notify.Message) {
 			n, encoding := phone.Segments(m.Text)
 			shown.segments, shown.encoding = n, string(encoding)
 		}
-		p.messages = append(p.messages, shown)
+		grouped = append(grouped, shown)
 	}
+	return grouped
+}
+
+// readNotSent takes from a decision who gets nothing. Kind is the channel of the rule.
+func readNotSent(all []notify.NotSent, kind string) (shown []notSentPreview) {
+	for _, not := range all {
+		channel := string(not.Channel)
+		if channel == "" {
+			channel = kind
+		}
+		shown = append(shown, notSentPreview{kind: channel, recipient: not.Recipient, user: not.User, reason: string(not.Reason), message: not.Detail})
+	}
+	return shown
 }
 
 func (p *preview) warn(field, message string) {

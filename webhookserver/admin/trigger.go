@@ -81,27 +81,41 @@ func (a *API) trigger(ctx context.Context, r *rest.Request, t *triggering) (rest
 		return rest.Answer{}, rest.Internal(fmt.Errorf("encoding a trigger: %w", err))
 	}
 	event := ledger.Event{Company: r.Caller.Company, ID: triggerID(r, found.Name()), Name: notify.TriggerEvent, Data: data}
-	duplicate, err := a.Events.AcceptEvent(ctx, event)
-	switch {
-	case errors.Is(err, ledger.ErrCompanyFull):
-		return rest.Answer{}, &rest.Error{
-			Status: http.StatusInsufficientStorage, RetryAfter: fullRetryAfter, Cause: err,
-			Message: "The company has too many events waiting or stored. Try again later.",
-		}
-	case err != nil:
-		return rest.Answer{}, rest.Unavailable(fmt.Errorf("accepting a trigger: %w", err), "The notification could not be triggered. Try again later.")
+	duplicate, err := a.accept(ctx, event, "The notification could not be triggered. Try again later.")
+	if err != nil {
+		return rest.Answer{}, err
 	}
 	r.Log.Info("Triggered a notification", "company", r.Caller.Company, "user", r.Caller.User, "rule", found.Rule.Name, "id", event.ID, "replayed", duplicate)
 	return rest.Answer{Replayed: duplicate}, nil
 }
 
+// accept stores an event that an admin makes, and returns whether it was there before. Failed is
+// the answer's message while the ledger is away.
+func (a *API) accept(ctx context.Context, event ledger.Event, failed string) (duplicate bool, err error) {
+	duplicate, err = a.Events.AcceptEvent(ctx, event)
+	switch {
+	case errors.Is(err, ledger.ErrCompanyFull):
+		return false, &rest.Error{
+			Status: http.StatusInsufficientStorage, RetryAfter: fullRetryAfter, Cause: err,
+			Message: "The company has too many events waiting or stored. Try again later.",
+		}
+	case err != nil:
+		return false, rest.Unavailable(fmt.Errorf("accepting %s: %w", event.Name, err), failed)
+	}
+	return duplicate, nil
+}
+
 // triggerID identifies a trigger's event. Calls of one user with the same idempotency key
 // for the same notification have the same.
-func triggerID(r *rest.Request, rule string) string {
-	const prefix = "trigger:"
+func triggerID(r *rest.Request, rule string) string { return "trigger:" + idempotentName(r, rule) }
+
+// idempotentName names what a call does to something: calls of one user with the same
+// idempotency key that do it to the same thing have the same name, and all others have
+// their own.
+func idempotentName(r *rest.Request, to string) string {
 	if r.IdempotencyKey == "" {
-		return prefix + uuid.NewString()
+		return uuid.NewString()
 	}
-	key := sha256.Sum256([]byte(strings.Join([]string{r.Caller.User, rule, r.IdempotencyKey}, "\x00")))
-	return prefix + hex.EncodeToString(key[:])
+	key := sha256.Sum256([]byte(strings.Join([]string{r.Caller.User, to, r.IdempotencyKey}, "\x00")))
+	return hex.EncodeToString(key[:])
 }

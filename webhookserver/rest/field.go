@@ -23,6 +23,7 @@ const (
 	blankMessage     = "This field may not be blank."
 	notAString       = "Not a valid string."
 	notABoolean      = "Must be a valid boolean."
+	notAnInteger     = "A valid integer is required."
 	nullCharacters   = "Null characters are not allowed."
 	surrogateMessage = "Surrogate characters are not allowed."
 )
@@ -334,6 +335,56 @@ func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 				item.WithMaxLength(int64(f.maxLength))
 			}
 			return openapi3.NewArraySchema().WithItems(item).WithMaxItems(int64(maxItems)).NewRef()
+		},
+	}
+}
+
+// Integers is a list of at most maxItems whole numbers.
+func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
+	return Field[T]{
+		name: name,
+		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
+			if kind := kindOf(value); kind != "list" {
+				return fmt.Sprintf("Expected a list of items but got type %q.", kind)
+			}
+			var items []json.RawMessage
+			if err := json.Unmarshal(value, &items); err != nil {
+				return notAnInteger
+			}
+			if len(items) > maxItems {
+				return fmt.Sprintf("Ensure this field has no more than %d elements.", maxItems)
+			}
+			numbers := make([]int64, len(items))
+			for i, item := range items {
+				text := string(item)
+				if kindOf(item) == "str" {
+					text = unquote(item)
+				}
+				var err error
+				if numbers[i], err = strconv.ParseInt(text, 10, 64); err != nil {
+					return notAnInteger
+				}
+			}
+			*at(t) = numbers
+			return ""
+		},
+		clear: func(t *T) { *at(t) = nil },
+		encode: func(f *Field[T], t *T, b []byte) []byte {
+			items := *at(t)
+			if items == nil && f.nullable {
+				return append(b, "null"...)
+			}
+			b = append(b, '[')
+			for i, item := range items {
+				if i > 0 {
+					b = append(b, ',')
+				}
+				b = strconv.AppendInt(b, item, 10)
+			}
+			return append(b, ']')
+		},
+		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef {
+			return openapi3.NewArraySchema().WithItems(openapi3.NewInt64Schema()).WithMaxItems(int64(maxItems)).NewRef()
 		},
 	}
 }

@@ -1,0 +1,297 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/dispatch"
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/webhookserver/notifications"
+	"github.com/rehive/extension-operator/webhookserver/rest"
+)
+
+const (
+	// maxRepeat is how many messages one replay sends again.
+	maxRepeat = 100
+	// maxDryRunMessages is how many messages a dry run shows.
+	maxDryRunMessages = 250
+	// maxDryRunNotSent is how many of those it shows who get nothing.
+	maxDryRunNotSent = 1000
+	// maxDryRunText is how many bytes of text a dry run shows; what is beyond is left out.
+	maxDryRunText = 512 << 10
+	// dryRunMemory is what the texts of a dry run take, as they are and encoded as JSON,
+	// where a character can take six bytes.
+	dryRunMemory = 7 * maxDryRunText
+)
+
+// replaying is the body of a call that replays an event.
+type replaying struct {
+	send   bool
+	repeat []int64
+}
+
+// replay is what a replay does, or would do.
+type replay struct {
+	sent          bool
+	id            int64
+	eventID       string
+	notifications []replayedNotification
+	more          bool
+
+	shown, notSent, text int // messages, those who get nothing, and bytes of text
+}
+
+// replayedNotification is what one notification decides in a dry run.
+type replayedNotification struct {
+	id                 int64
+	notification, rule string
+	kind               string
+	messages           []messagePreview
+	withheld           []withheldMessage
+	notSent            []notSentPreview
+}
+
+// withheldMessage is a message that its recipient may have received before.
+type withheldMessage struct {
+	ledger.Earlier
+
+	kind, recipient, user, state string
+}
+
+var (
+	replayRequest = &rest.Serializer[replaying]{Name: "AdminEventReplayRequest", Fields: []rest.Field[replaying]{
+		rest.Boolean("send", func(r *replaying) *bool { return &r.send }).
+			Describe("Without it, nothing is sent or stored: the answer shows what would be."),
+		rest.Integers("repeat", maxRepeat, func(r *replaying) *[]int64 { return &r.repeat }).Nullable().
+			Describe("Ids of log entries of the event and of its replays. Their recipients get the message although they may have received it before."),
+	}}
+	withheldSerializer = &rest.Serializer[withheldMessage]{Name: "ReplayWithheld", Fields: []rest.Field[withheldMessage]{
+		rest.Integer("id", func(w *withheldMessage) int64 { return w.ID }).Describe("The log entry by which the recipient may have received it: name it in repeat to send it again."),
+		rest.Char("type", func(w *withheldMessage) *string { return &w.kind }).ReadOnly(),
+		rest.Char("recipient", func(w *withheldMessage) *string { return &w.recipient }).ReadOnly(),
+		rest.Char("user", func(w *withheldMessage) *string { return &w.user }).ReadOnly().Nullable(),
+		rest.Char("state", func(w *withheldMessage) *string { return &w.state }).ReadOnly().Choices(logStates...).Describe("That of the log entry."),
+	}}
+	replayedSerializer = &rest.Serializer[replayedNotification]{Name: "ReplayNotification", Fields: []rest.Field[replayedNotification]{
+		rest.NullInteger("notification_id", func(n *replayedNotification) (int64, bool) { return n.id, n.id != 0 }),
+		rest.Char("notification", func(n *replayedNotification) *string { return &n.notification }).ReadOnly().Nullable(),
+		rest.Char("rule", func(n *replayedNotification) *string { return &n.rule }).ReadOnly(),
+		rest.Char("type", func(n *replayedNotification) *string { return &n.kind }).ReadOnly(),
+		rest.NestedList("messages", messagePreviewSerializer, func(n *replayedNotification) []messagePreview { return n.messages }).
+			Describe("What is sent."),
+		rest.NestedList("withheld", withheldSerializer, func(n *replayedNotification) []withheldMessage { return n.withheld }).
+			Describe("What is not sent because its recipient may have received it before."),
+		rest.NestedList("not_sent", notSentSerializer, func(n *replayedNotification) []notSentPreview { return n.notSent }),
+	}}
+	replaySerializer = &rest.Serializer[replay]{Name: "AdminEventReplay", Fields: []rest.Field[replay]{
+		rest.Boolean("sent", func(r *replay) *bool { return &r.sent }).ReadOnly().Describe("Whether the event is decided again; false for a dry run."),
+		rest.NullInteger("id", func(r *replay) (int64, bool) { return r.id, r.id != 0 }).Describe("The id of the replay's own event, which shows what became of it; null for a dry run."),
+		rest.Char("event_id", func(r *replay) *string { return &r.eventID }).ReadOnly().Nullable(),
+		rest.NestedList("notifications", replayedSerializer, func(r *replay) []replayedNotification { return r.notifications }).
+			Describe("What each notification for the event would do now; of a dry run only."),
+		rest.Boolean("more", func(r *replay) *bool { return &r.more }).ReadOnly().Describe("Whether there are more messages, or longer texts, than are shown."),
+	}}
+)
+
+// replay has an event decided again, or shows what would come of it. Rehive's own extension
+// has nothing of the kind.
+func (a *API) replay() rest.Operation {
+	action := rest.Action[replaying]{
+		Path: "admin/events/{event_id}/replay/", NumericID: true, For: rest.Admins,
+		Body: replayRequest, Optional: true, Idempotent: true, Result: rest.ResultOf(replaySerializer),
+		Do: func(ctx context.Context, r *rest.Request, body *replaying) (rest.Answer, error) {
+			of, err := a.replayable(ctx, r)
+			if err != nil {
+				return rest.Answer{}, err
+			}
+			if err := a.checkRepeat(ctx, &of, body.repeat); err != nil {
+				return rest.Answer{}, err
+			}
+			if !body.send {
+				return a.dryRun(ctx, r, &of, body)
+			}
+			return a.startReplay(ctx, r, &of, body)
+		},
+	}
+	return action.Operation()
+}
+
+// replayable returns the event of a request, without its data, if it can be decided again.
+func (a *API) replayable(ctx context.Context, r *rest.Request) (ledger.StoredEvent, error) {
+	of, err := a.History.EventHead(ctx, r.Caller.Company, r.Number())
+	if err != nil {
+		return of, historyError(err)
+	}
+	key, isReplay := ledger.ReplayOf(of.ID)
+	switch {
+	case of.Name == notify.ReplayEvent && isReplay:
+		return of, rest.Conflict(fmt.Sprintf("This event is a replay. Replay the event %d instead.", key))
+	case notify.IsOwnEvent(of.Name):
+		return of, rest.Conflict("This event was not sent by the platform. Trigger the notification again instead.")
+	case of.State == ledger.EventPending:
+		return of, rest.Conflict("This event is still to be decided.")
+	case of.State == ledger.EventQuarantined:
+		return of, rest.Conflict(fmt.Sprintf("This event is quarantined. Release it instead, with POST /api/admin/quarantine/%d/release/.", of.Key))
+	}
+	return of, nil
+}
+
+// checkRepeat returns an error unless each of the log entries belongs to the event or to one
+// of its replays.
+func (a *API) checkRepeat(ctx context.Context, of *ledger.StoredEvent, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	known, err := a.History.InFamily(ctx, of.Company, of.Key, ids)
+	if err != nil {
+		return historyError(err)
+	}
+	for _, id := range ids {
+		if _, ok := slices.BinarySearch(known, id); !ok {
+			return rest.InvalidFields(noSuchKey("repeat", strconv.FormatInt(id, 10)))
+		}
+	}
+	return nil
+}
+
+// startReplay stores the replay as an event of its own kind, which the dispatcher decides
+// like any other.
+func (a *API) startReplay(ctx context.Context, r *rest.Request, of *ledger.StoredEvent, body *replaying) (rest.Answer, error) {
+	data, err := json.Marshal(notify.Replay{Event: of.Key, Repeat: body.repeat})
+	if err != nil {
+		return rest.Answer{}, rest.Internal(fmt.Errorf("encoding a replay: %w", err))
+	}
+	event := ledger.Event{
+		Company: of.Company, Name: notify.ReplayEvent, Data: data,
+		ID: ledger.ReplayID(of.Key, idempotentName(r, strconv.FormatInt(of.Key, 10))),
+	}
+	replays, err := a.History.Replays(ctx, of.Company, of.Key)
+	if err != nil {
+		return rest.Answer{}, historyError(err)
+	}
+	known := slices.ContainsFunc(replays, func(e ledger.StoredEvent) bool { return e.ID == event.ID })
+	if len(replays) >= ledger.MaxReplays && !known {
+		return rest.Answer{}, rest.Conflict(fmt.Sprintf("This event was replayed %d times, the most that is possible.", len(replays)))
+	}
+	duplicate, err := a.accept(ctx, event, "The event could not be replayed. Try again later.")
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	stored, err := a.History.StoredEvent(ctx, of.Company, event.ID)
+	if err != nil {
+		return rest.Answer{}, historyError(err)
+	}
+	r.Log.Info("Replaying an event", "company", of.Company, "user", r.Caller.User, "event", of.Key, "as", stored.Key, "replayed", duplicate)
+	answer := rest.DataOf(replaySerializer, &replay{sent: true, id: stored.Key, eventID: event.ID})
+	answer.Replayed = duplicate
+	return answer, nil
+}
+
+// dryRun shows what a replay would send.
+func (a *API) dryRun(ctx context.Context, r *rest.Request, of *ledger.StoredEvent, body *replaying) (rest.Answer, error) {
+	whole, err := a.History.EventByKey(ctx, of.Company, of.Key)
+	if err != nil {
+		return rest.Answer{}, historyError(err)
+	}
+	rules, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
+	if err != nil {
+		return rest.Answer{}, unreadable(err)
+	}
+	byName := make(map[string]int64, len(rules))
+	for i := range rules {
+		byName[rules[i].Name()] = rules[i].ID
+	}
+	var result replay
+	err = a.Previews.DryRun(ctx, r.Caller.Activation, whole.Event, dryRunMemory, func(rule *catalog.Rule, decision *notify.Decision) error {
+		shown := replayedNotification{
+			notification: rule.DisplayName, rule: r.Caller.Activation.Namespace + "/" + rule.Name, kind: string(rule.Channel),
+			notSent: result.limitNotSent(readNotSent(decision.NotSent, string(rule.Channel))),
+		}
+		shown.id = byName[shown.rule]
+		send, err := a.withhold(ctx, of, body, decision, &shown, &result)
+		if err != nil {
+			return err
+		}
+		shown.messages = groupMessages(send)
+		for i := range shown.messages {
+			result.limitText(&shown.messages[i])
+		}
+		result.notifications = append(result.notifications, shown)
+		return nil
+	})
+	if err != nil {
+		return rest.Answer{}, dryRunError(err)
+	}
+	return rest.DataOf(replaySerializer, &result), nil
+}
+
+// withhold returns the messages of a decision that a replay would send.
+func (a *API) withhold(ctx context.Context, of *ledger.StoredEvent, body *replaying, decision *notify.Decision, shown *replayedNotification, result *replay) (send []notify.Message, err error) {
+	for i := range decision.Messages {
+		if result.shown++; result.shown > maxDryRunMessages {
+			result.more = true
+			break
+		}
+		m := &decision.Messages[i]
+		earlier, err := a.History.EarlierTo(ctx, of.Company, of.Key, shown.rule, string(m.Channel), m.Recipient)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // the caller answers with it
+		}
+		if len(earlier) == 0 || slices.ContainsFunc(earlier, func(e ledger.Earlier) bool { return slices.Contains(body.repeat, e.ID) }) {
+			send = append(send, *m)
+			continue
+		}
+		last := earlier[len(earlier)-1]
+		shown.withheld = append(shown.withheld, withheldMessage{
+			Earlier: last, kind: string(m.Channel), recipient: m.Recipient, user: m.User, state: string(last.State),
+		})
+	}
+	return send, nil
+}
+
+// limitNotSent returns as many as are shown with the others.
+func (r *replay) limitNotSent(all []notSentPreview) []notSentPreview {
+	if left := maxDryRunNotSent - r.notSent; len(all) > left {
+		all, r.more = all[:left], true
+	}
+	r.notSent += len(all)
+	for i := range all {
+		r.limit(&all[i].message)
+	}
+	return all
+}
+
+// limitText leaves out the texts of a message that are too long to be shown with the others.
+func (r *replay) limitText(m *messagePreview) {
+	for _, text := range []*string{&m.texts.Subject, &m.texts.Text, &m.texts.HTML, &m.texts.SMS, &m.texts.Push} {
+		r.limit(text)
+	}
+}
+
+func (r *replay) limit(text *string) {
+	if r.text+len(*text) > maxDryRunText {
+		*text, r.more = "", true
+	}
+	r.text += len(*text)
+}
+
+func dryRunError(err error) error {
+	switch {
+	case errors.Is(err, ledger.ErrUnavailable):
+		return historyError(err)
+	case errors.Is(err, dispatch.ErrDataTooLarge):
+		return rest.Conflict("The event's data is too large to be decided.")
+	case errors.Is(err, dispatch.ErrInvalidData):
+		return rest.Conflict("The event's data can't be read.")
+	}
+	return previewError(err)
+}
