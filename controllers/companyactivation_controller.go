@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -151,11 +152,14 @@ func ruleWebhooksChanged() predicate.Predicate {
 // Reconcile looks at one activation.
 func (r *companyActivationReconciler) Reconcile(ctx context.Context, request reconcile.Request) (result ctrl.Result, err error) {
 	a := new(v1alpha1.CompanyActivation)
-	if err := r.Get(ctx, request.NamespacedName, a); err != nil {
-		if apierrors.IsNotFound(err) {
-			r.memory.forget(request.NamespacedName)
-		}
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	switch err := r.Get(ctx, request.NamespacedName, a); {
+	case apierrors.IsNotFound(err):
+		return r.depart(ctx, request.NamespacedName, "")
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("reading the CompanyActivation: %w", err)
+	}
+	if _, err := r.depart(ctx, request.NamespacedName, a.UID); err != nil {
+		return ctrl.Result{}, err
 	}
 	if !a.DeletionTimestamp.IsZero() {
 		return r.finalize(ctx, a)

@@ -5,12 +5,14 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -25,52 +27,97 @@ const (
 	// tried once: a platform that hangs must not hold a namespace's deletion.
 	platformPatience = 5 * time.Second
 
-	// ledgerTimeout bounds one try at the ledger, ledgerRetry parts it from the
-	// next, and ledgerPatience bounds all of them, counted from the deletion of
-	// the object.
+	// ledgerTimeout bounds one attempt to clean the ledger, ledgerRetry is the pause
+	// before the next, and ledgerPatience bounds all of them, counted from the
+	// deletion of the object.
 	ledgerTimeout  = 30 * time.Second
 	ledgerRetry    = 5 * time.Second
 	ledgerPatience = 5 * time.Minute
 )
 
-// finalize removes what a company leaves behind and lets its object go.
+// departure is what cleaning up after an activation needs to know.
+type departure struct {
+	uid     types.UID
+	company string
+	token   string // empty if there is none to remove webhooks with
+	// purge removes everything of the company, and not only its webhooks and pending work.
+	purge bool
+	since time.Time
+	// triedWebhooks: a platform that fails is called once only.
+	triedWebhooks bool
+}
+
+// depart cleans up after an activation that is gone, or was replaced by the current one.
+//
+// An activation has no finalizer unless it is being purged. With one, its namespace and
+// its CustomResourceDefinition could not be deleted if the operator went first. So
+// depart works from memory and as far as it can: webhooks that stay are refused, pending
+// work is cancelled when it is due, and the ledger's rows end with their retention.
+func (r *companyActivationReconciler) depart(ctx context.Context, key types.NamespacedName, current types.UID) (ctrl.Result, error) {
+	d := r.memory.departed(key, current, r.now())
+	if d == nil {
+		return ctrl.Result{}, nil
+	}
+	succeeded, err := r.succeeded(ctx, d)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	// Webhooks have the same URL and pending work the same company. Both belong to
+	// another activation that is in force.
+	cleaned, err := r.cleanUp(ctx, key, d, !succeeded)
+	switch {
+	case err != nil:
+		return ctrl.Result{}, err
+	case !cleaned && current == "":
+		return ctrl.Result{RequeueAfter: ledgerRetry}, nil
+	}
+	r.memory.cleaned(key)
+	return ctrl.Result{}, nil
+}
+
+// succeeded reports whether another activation of the company is in force, one that the
+// platform has activated.
+func (r *companyActivationReconciler) succeeded(ctx context.Context, d *departure) (bool, error) {
+	holder, err := r.namespaces.Find(ctx, r.Client, d.company)
+	if err != nil || holder == nil || holder.UID == d.uid {
+		return false, err
+	}
+	credentials, err := activation.Get(ctx, r.apiReader, holder)
+	var unusable *activation.UnusableSecretError
+	if errors.Is(err, activation.ErrMissing) || errors.As(err, &unusable) {
+		return false, nil
+	}
+	return credentials.Token != "", err
+}
+
+// finalize purges an activation that is being deleted, and lets its object go.
 func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.CompanyActivation) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
 		return ctrl.Result{}, nil
 	}
-	released := false
-	r.memory.with(a, func(entry *remembered) { released = entry.released })
+	d, released := r.memory.leaving(a)
 	if released {
 		return ctrl.Result{}, nil // the cache is behind
 	}
-	purge := a.Annotations[v1alpha1.PurgeAnnotation] == "true" || a.Annotations[v1alpha1.PurgeAfterAnnotation] != ""
 	holder, err := r.namespaces.Holder(ctx, r.Client, a.Spec.Company)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if credentials, err := activation.Get(ctx, r.apiReader, a); err == nil {
+		d.token = credentials.Token
 	}
 	// What lies outside the cluster belongs to the holder of the company. A duplicate
 	// that goes leaves it alone. It is not left to a successor either: the company must
 	// be activated again, and nothing that waits may be handled by the rules of another
 	// namespace.
-	if holder != nil && holder.UID == a.UID {
-		r.removeWebhooks(ctx, a)
-		if err := r.cleanLedger(ctx, a, purge); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Waiting for the ledger")
-			return ctrl.Result{RequeueAfter: ledgerRetry}, nil
-		}
-	}
-	if purge {
-		if err := r.DeleteAllOf(ctx, &v1alpha1.NotificationRule{}, client.InNamespace(a.Namespace),
-			client.MatchingFields{RuleActivationField: a.Name}); err != nil {
-			return ctrl.Result{}, fmt.Errorf("deleting the NotificationRules: %w", err)
-		}
-	}
-	if err := r.deleteSecret(ctx, a); err != nil {
+	cleaned, err := r.cleanUp(ctx, client.ObjectKeyFromObject(a), d, holder != nil && holder.UID == a.UID)
+	switch {
+	case err != nil:
 		return ctrl.Result{}, err
+	case !cleaned:
+		return ctrl.Result{RequeueAfter: ledgerRetry}, nil
 	}
-	before := a.DeepCopy()
-	controllerutil.RemoveFinalizer(a, v1alpha1.CompanyActivationFinalizer)
-	err = r.Patch(ctx, a, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err = r.patchFinalizer(ctx, a, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: cacheDelay}, nil // the cache is behind
 	}
@@ -81,23 +128,54 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	return ctrl.Result{}, nil
 }
 
+// patchFinalizer adds or removes the finalizer of an activation.
+func (r *companyActivationReconciler) patchFinalizer(ctx context.Context, a *v1alpha1.CompanyActivation, change func(client.Object, string) bool) error {
+	before := a.DeepCopy()
+	changed := a.DeepCopy()
+	if !change(changed, v1alpha1.CompanyActivationFinalizer) {
+		return nil
+	}
+	if err := r.Patch(ctx, changed, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	a.ObjectMeta = changed.ObjectMeta
+	return nil
+}
+
+// cleanUp removes what a company leaves behind: what lies outside the cluster if the
+// activation held the company, the rules if it is purged, and the Secret. It returns
+// false if the ledger is out of reach.
+func (r *companyActivationReconciler) cleanUp(ctx context.Context, key types.NamespacedName, d *departure, held bool) (bool, error) {
+	if held {
+		if !d.triedWebhooks {
+			d.triedWebhooks = true
+			r.removeWebhooks(ctx, d.token)
+		}
+		if err := r.cleanLedger(ctx, key, d); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Waiting for the ledger")
+			return false, nil
+		}
+	}
+	if d.purge {
+		if err := r.DeleteAllOf(ctx, &v1alpha1.NotificationRule{}, client.InNamespace(key.Namespace),
+			client.MatchingFields{RuleActivationField: key.Name}); err != nil {
+			return false, fmt.Errorf("deleting the NotificationRules: %w", err)
+		}
+	}
+	return true, r.deleteSecret(ctx, key, d)
+}
+
 // removeWebhooks deletes the company's webhooks as far as the platform lets us
 // in the time there is. What stays calls an extension that refuses it.
-func (r *companyActivationReconciler) removeWebhooks(ctx context.Context, a *v1alpha1.CompanyActivation) {
-	cleaned := false
-	r.memory.with(a, func(entry *remembered) { cleaned, entry.cleaned = entry.cleaned, true })
-	if cleaned {
-		return
-	}
+func (r *companyActivationReconciler) removeWebhooks(ctx context.Context, token string) {
 	log := ctrl.LoggerFrom(ctx)
-	credentials, err := activation.Get(ctx, r.apiReader, a)
-	if err != nil || credentials.Token == "" {
+	if token == "" {
 		log.V(1).Info("Leaving the webhooks: there is no token to delete them with")
 		return
 	}
 	bounded, cancel := context.WithTimeout(ctx, platformPatience)
 	defer cancel()
-	session := r.platform.WithToken(credentials.Token)
+	session := r.platform.WithToken(token)
 	webhooks, err := session.Webhooks(bounded, rehive.WebhookFilter{URL: r.webhookURL})
 	if err != nil {
 		log.Info("Leaving the webhooks", "answer", err.Error())
@@ -117,43 +195,49 @@ func (r *companyActivationReconciler) removeWebhooks(ctx context.Context, a *v1a
 	}
 }
 
-// cleanLedger ends or removes the company's work. A ledger that stays out of
-// reach is given up after ledgerPatience: its rows fall to the retention.
-func (r *companyActivationReconciler) cleanLedger(ctx context.Context, a *v1alpha1.CompanyActivation, purge bool) error {
+// cleanLedger cancels the company's pending work, or purges the company from the ledger.
+// It gives up after ledgerPatience: the rows then end with their retention.
+func (r *companyActivationReconciler) cleanLedger(ctx context.Context, key types.NamespacedName, d *departure) error {
 	bounded, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	clean, what := r.ledger.CancelCompany, "ending the company's pending work"
-	if purge {
+	clean, what := r.ledger.CancelCompany, "cancelling the company's pending work"
+	if d.purge {
 		clean, what = r.ledger.PurgeCompany, "removing the company from the ledger"
 	}
-	err := clean(bounded, a.Spec.Company)
+	err := clean(bounded, d.company)
 	if err == nil {
 		return nil
 	}
-	if r.now().Sub(a.DeletionTimestamp.Time) < ledgerPatience {
+	if r.now().Sub(d.since) < ledgerPatience {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	ctrl.LoggerFrom(ctx).Error(err, "Giving up on the ledger", "what", what)
-	r.reporter.recorder.Eventf(a, nil, corev1.EventTypeWarning, "LedgerUnavailable", "Deleting", "%s",
-		shorten("The ledger was out of reach: what it holds of the company "+a.Spec.Company+" was left there.", maxNoteRunes))
+	r.reporter.recorder.Eventf(d.object(key), nil, corev1.EventTypeWarning, "LedgerUnavailable", "Deleting", "%s",
+		shorten("The ledger is unavailable, so what it stores of the company "+d.company+" remains there until its retention ends.", maxNoteRunes))
 	return nil
 }
 
-// deleteSecret deletes the activation's Secret; not one of somebody else's that
-// has its name. Kubernetes' garbage collector would do it too, but later.
-func (r *companyActivationReconciler) deleteSecret(ctx context.Context, a *v1alpha1.CompanyActivation) error {
+// object is the activation that is gone, as events and Secrets refer to it.
+func (d *departure) object(key types.NamespacedName) *v1alpha1.CompanyActivation {
+	return &v1alpha1.CompanyActivation{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: d.uid}}
+}
+
+// deleteSecret deletes the activation's Secret, but no other that has its name.
+// Kubernetes' garbage collector would do it too, but later.
+func (r *companyActivationReconciler) deleteSecret(ctx context.Context, key types.NamespacedName, d *departure) error {
+	gone := d.object(key)
 	var secret corev1.Secret
-	key := client.ObjectKey{Namespace: a.Namespace, Name: activation.SecretName(a)}
-	if err := r.apiReader.Get(ctx, key, &secret); err != nil {
+	secretKey := client.ObjectKey{Namespace: key.Namespace, Name: activation.SecretName(gone)}
+	if err := r.apiReader.Get(ctx, secretKey, &secret); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if !metav1.IsControlledBy(&secret, a) {
+	if !metav1.IsControlledBy(&secret, gone) {
 		return nil
 	}
 	uid := secret.UID
 	err := r.Delete(ctx, &secret, client.Preconditions{UID: &uid})
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return fmt.Errorf("deleting the Secret %s: %w", key, err)
+		return fmt.Errorf("deleting the Secret %s: %w", secretKey, err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
@@ -36,7 +37,6 @@ func (f *fixture) purge(a *v1alpha1.CompanyActivation) {
 	f.change(a, func(a *v1alpha1.CompanyActivation) {
 		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.PurgeAnnotation, "true")
 	})
-	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
 }
 
 func TestDeletionKeepsRulesAndRecords(t *testing.T) {
@@ -47,8 +47,9 @@ func TestDeletionKeepsRulesAndRecords(t *testing.T) {
 	f.create(rule)
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 
+	f.Expect(a.Finalizers).To(BeEmpty(), "the operator may be gone when it is deleted")
 	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
-	f.gone(a)
+	f.Expect(apierrors.IsNotFound(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a))).To(BeTrue())
 	f.gone(f.secret())
 	f.Expect(f.registered()).To(BeEmpty())
 	f.Expect(platform.Webhooks(f.company)).To(ContainElement(HaveField("ID", byHand)))
@@ -132,12 +133,12 @@ func TestDeletionGivesUpOnTheLedger(t *testing.T) {
 	theLedger.breakFor(f.company, errors.New("the disk is full"))
 	recorder := &recordedEvents{}
 	r := &companyActivationReconciler{ledger: theLedger, reporter: reporter{recorder: recorder}, now: time.Now}
-	deleted := metav1.NewTime(time.Now().Add(-ledgerPatience + time.Minute))
-	a.DeletionTimestamp = &deleted
-	f.Expect(r.cleanLedger(f.ctx, a, true)).To(MatchError(ContainSubstring("the disk is full")))
+	key := client.ObjectKeyFromObject(a)
+	d := &departure{uid: a.UID, company: f.company, purge: true, since: time.Now().Add(-ledgerPatience + time.Minute)}
+	f.Expect(r.cleanLedger(f.ctx, key, d)).To(MatchError(ContainSubstring("the disk is full")))
 	f.Expect(recorder.reasons).To(BeEmpty())
-	deleted = metav1.NewTime(time.Now().Add(-ledgerPatience))
-	f.Expect(r.cleanLedger(f.ctx, a, true)).To(Succeed())
+	d.since = time.Now().Add(-ledgerPatience)
+	f.Expect(r.cleanLedger(f.ctx, key, d)).To(Succeed())
 	f.Expect(recorder.reasons).To(Equal([]string{"LedgerUnavailable"}))
 }
 
@@ -148,4 +149,33 @@ func TestDeletionBeforeActivation(t *testing.T) {
 	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
 	f.gone(a)
 	f.Expect(f.calls()).To(BeEmpty())
+}
+
+// TestReplacedActivation deletes an activation and creates another of its name at once,
+// as a tool for continuous delivery does. The new one belongs to nobody until the
+// platform activates it.
+func TestReplacedActivation(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
+	next := f.declare("shop")
+	f.Eventually(f.condition(next, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
+	f.Eventually(f.registered).Should(BeEmpty())
+	f.Eventually(func() []string { return theLedger.callsOf(f.company) }).Should(ContainElement("cancel"))
+	f.gone(f.secret())
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(next), next)).To(Succeed())
+}
+
+// TestFinalizerOfAnEarlierVersion is removed, so that it can't outlive the operator.
+func TestFinalizerOfAnEarlierVersion(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	f.change(a, func(a *v1alpha1.CompanyActivation) {
+		controllerutil.AddFinalizer(a, v1alpha1.CompanyActivationFinalizer)
+		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.RequestedAtAnnotation, "after the upgrade")
+	})
+	f.Eventually(func() []string {
+		f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+		return a.Finalizers
+	}).Should(BeEmpty())
 }

@@ -18,11 +18,13 @@ import (
 )
 
 // memory is what the process remembers between reconciliations to spare the
-// platform calls. Losing it costs those calls and nothing else. It keeps
-// digests of credentials, not credentials.
+// platform calls, and what it needs to clean up after an activation that is gone.
+// Losing it costs those calls, and webhooks that stay on the platform and are refused.
 type memory struct {
 	mu          sync.Mutex
 	activations map[types.NamespacedName]*remembered
+	// departures are of activations that are gone and not cleaned up after yet.
+	departures map[types.NamespacedName]*departure
 }
 
 type remembered struct {
@@ -57,12 +59,14 @@ type remembered struct {
 	// shown yet.
 	given map[string]struct{}
 
-	// Of a leaving company: its webhooks were dealt with, its finalizer removed.
-	cleaned, released bool
+	// departure is set while the activation holds its company.
+	departure *departure
+	// released: the finalizer was removed.
+	released bool
 }
 
 func newMemory() *memory {
-	return &memory{activations: make(map[types.NamespacedName]*remembered)}
+	return &memory{activations: make(map[types.NamespacedName]*remembered), departures: make(map[types.NamespacedName]*departure)}
 }
 
 // with calls f with what is remembered of an activation, exclusively.
@@ -78,11 +82,55 @@ func (m *memory) with(a *v1alpha1.CompanyActivation, f func(*remembered)) {
 	f(entry)
 }
 
-// forget drops what is remembered of an activation that is gone.
-func (m *memory) forget(key types.NamespacedName) {
+// holds remembers that an activation holds its company.
+func (m *memory) holds(a *v1alpha1.CompanyActivation) {
+	m.with(a, func(entry *remembered) {
+		if entry.departure == nil {
+			entry.departure = &departure{uid: a.UID, company: a.Spec.Company}
+		}
+		entry.departure.purge = purges(a)
+	})
+}
+
+// holdsNot remembers that an activation doesn't hold its company.
+func (m *memory) holdsNot(a *v1alpha1.CompanyActivation) {
+	m.with(a, func(entry *remembered) { entry.departure = nil })
+}
+
+// departed returns what is to be cleaned up after the activation that had a name, unless
+// it is the current one. It returns nil if there is nothing.
+func (m *memory) departed(key types.NamespacedName, current types.UID, now time.Time) *departure {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.activations, key)
+	if entry := m.activations[key]; entry != nil && entry.uid != current {
+		delete(m.activations, key)
+		if d := entry.departure; d != nil && !entry.released {
+			d.since = now
+			d.purge = d.purge && current == "" // the rules are the current one's
+			m.departures[key] = d
+		}
+	}
+	return m.departures[key]
+}
+
+// cleaned forgets what departed returned.
+func (m *memory) cleaned(key types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.departures, key)
+}
+
+// leaving returns what is to be cleaned up after an activation that is being deleted, and
+// whether its finalizer was removed already.
+func (m *memory) leaving(a *v1alpha1.CompanyActivation) (d *departure, released bool) {
+	m.with(a, func(entry *remembered) {
+		if entry.departure == nil {
+			entry.departure = &departure{uid: a.UID, company: a.Spec.Company}
+		}
+		d, released = entry.departure, entry.released
+	})
+	d.purge, d.since = purges(a), a.DeletionTimestamp.Time
+	return d, released
 }
 
 // fingerprint digests what decides whether the platform is in order.

@@ -49,12 +49,13 @@ type scope struct {
 func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) error {
 	for _, phase := range []func(context.Context, *scope) error{
 		r.resolveProviders,
+		r.purge,
 		r.checkNamespace,
 		r.checkHolder,
-		r.checkPurge,
+		r.checkGracePeriod,
+		r.dropFinalizer,
 		r.checkState,
 		r.loadCredentials,
-		r.addFinalizer,
 		r.loadRules,
 		r.recall,
 		r.verifyToken,
@@ -81,6 +82,7 @@ func (r *companyActivationReconciler) checkNamespace(ctx context.Context, s *sco
 	if r.namespaces.Allows(a.Namespace, a.Spec.Company) {
 		return nil
 	}
+	r.memory.holdsNot(a)
 	if err := r.forgetToken(ctx, s); err != nil {
 		return err
 	}
@@ -104,9 +106,14 @@ func (r *companyActivationReconciler) checkHolder(ctx context.Context, s *scope)
 		return holder, nil
 	}
 	holder, err := other(r.Client)
-	if holder == nil || err != nil {
+	if err != nil {
 		return err
 	}
+	if holder == nil {
+		r.memory.holds(a)
+		return nil
+	}
+	r.memory.holdsNot(a)
 	// The cache may be behind, and a token that is forgotten is lost.
 	if live, err := other(r.apiReader); err != nil {
 		return err
@@ -146,9 +153,41 @@ func (r *companyActivationReconciler) forgetToken(ctx context.Context, s *scope)
 	return activation.Save(ctx, r.Client, s.activation, credentials)
 }
 
-// checkPurge deletes the activation of a company that was removed from the platform
-// once the grace period is over, and stops until then.
-func (r *companyActivationReconciler) checkPurge(ctx context.Context, s *scope) error {
+// purges reports whether the deletion of an activation removes everything of its company.
+func purges(a *v1alpha1.CompanyActivation) bool {
+	return a.Annotations[v1alpha1.PurgeAnnotation] == "true" || a.Annotations[v1alpha1.PurgeAfterAnnotation] != ""
+}
+
+// purge deletes an activation that is marked for it. Its finalizer lasts as long as the
+// purge takes.
+func (r *companyActivationReconciler) purge(ctx context.Context, s *scope) error {
+	if s.activation.Annotations[v1alpha1.PurgeAnnotation] != "true" {
+		return nil
+	}
+	return r.deleteWithFinalizer(ctx, s)
+}
+
+func (r *companyActivationReconciler) deleteWithFinalizer(ctx context.Context, s *scope) error {
+	a := s.activation
+	if err := r.patchFinalizer(ctx, a, controllerutil.AddFinalizer); err != nil {
+		return fmt.Errorf("adding the finalizer: %w", err)
+	}
+	s.report.rebase(a)
+	// Not if the company was activated again since it was read.
+	err := r.Delete(ctx, a.DeepCopy(), client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting the CompanyActivation: %w", err)
+	}
+	return &stopError{
+		reason:  v1alpha1.PurgePendingReason,
+		message: "The company was removed from Rehive. Its rules and all that is stored of it are being deleted.",
+		after:   retryMax, // unless the deletion is seen before
+	}
+}
+
+// checkGracePeriod purges the company of an activation whose grace period is over, and
+// stops until then.
+func (r *companyActivationReconciler) checkGracePeriod(ctx context.Context, s *scope) error {
 	a := s.activation
 	value := a.Annotations[v1alpha1.PurgeAfterAnnotation]
 	if value == "" {
@@ -164,13 +203,8 @@ func (r *companyActivationReconciler) checkPurge(ctx context.Context, s *scope) 
 	}
 	left := after.Sub(r.now())
 	if left <= 0 {
-		ctrl.LoggerFrom(ctx).Info("Deleting the activation of a company that was removed from Rehive: its grace period is over")
-		// Not if the company was activated again since it was read.
-		err := r.Delete(ctx, a.DeepCopy(), client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting the CompanyActivation: %w", err)
-		}
-		left = retryMax // unless the deletion is seen before
+		ctrl.LoggerFrom(ctx).Info("Purging a company that was removed from Rehive: its grace period is over")
+		return r.deleteWithFinalizer(ctx, s)
 	}
 	return &stopError{
 		reason: v1alpha1.PurgePendingReason,
@@ -206,6 +240,7 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 			return err
 		}
 		a.Status.SecretName = activation.SecretName(a)
+		r.memory.with(a, func(entry *remembered) { entry.departure.token = credentials.Token })
 		s.credentials = credentials
 		s.session = r.platform.WithToken(credentials.Token)
 		return nil
@@ -228,20 +263,12 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 	}
 }
 
-// addFinalizer keeps the activation from going before the company's webhooks and its
-// rows in the ledger do. An activation without a token has neither, and no finalizer.
-func (r *companyActivationReconciler) addFinalizer(ctx context.Context, s *scope) error {
-	a := s.activation
-	if controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
-		return nil
+// dropFinalizer removes the finalizer that earlier versions gave to every activation.
+func (r *companyActivationReconciler) dropFinalizer(ctx context.Context, s *scope) error {
+	if err := r.patchFinalizer(ctx, s.activation, controllerutil.RemoveFinalizer); err != nil {
+		return fmt.Errorf("removing the finalizer: %w", err)
 	}
-	held := a.DeepCopy()
-	controllerutil.AddFinalizer(held, v1alpha1.CompanyActivationFinalizer)
-	if err := r.Patch(ctx, held, client.MergeFromWithOptions(a.DeepCopy(), client.MergeFromWithOptimisticLock{})); err != nil {
-		return fmt.Errorf("adding the finalizer: %w", err)
-	}
-	a.ObjectMeta = held.ObjectMeta
-	s.report.before.(*v1alpha1.CompanyActivation).ObjectMeta = *held.ObjectMeta.DeepCopy()
+	s.report.rebase(s.activation)
 	return nil
 }
 

@@ -9,9 +9,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// CompanyActivationFinalizer holds a CompanyActivation until what it left
-// outside the cluster is cleaned up: its ledger rows and, as far as the
-// platform allows, its webhooks.
+// CompanyActivationFinalizer keeps a CompanyActivation that is being purged until its
+// ledger rows and, as far as the platform allows, its webhooks are removed. Other
+// activations have no finalizer, so that they can be deleted when the operator is gone.
 const CompanyActivationFinalizer = "extensions.rehive.com/company-activation"
 
 // RequestedAtAnnotation is set, to a new value each time, by whoever wants a
@@ -20,9 +20,9 @@ const CompanyActivationFinalizer = "extensions.rehive.com/company-activation"
 // acted on, status.lastHandledRequestedAt holds the same value.
 const RequestedAtAnnotation = "extensions.rehive.com/requested-at"
 
-// PurgeAnnotation marks, with the value "true", a CompanyActivation whose
-// company was removed from Rehive (a deactivation with purge). Its rules, its
-// Secret and its ledger rows go with it.
+// PurgeAnnotation makes the operator, with the value "true", delete a CompanyActivation
+// with its rules, its Secret and everything that the ledger stores of its company. The
+// operator sets it when the company is removed from Rehive (a deactivation with purge).
 const PurgeAnnotation = "extensions.rehive.com/purge"
 
 // PurgeAfterAnnotation holds the time, as in RFC 3339, at which a company that was

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/rehive"
@@ -228,6 +229,8 @@ func (l *Lifecycle) Purge(ctx context.Context, user *rehive.User, token string) 
 	}
 	if _, err := l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
 		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.PurgeAnnotation, "true")
+		// It lasts until the company's data is gone.
+		controllerutil.AddFinalizer(a, v1alpha1.CompanyActivationFinalizer)
 		return nil
 	}); err != nil {
 		return err

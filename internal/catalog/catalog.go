@@ -105,6 +105,14 @@ func (c *Catalog) Activation(ctx context.Context, company string) (*v1alpha1.Com
 	if found == nil || !found.IsActive() {
 		return nil, ErrNotActive
 	}
+	// An activation that was only declared takes the place of one that is deleted, perhaps
+	// in another namespace. Its rules get nothing that was accepted for the other: it
+	// must be activated by the platform first.
+	if found.Status.ServiceUser == "" {
+		if token, err := c.Token(ctx, found); err != nil || token == "" {
+			return nil, errors.Join(ErrNotActive, err)
+		}
+	}
 	return found, nil
 }
 

@@ -342,6 +342,38 @@ func TestDispatchInactiveCompany(t *testing.T) {
 	s.deliveries("1", 0)
 }
 
+// An activation that was only declared gets nothing that came for the company before the
+// platform activates it.
+func TestDispatchDeclaredSuccessor(t *testing.T) {
+	s := newScene(t, "succeeded")
+	company := s.activation.Spec.Company
+	s.must(kube.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "successor"}}))
+	successor := &v1alpha1.CompanyActivation{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "successor", Name: "zz-acme"}, Spec: v1alpha1.CompanyActivationSpec{Company: company},
+	}
+	s.must(kube.Create(t.Context(), successor))
+	s.must(kube.Delete(t.Context(), s.activation))
+	s.eventually("the company to have no activation in force", func() error {
+		if _, err := rules.Activation(t.Context(), company); !errors.Is(err, catalog.ErrNotActive) {
+			return fmt.Errorf("it has (%w)", err)
+		}
+		return nil
+	})
+	s.activation = successor
+	s.rule("sends", "user.update", nil)
+	s.accept("1", "user.update", `{"to":"zoe@example.com"}`)
+	s.drained()
+	s.deliveries("1", 0)
+
+	s.must(activation.Save(t.Context(), kube, successor, activation.Credentials{Token: s.seed.Admin.Token}))
+	s.eventually("the company to be active", func() error {
+		_, err := rules.Activation(t.Context(), company)
+		return err
+	})
+	s.accept("2", "user.update", `{"to":"zoe@example.com"}`)
+	s.deliveries("2", 1)
+}
+
 // A rule that is changed decides by its new text, a deleted one not at all.
 func TestDispatchFollowsTheRules(t *testing.T) {
 	s := newScene(t, "follows")

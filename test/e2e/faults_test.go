@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -257,7 +258,7 @@ func testEndOfCompanyStopsWhatWasDecided(t *testing.T) {
 	if err := set.Platform.RemoveCompany(t.Context(), purged.id); err != nil {
 		t.Fatal(err)
 	}
-	// An object goes when what was pending for it has ended.
+	// A purged object goes when what was stored of it is gone, another at once.
 	if err := set.Eventually(t.Context(), "two of the companies to be gone", func() error {
 		for _, c := range []*company{gone, purged} {
 			var list v1alpha1.CompanyActivationList
@@ -285,6 +286,37 @@ func testEndOfCompanyStopsWhatWasDecided(t *testing.T) {
 		if mailed := c.mailed(t); len(mailed) > 0 {
 			t.Errorf("to the customer of %s came %v", c.id, mailed)
 		}
+	}
+}
+
+// TestDeletedWithoutOperator deletes an activation while the manager is stopped, as an
+// uninstallation in any order does. Nothing keeps the object, and what was decided for
+// its company is not sent when a manager runs again.
+func TestDeletedWithoutOperator(t *testing.T) {
+	c := newCompany(t, "uninstalled")
+	letGo := decideAndHold(t, c)
+	if err := set.Manager.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	deleted := set.Kube.Delete(t.Context(), c.activation)
+	var left v1alpha1.CompanyActivation
+	if err := set.Kube.Get(t.Context(), client.ObjectKeyFromObject(c.activation), &left); !apierrors.IsNotFound(err) {
+		t.Errorf("the activation is still there (%v), with the finalizers %v", err, left.Finalizers)
+	}
+	if err := errors.Join(deleted, set.Manager.Start(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	letGo()
+	if err := set.Eventually(t.Context(), "the delivery to be cancelled", func() error {
+		if metric(t, `rehive_extension_delivery_attempts_total{channel="email",outcome="cancelled"}`) == 0 {
+			return errors.New("it is not")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if mailed := c.mailed(t); len(mailed) > 0 {
+		t.Errorf("to the customer came %v", mailed)
 	}
 }
 
