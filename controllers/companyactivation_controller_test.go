@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,7 +36,9 @@ const (
 )
 
 // defaultEvents are the events of the default rules.
-var defaultEvents = []string{"transaction.execute", "user.email.verify", "user.password.reset"}
+var defaultEvents = []string{
+	"transaction.execute", "user.deactivate.verify", "user.password.reset", "user.password.set", "user.request_delete.verify",
+}
 
 func TestActivation(t *testing.T) {
 	f := newFixture(t)
@@ -93,9 +96,9 @@ func TestDefaultRulesAreGivenOnce(t *testing.T) {
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(own), own)).To(Succeed())
 	f.Expect(own.Spec.DisplayName).To(Equal("My own"), "a rule that stood already must be left as it is")
 
-	deleted := f.rule("shop-verify-email", "")
+	deleted := f.rule("shop-set-password", "")
 	f.Expect(k8s.Delete(f.ctx, deleted)).To(Succeed())
-	f.Eventually(f.registered).ShouldNot(HaveKey("user.email.verify"), "the last rule of an event takes its webhook along")
+	f.Eventually(f.registered).ShouldNot(HaveKey("user.password.set"), "the last rule of an event takes its webhook along")
 	f.look(a)
 	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
 	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
@@ -116,11 +119,22 @@ func TestDefaultTemplatesBecomeRules(t *testing.T) {
 		},
 	}
 	f.create(template)
+	// A template replaces the built-in default rule of its name, or removes it.
+	replaced, removed := template.DeepCopy(), template.DeepCopy()
+	replaced.ObjectMeta = metav1.ObjectMeta{Namespace: templateNamespace, Name: "reset-password"}
+	f.create(replaced)
+	removed.ObjectMeta = metav1.ObjectMeta{Namespace: templateNamespace, Name: "set-password"}
+	removed.Spec.Default = false
+	f.create(removed)
 	offered := template.DeepCopy()
 	offered.ObjectMeta = metav1.ObjectMeta{Namespace: templateNamespace, Name: "offered"}
 	offered.Spec.Default = false
 	f.create(offered)
-	t.Cleanup(func() { _, _ = k8s.Delete(context.Background(), template), k8s.Delete(context.Background(), offered) })
+	t.Cleanup(func() {
+		for _, created := range []client.Object{template, offered, replaced, removed} {
+			_ = k8s.Delete(context.Background(), created)
+		}
+	})
 
 	a := f.activate(f.admin.Token)
 	rule := new(v1alpha1.NotificationRule)
@@ -128,12 +142,19 @@ func TestDefaultTemplatesBecomeRules(t *testing.T) {
 	f.Expect(rule.Spec.TemplateRef.Name).To(Equal("welcome"))
 	f.Expect(rule.Spec.CompanyRef.Name).To(Equal(a.Name))
 	f.Expect(rule.Spec.SMS.Message).To(Equal("Welcome"))
-	err := k8s.Get(f.ctx, client.ObjectKey{Namespace: f.namespace, Name: "shop-offered"}, new(v1alpha1.NotificationRule))
-	f.Expect(apierrors.IsNotFound(err)).To(BeTrue())
+	for _, absent := range []string{"shop-offered", "shop-set-password"} {
+		err := k8s.Get(f.ctx, client.ObjectKey{Namespace: f.namespace, Name: absent}, new(v1alpha1.NotificationRule))
+		f.Expect(apierrors.IsNotFound(err)).To(BeTrue(), absent)
+	}
+	f.Expect(k8s.Get(f.ctx, client.ObjectKey{Namespace: f.namespace, Name: "shop-reset-password"}, rule)).To(Succeed())
+	f.Expect(rule.Spec.SMS).NotTo(BeNil(), "the template replaces the built-in rule")
+	f.Expect(rule.Spec.TemplateRef.Name).To(Equal("reset-password"))
+	f.Expect(k8s.Get(f.ctx, client.ObjectKey{Namespace: f.namespace, Name: "shop-transaction-sent"}, rule)).To(Succeed())
+	f.Expect(rule.Spec.TemplateRef).To(BeNil(), "built in")
 
 	f.Expect(k8s.Delete(f.ctx, rule)).To(Succeed())
 	f.look(a)
-	err = k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)
+	err := k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)
 	f.Expect(apierrors.IsNotFound(err)).To(BeTrue(), "a rule that was deleted must stay deleted")
 }
 
@@ -378,7 +399,7 @@ func TestMissingPermissionSaysWhatToGrant(t *testing.T) {
 	a := f.activate(service.Token)
 	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal(refused))
 	f.Expect(messageOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal("Rehive refused to register the webhooks for " +
-		"transaction.execute, user.email.verify, user.password.reset: Permission denied. " +
+		strings.Join(defaultEvents, ", ") + ": Permission denied. " +
 		"Grant the extension the admin permissions webhook: view, add, change, delete, then activate it again."))
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(refused))
 	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(Equal("True/Refused"))
@@ -413,7 +434,7 @@ func TestDriftIsMended(t *testing.T) {
 	secret := f.plant(a)
 	webhooks := f.registered()
 	f.Expect(platform.RemoveWebhook(f.company, webhooks["transaction.execute"].ID)).To(Succeed())
-	f.Expect(platform.UpdateWebhook(f.company, webhooks["user.email.verify"].ID, func(w *rehivetest.Webhook) {
+	f.Expect(platform.UpdateWebhook(f.company, webhooks["user.password.set"].ID, func(w *rehivetest.Webhook) {
 		w.Secret = "somebody-else-changed-this-secret-to-that"
 	})).To(Succeed())
 	f.Expect(platform.UpdateWebhook(f.company, webhooks["user.password.reset"].ID, func(w *rehivetest.Webhook) {
@@ -469,7 +490,7 @@ func TestServiceTiedWebhooksAreTolerated(t *testing.T) {
 	f := newFixture(t)
 	service := f.service()
 	a := f.activate(service.Token)
-	f.Expect(k8s.Delete(f.ctx, f.rule("shop-verify-email", ""))).To(Succeed())
+	f.Expect(k8s.Delete(f.ctx, f.rule("shop-set-password", ""))).To(Succeed())
 	deletions := func() (n int) {
 		for _, call := range f.calls() {
 			if call[:6] == http.MethodDelete {
@@ -479,7 +500,7 @@ func TestServiceTiedWebhooksAreTolerated(t *testing.T) {
 		return n
 	}
 	f.Eventually(deletions).Should(Equal(1))
-	f.Expect(f.registered()).To(HaveKey("user.email.verify"), "the platform keeps it")
+	f.Expect(f.registered()).To(HaveKey("user.password.set"), "the platform keeps it")
 	f.look(a)
 	f.look(a)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))

@@ -447,26 +447,24 @@ func defaultRuleName(a *v1alpha1.CompanyActivation, rule *v1alpha1.NotificationR
 	return a.Name + "-" + rule.Name
 }
 
-// giveDefaultRules creates the default rules that the company was not given yet, and at
-// its first activation those of templates marked as default. Status remembers the names,
-// so a rule that somebody deletes stays deleted; a rule of that name that exists already
-// counts as given.
+// giveDefaultRules creates the default rules when a company is activated for the first
+// time: those of the NotificationTemplates in the operator's namespace that are marked as
+// default, and the built-in ones. A template replaces the built-in rule of its name, also
+// if it isn't marked. Later activations, and later versions of the operator, add no rules:
+// a company's users must not get messages that its admins don't know of. The status
+// remembers the names. A rule that exists already counts as given.
 func (r *companyActivationReconciler) giveDefaultRules(ctx context.Context, s *scope) error {
 	a := s.activation
-	rules := r.defaultRules
-	if len(a.Status.DefaultRules) == 0 {
-		fromTemplates, err := r.defaultTemplates(ctx, a)
-		if err != nil {
-			return err
-		}
-		rules = append(slices.Clip(rules), fromTemplates...)
+	if len(a.Status.DefaultRules) > 0 {
+		return nil
 	}
-	given := slices.Clone(a.Status.DefaultRules)
+	rules, err := r.defaultsFor(ctx, a)
+	if err != nil {
+		return err
+	}
+	var given []string
 	for i := range rules {
 		name := defaultRuleName(a, &rules[i])
-		if slices.Contains(given, name) {
-			continue
-		}
 		if err := r.giveRule(ctx, s, name, &rules[i]); err != nil {
 			return err
 		}
@@ -477,17 +475,19 @@ func (r *companyActivationReconciler) giveDefaultRules(ctx context.Context, s *s
 	return nil
 }
 
-// defaultTemplates returns the rules of the templates that are marked as default.
-func (r *companyActivationReconciler) defaultTemplates(ctx context.Context, a *v1alpha1.CompanyActivation) ([]v1alpha1.NotificationRule, error) {
+// defaultsFor returns the default rules for a company.
+func (r *companyActivationReconciler) defaultsFor(ctx context.Context, a *v1alpha1.CompanyActivation) ([]v1alpha1.NotificationRule, error) {
 	if r.namespace == "" {
-		return nil, nil
+		return r.defaultRules, nil
 	}
 	var templates v1alpha1.NotificationTemplateList
 	// Asked once a company, and past the cache: a template may have been applied just before.
 	if err := r.apiReader.List(ctx, &templates, client.InNamespace(r.namespace)); err != nil {
 		return nil, fmt.Errorf("listing the NotificationTemplates: %w", err)
 	}
-	var rules []v1alpha1.NotificationRule
+	rules := slices.DeleteFunc(slices.Clone(r.defaultRules), func(rule v1alpha1.NotificationRule) bool {
+		return slices.ContainsFunc(templates.Items, func(t v1alpha1.NotificationTemplate) bool { return t.Name == rule.Name })
+	})
 	for i := range templates.Items {
 		if t := &templates.Items[i]; t.Spec.Default && t.DeletionTimestamp.IsZero() {
 			rule := v1alpha1.NotificationRule{Spec: t.RuleSpec(a.Name)}

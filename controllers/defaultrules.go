@@ -4,39 +4,32 @@
 package controllers
 
 import (
-	"embed"
 	"fmt"
-	"io/fs"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/config/presets"
 )
 
 // DefaultRulesLabel is on every rule that a company was given at its
 // activation.
 const DefaultRulesLabel = "extensions.rehive.com/default-rule"
 
-//go:embed defaultrules/*.yaml
-var defaultRules embed.FS
-
-// DefaultRules returns the rules that each company is given at its activation.
-// Their names get the activation's name in front; spec.companyRef is set then.
+// DefaultRules returns the rules that each company is given at its first activation: those
+// of the presets that are marked as default. The activation's name is put in front of
+// their names, and spec.companyRef is set, when they are created.
 func DefaultRules() ([]v1alpha1.NotificationRule, error) {
-	files, err := fs.Glob(defaultRules, "defaultrules/*.yaml")
+	templates, err := presets.Templates()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the default rules: %w", err)
 	}
-	rules := make([]v1alpha1.NotificationRule, len(files))
-	for i, file := range files {
-		raw, err := defaultRules.ReadFile(file)
-		if err != nil {
-			return nil, err
+	var rules []v1alpha1.NotificationRule
+	for i := range templates {
+		if t := &templates[i]; t.Spec.Default {
+			rule := v1alpha1.NotificationRule{Spec: t.RuleSpec("")}
+			rule.Name, rule.Labels = t.Name, map[string]string{DefaultRulesLabel: t.Name}
+			rule.Spec.TemplateRef = nil // the template may not be installed
+			rules = append(rules, rule)
 		}
-		if err := yaml.UnmarshalStrict(raw, &rules[i]); err != nil {
-			return nil, fmt.Errorf("reading the default rule %s: %w", file, err)
-		}
-		rules[i].Labels = map[string]string{DefaultRulesLabel: rules[i].Name}
 	}
 	return rules, nil
 }

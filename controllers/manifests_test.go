@@ -26,6 +26,8 @@ import (
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
+
+	"github.com/rehive/extension-operator/config/presets"
 )
 
 func render(g *WithT, folder string) resmap.ResMap {
@@ -84,6 +86,29 @@ func testInstallation(t *testing.T, folder string, replicas int32, strategy apps
 		g.Expect(apply(ctx, &object, client.DryRunAll)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
 	}
 	g.Expect(deployments).To(Equal(1))
+}
+
+// TestPresets has the API server judge what `kubectl apply -k config/presets` would create,
+// which is each folder's template.
+func TestPresets(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(client.IgnoreAlreadyExists(k8s.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}))).To(Succeed())
+	var applied []string
+	for _, object := range objects(g, "../config/presets") {
+		g.Expect(object.GetNamespace()).To(Equal(operatorNamespace))
+		g.Expect(apply(t.Context(), object, client.DryRunAll)).To(Succeed(), "%s %s", object.GetKind(), object.GetName())
+		applied = append(applied, object.GetName())
+	}
+	templates, err := presets.Templates()
+	g.Expect(err).NotTo(HaveOccurred())
+	layouts, err := presets.Layouts()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(applied).To(HaveLen(len(templates) + len(layouts)))
+	for i := range templates {
+		g.Expect(applied).To(ContainElement(templates[i].Name))
+		folder := filepath.Join("../config/presets", templates[i].Name)
+		g.Expect(folder).To(BeADirectory(), "a template is in the folder of its name")
+	}
 }
 
 // apply does what `kubectl apply --server-side` does. The API server refuses fields that

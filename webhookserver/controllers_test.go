@@ -126,7 +126,7 @@ func TestWithTheControllers(t *testing.T) {
 	}
 
 	emit := func() (code int) {
-		ids, err := f.platform.EmitSample(f.company, "user.email.verify", f.admin.ID)
+		ids, err := f.platform.EmitSample(f.company, "user.password.reset", f.admin.ID)
 		f.Expect(err).NotTo(gomega.HaveOccurred())
 		f.Expect(ids).To(gomega.HaveLen(1))
 		f.Eventually(func() int {

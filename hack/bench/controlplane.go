@@ -192,7 +192,7 @@ func (b *bench) declareCompany(ctx context.Context, number int) (*v1alpha1.Compa
 // that it would be given by default is one of its ten.
 func declaredRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRule {
 	rule := newRule(a, n)
-	if defaults := []string{"reset-password", "transaction-received", "transaction-sent", "verify-email"}; n < len(defaults) {
+	if defaults := []string{"confirm-deactivation", "confirm-deletion", "reset-password", "set-password", "transaction-received", "transaction-sent"}; n < len(defaults) {
 		rule.Name = a.Name + "-" + defaults[n]
 	}
 	return rule

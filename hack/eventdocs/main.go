@@ -25,7 +25,7 @@ const introduction = `# Events
 These are the events that a NotificationRule can name in ` + "`spec.event`" + `, and what templates and expressions can read of each. ` +
 	"A preview with the name of an event and no data uses the sample in [internal/platformevent/samples](../internal/platformevent/samples).\n\n" +
 	"Paths start at the event's data: `{{ user.email }}`, `{{ currency.code }}`. Besides, every event has `context.company.id`, " +
-	"`context.company.name` and `context.company.system_email`, and events about a transaction have `computed.fee` and `computed.total_amount`.\n\n" +
+	"`context.company.name` and `context.company.system_email` (and, not on Rehive, `logo`, `website` and `support_email`), and events about a transaction have `computed.fee` and `computed.total_amount`.\n\n" +
 	"A rule that reads a field that isn't listed here gets a warning, and works: Rehive may add fields at any time.\n\n" +
 	`Types:
 

@@ -490,10 +490,12 @@ type decider struct {
 func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, data []byte, rules []*catalog.Rule, computed func(context.Context) (*python.Dict, error)) (*decider, error) {
 	profile := company.Profile()
 	info := notify.Company{
-		ID:          company.Spec.Company,
-		Name:        profile.Name,
-		SystemEmail: profile.SystemEmail,
-
+		ID:           company.Spec.Company,
+		Name:         profile.Name,
+		SystemEmail:  profile.SystemEmail,
+		Logo:         profile.Logo,
+		Website:      profile.Website,
+		SupportEmail: profile.SupportEmail,
 		PushDisabled: !company.IsPushEnabled(),
 	}
 	event, err := notify.NewEvent(of.Name, info, data, d.Clock.Now(), computed)

@@ -23,6 +23,9 @@ type Company struct {
 	Name string
 	// SystemEmail is where the company's messages come from.
 	SystemEmail string
+	// Logo and Website are addresses, and SupportEmail is an email address; each may be
+	// empty. Rehive's own extension doesn't have them.
+	Logo, Website, SupportEmail string
 	// PushDisabled says that the company's users get no push messages. Templates
 	// don't read it.
 	PushDisabled bool
@@ -144,10 +147,13 @@ func NewEvent(name string, company Company, data []byte, now time.Time, computed
 	if !ok {
 		parsed = python.NewDict(1)
 	}
-	info := python.NewDict(3)
+	info := python.NewDict(6)
 	info.SetStr("id", python.Str(company.ID))
 	info.SetStr("name", python.Str(company.Name))
 	info.SetStr("system_email", python.Str(company.SystemEmail))
+	info.SetStr("logo", python.Str(company.Logo))
+	info.SetStr("website", python.Str(company.Website))
+	info.SetStr("support_email", python.Str(company.SupportEmail))
 	root := python.NewDict(1)
 	root.SetStr("company", info)
 	parsed.SetStr(contextKey, root)

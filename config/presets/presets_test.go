@@ -1,0 +1,371 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package presets
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+	"sigs.k8s.io/yaml"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/platformevent"
+)
+
+var update = flag.Bool("update", false, "write what the presets render as what is expected")
+
+// expectation is what a preset makes of an event: the sample of its kind, changed by
+// Data.
+type expectation struct {
+	Case    string          `json:"case"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	NotSent string          `json:"notSent,omitempty"`
+	To      string          `json:"to,omitempty"`
+	Subject string          `json:"subject,omitempty"`
+	Text    string          `json:"text,omitempty"`
+
+	html string
+}
+
+var company = notify.Company{
+	ID: "northwind", Name: "Northwind", SystemEmail: "no-reply@northwind.example",
+	Logo: "https://northwind.example/logo.png", Website: "https://northwind.example", SupportEmail: "support@northwind.example",
+}
+
+func all(t *testing.T) []v1alpha1.NotificationTemplate {
+	t.Helper()
+	templates, err := Templates()
+	if err != nil || len(templates) < 30 {
+		t.Fatalf("%d templates, %v", len(templates), err)
+	}
+	return templates
+}
+
+func compile(t *testing.T, template *v1alpha1.NotificationTemplate) *notify.Rule {
+	t.Helper()
+	rule, problems := notify.Compile(&v1alpha1.NotificationRule{Spec: template.RuleSpec("northwind")})
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	return rule
+}
+
+// layouts are the compiled layouts by name.
+func layouts(t *testing.T) map[string]*notify.Layout {
+	t.Helper()
+	objects, err := Layouts()
+	if err != nil || len(objects) != 2 {
+		t.Fatalf("%d layouts, %v", len(objects), err)
+	}
+	compiled := map[string]*notify.Layout{}
+	for i := range objects {
+		layout, problems := notify.CompileLayout(&objects[i])
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		if objects[i].Labels[v1alpha1.LayoutTemplateLabel] != "true" {
+			t.Errorf("%s is not offered as a layout template", objects[i].Name)
+		}
+		compiled[objects[i].Name] = layout
+	}
+	return compiled
+}
+
+// TestPresetsRenderAsExpected renders each preset for each case of its expected.yaml. The
+// first email is compared with message.html, in the plain layout.
+func TestPresetsRenderAsExpected(t *testing.T) {
+	plain := layouts(t)["plain"]
+	for _, template := range all(t) {
+		t.Run(template.Name, func(t *testing.T) {
+			rule := compile(t, &template)
+			file := filepath.Join(template.Name, "expected.yaml")
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []expectation
+			if err := yaml.UnmarshalStrict(raw, &want); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]expectation, len(want))
+			sends, silent := false, false
+			for i := range want {
+				got[i] = decide(t, rule, template.Spec.Event, want[i])
+				sends, silent = sends || got[i].NotSent == "", silent || got[i].NotSent == string(notify.ExpressionFalse)
+				if !*update && !same(got[i], want[i]) {
+					t.Errorf("%s: got\n%+v\nwant\n%+v", want[i].Case, got[i], want[i])
+				}
+			}
+			if !sends || silent != (template.Spec.Expression != "") {
+				t.Errorf("the cases show a message: %t, an expression that says no: %t", sends, silent)
+			}
+			if template.Spec.Email != nil {
+				checkHTML(t, template.Name, decide(t, rule.WithLayout(plain), template.Spec.Event, want[0]).html)
+			}
+			if *update {
+				write(t, file, raw, got)
+			}
+		})
+	}
+}
+
+func checkHTML(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join(name, "message.html")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is\n%s\nrendered was\n%s", file, want, got)
+	}
+}
+
+// write keeps the license above the list.
+func write(t *testing.T, file string, before []byte, cases []expectation) {
+	t.Helper()
+	head, _, _ := bytes.Cut(before, []byte("\n\n"))
+	raw, err := yaml.Marshal(cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, slices.Concat(head, []byte("\n\n"), raw), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func same(a, b expectation) bool {
+	return a.NotSent == b.NotSent && a.To == b.To && a.Subject == b.Subject && a.Text == b.Text
+}
+
+func decide(t *testing.T, rule *notify.Rule, name string, c expectation) expectation {
+	t.Helper()
+	event, err := notify.NewEvent(name, company, changed(t, name, c.Data), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decision, err := rule.Decide(t.Context(), event, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := expectation{Case: c.Case, Data: c.Data}
+	if len(decision.NotSent) > 0 {
+		result.NotSent = string(decision.NotSent[0].Reason)
+		if decision.NotSent[0].Reason.Failure() {
+			t.Errorf("%s: %+v", c.Case, decision.NotSent[0])
+		}
+		return result
+	}
+	if len(decision.Messages) != 1 {
+		t.Fatalf("%s: %d messages", c.Case, len(decision.Messages))
+	}
+	m := decision.Messages[0]
+	result.To, result.Subject, result.Text, result.html = m.Recipient, m.Subject, m.Text, m.HTML
+	return result
+}
+
+// changed is the sample of an event with changes, as a merge patch. What is changed has to
+// be as the catalogue says.
+func changed(t *testing.T, name string, patch []byte) []byte {
+	t.Helper()
+	kind := platformevent.Lookup(name)
+	if kind == nil {
+		t.Fatalf("there is no event %s", name)
+	}
+	if patch == nil {
+		return kind.Sample()
+	}
+	var sample, changes map[string]any
+	for raw, into := range map[*map[string]any][]byte{&sample: kind.Sample(), &changes: patch} {
+		decoder := json.NewDecoder(bytes.NewReader(into))
+		decoder.UseNumber()
+		if err := decoder.Decode(raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merge(sample, changes)
+	data, err := json.Marshal(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, difference := range kind.Differences(data) {
+		t.Error(difference)
+	}
+	return data
+}
+
+func merge(into, changes map[string]any) {
+	for name, value := range changes {
+		inner, is := into[name].(map[string]any)
+		if more, too := value.(map[string]any); is && too {
+			merge(inner, more)
+			continue
+		}
+		into[name] = value
+	}
+}
+
+// TestNoCodeWhereOthersSeeIt: subjects and titles show on locked screens.
+func TestNoCodeWhereOthersSeeIt(t *testing.T) {
+	secrets := []string{"token", "key", "otp", "uid", "url"}
+	for _, template := range all(t) {
+		spec := template.RuleSpec("northwind")
+		spec.Expression = ""
+		switch {
+		case spec.Email != nil:
+			spec.Email = &v1alpha1.EmailMessage{To: "{{ email }}", Subject: spec.Email.Subject, Text: "text"}
+		case spec.Push != nil:
+			spec.Push = &v1alpha1.PushMessage{ToUser: "{{ id }}", Title: spec.Push.Title, Message: spec.Push.Message}
+		default:
+			continue
+		}
+		rule, problems := notify.Compile(&v1alpha1.NotificationRule{Spec: spec})
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		for _, path := range rule.Variables() {
+			if slices.Contains(secrets, path[strings.LastIndexByte(path, '.')+1:]) {
+				t.Errorf("%s shows %s in its subject or title", template.Name, path)
+			}
+		}
+	}
+}
+
+// TestPresetsReadWhatEventsHave holds the variables of each preset to the catalogue.
+func TestPresetsReadWhatEventsHave(t *testing.T) {
+	for _, template := range all(t) {
+		event := platformevent.Lookup(template.Spec.Event)
+		for _, path := range compile(t, &template).Variables() {
+			if _, ok := event.Find(path); !ok && !strings.HasPrefix(path, "context.company.") {
+				t.Errorf("%s reads %s, which %s doesn't have", template.Name, path, event.Name)
+			}
+		}
+	}
+}
+
+// TestPresetsAreDocumented holds the table in the docs to the folder.
+func TestPresetsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/notificationtemplate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, template := range all(t) {
+		if !bytes.Contains(page, []byte("`"+template.Name+"`")) {
+			t.Errorf("docs/notificationtemplate.md doesn't list %s", template.Name)
+		}
+	}
+}
+
+// TestDefaults: a company is given what Rehive doesn't send itself, and only by email,
+// which needs nothing of a company's own.
+func TestDefaults(t *testing.T) {
+	var names []string
+	for _, template := range all(t) {
+		if template.Spec.Default {
+			names = append(names, template.Name)
+			if template.Spec.Email == nil || strings.HasPrefix(template.Name, "verify-") {
+				t.Errorf("%s must not be a default", template.Name)
+			}
+		}
+	}
+	want := []string{"confirm-deactivation", "confirm-deletion", "reset-password", "set-password", "transaction-received", "transaction-sent"}
+	if !slices.Equal(names, want) {
+		t.Errorf("the defaults are %q, want %q", names, want)
+	}
+}
+
+// maxSize is less than what mail programs cut off, 102 KB, by what a company adds.
+const maxSize = 60 << 10
+
+// TestHTML holds each email in each layout to what makes it readable everywhere.
+func TestHTML(t *testing.T) {
+	for name, layout := range layouts(t) {
+		for _, template := range all(t) {
+			if template.Spec.Email == nil {
+				continue
+			}
+			raw, err := os.ReadFile(filepath.Join(template.Name, "expected.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cases []expectation
+			if err := yaml.Unmarshal(raw, &cases); err != nil {
+				t.Fatal(err)
+			}
+			got := decide(t, compile(t, &template).WithLayout(layout), template.Spec.Event, cases[0])
+			where := template.Name + " in " + name
+			if len(got.html) == 0 || len(got.html) > maxSize {
+				t.Errorf("%s has %d bytes", where, len(got.html))
+			}
+			if strings.TrimSpace(got.Text) == "" || strings.Contains(got.Text, "<p>") || strings.Contains(got.Text, "&amp;") {
+				t.Errorf("%s: the text part is %q", where, got.Text)
+			}
+			checkDocument(t, where, got.html)
+		}
+	}
+}
+
+func checkDocument(t *testing.T, where, source string) {
+	t.Helper()
+	document, err := html.Parse(strings.NewReader(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for n := range document.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		seen[n.Data]++
+		attributes := map[string]string{}
+		for _, a := range n.Attr {
+			attributes[a.Key] = a.Val
+		}
+		switch n.Data {
+		case "html":
+			if attributes["lang"] != "en" || attributes["dir"] != "ltr" {
+				t.Errorf("%s: the document has lang %q and dir %q", where, attributes["lang"], attributes["dir"])
+			}
+		case "img":
+			if attributes["alt"] == "" || attributes["height"] == "" || !strings.HasPrefix(attributes["src"], "https://") {
+				t.Errorf("%s: the picture has %v", where, attributes)
+			}
+		case "a":
+			if href := attributes["href"]; !strings.HasPrefix(href, "https://") && !strings.HasPrefix(href, "mailto:") {
+				t.Errorf("%s: a link to %q", where, href)
+			}
+		case "table":
+			if attributes["role"] != "presentation" {
+				t.Errorf("%s: a table without the role presentation", where)
+			}
+		case "script", "iframe", "form", "link", "video":
+			t.Errorf("%s: mail programs don't show <%s>", where, n.Data)
+		}
+		if n.Data == "meta" && attributes["name"] == "color-scheme" && attributes["content"] == "light dark" {
+			seen["dark"]++
+		}
+	}
+	for _, once := range []string{"title", "dark", "style"} {
+		if seen[once] != 1 {
+			t.Errorf("%s: %d of %s", where, seen[once], once)
+		}
+	}
+	if strings.Contains(source, "http://") {
+		t.Errorf("%s: a link that isn't encrypted", where)
+	}
+}
