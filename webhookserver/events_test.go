@@ -94,7 +94,7 @@ func TestEvents(t *testing.T) {
 		gomega.HaveKeyWithValue("event", "user.create"), gomega.HaveKeyWithValue("state", "done"), gomega.HaveKeyWithValue("attempts", 1.0),
 		gomega.HaveKeyWithValue("data", object{"id": "e-1"}), gomega.HaveKeyWithValue("more_decisions", false), gomega.HaveKeyWithValue("next_attempt", 0.0),
 		gomega.HaveKeyWithValue("replay_of", gomega.BeNil()), gomega.HaveKeyWithValue("replays", gomega.BeEmpty()),
-		gomega.HaveKeyWithValue("explanation", "Its notifications were decided: 1 failed (RenderFailed), 1 sent, 1 skipped (ExpressionFalse)."),
+		gomega.HaveKeyWithValue("explanation", "Its notifications were evaluated: 1 failed (RenderFailed), 1 sent, 1 skipped (ExpressionFalse)."),
 	))
 	f.Expect(got["outcomes"]).To(gomega.ContainElement(object{"state": "skipped", "reason": "ExpressionFalse", "count": 1.0}))
 	decisions := got["decisions"].([]any)
@@ -117,24 +117,24 @@ func TestEvents(t *testing.T) {
 	f.Expect(decisions[2]).To(gomega.And(gomega.HaveKeyWithValue("type", "push"), gomega.HaveKeyWithValue("reason", "ExpressionFalse"),
 		gomega.HaveKeyWithValue("explanation", gomega.HavePrefix("The notification's expression was false."))))
 	f.Expect(f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e/2 ä"), "", 200)).To(gomega.And(
-		gomega.HaveKeyWithValue("event", "user.update"), gomega.HaveKeyWithValue("explanation", "No notification is for the event user.update.")))
+		gomega.HaveKeyWithValue("event", "user.update"), gomega.HaveKeyWithValue("explanation", "There is no notification for user.update.")))
 	pending := f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e-3"), "", 200)
 	f.Expect(pending).To(gomega.And(gomega.HaveKeyWithValue("state", "pending"), gomega.HaveKeyWithValue("decisions", gomega.BeEmpty()),
-		gomega.HaveKeyWithValue("next_attempt", gomega.BeNumerically(">", 0)), gomega.HaveKeyWithValue("explanation", "It waits to be decided.")))
+		gomega.HaveKeyWithValue("next_attempt", gomega.BeNumerically(">", 0)), gomega.HaveKeyWithValue("explanation", "It is waiting to be evaluated.")))
 
 	// A rule that came later.
 	f.rule("later", "Later", func(r *v1alpha1.NotificationRuleSpec) { r.Event = "user.update" })
 	f.Eventually(func() any {
 		return f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e/2 ä"), "", 200)["explanation"]
 	}).Should(gomega.Equal(
-		"No notification was for the event user.update when it was decided. Today there is one: a replay would decide it."))
+		"There was no notification for user.update when the event was evaluated. Now there is one, which a replay would evaluate."))
 
 	// One that failed, and one that is quarantined.
 	claimed, err := f.store.ClaimEvents(t.Context(), 1, time.Minute)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(f.store.FailEvent(t.Context(), claimed[0], "the company is not active any more")).To(gomega.Succeed())
 	f.Expect(f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e-3"), "", 200)).To(gomega.And(gomega.HaveKeyWithValue("state", "failed"),
-		gomega.HaveKeyWithValue("explanation", "It was given up and nothing was sent: the company is not active any more.")))
+		gomega.HaveKeyWithValue("explanation", "It could not be evaluated, and nothing was sent: the company is not active any more.")))
 	f.received(f.company, "e-4", "user.create")
 	claimed, err = f.store.ClaimEvents(t.Context(), 1, time.Minute)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
@@ -144,6 +144,9 @@ func TestEvents(t *testing.T) {
 		gomega.HaveKeyWithValue("state", "quarantined"), gomega.HaveKeyWithValue("reason", "Unfinished"), gomega.HaveKeyWithValue("error_message", "It hangs."),
 		gomega.HaveKeyWithValue("explanation", gomega.ContainSubstring("quarantined")),
 	))
+
+	f.expectError(f.call(f.admin.Token, "POST", previewPath, strings.TrimSuffix(welcome, "}")+`,"event_id":"e-4"}`), 409, "",
+		"Evaluating this event crashed or blocked the operator, so it is not used for previews. Give the parts of its data that matter as event.")
 
 	// The log of one event holds what passed, too.
 	f.Expect(f.admined("adminLogsList", "GET", "/api/admin/logs/?event_id=e-1", "", 200)).To(gomega.HaveKeyWithValue("count", 3.0))

@@ -166,7 +166,7 @@ func TestReplayRefuses(t *testing.T) {
 		return f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/events/%.0f/replay/", list["results"].([]any)[0].(object)["id"]), "")
 	}
 	f.received(f.company, "e-1", "user.create")
-	f.expectError(replay("e-1"), 409, "", "This event is still to be decided.")
+	f.expectError(replay("e-1"), 409, "", "This event is still to be evaluated.")
 	claimed, err := f.store.ClaimEvents(t.Context(), 1, time.Minute)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(f.store.QuarantineEvent(t.Context(), claimed[0], "Unfinished", "It hangs.")).To(gomega.Succeed())

@@ -191,7 +191,7 @@ func (r *Replay) withhold(w *writer, company string, c *completion) (*completion
 			continue
 		}
 		d.SkipReason = ReasonAlreadySent
-		d.SkipMessage = fmt.Sprintf("Message %d of the log may have reached the recipient, or may yet: name it in \"repeat\" to send this one all the same.", before.ID)
+		d.SkipMessage = fmt.Sprintf("The recipient has, or may have, this message already: see log entry %d. Name that entry in \"repeat\" to send the message again.", before.ID)
 		d.Content, kept.says[i] = Content{}, 0
 	}
 	kept.dropUnused()

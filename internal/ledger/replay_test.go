@@ -97,7 +97,7 @@ func testReplay(t *testing.T, at place) {
 	g.Expect(got).To(HaveLen(3))
 	g.Expect(got[0].State).To(Equal(DeliverySkipped))
 	g.Expect(got[0].Reason).To(Equal(ReasonAlreadySent))
-	g.Expect(got[0].Message).To(ContainSubstring(fmt.Sprintf("Message %d ", original[0].ID)))
+	g.Expect(got[0].Message).To(ContainSubstring(fmt.Sprintf("log entry %d.", original[0].ID)))
 	g.Expect(got[0].Content).To(Equal(Content{}))
 	g.Expect(got[1].State).To(Equal(DeliveryPending), "who got nothing gets it now")
 	g.Expect(got[2].State).To(Equal(DeliveryPending))

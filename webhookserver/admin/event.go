@@ -320,15 +320,15 @@ func explanation(e *event, rules notifications.All) string {
 	case ledger.EventPending:
 		switch {
 		case e.Message != "":
-			return "It is to be decided again: " + sentence(e.Message)
+			return "It will be evaluated again: " + sentence(e.Message)
 		case e.Attempts > 0:
-			return "It is being decided."
+			return "It is being evaluated."
 		}
-		return "It waits to be decided."
+		return "It is waiting to be evaluated."
 	case ledger.EventFailed:
-		return "It was given up and nothing was sent: " + sentence(e.Message)
+		return "It could not be evaluated, and nothing was sent: " + sentence(e.Message)
 	case ledger.EventCancelled:
-		return "Nothing was sent, because the company's activation was deleted before the event was decided."
+		return "Nothing was sent, because the company's activation was deleted before the event was evaluated."
 	case ledger.EventQuarantined:
 		return fmt.Sprintf("It is quarantined, and nothing is sent until an admin releases it with POST /api/admin/quarantine/%d/release/: %s", e.Key, sentence(e.Message))
 	case ledger.EventDone:
@@ -344,11 +344,11 @@ func explanation(e *event, rules notifications.All) string {
 	}
 	switch today {
 	case 0:
-		return fmt.Sprintf("No notification is for the event %s.", e.Name)
+		return fmt.Sprintf("There is no notification for %s.", e.Name)
 	case 1:
-		return fmt.Sprintf("No notification was for the event %s when it was decided. Today there is one: a replay would decide it.", e.Name)
+		return fmt.Sprintf("There was no notification for %s when the event was evaluated. Now there is one, which a replay would evaluate.", e.Name)
 	}
-	return fmt.Sprintf("No notification was for the event %s when it was decided. Today there are %d: a replay would decide them.", e.Name, today)
+	return fmt.Sprintf("There was no notification for %s when the event was evaluated. Now there are %d, which a replay would evaluate.", e.Name, today)
 }
 
 // summary counts outcomes in a sentence.
@@ -362,7 +362,7 @@ func summary(outcomes []outcome) string {
 		}
 		parts = append(parts, part)
 	}
-	return "Its notifications were decided: " + strings.Join(parts, ", ") + "."
+	return "Its notifications were evaluated: " + strings.Join(parts, ", ") + "."
 }
 
 // explained says in a sentence what became of a decision.
@@ -376,16 +376,19 @@ func explained(d *ledger.Delivery) string {
 	case ledger.DeliveryPending:
 		switch {
 		case d.Message != "":
-			return "It is still to be sent: " + sentence(d.Message)
+			return "It will be sent later: " + sentence(d.Message)
 		case d.Attempts > 0:
 			return "It is being sent."
 		}
-		return "It waits to be sent."
+		return "It is waiting to be sent."
 	case ledger.DeliveryQuarantined:
 		return "The message is quarantined until an admin sends it again: " + sentence(d.Message)
 	case ledger.DeliveryCancelled:
 		return "The message was not sent: " + sentence(d.Message)
 	case ledger.DeliveryFailed, ledger.DeliverySkipped:
+	}
+	if d.Reason == ledger.ReasonAlreadySent {
+		return sentence(d.Message)
 	}
 	if text, ok := explanations[d.Reason]; ok {
 		if d.Message == "" {
@@ -398,7 +401,7 @@ func explained(d *ledger.Delivery) string {
 
 // explanations say what the reasons mean for which nothing is sent.
 var explanations = map[string]string{
-	string(notify.ExpressionFalse):    "The notification's expression was false. Preview the notification with this event to see the values that it compared.",
+	string(notify.ExpressionFalse):    "The notification's expression was false. Preview the notification with this event to see the compared values.",
 	string(notify.ExpressionFault):    "The notification's expression could not be evaluated, which counts as false.",
 	string(notify.RuleDisabled):       "The notification was disabled.",
 	string(notify.RuleInvalid):        "The notification has mistakes.",
@@ -409,7 +412,6 @@ var explanations = map[string]string{
 	string(notify.EmptyText):          "The text was blank.",
 	string(notify.OptedOut):           "The user opted out of this notification.",
 	string(notify.PushDisabled):       "The company has push messages turned off.",
-	ledger.ReasonAlreadySent:          "The recipient has this message already, or may have.",
 	ledger.ReasonReplayed:             "The message failed.",
 }
 

@@ -273,6 +273,9 @@ func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification)
 		if err != nil {
 			return event, messages.Error(err)
 		}
+		if stored.State == ledger.EventQuarantined && stored.Reason == ledger.ReasonUnfinished {
+			return event, rest.Conflict("Evaluating this event crashed or blocked the operator, so it is not used for previews. Give the parts of its data that matter as event.")
+		}
 		if n.id == 0 && n.event == "" {
 			n.event = stored.Name
 		}

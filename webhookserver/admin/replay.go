@@ -93,7 +93,7 @@ var (
 		rest.NestedList("not_sent", notSentSerializer, func(n *replayedNotification) []notSentPreview { return n.notSent }),
 	}}
 	replaySerializer = &rest.Serializer[replay]{Name: "AdminEventReplay", Fields: []rest.Field[replay]{
-		rest.Boolean("sent", func(r *replay) *bool { return &r.sent }).ReadOnly().Describe("Whether the event is decided again; false for a dry run."),
+		rest.Boolean("sent", func(r *replay) *bool { return &r.sent }).ReadOnly().Describe("Whether the event is evaluated again; false for a dry run."),
 		rest.NullInteger("id", func(r *replay) (int64, bool) { return r.id, r.id != 0 }).Describe("The id of the replay's own event, which shows what became of it; null for a dry run."),
 		rest.Char("event_id", func(r *replay) *string { return &r.eventID }).ReadOnly().Nullable(),
 		rest.NestedList("notifications", replayedSerializer, func(r *replay) []replayedNotification { return r.notifications }).
@@ -138,7 +138,7 @@ func (a *API) replayable(ctx context.Context, r *rest.Request) (ledger.StoredEve
 	case notify.IsOwnEvent(of.Name):
 		return of, rest.Conflict("This event was not sent by the platform. Trigger the notification again instead.")
 	case of.State == ledger.EventPending:
-		return of, rest.Conflict("This event is still to be decided.")
+		return of, rest.Conflict("This event is still to be evaluated.")
 	case of.State == ledger.EventQuarantined:
 		return of, rest.Conflict(fmt.Sprintf("This event is quarantined. Release it instead, with POST /api/admin/quarantine/%d/release/.", of.Key))
 	}
@@ -289,7 +289,7 @@ func dryRunError(err error) error {
 	case errors.Is(err, ledger.ErrUnavailable):
 		return historyError(err)
 	case errors.Is(err, dispatch.ErrDataTooLarge):
-		return rest.Conflict("The event's data is too large to be decided.")
+		return rest.Conflict("The event's data is too large to be evaluated.")
 	case errors.Is(err, dispatch.ErrInvalidData):
 		return rest.Conflict("The event's data can't be read.")
 	}
