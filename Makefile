@@ -100,7 +100,11 @@ chaos: ## Run the fault injection tests for about twenty minutes, longer than ma
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each.
-	@hack/fuzz.sh $(FUZZTIME)
+	@assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: test-client
+test-client: ## Have the published npm package call the API; needs npm, Node.js 20 or later and a network.
+	assets="$(ASSETS)" && REHIVE_NPM=1 KUBEBUILDER_ASSETS="$$assets" go test -count=1 -run TestPublishedClient -v ./test/e2e
 
 ##@ Clean
 

@@ -97,8 +97,24 @@ func (f *fixture) addTenant(name string) tenant {
 	c.foreign = f.addUser(c.id, "service")
 	f.expectSuccess(f.activate(c.admin.Token))
 	f.Eventually(func() int { return f.call(c.admin.Token, "GET", "/api/admin/company/", "").status }).Should(gomega.Equal(200))
+	f.stock(c)
+	content := ledger.Content{From: "no-reply@acme.example", Subject: c.marker, Text: c.marker, HTML: c.marker}
+	f.decided(c.id,
+		ledger.NewDelivery{RuleName: c.marker, Channel: "email", Recipient: c.marker + "@acme.example", UserID: c.user.ID, Content: content},
+		ledger.NewDelivery{RuleName: c.marker, Channel: "system", Recipient: c.user.ID, UserID: c.user.ID, Content: content})
+	f.ended()
+	f.quarantined(c)
+	return c
+}
+
+// stock gives a tenant a layout, a notification and credentials, where it has none.
+func (f *fixture) stock(c tenant) {
+	f.Helper()
 	create := func(path string, body object) {
 		f.Helper()
+		if len(f.ids(c.admin.Token, path)) > 0 {
+			return
+		}
 		text, err := json.Marshal(body)
 		f.Expect(err).NotTo(gomega.HaveOccurred())
 		r := f.call(c.admin.Token, "POST", path, string(text))
@@ -110,18 +126,17 @@ func (f *fixture) addTenant(name string) tenant {
 		"to_email": c.marker + "@acme.example", "subject": c.marker, "text_message": c.marker,
 	})
 	create("/api/admin/credentials/", object{"credential_type": "sendgrid", "credentials": object{"sendgrid_api_key": "planted", "sendgrid_from_email": c.marker + "@acme.example"}})
-	content := ledger.Content{From: "no-reply@acme.example", Subject: c.marker, Text: c.marker, HTML: c.marker}
-	f.decided(c.id,
-		ledger.NewDelivery{RuleName: c.marker, Channel: "email", Recipient: c.marker + "@acme.example", UserID: c.user.ID, Content: content},
-		ledger.NewDelivery{RuleName: c.marker, Channel: "system", Recipient: c.user.ID, UserID: c.user.ID, Content: content})
-	f.ended()
+}
+
+// quarantined gives a tenant an event that was quarantined.
+func (f *fixture) quarantined(c tenant) {
+	f.Helper()
 	_, err := f.store.AcceptEvent(f.Context(), ledger.Event{Company: c.id, ID: c.marker + "-quarantined", Name: "user.create", Data: fmt.Appendf(nil, `{"a":%q}`, c.marker)})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	claimed, err := f.store.ClaimEvents(f.Context(), 1, time.Minute)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(claimed).To(gomega.HaveLen(1))
 	f.Expect(f.store.QuarantineEvent(f.Context(), claimed[0], c.marker, c.marker)).To(gomega.Succeed())
-	return c
 }
 
 // addPresets makes a template and a layout template, which every company sees.
