@@ -16,8 +16,8 @@ import (
 
 // connections is a listener with a bounded number of open connections. When all are
 // taken, a new connection takes the place of one that waits for its client: between
-// requests, in the middle of a header, or of a body that nobody has vouched for.
-// Strangers' connections go first, and among them the oldest of the network that has
+// requests, in the middle of a header, of a body that nobody has vouched for, or of an
+// answer that the client doesn't read. Strangers' connections go first, and among them the oldest of the network that has
 // the most. So neither idle nor slow clients, however many, keep others out, and what
 // nobody else needs may be used by one. Only when all connections are being worked on
 // does the next one wait.
@@ -45,6 +45,10 @@ type connections struct {
 // it takes the place of a known caller's idle connection.
 const strangersPart = 4
 
+// writeBuffer is how much of its answers the kernel keeps for a connection, in bytes; Linux
+// takes it twice. By default it is several megabytes, which count as the container's memory.
+const writeBuffer = 64 << 10
+
 // peers are the open connections of one network.
 type peers struct{ n int }
 
@@ -68,8 +72,13 @@ type connection struct {
 const (
 	waitingForClient int32 = iota
 	beingServed
+	answering // counts as waitingForClient after answerTime
 	evictedState
 )
+
+// answerTime is how long the kernel may take to accept a piece of an answer. It takes
+// microseconds, unless the client doesn't read.
+const answerTime = 250 * time.Millisecond
 
 func newConnections(listener net.Listener, limit int, readTimeout time.Duration, vouched func(netip.Addr) bool, evicted func()) *connections {
 	t := &connections{Listener: listener, limit: limit, readTimeout: readTimeout, vouched: vouched, evicted: evicted, of: make(map[netip.Addr]*peers)}
@@ -82,6 +91,9 @@ func (t *connections) Accept() (net.Conn, error) {
 	accepted, err := t.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	if sized, ok := accepted.(interface{ SetWriteBuffer(size int) error }); ok {
+		_ = sized.SetWriteBuffer(writeBuffer) // the default works too
 	}
 	peer := parseAddress(accepted.RemoteAddr().String())
 	c := &connection{Conn: accepted, table: t, network: networkOf(peer), known: t.vouched(peer)}
@@ -116,7 +128,10 @@ func (t *connections) admit(c *connection) bool {
 		if t.evictFor(c) {
 			continue
 		}
+		// By then an answer may have taken too long, which nothing else would signal.
+		again := time.AfterFunc(answerTime, t.freed.Signal)
 		t.freed.Wait()
+		again.Stop()
 	}
 	t.stuck.Store(false)
 	c.index = len(t.open)
@@ -136,20 +151,24 @@ func (t *connections) admit(c *connection) bool {
 func (t *connections) evictFor(c *connection) bool {
 	spareKnown := !c.known && t.unknown >= t.limit/strangersPart
 	for {
+		now := time.Now().UnixNano()
 		var victim *connection
+		var was int32
 		for _, other := range t.open {
-			if other.state.Load() != waitingForClient || other.known && spareKnown {
+			state := other.state.Load()
+			waits := state == waitingForClient || state == answering && now-other.since.Load() >= int64(answerTime)
+			if !waits || other.known && spareKnown {
 				continue
 			}
 			if victim == nil || goesBefore(other, victim) {
-				victim = other
+				victim, was = other, state
 			}
 		}
 		if victim == nil {
 			return false
 		}
-		if !victim.state.CompareAndSwap(waitingForClient, evictedState) {
-			continue // its request came at this moment
+		if !victim.state.CompareAndSwap(was, evictedState) {
+			continue // its request came, or its answer was sent, at this moment
 		}
 		t.remove(victim)
 		t.evicted()
@@ -209,6 +228,18 @@ func (t *connections) observe(conn net.Conn, state http.ConnState) {
 // serve says that a connection is being worked on.
 func (c *connection) serve() {
 	c.state.CompareAndSwap(waitingForClient, beingServed)
+}
+
+// Write implements net.Conn.
+func (c *connection) Write(b []byte) (int, error) {
+	if c.state.Load() != beingServed {
+		return c.Conn.Write(b)
+	}
+	c.since.Store(time.Now().UnixNano()) // before the state, which gives it its meaning
+	c.state.CompareAndSwap(beingServed, answering)
+	n, err := c.Conn.Write(b)
+	c.state.CompareAndSwap(answering, beingServed)
+	return n, err
 }
 
 // wait says that a connection waits for its client.

@@ -7,10 +7,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -203,11 +205,40 @@ func drip(ctx context.Context, conn net.Conn, begin string) {
 	}
 }
 
+// ignoreAnswers asks for more than the server can send at once, on more connections than
+// it serves, and reads nothing. What the server closes is opened again.
+func ignoreAnswers(ctx context.Context, f *fixture, worker, addresses int) {
+	requests := strings.Repeat("GET /api/schema.json HTTP/1.1\r\nHost: x\r\n\r\n", 100)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := worker; i < 1200; i += floodWorkers {
+		wg.Go(func() {
+			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(stranger(i, addresses))}}
+			for ; ctx.Err() == nil; pause(ctx, 500*time.Millisecond) {
+				conn, err := dialer.DialContext(ctx, "tcp", f.server.Addr().String())
+				if err != nil {
+					continue
+				}
+				_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+				for err == nil && ctx.Err() == nil { // until the server closes it
+					_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+					if _, err = io.WriteString(conn, requests); errors.Is(err, os.ErrDeadlineExceeded) {
+						err = nil
+					}
+					pause(ctx, 500*time.Millisecond)
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+}
+
 // TestFloods: strangers wait, tenants don't. Each flood comes from one address and from
 // a thousand.
 func TestFloods(t *testing.T) {
 	for name, flood := range map[string]func(ctx context.Context, f *fixture, worker, addresses int){
 		"junk calls":   junkCalls,
+		"deaf":         ignoreAnswers,
 		"idle":         holdConnections("GET / HTTP/1.1\r\nHost: x\r\n\r\n", ""),
 		"slow headers": holdConnections("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nX-Slow: "),
 		"slow bodies": holdConnections(

@@ -209,6 +209,28 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestDeafClients: a client that asks for more than it reads makes room like any other
+// that the server waits for.
+func TestDeafClients(t *testing.T) {
+	f := newFixture(t, func(o *Options) { o.Limits.Connections = 2 })
+	requests := strings.Repeat("GET /api/schema.json HTTP/1.1\r\nHost: x\r\n\r\n", 50)
+	for range 2 {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		t.Cleanup(func() { _ = conn.Close() })
+		f.Expect(conn.(*net.TCPConn).SetReadBuffer(4 << 10)).To(gomega.Succeed())
+		// Until the server, which can't send what was asked for, takes no more.
+		for err == nil {
+			f.Expect(conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))).To(gomega.Succeed())
+			_, err = io.WriteString(conn, requests)
+		}
+		f.Expect(err).To(gomega.MatchError(os.ErrDeadlineExceeded))
+	}
+	start := time.Now()
+	f.expectSuccess(f.activate(f.admin.Token))
+	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 5*time.Second), "it did not wait for the deaf ones' time to end")
+}
+
 func TestHugeHeader(t *testing.T) {
 	f := newFixture(t)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url+"/api/webhook/", strings.NewReader("{}"))
