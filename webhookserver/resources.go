@@ -28,6 +28,7 @@ func (s *Server) operations() []rest.Operation {
 		},
 		Log:        s.messages,
 		SearchTurn: s.searches.lock,
+		AdmitWrite: s.writes.admit,
 		Quarantine: s.messages,
 		Quotas:     s.quotas,
 		Events:     s.events,
@@ -65,6 +66,11 @@ func (s *Server) operation(op *rest.Operation) handlerFunc {
 		who = adminSection
 	}
 	return s.authenticated(who, func(ctx context.Context, c *call, from *caller) (rest.Answer, error) {
+		if op.For == rest.Admins && op.Writes() {
+			if err := s.writes.admit(from.company, writeCost); err != nil {
+				return rest.Answer{}, err
+			}
+		}
 		var members map[string]json.RawMessage
 		if names := op.Members(); len(names) > 0 {
 			f, err := s.readFields(c.request, names...)

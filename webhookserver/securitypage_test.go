@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/webhookserver/admin"
 )
 
 // TestSecurityPage compares the figures in docs/security.md with those of the server.
@@ -33,6 +34,13 @@ func TestSecurityPage(t *testing.T) {
 		fmt.Sprintf("| time for a request to arrive | %.0f s, its header %.0f s |", l.ReadTimeout.Seconds(), l.ReadHeaderTimeout.Seconds()),
 		fmt.Sprintf("| time to answer a webhook | %.0f s; for a lifecycle call %.0f s; for an API call %.0f s |", l.WebhookBudget.Seconds(), l.LifecycleBudget.Seconds(), l.APIBudget.Seconds()),
 		fmt.Sprintf("| idle connection | %.0f s |", l.IdleTimeout.Seconds()),
+		fmt.Sprintf("| notifications of a company | %d |", admin.MaxNotifications),
+		fmt.Sprintf("| layouts of a company | %d |", admin.MaxLayouts),
+		fmt.Sprintf("| text of all of a company's notifications and layouts | %d MiB |", admin.MaxTexts>>20),
+		fmt.Sprintf("| what a company writes to the API server | %d KiB a second, %d MiB at once after a pause. Each call counts as %d KiB more than what it writes. Beyond it: 429 with `Retry-After` |",
+			writeBytes>>10, writeBurst>>20, writeCost>>10),
+		fmt.Sprintf("| an answer that its client doesn't read | %d KiB of it in the kernel's buffers, which Linux counts twice; after %d ms the connection makes room for others |",
+			writeBuffer>>10, answerTime.Milliseconds()),
 	} {
 		g.Expect(string(page)).To(ContainSubstring(row + "\n"))
 	}

@@ -140,6 +140,7 @@ type Server struct {
 
 	apiSlots      *flow.Budget // of the admin and the user API, by company
 	searches      keyedMutex   // of the log, by company
+	writes        writes       // to the API server, by company
 	knownNetworks knownNetworks
 	// Who asks the platform about tokens: known callers and strangers.
 	knownCalls, strangersCalls *flow.Gate

@@ -39,6 +39,9 @@ type Options struct {
 	// searches it.
 	Log        Log
 	SearchTurn func(ctx context.Context, company string) (leave func(), err error)
+	// AdmitWrite returns an *rest.Error if a company may not write so many bytes to the
+	// API server now.
+	AdmitWrite func(company string, bytes int) error
 	// History is what became of events.
 	History History
 	// Previews tries rules; without it, previews are not offered.

@@ -216,6 +216,9 @@ func (a *API) createLayout(ctx context.Context, r *rest.Request, l *layout) erro
 	if err := l.write(); err != nil {
 		return err
 	}
+	if err := a.admit(ctx, r, l.object); err != nil {
+		return err
+	}
 	if err := a.writer.create(ctx, l.object); err != nil {
 		return writeError(err, l.apiName)
 	}
@@ -237,6 +240,9 @@ func (a *API) updateLayout(ctx context.Context, r *rest.Request, l *layout) erro
 		return err
 	}
 	if err := l.write(); err != nil {
+		return err
+	}
+	if err := a.admit(ctx, r, l.object); err != nil {
 		return err
 	}
 	if err := a.writer.update(ctx, l.object); err != nil {

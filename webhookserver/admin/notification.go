@@ -456,6 +456,9 @@ func (a *API) createNotification(ctx context.Context, r *rest.Request, n *notifi
 	if err := n.write(); err != nil {
 		return err
 	}
+	if err := a.admit(ctx, r, n.rule); err != nil {
+		return err
+	}
 	if err := a.writer.create(ctx, n.rule); err != nil {
 		return writeError(err, n.apiName)
 	}
@@ -506,6 +509,9 @@ func (a *API) updateNotification(ctx context.Context, r *rest.Request, n *notifi
 		return err
 	}
 	if err := n.write(); err != nil {
+		return err
+	}
+	if err := a.admit(ctx, r, n.rule); err != nil {
 		return err
 	}
 	if err := a.writer.update(ctx, n.rule); err != nil {

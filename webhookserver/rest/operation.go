@@ -107,10 +107,14 @@ type Operation struct {
 	members       []string // of the body
 	bodyOptional  bool
 	idempotent    bool // takes an idempotency key
+	writes        bool
 	body          func(openapi3.Schemas) *openapi3.SchemaRef
 	response      func(openapi3.Schemas) *openapi3.SchemaRef
 	handle        HandlerFunc
 }
+
+// Writes says whether the operation creates, changes or deletes a resource's item.
+func (op *Operation) Writes() bool { return op.writes }
 
 // ID is the operation's id in the OpenAPI document, as drf-spectacular derives it:
 // the words of the path and what is done there.

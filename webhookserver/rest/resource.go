@@ -67,7 +67,10 @@ type Resource[T any] struct {
 func (res *Resource[T]) Operations() []Operation {
 	var ops []Operation
 	add := func(method, action string, status int, handle HandlerFunc) *Operation {
-		ops = append(ops, Operation{Method: method, Path: res.Path, action: action, For: res.For, Status: status, handle: handle})
+		ops = append(ops, Operation{
+			Method: method, Path: res.Path, action: action, For: res.For, Status: status, handle: handle,
+			writes: method != http.MethodGet,
+		})
 		return &ops[len(ops)-1]
 	}
 	item := func(op *Operation) *Operation {
