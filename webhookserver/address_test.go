@@ -6,7 +6,10 @@ package webhookserver
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -80,11 +83,24 @@ type headerRecorder struct {
 	seen map[string][]string
 }
 
-func (h *headerRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
-	h.mu.Lock()
-	h.seen[r.URL.Path] = append(h.seen[r.URL.Path], r.Header.Get("X-Forwarded-For"))
-	h.mu.Unlock()
-	return http.DefaultTransport.RoundTrip(r)
+// before starts a proxy that records the calls to a platform.
+func (h *headerRecorder) before(t *testing.T, platform string) (proxy string) {
+	t.Helper()
+	target, err := url.Parse(platform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host
+	}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.mu.Lock()
+		h.seen[r.URL.Path] = append(h.seen[r.URL.Path], r.Header.Get("X-Forwarded-For"))
+		h.mu.Unlock()
+		forward.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + target.Path
 }
 
 // take returns what was seen at a path, and forgets everything.
@@ -110,10 +126,11 @@ func TestUserChainReachesThePlatform(t *testing.T) {
 			recorder := &headerRecorder{seen: make(map[string][]string)}
 			f := newFixture(t, func(o *Options) {
 				o.TrustedProxies = test.proxies
-				platform, err := rehive.New(o.Platform.BaseURL(), rehive.WithTransport(recorder))
+				platform, err := rehive.New(recorder.before(t, o.Platform.BaseURL()))
 				if err != nil {
 					t.Fatal(err)
 				}
+				t.Cleanup(platform.CloseIdleConnections)
 				o.Platform = platform
 			})
 			header := http.Header{"X-Forwarded-For": {"198.51.100.7, 203.0.113.9, 127.0.0.9"}, "Content-Type": {"application/json"}}

@@ -70,7 +70,7 @@ func TestWorkerSharesMemory(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("a small message of another company waits behind the large ones")
 	}
-	g.Expect(sending.Load()).To(BeEquivalentTo(2))
+	g.Eventually(sending.Load).WithTimeout(20 * time.Second).Should(BeEquivalentTo(2))
 	close(release)
 	g.Eventually(sent.Load).WithTimeout(20 * time.Second).Should(BeEquivalentTo(messages))
 	stop()

@@ -1,10 +1,11 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package outbound is the HTTP client for addresses that an administrator types
-// in: the APIs of the delivery providers. Whoever may write a DeliveryProvider
-// must not reach the cluster's own network through the operator, and a provider
-// that misbehaves must cost no more than a bounded time and memory.
+// Package outbound is the operator's HTTP client: for the Rehive platform, whose address
+// its own flags name, and for the APIs of delivery providers, whose addresses admins
+// choose. Whoever may write a DeliveryProvider must not reach the cluster's own network
+// through the operator, and a server that misbehaves must cost no more than a bounded time
+// and memory.
 package outbound
 
 import (
@@ -52,17 +53,21 @@ type Options struct {
 	// AllowPlaintext lets base URLs begin with http://. Credentials then cross the
 	// network in the clear: it is for sinks.
 	AllowPlaintext bool
+	// Trusted is for URLs that come from the operator's own flags. Every address may be
+	// dialled, URLs may begin with http://, and calls go through the proxy that the
+	// environment names.
+	Trusted bool
 	// RootCAs verify servers; the system's if nil.
 	RootCAs *x509.CertPool
 	// UserAgent names the operator; "rehive-extension-operator" if empty.
 	UserAgent string
 }
 
-// Client makes guarded calls: bounded in time and size, without redirects, without
-// proxies, over TLS 1.2 or later, and never to a special-purpose address, which is
-// checked on the address that is dialled, so that a name which resolves to another
-// address the second time can't pass. It reuses connections and is safe for
-// concurrent use.
+// Client makes calls that are bounded in time and size. It never follows redirects and
+// speaks TLS 1.2 or later. Unless its URLs are trusted, it uses no proxy and dials no
+// special-purpose address. The check is made on the address that is dialled, so that a name
+// that resolves to another address the second time can't evade it. It reuses connections
+// and is safe for concurrent use.
 type Client struct {
 	options   Options
 	transport *http.Transport
@@ -81,15 +86,17 @@ func New(o Options) *Client {
 	}
 	o.AllowNetworks = slices.Clone(o.AllowNetworks)
 
-	dialer := &net.Dialer{
-		Timeout:        o.ConnectTimeout,
-		KeepAlive:      30 * time.Second,
-		ControlContext: guard(o.AllowNetworks),
+	dialer := &net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
+	// A proxy would be dialled in place of the server, so that the check of addresses would
+	// judge the proxy's.
+	var proxy func(*http.Request) (*url.URL, error)
+	if o.Trusted {
+		o.AllowPlaintext, proxy = true, http.ProxyFromEnvironment
+	} else {
+		dialer.ControlContext = guard(o.AllowNetworks)
 	}
 	transport := &http.Transport{
-		// A proxy would be dialled in place of the provider, and the address check
-		// would judge the proxy's address.
-		Proxy:                  nil,
+		Proxy:                  proxy,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs},
 		TLSHandshakeTimeout:    o.ConnectTimeout,
@@ -133,7 +140,7 @@ func (c *Client) BaseURL(raw string) (string, error) {
 		return "", errors.New("the base URL must not have a query or a fragment")
 	}
 	// A literal address is known now; a name is judged whenever it is dialled.
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !c.options.Trusted {
 		if err := checkAddress(ip, c.options.AllowNetworks); err != nil {
 			return "", err
 		}

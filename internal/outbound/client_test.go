@@ -121,6 +121,25 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
+// A client of trusted URLs dials any address without encryption, and uses the environment's
+// proxy.
+func TestTrusted(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	defer server.Close()
+	c := New(Options{Trusted: true})
+	defer c.CloseIdleConnections()
+	base, err := c.BaseURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, e := do(t, c, base); e != nil || resp.Status != http.StatusTeapot {
+		t.Errorf("%+v, %v", resp, e)
+	}
+	if c.transport.Proxy == nil {
+		t.Error("the client uses no proxy")
+	}
+}
+
 func TestNoRedirect(t *testing.T) {
 	var elsewhere atomic.Bool
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Store(true) }))

@@ -21,12 +21,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/rehive/extension-operator/internal/outbound"
 )
 
 const (
@@ -45,19 +46,20 @@ const (
 
 // Client calls one platform. It is safe for concurrent use.
 type Client struct {
-	base      *url.URL
-	http      *http.Client
-	timeout   time.Duration
-	userAgent string
-	throttles *throttles
-	budgets   *budgets
+	base  *url.URL
+	http  doer
+	pacer *pacer
+}
+
+// doer is an [outbound.Client], or a fake in tests that must not use a network.
+type doer interface {
+	Do(ctx context.Context, r outbound.Request) (*outbound.Response, error)
+	CloseIdleConnections()
 }
 
 type config struct {
 	timeout   time.Duration
-	transport http.RoundTripper
 	version   string
-	now       func() time.Time
 	perMinute int
 }
 
@@ -68,23 +70,17 @@ type Option func(*config)
 // list that spans pages makes several calls.
 func WithTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// WithTransport replaces the HTTP transport, to guard or to observe calls.
-func WithTransport(rt http.RoundTripper) Option { return func(c *config) { c.transport = rt } }
-
 // WithVersion sets the version named in the User-Agent header.
 func WithVersion(version string) Option { return func(c *config) { c.version = version } }
 
-// WithCallsPerMinute sets how many calls the platform takes of one token in a minute
+// WithCallsPerMinute sets how many calls with one token the platform accepts in a minute
 // (default DefaultCallsPerMinute); see [Session.Paced].
 func WithCallsPerMinute(n int) Option { return func(c *config) { c.perMinute = n } }
-
-// WithClock replaces the clock that budgets and the memory of throttled tokens go by.
-func WithClock(now func() time.Time) Option { return func(c *config) { c.now = now } }
 
 // New returns a client of the platform at baseURL, such as DefaultBaseURL; the
 // trailing slash may be left out. An unusable URL is an error.
 func New(baseURL string, opts ...Option) (*Client, error) {
-	cfg := config{timeout: DefaultTimeout, version: "dev", now: time.Now, perMinute: DefaultCallsPerMinute}
+	cfg := config{timeout: DefaultTimeout, version: "dev", perMinute: DefaultCallsPerMinute}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
@@ -98,21 +94,18 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if cfg.perMinute < 1 {
 		return nil, fmt.Errorf("the Rehive calls per minute must be at least 1, not %d", cfg.perMinute)
 	}
-	if cfg.transport == nil {
-		cfg.transport = defaultTransport()
-	}
 	return &Client{
 		base: base,
-		http: &http.Client{
-			Transport: cfg.transport,
-			// The API does not redirect. Following one could carry the token
-			// to another host or turn a POST into a GET.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		timeout:   cfg.timeout,
-		userAgent: "rehive-extension-operator/" + cfg.version,
-		throttles: newThrottles(cfg.now),
-		budgets:   newBudgets(cfg.now, cfg.perMinute),
+		http: outbound.New(outbound.Options{
+			Timeout:          cfg.timeout,
+			ConnectTimeout:   3 * time.Second,
+			MaxRequestBytes:  maxRequestBytes,
+			MaxResponseBytes: maxBodyBytes,
+			MaxConnsPerHost:  128,
+			Trusted:          true,
+			UserAgent:        "rehive-extension-operator/" + cfg.version,
+		}),
+		pacer: newPacer(cfg.perMinute),
 	}, nil
 }
 
@@ -135,21 +128,6 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	u.Path = strings.TrimRight(u.Path, "/") + "/"
 	u.RawPath = ""
 	return u, nil
-}
-
-func defaultTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    3 * time.Second,
-		MaxIdleConns:           128,
-		MaxIdleConnsPerHost:    64,
-		MaxConnsPerHost:        128,
-		IdleConnTimeout:        60 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
 }
 
 // BaseURL returns the URL that every call's path is appended to.
@@ -223,85 +201,66 @@ func (s Session) do(ctx context.Context, in call, out any) (err error) {
 			return &Error{Op: in.op, Status: http.StatusNotFound, Message: "the identifier is empty or malformed", local: true}
 		}
 	}
-	if wait := s.client.throttles.wait(s.token); wait > 0 {
+	key := keyOf(s.token)
+	pacer := s.client.pacer
+	if wait := pacer.throttledFor(key); wait > 0 {
 		return &Error{Op: in.op, Status: http.StatusTooManyRequests, Message: "throttled by an earlier answer", RetryAfter: wait, local: true, heldBack: s.paced}
 	}
-	if s.stranger {
-		return s.exchange(ctx, in, out)
+	switch {
+	case s.stranger:
+	case s.paced:
+		done, refused := pacer.enter(ctx, in.op, key)
+		if refused != nil {
+			return refused
+		}
+		defer func() { done(err) }()
+	default:
+		pacer.charge(key)
 	}
-	if !s.paced {
-		s.client.budgets.count(s.token)
-		return s.exchange(ctx, in, out)
-	}
-	done, refused := s.client.budgets.enter(ctx, in.op, s.token)
-	if refused != nil {
-		return refused
-	}
-	defer func() { done(err) }()
-	return s.exchange(ctx, in, out)
+	return s.exchange(ctx, in, key, out)
 }
 
-// exchange makes a call whose turn it is.
-func (s Session) exchange(ctx context.Context, in call, out any) error {
-	callCtx, cancel := context.WithTimeout(ctx, s.client.timeout)
-	defer cancel()
-	req, err := s.request(callCtx, in)
+// exchange makes a call whose turn has come.
+func (s Session) exchange(ctx context.Context, in call, key tokenKey, out any) error {
+	request, err := s.request(in)
 	if err != nil {
 		return &Error{Op: in.op, Message: "the request can't be made", Err: err}
 	}
-	resp, err := s.client.http.Do(req)
+	resp, err := s.client.http.Do(ctx, request)
+	if err == nil {
+		err = resp.BodyErr
+	}
 	if err != nil {
-		return s.client.networkError(in.op, err)
+		return callError(in.op, resp, err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBodyBytes+1))
-	if err != nil {
-		return s.client.networkError(in.op, err)
-	}
-	if len(body) > maxBodyBytes {
-		return garbled(in.op, resp.StatusCode, fmt.Sprintf("the answer is larger than %d MiB", maxBodyBytes>>20))
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		e := answerError(in.op, resp, body, s.client.throttles.now(), s.token, in.secret)
+	if resp.Status < 200 || resp.Status > 299 {
+		e := answerError(in.op, resp, time.Now(), s.token, in.secret)
 		if e.Status == http.StatusTooManyRequests {
-			s.client.throttles.remember(s.token, e.RetryAfter)
+			s.client.pacer.throttle(key, e.RetryAfter)
 		}
 		return e
 	}
-	return decode(in.op, resp.StatusCode, body, out)
+	return decode(in.op, resp.Status, resp.Body, out)
 }
 
-func (s Session) request(ctx context.Context, in call) (*http.Request, error) {
+func (s Session) request(in call) (outbound.Request, error) {
 	target := in.url
 	if target == nil {
 		target = s.client.endpoint(in.path, in.query)
 	}
-	var body io.Reader
-	if in.body != nil {
-		encoded, err := json.Marshal(in.body)
-		if err != nil {
-			return nil, err
-		}
-		if len(encoded) > maxRequestBytes {
-			return nil, errors.New("the request is too large")
-		}
-		body = bytes.NewReader(encoded)
-	}
-	req, err := http.NewRequestWithContext(ctx, in.method, target.String(), body)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Token "+s.token)
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", s.client.userAgent)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
+	header := http.Header{"Authorization": {"Token " + s.token}, "Accept": {"application/json"}}
 	if s.forwardedFor != "" {
-		req.Header.Set("X-Forwarded-For", s.forwardedFor)
+		header.Set("X-Forwarded-For", s.forwardedFor)
 	}
-	return req, nil
+	var body []byte
+	if in.body != nil {
+		var err error
+		if body, err = json.Marshal(in.body); err != nil {
+			return outbound.Request{}, err
+		}
+		header.Set("Content-Type", "application/json")
+	}
+	return outbound.Request{Method: in.method, URL: target.String(), Header: header, Body: body}, nil
 }
 
 func decode(op string, status int, body []byte, out any) error {

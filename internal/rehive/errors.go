@@ -4,17 +4,16 @@
 package rehive
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
+
+	"github.com/rehive/extension-operator/internal/outbound"
 )
 
 const (
@@ -142,30 +141,34 @@ func garbled(op string, status int, message string) *Error {
 	return &Error{Op: op, Status: status, Message: message, garbled: true}
 }
 
-// networkError puts a failed exchange into a sentence of our own: the standard
-// library's repeats the URL, and its query holds identifiers of users.
-func (c *Client) networkError(op string, err error) *Error {
-	e := &Error{Op: op, Err: err}
-	var netError net.Error
-	var dnsError *net.DNSError
-	switch {
-	case errors.Is(err, context.Canceled):
+// callError is the error of a call without a complete answer. The answer is nil if there
+// is none at all.
+func callError(op string, resp *outbound.Response, err error) *Error {
+	e := &Error{Op: op, Message: "the connection to Rehive failed", Err: err}
+	var failure *outbound.Error
+	if !errors.As(err, &failure) {
+		return e
+	}
+	switch failure.Kind {
+	case outbound.ResponseTooLarge:
+		return garbled(op, resp.Status, fmt.Sprintf("the answer is larger than %d MiB", maxBodyBytes>>20))
+	case outbound.RequestTooLarge, outbound.InvalidRequest:
+		e.Message = "the request can't be made"
+	case outbound.Canceled:
 		e.Message = "the call was cancelled"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netError) && netError.Timeout():
+	case outbound.TimedOut:
 		e.Message = "Rehive did not answer in time"
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case outbound.ConnectionRefused:
 		e.Message = "Rehive refused the connection"
-	case errors.As(err, &dnsError):
+	case outbound.NotFound:
 		e.Message = "the address of Rehive could not be found"
-	default:
-		e.Message = "the connection to Rehive failed"
 	}
 	return e
 }
 
 // answerError reads an answer outside 2xx.
-func answerError(op string, resp *http.Response, body []byte, now time.Time, secrets ...string) *Error {
-	e := &Error{Op: op, Status: resp.StatusCode, RetryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), now)}
+func answerError(op string, resp *outbound.Response, now time.Time, secrets ...string) *Error {
+	e := &Error{Op: op, Status: resp.Status, RetryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), now)}
 	if e.Status == http.StatusTooManyRequests && e.RetryAfter == 0 {
 		e.RetryAfter = defaultRetryAfter
 	}
@@ -174,7 +177,7 @@ func answerError(op string, resp *http.Response, body []byte, now time.Time, sec
 		Message json.RawMessage `json:"message"`
 		Data    json.RawMessage `json:"data"`
 	}
-	if err := json.Unmarshal(body, &envelope); err != nil || envelope.Status != "error" {
+	if err := json.Unmarshal(resp.Body, &envelope); err != nil || envelope.Status != "error" {
 		e.garbled = true
 		e.Message = "the answer is not a Rehive error envelope"
 		return e

@@ -4,7 +4,6 @@
 package rehive
 
 import (
-	"fmt"
 	"testing"
 	"time"
 )
@@ -27,24 +26,5 @@ func TestParseRetryAfter(t *testing.T) {
 		if got := parseRetryAfter(value, now); got != want {
 			t.Errorf("%q: %s, not %s", value, got, want)
 		}
-	}
-}
-
-func TestThrottleMemoryIsBounded(t *testing.T) {
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	memory := newThrottles(func() time.Time { return now })
-	for i := range maxThrottled + 10 {
-		memory.remember(fmt.Sprint("token", i), time.Duration(i+1)*time.Second)
-	}
-	if len(memory.until) != maxThrottled {
-		t.Errorf("%d tokens are remembered", len(memory.until))
-	}
-	if memory.wait("token0") != 0 || memory.wait(fmt.Sprint("token", maxThrottled)) == 0 {
-		t.Error("what ends first was not what was forgotten")
-	}
-	now = now.Add(time.Hour * 2)
-	memory.remember("one more", time.Second)
-	if len(memory.until) != 1 {
-		t.Errorf("%d tokens are remembered after their time", len(memory.until))
 	}
 }

@@ -6,33 +6,42 @@ package rehive
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rehive/extension-operator/internal/outbound"
 )
 
-// transport answers calls without a network, so that they can be made in a bubble.
-type transport func(r *http.Request) (*http.Response, error)
+// platform answers calls without a network, so that they can be made in a bubble.
+type platform func(ctx context.Context, token string) (*outbound.Response, error)
 
-func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (f platform) Do(ctx context.Context, r outbound.Request) (*outbound.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	return f(ctx, strings.TrimPrefix(r.Header.Get("Authorization"), "Token "))
+}
 
-func answer(status int, body string) (*http.Response, error) {
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+func (platform) CloseIdleConnections() {}
+
+func answer(status int, body string) (*outbound.Response, error) {
+	return &outbound.Response{Status: status, Header: http.Header{}, Body: []byte(body)}, nil
 }
 
 const emptyList = `{"status":"success","data":{"count":0,"next":null,"previous":null,"results":[]}}`
 
-func newPacedClient(t *testing.T, f transport, opts ...Option) *Client {
+func newPacedClient(t *testing.T, f platform, opts ...Option) *Client {
 	t.Helper()
-	c, err := New("https://api.rehive.example/3/", append(opts, WithTransport(f))...)
+	c, err := New("https://api.rehive.example/3/", opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.http = f
 	return c
 }
 
@@ -45,10 +54,9 @@ func TestPacedCallsStayWithinTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		made := map[string][]time.Time{}
-		c := newPacedClient(t, func(r *http.Request) (*http.Response, error) {
+		c := newPacedClient(t, func(_ context.Context, token string) (*outbound.Response, error) {
 			mu.Lock()
 			defer mu.Unlock()
-			token := r.Header.Get("Authorization")
 			made[token] = append(made[token], time.Now())
 			return answer(200, emptyList)
 		}, WithCallsPerMinute(20))
@@ -91,7 +99,7 @@ func TestPacedCallsStayWithinTheBudget(t *testing.T) {
 
 func TestOtherCallsNeverWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPacedClient(t, func(*http.Request) (*http.Response, error) { return answer(200, emptyList) }, WithCallsPerMinute(2))
+		c := newPacedClient(t, func(context.Context, string) (*outbound.Response, error) { return answer(200, emptyList) }, WithCallsPerMinute(2))
 		s := c.WithToken("token")
 		start := time.Now()
 		if err := ask(t.Context(), s.Paced()); err != nil {
@@ -106,9 +114,6 @@ func TestOtherCallsNeverWait(t *testing.T) {
 			t.Errorf("the calls took %s", took)
 		}
 		// But they count.
-		if n, again := s.Room(); n != 0 || time.Until(again) != 11*time.Minute {
-			t.Errorf("room for %d calls; to ask again in %s", n, time.Until(again))
-		}
 		if err := ask(t.Context(), s.Paced()); !IsHeldBack(err) || RetryAfter(err) != 11*time.Minute {
 			t.Errorf("%v after %s", err, RetryAfter(err))
 		}
@@ -118,7 +123,7 @@ func TestOtherCallsNeverWait(t *testing.T) {
 // TestStrangersUseUpNothing: however many calls strangers cause, companies' calls go on.
 func TestStrangersUseUpNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newPacedClient(t, func(*http.Request) (*http.Response, error) { return answer(200, emptyList) })
+		c := newPacedClient(t, func(context.Context, string) (*outbound.Response, error) { return answer(200, emptyList) })
 		for range 1000 {
 			if err := ask(t.Context(), c.WithToken("junk").OfStranger()); err != nil {
 				t.Fatal(err)
@@ -143,13 +148,13 @@ func TestHangingCallsOfOneToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var works atomic.Bool
 		var calls atomic.Int32
-		c := newPacedClient(t, func(r *http.Request) (*http.Response, error) {
-			if r.Header.Get("Authorization") != "Token hanging" || works.Load() {
+		c := newPacedClient(t, func(ctx context.Context, token string) (*outbound.Response, error) {
+			if token != "hanging" || works.Load() {
 				return answer(200, emptyList)
 			}
 			calls.Add(1)
-			<-r.Context().Done()
-			return nil, r.Context().Err()
+			<-ctx.Done()
+			return nil, ctx.Err()
 		})
 		s := c.WithToken("hanging").Paced()
 		var wg sync.WaitGroup
@@ -165,9 +170,6 @@ func TestHangingCallsOfOneToken(t *testing.T) {
 		if err := ask(t.Context(), s); !IsHeldBack(err) || time.Since(start) != 0 {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
-		if n, _ := s.Room(); n != 0 {
-			t.Errorf("room for %d more", n)
-		}
 		if err := ask(t.Context(), c.WithToken("other").Paced()); err != nil || time.Since(start) != 0 {
 			t.Errorf("another company's call: %v after %s", err, time.Since(start))
 		}
@@ -180,10 +182,7 @@ func TestHangingCallsOfOneToken(t *testing.T) {
 		if err := ask(t.Context(), s); !IsHeldBack(err) || RetryAfter(err) != leftAlone || calls.Load() != 0 {
 			t.Errorf("%v after %s, %d calls", err, RetryAfter(err), calls.Load())
 		}
-		if n, again := s.Room(); n != 0 || time.Until(again) != leftAlone {
-			t.Errorf("room for %d, to ask again in %s", n, time.Until(again))
-		}
-		time.Sleep(leftAlone)
+		time.Sleep(leftAlone + time.Millisecond)
 		// One tries.
 		wg.Go(func() { _ = ask(t.Context(), s) })
 		synctest.Wait()
@@ -194,7 +193,7 @@ func TestHangingCallsOfOneToken(t *testing.T) {
 		if err := ask(t.Context(), s); !IsHeldBack(err) {
 			t.Error("it failed again and is not left alone:", err)
 		}
-		time.Sleep(leftAlone)
+		time.Sleep(leftAlone + time.Millisecond)
 		works.Store(true)
 		for range 10 {
 			if err := ask(t.Context(), s); err != nil {
@@ -207,12 +206,12 @@ func TestHangingCallsOfOneToken(t *testing.T) {
 // What the caller gave up and what the platform refuses says nothing about whether it
 // works.
 func TestRefusalsLeaveNobodyAlone(t *testing.T) {
-	c := newPacedClient(t, func(r *http.Request) (*http.Response, error) {
-		if r.Header.Get("Authorization") == "Token refused" {
+	c := newPacedClient(t, func(ctx context.Context, token string) (*outbound.Response, error) {
+		if token == "refused" {
 			return answer(403, `{"status":"error","message":"No."}`)
 		}
-		<-r.Context().Done()
-		return nil, r.Context().Err()
+		<-ctx.Done()
+		return nil, ctx.Err()
 	})
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -226,14 +225,51 @@ func TestRefusalsLeaveNobodyAlone(t *testing.T) {
 	}
 }
 
-func TestBudgetsAreBounded(t *testing.T) {
-	b := newBudgets(time.Now, 100)
-	for i := range maxBudgets + 10 {
-		b.mu.Lock()
-		b.find(strings.Repeat("t", i), time.Now())
-		b.mu.Unlock()
+func TestTokensAreBounded(t *testing.T) {
+	p := newPacer(100)
+	for i := range maxTokens + 10 {
+		key := keyOf(strconv.Itoa(i))
+		p.guard(key)
+		p.throttle(key, time.Hour)
 	}
-	if len(b.of) != maxBudgets {
-		t.Errorf("%d budgets", len(b.of))
+	if p.guards.Len() != maxTokens || p.throttled.Len() != maxTokens {
+		t.Errorf("%d guards, %d throttled tokens", p.guards.Len(), p.throttled.Len())
 	}
+}
+
+// A token that the platform told to wait makes no calls until then; others do.
+func TestThrottledTokensFailFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttles, calls := true, 0
+		c := newPacedClient(t, func(_ context.Context, token string) (*outbound.Response, error) {
+			calls++
+			resp, err := answer(200, emptyList)
+			if token == "throttled" && throttles {
+				resp, err = answer(429, `{"status":"error","message":"Slow down."}`)
+				resp.Header.Set("Retry-After", "30")
+			}
+			return resp, err
+		})
+		s := c.WithToken("throttled")
+		if err := ask(t.Context(), s); !IsThrottled(err) || !IsTransient(err) || RetryAfter(err) != 30*time.Second {
+			t.Fatal(err)
+		}
+		throttles = false
+		time.Sleep(10 * time.Second)
+		for _, s := range []Session{s, s.Paced(), s.OfStranger()} {
+			if err := ask(t.Context(), s); !IsThrottled(err) || RetryAfter(err) != 20*time.Second || IsHeldBack(err) != s.paced {
+				t.Error(err)
+			}
+		}
+		if calls != 1 {
+			t.Errorf("%d calls were made", calls)
+		}
+		if err := ask(t.Context(), c.WithToken("other")); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(20 * time.Second)
+		if err := ask(t.Context(), s); err != nil {
+			t.Error(err)
+		}
+	})
 }
