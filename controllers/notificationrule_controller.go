@@ -96,18 +96,15 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	layout, problem, err := r.layout(ctx, rule)
+	layout, err := r.layout(ctx, rule)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	report := r.reporter.begin(rule)
 	defer func() { result, err = report.finish(ctx, result, err) }()
 
-	compiled, problems := notify.Compile(rule)
-	if compiled != nil && layout != nil {
-		compiled = compiled.WithLayout(layout)
-	}
-	judgeRule(rule, company, compiled, problems, problem)
+	compiled := notify.CompileRule(rule, layout, notify.CompileLayout)
+	judgeRule(rule, company, &compiled)
 	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
 	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
 		// It became faulty, or faulty in another way.
@@ -177,40 +174,41 @@ func (r *notificationRuleReconciler) standing(ctx context.Context, rule *v1alpha
 	}, nil
 }
 
-// layout returns the layout that a rule names, compiled; nil if it names none or
-// none that can be used.
-func (r *notificationRuleReconciler) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*notify.Layout, ruleProblem, error) {
+// layout returns the layout that a rule names; nil if it names none, or none that exists.
+func (r *notificationRuleReconciler) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*v1alpha1.NotificationLayout, error) {
 	name := rule.Spec.Layout()
 	if name == "" {
-		return nil, ruleProblem{}, nil
+		return nil, nil //nolint:nilnil // documented above
 	}
-	path := "spec." + string(rule.Spec.Channel()) + ".layoutRef"
 	layout := new(v1alpha1.NotificationLayout)
 	switch err := r.Get(ctx, client.ObjectKey{Namespace: rule.Namespace, Name: name}, layout); {
 	case apierrors.IsNotFound(err):
-		return nil, ruleProblem{v1alpha1.LayoutNotFoundReason,
-			fmt.Sprintf("%s names the NotificationLayout %s, which does not exist in this namespace.", path, name), false}, nil
+		return nil, nil //nolint:nilnil // documented above
 	case err != nil:
-		return nil, ruleProblem{}, fmt.Errorf("reading the NotificationLayout of %s: %w", path, err)
+		return nil, fmt.Errorf("reading the NotificationLayout of spec.%s.layoutRef: %w", rule.Spec.Channel(), err)
 	}
-	if misfit := notify.LayoutMisfit(rule, layout); misfit != "" {
-		return nil, ruleProblem{v1alpha1.LayoutInvalidReason, fullStop(misfit), false}, nil
+	return layout, nil
+}
+
+// layoutProblem is why a rule can't use its layout; its reason is empty if it can.
+func layoutProblem(p *notify.LayoutProblem) ruleProblem {
+	switch {
+	case p == nil:
+		return ruleProblem{}
+	case p.Missing:
+		return ruleProblem{v1alpha1.LayoutNotFoundReason, fullStop(p.Error()), false}
 	}
-	compiled, problems := notify.CompileLayout(layout)
-	if len(problems) > 0 {
-		return nil, ruleProblem{v1alpha1.LayoutInvalidReason,
-			fmt.Sprintf("%s: the NotificationLayout %s can't be used: %s", path, name, fullStop(problems.Error())), false}, nil
-	}
-	return compiled, ruleProblem{}, nil
+	return ruleProblem{v1alpha1.LayoutInvalidReason, fullStop(p.Error()), false}
 }
 
 // judgeRule sets the status of a rule, given what its company lets it do and the outcome
 // of compiling it and its layout.
-func judgeRule(rule *v1alpha1.NotificationRule, company standing, compiled *notify.Rule, problems notify.Problems, layout ruleProblem) {
+func judgeRule(rule *v1alpha1.NotificationRule, company standing, compiled *notify.Compiled) {
+	problems, layout := compiled.Problems, layoutProblem(compiled.LayoutProblem)
 	rule.Status.ObservedGeneration = rule.Generation
 	rule.Status.Variables = nil
-	if compiled != nil {
-		rule.Status.Variables = variables(compiled)
+	if compiled.Rule != nil {
+		rule.Status.Variables = variables(compiled.Rule)
 	}
 
 	var inTemplates, inExpression notify.Problems

@@ -40,9 +40,20 @@ type Rule struct {
 	Channel v1alpha1.Channel
 	// Disabled is whether the rule sends nothing now.
 	Disabled bool
-	// Compiled is nil if the rule does not parse; then Problems says why.
-	Compiled *notify.Rule
-	Problems notify.Problems
+	// Compiled is the rule with its layout. Its Rule is nil if the rule does not parse.
+	Compiled notify.Compiled
+}
+
+// NewRule compiles a rule and its layout, see [notify.CompileRule].
+func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout, compileLayout func(*v1alpha1.NotificationLayout) (*notify.Layout, notify.Problems)) *Rule {
+	return &Rule{
+		UID:         string(rule.UID),
+		Name:        rule.Name,
+		DisplayName: rule.Spec.DisplayName,
+		Channel:     rule.Spec.Channel(),
+		Disabled:    !rule.IsEnabled(),
+		Compiled:    notify.CompileRule(rule, layout, compileLayout),
+	}
 }
 
 // Catalog is safe for concurrent use.
@@ -58,14 +69,27 @@ type Catalog struct {
 
 type compiledRule struct {
 	generation int64
-	layout     *notify.Layout // that the rule was compiled with
+	layout     layoutVersion // that the rule was compiled with
 	rule       *Rule
 }
 
-// compiledLayout is nil with a problem.
 type compiledLayout struct {
 	generation int64
 	layout     *notify.Layout
+	problems   notify.Problems
+}
+
+// layoutVersion is one version of a layout; zero for none.
+type layoutVersion struct {
+	uid        types.UID
+	generation int64
+}
+
+func versionOf(layout *v1alpha1.NotificationLayout) layoutVersion {
+	if layout == nil {
+		return layoutVersion{}
+	}
+	return layoutVersion{layout.UID, layout.Generation}
 }
 
 // New returns a catalog over a cache that is not started yet.
@@ -204,9 +228,9 @@ func oldest(found []*v1alpha1.NotificationRule) ([]*v1alpha1.NotificationRule, *
 	return found[:MaxRules], &TooManyRules{Count: len(found), UID: string(first.UID), Name: first.Name, Channel: first.Spec.Channel()}
 }
 
-// layout returns the layout of a rule, compiled; nil if it has none, or none that
-// can be used.
-func (c *Catalog) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*notify.Layout, error) {
+// layout returns the layout that a rule names; nil if it names none, or none that exists. It
+// is the cache's own and must not be changed.
+func (c *Catalog) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*v1alpha1.NotificationLayout, error) {
 	name := rule.Spec.Layout()
 	if name == "" {
 		return nil, nil //nolint:nilnil // documented above
@@ -217,51 +241,39 @@ func (c *Catalog) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (
 		return nil, nil //nolint:nilnil // documented above
 	case err != nil:
 		return nil, fmt.Errorf("reading the layout of a rule: %w", err)
-	case notify.LayoutMisfit(rule, layout) != "":
-		return nil, nil //nolint:nilnil // documented above
 	}
+	return layout, nil
+}
+
+// compileLayout is [notify.CompileLayout] that remembers what it compiled until the layout
+// changes.
+func (c *Catalog) compileLayout(layout *v1alpha1.NotificationLayout) (*notify.Layout, notify.Problems) {
 	c.mu.RLock()
 	known, ok := c.layouts[layout.UID]
 	c.mu.RUnlock()
 	if ok && known.generation == layout.Generation {
-		return known.layout, nil
+		return known.layout, known.problems
 	}
-	compiled, _ := notify.CompileLayout(layout) // its conditions tell the problems
+	compiled, problems := notify.CompileLayout(layout)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	// Another goroutine may have been faster; rules are known by the layout they
-	// were compiled with.
-	if known, ok := c.layouts[layout.UID]; ok && known.generation == layout.Generation {
-		return known.layout, nil
-	}
-	c.layouts[layout.UID] = compiledLayout{generation: layout.Generation, layout: compiled}
-	return compiled, nil
+	c.layouts[layout.UID] = compiledLayout{generation: layout.Generation, layout: compiled, problems: problems}
+	c.mu.Unlock()
+	return compiled, problems
 }
 
-// compile returns the rule compiled with its layout, which it remembers until the
-// rule's spec or its layout changes.
-func (c *Catalog) compile(rule *v1alpha1.NotificationRule, layout *notify.Layout) *Rule {
+// compile returns the rule compiled with its layout, which it remembers until the rule's
+// spec or its layout changes.
+func (c *Catalog) compile(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout) *Rule {
+	version := versionOf(layout)
 	c.mu.RLock()
 	known, ok := c.compiled[rule.UID]
 	c.mu.RUnlock()
-	if ok && known.generation == rule.Generation && known.layout == layout {
+	if ok && known.generation == rule.Generation && known.layout == version {
 		return known.rule
 	}
-	compiled, problems := notify.Compile(rule)
-	if compiled != nil && layout != nil {
-		compiled = compiled.WithLayout(layout)
-	}
-	result := &Rule{
-		UID:         string(rule.UID),
-		Name:        rule.Name,
-		DisplayName: rule.Spec.DisplayName,
-		Channel:     rule.Spec.Channel(),
-		Disabled:    !rule.IsEnabled(),
-		Compiled:    compiled,
-		Problems:    problems,
-	}
+	result := NewRule(rule, layout, c.compileLayout)
 	c.mu.Lock()
-	c.compiled[rule.UID] = compiledRule{generation: rule.Generation, layout: layout, rule: result}
+	c.compiled[rule.UID] = compiledRule{generation: rule.Generation, layout: version, rule: result}
 	c.mu.Unlock()
 	return result
 }

@@ -72,7 +72,7 @@ func TestDecideRulePanic(t *testing.T) {
 	d := &Dispatcher{Options: Options{Log: logr.Discard()}}
 	event, err := notify.NewEvent("user.update", notify.Company{}, []byte("{}"), time.Now(), nil)
 	g.Expect(err).NotTo(gomega.HaveOccurred())
-	decision, err := d.decideRule(t.Context(), &catalog.Rule{Name: "bad", Compiled: new(notify.Rule)}, event, "")
+	decision, err := d.decideRule(t.Context(), &catalog.Rule{Name: "bad", Compiled: notify.Compiled{Rule: new(notify.Rule)}}, event, "")
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	g.Expect(decision.NotSent).To(gomega.HaveLen(1))
 	g.Expect(decision.NotSent[0].Reason).To(gomega.Equal(notify.InternalError))

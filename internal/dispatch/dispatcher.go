@@ -550,10 +550,10 @@ func (d *Dispatcher) decideRule(ctx context.Context, rule *catalog.Rule, event *
 	switch {
 	case rule.Disabled:
 		return notSent(notify.RuleDisabled, "spec.enabled is false"), nil
-	case rule.Compiled == nil:
-		return notSent(notify.RuleInvalid, rule.Problems.Error()), nil
+	case rule.Compiled.Rule == nil:
+		return notSent(notify.RuleInvalid, rule.Compiled.Problems.Error()), nil
 	}
-	return rule.Compiled.Decide(ctx, event, sender)
+	return rule.Compiled.Rule.Decide(ctx, event, sender)
 }
 
 func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *catalog.Rule, decision notify.Decision) []ledger.NewDelivery {

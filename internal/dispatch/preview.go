@@ -64,8 +64,8 @@ func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActiv
 		if result.Decision, err = d.decideRule(ctx, &asked, decider.event, decider.sender); err != nil {
 			return err
 		}
-		if asked.Compiled != nil {
-			result.Missing = decider.event.Missing(asked.Compiled.Variables())
+		if compiled := asked.Compiled.Rule; compiled != nil {
+			result.Missing = decider.event.Missing(compiled.Variables())
 		}
 		if !grow(messageCopies * textBytes(result.Messages)) {
 			return ErrBusy

@@ -38,15 +38,14 @@ func CompileLayout(layout *v1alpha1.NotificationLayout) (*Layout, Problems) {
 	return l, nil
 }
 
-// LayoutMisfit returns why a rule can't use a layout, whatever its templates are, as
-// one sentence; empty if it can.
-func LayoutMisfit(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout) string {
-	path := "spec." + string(rule.Spec.Channel()) + ".layoutRef"
+// misfit returns why a rule can't use a layout, whatever its templates are, as the end of a
+// sentence; empty if it can.
+func misfit(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout) string {
 	if company := layout.Spec.CompanyRef; company != nil && *company != rule.Spec.CompanyRef {
-		return fmt.Sprintf("%s: the NotificationLayout %s belongs to another company", path, layout.Name)
+		return fmt.Sprintf("the NotificationLayout %s belongs to another company", layout.Name)
 	}
 	if channel := layout.Spec.ForChannel(); channel != rule.Spec.Channel() {
-		return fmt.Sprintf("%s: the NotificationLayout %s is for the channel %s", path, layout.Name, channel)
+		return fmt.Sprintf("the NotificationLayout %s is for the channel %s", layout.Name, channel)
 	}
 	return ""
 }
@@ -62,10 +61,10 @@ func (c *compiler) wrapper(path, source string, autoescape bool) *field {
 	return f
 }
 
-// WithLayout returns the rule with its messages wrapped in a layout.
+// WithLayout returns the rule with its messages wrapped in a layout, whichever it names.
 func (r *Rule) WithLayout(l *Layout) *Rule {
 	wrapped := *r
-	wrapped.layout = l
+	wrapped.layout, wrapped.layoutProblem = l, nil
 	wrapped.messageReadsComputed = r.messageReadsComputed || readsComputed(l.variables)
 	wrapped.variables = append(slices.Clone(r.variables), l.variables...)
 	slices.Sort(wrapped.variables)

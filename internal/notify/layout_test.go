@@ -83,6 +83,28 @@ func TestLayoutIsNeeded(t *testing.T) {
 	}
 }
 
+// A rule says at each event what is wrong with its layout, and where.
+func TestLayoutWithMistakes(t *testing.T) {
+	rule := email(func(s *v1alpha1.NotificationRuleSpec) {
+		s.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{Name: "brand"}
+	})
+	compiled := CompileRule(rule, layout("", "{{ content }}\n{% if %}"), CompileLayout)
+	if len(compiled.Problems) > 0 || compiled.LayoutProblem == nil || len(compiled.LayoutProblem.InLayout) != 1 {
+		t.Fatalf("got %+v", compiled)
+	}
+	decision, err := compiled.Rule.Decide(t.Context(), event(t, transaction, nil), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "spec.email.layoutRef: the NotificationLayout brand can't be used: spec.text, line 2, column 1: "
+	if len(decision.Messages) > 0 || len(decision.NotSent) != 1 || !strings.HasPrefix(decision.NotSent[0].Detail, want) {
+		t.Errorf("got %+v", decision)
+	}
+	if missing := CompileRule(rule, nil, CompileLayout).LayoutProblem; missing == nil || !missing.Missing {
+		t.Errorf("a layout that doesn't exist is %+v", missing)
+	}
+}
+
 // A layout that fails on an event says so with its name, and not with the data.
 func TestLayoutThatFails(t *testing.T) {
 	decision, err := wrapped(t, layout("", "{{ content }}\n{% include status %}"), nil).Decide(t.Context(), event(t, transaction, nil), "")
@@ -134,7 +156,8 @@ func TestCompileLayout(t *testing.T) {
 
 func TestLayoutMisfit(t *testing.T) {
 	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
-		CompanyRef: v1alpha1.CompanyActivationReference{Name: "acme"}, SMS: &v1alpha1.SMSMessage{},
+		CompanyRef: v1alpha1.CompanyActivationReference{Name: "acme"},
+		SMS:        &v1alpha1.SMSMessage{LayoutRef: &v1alpha1.NotificationLayoutReference{Name: "frame"}},
 	}}
 	for name, test := range map[string]struct {
 		spec v1alpha1.NotificationLayoutSpec
@@ -146,8 +169,15 @@ func TestLayoutMisfit(t *testing.T) {
 		"email is the default": {v1alpha1.NotificationLayoutSpec{}, "spec.sms.layoutRef: the NotificationLayout frame is for the channel email"},
 	} {
 		l := &v1alpha1.NotificationLayout{Spec: test.spec}
-		l.Name = "frame"
-		if got := LayoutMisfit(rule, l); got != test.want {
+		l.Name, l.Spec.Text = "frame", "{{ content }}"
+		got := ""
+		if problem := CompileRule(rule, l, CompileLayout).LayoutProblem; problem != nil {
+			got = problem.Error()
+			if problem.Missing {
+				t.Errorf("%s: it is there", name)
+			}
+		}
+		if got != test.want {
 			t.Errorf("%s: got %q, want %q", name, got, test.want)
 		}
 	}

@@ -31,12 +31,13 @@ type Rule struct {
 	to         field
 	user       *field // whom an email or SMS is about; nil: the event's user
 	text       field
-	from       *field // of an email; nil: the company's or the operator's
-	subject    *field // nil: no subject or title
-	html       *field // nil: no HTML part
-	region     string // of phone numbers without a country code
-	layoutName string // empty: messages are not wrapped
-	layout     *Layout
+	from       *field  // of an email; nil: the company's or the operator's
+	subject    *field  // nil: no subject or title
+	html       *field  // nil: no HTML part
+	region     string  // of phone numbers without a country code
+	layout     *Layout // nil: messages are not wrapped
+
+	layoutProblem *LayoutProblem // nil: there is none
 
 	variables []string
 	// What a rule reads of computed costs a call of the platform, so it is known
@@ -52,9 +53,9 @@ type field struct {
 	autoescape bool
 }
 
-// Compile parses the templates and the expression of a rule. It returns every
-// problem it finds, not only the first; the Rule is nil if there is any. A rule that
-// names a layout sends nothing before it has it, see [Rule.WithLayout].
+// Compile parses the templates and the expression of a rule. It returns every problem it
+// finds, not only the first; the Rule is nil if there is any. One that names a layout sends
+// nothing without it: see [CompileRule].
 func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 	c := &compiler{}
 	r := &Rule{
@@ -62,6 +63,7 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 		preferenceEnabled: rule.Spec.PreferenceEnabled,
 		// One copy of an in-app message is enough.
 		systemEnabled: rule.Spec.SystemEnabled && rule.Spec.System == nil,
+		layoutProblem: missingLayout(rule),
 	}
 
 	compiled, err := expression.Compile("spec.expression", rule.Spec.Expression, expression.Options{})
@@ -75,7 +77,6 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 
 	before := len(c.variables)
 	c.message(r, &rule.Spec)
-	r.layoutName = rule.Spec.Layout()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -234,8 +235,8 @@ func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (De
 		return r.notSent(event, ExpressionFalse, ""), nil
 	}
 
-	if r.layoutName != "" && r.layout == nil {
-		return r.notSent(event, RuleInvalid, "spec."+string(r.channel)+".layoutRef: there is no valid NotificationLayout "+r.layoutName), nil
+	if r.layoutProblem != nil {
+		return r.notSent(event, RuleInvalid, r.layoutProblem.Error()), nil //nolint:nilerr // a layout that cannot be used is a decision
 	}
 
 	values, err = event.values(ctx, r.messageReadsComputed)

@@ -189,19 +189,14 @@ func (a *API) preview(ctx context.Context, r *rest.Request, n *notification) (re
 		result.errors = append(result.errors, remark{field: missing.Field, message: strings.Join(missing.Messages, " ")})
 	}
 	n.fill()
-	rule := &catalog.Rule{
-		UID: string(n.rule.UID), Name: n.rule.Name, DisplayName: n.name, Channel: n.rule.Spec.Channel(), Disabled: !n.enabled,
+	var layout *v1alpha1.NotificationLayout
+	if n.layout != nil {
+		layout = n.layout.object
 	}
-	rule.Compiled, rule.Problems = notify.Compile(n.rule)
-	result.addProblems(rule.Problems, n)
-	if n.layout != nil && rule.Compiled != nil {
-		compiled, problems := notify.CompileLayout(n.layout.object)
-		for i := range problems {
-			result.errors = append(result.errors, remark{field: "layout", message: problems[i].Error(), line: problems[i].Line, column: problems[i].Column})
-		}
-		if compiled != nil {
-			rule.Compiled = rule.Compiled.WithLayout(compiled)
-		}
+	rule := catalog.NewRule(n.rule, layout, notify.CompileLayout)
+	result.addProblems(rule.Compiled.Problems, n)
+	if problem := rule.Compiled.LayoutProblem; problem != nil {
+		result.addLayoutProblem(problem)
 	}
 	if len(result.errors) > 0 {
 		result.reason = string(notify.RuleInvalid)
@@ -368,6 +363,17 @@ func readNotSent(all []notify.NotSent, kind string) (shown []notSentPreview) {
 
 func (p *preview) warn(field, message string) {
 	p.warnings = append(p.warnings, remark{field: field, message: message})
+}
+
+// addLayoutProblem takes why the layout can't be used, with the places of its mistakes.
+func (p *preview) addLayoutProblem(problem *notify.LayoutProblem) {
+	if len(problem.InLayout) == 0 {
+		p.errors = append(p.errors, remark{field: "layout", message: sentence(problem.Error())})
+	}
+	for i := range problem.InLayout {
+		in := &problem.InLayout[i]
+		p.errors = append(p.errors, remark{field: "layout", message: in.Error(), line: in.Line, column: in.Column})
+	}
 }
 
 // addProblems takes what is wrong with templates and the expression.

@@ -1,0 +1,78 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"fmt"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+)
+
+// Compiled is a NotificationRule and its layout, compiled. Whoever checks, evaluates or
+// previews a rule gets it from [CompileRule], so that all of them agree on what it does.
+type Compiled struct {
+	// Rule is nil if there are Problems. If there is a LayoutProblem, it evaluates its
+	// expression and then sends nothing.
+	Rule *Rule
+	// Problems are those of the rule's own templates and expression.
+	Problems Problems
+	// LayoutProblem is nil if the rule has no layout or can use it.
+	LayoutProblem *LayoutProblem
+}
+
+// LayoutProblem is why a rule can't use the layout that it names.
+type LayoutProblem struct {
+	// Missing says that the layout doesn't exist, or doesn't exist yet.
+	Missing bool
+	// InLayout are the mistakes of the layout, whose fields and places are the layout's.
+	InLayout Problems
+
+	path, message string
+}
+
+// Error is one sentence without a full stop. It begins with the path of the rule's
+// layoutRef.
+func (p *LayoutProblem) Error() string { return p.path + ": " + p.message }
+
+// missingLayout is the problem of a rule whose layout doesn't exist; nil if it names none.
+func missingLayout(rule *v1alpha1.NotificationRule) *LayoutProblem {
+	name := rule.Spec.Layout()
+	if name == "" {
+		return nil
+	}
+	return &LayoutProblem{
+		Missing: true,
+		path:    "spec." + string(rule.Spec.Channel()) + ".layoutRef",
+		message: fmt.Sprintf("the NotificationLayout %s does not exist in this namespace", name),
+	}
+}
+
+// CompileRule compiles a rule and its layout, which is nil if the rule names none or the one
+// that it names doesn't exist. CompileLayout is [CompileLayout], or remembers its results.
+func CompileRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout, compileLayout func(*v1alpha1.NotificationLayout) (*Layout, Problems)) Compiled {
+	var c Compiled
+	c.Rule, c.Problems = Compile(rule)
+	c.LayoutProblem = missingLayout(rule)
+	if layout == nil || c.LayoutProblem == nil {
+		return c
+	}
+	problem := *c.LayoutProblem
+	problem.Missing = false
+	if problem.message = misfit(rule, layout); problem.message == "" {
+		compiled, problems := compileLayout(layout)
+		if len(problems) == 0 {
+			c.LayoutProblem = nil
+			if c.Rule != nil {
+				c.Rule = c.Rule.WithLayout(compiled)
+			}
+			return c
+		}
+		problem.InLayout, problem.message = problems, fmt.Sprintf("the NotificationLayout %s can't be used: %s", layout.Name, problems.Error())
+	}
+	c.LayoutProblem = &problem
+	if c.Rule != nil {
+		c.Rule.layoutProblem = &problem
+	}
+	return c
+}
