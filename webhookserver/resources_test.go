@@ -444,3 +444,21 @@ func TestUpdatedIsTheTimeOfTheLastChange(t *testing.T) {
 	patched := f.admined("adminLayoutsPartialUpdate", "PATCH", layoutPath, `{"description":"last"}`, 200)
 	f.Expect(f.admined("adminLayoutsRetrieve", "GET", layoutPath, "", 200)).To(gomega.Equal(patched))
 }
+
+// A server-side apply is read as YAML, which refuses some characters that JSON takes and
+// reads others as line breaks. Texts are stored as they are nevertheless.
+func TestTextsAreStoredAsTheyAre(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	odd := "a\u007f\u001b[31m b\u0085c \u0080\u009f\u00a0d\ue000 \ufeffe\u2028f\u2029g 😀\tλ \"'\\ <&> # {{ x }} - : | > \r\n  \nend\ufffe\uffff."
+	text, err := json.Marshal(odd)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	body := strings.Replace(welcome, `"text_message":" Hi!\n"`, `"text_message":`+string(text), 1)
+	created := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", body, 201)
+	f.Expect(created["text_message"]).To(gomega.Equal(odd))
+	path := fmt.Sprintf("/api/admin/notifications/%.0f/", created["id"])
+	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)["text_message"]).To(gomega.Equal(odd))
+	f.Expect(f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"description":`+string(text)+`}`, 200)["description"]).To(gomega.Equal(strings.TrimSpace(odd)))
+	changed := f.admined("adminCompanyPartialUpdate", "PATCH", "/api/admin/company/", `{"name":`+string(text)+`}`, 200)
+	f.Expect(changed["name"]).To(gomega.Equal(odd))
+}

@@ -50,16 +50,17 @@ func (w *writer) setFields(ctx context.Context, reader client.Reader, a *v1alpha
 	applied.SetName(a.Name)
 	// Without the UID the call would make the activation anew if it was deleted meanwhile.
 	applied.SetUID(current.UID)
-	options := []client.ApplyOption{client.FieldOwner(FieldManager)}
+	var options []client.PatchOption
 	if current.Labels[v1alpha1.APIWritesLabel] == v1alpha1.APIWritesAllow {
 		options = append(options, client.ForceOwnership)
 	}
-	configuration := client.ApplyConfigurationFromUnstructured(applied)
-	err = w.cluster.Apply(ctx, configuration, options...)
+	result := applied.DeepCopy()
+	err = w.serverSideApply(ctx, result, options...)
 	switch manager := conflictingManager(err); {
 	case manager == activation.FieldOwner:
 		// The operator set it when it made the activation.
-		err = w.cluster.Apply(ctx, configuration, append(options, client.ForceOwnership)...)
+		result = applied.DeepCopy()
+		err = w.serverSideApply(ctx, result, append(options, client.ForceOwnership)...)
 	case manager != "":
 		return nil, managedBy(manager)
 	}
@@ -67,7 +68,7 @@ func (w *writer) setFields(ctx context.Context, reader client.Reader, a *v1alpha
 		return nil, err
 	}
 	written := new(v1alpha1.CompanyActivation)
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(applied.Object, written); err != nil {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(result.Object, written); err != nil {
 		return nil, fmt.Errorf("reading the activation that was written: %w", err)
 	}
 	return written, w.awaitCache(ctx, written)

@@ -12,11 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -122,14 +124,46 @@ func (w *writer) apply(ctx context.Context, object client.Object) error {
 			applied.Object[field] = value
 		}
 	}
-	err = w.cluster.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner(FieldManager), client.ForceOwnership)
-	if err != nil {
+	if err := w.serverSideApply(ctx, applied, client.ForceOwnership); err != nil {
 		return err
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(applied.Object, object); err != nil {
 		return fmt.Errorf("reading an object that was written: %w", err)
 	}
 	return w.awaitCache(ctx, object)
+}
+
+// serverSideApply applies a configuration as FieldManager and replaces it with the
+// resulting object.
+func (w *writer) serverSideApply(ctx context.Context, configuration *unstructured.Unstructured, options ...client.PatchOption) error {
+	body, err := configuration.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("preparing an object: %w", err)
+	}
+	patch := client.RawPatch(types.ApplyYAMLPatchType, escapeForYAML(body))
+	return w.cluster.Patch(ctx, configuration, patch, append(options, client.FieldOwner(FieldManager))...)
+}
+
+// escapeForYAML escapes the characters in JSON that YAML, as which the API server reads
+// an apply, refuses or takes for line breaks. They can only be in strings.
+func escapeForYAML(text []byte) []byte {
+	isEscaped := func(r rune) bool {
+		return r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffe || r == 0xffff
+	}
+	if bytes.IndexFunc(text, isEscaped) < 0 {
+		return text
+	}
+	escaped := make([]byte, 0, len(text)+64)
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		if isEscaped(r) {
+			escaped = fmt.Appendf(escaped, `\u%04x`, r)
+		} else {
+			escaped = append(escaped, text[:size]...)
+		}
+		text = text[size:]
+	}
+	return escaped
 }
 
 // remove deletes an object as it was read.
