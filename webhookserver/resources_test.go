@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -461,4 +462,45 @@ func TestTextsAreStoredAsTheyAre(t *testing.T) {
 	f.Expect(f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"description":`+string(text)+`}`, 200)["description"]).To(gomega.Equal(strings.TrimSpace(odd)))
 	changed := f.admined("adminCompanyPartialUpdate", "PATCH", "/api/admin/company/", `{"name":`+string(text)+`}`, 200)
 	f.Expect(changed["name"]).To(gomega.Equal(odd))
+}
+
+// What an admin wrote is in her next read, and what she deleted isn't, however many
+// others write at the same time: reads come from a cache, which lags behind.
+func TestAWriteIsInTheNextRead(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	type list struct{ Results []map[string]any }
+	var admins sync.WaitGroup
+	for admin := range 4 {
+		admins.Go(func() {
+			for n := range 8 {
+				name := fmt.Sprintf("Write %d-%d", admin, n)
+				find := func(name string) int {
+					var found list
+					f.data(f.call(f.admin.Token, "GET", "/api/admin/notifications/?name="+url.QueryEscape(name), ""), &found)
+					return len(found.Results)
+				}
+				r := f.call(f.admin.Token, "POST", "/api/admin/notifications/", strings.Replace(welcome, "Welcome", name, 1))
+				if r.status != 201 || find(name) != 1 {
+					t.Errorf("%s was created (%d) and is listed %d times", name, r.status, find(name))
+					return
+				}
+				var created struct{ Data struct{ ID int64 } }
+				if err := json.Unmarshal([]byte(r.body), &created); err != nil {
+					t.Error(err)
+					return
+				}
+				path := fmt.Sprintf("/api/admin/notifications/%d/", created.Data.ID)
+				patched := f.call(f.admin.Token, "PATCH", path, fmt.Sprintf(`{"name":"%s!"}`, name))
+				if read := f.call(f.admin.Token, "GET", path, ""); read.body != patched.body || find(name+"!") != 1 || find(name) != 0 {
+					t.Errorf("%s was changed to %s and is read as %s", name, patched, read)
+				}
+				f.expectSuccess(f.call(f.admin.Token, "DELETE", path, ""))
+				if read := f.call(f.admin.Token, "GET", path, ""); read.status != 404 || find(name+"!") != 0 {
+					t.Errorf("%s was deleted and is read as %s", name, read)
+				}
+			}
+		})
+	}
+	admins.Wait()
 }

@@ -6,28 +6,49 @@ package rest
 import (
 	"bytes"
 	"encoding/json"
+	"unicode/utf8"
 )
 
-// appendString appends a text as JSON. Characters of HTML are not escaped: answers
+// appendString appends a text as encoding/json does, without escaping for HTML: answers
 // are never HTML, and people read them.
 func appendString(b []byte, text string) []byte {
-	plain := true
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			plain = false
-			break
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	from := 0 // what comes before it is appended
+	for i := 0; i < len(text); {
+		c := text[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			i++
+			continue
 		}
+		r, size := rune(c), 1
+		if c >= utf8.RuneSelf {
+			if r, size = utf8.DecodeRuneInString(text[i:]); (r != utf8.RuneError || size > 1) && r != '\u2028' && r != '\u2029' {
+				i += size
+				continue
+			}
+		}
+		b = append(b, text[from:i]...)
+		switch r {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\b':
+			b = append(b, '\\', 'b')
+		case '\f':
+			b = append(b, '\\', 'f')
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\r':
+			b = append(b, '\\', 'r')
+		case '\t':
+			b = append(b, '\\', 't')
+		default:
+			b = append(b, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		}
+		i += size
+		from = i
 	}
-	if plain {
-		b = append(b, '"')
-		b = append(b, text...)
-		return append(b, '"')
-	}
-	buffer := bytes.NewBuffer(b)
-	encoder := json.NewEncoder(buffer)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // a string can always be encoded
-	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n"))
+	return append(append(b, text[from:]...), '"')
 }
 
 // kindOf names the type of a valid JSON value as Python does.
