@@ -99,7 +99,7 @@ bench: build ## Run the benchmarks; BENCHFLAGS=-short, -run=message, -profile ..
 .PHONY: chaos
 chaos: ## Run the fault injection tests for about twenty minutes, longer than make test does.
 	assets="$(ASSETS)" && CHAOS=1 KUBEBUILDER_ASSETS="$$assets" go test $(RACEFLAGS) -count=1 -timeout=30m -v $(TESTFLAGS) \
-		./test/e2e ./internal/ledger | grep -v '^ *=== '
+		./test/e2e ./internal/ledger/... | grep -v '^ *=== '
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each.

@@ -35,7 +35,7 @@ import (
 const realNamespace = "rehive-real-"
 
 // companyLedger is the ledger as the controllers see it.
-type companyLedger struct{ *ledger.Store }
+type companyLedger struct{ ledger.Store }
 
 func (l companyLedger) CancelCompany(ctx context.Context, company string) error {
 	return l.Store.CancelCompany(ctx, company, "Cancelled", "The company left.")
@@ -74,7 +74,7 @@ func newRealFixture(t *testing.T, change ...func(*Options)) (*fixture, rehivetes
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		err = errors.Join(controllers.IndexFields(ctx, mgr.GetFieldIndexer()), controllers.SetupWithManager(mgr, controllers.Options{
-			Platform: o.Platform, PublicURL: url, Ledger: companyLedger{o.Events.(*ledger.Store)},
+			Platform: o.Platform, PublicURL: url, Ledger: companyLedger{o.Events.(ledger.Store)},
 			Namespaces: activation.AllNamespaces(), ServedChannels: []v1alpha1.Channel{v1alpha1.ChannelEmail},
 		}))
 		if err != nil {

@@ -40,6 +40,7 @@ import (
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
@@ -153,7 +154,7 @@ type fixture struct {
 	server   *Server
 	url      string
 	client   client.Client
-	store    *ledger.Store
+	store    ledger.Store
 	logs     *logBuffer
 	company  string
 	admin    rehivetest.User // of company, in the group admin
@@ -179,7 +180,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	t.Cleanup(platform.CloseIdleConnections)
 
-	store, err := ledger.Open(t.Context(), ledger.Options{Path: filepath.Join(t.TempDir(), "ledger.db")})
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), ledger.Options{})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	t.Cleanup(func() { _ = store.Close() })
 	f.store = store

@@ -32,7 +32,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/user"
 )
 
-// EventStore keeps accepted webhooks. *ledger.Store is one.
+// EventStore keeps accepted webhooks. ledger.Store is one.
 type EventStore interface {
 	// AcceptEvent makes the event durable before it returns nil. Duplicate says
 	// that it was already. The error wraps ledger.ErrUnavailable when trying
@@ -41,7 +41,7 @@ type EventStore interface {
 }
 
 // MessageStore keeps messages and what became of them, and what users chose.
-// *ledger.Store is one, where the methods are described.
+// ledger.Store is one, where the methods are described.
 type MessageStore interface {
 	admin.Log
 	admin.History

@@ -432,5 +432,5 @@ func json0(o any) (string, error) {
 	return string(b), err
 }
 
-var _ EventStore = (*ledger.Store)(nil)
+var _ EventStore = (ledger.Store)(nil)
 var _ = rehive.DefaultBaseURL

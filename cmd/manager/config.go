@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,6 +31,8 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/postgres"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver"
@@ -354,7 +357,7 @@ func (s *settings) validateLedger() error {
 	if s.ledgerPath != "" {
 		return errors.New("--ledger-path and --ledger-url must not both be set")
 	}
-	if err := ledger.CheckURL(s.ledgerURL); err != nil {
+	if err := postgres.CheckURL(s.ledgerURL); err != nil {
 		return fmt.Errorf("--ledger-url: %w", err)
 	}
 	if s.ledgerPasswordFile != "" && s.ledgerPassword != "" {
@@ -501,13 +504,16 @@ func (s *settings) readSMTPPassword() (string, error) {
 	return readPassword("smtp-password-file", s.smtpPasswordFile, s.smtpPassword)
 }
 
-// ledgerOptions returns where the ledger is and how to connect to it.
-func (s *settings) ledgerOptions() (ledger.Options, error) {
+// openStore opens the ledger, on PostgreSQL if there is a URL.
+func (s *settings) openStore(ctx context.Context, o ledger.Options) (ledger.Store, error) {
+	if s.ledgerURL == "" {
+		return sqlite.Open(ctx, s.ledgerPath, o) //nolint:wrapcheck // the caller does
+	}
 	password, err := readPassword("ledger-password-file", s.ledgerPasswordFile, s.ledgerPassword)
-	return ledger.Options{
-		Path: s.ledgerPath, URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections,
-		Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20},
-	}, err
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, postgres.Config{URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections}, o) //nolint:wrapcheck // the caller does
 }
 
 // readPassword returns the password in a flag's file, or other if the flag is not set.

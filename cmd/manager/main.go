@@ -233,15 +233,10 @@ func run(ctx context.Context, s *settings) (err error) {
 	return nil
 }
 
-// openLedger opens the ledger and makes what deletes its old rows.
-func openLedger(ctx context.Context, s *settings) (*ledger.Store, *ledger.Cleaner, error) {
+// openLedger opens the ledger and creates the runnable that deletes its expired rows.
+func openLedger(ctx context.Context, s *settings) (ledger.Store, *ledger.Cleaner, error) {
 	log := ctrl.Log.WithName("ledger")
-	where, err := s.ledgerOptions()
-	if err != nil {
-		return nil, nil, err
-	}
-	where.Log = log
-	store, err := ledger.Open(ctx, where)
+	store, err := s.openStore(ctx, ledger.Options{Log: log, Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20}})
 	if err != nil {
 		return nil, nil, fmt.Errorf("opening the ledger: %w", err)
 	}
@@ -249,7 +244,7 @@ func openLedger(ctx context.Context, s *settings) (*ledger.Store, *ledger.Cleane
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("--event-retention: %w", err), store.Close())
 	}
-	if err := metrics.Registry.Register(ledger.NewCollector(store)); err != nil {
+	if err := metrics.Registry.Register(ledger.NewCollector(store, nil)); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("registering the metrics of the ledger: %w", err), store.Close())
 	}
 	return store, cleaner, nil
@@ -321,16 +316,16 @@ func newScheme() *runtime.Scheme {
 }
 
 // companyLedger is what the controllers need of the ledger.
-type companyLedger struct{ *ledger.Store }
+type companyLedger struct{ ledger.Companies }
 
 // ResumeCompany makes due at once what waits for the company's token.
 func (l companyLedger) ResumeCompany(ctx context.Context, company string) error {
-	return l.Store.ResumeCompany(ctx, company, providers.ReasonTokenMissing, providers.ReasonTokenRefused)
+	return l.Companies.ResumeCompany(ctx, company, providers.ReasonTokenMissing, providers.ReasonTokenRefused)
 }
 
 // CancelCompany ends what is pending for a company whose activation is gone.
 func (l companyLedger) CancelCompany(ctx context.Context, company string) error {
-	return l.Store.CancelCompany(ctx, company, ledger.ReasonCompanyDeleted, "the company's activation was deleted")
+	return l.Companies.CancelCompany(ctx, company, ledger.ReasonCompanyDeleted, "the company's activation was deleted")
 }
 
 // apiURL is the base that the platform's calls hang off.

@@ -11,6 +11,8 @@ import (
 	"io"
 
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/move"
+	"github.com/rehive/extension-operator/internal/ledger/postgres"
 )
 
 const migrateLedgerCommand = "migrate-ledger"
@@ -45,7 +47,7 @@ Usage: manager %s --from FILE --to URL [flags]
 	if flags.NArg() > 0 {
 		return fail(2, fmt.Errorf("unexpected argument %q", flags.Arg(0)))
 	}
-	if err := ledger.CheckURL(*to); err != nil {
+	if err := postgres.CheckURL(*to); err != nil {
 		return fail(2, fmt.Errorf("--to: %w", err))
 	}
 	password, _ := lookupEnv(envPrefix + "LEDGER_PASSWORD")
@@ -53,7 +55,7 @@ Usage: manager %s --from FILE --to URL [flags]
 	if err != nil {
 		return fail(2, err)
 	}
-	moved, err := ledger.Move(ctx, *from, ledger.Options{URL: *to, Password: password})
+	moved, err := move.ToPostgres(ctx, *from, postgres.Config{URL: *to, Password: password}, ledger.Options{})
 	switch {
 	case err != nil:
 		return fail(1, err)

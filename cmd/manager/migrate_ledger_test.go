@@ -11,7 +11,9 @@ import (
 	"testing"
 
 	"github.com/rehive/extension-operator/internal/ledger"
-	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
+	"github.com/rehive/extension-operator/internal/ledger/postgres"
+	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 )
 
 func TestMigrateLedger(t *testing.T) {
@@ -30,7 +32,7 @@ func TestMigrateLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "ledger.db")
-	store, err := ledger.Open(ctx, ledger.Options{Path: path})
+	store, err := sqlite.Open(ctx, path, ledger.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,7 @@ func TestMigrateLedger(t *testing.T) {
 	migrate(0, "Moved 1 events and 0 deliveries.")
 	migrate(0, "has already been moved")
 
-	store, err = ledger.Open(ctx, ledger.Options{URL: url, Password: postgrestest.Password})
+	store, err = postgres.Open(ctx, postgres.Config{URL: url, Password: postgrestest.Password}, ledger.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

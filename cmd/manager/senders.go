@@ -37,7 +37,7 @@ type senders struct {
 	limits   providers.Limits
 }
 
-func newSenders(ctx context.Context, s *settings, store *ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
+func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
 	log := ctrl.Log.WithName("delivery")
 	doing, err := delivery.NewProvidersMetrics(metrics.Registry)
 	if err != nil {

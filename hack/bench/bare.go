@@ -17,7 +17,9 @@ import (
 	_ "modernc.org/sqlite" // the driver of the ledger
 
 	"github.com/rehive/extension-operator/internal/ledger"
-	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
+	ledgerpostgres "github.com/rehive/extension-operator/internal/ledger/postgres"
+	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 )
 
 // newSQLite makes an empty ledger and returns its file.
@@ -27,7 +29,7 @@ func (b *bench) newSQLite(ctx context.Context) (path string, err error) {
 		return "", fmt.Errorf("removing the last bare database: %w", err)
 	}
 	path = filepath.Join(dir, "ledger.db")
-	store, err := ledger.Open(ctx, ledger.Options{Path: path}) // makes the tables
+	store, err := sqlite.Open(ctx, path, ledger.Options{}) // makes the tables
 	if err != nil {
 		return "", err
 	}
@@ -125,7 +127,7 @@ func (p *postgres) newLedger(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	store, err := ledger.Open(ctx, ledger.Options{URL: address}) // makes the tables
+	store, err := ledgerpostgres.Open(ctx, ledgerpostgres.Config{URL: address}, ledger.Options{}) // makes the tables
 	if err != nil {
 		return "", err
 	}

@@ -12,6 +12,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 )
 
 // writePast fills the ledger, while no manager has it, with what the load of a
@@ -21,7 +22,7 @@ import (
 func (b *bench) writePast(ctx context.Context, begin time.Time, length time.Duration, perSecond int) (err error) {
 	const batch = 256
 	clock := clocktesting.NewFakePassiveClock(begin)
-	store, err := ledger.Open(ctx, ledger.Options{Path: b.set.Manager.Ledger(), Clock: clock})
+	store, err := sqlite.Open(ctx, b.set.Manager.Ledger(), ledger.Options{Clock: clock})
 	if err != nil {
 		return fmt.Errorf("opening the ledger: %w", err)
 	}

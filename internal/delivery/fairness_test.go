@@ -17,7 +17,8 @@ import (
 
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
-	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
+	"github.com/rehive/extension-operator/internal/ledger/postgres"
+	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
 )
 
 // byCompany are providers by company.
@@ -28,18 +29,10 @@ func (b byCompany) Route(_ context.Context, company, _ string) (Route, error) {
 }
 
 // onBothDatabases runs a test over a ledger on SQLite and one on PostgreSQL.
-func onBothDatabases(t *testing.T, test func(t *testing.T, s *ledger.Store)) {
+func onBothDatabases(t *testing.T, test func(t *testing.T, s ledger.Store)) {
 	t.Run("SQLite", func(t *testing.T) { test(t, openLedger(t, nil)) })
 	t.Run("PostgreSQL", func(t *testing.T) {
-		server, err := postgres()
-		if err != nil {
-			postgrestest.Skip(t, err)
-		}
-		url, err := server.NewDatabase()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := ledger.Open(bg, ledger.Options{URL: url, Password: postgrestest.Password})
+		s, err := postgres.Open(bg, postgres.Config{URL: postgrestest.NewDatabase(t), Password: postgrestest.Password}, ledger.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,14 +45,6 @@ func onBothDatabases(t *testing.T, test func(t *testing.T, s *ledger.Store)) {
 	})
 }
 
-// postgres is the tests' server; TestMain stops it.
-var postgres = sync.OnceValues(func() (*postgrestest.Server, error) {
-	postgresStarted = true
-	return postgrestest.StartInMemory()
-})
-
-var postgresStarted bool
-
 // floodSize is how much waits for the company that floods: 5,000, or what the
 // environment variable FLOOD says.
 func floodSize() int {
@@ -70,7 +55,7 @@ func floodSize() int {
 }
 
 // flood stores n deliveries of a company.
-func flood(t *testing.T, s *ledger.Store, company string, n int) {
+func flood(t *testing.T, s ledger.Store, company string, n int) {
 	t.Helper()
 	for i := 0; n > 0; i++ {
 		decide(t, s, company, fmt.Sprint("flood-", i), min(n, 1000))
@@ -96,7 +81,7 @@ func hanging() (*Guard, func() int) {
 	}
 }
 
-func sentCount(s *ledger.Store, company string) func() int {
+func sentCount(s ledger.Store, company string) func() int {
 	return func() int {
 		found, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: company, State: ledger.DeliverySent, Limit: 1000})
 		if err != nil {
@@ -109,7 +94,7 @@ func sentCount(s *ledger.Store, company string) func() int {
 // One company floods, and its provider hangs: what another sends leaves, before
 // anything of the first has; and what the provider can't take isn't even claimed.
 func TestFloodOfAHangingProvider(t *testing.T) {
-	onBothDatabases(t, func(t *testing.T, s *ledger.Store) {
+	onBothDatabases(t, func(t *testing.T, s ledger.Store) {
 		g := NewWithT(t)
 		flood(t, s, "flood", floodSize())
 		stuck, calls := hanging()
@@ -134,7 +119,7 @@ func TestFloodOfAHangingProvider(t *testing.T) {
 
 // More hanging providers than there are hands for leave some to the others.
 func TestManyHangingProviders(t *testing.T) {
-	onBothDatabases(t, func(t *testing.T, s *ledger.Store) {
+	onBothDatabases(t, func(t *testing.T, s ledger.Store) {
 		g := NewWithT(t)
 		all := byCompany{"other": send(func(context.Context, provider.Message) (provider.Receipt, error) {
 			return provider.Receipt{ID: "1"}, nil
@@ -158,7 +143,7 @@ func TestManyHangingProviders(t *testing.T) {
 
 // Companies that share a provider share its slots, however much one of them has.
 func TestSharedProvider(t *testing.T) {
-	onBothDatabases(t, func(t *testing.T, s *ledger.Store) {
+	onBothDatabases(t, func(t *testing.T, s ledger.Store) {
 		g := NewWithT(t)
 		const many, few = 2000, 20
 		flood(t, s, "flood", many)

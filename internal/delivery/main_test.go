@@ -14,17 +14,14 @@ import (
 
 	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
+	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
 )
 
 func TestMain(m *testing.M) {
 	// A second, gomega's own, is short on a machine with more to do.
 	gomega.SetDefaultEventuallyTimeout(20 * time.Second)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if postgresStarted {
-			if server, err := postgres(); err == nil {
-				_ = server.Stop()
-			}
-		}
+		_ = postgrestest.StopShared()
 		os.Exit(code)
 	}))
 }

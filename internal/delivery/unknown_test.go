@@ -141,7 +141,7 @@ func eventually(t *testing.T, ok func() bool) {
 	}
 }
 
-func stateOf(t *testing.T, s *ledger.Store, company string) ledger.Delivery {
+func stateOf(t *testing.T, s ledger.Store, company string) ledger.Delivery {
 	t.Helper()
 	all, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: company})
 	if err != nil || len(all) != 1 {

@@ -54,7 +54,7 @@ const (
 // Options are what a [Worker] works with. Ledger, Routes and Companies are required; the
 // rest has defaults.
 type Options struct {
-	Ledger    *ledger.Store
+	Ledger    ledger.DeliveryQueue
 	Routes    Routes
 	Companies Companies
 	// Retry is the policy for failed attempts; DefaultRetry if nil.
@@ -470,7 +470,7 @@ func (w *Worker) load(sending context.Context, d *ledger.ClaimedDelivery) (flow.
 // it may have waited for long since it was claimed, or the machine was suspended.
 // Who can't reach the ledger then doesn't send: another replica may.
 func (w *Worker) holds(sending context.Context, d *ledger.ClaimedDelivery) bool {
-	if w.o.Ledger.LeaseLeft(*d) >= w.o.SendTimeout {
+	if w.o.Ledger.LeaseLeft(d.Lease) >= w.o.SendTimeout {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(sending, renewTimeout)

@@ -25,6 +25,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 )
 
 // send is a provider made of a function.
@@ -49,9 +50,9 @@ func (retries) Next(attempt int, _ time.Duration) (time.Duration, bool) {
 	return time.Hour, attempt < 3
 }
 
-func openLedger(t testing.TB, c clock.PassiveClock) *ledger.Store {
+func openLedger(t testing.TB, c clock.PassiveClock) ledger.Store {
 	t.Helper()
-	s, err := ledger.Open(bg, ledger.Options{Path: filepath.Join(t.TempDir(), "ledger.db"), Clock: c})
+	s, err := sqlite.Open(bg, filepath.Join(t.TempDir(), "ledger.db"), ledger.Options{Clock: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,12 +69,12 @@ func fakeClock() *clocktesting.FakeClock {
 }
 
 // decide stores n deliveries of an event that is stored with them.
-func decide(t testing.TB, s *ledger.Store, company, event string, n int) {
+func decide(t testing.TB, s ledger.Store, company, event string, n int) {
 	t.Helper()
 	decideSaying(t, s, company, event, n, "Paid.")
 }
 
-func decideSaying(t testing.TB, s *ledger.Store, company, event string, n int, subject string) {
+func decideSaying(t testing.TB, s ledger.Store, company, event string, n int, subject string) {
 	t.Helper()
 	if _, err := s.AcceptEvent(bg, ledger.Event{Company: company, ID: event, Name: "transaction.initiate", Data: []byte("{}")}); err != nil {
 		t.Fatal(err)
@@ -121,7 +122,7 @@ func start(t testing.TB, o Options) (stop func()) {
 }
 
 // row returns the only delivery.
-func row(t testing.TB, s *ledger.Store) ledger.Delivery {
+func row(t testing.TB, s ledger.Store) ledger.Delivery {
 	t.Helper()
 	all, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
 	if err != nil || len(all) != 1 {

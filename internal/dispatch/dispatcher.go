@@ -65,7 +65,7 @@ const reasonTooManyMessages = "TooManyMessages"
 // Options are what a Dispatcher works with. All but those that say otherwise
 // are needed.
 type Options struct {
-	Ledger   *ledger.Store
+	Ledger   ledger.Store
 	Catalog  *catalog.Catalog
 	Platform *rehive.Client
 	// DefaultFrom is the sender of emails when neither the rule nor the company

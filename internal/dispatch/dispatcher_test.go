@@ -29,6 +29,7 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
@@ -92,7 +93,7 @@ func runTests(m *testing.M) (code int, err error) {
 type scene struct {
 	t          *testing.T
 	clock      *clocktesting.FakeClock
-	store      *ledger.Store
+	store      ledger.Store
 	platform   *rehivetest.Platform
 	seed       rehivetest.Seeded
 	activation *v1alpha1.CompanyActivation
@@ -110,7 +111,7 @@ func sceneWith(t *testing.T, name string, platform *rehivetest.Platform, seed re
 	t.Helper()
 	s := &scene{t: t, clock: clocktesting.NewFakeClock(time.Now()), platform: platform, seed: seed}
 	var err error
-	s.store, err = ledger.Open(t.Context(), ledger.Options{Path: filepath.Join(t.TempDir(), "ledger.db"), Clock: s.clock, Log: testr.New(t)})
+	s.store, err = sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), ledger.Options{Clock: s.clock, Log: testr.New(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

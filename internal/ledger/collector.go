@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// statsTimeout bounds the counting for a scrape, so that a ledger that doesn't
-	// answer hides none of the other metrics.
+	// statsTimeout bounds the count for a scrape, so that a ledger that doesn't answer
+	// doesn't hide the other metrics.
 	statsTimeout = 2 * time.Second
-	// statsAge is how long a count is good for: scrapers that ask often or are many
-	// don't make the ledger count often.
+	// statsAge is how long a count is used: frequent or many scrapers don't make the
+	// ledger count often.
 	statsAge = 10 * time.Second
 )
 
@@ -35,12 +35,12 @@ var (
 	metricDeliveryAge           = ledgerMetric("oldest_delivery_overdue_seconds", "How long the longest waiting delivery is due; 0 if none is.")
 )
 
-// Collector tells Prometheus what waits in a ledger. Replicas that share a
-// ledger all tell the same. A scrape takes two seconds at most and counts no
-// more often than every ten.
+// Collector exports to Prometheus what waits in a ledger. Replicas that share a ledger
+// all export the same. A scrape takes at most two seconds and counts no more often than
+// every ten.
 type Collector struct {
-	stats func(context.Context) (Stats, error)
-	clock clock.PassiveClock
+	ledger Monitor
+	clock  clock.PassiveClock
 
 	mu      sync.Mutex
 	counted time.Time
@@ -50,8 +50,13 @@ type Collector struct {
 
 var _ prometheus.Collector = (*Collector)(nil)
 
-// NewCollector returns the collector of a store.
-func NewCollector(s *Store) *Collector { return &Collector{stats: s.Stats, clock: s.wall} }
+// NewCollector returns the collector of a ledger. The clock is the machine's if it is nil.
+func NewCollector(l Monitor, c clock.PassiveClock) *Collector {
+	if c == nil {
+		c = clock.RealClock{}
+	}
+	return &Collector{ledger: l, clock: c}
+}
 
 // Describe implements [prometheus.Collector].
 func (*Collector) Describe(descs chan<- *prometheus.Desc) {
@@ -60,8 +65,8 @@ func (*Collector) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements [prometheus.Collector]. While the ledger can't be read there
-// is only its up, which is 0.
+// Collect implements [prometheus.Collector]. While the ledger can't be read, the only
+// metric is up, which is 0.
 func (c *Collector) Collect(found chan<- prometheus.Metric) {
 	st, err := c.current()
 	gauge := func(d *prometheus.Desc, v float64) {
@@ -76,28 +81,27 @@ func (c *Collector) Collect(found chan<- prometheus.Metric) {
 	gauge(metricPendingDeliveries, float64(st.PendingDeliveries))
 	gauge(metricQuarantinedEvents, float64(st.QuarantinedEvents))
 	gauge(metricQuarantinedDeliveries, float64(st.QuarantinedDeliveries))
-	gauge(metricEventAge, c.since(st.OldestEventDue))
-	gauge(metricDeliveryAge, c.since(st.OldestDeliveryDue))
-}
-
-func (c *Collector) since(t time.Time) float64 {
-	if t.IsZero() {
-		return 0
-	}
-	return max(0, c.clock.Since(t).Seconds())
+	gauge(metricEventAge, st.EventOverdue.Seconds())
+	gauge(metricDeliveryAge, st.DeliveryOverdue.Seconds())
 }
 
 // current returns the last count, or a new one if that is too old.
 func (c *Collector) current() (Stats, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.clock.Now()
+	age := c.clock.Since(c.counted)
 	// A clock that was set back makes the count look as if it came from the future.
-	if age := now.Sub(c.counted); c.counted.IsZero() || age < 0 || age >= statsAge {
+	if c.counted.IsZero() || age < 0 || age >= statsAge {
 		ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
 		defer cancel()
-		c.last, c.err = c.stats(ctx)
-		c.counted = now
+		c.last, c.err = c.ledger.Stats(ctx)
+		c.counted, age = c.clock.Now(), 0
 	}
-	return c.last, c.err
+	st := c.last
+	for _, overdue := range []*time.Duration{&st.EventOverdue, &st.DeliveryOverdue} {
+		if *overdue > 0 {
+			*overdue += age
+		}
+	}
+	return st, c.err
 }

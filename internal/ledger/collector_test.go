@@ -5,59 +5,28 @@ package ledger
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	clocktesting "k8s.io/utils/clock/testing"
 )
 
-func testCollector(t *testing.T, at place) {
-	g := NewWithT(t)
-	clk := fakeClock()
-	s := at.open(t, clk)
-	pending(t, s, "shop", 2)
-	clk.Step(time.Second)
-	accept(t, s, "bank", "1")
-	clk.Step(3 * time.Second)
-	c := NewCollector(s)
-	registry := prometheus.NewPedanticRegistry()
-	g.Expect(registry.Register(c)).To(Succeed())
-	expect := func(want map[string]float64) {
-		t.Helper()
-		families, err := registry.Gather()
-		g.Expect(err).NotTo(HaveOccurred())
-		got := map[string]float64{}
-		for _, f := range families {
-			got[strings.TrimPrefix(f.GetName(), "rehive_extension_ledger_")] = f.GetMetric()[0].GetGauge().GetValue()
-		}
-		g.Expect(got).To(Equal(want))
-	}
-	expect(map[string]float64{"oldest_delivery_overdue_seconds": 4, "oldest_event_overdue_seconds": 3, "pending_deliveries": 2, "pending_events": 1, "quarantined_events": 0, "quarantined_deliveries": 0, "up": 1})
+type monitor func(context.Context) (Stats, error)
 
-	accept(t, s, "bank", "2")
-	clk.Step(statsAge / 2)
-	expect(map[string]float64{"oldest_delivery_overdue_seconds": 9, "oldest_event_overdue_seconds": 8, "pending_deliveries": 2, "pending_events": 1, "quarantined_events": 0, "quarantined_deliveries": 0, "up": 1}) // not counted again, but older
-	clk.Step(statsAge / 2)
-	expect(map[string]float64{"oldest_delivery_overdue_seconds": 14, "oldest_event_overdue_seconds": 13, "pending_deliveries": 2, "pending_events": 2, "quarantined_events": 0, "quarantined_deliveries": 0, "up": 1})
-
-	g.Expect(s.Close()).To(Succeed())
-	clk.Step(statsAge)
-	expect(map[string]float64{"up": 0})
-}
+func (m monitor) Stats(ctx context.Context) (Stats, error) { return m(ctx) }
 
 func TestScrapeDoesNotWaitForALedgerThatHangs(t *testing.T) {
 	g := NewWithT(t)
 	calls := 0
-	c := &Collector{clock: fakeClock(), stats: func(ctx context.Context) (Stats, error) {
+	c := NewCollector(monitor(func(ctx context.Context) (Stats, error) {
 		calls++
 		deadline, ok := ctx.Deadline()
 		g.Expect(ok).To(BeTrue())
 		g.Expect(time.Until(deadline)).To(BeNumerically("<=", statsTimeout))
 		return Stats{}, ErrUnavailable
-	}}
+	}), clocktesting.NewFakeClock(time.Now()))
 	g.Expect(testutil.CollectAndCount(c)).To(Equal(1))
 	g.Expect(testutil.CollectAndCount(c)).To(Equal(1))
 	g.Expect(calls).To(Equal(1), "the next scrape doesn't hang again at once")

@@ -6,23 +6,31 @@ package ledger
 import "errors"
 
 var (
-	// ErrUnavailable says that the store could not take or give what was asked
-	// for now: disk full, read-only, closed, overloaded or the caller's time ran
-	// out. Nothing is known to be durable. Trying again later is right.
+	// ErrUnavailable says that the ledger could not store or return something for now:
+	// the disk is full or read-only, the ledger is closed or overloaded, or the caller's
+	// time ran out. Assume that nothing was stored, and try again later.
 	ErrUnavailable = errors.New("the ledger is unavailable")
 
-	// ErrLeaseLost says that the claim's lease ended and the work is another
-	// worker's, done, cancelled or purged. The caller drops what it did.
+	// ErrLeaseLost says that the lease ended and the work has another owner, or was
+	// completed, cancelled or purged. The caller drops its result.
 	ErrLeaseLost = errors.New("the lease on this work was lost")
 
 	// ErrCompanyFull says that a company has as much pending, or stores as much, as one
-	// company may. Trying again later is right.
+	// company may. Try again later.
 	ErrCompanyFull = errors.New("the company uses as much of the ledger as it may")
 
-	// ErrEventTooLarge says that an event brings more deliveries, or more text, than one
-	// event may. Trying again brings the same.
+	// ErrEventTooLarge says that an event makes more deliveries, or more text, than one
+	// event may. Trying again gives the same result.
 	ErrEventTooLarge = errors.New("the event makes too many messages")
 
 	// ErrNotFound says that there is no such row.
 	ErrNotFound = errors.New("not found in the ledger")
+
+	// ErrPending says that a delivery is still to be sent, or is already being sent
+	// again.
+	ErrPending = errors.New("the delivery is still to be sent")
+
+	// ErrNoMessage says that a delivery has nothing to send: the decision was not to
+	// send, or its message could not be rendered.
+	ErrNoMessage = errors.New("the delivery has no message")
 )

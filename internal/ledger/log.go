@@ -3,46 +3,24 @@
 
 package ledger
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"strconv"
-	"strings"
-	"time"
-)
+import "time"
 
-const (
-	// MaxLogCount is where [Store.Log] stops counting, and the greatest offset of a
-	// page: whoever looks further back narrows the time.
-	MaxLogCount = 100_000
-	// maxLogPage is how many rows a page has at most.
-	maxLogPage = 250
-	// maxLogText is how many bytes of each text of a message a page shows.
-	maxLogText = 16 << 10
-	// logQueries is how many queries of the log run at once. A person's question can
-	// read every row of a company, and must leave connections to the work.
-	logQueries = 1
-	// logTime is how long a query of the log may take.
-	logTime = 3 * time.Second
-	// longQuery is when a query is followed by a pause of logPause before the next:
-	// SQLite's log of changes can't begin anew while somebody reads what was before.
-	longQuery = 50 * time.Millisecond
-	logPause  = 50 * time.Millisecond
-)
+// MaxLogCount is where [Log.Log] and [History.Events] stop counting, and the greatest
+// offset of a page. To look further back, narrow the time.
+const MaxLogCount = 100_000
 
-// LogFilter says which deliveries of a company are meant. Zero fields don't
-// narrow, but for the company.
+// LogFilter selects deliveries of one company. Zero fields match everything, except
+// Company.
 type LogFilter struct {
 	Company string
-	// Rules, if it isn't nil, are the rules by namespace/name; none if it is empty.
+	// Rules, if not nil, are rules by namespace/name; an empty slice matches nothing.
 	Rules []string
-	// Channels and States, if they aren't empty, are those that are let through.
+	// Channels and States, if not empty, are those that match.
 	Channels []string
 	States   []DeliveryState
-	// Sent, if it isn't nil, is whether the delivery was sent.
+	// Sent, if not nil, is whether the delivery was sent.
 	Sent *bool
-	// Reason is the delivery's, NotReasons are others.
+	// Reason matches that reason, NotReasons all others.
 	Reason     string
 	NotReasons []string
 	// EventID is the platform's identifier of the delivery's event, which the ledger must
@@ -50,216 +28,57 @@ type LogFilter struct {
 	EventID string
 	// UserID is the user on Rehive that the delivery is about.
 	UserID string
-	// Received, if it isn't nil, is whether the user received an in-app message.
+	// Received, if not nil, is whether the user received an in-app message.
 	Received *bool
-	// Recipient is the whole recipient, RecipientContains a part of it, in the same
-	// case.
+	// Recipient matches the whole recipient, RecipientContains a part of it; both are
+	// case-sensitive.
 	Recipient, RecipientContains string
 	// CreatedAfter and CreatedBefore are exclusive, to the millisecond.
 	CreatedAfter, CreatedBefore time.Time
-	// OldestFirst turns the order round. Beyond, if it isn't 0, is the ID of a delivery:
-	// the log begins with the next one in that order.
+	// OldestFirst reverses the order. Beyond, if not 0, is the ID of a delivery: the page
+	// begins with the next one in that order.
 	OldestFirst bool
 	Beyond      int64
 }
 
-// LogPage is a part of the log.
+// LogPage is a page of the log.
 type LogPage struct {
-	// Deliveries are the newest first unless the filter says otherwise. Texts of messages are cut to 16 KiB each.
+	// Deliveries are newest first unless the filter says otherwise. Each text of a
+	// message is cut to 16 KiB.
 	Deliveries []Delivery
-	// Count is how many deliveries there are on all pages, MaxLogCount if there are
-	// more.
+	// Count is how many deliveries there are on all pages, at most [MaxLogCount].
 	Count int
-	// More is whether there are deliveries behind these.
+	// More reports whether there are deliveries after these.
 	More bool
 }
 
-// Log returns the deliveries that the filter lets through, the newest first: at
-// most limit (250 if more) after offset, which is at most [MaxLogCount]. One query
-// runs at a time; others wait for their turn or the end of ctx. One that takes
-// longer than three seconds is stopped, with an error that is also a
-// [context.DeadlineExceeded].
-func (s *Store) Log(ctx context.Context, f LogFilter, offset, limit int) (page LogPage, err error) {
-	ctx, leave, err := s.enterLog(ctx)
-	if err != nil {
-		return LogPage{}, err
-	}
-	defer leave()
-	offset, limit = min(offset, MaxLogCount), min(limit, maxLogPage)
-	where, args := s.where(f)
-	order := "DESC"
-	if f.OldestFirst {
-		order = "ASC"
-	}
-	if page, err = s.logPage(ctx, where, args, order, offset, limit); err != nil {
-		return LogPage{}, stopped(ctx, "reading the log", err)
-	}
-	if page.Count = offset + len(page.Deliveries); !page.More && (offset == 0 || len(page.Deliveries) > 0) {
-		return page, nil // the last page: no need to count
-	}
-	count := "SELECT COUNT(*) FROM (SELECT 1 FROM deliveries " + where + " LIMIT " + strconv.Itoa(MaxLogCount) + ") AS counted"
-	if err := s.reader.QueryRowContext(ctx, count, args...).Scan(&page.Count); err != nil {
-		return LogPage{}, stopped(ctx, "counting deliveries", err)
-	}
-	return page, nil
+// DeliveryFilter narrows [Log.ListDeliveries]. Zero fields match everything.
+type DeliveryFilter struct {
+	Company string
+	EventID string
+	Rule    string // namespace/name
+	State   DeliveryState
+	// After selects deliveries with a greater ID; use it for paging.
+	After int64
+	// Limit is the greatest number of deliveries to return: 100 if 0, and 1000 at most.
+	Limit int
 }
 
-func (s *Store) logPage(ctx context.Context, where string, args []any, order string, offset, limit int) (page LogPage, err error) {
-	rows, err := s.reader.QueryContext(ctx, readDeliveries+where+
-		" ORDER BY deliveries.id "+order+" LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), args...)
-	if err != nil {
-		return LogPage{}, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if len(page.Deliveries) == limit {
-			page.More = true
-			break
-		}
-		var d Delivery
-		if err := scanDelivery(rows, &d); err != nil {
-			return LogPage{}, err
-		}
-		d.setBack(s.ahead())
-		d.Content.Text, d.Content.HTML = cut(d.Content.Text), cut(d.Content.HTML)
-		page.Deliveries = append(page.Deliveries, d)
-	}
-	return page, rows.Err()
-}
-
-// LogEntry returns one delivery of a company, whole, or [ErrNotFound].
-func (s *Store) LogEntry(ctx context.Context, company string, id int64) (Delivery, error) {
-	found, err := s.selectDeliveries(ctx, "WHERE deliveries.id = $1 AND company = $2", id, company)
-	if err != nil {
-		return Delivery{}, err
-	}
-	if len(found) == 0 {
-		return Delivery{}, fmt.Errorf("delivery %d: %w", id, ErrNotFound)
-	}
-	return found[0], nil
-}
-
-// enterLog waits for the turn of a query of the log, and bounds its time.
-func (s *Store) enterLog(ctx context.Context) (_ context.Context, leave func(), err error) {
-	select {
-	case s.logQueries <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, fmt.Errorf("%w: others look at the log: %w", ErrUnavailable, ctx.Err())
-	}
-	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, logTime)
-	return ctx, func() {
-		cancel()
-		if time.Since(start) < longQuery {
-			<-s.logQueries
-			return
-		}
-		time.AfterFunc(logPause, func() { <-s.logQueries })
-	}, nil
-}
-
-// stopped wraps an error of a query, or says that its time was over, which the
-// database calls an interruption.
-func stopped(ctx context.Context, doing string, err error) error {
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	return unavailable(doing, err)
-}
-
-// where writes the filter as SQL, which holds no value but those of this package.
-func (s *Store) where(f LogFilter) (where string, args []any) {
-	tests := []string{"company = $1"}
-	args = []any{f.Company}
-	place := func(value any) string {
-		args = append(args, value)
-		return "$" + strconv.Itoa(len(args))
-	}
-	among := func(column string, values []string) {
-		if len(values) == 0 {
-			tests = append(tests, "1 = 0")
-			return
-		}
-		places := make([]string, len(values))
-		for i, value := range values {
-			places[i] = place(value)
-		}
-		tests = append(tests, column+" IN ("+strings.Join(places, ", ")+")")
-	}
-	if f.Rules != nil {
-		among("rule", f.Rules)
-	}
-	if len(f.Channels) > 0 {
-		among("channel", f.Channels)
-	}
-	switch {
-	case len(f.States) == 1 && f.States[0] == DeliveryFailed:
-		// Written out, as in the index of failed deliveries.
-		tests = append(tests, "state = 'failed'")
-	case len(f.States) == 1 && f.States[0] == DeliveryQuarantined:
-		tests = append(tests, "state = 'quarantined'")
-	case len(f.States) > 0:
-		states := make([]string, len(f.States))
-		for i, state := range f.States {
-			states[i] = string(state)
-		}
-		among("state", states)
-	}
-	switch {
-	case f.Sent == nil:
-	case *f.Sent:
-		tests = append(tests, "state = 'sent'")
-	default:
-		tests = append(tests, "state <> 'sent'")
-	}
-	if f.Reason != "" {
-		tests = append(tests, "reason = "+place(f.Reason))
-	}
-	for _, reason := range f.NotReasons {
-		tests = append(tests, "reason <> "+place(reason))
-	}
-	if f.EventID != "" {
-		// Not by the company's index: an event has few of the company's rows.
-		tests[0] = "company || '' = $1"
-		tests = append(tests, "event IN (SELECT id FROM events WHERE company = $1 AND event_id = "+place(f.EventID)+")")
-	}
-	if f.UserID != "" {
-		tests = append(tests, "user_id = "+place(f.UserID))
-	}
-	switch {
-	case f.Received == nil:
-	case *f.Received:
-		tests = append(tests, "received_at <> 0")
-	default:
-		tests = append(tests, "channel = 'system' AND state = 'sent' AND received_at = 0")
-	}
-	if f.Recipient != "" {
-		tests = append(tests, "recipient = "+place(f.Recipient))
-	}
-	if f.RecipientContains != "" {
-		// Not LIKE, which has wildcards, and minds capitals in one database only.
-		tests = append(tests, s.dialect.position+"(recipient, "+place(f.RecipientContains)+") > 0")
-	}
-	if !f.CreatedAfter.IsZero() {
-		tests = append(tests, "created_at > "+place(s.stored(f.CreatedAfter)))
-	}
-	if !f.CreatedBefore.IsZero() {
-		tests = append(tests, "created_at < "+place(s.stored(f.CreatedBefore)))
-	}
-	switch {
-	case f.Beyond == 0:
-	case f.OldestFirst:
-		tests = append(tests, "deliveries.id > "+place(f.Beyond))
-	default:
-		tests = append(tests, "deliveries.id < "+place(f.Beyond))
-	}
-	return "WHERE " + strings.Join(tests, " AND "), storableArgs(args)
-}
-
-// cut shortens a text, in valid UTF-8.
-func cut(text string) string {
-	if len(text) <= maxLogText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxLogText], "") + "…"
+// InboxFilter selects a user's in-app messages. Company and UserID are required; other
+// zero fields match everything.
+type InboxFilter struct {
+	// Company and UserID are the platform's identifiers.
+	Company, UserID string
+	// CreatedAfter and CreatedBefore are exclusive, to the millisecond.
+	CreatedAfter, CreatedBefore time.Time
+	// Received, if not nil, is whether the user received the messages.
+	Received *bool
+	// OldestFirst reverses the order. Beyond, if not 0, is the ID of a message: the list
+	// begins with the next one in that order. Offset skips that many messages. Page with
+	// either.
+	OldestFirst bool
+	Beyond      int64
+	Offset      int
+	// Limit is the greatest number of messages to return: 100 if 0, and 1000 at most.
+	Limit int
 }

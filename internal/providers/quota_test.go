@@ -16,6 +16,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 	"github.com/rehive/extension-operator/internal/phone"
 )
 
@@ -23,7 +24,7 @@ import (
 type spending struct {
 	*testing.T
 	quotas *Quotas
-	store  *ledger.Store
+	store  ledger.Store
 	sent   atomic.Int64
 	fail   error
 }
@@ -38,7 +39,7 @@ func (s *spending) Send(context.Context, provider.Message) (provider.Receipt, er
 
 func newSpending(t *testing.T, limits string) *spending {
 	t.Helper()
-	store, err := ledger.Open(t.Context(), ledger.Options{Path: t.TempDir() + "/ledger.db"})
+	store, err := sqlite.Open(t.Context(), t.TempDir()+"/ledger.db", ledger.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/rehive/extension-operator/internal/ledger/postgrestest"
+	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
 	"github.com/rehive/extension-operator/test/stage"
 )
 

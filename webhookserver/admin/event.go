@@ -23,7 +23,7 @@ import (
 // maxDecisions is how many decisions are shown with an event. The log has the rest.
 const maxDecisions = 100
 
-// History is what the API needs of the ledger's events. *ledger.Store implements it, and
+// History is what the API needs of the ledger's events. ledger.Store implements it, and
 // documents the methods.
 type History interface {
 	Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (ledger.EventPage, error)

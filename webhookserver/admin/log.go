@@ -26,7 +26,7 @@ const (
 	maxRecipient = 255
 )
 
-// Log is what the API needs of the ledger's log. *ledger.Store is one, where the methods
+// Log is what the API needs of the ledger's log. ledger.Store is one, where the methods
 // are described.
 type Log interface {
 	Log(ctx context.Context, f ledger.LogFilter, offset, limit int) (ledger.LogPage, error)

@@ -15,7 +15,7 @@ import (
 // maxQuarantined is how many quarantined events can be paged through: the oldest.
 const maxQuarantined = 1000
 
-// Quarantine is what the API needs of the ledger's quarantine. *ledger.Store is one,
+// Quarantine is what the API needs of the ledger's quarantine. ledger.Store is one,
 // where the methods are described.
 type Quarantine interface {
 	QuarantinedEvents(ctx context.Context, company string, after int64, limit int) ([]ledger.QuarantinedEvent, error)

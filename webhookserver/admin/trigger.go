@@ -22,7 +22,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// EventStore stores events. *ledger.Store is one, where the method is described.
+// EventStore stores events. ledger.Store is one, where the method is described.
 type EventStore interface {
 	AcceptEvent(ctx context.Context, event ledger.Event) (duplicate bool, err error)
 }

@@ -20,7 +20,7 @@ var channels = []string{
 	string(v1alpha1.ChannelEmail), string(v1alpha1.ChannelSMS), string(v1alpha1.ChannelPush), string(v1alpha1.ChannelSystem),
 }
 
-// Ledger is what the API needs of the ledger. *ledger.Store is one, where the methods
+// Ledger is what the API needs of the ledger. ledger.Store is one, where the methods
 // are described.
 type Ledger interface {
 	Preferences(ctx context.Context, company, user string) ([]ledger.Preference, error)

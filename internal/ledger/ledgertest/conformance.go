@@ -1,0 +1,113 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledgertest
+
+import (
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// conformance is what every database must do.
+var conformance = []func(*testing.T, Place){
+	testAcceptedEventSurvivesReopening,
+	testAcceptEventRefusesWhatHasNoKey,
+	testSameIDOfTwoCompaniesIsTwoEvents,
+	testConcurrentSameEventIsStoredOnce,
+	testEventsAreAnnouncedOnce,
+	testClaimsAreFairBetweenCompanies,
+	testSmallClaimsGoRoundTheCompanies,
+	testHandover,
+	testClaimedData,
+	testEventsWithinBounds,
+	testLeaseExpires,
+	testStoppedClaimKeepsNothing,
+	testRetryReleaseAndFail,
+	testAnyTextCanBeStored,
+	testCompletedEventLeavesItsDeliveries,
+	testNothingToSendWakesNobody,
+	testOutcomes,
+	testClaimedContent,
+	testDeliveryLeaseExpires,
+	testClaimLeavesRoomForOtherCompanies,
+	testClaimDividesABound,
+	testClaimPassesLanesWithoutRoom,
+	testWakeDeliveries,
+	testPreferences,
+	testPreferencesByUID,
+	testSharedContent,
+	testPendingIsBounded,
+	testStorageIsBounded,
+	testLargeEventGoesInSteps,
+	testInterruptedStepsAreRepeated,
+	testEventIsBounded,
+	testLargeEventsDelayNobody,
+	testInbox,
+	testLog,
+	testEventHistory,
+	testEventOutcomes,
+	testReplay,
+	testReplayIsRepeatable,
+	testReplaysAtOnce,
+	testReplayReplacesWhatFailed,
+	testResendFailed,
+	testResendSent,
+	testResendRefuses,
+	testResendAtOnce,
+	testResendAll,
+	testPurgeCompany,
+	testCancelCompany,
+	testResumeCompany,
+	testDeleteBefore,
+	testStats,
+	testCleanerDeletesWhatIsOld,
+	testCollector,
+	testKillersAreQuarantined,
+	testHangingWorkIsQuarantined,
+	testOutcomesClearSuspicion,
+	testHandedOverEventCounts,
+	testSuspectsAreHandedOutApart,
+	testReleaseQuarantinedEvents,
+	testQuarantinedDelivery,
+	testAttemptsHaveACeiling,
+	testLedgerOfTheFirstVersion,
+	testQuotas,
+	testQuotasAreExact,
+	testClosedStoreRefuses,
+}
+
+// alone are the tests that measure time, or read what the whole process counts.
+var alone = map[string]bool{"LargeEventsDelayNobody": true, "Collector": true}
+
+// Limits of the ledger that the tests go beyond.
+const (
+	step          = 500 // rows in one transaction of a long change
+	stepRows      = 200 // of an event in one transaction
+	maxLogText    = 16 << 10
+	cleanLimit    = 5000
+	cleanPause    = time.Second
+	statsAge      = 10 * time.Second
+	maxUnfinished = 3
+	maxSuspects   = 8
+	maxAttempts   = 10_000
+	suspectWait   = time.Second
+	rowBytes      = 1024
+	byUID         = "uid:"
+)
+
+// Run runs the conformance suite, each test in a new place.
+func Run(t *testing.T, newPlace func(testing.TB) Place) {
+	for _, test := range conformance {
+		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
+		name = name[strings.LastIndex(name, ".test")+len(".test"):]
+		t.Run(name, func(t *testing.T) {
+			if !alone[name] {
+				t.Parallel() // they wait for the disk most of the time
+			}
+			test(t, newPlace(t))
+		})
+	}
+}

@@ -1,0 +1,99 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledgertest
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+func testInbox(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	inApp := func(rule, user string) ledger.NewDelivery {
+		return ledger.NewDelivery{RuleName: rule, Channel: ledger.ChannelSystem, Recipient: user, UserID: user, Content: ledger.Content{Text: rule}}
+	}
+	mail := Email("mail", "zoe@example.com")
+	mail.UserID = "zoe"
+	skipped := ledger.NewDelivery{RuleName: "skipped", Channel: ledger.ChannelSystem, Recipient: "zoe", UserID: "zoe", SkipReason: "OptedOut"}
+	for company, deliveries := range map[string][]ledger.NewDelivery{
+		"bank": {inApp("other", "zoe")},
+		"shop": {inApp("first", "zoe"), mail, skipped, inApp("other", "joe")},
+	} {
+		Accept(t, s, company, "1")
+		g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), deliveries)).To(Succeed())
+	}
+	start := clk.Now()
+	clk.Step(time.Minute)
+	Accept(t, s, "shop", "2")
+	g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), []ledger.NewDelivery{inApp("second", "zoe"), inApp("third", "zoe")})).To(Succeed())
+
+	zoe := func(change func(*ledger.InboxFilter)) (texts []string) {
+		t.Helper()
+		f := ledger.InboxFilter{Company: "shop", UserID: "zoe"}
+		if change != nil {
+			change(&f)
+		}
+		found, err := s.Inbox(bg, f)
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, d := range found {
+			texts = append(texts, d.Content.Text)
+		}
+		if f.Limit == 0 && f.Offset == 0 {
+			g.Expect(s.InboxCount(bg, f)).To(Equal(len(found)))
+		}
+		return texts
+	}
+	g.Expect(zoe(nil)).To(BeEmpty(), "nothing is delivered yet")
+	claimed, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 100, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(6))
+	for _, d := range claimed {
+		g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+	}
+
+	g.Expect(zoe(nil)).To(Equal([]string{"third", "second", "first"}), "newest first")
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.Limit = 2 })).To(Equal([]string{"third", "second"}))
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.Offset = 1 })).To(Equal([]string{"second", "first"}))
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.CreatedAfter = start })).To(Equal([]string{"third", "second"}))
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.CreatedBefore = clk.Now() })).To(Equal([]string{"first"}))
+
+	all, err := s.Inbox(bg, ledger.InboxFilter{Company: "shop", UserID: "zoe"})
+	g.Expect(err).NotTo(HaveOccurred())
+	second := all[1]
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.Beyond = second.ID })).To(Equal([]string{"first"}))
+	g.Expect(second.UserID).To(Equal("zoe"))
+	g.Expect(second.ReceivedAt).To(BeZero())
+
+	clk.Step(time.Minute)
+	g.Expect(s.SetReceived(bg, "shop", "zoe", second.ID, true)).To(Succeed())
+	got, err := s.InboxMessage(bg, "shop", "zoe", second.ID)
+	g.Expect(err).NotTo(HaveOccurred())
+	want := second
+	want.ReceivedAt = clk.Now()
+	g.Expect(got).To(Equal(want))
+	yes, no := true, false
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.Received = &yes })).To(Equal([]string{"second"}))
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.Received = &no })).To(Equal([]string{"third", "first"}))
+	g.Expect(s.SetReceived(bg, "shop", "zoe", second.ID, false)).To(Succeed())
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.Received = &yes })).To(BeEmpty())
+
+	// Nobody reaches another's message, nor one that isn't in an inbox.
+	log, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(log).To(HaveLen(7))
+	for _, d := range log {
+		if d.Company == "shop" && d.UserID == "zoe" && d.Channel == ledger.ChannelSystem && d.State == ledger.DeliverySent {
+			continue
+		}
+		_, err := s.InboxMessage(bg, "shop", "zoe", d.ID)
+		g.Expect(err).To(MatchError(ledger.ErrNotFound))
+		g.Expect(s.SetReceived(bg, "shop", "zoe", d.ID, true)).To(MatchError(ledger.ErrNotFound))
+	}
+}

@@ -1,0 +1,233 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package move
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"go.uber.org/goleak"
+	"k8s.io/utils/clock"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/ledgertest"
+	"github.com/rehive/extension-operator/internal/ledger/postgres"
+	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
+)
+
+var bg = context.Background()
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if err := postgrestest.StopShared(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
+
+// target is an empty database.
+func target(t testing.TB) postgres.Config {
+	t.Helper()
+	return postgres.Config{URL: postgrestest.NewDatabase(t), Password: postgrestest.Password}
+}
+
+func ledgerPath(t testing.TB) string { return filepath.Join(t.TempDir(), "state", "ledger.db") }
+
+func open(t testing.TB, path string, c clock.PassiveClock) ledger.Store {
+	t.Helper()
+	s, err := sqlite.Open(bg, path, ledger.Options{Clock: c})
+	return opened(t, s, err)
+}
+
+func openTarget(t testing.TB, to postgres.Config, c clock.PassiveClock) ledger.Store {
+	t.Helper()
+	s, err := postgres.Open(bg, to, ledger.Options{Clock: c})
+	return opened(t, s, err)
+}
+
+func opened(t testing.TB, s ledger.Store, err error) ledger.Store {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// everything lists the deliveries and claims the events that are left.
+func everything(t *testing.T, s ledger.Store) (log []ledger.Delivery, left map[string]string) {
+	t.Helper()
+	for after := int64(0); ; {
+		page, err := s.ListDeliveries(bg, ledger.DeliveryFilter{After: after, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		log, after = append(log, page...), page[len(page)-1].ID
+	}
+	left = map[string]string{}
+	for {
+		events, err := s.ClaimEvents(bg, 500, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(events) == 0 {
+			return log, left
+		}
+		for _, e := range events {
+			left[e.Company+" "+e.ID] = string(e.Data)
+		}
+	}
+}
+
+func TestMove(t *testing.T) {
+	g := NewWithT(t)
+	clk, path, at := ledgertest.FakeClock(), ledgerPath(t), target(t)
+	s := open(t, path, clk)
+	ledgertest.Accept(t, s, "app", "1")
+	g.Expect(s.CompleteEvent(bg, ledgertest.ClaimOne(t, s), []ledger.NewDelivery{{RuleName: "app", Channel: ledger.ChannelSystem, Recipient: "zoe", UserID: "zoe"}})).To(Succeed())
+	inApp := ledgertest.ClaimDelivery(t, s)
+	g.Expect(s.MarkSent(bg, inApp, "")).To(Succeed())
+	g.Expect(s.SetReceived(bg, "app", "zoe", inApp.ID, true)).To(Succeed())
+	for rule, enabled := range map[string]bool{"app": false, "other": true} {
+		g.Expect(s.SetPreference(bg, ledger.Preference{Company: "app", UserID: "zoe", Rule: ledger.Rule{Name: rule}, Enabled: enabled})).To(Succeed())
+	}
+	chosen, err := s.Preferences(bg, "app", "zoe")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(chosen).To(HaveLen(2))
+	ledgertest.Pending(t, s, "shop", 20)
+	claimed, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 3, Lease: time.Hour})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.MarkSent(bg, claimed[0], "provider's")).To(Succeed())
+	g.Expect(s.FailDelivery(bg, claimed[1], "Refused", "It was refused.")).To(Succeed())
+	ledgertest.Pending(t, s, "purged", 2)
+	g.Expect(s.PurgeCompany(bg, "purged")).To(Succeed())
+	ledgertest.Fill(t, s, "bank", batchRows+30)
+	ledgertest.Accept(t, s, "b\x00nk", "1")
+
+	_, err = ToPostgres(bg, path, at, ledger.Options{Clock: clk})
+	g.Expect(err).To(MatchError(ContainSubstring("another process has the ledger open")))
+	g.Expect(s.Close()).To(Succeed())
+	// What the move is to bring: a lease ends with its process.
+	s = open(t, path, clk)
+	log, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(log).To(HaveLen(21))
+	g.Expect(log[0].ReceivedAt).To(Equal(clk.Now()))
+	g.Expect(s.Close()).To(Succeed())
+
+	moved, err := ToPostgres(bg, path, at, ledger.Options{Clock: clk})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(moved).To(Equal(Result{Events: 1 + 1 + batchRows + 30 + 1, Deliveries: 21}))
+	g.Expect(path).NotTo(BeAnExistingFile())
+	moved, err = ToPostgres(bg, path, at, ledger.Options{Clock: clk})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(moved.Before).To(BeTrue(), "again")
+
+	g.Expect(os.Rename(path+".moved", path)).To(Succeed())
+	_, err = ToPostgres(bg, path, at, ledger.Options{Clock: clk})
+	g.Expect(err).To(MatchError(ContainSubstring("was moved to this database before")))
+
+	p := openTarget(t, at, clk)
+	gotLog, left := everything(t, p)
+	g.Expect(gotLog).To(Equal(log))
+	g.Expect(p.Preferences(bg, "app", "zoe")).To(ConsistOf(chosen))
+	g.Expect(left).To(HaveLen(batchRows + 30 + 1))
+	g.Expect(left).To(HaveKeyWithValue("bank fill-7", `{"id":"fill-7"}`))
+	g.Expect(left).To(HaveKey("b\uFFFDnk 1"))
+	duplicate, err := p.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "event"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(duplicate).To(BeTrue(), "what was done answers repeats")
+	sendable, err := p.ClaimDeliveries(bg, ledger.Claim{Limit: 100, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(sendable).To(HaveLen(18))
+	// New rows don't take the IDs of old ones.
+	ledgertest.Pending(t, p, "purged", 1)
+	young, err := p.ListDeliveries(bg, ledger.DeliveryFilter{Company: "purged"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(young[0].ID).To(BeNumerically(">", 23))
+}
+
+func TestInterruptedMoveGoesOn(t *testing.T) {
+	g := NewWithT(t)
+	clk, path, at := ledgertest.FakeClock(), ledgerPath(t), target(t)
+	s := open(t, path, clk)
+	ledgertest.Fill(t, s, "bank", 2*batchRows+30)
+	g.Expect(s.Close()).To(Succeed())
+	source, err := sqlite.OpenDriver(bg, path, ledger.Options{Clock: clk})
+	g.Expect(err).NotTo(HaveOccurred())
+	db, err := postgres.Prepare(bg, at)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(begin(bg, source.Pool(), db, 1)).To(Succeed())
+	read, write, _ := tables[0].statements(0)
+	batch, _, _, err := readBatch(bg, source.Pool(), read, 0, tables[0].columns)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = db.ExecContext(bg, write, batch...)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(db.Close()).To(Succeed())
+	g.Expect(source.Close()).To(Succeed())
+
+	_, err = postgres.Open(bg, at, ledger.Options{Clock: clk})
+	g.Expect(err).To(MatchError(ContainSubstring("run `manager migrate-ledger` again")))
+	moved, err := ToPostgres(bg, path, at, ledger.Options{Clock: clk})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(moved.Events).To(BeEquivalentTo(2*batchRows + 30))
+	_, left := everything(t, openTarget(t, at, clk))
+	g.Expect(left).To(HaveLen(2*batchRows + 30))
+}
+
+func TestMoveRefusesAForeignTarget(t *testing.T) {
+	g := NewWithT(t)
+	clk, path, at := ledgertest.FakeClock(), ledgerPath(t), target(t)
+	s := open(t, path, clk)
+	ledgertest.Fill(t, s, "bank", 3)
+	g.Expect(s.Close()).To(Succeed())
+	p := openTarget(t, at, clk)
+	ledgertest.Accept(t, p, "shop", "1")
+	_, err := ToPostgres(bg, path, at, ledger.Options{Clock: clk})
+	g.Expect(err).To(MatchError(ContainSubstring("not empty")))
+	g.Expect(path).To(BeAnExistingFile())
+
+	// A move of another ledger stopped half-way.
+	db, err := postgres.Prepare(bg, at)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { g.Expect(db.Close()).To(Succeed()) }()
+	_, err = db.ExecContext(bg, "INSERT INTO move (id, started_at, finished) VALUES (1, 1, FALSE)")
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = ToPostgres(bg, path, at, ledger.Options{Clock: clk})
+	g.Expect(err).To(MatchError(ContainSubstring("conflict with others")))
+	g.Expect(path).To(BeAnExistingFile())
+
+	_, err = ToPostgres(bg, path+"1", at, ledger.Options{Clock: clk})
+	g.Expect(err).To(MatchError(ContainSubstring("there is no ledger")))
+}
+
+func TestMovedTimesAreThoseOnTheWall(t *testing.T) {
+	g := NewWithT(t)
+	clk := ledgertest.NewMachineClock()
+	path := ledgerPath(t)
+	s := open(t, path, clk)
+	clk.Set(-48 * time.Hour)
+	ledgertest.Accept(t, s, "shop", "1")
+	g.Expect(s.CompleteEvent(bg, ledgertest.ClaimOne(t, s), []ledger.NewDelivery{ledgertest.Email("a", "joe@example.com")})).To(Succeed())
+	g.Expect(s.Close()).To(Succeed())
+	to := target(t)
+	_, err := ToPostgres(bg, path, to, ledger.Options{Clock: clk})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(ledgertest.ClaimDelivery(t, openTarget(t, to, clk)).CreatedAt).To(Equal(clk.Now()))
+}

@@ -1,0 +1,74 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package schema is the ledger's tables: their migrations and the columns that are read
+// as one.
+package schema
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// Dialect is a database that there are migrations for.
+type Dialect struct {
+	goose goose.Dialect
+	dir   string
+}
+
+// The databases that there are migrations for.
+var (
+	SQLite   = Dialect{goose: goose.DialectSQLite3, dir: "sqlite"}
+	Postgres = Dialect{goose: goose.DialectPostgres, dir: "postgres"}
+)
+
+// Migrate brings the tables up to date. Tables of a newer version of the operator are
+// refused: their rows may mean something that this version doesn't know.
+func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
+	p, err := d.provider(db)
+	if err != nil {
+		return err
+	}
+	current, newest, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the version of the ledger's tables: %w", err)
+	}
+	if current > newest {
+		return fmt.Errorf("the ledger's tables have version %d, but this operator knows up to %d: run the newer operator that made them", current, newest)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("updating the ledger's tables: %w", err)
+	}
+	return nil
+}
+
+// MigrateTo brings the tables to an older version, to test the migrations after it.
+func MigrateTo(ctx context.Context, db *sql.DB, d Dialect, version int64) error {
+	p, err := d.provider(db)
+	if err != nil {
+		return err
+	}
+	_, err = p.UpTo(ctx, version)
+	return err
+}
+
+func (d Dialect) provider(db *sql.DB) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations/"+d.dir)
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger's migrations: %w", err)
+	}
+	p, err := goose.NewProvider(d.goose, db, files,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return nil, fmt.Errorf("reading the ledger's migrations: %w", err)
+	}
+	return p, nil
+}

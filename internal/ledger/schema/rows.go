@@ -1,0 +1,108 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+// Time is a stored time, by the ledger's clock.
+func Time(milliseconds int64) time.Time { return time.UnixMilli(milliseconds).UTC() }
+
+// What a claim returns of an event, but for the number of unfinished claims, which
+// stands between.
+const (
+	claimedEventHead = "id, event_id, name, received_at, attempts, "
+	claimedEventTail = ", CASE WHEN length(data) <= 65536 THEN data END, length(data)"
+)
+
+// ClaimedEventColumns are those that [ScanClaimedEvents] reads, with an expression for
+// the number of unfinished claims. Data larger than [ledger.MaxClaimedData] is NULL.
+func ClaimedEventColumns(unfinished string) string {
+	return claimedEventHead + unfinished + claimedEventTail
+}
+
+// ScanClaimedEvents reads the result of a query for [ClaimedEventColumns] and closes it.
+// The events lack their company.
+func ScanClaimedEvents(rows *sql.Rows, failed error) (found []ledger.ClaimedEvent, err error) {
+	if failed != nil {
+		return nil, failed
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var e ledger.ClaimedEvent
+		var received int64
+		if err := rows.Scan(&e.Key, &e.ID, &e.Name, &received, &e.Attempts, &e.Unfinished, &e.Data, &e.Size); err != nil {
+			return nil, err
+		}
+		e.ReceivedAt = Time(received)
+		found = append(found, e)
+	}
+	return found, rows.Err()
+}
+
+const (
+	deliveryHead = "deliveries.id, company, event_id, event_name, event_received_at, rule, copy, channel, recipient, user_id," +
+		" state, reason, message, attempts, "
+	deliveryDates = ", next_attempt_at, provider_id, received_at, created_at, updated_at, "
+	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), "
+	smallContent  = "COALESCE(sender, '')," +
+		" CASE WHEN octet_length(subject) <= 32768 THEN subject ELSE '' END," +
+		" CASE WHEN octet_length(text) <= 32768 THEN text ELSE '' END," +
+		" CASE WHEN octet_length(html) <= 32768 THEN html ELSE '' END, "
+	contentSize = "COALESCE(octet_length(subject), 0) + COALESCE(octet_length(text), 0) + COALESCE(octet_length(html), 0)"
+)
+
+const (
+	// DeliveryColumns are those that [ScanDelivery] reads, from deliveries
+	// [WithContents].
+	DeliveryColumns = deliveryHead + "unfinished" + deliveryDates + wholeContent + contentSize
+	// WithContents joins deliveries with what they say.
+	WithContents = " LEFT JOIN contents ON contents.id = content "
+	// SelectDeliveries reads [DeliveryColumns].
+	SelectDeliveries = "SELECT " + DeliveryColumns + " FROM deliveries" + WithContents
+)
+
+// ClaimedDeliveryColumns are [DeliveryColumns] without texts larger than 32 KiB, with an
+// expression for the number of unfinished claims.
+func ClaimedDeliveryColumns(unfinished string) string {
+	return deliveryHead + unfinished + deliveryDates + smallContent + contentSize
+}
+
+// ScanDelivery reads a row of [DeliveryColumns], with the ledger's times.
+func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
+	var received, next, seen, created, updated int64
+	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
+		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated,
+		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &d.Size)
+	if err != nil {
+		return err
+	}
+	d.EventReceivedAt, d.NextAttemptAt = Time(received), Time(next)
+	d.CreatedAt, d.UpdatedAt = Time(created), Time(updated)
+	if seen != 0 {
+		d.ReceivedAt = Time(seen)
+	}
+	return nil
+}
+
+// ScanDeliveries reads the result of a query for [DeliveryColumns] and closes it.
+func ScanDeliveries(rows *sql.Rows, failed error) (found []ledger.Delivery, err error) {
+	if failed != nil {
+		return nil, failed
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var d ledger.Delivery
+		if err := ScanDelivery(rows, &d); err != nil {
+			return nil, err
+		}
+		found = append(found, d)
+	}
+	return found, rows.Err()
+}

@@ -1,0 +1,255 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/driver"
+)
+
+const (
+	// stepRows and stepBytes are how much of an event is stored in one transaction. That
+	// takes some ten milliseconds, for which others wait.
+	stepRows  = 200
+	stepBytes = 512 << 10
+	// bulkyBytes is how much text a transaction holds at least to wait for its turn: one
+	// such is on the way at a time, so that a commit that gathers many stays short.
+	bulkyBytes = 64 << 10
+	// stepLease is how long a claim lasts at least after a step.
+	stepLease = 20 * time.Second
+	// maxInsert is how many rows one statement stores: it costs little more than one
+	// for one.
+	maxInsert = 16
+)
+
+// insertDeliveries[n] stores n deliveries of an event. The first parameters are
+// the event's, the others each delivery's.
+var insertDeliveries = func() (statements [maxInsert + 1]string) {
+	rows := ""
+	for n := 1; n <= maxInsert; n++ {
+		if n > 1 {
+			rows += ","
+		}
+		const shared, own = 6, 8
+		var p [own]any
+		for i := range p {
+			p[i] = shared + (n-1)*own + i + 1
+		}
+		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
+		statements[n] = `
+		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, next_attempt_at, created_at, updated_at,
+			rule, channel, recipient, user_id, state, reason, message, content)
+		VALUES` + rows + `
+		ON CONFLICT (event, rule, channel, recipient, copy) DO NOTHING`
+	}
+	return statements
+}()
+
+// insertContents[n] stores what n deliveries say.
+var insertContents = func() (statements [maxInsert + 1]string) {
+	rows := ""
+	for n := 1; n <= maxInsert; n++ {
+		if n > 1 {
+			rows += ","
+		}
+		rows += fmt.Sprintf(" ($%d, $%d, $%d, $%d)", 4*n-3, 4*n-2, 4*n-1, 4*n)
+		statements[n] = "INSERT INTO contents (sender, subject, text, html) VALUES" + rows
+	}
+	return statements
+}()
+
+// An event that is decided again may bring deliveries that are there already, with
+// other texts.
+const (
+	removeUnused = `
+		DELETE FROM contents WHERE id = $1 AND NOT EXISTS (
+			SELECT 1 FROM deliveries WHERE event = $2 AND rule = $3 AND channel = $4 || '' AND content = $1)`
+	holdEvent = "UPDATE events SET next_attempt_at = $1 WHERE id = $2 AND lease = $3 AND state = 'pending'"
+)
+
+// completion is what one transaction stores of an event.
+type completion struct {
+	deliveries []ledger.NewDelivery
+	// contents are what the deliveries say, and says which of them each says: 0 is
+	// nothing, 1 the first.
+	contents []*ledger.Content
+	says     []int
+	bytes    int
+}
+
+func (c *completion) bulky() bool { return c.bytes >= bulkyBytes }
+
+// find returns which of the contents, from the first on, is the same as one.
+func (c *completion) find(content *ledger.Content, first int) int {
+	for i := len(c.contents); i > first; i-- {
+		if *c.contents[i-1] == *content { // which is quick where they share memory or differ in length
+			return i
+		}
+	}
+	return 0
+}
+
+// stepsOf divides the deliveries of an event into transactions. Deliveries of one rule
+// and channel share what they have in common; they come one after another.
+func stepsOf(deliveries []ledger.NewDelivery) ([]completion, error) {
+	if len(deliveries) > ledger.MaxEventDeliveries {
+		return nil, fmt.Errorf("%w: %d, and one event may make %d", ledger.ErrEventTooLarge, len(deliveries), ledger.MaxEventDeliveries)
+	}
+	steps := make([]completion, 0, 1)
+	begin := func(at int) *completion {
+		rows := min(len(deliveries)-at, stepRows)
+		steps = append(steps, completion{deliveries: deliveries[at:at], says: make([]int, 0, rows)})
+		return &steps[len(steps)-1]
+	}
+	var step *completion
+	total, group := 0, 0 // group is the first content of the rule and channel
+	for i := range deliveries {
+		d := &deliveries[i]
+		if i > 0 && (d.RuleName != deliveries[i-1].RuleName || d.Channel != deliveries[i-1].Channel) {
+			group = len(step.contents)
+		}
+		size, at := 0, 0
+		if d.Content != (ledger.Content{}) {
+			size = d.Content.Size()
+			if step != nil {
+				if at = step.find(&d.Content, group); at > 0 {
+					size = 0
+				}
+			}
+		}
+		if step == nil || len(step.deliveries) == stepRows || size > 0 && step.bytes > 0 && step.bytes+size > stepBytes {
+			step, at, group = begin(i), 0, 0
+		}
+		if at == 0 && d.Content != (ledger.Content{}) {
+			step.contents = append(step.contents, &d.Content)
+			at, size = len(step.contents), d.Content.Size()
+		}
+		step.bytes += size
+		total += size
+		step.deliveries = step.deliveries[:len(step.deliveries)+1]
+		step.says = append(step.says, at)
+	}
+	if total > ledger.MaxEventBytes {
+		return nil, fmt.Errorf("%w: they hold %d MiB, and those of one event may hold %d MiB", ledger.ErrEventTooLarge, total>>20, ledger.MaxEventBytes>>20)
+	}
+	return steps, nil
+}
+
+// enterBulk waits for the turn of a large write.
+func (s *Store) enterBulk(ctx context.Context) (leave func(), err error) {
+	select {
+	case s.bulk <- struct{}{}:
+		return func() { <-s.bulk }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: too many large writes are waiting: %w", ledger.ErrUnavailable, ctx.Err())
+	}
+}
+
+// completeStep stores a part of an event that is not the last.
+func (s *Store) completeStep(ctx context.Context, e *ledger.ClaimedEvent, c *completion) error {
+	leave, err := s.enterBulk(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	err = s.driver.Write(ctx, &driver.Job{Bytes: c.bytes, Committed: s.deliveries.Raise, Run: func(tx driver.Tx) error {
+		now := s.now()
+		until := max(s.stored(e.Lease.Until), now+stepLease.Milliseconds())
+		n, err := tx.Exec(holdEvent, until, e.Key, e.Lease.ID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ledger.ErrLeaseLost
+		}
+		return s.insert(tx, e, now, c)
+	}})
+	if err == nil {
+		c.count(&s.usage, e.Company)
+	}
+	return err
+}
+
+// AddDeliveries implements [ledger.EventQueue].
+func (s *Store) AddDeliveries(ctx context.Context, e *ledger.ClaimedEvent, deliveries []ledger.NewDelivery) error {
+	steps, err := stepsOf(deliveries)
+	if err != nil {
+		return err
+	}
+	for i := range steps {
+		if err := s.completeStep(ctx, e, &steps[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count adds what was stored to what the company uses, as if none of it had been there.
+func (c *completion) count(u *usage, company string) {
+	if len(c.deliveries) == 0 {
+		return
+	}
+	pending := int64(0)
+	for i := range c.deliveries {
+		if state, _, _ := c.deliveries[i].Outcome(); state == ledger.DeliveryPending {
+			pending++
+		}
+	}
+	u.add(company, pending, int64(len(c.deliveries))*rowBytes+int64(c.bytes))
+}
+
+// insert stores deliveries of an event and what they say.
+func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *completion) (err error) {
+	if e.Replay != nil && len(c.deliveries) > 0 {
+		if c, err = withhold(tx, e.Replay, e.Company, c); err != nil {
+			return err
+		}
+	}
+	ids := make([]int64, 1, len(c.contents)+1)
+	for at := 0; at < len(c.contents); {
+		n := min(maxInsert, len(c.contents)-at)
+		args := make([]any, 0, 4*n)
+		for _, content := range c.contents[at : at+n] {
+			args = append(args, content.From, content.Subject, content.Text, content.HTML)
+		}
+		some, err := tx.Insert(insertContents[n], n, args...)
+		if err != nil {
+			return err
+		}
+		ids, at = append(ids, some...), at+n
+	}
+	received, fresh := s.stored(e.ReceivedAt), int64(0)
+	for at := 0; at < len(c.deliveries); {
+		n := min(maxInsert, len(c.deliveries)-at)
+		args := make([]any, 0, 6+8*n)
+		args = append(args, e.Key, e.Company, e.ID, e.Name, received, now)
+		for i := at; i < at+n; i++ {
+			d := &c.deliveries[i]
+			state, reason, message := d.Outcome()
+			args = append(args, d.RuleName, d.Channel, d.Recipient, d.UserID, state, reason, message, ids[c.says[i]])
+		}
+		inserted, err := tx.Exec(insertDeliveries[n], args...)
+		if err != nil {
+			return err
+		}
+		fresh, at = fresh+inserted, at+n
+	}
+	if fresh == int64(len(c.deliveries)) {
+		return nil
+	}
+	checked := 0
+	for i := range c.deliveries {
+		if d := &c.deliveries[i]; c.says[i] > checked {
+			checked = c.says[i]
+			if _, err := tx.Exec(removeUnused, ids[checked], e.Key, d.RuleName, d.Channel); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/driver"
+	"github.com/rehive/extension-operator/internal/ledger/schema"
+)
+
+const (
+	endDelivery = `
+		UPDATE deliveries SET state = $1, reason = $2, message = $3, provider_id = $4, updated_at = $5, lease = 0
+		WHERE id = $6 AND lease = $7 AND state = 'pending'`
+	retryDelivery = `
+		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0, unfinished = 0
+		WHERE id = $5 AND lease = $6 AND state = 'pending'`
+	postponeDelivery = `
+		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0, unfinished = 0, attempts = attempts - 1
+		WHERE id = $5 AND lease = $6 AND state = 'pending'`
+)
+
+// setBack converts times by the ledger's clock to the callers'.
+func setBack(d *ledger.Delivery, ahead time.Duration) {
+	for _, t := range []*time.Time{&d.EventReceivedAt, &d.NextAttemptAt, &d.ReceivedAt, &d.CreatedAt, &d.UpdatedAt} {
+		if !t.IsZero() {
+			*t = t.Add(-ahead)
+		}
+	}
+}
+
+// DeliveriesReady implements [ledger.DeliveryQueue].
+func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
+
+// ClaimDeliveries implements [ledger.DeliveryQueue].
+func (s *Store) ClaimDeliveries(ctx context.Context, c ledger.Claim) ([]ledger.ClaimedDelivery, error) {
+	begun := s.machine.Now()
+	take := func(tx driver.Tx, lane driver.Claim) ([]ledger.ClaimedDelivery, error) {
+		found, err := tx.ClaimDeliveries(lane)
+		if err != nil {
+			return nil, err
+		}
+		ahead := s.clock.Ahead()
+		lease := ledger.Lease{ID: lane.Lease, Until: schema.Time(lane.Until).Add(-ahead), Begun: begun, Length: c.Lease}
+		claimed := make([]ledger.ClaimedDelivery, len(found))
+		for i := range found {
+			age := schema.Time(lane.Now).Sub(found[i].CreatedAt)
+			setBack(&found[i], ahead)
+			claimed[i] = ledger.ClaimedDelivery{Delivery: found[i], Age: age, Lease: lease}
+		}
+		return claimed, nil
+	}
+	claimed, err := claim(ctx, s, &deliveryQueue, &s.deliveryTurn, &s.suspectDeliveries, c, take, deliveryRow)
+	return interleaved(claimed, func(d *ledger.ClaimedDelivery) string { return d.Company }), err
+}
+
+func deliveryRow(d *ledger.ClaimedDelivery) claimedRow {
+	return claimedRow{id: d.ID, lane: ledger.Lane{Company: d.Company, Channel: d.Channel}, attempts: d.Attempts, unfinished: d.Unfinished}
+}
+
+// NextDeliveryDue implements [ledger.DeliveryQueue].
+func (s *Store) NextDeliveryDue(ctx context.Context, open func(ledger.Lane) bool) (time.Duration, bool, error) {
+	if open == nil {
+		return s.untilDue(ctx, deliveryQueue)
+	}
+	first := int64(math.MaxInt64)
+	list := func(after ledger.Lane, limit int) (found []dueLane, err error) {
+		err = s.driver.Query(ctx, func(tx driver.Tx) (err error) {
+			found, err = lanes(tx, deliveryQueue, after, math.MaxInt64, limit)
+			return err
+		})
+		return found, err
+	}
+	err := eachLane(list, ledger.Lane{}, 100, func(l ledger.Lane, due int64) bool {
+		if due < first && open(l) {
+			first = due
+		}
+		return true
+	})
+	if err != nil {
+		return 0, false, unavailable("looking for the next due work", err)
+	}
+	if first == math.MaxInt64 {
+		return 0, false, nil
+	}
+	return schema.Time(first).Sub(s.clock.Now()), true, nil
+}
+
+// RenewDelivery implements [ledger.DeliveryQueue].
+func (s *Store) RenewDelivery(ctx context.Context, d *ledger.ClaimedDelivery, lease time.Duration) error {
+	return s.renew(ctx, deliveryQueue, &s.suspectDeliveries, d.ID, &d.Lease, lease)
+}
+
+// LeaseLeft implements [ledger.DeliveryQueue].
+func (s *Store) LeaseLeft(l ledger.Lease) time.Duration { return l.Left(s.machine) }
+
+// MarkSent implements [ledger.DeliveryQueue].
+func (s *Store) MarkSent(ctx context.Context, d ledger.ClaimedDelivery, providerID string) error {
+	return s.endDelivery(ctx, d, ledger.DeliverySent, "", "", providerID)
+}
+
+// RetryDelivery implements [ledger.DeliveryQueue].
+func (s *Store) RetryDelivery(ctx context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) error {
+	return s.delay(ctx, d, retryDelivery, wait, reason, message)
+}
+
+// PostponeDelivery implements [ledger.DeliveryQueue].
+func (s *Store) PostponeDelivery(ctx context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) error {
+	return s.delay(ctx, d, postponeDelivery, wait, reason, message)
+}
+
+func (s *Store) delay(ctx context.Context, d ledger.ClaimedDelivery, query string, wait time.Duration, reason, message string) error {
+	now := s.now()
+	return s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, false, s.deliveries.Raise, query, now+wait.Milliseconds(), reason, message, now, d.ID, d.Lease.ID)
+}
+
+// FailDelivery implements [ledger.DeliveryQueue].
+func (s *Store) FailDelivery(ctx context.Context, d ledger.ClaimedDelivery, reason, message string) error {
+	return s.endDelivery(ctx, d, ledger.DeliveryFailed, reason, message, "")
+}
+
+// CancelDelivery implements [ledger.DeliveryQueue].
+func (s *Store) CancelDelivery(ctx context.Context, d ledger.ClaimedDelivery, reason, message string) error {
+	return s.endDelivery(ctx, d, ledger.DeliveryCancelled, reason, message, "")
+}
+
+func (s *Store) endDelivery(ctx context.Context, d ledger.ClaimedDelivery, state ledger.DeliveryState, reason, message, providerID string) error {
+	return s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, false, nil, endDelivery, state, reason, message, providerID, s.now(), d.ID, d.Lease.ID)
+}
+
+// ReleaseDelivery implements [ledger.DeliveryQueue].
+func (s *Store) ReleaseDelivery(ctx context.Context, d ledger.ClaimedDelivery) error {
+	return s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, true, s.deliveries.Raise, deliveryQueue.release, s.now(), d.ID, d.Lease.ID)
+}
+
+// GetDelivery implements [ledger.DeliveryQueue].
+func (s *Store) GetDelivery(ctx context.Context, id int64) (ledger.Delivery, error) {
+	found, err := s.selectDeliveries(ctx, "WHERE deliveries.id = $1", id)
+	if err != nil {
+		return ledger.Delivery{}, err
+	}
+	if len(found) == 0 {
+		return ledger.Delivery{}, fmt.Errorf("delivery %d: %w", id, ledger.ErrNotFound)
+	}
+	return found[0], nil
+}
+
+// ListDeliveries implements [ledger.Log].
+func (s *Store) ListDeliveries(ctx context.Context, f ledger.DeliveryFilter) ([]ledger.Delivery, error) {
+	var where []string
+	var args []any
+	narrow := func(test string, arg any) {
+		args = append(args, arg)
+		where = append(where, test+" $"+strconv.Itoa(len(args)))
+	}
+	narrow("deliveries.id >", f.After)
+	if f.Company != "" {
+		narrow("company =", f.Company)
+	}
+	if f.EventID != "" {
+		narrow("event_id =", f.EventID)
+	}
+	if f.Rule != "" {
+		narrow("rule =", f.Rule)
+	}
+	if f.State != "" {
+		narrow("state =", f.State)
+	}
+	limit := 100
+	if f.Limit > 0 {
+		limit = min(f.Limit, 1000)
+	}
+	return s.selectDeliveries(ctx, "WHERE "+strings.Join(where, " AND ")+" ORDER BY deliveries.id LIMIT "+strconv.Itoa(limit), args...)
+}
+
+// selectDeliveries reads deliveries; where contains placeholders only, no values.
+func (s *Store) selectDeliveries(ctx context.Context, where string, args ...any) ([]ledger.Delivery, error) {
+	found, err := schema.ScanDeliveries(s.pool.QueryContext(ctx, schema.SelectDeliveries+where, driver.StorableArgs(args)...)) //nolint:rowserrcheck // the function does
+	if err != nil {
+		return nil, unavailable("reading deliveries", err)
+	}
+	ahead := s.clock.Ahead()
+	for i := range found {
+		setBack(&found[i], ahead)
+	}
+	return found, nil
+}

@@ -1,0 +1,95 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/driver"
+)
+
+// inInbox is the test of the index deliveries_inbox.
+const inInbox = "WHERE channel = 'system' AND state = 'sent' AND company = $1 AND user_id = $2"
+
+func (s *Store) whereInbox(f ledger.InboxFilter) (where string, args []any) {
+	where, args = inInbox, []any{f.Company, f.UserID}
+	narrow := func(test string, arg any) {
+		args = append(args, arg)
+		where += " AND " + test + " $" + strconv.Itoa(len(args))
+	}
+	if !f.CreatedAfter.IsZero() {
+		narrow("created_at >", s.stored(f.CreatedAfter))
+	}
+	if !f.CreatedBefore.IsZero() {
+		narrow("created_at <", s.stored(f.CreatedBefore))
+	}
+	switch {
+	case f.Received == nil:
+	case *f.Received:
+		where += " AND received_at <> 0"
+	default:
+		where += " AND received_at = 0"
+	}
+	switch {
+	case f.Beyond == 0:
+	case f.OldestFirst:
+		narrow("deliveries.id >", f.Beyond)
+	default:
+		narrow("deliveries.id <", f.Beyond)
+	}
+	return where, args
+}
+
+// Inbox implements [ledger.Inbox].
+func (s *Store) Inbox(ctx context.Context, f ledger.InboxFilter) ([]ledger.Delivery, error) {
+	where, args := s.whereInbox(f)
+	limit := 100
+	if f.Limit > 0 {
+		limit = min(f.Limit, 1000)
+	}
+	order := "DESC"
+	if f.OldestFirst {
+		order = "ASC"
+	}
+	return s.selectDeliveries(ctx, where+" ORDER BY deliveries.id "+order+" LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(max(f.Offset, 0)), args...)
+}
+
+// InboxCount implements [ledger.Inbox].
+func (s *Store) InboxCount(ctx context.Context, f ledger.InboxFilter) (n int, err error) {
+	where, args := s.whereInbox(f)
+	if err := s.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM deliveries "+where, driver.StorableArgs(args)...).Scan(&n); err != nil {
+		return 0, unavailable("counting in-app messages", err)
+	}
+	return n, nil
+}
+
+// InboxMessage implements [ledger.Inbox].
+func (s *Store) InboxMessage(ctx context.Context, company, user string, id int64) (ledger.Delivery, error) {
+	found, err := s.selectDeliveries(ctx, inInbox+" AND deliveries.id = $3", company, user, id)
+	if err != nil {
+		return ledger.Delivery{}, err
+	}
+	if len(found) == 0 {
+		return ledger.Delivery{}, fmt.Errorf("in-app message %d: %w", id, ledger.ErrNotFound)
+	}
+	return found[0], nil
+}
+
+// SetReceived implements [ledger.Inbox].
+func (s *Store) SetReceived(ctx context.Context, company, user string, id int64, received bool) error {
+	at := int64(0)
+	if received {
+		at = s.now()
+	}
+	return s.driver.Write(ctx, &driver.Job{Single: true, Run: func(tx driver.Tx) error {
+		n, err := tx.Exec("UPDATE deliveries SET received_at = $3 "+inInbox+" AND id = $4", company, user, at, id)
+		if err == nil && n == 0 {
+			return fmt.Errorf("in-app message %d: %w", id, ledger.ErrNotFound)
+		}
+		return err
+	}})
+}

@@ -1,0 +1,161 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/driver"
+	"github.com/rehive/extension-operator/internal/ledger/schema"
+)
+
+// hasMessage is whether there is something to send.
+const hasMessage = "content <> 0"
+
+const (
+	deliveryToResend = schema.SelectDeliveries + "WHERE deliveries.id = $1 AND company = $2"
+	// The reason stays until there is another.
+	resendDelivery = `
+		UPDATE deliveries SET state = 'pending', attempts = 0, unfinished = 0, lease = 0, next_attempt_at = $1, updated_at = $1
+		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled', 'quarantined')`
+	// A copy has a number of its own in the unique key, and so its own key at the
+	// provider. While one to the same recipient is pending there is no other.
+	insertCopy = `
+		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule, channel,
+			content, recipient, user_id, state, next_attempt_at, created_at, updated_at, copy)
+		SELECT event, company, event_id, event_name, event_received_at, rule, channel,
+			content, CAST($1 AS TEXT), CASE WHEN channel IN ('push', 'system') THEN CAST($1 AS TEXT) ELSE user_id END, 'pending', CAST($2 AS BIGINT), CAST($2 AS BIGINT), CAST($2 AS BIGINT), 1 + COALESCE((
+				SELECT MAX(c.copy) FROM deliveries c
+				WHERE c.event = d.event AND c.rule = d.rule AND c.channel = d.channel AND c.recipient = $1), 0)
+		FROM deliveries d WHERE id = $3 AND company = $4 AND NOT EXISTS (
+			SELECT 1 FROM deliveries c
+			WHERE c.event = d.event AND c.rule = d.rule AND c.channel = d.channel AND c.recipient = $1 AND c.state = 'pending')
+		ON CONFLICT (event, rule, channel, recipient, copy) DO NOTHING
+		RETURNING id`
+)
+
+// Resend implements [ledger.Log].
+func (s *Store) Resend(ctx context.Context, company string, id int64, recipient string) (pending int64, err error) {
+	err = s.driver.Write(ctx, &driver.Job{Committed: s.deliveries.Raise, Run: func(tx driver.Tx) error {
+		found, err := schema.ScanDeliveries(tx.Query(deliveryToResend, id, company)) //nolint:rowserrcheck // the function does
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return fmt.Errorf("delivery %d: %w", id, ledger.ErrNotFound)
+		}
+		d := &found[0]
+		to := d.Recipient
+		if recipient != "" {
+			to = driver.Storable(recipient)
+		}
+		switch {
+		case d.Content == ledger.Content{}:
+			return ledger.ErrNoMessage
+		case d.State == ledger.DeliveryPending:
+			return ledger.ErrPending
+		case d.State != ledger.DeliverySent && to == d.Recipient:
+			pending = id
+			n, err := tx.Exec(resendDelivery, s.now(), id, company)
+			if err == nil && n == 0 {
+				return ledger.ErrPending // another call was faster
+			}
+			return err
+		}
+		if s.dialect.KeepContent != "" {
+			if _, err := tx.Exec(s.dialect.KeepContent, id); err != nil {
+				return err
+			}
+		}
+		pending, err = copyDelivery(tx, to, s.now(), id, company)
+		return err
+	}})
+	if err != nil {
+		return 0, err
+	}
+	return pending, nil
+}
+
+func copyDelivery(tx driver.Tx, args ...any) (id int64, err error) {
+	rows, err := tx.Query(insertCopy, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if !rows.Next() {
+		return 0, errors.Join(rows.Err(), ledger.ErrPending)
+	}
+	return id, errors.Join(rows.Scan(&id), rows.Err())
+}
+
+// ResendAll implements [ledger.Log].
+func (s *Store) ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n int, more bool, err error) {
+	if len(f.States) == 0 {
+		f.States = []ledger.DeliveryState{ledger.DeliveryFailed}
+	}
+	for after := int64(0); ; {
+		ids, err := s.toResend(ctx, f, after, min(step, limit-n+1))
+		if err != nil {
+			return n, true, err
+		}
+		if more = len(ids) > limit-n; more {
+			ids = ids[:limit-n]
+		}
+		if len(ids) == 0 {
+			return n, more, nil
+		}
+		// Else the caller would not learn how many there were.
+		var changed int64
+		err = s.driver.Write(context.WithoutCancel(ctx), &driver.Job{Committed: s.deliveries.Raise, Run: func(tx driver.Tx) error {
+			changed = 0
+			for _, id := range ids {
+				one, err := tx.Exec(resendDelivery, s.now(), id, f.Company)
+				if err != nil {
+					return err
+				}
+				changed += one
+			}
+			return nil
+		}})
+		if err != nil {
+			return n, true, err
+		}
+		n, after = n+int(changed), ids[len(ids)-1]
+		if more {
+			return n, true, nil
+		}
+	}
+}
+
+// toResend returns the IDs of deliveries to send again, behind an ID.
+func (s *Store) toResend(ctx context.Context, f ledger.LogFilter, after int64, limit int) (ids []int64, err error) {
+	ctx, leave, err := s.enterLog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	where, args := s.where(f)
+	args = append(args, after)
+	rows, err := s.pool.QueryContext(ctx, "SELECT id FROM deliveries "+where+ //nolint:gosec // where is this package's own text; values are arguments
+		" AND "+hasMessage+" AND state IN ('failed', 'cancelled', 'quarantined') AND reason <> '"+ledger.ReasonReplayed+"' AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
+	if err != nil {
+		return nil, stopped(ctx, "looking for what to send again", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, stopped(ctx, "looking for what to send again", err)
+		}
+		ids = append(ids, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, stopped(ctx, "looking for what to send again", err)
+	}
+	return ids, nil
+}
