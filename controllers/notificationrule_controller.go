@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/lint"
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
@@ -105,6 +107,7 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 
 	compiled := notify.CompileRule(rule, layout, notify.CompileLayout)
 	judgeRule(rule, company, &compiled)
+	setWarnings(rule, lint.Rule(rule))
 	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
 	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
 		// It became faulty, or faulty in another way.
@@ -252,6 +255,17 @@ func judgeRule(rule *v1alpha1.NotificationRule, company standing, compiled *noti
 	default:
 		is(v1alpha1.ValidReason, "The rule is in force.")
 	}
+}
+
+// setWarnings sets the condition for what is valid and probably a mistake, or removes it.
+func setWarnings(rule *v1alpha1.NotificationRule, warnings notify.Problems) {
+	if len(warnings) == 0 {
+		conditions := rule.GetConditions()
+		meta.RemoveStatusCondition(&conditions, v1alpha1.WarningsCondition)
+		rule.SetConditions(conditions)
+		return
+	}
+	set(rule, v1alpha1.WarningsCondition, verdict{metav1.ConditionTrue, v1alpha1.ProbableMistakesReason, fullStop(warnings.Error())})
 }
 
 func judgeParts(rule *v1alpha1.NotificationRule, kind string, problems notify.Problems, parsed string) {

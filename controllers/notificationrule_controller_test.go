@@ -61,6 +61,26 @@ func TestRuleMistakesHaveAPlace(t *testing.T) {
 	f.Expect(rule.Status.ObservedGeneration).To(Equal(rule.Generation))
 }
 
+// TestRuleWithWarnings is in force, and says what is probably a mistake until it is fixed.
+func TestRuleWithWarnings(t *testing.T) {
+	f := newFixture(t)
+	f.activate(f.admin.Token)
+	rule := f.rule("warned", "user.update")
+	rule.Spec.Email.To = "{{ email }}"
+	rule.Spec.Expression = "'{{ status }}' == 'Verified'"
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Expect(f.condition(rule, v1alpha1.WarningsCondition)()).To(Equal("True/ProbableMistakes"))
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
+	f.Expect(messageOf(rule, v1alpha1.WarningsCondition)).To(Equal("spec.expression, line 1, column 19: status is never 'Verified': write 'verified'; " +
+		"spec.email.text, line 1, column 7: {{ user.first_name }} is not among the known fields of user.update: write {{ first_name }}, because the data is the user itself."))
+
+	rule.Spec.Expression, rule.Spec.Email.Text = "'{{ status }}' == 'verified'", "Hello {{ first_name }}"
+	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.Eventually(f.condition(rule, v1alpha1.WarningsCondition)).Should(BeEmpty())
+	f.Expect(f.condition(rule, v1alpha1.ReadyCondition)()).To(Equal("True/Valid"))
+}
+
 func TestRuleOfAMissingActivation(t *testing.T) {
 	f := newFixture(t)
 	rule := f.rule("early", "transaction.execute")

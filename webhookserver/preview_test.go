@@ -26,13 +26,13 @@ func (f *fixture) previewed(changes, event string) map[string]any {
 	return f.admined("adminNotificationsPreviewCreate", "POST", previewPath, body+`,"event":`+event+"}", 200)
 }
 
-const created = `{"name":"user.create","data":{"email":"joe@example.com","first_name":"Joe","amount":500}}`
+const created = `{"name":"user.create","data":{"email":"joe@example.com","first_name":"Joe","balance":500}}`
 
 func TestPreview(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 
-	got := f.previewed(`"expression":"{{ amount }} > 100 and '{{ first_name }}' != 'Ann'"`, created)
+	got := f.previewed(`"expression":"{{ balance }} > 100 and '{{ first_name }}' != 'Ann'"`, created)
 	f.Expect(got).To(gomega.And(
 		gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("reason", gomega.BeNil()), gomega.HaveKeyWithValue("event", "user.create"),
 		gomega.HaveKeyWithValue("recipients", []any{"joe@example.com"}), gomega.HaveKeyWithValue("errors", gomega.BeEmpty()),
@@ -51,7 +51,7 @@ func TestPreview(t *testing.T) {
 	}))
 
 	// The expression says no, and which comparison did.
-	got = f.previewed(`"expression":"{{ amount }} > 1000"`, created)
+	got = f.previewed(`"expression":"{{ balance }} > 1000"`, created)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "ExpressionFalse"), gomega.HaveKeyWithValue("messages", gomega.BeEmpty())))
 	f.Expect(got["expression"].(object)["comparisons"]).To(gomega.ConsistOf(object{"left": "500", "operator": ">", "right": "1000", "holds": false}))
 
@@ -72,11 +72,19 @@ func TestPreview(t *testing.T) {
 	got = f.previewed("", `{"name":"user.create","data":{}}`)
 	f.Expect(got).To(gomega.HaveKeyWithValue("reason", "NoRecipient"))
 
+	// So is what is probably a mistake, with its place and once.
+	got = f.previewed(`"subject":"Dear {{ user.first_name }}","expression":"'{{ status }}' == 'Pending'"`, `"user.create"`)
+	f.Expect(got).To(gomega.HaveKeyWithValue("reason", "ExpressionFalse"))
+	f.Expect(got["warnings"]).To(gomega.ConsistOf(
+		object{"field": "expression", "line": 1.0, "column": 19.0, "message": "Status is never 'Pending': write 'pending'."},
+		object{"field": "subject", "line": 1.0, "column": 6.0, "message": "{{ user.first_name }} is not among the known fields of user.create: write {{ first_name }}, because the data is the user itself."},
+	))
+
 	// Mistakes have a place, those that parse too.
 	got = f.previewed(`"html_message":"<p>\n{% if %}"`, created)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "RuleInvalid")))
 	f.Expect(got["errors"]).To(gomega.ConsistOf(gomega.And(gomega.HaveKeyWithValue("field", "html_message"), gomega.HaveKeyWithValue("line", 2.0), gomega.HaveKeyWithValue("column", 1.0))))
-	got = f.previewed(`"expression":"{{ amount }} >\n'a'"`, created)
+	got = f.previewed(`"expression":"{{ balance }} >\n'a'"`, created)
 	f.Expect(got["errors"]).To(gomega.ConsistOf(gomega.HaveKeyWithValue("field", "expression")), fmt.Sprint(got))
 	got = f.previewed(`"text_message":"Hi\n {{ first_name|center:\"999999999\" }}"`, created)
 	f.Expect(got).To(gomega.HaveKeyWithValue("reason", "RenderFailed"))

@@ -34,6 +34,9 @@ const (
 	// ExpressionParsedCondition is True when the rule's expression parses, as far
 	// as it can be told without an event.
 	ExpressionParsedCondition = "ExpressionParsed"
+	// WarningsCondition is True when something in the rule is valid, but probably not what
+	// its author meant. It is absent otherwise. The rule is in force nevertheless.
+	WarningsCondition = "Warnings"
 )
 
 // Reasons of a CompanyActivation's conditions.
@@ -113,6 +116,9 @@ const (
 	NoEventReason = "NoEvent"
 	// ValidReason: the rule is in force, or will be once the company is activated.
 	ValidReason = "Valid"
+	// ProbableMistakesReason: the message says what is probably a mistake, with field, line
+	// and column.
+	ProbableMistakesReason = "ProbableMistakes"
 	// DisabledReason: the rule is valid but spec.enabled is false.
 	DisabledReason = "Disabled"
 )

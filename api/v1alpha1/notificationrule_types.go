@@ -328,6 +328,7 @@ type NotificationRuleStatus struct {
 	// Ready: the rule parses, and events of its company can trigger it.
 	// TemplatesParsed: every template of the rule parses.
 	// ExpressionParsed: the expression parses, as far as it can be told without an event.
+	// Warnings: present, and True, if something works but is probably a mistake.
 	// Stalled: present, and True, if a person must act; retrying won't help.
 	//
 	// The reason and the message of Ready say what is wrong and what to do.

@@ -84,6 +84,9 @@ func (p *Parser) parseExpression(text string) (*Expression, error) {
 }
 
 func remainder(text string, pos int) error {
+	if hint := remainderHint(text, text[pos:]); hint != "" {
+		return syntaxErrorf("Could not parse the remainder: '%s' from '%s'; %s", text[pos:], text, hint)
+	}
 	return syntaxErrorf("Could not parse the remainder: '%s' from '%s'", text[pos:], text)
 }
 

@@ -3,7 +3,11 @@
 
 package django
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+)
 
 // TestIfHints has operators of other languages in {% if %}.
 func TestIfHints(t *testing.T) {
@@ -29,5 +33,57 @@ func TestIfHints(t *testing.T) {
 		if _, err := Parse("main", "{% if "+condition+" %}{% endif %}", Options{}); err != nil {
 			t.Errorf("%s: %v", condition, err)
 		}
+	}
+}
+
+// TestRemainderHints has what people write into tags that is not a name.
+func TestRemainderHints(t *testing.T) {
+	for source, want := range map[string]string{
+		"{{ Cape Town }}":             "a name has no spaces; text needs no braces, and within a tag it needs quotes",
+		`{{ x|date:“Y” }}`:            `write straight quotes (' or ")`,
+		`{{ x|default:"{{ y }}" }}`:   "within a tag, write the name of a variable without braces",
+		"{% if {{ x }} %}{% endif %}": "within a tag, write the name of a variable without braces",
+		"{% if a=='b' %}{% endif %}":  "comparisons need a space on both sides, and stand in {% if %} only",
+		"{% if a='b' %}{% endif %}":   "write == to compare, with a space on both sides",
+		"{% if a!=='b' %}{% endif %}": "write != (=== and !== are JavaScript)",
+		"{% if a&&b %}{% endif %}":    "write 'and' (&& is JavaScript)",
+		"{% if !a %}{% endif %}":      "write 'not' (! is JavaScript)",
+		"{{ user.groups[0].name }}":   "write .0 for [0]",
+		"{{ name.upper() }}":          "write the name without (): templates call it themselves",
+		"{{ user?.name }}":            "write . for ?.: what is missing prints nothing",
+		"{{ amount - fee }}":          "templates don't calculate: use the filter add, or computed",
+		"{{ amount*100 }}":            "templates don't calculate: use the filter add, or computed",
+		"{{ x|default:'a' 'b' }}":     "",
+	} {
+		_, err := Parse("main", source, Options{})
+		if err == nil {
+			t.Errorf("%s: no error", source)
+			continue
+		}
+		if _, hint, _ := strings.Cut(err.Error(), "; "); hint != want {
+			t.Errorf("%s: got %v, want the hint %q", source, err, want)
+		}
+	}
+}
+
+// TestUses has variables with their filters and places, and what is remarkable.
+func TestUses(t *testing.T) {
+	template, err := Parse("main", "Grüß {{ user.name|upper }}\n {% if a == b %}{% for x in list %}{{ x }}{{ y|date:z }}{% endfor %}{% endif %}"+
+		"{% ifequal c 'd' %}{% endifequal %}{% if e == '{{ f }}' %}{% endif %}", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Use{
+		{"user.name", "upper", 1, 6}, {"a", "", 2, 2}, {"b", "", 2, 2}, {"list", "", 2, 17}, {"y", "date", 2, 43}, {"z", "", 2, 43},
+		{"c", "", 2, 80}, {"e", "", 2, 115},
+	}
+	got := template.Uses()
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	remarks := template.Remarks()
+	if len(remarks) != 2 || remarks[0].Message != "Django 5.0 has no {% ifequal %}: write {% if c == 'd' %}" ||
+		!strings.HasPrefix(remarks[1].Message, "the text '{{ f }}' is not rendered: ") {
+		t.Errorf("got %v", remarks)
 	}
 }

@@ -93,6 +93,7 @@ type Parser struct {
 	isBound  map[string]int // how often each is in bound
 	arena    []Node         // nodes of the lists that are not finished yet
 	places   []int32
+	at       int32 // where the tag that is being parsed begins
 	blocks   map[string]*blockNode
 
 	cycles    map[string]*cycleNode // by name
@@ -158,6 +159,7 @@ func (p *Parser) parseUntil(names []string) (NodeList, error) {
 			break
 		}
 		var node Node
+		p.at = tok.pos
 		switch tok.kind {
 		case tokenText:
 			text := p.texts.next()
@@ -311,13 +313,29 @@ func (p *Parser) CompileFilter(word string) (*Expression, error) {
 	}
 	e, err := p.parseExpression(word)
 	if err != nil {
+		if strings.Contains(word, "{{") && !strings.Contains(err.Error(), nestedTag) {
+			return nil, syntaxErrorf("%s; %s", sentence(err), nestedTag)
+		}
 		return nil, err
 	}
-	p.noteRead(e.base.variable)
+	filter := ""
+	if len(e.filters) > 0 {
+		filter = e.filters[0].filter.Name
+	}
+	p.noteRead(e.base.variable, filter)
+	p.checkText(e.base.literal)
 	for i := range e.filters {
-		p.noteRead(e.filters[i].arg.variable)
+		p.noteRead(e.filters[i].arg.variable, "")
+		p.checkText(e.filters[i].arg.literal)
 	}
 	return e, nil
+}
+
+// checkText remarks on a text within a tag that holds a tag: Django doesn't render it.
+func (p *Parser) checkText(v python.Value) {
+	if text, ok := v.(python.SafeStr); ok && strings.Contains(string(text), "{{") {
+		p.remark("the text " + python.Repr(v) + " is not rendered: within a tag, write the name of a variable without quotes and braces")
+	}
 }
 
 // maxNames bounds the names that one tag sets.

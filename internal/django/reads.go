@@ -15,8 +15,9 @@ const Any = "*"
 
 // reads is what a template reads from the data, for Template.Variables.
 type reads struct {
-	paths    []*variable // a path may come more than once
+	paths    []read // a path may come more than once
 	draws    []draw
+	remarks  []remark
 	anything bool
 }
 
@@ -27,8 +28,9 @@ type draw struct {
 	isolated bool     // {% include … only %}
 }
 
-// noteRead notes a variable, unless a tag around it has set its name.
-func (p *Parser) noteRead(v *variable) {
+// noteRead records a variable with the first filter that is applied to it, unless a tag
+// around it has set its name.
+func (p *Parser) noteRead(v *variable, filter string) {
 	if v == nil || p.isBound[v.first] > 0 {
 		return
 	}
@@ -36,7 +38,7 @@ func (p *Parser) noteRead(v *variable) {
 	case "True", "False", "None":
 		return
 	}
-	p.template.reads.paths = append(p.template.reads.paths, v)
+	p.template.reads.paths = append(p.template.reads.paths, read{v, filter, p.at})
 }
 
 // bind says that the names are set for the nodes that are parsed next, up to
@@ -100,9 +102,9 @@ func (t *Template) collect(bound []string, found, seen map[string]struct{}) {
 	if t.reads.anything {
 		found[Any] = struct{}{}
 	}
-	for _, v := range t.reads.paths {
-		if !slices.Contains(names, v.first) {
-			found[v.path] = struct{}{}
+	for _, r := range t.reads.paths {
+		if !slices.Contains(names, r.variable.first) {
+			found[r.variable.path] = struct{}{}
 		}
 	}
 	for _, d := range t.reads.draws {

@@ -58,7 +58,7 @@ func parseBlockTranslate(p *Parser, tok *Token) (Node, error) {
 	mark := p.bind(n.names()...)
 	for _, part := range append(append([]messagePart{}, n.singular...), n.plural...) {
 		if part.variable && !strings.ContainsAny(part.text, ".|") && part.text != "" {
-			p.noteRead(&variable{path: part.text, first: part.text})
+			p.noteRead(&variable{path: part.text, first: part.text}, "")
 		}
 	}
 	p.unbind(mark)

@@ -86,6 +86,11 @@ func parseIfEqual(p *Parser, tok *Token) (Node, error) {
 		return nil, p.Errorf("'%s' takes two arguments", words[0])
 	}
 	node := &ifEqualNode{negate: words[0] == "ifnotequal"}
+	op := "=="
+	if node.negate {
+		op = "!="
+	}
+	p.remark("Django 5.0 has no {% " + words[0] + " %}: write {% if " + words[1] + " " + op + " " + words[2] + " %}")
 	var err error
 	end := "end" + words[0]
 	if node.body, err = p.ParseUntil("else", end); err != nil {
@@ -96,6 +101,7 @@ func parseIfEqual(p *Parser, tok *Token) (Node, error) {
 			return nil, err
 		}
 	}
+	p.at = tok.pos
 	if node.a, err = p.CompileFilter(words[1]); err != nil {
 		return nil, err
 	}

@@ -20,18 +20,27 @@ func isSpelledOperator(word string) bool {
 	return spelledOperators[strings.ToLower(word)] && !spelledOperators[word]
 }
 
-// certainFault finds what fails whatever the data may be: names that don't
-// exist, in all parts that are always evaluated, and words of other languages
-// anywhere. nil if nothing is certain.
+// certainFault finds what fails whatever the data may be: names that don't exist, in
+// parts that are always evaluated. It is nil if nothing is certain.
 func certainFault(n node) *Fault {
-	c := certainty{}
+	c := certainty{needed: true}
 	c.visit(n, true)
 	return c.fault
 }
 
+// possibleFaults are words of other languages in parts that are evaluated for some data
+// only: with other data, the expression works.
+func possibleFaults(n node) []*Fault {
+	c := certainty{needed: true}
+	c.visit(n, true)
+	return c.possible
+}
+
 type certainty struct {
-	bound map[string]int // names of the comprehensions around
-	fault *Fault         // the first
+	bound    map[string]int // names of the comprehensions around
+	fault    *Fault         // the first
+	needed   bool           // the expression isn't true unless the part is evaluated
+	possible []*Fault
 }
 
 func (c *certainty) found(f *Fault) {
@@ -49,7 +58,12 @@ func (c *certainty) name(n *nameNode, always bool) {
 		return
 	}
 	if python, ok := otherLanguages[n.name]; ok {
-		c.found(faultf(NameNotDefined, n.offset(), "write %s ('%s' is not Python)", python, n.name))
+		f := faultf(NameNotDefined, n.offset(), "write %s ('%s' is not Python)", python, n.name)
+		if always || c.needed {
+			c.found(f)
+		} else {
+			c.possible = append(c.possible, f)
+		}
 		return
 	}
 	if !always {
@@ -60,6 +74,14 @@ func (c *certainty) name(n *nameNode, always bool) {
 		return
 	}
 	c.found(faultf(NameNotDefined, n.offset(), "'%s' is not defined; text needs quotes, and data braces, as in '{{ %s }}'", n.name, n.name))
+}
+
+// unneeded visits parts without which the expression may be true.
+func (c *certainty) unneeded(visit func()) {
+	before := c.needed
+	c.needed = false
+	visit()
+	c.needed = before
 }
 
 func (c *certainty) all(nodes []node, always bool) {
@@ -80,13 +102,21 @@ func (c *certainty) visit(n node, always bool) {
 	case *joinedNode:
 		c.parts(n.parts, always)
 	case *unaryNode:
-		c.visit(n.operand, always)
+		if n.op == "not" {
+			c.unneeded(func() { c.visit(n.operand, always) })
+		} else {
+			c.visit(n.operand, always)
+		}
 	case *binaryNode:
 		c.visit(n.left, always)
 		c.visit(n.right, always)
 	case *boolNode:
 		for i, v := range n.values {
-			c.visit(v, always && i == 0)
+			if n.and {
+				c.visit(v, always && i == 0)
+			} else {
+				c.unneeded(func() { c.visit(v, always && i == 0) })
+			}
 		}
 	case *compareNode:
 		c.visit(n.first, always)
@@ -95,8 +125,10 @@ func (c *certainty) visit(n node, always bool) {
 		}
 	case *ifNode:
 		c.visit(n.test, always)
-		c.visit(n.body, false)
-		c.visit(n.orelse, false)
+		c.unneeded(func() {
+			c.visit(n.body, false)
+			c.visit(n.orelse, false)
+		})
 	case *callNode:
 		c.call(n, always)
 	case *subscriptNode:
@@ -181,13 +213,15 @@ func (c *certainty) comprehension(n *comprehensionNode, always bool) {
 			}
 		}
 	}
-	for i := range n.generators {
-		g := &n.generators[i]
-		c.visit(g.iter, always && i == 0)
-		bind(g.target)
-		c.all(g.conds, false)
-	}
-	c.visit(n.element, false)
+	c.unneeded(func() {
+		for i := range n.generators {
+			g := &n.generators[i]
+			c.visit(g.iter, always && i == 0)
+			bind(g.target)
+			c.all(g.conds, false)
+		}
+		c.visit(n.element, false)
+	})
 	for _, name := range names {
 		c.bound[name]--
 	}

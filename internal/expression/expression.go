@@ -136,8 +136,18 @@ const (
 
 // check tells what is wrong with a shape whatever the data may be.
 func (s *shape) check() *Fault {
+	tree, fault := s.plausible()
+	if tree != nil {
+		return certainFault(tree)
+	}
+	return fault
+}
+
+// plausible returns the tree for the first classes of data with which the shape parses, or
+// what is wrong with it if it doesn't with any. Both are nil if not all were tried.
+func (s *shape) plausible() (found node, fault *Fault) {
 	if s.fault != nil {
-		return s.fault
+		return nil, s.fault
 	}
 	var slots []int
 	for i, t := range s.outside {
@@ -148,11 +158,10 @@ func (s *shape) check() *Fault {
 	choices := []slotClass{classOther, classString, classEmpty}
 	classes := make([]slotClass, len(s.outside))
 	var first *Fault
-	var certain *Fault
 	try := func() bool {
 		tree, err := parse(s.tokens, classes)
 		if err == nil {
-			certain = certainFault(tree)
+			found = tree
 			return true
 		}
 		if first == nil {
@@ -170,10 +179,10 @@ func (s *shape) check() *Fault {
 				classes[i] = c
 			}
 			if try() {
-				return certain
+				return found, nil
 			}
 		}
-		return nil
+		return nil, nil
 	}
 	var all func(k int) bool
 	all = func(k int) bool {
@@ -189,9 +198,9 @@ func (s *shape) check() *Fault {
 		return false
 	}
 	if all(0) {
-		return certain
+		return found, nil
 	}
-	return first
+	return nil, first
 }
 
 // Variables are the dotted paths that the expression reads from its data.

@@ -89,7 +89,7 @@ func Nearest(name string) string {
 	if slices.Contains(names, lower) {
 		return lower
 	}
-	return nearest(lower, names)
+	return NearestOf(lower, names)
 }
 
 var catalogue, byName = index(events())

@@ -36,6 +36,8 @@ type Field struct {
 	Nullable bool
 	// Values are all that a Text can be; nil if it can be anything.
 	Values []string
+	// Common are values that a Text often has; there may be others.
+	Common []string
 	// Fields are the members of an Object, or of the objects of a List.
 	Fields []Field
 	// Note says what the name doesn't.
@@ -191,7 +193,7 @@ func (e *Event) Suggest(path string) string {
 		}
 	}
 	// A typing mistake, or another case.
-	if found := nearest(path, known); found != "" {
+	if found := NearestOf(path, known); found != "" {
 		return found
 	}
 	// A field of an object within, such as code for currency.code, if it is the only one.

@@ -11,10 +11,10 @@ import (
 // maxCompared is the longest word that is compared with others, in bytes.
 const maxCompared = 100
 
-// nearest returns the one of words that a misspelled word was probably meant to be:
+// NearestOf returns the one of words that a misspelled word was probably meant to be:
 // the same word but for its case or the order of its parts, or with at most a third of its letters
 // changed. It returns an empty string if none is near, or two are as near.
-func nearest(word string, words []string) string {
+func NearestOf(word string, words []string) string {
 	if word == "" || len(word) > maxCompared {
 		return ""
 	}

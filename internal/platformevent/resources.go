@@ -178,10 +178,17 @@ func accountFields() []Field {
 	}, stamps())
 }
 
+// subtype is what a company calls a sort of transactions.
+func subtype() Field {
+	f := text("subtype").orNull().note("As the company configured it, such as deposit_manual.")
+	f.Common = []string{"deposit_manual", "withdraw_manual"}
+	return f
+}
+
 func transactionFields() []Field {
 	return join([]Field{
 		text("id"), reducedUser("user"), text("tx_type").oneOf("credit", "debit"),
-		text("subtype").orNull().note("As the company configured it, such as deposit_manual."),
+		subtype(),
 		text("status").oneOf(transactionStatuses...),
 		amount("amount").note("Negative for a debit."), amount("fee"), amount("total_amount"), amount("balance"), currency("currency"),
 		text("label").orNull(), text("note").orNull(), text("reference").orNull(), text("account").note("The reference of the account."),

@@ -16,6 +16,7 @@ import (
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/lint"
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/phone"
 	"github.com/rehive/extension-operator/internal/platformevent"
@@ -195,6 +196,9 @@ func (a *API) preview(ctx context.Context, r *rest.Request, n *notification) (re
 	}
 	rule := catalog.NewRule(n.rule, layout, notify.CompileLayout)
 	result.addProblems(rule.Compiled.Problems, n)
+	for _, w := range lint.Rule(n.rule) {
+		result.warnings = append(result.warnings, n.remarkOn(&w))
+	}
 	if problem := rule.Compiled.LayoutProblem; problem != nil {
 		result.addLayoutProblem(problem)
 	}
@@ -301,6 +305,9 @@ func (p *preview) read(decided *dispatch.Preview, n *notification, event string)
 	p.notSent = readNotSent(decided.NotSent, n.kind)
 	p.addProblems(decided.Failed, n)
 	for _, path := range decided.Missing {
+		if p.warned(path) {
+			continue
+		}
 		p.warn("", fmt.Sprintf("The notification reads %s, which this event's data doesn't have.", path))
 	}
 	switch {
@@ -379,11 +386,22 @@ func (p *preview) addLayoutProblem(problem *notify.LayoutProblem) {
 // addProblems takes what is wrong with templates and the expression.
 func (p *preview) addProblems(problems notify.Problems, n *notification) {
 	for i := range problems {
-		problem := &problems[i]
-		message := strings.TrimSuffix(problem.Message, ".") + "."
-		first, size := utf8.DecodeRuneInString(message)
-		p.errors = append(p.errors, remark{
-			field: n.apiName(problem.Field), message: strings.ToUpper(string(first)) + message[size:], line: problem.Line, column: problem.Column,
-		})
+		p.errors = append(p.errors, n.remarkOn(&problems[i]))
 	}
+}
+
+// remarkOn returns a problem as the API words it.
+func (n *notification) remarkOn(problem *notify.Problem) remark {
+	message := problem.Message
+	if !strings.HasSuffix(message, "?") {
+		message = strings.TrimSuffix(message, ".") + "."
+	}
+	first, size := utf8.DecodeRuneInString(message)
+	return remark{field: n.apiName(problem.Field), message: strings.ToUpper(string(first)) + message[size:], line: problem.Line, column: problem.Column}
+}
+
+// warned reports whether there is a warning about a variable that the event's kind
+// doesn't have.
+func (p *preview) warned(path string) bool {
+	return slices.ContainsFunc(p.warnings, func(r remark) bool { return strings.HasPrefix(r.message, "{{ "+path+" }} is not among ") })
 }

@@ -1,0 +1,145 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Use is one place at which a template reads a variable from its data.
+type Use struct {
+	// Path is the variable's dotted path.
+	Path string
+	// Filter is the first filter that is applied to it; empty if there is none.
+	Filter string
+	// Line and Column are where its tag begins, in characters from 1.
+	Line, Column int
+}
+
+// Remark is something in a template that works, but probably not as its author meant.
+type Remark struct {
+	Message string
+	// Line and Column are where its tag begins, in characters from 1.
+	Line, Column int
+}
+
+// read is a variable that is read, with its place.
+type read struct {
+	variable *variable
+	filter   string
+	pos      int32
+}
+
+// remark is a Remark without its line.
+type remark struct {
+	message string
+	pos     int32
+}
+
+// remark records something remarkable in the tag that is being parsed.
+func (p *Parser) remark(message string) {
+	r := &p.template.reads
+	if len(r.remarks) < maxRemarks {
+		r.remarks = append(r.remarks, remark{message, p.at})
+	}
+}
+
+// maxRemarks bounds what is kept of a template.
+const maxRemarks = 20
+
+// Uses returns the places at which the template itself reads its data, in their order.
+// Templates that it includes are not looked at.
+func (t *Template) Uses() []Use {
+	uses := make([]Use, len(t.reads.paths))
+	places := t.source.placer()
+	for i, r := range t.reads.paths {
+		uses[i] = Use{Path: r.variable.path, Filter: r.filter}
+		uses[i].Line, uses[i].Column = places.at(r.pos)
+	}
+	return uses
+}
+
+// Remarks returns what is remarkable in the template itself, at most twenty.
+func (t *Template) Remarks() []Remark {
+	remarks := make([]Remark, len(t.reads.remarks))
+	places := t.source.placer()
+	for i, r := range t.reads.remarks {
+		remarks[i] = Remark{Message: r.message}
+		remarks[i].Line, remarks[i].Column = places.at(r.pos)
+	}
+	return remarks
+}
+
+// placer turns offsets into lines and columns, in time that doesn't depend on how many it
+// is asked for.
+type placer struct {
+	text  string
+	lines []int // where each begins
+}
+
+func (s *source) placer() *placer {
+	p := &placer{text: s.text, lines: []int{0}}
+	for i := range len(s.text) {
+		if s.text[i] == '\n' {
+			p.lines = append(p.lines, i+1)
+		}
+	}
+	return p
+}
+
+// maxColumn bounds the characters that are counted for one column.
+const maxColumn = 4096
+
+func (p *placer) at(pos int32) (line, column int) {
+	offset := min(int(pos), len(p.text))
+	line, found := slices.BinarySearch(p.lines, offset)
+	if found {
+		line++
+	}
+	before := p.text[p.lines[line-1]:offset]
+	if len(before) > maxColumn {
+		return line, len(before) + 1
+	}
+	return line, utf8.RuneCountInString(before) + 1
+}
+
+// nestedTag is the hint for a tag in a tag.
+const nestedTag = "within a tag, write the name of a variable without braces"
+
+// remainderHint says what an author probably meant whose words could not be parsed beyond
+// some place; empty if that isn't clear.
+func remainderHint(text, rest string) string {
+	trimmed := strings.TrimSpace(rest)
+	switch {
+	case strings.ContainsAny(text, "‘’‚“”„«»"):
+		return `write straight quotes (' or ")`
+	case strings.Contains(text, "{{") || strings.Contains(text, "{%") || strings.Contains(text, "}}"):
+		return nestedTag
+	case strings.HasPrefix(trimmed, "===") || strings.HasPrefix(trimmed, "!=="):
+		return foreignOperators[trimmed[:3]]
+	case strings.HasPrefix(trimmed, "&&") || strings.HasPrefix(trimmed, "||"):
+		return foreignOperators[trimmed[:2]]
+	case rest == text && strings.HasPrefix(rest, "!") && !strings.HasPrefix(rest, "!="):
+		return foreignOperators["!"]
+	case slices.ContainsFunc([]string{"==", "!=", "<=", ">=", "<", ">"}, func(op string) bool { return strings.HasPrefix(trimmed, op) }):
+		return "comparisons need a space on both sides, and stand in {% if %} only"
+	case strings.HasPrefix(trimmed, "="):
+		return "write == to compare, with a space on both sides"
+	case strings.HasPrefix(rest, "["):
+		return "write .0 for [0]"
+	case strings.HasPrefix(rest, "("):
+		return "write the name without (): templates call it themselves"
+	case strings.HasPrefix(rest, "?."):
+		return "write . for ?.: what is missing prints nothing"
+	case trimmed != "" && strings.ContainsRune("+-*/%", rune(trimmed[0])):
+		return "templates don't calculate: use the filter add, or computed"
+	case strings.HasPrefix(rest, " ") && trimmed != "" && isLetter(trimmed[0]):
+		return "a name has no spaces; text needs no braces, and within a tag it needs quotes"
+	}
+	return ""
+}
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c >= 0x80 }

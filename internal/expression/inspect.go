@@ -1,0 +1,403 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package expression
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/django"
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// Inspection is what can be said of an expression without an event.
+type Inspection struct {
+	// Remarks are about what is valid, but probably not what its author meant.
+	Remarks []Remark
+	// Comparisons are those of which at least one side is a variable.
+	Comparisons []StaticComparison
+	// Conditions are variables that count as true or false by themselves.
+	Conditions []Side
+	// Uses are the places at which the template reads variables.
+	Uses []django.Use
+}
+
+// Remark is something remarkable at a place in the source.
+type Remark struct {
+	Message string
+	// Line and Column are counted in characters from 1.
+	Line, Column int
+}
+
+// StaticComparison is a comparison as it is written.
+type StaticComparison struct {
+	Left     Side
+	Operator string // such as == or not in
+	Right    Side
+	// Group numbers the comparisons that are joined by one "and" or "or"; 0 is none.
+	Group int
+	// And reports that they are joined by "and".
+	And bool
+}
+
+// Side is one side of a comparison as it is written.
+type Side struct {
+	// Path is the variable's, if the side is one variable; empty otherwise.
+	Path string
+	// Filtered reports that the variable has filters, or is within text.
+	Filtered bool
+	// Quoted reports that the variable stands in quotes, so that its value is text.
+	Quoted bool
+	// Literal is the value of a side without variables, nil otherwise; of a list, only its
+	// first hundred items count.
+	Literal python.Value
+	// Line and Column are where the side begins, in characters from 1.
+	Line, Column int
+}
+
+// maxRemarks bounds what Inspect returns of each kind.
+const maxRemarks = 100
+
+// Inspect looks at the expression's source. Comparisons are found only if variables are
+// its only tags.
+func (x *Expression) Inspect() Inspection {
+	if x.empty {
+		return Inspection{}
+	}
+	in := inspector{result: Inspection{Uses: x.template.Uses()}}
+	for _, r := range x.template.Remarks() {
+		in.result.Remarks = append(in.result.Remarks, Remark(r))
+	}
+	if x.static == nil || x.static.fault != nil {
+		return in.result
+	}
+	in.shape, in.tags = x.static, tagsOf(x.static)
+	tree, _ := x.static.plausible()
+	if tree == nil {
+		return in.result
+	}
+	in.statements(x.static.tokens)
+	in.condition(tree)
+	for _, f := range possibleFaults(tree) {
+		in.remark(at(f.pos), f.Msg)
+	}
+	return in.result
+}
+
+type inspector struct {
+	shape  *shape
+	tags   []string // of each slot
+	groups int
+	result Inspection
+}
+
+// tagsOf are the sources of a shape's slots.
+func tagsOf(s *shape) []string {
+	tags, at := make([]string, len(s.widths)), 0
+	for i, width := range s.widths {
+		at += len(s.authors[i])
+		if s.source != "" {
+			tags[i] = s.source[at : at+width]
+		}
+		at += width
+	}
+	return tags
+}
+
+func (in *inspector) place(n node) (line, column int) {
+	f := in.shape.locate(&Fault{pos: n.offset()})
+	return f.Line, f.Column
+}
+
+func (in *inspector) remark(n node, message string) {
+	if len(in.result.Remarks) < maxRemarks {
+		line, column := in.place(n)
+		in.result.Remarks = append(in.result.Remarks, Remark{message, line, column})
+	}
+}
+
+// statements remarks on lines after the first, which Python reads and simpleeval drops.
+func (in *inspector) statements(tokens []token) {
+	for i, t := range tokens {
+		if t.kind != tokNewline && (t.kind != tokOp || t.text != ";") || i == 0 {
+			continue
+		}
+		for _, next := range tokens[i+1:] {
+			if next.kind == tokNewline || next.kind == tokOp && next.text == ";" {
+				continue
+			}
+			if next.kind != tokEnd {
+				in.remark(at(next.pos), "only the first statement counts: join them with 'and' or 'or'")
+			}
+			return
+		}
+	}
+}
+
+// condition visits a node that counts as true or false.
+func (in *inspector) condition(n node) {
+	switch n := ungroup(n).(type) {
+	case *boolNode:
+		in.groups++
+		group, first := in.groups, len(in.result.Comparisons)
+		for _, v := range n.values {
+			before := len(in.result.Comparisons)
+			in.condition(v)
+			if c, is := ungroup(v).(*compareNode); is && len(c.rest) == 1 && len(in.result.Comparisons) > before {
+				in.result.Comparisons[before].Group, in.result.Comparisons[before].And = group, n.and
+			}
+		}
+		in.contradictions(n, in.result.Comparisons[first:], group)
+		in.loneTexts(n)
+	case *unaryNode:
+		if n.op == "not" {
+			in.condition(n.operand)
+		} else {
+			in.value(n)
+		}
+	case *ifNode:
+		in.condition(n.test)
+		in.condition(n.body)
+		in.condition(n.orelse)
+	case *constantNode:
+		if text, is := n.value.(python.Str); is && text != "" {
+			in.remark(n, "a text by itself is always true: compare it with something")
+		}
+	case *textNode, *slotNode:
+		if side := in.side(n); side.Path != "" && len(in.result.Conditions) < maxRemarks {
+			in.result.Conditions = append(in.result.Conditions, side)
+		}
+	case *tupleNode:
+		if len(n.items) > 0 {
+			in.remark(n, "a comma makes a tuple, which is always true: write 'and' or 'or'")
+		}
+		in.values(n.items)
+	case *assignNode:
+		in.remark(n, "a single = assigns: write == to compare")
+	default:
+		in.value(n)
+	}
+}
+
+// loneTexts remarks on 'x' == 'a' or 'b', whose second part is always true.
+func (in *inspector) loneTexts(n *boolNode) {
+	var before *compareNode
+	for _, v := range n.values {
+		v = ungroup(v)
+		if c, is := v.(*compareNode); is {
+			before = c
+			continue
+		}
+		text, is := v.(*constantNode)
+		if !is || before == nil || len(before.rest) != 1 || before.ops[0] != opEq {
+			continue
+		}
+		other, isText := text.value.(python.Str)
+		left, right := in.side(before.first), in.side(before.rest[0])
+		if !isText || left.Path == "" || right.Literal == nil || n.and {
+			continue
+		}
+		// It was remarked on already, without knowing of what stands before it.
+		last := len(in.result.Remarks) - 1
+		for last >= 0 {
+			line, column := in.place(text)
+			if r := &in.result.Remarks[last]; r.Line == line && r.Column == column {
+				r.Message = "a text by itself is always true: write '{{ " + left.Path + " }}' in [" + python.Repr(right.Literal) + ", " + python.Repr(other) + "]"
+				break
+			}
+			last--
+		}
+	}
+}
+
+// contradictions remarks on comparisons of one variable with two texts that can't both
+// hold, or of which one always does.
+func (in *inspector) contradictions(n *boolNode, comparisons []StaticComparison, group int) {
+	operator, verdict := "==", "false: the value can't be both. Write 'or', or 'in' and a list"
+	if !n.and {
+		operator, verdict = "!=", "true: the value always differs from one of them. Write 'and', or 'not in' and a list"
+	}
+	seen := map[string]python.Value{}
+	for i := range comparisons {
+		c := &comparisons[i]
+		if c.Group != group || c.Operator != operator || c.Left.Path == "" || c.Left.Filtered || c.Right.Literal == nil {
+			continue
+		}
+		key := c.Left.Path
+		if before, there := seen[key]; there && python.Repr(before) != python.Repr(c.Right.Literal) {
+			in.result.Remarks = append(in.result.Remarks, Remark{
+				"comparing " + key + " with both " + python.Repr(before) + " and " + python.Repr(c.Right.Literal) + " is always " + verdict, c.Left.Line, c.Left.Column,
+			})
+			return
+		}
+		seen[key] = c.Right.Literal
+	}
+}
+
+func (in *inspector) values(nodes []node) {
+	for _, n := range nodes {
+		in.value(n)
+	}
+}
+
+// value visits a node whose value is used otherwise: only comparisons in it matter.
+func (in *inspector) value(n node) {
+	switch n := ungroup(n).(type) {
+	case *compareNode:
+		in.comparison(n)
+	case *boolNode:
+		in.values(n.values)
+	case *unaryNode:
+		in.value(n.operand)
+	case *binaryNode:
+		in.value(n.left)
+		in.value(n.right)
+	case *ifNode:
+		in.condition(n.test)
+		in.value(n.body)
+		in.value(n.orelse)
+	case *callNode:
+		in.values(n.args)
+	case *listNode:
+		in.values(n.items)
+	case *tupleNode:
+		in.values(n.items)
+	case *setNode:
+		in.values(n.items)
+	case *subscriptNode:
+		in.value(n.value)
+	case *attributeNode:
+		in.value(n.value)
+	}
+}
+
+func (in *inspector) comparison(n *compareNode) {
+	left := n.first
+	for i, right := range n.rest {
+		op := n.ops[i]
+		a, b := in.side(left), in.side(right)
+		switch {
+		case a.Literal != nil && b.Literal != nil:
+			in.remark(n, "both sides are fixed, so that this is the same for every event: a variable needs braces, as in '{{ status }}'")
+		case op == opIs || op == opIsNot:
+			in.identity(n, op, a, b)
+		case (op == opIn || op == opNotIn) && isText(b.Literal):
+			if _, grouped := right.(*groupNode); grouped {
+				in.remark(right, "("+python.Repr(b.Literal)+") is a text, not a list: write ["+python.Repr(b.Literal)+"]")
+			}
+		}
+		if (a.Path != "" || b.Path != "") && len(in.result.Comparisons) < maxRemarks {
+			in.result.Comparisons = append(in.result.Comparisons, StaticComparison{Left: a, Operator: comparisonSigns[op], Right: b})
+		}
+		in.padding(a, b, left)
+		in.padding(b, a, right)
+		left = right
+	}
+	in.value(n.first)
+	in.values(n.rest)
+}
+
+// identity remarks on "is" between texts or numbers.
+func (in *inspector) identity(n *compareNode, op compareOp, sides ...Side) {
+	for _, s := range sides {
+		switch s.Literal.(type) {
+		case python.Str, python.Int, python.Float, *python.Big:
+			write := "=="
+			if op == opIsNot {
+				write = "!="
+			}
+			in.remark(n, "'"+comparisonSigns[op]+"' asks for the same object: write "+write+" to compare")
+			return
+		}
+	}
+}
+
+// padding remarks on ' {{ city }} ' == 'Lisbon'.
+func (in *inspector) padding(side, other Side, n node) {
+	text, is := ungroup(n).(*textNode)
+	fixed, isFixed := other.Literal.(python.Str)
+	if !is || !isFixed || !side.Quoted || !side.Filtered || len(text.parts) < 2 {
+		return
+	}
+	first, last := text.parts[0].text, text.parts[len(text.parts)-1].text
+	if first != "" && strings.TrimSpace(first) == "" && !strings.HasPrefix(string(fixed), " ") ||
+		last != "" && strings.TrimSpace(last) == "" && !strings.HasSuffix(string(fixed), " ") {
+		in.remark(n, "the spaces between the quotes and the braces count: write '{{ "+side.Path+" }}'")
+	}
+}
+
+func isText(v python.Value) bool {
+	_, is := v.(python.Str)
+	return is
+}
+
+var singleVariable = regexp.MustCompile(`^\{\{\s*([A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*)\s*(\|.*)?\}\}$`)
+
+// side describes one side of a comparison.
+func (in *inspector) side(n node) Side {
+	n = ungroup(n)
+	var s Side
+	s.Line, s.Column = in.place(n)
+	variable := func(slot int) {
+		if slot < 0 || slot >= len(in.tags) {
+			return
+		}
+		if m := singleVariable.FindStringSubmatch(in.tags[slot]); m != nil {
+			s.Path, s.Filtered = m[1], s.Filtered || m[2] != ""
+		}
+	}
+	switch n := n.(type) {
+	case *constantNode:
+		s.Literal = n.value
+	case *nameNode:
+		switch n.name {
+		case "True":
+			s.Literal = python.True
+		case "False":
+			s.Literal = python.False
+		case "None":
+			s.Literal = python.None
+		}
+	case *slotNode:
+		variable(n.slot)
+	case *unaryNode:
+		if c, is := ungroup(n.operand).(*constantNode); is && n.op == "-" {
+			s.Literal = c.value // its sign doesn't matter here
+		}
+	case *textNode:
+		s.Quoted = true
+		slots := 0
+		for _, p := range n.parts {
+			switch {
+			case p.slot >= 0 && p.field == nil && !p.whole && slots == 0 && p.text == "":
+				slots++
+				variable(p.slot)
+			case p.text != "" && strings.TrimSpace(p.text) == "":
+				s.Filtered = true
+			default:
+				return Side{Quoted: true, Line: s.Line, Column: s.Column}
+			}
+		}
+	case *listNode:
+		s.Literal = in.items(n.items)
+	case *tupleNode:
+		s.Literal = in.items(n.items)
+	case *setNode:
+		s.Literal = in.items(n.items)
+	}
+	return s
+}
+
+// items is a list of literals; nil if anything else is among them.
+func (in *inspector) items(nodes []node) python.Value {
+	l := &python.List{}
+	for _, n := range nodes[:min(len(nodes), 100)] {
+		c := in.side(n)
+		if c.Literal == nil {
+			return nil
+		}
+		l.Items = append(l.Items, c.Literal)
+	}
+	return l
+}

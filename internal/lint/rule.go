@@ -1,0 +1,163 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/django"
+	"github.com/rehive/extension-operator/internal/expression"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/platformevent"
+)
+
+// MaxWarnings is how many warnings are returned for a rule.
+const MaxWarnings = 20
+
+// Rule returns the warnings about a rule, in the order of its fields. Fields that don't
+// parse have none: [notify.Compile] reports what is wrong with them.
+func Rule(rule *v1alpha1.NotificationRule) notify.Problems {
+	l := &linter{name: rule.Spec.Event, event: platformevent.Lookup(rule.Spec.Event)}
+	l.eventName()
+	l.expression(rule.Spec.Expression)
+	spec := &rule.Spec
+	switch {
+	case spec.Email != nil:
+		l.template("spec.email.to", spec.Email.To)
+		l.template("spec.email.toUser", spec.Email.ToUser)
+		l.template("spec.email.from", spec.Email.From)
+		l.template("spec.email.subject", spec.Email.Subject)
+		l.template("spec.email.text", spec.Email.Text)
+		l.template("spec.email.html", spec.Email.HTML)
+	case spec.SMS != nil:
+		l.template("spec.sms.to", spec.SMS.To)
+		l.template("spec.sms.toUser", spec.SMS.ToUser)
+		l.template("spec.sms.message", spec.SMS.Message)
+	case spec.Push != nil:
+		l.template("spec.push.toUser", spec.Push.ToUser)
+		l.template("spec.push.title", spec.Push.Title)
+		l.template("spec.push.message", spec.Push.Message)
+	case spec.System != nil:
+		l.template("spec.system.toUser", spec.System.ToUser)
+		l.template("spec.system.title", spec.System.Title)
+		l.template("spec.system.message", spec.System.Message)
+	}
+	return l.warnings
+}
+
+type linter struct {
+	name     string
+	event    *platformevent.Event // nil if the catalogue doesn't have it
+	warnings notify.Problems
+}
+
+// warn adds a warning, once for each field and message.
+func (l *linter) warn(field string, line, column int, format string, args ...any) {
+	w := notify.Problem{Field: field, Line: line, Column: column, Message: fmt.Sprintf(format, args...)}
+	same := func(other notify.Problem) bool { return other.Field == field && other.Message == w.Message }
+	if len(l.warnings) < MaxWarnings && !slices.ContainsFunc(l.warnings, same) {
+		l.warnings = append(l.warnings, w)
+	}
+}
+
+// eventName warns of an event that won't come.
+func (l *linter) eventName() {
+	switch {
+	case l.name == "":
+	case l.event == nil:
+		if nearest := platformevent.Nearest(l.name); nearest != "" {
+			l.warn("spec.event", 0, 0, "no event %s is known: did you mean %s?", l.name, nearest)
+		}
+	case l.event.Alias == l.name:
+		l.warn("spec.event", 0, 0, "the platform calls this event %s", l.event.Name)
+	case l.event.Extension != "":
+		l.warn("spec.event", 0, 0, "%s is an event of Rehive's %s extension: the platform itself sends no webhook for it", l.name, l.event.Extension)
+	}
+}
+
+func (l *linter) template(field, source string) {
+	if source == "" {
+		return
+	}
+	template, err := django.Parse(field, source, django.Options{})
+	if err != nil {
+		return
+	}
+	for _, r := range template.Remarks() {
+		l.warn(field, r.Line, r.Column, "%s", r.Message)
+	}
+	l.uses(field, template.Uses())
+}
+
+func (l *linter) expression(source string) {
+	const field = "spec.expression"
+	compiled, err := expression.Compile(field, source, expression.Options{})
+	if err != nil {
+		return
+	}
+	in := compiled.Inspect()
+	for _, r := range in.Remarks {
+		l.warn(field, r.Line, r.Column, "%s", r.Message)
+	}
+	l.uses(field, in.Uses)
+	for i := range in.Comparisons {
+		l.comparison(&in.Comparisons[i])
+	}
+	l.subtypes(in.Comparisons)
+	for i := range in.Conditions {
+		l.condition(&in.Conditions[i])
+	}
+}
+
+// uses warns of variables that the event doesn't have, and of dates that aren't.
+func (l *linter) uses(field string, uses []django.Use) {
+	if l.event == nil || l.event.Source == platformevent.Assumed {
+		return
+	}
+	// Looking for what was meant takes time, so each path is looked at once.
+	seen := make(map[string]bool)
+	for _, use := range uses {
+		first, _, _ := strings.Cut(use.Path, ".")
+		key := use.Path + "|" + use.Filter
+		if first == "context" || first == "computed" || seen[key] {
+			continue
+		}
+		if seen[key] = true; len(l.warnings) == MaxWarnings {
+			return
+		}
+		found, known := l.event.Find(use.Path)
+		switch {
+		case !known:
+			l.warn(field, use.Line, use.Column, "%s", l.unknown(use.Path))
+		case found != nil && found.Kind == platformevent.Time && isDateFilter(use.Filter):
+			l.warn(field, use.Line, use.Column, "{{ %[1]s }} counts milliseconds: write {{ %[1]s|timestamp|%[2]s }}", use.Path, use.Filter)
+		}
+	}
+}
+
+func isDateFilter(name string) bool {
+	switch name {
+	case "date", "time", "timesince", "timeuntil", "naturaltime", "naturalday":
+		return true
+	}
+	return false
+}
+
+// unknown says that the event doesn't have a field, and which was probably meant.
+func (l *linter) unknown(path string) string {
+	message := fmt.Sprintf("{{ %s }} is not among the known fields of %s", path, l.event.Name)
+	suggestion := l.event.Suggest(path)
+	switch {
+	case suggestion == "" && !strings.Contains(path, "."):
+		return message + ", and prints nothing: a text needs no braces"
+	case suggestion == "":
+		return message + ", and prints nothing"
+	case l.event.User == "." && strings.HasPrefix(path, "user."):
+		return fmt.Sprintf("%s: write {{ %s }}, because the data is the user itself", message, suggestion)
+	}
+	return fmt.Sprintf("%s: did you mean {{ %s }}?", message, suggestion)
+}

@@ -1,0 +1,171 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package lint
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/config/presets"
+	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/platformevent"
+)
+
+func rule(event, expression, text string) *v1alpha1.NotificationRule {
+	return &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
+		Event: event, Expression: expression, SMS: &v1alpha1.SMSMessage{To: "+15005550006", Message: text},
+	}}
+}
+
+// TestExpressions has the mistakes that people make in expressions, those that Rehive's
+// guide lists among them, and what is no mistake. want is the warning without its field.
+func TestExpressions(t *testing.T) {
+	for _, test := range []struct{ event, expression, want string }{
+		// What Rehive's guide teaches, and is right.
+		{"transaction.update", "'{{ status }}' == 'Complete' and '{{ original_transaction.status }}' != 'Complete'", ""},
+		{"transaction.create", "'{{ user.groups.0.name }}' == 'individual'", ""},
+		{"transaction.create", "{{ amount }} > 1000", ""},
+		{"transaction.create", "{{ user.temporary }}", ""},
+		{"user.create", "not {{ temporary }}", ""},
+		{"address.update", "'{{ city }}' != '{{ original_address.city }}'", ""},
+		{"transaction.execute", "'{{ subtype }}' == 'deposit_manual' and '{{ tx_type }}' == 'credit'", ""},
+		{"transaction.execute", "'{{ subtype }}' == 'our_own'", ""},
+		{"transaction.execute", "'{{ parent }}' == 'None'", ""},
+		{"transaction.execute", "'{{ user.temporary }}' == 'True' and '{{ amount }}' == '1000'", ""},
+		{"transaction.execute", "'{{ status|lower }}' == 'complete'", ""},
+		{"transaction.execute", "'{{ status }}' in ['Complete', 'Failed']", ""},
+		{"transaction.execute", "'plete' in '{{ status }}'", ""},
+		{"transaction.execute", "'{{ metadata.kind }}' == 'gift' and {{ metadata.count }} > 5", ""},
+		{"transaction.execute", "{{ computed.fee }} < 0", ""},
+		{"weather.change", "'{{ rain }}' == 'yes' and {{ mm }} > 5", ""},
+		{"conversion.quote", "'{{ something }}' == 'x'", ""},
+		{"", "'{{ anything }}' == 'x'", ""},
+
+		// What it teaches, and what a null makes of it.
+		{"user.create", "'{{ first_name }}' and not {{ temporary }}", `line 1, column 1: first_name may be null, which prints None and counts as true: write '{{ first_name|default_if_none:"" }}'`},
+		{"address.update", "not '{{ line_1 }}'", `line 1, column 5: line_1 may be null, which prints None and counts as true: write '{{ line_1|default_if_none:"" }}'`},
+
+		// The mistakes that it lists, as far as they parse.
+		{"user.update", "'{{ user.email }}' != ''", "line 1, column 2: {{ user.email }} is not among the known fields of user.update: write {{ email }}, because the data is the user itself"},
+		{"transaction.execute", "'{{ code }}' == 'EUR'", "line 1, column 2: {{ code }} is not among the known fields of transaction.execute: did you mean {{ currency.code }}?"},
+		{"transaction.execute", "'{{ status }}' == 'complete'", "line 1, column 19: status is never 'complete': write 'Complete'"},
+		{"document.update", "'{{ status }}' == 'Verified'", "line 1, column 19: status is never 'Verified': write 'verified'"},
+		{"document.update", "'{{ status }}' == 'approved'", "line 1, column 19: status is never 'approved': write one of 'obsolete', 'declined', 'pending', 'paused', 'incomplete', 'verified'"},
+		{"transaction.execute", "'{{ status }}' in ['Complete', 'failed']", "line 1, column 19: status is never 'failed': write 'Failed'"},
+		{"transaction.execute", "'{{ subtype }}' == 'manual_deposit'", "line 1, column 20: subtype is usually not called 'manual_deposit': did you mean 'deposit_manual'?"},
+		{"transaction.execute", "'{{ subtype }}' == 'deposit_manual' and '{{ tx_type }}' == 'debit'", "line 1, column 20: transactions of the subtype 'deposit_manual' are credits: with tx_type == 'debit', none matches"},
+		{"transaction.execute", "'{{ amount }}' > 1000", "line 1, column 1: amount in quotes is text, and is compared with a number: write {{ amount }} without quotes"},
+		{"transaction.execute", "'{{ amount }}' > '1000'", "line 1, column 1: amount in quotes is compared letter by letter, so that '9' > '10': write {{ amount }} and the number without quotes"},
+		{"transaction.execute", "'{{ amount }}' == 'much'", "line 1, column 19: amount is a number, and never 'much'"},
+		{"transaction.execute", "{{ amount }} == '1000'", "line 1, column 1: amount is a number, and never equal to a text: write the value without quotes"},
+		{"user.create", "'{{ temporary }}'", "line 1, column 1: temporary in quotes is text, which is true also for False and 0: write {{ temporary }} without quotes"},
+		{"user.create", "'{{ temporary }}' == False", "line 1, column 1: temporary in quotes is text, and never equal to False: write {{ temporary }} without quotes"},
+		{"user.create", "'{{ temporary }}' == 'false'", "line 1, column 22: temporary prints True or False, and never 'false': write {{ temporary }} and True or False, both without quotes"},
+		{"user.create", "'{{ mobile }}' == None", "line 1, column 1: mobile in quotes is text, and never None: a null prints as text, so write 'None' in quotes"},
+		{"transaction.execute", "{{ status }} == 'Complete'", "line 1, column 1: status is text, which needs quotes: write '{{ status }}'"},
+		{"transaction.update", "{{ status }} != {{ original_transaction.status }}", "line 1, column 1: status is text, which needs quotes: write '{{ status }}'; spec.expression, line 1, column 17: original_transaction.status is text, which needs quotes: write '{{ original_transaction.status }}'"},
+		{"user.create", "{{ email }}", "line 1, column 1: email is text, which needs quotes: write '{{ email }}'"},
+		{"address.update", "' city ' == 'Lisbon'", "line 1, column 1: both sides are fixed, so that this is the same for every event: a variable needs braces, as in '{{ status }}'"},
+		{"address.update", "'{{ city }}' == '{{ Lisbon }}'", "line 1, column 18: {{ Lisbon }} is not among the known fields of address.update, and prints nothing: a text needs no braces"},
+		{"transaction.execute", "'{{ status }}' == 'Complete' or 'Failed'", "line 1, column 33: a text by itself is always true: write '{{ status }}' in ['Complete', 'Failed']"},
+		{"weather.change", "{{ rain }} == 'yes'", "line 1, column 1: rain is text, which needs quotes: write '{{ rain }}'"},
+		{"weather.change", "'{{ mm }}' > 5", "line 1, column 1: mm in quotes is text, and is compared with a number: write {{ mm }} without quotes"},
+	} {
+		if problems := refused(test.event, test.expression); problems != nil {
+			t.Errorf("%s: %v", test.expression, problems)
+		}
+		got := strings.TrimPrefix(Rule(rule(test.event, test.expression, "text")).Error(), "spec.expression, ")
+		if i := strings.Index(got, "spec.event: "); i >= 0 && test.want == "" {
+			continue // about the event's name
+		}
+		if got != test.want {
+			t.Errorf("%s: %s\ngot  %s\nwant %s", test.event, test.expression, got, test.want)
+		}
+	}
+}
+
+func refused(event, expression string) notify.Problems {
+	_, problems := notify.Compile(rule(event, expression, "text"))
+	return problems
+}
+
+// TestRefusedMistakes has the mistakes of Rehive's guide that fail for every event. Each
+// is refused with what to write, and what it says to write is accepted.
+func TestRefusedMistakes(t *testing.T) {
+	for expression, want := range map[string]string{
+		"'{{ groups.0.name }}' !== 'admin'":               "write != (=== and !== are JavaScript)",
+		"'{{ status }}' === 'Complete'":                   "write == (=== and !== are JavaScript)",
+		"{{ amount }} !== {{ temporary }}":                "write != (=== and !== are JavaScript)",
+		"'{{ a }}' == 'x' && '{{ b }}' == 'y'":            "write 'and' (&& is JavaScript)",
+		"'{{ a }}' == 'x' || '{{ b }}' == 'y'":            "write 'or' (|| is JavaScript)",
+		"!{{ temporary }}":                                "write 'not' before the value ('!' is JavaScript)",
+		"{{ parent }} == null":                            "write None ('null' is not Python)",
+		"{{ temporary }} == true":                         "write True ('true' is not Python)",
+		"{{ temporary }} == false":                        "write False ('false' is not Python)",
+		"‘{{ status }}’ == ‘Complete’":                    "write straight quotes (') instead of U+2018",
+		"“{{ status }}” == “Complete”":                    `write straight quotes (' or ") instead of U+201C`,
+		"'{{ status }}' = 'Complete'":                     "write == to compare (a single = assigns)",
+		"'{{ status }}' == Complete":                      "'Complete' is not defined; text needs quotes, and data braces, as in '{{ Complete }}'",
+		"'{{ a }}' == 'x' AND '{{ b }}' == 'y'":           "write 'and' in lower case",
+		"'{{ city }}' == '{{ Cape Town }}'":               "Could not parse the remainder: ' Town' from 'Cape Town'; a name has no spaces; text needs no braces, and within a tag it needs quotes",
+		"{% if {{ status }} == 'Complete' %}1{% endif %}": "",
+	} {
+		problems := refused("transaction.execute", expression)
+		if len(problems) != 1 || problems[0].Line == 0 || want != "" && problems[0].Message != want {
+			t.Errorf("%s: got %v, want %s", expression, problems, want)
+		}
+		if warnings := Rule(rule("transaction.execute", expression, "text")); warnings != nil {
+			t.Errorf("%s: what is refused has warnings, too: %v", expression, warnings)
+		}
+	}
+}
+
+func TestTemplates(t *testing.T) {
+	for _, test := range []struct{ event, text, want string }{
+		{"transaction.execute", `{{ amount|money:currency.divisibility }} {{ currency.code }} {% for g in user.groups %}{{ g.name }}{{ forloop.counter }}{% endfor %}`, ""},
+		{"transaction.execute", `{{ context.company.name }} {{ computed.fee }} {{ created|timestamp|date:"Y" }} {{ metadata.x.y }}`, ""},
+		{"mfa.sms.verify", "{{ token }}", ""},
+		{"mfa.sms.verify", "\n {{ otp }}", "spec.sms.message, line 2, column 2: {{ otp }} is not among the known fields of mfa.sms.verify, and prints nothing: a text needs no braces"},
+		{"user.mobile.verify", "{{ url }}", "spec.sms.message, line 1, column 1: {{ url }} is not among the known fields of user.mobile.verify, and prints nothing: a text needs no braces"},
+		{"mobile.create", "{{ user.number }}", "spec.sms.message, line 1, column 1: {{ user.number }} is not among the known fields of mobile.create: did you mean {{ number }}?"},
+		{"transaction.execute", `{{ created|date:"Y" }}`, "spec.sms.message, line 1, column 1: {{ created }} counts milliseconds: write {{ created|timestamp|date }}"},
+		{"transaction.execute", "{{ user.firstname }}{{ user.firstname }}", "spec.sms.message, line 1, column 1: {{ user.firstname }} is not among the known fields of transaction.execute: did you mean {{ user.first_name }}?"},
+		{"transaction.execute", "{% if status == '{{ label }}' %}{% endif %}", "spec.sms.message, line 1, column 1: the text '{{ label }}' is not rendered: within a tag, write the name of a variable without quotes and braces"},
+		{"user.mfa.sms.verify", "{{ token }}", "spec.event: the platform calls this event mfa.sms.verify"},
+		{"transaction.executed", "text", "spec.event: no event transaction.executed is known: did you mean transaction.execute?"},
+		{"conversion.quote", "text", "spec.event: conversion.quote is an event of Rehive's Conversion extension: the platform itself sends no webhook for it"},
+	} {
+		if got := Rule(rule(test.event, "", test.text)).Error(); got != test.want {
+			t.Errorf("%s: %s\ngot  %s\nwant %s", test.event, test.text, got, test.want)
+		}
+	}
+}
+
+// TestWarningsAreBounded has a rule that is wrong a thousand times.
+func TestWarningsAreBounded(t *testing.T) {
+	var text strings.Builder
+	for i := range 1000 {
+		text.WriteString("{{ wrong_" + strings.Repeat("a", i%90) + strings.Repeat("b", i/90) + " }}")
+	}
+	if got := Rule(rule("transaction.execute", "", text.String())); len(got) != MaxWarnings {
+		t.Errorf("%d warnings", len(got))
+	}
+}
+
+// TestPresetsHaveNoWarnings holds what is shipped to what is asked of others.
+func TestPresetsHaveNoWarnings(t *testing.T) {
+	templates, err := presets.Templates()
+	if err != nil || len(templates) == 0 {
+		t.Fatal(err)
+	}
+	for i := range templates {
+		for _, w := range Rule(&v1alpha1.NotificationRule{Spec: templates[i].RuleSpec("demo")}) {
+			if w.Field == "spec.event" && platformevent.Lookup(templates[i].Spec.Event).Extension != "" {
+				continue
+			}
+			t.Errorf("%s: %s", templates[i].Name, w.Error())
+		}
+	}
+}
