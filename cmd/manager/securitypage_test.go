@@ -10,10 +10,13 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"testing"
 
 	. "github.com/onsi/gomega"
 
+	"github.com/rehive/extension-operator/internal/catalog"
+	"github.com/rehive/extension-operator/internal/django"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/outbound"
 )
@@ -32,9 +35,25 @@ func TestSecurityPage(t *testing.T) {
 		g.Expect(help.String()).To(MatchRegexp(`(?m)^  -`+string(name[1])+`\b`), "--%s", name[1])
 	}
 
+	templates := django.DefaultLimits()
+	crd, err := os.ReadFile("../../config/crd/bases/extensions.rehive.com_notificationrules.yaml")
+	g.Expect(err).NotTo(HaveOccurred())
+	expressionLength := regexp.MustCompile(`(?s)\n +expression:\n.*?maxLength: (\d+)`).FindSubmatch(crd)
+	g.Expect(expressionLength).To(HaveLen(2))
+
 	s, err := parseSettings([]string{publicURL}, environment(nil), &bytes.Buffer{})
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, row := range []string{
+		"| length of a template | " + grouped(templates.Source) + " characters |",
+		"| length of an expression | " + grouped(atoi(g, expressionLength[1])) + " characters |",
+		"| nodes of a template, with those that it includes or extends | " + grouped(templates.Nodes) + ", with " + grouped(django.MaxWords) + " literals",
+		fmt.Sprintf("| memory of the compiled rules and layouts of a company | %d MiB;", catalog.MaxCompiled>>20),
+		"| work of one rendering or evaluation | " + grouped(templates.Steps) + " steps of about 100 ns",
+		fmt.Sprintf("| memory of the values that it holds at a time | %d MiB |", templates.Memory>>20),
+		fmt.Sprintf("| output of a template | %d MiB |", templates.Output>>20),
+		fmt.Sprintf("| nesting of tags and templates | %d |", templates.Nesting),
+		"| pending events and messages of a company | " + grouped(int(s.companyPending)) + "; then",
+		fmt.Sprintf("| storage of one company in the ledger | about %d GiB; then", s.companyStorage>>10),
 		fmt.Sprintf("| concurrent events | %d |", s.dispatchConcurrency),
 		fmt.Sprintf("| concurrent messages | %d |", s.deliveryConcurrency),
 		fmt.Sprintf("| messages of one event | %d,%03d, and %d MiB of text |", ledger.MaxEventDeliveries/1000, ledger.MaxEventDeliveries%1000, ledger.MaxEventBytes>>20),
@@ -49,4 +68,19 @@ func TestSecurityPage(t *testing.T) {
 	} {
 		g.Expect(string(page)).To(ContainSubstring(row))
 	}
+}
+
+// grouped writes a number as the page does.
+func grouped(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+func atoi(g *WithT, digits []byte) int {
+	n, err := strconv.Atoi(string(digits))
+	g.Expect(err).NotTo(HaveOccurred())
+	return n
 }

@@ -65,18 +65,21 @@ type Catalog struct {
 	mu       sync.RWMutex
 	compiled map[types.UID]compiledRule
 	layouts  map[types.UID]compiledLayout
+	memory   memory
 }
 
 type compiledRule struct {
 	generation int64
 	layout     layoutVersion // that the rule was compiled with
 	rule       *Rule
+	held       holding
 }
 
 type compiledLayout struct {
 	generation int64
 	layout     *notify.Layout
 	problems   notify.Problems
+	held       holding
 }
 
 // layoutVersion is one version of a layout; zero for none.
@@ -94,7 +97,7 @@ func versionOf(layout *v1alpha1.NotificationLayout) layoutVersion {
 
 // New returns a catalog over a cache that is not started yet.
 func New(ctx context.Context, c cache.Cache, activations *activation.Index) (*Catalog, error) {
-	catalog := &Catalog{reader: c, activations: activations, compiled: make(map[types.UID]compiledRule), layouts: make(map[types.UID]compiledLayout)}
+	catalog := &Catalog{reader: c, activations: activations, compiled: make(map[types.UID]compiledRule), layouts: make(map[types.UID]compiledLayout), memory: newMemory()}
 	var err error
 	catalog.rules, err = cacheindex.New(ctx, c, &v1alpha1.NotificationRule{}, func(rule *v1alpha1.NotificationRule) string {
 		return ruleKey(rule.Namespace, rule.Spec.CompanyRef.Name, rule.Spec.Event)
@@ -251,13 +254,24 @@ func (c *Catalog) compileLayout(layout *v1alpha1.NotificationLayout) (*notify.La
 	c.mu.RLock()
 	known, ok := c.layouts[layout.UID]
 	c.mu.RUnlock()
-	if ok && known.generation == layout.Generation {
+	if ok && known.generation == layout.Generation && !c.memory.mayFitNow(known.held) {
 		return known.layout, known.problems
 	}
 	compiled, problems := notify.CompileLayout(layout)
+	size, owner := 0, layout.Namespace
+	if compiled != nil {
+		size = compiled.Size()
+	}
+	if company := layout.Spec.CompanyRef; company != nil {
+		owner = ownerOf(layout.Namespace, company.Name)
+	}
 	c.mu.Lock()
-	c.layouts[layout.UID] = compiledLayout{generation: layout.Generation, layout: compiled, problems: problems}
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	held := c.memory.replace(c.layouts[layout.UID].held, owner, size)
+	if held.refused {
+		compiled, problems = nil, notify.Problems{tooMuchMemory}
+	}
+	c.layouts[layout.UID] = compiledLayout{generation: layout.Generation, layout: compiled, problems: problems, held: held}
 	return compiled, problems
 }
 
@@ -268,19 +282,28 @@ func (c *Catalog) compile(rule *v1alpha1.NotificationRule, layout *v1alpha1.Noti
 	c.mu.RLock()
 	known, ok := c.compiled[rule.UID]
 	c.mu.RUnlock()
-	if ok && known.generation == rule.Generation && known.layout == version {
+	if ok && known.generation == rule.Generation && known.layout == version && !c.memory.mayFitNow(known.held) {
 		return known.rule
 	}
 	result := NewRule(rule, layout, c.compileLayout)
+	size := 0
+	if result.Compiled.Rule != nil {
+		size = result.Compiled.Rule.Size()
+	}
 	c.mu.Lock()
-	c.compiled[rule.UID] = compiledRule{generation: rule.Generation, layout: version, rule: result}
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	held := c.memory.replace(c.compiled[rule.UID].held, ownerOf(rule.Namespace, rule.Spec.CompanyRef.Name), size)
+	if held.refused {
+		result.Compiled.Rule, result.Compiled.Problems = nil, notify.Problems{tooMuchMemory}
+	}
+	c.compiled[rule.UID] = compiledRule{generation: rule.Generation, layout: version, rule: result, held: held}
 	return result
 }
 
 func (c *Catalog) forget(rule *v1alpha1.NotificationRule) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.memory.replace(c.compiled[rule.UID].held, "", 0)
 	delete(c.compiled, rule.UID)
 }
 
@@ -291,6 +314,7 @@ func (c *Catalog) forgetLayout(deleted any) {
 	if layout, ok := deleted.(*v1alpha1.NotificationLayout); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.memory.replace(c.layouts[layout.UID].held, "", 0)
 		delete(c.layouts, layout.UID)
 	}
 }

@@ -80,6 +80,9 @@ func (p *Parser) parseExpression(text string) (*Expression, error) {
 		e.filters = append(e.filters, call)
 		pos = end
 	}
+	if p.compiler.words += len(e.filters); p.compiler.words > MaxWords {
+		return nil, limitErrorf("the template has more than %d words", MaxWords)
+	}
 	return e, nil
 }
 

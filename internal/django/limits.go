@@ -24,6 +24,13 @@ type Limits struct {
 	String  int // bytes of a text that a filter makes; 1 MiB
 }
 
+// DefaultLimits are the limits of a template whose options say nothing else.
+func DefaultLimits() Limits { return Limits{}.withDefaults() }
+
+// MaxWords is how many literals, names in paths and filters a template and those that it
+// includes or extends may have. Each takes memory for as long as the template is kept.
+const MaxWords = 40_000
+
 func (l Limits) withDefaults() Limits {
 	set := func(f *int, d int) {
 		if *f <= 0 {

@@ -15,6 +15,7 @@ type compiler struct {
 	loader    Loader
 	limits    Limits
 	nodes     int  // nodes left
+	words     int  // literals, names in paths and filters so far
 	alters    bool // a template calls methods that change the data
 	templates map[string]*loaded
 }

@@ -32,6 +32,7 @@ type operand struct {
 // parseOperand makes an operand of a word that the grammar of expressions lets
 // through: a quoted text, _("…"), a number or a path.
 func (p *Parser) parseOperand(word string) (operand, error) {
+	p.compiler.words++
 	if strings.HasPrefix(word, "_(") && strings.HasSuffix(word, ")") {
 		// Without a catalogue the message itself is printed, but Django has
 		// doubled its percent signs by then.
@@ -69,6 +70,7 @@ func (p *Parser) parseOperand(word string) (operand, error) {
 			}
 			rest = more
 		}
+		p.compiler.words += len(v.rest)
 	}
 	return operand{variable: v}, nil
 }

@@ -57,9 +57,26 @@ type Expression struct {
 
 // Bounds on what an Expression keeps.
 const (
-	maxShapes      = 16
-	maxShapeSource = 16 << 10 // bytes of a shape that is kept
+	maxShapes = 16
+	// maxShapeSource is how many bytes of source the kept shapes have together.
+	maxShapeSource = 4 << 10
+	// maxKept is how many bytes of source the kept trees have together.
+	maxKept = 16 << 10
+	// treeBytes is about how much memory tokens and a tree take for a byte of source.
+	treeBytes = 60
 )
+
+// Size is about how many bytes of memory the expression takes at most, with what it keeps
+// of evaluations.
+func (x *Expression) Size() int {
+	switch {
+	case x.empty:
+		return 0
+	case x.static == nil:
+		return x.template.Size() + maxKept*treeBytes
+	}
+	return x.template.Size() + len(x.static.src)*x.static.variantsKept()*treeBytes
+}
 
 // Compile parses an expression: its template, and as far as the template alone
 // decides what Python reads also its Python. name is for errors. The error is a
@@ -334,15 +351,21 @@ func (x *Expression) shapeOf(segments []django.Segment) (*shape, []string) {
 		}
 	}
 	s := newShape(authors)
+	s.dynamic = true
 	if total <= maxShapeSource {
 		var list []*shape
 		if known != nil {
 			list = append(list, *known...)
-			if len(list) >= maxShapes {
-				list = list[1:]
-			}
 		}
 		list = append(list, s)
+		kept := 0
+		for _, other := range list {
+			kept += len(other.src)
+		}
+		for len(list) > maxShapes || kept > maxShapeSource && len(list) > 1 {
+			kept -= len(list[0].src)
+			list = list[1:]
+		}
 		x.shapes.CompareAndSwap(known, &list) // if another was faster, so be it
 	}
 	return s, data

@@ -28,6 +28,8 @@ type shape struct {
 	source string
 	widths []int
 
+	// dynamic says that the shape is one of several that renders came to.
+	dynamic  bool
 	variants atomic.Pointer[[]variant]
 }
 
@@ -38,8 +40,15 @@ type variant struct {
 	fault   *Fault
 }
 
-// maxVariants bounds the trees kept for one shape.
-const maxVariants = 16
+// variantsKept is how many trees are kept for the shape, which takes treeBytes for each
+// byte of its source and each tree: at most maxKept bytes of source in all, and one tree
+// in any case.
+func (s *shape) variantsKept() int {
+	if s.dynamic {
+		return maxKept / maxShapeSource
+	}
+	return min(max(maxKept/max(len(s.src), 1), 1), 16)
+}
 
 // newShape lexes the author's texts.
 func newShape(authors []string) *shape {
@@ -129,7 +138,7 @@ func (s *shape) tree(classes []slotClass) (node, *Fault) {
 	var list []variant
 	if known != nil {
 		list = append(list, *known...)
-		if len(list) >= maxVariants {
+		if len(list) >= s.variantsKept() {
 			list = list[1:]
 		}
 	}

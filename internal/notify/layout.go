@@ -38,6 +38,9 @@ func CompileLayout(layout *v1alpha1.NotificationLayout) (*Layout, Problems) {
 	return l, nil
 }
 
+// Size is about how many bytes of memory the layout takes.
+func (l *Layout) Size() int { return l.html.size() + l.text.size() }
+
 // misfit returns why a rule can't use a layout, whatever its templates are, as the end of a
 // sentence; empty if it can.
 func misfit(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout) string {

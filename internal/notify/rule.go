@@ -89,6 +89,23 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 // Variables returns, sorted, the dotted paths that the rule reads.
 func (r *Rule) Variables() []string { return slices.Clone(r.variables) }
 
+// Size is about how many bytes of memory the rule takes, without its layout.
+func (r *Rule) Size() int {
+	n := r.expression.Size()
+	for _, f := range []*field{&r.to, r.user, &r.text, r.from, r.subject, r.html} {
+		n += f.size()
+	}
+	return n
+}
+
+// size is about how many bytes of memory the field takes.
+func (f *field) size() int {
+	if f == nil {
+		return 0
+	}
+	return f.template.Size()
+}
+
 // message parses the templates of the rule's channel. Escaping is for HTML, and only
 // there: elsewhere a customer would read &amp;.
 func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
