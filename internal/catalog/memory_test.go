@@ -41,7 +41,7 @@ func TestCompiledRulesAreBounded(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: fmt.Sprint(i), UID: types.UID(activation + fmt.Sprint(i))},
 			Spec: v1alpha1.NotificationRuleSpec{
 				CompanyRef: v1alpha1.CompanyActivationReference{Name: activation}, Expression: "[" + strings.Repeat("1,", 4000) + "]",
-				Email: &v1alpha1.EmailMessage{To: "a@example.com", Subject: "s", Text: html, HTML: html},
+				Email: &v1alpha1.EmailMessage{To: "a@example.com", Subject: "s", Text: "t", HTML: html},
 			},
 		}
 	}
