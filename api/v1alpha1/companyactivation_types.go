@@ -14,10 +14,10 @@ import (
 // activations have no finalizer, so that they can be deleted when the operator is gone.
 const CompanyActivationFinalizer = "extensions.rehive.com/company-activation"
 
-// RequestedAtAnnotation is set, to a new value each time, by whoever wants a
-// CompanyActivation reconciled at once: the HTTP server at each call of
-// /activate/ and /rotate/, or a person with kubectl annotate. When it has been
-// acted on, status.lastHandledRequestedAt holds the same value.
+// RequestedAtAnnotation triggers the reconciliation of a CompanyActivation when its value
+// changes. The HTTP server sets it at each call of /activate/ and /rotate/, and people can
+// set it with kubectl annotate. When the reconciliation is done,
+// status.lastHandledRequestedAt has the same value.
 const RequestedAtAnnotation = "extensions.rehive.com/requested-at"
 
 // PurgeAnnotation makes the operator, with the value "true", delete a CompanyActivation
@@ -25,15 +25,15 @@ const RequestedAtAnnotation = "extensions.rehive.com/requested-at"
 // operator sets it when the company is removed from Rehive (a deactivation with purge).
 const PurgeAnnotation = "extensions.rehive.com/purge"
 
-// PurgeAfterAnnotation holds the time, as in RFC 3339, at which a company that was
-// removed from Rehive is purged if the operator was started with a grace period
+// PurgeAfterAnnotation is the time, in RFC 3339, at which a company that was removed from
+// Rehive is purged, if the operator was started with a grace period
 // (--purge-grace-period). Until then the activation is inactive; a new activation
 // removes the annotation. Deleting the object by hand purges it at once.
 const PurgeAfterAnnotation = "extensions.rehive.com/purge-after"
 
-// APIWritesLabel on a CompanyActivation says, with the value APIWritesAllow, that
-// admins may change through the API what others manage in Kubernetes. Without it such
-// objects are read-only in the API.
+// APIWritesLabel on a CompanyActivation, with the value APIWritesAllow, lets admins change
+// through the API objects that are managed in Kubernetes, such as by Argo CD. Without it,
+// those objects are read-only in the API.
 const (
 	APIWritesLabel = "extensions.rehive.com/api-writes"
 	APIWritesAllow = "Allow"
@@ -45,11 +45,11 @@ const (
 	// company is inactive.
 	SecretKeyToken = "token"
 	// SecretKeyWebhookSecret holds the secret that the platform sends with each
-	// webhook. It is made once and survives deactivation, so that webhooks which
-	// are registered already keep working after a reactivation.
+	// webhook. It is generated once and survives deactivation, so that registered
+	// webhooks keep working after a reactivation.
 	SecretKeyWebhookSecret = "webhookSecret"
 	// SecretKeyServiceUser holds the identifier of the platform user who activated the
-	// company, whose token it is. That user and admins may rotate the token, deactivate
+	// company and to whom the token belongs. That user and admins may rotate the token, deactivate
 	// and purge the company. It survives deactivation.
 	SecretKeyServiceUser = "serviceUser"
 )
@@ -88,9 +88,9 @@ type CompanyActivationSpec struct {
 	// +optional
 	Providers CompanyProviders `json:"providers,omitzero"`
 
-	// senderDomains are the domains, each with all below it, that the company may send
-	// email from through the operator's own providers. It is for the platform team to
-	// write. Its own DeliveryProvider may use any domain.
+	// senderDomains are the domains, including their subdomains, from which the company may
+	// send email through the operator's own providers. Only the platform team should be
+	// allowed to write it. The company's own DeliveryProvider may use any domain.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
@@ -98,24 +98,24 @@ type CompanyActivationSpec struct {
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?[.])+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')",message="must be a domain in lowercase, such as shop.example; write an internationalized one as xn--..."
 	SenderDomains []string `json:"senderDomains,omitempty"`
 
-	// quotas limit how many messages the company sends a day, below the operator's own
-	// limits.
+	// quotas limit the company's messages per day, where they are lower than the operator's
+	// own limits.
 	// +optional
 	Quotas CompanyQuotas `json:"quotas,omitzero"`
 
-	// pushEnabled says whether the company's users get push notifications. While it is
+	// pushEnabled says whether the company's users receive push notifications. If it is
 	// false, rules of the channel push send nothing, but in-app copies are still stored.
 	// +optional
 	// +kubebuilder:default=true
 	PushEnabled *bool `json:"pushEnabled,omitempty"`
 
-	// companyInfo replaces what the platform says about the company, in templates and in
-	// the API. A field that is unset shows what the platform says.
+	// companyInfo overrides what the platform says about the company, in templates and in
+	// the API. Unset fields have the platform's values.
 	// +optional
 	CompanyInfo CompanyProfile `json:"companyInfo,omitzero"`
 
-	// bimiSelector is the selector that emails of the company name in their header
-	// BIMI-Selector, such as "v=BIMI1; s=default".
+	// bimiSelector is the value of the header BIMI-Selector in the company's emails, such as
+	// "v=BIMI1; s=default".
 	// +optional
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule="!self.contains('\\n') && !self.contains('\\r')",message="bimiSelector must be one line"
@@ -134,18 +134,18 @@ type CompanyProfile struct {
 	// +kubebuilder:validation:MaxLength=2048
 	Website string `json:"website,omitempty"`
 
-	// systemEmail is the address that the company's system messages come from. Whether
-	// they may is up to the operator: see senderDomains.
+	// systemEmail is the sender of the company's messages. The operator decides whether the
+	// company may use its domain; see senderDomains.
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	SystemEmail string `json:"systemEmail,omitempty"`
 
-	// supportEmail is the address that customers turn to for help.
+	// supportEmail is the address at which customers get help.
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	SupportEmail string `json:"supportEmail,omitempty"`
 
-	// contactEmail is the address for all other matters.
+	// contactEmail is the address for other enquiries.
 	// +optional
 	// +kubebuilder:validation:MaxLength=320
 	ContactEmail string `json:"contactEmail,omitempty"`
@@ -161,8 +161,8 @@ type CompanyProfile struct {
 	Icon string `json:"icon,omitempty"`
 }
 
-// CompanyQuotas limit a company's messages by channel. A day is one in UTC. What isn't
-// set, or is higher than the operator's limit, is the operator's limit (--quotas).
+// CompanyQuotas limit a company's messages by channel. Days are in UTC. A quota that is
+// unset or higher than the operator's limit (--quotas) has the operator's limit.
 type CompanyQuotas struct {
 	// email limits emails.
 	// +optional
@@ -177,15 +177,15 @@ type CompanyQuotas struct {
 	Push *ChannelQuota `json:"push,omitempty"`
 }
 
-// ChannelQuota limits the messages of a channel.
+// ChannelQuota limits the messages on a channel.
 type ChannelQuota struct {
-	// perDay is how many messages the company may send a day.
+	// perDay is the maximum number of messages that the company may send per day.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000000
 	PerDay *int64 `json:"perDay,omitempty"`
 
-	// perRecipient is how many of them may be for one recipient.
+	// perRecipient is the maximum number of messages per day to one recipient.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000000
@@ -196,14 +196,14 @@ type ChannelQuota struct {
 type SMSQuota struct {
 	ChannelQuota `json:",inline"`
 
-	// perCountry is how many SMS a day may be for one country.
+	// perCountry is the maximum number of SMS per day to one country.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000000
 	PerCountry *int64 `json:"perCountry,omitempty"`
 
-	// countries are the ISO 3166 codes, such as ZA, of the countries that SMS may be
-	// sent to. Unset, it is all that the operator allows.
+	// countries are the ISO 3166 codes, such as ZA, of the countries to which SMS may be
+	// sent. It defaults to all countries that the operator allows.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=250
@@ -264,7 +264,7 @@ type CompanyInfo struct {
 	Mode string `json:"mode,omitempty"`
 }
 
-// RegisteredWebhook is a webhook that stands on the platform for this company.
+// RegisteredWebhook is a webhook that is registered on the platform for this company.
 type RegisteredWebhook struct {
 	// event is the platform event that the webhook sends.
 	// +required
@@ -287,7 +287,7 @@ type CompanyActivationStatus struct {
 	// conditions are:
 	//
 	// Ready: the company is active, its token is valid and its webhooks are registered.
-	// TokenValid: Rehive accepted the token at the last look.
+	// TokenValid: Rehive accepted the token at the last check.
 	// WebhooksRegistered: Rehive has a webhook for each event that an enabled rule names.
 	// ProvidersResolved: each DeliveryProvider in spec.providers exists and serves its channel.
 	// Stalled: present, and True, if a person must act; retrying won't help.
@@ -329,8 +329,8 @@ type CompanyActivationStatus struct {
 	// +kubebuilder:validation:items:MaxLength=100
 	UnknownEvents []string `json:"unknownEvents,omitempty"`
 
-	// defaultRules are the names of the default rules that the company has been given.
-	// Each is given once: one that an admin deletes stays deleted.
+	// defaultRules are the names of the default rules that the company has received.
+	// Each is created once: one that an admin deletes is not created again.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
@@ -344,7 +344,7 @@ type CompanyActivationStatus struct {
 	LastHandledRequestedAt string `json:"lastHandledRequestedAt,omitempty"`
 }
 
-// CompanyActivation says that a company on Rehive uses this extension. The operator
+// CompanyActivation represents a company on Rehive that uses this extension. The operator
 // creates one when an admin activates the extension. A platform team can also declare it
 // beforehand, in the namespace that is to hold the company's rules.
 //
@@ -374,21 +374,22 @@ type CompanyActivation struct {
 	Status CompanyActivationStatus `json:"status,omitzero"`
 }
 
-// IsActive says whether the company uses the extension: an empty state, as of
-// an object that never passed the API server's defaults, is Active.
+// IsActive reports whether the company uses the extension. An empty state, as in an
+// object that was never defaulted by the API server, is Active.
 func (a *CompanyActivation) IsActive() bool {
 	return a.Spec.State != ActivationInactive && a.DeletionTimestamp.IsZero()
 }
 
-// IsPushEnabled says whether the company's users get push messages: an unset
+// IsPushEnabled reports whether the company's users receive push notifications. An unset
 // spec.pushEnabled is true.
 func (a *CompanyActivation) IsPushEnabled() bool {
 	return a.Spec.PushEnabled == nil || *a.Spec.PushEnabled
 }
 
-// Profile returns how the company presents itself: what spec.companyInfo says and,
-// where it says nothing, the platform. Templates read it as context.company. It is not
-// to be trusted as proof of a domain: admins of the company write it.
+// Profile returns how the company presents itself: the fields of spec.companyInfo, and
+// the platform's values for those that are unset. Templates read it as context.company.
+// It proves nothing about the ownership of a domain, because admins of the company
+// write it.
 func (a *CompanyActivation) Profile() CompanyProfile {
 	own, platform := &a.Spec.CompanyInfo, &a.Status.CompanyInfo.CompanyProfile
 	return CompanyProfile{

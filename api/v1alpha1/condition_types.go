@@ -5,7 +5,7 @@ package v1alpha1
 
 // Condition types that every kind has.
 const (
-	// ReadyCondition is True when the object does what its spec asks.
+	// ReadyCondition is True when the object does what its spec says.
 	ReadyCondition = "Ready"
 	// StalledCondition is True when something is wrong that retrying won't fix:
 	// a person must change the object, or what it refers to. It is absent
@@ -16,14 +16,14 @@ const (
 // Condition types of a CompanyActivation.
 const (
 	// TokenValidCondition is True when the platform accepted the service token
-	// at the last look.
+	// at the last check.
 	TokenValidCondition = "TokenValid"
 	// WebhooksRegisteredCondition is True when the platform has one webhook, with
 	// the right secret, for each event that an enabled rule names.
 	WebhooksRegisteredCondition = "WebhooksRegistered"
 	// ProvidersResolvedCondition is True when each DeliveryProvider that
-	// spec.providers names is there and serves the channel. Messages of a channel
-	// whose provider isn't wait; the company is Ready nevertheless.
+	// spec.providers names exists and serves the channel. Messages on a channel whose
+	// provider is missing stay pending; the company is still Ready.
 	ProvidersResolvedCondition = "ProvidersResolved"
 )
 
@@ -32,7 +32,7 @@ const (
 	// TemplatesParsedCondition is True when every template of the rule parses.
 	TemplatesParsedCondition = "TemplatesParsed"
 	// ExpressionParsedCondition is True when the rule's expression parses, as far
-	// as it can be told without an event.
+	// as that can be checked without an event.
 	ExpressionParsedCondition = "ExpressionParsed"
 	// WarningsCondition is True when something in the rule is valid, but probably not what
 	// its author meant. It is absent otherwise. The rule is in force nevertheless.
@@ -50,29 +50,29 @@ const (
 	// not called /activate/ yet, so there is no token.
 	AwaitingActivationReason = "AwaitingActivation"
 	// SecretMissingReason: the Secret with the token or the webhook secret is
-	// gone; a new activation or token rotation brings it back.
+	// gone. A new activation or token rotation restores it.
 	SecretMissingReason = "SecretMissing"
 	// TokenAcceptedReason: the platform accepted the token.
 	TokenAcceptedReason = "TokenAccepted"
 	// TokenRefusedReason: the platform refused the token (401 or 403), or it
 	// belongs to another company or to a user outside admin and service.
 	TokenRefusedReason = "TokenRefused"
-	// RegisteredReason: every webhook stands.
+	// RegisteredReason: every webhook is registered.
 	RegisteredReason = "Registered"
-	// RefusedReason: the platform refused a registration; a person must do
-	// what the message says: grant a missing permission, for example.
+	// RefusedReason: the platform refused a registration. A person must follow the message,
+	// for example grant a missing permission.
 	RefusedReason = "Refused"
-	// UnknownEventReason: the platform knows no event of the name that a rule
-	// has. The other webhooks stand nevertheless.
+	// UnknownEventReason: the platform does not know the event that a rule names. The other
+	// webhooks are registered.
 	UnknownEventReason = "UnknownEvent"
-	// PlatformUnavailableReason: the platform did not answer, answered with an
-	// error of its own, or throttled; it is tried again.
+	// PlatformUnavailableReason: the platform did not answer, returned an error of its own,
+	// or throttled the operator. The call is retried.
 	PlatformUnavailableReason = "PlatformUnavailable"
-	// DuplicateCompanyReason: an older CompanyActivation holds the same company. If it
-	// goes, the company must be activated again on the platform.
+	// DuplicateCompanyReason: an older CompanyActivation holds the same company. If that one
+	// is deleted, the company must be activated again on the platform.
 	DuplicateCompanyReason = "DuplicateCompany"
 	// NamespaceNotAllowedReason: the operator's configuration (--activation-namespaces)
-	// doesn't let the namespace hold the company. The activation is ignored and never
+	// does not allow the namespace to hold the company. The activation is ignored and never
 	// receives a token.
 	NamespaceNotAllowedReason = "NamespaceNotAllowed"
 	// SecretUnusableReason: the Secret with the activation's name belongs to something
@@ -84,9 +84,9 @@ const (
 	// PurgePendingReason: the company was removed from the platform; its data is deleted
 	// when the grace period ends, unless it is activated again before.
 	PurgePendingReason = "PurgePending"
-	// ResolvedReason: every DeliveryProvider that spec.providers names is there.
+	// ResolvedReason: every DeliveryProvider that spec.providers names exists.
 	ResolvedReason = "Resolved"
-	// DeliveryProviderNotFoundReason: spec.providers names no DeliveryProvider of
+	// DeliveryProviderNotFoundReason: a DeliveryProvider in spec.providers does not exist in
 	// the activation's namespace.
 	DeliveryProviderNotFoundReason = "DeliveryProviderNotFound"
 	// WrongChannelReason: spec.providers names a DeliveryProvider of another channel.
@@ -95,26 +95,26 @@ const (
 
 // Reasons of a NotificationRule's conditions.
 const (
-	// ParsedReason: everything the condition speaks of parses.
+	// ParsedReason: everything that the condition covers parses.
 	ParsedReason = "Parsed"
 	// SyntaxErrorReason: something does not parse; the message has field, line
 	// and column.
 	SyntaxErrorReason = "SyntaxError"
-	// CompanyActivationNotFoundReason: spec.companyRef names no
-	// CompanyActivation of the rule's namespace.
+	// CompanyActivationNotFoundReason: the CompanyActivation in spec.companyRef does not
+	// exist in the rule's namespace.
 	CompanyActivationNotFoundReason = "CompanyActivationNotFound"
-	// LayoutNotFoundReason: spec.email.layoutRef names no NotificationLayout of the
-	// rule's namespace.
+	// LayoutNotFoundReason: the NotificationLayout in layoutRef does not exist in the rule's
+	// namespace.
 	LayoutNotFoundReason = "LayoutNotFound"
-	// LayoutInvalidReason: the NotificationLayout of spec.email.layoutRef has a
-	// mistake, which its own conditions tell.
+	// LayoutInvalidReason: the NotificationLayout in layoutRef has a mistake, which its own
+	// conditions describe.
 	LayoutInvalidReason = "LayoutInvalid"
-	// NoProviderReason: the company names no DeliveryProvider for the rule's channel, and
-	// the operator has no default one.
+	// NoProviderReason: neither the company nor the operator has a DeliveryProvider for the
+	// rule's channel.
 	NoProviderReason = "NoProvider"
 	// NoEventReason: spec.event is empty, so nothing triggers the rule.
 	NoEventReason = "NoEvent"
-	// ValidReason: the rule is in force, or will be once the company is activated.
+	// ValidReason: the rule is in effect, or will be once the company is activated.
 	ValidReason = "Valid"
 	// ProbableMistakesReason: the message says what is probably a mistake, with field, line
 	// and column.
@@ -123,24 +123,23 @@ const (
 	DisabledReason = "Disabled"
 )
 
-// Reasons of a DeliveryProvider's conditions. Another is the provider's own word
-// for why it can't be used, such as CredentialsRefused or MissingScope.
+// Reasons of a DeliveryProvider's conditions. Others are reported by the
+// provider, such as CredentialsRefused or MissingScope.
 const (
 	// VerifiedReason: the provider answered and accepted the credentials.
 	VerifiedReason = "Verified"
-	// ConfiguredReason: the configuration is complete; the provider offers nothing
-	// to try it with but sending.
+	// ConfiguredReason: the configuration is complete. The provider has no call to verify it
+	// other than sending.
 	ConfiguredReason = "Configured"
-	// SecretNotFoundReason: spec.secretRef names no Secret of this namespace with
-	// the label extensions.rehive.com/provider.
+	// SecretNotFoundReason: the Secret in spec.secretRef does not exist in this namespace, or
+	// lacks the label extensions.rehive.com/provider.
 	SecretNotFoundReason = "SecretNotFound"
-	// HostNotAllowedReason: the Secret doesn't allow its credentials to be sent to the
-	// host that the spec names.
+	// HostNotAllowedReason: the Secret does not allow its credentials to be sent to the host
+	// in the spec.
 	HostNotAllowedReason = "HostNotAllowed"
-	// InvalidConfigurationReason: the spec and the Secret don't make a provider; the
-	// message says why.
+	// InvalidConfigurationReason: the spec or the Secret is invalid; the message says why.
 	InvalidConfigurationReason = "InvalidConfiguration"
-	// ProviderUnavailableReason: the provider did not answer, or with an error of
-	// its own; it is tried again.
+	// ProviderUnavailableReason: the provider did not answer, or returned an error of its
+	// own. The check is repeated.
 	ProviderUnavailableReason = "ProviderUnavailable"
 )

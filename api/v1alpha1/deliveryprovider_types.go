@@ -15,7 +15,7 @@ const ProviderSecretLabel = "extensions.rehive.com/provider"
 // its credentials may be sent to, separated by commas: smtp.example.com, or
 // smtp.example.com:587 for one port, or *.example.com for all names below a domain.
 // Without it, a Secret for SendGrid, Twilio or Expo may be sent to the vendor's own
-// hosts only, and one for a mail server nowhere.
+// hosts only, and one for a mail server cannot be used.
 const AllowedHostsAnnotation = "extensions.rehive.com/allowed-hosts"
 
 // Keys of the Secret that a DeliveryProvider's spec.secretRef names.
@@ -23,23 +23,23 @@ const (
 	// SecretKeyUsername and SecretKeyPassword log in to an SMTP server.
 	SecretKeyUsername = "username"
 	SecretKeyPassword = "password"
-	// SecretKeyCA holds the PEM certificates that an SMTP server is trusted by,
+	// SecretKeyCA holds the PEM certificates of the authorities to trust for an SMTP server,
 	// instead of the system's.
 	SecretKeyCA = "ca.crt"
 	// SecretKeyAPIKey is SendGrid's API key.
 	SecretKeyAPIKey = "apiKey"
-	// SecretKeyAccountSID is that of the Twilio account. SecretKeyAuthToken is the
-	// account's token; in its place, SecretKeyAPIKeySID and SecretKeyAPIKeySecret
-	// are of an API key.
+	// SecretKeyAccountSID is the SID of the Twilio account. SecretKeyAuthToken is the
+	// account's token; SecretKeyAPIKeySID and SecretKeyAPIKeySecret identify an API key
+	// to use instead of it.
 	SecretKeyAccountSID   = "accountSid"
 	SecretKeyAuthToken    = "authToken"
 	SecretKeyAPIKeySID    = "apiKeySid"
 	SecretKeyAPIKeySecret = "apiKeySecret"
-	// SecretKeyAccessToken is that of an Expo project with enhanced security.
+	// SecretKeyAccessToken is the access token of an Expo project with enhanced security.
 	SecretKeyAccessToken = "accessToken"
 )
 
-// Channel is the way a message takes to its recipient.
+// Channel is a way to deliver messages.
 type Channel string
 
 // The channels.
@@ -62,19 +62,19 @@ type SecretReference struct {
 	Name string `json:"name"`
 }
 
-// SMTPTLS says how the connection to a mail server is encrypted.
+// SMTPTLS is how the connection to a mail server is encrypted.
 // +kubebuilder:validation:Enum=StartTLS;StartTLSOptional;TLS;None
 type SMTPTLS string
 
-// The ways to encrypt.
+// The values of SMTPTLS.
 const (
-	// SMTPStartTLS refuses a server that offers no STARTTLS.
+	// SMTPStartTLS requires STARTTLS.
 	SMTPStartTLS SMTPTLS = "StartTLS"
-	// SMTPStartTLSOptional uses STARTTLS where it is offered.
+	// SMTPStartTLSOptional uses STARTTLS if the server offers it.
 	SMTPStartTLSOptional SMTPTLS = "StartTLSOptional"
-	// SMTPImplicitTLS speaks TLS from the first byte, as on port 465.
+	// SMTPImplicitTLS uses TLS from the first byte, as on port 465.
 	SMTPImplicitTLS SMTPTLS = "TLS"
-	// SMTPNoTLS never encrypts. Nothing logs in over such a connection.
+	// SMTPNoTLS never encrypts, and never logs in.
 	SMTPNoTLS SMTPTLS = "None"
 )
 
@@ -126,7 +126,7 @@ type TwilioProvider struct {
 	BaseURL string `json:"baseURL,omitempty"`
 }
 
-// ExpoProvider sends push messages through Expo's push service.
+// ExpoProvider sends push notifications through Expo's push service.
 type ExpoProvider struct {
 	// baseURL is the URL of Expo's push service. It defaults to https://exp.host.
 	// +optional
@@ -161,7 +161,7 @@ type RateLimit struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.smtp), has(self.sendgrid), has(self.twilio), has(self.expo)].exists_one(isSet, isSet)",message="exactly one provider must be set: smtp, sendgrid, twilio or expo"
 // +kubebuilder:validation:XValidation:rule="has(self.secretRef) || !(has(self.sendgrid) || has(self.twilio))",message="secretRef is required for sendgrid and twilio"
-// +kubebuilder:validation:XValidation:rule="!(has(self.sender) && has(self.expo))",message="sender must not be set for expo: push messages have none"
+// +kubebuilder:validation:XValidation:rule="!(has(self.sender) && has(self.expo))",message="sender must not be set for expo: push notifications have none"
 type DeliveryProviderSpec struct {
 	// smtp sends email through a mail server. Exactly one of smtp, sendgrid, twilio
 	// and expo must be set.
@@ -193,7 +193,7 @@ type DeliveryProviderSpec struct {
 	// +optional
 	SecretRef *SecretReference `json:"secretRef,omitempty"`
 
-	// sender is the sender of messages that name none: for email an address, with or
+	// sender is the sender of messages that do not name one: for email an address, with or
 	// without a display name; for SMS a phone number, a short code, an alphanumeric sender
 	// or the SID of a messaging service. It must not be set for expo.
 	// +optional
@@ -242,7 +242,7 @@ type DeliveryProviderStatus struct {
 
 	// conditions are:
 	//
-	// Ready: the configuration is complete and, where it can be tried, the provider
+	// Ready: the configuration is complete and, if that can be verified, the provider
 	// accepts the credentials.
 	// Stalled: present, and True, if a person must act; retrying won't help.
 	//
@@ -283,7 +283,7 @@ type DeliveryProvider struct {
 }
 
 // Type returns the field of the spec that is set and the channel it serves; both
-// are empty when none is.
+// are empty if none is.
 func (s *DeliveryProviderSpec) Type() (string, Channel) {
 	switch {
 	case s.SMTP != nil:

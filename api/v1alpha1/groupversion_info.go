@@ -1,12 +1,12 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package v1alpha1 holds the kinds of the group extensions.rehive.com: what a
-// platform team writes as YAML and what the admin API reads and writes for
-// people who never saw Kubernetes. Both see the same objects.
+// Package v1alpha1 has the kinds of the API group extensions.rehive.com. Platform teams
+// write them as YAML, and the admin API reads and writes the same objects for people who
+// do not use Kubernetes.
 //
-// The package stays light: it imports nothing but the Kubernetes API machinery,
-// so that other programs can depend on it.
+// The package imports only the Kubernetes API machinery, so that other programs can
+// depend on it.
 //
 // +kubebuilder:object:generate=true
 // +groupName=extensions.rehive.com

@@ -7,10 +7,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// LayoutContentVariable is what a layout's templates print the message by.
+// LayoutContentVariable is the variable by which a layout's templates print the message.
 const LayoutContentVariable = "content"
 
-// NotificationLayoutSpec is what messages are wrapped in, such as a header and a footer.
+// NotificationLayoutSpec defines how messages are wrapped, for example with a header and a
+// footer.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.html) || has(self.text)",message="at least one of html and text must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.html) || self.channel == 'email'",message="html must not be set unless channel is email"

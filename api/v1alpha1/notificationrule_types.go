@@ -42,7 +42,7 @@ type NotificationTemplateReference struct {
 // data, and the variables context and computed.
 type EmailMessage struct {
 	// to is a Django template that renders the recipients: one or more email addresses
-	// separated by commas. Each recipient gets a message of their own. At most 4096
+	// separated by commas. Each recipient receives a separate message. At most 4096
 	// characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -97,7 +97,7 @@ type EmailMessage struct {
 // read the event's data, and the variables context and computed.
 type SMSMessage struct {
 	// to is a Django template that renders the recipients: one or more phone numbers
-	// separated by commas. Each recipient gets a message of their own. Numbers must be
+	// separated by commas. Each recipient receives a separate message. Numbers must be
 	// international, such as +27840000000, unless defaultRegion is set. At most 4096
 	// characters.
 	// +required
@@ -139,7 +139,7 @@ type SMSMessage struct {
 // event's data, and the variables context and computed.
 type PushMessage struct {
 	// toUser is a Django template that renders the recipients: one or more Rehive
-	// identifiers of users, separated by commas. Each user gets a message of their own, on
+	// identifiers of users, separated by commas. Each user receives a separate message, on
 	// all of their devices. At most 4096 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -171,7 +171,7 @@ type PushMessage struct {
 // event's data, and the variables context and computed.
 type SystemMessage struct {
 	// toUser is a Django template that renders the recipients: one or more Rehive
-	// identifiers of users, separated by commas. Each user gets a message of their own. At
+	// identifiers of users, separated by commas. Each user receives a separate message. At
 	// most 4096 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -199,7 +199,7 @@ type SystemMessage struct {
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
-// NotificationRuleSpec says when a message is sent, to whom, and what it says.
+// NotificationRuleSpec defines when a message is sent, to whom, and its content.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
 // +kubebuilder:validation:XValidation:rule="!(has(self.system) && has(self.systemEnabled) && self.systemEnabled)",message="systemEnabled can't be set together with system: the message is an in-app message already"
@@ -281,7 +281,7 @@ type NotificationRuleSpec struct {
 	System *SystemMessage `json:"system,omitempty"`
 }
 
-// Channel returns the channel that is set; empty when none is.
+// Channel returns the channel that is set, empty if none is.
 func (s *NotificationRuleSpec) Channel() Channel {
 	switch {
 	case s.Email != nil:
@@ -347,8 +347,7 @@ type NotificationRuleStatus struct {
 	Variables []string `json:"variables,omitempty"`
 }
 
-// NotificationRule sends one message on one channel when an event of its
-// company matches.
+// NotificationRule sends a message on one channel when an event of its company matches.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -377,7 +376,7 @@ type NotificationRule struct {
 	Status NotificationRuleStatus `json:"status,omitzero"`
 }
 
-// IsEnabled says whether the rule's event is to be matched: an unset
+// IsEnabled reports whether the rule is enabled and not being deleted. An unset
 // spec.enabled is true.
 func (r *NotificationRule) IsEnabled() bool {
 	return (r.Spec.Enabled == nil || *r.Spec.Enabled) && r.DeletionTimestamp.IsZero()

@@ -11,7 +11,7 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
 type NotificationTemplateSpec struct {
-	// displayName is the name that admins see. Rules created from the template get it too.
+	// displayName is the name that admins see. Rules created from the template have the same name.
 	// At most 250 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -24,9 +24,9 @@ type NotificationTemplateSpec struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Description string `json:"description,omitempty"`
 
-	// default says whether a company gets a rule created from the template when it
-	// activates the extension. It gets the rule once: a rule that an admin deletes stays
-	// deleted.
+	// default says whether each company receives a rule created from the template when it
+	// activates the extension. It receives the rule once: a rule that an admin deletes is
+	// not created again.
 	// +optional
 	Default bool `json:"default,omitempty"`
 

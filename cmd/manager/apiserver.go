@@ -20,14 +20,15 @@ const (
 	apiServerTimeout = 10 * time.Second
 	// apiServerRetry is the pause between two requests.
 	apiServerRetry = 2 * time.Second
-	// apiServerReminder is how often the log says that the API server is still awaited.
+	// apiServerReminder is how often the log repeats that the manager waits for the API
+	// server.
 	apiServerReminder = time.Minute
 )
 
-// awaitAPIServer waits until the Kubernetes API server answers. Nothing works without
-// what is read from it at the start, and a process that ended instead would be restarted
-// with a growing back-off, and so come back minutes after the API server. It returns an
-// error only if ctx is done first.
+// awaitAPIServer waits until the Kubernetes API server answers. The manager needs data
+// from it at startup. If it exited instead, it would be restarted with a growing back-off
+// and come back minutes after the API server. An error is returned only if ctx is done
+// first.
 func awaitAPIServer(ctx context.Context, config *rest.Config) error {
 	config = rest.CopyConfig(config)
 	config.Timeout = apiServerTimeout

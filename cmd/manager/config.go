@@ -38,11 +38,11 @@ import (
 	"github.com/rehive/extension-operator/webhookserver"
 )
 
-// envPrefix begins the environment variable of each flag: --public-url is also
-// REHIVE_EXTENSION_PUBLIC_URL. A flag wins over its variable.
+// envPrefix is the prefix of each flag's environment variable: --public-url is also
+// REHIVE_EXTENSION_PUBLIC_URL. A flag takes precedence over its variable.
 const envPrefix = "REHIVE_EXTENSION_"
 
-// defaultLedgerPath is the file of the SQLite ledger if no flag names one.
+// defaultLedgerPath is the default file of the SQLite ledger.
 const defaultLedgerPath = "/var/lib/rehive-extension/ledger.db"
 
 // settings are the manager's flags.
@@ -117,10 +117,10 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 
 	flags.StringVar(&s.publicURL, "public-url", "", "public `URL` of this server, without api/, such as https://notifications.example.com (required)")
 	flags.StringVar(&s.rehiveURL, "rehive-api-url", rehive.DefaultBaseURL, "`URL` of the Rehive API")
-	flags.IntVar(&s.rehiveCallsPerMinute, "rehive-calls-per-minute", rehive.DefaultCallsPerMinute, "`number` of calls a minute that the Rehive API accepts for one company: 200 on the tier limited, 400 on standard, 1200 on extended")
-	flags.StringVar(&s.namespace, "namespace", "rehive-system", "the operator's own `namespace`: a company that no CompanyActivation declares is activated there")
+	flags.IntVar(&s.rehiveCallsPerMinute, "rehive-calls-per-minute", rehive.DefaultCallsPerMinute, "`number` of calls per minute that the Rehive API accepts for one company: 200 on the tier limited, 400 on standard, 1200 on extended")
+	flags.StringVar(&s.namespace, "namespace", "rehive-system", "the operator's own `namespace`; a company without a declared CompanyActivation is activated there")
 	flags.StringVar(&s.watchNamespaces, "watch-namespaces", "", "comma-separated `namespaces` that may hold CompanyActivations, rules, layouts and providers in addition to --namespace; * means all. The operator needs its role in each of them")
-	flags.Var(&s.activationNamespaces, "activation-namespaces", "comma-separated `list` of the namespaces, besides --namespace, that may hold a company's CompanyActivation and so receive its token: team-a for any company, acme=team-a for the company acme alone; an asterisk stands for any characters. May be given several times. The default is the namespaces that --watch-namespaces names; its * names none")
+	flags.Var(&s.activationNamespaces, "activation-namespaces", "comma-separated `list` of the namespaces, besides --namespace, that may hold a company's CompanyActivation and so receive its token: team-a for any company, acme=team-a for the company acme only; an asterisk matches any characters. Can be repeated. The default is the namespaces named in --watch-namespaces, and none for its *")
 	flags.DurationVar(&s.purgeGracePeriod, "purge-grace-period", 0, "how long the data of a company that was removed from Rehive is kept, inaccessible, in case the extension is activated again; 0 deletes it at once")
 
 	flags.StringVar(&s.httpAddress, "http-address", ":8080", "`address` to serve calls from Rehive, dashboards and apps on")
@@ -145,7 +145,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.emailFrom, "email-from", "", "sender `address` of emails for which neither the rule nor the company has one")
 	flags.StringVar(&s.smtpAddress, "smtp-address", "", "`host:port` of the operator's mail server; without it, emails of companies without a DeliveryProvider fail")
 	flags.StringVar(&s.smtpTLS, "smtp-tls", string(smtp.StartTLS), "`mode` of encrypting the connection to the mail server: starttls, starttls-optional, tls or none")
-	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; without it, there is no log-in")
+	flags.StringVar(&s.smtpUsername, "smtp-username", "", "`name` to log in to the mail server with; without it, the operator does not log in")
 	flags.StringVar(&s.smtpPasswordFile, "smtp-password-file", "", "`file` with the mail server's password; read only if --smtp-username is set")
 	flags.StringVar(&s.smtpCAFile, "smtp-ca-file", "", "`file` with the PEM certificates of the authorities to trust for the mail server, instead of the system's")
 
@@ -156,9 +156,9 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.defaultSMSProvider, "default-sms-provider", "", "`name` of the DeliveryProvider in --namespace for companies without one for SMS")
 	flags.StringVar(&s.defaultPushProvider, "default-push-provider", "", "`name` of the DeliveryProvider in --namespace for companies without one for push notifications")
 	flags.BoolVar(&s.trustSystemEmail, "trust-system-email", true, "let a company send email from the domain of its system email on Rehive through the operator's own providers, unless the domain is a mailbox provider's, the operator's or another company's; otherwise only spec.senderDomains counts")
-	flags.StringVar(&s.quotas, "quotas", "", "`limits` of the messages that one company may send a day (UTC), which replace the defaults email.company=1000000,sms.company=10000,sms.country=5000,sms.recipient=50 one by one; a number or unlimited. There are also email.recipient, push.company and push.recipient, which are unlimited by default")
-	flags.StringVar(&s.smsCountries, "sms-countries", "", "ISO 3166 `codes` of the countries that SMS may be sent to, such as ZA,US; all by default")
-	flags.StringVar(&s.smsAllowNumbers, "sms-allow-numbers", "", "`kinds` of expensive numbers that SMS may be sent to: premium, shared-cost, satellite; none by default")
+	flags.StringVar(&s.quotas, "quotas", "", "`limits` on the messages that one company may send per day (UTC), each a number or unlimited. They override individual defaults: email.company=1000000,sms.company=10000,sms.country=5000,sms.recipient=50; email.recipient, push.company and push.recipient are unlimited by default")
+	flags.StringVar(&s.smsCountries, "sms-countries", "", "ISO 3166 `codes` of the countries to which SMS may be sent, such as ZA,US; all by default")
+	flags.StringVar(&s.smsAllowNumbers, "sms-allow-numbers", "", "`kinds` of expensive numbers to which SMS may be sent: premium, shared-cost, satellite; none by default")
 	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "comma-separated private and special-purpose `networks` that DeliveryProviders may connect to, such as 10.0.0.0/8,fd00::/8; none by default")
 	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "accept base URLs of DeliveryProviders that begin with http://, which sends credentials unencrypted")
 
@@ -167,7 +167,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 64, "maximum `number` of events processed at once")
 	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 256, "maximum `number` of messages in progress at once: being sent, waiting for their provider, or being recorded as sent")
 	flags.StringVar(&s.memory, "memory-budget", "", "`bytes` of memory that events and messages in progress may use together, such as 128Mi; one company may use half of it (default a sixth of GOMEMLIMIT, which defaults to 70% of the container's memory; 256Mi without a limit)")
-	flags.DurationVar(&s.sendTimeout, "send-timeout", 30*time.Second, "how long sending one message may take; only a mail server's reply to a whole mail has ten minutes more. After three times as long, another replica takes over what one that died was sending")
+	flags.DurationVar(&s.sendTimeout, "send-timeout", 30*time.Second, "how long sending one message may take; a mail server's reply to a whole mail may take ten minutes more. After three times as long, another replica takes over the messages that a replica which died was sending")
 	flags.DurationVar(&s.gracePeriod, "grace-period", 20*time.Second, "how long requests and messages in progress may take to finish after the manager is told to stop")
 
 	flags.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to accept requests after the manager is told to stop, while /readyz already fails, so that load balancers notice")
@@ -193,8 +193,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	return s, s.validate()
 }
 
-// list is a flag that holds several values, separated by commas. Each use of it adds to
-// the others.
+// list is a flag with several values, separated by commas. The flag can be repeated.
 type list []string
 
 // String implements flag.Value.
@@ -214,8 +213,8 @@ func envName(flagName string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
 }
 
-// readEnvironment gives each flag that the command line doesn't set the value
-// of its variable.
+// readEnvironment sets each flag that is not on the command line from its environment
+// variable.
 func readEnvironment(flags *flag.FlagSet, lookupEnv func(string) (string, bool)) error {
 	given := make(map[string]bool)
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -340,7 +339,7 @@ func (s *settings) validate() error {
 
 func (s *settings) validateLedger() error {
 	if s.companyPending < 0 || s.companyStorage < 0 || s.companyStorage > 1<<40 {
-		return errors.New("--company-pending-limit and --company-storage-limit must not be negative; 0 is no limit")
+		return errors.New("--company-pending-limit and --company-storage-limit must not be negative; 0 means no limit")
 	}
 	if s.eventRetention < ledger.MinRetention {
 		return fmt.Errorf("--event-retention must be at least %s, not %s: Rehive may repeat an event for that long", ledger.MinRetention, s.eventRetention)
@@ -452,7 +451,7 @@ func (s *settings) watched() (namespaces.Set, error) {
 	return set, nil
 }
 
-// defaultProviders returns the DeliveryProviders of companies that name none.
+// defaultProviders returns the DeliveryProviders for companies that do not name one.
 func (s *settings) defaultProviders() map[v1alpha1.Channel]types.NamespacedName {
 	defaults := make(map[v1alpha1.Channel]types.NamespacedName)
 	for channel, name := range map[v1alpha1.Channel]string{
@@ -467,7 +466,8 @@ func (s *settings) defaultProviders() map[v1alpha1.Channel]types.NamespacedName 
 	return defaults
 }
 
-// servedChannels returns the channels of companies that name no DeliveryProvider.
+// servedChannels returns the channels that companies without a DeliveryProvider of their
+// own can use.
 func (s *settings) servedChannels() []v1alpha1.Channel {
 	channels := slices.Collect(maps.Keys(s.defaultProviders()))
 	if s.smtpAddress != "" {
@@ -476,8 +476,9 @@ func (s *settings) servedChannels() []v1alpha1.Channel {
 	return channels
 }
 
-// holders returns which namespaces may hold which companies: those that are named, in
-// --activation-namespaces or else in --watch-namespaces. An asterisk there names none.
+// holders returns which namespaces may hold which companies: those in
+// --activation-namespaces, or else those named in --watch-namespaces. An asterisk in the
+// latter names none.
 func (s *settings) holders() (activation.Namespaces, error) {
 	entries := []string(s.activationNamespaces)
 	if len(entries) == 0 {
@@ -494,9 +495,9 @@ func (s *settings) holders() (activation.Namespaces, error) {
 	return holders, nil
 }
 
-// readSMTPPassword returns the mail server's password. It is empty without a user name:
-// the default installation names a file that only those create whose server asks for a
-// log-in.
+// readSMTPPassword returns the mail server's password. It is empty without a user name,
+// because the file that the default installation names exists only if the mail server
+// requires a login.
 func (s *settings) readSMTPPassword() (string, error) {
 	if s.smtpUsername == "" {
 		return "", nil

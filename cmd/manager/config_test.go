@@ -53,7 +53,7 @@ func TestSettingsFromEnvironment(t *testing.T) {
 	}
 }
 
-// TestActivationNamespaces: what is watched may hold companies if it is named.
+// TestActivationNamespaces: watched namespaces may hold companies if they are named.
 func TestActivationNamespaces(t *testing.T) {
 	for name, test := range map[string]struct {
 		args    []string

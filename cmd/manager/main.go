@@ -1,9 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// The manager is the operator: it answers the Rehive platform, reconciles
-// CompanyActivations and NotificationRules, decides what the platform's events
-// mean, and delivers messages.
+// The manager is the operator: it serves the Rehive platform and the API, reconciles the
+// custom resources, evaluates events and delivers messages.
 package main
 
 import (
@@ -75,8 +74,8 @@ func setUpLogging(s *settings) {
 	klog.SetLogger(log)
 }
 
-// run starts everything and blocks until ctx is done and all of it has stopped,
-// or something can't go on.
+// run starts everything and blocks until ctx is done and everything has stopped, or until
+// a part fails.
 func run(ctx context.Context, s *settings) (err error) {
 	log := ctrl.Log
 	config, err := ctrl.GetConfig()
@@ -88,7 +87,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		return fmt.Errorf("--rehive-api-url: %w", err)
 	}
 
-	// The ledger comes first: without it nothing may be acknowledged.
+	// The ledger is opened first: without it, no event may be acknowledged.
 	store, cleaner, err := openLedger(ctx, s)
 	if err != nil {
 		return err
@@ -272,11 +271,11 @@ func newManager(config *rest.Config, s *settings, watched namespaces.Set) (manag
 	return mgr, nil
 }
 
-// leaseName is the name of the lease that the reconcilers run under with --leader-elect.
+// leaseName is the name of the leader election lease.
 const leaseName = "extension-operator.rehive.com"
 
-// newCampaign returns what runs the parts that setup adds, on one replica at a time with
-// --leader-elect.
+// newCampaign returns a runner for the parts that setup adds. With --leader-elect, they
+// run on one replica at a time.
 func newCampaign(mgr manager.Manager, s *settings, setup func(*leadership.Term) error) (*leadership.Campaign, error) {
 	lock, err := leaderelection.NewResourceLock(rest.CopyConfig(mgr.GetConfig()), mgr, leaderelection.Options{
 		LeaderElection:          s.leaderElect,
@@ -297,7 +296,8 @@ func metricsOptions(s *settings) (metricsserver.Options, error) {
 		return metricsserver.Options{BindAddress: s.metricsAddress}, nil
 	}
 	if s.metricsCertDir != "" {
-		// The metrics server would take a missing file for a wish to have none.
+		// The metrics server would treat a missing file as a request for a self-signed
+		// certificate.
 		if _, err := tls.LoadX509KeyPair(filepath.Join(s.metricsCertDir, "tls.crt"), filepath.Join(s.metricsCertDir, "tls.key")); err != nil {
 			return metricsserver.Options{}, fmt.Errorf("--metrics-cert-dir: %w", err)
 		}
@@ -309,7 +309,7 @@ func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
-			panic(err) // a mistake in the program, not in its surroundings
+			panic(err) // a programming error
 		}
 	}
 	return scheme
@@ -318,15 +318,15 @@ func newScheme() *runtime.Scheme {
 // companyLedger is what the controllers need of the ledger.
 type companyLedger struct{ ledger.Companies }
 
-// ResumeCompany makes due at once what waits for the company's token.
+// ResumeCompany makes the work that waits for the company's token due immediately.
 func (l companyLedger) ResumeCompany(ctx context.Context, company string) error {
 	return l.Companies.ResumeCompany(ctx, company, providers.ReasonTokenMissing, providers.ReasonTokenRefused)
 }
 
-// CancelCompany ends what is pending for a company whose activation is gone.
+// CancelCompany cancels the pending work of a company whose activation was deleted.
 func (l companyLedger) CancelCompany(ctx context.Context, company string) error {
 	return l.Companies.CancelCompany(ctx, company, ledger.ReasonCompanyDeleted, "the company's activation was deleted")
 }
 
-// apiURL is the base that the platform's calls hang off.
+// apiURL is the base URL of the calls from the platform.
 func apiURL(public string) string { return strings.TrimRight(public, "/") + "/api/" }

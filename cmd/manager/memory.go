@@ -17,30 +17,29 @@ import (
 )
 
 const (
-	// gcPercent is how much of the live heap may become garbage before it is
-	// collected. A few tens of megabytes live, and the messages of a second are as
-	// much again: Go's 100 spent an eighth of the processor on collecting. GOGC
-	// overrides it.
+	// gcPercent is the size of the garbage, relative to the live heap, at which it is
+	// collected. The live heap is a few tens of megabytes, and the messages of one second
+	// are as much again: with Go's default of 100, garbage collection took an eighth of
+	// the CPU. GOGC overrides it.
 	gcPercent = 200
-	// memoryShare is the share of the container's memory that Go may use before garbage
-	// is collected sooner than gcPercent says: a hundred thousand rules live in 400 MiB,
-	// and as much again and again of garbage would not fit into the gigabyte of
-	// config/manager. The rest is for what Go does not count, such as the caches of
-	// SQLite and the kernel's. GOMEMLIMIT overrides it.
+	// memoryShare is the share of the container's memory that Go may use before it
+	// collects garbage earlier than gcPercent demands: a hundred thousand rules need 400
+	// MiB, and twice as much garbage would not fit into the gigabyte of config/manager.
+	// The rest is for memory that Go does not count, such as the caches of SQLite and the
+	// kernel. GOMEMLIMIT overrides it.
 	memoryShare = 0.7
-	// budgetPart is the part of Go's memory that is the default of --memory-budget.
-	// What lives beside it are the rules and the bodies of webhooks, and garbage takes
-	// as much again.
+	// budgetPart is the divisor of Go's memory that gives the default of --memory-budget.
+	// The rest holds the rules, the bodies of webhooks, and garbage.
 	budgetPart = 6
-	// unlimitedBudget is the default where nothing limits Go's memory.
+	// unlimitedBudget is the default if Go's memory is not limited.
 	unlimitedBudget = 256 << 20
-	// leastBudget lets half of the budget, which is one company's share, hold the
-	// largest event that the server accepts.
+	// leastBudget is the minimum for which half of the budget, one company's share, fits
+	// the largest event that the server accepts.
 	leastBudget = 40 << 20
 )
 
-// tuneMemory sets how much garbage may gather, unless the environment does. container
-// returns the limit of the container's memory in bytes, or an error if it has none.
+// tuneMemory sets the garbage collection, unless the environment does. container returns
+// the memory limit of the container in bytes, or an error if it has none.
 func tuneMemory(lookupEnv func(string) (string, bool), container func() (uint64, error)) {
 	if _, ok := lookupEnv("GOGC"); !ok {
 		debug.SetGCPercent(gcPercent)
@@ -56,10 +55,11 @@ func tuneMemory(lookupEnv func(string) (string, bool), container func() (uint64,
 // containerMemory reads the limit of cgroup v1 or v2.
 func containerMemory() (uint64, error) { return memlimit.FromCgroup() }
 
-// memoryBudget returns the bytes of --memory-budget, or its default by Go's limit.
+// memoryBudget returns the bytes of --memory-budget, or its default based on Go's memory
+// limit.
 func (s *settings) memoryBudget() (int64, error) {
 	if s.memory == "" {
-		limit := debug.SetMemoryLimit(-1) // asks only
+		limit := debug.SetMemoryLimit(-1) // only reads the limit
 		if limit == math.MaxInt64 {
 			return unlimitedBudget, nil
 		}
@@ -76,7 +76,7 @@ func (s *settings) memoryBudget() (int64, error) {
 	return n, nil
 }
 
-// newMemoryBudget makes the budget that the workers share, with its metrics.
+// newMemoryBudget creates the budget that the workers share, with its metrics.
 func newMemoryBudget(s *settings) (*flow.Budget, error) {
 	total, err := s.memoryBudget()
 	if err != nil {

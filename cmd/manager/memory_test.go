@@ -14,7 +14,7 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
-// Not parallel: it changes the limits of this process, and sets them back.
+// Not parallel: it changes the limits of this process and restores them.
 func TestMemory(t *testing.T) {
 	g := NewWithT(t)
 	percent, limit := debug.SetGCPercent(100), debug.SetMemoryLimit(math.MaxInt64)
@@ -52,7 +52,7 @@ func TestMemory(t *testing.T) {
 	g.Expect(s.memoryBudget()).To(BeEquivalentTo(100 << 20))
 }
 
-// Whatever the budget, an event that the server accepts fits into a company's share.
+// With any budget, an event that the server accepts fits into a company's share.
 func TestLeastMemoryBudgetHoldsTheLargestEvent(t *testing.T) {
 	const webhookBody = 1 << 20 // webhookserver.Limits.WebhookBody
 	NewWithT(t).Expect(notify.MaxDataCost(webhookBody)).To(BeNumerically("<=", leastBudget/2))

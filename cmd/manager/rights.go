@@ -18,14 +18,14 @@ import (
 	"github.com/rehive/extension-operator/internal/namespaces"
 )
 
-// rightsTimeout bounds the question whether the operator may work in a namespace.
+// rightsTimeout limits the check of whether the operator may work in a namespace.
 const rightsTimeout = 10 * time.Second
 
-// permittedNamespaces returns the namespaces of --watch-namespaces that the operator has
-// its role in. A cache that may not list in one of its namespaces never fills, so one
-// namespace whose RoleBinding is missing, or was deleted by somebody who may, would keep
-// the operator from starting for all the others. It is left out instead, with an error
-// in the log. Without rights in its own namespace the operator can do nothing.
+// permittedNamespaces returns the namespaces of --watch-namespaces in which the operator
+// has its role. A cache that may not list one of its namespaces never fills, so one
+// namespace with a missing or deleted RoleBinding would keep the operator from starting
+// for all others. Such a namespace is left out, with an error in the log. Without
+// permissions in its own namespace, the operator cannot work at all.
 func permittedNamespaces(ctx context.Context, config *rest.Config, s *settings) (namespaces.Set, error) {
 	watched, err := s.watched()
 	if err != nil {
@@ -55,8 +55,8 @@ func permittedNamespaces(ctx context.Context, config *rest.Config, s *settings) 
 	return namespaces.Of(s.namespace, permitted...), nil
 }
 
-// mayWork reports whether the operator may list what it works on in a namespace. It
-// assumes so where the API server does not answer: the caches try again until it does.
+// mayWork reports whether the operator may list its resources in a namespace. It returns
+// true if the API server does not answer: the caches retry until it does.
 func mayWork(ctx context.Context, reviews authorizationclient.SelfSubjectAccessReviewsGetter, namespace string) bool {
 	ctx, cancel := context.WithTimeout(ctx, rightsTimeout)
 	defer cancel()

@@ -29,7 +29,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/admin"
 )
 
-// senders are what messages leave by.
+// senders are the providers and policies by which messages are sent.
 type senders struct {
 	secrets  *providers.SecretCache
 	builder  *providers.Builder
@@ -91,10 +91,17 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 	return &senders{secrets: secrets, builder: builder, registry: registry, limits: quotas.Limits}, nil
 }
 
+<<<<<<< HEAD
 // newEmailProvider returns the provider of --smtp-address, protected as those of
 // DeliveryProviders are; nil if no mail server is set: emails then wait with a reason
 // that says so.
 func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.Provider, error) {
+=======
+// newEmailProvider returns the provider of --smtp-address, protected like that of a
+// DeliveryProvider. It is nil if no mail server is set: emails then stay pending with a
+// reason that says so.
+func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.Provider, error) {
+>>>>>>> 32dc4cc (Write the API's descriptions, the flags and the manifests' comments in plain English)
 	if s.smtpAddress == "" {
 		return nil, nil //nolint:nilnil // documented above
 	}
@@ -146,7 +153,7 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.P
 }
 
 // newQuotas returns the quotas of --quotas, --sms-countries and --sms-allow-numbers. The
-// store is needed to count, not to check the flags.
+// store is needed only for counting, not for validating the flags.
 func (s *settings) newQuotas(store providers.Spender) (*providers.Quotas, error) {
 	q := &providers.Quotas{Limits: providers.DefaultLimits(), Ledger: store, Log: ctrl.Log.WithName("delivery")}
 	if err := q.Limits.Parse(s.quotas); err != nil {
@@ -173,7 +180,7 @@ func (s *settings) newQuotas(store providers.Spender) (*providers.Quotas, error)
 	return q, nil
 }
 
-// quotas returns how many messages a company may send on one day, as the API shows it.
+// quotas returns how many messages a company may send per day, as the API shows it.
 func (s *senders) quotas(a *v1alpha1.CompanyActivation) admin.Quotas {
 	return admin.Quotas{
 		SMS:   s.limits.Of(a, v1alpha1.ChannelSMS).Company,

@@ -1,8 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command rehive-simulator runs a simulated Rehive platform, to try an
-// extension by hand. See the rehivetest package for what it can do.
+// Command rehive-simulator runs a simulated Rehive platform for trying out an extension
+// manually. See package rehivetest for its features.
 package main
 
 import (
