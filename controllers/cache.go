@@ -16,9 +16,9 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 )
 
-// CacheOptions bound the memory of the manager's cache. It holds no Secrets other than
-// those of activations, and no managed fields, which are often larger than the object
-// itself; of the kinds whose time of change the API shows, it keeps that time.
+// CacheOptions limit the memory of the manager's cache. It holds no Secrets except those
+// of activations, and no managed fields, which are often larger than the object itself.
+// For kinds whose time of change the API shows, it keeps that time.
 func CacheOptions() cache.Options {
 	exists, err := labels.NewRequirement(activation.ActivationLabel, selection.Exists, nil)
 	if err != nil {
@@ -36,14 +36,14 @@ func CacheOptions() cache.Options {
 	}
 }
 
-// keepLastChange replaces an object's managed fields with one entry that holds only the
-// time of the last change, see [activation.LastChange]. An object that has not changed
-// since it was created needs none.
+// keepLastChange replaces an object's managed fields with a single entry that holds only
+// the time of the last change, see [activation.LastChange]. An object that has not
+// changed since its creation needs none.
 func keepLastChange(o any) (any, error) {
 	object, ok := o.(client.Object)
 	if !ok {
-		// What a watch missed comes as a DeletedFinalStateUnknown, whose object has been
-		// transformed before.
+		// A deletion that the watch missed arrives as a DeletedFinalStateUnknown, whose
+		// object was transformed before.
 		return o, nil
 	}
 	created := object.GetCreationTimestamp()

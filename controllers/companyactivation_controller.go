@@ -27,20 +27,20 @@ import (
 )
 
 const (
-	// reconcileTimeout bounds one reconciliation with all its platform calls.
-	// A first call that isn't answered ends it already.
+	// reconcileTimeout limits one reconciliation with all its platform calls. The first
+	// call that is not answered ends it earlier.
 	reconcileTimeout = 60 * time.Second
 
-	// settleDelay is waited after a change of a rule or a Secret. A hundred rules
-	// applied at once cost one look at the platform then, not a hundred, and so do
-	// a token and the request to look at it, which the HTTP server writes one
+	// settleDelay is the wait after a change to a rule or a Secret. A hundred rules that
+	// are applied at once then cost one check of the platform, not a hundred. The same
+	// holds for a token and the request to check it, which the HTTP server writes one
 	// after the other.
 	settleDelay = 300 * time.Millisecond
 
-	// lookInterval is the least time between two looks at the platform that only rules
-	// cause. However long rules are applied one after the other, they cost the company
-	// three calls in this time, out of the 200 a minute that the platform allows.
-	lookInterval = 2 * time.Second
+	// checkInterval is the minimum time between two checks of the platform that only
+	// rules cause. However long rules are applied one after another, they cost the
+	// company three calls in this time, of the 200 per minute that the platform allows.
+	checkInterval = 2 * time.Second
 )
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=companyactivations,verbs=get;list;watch;patch
@@ -58,9 +58,9 @@ const (
 // companyActivationReconciler reconciles CompanyActivations.
 type companyActivationReconciler struct {
 	client.Client
-	// apiReader reads past the cache. The HTTP server writes the Secret first
-	// and the annotation that asks for a look second; the two reach the cache in
-	// any order, and a look with the former token would answer the wrong call.
+	// apiReader bypasses the cache. The HTTP server first writes the Secret and then the
+	// annotation that requests a check; the two reach the cache in any order, and a check
+	// with the previous token would answer the wrong call.
 	apiReader    client.Reader
 	platform     *rehive.Client
 	webhookURL   string
@@ -69,7 +69,7 @@ type companyActivationReconciler struct {
 	namespaces   activation.Namespaces
 	resyncPeriod time.Duration
 	defaultRules []v1alpha1.NotificationRule
-	namespace    string // of templates; empty: there are none
+	namespace    string // of NotificationTemplates; empty if there are none
 	now          func() time.Time
 	memory       *memory
 }
@@ -90,8 +90,8 @@ func (r *companyActivationReconciler) setupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// sameCompany maps an activation to the others of its company: when one goes,
-// the next oldest holds the company.
+// sameCompany maps an activation to the others of its company: when one is deleted, the
+// next oldest may hold the company.
 func (r *companyActivationReconciler) sameCompany(ctx context.Context, o client.Object) []reconcile.Request {
 	changed, ok := o.(*v1alpha1.CompanyActivation)
 	if !ok {
@@ -115,7 +115,7 @@ func activationOfSecret(o client.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[activation.ActivationLabel]}
 }
 
-// activationOfRule needs no old object: spec.companyRef can't be changed.
+// activationOfRule does not need the old object, because spec.companyRef is immutable.
 func activationOfRule(o client.Object) types.NamespacedName {
 	rule, ok := o.(*v1alpha1.NotificationRule)
 	if !ok {
@@ -139,8 +139,7 @@ func delayed(activationOf func(client.Object) types.NamespacedName) handler.Even
 	}
 }
 
-// ruleWebhooksChanged passes the changes of a rule that can change which
-// webhooks are needed.
+// ruleWebhooksChanged passes changes to a rule that can affect which webhooks are needed.
 func ruleWebhooksChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.NotificationRule)
@@ -149,7 +148,7 @@ func ruleWebhooksChanged() predicate.Predicate {
 	}}
 }
 
-// Reconcile looks at one activation.
+// Reconcile checks one activation.
 func (r *companyActivationReconciler) Reconcile(ctx context.Context, request reconcile.Request) (result ctrl.Result, err error) {
 	a := new(v1alpha1.CompanyActivation)
 	switch err := r.Get(ctx, request.NamespacedName, a); {
@@ -170,30 +169,30 @@ func (r *companyActivationReconciler) Reconcile(ctx context.Context, request rec
 	bounded, cancel := context.WithTimeout(ctx, reconcileTimeout)
 	defer cancel()
 	outcome := classify(r.reconcile(bounded, s))
-	if s.recalled {
+	if s.unchanged {
 		r.memory.putStatusBack(a)
 	}
 	if s.conclude(outcome) {
 		r.memory.keepStatus(a)
 	}
-	s.tell()
+	s.recordEvents()
 	if err := r.wake(ctx, s); err != nil {
 		return ctrl.Result{}, err
 	}
 	return r.next(s, outcome)
 }
 
-// next says when to look again.
+// next decides when to reconcile again.
 func (r *companyActivationReconciler) next(s *scope, outcome error) (ctrl.Result, error) {
 	var stop *stopError
 	switch {
-	case outcome == nil, s.recalled:
-		return ctrl.Result{RequeueAfter: s.lookAgain}, nil
+	case outcome == nil, s.unchanged:
+		return ctrl.Result{RequeueAfter: s.checkAgain}, nil
 	case isStop(outcome, &stop):
 		if stop.after > 0 {
 			return ctrl.Result{RequeueAfter: stop.after}, nil
 		}
-		if !stop.lookAgain {
+		if !stop.checkAgain {
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{RequeueAfter: wait.Jitter(r.resyncPeriod, jitter)}, nil

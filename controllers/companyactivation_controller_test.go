@@ -415,7 +415,7 @@ func TestUnknownEventBlocksNoOther(t *testing.T) {
 	a := f.activate(f.admin.Token)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), "one rule's mistake is not the company's")
 	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal("False/UnknownEvent"))
-	f.Expect(messageOf(a, v1alpha1.WebhooksRegisteredCondition)).To(HavePrefix("Rehive knows no event transaction.exceute, which the rule typo names: "))
+	f.Expect(messageOf(a, v1alpha1.WebhooksRegisteredCondition)).To(HavePrefix("Rehive does not know the event transaction.exceute, which the rule typo names: "))
 	f.Expect(a.Status.UnknownEvents).To(Equal([]string{"transaction.exceute"}))
 	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/UnknownEvent"))
@@ -779,7 +779,7 @@ func TestPlatformBudget(t *testing.T) {
 		f.Eventually(f.condition(f.rule("on-"+event, event), v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 	}
 	f.Eventually(f.registered).Should(HaveLen(len(defaultEvents) + len(events)))
-	f.Expect(looks()).To(BeNumerically("<=", 2+int(time.Since(start)/lookInterval)))
+	f.Expect(looks()).To(BeNumerically("<=", 2+int(time.Since(start)/checkInterval)))
 	settled := len(f.calls())
 	f.Consistently(f.calls).Should(HaveLen(settled))
 }

@@ -23,13 +23,14 @@ import (
 )
 
 const (
-	// platformPatience bounds the removal of a leaving company's webhooks. It is
-	// tried once: a platform that hangs must not hold a namespace's deletion.
+	// platformPatience limits the removal of the webhooks of a company that is being
+	// deleted. It is tried once: a platform that hangs must not block the deletion of a
+	// namespace.
 	platformPatience = 5 * time.Second
 
-	// ledgerTimeout bounds one attempt to clean the ledger, ledgerRetry is the pause
-	// before the next, and ledgerPatience bounds all of them, counted from the
-	// deletion of the object.
+	// ledgerTimeout limits one attempt to clean the ledger, ledgerRetry separates
+	// attempts, and ledgerPatience limits all of them, counted from the deletion of the
+	// object.
 	ledgerTimeout  = 30 * time.Second
 	ledgerRetry    = 5 * time.Second
 	ledgerPatience = 5 * time.Minute

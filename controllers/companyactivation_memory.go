@@ -30,33 +30,33 @@ type memory struct {
 type remembered struct {
 	uid types.UID
 
-	// fingerprint is of all that the last look depended on. A look with the same
-	// would find the same until the time given.
+	// fingerprint digests everything that the last check depended on. A check with the
+	// same fingerprint would have the same result until the given time.
 	fingerprint [sha256.Size]byte
 	until       time.Time
 
-	// essentials are the same without the rules, of the look that took place at looked.
+	// essentials is the fingerprint without the rules, of the check at checkedAt.
 	essentials [sha256.Size]byte
-	looked     time.Time
+	checkedAt  time.Time
 
-	// accepted is the digest of the token that the platform accepted last.
+	// accepted is the digest of the token that the platform last accepted.
 	accepted [sha256.Size]byte
 
-	// kept are superfluous webhooks that the platform refused to delete while
-	// the token with the given digest was in use. They do no harm: their events
-	// are answered and dropped.
+	// kept are superfluous webhooks that the platform refused to delete while the token
+	// with the given digest was in use. They are harmless: their events are answered and
+	// dropped.
 	kept  map[int64]struct{}
 	token [sha256.Size]byte
 
-	// status is what the last look concluded. It replaces what somebody else wrote when
-	// another look would find the same.
+	// status is the result of the last check. It replaces a status that was overwritten,
+	// if another check would have the same result.
 	status *v1alpha1.CompanyActivationStatus
 
-	// wakeOwed: the company's waiting messages are still to be woken.
+	// wakeOwed: waking the company's pending messages failed and must be repeated.
 	wakeOwed bool
 
-	// given are the names of default rules that were created and that the cache has not
-	// shown yet.
+	// given are the names of default rules that were created but are not in the cache
+	// yet.
 	given map[string]struct{}
 
 	// departure is set while the activation holds its company.
@@ -69,7 +69,7 @@ func newMemory() *memory {
 	return &memory{activations: make(map[types.NamespacedName]*remembered), departures: make(map[types.NamespacedName]*departure)}
 }
 
-// with calls f with what is remembered of an activation, exclusively.
+// with calls f with the memory of an activation, exclusively.
 func (m *memory) with(a *v1alpha1.CompanyActivation, f func(*remembered)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -133,7 +133,7 @@ func (m *memory) leaving(a *v1alpha1.CompanyActivation) (d *departure, released 
 	return d, released
 }
 
-// fingerprint digests what decides whether the platform is in order.
+// fingerprint digests everything that determines the result of a check.
 func (s *scope) fingerprint() [sha256.Size]byte {
 	events := slices.Sorted(maps.Keys(s.wanted))
 	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q",
@@ -141,13 +141,13 @@ func (s *scope) fingerprint() [sha256.Size]byte {
 		s.activation.Annotations[v1alpha1.RequestedAtAnnotation], s.activation.Generation, events))
 }
 
-// keepStatus remembers the status that a look concluded.
+// keepStatus remembers the status that a check concluded.
 func (m *memory) keepStatus(a *v1alpha1.CompanyActivation) {
 	m.with(a, func(entry *remembered) { entry.status = a.Status.DeepCopy() })
 }
 
-// putStatusBack replaces the status, which somebody may have overwritten, by the one
-// that the last look concluded.
+// putStatusBack replaces a status that may have been overwritten with that of the last
+// check.
 func (m *memory) putStatusBack(a *v1alpha1.CompanyActivation) {
 	m.with(a, func(entry *remembered) {
 		if entry.status != nil {
@@ -156,7 +156,7 @@ func (m *memory) putStatusBack(a *v1alpha1.CompanyActivation) {
 	})
 }
 
-// settled returns how much longer another look is pointless.
+// settled returns for how much longer another check is pointless.
 func (m *memory) settled(s *scope, now time.Time) (left time.Duration) {
 	m.with(s.activation, func(entry *remembered) {
 		if entry.fingerprint == s.fingerprint() {
@@ -166,30 +166,30 @@ func (m *memory) settled(s *scope, now time.Time) (left time.Duration) {
 	return left
 }
 
-// essentials digests what decides it, except for the rules.
+// essentials digests everything that determines the result of a check, except the rules.
 func (s *scope) essentials() [sha256.Size]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d",
 		s.credentials.Token, s.credentials.WebhookSecret,
 		s.activation.Annotations[v1alpha1.RequestedAtAnnotation], s.activation.Generation))
 }
 
-// look remembers when the platform was looked at.
-func (m *memory) look(s *scope, now time.Time) {
-	m.with(s.activation, func(entry *remembered) { entry.essentials, entry.looked = s.essentials(), now })
+// checked remembers when the platform was checked.
+func (m *memory) checked(s *scope, now time.Time) {
+	m.with(s.activation, func(entry *remembered) { entry.essentials, entry.checkedAt = s.essentials(), now })
 }
 
-// soon returns how much longer a look should wait because only rules have changed since
-// the last one, which was not long ago.
+// soon returns how much longer a check should wait, because only rules have changed since
+// the last, recent one.
 func (m *memory) soon(s *scope, now time.Time) (left time.Duration) {
 	m.with(s.activation, func(entry *remembered) {
 		if entry.essentials == s.essentials() {
-			left = max(entry.looked.Add(lookInterval).Sub(now), 0)
+			left = max(entry.checkedAt.Add(checkInterval).Sub(now), 0)
 		}
 	})
 	return left
 }
 
-// settle remembers that another look is pointless until the time given.
+// settle remembers that another check is pointless until the given time.
 func (m *memory) settle(s *scope, until time.Time) {
 	m.with(s.activation, func(entry *remembered) {
 		entry.fingerprint, entry.until = s.fingerprint(), until

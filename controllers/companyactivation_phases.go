@@ -25,7 +25,7 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// scope is what the phases of one reconciliation work on and find out.
+// scope is the data that the phases of one reconciliation share.
 type scope struct {
 	activation  *v1alpha1.CompanyActivation
 	report      *report
@@ -37,15 +37,15 @@ type scope struct {
 	// wanted holds, for each event that needs a webhook, the rules that name it.
 	wanted map[string][]string
 
-	// Found out by the phases; nil when the phase was not reached.
+	// Results of the phases; nil if the phase was not reached.
 	tokenValid, webhooksRegistered, providersResolved *verdict
 
-	created, removed []string      // events whose webhooks came and went
-	recalled         bool          // nothing to do since the last look
-	lookAgain        time.Duration // when nothing happens before
+	created, removed []string      // events whose webhooks were created and removed
+	unchanged        bool          // unchanged since the last check
+	checkAgain       time.Duration // the delay before the next check if nothing happens earlier
 }
 
-// reconcile runs the phases in order until one has reason to stop.
+// reconcile runs the phases in order until one stops.
 func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) error {
 	for _, phase := range []func(context.Context, *scope) error{
 		r.resolveProviders,
@@ -57,7 +57,7 @@ func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) e
 		r.checkState,
 		r.loadCredentials,
 		r.loadRules,
-		r.recall,
+		r.skipUnchanged,
 		r.verifyToken,
 		r.resumeWork,
 		r.refreshCompany,
@@ -68,15 +68,15 @@ func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) e
 		if err := phase(ctx, s); err != nil {
 			return err
 		}
-		if s.recalled {
+		if s.unchanged {
 			return nil
 		}
 	}
 	return nil
 }
 
-// checkNamespace stops if the operator's configuration doesn't let the namespace hold
-// the company.
+// checkNamespace stops if the operator's configuration does not allow the namespace to
+// hold the company.
 func (r *companyActivationReconciler) checkNamespace(ctx context.Context, s *scope) error {
 	a := s.activation
 	if r.namespaces.Allows(a.Namespace, a.Spec.Company) {
@@ -99,7 +99,7 @@ func (r *companyActivationReconciler) checkHolder(ctx context.Context, s *scope)
 	a := s.activation
 	other := func(reader client.Reader) (*v1alpha1.CompanyActivation, error) {
 		holder, err := r.namespaces.Holder(ctx, reader, a.Spec.Company)
-		// A holder that the cache doesn't show yet is this one.
+		// A holder that is not in the cache yet is this one.
 		if err != nil || holder == nil || holder.UID == a.UID || !activation.Older(holder, a) {
 			return nil, err
 		}
@@ -122,7 +122,7 @@ func (r *companyActivationReconciler) checkHolder(ctx context.Context, s *scope)
 			return err
 		}
 	}
-	// Its namespace may not be the business of this one's readers.
+	// The name of another namespace may be confidential.
 	name := ""
 	if holder.Namespace == a.Namespace {
 		name = fmt.Sprintf(", %s,", holder.Name)
@@ -135,8 +135,8 @@ func (r *companyActivationReconciler) checkHolder(ctx context.Context, s *scope)
 	}
 }
 
-// forgetToken removes the token of a company from the Secret of an activation that
-// doesn't hold it. So a duplicate never inherits a company: when the holder goes, the
+// forgetToken removes the company's token from the Secret of an activation that does not
+// hold it, so that a duplicate never inherits a company: when the holder is deleted, the
 // platform must activate the company again.
 func (r *companyActivationReconciler) forgetToken(ctx context.Context, s *scope) error {
 	s.activation.Status.ServiceUser, s.activation.Status.Webhooks, s.activation.Status.UnknownEvents = "", nil, nil
@@ -208,7 +208,7 @@ func (r *companyActivationReconciler) checkGracePeriod(ctx context.Context, s *s
 	}
 	return &stopError{
 		reason: v1alpha1.PurgePendingReason,
-		message: fmt.Sprintf("The company was removed from Rehive. Its rules and all that is stored of it are deleted at %s, unless the extension is activated again before.",
+		message: fmt.Sprintf("The company was removed from Rehive. Its rules and all stored data are deleted at %s, unless the extension is activated again before then.",
 			after.UTC().Format(time.RFC3339)),
 		after: left,
 	}
@@ -221,7 +221,7 @@ func (r *companyActivationReconciler) checkState(ctx context.Context, s *scope) 
 	}
 	message := "The extension was deactivated for the company on Rehive: its events are refused until it is activated again there."
 	if credentials, err := activation.Get(ctx, r.apiReader, s.activation); err == nil && credentials.Token != "" {
-		// A deactivation on the platform takes the token away.
+		// A deactivation on the platform removes the token.
 		message = "spec.state is Inactive, so the company's events are refused, though the extension is active on Rehive. Set spec.state to Active to accept them again."
 	}
 	return &stopError{reason: v1alpha1.InactiveReason, message: message}
@@ -235,7 +235,7 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 		return err
 	}
 	if credentials.Token != "" {
-		// Somebody may have removed the label that the cache goes by.
+		// The label that the cache selects by may have been removed.
 		if err := activation.Save(ctx, r.Client, a, credentials); err != nil {
 			return err
 		}
@@ -272,8 +272,8 @@ func (r *companyActivationReconciler) dropFinalizer(ctx context.Context, s *scop
 	return nil
 }
 
-// loadRules finds the events that need a webhook. A rule with a mistake in its
-// templates counts: a typo must not cost a removal and a registration.
+// loadRules finds the events that need a webhook. A rule with a mistake in its templates
+// counts too: a typo must not cause the removal and registration of a webhook.
 func (r *companyActivationReconciler) loadRules(ctx context.Context, s *scope) error {
 	var rules v1alpha1.NotificationRuleList
 	if err := r.List(ctx, &rules, client.InNamespace(s.activation.Namespace),
@@ -285,8 +285,8 @@ func (r *companyActivationReconciler) loadRules(ctx context.Context, s *scope) e
 		s.rules[rules.Items[i].Name] = struct{}{}
 		s.want(&rules.Items[i])
 	}
-	// The cache may not show yet what an earlier look created: without those rules
-	// their webhooks would be removed, only to be registered again.
+	// Rules that an earlier reconciliation created may not be in the cache yet. Without
+	// them, their webhooks would be removed, only to be registered again.
 	var missing []string
 	r.memory.with(s.activation, func(entry *remembered) {
 		maps.DeleteFunc(entry.given, func(name string, _ struct{}) bool {
@@ -317,7 +317,7 @@ func (s *scope) want(rule *v1alpha1.NotificationRule) {
 	}
 }
 
-// wantedEvent returns the event that a rule needs a webhook for, empty if none.
+// wantedEvent returns the event for which a rule needs a webhook, empty if none.
 func wantedEvent(rule *v1alpha1.NotificationRule) string {
 	if !rule.IsEnabled() {
 		return ""
@@ -325,29 +325,29 @@ func wantedEvent(rule *v1alpha1.NotificationRule) string {
 	return rule.Spec.Event
 }
 
-// recall ends the reconciliation when everything it depends on is as it was
-// when the platform was last found in order, and that isn't long ago, or when
-// the platform said to wait. Without it the controller's own writes and every
-// status of a rule would cost calls out of the company's budget.
-func (r *companyActivationReconciler) recall(_ context.Context, s *scope) error {
+// skipUnchanged ends the reconciliation if everything that it depends on is unchanged
+// since a recent check found the platform in order, or if the platform asked to wait.
+// Otherwise, the controller's own writes and every status of a rule would cost calls from
+// the company's budget.
+func (r *companyActivationReconciler) skipUnchanged(_ context.Context, s *scope) error {
 	left := r.memory.settled(s, r.now())
 	if left == 0 {
 		left = r.memory.soon(s, r.now())
 	}
 	if left > 0 {
-		s.recalled, s.lookAgain = true, left
+		s.unchanged, s.checkAgain = true, left
 	}
 	return nil
 }
 
 func (r *companyActivationReconciler) remember(_ context.Context, s *scope) error {
-	s.lookAgain = wait.Jitter(r.resyncPeriod, jitter)
-	r.memory.settle(s, r.now().Add(s.lookAgain))
-	r.memory.look(s, r.now())
+	s.checkAgain = wait.Jitter(r.resyncPeriod, jitter)
+	r.memory.settle(s, r.now().Add(s.checkAgain))
+	r.memory.checked(s, r.now())
 	return nil
 }
 
-// verifyToken asks the platform whose token it is.
+// verifyToken asks the platform for the token's user.
 func (r *companyActivationReconciler) verifyToken(ctx context.Context, s *scope) error {
 	ctrl.LoggerFrom(ctx).V(1).Info("Checking the token")
 	user, err := s.session.Auth(ctx)
@@ -369,7 +369,7 @@ func (r *companyActivationReconciler) verifyToken(ctx context.Context, s *scope)
 	return nil
 }
 
-// recordUser stores whose token it is beside the token, unless that is known.
+// recordUser stores the token's user beside the token, unless it is stored already.
 func (r *companyActivationReconciler) recordUser(ctx context.Context, s *scope, user *rehive.User) error {
 	known := s.credentials.ServiceUser
 	if s.credentials.RecordUser(user); s.credentials.ServiceUser == known {
@@ -387,17 +387,18 @@ func (r *companyActivationReconciler) recordUser(ctx context.Context, s *scope, 
 	return err
 }
 
-// resumeWork has what waited for a valid token tried at once. It would wait for its next
-// attempt otherwise.
+// resumeWork makes the work that waited for a valid token due immediately instead of at
+// its next attempt.
 func (r *companyActivationReconciler) resumeWork(ctx context.Context, s *scope) error {
 	token, another := sha256.Sum256([]byte(s.credentials.Token)), false
 	r.memory.with(s.activation, func(entry *remembered) {
-		// A process that has just started knows no token: it goes by the condition.
+		// A process that has just started does not know the token, so the condition
+		// decides.
 		another = entry.accepted != token && entry.accepted != [sha256.Size]byte{}
 	})
 	if another || !meta.IsStatusConditionTrue(s.activation.Status.Conditions, v1alpha1.TokenValidCondition) {
 		if err := r.ledger.ResumeCompany(ctx, s.activation.Spec.Company); err != nil {
-			// It goes then at its next attempt, or at the next look.
+			// It is sent at its next attempt, or after the next check.
 			ctrl.LoggerFrom(ctx).Error(err, "Resuming the company's work failed")
 			return nil
 		}
@@ -406,26 +407,26 @@ func (r *companyActivationReconciler) resumeWork(ctx context.Context, s *scope) 
 	return nil
 }
 
-// refuseToken stops because no further call with the token makes sense.
+// refuseToken stops because further calls with the token are pointless.
 func (s *scope) refuseToken(what, advice string) error {
 	message := what + " " + advice
 	s.tokenValid = &verdict{metav1.ConditionFalse, v1alpha1.TokenRefusedReason, message}
-	return &stopError{reason: v1alpha1.TokenRefusedReason, message: message, stalled: true, lookAgain: true}
+	return &stopError{reason: v1alpha1.TokenRefusedReason, message: message, stalled: true, checkAgain: true}
 }
 
-// refreshCompany copies what templates read of the company.
+// refreshCompany updates the company's data that templates read.
 func (r *companyActivationReconciler) refreshCompany(ctx context.Context, s *scope) error {
 	company, err := s.session.Company(ctx)
 	switch {
 	case rehive.IsForbidden(err):
-		return s.refuseToken("Rehive refused to show the company: "+platformSays(err),
+		return s.refuseToken("Rehive refused to return the company: "+platformSays(err),
 			"Grant the extension the admin permission company: view, then activate it again.")
 	case rehive.IsPermanent(err):
-		return s.refuseToken("Rehive refused to show the company: "+platformSays(err), "Activate the extension again in the dashboard of Rehive.")
+		return s.refuseToken("Rehive refused to return the company: "+platformSays(err), "Activate the extension again in the dashboard of Rehive.")
 	case err != nil:
 		return err
 	case company.ID != s.activation.Spec.Company:
-		return s.refuseToken("The token speaks for another company.", "Activate the extension again in the dashboard of this company.")
+		return s.refuseToken("The token belongs to another company.", "Activate the extension again in the dashboard of this company.")
 	}
 	s.activation.Status.CompanyInfo = v1alpha1.CompanyInfo{
 		CompanyProfile: v1alpha1.CompanyProfile{
@@ -481,7 +482,8 @@ func (r *companyActivationReconciler) defaultsFor(ctx context.Context, a *v1alph
 		return r.defaultRules, nil
 	}
 	var templates v1alpha1.NotificationTemplateList
-	// Asked once a company, and past the cache: a template may have been applied just before.
+	// Read once per company, bypassing the cache: a template may have been applied just
+	// before.
 	if err := r.apiReader.List(ctx, &templates, client.InNamespace(r.namespace)); err != nil {
 		return nil, fmt.Errorf("listing the NotificationTemplates: %w", err)
 	}
@@ -523,7 +525,7 @@ func (r *companyActivationReconciler) giveRule(ctx context.Context, s *scope, na
 	return nil
 }
 
-// platformSays returns the platform's own words with a full stop.
+// platformSays returns the platform's own words, ending in a full stop.
 func platformSays(err error) string {
 	var platform *rehive.Error
 	if errors.As(err, &platform) && platform.Message != "" {

@@ -19,7 +19,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
-// providerChannels are those that a company may name a DeliveryProvider for.
+// providerChannels are the channels for which a company may name a DeliveryProvider.
 var providerChannels = []v1alpha1.Channel{v1alpha1.ChannelEmail, v1alpha1.ChannelSMS, v1alpha1.ChannelPush}
 
 // activationsOfProvider maps a DeliveryProvider to the activations that name it.
@@ -42,8 +42,8 @@ func (r *companyActivationReconciler) activationsOfProvider(ctx context.Context,
 	return requests
 }
 
-// resolveProviders finds out whether the DeliveryProviders that the company names are
-// there. It ends nothing: the other channels work without.
+// resolveProviders checks whether the DeliveryProviders that the company names exist. It
+// never stops the reconciliation, because the other channels work without them.
 func (r *companyActivationReconciler) resolveProviders(ctx context.Context, s *scope) error {
 	a := s.activation
 	reason, problems := v1alpha1.ResolvedReason, []string{}
@@ -67,18 +67,18 @@ func (r *companyActivationReconciler) resolveProviders(ctx context.Context, s *s
 			return fmt.Errorf("reading the DeliveryProvider %s: %w", name, err)
 		}
 		if kind, serves := p.Spec.Type(); serves != channel {
-			problem(v1alpha1.WrongChannelReason, channel, fmt.Sprintf("which is of the type %s and doesn't send %s", kind, channel))
+			problem(v1alpha1.WrongChannelReason, channel, fmt.Sprintf("which has the type %s and does not send %s", kind, channel))
 		}
 	}
-	s.providersResolved = &verdict{metav1.ConditionTrue, reason, "Each DeliveryProvider in spec.providers is there and serves its channel."}
+	s.providersResolved = &verdict{metav1.ConditionTrue, reason, "Each DeliveryProvider in spec.providers exists and serves its channel."}
 	if len(problems) > 0 {
-		s.providersResolved = &verdict{metav1.ConditionFalse, reason, strings.Join(problems, " ") + " Messages of the channel wait."}
+		s.providersResolved = &verdict{metav1.ConditionFalse, reason, strings.Join(problems, " ") + " Messages on that channel stay pending."}
 	}
 	return nil
 }
 
-// wake has the company's waiting messages tried at once when the providers that it
-// names may have changed, and records an event when one is missing.
+// wake makes the company's pending messages due immediately if the providers that it
+// names may have changed, and records an event if one is missing.
 func (r *companyActivationReconciler) wake(ctx context.Context, s *scope) error {
 	a, before := s.activation, s.report.before.(*v1alpha1.CompanyActivation)
 	was, is := conditionReason(before, v1alpha1.ProvidersResolvedCondition), conditionReason(a, v1alpha1.ProvidersResolvedCondition)
@@ -90,14 +90,14 @@ func (r *companyActivationReconciler) wake(ctx context.Context, s *scope) error 
 		resolved && was != is && was != ""
 	r.memory.with(a, func(entry *remembered) {
 		owed = owed || entry.wakeOwed
-		entry.wakeOwed = owed // until it is done: the status won't show it a second time
+		entry.wakeOwed = owed // until it succeeds: the status will not show it a second time
 	})
 	if !owed {
 		return nil
 	}
 	for _, channel := range providerChannels {
 		if err := r.ledger.WakeDeliveries(ctx, ledger.Lane{Company: a.Spec.Company, Channel: string(channel)}); err != nil {
-			return fmt.Errorf("waking what waits for the company's providers: %w", err)
+			return fmt.Errorf("waking the messages that wait for the company's providers: %w", err)
 		}
 	}
 	r.memory.with(a, func(entry *remembered) { entry.wakeOwed = false })

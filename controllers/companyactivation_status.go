@@ -17,15 +17,15 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// stopError ends a reconciliation with something to say, not with a failure:
-// repeating it at once would end the same.
+// stopError ends a reconciliation with a result rather than a failure: repeating it
+// immediately would have the same result.
 type stopError struct {
 	reason, message string
 	// stalled: a person must act.
 	stalled bool
-	// lookAgain: the cause may vanish without an event, so the resync looks.
-	lookAgain bool
-	// after is when to look again if not 0.
+	// checkAgain: the cause may disappear without an event, so the resync checks again.
+	checkAgain bool
+	// after is when to check again, if it is not 0.
 	after time.Duration
 }
 
@@ -33,28 +33,28 @@ func (e *stopError) Error() string { return e.message }
 
 func isStop(err error, stop **stopError) bool { return errors.As(err, stop) }
 
-// classify turns errors that repeating won't remove into stops.
+// classify converts errors that repetition cannot resolve into stops.
 func classify(err error) error {
 	var unusable *activation.UnusableSecretError
 	switch {
 	case errors.As(err, &unusable):
-		return &stopError{reason: v1alpha1.SecretUnusableReason, message: sentence(unusable.Error()), stalled: true, lookAgain: true}
+		return &stopError{reason: v1alpha1.SecretUnusableReason, message: sentence(unusable.Error()), stalled: true, checkAgain: true}
 	case activation.IsTerminating(err):
-		return &stopError{reason: v1alpha1.NamespaceTerminatingReason, lookAgain: true,
+		return &stopError{reason: v1alpha1.NamespaceTerminatingReason, checkAgain: true,
 			message: "The namespace is being deleted, so nothing can be created in it. The company needs an activation in another namespace."}
 	}
 	return err
 }
 
-// conclude is the only place that sets conditions. What the phases found out
-// decides; what an earlier reconciliation wrote doesn't. It returns false if nothing was
-// found out.
+// conclude is the only place that sets conditions. They depend on the results of the
+// phases, never on what an earlier reconciliation wrote. It returns false if there are no
+// results.
 func (s *scope) conclude(outcome error) bool {
 	a := s.activation
 	if s.providersResolved != nil {
 		set(a, v1alpha1.ProvidersResolvedCondition, *s.providersResolved)
 	}
-	if s.recalled {
+	if s.unchanged {
 		s.markHandled()
 		return true
 	}
@@ -67,10 +67,10 @@ func (s *scope) conclude(outcome error) bool {
 		ready = verdict{metav1.ConditionFalse, stop.reason, stop.message}
 		stalled = stop.stalled
 	case rehive.IsTransient(outcome):
-		ready = verdict{metav1.ConditionUnknown, v1alpha1.PlatformUnavailableReason, sentence(outcome.Error()) + " It is tried again."}
+		ready = verdict{metav1.ConditionUnknown, v1alpha1.PlatformUnavailableReason, sentence(outcome.Error()) + " It will be retried."}
 	default:
-		// The API server failed or somebody else wrote first: the last word stands
-		// until the next try.
+		// The API server failed or there was a conflict: the conditions stay until the
+		// next attempt.
 		return false
 	}
 
@@ -81,7 +81,7 @@ func (s *scope) conclude(outcome error) bool {
 	return true
 }
 
-// markHandled lets whoever asked for this look know that it took place.
+// markHandled shows that the requested check took place.
 func (s *scope) markHandled() {
 	a := s.activation
 	a.Status.ObservedGeneration = a.Generation
@@ -91,8 +91,8 @@ func (s *scope) markHandled() {
 // maxRequestedAt is the length limit of status.lastHandledRequestedAt.
 const maxRequestedAt = 64
 
-// or is what a condition says whose phase was not reached: nothing is known,
-// for the reason that ended the reconciliation.
+// or is the verdict of a condition whose phase was not reached: unknown, for the reason
+// that ended the reconciliation.
 func (v *verdict) or(ready verdict) verdict {
 	if v != nil {
 		return *v
@@ -108,8 +108,8 @@ func (s *scope) summary() string {
 	return message
 }
 
-// tell records an event for each change that a person wants to know of.
-func (s *scope) tell() {
+// recordEvents records an event for each change that people want to see.
+func (s *scope) recordEvents() {
 	before := s.report.before.(*v1alpha1.CompanyActivation)
 	if len(s.created) > 0 {
 		s.report.note(corev1.EventTypeNormal, "WebhookRegistered", "Registering", "Registered webhooks for "+strings.Join(s.created, ", "))

@@ -21,18 +21,17 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// maxWebhooks is the limit of status.webhooks. The platform knows some forty
-// events.
+// maxWebhooks is the limit of status.webhooks. The platform has about forty events.
 const maxWebhooks = 256
 
-// webhookPass is one comparison of the wanted webhooks with the platform's.
+// webhookPass is one comparison of the required webhooks with the platform's.
 type webhookPass struct {
 	r *companyActivationReconciler
 	s *scope
-	// own are the platform's webhooks with our URL, by event, as they are by now. No
-	// other is ever touched: an admin may have registered some by hand.
+	// own are the platform's webhooks with our URL, by event, including changes of this
+	// pass. No other webhook is ever touched: an admin may have registered it manually.
 	own map[string]rehive.Webhook
-	// good are the events whose webhooks are as they should be.
+	// good are the events whose webhooks are correct.
 	good     []string
 	refusals []refusal
 	unknown  []unknownEvent
@@ -49,8 +48,8 @@ type unknownEvent struct {
 	err   error
 }
 
-// reconcileWebhooks registers what is missing, repairs what drifted and removes
-// what no rule needs any more. It lists once and changes only what differs.
+// reconcileWebhooks registers missing webhooks, repairs those that drifted and removes
+// those that no rule needs. It lists them once and changes only what differs.
 func (r *companyActivationReconciler) reconcileWebhooks(ctx context.Context, s *scope) error {
 	p := &webhookPass{r: r, s: s}
 	if err := p.list(ctx); err != nil {
@@ -84,10 +83,10 @@ func (p *webhookPass) list(ctx context.Context) error {
 	return nil
 }
 
-// settleSecret decides which secret the webhooks carry. It is stable: made
-// once, kept over reactivation. When it was lost with its Secret, the platform
-// still knows it, and may refuse to change it, because a service's webhooks are
-// fixed while the service is active. Then the platform's is adopted.
+// settleSecret decides which secret the webhooks have. It is generated once and kept
+// across reactivations. If it was lost with its Secret, the platform still has it and may
+// refuse to change it, because a service's webhooks are immutable while the service is
+// active. The platform's secret is then adopted.
 func (p *webhookPass) settleSecret(ctx context.Context) error {
 	ours, theirs := p.s.credentials.WebhookSecret, p.sharedSecret()
 	switch {
@@ -98,8 +97,8 @@ func (p *webhookPass) settleSecret(ctx context.Context) error {
 	case theirs == "" || theirs == ours:
 		return nil
 	}
-	// All carry another secret than ours. One try tells whether the platform
-	// lets us change them.
+	// All have a secret other than ours. One attempt shows whether the platform permits
+	// changing them.
 	first := p.own[slices.Min(slices.Collect(maps.Keys(p.own)))]
 	changed, err := p.s.session.UpdateWebhook(ctx, first.ID, rehive.WebhookPatch{Secret: &ours})
 	switch {
@@ -113,8 +112,8 @@ func (p *webhookPass) settleSecret(ctx context.Context) error {
 	}
 }
 
-// sharedSecret returns the secret that all webhooks of ours carry on the
-// platform, if it is one and good enough.
+// sharedSecret returns the secret that all our webhooks have on the platform, if it is
+// the same and strong enough.
 func (p *webhookPass) sharedSecret() string {
 	shared := ""
 	for _, webhook := range p.own {
@@ -138,9 +137,9 @@ func (p *webhookPass) useSecret(ctx context.Context, secret string) error {
 	return nil
 }
 
-// ensureAll brings every wanted webhook into order. A refusal of one doesn't
-// keep the others from it; a call that fails in passing ends the pass, because
-// the next would most likely hang as well.
+// ensureAll ensures that every required webhook is correct. The refusal of one does not
+// affect the others; a temporary failure ends the pass, because the next call would most
+// likely hang as well.
 func (p *webhookPass) ensureAll(ctx context.Context) error {
 	events := slices.Sorted(maps.Keys(p.s.wanted))
 	var duplicates []string
@@ -162,7 +161,7 @@ func (p *webhookPass) ensureAll(ctx context.Context) error {
 	if len(duplicates) == 0 {
 		return nil
 	}
-	// They came into being since the list was read.
+	// They were created after the list was read.
 	if err := p.list(ctx); err != nil {
 		return err
 	}
@@ -203,14 +202,14 @@ func (p *webhookPass) create(ctx context.Context, event string) (duplicate bool,
 	return false, nil
 }
 
-// isUnknownEvent says that a registration was refused for the event's name.
+// isUnknownEvent reports whether a registration was refused because of the event's name.
 func isUnknownEvent(err error) bool {
 	var platform *rehive.Error
 	return errors.As(err, &platform) && platform.Status == http.StatusBadRequest && len(platform.Data["event"]) > 0
 }
 
-// repair changes what drifted: the secret, a webhook that was disabled (which the
-// platform does by itself after too many failures) or archived.
+// repair changes what drifted: the secret, or a webhook that was archived or disabled
+// (which the platform does after too many failures).
 func (p *webhookPass) repair(ctx context.Context, webhook rehive.Webhook) error {
 	var patch rehive.WebhookPatch
 	if webhook.Secret != p.s.credentials.WebhookSecret {
@@ -247,8 +246,8 @@ func (p *webhookPass) repair(ctx context.Context, webhook rehive.Webhook) error 
 	return nil
 }
 
-// removeSuperfluous deletes webhooks of ours that no rule needs. It is done as
-// far as the platform lets us: the events of one that stays are dropped.
+// removeSuperfluous deletes our webhooks that no rule needs, as far as the platform
+// permits it: the events of those that remain are dropped.
 func (p *webhookPass) removeSuperfluous(ctx context.Context) {
 	log := ctrl.LoggerFrom(ctx)
 	for _, event := range slices.Sorted(maps.Keys(p.own)) {
@@ -266,14 +265,14 @@ func (p *webhookPass) removeSuperfluous(ctx context.Context) {
 			log.Info("Rehive keeps a webhook that no rule needs: its events are dropped", "event", event, "webhook", webhook.ID, "answer", err.Error())
 			p.r.memory.keep(p.s, webhook.ID)
 		default:
-			log.Info("Deleting a webhook failed: it is tried again at the next look", "event", event, "webhook", webhook.ID, "answer", err.Error())
+			log.Info("Deleting a webhook failed; it is retried at the next check", "event", event, "webhook", webhook.ID, "answer", err.Error())
 			return
 		}
 	}
 }
 
-// report writes into the status what stands on the platform – also what should not, if
-// the platform won't change or delete it – even if the pass broke off.
+// report writes the webhooks on the platform to the status, including those that the
+// platform refuses to change or delete, even if the pass was aborted.
 func (p *webhookPass) report() {
 	status := &p.s.activation.Status
 	status.Webhooks, status.UnknownEvents = nil, nil
@@ -287,7 +286,7 @@ func (p *webhookPass) report() {
 	}
 }
 
-// failed sorts an error that ended the pass.
+// failed classifies an error that ended the pass.
 func (p *webhookPass) failed(what string, err error) error {
 	switch {
 	case rehive.IsUnauthorized(err):
@@ -301,12 +300,11 @@ func (p *webhookPass) failed(what string, err error) error {
 
 func (p *webhookPass) refused(message string) error {
 	p.s.webhooksRegistered = &verdict{metav1.ConditionFalse, v1alpha1.RefusedReason, message}
-	return &stopError{reason: v1alpha1.RefusedReason, message: message, stalled: true, lookAgain: true}
+	return &stopError{reason: v1alpha1.RefusedReason, message: message, stalled: true, checkAgain: true}
 }
 
-// conclude puts the outcome of the pass into the condition. Events that the
-// platform doesn't know are their rules' mistake, and those rules aren't ready;
-// the company is.
+// conclude writes the result of the pass to the condition. An event that the platform
+// does not know is a mistake in its rules, which are not ready; the company is.
 func (p *webhookPass) conclude() error {
 	unknown := p.unknownSentence()
 	if len(p.refusals) > 0 {
@@ -325,7 +323,7 @@ func (p *webhookPass) conclude() error {
 	return nil
 }
 
-// refusalSentences tells the refusals, those with the same cause together.
+// refusalSentences describes the refusals, grouped by cause.
 func (p *webhookPass) refusalSentences() string {
 	type cause struct{ verb, answer string }
 	events := make(map[cause][]string)
@@ -353,7 +351,7 @@ func (p *webhookPass) refusalSentences() string {
 func (p *webhookPass) unknownSentence() string {
 	sentences := make([]string, len(p.unknown))
 	for i, u := range p.unknown {
-		sentences[i] = fmt.Sprintf("Rehive knows no event %s, which %s: %s", u.event, rulesName(p.s.wanted[u.event]), platformSays(u.err))
+		sentences[i] = fmt.Sprintf("Rehive does not know the event %s, which %s: %s", u.event, rulesName(p.s.wanted[u.event]), platformSays(u.err))
 	}
 	return strings.Join(sentences, " ")
 }
@@ -365,7 +363,7 @@ func rulesName(rules []string) string {
 	return "the rules " + strings.Join(rules, ", ") + " name"
 }
 
-// advice tells an admin what to do about a missing permission.
+// advice explains to an admin how to grant a missing permission.
 func advice(err error) string {
 	if !rehive.IsForbidden(err) {
 		return ""

@@ -10,8 +10,7 @@ import (
 	"github.com/rehive/extension-operator/config/presets"
 )
 
-// DefaultRulesLabel is on every rule that a company was given at its
-// activation.
+// DefaultRulesLabel is on every rule that a company received at its activation.
 const DefaultRulesLabel = "extensions.rehive.com/default-rule"
 
 // DefaultRules returns the rules that each company is given at its first activation: those

@@ -32,23 +32,22 @@ import (
 )
 
 const (
-	// providerCheckTimeout bounds the whole check of a provider.
+	// providerCheckTimeout limits the whole check of a provider.
 	providerCheckTimeout = 30 * time.Second
 
 	concurrentProviders = 4
 )
 
-// ProviderSecretField is the index of DeliveryProviders by the Secret they name. Use
+// ProviderSecretField is the index of DeliveryProviders by the name of their Secret. Use
 // it together with a namespace.
 const ProviderSecretField = "spec.secretRef.name" //nolint:gosec // the path of a field
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=deliveryproviders,verbs=get;list;watch
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=deliveryproviders/status,verbs=patch
 
-// deliveryProviderReconciler says in a DeliveryProvider's status whether its
-// configuration and credentials are right, and has what waited for it tried again once
-// they are. It changes nothing else, and whether messages are sent doesn't depend on
-// what it found.
+// deliveryProviderReconciler reports in the status of a DeliveryProvider whether its
+// configuration and credentials are valid, and wakes the messages that waited for it once
+// they are. It changes nothing else, and messages are sent regardless of its result.
 type deliveryProviderReconciler struct {
 	client.Client
 	builder      *providers.Builder
@@ -59,7 +58,8 @@ type deliveryProviderReconciler struct {
 	defaults     map[v1alpha1.Channel]types.NamespacedName
 
 	mu sync.Mutex
-	// seen is what each provider was when what waited for it was last woken.
+	// seen is the version of each provider when the messages that waited for it were last
+	// woken.
 	seen map[types.NamespacedName]providers.Version
 	// owed are the providers for which waking failed.
 	owed map[types.NamespacedName]bool
@@ -104,7 +104,7 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 	report := r.reporter.begin(p)
 	version, checked, err := r.check(ctx, p)
 	if ctx.Err() != nil {
-		return ctrl.Result{}, nil // the manager stops, which says nothing about the provider
+		return ctrl.Result{}, nil // the manager stops, which does not say anything about the provider
 	}
 	defer func() { result, err = report.finish(ctx, result, err) }()
 	judgeProvider(p, checked, err)
@@ -118,7 +118,7 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 	var classed *provider.Error
 	switch {
 	case err == nil, provider.IsMisconfigured(err), provider.IsPermanent(err):
-		// Also a refusal is looked at again: an account may be unlocked.
+		// A refusal is checked again too: an account may be unlocked.
 		return ctrl.Result{RequeueAfter: wait.Jitter(r.resyncPeriod, jitter)}, nil
 	case errors.As(err, &classed) && classed.RetryAfter > 0:
 		return ctrl.Result{RequeueAfter: wait.Jitter(max(classed.RetryAfter, retryBase), jitter)}, nil
@@ -127,7 +127,7 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 	}
 }
 
-// check tries the provider. checked is false if it offers nothing to try.
+// check verifies the provider. checked is false if the provider has no call to verify it.
 func (r *deliveryProviderReconciler) check(ctx context.Context, p *v1alpha1.DeliveryProvider) (version providers.Version, checked bool, err error) {
 	built, err := r.builder.Build(ctx, p)
 	if err != nil {
@@ -142,7 +142,7 @@ func (r *deliveryProviderReconciler) check(ctx context.Context, p *v1alpha1.Deli
 	return built.Version, true, built.Check(ctx)
 }
 
-// wake has the messages that waited for the provider tried at once when it or its
+// wake makes the messages that waited for the provider due immediately if it or its
 // Secret changed, or it became Ready after it was refused.
 func (r *deliveryProviderReconciler) wake(ctx context.Context, was conditioned, p *v1alpha1.DeliveryProvider, version providers.Version) error {
 	before, key := was.(*v1alpha1.DeliveryProvider), client.ObjectKeyFromObject(p)
@@ -154,7 +154,7 @@ func (r *deliveryProviderReconciler) wake(ctx context.Context, was conditioned, 
 	owed := r.owed[key] || known && last != version ||
 		before.Status.ObservedGeneration != p.Generation || meta.IsStatusConditionFalse(before.Status.Conditions, v1alpha1.ReadyCondition)
 	r.seen[key] = version
-	r.owed[key] = owed // until it is done: the status won't show it a second time
+	r.owed[key] = owed // until it succeeds: the status will not show it a second time
 	r.mu.Unlock()
 	if !owed {
 		return nil
@@ -169,7 +169,7 @@ func (r *deliveryProviderReconciler) wake(ctx context.Context, was conditioned, 
 		name := a.Spec.Providers.For(channel)
 		if name == p.Name && a.Namespace == p.Namespace || name == "" && r.defaults[channel] == key {
 			if err := r.ledger.WakeDeliveries(ctx, ledger.Lane{Company: a.Spec.Company, Channel: string(channel)}); err != nil {
-				return fmt.Errorf("waking what waits for the provider: %w", err)
+				return fmt.Errorf("waking the messages that wait for the provider: %w", err)
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func (r *deliveryProviderReconciler) forget(key types.NamespacedName) {
 	delete(r.owed, key)
 }
 
-// judgeProvider sets the status of a provider, given the outcome of its check.
+// judgeProvider sets the status of a provider according to the outcome of its check.
 func judgeProvider(p *v1alpha1.DeliveryProvider, checked bool, err error) {
 	p.Status.ObservedGeneration = p.Generation
 	p.Status.Type, p.Status.Channel = p.Spec.Type()
@@ -196,7 +196,7 @@ func judgeProvider(p *v1alpha1.DeliveryProvider, checked bool, err error) {
 		setReady(p, verdict{metav1.ConditionTrue, v1alpha1.VerifiedReason, "The provider answers and accepts the credentials."}, false)
 	case err == nil:
 		setReady(p, verdict{metav1.ConditionTrue, v1alpha1.ConfiguredReason,
-			"The configuration is complete. The provider offers no way to try the credentials without sending."}, false)
+			"The configuration is complete. The provider has no call to verify the credentials without sending."}, false)
 	case errors.As(err, &classed) && (provider.IsMisconfigured(err) || provider.IsPermanent(err)):
 		setReady(p, verdict{metav1.ConditionFalse, classed.Reason, fullStop(classed.Error())}, true)
 	default:
@@ -204,6 +204,6 @@ func judgeProvider(p *v1alpha1.DeliveryProvider, checked bool, err error) {
 		if classed != nil {
 			message = classed.Error()
 		}
-		setReady(p, verdict{metav1.ConditionUnknown, v1alpha1.ProviderUnavailableReason, fullStop(message) + " It is tried again."}, false)
+		setReady(p, verdict{metav1.ConditionUnknown, v1alpha1.ProviderUnavailableReason, fullStop(message) + " It will be retried."}, false)
 	}
 }

@@ -68,7 +68,7 @@ func TestExplain(t *testing.T) {
 	const oneChannel = "Exactly one of email, sms, push and system must be set."
 	const oneProvider = "Exactly one of smtp, sendgrid, twilio and expo must be set."
 	for field, wants := range map[string][]string{
-		"notificationrule":                      {"NotificationRule sends one message"},
+		"notificationrule":                      {"NotificationRule sends a message"},
 		"notificationrule.spec.companyRef":      {"immutable"},
 		"notificationrule.spec.event":           {"such as transaction.execute", "100"},
 		"notificationrule.spec.expression":      {"Django template", "Python expression", "8192"},

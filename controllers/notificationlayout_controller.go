@@ -21,7 +21,7 @@ import (
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationlayouts,verbs=get;list;watch
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationlayouts/status,verbs=patch
 
-// notificationLayoutReconciler says in a layout's status whether it parses. It
+// notificationLayoutReconciler reports in the status of a layout whether it parses. It
 // changes nothing else.
 type notificationLayoutReconciler struct {
 	client.Client
@@ -51,7 +51,7 @@ func (r *notificationLayoutReconciler) Reconcile(ctx context.Context, request re
 	layout.Status.ObservedGeneration = layout.Generation
 	_, problems := notify.CompileLayout(layout)
 	if len(problems) == 0 {
-		setReady(layout, verdict{metav1.ConditionTrue, v1alpha1.ValidReason, "The layout can be used."}, false)
+		setReady(layout, verdict{metav1.ConditionTrue, v1alpha1.ValidReason, "The layout is valid."}, false)
 		return ctrl.Result{}, nil
 	}
 	message := fullStop(problems.Error())

@@ -36,8 +36,8 @@ const (
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules/status,verbs=patch
 
-// notificationRuleReconciler says in a rule's status whether it parses and whether it
-// can take effect. It changes nothing else.
+// notificationRuleReconciler reports in the status of a rule whether it parses and
+// whether it can take effect. It changes nothing else.
 type notificationRuleReconciler struct {
 	client.Client
 	reporter   reporter
@@ -71,7 +71,7 @@ func (r *notificationRuleReconciler) rulesOfLayout(ctx context.Context, o client
 	return r.rulesOf(ctx, o, RuleLayoutField)
 }
 
-// rulesOf maps an object to the rules of its namespace that name it in a field.
+// rulesOf maps an object to the rules in its namespace that name it in a field.
 func (r *notificationRuleReconciler) rulesOf(ctx context.Context, o client.Object, field string) []reconcile.Request {
 	var list v1alpha1.NotificationRuleList
 	if err := r.List(ctx, &list, client.InNamespace(o.GetNamespace()), client.MatchingFields{field: o.GetName()}, client.UnsafeDisableDeepCopy); err != nil {
@@ -94,7 +94,7 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	if !rule.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	company, err := r.standing(ctx, rule)
+	company, err := r.companyState(ctx, rule)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -110,7 +110,7 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	setWarnings(rule, lint.Rule(rule))
 	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
 	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
-		// It became faulty, or faulty in another way.
+		// It became invalid, or invalid for another reason.
 		if message := conditionMessage(rule, v1alpha1.ReadyCondition); message != conditionMessage(report.before, v1alpha1.ReadyCondition) {
 			report.note(corev1.EventTypeWarning, "InvalidRule", "Compiling", message)
 		}
@@ -118,52 +118,53 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	return ctrl.Result{}, nil
 }
 
-// standing is what a rule's company lets the rule do.
-type standing struct {
-	// problem is why no event meets the rule; its reason is empty if there is none.
+// companyState is how the state of a rule's company affects the rule.
+type companyState struct {
+	// problem is why the rule does not match any event; its reason is empty if there is
+	// none.
 	problem ruleProblem
 	// awaiting: the company was never activated.
 	awaiting bool
-	// unknownEvents are the events that the platform doesn't know.
+	// unknownEvents are the events that the platform does not know.
 	unknownEvents []string
 }
 
-// ruleProblem is why a rule can't take effect; its reason is empty if it can.
+// ruleProblem is why a rule cannot take effect; its reason is empty if it can.
 type ruleProblem struct {
 	reason, message string
 	stalled         bool // a person must act
 }
 
-// standing finds out what the activation that a rule names lets the rule do.
-func (r *notificationRuleReconciler) standing(ctx context.Context, rule *v1alpha1.NotificationRule) (standing, error) {
+// companyState determines how the activation that a rule names affects the rule.
+func (r *notificationRuleReconciler) companyState(ctx context.Context, rule *v1alpha1.NotificationRule) (companyState, error) {
 	a, name := new(v1alpha1.CompanyActivation), rule.Spec.CompanyRef.Name
-	problem := func(reason string, stalled bool, format string, args ...any) (standing, error) {
-		return standing{problem: ruleProblem{reason, fmt.Sprintf(format, args...), stalled}}, nil
+	problem := func(reason string, stalled bool, format string, args ...any) (companyState, error) {
+		return companyState{problem: ruleProblem{reason, fmt.Sprintf(format, args...), stalled}}, nil
 	}
 	switch err := r.Get(ctx, client.ObjectKey{Namespace: rule.Namespace, Name: name}, a, client.UnsafeDisableDeepCopy); {
 	case apierrors.IsNotFound(err):
 		return problem(v1alpha1.CompanyActivationNotFoundReason, false,
 			"spec.companyRef names the CompanyActivation %s, which does not exist in this namespace.", name)
 	case err != nil:
-		return standing{}, fmt.Errorf("reading the CompanyActivation of spec.companyRef: %w", err)
+		return companyState{}, fmt.Errorf("reading the CompanyActivation of spec.companyRef: %w", err)
 	case !a.DeletionTimestamp.IsZero():
 		return problem(v1alpha1.CompanyActivationNotFoundReason, false,
 			"spec.companyRef names the CompanyActivation %s, which is being deleted.", name)
 	case !r.namespaces.Allows(a.Namespace, a.Spec.Company):
 		return problem(v1alpha1.NamespaceNotAllowedReason, true,
-			"No event meets this rule: the namespace %s may not hold the company %s. Move the rule, or allow the namespace with the operator's flag %s.",
+			"No event matches this rule: the namespace %s may not hold the company %s. Move the rule, or allow the namespace with the operator's flag %s.",
 			a.Namespace, a.Spec.Company, activation.NamespacesFlag)
 	}
 	holder, err := r.namespaces.Holder(ctx, r.Client, a.Spec.Company)
 	switch {
 	case err != nil:
-		return standing{}, err
+		return companyState{}, err
 	case holder != nil && holder.UID != a.UID && activation.Older(holder, a):
 		return problem(v1alpha1.DuplicateCompanyReason, true,
-			"No event meets this rule: the CompanyActivation %s is not the one that holds the company. Find it with: kubectl get companyactivations --all-namespaces --field-selector spec.company=%s.",
+			"No event matches this rule: the CompanyActivation %s is not the one that holds the company. Find it with: kubectl get companyactivations --all-namespaces --field-selector spec.company=%s.",
 			name, a.Spec.Company)
 	case !a.IsActive():
-		return problem(v1alpha1.InactiveReason, false, "No event meets this rule: the company of the CompanyActivation %s is inactive.", name)
+		return problem(v1alpha1.InactiveReason, false, "No event matches this rule: the company of the CompanyActivation %s is inactive.", name)
 	}
 	channel := rule.Spec.Channel()
 	if slices.Contains(providerChannels, channel) && a.Spec.Providers.For(channel) == "" && !slices.Contains(r.served, channel) {
@@ -171,13 +172,14 @@ func (r *notificationRuleReconciler) standing(ctx context.Context, rule *v1alpha
 			"Nothing sends the messages of this rule: name a DeliveryProvider in spec.providers.%[1]s of the CompanyActivation %[2]s, or a default one with the operator's flag --default-%[1]s-provider.",
 			channel, name)
 	}
-	return standing{
+	return companyState{
 		awaiting:      conditionReason(a, v1alpha1.ReadyCondition) == v1alpha1.AwaitingActivationReason,
 		unknownEvents: a.Status.UnknownEvents,
 	}, nil
 }
 
-// layout returns the layout that a rule names; nil if it names none, or none that exists.
+// layout returns the layout that a rule names, nil if it names none or one that does not
+// exist.
 func (r *notificationRuleReconciler) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*v1alpha1.NotificationLayout, error) {
 	name := rule.Spec.Layout()
 	if name == "" {
@@ -204,9 +206,9 @@ func layoutProblem(p *notify.LayoutProblem) ruleProblem {
 	return ruleProblem{v1alpha1.LayoutInvalidReason, fullStop(p.Error()), false}
 }
 
-// judgeRule sets the status of a rule, given what its company lets it do and the outcome
-// of compiling it and its layout.
-func judgeRule(rule *v1alpha1.NotificationRule, company standing, compiled *notify.Compiled) {
+// judgeRule sets the status of a rule according to the state of its company and the
+// outcome of compiling it and its layout.
+func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *notify.Compiled) {
 	problems, layout := compiled.Problems, layoutProblem(compiled.LayoutProblem)
 	rule.Status.ObservedGeneration = rule.Generation
 	rule.Status.Variables = nil
@@ -243,17 +245,17 @@ func judgeRule(rule *v1alpha1.NotificationRule, company standing, compiled *noti
 	case company.problem.reason == v1alpha1.CompanyActivationNotFoundReason:
 		not(company.problem)
 	case !rule.IsEnabled():
-		is(v1alpha1.DisabledReason, "The rule is valid, but spec.enabled is false: events don't match it.")
+		is(v1alpha1.DisabledReason, "The rule is valid, but spec.enabled is false, so it does not match any event.")
 	case company.problem.reason != "":
 		not(company.problem)
 	case rule.Spec.Event == "":
 		not(ruleProblem{v1alpha1.NoEventReason, "Nothing triggers this rule: spec.event is empty.", false})
 	case slices.Contains(company.unknownEvents, rule.Spec.Event):
-		not(ruleProblem{v1alpha1.UnknownEventReason, fmt.Sprintf("spec.event: Rehive knows no event %s.", rule.Spec.Event), true})
+		not(ruleProblem{v1alpha1.UnknownEventReason, fmt.Sprintf("spec.event: Rehive does not know the event %s.", rule.Spec.Event), true})
 	case company.awaiting:
 		is(v1alpha1.ValidReason, "The rule is valid. It takes effect once Rehive has activated the extension for the company.")
 	default:
-		is(v1alpha1.ValidReason, "The rule is in force.")
+		is(v1alpha1.ValidReason, "The rule is in effect.")
 	}
 }
 
@@ -276,7 +278,7 @@ func judgeParts(rule *v1alpha1.NotificationRule, kind string, problems notify.Pr
 	set(rule, kind, verdict{metav1.ConditionTrue, v1alpha1.ParsedReason, parsed})
 }
 
-// variables returns what a rule reads, within the limits of the status.
+// variables returns the variables that a rule reads, within the limits of the status.
 func variables(compiled *notify.Rule) []string {
 	all := slices.DeleteFunc(slices.Clone(compiled.Variables()), func(v string) bool { return len(v) > maxVariableLength })
 	slices.Sort(all)

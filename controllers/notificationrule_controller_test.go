@@ -127,7 +127,7 @@ func TestRuleThatCannotFire(t *testing.T) {
 func TestJudgeRuleStaysWithinLimits(t *testing.T) {
 	g := NewWithT(t)
 	rule := &v1alpha1.NotificationRule{}
-	judgeRule(rule, standing{}, &notify.Compiled{
+	judgeRule(rule, companyState{}, &notify.Compiled{
 		Problems: slices.Repeat(notify.Problems{{Field: "spec.email.html", Line: 1, Column: 1, Message: strings.Repeat("ü", 300)}}, 100),
 	})
 	for _, condition := range rule.Status.Conditions {

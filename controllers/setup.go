@@ -1,8 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controllers reconciles the operator's kinds: it checks tokens and providers,
-// keeps the platform's webhooks in step with the rules, and reports the outcome in
+// Package controllers reconciles the operator's kinds: it verifies tokens and providers,
+// keeps the platform's webhooks in sync with the rules, and reports the results in
 // statuses and events. It never renders or sends a message.
 package controllers
 
@@ -29,75 +29,76 @@ import (
 )
 
 const (
-	// DefaultResyncPeriod is how often an activation that needs nothing is
-	// compared with the platform.
+	// DefaultResyncPeriod is how often an unchanged activation is compared with the
+	// platform.
 	DefaultResyncPeriod = 10 * time.Minute
 
-	// retryBase and retryMax bound the growing wait between tries after a
-	// passing failure.
+	// retryBase and retryMax limit the growing delay between attempts after a temporary
+	// failure.
 	retryBase = time.Second
 	retryMax  = 5 * time.Minute
 
-	// jitter spreads waits by up to this share, so that a thousand companies
-	// which started together don't call together.
+	// jitter randomizes delays by up to this share, so that a thousand companies that
+	// started together do not call together.
 	jitter = 0.2
 
-	// How many are reconciled at once. Most of the time goes into waiting, for the
-	// platform or for the API server.
+	// Concurrent reconciliations. They mostly wait, for the platform or for the API
+	// server.
 	concurrentActivations = 16
 	concurrentRules       = 16
 )
 
-// Ledger is what the controllers need of the ledger.
+// Ledger is the part of the ledger that the controllers use.
 type Ledger interface {
-	// ResumeCompany makes due at once what waits for the company's token.
+	// ResumeCompany makes the work that waits for the company's token due immediately.
 	ResumeCompany(ctx context.Context, company string) error
-	// WakeDeliveries makes what waits of a company on a channel due at once.
+	// WakeDeliveries makes the pending messages of a company on a channel due
+	// immediately.
 	WakeDeliveries(ctx context.Context, l ledger.Lane) error
-	// CancelCompany ends the company's pending events and deliveries; what was
-	// done stays on record.
+	// CancelCompany cancels the company's pending events and deliveries; the record of
+	// finished ones remains.
 	CancelCompany(ctx context.Context, company string) error
 	// PurgeCompany removes everything the ledger holds of the company.
 	PurgeCompany(ctx context.Context, company string) error
 }
 
-// Options say what the controllers work with.
+// Options configure the controllers.
 type Options struct {
 	// Platform calls Rehive.
 	Platform *rehive.Client
-	// PublicURL is where the platform reaches this extension: the URL that the
-	// extension is registered with, such as
-	// https://notifications.example.com/api/. Webhooks go to webhook/ below it.
+	// PublicURL is the URL with which the extension is registered on the platform, such
+	// as https://notifications.example.com/api/. Webhooks go to webhook/ below it.
 	PublicURL string
-	// Ledger is told when a company gets another token, and cleaned when it leaves.
+	// Ledger is notified when a company has a new token, and cleaned when it is deleted.
 	Ledger Ledger
 	// Recorder records events; the manager's own by default.
 	Recorder events.EventRecorder
-	// ResyncPeriod is how often an activation that needs nothing is compared
-	// with the platform (DefaultResyncPeriod when 0).
+	// ResyncPeriod is how often an unchanged activation is compared with the platform.
+	// The default is DefaultResyncPeriod.
 	ResyncPeriod time.Duration
-	// DefaultRules are given to each company once; DefaultRules() when nil.
+	// DefaultRules are created once for each company. The default is DefaultRules().
 	DefaultRules []v1alpha1.NotificationRule
-	// TemplateNamespace is the operator's, where NotificationTemplates are; empty uses
-	// none.
+	// TemplateNamespace is the operator's namespace, which has the NotificationTemplates;
+	// if empty, none are used.
 	TemplateNamespace string
-	// Providers makes what DeliveryProviders describe, so that they can be checked;
-	// nil leaves them unchecked.
+	// Providers builds senders from DeliveryProviders, so that they can be checked; if
+	// nil, they are not checked.
 	Providers *providers.Builder
-	// ProviderSecrets holds the Secrets of DeliveryProviders and tells when they
-	// change.
+	// ProviderSecrets holds the Secrets of DeliveryProviders and notifies of their
+	// changes.
 	ProviderSecrets cache.Cache
-	// DefaultProviders name the DeliveryProviders of companies that name none.
+	// DefaultProviders name the DeliveryProviders for companies that do not name their
+	// own.
 	DefaultProviders map[v1alpha1.Channel]types.NamespacedName
-	// ServedChannels are the channels on which a company can send that names no
-	// DeliveryProvider. Rules of other channels say that they can't send.
+	// ServedChannels are the channels that companies without a DeliveryProvider of their
+	// own can use. Rules of other channels report that they cannot send.
 	ServedChannels []v1alpha1.Channel
-	// APIReader reads past the cache; the manager's own by default.
+	// APIReader bypasses the cache. The default is the manager's own.
 	APIReader client.Reader
-	// Namespaces say which namespaces may hold the activations of which companies; the
+	// Namespaces define which namespaces may hold the activations of which companies; the
 	// zero value allows none.
 	Namespaces activation.Namespaces
-	// Now is the clock (time.Now when nil).
+	// Now is the clock. The default is time.Now.
 	Now func() time.Time
 }
 
@@ -169,23 +170,22 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	return nil
 }
 
-// WebhookURL returns the URL that webhooks are registered with, given the base
-// URL that the extension is registered with on the platform.
+// WebhookURL returns the URL of webhooks, given the base URL with which the extension is
+// registered on the platform.
 func WebhookURL(publicURL string) string {
 	return strings.TrimRight(publicURL, "/") + "/webhook/"
 }
 
-// RuleActivationField is the index, and the selectable field, of
-// NotificationRules by the CompanyActivation they name. Use it together with a
-// namespace.
+// RuleActivationField is the index, and the selectable field, of NotificationRules by the
+// name of their CompanyActivation. Use it together with a namespace.
 const RuleActivationField = activation.RuleField
 
-// RuleLayoutField is the index of NotificationRules by the NotificationLayout they
-// name. Use it together with a namespace.
+// RuleLayoutField is the index of NotificationRules by the name of their
+// NotificationLayout. Use it together with a namespace.
 const RuleLayoutField = "spec.layoutRef.name"
 
-// IndexFields adds the indexes that the operator looks objects up by. It must
-// be called once, before the manager starts.
+// IndexFields adds the indexes by which the operator looks up objects. It must be called
+// once, before the manager starts.
 func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := indexer.IndexField(ctx, &v1alpha1.CompanyActivation{}, activation.CompanyField, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.CompanyActivation).Spec.Company}
@@ -216,9 +216,9 @@ func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// controllerOptions make failures wait from a second to five minutes. The
-// default begins with milliseconds, which is of no use against an outage and
-// would spend the platform's call budget.
+// controllerOptions make retries wait from a second to five minutes. The default begins
+// with milliseconds, which does not help against an outage and would use up the
+// platform's call budget.
 func controllerOptions(concurrency int) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: concurrency,

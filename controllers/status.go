@@ -24,11 +24,11 @@ import (
 const (
 	// maxMessageRunes keeps a condition readable; the API server allows 32768.
 	maxMessageRunes = 2048
-	// maxNoteRunes is what the API server allows for the note of an event, less
-	// room for characters of several bytes.
+	// maxNoteRunes is the API server's limit for the note of an event, less room for
+	// multibyte characters.
 	maxNoteRunes = 256
 
-	// cacheDelay is how long a reconciler waits when its cache turned out to be behind.
+	// cacheDelay is how long a reconciler waits when its cache is stale.
 	cacheDelay = 50 * time.Millisecond
 )
 
@@ -39,21 +39,21 @@ type conditioned interface {
 	SetConditions([]metav1.Condition)
 }
 
-// verdict is what a reconciler found out for a condition.
+// verdict is the result of a reconciler for one condition.
 type verdict struct {
 	status          metav1.ConditionStatus
 	reason, message string
 }
 
-// reporter begins reports. All reconcilers have one.
+// reporter creates reports. All reconcilers have one.
 type reporter struct {
 	client   client.Client
 	recorder events.EventRecorder
 }
 
-// report is what one reconciliation finds out about an object: its new status, which
-// the reconciler sets on the object itself, and events. It is written once, at the end,
-// whatever else failed.
+// report collects the results of one reconciliation: the object's new status, which the
+// reconciler sets on the object itself, and events. It is written once, at the end,
+// regardless of other failures.
 type report struct {
 	reporter
 	before, object conditioned
@@ -77,15 +77,15 @@ func (p *report) note(kind, reason, action, message string) {
 	p.notes = append(p.notes, note{kind, reason, action, message})
 }
 
-// finish writes the status if it differs from what the object had, then records the
-// events. It returns the result of the reconciliation, whose error may have more to it.
+// finish writes the status if it changed, then records the events. It returns the result
+// of the reconciliation, whose error may include that of the write.
 func (p *report) finish(ctx context.Context, result ctrl.Result, err error) (ctrl.Result, error) {
 	if !equality.Semantic.DeepEqual(p.before, p.object) {
-		written := p.object.DeepCopyObject().(conditioned) // the answer replaces it
+		written := p.object.DeepCopyObject().(conditioned) // the response replaces it
 		switch failure := p.client.Status().Patch(ctx, written, client.MergeFrom(p.before)); {
 		case failure == nil:
 		case apierrors.IsNotFound(failure):
-			return result, err // it is gone and needs no status
+			return result, err // it was deleted and needs no status
 		default:
 			return ctrl.Result{}, errors.Join(err, fmt.Errorf("writing the status: %w", failure))
 		}
@@ -96,13 +96,13 @@ func (p *report) finish(ctx context.Context, result ctrl.Result, err error) (ctr
 	return result, err
 }
 
-// readyChanged reports whether the reason of Ready is another than before.
+// readyChanged reports whether the reason of Ready changed.
 func (p *report) readyChanged() bool {
 	return conditionReason(p.before, v1alpha1.ReadyCondition) != conditionReason(p.object, v1alpha1.ReadyCondition)
 }
 
-// set sets a condition for the object's present generation. An unchanged status keeps
-// its transition time.
+// set sets a condition for the object's current generation. A condition with an unchanged
+// status keeps its transition time.
 func set(o conditioned, kind string, v verdict) {
 	conditions := o.GetConditions()
 	meta.SetStatusCondition(&conditions, metav1.Condition{
@@ -115,7 +115,7 @@ func set(o conditioned, kind string, v verdict) {
 	o.SetConditions(conditions)
 }
 
-// setReady sets Ready, and Stalled in the same words if a person must act.
+// setReady sets Ready, and Stalled with the same reason and message if a person must act.
 func setReady(o conditioned, v verdict, stalled bool) {
 	set(o, v1alpha1.ReadyCondition, v)
 	if stalled {

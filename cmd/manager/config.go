@@ -162,7 +162,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "comma-separated private and special-purpose `networks` that DeliveryProviders may connect to, such as 10.0.0.0/8,fd00::/8; none by default")
 	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "accept base URLs of DeliveryProviders that begin with http://, which sends credentials unencrypted")
 
-	flags.BoolVar(&s.leaderElect, "leader-elect", false, "reconcile only while holding the leader election lease; required with several replicas. A replica that loses the lease goes on accepting and delivering")
+	flags.BoolVar(&s.leaderElect, "leader-elect", false, "reconcile only while holding the leader election lease; required with several replicas. A replica that loses the lease continues to accept and deliver")
 	flags.DurationVar(&s.resyncPeriod, "resync-period", 10*time.Minute, "how often to check each company's token and webhooks with Rehive")
 	flags.IntVar(&s.dispatchConcurrency, "dispatch-concurrency", 64, "maximum `number` of events processed at once")
 	flags.IntVar(&s.deliveryConcurrency, "delivery-concurrency", 256, "maximum `number` of messages in progress at once: being sent, waiting for their provider, or being recorded as sent")

@@ -91,17 +91,10 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 	return &senders{secrets: secrets, builder: builder, registry: registry, limits: quotas.Limits}, nil
 }
 
-<<<<<<< HEAD
-// newEmailProvider returns the provider of --smtp-address, protected as those of
-// DeliveryProviders are; nil if no mail server is set: emails then wait with a reason
-// that says so.
-func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.Provider, error) {
-=======
 // newEmailProvider returns the provider of --smtp-address, protected like that of a
 // DeliveryProvider. It is nil if no mail server is set: emails then stay pending with a
 // reason that says so.
-func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (delivery.Provider, error) {
->>>>>>> 32dc4cc (Write the API's descriptions, the flags and the manifests' comments in plain English)
+func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.Provider, error) {
 	if s.smtpAddress == "" {
 		return nil, nil //nolint:nilnil // documented above
 	}

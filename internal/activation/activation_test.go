@@ -54,7 +54,7 @@ func TestFindReturnsTheOldestOfTheCompany(t *testing.T) {
 	second := declare(t, two, "c", company)
 	g.Expect(find()).To(HaveField("UID", first.UID))
 
-	// One that is being deleted holds the company until it is gone, but isn't in force.
+	// While it is being deleted, it holds the company but is not in force.
 	first.Finalizers = []string{v1alpha1.CompanyActivationFinalizer}
 	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
 	g.Expect(k8s.Delete(t.Context(), first)).To(Succeed())
@@ -71,8 +71,8 @@ func release(t *testing.T, a *v1alpha1.CompanyActivation) {
 	NewWithT(t).Expect(client.IgnoreNotFound(k8s.Patch(t.Context(), a, patch))).To(Succeed())
 }
 
-// TestNamespacesDecideWhoHolds: who declares a company first in a namespace of their own
-// must not receive its token.
+// TestNamespacesDecideWhoHolds: the first person to declare a company in their own
+// namespace must not receive its token.
 func TestNamespacesDecideWhoHolds(t *testing.T) {
 	g := NewWithT(t)
 	own, foreign := newNamespace(t), newNamespace(t)
@@ -151,7 +151,7 @@ func TestNameFor(t *testing.T) {
 		strings.Repeat("a", 64), strings.Repeat("a", 65), strings.Repeat("_", 100), strings.Repeat("a", 99) + "b",
 		"my-shop-6c8c0c216c",
 	}
-	// A company may choose the name that another one gets, over and over.
+	// A company may choose a name that another company would have, repeatedly.
 	for range 3 {
 		for _, company := range companies {
 			companies = append(companies, NameFor(company, 0), NameFor(company, 1))
@@ -193,7 +193,7 @@ func TestIndexFollowsTheCache(t *testing.T) {
 	company := "company-" + namespace
 	first := declare(t, namespace, "first", company)
 
-	// Nothing is said of a company before the cache has filled.
+	// There is no answer for a company before the cache has filled.
 	waiting, end := context.WithCancel(ctx)
 	end()
 	_, err = index.Find(waiting, company)
@@ -216,7 +216,7 @@ func TestIndexFollowsTheCache(t *testing.T) {
 	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
 	g.Eventually(find(company)).Should(And(HaveField("UID", first.UID), HaveField("Spec.State", v1alpha1.ActivationInactive)))
 
-	// One that is being deleted isn't in force, and neither is the next before it is gone.
+	// While it is being deleted, it is not in force, and neither is its successor.
 	first.Finalizers = []string{v1alpha1.CompanyActivationFinalizer}
 	g.Expect(k8s.Update(t.Context(), first)).To(Succeed())
 	g.Expect(k8s.Delete(t.Context(), first)).To(Succeed())

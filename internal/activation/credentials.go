@@ -24,23 +24,23 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// ActivationLabel is on every Secret of an activation, with the activation's
-// name as its value. The manager's cache holds the Secrets with this label and
-// no others.
+// ActivationLabel is on every Secret of an activation, with the activation's name as its
+// value. The manager's cache holds only Secrets with this label.
 const ActivationLabel = "extensions.rehive.com/activation"
 
-// MinWebhookSecretLength is what Rehive recommends for the secret of a webhook.
+// MinWebhookSecretLength is Rehive's recommendation for the secret of a webhook.
 const MinWebhookSecretLength = 32
 
-// ErrMissing says that an activation has no Secret.
+// ErrMissing means that an activation has no Secret.
 var ErrMissing = errors.New("the Secret of the CompanyActivation does not exist")
 
-// UnusableSecretError says that a Secret which has the name of an activation's can't
-// be used for it. It is neither read nor changed nor deleted; a person must act.
+// UnusableSecretError means that a Secret with the name of an activation's Secret cannot
+// be used. It is neither read, changed nor deleted; a person must act.
 type UnusableSecretError struct {
 	// Secret is the Secret.
 	Secret types.NamespacedName
-	// Problem completes the sentence that begins with the Secret, and says what to do.
+	// Problem completes the sentence that begins with the Secret's name, and says what to
+	// do.
 	Problem string
 }
 
@@ -49,43 +49,43 @@ func (e *UnusableSecretError) Error() string {
 	return fmt.Sprintf("the Secret %s %s", e.Secret.Name, e.Problem)
 }
 
-// Credentials are what an activation keeps secret. Printing or encoding them
-// shows none of it.
+// Credentials are the secrets of an activation. Printing or encoding them does not reveal
+// them.
 type Credentials struct {
 	// Token is the service user's token; empty while the company is inactive.
 	Token string `json:"-"`
-	// WebhookSecret is what the platform sends with each webhook.
+	// WebhookSecret is sent by the platform with each webhook.
 	WebhookSecret string `json:"-"`
 	// ServiceUser is the identifier of the service user who activated the company, or of
-	// the admin if no service user ever did. It is kept when the token is forgotten, and
-	// empty if it isn't known yet.
+	// the admin if no service user ever did. It is kept when the token is removed, and
+	// empty if it is not known yet.
 	ServiceUser string `json:"-"`
 
-	// secret is what Get read, so that Save neither overwrites what somebody
-	// else wrote meanwhile nor drops what it doesn't know.
+	// secret is the Secret that Get read, so that Save neither overwrites concurrent
+	// changes nor drops unknown keys.
 	secret *corev1.Secret
 }
 
-// RecordUser records who activated the company. An admin who steps in doesn't replace
-// the service user: the platform goes on calling with that one's tokens.
+// RecordUser records the user who activated the company. An admin who steps in does not
+// replace the service user, because the platform keeps calling with that user's tokens.
 func (c *Credentials) RecordUser(user *rehive.User) {
 	if c.ServiceUser == "" || user.InGroup(GroupService) {
 		c.ServiceUser = user.ID
 	}
 }
 
-// String implements fmt.Stringer without the credentials.
+// String implements fmt.Stringer without revealing the credentials.
 func (Credentials) String() string { return "Credentials(redacted)" }
 
-// GoString implements fmt.GoStringer without the credentials.
+// GoString implements fmt.GoStringer without revealing the credentials.
 func (c Credentials) GoString() string { return c.String() }
 
 // SecretName returns the name of an activation's Secret.
 func SecretName(a *v1alpha1.CompanyActivation) string { return a.Name + "-rehive" }
 
-// Get reads an activation's credentials. The error is ErrMissing if there is no
-// Secret, and an UnusableSecretError if the one of its name belongs to something else.
-// A Secret may lack any of the credentials, which are empty then.
+// Get reads an activation's credentials. The error is ErrMissing if there is no Secret,
+// and an UnusableSecretError if the Secret of that name belongs to something else.
+// Credentials that the Secret lacks are empty.
 func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: a.Namespace, Name: SecretName(a)}
@@ -98,7 +98,7 @@ func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation) (C
 	return credentialsIn(&secret, a)
 }
 
-// credentialsIn reads a Secret, which it keeps.
+// credentialsIn returns the credentials in a Secret, and keeps the Secret.
 func credentialsIn(secret *corev1.Secret, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	if err := checkOwner(secret, a); err != nil {
 		return Credentials{}, err
@@ -114,8 +114,8 @@ func credentialsIn(secret *corev1.Secret, a *v1alpha1.CompanyActivation) (Creden
 	}, nil
 }
 
-// valueIn reads a key of a Secret without the space around it: one written by hand often
-// ends in a line break.
+// valueIn returns the value of a key without surrounding space: values that people enter
+// often end in a line break.
 func valueIn(secret *corev1.Secret, key string) string {
 	return strings.TrimSpace(string(secret.Data[key]))
 }
@@ -137,13 +137,12 @@ func checkOwner(secret *corev1.Secret, a *v1alpha1.CompanyActivation) error {
 	return unusable
 }
 
-// Save writes an activation's credentials into its Secret, which the
-// activation owns: it creates the Secret when the credentials don't come from
-// Get, and updates it otherwise. An empty credential is removed.
+// Save writes an activation's credentials to its Secret, which the activation owns. It
+// creates the Secret if the credentials do not come from Get, and updates it otherwise.
+// Empty credentials are removed.
 //
-// When the Secret was written by somebody else since Get, or appeared, the
-// error satisfies IsConflict: read again and decide again. It is an
-// UnusableSecretError if the Secret is immutable.
+// If the Secret was changed or created since Get, the error satisfies IsConflict: read
+// and decide again. It is an UnusableSecretError if the Secret is immutable.
 func Save(ctx context.Context, c client.Client, a *v1alpha1.CompanyActivation, credentials Credentials) error {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: SecretName(a)}}
 	if credentials.secret != nil {
@@ -189,13 +188,13 @@ func put(data map[string][]byte, key, value string) {
 	switch {
 	case value == "":
 		delete(data, key)
-	case strings.TrimSpace(string(data[key])) != value: // a line break at its end may stay
+	case strings.TrimSpace(string(data[key])) != value: // a trailing line break may stay
 		data[key] = []byte(value)
 	}
 }
 
-// IsConflict says that somebody else wrote, created or deleted the Secret since
-// it was read.
+// IsConflict reports whether the Secret was changed, created or deleted since it was
+// read.
 func IsConflict(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
 }
@@ -205,10 +204,10 @@ func IsTerminating(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// NewWebhookSecret returns a fresh secret for webhooks: 32 random bytes as 43
-// characters that need no escaping anywhere.
+// NewWebhookSecret returns a new secret for webhooks: 32 random bytes as 43 characters
+// that never need escaping.
 func NewWebhookSecret() string {
 	var random [32]byte
-	_, _ = rand.Read(random[:]) // never fails: crypto/rand ends the program instead
+	_, _ = rand.Read(random[:]) // never fails: crypto/rand exits instead
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }

@@ -37,7 +37,7 @@ func TestSaveAndGet(t *testing.T) {
 	g.Expect(metav1.IsControlledBy(&secret, a)).To(BeTrue())
 	g.Expect(secret.Labels).To(Equal(map[string]string{ActivationLabel: "shop"}))
 
-	// A token goes, the webhook secret and what others wrote stay.
+	// The token is removed; the webhook secret and other keys stay.
 	secret.Data["note"] = []byte("mine")
 	g.Expect(k8s.Update(t.Context(), &secret)).To(Succeed())
 	credentials, err = Get(t.Context(), k8s, a)
@@ -47,7 +47,7 @@ func TestSaveAndGet(t *testing.T) {
 	g.Expect(k8s.Get(t.Context(), key, &secret)).To(Succeed())
 	g.Expect(secret.Data).To(Equal(map[string][]byte{"webhookSecret": []byte("secret-1"), "serviceUser": []byte("user-1"), "note": []byte("mine")}))
 
-	// Saving what stands writes nothing.
+	// Saving unchanged credentials writes nothing.
 	version := secret.ResourceVersion
 	credentials, err = Get(t.Context(), k8s, a)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -135,7 +135,7 @@ func TestImmutableSecret(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring("is immutable")))
 }
 
-// TestLostLabelIsPutBack: an activation's own Secret stays its own.
+// TestLostLabelIsPutBack: an activation's Secret without its label is still its own.
 func TestLostLabelIsPutBack(t *testing.T) {
 	g := NewWithT(t)
 	a := declare(t, newNamespace(t), "shop", "no-label")

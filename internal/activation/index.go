@@ -15,7 +15,7 @@ import (
 )
 
 // Index finds the CompanyActivation in force for a company, and its credentials, in the
-// manager's cache. It is asked several times for each event and is safe for concurrent
+// manager's cache. It is used several times for each event and is safe for concurrent
 // use.
 type Index struct {
 	companies *cacheindex.Index[*v1alpha1.CompanyActivation]
@@ -23,12 +23,12 @@ type Index struct {
 	hashes    *cacheindex.Index[*corev1.Secret] // by the hash of the webhook secret
 }
 
-// NewIndex begins to follow a cache, which need not be started yet. Activations in
-// namespaces that may not hold their company are ignored.
+// NewIndex follows a cache, which need not be started yet. Activations in namespaces that
+// may not hold their company are ignored.
 func NewIndex(ctx context.Context, c cache.Cache, namespaces Namespaces) (*Index, error) {
 	companies, err := cacheindex.New(ctx, c, &v1alpha1.CompanyActivation{}, func(a *v1alpha1.CompanyActivation) string {
 		if !namespaces.Allows(a.Namespace, a.Spec.Company) {
-			return "" // is the key of no company
+			return "" // is not a valid company
 		}
 		return a.Spec.Company
 	}, nil)
@@ -49,14 +49,13 @@ func NewIndex(ctx context.Context, c cache.Cache, namespaces Namespaces) (*Index
 	return &Index{companies, secrets, hashes}, err
 }
 
-// HoldsWebhookSecret reports whether a webhook secret is any company's. It says nothing
-// about whether that company is active: it is for refusing strangers at little cost. It
-// waits as Find does.
+// HoldsWebhookSecret reports whether a webhook secret belongs to any company, active or
+// not. It is a cheap way to refuse strangers. It waits as Find does.
 func (x *Index) HoldsWebhookSecret(ctx context.Context, secret string) (bool, error) {
 	if secret == "" {
 		return false, nil
 	}
-	// Looking up a hash takes as long whatever part of the secret is right.
+	// Looking up a hash takes the same time whichever part of the secret is right.
 	found, err := x.hashes.Get(ctx, hashOf(secret))
 	return len(found) > 0, err
 }
@@ -66,9 +65,9 @@ func hashOf(secret string) string {
 	return string(hash[:])
 }
 
-// Find returns what [Namespaces.Find] does, but it is the cache's own and must not be
-// changed. Find waits until the cache has filled and returns an error only if ctx ends
-// before.
+// Find returns the same as [Namespaces.Find], but the object is owned by the cache and
+// must not be modified. Find waits until the cache has filled and returns an error only
+// if ctx ends earlier.
 func (x *Index) Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
 	if company == "" {
 		return nil, nil //nolint:nilnil // as documented: there is none
@@ -77,9 +76,8 @@ func (x *Index) Find(ctx context.Context, company string) (*v1alpha1.CompanyActi
 	return inForce(oldest(candidates)), err
 }
 
-// Credentials returns what [Get] does, but waits as Find does. A Secret that belongs to
-// something else is none of the activation's: the error is ErrMissing. Save works on a
-// copy.
+// Credentials returns the same as [Get], but waits as Find does. A Secret that belongs to
+// something else is ignored: the error is ErrMissing. Save works on a copy.
 func (x *Index) Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	found, err := x.secrets.Get(ctx, a.Namespace+"/"+SecretName(a))
 	if err != nil {

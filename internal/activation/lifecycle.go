@@ -25,37 +25,37 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// The groups of the platform whose users may act for a company.
+// The platform's groups whose users may act for a company.
 const (
 	GroupAdmin   = "admin"
 	GroupService = "service"
 )
 
 const (
-	// pollInterval is how often the cache, which costs next to nothing, is asked
-	// whether a controller has acted.
+	// pollInterval is how often the cache is checked for the controller's reaction. A
+	// check is cheap.
 	pollInterval = 20 * time.Millisecond
-	// maxNameAttempts bounds the search for a name that no other object has.
+	// maxNameAttempts limits the search for an unused name.
 	maxNameAttempts = 8
 )
 
-// Errors of a Lifecycle. Others come from the API server or the platform.
+// Errors of a Lifecycle. Other errors come from the API server or the platform.
 var (
-	// ErrNotActivated says that the platform has not activated the company, or that
-	// the company is inactive and the call needs an active one.
+	// ErrNotActivated means that the platform has not activated the company, or that the
+	// company is inactive and the call requires an active one.
 	ErrNotActivated = errors.New("the company has not been activated")
-	// ErrOtherUser says that the caller is neither the user who activated the company
+	// ErrOtherUser means that the caller is neither the user who activated the company
 	// nor an admin.
 	ErrOtherUser = errors.New("only an admin or the service user that activated the company may do this")
-	// ErrStillRemoving says that the company's earlier activation is not gone yet.
+	// ErrStillRemoving means that the company's earlier activation still exists.
 	ErrStillRemoving = errors.New("the company's earlier activation is still being removed")
-	// ErrTokenRefused says that the platform refused the token while the company was
-	// being activated. The activation was undone.
+	// ErrTokenRefused means that the platform refused the token while the company was
+	// being activated. The activation was rolled back.
 	ErrTokenRefused = errors.New("the platform refused the token")
 )
 
-// WebhooksRefusedError says that the platform refused webhooks for a reason that only
-// a person can remove. The activation was undone.
+// WebhooksRefusedError means that the platform refused webhooks for a reason that only a
+// person can resolve. The activation was rolled back.
 type WebhooksRefusedError struct {
 	// Message says what to do.
 	Message string
@@ -64,46 +64,47 @@ type WebhooksRefusedError struct {
 // Error implements error.
 func (e *WebhooksRefusedError) Error() string { return "webhooks were refused: " + e.Message }
 
-// Finder finds the CompanyActivation in force for a company, nil if there is none,
-// and its credentials. *Index is one, where the methods are described.
+// Finder finds the CompanyActivation in force for a company, nil if there is none, and
+// its credentials. It is implemented by *Index.
 type Finder interface {
 	Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error)
 	HoldsWebhookSecret(ctx context.Context, secret string) (bool, error)
 	Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (Credentials, error)
 }
 
-// Lifecycle does what the platform asks for: it activates and deactivates companies,
+// Lifecycle carries out the platform's requests: it activates and deactivates companies,
 // replaces their tokens and purges them. Its calls wait for the controllers to act, as
-// long as their context allows, so that what a call changed is in force when it
-// returns. Calls for one company must not be made concurrently within a process;
-// other processes may make them at any time.
+// long as their context allows, so that their changes are in effect when they return.
+// Within a process, calls for one company must not be concurrent; other processes may
+// make them at any time.
 type Lifecycle struct {
 	// Client reads from the manager's cache, and writes.
 	Client client.Client
-	// APIReader reads from the API server. Decisions are made by it.
+	// APIReader reads from the API server. Decisions are based on it.
 	APIReader client.Reader
-	// Cache is what webhooks are checked against.
+	// Cache is used to authenticate webhooks.
 	Cache Finder
-	// Platform is asked whose token is stored.
+	// Platform is asked for the user of the stored token.
 	Platform *rehive.Client
-	// Namespaces are where activations count.
+	// Namespaces are those whose activations count.
 	Namespaces Namespaces
-	// Namespace is where the activation of a company that nobody declared is created.
+	// Namespace is where the activation of a company is created if it was not declared.
 	Namespace string
 	// PurgeGrace is how long a purged company's data is kept, inaccessible, in case the
-	// company is activated again; 0 removes it at once.
+	// company is activated again. If 0, it is removed immediately.
 	PurgeGrace time.Duration
-	// Reserve is the part of a call's time that is kept for undoing an activation.
+	// Reserve is the part of a call's time that is reserved for rolling back an
+	// activation.
 	Reserve time.Duration
-	// PlatformTimeout bounds one call of the platform.
+	// PlatformTimeout limits one call of the platform.
 	PlatformTimeout time.Duration
 	// Now is the clock.
 	Now func() time.Time
 }
 
-// Activate gives the company's activation the user's token, makes it active and waits
-// for the controller's verdict. A refusal that only a person can resolve undoes it; an
-// outage doesn't, since the controller goes on trying.
+// Activate stores the user's token for the company's activation, makes it active and
+// waits for the controller's verdict. A refusal that only a person can resolve rolls the
+// activation back; an outage does not, because the controller keeps retrying.
 //
 // While the company is active and its stored token is valid, only an admin or the user
 // who activated it may replace the token.
@@ -155,8 +156,8 @@ func (l *Lifecycle) Activate(ctx context.Context, user *rehive.User, token strin
 	return nil
 }
 
-// Deactivate makes the company's activation inactive and forgets its token. The rest,
-// the webhook secret included, is kept. Doing it twice is fine.
+// Deactivate makes the company's activation inactive and removes its token. Everything
+// else, including the webhook secret, is kept. It is idempotent.
 func (l *Lifecycle) Deactivate(ctx context.Context, user *rehive.User, token string) error {
 	a, err := l.managed(ctx, user, token)
 	if err != nil {
@@ -165,7 +166,7 @@ func (l *Lifecycle) Deactivate(ctx context.Context, user *rehive.User, token str
 	return l.suspend(ctx, a, func(*v1alpha1.CompanyActivation) {})
 }
 
-// suspend makes an activation inactive, with a further change, and forgets its token.
+// suspend applies a change to an activation, makes it inactive and removes its token.
 func (l *Lifecycle) suspend(ctx context.Context, a *v1alpha1.CompanyActivation, change func(*v1alpha1.CompanyActivation)) error {
 	if _, err := l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
 		a.Spec.State = v1alpha1.ActivationInactive
@@ -180,7 +181,7 @@ func (l *Lifecycle) suspend(ctx context.Context, a *v1alpha1.CompanyActivation, 
 	})
 	var unusable *UnusableSecretError
 	if errors.As(err, &unusable) && l.secretIsForeign(ctx, a) {
-		err = nil // the Secret is not ours, so it holds nothing to forget
+		err = nil // the Secret is not ours, so it has no token of ours
 	}
 	if err != nil {
 		return err
@@ -200,10 +201,10 @@ func (l *Lifecycle) secretIsForeign(ctx context.Context, a *v1alpha1.CompanyActi
 	return errors.As(err, &unusable)
 }
 
-// Purge deletes the company's activation, with its rules and all that is stored of
-// the company, and waits for the controller to do so. With a grace period it makes the
+// Purge deletes the company's activation, with its rules and all stored data of the
+// company, and waits for the controller to do so. With a grace period, it makes the
 // activation inactive instead, and the controller deletes it when the period is over,
-// unless the company is activated again before.
+// unless the company is activated again before then.
 func (l *Lifecycle) Purge(ctx context.Context, user *rehive.User, token string) error {
 	log := logr.FromContextOrDiscard(ctx)
 	a, err := l.managed(ctx, user, token)
@@ -219,8 +220,8 @@ func (l *Lifecycle) Purge(ctx context.Context, user *rehive.User, token string) 
 			}
 		})
 	}
-	// The controller removes what it can from the platform, and after a deactivation
-	// this token is the only one there is. It can do without.
+	// The controller needs a token to remove webhooks from the platform, and after a
+	// deactivation this one is the only one. It can work without.
 	if _, err := l.updateCredentials(ctx, a, func(c *Credentials) error {
 		c.Token = token
 		return nil
@@ -269,9 +270,9 @@ func (l *Lifecycle) Rotate(ctx context.Context, user *rehive.User, token string)
 	return err
 }
 
-// managed returns the company's activation if the platform activated the company at
-// some time and the user may deactivate, rotate or purge it. An activation that was
-// only declared was never activated, and neither was a duplicate whose holder went.
+// managed returns the company's activation if the platform has activated the company
+// before and the user may deactivate, rotate or purge it. An activation that was only
+// declared was never activated, and neither was a duplicate whose holder was deleted.
 func (l *Lifecycle) managed(ctx context.Context, user *rehive.User, token string) (*v1alpha1.CompanyActivation, error) {
 	a, err := l.Namespaces.Find(ctx, l.APIReader, user.Company)
 	if err != nil {
@@ -297,7 +298,7 @@ func (l *Lifecycle) managed(ctx context.Context, user *rehive.User, token string
 	case held.Token == token:
 		return a, nil
 	case held.Token != "":
-		// The Secret is older than the record of the user.
+		// The Secret was written before users were recorded.
 		if known, err = l.ownerOf(ctx, held.Token, user.Company); err != nil {
 			return nil, err
 		}
@@ -325,7 +326,7 @@ func (l *Lifecycle) mayReplace(ctx context.Context, user *rehive.User, held Cred
 	return nil
 }
 
-// ownerOf asks the platform whose token it is. It returns an empty string if the token
+// ownerOf asks the platform for the token's user. It returns an empty string if the token
 // is no longer valid for the company.
 func (l *Lifecycle) ownerOf(ctx context.Context, token, company string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.PlatformTimeout)
@@ -335,23 +336,22 @@ func (l *Lifecycle) ownerOf(ctx context.Context, token, company string) (string,
 	case rehive.IsPermanent(err):
 		return "", nil
 	case err != nil:
-		return "", fmt.Errorf("asking whose the stored token is: %w", err)
+		return "", fmt.Errorf("asking for the user of the stored token: %w", err)
 	case owner.Company != company:
 		return "", nil
 	}
 	return owner.ID, nil
 }
 
-// SameUser reports whether two identifiers of users, neither of them empty, are of the
-// same user.
+// SameUser reports whether two identifiers are non-empty and identify the same user.
 func SameUser(a, b string) bool { return a != "" && strings.EqualFold(a, b) }
 
-// findOrCreate returns the activation in force for the company, which somebody may
-// have declared, and otherwise creates it.
+// findOrCreate returns the activation in force for the company, which may have been
+// declared, or creates it.
 func (l *Lifecycle) findOrCreate(ctx context.Context, company string) (_ *v1alpha1.CompanyActivation, created bool, err error) {
 	waiting := false
 	defer func() {
-		// The time may also end in one of the calls between two waits.
+		// The time may also run out during a call between two waits.
 		if err != nil && waiting && ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", ErrStillRemoving, err)
 		}
@@ -407,10 +407,10 @@ func (l *Lifecycle) otherCompany(ctx context.Context, a *v1alpha1.CompanyActivat
 	return occupant.Spec.Company != a.Spec.Company, nil
 }
 
-// updateCredentials changes what the activation's Secret holds and returns what it
-// held before. It repeats the change if somebody else wrote meanwhile. The webhook
-// secret is the controller's: it makes one, or finds the one that the platform's
-// webhooks carry already.
+// updateCredentials changes the content of the activation's Secret and returns the
+// previous content. It repeats the change if there is a conflict. The webhook secret is
+// managed by the controller, which generates it or adopts the one of the platform's
+// webhooks.
 func (l *Lifecycle) updateCredentials(ctx context.Context, a *v1alpha1.CompanyActivation, change func(*Credentials) error) (before Credentials, err error) {
 	err = retry.OnError(retry.DefaultBackoff, IsConflict, func() error {
 		credentials, err := Get(ctx, l.APIReader, a)
@@ -433,9 +433,9 @@ func (l *Lifecycle) updateCredentials(ctx context.Context, a *v1alpha1.CompanyAc
 	return before, nil
 }
 
-// request changes the activation and asks the controller to look at it at once.
-func (l *Lifecycle) request(ctx context.Context, a *v1alpha1.CompanyActivation, change func(*v1alpha1.CompanyActivation) error) (look, error) {
-	requested := look{at: l.Now().UTC().Format(time.RFC3339Nano) + "-" + rand.Text()[:8]}
+// request changes the activation and requests an immediate check by the controller.
+func (l *Lifecycle) request(ctx context.Context, a *v1alpha1.CompanyActivation, change func(*v1alpha1.CompanyActivation) error) (checkRequest, error) {
+	requested := checkRequest{at: l.Now().UTC().Format(time.RFC3339Nano) + "-" + rand.Text()[:8]}
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		var current v1alpha1.CompanyActivation
 		if err := l.APIReader.Get(ctx, client.ObjectKeyFromObject(a), &current); err != nil {
@@ -458,15 +458,14 @@ func (l *Lifecycle) request(ctx context.Context, a *v1alpha1.CompanyActivation, 
 	return requested, nil
 }
 
-// look is a request that the controller look at an activation.
-type look struct {
-	at      string // what status.lastHandledRequestedAt is once the controller did
+// checkRequest is a request that the controller check an activation.
+type checkRequest struct {
+	at      string // the value of status.lastHandledRequestedAt once the controller has done so
 	version string // the activation's resource version with the request
 }
 
-// isIn reports whether an activation, as a cache has it, is at least as new as the
-// request.
-func (k look) isIn(a *v1alpha1.CompanyActivation) bool {
+// isIn reports whether an activation from a cache is at least as new as the request.
+func (k checkRequest) isIn(a *v1alpha1.CompanyActivation) bool {
 	if a.Annotations[v1alpha1.RequestedAtAnnotation] == k.at {
 		return true
 	}
@@ -474,21 +473,22 @@ func (k look) isIn(a *v1alpha1.CompanyActivation) bool {
 	return err == nil && newer >= 0
 }
 
-// formerState is what an activation is put back to when the platform refused it.
+// formerState is the state to which an activation is restored when the platform refuses
+// it.
 type formerState struct {
 	Credentials
 	state      v1alpha1.ActivationState
 	purgeAfter string
 }
 
-// errOvertaken says that a later call has changed what restore would put back.
+// errOvertaken means that a later call has changed what restore would restore.
 var errOvertaken = errors.New("a later call has changed it")
 
-// restore undoes an activation that stored a token and requested a look. It leaves
-// alone what a later call, perhaps another replica's, has written since. It can only be
-// tried: if the API server is away, the controller finds the token refused and says so
-// in the conditions.
-func (l *Lifecycle) restore(ctx context.Context, a *v1alpha1.CompanyActivation, token string, requested look, before formerState) {
+// restore rolls back an activation that stored a token and requested a check. It does not
+// touch changes of later calls, possibly of other replicas. It is best effort: if the API
+// server is unavailable, the controller finds the token refused and reports that in the
+// conditions.
+func (l *Lifecycle) restore(ctx context.Context, a *v1alpha1.CompanyActivation, token string, requested checkRequest, before formerState) {
 	log := logr.FromContextOrDiscard(ctx).WithValues("companyActivation", klog.KObj(a))
 	_, tokenErr := l.updateCredentials(ctx, a, func(c *Credentials) error {
 		if c.Token != token {
@@ -517,16 +517,16 @@ func (l *Lifecycle) restore(ctx context.Context, a *v1alpha1.CompanyActivation, 
 	}
 }
 
-// awaitController returns the activation as the controller left it after it had
-// acted on the request, nil if it has not in time.
-func (l *Lifecycle) awaitController(ctx context.Context, a *v1alpha1.CompanyActivation, requested look) *v1alpha1.CompanyActivation {
+// awaitController returns the activation after the controller has acted on the request,
+// nil if it did not in time.
+func (l *Lifecycle) awaitController(ctx context.Context, a *v1alpha1.CompanyActivation, requested checkRequest) *v1alpha1.CompanyActivation {
 	var observed v1alpha1.CompanyActivation
 	acted := l.poll(ctx, func() bool {
 		if l.Client.Get(ctx, client.ObjectKeyFromObject(a), &observed) != nil || observed.UID != a.UID {
 			return false
 		}
 		handled := observed.Status.LastHandledRequestedAt
-		// A later request, another replica's or kubectl's, covers this one.
+		// A later request, from another replica or kubectl, covers this one.
 		return handled == requested.at || handled == observed.Annotations[v1alpha1.RequestedAtAnnotation] && requested.isIn(&observed)
 	})
 	if !acted {
@@ -535,8 +535,8 @@ func (l *Lifecycle) awaitController(ctx context.Context, a *v1alpha1.CompanyActi
 	return &observed
 }
 
-// awaitCredentials waits until what webhooks are checked against is known, so that one
-// which follows at once is not refused.
+// awaitCredentials waits until the cache has the credentials, so that a webhook that
+// follows immediately is not refused.
 func (l *Lifecycle) awaitCredentials(ctx context.Context, a *v1alpha1.CompanyActivation, token string) {
 	l.poll(ctx, func() bool {
 		known, err := l.Cache.Find(ctx, a.Spec.Company)
@@ -552,8 +552,8 @@ func (l *Lifecycle) awaitCredentials(ctx context.Context, a *v1alpha1.CompanyAct
 	})
 }
 
-// poll asks until the answer is true, which it returns, or until what is left of
-// the time is needed to undo things.
+// poll calls done until it returns true, or until the rest of the time is needed for
+// rolling back. It returns the last result.
 func (l *Lifecycle) poll(ctx context.Context, done func() bool) bool {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -574,7 +574,8 @@ func (l *Lifecycle) poll(ctx context.Context, done func() bool) bool {
 	}
 }
 
-// refusalOf returns why the platform refused an activation for good, nil if it did not.
+// refusalOf returns why the platform permanently refused an activation, nil if it did
+// not.
 func refusalOf(a *v1alpha1.CompanyActivation) error {
 	if c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.TokenValidCondition); c != nil &&
 		c.Status == metav1.ConditionFalse && c.Reason == v1alpha1.TokenRefusedReason {

@@ -17,13 +17,13 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// NamespacesFlag is the flag of the manager that Namespaces are set by. Messages
-// name it, so that a person knows what to change.
+// NamespacesFlag is the manager's flag that sets Namespaces. Messages name it, so that a
+// person knows what to change.
 const NamespacesFlag = "--activation-namespaces"
 
-// Namespaces says which namespaces may hold the CompanyActivations of which
-// companies. The token of a company goes into the namespace of its activation, so
-// this is the decision of whoever runs the operator, not of whoever may create a
+// Namespaces defines which namespaces may hold the CompanyActivations of which companies.
+// The token of a company is stored in the namespace of its activation, so this is a
+// decision of the person who runs the operator, not of people who may create a
 // CompanyActivation. The zero value allows none. It is safe for concurrent use.
 type Namespaces struct {
 	own      string
@@ -36,14 +36,14 @@ type pinning struct{ company, namespace string }
 
 var companyEntry = regexp.MustCompile(`^[A-Za-z0-9*][A-Za-z0-9_.*-]{0,99}$`)
 
-// NewNamespaces returns Namespaces that allow own for every company, and what the
-// entries add to it:
+// NewNamespaces returns Namespaces that allow own for every company, and additionally the
+// entries:
 //
-//   - "team-a" lets the namespace team-a hold any company that has no entry of its own;
-//   - "acme=team-a" lets team-a hold the company acme, and keeps acme out of the
+//   - "team-a" allows the namespace team-a to hold any company that has no entry of its own;
+//   - "acme=team-a" allows team-a to hold the company acme, and keeps acme out of the
 //     namespaces above.
 //
-// An asterisk stands for any characters: "team-*", "*".
+// An asterisk matches any characters: "team-*", "*".
 func NewNamespaces(own string, entries ...string) (Namespaces, error) {
 	n := Namespaces{own: own, pinned: make(map[string][]string)}
 	for _, entry := range entries {
@@ -101,8 +101,8 @@ func match(pattern, name string) bool {
 }
 
 // Holder returns the CompanyActivation that holds a company: the oldest one in a
-// namespace that may hold it. It holds the company until it is gone, also while it is
-// being deleted. Holder returns nil if there is none.
+// namespace that may hold it. It holds the company until it is deleted, including while
+// it is being deleted. Holder returns nil if there is none.
 func (n Namespaces) Holder(ctx context.Context, r client.Reader, company string) (*v1alpha1.CompanyActivation, error) {
 	var list v1alpha1.CompanyActivationList
 	if err := r.List(ctx, &list, client.MatchingFields{CompanyField: company}); err != nil {
@@ -117,9 +117,8 @@ func (n Namespaces) Holder(ctx context.Context, r client.Reader, company string)
 	return oldest(candidates), nil
 }
 
-// Find returns the CompanyActivation in force for a company: its holder, unless that
-// is being deleted. It returns nil if there is none. Callers that ask for each event
-// or message use an [Index].
+// Find returns the CompanyActivation in force for a company: its holder, unless that is
+// being deleted. It returns nil if there is none. Hot paths use an [Index].
 func (n Namespaces) Find(ctx context.Context, r client.Reader, company string) (*v1alpha1.CompanyActivation, error) {
 	holder, err := n.Holder(ctx, r, company)
 	return inForce(holder), err
@@ -135,9 +134,9 @@ func oldest(candidates []*v1alpha1.CompanyActivation) (found *v1alpha1.CompanyAc
 	return found
 }
 
-// inForce returns a holder unless it is being deleted. A younger activation does not
-// take its place: what waits for the company must never be handled by another
-// namespace's rules.
+// inForce returns a holder unless it is being deleted. A younger activation does not take
+// its place: the company's pending work must never be handled by the rules of another
+// namespace.
 func inForce(holder *v1alpha1.CompanyActivation) *v1alpha1.CompanyActivation {
 	if holder == nil || !holder.DeletionTimestamp.IsZero() {
 		return nil

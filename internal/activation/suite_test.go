@@ -18,7 +18,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// k8s talks to the API server that the tests of this package share.
+// The API server that the tests of this package share.
 var (
 	config *rest.Config
 	k8s    client.Client

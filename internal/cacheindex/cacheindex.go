@@ -1,10 +1,9 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cacheindex looks objects of the manager's cache up by a key, for who asks
-// for each event and each message. A List of the cache with a field selector gives the
-// same objects for some ten times the price: it finds out the kind by reflection and
-// copies every object into the list.
+// Package cacheindex looks up objects of the manager's cache by key, for code that does
+// so for each event and each message. A List with a field selector costs about ten times
+// as much: it determines the kind by reflection and copies every object into the list.
 package cacheindex
 
 import (
@@ -19,21 +18,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Index is a cache's objects of one kind by a key that each has. It follows the cache
-// within moments and is safe for concurrent use.
+// Index maps keys to the objects of one kind in a cache, each of which has one key. It
+// follows the cache within moments and is safe for concurrent use.
 type Index[T client.Object] struct {
 	key    func(T) string
 	synced <-chan struct{}
 
 	mu     sync.RWMutex
-	byKey  map[string][]T // the slices are never changed
+	byKey  map[string][]T // the slices are never modified
 	known  map[types.NamespacedName]T
 	forget func(T)
 }
 
-// New begins to index the objects of the kind of object, which need not be started
-// yet, by key. Objects that are being deleted are indexed until they are gone; forget,
-// if not nil, is told then.
+// New indexes the objects of the kind of object by key. The cache need not be started
+// yet. Objects that are being deleted stay indexed until they are gone; forget, if not
+// nil, is then called.
 func New[T client.Object](ctx context.Context, c cache.Cache, object T, key func(T) string, forget func(T)) (*Index[T], error) {
 	x := &Index[T]{key: key, byKey: make(map[string][]T), known: make(map[types.NamespacedName]T), forget: forget}
 	informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
@@ -52,9 +51,9 @@ func New[T client.Object](ctx context.Context, c cache.Cache, object T, key func
 	return x, nil
 }
 
-// Get returns the objects with a key, in no particular order. They are the cache's
-// own: neither they nor the slice may be changed. It waits until the cache has filled,
-// and returns an error only if ctx ends before.
+// Get returns the objects with a key, in no particular order. The objects and the slice
+// are owned by the index and must not be modified. Get waits until the cache has filled,
+// and returns an error only if ctx ends earlier.
 func (x *Index[T]) Get(ctx context.Context, key string) ([]T, error) {
 	select {
 	case <-x.synced:
@@ -70,9 +69,9 @@ func (x *Index[T]) Get(ctx context.Context, key string) ([]T, error) {
 	return x.byKey[key], nil
 }
 
-// put indexes an object in place of the one of its name. That may have been another: of
-// one that was deleted and made anew while the watch was interrupted the cache tells an
-// update.
+// put indexes an object, replacing that of the same name. It may be a different object:
+// if one was deleted and created again while the watch was interrupted, the cache reports
+// an update.
 func (x *Index[T]) put(object T) {
 	name, key := client.ObjectKeyFromObject(object), x.key(object)
 	x.mu.Lock()
@@ -101,7 +100,7 @@ func (x *Index[T]) remove(deleted any) {
 	}
 }
 
-// drop takes the object of a name out and returns it.
+// drop removes the object of a name and returns it.
 func (x *Index[T]) drop(name types.NamespacedName) (before T, found bool) {
 	before, found = x.known[name]
 	if !found {

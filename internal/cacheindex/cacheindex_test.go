@@ -13,7 +13,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// What the cache tells, without a cache: the tests of package activation have one.
+// Updates as the cache reports them, but without a cache; the tests of package activation
+// have one.
 func TestObjectsAreReplacedByName(t *testing.T) {
 	g := NewWithT(t)
 	var forgotten []types.UID
@@ -42,7 +43,7 @@ func TestObjectsAreReplacedByName(t *testing.T) {
 	g.Expect(before).To(ConsistOf(first, other), "what was returned does not change")
 	g.Expect(forgotten).To(BeEmpty())
 
-	// It was deleted and made anew while nobody watched.
+	// It was deleted and created again while the watch was interrupted.
 	anew := secret("a", "3", "y")
 	x.put(anew)
 	g.Expect(x.Get(t.Context(), "y")).To(ConsistOf(anew))

@@ -1,10 +1,9 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package catalog answers from the informers' cache what the delivery path asks
-// for each event: is the company active, and which rules, compiled, does the
-// event meet. It makes no call of the API server, so events go on being
-// dispatched while that is away.
+// Package catalog serves the delivery path from the informers' cache: whether a company
+// is active, and which compiled rules match an event. It never calls the API server, so
+// events are dispatched while that is unavailable.
 package catalog
 
 import (
@@ -28,17 +27,16 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
-// ErrNotActive says that a company is unknown, being removed, or deactivated.
+// ErrNotActive means that a company is unknown, being removed, or deactivated.
 var ErrNotActive = errors.New("the company is not active")
 
-// Rule is a NotificationRule as it is now, compiled.
+// Rule is the current NotificationRule, compiled.
 type Rule struct {
-	// UID and Name identify the NotificationRule; DisplayName is what people
-	// call it.
+	// UID and Name identify the NotificationRule; DisplayName is for people.
 	UID, Name, DisplayName string
-	// Channel is the way the rule's messages take.
+	// Channel is the channel of the rule's messages.
 	Channel v1alpha1.Channel
-	// Disabled is whether the rule sends nothing now.
+	// Disabled reports whether the rule currently sends nothing.
 	Disabled bool
 	// Compiled is the rule with its layout. Its Rule is nil if the rule does not parse.
 	Compiled notify.Compiled
@@ -95,7 +93,7 @@ func versionOf(layout *v1alpha1.NotificationLayout) layoutVersion {
 	return layoutVersion{layout.UID, layout.Generation}
 }
 
-// New returns a catalog over a cache that is not started yet.
+// New returns a catalog based on a cache that need not be started yet.
 func New(ctx context.Context, c cache.Cache, activations *activation.Index) (*Catalog, error) {
 	catalog := &Catalog{reader: c, activations: activations, compiled: make(map[types.UID]compiledRule), layouts: make(map[types.UID]compiledLayout), memory: newMemory()}
 	var err error
@@ -115,15 +113,14 @@ func New(ctx context.Context, c cache.Cache, activations *activation.Index) (*Ca
 	return catalog, nil
 }
 
-// ruleKey is what the rules of an activation for an event are looked up by. No name
-// holds a slash.
+// ruleKey is the key of an activation's rules for an event. Names do not contain slashes.
 func ruleKey(namespace, activation, event string) string {
 	return namespace + "/" + activation + "/" + event
 }
 
 // Activation returns the CompanyActivation in force for an active company, or
-// ErrNotActive. It is the cache's own and must not be changed: this is asked for
-// each event and each message.
+// ErrNotActive. The object is owned by the cache and must not be modified, because it is
+// read for each event and each message.
 func (c *Catalog) Activation(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
 	found, err := c.activations.Find(ctx, company)
 	if err != nil {
@@ -143,7 +140,7 @@ func (c *Catalog) Activation(ctx context.Context, company string) (*v1alpha1.Com
 	return found, nil
 }
 
-// Active says whether a company is active.
+// Active reports whether a company is active.
 func (c *Catalog) Active(ctx context.Context, company string) (bool, error) {
 	_, err := c.Activation(ctx, company)
 	if errors.Is(err, ErrNotActive) {
@@ -161,12 +158,12 @@ func (c *Catalog) Token(ctx context.Context, a *v1alpha1.CompanyActivation) (str
 	return credentials.Token, err
 }
 
-// MaxRules is how many rules of a company are decided for one event, those that are
-// disabled included: the oldest.
+// MaxRules is the maximum number of a company's rules that are evaluated for one event,
+// including disabled ones. The oldest rules count.
 const MaxRules = 500
 
-// Rules returns the rules of an activation for an event, the disabled ones too, in
-// no particular order. Beyond MaxRules they are left out, and TooManyRules says so.
+// Rules returns the rules of an activation for an event, including disabled ones, in no
+// particular order. Those beyond MaxRules are omitted and described by TooManyRules.
 func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, event string) ([]*Rule, *TooManyRules, error) {
 	found, err := c.rules.Get(ctx, ruleKey(a.Namespace, a.Name, event))
 	if err != nil {
@@ -190,8 +187,8 @@ func (c *Catalog) Rules(ctx context.Context, a *v1alpha1.CompanyActivation, even
 	return rules, beyond, nil
 }
 
-// Rule returns the rule of an activation with a name, also a disabled one; nil if there
-// is none.
+// Rule returns the rule of an activation with a name, including a disabled one; nil if
+// there is none.
 func (c *Catalog) Rule(ctx context.Context, a *v1alpha1.CompanyActivation, name string) (*Rule, error) {
 	rule := new(v1alpha1.NotificationRule)
 	switch err := c.reader.Get(ctx, types.NamespacedName{Namespace: a.Namespace, Name: name}, rule, client.UnsafeDisableDeepCopy); {
@@ -209,11 +206,11 @@ func (c *Catalog) Rule(ctx context.Context, a *v1alpha1.CompanyActivation, name 
 	return c.compile(rule, layout), nil
 }
 
-// TooManyRules says that an event has rules that are not decided.
+// TooManyRules describes the rules of an event that are not evaluated.
 type TooManyRules struct {
-	// Count is how many rules there are in all.
+	// Count is the total number of rules.
 	Count int
-	// UID, Name and Channel are of the oldest rule that is left out.
+	// UID, Name and Channel are those of the oldest rule that is omitted.
 	UID, Name string
 	Channel   v1alpha1.Channel
 }
