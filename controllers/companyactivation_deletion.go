@@ -36,24 +36,24 @@ const (
 	ledgerPatience = 5 * time.Minute
 )
 
-// departure is what cleaning up after an activation needs to know.
+// departure is the data needed to clean up after an activation.
 type departure struct {
 	uid     types.UID
 	company string
-	token   string // empty if there is none to remove webhooks with
+	token   string // empty if there is no token to remove webhooks with
 	// purge removes everything of the company, and not only its webhooks and pending work.
 	purge bool
 	since time.Time
-	// triedWebhooks: a platform that fails is called once only.
+	// triedWebhooks: the platform is called only once, even if it fails.
 	triedWebhooks bool
 }
 
-// depart cleans up after an activation that is gone, or was replaced by the current one.
+// depart cleans up after an activation that was deleted, or replaced by the current one.
 //
 // An activation has no finalizer unless it is being purged. With one, its namespace and
-// its CustomResourceDefinition could not be deleted if the operator went first. So
-// depart works from memory and as far as it can: webhooks that stay are refused, pending
-// work is cancelled when it is due, and the ledger's rows end with their retention.
+// its CustomResourceDefinition could not be deleted without the operator. So depart works
+// from memory, as far as possible: webhooks that remain are refused, pending work is
+// cancelled when it is due, and the ledger's rows end with their retention.
 func (r *companyActivationReconciler) depart(ctx context.Context, key types.NamespacedName, current types.UID) (ctrl.Result, error) {
 	d := r.memory.departed(key, current, r.now())
 	if d == nil {
@@ -91,14 +91,14 @@ func (r *companyActivationReconciler) succeeded(ctx context.Context, d *departur
 	return credentials.Token != "", err
 }
 
-// finalize purges an activation that is being deleted, and lets its object go.
+// finalize purges an activation that is being deleted, and then removes its finalizer.
 func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.CompanyActivation) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
 		return ctrl.Result{}, nil
 	}
 	d, released := r.memory.leaving(a)
 	if released {
-		return ctrl.Result{}, nil // the cache is behind
+		return ctrl.Result{}, nil // the cache is stale
 	}
 	holder, err := r.namespaces.Holder(ctx, r.Client, a.Spec.Company)
 	if err != nil {
@@ -107,10 +107,10 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	if credentials, err := activation.Get(ctx, r.apiReader, a); err == nil {
 		d.token = credentials.Token
 	}
-	// What lies outside the cluster belongs to the holder of the company. A duplicate
-	// that goes leaves it alone. It is not left to a successor either: the company must
-	// be activated again, and nothing that waits may be handled by the rules of another
-	// namespace.
+	// State outside the cluster belongs to the holder of the company. Deleting a
+	// duplicate does not affect it. It does not pass to a successor either: the company
+	// must be activated again, and pending work must not be handled by the rules of
+	// another namespace.
 	cleaned, err := r.cleanUp(ctx, client.ObjectKeyFromObject(a), d, holder != nil && holder.UID == a.UID)
 	switch {
 	case err != nil:
@@ -120,7 +120,7 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	}
 	err = r.patchFinalizer(ctx, a, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
-		return ctrl.Result{RequeueAfter: cacheDelay}, nil // the cache is behind
+		return ctrl.Result{RequeueAfter: cacheDelay}, nil // the cache is stale
 	}
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
@@ -143,9 +143,9 @@ func (r *companyActivationReconciler) patchFinalizer(ctx context.Context, a *v1a
 	return nil
 }
 
-// cleanUp removes what a company leaves behind: what lies outside the cluster if the
-// activation held the company, the rules if it is purged, and the Secret. It returns
-// false if the ledger is out of reach.
+// cleanUp removes the data of a deleted activation: state outside the cluster if it held
+// the company, the rules if the company is purged, and the Secret. It returns false if
+// the ledger is unavailable.
 func (r *companyActivationReconciler) cleanUp(ctx context.Context, key types.NamespacedName, d *departure, held bool) (bool, error) {
 	if held {
 		if !d.triedWebhooks {
@@ -166,8 +166,8 @@ func (r *companyActivationReconciler) cleanUp(ctx context.Context, key types.Nam
 	return true, r.deleteSecret(ctx, key, d)
 }
 
-// removeWebhooks deletes the company's webhooks as far as the platform lets us
-// in the time there is. What stays calls an extension that refuses it.
+// removeWebhooks deletes the company's webhooks, as far as the platform permits in the
+// available time. The events of those that remain are refused.
 func (r *companyActivationReconciler) removeWebhooks(ctx context.Context, token string) {
 	log := ctrl.LoggerFrom(ctx)
 	if token == "" {
@@ -218,13 +218,13 @@ func (r *companyActivationReconciler) cleanLedger(ctx context.Context, key types
 	return nil
 }
 
-// object is the activation that is gone, as events and Secrets refer to it.
+// object is the deleted activation, as events and Secrets refer to it.
 func (d *departure) object(key types.NamespacedName) *v1alpha1.CompanyActivation {
 	return &v1alpha1.CompanyActivation{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: d.uid}}
 }
 
-// deleteSecret deletes the activation's Secret, but no other that has its name.
-// Kubernetes' garbage collector would do it too, but later.
+// deleteSecret deletes the activation's Secret, but not one of the same name that belongs
+// to something else. Kubernetes' garbage collector would also delete it, but later.
 func (r *companyActivationReconciler) deleteSecret(ctx context.Context, key types.NamespacedName, d *departure) error {
 	gone := d.object(key)
 	var secret corev1.Secret

@@ -17,13 +17,13 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// memory is what the process remembers between reconciliations to spare the
-// platform calls, and what it needs to clean up after an activation that is gone.
-// Losing it costs those calls, and webhooks that stay on the platform and are refused.
+// memory is what the process remembers between reconciliations to save platform calls,
+// and to clean up after deleted activations. Losing it costs those calls, and leaves
+// webhooks on the platform that are refused.
 type memory struct {
 	mu          sync.Mutex
 	activations map[types.NamespacedName]*remembered
-	// departures are of activations that are gone and not cleaned up after yet.
+	// departures are those of deleted activations that are not cleaned up yet.
 	departures map[types.NamespacedName]*departure
 }
 
@@ -92,13 +92,13 @@ func (m *memory) holds(a *v1alpha1.CompanyActivation) {
 	})
 }
 
-// holdsNot remembers that an activation doesn't hold its company.
+// holdsNot remembers that an activation does not hold its company.
 func (m *memory) holdsNot(a *v1alpha1.CompanyActivation) {
 	m.with(a, func(entry *remembered) { entry.departure = nil })
 }
 
-// departed returns what is to be cleaned up after the activation that had a name, unless
-// it is the current one. It returns nil if there is nothing.
+// departed returns the departure of the activation that had a name, unless it is the
+// current one. It returns nil if there is none.
 func (m *memory) departed(key types.NamespacedName, current types.UID, now time.Time) *departure {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,22 +106,22 @@ func (m *memory) departed(key types.NamespacedName, current types.UID, now time.
 		delete(m.activations, key)
 		if d := entry.departure; d != nil && !entry.released {
 			d.since = now
-			d.purge = d.purge && current == "" // the rules are the current one's
+			d.purge = d.purge && current == "" // the rules belong to the current one
 			m.departures[key] = d
 		}
 	}
 	return m.departures[key]
 }
 
-// cleaned forgets what departed returned.
+// cleaned forgets the departure that departed returned.
 func (m *memory) cleaned(key types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.departures, key)
 }
 
-// leaving returns what is to be cleaned up after an activation that is being deleted, and
-// whether its finalizer was removed already.
+// leaving returns the departure of an activation that is being deleted, and whether its
+// finalizer was removed already.
 func (m *memory) leaving(a *v1alpha1.CompanyActivation) (d *departure, released bool) {
 	m.with(a, func(entry *remembered) {
 		if entry.departure == nil {

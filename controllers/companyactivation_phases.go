@@ -180,7 +180,7 @@ func (r *companyActivationReconciler) deleteWithFinalizer(ctx context.Context, s
 	}
 	return &stopError{
 		reason:  v1alpha1.PurgePendingReason,
-		message: "The company was removed from Rehive. Its rules and all that is stored of it are being deleted.",
+		message: "The company was removed from Rehive. Its rules and all stored data are being deleted.",
 		after:   retryMax, // unless the deletion is seen before
 	}
 }

@@ -179,8 +179,8 @@ func decide(t *testing.T, rule *notify.Rule, name string, c expectation) expecta
 	return result
 }
 
-// changed is the sample of an event with changes, as a merge patch. What is changed has to
-// be as the catalogue says.
+// changed is the sample of an event with changes, as a merge patch. Changes have to
+// match the catalogue.
 func changed(t *testing.T, name string, patch []byte) []byte {
 	t.Helper()
 	kind := platformevent.Lookup(name)
