@@ -38,9 +38,9 @@ type Address struct {
 	Domain string
 }
 
-// The errors of this package complete a sentence that begins with what was parsed,
-// such as "The recipient". They repeat nothing of it but an invisible character's
-// number.
+// The errors of this package complete a sentence that begins with the parsed text, such
+// as "The recipient". They repeat nothing of the text except the number of an invisible
+// character.
 var (
 	errNotOne = errors.New("is not exactly one email address")
 	errName   = errors.New("must be an address alone, without a name")
@@ -157,10 +157,10 @@ func (a Address) Bare() string {
 	return a.Local + "@" + a.Domain
 }
 
-// IsZero tells whether a holds no address.
+// IsZero reports whether a is empty.
 func (a Address) IsZero() bool { return a.Local == "" && a.Domain == "" }
 
-// IsASCII tells whether every mail server can take the address. One that isn't needs
+// IsASCII reports whether every mail server can handle the address. Other addresses need
 // the SMTP extension SMTPUTF8.
 func (a Address) IsASCII() bool { return isASCII(a.Local) }
 
@@ -278,8 +278,8 @@ func cleanName(name string) string {
 		return r
 	}, strings.ToValidUTF8(name, "\ufffd"))
 	name = strings.Join(strings.Fields(name), " ")
-	// What looks like an encoded word would be decoded by a mail program, to line ends
-	// for instance.
+	// A mail program would decode text that looks like an encoded word, for example to
+	// line breaks.
 	name = strings.ReplaceAll(name, "=?", "=\u200b?")
 	if len(name) > maxName {
 		cut := maxName

@@ -49,7 +49,7 @@ func TestParseBare(t *testing.T) {
 	}
 }
 
-// refused are no addresses by any of the three.
+// refused are not addresses according to any of the three functions.
 var refused = []string{
 	"", " ", "joe", "joe@", "@example.org", "@", "joe@example.org, ann@example.org", "joe@example.org; ann@example.org", "joe@example.org ann@example.org",
 	"joe@example.org\r\nRCPT TO:<evil@example.com>", "joe@example.org>\r\nDATA", "joe@example.org> SIZE=1", "joe@exa mple.org", "joe@@example.org",

@@ -73,8 +73,8 @@ func (c *Context) alter(v python.Value, name string) (result python.Value, ok bo
 	return python.None, true, err
 }
 
-// rearrange puts a list's items into another order, in a new array: a loop over
-// the list goes on with those it has.
+// rearrange reorders a list's items in a new array: a loop over the list continues with
+// the old one.
 func (c *Context) rearrange(l *python.List, order func([]python.Value) error) error {
 	if err := c.meter.Spend(1 + len(l.Items)/4); err != nil {
 		return err

@@ -81,7 +81,7 @@ type renderState struct {
 
 var contexts = sync.Pool{New: func() any { return new(Context) }}
 
-// Autoescape tells whether autoescaping is on here.
+// Autoescape reports whether autoescaping is on.
 func (c *Context) Autoescape() bool { return c.autoescape }
 
 // Now is the injected clock's time in UTC.
@@ -230,8 +230,8 @@ func (c *Context) WriteData(s string) error {
 	return c.checkOutput()
 }
 
-// WriteValue prints a value as {{ }} does: localised, escaped if need be. author
-// says that no data took part in it.
+// WriteValue prints a value as {{ }} does: localized, and escaped if necessary. author
+// means that the value contains no data.
 func (c *Context) WriteValue(v python.Value, author bool) error {
 	if c.marking {
 		c.mark(!author)
@@ -330,7 +330,7 @@ func (c *Context) appendLong(dst []byte, s string) ([]byte, error) {
 // escapePiece is how much is escaped between two looks at the limit on output.
 const escapePiece = 64 << 10
 
-// What printing takes, in nanoseconds a byte.
+// Costs of printing, in nanoseconds per byte.
 const (
 	copyNanos   = 1
 	escapeNanos = 6
@@ -448,7 +448,7 @@ type Captured struct {
 	marks []mark
 }
 
-// Author tells whether no data took part. It is false if no marks were kept.
+// Author reports whether the output contains no data. It is false if no marks were kept.
 func (o *Captured) Author() bool {
 	for _, m := range o.marks {
 		if m.data {

@@ -37,7 +37,7 @@ const timeChars = "aAefgGhHiOPsTuZ"
 var (
 	monthsAP = [...]string{"Jan.", "Feb.", "March", "April", "May", "June", "July", "Aug.", "Sept.", "Oct.", "Nov.", "Dec."}
 
-	errNoAttribute = python.Errorf("AttributeError", "the value is no date or time that has what the format asks for")
+	errNoAttribute = python.Errorf("AttributeError", "the value is not a date or time that has what the format asks for")
 	errNoDate      = python.Errorf("TypeError", "combine() argument 1 must be datetime.date")
 	errTimeInDate  = python.Errorf("TypeError", "The format for date objects may not contain time-related format specifiers")
 )

@@ -26,7 +26,7 @@ type Error struct {
 	Line     int    // from 1; 0 if unknown
 	Column   int    // in characters, from 1; 0 if unknown
 	Phase    Phase
-	Msg      string // what is wrong and what was expected
+	Msg      string // the mistake and what was expected
 	// Err is the cause: a *python.Error with the name of Django's or Python's
 	// exception, or something that wraps ErrLimit or the context's error.
 	Err error
@@ -85,11 +85,11 @@ func sentence(err error) string {
 	return e.Error()
 }
 
-// isFatalLimit tells the error of a limit or a context.
+// isFatalLimit reports whether an error is that of a limit or a context.
 func isFatalLimit(err error) bool { return err != nil && isFatal(err) }
 
-// isFatal tells errors that end a render, come what may, from Python's
-// exceptions, which {% if %} and others catch.
+// isFatal distinguishes errors that always end a render from Python's exceptions, which
+// {% if %} and others catch.
 func isFatal(err error) bool {
 	var e *python.Error
 	return !errors.As(err, &e) || e.Type == "LimitError" || e.Type == "RecursionError" || errors.Is(err, ErrLimit)

@@ -27,8 +27,8 @@ type filterCall struct {
 	// lazyInput says that the input is _("…"), which Django translates only when
 	// it becomes text: until then it does not count as safe.
 	lazyInput bool
-	// notNumber says that _("…") stands where the filter needs a number: int()
-	// does not take what is not translated yet.
+	// notNumber means that _("…") is used where the filter needs a number: int() does not
+	// accept a lazy translation.
 	notNumber bool
 }
 
@@ -211,8 +211,8 @@ func (e *Expression) Value(c *Context) (python.Value, error) {
 
 var emptyText python.Value = python.Str("")
 
-// resolve puts absent in place of a missing variable and applies the first
-// filters of the expression.
+// resolve substitutes absent for a missing variable and applies the first filters of the
+// expression.
 func (e *Expression) resolve(c *Context, absent python.Value, filters int) (v python.Value, author, ok bool, err error) {
 	v, author, ok, err = e.base.resolve(c)
 	if err != nil {
@@ -389,7 +389,7 @@ func (e *Expression) Literal() (python.Value, bool) {
 // String is the expression as the template has it.
 func (e *Expression) String() string { return e.text }
 
-// isMissing tells whether err says that a variable does not exist.
+// isMissing reports whether err means that a variable does not exist.
 func isMissing(err error) bool {
 	var e *python.Error
 	return errors.As(err, &e) && e.Type == variableDoesNotExist

@@ -32,7 +32,7 @@ func forceEscape(_ *Context, in, _ python.Value) (python.Value, error) {
 	return python.SafeStr(Escape(text(in))), nil
 }
 
-// escapeseq escapes each item of a list, but for those that are safe.
+// escapeseq escapes each item of a list, except for those that are safe.
 func escapeseq(c *Context, in, _ python.Value) (python.Value, error) {
 	items, err := python.Items(&c.meter, in)
 	if err != nil {

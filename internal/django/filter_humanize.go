@@ -25,8 +25,8 @@ func init() {
 	)
 }
 
-// humanInt is int(v). ok is false if v is no number, which the filters then
-// leave as it is.
+// humanInt is int(v). ok is false if v is not a number; the filters then return it
+// unchanged.
 func humanInt(v python.Value) (n python.Value, ok bool, err error) {
 	n, err = python.ToInt(v)
 	if python.IsError(err, "TypeError", "ValueError") {

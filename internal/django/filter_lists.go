@@ -26,7 +26,8 @@ func init() {
 	)
 }
 
-// sortBy sorts by a property of the items, stably. What can't be sorted is "".
+// sortBy sorts by a property of the items, stably. A value that cannot be sorted becomes
+// "".
 func sortBy(reversed bool) FilterFunc {
 	return func(c *Context, in, arg python.Value) (python.Value, error) {
 		held := c.meter.Held()

@@ -66,9 +66,9 @@ func integerOf(v python.Value) (*big.Int, bool) {
 // maxDivisibility bounds the decimals of a currency; Rehive's have at most 18.
 const maxDivisibility = 1000
 
-// money prints an amount in a currency's smallest unit with as many decimals
-// as the currency has: 123456|money:2 is 1234.56. It is exact at any size,
-// never groups, and gives "" for what is no number.
+// money formats an amount in a currency's smallest unit with as many decimals as the
+// currency has: 123456|money:2 is 1234.56. It is exact at any size, never groups digits,
+// and returns "" if the value is not a number.
 func money(c *Context, in, arg python.Value) (python.Value, error) {
 	n, ok := amountOf(in)
 	if !ok {

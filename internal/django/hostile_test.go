@@ -27,7 +27,7 @@ var hostileTags = map[string][]string{
 	"debug":                     {"{% debug %}"},
 	"cycle":                     {"{% cycle v w as NAME silent %}", "{% cycle v|upper v|make_list as NAME silent %}"},
 	"resetcycle":                {"{% cycle v w as NAME silent %}{% resetcycle NAME %}"},
-	"extends":                   {}, // stands first: see hostileTemplates
+	"extends":                   {}, // comes first: see hostileTemplates
 	"filter":                    {"{% filter upper|lower %}{{ v|slice:'5' }}{% endfilter %}", "{% filter title|escape_once|cut:'1' %}a{% endfilter %}"},
 	"firstof":                   {"{% firstof '' v as NAME %}"},
 	"for":                       {"{% for x in v %}{{ x.y }}{% endfor %}", "{% for x in v %}{% for y in x %}{% if y == x %}{% endif %}{% endfor %}{% endfor %}", "{% for x in v reversed %}{% with a=forloop b=forloop.parentloop %}{% endwith %}{% endfor %}"},
@@ -227,7 +227,7 @@ func TestHostileDeadline(t *testing.T) {
 	for _, h := range hostileTemplates(t) {
 		tmpl, err := Parse("main", h.source(1), Options{Limits: limits, Loader: mapLoader(map[string]string{"part": "{{ a }}{{ b.x }}"})})
 		if err != nil {
-			continue // TestHostileWork tells
+			continue // TestHostileWork reports it
 		}
 		for _, in := range inputs {
 			if hashOf(in.Name, h.name, h.unit)%every != 0 {

@@ -142,7 +142,7 @@ func (s *htmlScanner) char(pos int) (htmlPiece, bool) {
 		return htmlPiece{}, false
 	}
 	if s.text[pos] == '<' {
-		// "<>" is no tag.
+		// "<>" is not a tag.
 		if end := s.bracket(pos + 1); end > pos+1 {
 			return htmlPiece{tag: s.text[pos : end+1], end: end + 1}, true
 		}

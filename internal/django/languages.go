@@ -5,7 +5,7 @@ package django
 
 import "strings"
 
-// language is what {% get_language_info %} tells of a language.
+// language is the result of {% get_language_info %}.
 type language struct {
 	code, name, localName string
 	rightToLeft           bool

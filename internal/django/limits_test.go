@@ -49,7 +49,7 @@ func TestLimitsEndRenders(t *testing.T) {
 	}
 }
 
-// TestDeadlineIsNoLimit tells the caller's deadline, after which the same render
+// TestDeadlineIsNoLimit distinguishes the caller's deadline, after which the same render
 // may succeed, from a limit.
 func TestDeadlineIsNoLimit(t *testing.T) {
 	tmpl, err := Parse("main", "{% for x in t %}{{ x }}{% endfor %}", Options{Limits: Limits{Steps: 1 << 40, Output: 1 << 30}})

@@ -16,7 +16,7 @@ type NodeList struct {
 	src   *source
 }
 
-// Empty tells whether there is no node.
+// Empty reports whether there are no nodes.
 func (l NodeList) Empty() bool { return len(l.nodes) == 0 }
 
 // Render prints the nodes one after another.
@@ -45,7 +45,7 @@ func (l NodeList) Render(c *Context) error {
 	return nil
 }
 
-// textNode is what stands between tags.
+// textNode is the text between tags.
 type textNode struct{ text string }
 
 func (n *textNode) Render(c *Context) error { return c.WriteText(n.text) }

@@ -99,8 +99,8 @@ const (
 	halfEven = true  // to the even neighbour
 )
 
-// fixed prints the number with exactly places decimals, without its sign, and
-// tells whether anything but zeros is left. The caller has bounded both sizes.
+// fixed formats the number with exactly places decimals, without its sign, and reports
+// whether only zeros are left. The caller has limited both sizes.
 func (n number) fixed(places int, even bool) (s string, isZero bool) {
 	b := make([]byte, 0, len(n.digits)+max(n.exp, 0)+places+4)
 	b = append(b, '0') // room for a carry
@@ -179,9 +179,9 @@ func groupThousands(s string) string {
 	return b.String()
 }
 
-// plainNumber is the text that django.utils.numberformat.format starts from: a
-// float or Decimal without an exponent, unless that needs too many digits. A
-// Decimal that is no number is a TypeError, as it has no exponent to look at.
+// plainNumber is the text from which django.utils.numberformat.format starts: a float or
+// Decimal without an exponent, unless that needs too many digits. A Decimal that is not a
+// number is a TypeError, because it has no exponent.
 func plainNumber(v python.Value) (string, error) {
 	s := python.StrOf(v)
 	switch v := v.(type) {
@@ -191,7 +191,7 @@ func plainNumber(v python.Value) (string, error) {
 		}
 	case *python.Decimal:
 		if v.Kind != python.Finite {
-			return "", python.Errorf("TypeError", "the decimal %s is no number that can be printed", s)
+			return "", python.Errorf("TypeError", "the decimal %s is not a number that can be printed", s)
 		}
 	}
 	n, ok := numberOf(v)

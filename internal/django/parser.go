@@ -90,7 +90,7 @@ type Parser struct {
 	hasPeek  bool           // peeked is to be read next
 	open     []Token        // the tags whose nodes are being made
 	loaded   *Library       // what {% load %} brought in; nil before the first
-	bound    []string       // names that are no data's here
+	bound    []string       // names that tags have set here, so they are not data
 	isBound  map[string]int // how often each is in bound
 	arena    []Node         // nodes of the lists that are not finished yet
 	places   []int32
@@ -400,7 +400,7 @@ func setKeyword(kw []Keyword, k Keyword) []Keyword {
 	return append(kw, k)
 }
 
-// cutKeyword splits name=value; the name is empty if the word is no such thing.
+// cutKeyword splits name=value; the name is empty if the word has another form.
 func cutKeyword(word string) (name, value string) {
 	end := wordEnd(word, 0, false)
 	if end == 0 || end+1 >= len(word) || word[end] != '=' {

@@ -36,7 +36,7 @@ func (p *prettyPrinter) check() error {
 	return nil
 }
 
-// What looking at a value takes, in nanoseconds for a byte that it prints as.
+// Cost of examining a value, in nanoseconds per printed byte.
 const prettyNanos = 60
 
 type prettyPrinter struct {
@@ -101,8 +101,8 @@ func (p *prettyPrinter) format(v python.Value, indent, allowance, level int) err
 	return nil
 }
 
-// fits tells whether a value may fit into a width: that it can't is seen
-// without printing it.
+// fits reports whether a value may fit into a width. That it cannot is determined without
+// printing it.
 func fits(v python.Value, width int) bool {
 	if s, ok := python.AsStr(v); ok {
 		return runeCount(s)+2 <= width

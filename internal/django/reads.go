@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Any stands among the variables of a template that draws in another one
-// whose name only the data tells: it may read anything.
+// Any is among the variables of a template that includes another one whose name depends
+// on data: it may read anything.
 const Any = "*"
 
 // reads is what a template reads from the data, for Template.Variables.

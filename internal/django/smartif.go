@@ -182,8 +182,8 @@ type ifWord struct {
 
 func (w *ifWord) power() int {
 	if w.op == nil || w.op == opNot {
-		// Not is no infix operator, but has its power, which makes it one
-		// that is not expected.
+		// Not is not an infix operator, but has its power, so that it is reported as
+		// unexpected.
 		if w.op == opNot {
 			return opNot.power
 		}

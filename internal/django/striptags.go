@@ -42,8 +42,7 @@ func stripTags(m *meter.Meter, value string) (string, error) {
 	return value, nil
 }
 
-// stripNanos is what one pass takes for a byte, in nanoseconds, but for what
-// tags that nobody closes take.
+// stripNanos is the cost of one pass in nanoseconds per byte, except for unclosed tags.
 const stripNanos = 30
 
 // errBadMarkup is wrapped by what html.parser refuses.

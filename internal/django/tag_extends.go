@@ -102,8 +102,8 @@ const maxTemplateName = 4096
 // parseSteps is what a template costs that has to be found while rendering.
 const parseSteps = 100
 
-// loadDynamic finds a template whose name came up while rendering. Errors don't
-// tell the name, which is data.
+// loadDynamic finds a template whose name depends on data. Errors do not contain the
+// name.
 func (c *Context) loadDynamic(from *Template, expr *Expression, name string) (*Template, error) {
 	if len(name) > maxTemplateName {
 		return nil, python.Errorf(templateDoesNotExist, "there is no template of the name that %s gives", expr.text)

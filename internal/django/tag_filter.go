@@ -15,8 +15,8 @@ func init() { builtins.AddTag("filter", parseFilter) }
 type filterNode struct {
 	expr *Expression // of var, which holds the body's output
 	body NodeList
-	// inLoop says that the tag stands right in a {% for %}, where Django joins
-	// what the filters give without making text of it first.
+	// inLoop means that the tag is a direct child of a {% for %}, where Django joins the
+	// results of the filters without converting them to text first.
 	inLoop bool
 }
 

@@ -235,8 +235,8 @@ func parseTranslate(p *Parser, tok *Token) (Node, error) {
 		return nil, err
 	}
 	if text, ok := message.base.literal.(python.SafeStr); ok && !strings.HasPrefix(message.text, "_(") {
-		// Django takes the backslashes off twice, the second time as if the
-		// message stood in single quotes.
+		// Django removes the backslashes twice, the second time as if the message were in
+		// single quotes.
 		message.base.literal = python.SafeStr(unquote("'" + string(text) + "'"))
 	}
 	n := &translateNode{message: message}

@@ -74,8 +74,8 @@ func (n *ifChangedNode) Render(c *Context) error {
 		}
 		now.text = body.Text
 	}
-	// The memory belongs to the innermost loop, so that it starts afresh when
-	// an outer loop goes on; outside loops, to the template.
+	// The memory belongs to the innermost loop, so that it is reset when an outer loop
+	// advances; outside loops, it belongs to the template.
 	memory := &c.state.changed
 	if v, _, ok := c.get("forloop"); ok {
 		if loop, ok := v.(*forLoop); ok {

@@ -49,7 +49,7 @@ func timezoneFilter(c *Context, in, arg python.Value) (python.Value, error) {
 	return inZone(in, zone), nil
 }
 
-// inZone is the same moment in a zone; a naive datetime is in UTC. What is no
+// inZone is the same moment in a zone; a naive datetime is in UTC. A value that is not a
 // datetime becomes "".
 func inZone(v python.Value, zone *time.Location) python.Value {
 	dt, ok := v.(*python.DateTime)

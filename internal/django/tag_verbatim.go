@@ -5,8 +5,8 @@ package django
 
 func init() { builtins.AddTag("verbatim", parseVerbatim) }
 
-// verbatimNode is {% verbatim %}…{% endverbatim %}: the lexer has made text of
-// all that stands within.
+// verbatimNode is {% verbatim %}…{% endverbatim %}: the lexer has turned everything
+// inside into text.
 type verbatimNode struct{ body NodeList }
 
 func parseVerbatim(p *Parser, _ *Token) (Node, error) {

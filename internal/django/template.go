@@ -12,10 +12,9 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Loader finds the source of templates that {% extends %} and {% include %}
-// name. ok is false if there is none of that name. It is called while parsing
-// for names that stand in the template, and while rendering, by many renders at
-// once, for names that data tells.
+// Loader returns the source of a template that {% extends %} or {% include %} names. ok
+// is false if there is none of that name. It is called during parsing for literal names,
+// and during rendering, concurrently, for names that depend on data.
 type Loader func(name string) (source string, ok bool)
 
 // Options say how to parse.

@@ -125,9 +125,8 @@ func normalizeNewlines(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 }
 
-// wordWrap breaks lines at spaces so that they have at most width characters,
-// but for words that are longer. It is that of Django 5.0.7: what is not broken
-// stays as it is.
+// wordWrap breaks lines at spaces so that they have at most width characters, except for
+// longer words. It is that of Django 5.0.7: unbroken text stays unchanged.
 func wordWrap(c *Context, text string, width int) (string, error) {
 	var b strings.Builder
 	b.Grow(len(text))

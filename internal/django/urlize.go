@@ -70,8 +70,8 @@ func (u urlizer) maybeEscape(s string) string {
 	return s
 }
 
-// What looking at a word takes, in nanoseconds a byte: to quote a URL, and its
-// host's Unicode to be normalised.
+// Costs of examining a word, in nanoseconds per byte: for quoting a URL, and for
+// normalizing the Unicode of its host.
 const (
 	urlNanos     = 100
 	urlWideNanos = 1000
@@ -220,8 +220,8 @@ func looksLikeURL(s string) bool {
 	return isWord(r)
 }
 
-// looksLikeHost tells what starts with "www.", or is a name under one of the
-// original top-level domains with or without a path.
+// looksLikeHost reports whether s starts with "www.", or is a name under one of the
+// original top-level domains, with or without a path.
 func looksLikeHost(s string) bool {
 	if _, ok := cutPrefixFold(s, "www."); ok {
 		return true

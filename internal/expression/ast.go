@@ -35,7 +35,7 @@ type (
 		at
 		parts []textPart
 	}
-	// slotNode is data that stands outside every literal, so it is one itself.
+	// slotNode is data outside every literal, so it is a literal itself.
 	slotNode struct {
 		at
 		slot int

@@ -15,7 +15,7 @@ var otherLanguages = map[string]string{
 // spelledOperators are operators that are written in lower case only.
 var spelledOperators = map[string]bool{"and": true, "or": true, "not": true, "in": true, "is": true, "if": true, "else": true}
 
-// isSpelledOperator tells a word that is an operator but for its case.
+// isSpelledOperator reports whether a word is an operator except for its case.
 func isSpelledOperator(word string) bool {
 	return spelledOperators[strings.ToLower(word)] && !spelledOperators[word]
 }

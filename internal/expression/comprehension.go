@@ -109,8 +109,8 @@ func (e *evaluator) eachUnchanged(size func() int, at func(int) python.Value, f 
 	return nil
 }
 
-// bind gives the names between for and in their values. Too few or too many
-// values are no fault in simpleeval.
+// bind assigns the values to the names between for and in. Too few or too many values are
+// not a fault in simpleeval.
 func (e *evaluator) bind(target node, value python.Value) error {
 	var targets []node
 	switch t := ungroup(target).(type) {
@@ -122,7 +122,7 @@ func (e *evaluator) bind(target node, value python.Value) error {
 	case *listNode:
 		targets = t.items
 	default:
-		return faultf(FeatureNotAvailable, target.offset(), "only names can stand between 'for' and 'in'")
+		return faultf(FeatureNotAvailable, target.offset(), "only names are allowed between 'for' and 'in'")
 	}
 	items, err := python.Items(&e.meter, value)
 	if err != nil {

@@ -199,7 +199,8 @@ func (d *dataReader) string(quote byte) (python.Value, bool) {
 	return nil, false
 }
 
-// items reads up to the closing bracket; comma tells whether one came last.
+// items reads up to the closing bracket; comma reports whether the last item was followed
+// by one.
 func (d *dataReader) items(end byte, depth int) (items []python.Value, comma, ok bool) {
 	d.pos++
 	for {
@@ -273,9 +274,9 @@ func (d *dataReader) dict(depth int) (python.Value, bool) {
 	}
 }
 
-// placeData decides whether data may stand at a slot outside of literals, and
-// as what. Whatever would let it touch the author's text so that a token
-// changes is refused, so the tree never depends on more than the class.
+// placeData decides whether data is allowed in a slot outside literals, and as what. Data
+// that would touch the author's text in a way that changes a token is refused, so the
+// tree never depends on more than the class.
 func placeData(m *meter.Meter, text string, t *slotToken) (slotData, *Fault) {
 	refuse := func(why string) (slotData, *Fault) {
 		return slotData{}, faultf(DataRefused, -1, "%s", why)
@@ -296,7 +297,7 @@ func placeData(m *meter.Meter, text string, t *slotToken) (slotData, *Fault) {
 	if !t.brackets {
 		if strings.ContainsAny(before, "\r\n") && !t.first && (body != "" || !t.last) ||
 			strings.ContainsAny(after, "\r\n") && !t.last {
-			return refuse("a line break in data can't stand here")
+			return refuse("a line break in data is not allowed here")
 		}
 		if t.lineStart && (before != "" || body == "") {
 			return refuse("data that begins a line can't be empty or begin with a space")
@@ -312,16 +313,16 @@ func placeData(m *meter.Meter, text string, t *slotToken) (slotData, *Fault) {
 		return slotData{text: text, class: class}, nil
 	}
 	if before == "" && merges(t.prev, body[0]) || after == "" && merges(body[len(body)-1], t.next) {
-		return refuse("data outside of quotes needs a space between it and what stands beside it")
+		return refuse("data outside quotes must be separated from the surrounding text by a space")
 	}
 	return slotData{text: text, class: class, value: v}, nil
 }
 
-// standsAlone tells whether a character is never part of a longer token.
+// standsAlone reports whether a character is never part of a longer token.
 func standsAlone(c byte) bool { return strings.IndexByte(" \t\f\n()[]{},;#", c) >= 0 }
 
-// merges tells whether two characters side by side, one of them data's, might
-// be read as one token.
+// merges reports whether two adjacent characters, one of them data, might be read as one
+// token.
 func merges(a, b byte) bool {
 	word := func(c byte) bool { return isNameByte(c) || c == '\'' || c == '"' || c == '.' || c == slotByte }
 	if a == '\\' || b == '\\' {
@@ -333,7 +334,7 @@ func merges(a, b byte) bool {
 	return word(a) && word(b)
 }
 
-// insideFault is why data can't stand inside a literal of that kind.
+// insideFault is why data is not allowed inside a literal of that kind.
 func insideFault(text string, kind insideKind) *Fault {
 	switch kind {
 	case inRaw:

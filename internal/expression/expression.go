@@ -151,7 +151,7 @@ const (
 	maxCheckedTokens = 50_000
 )
 
-// check tells what is wrong with a shape whatever the data may be.
+// check returns the mistakes in a shape that do not depend on data.
 func (s *shape) check() *Fault {
 	tree, fault := s.plausible()
 	if tree != nil {
@@ -255,9 +255,9 @@ func (x *Expression) Evaluate(ctx context.Context, data *python.Dict, opts Evalu
 	return verdict
 }
 
-// templateFault words a template's error. What the error quotes of a template
-// is the author's; where rendering raised, only the exception's name is kept,
-// since Python's words may hold values.
+// templateFault words a template's error. The error quotes only the author's template; if
+// rendering raised an exception, only its name is kept, because Python's words may
+// contain values.
 func templateFault(err error) *Fault {
 	f := &Fault{Kind: TemplateError, Msg: "the template can't be rendered", pos: -1}
 	var e *django.Error

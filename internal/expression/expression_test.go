@@ -156,7 +156,7 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// TestEmptyDataKeepsItsPlace glues what stands around data that is not there.
+// TestEmptyDataKeepsItsPlace checks that text around empty data is not joined.
 func TestEmptyDataKeepsItsPlace(t *testing.T) {
 	for _, source := range []string{
 		"{% if 1 %}{% endif %}1{{ x }}2 == 12", `{% if 1 %}{% endif %}'\{{ x }}' or True or '`, "{% if 1 %}{% endif %}no{{ x }}t False",

@@ -27,8 +27,8 @@ const (
 	IterableTooLong     FaultKind = "IterableTooLong"
 	RecursionError      FaultKind = "RecursionError"
 
-	// DataRefused says that data stood where only a complete literal may, or
-	// held characters that would have meant something to Python.
+	// DataRefused means that data was used where only a complete literal is allowed, or
+	// contained characters with a meaning in Python.
 	DataRefused FaultKind = "DataRefused"
 	// LimitExceeded says that the expression asks for too much work or memory.
 	LimitExceeded FaultKind = "LimitExceeded"

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxFields is how deep fields may stand in the specs of fields: one level.
+// maxFields is how deep fields may be nested in the specs of fields: one level.
 const maxFields = 2
 
 // fstring takes the inside of an f-string apart, by the rules of Python 3.11:
@@ -162,7 +162,7 @@ func (f *fstring) skipValue() error {
 	for ; f.pos < len(f.src); f.pos++ {
 		c := f.src[f.pos]
 		if c == '\\' {
-			return f.fault(f.pos, "a backslash can't stand between braces")
+			return f.fault(f.pos, "a backslash is not allowed between braces")
 		}
 		if quote != "" {
 			if strings.HasPrefix(f.src[f.pos:], quote) {
@@ -186,7 +186,7 @@ func (f *fstring) skipValue() error {
 			open = append(open, c)
 			continue
 		case '#':
-			return f.fault(f.pos, "'#' can't stand between braces")
+			return f.fault(f.pos, "'#' is not allowed between braces")
 		}
 		if len(open) > 0 {
 			if c == ')' || c == ']' || c == '}' {

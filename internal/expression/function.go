@@ -223,7 +223,7 @@ func (e *evaluator) construct(name string, args arguments) (python.Value, error)
 	return e.newSet(items)
 }
 
-// toInt is int(v), with faults that don't tell what v holds.
+// toInt is int(v), with faults that do not reveal v.
 func toInt(v python.Value) (python.Value, error) {
 	n, err := python.ToInt(v)
 	if _, isText := v.(python.Str); isText && err != nil {

@@ -50,7 +50,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzEvaluate looks for panics and for evaluations that go on for too long.
+// FuzzEvaluate looks for panics and for evaluations that take too long.
 func FuzzEvaluate(f *testing.F) {
 	addCases(f)
 	f.Fuzz(func(t *testing.T, text string) {

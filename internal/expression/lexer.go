@@ -18,8 +18,8 @@ const slotByte = 0
 // maxBrackets is how many brackets Python lets be open at once.
 const maxBrackets = 200
 
-// maxFieldDepth bounds f-strings in the fields of f-strings. Python 3.11 can't
-// nest more for want of quotes.
+// maxFieldDepth limits f-strings in the fields of f-strings. Python 3.11 cannot nest more
+// for lack of quotes.
 const maxFieldDepth = 4
 
 type tokenKind uint8
@@ -43,7 +43,7 @@ type token struct {
 	slot *slotToken // of tokSlot
 }
 
-// slotToken is data outside every literal, with what stands around it.
+// slotToken is data outside every literal, with the adjacent characters.
 type slotToken struct {
 	index      int
 	prev, next byte // the author's characters on both sides; ' ' at an edge
@@ -54,7 +54,7 @@ type slotToken struct {
 	inField    bool // in the braces of an f-string
 }
 
-// insideKind says in what kind of literal data stands.
+// insideKind is the kind of literal that contains data.
 type insideKind uint8
 
 const (
@@ -180,7 +180,7 @@ func (l *lexer) comment() {
 	}
 }
 
-// takeSlot notes in what the slot at hand stands and gives its index.
+// takeSlot notes in which kind of literal the current slot is, and returns its index.
 func (l *lexer) takeSlot(kind insideKind) int {
 	l.inside[l.slot] = kind
 	l.slot++
@@ -445,7 +445,7 @@ func (l *lexer) operator() error {
 		return nil
 	}
 	if c := rest[0]; c > ' ' && c < 0x7f {
-		return l.fault(l.pos, "'%c' can't stand here", c)
+		return l.fault(l.pos, "'%c' is not allowed here", c)
 	}
 	return l.fault(l.pos, "invalid character U+%04X", rest[0])
 }

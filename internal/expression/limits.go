@@ -10,9 +10,9 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Limits bound what an expression may use. A zero field means the default.
-// What one operation may make is bounded by package python: texts and lists of
-// 1 Mi, integers of 128 Ki bits.
+// Limits limit the resources of an expression. A zero field means the default. Package
+// python limits the result of one operation: texts and lists of 1 Mi, integers of 128 Ki
+// bits.
 type Limits struct {
 	Source int // characters of the author's text, as the API server counts them; 262,144
 	Steps  int // work, in units of about 100 ns (see package meter); 1,000,000
@@ -115,8 +115,7 @@ func (e *evaluator) chargeKeys(items []python.Value) error {
 	return nil
 }
 
-// What walking all of a value takes, in nanoseconds for a byte of what it
-// prints as.
+// Costs of walking a whole value, in nanoseconds per printed byte.
 const (
 	hashNanos = 6
 	deepNanos = 10

@@ -18,7 +18,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// strToken is one string literal as it stands in the source.
+// strToken is one string literal as written in the source.
 type strToken struct {
 	bytes, joined bool
 	parts         []textPart
@@ -56,11 +56,11 @@ func (l *lexer) string(start int, prefix string) error {
 	l.pos += len(quote)
 
 	s := &strToken{bytes: strings.Contains(prefix, "b"), joined: strings.Contains(prefix, "f")}
-	// If there were no data, what stands around it would mean something else.
+	// Without the data, the surrounding text would have a different meaning.
 	between := func(c string) bool { return strings.Contains(text+quote[:1], c+string(rune(slotByte))+c) }
 	if triple && between(quote[:1]) || s.joined && (between("{") || between("}")) ||
 		text == string(rune(slotByte)) && strings.HasPrefix(l.src[l.pos:], quote) {
-		return l.fault(start, "data in this text can't stand between two quotes or braces")
+		return l.fault(start, "data in this string is not allowed between two quotes or braces")
 	}
 	raw := strings.Contains(prefix, "r")
 	kind := inText

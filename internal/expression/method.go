@@ -32,7 +32,7 @@ var parameters = map[string][]string{
 	"bool.from_bytes": {"bytes", "byteorder", "signed"},
 }
 
-// defaults stand where a named argument follows one that is left out.
+// defaults are the values of omitted arguments before a named argument.
 var defaults = map[string]python.Value{"sep": python.None, "maxsplit": python.Int(-1)}
 
 func (e *evaluator) callMethod(typ, name string, self python.Value, args arguments) (python.Value, error) {
@@ -139,7 +139,7 @@ func (e *evaluator) textMethod(s, name string, args []python.Value) (python.Valu
 	case "translate":
 		return e.translate(s, args)
 	case "replace":
-		// What it makes may be far longer than what it is given.
+		// The result may be far longer than the input.
 		if len(args) >= 2 {
 			from, ok1 := python.AsStr(args[0])
 			to, ok2 := python.AsStr(args[1])
@@ -182,7 +182,7 @@ func (e *evaluator) translate(s string, args []python.Value) (python.Value, erro
 		case python.NoneType:
 		case python.Int:
 			if v < 0 || v > utf8.MaxRune {
-				return nil, valueError("translate() got a number that is no character")
+				return nil, valueError("translate() got a number that is not a character")
 			}
 			b.WriteRune(rune(v))
 		case python.Str:

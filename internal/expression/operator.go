@@ -505,7 +505,8 @@ func same(a, b python.Value, aNode, bNode node) bool {
 		if r, n := utf8.DecodeRuneInString(string(v)); n == len(v) && (n == 0 || r < 0x100) {
 			return true
 		}
-		// Two names for one text: only its address can tell, and nothing is done with it.
+		// Two names for one text: only its address can distinguish them, and it is not
+		// dereferenced.
 		return !isLiteral(aNode) && !isLiteral(bNode) && unsafe.StringData(string(v)) == unsafe.StringData(string(w)) //nolint:gosec // see above
 	case Bytes:
 		return a == b && len(v) <= 1

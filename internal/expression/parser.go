@@ -78,8 +78,8 @@ func (p *parser) place(tokens []token) error {
 	return nil
 }
 
-// endsValue tells whether a value may end with the token, so that a sign after
-// it would be an operator between two.
+// endsValue reports whether a value may end with the token, so that a sign after it would
+// be a binary operator.
 func (t token) endsValue() bool {
 	switch t.kind {
 	case tokName, tokNumber, tokString, tokSlot:
@@ -135,7 +135,7 @@ func (p *parser) expectOp(op string) error {
 	return nil
 }
 
-// unexpected says what stands where something else was expected.
+// unexpected describes the token that was found instead of the expected one.
 func (p *parser) unexpected(want string) error {
 	t := p.peek()
 	if t.kind == tokName && isSpelledOperator(t.text) {
@@ -228,7 +228,7 @@ func (p *parser) starExpressions() (node, error) {
 	return &tupleNode{at(first.offset()), items}, nil
 }
 
-// startsExpression tells whether a value may begin here, after a comma.
+// startsExpression reports whether a value may begin here, after a comma.
 func (p *parser) startsExpression() bool {
 	t := p.peek()
 	switch t.kind {
@@ -536,7 +536,7 @@ func (p *parser) strings() (node, error) {
 	for p.peek().kind == tokString {
 		t := p.next()
 		if t.str.bytes != first.str.bytes {
-			return nil, faultf(SyntaxError, t.pos, "texts and b'…' can't stand side by side")
+			return nil, faultf(SyntaxError, t.pos, "strings and b'…' cannot be adjacent")
 		}
 		joined = joined || t.str.joined
 		for _, part := range t.str.parts {
@@ -652,14 +652,14 @@ func (p *parser) parenthesis(pos int) (node, error) {
 	switch {
 	case p.isComprehension():
 		if star {
-			return nil, faultf(SyntaxError, pos, "'*' can't stand in a comprehension")
+			return nil, faultf(SyntaxError, pos, "'*' is not allowed in a comprehension")
 		}
 		return p.comprehension(pos, first, ")")
 	case p.isOp(","):
 		items, err := p.items([]node{first}, ")")
 		return &tupleNode{at(pos), items}, err
 	case star:
-		return nil, faultf(SyntaxError, pos+1, "'*' can't stand here")
+		return nil, faultf(SyntaxError, pos+1, "'*' is not allowed here")
 	}
 	if err := p.expectOp(")"); err != nil {
 		return nil, err
@@ -696,7 +696,7 @@ func (p *parser) list(pos int) (node, error) {
 	}
 	if p.isComprehension() {
 		if star {
-			return nil, faultf(SyntaxError, pos, "'*' can't stand in a comprehension")
+			return nil, faultf(SyntaxError, pos, "'*' is not allowed in a comprehension")
 		}
 		return p.comprehension(pos, first, "]")
 	}
@@ -875,7 +875,7 @@ func ungroup(n node) node {
 	}
 }
 
-// isTarget tells whether Python would take an assignment to n.
+// isTarget reports whether Python would allow an assignment to n.
 func isTarget(n node) bool {
 	switch n := ungroup(n).(type) {
 	case *nameNode, *attributeNode, *subscriptNode:

@@ -189,7 +189,7 @@ var attacks = []attack{
 	one("{{ x }}", "01"), one("{{ x }}", "1..real"), one("{{ x }}", "{{ y }}"), one("{{ x }}", "True\nFalse"), one("{{ x }}", "True;False"),
 	one("'admin' == 'x' or {{ x }}", "'a' == 'a'"), one("False and {{ x }}", "0 or True"), one("not {{ x }}", "False and True"),
 	one("{{ x }} == 'admin'", "'admin' or 'x'"), one("{{ x }} == 'admin'", "'a' 'dmin'"), one("{{ x }} == 'admin'", "'admin' #"),
-	// Data that would touch what stands beside it.
+	// Data that would touch adjacent text.
 	one("1{{ x }} > 100", "000"), one("1{{ x }} == 10", "0"), one("{{ x }}0 > 100", "99"), one("1{{ x }}2 == 12", ""), one("1.{{ x }} == 1.5", "5"),
 	one("0{{ x }} == 16", "x10"), one("0x{{ x }} == 16", "10"), one("1e{{ x }} > 5", "9"), one("{{ x }}e9 > 5", "9"), one("-{{ x }} > 0", "-5 + 9"),
 	one("{{ x }}if 1 else 0", "1"), one("Tru{{ x }}", "e"), one("{{ x }}rue", "T"), one("Tr{{ x }}ue", ""), one("{{ x }}'a' == 'a'", "''"),

@@ -208,8 +208,8 @@ func layout(segments []django.Segment) (authors, data []string) {
 	return authors, data
 }
 
-// align finds the slots of a known shape again in output in which nothing
-// tells of data that was empty. It fails if the output is of another shape.
+// align finds the slots of a known shape in output that has no marks for empty data. It
+// fails if the output has another shape.
 func align(authors []string, segments []django.Segment) ([]string, bool) {
 	data := make([]string, len(authors)-1)
 	at, rest := 0, authors[0] // the author's text at hand, and what is left of it

@@ -72,7 +72,7 @@ func (p *parser) statement() (node, error) {
 		return &assignNode{at(op.pos), value}, nil
 	case "+=", "-=", "*=", "/=", "//=", "%=", "@=", "&=", "|=", "^=", ">>=", "<<=", "**=":
 		if !isSingleTarget(value) {
-			return nil, faultf(SyntaxError, op.pos, "'%s' can't stand here", op.text)
+			return nil, faultf(SyntaxError, op.pos, "'%s' is not allowed here", op.text)
 		}
 		p.pos++
 		if value, err = p.yieldOrExpressions(); err != nil {
@@ -81,7 +81,7 @@ func (p *parser) statement() (node, error) {
 		return &assignNode{at(op.pos), value}, nil
 	case ":":
 		if !isSingleTarget(value) {
-			return nil, faultf(SyntaxError, op.pos, "':' can't stand here")
+			return nil, faultf(SyntaxError, op.pos, "':' is not allowed here")
 		}
 		p.pos++
 		if _, err := p.expression(); err != nil {

@@ -28,7 +28,7 @@ func TestTrace(t *testing.T) {
 		{"'{{ currency }}' in ['ZAR', 'USD'] and 1 < {{ amount }} <= 500", "'ZAR' in ['ZAR', 'USD'] and 1 < 500 <= 500", "True", []Comparison{
 			{"'ZAR'", "in", "['ZAR', 'USD']", true}, {"1", "<", "500", true}, {"500", "<=", "500", true},
 		}, false},
-		// What decided without being looked at is not in the trace.
+		// Operands that were not evaluated are not in the trace.
 		{"'{{ currency }}' == 'USD' and {{ amount }} > 1", "'ZAR' == 'USD' and 500 > 1", "False", []Comparison{{"'ZAR'", "==", "'USD'", false}}, false},
 		// A fault has no result, but the text that it is about.
 		{"{{ amount }} > 'a'", "500 > 'a'", "", nil, false},

@@ -20,7 +20,7 @@ type (
 	// Ellipsis is the value of `...`.
 	Ellipsis struct{}
 
-	// slice is what stands in the brackets of a[1:2].
+	// slice is the content of the brackets in a[1:2].
 	slice struct{ start, stop, step python.Value }
 	// class is a type, like int. It can be called.
 	class struct{ name string }
@@ -124,7 +124,7 @@ func (c *class) Repr() string { return "<class '" + c.name + "'>" }
 
 func (*builtin) Attr(string) (python.Value, bool) { return nil, false }
 
-// Repr is a stand-in: Python's holds an address.
+// Repr is a placeholder: Python's contains an address.
 func (*builtin) Repr() string { return "<built-in method>" }
 
 // truth is bool(v).

@@ -133,7 +133,7 @@ func bearerToken(request *http.Request) (string, bool) {
 }
 
 // review reports whether the token's owner may use a verb on a URL's path. The error is
-// apierrors.IsUnauthorized if the token is no good.
+// apierrors.IsUnauthorized if the token is invalid.
 func (r *reviewer) review(ctx context.Context, token, verb, path string) (bool, error) {
 	key := sha256.Sum256([]byte(verb + " " + path + " " + token))
 	if until, found := r.trusted.Get(key); found && r.now().Before(until.(time.Time)) {

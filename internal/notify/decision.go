@@ -29,12 +29,12 @@ const (
 	InternalError Reason = "InternalError"
 	// NoRecipient: the recipient rendered as nothing.
 	NoRecipient Reason = "NoRecipient"
-	// MalformedRecipient: a recipient is no address.
+	// MalformedRecipient: a recipient is not an address.
 	MalformedRecipient Reason = "MalformedRecipient"
 	// TooManyRecipients: the recipient field rendered more than MaxRecipients.
 	TooManyRecipients Reason = "TooManyRecipients"
-	// NoSender: neither the rule nor the company nor the operator names a sender,
-	// or the sender is no address.
+	// NoSender: neither the rule, the company nor the operator has a sender, or the
+	// sender is not an address.
 	NoSender Reason = "NoSender"
 	// EmptyText: the text rendered blank. Rehive does not send such an email.
 	EmptyText Reason = "EmptyText"
@@ -53,8 +53,8 @@ const (
 	PushDisabled Reason = "PushDisabled"
 )
 
-// Failure says whether the reason is a mistake that somebody should mend, and
-// not the rule doing what it was made for.
+// Failure reports whether the reason is a mistake that somebody should fix, rather than
+// the rule working as intended.
 func (r Reason) Failure() bool {
 	switch r {
 	case RuleDisabled, ExpressionFalse, NoRecipient, OptedOut, PushDisabled:
@@ -98,7 +98,7 @@ type NotSent struct {
 	Channel Channel
 	// Recipient is who it was for; empty when that was not known yet.
 	Recipient string
-	// User is as of a Message.
+	// User is the same as in a Message.
 	User   string
 	Reason Reason
 	// Detail is a sentence for a person. It quotes what the rule's author wrote,

@@ -180,8 +180,8 @@ func TestMailbox(t *testing.T) {
 	}
 }
 
-// TestConstantsAreChecked refuses what is wrong for every event when the rule is
-// written.
+// TestConstantsAreChecked: constants that are wrong for every event are refused when the
+// rule is applied.
 func TestConstantsAreChecked(t *testing.T) {
 	from := func(from string) *v1alpha1.NotificationRule {
 		return email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.From = from })

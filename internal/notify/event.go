@@ -76,8 +76,8 @@ const MaxValues = 100_000
 // ErrTooManyValues says that an event's data holds more than [MaxValues].
 var ErrTooManyValues = fmt.Errorf("the event's data holds more than %d values", MaxValues)
 
-// DataCost tells about how many bytes of memory an event with that data takes while it
-// is decided, before anything of it is parsed. The error is ErrTooManyValues or nil.
+// DataCost returns approximately how many bytes of memory an event with that data needs
+// while it is evaluated, without parsing it. The error is ErrTooManyValues or nil.
 func DataCost(data []byte) (int64, error) {
 	if len(data) <= smallData {
 		return MaxDataCost(len(data)), nil
@@ -91,7 +91,7 @@ func DataCost(data []byte) (int64, error) {
 }
 
 const (
-	// smallData is the length up to which counting costs more than it tells.
+	// smallData is the length up to which counting costs more than it gains.
 	smallData = 8 << 10
 	// dataCopies counts the JSON text, and the copy that its values share.
 	dataCopies = 2
@@ -132,12 +132,12 @@ const (
 	computedKey = "computed"
 )
 
-// NewEvent parses the data of an event: the JSON of a webhook's "data". Data
-// that is no JSON object has no names for templates to read, and counts as
-// empty. now is the one moment that all rules of the event see.
+// NewEvent parses the data of an event: the JSON of a webhook's "data". Data that is not
+// a JSON object has no names for templates to read, and is treated as empty. now is the
+// time that all rules of the event see.
 //
-// computed brings what templates read as "computed". It is called when a rule
-// reads it, and not again once it has answered; its error is taken to pass.
+// computed returns the values that templates read as "computed". It is called when a rule
+// reads them, and not again once it has succeeded; its errors are treated as temporary.
 func NewEvent(name string, company Company, data []byte, now time.Time, computed func(context.Context) (*python.Dict, error)) (*Event, error) {
 	value, err := python.FromJSON(data)
 	if err != nil {

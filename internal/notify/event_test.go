@@ -14,7 +14,8 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// What is reserved for data of a length, before it is known, is enough for the worst.
+// The reservation for data of a given length, before it is known, is sufficient for the
+// worst case.
 func TestMaxDataCost(t *testing.T) {
 	for _, size := range []int{100, smallData, smallData + 1, 300_000, 1 << 20} {
 		for _, item := range []string{"{},", "[],", "1,", `"",`, `"\n",`, `{"":{}},`, `{"a":1},`, "10000000000000000000,", `{"":"\n"},`} {

@@ -22,8 +22,8 @@ const (
 	joe = "aaaaaaaa-2222-3333-4444-555555555555"
 )
 
-// outcome tells a decision in lines: channel, recipient, user, and the reason if
-// it isn't sent.
+// outcome formats a decision in lines: channel, recipient, user, and the reason if the
+// message is not sent.
 func outcome(decision Decision) string {
 	name := strings.NewReplacer(zoe, "zoe", joe, "joe").Replace
 	var lines []string
@@ -214,9 +214,9 @@ func TestDecideInAppCopy(t *testing.T) {
 	}
 }
 
-// What users want costs a read of the ledger: it is asked for when a rule that lets
-// them choose is about to send, once for each user, and an outage is not a
-// decision.
+// A user's preference costs a read of the ledger: it is read only when a rule with
+// preferences is about to send, once for each user, and an outage does not count as a
+// choice.
 func TestDecideReadsPreferencesLazily(t *testing.T) {
 	var asked [][]string
 	var outage error
@@ -268,7 +268,7 @@ func TestDecideReadsPreferencesLazily(t *testing.T) {
 	}
 }
 
-// What is not sent says whom it was about where that is known without guessing.
+// A skipped message names its user if that is known without guessing.
 func TestDecideNotSentNamesTheUser(t *testing.T) {
 	declining := func(rule *v1alpha1.NotificationRule) *v1alpha1.NotificationRule {
 		rule.Spec.Expression = "False"
@@ -289,7 +289,7 @@ func TestDecideNotSentNamesTheUser(t *testing.T) {
 	}
 }
 
-// What is no recipient may be of any length, and the ledger's index can't hold that.
+// An invalid recipient may have any length, which the ledger's index cannot store.
 func TestDecideCutsWhatIsNoRecipient(t *testing.T) {
 	long := strings.Repeat("ü", 3000)
 	data := `{"long":"` + long + `"}`

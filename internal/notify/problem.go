@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Problem is one mistake in a rule, told so that its author can find it.
+// Problem is one mistake in a rule, described so that its author can find it.
 type Problem struct {
 	// Field is the path of the field in the rule, such as spec.email.html.
 	Field string
@@ -19,7 +19,7 @@ type Problem struct {
 	Message string
 }
 
-// Error tells the problem in one sentence with its place.
+// Error describes the problem in one sentence with its place.
 func (p Problem) Error() string {
 	if p.Line == 0 {
 		return fmt.Sprintf("%s: %s", p.Field, p.Message)
@@ -30,7 +30,7 @@ func (p Problem) Error() string {
 // Problems are the mistakes of one rule, in the order of its fields.
 type Problems []Problem
 
-// Error tells all problems, parted by semicolons.
+// Error describes all problems, separated by semicolons.
 func (p Problems) Error() string {
 	sentences := make([]string, len(p))
 	for i := range p {

@@ -19,7 +19,7 @@ import (
 // MaxRecipients is how many recipients one rule can have for one event.
 const MaxRecipients = 50
 
-// toUsers tells whether the channel's recipients are users on Rehive.
+// toUsers reports whether the channel's recipients are users on Rehive.
 func (r *Rule) toUsers() bool { return r.channel == ChannelPush || r.channel == ChannelSystem }
 
 // about returns the user whom an email or SMS is about, or why that isn't known.
@@ -178,8 +178,8 @@ func shown(text string) string {
 	return strings.ToValidUTF8(text[:address.MaxLength], "") + "…"
 }
 
-// isUser tells whether a recipient can be the identifier of a user on Rehive, which
-// is a UUID.
+// isUser reports whether a recipient can be the identifier of a user on Rehive, which is
+// a UUID.
 func isUser(recipient string) bool {
 	_, err := uuid.Parse(recipient)
 	return err == nil && len(recipient) == 36

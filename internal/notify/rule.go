@@ -40,8 +40,8 @@ type Rule struct {
 	layoutProblem *LayoutProblem // nil: there is none
 
 	variables []string
-	// What a rule reads of computed costs a call of the platform, so it is known
-	// apart for the expression, which decides whether the rest is needed at all.
+	// Reading computed costs a call of the platform, so it is tracked separately for the
+	// expression, which decides whether the rest is needed at all.
 	expressionReadsComputed bool
 	messageReadsComputed    bool
 }

@@ -105,7 +105,7 @@ func TestDecideExpression(t *testing.T) {
 				if want != ExpressionFault {
 					t.Fatal(problems)
 				}
-				return // told at once, which is better still
+				return // reported immediately, which is even better
 			}
 			decision, err := compiled.Decide(t.Context(), event(t, transaction, nil), "")
 			if err != nil {

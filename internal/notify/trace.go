@@ -30,8 +30,8 @@ func (e *Event) failed(path string, err error) {
 	}
 }
 
-// Missing returns those of the dotted paths that the event's data doesn't have, at most
-// 50. What is within a list or a text isn't looked for, and computed counts as there.
+// Missing returns up to 50 of the dotted paths that the event's data lacks. It does not
+// look inside lists and texts, and treats computed as present.
 func (e *Event) Missing(paths []string) []string {
 	const most = 50
 	var missing []string

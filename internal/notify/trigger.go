@@ -17,7 +17,7 @@ const TriggerEvent = "notification:trigger"
 // ReplayEvent is the name of the event by which a person has another event decided again.
 const ReplayEvent = "notification:replay"
 
-// IsOwnEvent tells whether a name is that of an event that only this program creates.
+// IsOwnEvent reports whether only this program creates events of a name.
 func IsOwnEvent(name string) bool { return name == TriggerEvent || name == ReplayEvent }
 
 // Replay is the data of a ReplayEvent.

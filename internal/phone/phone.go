@@ -97,8 +97,8 @@ func digit(r rune) byte {
 	return 0
 }
 
-// IsRegion tells whether region is an ISO 3166 code, in capitals, whose numbers
-// [E164] knows.
+// IsRegion reports whether region is an uppercase ISO 3166 code whose numbers [E164]
+// knows.
 func IsRegion(region string) bool { return phonenumbers.GetSupportedRegions()[region] }
 
 // Kind says what kind of number a message to it is charged as.

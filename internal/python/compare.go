@@ -73,7 +73,7 @@ func (c *comparer) spendTexts(s, t string) error {
 	return nil
 }
 
-// spendNumbers charges for comparing numbers that are no machine words.
+// spendNumbers charges for comparing numbers that are larger than machine words.
 func (c *comparer) spendNumbers(a, b Value) error {
 	switch pair(a, b) {
 	case bigInt, decimal:
@@ -339,7 +339,7 @@ func (c *comparer) compareItems(op Op, a, b []Value, depth int) (bool, error) {
 	return op.holds(len(a) - len(b)), nil
 }
 
-// subset tells whether all of a is in b.
+// subset reports whether all of a is in b.
 func (c *comparer) subset(a, b *Set, depth int) (bool, error) {
 	for i := range a.Len() {
 		if err := c.spendKey(a.At(i), depth); err != nil {

@@ -75,8 +75,8 @@ func ParseInt(s string) (Value, error) {
 // space around it and underscores count.
 const maxNumberText = 64 << 10
 
-// plainNumber strips white space, takes out underscores between digits and
-// turns the digits of all scripts into ASCII; false if underscores stand wrong.
+// plainNumber removes white space and the underscores between digits, and converts the
+// digits of all scripts to ASCII; it returns false if underscores are misplaced.
 func plainNumber(s string) (string, bool) {
 	s = Strip(s)
 	plain := true

@@ -10,8 +10,8 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// What operations take, in nanoseconds a byte, measured on the text that is
-// hardest for them. TestMethodCost holds the methods of str to these.
+// Costs of operations, in nanoseconds per byte, measured on the most expensive text.
+// TestMethodCost verifies them for the methods of str.
 const (
 	copyNanos = 1  // copying, searching for a byte
 	scanNanos = 6  // looking at each character
@@ -25,9 +25,9 @@ const (
 	PairBytes  = 112 // an item of dict.items()
 )
 
-// Weigh walks through a value as printing it or comparing it does, and charges
-// for the walk. What it returns is about the bytes that the value prints as;
-// the caller charges for handling those.
+// Weigh walks through a value as printing or comparing it does, and charges for the walk.
+// It returns approximately how many bytes the value prints as; the caller charges for
+// processing those.
 func Weigh(m *meter.Meter, v Value) (int, error) { return weigh(m, v, 0) }
 
 func weigh(m *meter.Meter, v Value, depth int) (int, error) {

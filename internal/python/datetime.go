@@ -33,8 +33,8 @@ type DateTime struct {
 // 86400, 0 <= Microseconds < 1e6, Days carries the sign.
 type TimeDelta struct{ Days, Seconds, Microseconds int64 }
 
-// Decimal is a finite decimal.Decimal, Coef * 10**Exp, negative if Neg (there
-// is a -0). Kind tells the special values, for which the rest is 0.
+// Decimal is a finite decimal.Decimal, Coef * 10**Exp, negative if Neg (there is a -0).
+// Kind distinguishes the special values, for which the rest is 0.
 type Decimal struct {
 	Neg  bool
 	Coef *big.Int // never negative, not to be changed

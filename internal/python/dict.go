@@ -211,7 +211,7 @@ func (s *Set) Add(v Value) error {
 	return s.d.Set(v, None)
 }
 
-// Has tells whether the item is in. An unhashable one is a TypeError.
+// Has reports whether the set has the item. An unhashable item is a TypeError.
 func (s *Set) Has(v Value) (bool, error) {
 	_, ok, err := s.d.Get(v)
 	return ok, err

@@ -31,8 +31,8 @@ func Errorf(typ, format string, args ...any) *Error {
 // Is makes errors.Is(err, meter.ErrLimit) true of what is too long or too large.
 func (e *Error) Is(target error) bool { return target == meter.ErrLimit && e.Type == "LimitError" }
 
-// IsError tells whether err is, or wraps, a Python exception of one of the
-// given types; without types, of any type.
+// IsError reports whether err is, or wraps, a Python exception of one of the given types;
+// without types, of any type.
 func IsError(err error, types ...string) bool {
 	var e *Error
 	if !errors.As(err, &e) {

@@ -332,8 +332,7 @@ func newDictOf(pairs []Value) *Dict {
 	return out
 }
 
-// What values made of JSON take in memory, in bytes, rounded up; measured by
-// TestJSONCost.
+// Memory of values created from JSON, in bytes, rounded up; measured by TestJSONCost.
 const (
 	costOfText   = 24  // its header
 	costOfNumber = 16  //
@@ -343,11 +342,10 @@ const (
 	costOfPair   = 176 // key and value in a dict, with the index of its keys
 )
 
-// JSONCost tells, without making anything, what FromJSON would make of a text: how
-// many values and keys, and about how many bytes of memory they take at most beside
-// the text itself. It looks at each byte once and does not check the grammar: what it
-// says of a text that is no JSON is no less than what FromJSON makes of it before it
-// finds out.
+// JSONCost returns, without allocating, what FromJSON would create from a text: how many
+// values and keys, and approximately how many bytes of memory they need at most in
+// addition to the text. It reads each byte once and does not check the grammar: for
+// invalid JSON, it returns at least what FromJSON creates before it fails.
 func JSONCost(raw []byte) (values int, bytesOfMemory int64) {
 	var cost int64
 	for i := 0; i < len(raw); i++ {

@@ -81,7 +81,7 @@ func liveHeap() uint64 {
 	return stats.HeapAlloc
 }
 
-// count tells how many values and keys there are in a value, itself included.
+// count returns the number of values and keys in a value, including itself.
 func count(v Value) int {
 	n := 1
 	switch v := v.(type) {

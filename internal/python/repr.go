@@ -220,7 +220,7 @@ func appendQuoted(dst []byte, s string, ascii bool) []byte {
 	return append(dst, quote)
 }
 
-// IsPrintable tells whether repr prints r as it is.
+// IsPrintable reports whether repr prints r unescaped.
 func IsPrintable(r rune) bool { return unicode.IsPrint(r) }
 
 // FloatRepr is repr of a float.

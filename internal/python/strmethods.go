@@ -115,7 +115,7 @@ var strMethods = map[string]strFunc{
 	"expandtabs": {0, 1, 2 * scanNanos, false, expandTabs},
 }
 
-// truth makes the work of a method that tells whether something holds.
+// truth implements a method that returns whether something holds.
 func truth(f func(string) bool) func(*meter.Meter, string, []Value) (Value, error) {
 	return func(_ *meter.Meter, s string, _ []Value) (Value, error) { return Bool(f(s)), nil }
 }

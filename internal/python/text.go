@@ -15,7 +15,7 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// IsSpace tells whether r is white space to str.isspace, strip and split.
+// IsSpace reports whether r is white space to str.isspace, strip and split.
 func IsSpace(r rune) bool {
 	switch {
 	case r <= ' ':
@@ -188,8 +188,8 @@ func titleText(m *meter.Meter, s string) (string, error) {
 	return b.String(), nil
 }
 
-// finalSigma tells whether a sigma after a letter ends its word: what follows
-// is no letter, not even after characters that have no say in it.
+// finalSigma reports whether a sigma after a letter ends its word: no letter follows, not
+// even after case-ignorable characters.
 func finalSigma(rest string) bool {
 	for _, r := range rest {
 		if !isCaseIgnorable(r) {
@@ -199,8 +199,7 @@ func finalSigma(rest string) bool {
 	return true
 }
 
-// afterCased tells whether a letter comes before, not counting characters that
-// have no say in it.
+// afterCased reports whether a letter precedes, ignoring case-ignorable characters.
 func afterCased(before string) bool {
 	for before != "" {
 		r, n := utf8.DecodeLastRuneInString(before)
@@ -332,7 +331,7 @@ func SplitLines(s string, keepEnds bool) []string {
 	return out
 }
 
-// IsLineEnd tells whether r ends a line to str.splitlines.
+// IsLineEnd reports whether r ends a line to str.splitlines.
 func IsLineEnd(r rune) bool {
 	switch r {
 	case '\n', '\r', '\v', '\f', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029:
