@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // described loads the server's OpenAPI document as a client would.
@@ -329,6 +331,8 @@ func TestCredentials(t *testing.T) {
 	const path = "/api/admin/credentials/"
 	f.expectError(f.call(f.admin.Token, "POST", path, `{"credential_type":"twilio","credentials":{"twilio_sid":"AC1"}}`),
 		400, "credentials", "twilio_from_number is required.", "twilio_token is required.")
+	f.expectError(f.call(f.admin.Token, "POST", path, `{"credential_type":"sendgrid","credentials":{"sendgrid_api_key":"planted","sendgrid_from_email":"nobody"}}`),
+		400, "credentials", "sendgrid_from_email must be an email address.")
 	body := `{"credential_type":"twilio","credentials":{"twilio_sid":"AC1","twilio_token":"planted-token","twilio_from_number":"+27820000001"}}`
 	created := f.admined("adminCredentialsCreate", "POST", path, body, 201)
 	f.Expect(created["credentials"]).To(gomega.Equal(map[string]any{"twilio_from_number": "+27820000001"}))
@@ -503,4 +507,57 @@ func TestAWriteIsInTheNextRead(t *testing.T) {
 		})
 	}
 	admins.Wait()
+}
+
+// A layout keeps the texts of other types, as a notification does.
+func TestLayoutsKeepTheTextsOfOtherTypes(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	created := f.admined("adminLayoutsCreate", "POST", "/api/admin/layouts/", `{"name":"L","type":"email","html_layout":"<p>{{ content }}","sms_layout":"{{ content }} Acme"}`, 201)
+	path := fmt.Sprintf("/api/admin/layouts/%s/", created["id"])
+	f.Expect(created).To(gomega.HaveKeyWithValue("sms_layout", "{{ content }} Acme"))
+	f.Expect(f.admined("adminLayoutsRetrieve", "GET", path, "", 200)).To(gomega.Equal(created))
+	sms := f.admined("adminLayoutsPartialUpdate", "PATCH", path, `{"type":"sms"}`, 200)
+	f.Expect(sms).To(gomega.And(gomega.HaveKeyWithValue("sms_layout", "{{ content }} Acme"), gomega.HaveKeyWithValue("html_layout", "<p>{{ content }}")))
+	f.Expect(f.admined("adminLayoutsPartialUpdate", "PATCH", path, `{"html_layout":null}`, 200)).To(gomega.HaveKeyWithValue("html_layout", gomega.BeNil()))
+}
+
+// What Kubernetes can't store is refused with what to do, and is no outage.
+func TestTooLargeObjects(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	const path = "/api/admin/notifications/"
+	body := func(name, text string, count int) string {
+		return strings.TrimSuffix(welcome, "}") + fmt.Sprintf(`,%q:%q}`, name, strings.Repeat(text, count))
+	}
+	const tooLong = "The type email doesn't use this field, and it is too long to be kept for another type. Shorten or clear it."
+	f.expectError(f.call(f.admin.Token, "POST", "/api/admin/layouts/", fmt.Sprintf(`{"name":"L","type":"email","text_layout":"{{ content }}","push_layout":%q}`, strings.Repeat("é", 130_000))), 400, "push_layout", tooLong)
+	f.expectError(f.call(f.admin.Token, "POST", path, strings.Replace(body("html_message", "é", 130_000), `"type":"email"`, `"type":"sms","to_mobile":"a","sms_message":"a"`, 1)),
+		400, "html_message", strings.Replace(tooLong, "email", "sms", 1))
+	// The API server stores "<" as \u003c.
+	f.expectError(f.call(f.admin.Token, "POST", path, strings.Replace(body("html_message", "<", 262_144), `" Hi!\n"`, `"`+strings.Repeat("<", 262_144)+`"`, 1)),
+		400, rest.NonFieldErrors, "This is too large to be stored. Shorten its texts.")
+}
+
+func TestListsAreOrdered(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	for _, name := range []string{"A", "B", "C"} {
+		f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", strings.Replace(welcome, "Welcome", name, 1), 201)
+	}
+	names := func(query string) (names []string) {
+		list := f.admined("adminNotificationsList", "GET", "/api/admin/notifications/?"+query, "", 200)
+		for _, n := range list["results"].([]any) {
+			names = append(names, n.(map[string]any)["name"].(string))
+		}
+		return names
+	}
+	oldest := names("orderby=created")
+	f.Expect(oldest).To(gomega.ConsistOf("A", "B", "C"))
+	f.Expect(names("")).To(gomega.Equal(oldest))
+	newest := slices.Clone(oldest)
+	slices.Reverse(newest)
+	f.Expect(names("orderby=-created")).To(gomega.Equal(newest))
+	f.Expect(names("orderby=-created&page_size=2&page=last")).To(gomega.Equal(newest[2:]))
+	f.Expect(names("orderby=-created&pagination=cursor")).To(gomega.Equal(newest))
 }

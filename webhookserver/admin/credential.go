@@ -19,6 +19,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/address"
 	"github.com/rehive/extension-operator/webhookserver/notifications"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
@@ -181,6 +182,8 @@ func (c *credential) values(partial bool) (secrets map[string]string, sender str
 			wrong = append(wrong, key+" must be a text.")
 		case len(text) > 4096 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' }):
 			wrong = append(wrong, key+" is too long or has control characters.")
+		case key == "sendgrid_from_email" && strings.TrimSpace(text) != "" && !isSender(text):
+			wrong = append(wrong, key+" must be an email address.")
 		case strings.TrimSpace(text) != "":
 			texts[key] = strings.TrimSpace(text)
 		case !partial:
@@ -197,6 +200,12 @@ func (c *credential) values(partial bool) (secrets map[string]string, sender str
 		}
 	}
 	return secrets, texts[v.sender], nil
+}
+
+// isSender says whether a text is an email address, with or without a display name.
+func isSender(text string) bool {
+	_, err := address.Parse(strings.TrimSpace(text))
+	return err == nil
 }
 
 func (a *API) createCredential(ctx context.Context, r *rest.Request, c *credential) error {

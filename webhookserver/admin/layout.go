@@ -74,8 +74,23 @@ func readLayout(object *v1alpha1.NotificationLayout) layout {
 		object: object, id: object.Name, name: cmp.Or(spec.DisplayName, object.Name), description: spec.Description,
 		kind: string(spec.ForChannel()), html: spec.HTML,
 	}
+	texts := parkedTexts(object)
+	for name, field := range l.otherTexts() {
+		*field = texts[name]
+	}
 	*l.body() = spec.Text
 	return l
+}
+
+// otherTexts are, under the API's names, the texts that the layout's channel doesn't
+// have.
+func (l *layout) otherTexts() map[string]*string {
+	texts := map[string]*string{"html_layout": &l.html, "text_layout": &l.text, "sms_layout": &l.sms, "push_layout": &l.push}
+	delete(texts, l.bodyName())
+	if v1alpha1.Channel(l.kind) == v1alpha1.ChannelEmail {
+		delete(texts, "html_layout")
+	}
+	return texts
 }
 
 // body is the text of the layout's channel.
@@ -284,6 +299,16 @@ func (l *layout) write() error {
 	if spec.HTML == "" && spec.Text == "" {
 		return rest.InvalidField(nil, l.bodyName(), fmt.Sprintf("A layout of the type %s needs this field.", l.kind))
 	}
+	others := map[string]string{}
+	for name, field := range l.otherTexts() {
+		if *field != "" {
+			others[name] = *field
+		}
+	}
+	if err := checkParked(l.kind, others); err != nil {
+		return err
+	}
+	park(l.object, others)
 	_, problems := notify.CompileLayout(l.object)
 	if len(problems) == 0 {
 		return nil

@@ -5,11 +5,9 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -218,11 +216,6 @@ func (m *message) readChannel(email *v1alpha1.EmailMessage, sms *v1alpha1.SMSMes
 	}
 }
 
-// parkedAnnotation holds, as JSON, fields of a notification that its channel doesn't
-// have: the API's notifications have the texts of every channel side by side, and one
-// that is switched to another channel and back keeps them.
-const parkedAnnotation = "extensions.rehive.com/parked-fields"
-
 // fieldsByName are, under the API's names, the fields that not every channel has.
 func (m *message) fieldsByName() map[string]*string {
 	return map[string]*string{
@@ -252,37 +245,23 @@ var required = map[string][]string{
 
 // readParked takes the fields that the rule's channel doesn't have.
 func (m *message) readParked(rule *v1alpha1.NotificationRule) {
-	text, ok := rule.Annotations[parkedAnnotation]
-	if !ok {
-		return
-	}
-	var parked map[string]string
-	if json.Unmarshal([]byte(text), &parked) != nil {
-		return // somebody else wrote it
-	}
+	texts := parkedTexts(rule)
 	for name, field := range m.fieldsByName() {
-		if _, own := channelFields[m.kind][name]; !own {
-			*field = parked[name]
+		if _, own := channelFields[m.kind][name]; !own && texts != nil {
+			*field = texts[name]
 		}
 	}
 }
 
-// parked returns the value of parkedAnnotation, empty if there is nothing to keep.
-func (m *message) parked() string {
-	keep := map[string]string{}
+// parked returns the fields that the channel doesn't have.
+func (m *message) parked() map[string]string {
+	texts := map[string]string{}
 	for name, field := range m.fieldsByName() {
 		if _, own := channelFields[m.kind][name]; !own && *field != "" {
-			keep[name] = *field
+			texts[name] = *field
 		}
 	}
-	if len(keep) == 0 {
-		return ""
-	}
-	text, err := json.Marshal(keep)
-	if err != nil {
-		return "" // texts can always be encoded
-	}
-	return string(text)
+	return texts
 }
 
 // write stores the notification's fields in its rule, and returns an *rest.Error with
@@ -290,6 +269,9 @@ func (m *message) parked() string {
 func (n *notification) write() error {
 	if missing := n.missing(); len(missing) > 0 {
 		return rest.InvalidFields(missing...)
+	}
+	if err := checkParked(n.kind, n.parked()); err != nil {
+		return err
 	}
 	n.fill()
 	return n.check()
@@ -324,11 +306,7 @@ func (n *notification) fill() {
 		spec.TemplateRef = &v1alpha1.NotificationTemplateReference{Name: n.templateID}
 	}
 	n.writeChannel(spec)
-	if parked := n.parked(); parked != "" {
-		metav1.SetMetaDataAnnotation(&n.rule.ObjectMeta, parkedAnnotation, parked)
-	} else {
-		delete(n.rule.Annotations, parkedAnnotation)
-	}
+	park(n.rule, n.parked())
 }
 
 // writeChannel stores the texts of the notification's type. What the API doesn't know,

@@ -216,6 +216,8 @@ func writeError(err error, names func(path string) string) error {
 		return fmt.Errorf("%w: %w", rest.ErrStale, err)
 	case apierrors.IsInvalid(err) && errors.As(err, &status) && status.Status().Details != nil:
 		return invalid(err, status.Status().Details.Causes, names)
+	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(err.Error(), "request is too large"): // the latter is etcd's
+		return rest.InvalidField(err, rest.NonFieldErrors, "This is too large to be stored. Shorten its texts.")
 	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
 		return &rest.Error{Status: 503, Message: "The company's namespace is being deleted.", Cause: err}
 	case apierrors.IsForbidden(err):
@@ -228,6 +230,9 @@ func writeError(err error, names func(path string) string) error {
 func invalid(err error, causes []metav1.StatusCause, names func(string) string) error {
 	var fields []rest.FieldError
 	for _, cause := range causes {
+		if strings.Contains(cause.Message, "some validation rules were not checked") {
+			continue // it is said beside what was found
+		}
 		field := rest.NonFieldErrors
 		if name := names(cause.Field); name != "" {
 			field = name

@@ -30,6 +30,10 @@ func Slice[T any](items []T, p Page, position func(*T) string) List[T] {
 	if p.Last {
 		p.Number = lastPage(len(items), p.Size)
 	}
+	if p.NewestFirst {
+		items = slices.Clone(items)
+		slices.Reverse(items)
+	}
 	first := min(p.Offset(), len(items))
 	last := min(first+p.Size, len(items))
 	return List[T]{Items: items[first:last], Count: len(items), More: last < len(items)}

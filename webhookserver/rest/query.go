@@ -101,6 +101,9 @@ type Page struct {
 	// Last asks for the last page, whatever its number is.
 	Last bool
 
+	// NewestFirst turns round the default order of [Slice].
+	NewestFirst bool
+
 	// ByCursor says that the list is read by cursor, newest first, or oldest first
 	// with Ascending.
 	ByCursor, Ascending bool
@@ -268,6 +271,7 @@ func (q *Query) paging(values url.Values, orderings []string) error {
 			break
 		}
 	}
+	p.NewestFirst = q.OrderBy == "-created"
 	if lastOf(values, "pagination") == "cursor" {
 		p.ByCursor, p.Ascending = true, q.OrderBy == "created"
 		if err := p.readCursor(lastOf(values, "cursor")); err != nil {
