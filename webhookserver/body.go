@@ -23,7 +23,7 @@ func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, &rest.Error{
 			Status:  http.StatusUnsupportedMediaType,
-			Message: "Compressed bodies are not taken (Content-Encoding: " + truncate(encoding, 50) + "). Send the JSON as it is, without that header.",
+			Message: "Compressed bodies are not taken (Content-Encoding: " + rest.Truncate(encoding, 50) + "). Send the JSON as it is, without that header.",
 		}
 	}
 	body, err := readBody(r)
@@ -35,7 +35,7 @@ func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	}
 	if contentType := r.Header.Get("Content-Type"); contentType != "application/json" {
 		if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
-			return nil, rest.UnsupportedMediaType(truncate(contentType, 100))
+			return nil, rest.UnsupportedMediaType(rest.Truncate(contentType, 100))
 		}
 	}
 	members, err := parseObject(body, s.limits.JSONDepth, names...)
@@ -129,7 +129,7 @@ func notAnObject(body []byte, maxDepth int) *rest.Error {
 	if !json.Valid(body) {
 		return syntaxError(body)
 	}
-	if kind := kindOf(bytes.TrimLeft(body, jsonSpace)); kind != "NoneType" {
+	if kind := rest.Kind(bytes.TrimLeft(body, jsonSpace)); kind != "NoneType" {
 		return rest.InvalidField(nil, rest.NonFieldErrors, "Invalid data. Expected a dictionary, but got "+kind+".")
 	}
 	return rest.InvalidField(nil, rest.NonFieldErrors, "No data provided")
@@ -190,46 +190,4 @@ func stringLength(b []byte) int {
 		i += escape + 2
 	}
 	return len(b)
-}
-
-// kindOf names the type of a valid JSON value as Python does.
-func kindOf(value []byte) string {
-	switch value[0] {
-	case '{':
-		return "dict"
-	case '[':
-		return "list"
-	case '"':
-		return "str"
-	case 't', 'f':
-		return "bool"
-	case 'n':
-		return "NoneType"
-	}
-	if bytes.ContainsAny(value, ".eE") {
-		return "float"
-	}
-	return "int"
-}
-
-// unquote returns the text of a valid JSON string.
-func unquote(quoted []byte) string {
-	if !bytes.ContainsRune(quoted, '\\') {
-		return string(quoted[1 : len(quoted)-1])
-	}
-	var text string
-	_ = json.Unmarshal(quoted, &text) // valid JSON, checked before
-	return text
-}
-
-// truncate cuts s to at most limit characters.
-func truncate(s string, limit int) string {
-	count := 0
-	for i := range s {
-		if count == limit {
-			return s[:i] + "…"
-		}
-		count++
-	}
-	return s
 }

@@ -90,7 +90,7 @@ func (s *Server) describe() (document, page http.Handler, err error) {
 func static(contentType string, body []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			rest.WriteError(w, rest.MethodNotAllowed(truncate(r.Method, 20), []string{http.MethodGet}))
+			rest.WriteError(w, rest.MethodNotAllowed(rest.Truncate(r.Method, 20), []string{http.MethodGet}))
 			return
 		}
 		h := w.Header()

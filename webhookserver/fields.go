@@ -5,9 +5,7 @@ package webhookserver
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
@@ -36,9 +34,9 @@ func (f *fields) value(name string) (json.RawMessage, bool) {
 	raw, ok := f.members[name]
 	switch {
 	case !ok:
-		f.refuse(name, "This field is required.")
-	case kindOf(raw) == "NoneType":
-		f.refuse(name, "This field may not be null.")
+		f.refuse(name, rest.RequiredMessage)
+	case rest.Kind(raw) == "NoneType":
+		f.refuse(name, rest.NullMessage)
 	default:
 		return raw, true
 	}
@@ -53,30 +51,20 @@ func (f *fields) char(name string, maxLength int) string {
 		return ""
 	}
 	var text string
-	switch kindOf(raw) {
+	switch rest.Kind(raw) {
 	case "str":
-		text = strings.TrimSpace(unquote(raw))
+		text = strings.TrimSpace(rest.Unquote(raw))
 	case "int":
 		text = string(raw)
 	default:
-		f.refuse(name, "Not a valid string.")
+		f.refuse(name, rest.NotAStringMessage)
 		return ""
 	}
-	switch {
-	case text == "":
-		f.refuse(name, "This field may not be blank.")
-	case utf8.RuneCountInString(text) > maxLength:
-		f.refuse(name, fmt.Sprintf("Ensure this field has no more than %d characters.", maxLength))
-	case strings.ContainsRune(text, 0):
-		f.refuse(name, "Null characters are not allowed.")
-	case strings.ContainsRune(text, utf8.RuneError):
-		// Half of a surrogate pair, such as "\ud800": two different texts would
-		// become the same one.
-		f.refuse(name, "Surrogate characters are not allowed.")
-	default:
-		return text
+	if message := rest.CheckText(text, maxLength); message != "" {
+		f.refuse(name, message)
+		return ""
 	}
-	return ""
+	return text
 }
 
 // boolean reads an optional truth value (BooleanField).
@@ -89,17 +77,15 @@ func (f *fields) boolean(name string, absent bool) bool {
 		return absent
 	}
 	text := string(raw)
-	if kindOf(raw) == "str" {
-		text = strings.ToLower(unquote(raw))
+	if rest.Kind(raw) == "str" {
+		text = strings.ToLower(rest.Unquote(raw))
 	}
-	switch text {
-	case "true", "t", "yes", "y", "on", "1", "1.0":
-		return true
-	case "false", "f", "no", "n", "off", "0", "0.0":
-		return false
+	v, ok := rest.TruthValue(text)
+	if !ok {
+		f.refuse(name, rest.NotABooleanMessage)
+		return absent
 	}
-	f.refuse(name, "Must be a valid boolean.")
-	return absent
+	return v
 }
 
 // json reads a required value of any type but null (JSONField) as it stands.

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math/bits"
+
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // scanner checks JSON in one go, which is most of what is done with a webhook's
@@ -54,7 +56,7 @@ func quotes(quoted []byte, text string) bool {
 	inner := quoted[1 : len(quoted)-1]
 	for _, c := range inner {
 		if c == '\\' {
-			return unquote(quoted) == text
+			return rest.Unquote(quoted) == text
 		}
 	}
 	return string(inner) == text

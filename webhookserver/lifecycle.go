@@ -99,7 +99,7 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 		return rest.Answer{}, err
 	}
 	defer slot.Release()
-	c.log = c.log.WithValues("company", truncate(user.Company, maxCompanyLength), "user", truncate(user.ID, maxIDLength))
+	c.log = c.log.WithValues("company", rest.Truncate(user.Company, maxCompanyLength), "user", rest.Truncate(user.ID, maxIDLength))
 
 	unlock, err := s.companies.lock(ctx, user.Company)
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *Server) verify(ctx context.Context, c *call, token string) (*rehive.Use
 		return nil, rest.InvalidField(err, "token", invalidUser)
 	}
 	if !user.InGroup(activation.GroupAdmin, activation.GroupService) {
-		err := fmt.Errorf("user %s is neither in the group admin nor in service", truncate(user.ID, maxIDLength))
+		err := fmt.Errorf("user %s is neither in the group admin nor in service", rest.Truncate(user.ID, maxIDLength))
 		return nil, rest.InvalidField(err, "token", invalidAdminUser)
 	}
 	s.vouchFor(c.request)
@@ -188,7 +188,7 @@ func lifecycleError(ctx context.Context, err error) error {
 	case errors.Is(err, activation.ErrTokenRefused):
 		return rest.InvalidField(err, "token", invalidUser)
 	case errors.As(err, &webhooks):
-		return rest.InvalidField(nil, rest.NonFieldErrors, webhooksRefused, truncate(webhooks.Message, maxMessageLength))
+		return rest.InvalidField(nil, rest.NonFieldErrors, webhooksRefused, rest.Truncate(webhooks.Message, maxMessageLength))
 	case errors.Is(err, activation.ErrStillRemoving):
 		return rest.Unavailable(err, "The company's earlier activation is still being removed. Try again later.")
 	case errors.As(err, &secret):

@@ -108,7 +108,7 @@ func (rt route) handler(r *http.Request) (handlerFunc, error) {
 	}
 	h, ok := rt.methods[method]
 	if !ok {
-		return nil, rest.MethodNotAllowed(truncate(r.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
+		return nil, rest.MethodNotAllowed(rest.Truncate(r.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
 	}
 	return h, nil
 }

@@ -18,11 +18,12 @@ import (
 
 // Messages of Django REST Framework.
 const (
-	requiredMessage  = "This field is required."
-	nullMessage      = "This field may not be null."
+	RequiredMessage    = "This field is required."
+	NullMessage        = "This field may not be null."
+	NotAStringMessage  = "Not a valid string."
+	NotABooleanMessage = "Must be a valid boolean."
+
 	blankMessage     = "This field may not be blank."
-	notAString       = "Not a valid string."
-	notABoolean      = "Must be a valid boolean."
 	notAnInteger     = "A valid integer is required."
 	nullCharacters   = "Null characters are not allowed."
 	surrogateMessage = "Surrogate characters are not allowed."
@@ -109,13 +110,13 @@ func Text[T any](name string, at func(*T) *string) Field[T] {
 
 // text reads a text as a CharField or a ChoiceField does.
 func (f *Field[T]) text(value json.RawMessage, trim bool) (text, message string) {
-	switch kindOf(value) {
+	switch Kind(value) {
 	case "str":
-		text = unquote(value)
+		text = Unquote(value)
 	case "int", "float":
 		text = string(value)
 	default:
-		return "", notAString
+		return "", NotAStringMessage
 	}
 	trimmed := strings.TrimSpace(text)
 	if trim {
@@ -127,17 +128,30 @@ func (f *Field[T]) text(value json.RawMessage, trim bool) (text, message string)
 	case trimmed == "":
 		return "", blankMessage
 	case f.choices != nil && !slices.Contains(f.choices, text):
-		return "", fmt.Sprintf("%q is not a valid choice.", truncate(text, 50))
-	case f.maxLength > 0 && utf8.RuneCountInString(text) > f.maxLength:
-		return "", fmt.Sprintf("Ensure this field has no more than %d characters.", f.maxLength)
+		return "", fmt.Sprintf("%q is not a valid choice.", Truncate(text, 50))
+	}
+	if message := CheckText(text, f.maxLength); message != "" {
+		return "", message
+	}
+	return text, ""
+}
+
+// CheckText returns what is wrong with a text whose white space was dropped, empty if
+// nothing is: it may not be blank, and has at most maxLength characters unless that is 0.
+func CheckText(text string, maxLength int) (message string) {
+	switch {
+	case text == "":
+		return blankMessage
+	case maxLength > 0 && utf8.RuneCountInString(text) > maxLength:
+		return fmt.Sprintf("Ensure this field has no more than %d characters.", maxLength)
 	case strings.ContainsRune(text, 0):
-		return "", nullCharacters
+		return nullCharacters
 	case strings.ContainsRune(text, utf8.RuneError):
 		// Half of a surrogate pair, such as "\ud800", decodes to this: two different
 		// texts would become the same one.
-		return "", surrogateMessage
+		return surrogateMessage
 	}
-	return text, ""
+	return ""
 }
 
 func (f *Field[T]) appendText(b []byte, text string) []byte {
@@ -169,7 +183,7 @@ func Boolean[T any](name string, at func(*T) *bool) Field[T] {
 		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
 			v, ok := parseBoolean(value)
 			if !ok {
-				return notABoolean
+				return NotABooleanMessage
 			}
 			*at(t) = v
 			return ""
@@ -186,7 +200,7 @@ func NullBoolean[T any](name string, at func(*T) **bool) Field[T] {
 		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
 			v, ok := parseBoolean(value)
 			if !ok {
-				return notABoolean
+				return NotABooleanMessage
 			}
 			*at(t) = &v
 			return ""
@@ -205,9 +219,15 @@ func NullBoolean[T any](name string, at func(*T) **bool) Field[T] {
 
 func parseBoolean(value json.RawMessage) (v, ok bool) {
 	text := string(value)
-	if kindOf(value) == "str" {
-		text = strings.ToLower(strings.TrimSpace(unquote(value)))
+	if Kind(value) == "str" {
+		text = strings.ToLower(strings.TrimSpace(Unquote(value)))
 	}
+	return TruthValue(text)
+}
+
+// TruthValue reads what Django REST Framework takes for a truth value: a JSON literal, a
+// number or a text in lower case.
+func TruthValue(text string) (v, ok bool) {
 	switch text {
 	case "true", "t", "yes", "y", "on", "1", "1.0":
 		return true, true
@@ -282,7 +302,7 @@ func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawM
 
 // IsObject is a check for [JSON]: the value must be an object.
 func IsObject(value json.RawMessage) string {
-	if kind := kindOf(value); kind != "dict" {
+	if kind := Kind(value); kind != "dict" {
 		return fmt.Sprintf("Expected a dictionary of items but got type %q.", kind)
 	}
 	return ""
@@ -294,12 +314,12 @@ func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 	return Field[T]{
 		name: name,
 		decode: func(f *Field[T], t *T, value json.RawMessage) string {
-			if kind := kindOf(value); kind != "list" {
+			if kind := Kind(value); kind != "list" {
 				return fmt.Sprintf("Expected a list of items but got type %q.", kind)
 			}
 			var items []json.RawMessage
 			if err := json.Unmarshal(value, &items); err != nil {
-				return notAString
+				return NotAStringMessage
 			}
 			if len(items) > maxItems {
 				return fmt.Sprintf("Ensure this field has no more than %d elements.", maxItems)
@@ -344,7 +364,7 @@ func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
 	return Field[T]{
 		name: name,
 		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
-			if kind := kindOf(value); kind != "list" {
+			if kind := Kind(value); kind != "list" {
 				return fmt.Sprintf("Expected a list of items but got type %q.", kind)
 			}
 			var items []json.RawMessage
@@ -357,8 +377,8 @@ func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
 			numbers := make([]int64, len(items))
 			for i, item := range items {
 				text := string(item)
-				if kindOf(item) == "str" {
-					text = unquote(item)
+				if Kind(item) == "str" {
+					text = Unquote(item)
 				}
 				var err error
 				if numbers[i], err = strconv.ParseInt(text, 10, 64); err != nil {

@@ -51,8 +51,8 @@ func appendString(b []byte, text string) []byte {
 	return append(append(b, text[from:]...), '"')
 }
 
-// kindOf names the type of a valid JSON value as Python does.
-func kindOf(value json.RawMessage) string {
+// Kind names the type of a valid JSON value as Python does.
+func Kind(value json.RawMessage) string {
 	switch value[0] {
 	case '{':
 		return "dict"
@@ -71,8 +71,8 @@ func kindOf(value json.RawMessage) string {
 	return "int"
 }
 
-// unquote returns the text of a valid JSON string.
-func unquote(quoted json.RawMessage) string {
+// Unquote returns the text of a valid JSON string.
+func Unquote(quoted json.RawMessage) string {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return string(quoted[1 : len(quoted)-1])
 	}
@@ -81,8 +81,8 @@ func unquote(quoted json.RawMessage) string {
 	return text
 }
 
-// truncate cuts s to at most limit characters.
-func truncate(s string, limit int) string {
+// Truncate cuts s to at most limit characters.
+func Truncate(s string, limit int) string {
 	count := 0
 	for i := range s {
 		if count == limit {

@@ -170,7 +170,7 @@ func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, st
 	if strict {
 		for _, name := range sortedKeys(values) {
 			if !slices.ContainsFunc(filters, func(f Filter) bool { return f.name == name }) {
-				wrong = append(wrong, FieldError{Field: truncate(name, 100), Messages: []string{"There is no such filter."}})
+				wrong = append(wrong, FieldError{Field: Truncate(name, 100), Messages: []string{"There is no such filter."}})
 			}
 		}
 	}
@@ -228,7 +228,7 @@ func (q *Query) filter(f *Filter, values url.Values) (message string) {
 		case "false", "False", "0":
 			q.booleans[f.name] = false
 		default:
-			return notABoolean
+			return NotABooleanMessage
 		}
 	case timeFilter:
 		ms, err := strconv.ParseInt(text, 10, 64)
@@ -250,7 +250,7 @@ func (q *Query) choose(f *Filter, texts []string) (message string) {
 	for i, text := range texts {
 		chosen[i] = strings.TrimSpace(text)
 		if !slices.Contains(f.choices, chosen[i]) {
-			return fmt.Sprintf("Select a valid choice. %s is not one of the available choices.", truncate(chosen[i], 50))
+			return fmt.Sprintf("Select a valid choice. %s is not one of the available choices.", Truncate(chosen[i], 50))
 		}
 	}
 	q.choices[f.name] = chosen

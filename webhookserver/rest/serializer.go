@@ -66,16 +66,16 @@ func (f *Field[T]) store(t *T, members map[string]json.RawMessage, partial bool)
 	value, given := members[f.name]
 	switch {
 	case !given && f.required && !partial:
-		return requiredMessage
+		return RequiredMessage
 	case !given:
 		return ""
-	case kindOf(value) != "NoneType":
+	case Kind(value) != "NoneType":
 		return f.decode(f, t, value)
 	case f.nullable && f.clear != nil:
 		f.clear(t)
 		return ""
 	}
-	return nullMessage
+	return NullMessage
 }
 
 // writable returns the names of the members that requests may hold.
