@@ -182,6 +182,9 @@ type History interface {
 	// EventOutcomes counts the deliveries of an event of a company by state and reason,
 	// the most frequent first. It takes turns with [Log.Log], and has the same time limit.
 	EventOutcomes(ctx context.Context, company string, key int64) ([]Outcome, error)
+	// Attempts returns, by delivery, the attempts to send some deliveries that did not
+	// succeed or were put off, the oldest first. It knows those of at most 250 deliveries.
+	Attempts(ctx context.Context, deliveries []int64) (map[int64][]Attempt, error)
 
 	// Replays returns the replays of an event of a company, the oldest first, without
 	// their Data.

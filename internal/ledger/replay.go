@@ -6,6 +6,7 @@ package ledger
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A replay is an event of its own whose deliveries are those of another event, decided
@@ -63,6 +64,18 @@ type Earlier struct {
 	EventID string
 	State   DeliveryState
 	Reason  string
+}
+
+// Attempt is one or more attempts in a row to send a delivery that ended alike, without
+// success, or were put off.
+type Attempt struct {
+	// First and Last are when the first and the last of them ended.
+	First, Last time.Time
+	Times       int
+	// State is that of the delivery afterwards. Reason is one CamelCase word, Message one
+	// sentence.
+	State           DeliveryState
+	Reason, Message string
 }
 
 // Outcome is how many deliveries of an event ended, or wait, for the same reason.

@@ -53,6 +53,7 @@ var conformance = []func(*testing.T, Place){
 	testReplayIsRepeatable,
 	testReplaysAtOnce,
 	testReplayReplacesWhatFailed,
+	testAttempts,
 	testResendFailed,
 	testResendSent,
 	testResendRefuses,

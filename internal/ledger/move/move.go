@@ -171,6 +171,10 @@ var tables = []table{
 	{name: "contents", columns: []column{
 		{"id", "bigint"}, {"sender", "text"}, {"subject", "text"}, {"text", "text"}, {"html", "text"},
 	}},
+	{name: "attempts", key: []string{"delivery"}, columns: []column{
+		{"id", "bigint"}, {"delivery", "bigint"}, {"first_at", "bigint"}, {"last_at", "bigint"}, {"times", "bigint"},
+		{"state", "text"}, {"reason", "text"}, {"message", "text"},
+	}},
 	{name: "preferences", key: []string{"company", "user_id", "rule"}, columns: []column{
 		{"id", "bigint"}, {"company", "text"}, {"user_id", "text"}, {"rule", "text"}, {"enabled", "bigint"}, {"updated_at", "bigint"},
 	}},

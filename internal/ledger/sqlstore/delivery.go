@@ -119,7 +119,8 @@ func (s *Store) PostponeDelivery(ctx context.Context, d ledger.ClaimedDelivery, 
 
 func (s *Store) delay(ctx context.Context, d ledger.ClaimedDelivery, query string, wait time.Duration, reason, message string) error {
 	now := s.now()
-	return s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, false, s.deliveries.Raise, query, now+wait.Milliseconds(), reason, message, now, d.ID, d.Lease.ID)
+	return s.endAttempt(ctx, &d, now, attempt{ledger.DeliveryPending, reason, message}, s.deliveries.Raise,
+		query, now+wait.Milliseconds(), reason, message, now, d.ID, d.Lease.ID)
 }
 
 // FailDelivery implements [ledger.DeliveryQueue].
@@ -133,7 +134,11 @@ func (s *Store) CancelDelivery(ctx context.Context, d ledger.ClaimedDelivery, re
 }
 
 func (s *Store) endDelivery(ctx context.Context, d ledger.ClaimedDelivery, state ledger.DeliveryState, reason, message, providerID string) error {
-	return s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, false, nil, endDelivery, state, reason, message, providerID, s.now(), d.ID, d.Lease.ID)
+	now := s.now()
+	if state == ledger.DeliverySent { // its own row says all of it
+		return s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, false, nil, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
+	}
+	return s.endAttempt(ctx, &d, now, attempt{state, reason, message}, nil, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
 }
 
 // ReleaseDelivery implements [ledger.DeliveryQueue].

@@ -34,8 +34,9 @@ const (
 	// ofFamily selects the deliveries of an event and of its replays.
 	ofFamily = " FROM deliveries WHERE company || '' = $1 AND event IN" +
 		" (SELECT id FROM events WHERE company = $1 AND (id = $2 OR event_id >= $3 AND event_id < $4))"
-	earlierColumns = "SELECT id, event_id, state, reason, attempts, content <> 0"
-	earlierTo      = earlierColumns + ofFamily + " AND rule = $5 AND channel || '' = $6 AND recipient = $7 ORDER BY id + 0 LIMIT 1000"
+	earlierColumns = "SELECT id, event_id, state, reason, attempts, content <> 0," +
+		" EXISTS (SELECT 1 FROM attempts a WHERE a.delivery = deliveries.id AND a.reason = '" + reasonOutcomeUnknown + "')"
+	earlierTo = earlierColumns + ofFamily + " AND rule = $5 AND channel || '' = $6 AND recipient = $7 ORDER BY id + 0 LIMIT 1000"
 	// The lock makes replays of one event, which other replicas may decide at the same
 	// time, see each other's deliveries.
 	lockEvent = "UPDATE events SET updated_at = updated_at WHERE id = $1 AND company = $2"
@@ -50,6 +51,7 @@ type earlier struct {
 
 	attempts   int
 	hasMessage bool
+	unknown    bool // the outcome of an attempt is
 }
 
 // mayHaveArrived reports whether the recipient has the message, may have it or may get it
@@ -59,7 +61,7 @@ func (e *earlier) mayHaveArrived() bool {
 	case ledger.DeliveryPending, ledger.DeliverySent, ledger.DeliveryQuarantined:
 		return true
 	case ledger.DeliveryFailed:
-		return e.Reason == reasonOutcomeUnknown
+		return e.unknown || e.Reason == reasonOutcomeUnknown
 	case ledger.DeliveryCancelled:
 		return e.attempts > 0 // it may have been on its way when its company was deactivated
 	case ledger.DeliverySkipped:
@@ -72,7 +74,7 @@ func scanEarlier(rows *sql.Rows) (found []earlier, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var e earlier
-		if err := rows.Scan(&e.ID, &e.EventID, &e.State, &e.Reason, &e.attempts, &e.hasMessage); err != nil {
+		if err := rows.Scan(&e.ID, &e.EventID, &e.State, &e.Reason, &e.attempts, &e.hasMessage, &e.unknown); err != nil {
 			return nil, err
 		}
 		found = append(found, e)

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -50,6 +51,9 @@ type Server struct {
 	process   *exec.Cmd
 	lifeline  *os.File
 	databases atomic.Int64
+
+	role    sync.Once // creates the owner of databases
+	roleErr error
 }
 
 // Start makes a new, empty server. The caller stops it. It ends also when the
@@ -363,10 +367,11 @@ func (s *Server) Exec(query string, args ...any) error {
 // Password. Its owner has no more rights than that.
 func (s *Server) NewDatabase() (string, error) {
 	n := s.databases.Add(1)
-	if n == 1 {
-		if err := s.Exec("CREATE ROLE " + owner + " LOGIN PASSWORD '" + strings.ReplaceAll(Password, "'", "''") + "'"); err != nil {
-			return "", err
-		}
+	s.role.Do(func() {
+		s.roleErr = s.Exec("CREATE ROLE " + owner + " LOGIN PASSWORD '" + strings.ReplaceAll(Password, "'", "''") + "'")
+	})
+	if s.roleErr != nil {
+		return "", s.roleErr
 	}
 	name := fmt.Sprint("ledger_", n)
 	if err := s.Exec("CREATE DATABASE " + name + " OWNER " + owner); err != nil {
