@@ -148,6 +148,33 @@ func TestEvents(t *testing.T) {
 	f.expectError(f.call(f.admin.Token, "POST", previewPath, strings.TrimSuffix(welcome, "}")+`,"event_id":"e-4"}`), 409, "",
 		"Evaluating this event crashed or blocked the operator, so it is not used for previews. Give the parts of its data that matter as event.")
 
+	// What the provider said is in the timeline, attempts that ended alike in one step.
+	f.received(f.company, "e-5", "user.create", ledger.NewDelivery{RuleName: rule.Namespace + "/" + rule.Name, Channel: "email", Recipient: "joe@example.com", Content: ledger.Content{Text: "Hi"}})
+	attempt := func() ledger.ClaimedDelivery {
+		claimed, err := f.store.ClaimDeliveries(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		f.Expect(claimed).To(gomega.HaveLen(1))
+		return claimed[0]
+	}
+	f.Expect(f.store.RetryDelivery(t.Context(), attempt(), 0, "Deferred", "450 Later.")).To(gomega.Succeed())
+	f.Expect(f.store.RetryDelivery(t.Context(), attempt(), 0, "Deferred", "450 Later.")).To(gomega.Succeed())
+	f.Expect(f.store.FailDelivery(t.Context(), attempt(), "RecipientRefused", "550 Nobody there.")).To(gomega.Succeed())
+	course := func() any {
+		return f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e-5"), "", 200)["decisions"].([]any)[0].(object)["timeline"]
+	}
+	has := func(state string, times float64, reason, message any) any {
+		return gomega.And(gomega.HaveKeyWithValue("state", state), gomega.HaveKeyWithValue("times", times), gomega.HaveKeyWithValue("reason", reason), gomega.HaveKeyWithValue("message", message))
+	}
+	failing := []any{
+		has("pending", 1, gomega.BeNil(), gomega.BeNil()), has("pending", 2, "Deferred", "450 Later."), has("failed", 1, "RecipientRefused", "550 Nobody there."),
+	}
+	f.Expect(course()).To(gomega.HaveExactElements(failing...))
+	failed := f.adminLogs("?event_id=e-5").Results[0].ID
+	f.expectSuccess(f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/logs/%d/send/", failed), ""))
+	f.Expect(course()).To(gomega.HaveExactElements(append(failing, has("pending", 1, gomega.BeNil(), gomega.BeNil()))...))
+	f.Expect(f.store.MarkSent(t.Context(), attempt(), "p-2")).To(gomega.Succeed())
+	f.Expect(course()).To(gomega.HaveExactElements(append(failing, has("sent", 1, gomega.BeNil(), gomega.BeNil()))...))
+
 	// The log of one event holds what passed, too.
 	f.Expect(f.admined("adminLogsList", "GET", "/api/admin/logs/?event_id=e-1", "", 200)).To(gomega.HaveKeyWithValue("count", 3.0))
 

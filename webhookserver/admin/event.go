@@ -32,6 +32,7 @@ type History interface {
 	EventHead(ctx context.Context, company string, key int64) (ledger.StoredEvent, error)
 	EventDeliveries(ctx context.Context, company string, key int64, offset, limit int) (found []ledger.Delivery, more bool, err error)
 	EventOutcomes(ctx context.Context, company string, key int64) ([]ledger.Outcome, error)
+	Attempts(ctx context.Context, deliveries []int64) (map[int64][]ledger.Attempt, error)
 	Replays(ctx context.Context, company string, key int64) ([]ledger.StoredEvent, error)
 	EarlierTo(ctx context.Context, company string, key int64, rule, channel, recipient string) ([]ledger.Earlier, error)
 	InFamily(ctx context.Context, company string, key int64, ids []int64) ([]int64, error)
@@ -66,10 +67,12 @@ type decision struct {
 	timeline    []step
 }
 
-// step is one thing that happened to a message.
+// step is one thing that happened to a message, or several attempts in a row that ended
+// alike.
 type step struct {
-	at                      time.Time
-	state, reason, messages string
+	at, until              time.Time
+	times                  int
+	state, reason, message string
 }
 
 func eventFields() []rest.Field[event] {
@@ -147,9 +150,11 @@ var (
 	}}
 	stepSerializer = &rest.Serializer[step]{Name: "AdminEventStep", Fields: []rest.Field[step]{
 		rest.Timestamp("at", func(s *step) time.Time { return s.at }),
-		rest.Char("state", func(s *step) *string { return &s.state }).ReadOnly(),
+		rest.Timestamp("until", func(s *step) time.Time { return s.until }).Describe("When the last of several attempts ended, in milliseconds since the epoch."),
+		rest.Integer("times", func(s *step) int64 { return int64(s.times) }).Describe("How many attempts in a row ended like this."),
+		rest.Char("state", func(s *step) *string { return &s.state }).ReadOnly().Describe("The message's state afterwards, or received."),
 		rest.Char("reason", func(s *step) *string { return &s.reason }).ReadOnly().Nullable(),
-		rest.Text("message", func(s *step) *string { return &s.messages }).ReadOnly().Nullable(),
+		rest.Text("message", func(s *step) *string { return &s.message }).ReadOnly().Nullable().Describe("What went wrong, with the provider's answer if there was one."),
 	}}
 	decisionSerializer = &rest.Serializer[decision]{Name: "AdminEventDecision", Fields: decisionFields()}
 	explainSerializer  = &rest.Serializer[event]{Name: "AdminEventDetail", Fields: append(eventFields(),
@@ -276,6 +281,14 @@ func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.Al
 	if err != nil {
 		return err //nolint:wrapcheck // the caller answers with it
 	}
+	deliveries := make([]int64, len(found))
+	for i := range found {
+		deliveries[i] = found[i].ID
+	}
+	attempts, err := a.History.Attempts(ctx, deliveries)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller answers with it
+	}
 	ids, names := make(map[string]int64, len(rules)), rules.DisplayNames()
 	for i := range rules {
 		ids[rules[i].Name()] = rules[i].ID
@@ -284,7 +297,7 @@ func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.Al
 	for i := range found {
 		d := &found[i]
 		e.decisions[i] = decision{
-			logEntry: readLogEntry(d, names), id: ids[d.RuleName], providerID: d.ProviderID, explanation: explained(d), timeline: timeline(d),
+			logEntry: readLogEntry(d, names), id: ids[d.RuleName], providerID: d.ProviderID, explanation: explained(d), timeline: timeline(d, attempts[d.ID]),
 		}
 	}
 	replays, err := a.History.Replays(ctx, e.Company, e.Key)
@@ -297,19 +310,27 @@ func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.Al
 	return nil
 }
 
-// timeline is what the ledger knows about the course of a message.
-func timeline(d *ledger.Delivery) []step {
-	first := step{at: d.CreatedAt, state: string(ledger.DeliveryPending)}
-	if d.Attempts == 0 && d.State != ledger.DeliveryPending && d.UpdatedAt.Equal(d.CreatedAt) {
-		first.state, first.reason, first.messages = string(d.State), d.Reason, d.Message
-		return []step{first}
+// timeline is what the ledger knows about the course of a message, the oldest first.
+func timeline(d *ledger.Delivery, attempts []ledger.Attempt) []step {
+	one := func(at time.Time, state, reason, message string) step {
+		return step{at: at, until: at, times: 1, state: state, reason: reason, message: message}
 	}
-	steps := []step{first}
-	if !d.UpdatedAt.Equal(d.CreatedAt) {
-		steps = append(steps, step{at: d.UpdatedAt, state: string(d.State), reason: d.Reason, messages: d.Message})
+	if d.State == ledger.DeliverySkipped || d.State == ledger.DeliveryFailed && len(attempts) == 0 {
+		return []step{one(d.CreatedAt, string(d.State), d.Reason, d.Message)} // no message was made
+	}
+	steps := []step{one(d.CreatedAt, string(ledger.DeliveryPending), "", "")}
+	last := ledger.Attempt{State: ledger.DeliveryPending}
+	for _, last = range attempts {
+		steps = append(steps, step{at: last.First, until: last.Last, times: last.Times, state: string(last.State), reason: last.Reason, message: last.Message})
+	}
+	switch {
+	case d.State != last.State && d.State == ledger.DeliveryPending:
+		steps = append(steps, one(d.UpdatedAt, string(d.State), "", "")) // a person sent it again
+	case d.State != last.State, d.Reason == ledger.ReasonReplayed:
+		steps = append(steps, one(d.UpdatedAt, string(d.State), d.Reason, d.Message))
 	}
 	if !d.ReceivedAt.IsZero() {
-		steps = append(steps, step{at: d.ReceivedAt, state: "received"})
+		steps = append(steps, one(d.ReceivedAt, "received", "", ""))
 	}
 	return steps
 }
