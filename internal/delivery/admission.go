@@ -5,6 +5,8 @@ package delivery
 
 import (
 	"context"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/flow"
@@ -12,18 +14,19 @@ import (
 )
 
 // admission works out how much of each lane a claim may take: what the gates of the
-// lane's provider have room for, and a share of the worker's hands. It is for one
-// claim.
+// lane's provider have room for, and a share of the worker's slots. It is for one claim.
 type admission struct {
 	ctx    context.Context
 	routes Routes
 	free   int // worker slots
 	held   map[any]int
 
-	gates  map[ledger.Lane]Gate  // nil if nothing bounds the lane
-	bounds map[any]*ledger.Bound // by company and by Gate
-	// full is whether a lane was met that has no room, and again when the first of
-	// those gates is to be asked again that said when.
+	gates map[ledger.Lane]Gate // nil if nothing bounds the lane
+	// bounds are the claim's, and index finds them by company and by Gate.
+	bounds []int
+	index  map[any]int
+	// full is whether a lane was met that has no room, and again when the first of those
+	// gates is to be asked again that said when.
 	full  bool
 	again time.Time
 }
@@ -31,8 +34,8 @@ type admission struct {
 // companyKey is the key of what a company holds, beside Gates.
 type companyKey string
 
-// limit is how many deliveries may be claimed in all. Some hands stay free each time:
-// else many who take a little would leave none.
+// limit is how many deliveries may be claimed in all. Some slots stay free each time:
+// otherwise many who take a little would leave none.
 func (a *admission) limit() int {
 	if a.free <= 0 {
 		return 0
@@ -40,32 +43,63 @@ func (a *admission) limit() int {
 	return flow.Share(a.free, 0)
 }
 
-// exhausted tells whether the claim used up a bound, or met one that was.
+// exhausted reports whether the claim used up a bound, or met one that was.
 func (a *admission) exhausted() bool {
-	for _, b := range a.bounds {
-		if b.Left <= 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.bounds, func(left int) bool { return left <= 0 })
 }
 
-// of returns the bounds of a lane.
-func (a *admission) of(l ledger.Lane) []*ledger.Bound {
-	if _, known := a.gates[l]; !known {
-		a.gates[l] = a.gateOf(l)
+// claim returns what to claim of the due lanes.
+func (a *admission) claim(due iter.Seq2[ledger.Lane, error], lease time.Duration) (ledger.Claim, error) {
+	c := ledger.Claim{Limit: a.limit(), Lease: lease, Lanes: []ledger.ClaimLane{}}
+	for l, err := range due {
+		if err != nil {
+			return c, err //nolint:wrapcheck // it is the ledger's, as that of the claim
+		}
+		if bounds, open := a.of(l); open {
+			c.Lanes = append(c.Lanes, ledger.ClaimLane{Lane: l, Bounds: bounds})
+		}
+		if len(c.Lanes) == c.Limit {
+			break
+		}
 	}
-	bounds := []*ledger.Bound{a.bound(companyKey(l.Company), nil)}
-	if g := a.gates[l]; g != nil {
+	c.Bounds = a.bounds
+	return c, nil
+}
+
+// settle counts what was claimed against the bounds.
+func (a *admission) settle(claimed []ledger.ClaimedDelivery) {
+	for i := range claimed {
+		bounds, _ := a.of(ledger.Lane{Company: claimed[i].Company, Channel: claimed[i].Channel})
+		for _, b := range bounds {
+			a.bounds[b]--
+		}
+	}
+}
+
+// of returns the indexes of a lane's bounds, and whether all of them leave room.
+func (a *admission) of(l ledger.Lane) (bounds []int, open bool) {
+	g, known := a.gates[l]
+	if !known {
+		g = a.gateOf(l)
+		a.gates[l] = g
+	}
+	bounds = []int{a.bound(companyKey(l.Company), nil)}
+	if g != nil {
 		bounds = append(bounds, a.bound(g, g))
 	}
-	return bounds
+	for _, b := range bounds {
+		if a.bounds[b] <= 0 {
+			a.full = true
+			return bounds, false
+		}
+	}
+	return bounds, true
 }
 
 // gateOf returns the gate that a lane's messages pass. If the route can't be found there is
 // none: when a message is sent, the reason is recorded in its delivery.
 func (a *admission) gateOf(l ledger.Lane) Gate {
-	// This must not wait: the ledger can't be written meanwhile.
+	// This must not wait: other companies' messages would wait with it.
 	ctx, cancel := context.WithCancel(a.ctx)
 	cancel()
 	route, err := a.routes.Route(ctx, l.Company, l.Channel)
@@ -75,29 +109,25 @@ func (a *admission) gateOf(l ledger.Lane) Gate {
 	return route.Gate
 }
 
-func (a *admission) bound(key any, g Gate) *ledger.Bound {
-	b := a.bounds[key]
-	if b == nil {
-		b = &ledger.Bound{Left: flow.Share(a.free, a.held[key])}
-		if g != nil {
-			room, again := g.Room()
-			b.Left = min(b.Left, room)
-			if room <= 0 && !again.IsZero() && (a.again.IsZero() || again.Before(a.again)) {
-				a.again = again
-			}
-		}
-		a.bounds[key] = b
+func (a *admission) bound(key any, g Gate) int {
+	if i, ok := a.index[key]; ok {
+		return i
 	}
-	a.full = a.full || b.Left <= 0
-	return b
+	left := flow.Share(a.free, a.held[key])
+	if g != nil {
+		room, again := g.Room()
+		left = min(left, room)
+		if room <= 0 && !again.IsZero() && (a.again.IsZero() || again.Before(a.again)) {
+			a.again = again
+		}
+	}
+	a.index[key] = len(a.bounds)
+	a.bounds = append(a.bounds, left)
+	return a.index[key]
 }
 
-// open tells whether anything of a lane may be claimed.
+// open reports whether anything of a lane may be claimed.
 func (a *admission) open(l ledger.Lane) bool {
-	for _, b := range a.of(l) {
-		if b.Left <= 0 {
-			return false
-		}
-	}
-	return true
+	_, open := a.of(l)
+	return open
 }

@@ -276,7 +276,7 @@ func (w *Worker) hands(ctx context.Context) *admission {
 	defer w.mu.Unlock()
 	return &admission{
 		ctx: ctx, routes: w.o.Routes, free: w.o.Concurrency - w.inHand, held: maps.Clone(w.held),
-		gates: map[ledger.Lane]Gate{}, bounds: map[any]*ledger.Bound{},
+		gates: map[ledger.Lane]Gate{}, index: map[any]int{},
 	}
 }
 
@@ -285,7 +285,13 @@ func (w *Worker) claim(ctx context.Context, a *admission) ([]ledger.ClaimedDeliv
 	if a.free <= 0 {
 		return nil, nil
 	}
-	return w.o.Ledger.ClaimDeliveries(ctx, ledger.Claim{Limit: a.limit(), Lease: leaseFactor * w.o.SendTimeout, Bounds: a.of})
+	c, err := a.claim(w.o.Ledger.DueDeliveryLanes(ctx), leaseFactor*w.o.SendTimeout)
+	if err != nil || len(c.Lanes) == 0 {
+		return nil, err
+	}
+	claimed, err := w.o.Ledger.ClaimDeliveries(ctx, c)
+	a.settle(claimed)
+	return claimed, err
 }
 
 // wait returns when there may be something to claim, after an admission by which all

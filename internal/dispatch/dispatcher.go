@@ -172,7 +172,12 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 			return nil
 		}
 		limit := room.limit()
-		events, err := d.Ledger.ClaimEventsWithin(ctx, ledger.Claim{Limit: limit, Lease: lease, Bounds: room.of})
+		room.claim.Lease = lease
+		err := room.admit(d.Ledger.DueEventLanes(ctx))
+		var events []ledger.ClaimedEvent
+		if err == nil && len(room.claim.Lanes) > 0 {
+			events, err = d.Ledger.ClaimEventsWithin(ctx, room.claim)
+		}
 		room.settle(events)
 		for _, event := range events {
 			decide(event)

@@ -5,6 +5,8 @@ package dispatch
 
 import (
 	"context"
+	"iter"
+	"slices"
 	"sync"
 
 	"github.com/rehive/extension-operator/internal/flow"
@@ -62,7 +64,7 @@ func (s *slots) reserve(ctx context.Context) *reservation {
 		if n := s.free; n > 0 {
 			s.free = 0
 			s.mu.Unlock()
-			return &reservation{slots: s, n: n, bounds: make(map[string]*ledger.Bound)}
+			return &reservation{slots: s, n: n, bounds: make(map[string]int)}
 		}
 		s.mu.Unlock()
 		select {
@@ -75,40 +77,52 @@ func (s *slots) reserve(ctx context.Context) *reservation {
 
 // reservation is what one claim may use.
 type reservation struct {
-	slots  *slots
-	n      int
-	bounds map[string]*ledger.Bound // by company
+	slots *slots
+	n     int
+	// claim is what to claim; bounds has the index of each company's bound in it, and
+	// full is whether a company was met that has its share.
+	claim  ledger.Claim
+	bounds map[string]int
+	full   bool
 }
 
 // limit is how many events may be claimed. Some slots stay free, else many companies
 // that take a little would leave none for new events.
 func (r *reservation) limit() int { return flow.Share(r.n, 0) }
 
-// of returns the bound of a company.
-func (r *reservation) of(l ledger.Lane) []*ledger.Bound {
-	b := r.bounds[l.Company]
-	if b == nil {
+// admit adds lanes to the claim whose companies may have more slots.
+func (r *reservation) admit(due iter.Seq2[ledger.Lane, error]) error {
+	r.claim.Limit, r.claim.Lanes = r.limit(), []ledger.ClaimLane{}
+	for l, err := range due {
+		if err != nil {
+			return err //nolint:wrapcheck // it is the ledger's, as that of the claim
+		}
 		r.slots.mu.Lock()
-		b = &ledger.Bound{Left: flow.Share(r.n, r.slots.held[l.Company])}
+		room := flow.Share(r.n, r.slots.held[l.Company])
 		r.slots.mu.Unlock()
-		r.bounds[l.Company] = b
-	}
-	return []*ledger.Bound{b}
-}
-
-// bounded tells whether a company could have had more events but for its bound.
-func (r *reservation) bounded() bool {
-	for _, b := range r.bounds {
-		if b.Left <= 0 {
-			return true
+		if room <= 0 {
+			r.full = true
+			continue
+		}
+		r.bounds[l.Company] = len(r.claim.Bounds)
+		r.claim.Lanes = append(r.claim.Lanes, ledger.ClaimLane{Lane: l, Bounds: []int{len(r.claim.Bounds)}})
+		r.claim.Bounds = append(r.claim.Bounds, room)
+		if len(r.claim.Lanes) == r.claim.Limit {
+			break
 		}
 	}
-	return false
+	return nil
 }
+
+// bounded reports whether a company could have had more events except for its bound.
+func (r *reservation) bounded() bool { return r.full || slices.Contains(r.claim.Bounds, 0) }
 
 // settle gives the slots to the companies whose events were claimed, and the others
 // back.
 func (r *reservation) settle(claimed []ledger.ClaimedEvent) {
+	for i := range claimed {
+		r.claim.Bounds[r.bounds[claimed[i].Company]]--
+	}
 	r.slots.mu.Lock()
 	r.slots.free += r.n - len(claimed)
 	for i := range claimed {

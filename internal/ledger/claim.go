@@ -18,20 +18,27 @@ func (l Lane) Before(other Lane) bool {
 	return l.Company < other.Company || l.Company == other.Company && l.Channel < other.Channel
 }
 
-// Bound is how many deliveries may be claimed of all lanes together that name it, such
-// as those that share a provider. A claim counts down Left.
-type Bound struct{ Left int }
-
-// Claim says how much work to take and from whom.
+// Claim says how much work to take and from where.
 type Claim struct {
 	// Limit is the greatest number of rows to claim.
 	Limit int
 	// Lease is how long the caller has until another worker may claim them.
 	Lease time.Duration
-	// Bounds, if not nil, tells what bounds a lane. What can't be worked on now stays
-	// due instead of being claimed and given back. It is asked once a lane, while
-	// nobody else writes, so it must be quick and wait for nothing.
-	Bounds func(Lane) []*Bound
+	// Lanes are the lanes to claim from, in the order of their turns, such as those of
+	// [EventQueue.DueEventLanes] that the caller has room for. What can't be worked on now
+	// stays due instead of being claimed and returned. If nil, all due lanes are claimed
+	// from.
+	Lanes []ClaimLane
+	// Bounds are how many rows may be claimed of all lanes together that name the bound,
+	// such as those that share a provider.
+	Bounds []int
+}
+
+// ClaimLane is a lane to claim from.
+type ClaimLane struct {
+	Lane
+	// Bounds are indexes of the Bounds of the [Claim] that apply to the lane.
+	Bounds []int
 }
 
 // Lease is a worker's right to a row, until it ends or the outcome is recorded.

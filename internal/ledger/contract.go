@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"context"
+	"iter"
 	"time"
 )
 
@@ -57,11 +58,15 @@ type EventQueue interface {
 	// if it is overdue; false if none is pending. A claimed event is due when its lease
 	// ends.
 	NextEventDue(ctx context.Context) (time.Duration, bool, error)
+	// DueEventLanes returns the lanes that have due events, in the order of their turns:
+	// it begins after the lane that was claimed from last. It reads in small steps, and
+	// ends after an error.
+	DueEventLanes(ctx context.Context) iter.Seq2[Lane, error]
 	// ClaimEvents claims up to limit due events, fairly between companies: each company
 	// in turn, and of each the longest due first. The lease is how long the caller has
 	// until another worker may claim them, see RenewEvent.
 	ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ClaimedEvent, error)
-	// ClaimEventsWithin is ClaimEvents within the bounds of the companies.
+	// ClaimEventsWithin is ClaimEvents from certain lanes and within bounds.
 	ClaimEventsWithin(ctx context.Context, c Claim) ([]ClaimedEvent, error)
 	// EventData returns the Data of a claimed event, or [ErrNotFound].
 	EventData(ctx context.Context, e ClaimedEvent) ([]byte, error)
@@ -100,6 +105,8 @@ type DeliveryQueue interface {
 	// NextDeliveryDue is [EventQueue.NextEventDue] for the deliveries of the lanes for
 	// which open returns true; of all lanes if it is nil.
 	NextDeliveryDue(ctx context.Context, open func(Lane) bool) (time.Duration, bool, error)
+	// DueDeliveryLanes is [EventQueue.DueEventLanes] for deliveries.
+	DueDeliveryLanes(ctx context.Context) iter.Seq2[Lane, error]
 	// ClaimDeliveries claims due deliveries, fairly between companies and within the
 	// bounds of their lanes: each lane in turn, and of each the longest due first. It
 	// leaves out subjects, texts and HTML of more than 32 KiB, so that a claim of many

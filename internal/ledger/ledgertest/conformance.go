@@ -34,7 +34,7 @@ var conformance = []func(*testing.T, Place){
 	testDeliveryLeaseExpires,
 	testClaimLeavesRoomForOtherCompanies,
 	testClaimDividesABound,
-	testClaimPassesLanesWithoutRoom,
+	testDueLanes,
 	testWakeDeliveries,
 	testPreferences,
 	testPreferencesByUID,

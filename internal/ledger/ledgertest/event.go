@@ -384,9 +384,15 @@ func testEventsWithinBounds(t *testing.T, at Place) {
 		Accept(t, s, "busy", fmt.Sprint(i))
 	}
 	Accept(t, s, "quiet", "1")
-	bounds := map[ledger.Lane]*ledger.Bound{{Company: "busy"}: {Left: 3}, {Company: "quiet"}: {Left: 3}}
-	claimed, err := s.ClaimEventsWithin(bg, ledger.Claim{Limit: 10, Lease: time.Minute, Bounds: func(l ledger.Lane) []*ledger.Bound { return []*ledger.Bound{bounds[l]} }})
+	c := ledger.Claim{Limit: 10, Lease: time.Minute}
+	for l, err := range s.DueEventLanes(bg) {
+		g.Expect(err).NotTo(HaveOccurred())
+		c.Lanes = append(c.Lanes, ledger.ClaimLane{Lane: l, Bounds: []int{len(c.Bounds)}})
+		c.Bounds = append(c.Bounds, 3)
+	}
+	claimed, err := s.ClaimEventsWithin(bg, c)
 	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(c.Bounds).To(Equal([]int{3, 3}), "they are the caller's")
 	byCompany := map[string]int{}
 	for _, e := range claimed {
 		byCompany[e.Company]++

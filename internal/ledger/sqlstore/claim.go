@@ -6,7 +6,9 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"iter"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,26 +18,25 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/schema"
 )
 
-// openLane is a lane that may be claimed from.
-type openLane struct {
-	ledger.Lane
-	bounds []*ledger.Bound
-}
-
-func (l *openLane) open() bool {
-	for _, b := range l.bounds {
-		if b.Left <= 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// turn remembers which lane was served last, so that the next claim begins with the
-// one after it, also when there are more lanes than a claim takes.
+// turn remembers which lane was served last, so that the next claim begins with the one
+// after it, even if there are more lanes than a claim takes from.
 type turn struct {
+	claiming sync.Mutex // held during a claim
+
 	mu   sync.Mutex
 	last ledger.Lane
+}
+
+func (t *turn) get() ledger.Lane {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last
+}
+
+func (t *turn) set(last ledger.Lane) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = last
 }
 
 // queue is what the two tables that are queues have in common.
@@ -104,46 +105,42 @@ var (
 		) `, "channel")
 )
 
-// claim finds the lanes that are next, has take claim up to n rows of each, and returns
-// those that are handed out. The turn is held meanwhile, so that callers don't ask for the
-// same rows.
+// claim has take claim up to n rows of each lane, and returns those that are handed out.
+// The turn is held meanwhile, so that callers don't ask for the same rows.
 func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspects, c ledger.Claim, take func(driver.Tx, driver.Claim) ([]T, error), rowOf func(*T) claimedRow) ([]T, error) {
 	if c.Limit <= 0 {
 		return nil, nil
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.claiming.Lock()
+	defer t.claiming.Unlock()
 	if err := ctx.Err(); err != nil {
 		return nil, unavailable("claiming", err)
 	}
+	lanes, err := s.lanesOf(ctx, q, t, c)
+	if err != nil || len(lanes) == 0 {
+		return nil, err
+	}
 	var claimed []T
 	var last ledger.Lane
-	var room map[*ledger.Bound]int
+	served := false
 	var screen screening
 	var until int64
 	// A caller that stops must not cut off a claim that has begun: it would not learn
-	// what it got, could not give it back, and nobody else would get it before the
-	// lease ends. The database bounds how long this takes.
-	err := s.driver.Write(context.WithoutCancel(ctx), &driver.Job{Relaxed: true, Background: q.background, Run: func(tx driver.Tx) error {
-		claimed, last = nil, t.last
-		for b, left := range room { // of a run that was undone
-			b.Left = left
-		}
+	// what it got, could not return it, and nobody else would get it before the lease
+	// ends. The database bounds how long this takes.
+	err = s.driver.Write(context.WithoutCancel(ctx), &driver.Job{Relaxed: true, Background: q.background, Run: func(tx driver.Tx) error {
+		claimed, served = nil, false // after a run that was rolled back
 		now := s.now()
-		open, err := lanesDue(tx, *q, t.last, c, now)
-		if err != nil {
-			return err
-		}
-		room = roomOf(open)
 		lease := newLease()
-		left := c.Limit
 		until = now + c.Lease.Milliseconds()
 		screen = screening{queue: q, lease: lease, now: now}
 		screen.held, screen.alone = held.inHand(now)
+		left, bounds := c.Limit, slices.Clone(c.Bounds)
+		open := slices.Clone(lanes)
 		// In rounds: what one lane doesn't use of its share goes to the others.
 		for left > 0 && len(open) > 0 {
-			share := shares(open, left)
-			var more []openLane
+			share := shares(open, bounds, left)
+			more := open[:0]
 			for i := range open {
 				l := &open[i]
 				n := min(share(l), left)
@@ -167,10 +164,10 @@ func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspec
 				}
 				if got > 0 {
 					left -= got
-					for _, b := range l.bounds {
-						b.Left -= got
+					for _, b := range l.Bounds {
+						bounds[b] -= got
 					}
-					last = l.Lane
+					last, served = l.Lane, true
 				}
 				if len(found) == n {
 					more = append(more, *l)
@@ -183,66 +180,87 @@ func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspec
 	if err != nil {
 		return nil, err
 	}
-	t.last = last
+	if served {
+		t.set(last)
+	}
 	held.add(screen.admitted, screen.lease, until)
 	s.reportQuarantined(screen.quarantined)
 	return claimed, nil
 }
 
+// lanesOf returns the lanes of a claim, or those that are due.
+func (s *Store) lanesOf(ctx context.Context, q *queue, t *turn, c ledger.Claim) ([]ledger.ClaimLane, error) {
+	if c.Lanes != nil {
+		return c.Lanes, nil
+	}
+	var lanes []ledger.ClaimLane
+	for l, err := range s.dueLanes(ctx, q, t) {
+		if err != nil {
+			return nil, err
+		}
+		if lanes = append(lanes, ledger.ClaimLane{Lane: l}); len(lanes) == c.Limit {
+			break
+		}
+	}
+	return lanes, nil
+}
+
 // newLease is the number of a claim, which no other has.
 func newLease() int64 { return rand.Int64() | 1 } // 0 is no lease
 
-// roomOf is what is left of the bounds of lanes.
-func roomOf(lanes []openLane) map[*ledger.Bound]int {
-	room := map[*ledger.Bound]int{}
-	for i := range lanes {
-		for _, b := range lanes[i].bounds {
-			room[b] = b.Left
-		}
-	}
-	return room
-}
-
-// shares divides what is left between companies, what a company gets between its
-// lanes, and each bound between the lanes that it bounds. At least one is everybody's
-// share, so that the first in turn get something of what is too little for all.
-func shares(open []openLane, left int) func(*openLane) int {
-	ofCompany, ofBound, room := map[string]int{}, map[*ledger.Bound]int{}, roomOf(open)
+// shares divides what is left between companies, what a company gets between its lanes,
+// and each bound between the lanes that it bounds. Everybody's share is at least one, so
+// that the first in turn get something of what is too little for all.
+func shares(open []ledger.ClaimLane, bounds []int, left int) func(*ledger.ClaimLane) int {
+	ofCompany, ofBound, room := map[string]int{}, make([]int, len(bounds)), slices.Clone(bounds)
 	for i := range open {
 		ofCompany[open[i].Company]++
-		for _, b := range open[i].bounds {
+		for _, b := range open[i].Bounds {
 			ofBound[b]++
 		}
 	}
-	return func(l *openLane) int {
+	return func(l *ledger.ClaimLane) int {
 		n := max(1, left/(len(ofCompany)*ofCompany[l.Company]))
-		for _, b := range l.bounds {
-			n = min(n, b.Left, max(1, room[b]/ofBound[b]))
+		for _, b := range l.Bounds {
+			n = min(n, bounds[b], max(1, room[b]/ofBound[b]))
 		}
 		return n
 	}
 }
 
-// lanesDue returns lanes with due rows that have room, in the order of their turns.
-func lanesDue(tx driver.Tx, q queue, after ledger.Lane, c ledger.Claim, now int64) (found []openLane, err error) {
-	look := func(l ledger.Lane, _ int64) bool {
-		lane := openLane{Lane: l}
-		if c.Bounds != nil {
-			lane.bounds = c.Bounds(l)
+// lanePage is how many lanes are read at first.
+const lanePage = 64
+
+// DueEventLanes implements [ledger.EventQueue].
+func (s *Store) DueEventLanes(ctx context.Context) iter.Seq2[ledger.Lane, error] {
+	return s.dueLanes(ctx, &eventQueue, &s.eventTurn)
+}
+
+// DueDeliveryLanes implements [ledger.DeliveryQueue].
+func (s *Store) DueDeliveryLanes(ctx context.Context) iter.Seq2[ledger.Lane, error] {
+	return s.dueLanes(ctx, &deliveryQueue, &s.deliveryTurn)
+}
+
+// dueLanes returns the lanes with due rows in the order of their turns.
+func (s *Store) dueLanes(ctx context.Context, q *queue, t *turn) iter.Seq2[ledger.Lane, error] {
+	return func(yield func(ledger.Lane, error) bool) {
+		after, now, more := t.get(), s.now(), true
+		list := func(after ledger.Lane, limit int) ([]dueLane, error) { return s.lanes(ctx, *q, after, now, limit) }
+		next := func(l ledger.Lane, _ int64) bool {
+			more = yield(l, nil)
+			return more
 		}
-		if lane.open() {
-			found = append(found, lane)
+		err := eachLane(list, after, lanePage, next)
+		if err == nil && more && after != (ledger.Lane{}) {
+			// From the first on, up to the one where it began.
+			err = eachLane(list, ledger.Lane{}, lanePage, func(l ledger.Lane, due int64) bool {
+				return !after.Before(l) && next(l, due)
+			})
 		}
-		return len(found) < c.Limit
+		if err != nil {
+			yield(ledger.Lane{}, unavailable("looking for due work", err))
+		}
 	}
-	list := func(after ledger.Lane, limit int) ([]dueLane, error) { return lanes(tx, q, after, now, limit) }
-	if err := eachLane(list, after, c.Limit, look); err != nil || after == (ledger.Lane{}) || len(found) >= c.Limit {
-		return found, err
-	}
-	// Round to the first, up to where it began.
-	return found, eachLane(list, ledger.Lane{}, c.Limit, func(l ledger.Lane, due int64) bool {
-		return !after.Before(l) && look(l, due)
-	})
 }
 
 // dueLane is a lane, and since when something in it is due.
@@ -273,21 +291,25 @@ func eachLane(list func(after ledger.Lane, limit int) ([]dueLane, error), after 
 	}
 }
 
-// lanes returns no more than limit lanes that have rows due at a time.
-func lanes(tx driver.Tx, q queue, after ledger.Lane, at int64, limit int) (found []dueLane, err error) {
-	rows, err := tx.Query(q.lanes, after.Company, after.Channel, at, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var l dueLane
-		if err := rows.Scan(&l.Company, &l.Channel, &l.due); err != nil {
-			return nil, err
+// lanes returns at most limit lanes that have rows due at a time.
+func (s *Store) lanes(ctx context.Context, q queue, after ledger.Lane, at int64, limit int) (found []dueLane, err error) {
+	err = s.driver.Query(ctx, func(tx driver.Tx) (err error) {
+		found = nil
+		rows, err := tx.Query(q.lanes, after.Company, after.Channel, at, limit)
+		if err != nil {
+			return err
 		}
-		found = append(found, l)
-	}
-	return found, rows.Err()
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			var l dueLane
+			if err := rows.Scan(&l.Company, &l.Channel, &l.due); err != nil {
+				return err
+			}
+			found = append(found, l)
+		}
+		return rows.Err()
+	})
+	return found, err
 }
 
 // untilDue returns how long it is until the next row of a queue is due.

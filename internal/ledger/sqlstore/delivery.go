@@ -72,12 +72,8 @@ func (s *Store) NextDeliveryDue(ctx context.Context, open func(ledger.Lane) bool
 		return s.untilDue(ctx, deliveryQueue)
 	}
 	first := int64(math.MaxInt64)
-	list := func(after ledger.Lane, limit int) (found []dueLane, err error) {
-		err = s.driver.Query(ctx, func(tx driver.Tx) (err error) {
-			found, err = lanes(tx, deliveryQueue, after, math.MaxInt64, limit)
-			return err
-		})
-		return found, err
+	list := func(after ledger.Lane, limit int) ([]dueLane, error) {
+		return s.lanes(ctx, deliveryQueue, after, math.MaxInt64, limit)
 	}
 	err := eachLane(list, ledger.Lane{}, 100, func(l ledger.Lane, due int64) bool {
 		if due < first && open(l) {
