@@ -246,7 +246,8 @@ func testDueLanes(t *testing.T, at Place) {
 		n := claimCount(t, s, ledger.Claim{Limit: 2, Lanes: []ledger.ClaimLane{{Lane: free}}})
 		g.Expect(n).To(Equal(map[ledger.Lane]int{free: 1}))
 		var next ledger.Lane
-		for l := range s.DueDeliveryLanes(bg) {
+		for l, err := range s.DueDeliveryLanes(bg) {
+			g.Expect(err).NotTo(HaveOccurred())
 			next = l
 			break
 		}
