@@ -56,7 +56,7 @@ def timestamp(value):
     elif abs(number) < 10**14:
         number *= 10**3
     try:
-        return datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=number)
+        return datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(microseconds=number)
     except OverflowError:
         return ""
 
@@ -144,7 +144,9 @@ def answer(case, clock):
 
 
 def main():
-    settings.configure(TIME_ZONE="UTC", INSTALLED_APPS=[], TEMPLATES=[])
+    # As Rehive's services set it. Django 5.0 always localizes; 3.2 needs USE_L10N for it.
+    options = {"USE_L10N": True} if django.VERSION < (4, 0) else {}
+    settings.configure(LANGUAGE_CODE="en", TIME_ZONE="UTC", USE_TZ=True, INSTALLED_APPS=[], TEMPLATES=[], **options)
     django.setup()
     clock = Clock()
     for line in sys.stdin:

@@ -18,17 +18,17 @@ func init() {
 	)
 }
 
-// resolveFormat gives the format for a filter's argument: the default if it is
-// empty, what a name stands for, or the argument itself. Django looks it up in
-// a dict, so an unhashable argument is a TypeError.
-func resolveFormat(arg python.Value, byDefault string) (string, error) {
+// resolveFormat returns the format for a filter's argument: the default if it is empty,
+// what a name stands for, or the argument's text. Django takes the text of any argument
+// since 4.2; before, a list was a TypeError.
+func resolveFormat(c *Context, arg python.Value, byDefault string) (string, error) {
 	if arg == nil || !python.Truth(arg) {
 		return namedFormats[byDefault], nil
 	}
-	if _, err := python.HashKey(arg); err != nil {
+	name, err := c.print(arg, copyNanos)
+	if err != nil {
 		return "", err
 	}
-	name := python.StrOf(arg)
 	if format, ok := namedFormats[name]; ok {
 		return format, nil
 	}
@@ -39,7 +39,7 @@ func resolveFormat(arg python.Value, byDefault string) (string, error) {
 // format that the argument stands for, Django tries the argument as it is.
 func formatWith(c *Context, in, arg python.Value, byDefault string, format func(moment, string) (string, error), forgiven ...string) (string, error) {
 	m := momentOf(in)
-	resolved, err := resolveFormat(arg, byDefault)
+	resolved, err := resolveFormat(c, arg, byDefault)
 	if err == nil {
 		if err := c.Grow(16 * len(resolved)); err != nil {
 			return "", err
@@ -53,7 +53,10 @@ func formatWith(c *Context, in, arg python.Value, byDefault string, format func(
 		if arg == nil {
 			arg = python.None
 		}
-		raw := python.StrOf(arg)
+		raw, err := c.print(arg, copyNanos)
+		if err != nil {
+			return "", err
+		}
 		if err := c.Grow(16 * len(raw)); err != nil {
 			return "", err
 		}
