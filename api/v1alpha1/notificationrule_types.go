@@ -327,7 +327,7 @@ type NotificationRuleStatus struct {
 	//
 	// Ready: the rule parses, and events of its company can trigger it.
 	// TemplatesParsed: every template of the rule parses.
-	// ExpressionParsed: the expression parses, as far as it can be told without an event.
+	// ExpressionParsed: the expression parses, as far as that can be checked without an event.
 	// Warnings: present, and True, if something works but is probably a mistake.
 	// Stalled: present, and True, if a person must act; retrying won't help.
 	//

@@ -51,18 +51,6 @@ func TestFindingsHaveTheirLines(t *testing.T) {
 	}
 }
 
-// TestRepository runs the check as make lint does. An entry of pending.txt or
-// exceptions.txt that exempts nothing fails too.
-func TestRepository(t *testing.T) {
-	failures, err := run("../..", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range failures {
-		t.Error(f)
-	}
-}
-
 func TestRunReportsAndExempts(t *testing.T) {
 	root := t.TempDir()
 	write := func(name, text string) {

@@ -18,8 +18,8 @@ const MaxCompiled = 64 << 20
 var tooMuchMemory = notify.Problem{Field: "spec", Message: fmt.Sprintf(
 	"the company's notifications and layouts take more than %d MiB of memory, so this one is not used: shorten or delete some", MaxCompiled>>20)}
 
-// memory counts what compiled rules and layouts take, by owner. It is guarded by the
-// catalog's mutex, but for freed.
+// memory counts the memory of compiled rules and layouts, by owner. It is guarded by the
+// catalog's mutex, except for freed.
 type memory struct {
 	held  map[string]int
 	freed *atomic.Int64 // how often some was given back

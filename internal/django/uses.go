@@ -125,7 +125,7 @@ func remainderHint(text, rest string) string {
 	case rest == text && strings.HasPrefix(rest, "!") && !strings.HasPrefix(rest, "!="):
 		return foreignOperators["!"]
 	case slices.ContainsFunc([]string{"==", "!=", "<=", ">=", "<", ">"}, func(op string) bool { return strings.HasPrefix(trimmed, op) }):
-		return "comparisons need a space on both sides, and stand in {% if %} only"
+		return "comparisons need a space on both sides, and are allowed in {% if %} only"
 	case strings.HasPrefix(trimmed, "="):
 		return "write == to compare, with a space on both sides"
 	case strings.HasPrefix(rest, "["):
@@ -133,7 +133,7 @@ func remainderHint(text, rest string) string {
 	case strings.HasPrefix(rest, "("):
 		return "write the name without (): templates call it themselves"
 	case strings.HasPrefix(rest, "?."):
-		return "write . for ?.: what is missing prints nothing"
+		return "write . for ?.: a missing variable prints nothing"
 	case trimmed != "" && strings.ContainsRune("+-*/%", rune(trimmed[0])):
 		return "templates don't calculate: use the filter add, or computed"
 	case strings.HasPrefix(rest, " ") && trimmed != "" && isLetter(trimmed[0]):

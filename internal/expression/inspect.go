@@ -47,7 +47,7 @@ type Side struct {
 	Path string
 	// Filtered reports that the variable has filters, or is within text.
 	Filtered bool
-	// Quoted reports that the variable stands in quotes, so that its value is text.
+	// Quoted reports that the variable is in quotes, so that its value is text.
 	Quoted bool
 	// Literal is the value of a side without variables, nil otherwise; of a list, only its
 	// first hundred items count.
@@ -198,7 +198,7 @@ func (in *inspector) loneTexts(n *boolNode) {
 		if !isText || left.Path == "" || right.Literal == nil || n.and {
 			continue
 		}
-		// It was remarked on already, without knowing of what stands before it.
+		// It was remarked on already, without knowing the text before it.
 		last := len(in.result.Remarks) - 1
 		for last >= 0 {
 			line, column := in.place(text)
