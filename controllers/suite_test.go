@@ -26,8 +26,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -43,6 +41,7 @@ import (
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/test/controlplane"
 )
 
 const (
@@ -76,73 +75,46 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
-	code, err := runTests(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "controllers:", err)
-		os.Exit(1)
-	}
-	os.Exit(code)
+	ctrl.SetLogger(funcr.New(logs.line, funcr.Options{LogTimestamp: true, Verbosity: 1}))
+	controlplane.Main(m, startManager)
 }
 
-func runTests(m *testing.M) (code int, err error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 0, errors.New("KUBEBUILDER_ASSETS is not set: these tests need etcd and kube-apiserver. Use \"make test\", which provides them, or set it to the folder they are in")
+func startManager(c *controlplane.ControlPlane) (stop func() error, err error) {
+	adminRest = c.Config
+	if k8s, err = client.New(adminRest, client.Options{Scheme: c.Client.Scheme(), FieldValidation: metav1.FieldValidationStrict}); err != nil {
+		return nil, err
 	}
-	ctrl.SetLogger(funcr.New(logs.line, funcr.Options{LogTimestamp: true, Verbosity: 1}))
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return 0, err
+	if managerRest, err = limitedUser(c); err != nil {
+		return nil, err
 	}
-	env := &envtest.Environment{
-		Scheme:                scheme,
-		CRDDirectoryPaths:     []string{"../config/crd/bases"},
-		ErrorIfCRDPathMissing: true,
-	}
-	if adminRest, err = env.Start(); err != nil {
-		return 0, fmt.Errorf("starting the API server: %w", err)
-	}
-	defer func() { err = errors.Join(err, env.Stop()) }()
-	adminRest.QPS = -1
-	if k8s, err = client.New(adminRest, client.Options{Scheme: scheme, FieldValidation: metav1.FieldValidationStrict}); err != nil {
-		return 0, err
-	}
-	if managerRest, err = limitedUser(env); err != nil {
-		return 0, err
-	}
-
 	platform = rehivetest.New(rehivetest.Options{})
-	defer platform.Close()
 	if err := platform.Start("127.0.0.1:0"); err != nil {
-		return 0, err
+		return nil, err
 	}
-
 	ctx, cancel := context.WithCancel(context.Background())
-	stopped := make(chan error, 1)
 	mgr, err := newManager(ctx, ctrl.Options{}, Options{})
 	if err != nil {
 		cancel()
-		return 0, err
+		platform.Close()
+		return nil, err
 	}
+	stopped := make(chan error, 1)
 	go func() { stopped <- mgr.Start(ctx) }()
-	defer func() {
+	return func() error {
+		leak := findLeak(ctx)
 		cancel()
-		err = errors.Join(err, <-stopped)
-	}()
-
-	code = m.Run()
-	if leak := findLeak(ctx); leak != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", leak)
-		code = 1
-	}
-	if code != 0 && testing.Verbose() {
-		fmt.Fprintln(os.Stderr, logs.String())
-	}
-	return code, nil
+		err := <-stopped
+		platform.Close()
+		if (leak != nil || err != nil) && testing.Verbose() {
+			fmt.Fprintln(os.Stderr, logs.String())
+		}
+		return errors.Join(leak, err)
+	}, nil
 }
 
 // limitedUser returns the configuration of a user with the generated role in every
 // namespace, so that a missing right fails the tests.
-func limitedUser(env *envtest.Environment) (*rest.Config, error) {
+func limitedUser(c *controlplane.ControlPlane) (*rest.Config, error) {
 	raw, err := os.ReadFile("../config/rbac/namespaced/role.yaml")
 	if err != nil {
 		return nil, err
@@ -160,7 +132,7 @@ func limitedUser(env *envtest.Environment) (*rest.Config, error) {
 	if err := errors.Join(k8s.Create(context.Background(), &role), k8s.Create(context.Background(), &binding)); err != nil {
 		return nil, err
 	}
-	user, err := env.AddUser(envtest.User{Name: "manager"}, &rest.Config{QPS: -1})
+	user, err := c.AddUser(envtest.User{Name: "manager"})
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (discardingStore) AcceptEvent(context.Context, ledger.Event) (bool, error) 
 // BenchmarkWebhook is a webhook without the network and without the ledger:
 // reading, looking up the company in the cache, comparing the secret, answering.
 func BenchmarkWebhook(b *testing.B) {
-	c := theCluster(b)
+	c := shared
 	ctx, kube := b.Context(), c.mgr.GetClient()
 	const company, secret = "bench-company", "0123456789abcdef0123456789abcdef"
 	for i := range 200 { // others, so that the lookup has something to look through

@@ -48,7 +48,7 @@ func (l companyLedger) ResumeCompany(ctx context.Context, company string) error 
 // newRealFixture is a fixture whose manager runs the real controllers, and whose
 // platform knows the server as an extension.
 func newRealFixture(t *testing.T, change ...func(*Options)) (*fixture, rehivetest.Service) {
-	c := theCluster(t)
+	c := shared
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: realNamespace}}
 	if err := c.mgr.GetClient().Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,14 +21,10 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -43,17 +38,13 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/test/controlplane"
 )
 
 // namespace is where the server creates activations.
 const namespace = "rehive-system"
 
-var testScheme = func() *runtime.Scheme {
-	s := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(s))
-	utilruntime.Must(v1alpha1.AddToScheme(s))
-	return s
-}()
+var testScheme = controlplane.Scheme()
 
 // cluster is the API server that all tests share, with a manager on it. Tests
 // keep apart by using companies of their own.
@@ -65,84 +56,62 @@ type cluster struct {
 	stub        *stubController
 }
 
-var shared struct {
-	once sync.Once
-	*cluster
-	err  error
-	stop func()
-}
+// shared is set by TestMain.
+var shared *cluster
 
 func TestMain(m *testing.M) {
 	logf.SetLogger(klog.Background())
-	code := m.Run()
-	if shared.stop != nil {
-		shared.stop()
-	}
-	os.Exit(code)
+	controlplane.Main(m, startCluster)
 }
 
-// theCluster starts the shared cluster at the first call.
-func theCluster(t testing.TB) *cluster {
-	t.Helper()
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Fatal("KUBEBUILDER_ASSETS is not set: this test needs etcd and kube-apiserver. Use \"make test\", which provides them, or set it to the folder they are in")
-	}
-	shared.once.Do(func() { shared.cluster, shared.stop, shared.err = startCluster() })
-	if shared.err != nil {
-		t.Fatalf("starting the cluster: %v", shared.err)
-	}
-	return shared.cluster
-}
-
-func startCluster() (_ *cluster, stop func(), err error) {
-	env := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
-	config, err := env.Start()
-	if err != nil {
-		return nil, nil, err
-	}
+func startCluster(c *controlplane.ControlPlane) (stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	stop = func() {
-		cancel()
-		<-done
-		_ = env.Stop()
-	}
-	mgr, err := ctrl.NewManager(config, manager.Options{
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
+	mgr, err := ctrl.NewManager(c.Config, manager.Options{
 		NewClient: activation.NewClient,
 		Scheme:    testScheme,
 		Metrics:   metricsserver.Options{BindAddress: "0"},
 		Cache:     controllers.CacheOptions(),
 	})
 	if err != nil {
-		return nil, stop, err
+		return nil, err
 	}
 	activations, err := activation.NewIndex(ctx, mgr.GetCache(), activation.AllNamespaces())
 	if err != nil {
-		return nil, stop, err
+		return nil, err
 	}
 	rules, err := catalog.New(ctx, mgr.GetCache(), activations)
 	if err != nil {
-		return nil, stop, err
+		return nil, err
 	}
 	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.NotificationRule{}, activation.RuleField, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.NotificationRule).Spec.CompanyRef.Name}
 	})
 	if err != nil {
-		return nil, stop, err
+		return nil, err
 	}
 	stub := &stubController{client: mgr.GetClient(), apiReader: mgr.GetAPIReader()}
 	if err := stub.setup(mgr); err != nil {
-		return nil, stop, err
+		return nil, err
 	}
+	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
-	if !mgr.GetCache().WaitForCacheSync(ctx) {
-		return nil, stop, errors.New("the cache did not sync")
+	stop = func() error {
+		cancel()
+		return <-done
 	}
-	err = mgr.GetClient().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
-	return &cluster{config: config, mgr: mgr, activations: activations, rules: rules, stub: stub}, stop, err
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		return nil, errors.New("the cache did not sync")
+	}
+	if err := mgr.GetClient().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	shared = &cluster{config: c.Config, mgr: mgr, activations: activations, rules: rules, stub: stub}
+	return stop, nil
 }
 
 // fixture is a server over real HTTP with everything around it.
@@ -165,7 +134,7 @@ type fixture struct {
 // newFixture starts a server and a platform with one company.
 func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	t.Helper()
-	f := &fixture{T: t, Gomega: gomega.NewWithT(t), cluster: theCluster(t), logs: &logBuffer{}}
+	f := &fixture{T: t, Gomega: gomega.NewWithT(t), cluster: shared, logs: &logBuffer{}}
 	f.SetDefaultEventuallyTimeout(10 * time.Second)
 	f.SetDefaultEventuallyPollingInterval(10 * time.Millisecond)
 	f.client = f.mgr.GetClient()

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,12 +17,9 @@ import (
 	"github.com/go-logr/logr/testr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
@@ -32,6 +28,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/test/controlplane"
 )
 
 // What all tests share: an API server, and a catalog over its objects.
@@ -41,52 +38,32 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	code, err := runTests(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
-}
-
-func runTests(m *testing.M) (code int, err error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 1, errors.New("KUBEBUILDER_ASSETS is not set: these tests need etcd and kube-apiserver. Use make test, which provides them")
-	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return 1, err
-	}
-	environment := &envtest.Environment{Scheme: scheme, CRDDirectoryPaths: []string{"../../config/crd/bases"}, ErrorIfCRDPathMissing: true}
-	config, err := environment.Start()
-	if err != nil {
-		return 1, err
-	}
-	defer func() { err = errors.Join(err, environment.Stop()) }()
-	if kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		return 1, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	objects, err := cache.New(config, cache.Options{Scheme: scheme})
-	if err != nil {
-		cancel()
-		return 1, err
-	}
-	var done sync.WaitGroup
-	defer done.Wait()
-	defer cancel()
-	activations, err := activation.NewIndex(ctx, objects, activation.AllNamespaces())
-	if err != nil {
-		return 1, err
-	}
-	if rules, err = catalog.New(ctx, objects, activations); err != nil {
-		return 1, err
-	}
-	done.Go(func() { _ = objects.Start(ctx) })
-	if !objects.WaitForCacheSync(ctx) {
-		return 1, errors.New("the cache did not fill")
-	}
-	return m.Run(), nil
+	controlplane.Main(m, func(c *controlplane.ControlPlane) (stop func() error, err error) {
+		kube = c.Client
+		objects, err := cache.New(c.Config, cache.Options{Scheme: kube.Scheme()})
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		activations, err := activation.NewIndex(ctx, objects, activation.AllNamespaces())
+		if err == nil {
+			rules, err = catalog.New(ctx, objects, activations)
+		}
+		if err != nil {
+			cancel()
+			return nil, err
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- objects.Start(ctx) }()
+		stop = func() error {
+			cancel()
+			return <-ended
+		}
+		if !objects.WaitForCacheSync(ctx) {
+			return nil, errors.Join(errors.New("the cache did not fill"), stop())
+		}
+		return stop, nil
+	})
 }
 
 // scene is a dispatcher at work for one active company.

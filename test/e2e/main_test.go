@@ -21,10 +21,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/test/controlplane"
 	"github.com/rehive/extension-operator/test/stage"
 )
 
@@ -53,7 +52,7 @@ func TestMain(m *testing.M) {
 	}
 	err := evidence.Check(places...)
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	err = errors.Join(err, goleak.Find())
+	err = errors.Join(err, controlplane.Leaks())
 	if programs != "" {
 		err = errors.Join(err, os.RemoveAll(programs))
 	}

@@ -6,4 +6,6 @@
 package e2e
 
 // The same flags as in the Makefile.
-func init() { buildFlags = append(buildFlags, "-race", "-gcflags=modernc.org/...=-race=false -d=checkptr=0") }
+func init() {
+	buildFlags = append(buildFlags, "-race", "-gcflags=modernc.org/...=-race=false -d=checkptr=0")
+}

@@ -24,8 +24,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,6 +32,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/test/controlplane"
 )
 
 // Namespace is where config/default installs the operator.
@@ -94,11 +93,11 @@ type Stage struct {
 	// Manager is the manager's process.
 	Manager *Manager
 
-	options     Options
-	environment *envtest.Environment
-	mailView    *httptest.Server
-	managers    []*Manager // with the replicas
-	sockets     string     // directory of the links' sockets
+	options  Options
+	plane    *controlplane.ControlPlane
+	mailView *httptest.Server
+	managers []*Manager // with the replicas
+	sockets  string     // directory of the links' sockets
 }
 
 // Set starts all parts, the manager last, and returns when it is ready. After an
@@ -135,37 +134,12 @@ func Set(ctx context.Context, o Options) (_ *Stage, err error) {
 }
 
 func (s *Stage) startControlPlane(ctx context.Context) error {
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		return errors.New("KUBEBUILDER_ASSETS is not set: use make, which finds or builds etcd and kube-apiserver")
-	}
-	s.options.Say("Starting etcd and kube-apiserver from %s.", assets)
-	s.environment = &envtest.Environment{
-		BinaryAssetsDirectory:    assets,
-		ControlPlaneStartTimeout: patience,
-		ControlPlaneStopTimeout:  patience,
-	}
-	apiserver := s.environment.ControlPlane.GetAPIServer()
-	apiserver.CertDir = filepath.Join(s.options.State, "apiserver")
-	s.environment.ControlPlane.Etcd = &envtest.Etcd{DataDir: filepath.Join(s.options.State, "etcd")}
-	s.environment.ControlPlane.Etcd.Configure().Set("quota-backend-bytes", fmt.Sprint(etcdQuota))
-	for _, dir := range []string{apiserver.CertDir, s.environment.ControlPlane.Etcd.DataDir} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("making a directory: %w", err)
-		}
-	}
-	config, err := s.environment.Start()
+	s.options.Say("Starting etcd and kube-apiserver from %s.", os.Getenv("KUBEBUILDER_ASSETS"))
+	plane, err := controlplane.Start(controlplane.Options{Directory: s.options.State, EtcdQuota: etcdQuota, WithoutCRDs: true})
 	if err != nil {
-		return fmt.Errorf("starting etcd and kube-apiserver: %w", err)
+		return err
 	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return fmt.Errorf("building the scheme: %w", err)
-	}
-	s.Config = config
-	if s.Kube, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
-		return fmt.Errorf("making a client: %w", err)
-	}
+	s.plane, s.Config, s.Kube = plane, plane.Config, plane.Client
 	if s.Kubeconfig, err = s.writeKubeconfig("admin", "", envtest.User{Name: "stage-admin", Groups: []string{"system:masters"}}); err != nil {
 		return err
 	}
@@ -202,19 +176,19 @@ func (s *Stage) Clear() error {
 	if s.sockets != "" {
 		failures = append(failures, os.RemoveAll(s.sockets))
 	}
-	if s.environment != nil {
-		failures = append(failures, s.environment.Stop())
+	if s.plane != nil {
+		failures = append(failures, s.plane.Stop())
 	}
-	s.Manager, s.managers, s.Platform, s.Mail, s.environment, s.sockets = nil, nil, nil, nil, nil, ""
+	s.Manager, s.managers, s.Platform, s.Mail, s.plane, s.sockets = nil, nil, nil, nil, nil, ""
 	return errors.Join(failures...)
 }
 
 // writeKubeconfig writes a kubeconfig for a new user, who reaches the API server
 // through the address, or directly if that is empty.
 func (s *Stage) writeKubeconfig(name, address string, user envtest.User) (string, error) {
-	authenticated, err := s.environment.AddUser(user, &rest.Config{QPS: -1})
+	authenticated, err := s.plane.AddUser(user)
 	if err != nil {
-		return "", fmt.Errorf("adding the user %s to the API server: %w", user.Name, err)
+		return "", err
 	}
 	if address != "" {
 		authenticated.Config().Host = "https://" + address
@@ -231,14 +205,14 @@ func (s *Stage) writeKubeconfig(name, address string, user envtest.User) (string
 }
 
 // EtcdURL is where etcd answers whoever goes past the API server.
-func (s *Stage) EtcdURL() string { return s.environment.ControlPlane.Etcd.URL.String() }
+func (s *Stage) EtcdURL() string { return s.plane.EtcdURL() }
 
 // MailURL is where the emails can be read, as JSON.
 func (s *Stage) MailURL() string { return s.mailView.URL + "/messages" }
 
 // Kubectl is the program beside kube-apiserver, else whatever is on the PATH.
 func (s *Stage) Kubectl() string {
-	program := filepath.Join(s.environment.BinaryAssetsDirectory, "kubectl")
+	program := filepath.Join(s.plane.Assets, "kubectl")
 	if _, err := os.Stat(program); err != nil {
 		return "kubectl"
 	}

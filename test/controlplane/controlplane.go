@@ -1,0 +1,190 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controlplane starts etcd and kube-apiserver for tests, for the demo and for
+// the benchmarks. No other package does.
+package controlplane
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+)
+
+// patience is how long etcd and kube-apiserver may take to start and to stop. A machine
+// with two slow cores that are busy with other things needs much of it.
+const patience = 3 * time.Minute
+
+// Options are for those that want more than an API server with the CRDs.
+type Options struct {
+	// Directory is where etcd and kube-apiserver keep their files; empty means a temporary
+	// directory, which Stop removes.
+	Directory string
+	// EtcdQuota is the size of etcd's database in bytes; 0 means etcd's default.
+	EtcdQuota int64
+	// WithoutCRDs leaves the installation of the CRDs to the caller.
+	WithoutCRDs bool
+}
+
+// ControlPlane is a running etcd and kube-apiserver. It is safe for concurrent use.
+type ControlPlane struct {
+	// Config reaches the API server as an administrator, without a limit on the rate.
+	Config *rest.Config
+	// Client reaches it too, with Scheme and without a cache.
+	Client client.Client
+	// Assets is the directory of the programs.
+	Assets string
+
+	environment *envtest.Environment
+}
+
+// Scheme returns a new scheme with the kinds of Kubernetes and those of this project.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+// Start starts a control plane, which the caller stops.
+func Start(o Options) (_ *ControlPlane, err error) {
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets == "" {
+		return nil, errors.New(`KUBEBUILDER_ASSETS is not set: this needs etcd and kube-apiserver. Use make, which finds or builds them, or set it to the directory they are in`)
+	}
+	environment := &envtest.Environment{
+		BinaryAssetsDirectory:    assets,
+		ControlPlaneStartTimeout: patience,
+		ControlPlaneStopTimeout:  patience,
+	}
+	if !o.WithoutCRDs {
+		root, err := repository()
+		if err != nil {
+			return nil, err
+		}
+		environment.CRDDirectoryPaths = []string{filepath.Join(root, "config", "crd", "bases")}
+		environment.ErrorIfCRDPathMissing = true
+	}
+	etcd := &envtest.Etcd{}
+	environment.ControlPlane.Etcd = etcd
+	// What a power cut would take is the tests' to lose.
+	etcd.Configure().Set("unsafe-no-fsync", "true")
+	if o.EtcdQuota != 0 {
+		etcd.Configure().Set("quota-backend-bytes", fmt.Sprint(o.EtcdQuota))
+	}
+	if o.Directory != "" {
+		apiserver := environment.ControlPlane.GetAPIServer()
+		apiserver.CertDir, etcd.DataDir = filepath.Join(o.Directory, "apiserver"), filepath.Join(o.Directory, "etcd")
+		for _, directory := range []string{apiserver.CertDir, etcd.DataDir} {
+			if err := os.MkdirAll(directory, 0o700); err != nil {
+				return nil, fmt.Errorf("making a directory: %w", err)
+			}
+		}
+	}
+	config, err := environment.Start()
+	if err != nil {
+		return nil, fmt.Errorf("starting etcd and kube-apiserver: %w", errors.Join(err, environment.Stop()))
+	}
+	config.QPS = -1
+	admin, err := client.New(config, client.Options{Scheme: Scheme()})
+	if err != nil {
+		return nil, fmt.Errorf("making a client of the API server: %w", errors.Join(err, environment.Stop()))
+	}
+	return &ControlPlane{Config: config, Client: admin, Assets: assets, environment: environment}, nil
+}
+
+// AddUser adds a user, without rights but for those of its groups.
+func (c *ControlPlane) AddUser(user envtest.User) (*envtest.AuthenticatedUser, error) {
+	added, err := c.environment.AddUser(user, &rest.Config{QPS: -1})
+	if err != nil {
+		return nil, fmt.Errorf("adding the user %s to the API server: %w", user.Name, err)
+	}
+	return added, nil
+}
+
+// EtcdURL is where etcd answers those that go past the API server.
+func (c *ControlPlane) EtcdURL() string { return c.environment.ControlPlane.Etcd.URL.String() }
+
+// Stop stops both. It may be called again.
+func (c *ControlPlane) Stop() error {
+	if c.environment == nil {
+		return nil
+	}
+	err := c.environment.Stop()
+	c.environment = nil
+	if err != nil {
+		return fmt.Errorf("stopping etcd and kube-apiserver: %w", err)
+	}
+	return nil
+}
+
+// Main is a TestMain: it runs a package's tests with a control plane, and fails if they
+// leave goroutines. The setup, if there is one, runs before the tests, and what it
+// returns after them; that may turn success into an error.
+func Main(m *testing.M, setup func(*ControlPlane) (stop func() error, err error)) {
+	code, err := run(m, setup)
+	if err == nil && code == 0 {
+		err = Leaks()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M, setup func(*ControlPlane) (stop func() error, err error)) (code int, err error) {
+	c, err := Start(Options{})
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, c.Stop()) }()
+	if setup != nil {
+		stop, err := setup(c)
+		if err != nil {
+			return 1, err
+		}
+		code = m.Run()
+		return code, stop()
+	}
+	return m.Run(), nil
+}
+
+// Leaks fails if goroutines run that nobody will end.
+func Leaks() error {
+	return goleak.Find(
+		// klog writes its buffers every few seconds, until the process ends.
+		goleak.IgnoreTopFunction("k8s.io/klog/v2.(*flushDaemon).run.func1"),
+	)
+}
+
+// repository returns the root of the repository that the working directory is in.
+func repository() (string, error) {
+	directory, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("finding the root of the repository: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(directory, "go.mod")); err == nil {
+			return directory, nil
+		}
+		parent := filepath.Dir(directory)
+		if parent == directory {
+			return "", errors.New("finding the root of the repository: no go.mod is above the working directory")
+		}
+		directory = parent
+	}
+}
