@@ -107,7 +107,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each.
 
 .PHONY: test-client
 test-client: ## Have the published npm package call the API; needs npm, Node.js 20 or later and a network.
-	assets="$(ASSETS)" && REHIVE_NPM=1 KUBEBUILDER_ASSETS="$$assets" go test -count=1 -run TestPublishedClient -v ./test/e2e
+	assets="$(ASSETS)" && REHIVE_NPM=1 KUBEBUILDER_ASSETS="$$assets" go test -count=1 -run TestManager/PublishedClient -v ./test/e2e
 
 ##@ Clean
 

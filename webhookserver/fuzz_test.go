@@ -158,6 +158,7 @@ func (z *fuzzer) reach(o operation, id string) response {
 // are not what is tested.
 func (z *fuzzer) drain() {
 	z.Helper()
+	z.forgetWrites()
 	for {
 		claimed, err := z.store.ClaimEvents(z.Context(), 100, time.Minute)
 		z.Expect(err).NotTo(gomega.HaveOccurred())

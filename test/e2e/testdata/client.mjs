@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Calls every operation of the published client, as a dashboard and an app do, and
-// compares the answers with the client's own types. TestPublishedClient runs it.
+// compares the answers with the client's own types. testPublishedClient runs it.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
