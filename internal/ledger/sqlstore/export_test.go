@@ -39,9 +39,9 @@ func (s *Store) HistoryStatements() map[string]string {
 	where, _ := s.whereEvent(ledger.EventFilter{Company: "a"})
 	one, _ := s.whereEvent(ledger.EventFilter{Company: "a", ID: "1"})
 	return map[string]string{
-		"events":     "SELECT " + eventColumns + " FROM events " + where + eventOrder(ledger.EventFilter{}) + " LIMIT 10",
+		"events":     "SELECT " + eventColumns + " FROM events " + where + " ORDER BY " + eventOrder + direction(false) + " LIMIT 10",
 		"event":      "SELECT " + eventColumns + " FROM events " + one,
-		"of one":     schema.SelectDeliveries + deliveriesOfEvent + " LIMIT 10",
+		"of one":     schema.SelectDeliveries + deliveriesOfEvent + " ORDER BY " + deliveriesOrder + " LIMIT 10",
 		"log of one": schema.SelectDeliveries + logOfOne + " ORDER BY deliveries.id DESC LIMIT 10 OFFSET 0",
 		"outcomes":   countOutcomes + "10",
 		"earlier":    earlierTo,

@@ -5,6 +5,7 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -19,28 +20,13 @@ const eventColumns = "id, company, event_id, name, received_at, state, reason, m
 
 // Events implements [ledger.History].
 func (s *Store) Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (page ledger.EventPage, err error) {
-	ctx, leave, err := s.enterLog(ctx)
-	if err != nil {
-		return ledger.EventPage{}, err
-	}
-	defer leave()
-	offset, limit = min(offset, ledger.MaxLogCount), min(limit, maxLogPage)
 	where, args := s.whereEvent(f)
-	page.Events, err = s.readEvents(ctx, eventColumns+", NULL", where+eventOrder(f)+" LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), args...)
-	if err != nil {
-		return ledger.EventPage{}, stopped(ctx, "reading events", err)
+	l := listing[ledger.StoredEvent]{
+		name: "events", query: "SELECT " + eventColumns + ", NULL FROM events ", table: "events", where: where,
+		order: eventOrder + direction(f.OldestFirst), args: args, scan: s.scanEvent,
 	}
-	if len(page.Events) > limit {
-		page.Events, page.More = page.Events[:limit], true
-	}
-	if page.Count = offset + len(page.Events); !page.More && (offset == 0 || len(page.Events) > 0) {
-		return page, nil // the last page: no need to count
-	}
-	count := "SELECT COUNT(*) FROM (SELECT 1 FROM events " + where + " LIMIT " + strconv.Itoa(ledger.MaxLogCount) + ") AS counted"
-	if err := s.pool.QueryRowContext(ctx, count, args...).Scan(&page.Count); err != nil {
-		return ledger.EventPage{}, stopped(ctx, "counting events", err)
-	}
-	return page, nil
+	page.Events, page.More, page.Count, err = l.page(ctx, s, offset, limit)
+	return page, err
 }
 
 // StoredEvent implements [ledger.History].
@@ -62,32 +48,21 @@ func (s *Store) EventDeliveries(ctx context.Context, company string, key int64, 
 		return nil, false, err
 	}
 	defer leave()
-	limit = min(limit, maxLogPage)
-	found, err = s.selectDeliveries(ctx, deliveriesOfEvent+" LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), key, company)
-	if err != nil {
-		return nil, false, stopped(ctx, "reading an event's deliveries", err)
+	l := listing[ledger.Delivery]{
+		name: "an event's deliveries", query: schema.SelectDeliveries, where: deliveriesOfEvent,
+		order: deliveriesOrder, args: []any{key, driver.Storable(company)}, scan: s.scanShortened,
 	}
-	if more = len(found) > limit; more {
-		found = found[:limit]
-	}
-	for i := range found {
-		content := &found[i].Content
-		content.Text, content.HTML = cut(content.Text), cut(content.HTML)
-	}
-	return found, more, nil
+	return l.read(ctx, s, offset, limit)
 }
 
-// Columns stand in expressions where their index is not to be used: an event's rows are
-// found by the event, and a company's by the company, and then sorted. Otherwise the
-// planner may read everybody's in their order.
-const deliveriesOfEvent = "WHERE event = $1 AND company || '' = $2 ORDER BY deliveries.id + 0"
-
-func eventOrder(f ledger.EventFilter) string {
-	if f.OldestFirst {
-		return " ORDER BY id + 0 ASC"
-	}
-	return " ORDER BY id + 0 DESC"
-}
+// Columns are in expressions where their index must not be used: an event's rows are found
+// by the event, and a company's by the company, and then sorted. Otherwise the planner may
+// read everybody's rows in their order.
+const (
+	deliveriesOfEvent = "WHERE event = $1 AND company || '' = $2"
+	deliveriesOrder   = "deliveries.id + 0"
+	eventOrder        = "id + 0"
+)
 
 // whereEvent writes the filter as SQL, which holds no value.
 func (s *Store) whereEvent(f ledger.EventFilter) (where string, args []any) {
@@ -133,15 +108,23 @@ func (s *Store) readEvents(ctx context.Context, columns, rest string, args ...an
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	ahead := s.clock.Ahead()
 	for rows.Next() {
 		var e ledger.StoredEvent
-		var received, next, updated int64
-		if err := rows.Scan(&e.Key, &e.Company, &e.ID, &e.Name, &received, &e.State, &e.Reason, &e.Message, &e.Attempts, &next, &updated, &e.Size, &e.Data); err != nil {
+		if err := s.scanEvent(rows, &e); err != nil {
 			return nil, err
 		}
-		e.ReceivedAt, e.NextAttemptAt, e.UpdatedAt = schema.Time(received).Add(-ahead), schema.Time(next).Add(-ahead), schema.Time(updated).Add(-ahead)
 		found = append(found, e)
 	}
 	return found, rows.Err()
+}
+
+// scanEvent reads a row of eventColumns and the data.
+func (s *Store) scanEvent(rows *sql.Rows, e *ledger.StoredEvent) error {
+	var received, next, updated int64
+	if err := rows.Scan(&e.Key, &e.Company, &e.ID, &e.Name, &received, &e.State, &e.Reason, &e.Message, &e.Attempts, &next, &updated, &e.Size, &e.Data); err != nil {
+		return err
+	}
+	ahead := s.clock.Ahead()
+	e.ReceivedAt, e.NextAttemptAt, e.UpdatedAt = schema.Time(received).Add(-ahead), schema.Time(next).Add(-ahead), schema.Time(updated).Add(-ahead)
+	return nil
 }

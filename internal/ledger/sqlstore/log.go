@@ -5,7 +5,7 @@ package sqlstore
 
 import (
 	"context"
-	"errors"
+	"database/sql"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,65 +17,37 @@ import (
 )
 
 const (
-	// maxLogPage is how many rows a page has at most.
+	// maxLogPage is the greatest number of rows of a page.
 	maxLogPage = 250
-	// maxLogText is how many bytes of each text of a message a page shows.
+	// maxLogText is how many bytes of each text of a message a page includes.
 	maxLogText = 16 << 10
 	// logTime is how long a query of the log may take.
 	logTime = 3 * time.Second
-	// longQuery is when a query is followed by a pause of logPause before the next:
-	// SQLite's log of changes can't begin anew while somebody reads what was before.
+	// longQuery is the duration from which a query is followed by a pause of logPause:
+	// SQLite's write-ahead log can't restart while somebody reads an older state.
 	longQuery = 50 * time.Millisecond
 	logPause  = 50 * time.Millisecond
 )
 
 // Log implements [ledger.Log].
 func (s *Store) Log(ctx context.Context, f ledger.LogFilter, offset, limit int) (page ledger.LogPage, err error) {
-	ctx, leave, err := s.enterLog(ctx)
-	if err != nil {
-		return ledger.LogPage{}, err
-	}
-	defer leave()
-	offset, limit = min(offset, ledger.MaxLogCount), min(limit, maxLogPage)
 	where, args := s.where(f)
-	order := "DESC"
-	if f.OldestFirst {
-		order = "ASC"
+	l := listing[ledger.Delivery]{
+		name: "deliveries", query: schema.SelectDeliveries, table: "deliveries", where: where,
+		order: "deliveries.id" + direction(f.OldestFirst), args: args, scan: s.scanShortened,
 	}
-	if page, err = s.logPage(ctx, where, args, order, offset, limit); err != nil {
-		return ledger.LogPage{}, stopped(ctx, "reading the log", err)
-	}
-	if page.Count = offset + len(page.Deliveries); !page.More && (offset == 0 || len(page.Deliveries) > 0) {
-		return page, nil // the last page: no need to count
-	}
-	count := "SELECT COUNT(*) FROM (SELECT 1 FROM deliveries " + where + " LIMIT " + strconv.Itoa(ledger.MaxLogCount) + ") AS counted"
-	if err := s.pool.QueryRowContext(ctx, count, args...).Scan(&page.Count); err != nil {
-		return ledger.LogPage{}, stopped(ctx, "counting deliveries", err)
-	}
-	return page, nil
+	page.Deliveries, page.More, page.Count, err = l.page(ctx, s, offset, limit)
+	return page, err
 }
 
-func (s *Store) logPage(ctx context.Context, where string, args []any, order string, offset, limit int) (page ledger.LogPage, err error) {
-	rows, err := s.pool.QueryContext(ctx, schema.SelectDeliveries+where+
-		" ORDER BY deliveries.id "+order+" LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), args...)
-	if err != nil {
-		return ledger.LogPage{}, err
+// scanShortened reads a delivery with its texts cut.
+func (s *Store) scanShortened(rows *sql.Rows, d *ledger.Delivery) error {
+	if err := schema.ScanDelivery(rows, d); err != nil {
+		return err //nolint:wrapcheck // the caller does
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		if len(page.Deliveries) == limit {
-			page.More = true
-			break
-		}
-		var d ledger.Delivery
-		if err := schema.ScanDelivery(rows, &d); err != nil {
-			return ledger.LogPage{}, err
-		}
-		setBack(&d, s.clock.Ahead())
-		d.Content.Text, d.Content.HTML = cut(d.Content.Text), cut(d.Content.HTML)
-		page.Deliveries = append(page.Deliveries, d)
-	}
-	return page, rows.Err()
+	setBack(d, s.clock.Ahead())
+	d.Content.Text, d.Content.HTML = cut(d.Content.Text), cut(d.Content.HTML)
+	return nil
 }
 
 // LogEntry implements [ledger.Log].
