@@ -29,7 +29,7 @@ type listing[T any] struct {
 // [Store.enterLog].
 func (l *listing[T]) read(ctx context.Context, s *Store, offset, limit int) (found []T, more bool, err error) {
 	limit = min(limit, maxLogPage)
-	rows, err := s.pool.QueryContext(ctx, l.query+l.where+" ORDER BY "+l.order+" LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), l.args...) //nolint:gosec // all of it is this package's, except for the arguments
+	rows, err := s.pool.QueryContext(ctx, l.query+l.where+" ORDER BY "+l.order+" LIMIT "+strconv.Itoa(limit+1)+" OFFSET "+strconv.Itoa(offset), l.args...)
 	if err != nil {
 		return nil, false, stopped(ctx, "reading "+l.name, err)
 	}
