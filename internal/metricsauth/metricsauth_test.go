@@ -6,8 +6,6 @@ package metricsauth
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -25,32 +23,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
+
+	"github.com/rehive/extension-operator/test/controlplane"
 )
 
 var admin *rest.Config
 
 func TestMain(m *testing.M) {
-	code, err := runTests(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "metricsauth:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func runTests(m *testing.M) (code int, err error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 0, errors.New(`KUBEBUILDER_ASSETS is not set: these tests need etcd and kube-apiserver. Use "make test", which provides them`)
-	}
-	env := &envtest.Environment{}
-	if admin, err = env.Start(); err != nil {
-		return 0, fmt.Errorf("starting the API server: %w", err)
-	}
-	defer func() { err = errors.Join(err, env.Stop()) }()
-	return m.Run(), nil
+	controlplane.Main(m, func(c *controlplane.ControlPlane) (func() error, error) {
+		admin = c.Config
+		return func() error { return nil }, nil
+	})
 }
 
 // serviceAccount makes one, with the ClusterRole if it has a name, and returns its token.
