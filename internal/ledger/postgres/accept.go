@@ -17,13 +17,16 @@ import (
 
 const (
 	// accepters is how many batches of events are in flight at once: while one waits for
-	// its commit, the next is sent.
-	accepters = 3
-	// maxQueue is how many events may wait. maxBatch is how many events, and
-	// maxBatchBytes how much data, one statement inserts.
+	// its commit, the next is sent. Large events have accepters of their own, so that small
+	// ones never wait for the tens of milliseconds that each of these takes.
+	accepters, largeAccepters = 3, 2
+	// largeEvent is the size in bytes from which an event counts as large.
+	largeEvent = 64 << 10
+	// maxQueue is how many events of either kind may wait. maxBatch is how many events, and
+	// maxBatchBytes how much data, one statement inserts, unless a single event has more.
 	maxQueue      = 4096
 	maxBatch      = 256
-	maxBatchBytes = 4 << 20
+	maxBatchBytes = 1 << 20
 	// acceptAttempts is how often a batch is sent if its connection breaks. It does no
 	// harm if the first attempt was stored after all.
 	acceptAttempts = 3
@@ -63,17 +66,23 @@ func (a *acceptance) refuse(err error) (bool, error) {
 // accepter stores events, many with one statement. A caller who is alone waits for
 // nobody.
 type accepter struct {
-	d       *database
-	waiting chan *acceptance
-	closing chan struct{}
-	once    sync.Once
-	workers sync.WaitGroup
+	d            *database
+	small, large queue
+	closing      chan struct{}
+	once         sync.Once
+	workers      sync.WaitGroup
 }
 
+// queue holds events that wait to be stored.
+type queue chan *acceptance
+
 func newAccepter(d *database) *accepter {
-	a := &accepter{d: d, waiting: make(chan *acceptance, maxQueue), closing: make(chan struct{})}
+	a := &accepter{d: d, small: make(queue, maxQueue), large: make(queue, maxQueue), closing: make(chan struct{})}
 	for range accepters {
-		a.workers.Go(a.work)
+		a.workers.Go(func() { a.work(a.small) })
+	}
+	for range largeAccepters {
+		a.workers.Go(func() { a.work(a.large) })
 	}
 	return a
 }
@@ -86,8 +95,12 @@ func (d *database) Accept(ctx context.Context, e *driver.Event) (bool, error) {
 		return a.refuse(driver.ErrClosed)
 	default:
 	}
+	waiting := d.accepter.small
+	if len(e.Data) >= largeEvent {
+		waiting = d.accepter.large
+	}
 	select {
-	case d.accepter.waiting <- a:
+	case waiting <- a:
 	case <-d.accepter.closing:
 		return a.refuse(driver.ErrClosed)
 	case <-ctx.Done():
@@ -107,19 +120,24 @@ func (a *accepter) close() {
 	a.workers.Wait()
 	// Refuse those that were queued after the workers had ended.
 	for {
+		var late *acceptance
 		select {
-		case late := <-a.waiting:
-			late.err = driver.ErrClosed
-			late.end()
+		case late = <-a.small:
+		case late = <-a.large:
 		default:
 			return
 		}
+		late.err = driver.ErrClosed
+		late.end()
 	}
 }
 
-func (a *accepter) work() {
+func (a *accepter) work(waiting queue) {
+	// What did not fit into the batch before.
+	var left *acceptance
 	for {
-		batch := a.next()
+		var batch []*acceptance
+		batch, left = a.next(waiting, left)
 		if len(batch) == 0 {
 			return
 		}
@@ -130,32 +148,35 @@ func (a *accepter) work() {
 	}
 }
 
-// next waits for an event and takes those that queued behind it. It returns nothing once
-// the accepter is closed and nothing waits.
-func (a *accepter) next() []*acceptance {
-	var batch []*acceptance
-	select {
-	case e := <-a.waiting:
-		batch = append(batch, e)
-	default:
+// next waits for an event, unless one is left, and takes those that queued behind it. It
+// returns nothing once the accepter is closed and nothing waits, and the event that did not
+// fit any more.
+func (a *accepter) next(waiting queue, left *acceptance) (batch []*acceptance, rest *acceptance) {
+	first := left
+	if first == nil {
 		select {
-		case e := <-a.waiting:
-			batch = append(batch, e)
-		case <-a.closing:
+		case first = <-waiting:
+		default:
+			select {
+			case first = <-waiting:
+			case <-a.closing:
+				return nil, nil
+			}
 		}
 	}
-	for size := 0; len(batch) > 0 && len(batch) < maxBatch; {
-		if size += len(batch[len(batch)-1].Data); size > maxBatchBytes {
-			break
-		}
+	batch = append(batch, first)
+	for size := len(first.Data); len(batch) < maxBatch; {
 		select {
-		case e := <-a.waiting:
+		case e := <-waiting:
+			if size += len(e.Data); size > maxBatchBytes {
+				return batch, e
+			}
 			batch = append(batch, e)
 		default:
-			return batch
+			return batch, nil
 		}
 	}
-	return batch
+	return batch, nil
 }
 
 // store stores a batch and sets the outcome of each event.
