@@ -124,6 +124,15 @@ type TwilioProvider struct {
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self == '' || self.startsWith('https://') || self.startsWith('http://')",message="must be a URL that begins with https://, such as https://api.dublin.ie1.twilio.com"
 	BaseURL string `json:"baseURL,omitempty"`
+
+	// verifyServiceSid is the SID of a Twilio Verify service, through which rules with
+	// sms.useTwilioVerify send their codes: VA and 32 hexadecimal digits. Twilio must have
+	// enabled custom codes for the service. Without it, such messages wait. Its API is at
+	// verify.twilio.com, or next to baseURL where that is a region of Twilio's.
+	// +optional
+	// +kubebuilder:validation:MaxLength=34
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(VA[0-9a-fA-F]{32})?$')",message="must be the SID of a Twilio Verify service: VA and 32 hexadecimal digits"
+	VerifyServiceSID string `json:"verifyServiceSid,omitempty"`
 }
 
 // ExpoProvider sends push notifications through Expo's push service.

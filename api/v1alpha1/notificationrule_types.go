@@ -93,8 +93,31 @@ type EmailMessage struct {
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
+// WhatsAppTemplate is a content template of the company's Twilio account, which Twilio
+// sends through WhatsApp in place of an SMS.
+type WhatsAppTemplate struct {
+	// contentSid is the SID of the content template at Twilio: HX and 32 hexadecimal
+	// digits. WhatsApp must have approved the template.
+	// +required
+	// +kubebuilder:validation:MinLength=34
+	// +kubebuilder:validation:MaxLength=34
+	// +kubebuilder:validation:XValidation:rule="self.matches('^HX[0-9a-fA-F]{32}$')",message="must be the SID of a Twilio content template: HX and 32 hexadecimal digits"
+	ContentSID string `json:"contentSid"`
+
+	// contentVariables are the values of the template's placeholders, by the name or number
+	// of the placeholder, such as "1" for {{1}}. Each value is a Django template that reads
+	// the event's data, and the variables context and computed. Variables are not escaped.
+	// At most 32 placeholders, each with a value of at most 1024 characters.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[A-Za-z0-9_]{1,32}$'))",message="names of placeholders must be 1 to 32 letters, digits and underscores"
+	// +kubebuilder:validation:XValidation:rule="self.all(name, self[name].size() <= 1024)",message="values must not be longer than 1024 characters"
+	ContentVariables map[string]string `json:"contentVariables,omitempty"`
+}
+
 // SMSMessage is an SMS. Its strings other than defaultRegion are Django templates. They
 // read the event's data, and the variables context and computed.
+// +kubebuilder:validation:XValidation:rule="!(has(self.whatsApp) && has(self.useTwilioVerify) && self.useTwilioVerify)",message="whatsApp and useTwilioVerify can't be combined"
 type SMSMessage struct {
 	// to is a Django template that renders the recipients: one or more phone numbers
 	// separated by commas. Each recipient receives a separate message. Numbers must be
@@ -121,8 +144,8 @@ type SMSMessage struct {
 	// +kubebuilder:validation:MaxLength=2
 	DefaultRegion string `json:"defaultRegion,omitempty"`
 
-	// message is a Django template that renders the text. Variables are not escaped. At
-	// most 16384 characters.
+	// message is a Django template that renders the text. Variables are not escaped. With
+	// whatsApp, the text is that of the log and the in-app copy. At most 16384 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
@@ -133,6 +156,19 @@ type SMSMessage struct {
 	// channel, that the message is wrapped in.
 	// +optional
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
+
+	// whatsApp sends a content template through WhatsApp in place of the text. The
+	// company's DeliveryProvider for SMS must be of the type twilio, and its sender a
+	// number that is enabled for WhatsApp or a messaging service that has one.
+	// +optional
+	WhatsApp *WhatsAppTemplate `json:"whatsApp,omitempty"`
+
+	// useTwilioVerify sends the one-time code in the message through Twilio Verify, which
+	// words the text itself. The message must render exactly one number of 4 to 10 digits,
+	// and the company's DeliveryProvider for SMS must set twilio.verifyServiceSid. It
+	// defaults to false.
+	// +optional
+	UseTwilioVerify bool `json:"useTwilioVerify,omitempty"`
 }
 
 // PushMessage is a push notification. Its strings are Django templates. They read the

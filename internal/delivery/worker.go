@@ -566,6 +566,7 @@ func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDe
 		Key: Key(&d.Delivery), Company: d.Company,
 		From: d.Content.From, To: d.Recipient,
 		Subject: d.Content.Subject, Text: d.Content.Text, HTML: d.Content.HTML,
+		SMS:  provider.SMSOptions(d.Content.SMS),
 		Date: d.CreatedAt,
 	})
 }

@@ -567,7 +567,7 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 		delivery := base
 		delivery.Channel = string(message.Channel)
 		delivery.Recipient, delivery.UserID = message.Recipient, message.User
-		delivery.Content = ledger.Content{From: message.From, Subject: message.Subject, Text: message.Text, HTML: message.HTML}
+		delivery.Content = ledger.Content{From: message.From, Subject: message.Subject, Text: message.Text, HTML: message.HTML, SMS: ledger.SMSOptions(message.SMS)}
 		deliveries = append(deliveries, delivery)
 	}
 	for _, not := range decision.NotSent {

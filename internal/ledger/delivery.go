@@ -43,10 +43,25 @@ const (
 // Content is the rendered text of a delivery.
 type Content struct {
 	From, Subject, Text, HTML string
+	// SMS changes how an SMS is sent.
+	SMS SMSOptions
+}
+
+// SMSOptions are ways to send an SMS other than as its text.
+type SMSOptions struct {
+	// ContentSID is the SID of a Twilio content template, which is sent through WhatsApp in
+	// place of the text; empty to send the text.
+	ContentSID string `json:"contentSid,omitempty"`
+	// ContentVariables are the values of the template's placeholders, as a JSON object.
+	ContentVariables string `json:"contentVariables,omitempty"`
+	// Verify sends the code in the text through Twilio Verify.
+	Verify bool `json:"verify,omitempty"`
 }
 
 // Size is the length of all texts in bytes.
-func (c *Content) Size() int { return len(c.From) + len(c.Subject) + len(c.Text) + len(c.HTML) }
+func (c *Content) Size() int {
+	return len(c.From) + len(c.Subject) + len(c.Text) + len(c.HTML) + len(c.SMS.ContentSID) + len(c.SMS.ContentVariables)
+}
 
 // NewDelivery is a decision about one rule and one recipient of an event.
 type NewDelivery struct {

@@ -90,6 +90,20 @@ type Message struct {
 	Subject string
 	Text    string
 	HTML    string
+	// SMS changes how an SMS is sent.
+	SMS SMSOptions
+}
+
+// SMSOptions are ways to send an SMS other than as its text.
+type SMSOptions struct {
+	// ContentSID is the SID of the Twilio content template that is sent through WhatsApp;
+	// empty to send the text.
+	ContentSID string
+	// ContentVariables are the rendered values of the template's placeholders, as a JSON
+	// object; empty if there are none.
+	ContentVariables string
+	// Verify sends the code in the text through Twilio Verify.
+	Verify bool
 }
 
 // NotSent is one message, or a rule's only one, that is not sent.

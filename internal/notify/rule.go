@@ -5,8 +5,10 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/mail"
 	"slices"
 	"strings"
@@ -26,16 +28,19 @@ type Rule struct {
 	// preferenceEnabled lets users opt out, systemEnabled makes in-app copies.
 	preferenceEnabled, systemEnabled bool
 
-	channel    Channel
-	expression *expression.Expression
-	to         field
-	user       *field // whom an email or SMS is about; nil: the event's user
-	text       field
-	from       *field  // of an email; nil: the company's or the operator's
-	subject    *field  // nil: no subject or title
-	html       *field  // nil: no HTML part
-	region     string  // of phone numbers without a country code
-	layout     *Layout // nil: messages are not wrapped
+	channel      Channel
+	expression   *expression.Expression
+	to           field
+	user         *field // whom an email or SMS is about; nil: the event's user
+	text         field
+	from         *field        // of an email; nil: the company's or the operator's
+	subject      *field        // nil: no subject or title
+	html         *field        // nil: no HTML part
+	region       string        // of phone numbers without a country code
+	contentSID   string        // of an SMS through WhatsApp
+	placeholders []placeholder // of contentSID
+	verify       bool          // an SMS through Twilio Verify
+	layout       *Layout       // nil: messages are not wrapped
 
 	layoutProblem *LayoutProblem // nil: there is none
 
@@ -131,6 +136,14 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 			return
 		}
 		c.recipient(r, spec.SMS.To)
+		r.verify = spec.SMS.UseTwilioVerify
+		if template := spec.SMS.WhatsApp; template != nil {
+			r.contentSID = template.ContentSID
+			for _, name := range slices.Sorted(maps.Keys(template.ContentVariables)) {
+				value := c.field("spec.sms.whatsApp.contentVariables."+name, template.ContentVariables[name], false)
+				r.placeholders = append(r.placeholders, placeholder{name, value})
+			}
+		}
 	case ChannelPush:
 		r.to = c.field("spec.push.toUser", spec.Push.ToUser, false)
 		c.recipient(r, spec.Push.ToUser)
@@ -347,6 +360,9 @@ func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, d
 		decision.add(NotSent{User: user, Reason: EmptyText, Detail: r.text.path + " rendered blank"})
 		return decision, nil
 	}
+	if message.SMS, err = r.smsOptions(ctx, event, values); err != nil {
+		return Decision{}, err
+	}
 	inApp := Message{Channel: ChannelSystem, Subject: message.Subject, Text: message.Text}
 	if len(recipients) > 0 {
 		if err := r.dress(ctx, event, values, &message); err != nil {
@@ -365,6 +381,42 @@ func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, d
 		decision.Messages = append(decision.Messages, inApp)
 	}
 	return decision, nil
+}
+
+// placeholder is a variable of a content template.
+type placeholder struct {
+	name  string
+	value field
+}
+
+// maxContentVariables bounds the rendered variables of a content template, in bytes of
+// JSON. WhatsApp accepts 1024 characters of a message in all.
+const maxContentVariables = 16 << 10
+
+// smsOptions renders what an SMS has besides its text.
+func (r *Rule) smsOptions(ctx context.Context, event *Event, values *python.Dict) (SMSOptions, error) {
+	options := SMSOptions{ContentSID: r.contentSID, Verify: r.verify}
+	if len(r.placeholders) == 0 {
+		return options, nil
+	}
+	rendered := make(map[string]string, len(r.placeholders))
+	for i := range r.placeholders {
+		text, err := r.placeholders[i].value.render(ctx, event, values)
+		if err != nil {
+			return SMSOptions{}, err
+		}
+		// WhatsApp refuses values with line breaks, tabs and several spaces.
+		rendered[r.placeholders[i].name] = strings.Join(strings.Fields(text), " ")
+	}
+	encoded, err := json.Marshal(rendered)
+	if err != nil {
+		return SMSOptions{}, fmt.Errorf("spec.sms.whatsApp.contentVariables: %w", err)
+	}
+	if len(encoded) > maxContentVariables {
+		return SMSOptions{}, fmt.Errorf("spec.sms.whatsApp.contentVariables: the rendered values are larger than %d bytes", maxContentVariables)
+	}
+	options.ContentVariables = string(encoded)
+	return options, nil
 }
 
 // dress adds the HTML part and the layout.

@@ -359,6 +359,30 @@ const mobileData = `{
 	"user": {"id": "11111111-2222-3333-4444-555555555555", "name": "Zoë <b>", "mobile": "+27 82 000 0001", "email": "zoe@example.com"}
 }`
 
+// The variables of a content template are rendered for each event, as text on one line.
+func TestDecideWhatsApp(t *testing.T) {
+	rule := sms(func(s *v1alpha1.SMSMessage) {
+		s.WhatsApp = &v1alpha1.WhatsAppTemplate{ContentSID: "HX1", ContentVariables: map[string]string{
+			"2": "{{ context.company.name }}", "1": " {{ amount|money:currency.divisibility }}\n{{ nothing }}\tpaid ",
+		}}
+	})
+	decision := decide(t, rule, mobileData)
+	want := SMSOptions{ContentSID: "HX1", ContentVariables: `{"1":"10.50 paid","2":"Acme \u0026 Sons"}`}
+	if len(decision.Messages) != 1 || decision.Messages[0].SMS != want || decision.Messages[0].Text != "Acme & Sons: 10.50" {
+		t.Errorf("got  %+v\nwant %+v", decision, want)
+	}
+	rule = sms(func(s *v1alpha1.SMSMessage) { s.UseTwilioVerify = true })
+	if decision := decide(t, rule, mobileData); len(decision.Messages) != 1 || decision.Messages[0].SMS != (SMSOptions{Verify: true}) {
+		t.Errorf("got %+v", decision)
+	}
+	rule = sms(func(s *v1alpha1.SMSMessage) {
+		s.WhatsApp = &v1alpha1.WhatsAppTemplate{ContentSID: "HX1", ContentVariables: map[string]string{"1": "{% for i in \"" + strings.Repeat("x", 1000) + "\" %}" + strings.Repeat("y", 20) + "{% endfor %}"}}
+	})
+	if decision := decide(t, rule, mobileData); len(decision.NotSent) != 1 || decision.NotSent[0].Reason != RenderFailed {
+		t.Errorf("got %+v", decision)
+	}
+}
+
 func TestDecideSMS(t *testing.T) {
 	decision := decide(t, sms(nil), mobileData)
 	want := Message{Channel: ChannelSMS, Recipient: "+27820000001", User: zoe, Text: "Acme & Sons: 10.50"}
@@ -430,10 +454,13 @@ func TestDecideRecipientsOfEachChannel(t *testing.T) {
 
 func TestCompileOfEachChannel(t *testing.T) {
 	for field, rule := range map[string]*v1alpha1.NotificationRule{
-		"spec.email.toUser":      email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.ToUser = "{% if %}" }),
-		"spec.sms.toUser":        sms(func(s *v1alpha1.SMSMessage) { s.ToUser = "{% if %}" }),
-		"spec.sms.to":            sms(func(s *v1alpha1.SMSMessage) { s.To = "{% if %}" }),
-		"spec.sms.message":       sms(func(s *v1alpha1.SMSMessage) { s.Message = "{% if %}" }),
+		"spec.email.toUser": email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.ToUser = "{% if %}" }),
+		"spec.sms.toUser":   sms(func(s *v1alpha1.SMSMessage) { s.ToUser = "{% if %}" }),
+		"spec.sms.to":       sms(func(s *v1alpha1.SMSMessage) { s.To = "{% if %}" }),
+		"spec.sms.message":  sms(func(s *v1alpha1.SMSMessage) { s.Message = "{% if %}" }),
+		"spec.sms.whatsApp.contentVariables.1": sms(func(s *v1alpha1.SMSMessage) {
+			s.WhatsApp = &v1alpha1.WhatsAppTemplate{ContentVariables: map[string]string{"1": "{% if %}"}}
+		}),
 		"spec.sms.defaultRegion": sms(func(s *v1alpha1.SMSMessage) { s.DefaultRegion = "XX" }),
 		"spec.push.toUser":       push(func(p *v1alpha1.PushMessage) { p.ToUser = "{% if %}" }),
 		"spec.push.title":        push(func(p *v1alpha1.PushMessage) { p.Title = "{% if %}" }),

@@ -227,7 +227,7 @@ func buildSendGrid(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *o
 
 func buildTwilio(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
 	secret := v1alpha1.SecretKeyAuthToken
-	config := twilio.Config{From: spec.Sender, BaseURL: spec.Twilio.BaseURL, Client: c}
+	config := twilio.Config{From: spec.Sender, BaseURL: spec.Twilio.BaseURL, VerifyServiceSID: spec.Twilio.VerifyServiceSID, Client: c}
 	if values.token(v1alpha1.SecretKeyAPIKeySID) != "" {
 		secret = v1alpha1.SecretKeyAPIKeySecret
 		config.KeySID = values.token(v1alpha1.SecretKeyAPIKeySID)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,7 +24,7 @@ import (
 // be sent to these. A mail server has no vendor, so its Secret must name the host.
 var vendorHosts = map[string]string{
 	"sendgrid": "api.sendgrid.com, api.eu.sendgrid.com",
-	"twilio":   "api.twilio.com, api.*.twilio.com",
+	"twilio":   "api.twilio.com, api.*.twilio.com, verify.twilio.com, verify.*.twilio.com",
 	"expo":     "exp.host",
 }
 
@@ -35,7 +36,7 @@ func checkHost(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) error {
 	if kind == "" || secret == nil || !holdsCredentials(secret) {
 		return nil
 	}
-	host, port, err := target(&p.Spec)
+	targets, err := targetsOf(&p.Spec)
 	if err != nil {
 		return err
 	}
@@ -43,17 +44,19 @@ func checkHost(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) error {
 	if !named {
 		allowed = vendorHosts[kind]
 	}
-	for _, pattern := range strings.FieldsFunc(allowed, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' }) {
-		if allows(pattern, host, port) {
-			return nil
+	patterns := strings.FieldsFunc(allowed, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
+	for _, t := range targets {
+		if slices.ContainsFunc(patterns, func(pattern string) bool { return allows(pattern, t.host, t.port) }) {
+			continue
 		}
+		sentence := fmt.Sprintf("The Secret %s doesn't allow its credentials to be sent to %s.", secret.Name, t.host)
+		if !named && kind == "smtp" {
+			sentence = fmt.Sprintf("The Secret %s doesn't say which mail server its credentials may be sent to.", secret.Name)
+		}
+		return provider.Misconfigured(v1alpha1.HostNotAllowedReason,
+			fmt.Sprintf("%s If %s is right, add it to the Secret's annotation %s.", sentence, t.host, v1alpha1.AllowedHostsAnnotation))
 	}
-	sentence := fmt.Sprintf("The Secret %s doesn't allow its credentials to be sent to %s.", secret.Name, host)
-	if !named && kind == "smtp" {
-		sentence = fmt.Sprintf("The Secret %s doesn't say which mail server its credentials may be sent to.", secret.Name)
-	}
-	return provider.Misconfigured(v1alpha1.HostNotAllowedReason,
-		fmt.Sprintf("%s If %s is right, add it to the Secret's annotation %s.", sentence, host, v1alpha1.AllowedHostsAnnotation))
+	return nil
 }
 
 // holdsCredentials tells whether anything of a Secret is sent: certificates to trust a
@@ -67,9 +70,12 @@ func holdsCredentials(secret *corev1.Secret) bool {
 	return false
 }
 
-// target returns the host and port that a provider connects to.
-func target(spec *v1alpha1.DeliveryProviderSpec) (host, port string, err error) {
-	base := ""
+// target is a host and port that a provider connects to.
+type target struct{ host, port string }
+
+// targetsOf returns what a provider connects to.
+func targetsOf(spec *v1alpha1.DeliveryProviderSpec) ([]target, error) {
+	var urls []string
 	switch {
 	case spec.SMTP != nil:
 		port := spec.SMTP.Port
@@ -79,26 +85,34 @@ func target(spec *v1alpha1.DeliveryProviderSpec) (host, port string, err error) 
 				port = 465
 			}
 		}
-		return normalHost(spec.SMTP.Host), strconv.Itoa(int(port)), nil
+		return []target{{normalHost(spec.SMTP.Host), strconv.Itoa(int(port))}}, nil
 	case spec.SendGrid != nil:
-		base = orDefault(spec.SendGrid.BaseURL, sendgrid.BaseURL)
+		urls = append(urls, orDefault(spec.SendGrid.BaseURL, sendgrid.BaseURL))
 	case spec.Twilio != nil:
-		base = orDefault(spec.Twilio.BaseURL, twilio.BaseURL)
-	case spec.Expo != nil:
-		base = orDefault(spec.Expo.BaseURL, expo.BaseURL)
-	}
-	u, err := url.Parse(base)
-	if err != nil || u.Hostname() == "" {
-		return "", "", provider.Misconfigured(v1alpha1.InvalidConfigurationReason, "The base URL can't be parsed or names no host.")
-	}
-	port = u.Port()
-	if port == "" {
-		port = "443"
-		if u.Scheme == "http" {
-			port = "80"
+		base := orDefault(spec.Twilio.BaseURL, twilio.BaseURL)
+		urls = append(urls, base)
+		if spec.Twilio.VerifyServiceSID != "" {
+			urls = append(urls, twilio.VerifyURL(base))
 		}
+	case spec.Expo != nil:
+		urls = append(urls, orDefault(spec.Expo.BaseURL, expo.BaseURL))
 	}
-	return normalHost(u.Hostname()), port, nil
+	targets := make([]target, len(urls))
+	for i, base := range urls {
+		u, err := url.Parse(base)
+		if err != nil || u.Hostname() == "" {
+			return nil, provider.Misconfigured(v1alpha1.InvalidConfigurationReason, "The base URL can't be parsed or names no host.")
+		}
+		port := u.Port()
+		if port == "" {
+			port = "443"
+			if u.Scheme == "http" {
+				port = "80"
+			}
+		}
+		targets[i] = target{normalHost(u.Hostname()), port}
+	}
+	return targets, nil
 }
 
 func orDefault(value, fallback string) string {

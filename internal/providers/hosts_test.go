@@ -27,6 +27,9 @@ func TestCheckHost(t *testing.T) {
 	expo := func(base string) v1alpha1.DeliveryProviderSpec {
 		return v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{BaseURL: base}}
 	}
+	twilioVerify := func(base string) v1alpha1.DeliveryProviderSpec {
+		return v1alpha1.DeliveryProviderSpec{Twilio: &v1alpha1.TwilioProvider{BaseURL: base, VerifyServiceSID: "VA0123456789abcdef0123456789abcdef"}}
+	}
 	const none = "none"
 	for name, test := range map[string]struct {
 		spec    v1alpha1.DeliveryProviderSpec
@@ -49,6 +52,10 @@ func TestCheckHost(t *testing.T) {
 		"Twilio in a region":             {twilio("https://api.dublin.ie1.twilio.com"), none, true},
 		"Twilio, not the API":            {twilio("https://evil.twilio.com"), none, false},
 		"Twilio elsewhere":               {twilio("https://api.evil.example"), none, false},
+		"Twilio Verify":                  {twilioVerify(""), none, true},
+		"Twilio Verify in a region":      {twilioVerify("https://api.dublin.ie1.twilio.com"), none, true},
+		"Twilio Verify, only API named":  {twilioVerify(""), "api.twilio.com", false},
+		"Twilio Verify, both named":      {twilioVerify(""), "api.twilio.com, verify.twilio.com", true},
 		"Expo":                           {expo(""), none, true},
 		"Expo elsewhere":                 {expo("https://exp.host.evil.example"), none, false},
 		"a mail server":                  {smtp("smtp.example.com", 0), none, false},

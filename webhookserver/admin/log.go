@@ -42,7 +42,7 @@ type logEntry struct {
 	notification, kind, user, recipient, message string
 	state, reason, rule, event, eventID          string
 	texts                                        messages.Texts
-	sent                                         bool
+	sent, verified, viaWhatsApp                  bool
 	received                                     *bool
 }
 
@@ -62,6 +62,8 @@ func logFields() []rest.Field[logEntry] {
 	}
 	fields = append(fields, messages.TextFields(func(l *logEntry) *messages.Texts { return &l.texts })...)
 	return append(fields,
+		rest.Boolean("use_twilio_verify", func(l *logEntry) *bool { return &l.verified }).ReadOnly(),
+		rest.Boolean("sent_via_whatsapp", func(l *logEntry) *bool { return &l.viaWhatsApp }).ReadOnly(),
 		rest.Boolean("sent", func(l *logEntry) *bool { return &l.sent }).ReadOnly(),
 		rest.NullBoolean("received", func(l *logEntry) **bool { return &l.received }).ReadOnly(),
 		text("error_message", func(l *logEntry) *string { return &l.message }).Nullable(),
@@ -83,6 +85,7 @@ func readLogEntry(d *ledger.Delivery, names map[string]string) logEntry {
 		message: d.Message, state: string(d.State), reason: d.Reason, rule: d.RuleName, event: d.EventName, eventID: d.EventID,
 		texts: messages.TextsOf(d), sent: d.State == ledger.DeliverySent,
 	}
+	l.verified, l.viaWhatsApp = d.Content.SMS.Verify, l.sent && d.Content.SMS.ContentSID != ""
 	if l.message == "" {
 		l.message = d.Reason
 	}

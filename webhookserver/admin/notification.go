@@ -4,7 +4,9 @@
 package admin
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -38,6 +40,10 @@ type message struct {
 	toEmail, toMobile, toUser, fromEmail       string
 	layoutID                                   string
 	enabled, preferenceEnabled, systemEnabled  bool
+
+	contentSID       string
+	contentVariables json.RawMessage // an object of strings, or nothing
+	useTwilioVerify  bool
 }
 
 // Limits of fields, in characters; as the custom resource has them.
@@ -48,6 +54,7 @@ const (
 	maxBody       = 262144
 	maxShort      = 16384
 	maxEvent      = 100
+	maxContentSID = 34
 )
 
 var notificationSerializer = &rest.Serializer[notification]{Name: "AdminNotification", Fields: notificationFields()}
@@ -66,7 +73,59 @@ func notificationFields() []rest.Field[notification] {
 		rest.Nested("layout", reducedLayoutSerializer, func(n *notification) *layout { return n.layout }).Nullable(),
 		rest.Char("layout", func(n *notification) *string { return &n.layoutID }).WriteOnly().Nullable().Blank().MaxLength(253),
 		rest.Boolean("system_enabled", func(n *notification) *bool { return &n.systemEnabled }),
+		rest.Char("whatsapp_content_sid", func(n *notification) *string { return &n.contentSID }).Nullable().Blank().MaxLength(maxContentSID).
+			Describe("The SID of a Twilio content template, which is sent through WhatsApp in place of the SMS."),
+		rest.JSON("whatsapp_content_variables", func(n *notification) *json.RawMessage { return &n.contentVariables }, isContentVariables).Nullable().
+			Describe("The values of the content template's placeholders, by name. Each is a template."),
+		rest.Boolean("use_twilio_verify", func(n *notification) *bool { return &n.useTwilioVerify }).
+			Describe("Whether the code in the message is sent through Twilio Verify."),
 	)
+}
+
+// isContentVariables checks an object whose values are strings, or numbers, which are
+// written as strings in a rule.
+func isContentVariables(value json.RawMessage) string {
+	if message := rest.IsObject(value); message != "" {
+		return message
+	}
+	if _, err := contentVariables(value); err != nil {
+		return "The values of this dictionary must be strings or numbers."
+	}
+	return ""
+}
+
+// encodeContentVariables returns the values as the API has them.
+func encodeContentVariables(values map[string]string) json.RawMessage {
+	if len(values) == 0 {
+		return nil
+	}
+	encoded, _ := json.Marshal(values) // strings can always be encoded
+	return encoded
+}
+
+// contentVariables returns the values of a content template's placeholders.
+func contentVariables(value json.RawMessage) (map[string]string, error) {
+	if len(value) == 0 || string(value) == "null" {
+		return nil, nil //nolint:nilnil // there are none
+	}
+	var values map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.UseNumber()
+	if err := decoder.Decode(&values); err != nil {
+		return nil, err
+	}
+	texts := make(map[string]string, len(values))
+	for name, value := range values {
+		switch value := value.(type) {
+		case string:
+			texts[name] = value
+		case json.Number:
+			texts[name] = value.String()
+		default:
+			return nil, fmt.Errorf("a value of the type %T", value)
+		}
+	}
+	return texts, nil
 }
 
 // messageFields are the fields that notifications and templates share.
@@ -208,7 +267,11 @@ func (m *message) readChannel(email *v1alpha1.EmailMessage, sms *v1alpha1.SMSMes
 		m.toEmail, m.toUser, m.fromEmail = email.To, email.ToUser, email.From
 		m.subject, m.html, m.text = email.Subject, email.HTML, email.Text
 	case sms != nil:
-		m.toMobile, m.toUser, m.sms = sms.To, sms.ToUser, sms.Message
+		m.toMobile, m.toUser, m.sms, m.useTwilioVerify = sms.To, sms.ToUser, sms.Message, sms.UseTwilioVerify
+		if template := sms.WhatsApp; template != nil {
+			m.contentSID = template.ContentSID
+			m.contentVariables = encodeContentVariables(template.ContentVariables)
+		}
 	case push != nil:
 		m.toUser, m.subject, m.push = push.ToUser, push.Title, push.Message
 	case system != nil:
@@ -220,7 +283,7 @@ func (m *message) readChannel(email *v1alpha1.EmailMessage, sms *v1alpha1.SMSMes
 func (m *message) fieldsByName() map[string]*string {
 	return map[string]*string{
 		"subject": &m.subject, "html_message": &m.html, "text_message": &m.text, "sms_message": &m.sms, "push_message": &m.push,
-		"to_email": &m.toEmail, "to_mobile": &m.toMobile, "to_user": &m.toUser, "from_email": &m.fromEmail,
+		"to_email": &m.toEmail, "to_mobile": &m.toMobile, "to_user": &m.toUser, "from_email": &m.fromEmail, "whatsapp_content_sid": &m.contentSID,
 	}
 }
 
@@ -231,7 +294,9 @@ var channelFields = map[string]map[string]string{
 		"to_email": "spec.email.to", "to_user": "spec.email.toUser", "from_email": "spec.email.from", "subject": "spec.email.subject",
 		"html_message": "spec.email.html", "text_message": "spec.email.text", "layout": "spec.email.layoutRef",
 	},
-	"sms":    {"to_mobile": "spec.sms.to", "to_user": "spec.sms.toUser", "sms_message": "spec.sms.message", "layout": "spec.sms.layoutRef"},
+	"sms": {"to_mobile": "spec.sms.to", "to_user": "spec.sms.toUser", "sms_message": "spec.sms.message", "layout": "spec.sms.layoutRef",
+		"whatsapp_content_sid": "spec.sms.whatsApp.contentSid", "whatsapp_content_variables": "spec.sms.whatsApp.contentVariables", "use_twilio_verify": "spec.sms.useTwilioVerify",
+	},
 	"push":   {"to_user": "spec.push.toUser", "subject": "spec.push.title", "push_message": "spec.push.message", "layout": "spec.push.layoutRef"},
 	"system": {"to_user": "spec.system.toUser", "subject": "spec.system.title", "text_message": "spec.system.message", "layout": "spec.system.layoutRef"},
 }
@@ -251,6 +316,13 @@ func (m *message) readParked(rule *v1alpha1.NotificationRule) {
 			*field = texts[name]
 		}
 	}
+	if m.kind != string(v1alpha1.ChannelSMS) {
+		// Somebody else may have written the annotation.
+		if values, err := contentVariables(json.RawMessage(texts["whatsapp_content_variables"])); err == nil {
+			m.contentVariables = encodeContentVariables(values)
+		}
+		m.useTwilioVerify = texts["use_twilio_verify"] != ""
+	}
 }
 
 // parked returns the fields that the channel doesn't have.
@@ -259,6 +331,14 @@ func (m *message) parked() map[string]string {
 	for name, field := range m.fieldsByName() {
 		if _, own := channelFields[m.kind][name]; !own && *field != "" {
 			texts[name] = *field
+		}
+	}
+	if m.kind != string(v1alpha1.ChannelSMS) {
+		if values, _ := contentVariables(m.contentVariables); len(values) > 0 {
+			texts["whatsapp_content_variables"] = string(m.contentVariables)
+		}
+		if m.useTwilioVerify {
+			texts["use_twilio_verify"] = "true"
 		}
 	}
 	return texts
@@ -288,6 +368,12 @@ func (n *notification) missing() []rest.FieldError {
 		if strings.TrimSpace(*fields[name]) == "" {
 			missing = append(missing, rest.FieldError{Field: name, Messages: []string{fmt.Sprintf("A notification of the type %s needs this field.", n.kind)}})
 		}
+	}
+	if n.kind == string(v1alpha1.ChannelSMS) && n.contentSID != "" && n.useTwilioVerify {
+		missing = append(missing, rest.FieldError{Field: "use_twilio_verify", Messages: []string{"A notification is sent through WhatsApp or through Twilio Verify, not both."}})
+	}
+	if values, _ := contentVariables(n.contentVariables); n.kind == string(v1alpha1.ChannelSMS) && n.contentSID == "" && len(values) > 0 {
+		missing = append(missing, rest.FieldError{Field: "whatsapp_content_sid", Messages: []string{"The values of a content template need its SID."}})
 	}
 	if n.kind == "system" && n.systemEnabled {
 		missing = append(missing, rest.FieldError{Field: "system_enabled", Messages: []string{"A notification of the type system is stored in the inbox already."}})
@@ -324,7 +410,12 @@ func (n *notification) writeChannel(spec *v1alpha1.NotificationRuleSpec) {
 			To: n.toEmail, ToUser: n.toUser, From: n.fromEmail, Subject: n.subject, HTML: n.html, Text: n.text, LayoutRef: layout,
 		}
 	case v1alpha1.ChannelSMS:
-		spec.SMS = &v1alpha1.SMSMessage{To: n.toMobile, ToUser: n.toUser, Message: n.sms, LayoutRef: layout}
+		spec.SMS = &v1alpha1.SMSMessage{To: n.toMobile, ToUser: n.toUser, Message: n.sms, LayoutRef: layout, UseTwilioVerify: n.useTwilioVerify}
+		if n.contentSID != "" {
+			variables, _ := contentVariables(n.contentVariables) // checked when they were decoded
+			spec.SMS.WhatsApp = &v1alpha1.WhatsAppTemplate{ContentSID: n.contentSID, ContentVariables: variables}
+			n.contentVariables = encodeContentVariables(variables) // the answer shows what is stored
+		}
 		if sms != nil {
 			spec.SMS.DefaultRegion = sms.DefaultRegion
 		}
@@ -472,10 +563,14 @@ func (n *notification) beginWith(r *rest.Request, t *template) {
 	}
 	for name, field := range map[string][2]*bool{
 		"preference_enabled": {&n.preferenceEnabled, &t.preferenceEnabled}, "system_enabled": {&n.systemEnabled, &t.systemEnabled},
+		"use_twilio_verify": {&n.useTwilioVerify, &t.useTwilioVerify},
 	} {
 		if !r.Given(name) {
 			*field[0] = *field[1]
 		}
+	}
+	if !r.Given("whatsapp_content_variables") {
+		n.contentVariables = t.contentVariables
 	}
 }
 

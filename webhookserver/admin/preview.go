@@ -345,7 +345,7 @@ func groupMessages(all []notify.Message) (grouped []messagePreview) {
 		}
 		shown := messagePreview{kind: string(m.Channel), from: m.From, recipients: []string{m.Recipient}}
 		shown.texts = messages.TextsOf(&ledger.Delivery{
-			Channel: string(m.Channel), Content: ledger.Content{Subject: m.Subject, Text: m.Text, HTML: m.HTML},
+			Channel: string(m.Channel), Content: ledger.Content{Subject: m.Subject, Text: m.Text, HTML: m.HTML, SMS: ledger.SMSOptions(m.SMS)},
 		})
 		if m.Channel == notify.ChannelSMS {
 			n, encoding := phone.Segments(m.Text)

@@ -50,6 +50,7 @@ func templateFields() []rest.Field[template] {
 	fields = append(fields, messageFields(func(t *template) *message { return &t.message })...)
 	return append(fields,
 		rest.Nested("layout", reducedLayoutTemplateSerializer, func(t *template) *layout { return t.layout }).Nullable(),
+		rest.Boolean("use_twilio_verify", func(t *template) *bool { return &t.useTwilioVerify }).ReadOnly(),
 		rest.Boolean("default", func(t *template) *bool { return &t.isDefault }).ReadOnly(),
 		rest.Boolean("deletable", func(t *template) *bool { return &t.deletable }).ReadOnly(),
 		rest.Timestamp("created", (*template).created),

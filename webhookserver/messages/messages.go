@@ -13,7 +13,11 @@ import (
 )
 
 // Texts are the texts of a message, each where its channel has it.
-type Texts struct{ Subject, Text, HTML, SMS, Push string }
+type Texts struct {
+	Subject, Text, HTML, SMS, Push string
+	// ContentSID and ContentVariables are those of an SMS that is sent through WhatsApp.
+	ContentSID, ContentVariables string
+}
 
 // TextsOf returns the texts of a delivery.
 func TextsOf(d *ledger.Delivery) Texts {
@@ -21,6 +25,7 @@ func TextsOf(d *ledger.Delivery) Texts {
 	switch d.Channel {
 	case ledger.ChannelSMS:
 		t.SMS = d.Content.Text
+		t.ContentSID, t.ContentVariables = d.Content.SMS.ContentSID, d.Content.SMS.ContentVariables
 	case ledger.ChannelPush:
 		t.Push = d.Content.Text
 	default:
@@ -40,6 +45,8 @@ func TextFields[T any](at func(*T) *Texts) []rest.Field[T] {
 		text("html_message", func(t *Texts) *string { return &t.HTML }),
 		text("sms_message", func(t *Texts) *string { return &t.SMS }),
 		text("push_message", func(t *Texts) *string { return &t.Push }),
+		text("whatsapp_content_sid", func(t *Texts) *string { return &t.ContentSID }),
+		text("whatsapp_variables", func(t *Texts) *string { return &t.ContentVariables }),
 	}
 }
 

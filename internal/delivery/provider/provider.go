@@ -29,8 +29,23 @@ type Message struct {
 	To        string
 	// Subject, Text and HTML are the rendered content. HTML may be empty.
 	Subject, Text, HTML string
+	// SMS changes how an SMS is sent.
+	SMS SMSOptions
 	// Date is when the delivery was decided.
 	Date time.Time
+}
+
+// SMSOptions are ways to send an SMS that only some providers know. A provider that doesn't
+// know the one that is set refuses the message.
+type SMSOptions struct {
+	// ContentSID is the SID of a Twilio content template, which is sent through WhatsApp in
+	// place of the text; empty to send the text.
+	ContentSID string
+	// ContentVariables are the values of the template's placeholders as a JSON object of
+	// strings; empty if there are none.
+	ContentVariables string
+	// Verify sends the one-time code in the text through Twilio Verify.
+	Verify bool
 }
 
 // maxKeyLength bounds Key, which becomes part of headers.

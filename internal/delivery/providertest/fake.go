@@ -61,8 +61,11 @@ const ThrottleFor = 7 * time.Second
 // empty.
 type Received struct {
 	Key, From, To, Subject, Text, HTML string
-	// ReplyTo is empty where answers go to From.
+	// ReplyTo is empty where replies go to From.
 	ReplyTo string
+	// ContentSID and ContentVariables are those of a message through WhatsApp, Code is that
+	// of a verification.
+	ContentSID, ContentVariables, Code string
 }
 
 // maxReceived bounds what a fake remembers, so that it can run for long by hand.

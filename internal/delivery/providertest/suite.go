@@ -52,6 +52,8 @@ type Harness struct {
 	// NotRecipients are recipients that must be refused for good, besides those that no
 	// channel takes.
 	NotRecipients []string
+	// NoText says that the message's text is not what is sent.
+	NoText bool
 	// NoRetryAfter says that the protocol can't say how long to wait.
 	NoRetryAfter bool
 	// AcceptedByStatus says that the status of an answer accepts a message, so that it
@@ -67,7 +69,9 @@ func Run(t *testing.T, h Harness) {
 	t.Run("accepts", h.accepts)
 	t.Run("classes errors", h.classes)
 	t.Run("honours the deadline", h.deadline)
-	t.Run("is safe for concurrent use", h.concurrent)
+	if !h.NoText {
+		t.Run("is safe for concurrent use", h.concurrent)
+	}
 	t.Run("withstands hostile content", h.hostile)
 	t.Run("refuses bad recipients", h.recipients)
 }

@@ -45,7 +45,10 @@ type Config struct {
 	// DefaultRegion is the region of numbers without a country code, such as ZA; such
 	// numbers are refused if it is empty.
 	DefaultRegion string
-	// BaseURL defaults to the constant BaseURL.
+	// VerifyServiceSID is the SID of a Verify service (VA...), through which codes are
+	// sent; empty if there is none.
+	VerifyServiceSID string
+	// BaseURL defaults to the constant BaseURL. See [VerifyURL] for that of Verify.
 	BaseURL string
 	// Client makes the calls; one with outbound's defaults if nil.
 	Client *outbound.Client
@@ -60,6 +63,9 @@ type Provider struct {
 	from    url.Values
 	region  string
 	key     bool
+
+	verify        *httpapi.API
+	verifyService string
 }
 
 var (
@@ -76,6 +82,9 @@ func New(c Config) (*Provider, error) {
 	if c.KeySID != "" && (!sidForm.MatchString(c.KeySID) || !strings.HasPrefix(c.KeySID, "SK")) {
 		return nil, errors.New("the SID of the Twilio API key must be SK and 32 hexadecimal digits")
 	}
+	if c.VerifyServiceSID != "" && (!sidForm.MatchString(c.VerifyServiceSID) || !strings.HasPrefix(c.VerifyServiceSID, "VA")) {
+		return nil, errors.New("the SID of the Twilio Verify service must be VA and 32 hexadecimal digits")
+	}
 	if !httpapi.IsHeaderValue(c.AuthToken) {
 		return nil, errors.New("the Twilio auth token is empty or contains characters that no token has")
 	}
@@ -86,7 +95,7 @@ func New(c Config) (*Provider, error) {
 	if c.BaseURL == "" {
 		c.BaseURL = BaseURL
 	}
-	p := &Provider{account: c.AccountSID, region: c.DefaultRegion, key: c.KeySID != ""}
+	p := &Provider{account: c.AccountSID, region: c.DefaultRegion, key: c.KeySID != "", verifyService: c.VerifyServiceSID}
 	if c.From != "" {
 		var err error
 		if p.from, err = p.sender(c.From); err != nil {
@@ -97,10 +106,12 @@ func New(c Config) (*Provider, error) {
 	if p.key {
 		user = c.KeySID
 	}
+	header := http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+c.AuthToken))}}
 	var err error
-	p.api, err = httpapi.New("Twilio", c.BaseURL, c.Client,
-		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+c.AuthToken))}})
-	if err != nil {
+	if p.api, err = httpapi.New("Twilio", c.BaseURL, c.Client, header); err != nil {
+		return nil, err
+	}
+	if p.verify, err = httpapi.New("Twilio Verify", VerifyURL(c.BaseURL), c.Client, header); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -124,12 +135,17 @@ func (p *Provider) sender(from string) (url.Values, error) {
 	return url.Values{"From": {number}}, nil
 }
 
-// Send implements [provider.Provider]. It sends the message's Text. The receipt's ID is
-// Twilio's message SID.
+// Send implements [provider.Provider]. It sends the message's Text, the content template
+// that the message names, or the code in the text through Twilio Verify. The receipt's ID is
+// Twilio's SID of the message or verification.
 func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Receipt, error) {
 	to, err := phone.E164(m.To, p.region)
 	if err != nil {
 		return provider.Receipt{}, provider.Permanent("RecipientInvalid", "The recipient "+err.Error()+".")
+	}
+	text := strings.ToValidUTF8(m.Text, "\uFFFD")
+	if m.SMS.Verify {
+		return p.sendCode(ctx, to, text)
 	}
 	sender := p.from
 	if m.From != "" {
@@ -140,36 +156,46 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 	if sender == nil {
 		return provider.Receipt{}, provider.Misconfigured("SenderMissing", "Neither the message nor the Twilio provider names a sender.")
 	}
-	text := strings.ToValidUTF8(m.Text, "\uFFFD")
-	switch {
-	case strings.TrimSpace(text) == "":
-		return provider.Receipt{}, provider.Permanent("MessageEmpty", "The message has no text.")
-	case utf8.RuneCountInString(text) > maxSMSLength:
-		return provider.Receipt{}, provider.Permanent("MessageTooBig", fmt.Sprintf("The text is longer than the %d characters that Twilio takes.", maxSMSLength))
-	}
-	form := url.Values{"To": {to}, "Body": {text}}
+	form := url.Values{"To": {to}}
 	for name, values := range sender {
 		form[name] = values
 	}
-	resp, err := p.api.Call(ctx, http.MethodPost, p.path("/Messages.json"), "application/x-www-form-urlencoded", []byte(form.Encode()))
+	switch {
+	case m.SMS.ContentSID != "":
+		if err := useWhatsApp(form, &m); err != nil {
+			return provider.Receipt{}, err
+		}
+	case strings.TrimSpace(text) == "":
+		return provider.Receipt{}, provider.Permanent("MessageEmpty", "The message has no text.")
+	case utf8.RuneCountInString(text) > maxSMSLength:
+		return provider.Receipt{}, provider.Permanent("MessageTooBig", fmt.Sprintf("The text is longer than the %d characters that Twilio accepts.", maxSMSLength))
+	default:
+		form.Set("Body", text)
+	}
+	return p.post(ctx, p.api, p.path("/Messages.json"), form, m.OwnSender)
+}
+
+// post makes a call that sends something.
+func (p *Provider) post(ctx context.Context, api *httpapi.API, path string, form url.Values, ownSender bool) (provider.Receipt, error) {
+	resp, err := api.Call(ctx, http.MethodPost, path, "application/x-www-form-urlencoded", []byte(form.Encode()))
 	if err != nil {
 		return provider.Receipt{}, err
 	}
 	if resp.Status != http.StatusCreated {
-		return provider.Receipt{}, p.refusal(resp, m.OwnSender)
+		return provider.Receipt{}, p.refusal(resp, ownSender)
 	}
-	var message struct {
+	var sent struct {
 		SID       string `json:"sid"`
 		Status    string `json:"status"`
 		ErrorCode int    `json:"error_code"`
 	}
 	// The status 201 means that the message was accepted. Sending again because the body
 	// is unreadable would send it twice.
-	_ = json.Unmarshal(resp.Body, &message)
-	if message.Status == "failed" || message.Status == "undelivered" {
-		return provider.Receipt{}, p.codeError(message.ErrorCode, resp, m.OwnSender)
+	_ = json.Unmarshal(resp.Body, &sent)
+	if sent.Status == "failed" || sent.Status == "undelivered" {
+		return provider.Receipt{}, p.codeError(sent.ErrorCode, resp, ownSender)
 	}
-	return provider.Receipt{ID: httpapi.ReceiptID(message.SID)}, nil
+	return provider.Receipt{ID: httpapi.ReceiptID(sent.SID)}, nil
 }
 
 // Check reads the account. An API key may not do that, so with one it reads one of the
@@ -218,8 +244,14 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) error {
 	answer := fmt.Sprintf("Twilio (error %d)", code)
 	switch code {
-	case 21211, 21214, 21217, 21265, 21266, 21614, 21635, 21662, 30004, 30005, 30006, 60033:
-		return provider.Permanent("RecipientRefused", answer+" can't send SMS to the recipient's number.")
+	case 21211, 21214, 21217, 21265, 21266, 21614, 21635, 21662, 30004, 30005, 30006, 60033, 60205, 63003, 63024, 63033:
+		return provider.Permanent("RecipientRefused", answer+" can't send to the recipient's number.")
+	case 21655, 21656, 63005, 63016, 63021, 63027, 63028, 63040, 63041, 63042:
+		return provider.Permanent("ContentTemplateRefused", answer+": WhatsApp refuses the content template or its variables; check the template at Twilio and the rule's whatsApp.")
+	case 60203:
+		return provider.Deferred("RecipientDeferred", answer+": the recipient was sent too many codes in the last minutes.", httpapi.RetryAfter(resp.Header))
+	case 60204:
+		return provider.Misconfigured("VerifyRefused", answer+": the Twilio Verify service doesn't accept custom codes; ask Twilio to enable them.")
 	case 21610:
 		return provider.Permanent("Unsubscribed", answer+": the recipient has opted out of messages from this sender.")
 	case 21612:
@@ -228,7 +260,7 @@ func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) 
 		return provider.Permanent("MessageEmpty", answer+": the message has no text.")
 	case 21605, 21617:
 		return provider.Permanent("MessageTooBig", answer+": the text is too long.")
-	case 30007, 30038:
+	case 30007, 30038, 60238, 60410, 63013, 63049:
 		return provider.Permanent("Filtered", answer+": the message was filtered as unwanted.")
 	case 30003:
 		return provider.Deferred("RecipientDeferred", answer+" can't reach the recipient's phone now.", 0)
@@ -238,17 +270,17 @@ func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) 
 			return provider.Permanent("SenderRefused", answer+" refuses the sender that the rule names.")
 		}
 		return provider.Misconfigured("SenderRefused", answer+" refuses the provider's sender.")
-	case 21408:
+	case 21408, 60605:
 		return provider.Permanent("RegionNotEnabled", answer+": Twilio's geographic permissions of the account don't include the recipient's country.")
 	case 10002, 21608, 572005:
 		return provider.Misconfigured("AccountRestricted", answer+": a trial or unapproved account sends to verified numbers only.")
 	case 20003, 20004, 20005, 20006, 20007, 20008, 20010, 10001, 30002, 30037, 90010:
 		return provider.Misconfigured("CredentialsRefused", answer+" refuses the credentials, or the account isn't active.")
 	case 20404:
-		return provider.Misconfigured("NotFound", answer+" doesn't know the account.")
+		return provider.Misconfigured("NotFound", answer+" doesn't know the account or the Verify service.")
 	case 30023, 30027, 60728, 63038:
 		return provider.Misconfigured("QuotaExceeded", answer+": the account's limit of messages is reached.")
-	case 20429, 14107, 21611, 30001, 30022, 63017, 63018:
+	case 20429, 14107, 21611, 30001, 30022, 60207, 63017, 63018:
 		return provider.Transient(provider.ReasonThrottled, answer+" asks to send more slowly.", httpapi.RetryAfter(resp.Header))
 	}
 	if resp.Status == http.StatusCreated {

@@ -59,6 +59,7 @@ func TestConfig(t *testing.T) {
 		"wrong account":   func(c *Config) { c.AccountSID = serviceSID },
 		"wrong key":       func(c *Config) { c.KeySID = accountSID },
 		"no token":        func(c *Config) { c.AuthToken = "" },
+		"wrong service":   func(c *Config) { c.VerifyServiceSID = accountSID },
 		"region":          func(c *Config) { c.DefaultRegion = "XX" },
 		"sender":          func(c *Config) { c.From = "a sender that is too long" },
 		"base URL":        func(c *Config) { c.BaseURL = "http://api.twilio.com" },
@@ -129,6 +130,9 @@ func TestErrorCodes(t *testing.T) {
 		{500, 20500, "Unavailable", "transient"}, {400, 99999, "MessageRefused", "permanent"},
 		{201, 30007, "Filtered", "permanent"}, {201, 99999, "MessageRefused", "permanent"},
 		{201, 20429, "Throttled", "transient"},
+		{400, 21655, "ContentTemplateRefused", "permanent"}, {201, 63016, "ContentTemplateRefused", "permanent"}, {201, 63041, "ContentTemplateRefused", "permanent"},
+		{201, 63024, "RecipientRefused", "permanent"}, {403, 60410, "Filtered", "permanent"}, {403, 60605, "RegionNotEnabled", "permanent"},
+		{429, 60203, "RecipientDeferred", "transient"}, {403, 60204, "VerifyRefused", "misconfigured"},
 	} {
 		status, code = row.status, row.code
 		_, err := p.Send(t.Context(), sms())
@@ -189,4 +193,143 @@ func TestCheck(t *testing.T) {
 	}
 	_, err = keyed.Send(t.Context(), sms())
 	providertest.CheckReason(t, err, "SenderMissing")
+}
+
+const contentSID = "HX0123456789abcdef0123456789abcdef"
+
+func whatsApp() provider.Message {
+	m := sms()
+	m.SMS = provider.SMSOptions{ContentSID: contentSID, ContentVariables: `{"1":"Jane"}`}
+	return m
+}
+
+func TestWhatsApp(t *testing.T) {
+	p, api, stop := start(t)
+	defer stop()
+	for from, want := range map[string]string{"": "whatsapp:+15005550006", serviceSID: serviceSID, "082 000 0009": "whatsapp:+27820000009"} {
+		m := whatsApp()
+		m.From = from
+		receipt, err := p.Send(t.Context(), m)
+		if err != nil || receipt.ID == "" {
+			t.Fatalf("%+v, %v", receipt, err)
+		}
+		got := api.Received()
+		sent := providertest.Received{From: want, To: "whatsapp:+27820000001", ContentSID: contentSID, ContentVariables: `{"1":"Jane"}`}
+		if got[len(got)-1] != sent {
+			t.Errorf("got %+v, want %+v", got[len(got)-1], sent)
+		}
+	}
+	// A template without placeholders has no variables, and no text is needed.
+	m := whatsApp()
+	m.SMS.ContentVariables, m.Text = "", ""
+	if _, err := p.Send(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+	before := api.Requests()
+	for _, from := range []string{"Rehive", "12345"} {
+		m.From = from
+		_, err := p.Send(t.Context(), m)
+		providertest.CheckReason(t, err, "SenderRefused")
+		if !provider.IsMisconfigured(err) {
+			t.Errorf("%v: a person has to change the sender", err)
+		}
+	}
+	m = whatsApp()
+	m.SMS.ContentSID = accountSID
+	_, err := p.Send(t.Context(), m)
+	providertest.CheckReason(t, err, "ContentTemplateRefused")
+	if api.Requests() != before {
+		t.Error("Twilio was called in vain")
+	}
+}
+
+// Whatever Twilio answers to a content template, the message ends as an SMS would.
+func TestWhatsAppConformance(t *testing.T) {
+	m := whatsApp()
+	m.SMS.ContentVariables = `{"1":"Planted text"}`
+	providertest.Run(t, providertest.Harness{
+		New: func(t *testing.T) providertest.Target {
+			p, fake, stop := start(t)
+			return providertest.Target{Provider: p, Fake: fake, Close: stop}
+		},
+		Message: m,
+		Want: providertest.Received{
+			From: "whatsapp:+15005550006", To: "whatsapp:+27820000001", ContentSID: contentSID, ContentVariables: m.SMS.ContentVariables,
+		},
+		Secrets:          []string{authToken, accountSID, "820000001"},
+		AcceptedByStatus: true,
+		NoText:           true,
+	})
+}
+
+const verifySID = "VA0123456789abcdef0123456789abcdef"
+
+func TestVerify(t *testing.T) {
+	fake := providertest.NewTwilio(accountSID, accountSID, authToken)
+	base, client, stop := providertest.Serve(fake)
+	defer stop()
+	p, err := New(Config{AccountSID: accountSID, AuthToken: authToken, VerifyServiceSID: verifySID, BaseURL: base, Client: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := sms()
+	m.SMS.Verify = true
+	for text, code := range map[string]string{
+		"Your code is 1234.":               "1234",
+		"1234567890 is valid for 10 days.": "1234567890",
+		"123-456":                          "",
+		"No code":                          "",
+		"1234 or 5678":                     "",
+		"12345678901":                      "",
+	} {
+		m.Text = text
+		receipt, err := p.Send(t.Context(), m)
+		if code == "" {
+			providertest.CheckReason(t, err, "VerifyCodeMissing")
+			continue
+		}
+		if err != nil || receipt.ID == "" {
+			t.Errorf("%q: %+v, %v", text, receipt, err)
+			continue
+		}
+		got := fake.Received()
+		if last := got[len(got)-1]; last != (providertest.Received{To: "+27820000001", Code: code}) {
+			t.Errorf("%q sent %+v", text, last)
+		}
+	}
+	m.Text = "Your code is 1234."
+	for behavior, reason := range map[providertest.Behavior]string{
+		providertest.Unauthorized: "CredentialsRefused", providertest.Throttle: provider.ReasonThrottled,
+		providertest.Fail: "Unavailable", providertest.Reset: provider.ReasonOutcomeUnknown,
+	} {
+		fake.Behave(behavior)
+		_, err := p.Send(t.Context(), m)
+		providertest.CheckReason(t, err, reason)
+		if strings.Contains(err.Error(), "1234") {
+			t.Errorf("the error contains the code: %v", err)
+		}
+	}
+	fake.Behave(providertest.Accept)
+
+	without, _, stopWithout := start(t)
+	defer stopWithout()
+	_, err = without.Send(t.Context(), m)
+	providertest.CheckReason(t, err, "VerifyServiceMissing")
+	if !provider.IsMisconfigured(err) {
+		t.Errorf("%v: a person has to configure the service", err)
+	}
+}
+
+func TestVerifyURL(t *testing.T) {
+	for base, want := range map[string]string{
+		BaseURL:                             "https://verify.twilio.com",
+		"https://api.dublin.ie1.twilio.com": "https://verify.dublin.ie1.twilio.com",
+		"https://proxy.example/twilio":      "https://proxy.example/twilio",
+		"https://api.evil-twilio.com":       "https://api.evil-twilio.com",
+		"http://127.0.0.1:1":                "http://127.0.0.1:1",
+	} {
+		if got := VerifyURL(base); got != want {
+			t.Errorf("%s: %s, want %s", base, got, want)
+		}
+	}
 }

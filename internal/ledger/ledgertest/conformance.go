@@ -29,6 +29,7 @@ var conformance = []func(*testing.T, Place){
 	testAnyTextCanBeStored,
 	testCompletedEventLeavesItsDeliveries,
 	testNothingToSendWakesNobody,
+	testSMSOptions,
 	testOutcomes,
 	testClaimedContent,
 	testDeliveryLeaseExpires,

@@ -70,6 +70,38 @@ func testCompletedEventLeavesItsDeliveries(t *testing.T, at Place) {
 	}
 }
 
+// How an SMS is sent is kept with its text, wherever the text is read.
+func testSMSOptions(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	Accept(t, s, "shop", "1")
+	options := map[string]ledger.SMSOptions{
+		"+27820000001": {}, "+27820000002": {Verify: true},
+		"+27820000003": {ContentSID: "HX1", ContentVariables: `{"1":"Jo \"é\""}`},
+	}
+	var deliveries []ledger.NewDelivery
+	for recipient, o := range options {
+		deliveries = append(deliveries, ledger.NewDelivery{
+			RuleName: "shop/otp", Channel: ledger.ChannelSMS, Recipient: recipient, Content: ledger.Content{Text: "Your code is 1234.", SMS: o},
+		})
+	}
+	g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), deliveries)).To(Succeed())
+	claimed, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(len(options)))
+	for i := range claimed {
+		d := &claimed[i]
+		g.Expect(d.Complete()).To(BeTrue())
+		g.Expect(d.Content).To(Equal(ledger.Content{Text: "Your code is 1234.", SMS: options[d.Recipient]}), d.Recipient)
+		whole, err := s.GetDelivery(bg, d.ID)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(whole.Content).To(Equal(d.Content))
+		logged, err := s.LogEntry(bg, "shop", d.ID)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(logged.Content).To(Equal(d.Content))
+	}
+}
+
 func testNothingToSendWakesNobody(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)

@@ -169,7 +169,7 @@ var tables = []table{
 		{"updated_at", "bigint"},
 	}},
 	{name: "contents", columns: []column{
-		{"id", "bigint"}, {"sender", "text"}, {"subject", "text"}, {"text", "text"}, {"html", "text"},
+		{"id", "bigint"}, {"sender", "text"}, {"subject", "text"}, {"text", "text"}, {"html", "text"}, {"sms", "text"},
 	}},
 	{name: "attempts", key: []string{"delivery"}, columns: []column{
 		{"id", "bigint"}, {"delivery", "bigint"}, {"first_at", "bigint"}, {"last_at", "bigint"}, {"times", "bigint"},

@@ -5,7 +5,9 @@ package schema
 
 import (
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -50,11 +52,11 @@ const (
 	deliveryHead = "deliveries.id, company, event_id, event_name, event_received_at, rule, copy, channel, recipient, user_id," +
 		" state, reason, message, attempts, "
 	deliveryDates = ", next_attempt_at, provider_id, received_at, created_at, updated_at, "
-	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), "
+	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), COALESCE(sms, ''), "
 	smallContent  = "COALESCE(sender, '')," +
 		" CASE WHEN octet_length(subject) <= 32768 THEN subject ELSE '' END," +
 		" CASE WHEN octet_length(text) <= 32768 THEN text ELSE '' END," +
-		" CASE WHEN octet_length(html) <= 32768 THEN html ELSE '' END, "
+		" CASE WHEN octet_length(html) <= 32768 THEN html ELSE '' END, COALESCE(sms, ''), "
 	contentSize = "COALESCE(octet_length(subject), 0) + COALESCE(octet_length(text), 0) + COALESCE(octet_length(html), 0)"
 )
 
@@ -77,11 +79,17 @@ func ClaimedDeliveryColumns(unfinished string) string {
 // ScanDelivery reads a row of [DeliveryColumns], with the ledger's times.
 func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
 	var received, next, seen, created, updated int64
+	var sms string
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
 		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated,
-		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &d.Size)
+		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &sms, &d.Size)
 	if err != nil {
 		return err
+	}
+	if sms != "" {
+		if err := json.Unmarshal([]byte(sms), &d.Content.SMS); err != nil {
+			return fmt.Errorf("reading how an SMS is sent: %w", err)
+		}
 	}
 	d.EventReceivedAt, d.NextAttemptAt = Time(received), Time(next)
 	d.CreatedAt, d.UpdatedAt = Time(created), Time(updated)
@@ -89,6 +97,16 @@ func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
 		d.ReceivedAt = Time(seen)
 	}
 	return nil
+}
+
+// EncodeSMS returns how an SMS is sent as its column holds it: as JSON, or nothing if it is
+// sent as its text.
+func EncodeSMS(o ledger.SMSOptions) (string, error) {
+	if o == (ledger.SMSOptions{}) {
+		return "", nil
+	}
+	encoded, err := json.Marshal(o)
+	return string(encoded), err
 }
 
 // ScanDeliveries reads the result of a query for [DeliveryColumns] and closes it.

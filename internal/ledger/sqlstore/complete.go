@@ -10,6 +10,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
+	"github.com/rehive/extension-operator/internal/ledger/schema"
 )
 
 const (
@@ -57,8 +58,8 @@ var insertContents = func() (statements [maxInsert + 1]string) {
 		if n > 1 {
 			rows += ","
 		}
-		rows += fmt.Sprintf(" ($%d, $%d, $%d, $%d)", 4*n-3, 4*n-2, 4*n-1, 4*n)
-		statements[n] = "INSERT INTO contents (sender, subject, text, html) VALUES" + rows
+		rows += fmt.Sprintf(" ($%d, $%d, $%d, $%d, $%d)", 5*n-4, 5*n-3, 5*n-2, 5*n-1, 5*n)
+		statements[n] = "INSERT INTO contents (sender, subject, text, html, sms) VALUES" + rows
 	}
 	return statements
 }()
@@ -213,9 +214,13 @@ func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *compl
 	ids := make([]int64, 1, len(c.contents)+1)
 	for at := 0; at < len(c.contents); {
 		n := min(maxInsert, len(c.contents)-at)
-		args := make([]any, 0, 4*n)
+		args := make([]any, 0, 5*n)
 		for _, content := range c.contents[at : at+n] {
-			args = append(args, content.From, content.Subject, content.Text, content.HTML)
+			sms, err := schema.EncodeSMS(content.SMS)
+			if err != nil {
+				return err
+			}
+			args = append(args, content.From, content.Subject, content.Text, content.HTML, sms)
 		}
 		some, err := tx.Insert(insertContents[n], n, args...)
 		if err != nil {
