@@ -19,7 +19,8 @@ RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC | c
 RACEFLAGS := $(if $(RACE),-race '-gcflags=modernc.org/...=-race=false -d=checkptr=0')
 
 CONTROLLER_GEN := go tool controller-gen
-GOLANGCI_LINT := go tool -modfile=hack/tools/go.mod golangci-lint
+# golangci-lint with the linter of Kubernetes API types built in.
+GOLANGCI_LINT := go tool -modfile=hack/tools/go.mod golangci-lint-kube-api-linter
 
 # The directory of etcd and kube-apiserver: $KUBEBUILDER_ASSETS, the user's cache, a
 # download or a build from their Go modules, whichever works first.
@@ -53,6 +54,7 @@ generate: ## Generate deep copies, CRDs, RBAC and the page of events.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
+	go tool -modfile=hack/tools/go.mod crd-ref-docs --source-path=api --config=hack/apidocs.yaml --renderer=markdown --output-path=docs/api.md
 	go run ./hack/eventdocs
 
 .PHONY: fmt

@@ -279,11 +279,6 @@ type RegisteredWebhook struct {
 
 // CompanyActivationStatus is what was observed of a company's activation.
 type CompanyActivationStatus struct {
-	// observedGeneration is the metadata.generation that the operator last acted on.
-	// +optional
-	// +kubebuilder:default=-1
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
 	// conditions are:
 	//
 	// Ready: the company is active, its token is valid and its webhooks are registered.
@@ -298,6 +293,11 @@ type CompanyActivationStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the metadata.generation that the operator last acted on.
+	// +optional
+	// +kubebuilder:default=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// companyInfo is what Rehive last said about the company.
 	// +optional
@@ -361,6 +361,7 @@ type CompanyActivationStatus struct {
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name must not be longer than 63 characters"
 type CompanyActivation struct {
 	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of an object.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 

@@ -234,6 +234,19 @@ type DeliveryProviderSpec struct {
 
 // DeliveryProviderStatus is what was observed of a provider.
 type DeliveryProviderStatus struct {
+	// conditions are:
+	//
+	// Ready: the configuration is complete and, if that can be verified, the provider
+	// accepts the credentials.
+	// Stalled: present, and True, if a person must act; retrying won't help.
+	//
+	// The reason and the message of Ready say what is wrong and what to do.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
 	// observedGeneration is the metadata.generation that the operator last acted on.
 	// +optional
 	// +kubebuilder:default=-1
@@ -248,19 +261,6 @@ type DeliveryProviderStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	Type string `json:"type,omitempty"`
-
-	// conditions are:
-	//
-	// Ready: the configuration is complete and, if that can be verified, the provider
-	// accepts the credentials.
-	// Stalled: present, and True, if a person must act; retrying won't help.
-	//
-	// The reason and the message of Ready say what is wrong and what to do.
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=16
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // DeliveryProvider is a service that delivers the messages of one channel. A company uses
@@ -278,6 +278,7 @@ type DeliveryProviderStatus struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type DeliveryProvider struct {
 	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of an object.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 

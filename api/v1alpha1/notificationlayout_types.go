@@ -61,11 +61,6 @@ type NotificationLayoutSpec struct {
 
 // NotificationLayoutStatus is what was observed of a layout.
 type NotificationLayoutStatus struct {
-	// observedGeneration is the metadata.generation that the operator last acted on.
-	// +optional
-	// +kubebuilder:default=-1
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
 	// conditions are:
 	//
 	// Ready: the layout parses and can be used.
@@ -77,6 +72,11 @@ type NotificationLayoutStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the metadata.generation that the operator last acted on.
+	// +optional
+	// +kubebuilder:default=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 }
 
 // NotificationLayout wraps the messages of the rules that name it, for example in a
@@ -91,6 +91,7 @@ type NotificationLayoutStatus struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type NotificationLayout struct {
 	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of an object.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 

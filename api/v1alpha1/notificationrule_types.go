@@ -354,11 +354,6 @@ func (s *NotificationRuleSpec) Layout() string {
 
 // NotificationRuleStatus is what was observed of a rule.
 type NotificationRuleStatus struct {
-	// observedGeneration is the metadata.generation that the operator last acted on.
-	// +optional
-	// +kubebuilder:default=-1
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
 	// conditions are:
 	//
 	// Ready: the rule parses, and events of its company can trigger it.
@@ -373,6 +368,11 @@ type NotificationRuleStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the metadata.generation that the operator last acted on.
+	// +optional
+	// +kubebuilder:default=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// variables are the variables that the rule's templates and expression read, such as
 	// user.email.
@@ -399,6 +399,7 @@ type NotificationRuleStatus struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type NotificationRule struct {
 	metav1.TypeMeta `json:",inline"`
+	// metadata is the standard metadata of an object.
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
