@@ -94,7 +94,7 @@ type EmailMessage struct {
 }
 
 // WhatsAppTemplate is a content template of the company's Twilio account, which Twilio
-// sends through WhatsApp in place of an SMS.
+// sends through WhatsApp instead of an SMS.
 type WhatsAppTemplate struct {
 	// contentSid is the SID of the content template at Twilio: HX and 32 hexadecimal
 	// digits. WhatsApp must have approved the template.
@@ -157,7 +157,7 @@ type SMSMessage struct {
 	// +optional
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 
-	// whatsApp sends a content template through WhatsApp in place of the text. The
+	// whatsApp sends a content template through WhatsApp instead of the text. The
 	// company's DeliveryProvider for SMS must be of the type twilio, and its sender a
 	// number that is enabled for WhatsApp or a messaging service that has one.
 	// +optional
