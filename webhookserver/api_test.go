@@ -493,6 +493,7 @@ func TestAdminLogs(t *testing.T) {
 		f.Expect(got).To(gomega.Equal(map[string]any{
 			"id": float64(all.Results[5].ID), "notification": "Welcome 100%", "type": "email", "user": nil, "recipient": "failing@example.com",
 			"subject": "Hello", "text_message": "A <b>text</b>", "html_message": "<b>html</b>", "sms_message": nil, "push_message": nil,
+			"whatsapp_content_sid": nil, "whatsapp_variables": nil, "use_twilio_verify": false, "sent_via_whatsapp": false,
 			"sent": false, "received": nil, "error_message": "The server refused it.",
 			"state": "failed", "reason": "RecipientRefused", "attempts": float64(1), "copy": float64(0), "rule": fullName(welcome), "event": "user.create",
 		}))

@@ -37,7 +37,7 @@ func (b *bench) api(ctx context.Context) error {
 	if err := b.scene(ctx); err != nil {
 		return err
 	}
-	if err := b.multiplyRules(ctx, rules/companyCount); err != nil {
+	if err := b.multiplyRules(ctx, b.companies, rules/companyCount); err != nil {
 		return err
 	}
 	defer func() { _ = b.divideRules(context.WithoutCancel(ctx)) }()
@@ -131,9 +131,9 @@ func (l *apiLoad) call(ctx context.Context, token string) error {
 // multiplied is the label of the rules that multiplyRules adds.
 const multiplied = "bench"
 
-// multiplyRules gives each company copies of its Ready rules, until it has so many,
-// written into etcd as copyRules does.
-func (b *bench) multiplyRules(ctx context.Context, perCompany int) error {
+// multiplyRules gives each of the companies copies of its Ready rules, until it has so
+// many, written into etcd as copyRules does.
+func (b *bench) multiplyRules(ctx context.Context, companies []*webhook, perCompany int) error {
 	var list v1alpha1.NotificationRuleList
 	if err := b.set.Kube.List(ctx, &list, client.InNamespace(stage.Namespace)); err != nil {
 		return fmt.Errorf("listing the rules: %w", err)
@@ -144,8 +144,8 @@ func (b *bench) multiplyRules(ctx context.Context, perCompany int) error {
 		originals[rule.Spec.CompanyRef.Name] = append(originals[rule.Spec.CompanyRef.Name], rule)
 	}
 	started := time.Now()
-	err := each(len(b.companies), 8, func(i int) error {
-		rules := originals[b.companies[i].company]
+	err := each(len(companies), 8, func(i int) error {
+		rules := originals[companies[i].company]
 		values := make(map[string][]byte)
 		flush := func() error {
 			defer clear(values)
@@ -153,7 +153,7 @@ func (b *bench) multiplyRules(ctx context.Context, perCompany int) error {
 		}
 		for n := len(rules); n < perCompany; n++ {
 			rule := rules[n%len(rules)].DeepCopy()
-			rule.Name = fmt.Sprintf("%s-copy-%d", b.companies[i].company, n)
+			rule.Name = fmt.Sprintf("%s-copy-%d", companies[i].company, n)
 			rule.UID, rule.ResourceVersion = uuid.NewUUID(), ""
 			rule.Labels = map[string]string{multiplied: "copy"}
 			gvk := v1alpha1.GroupVersion.WithKind("NotificationRule")
@@ -181,7 +181,7 @@ func (b *bench) multiplyRules(ctx context.Context, perCompany int) error {
 	if _, err := b.reconciled(ctx); err != nil {
 		return err
 	}
-	fmt.Printf("  %d companies have %d rules each after %s.\n", companyCount, perCompany, time.Since(started).Round(100*time.Millisecond))
+	fmt.Printf("  %d companies have %d rules each after %s.\n", len(companies), perCompany, time.Since(started).Round(100*time.Millisecond))
 	return nil
 }
 

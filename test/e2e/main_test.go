@@ -93,6 +93,7 @@ func TestManager(t *testing.T) {
 		{"MailServerAway", testMailServerAway},
 		{"DecisionOutlivesItsRule", testDecisionOutlivesItsRule},
 		{"EndOfCompanyStopsWhatWasDecided", testEndOfCompanyStopsWhatWasDecided},
+		{"DeletedWithoutOperator", testDeletedWithoutOperator},
 		{"PlatformAway", testPlatformAway},
 		{"TokenExpires", testTokenExpires},
 		{"FullDisk", testFullDisk},
