@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,11 +93,16 @@ func (b *bench) beside(ctx context.Context, noise func(ctx context.Context, end 
 	}
 	start := time.Now()
 	end := start.Add(length)
+	var mu sync.Mutex
 	failed := make(chan error, 1)
 	go func() { failed <- noise(ctx, end) }()
-	err = run(ctx, b.address(), 1, atRate(50, start, end), func(time.Time) (*webhook, int64) {
+	err = run(ctx, b.address(), 16, atRate(50, start, end), func(time.Time) (*webhook, int64) {
 		return b.companies[1], b.numbers.Add(1)
-	}, func(_ int, _ int64, from, to time.Time) { took = append(took, to.Sub(from)) })
+	}, func(_ int, _ int64, from, to time.Time) {
+		mu.Lock()
+		defer mu.Unlock()
+		took = append(took, to.Sub(from))
+	})
 	return took, errors.Join(err, <-failed)
 }
 
@@ -136,7 +142,7 @@ func (b *bench) sendLarge(ctx context.Context, end time.Time) error {
 		large += largeMessages
 		if err := b.set.Eventually(ctx, "the large messages", func() error {
 			waiting, err := metric(ctx, b.set.Manager.MetricsURL, "rehive_extension_ledger_pending_deliveries")
-			if err == nil && waiting > largeMessages/2 {
+			if err == nil && waiting > 0 {
 				err = fmt.Errorf("%.0f are waiting", waiting)
 			}
 			return err
