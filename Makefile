@@ -81,13 +81,13 @@ lint: ## Run golangci-lint, and check the English (hack/prose).
 	go run ./hack/prose
 
 # The packages with the longest tests come first, so that none of them is left to run
-# alone at the end. Most tests wait more than they work: two packages share a core.
+# alone at the end.
 TEST_PACKAGES = ./test/e2e ./internal/ledger/... ./webhookserver ./controllers ./...
 
 .PHONY: test-unit
 test-unit: ## Run the tests of the operator, including those against a real API server.
 	@if [ -z "$(RACE)" ]; then echo "no C compiler found: testing without the race detector"; fi
-	assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" go test $(RACEFLAGS) -p=$$(( 2 * $$(getconf _NPROCESSORS_ONLN) )) $(TESTFLAGS) $(TEST_PACKAGES)
+	assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" go test $(RACEFLAGS) $(TESTFLAGS) $(TEST_PACKAGES)
 
 .PHONY: test-tools
 test-tools: ## Run the tests of the control plane builder.
