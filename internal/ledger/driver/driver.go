@@ -21,10 +21,11 @@ import (
 // Driver is an open database that holds a ledger. It is safe for concurrent use.
 type Driver interface {
 	// Write runs a job in a transaction and waits for its commit. Errors of the database
-	// wrap [ledger.ErrUnavailable]; errors of the job are returned as they are.
+	// wrap [ledger.ErrUnavailable]; errors of the job are returned as they are. If ctx ends
+	// first, the job may still be running.
 	Write(ctx context.Context, j *Job) error
 	// Query runs a read-only function that is called often. The Tx need not be a
-	// transaction.
+	// transaction. If ctx ends first, the function may still be running.
 	Query(ctx context.Context, run func(Tx) error) error
 	// Accept stores a new event; stored is false if the event was there already.
 	// Concurrent calls share commits.

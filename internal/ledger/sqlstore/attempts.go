@@ -44,20 +44,17 @@ type attempt struct {
 // endAttempt runs a statement that ends the claim of a delivery, and adds the attempt to
 // those of the delivery.
 func (s *Store) endAttempt(ctx context.Context, d *ledger.ClaimedDelivery, now int64, a attempt, committed func(), query string, args ...any) error {
-	added := false
-	err := s.driver.Write(ctx, &driver.Job{Committed: committed, Run: func(tx driver.Tx) (err error) {
-		added = false
+	added, err := write(ctx, s, &driver.Job{Committed: committed}, func(tx driver.Tx) (bool, error) {
 		n, err := tx.Exec(query, args...)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if n == 0 {
-			return ledger.ErrLeaseLost
+			return false, ledger.ErrLeaseLost
 		}
-		added, err = addAttempt(tx, d, now, a)
-		return err
-	}})
-	if added && err == nil {
+		return addAttempt(tx, d, now, a)
+	})
+	if added {
 		s.usage.add(d.Company, 0, attemptBytes)
 	}
 	if err == nil || errors.Is(err, ledger.ErrLeaseLost) {

@@ -292,24 +292,22 @@ func eachLane(list func(after ledger.Lane, limit int) ([]dueLane, error), after 
 }
 
 // lanes returns at most limit lanes that have rows due at a time.
-func (s *Store) lanes(ctx context.Context, q queue, after ledger.Lane, at int64, limit int) (found []dueLane, err error) {
-	err = s.driver.Query(ctx, func(tx driver.Tx) (err error) {
-		found = nil
+func (s *Store) lanes(ctx context.Context, q queue, after ledger.Lane, at int64, limit int) ([]dueLane, error) {
+	return query(ctx, s, func(tx driver.Tx) (found []dueLane, err error) {
 		rows, err := tx.Query(q.lanes, after.Company, after.Channel, at, limit)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer func() { err = errors.Join(err, rows.Close()) }()
 		for rows.Next() {
 			var l dueLane
 			if err := rows.Scan(&l.Company, &l.Channel, &l.due); err != nil {
-				return err
+				return nil, err
 			}
 			found = append(found, l)
 		}
-		return rows.Err()
+		return found, rows.Err()
 	})
-	return found, err
 }
 
 // untilDue returns how long it is until the next row of a queue is due.
@@ -323,17 +321,16 @@ func (s *Store) untilDue(ctx context.Context, q queue) (time.Duration, bool, err
 
 // due returns when the next row of a queue is due, by the ledger's clock.
 func (s *Store) due(ctx context.Context, q queue) (time.Time, bool, error) {
-	var at *int64
-	err := s.driver.Query(ctx, func(tx driver.Tx) error {
+	at, err := query(ctx, s, func(tx driver.Tx) (at *int64, err error) {
 		rows, err := tx.Query(q.nextDue)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer func() { _ = rows.Close() }()
 		if rows.Next() {
 			err = rows.Scan(&at)
 		}
-		return errors.Join(err, rows.Err())
+		return at, errors.Join(err, rows.Err())
 	})
 	if err != nil {
 		return time.Time{}, false, unavailable("looking for the next due work", err)

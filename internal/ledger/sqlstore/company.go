@@ -99,11 +99,7 @@ func (s *Store) WakeDeliveries(ctx context.Context, l ledger.Lane) error {
 // each step that changed some it calls changed, if that isn't nil.
 func (s *Store) inSteps(ctx context.Context, changed func(), query string, args ...any) error {
 	for {
-		var n int64
-		err := s.driver.Write(ctx, &driver.Job{Single: true, Run: func(tx driver.Tx) (err error) {
-			n, err = tx.Exec(query, args...)
-			return err
-		}})
+		n, err := write(ctx, s, &driver.Job{Single: true}, func(tx driver.Tx) (int64, error) { return tx.Exec(query, args...) })
 		if err != nil {
 			return err
 		}

@@ -234,12 +234,11 @@ const releaseQuarantinedEvent = `
 	WHERE id = $2 AND company = $3 AND state = 'quarantined'`
 
 // ReleaseQuarantinedEvent implements [ledger.Quarantine].
-func (s *Store) ReleaseQuarantinedEvent(ctx context.Context, company string, key int64) (released bool, err error) {
-	err = s.driver.Write(ctx, &driver.Job{Single: true, Committed: s.events.Raise, Run: func(tx driver.Tx) error {
+func (s *Store) ReleaseQuarantinedEvent(ctx context.Context, company string, key int64) (bool, error) {
+	released, err := write(ctx, s, &driver.Job{Single: true, Committed: s.events.Raise}, func(tx driver.Tx) (bool, error) {
 		n, err := tx.Exec(releaseQuarantinedEvent, s.now(), key, company)
-		released = n > 0
-		return err
-	}})
+		return n > 0, err
+	})
 	if err != nil {
 		return false, fmt.Errorf("releasing a quarantined event: %w", err)
 	}
@@ -253,18 +252,16 @@ func (s *Store) ReleaseQuarantinedEvents(ctx context.Context, company string) (n
 		if err != nil || len(some) == 0 {
 			return n, err
 		}
-		var released int
-		err = s.driver.Write(ctx, &driver.Job{Committed: s.events.Raise, Run: func(tx driver.Tx) error {
-			released = 0
+		released, err := write(ctx, s, &driver.Job{Committed: s.events.Raise}, func(tx driver.Tx) (released int, err error) {
 			for i := range some {
 				one, err := tx.Exec(releaseQuarantinedEvent, s.now(), some[i].Key, company)
 				if err != nil {
-					return err
+					return 0, err
 				}
 				released += int(one)
 			}
-			return nil
-		}})
+			return released, nil
+		})
 		if err != nil {
 			return n, fmt.Errorf("releasing quarantined events: %w", err)
 		}

@@ -27,22 +27,19 @@ func (s *Store) Spend(ctx context.Context, company string, n int64, quotas ...le
 			return ledger.Charge{}, &quotas[i], nil
 		}
 	}
-	var exceeded *ledger.Quota
-	err := s.driver.Write(ctx, &driver.Job{Single: len(quotas) == 1, Run: func(tx driver.Tx) error {
-		exceeded = nil
+	exceeded, err := write(ctx, s, &driver.Job{Single: len(quotas) == 1}, func(tx driver.Tx) (*ledger.Quota, error) {
 		for i := range quotas {
 			q := &quotas[i]
 			changed, err := tx.Exec(charge, company, q.Channel, q.Scope, q.Key, c.Day, n, q.Limit)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if changed == 0 {
-				exceeded = q
-				return unspend(tx, &c, quotas[:i])
+				return q, unspend(tx, &c, quotas[:i])
 			}
 		}
-		return nil
-	}})
+		return nil, nil //nolint:nilnil // no quota is exceeded
+	})
 	if err != nil || exceeded != nil {
 		return ledger.Charge{}, exceeded, err
 	}

@@ -41,13 +41,13 @@ const (
 
 // Resend implements [ledger.Log].
 func (s *Store) Resend(ctx context.Context, company string, id int64, recipient string) (pending int64, err error) {
-	err = s.driver.Write(ctx, &driver.Job{Committed: s.deliveries.Raise, Run: func(tx driver.Tx) error {
+	return write(ctx, s, &driver.Job{Committed: s.deliveries.Raise}, func(tx driver.Tx) (int64, error) {
 		found, err := schema.ScanDeliveries(tx.Query(deliveryToResend, id, company)) //nolint:rowserrcheck // the function does
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if len(found) == 0 {
-			return fmt.Errorf("delivery %d: %w", id, ledger.ErrNotFound)
+			return 0, fmt.Errorf("delivery %d: %w", id, ledger.ErrNotFound)
 		}
 		d := &found[0]
 		to := d.Recipient
@@ -56,29 +56,23 @@ func (s *Store) Resend(ctx context.Context, company string, id int64, recipient 
 		}
 		switch {
 		case d.Content == ledger.Content{}:
-			return ledger.ErrNoMessage
+			return 0, ledger.ErrNoMessage
 		case d.State == ledger.DeliveryPending:
-			return ledger.ErrPending
+			return 0, ledger.ErrPending
 		case d.State != ledger.DeliverySent && to == d.Recipient:
-			pending = id
 			n, err := tx.Exec(resendDelivery, s.now(), id, company)
 			if err == nil && n == 0 {
-				return ledger.ErrPending // another call was faster
+				return 0, ledger.ErrPending // another call was faster
 			}
-			return err
+			return id, err
 		}
 		if s.dialect.KeepContent != "" {
 			if _, err := tx.Exec(s.dialect.KeepContent, id); err != nil {
-				return err
+				return 0, err
 			}
 		}
-		pending, err = copyDelivery(tx, to, s.now(), id, company)
-		return err
-	}})
-	if err != nil {
-		return 0, err
-	}
-	return pending, nil
+		return copyDelivery(tx, to, s.now(), id, company)
+	})
 }
 
 func copyDelivery(tx driver.Tx, args ...any) (id int64, err error) {
@@ -110,18 +104,16 @@ func (s *Store) ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n
 			return n, more, nil
 		}
 		// Else the caller would not learn how many there were.
-		var changed int64
-		err = s.driver.Write(context.WithoutCancel(ctx), &driver.Job{Committed: s.deliveries.Raise, Run: func(tx driver.Tx) error {
-			changed = 0
+		changed, err := write(context.WithoutCancel(ctx), s, &driver.Job{Committed: s.deliveries.Raise}, func(tx driver.Tx) (changed int64, err error) {
 			for _, id := range ids {
 				one, err := tx.Exec(resendDelivery, s.now(), id, f.Company)
 				if err != nil {
-					return err
+					return 0, err
 				}
 				changed += one
 			}
-			return nil
-		}})
+			return changed, nil
+		})
 		if err != nil {
 			return n, true, err
 		}

@@ -50,11 +50,7 @@ func (s *Store) DeleteBefore(ctx context.Context, before time.Time, limit int) (
 				// means that they are deleted with it.
 				break
 			}
-			var n int64
-			err := s.driver.Write(ctx, &driver.Job{Single: true, Run: func(tx driver.Tx) (err error) {
-				n, err = tx.Exec(t.remove, after, *last, until)
-				return err
-			}})
+			n, err := write(ctx, s, &driver.Job{Single: true}, func(tx driver.Tx) (int64, error) { return tx.Exec(t.remove, after, *last, until) })
 			if err != nil {
 				return total, err
 			}

@@ -117,6 +117,34 @@ func (s *Store) Healthy(ctx context.Context) error {
 	}})
 }
 
+// query runs a read-only function that has a result.
+func query[T any](ctx context.Context, s *Store, run func(driver.Tx) (T, error)) (T, error) {
+	return resultOf(run, func(run func(driver.Tx) error) error { return s.driver.Query(ctx, run) })
+}
+
+// write runs a job that has a result.
+func write[T any](ctx context.Context, s *Store, j *driver.Job, run func(driver.Tx) (T, error)) (T, error) {
+	return resultOf(run, func(run func(driver.Tx) error) error {
+		j.Run = run
+		return s.driver.Write(ctx, j)
+	})
+}
+
+// resultOf has a function run and returns its result. After an error the function may still
+// be running, so its result is not touched then.
+func resultOf[T any](run func(driver.Tx) (T, error), start func(run func(driver.Tx) error) error) (T, error) {
+	var result T
+	err := start(func(tx driver.Tx) (err error) {
+		result, err = run(tx)
+		return err
+	})
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return result, nil
+}
+
 // poll looks for due work of other processes that share the ledger, until ctx is done:
 // they may have died, or accepted more than they can handle.
 func (s *Store) poll(ctx context.Context, every time.Duration) {
