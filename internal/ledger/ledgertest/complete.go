@@ -4,6 +4,7 @@
 package ledgertest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -175,6 +176,43 @@ func testEventIsBounded(t *testing.T, at Place) {
 		shared[i] = withText("rule", fmt.Sprint(i), text)
 	}
 	g.Expect(s.CompleteEvent(bg, e, shared)).To(Succeed(), "what they have in common counts once")
+}
+
+// A small event is stored while another company's many large ones are, and does not wait
+// for all that came before it.
+func testSmallEventsPassLargeOnes(t *testing.T, at Place) {
+	const large, size = 128, 1 << 20
+	s := at.open(t, nil)
+	data := append(append([]byte(`{"a":"`), bytes.Repeat([]byte("x"), size)...), `"}`...)
+	var flood sync.WaitGroup
+	started := time.Now()
+	for i := range large {
+		flood.Go(func() {
+			if _, err := s.AcceptEvent(bg, ledger.Event{Company: "large", ID: fmt.Sprint(i), Name: "x", Data: data}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { flood.Wait(); close(over) }()
+	var took []time.Duration
+	for i := 0; ; i++ {
+		select {
+		case <-over:
+		default:
+			begin := time.Now()
+			Accept(t, s, "small", fmt.Sprint(i))
+			took = append(took, time.Since(begin))
+			continue
+		}
+		break
+	}
+	whole := time.Since(started)
+	slices.Sort(took)
+	t.Logf("%d small events were stored in %s, the slowest in %s and the middle one in %s", len(took), whole, took[len(took)-1], took[len(took)/2])
+	if longest := took[len(took)-1]; longest > whole/2 && longest > 250*time.Millisecond {
+		t.Errorf("a small event took %s of the %s that the large ones took", longest, whole)
+	}
 }
 
 // While one event makes many large messages, or meets very many rules, another

@@ -46,6 +46,7 @@ var conformance = []func(*testing.T, Place){
 	testInterruptedStepsAreRepeated,
 	testEventIsBounded,
 	testLargeEventsDelayNobody,
+	testSmallEventsPassLargeOnes,
 	testInbox,
 	testLog,
 	testEventHistory,
@@ -82,7 +83,7 @@ var conformance = []func(*testing.T, Place){
 }
 
 // alone are the tests that measure time, or read what the whole process counts.
-var alone = map[string]bool{"LargeEventsDelayNobody": true, "Collector": true}
+var alone = map[string]bool{"LargeEventsDelayNobody": true, "SmallEventsPassLargeOnes": true, "Collector": true}
 
 // Limits of the ledger that the tests go beyond.
 const (

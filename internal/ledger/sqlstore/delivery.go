@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -156,30 +155,25 @@ func (s *Store) GetDelivery(ctx context.Context, id int64) (ledger.Delivery, err
 
 // ListDeliveries implements [ledger.Log].
 func (s *Store) ListDeliveries(ctx context.Context, f ledger.DeliveryFilter) ([]ledger.Delivery, error) {
-	var where []string
-	var args []any
-	narrow := func(test string, arg any) {
-		args = append(args, arg)
-		where = append(where, test+" $"+strconv.Itoa(len(args)))
-	}
-	narrow("deliveries.id >", f.After)
+	var c conditions
+	c.compare("deliveries.id >", f.After)
 	if f.Company != "" {
-		narrow("company =", f.Company)
+		c.compare("company =", f.Company)
 	}
 	if f.EventID != "" {
-		narrow("event_id =", f.EventID)
+		c.compare("event_id =", f.EventID)
 	}
 	if f.Rule != "" {
-		narrow("rule =", f.Rule)
+		c.compare("rule =", f.Rule)
 	}
 	if f.State != "" {
-		narrow("state =", f.State)
+		c.compare("state =", f.State)
 	}
 	limit := 100
 	if f.Limit > 0 {
 		limit = min(f.Limit, 1000)
 	}
-	return s.selectDeliveries(ctx, "WHERE "+strings.Join(where, " AND ")+" ORDER BY deliveries.id LIMIT "+strconv.Itoa(limit), args...)
+	return s.selectDeliveries(ctx, c.where()+" ORDER BY deliveries.id LIMIT "+strconv.Itoa(limit), c.values...)
 }
 
 // selectDeliveries reads deliveries; where contains placeholders only, no values.

@@ -8,8 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
@@ -66,39 +64,29 @@ const (
 
 // whereEvent writes the filter as SQL, which holds no value.
 func (s *Store) whereEvent(f ledger.EventFilter) (where string, args []any) {
-	tests := []string{}
-	test := func(sql string, value any) {
-		args = append(args, value)
-		tests = append(tests, sql+" $"+strconv.Itoa(len(args)))
-	}
-	test("company =", f.Company)
+	var c conditions
+	c.compare("company =", f.Company)
 	if f.ID != "" {
-		test("event_id =", f.ID)
+		c.compare("event_id =", f.ID)
 	}
 	if f.Name != "" {
-		test("name =", f.Name)
+		c.compare("name =", f.Name)
 	}
 	if f.State != "" {
-		test("state =", string(f.State))
+		c.compare("state =", string(f.State))
 	}
 	if !f.ReceivedAfter.IsZero() {
-		test("received_at >", s.stored(f.ReceivedAfter))
+		c.compare("received_at >", s.stored(f.ReceivedAfter))
 	}
 	if !f.ReceivedBefore.IsZero() {
-		test("received_at <", s.stored(f.ReceivedBefore))
+		c.compare("received_at <", s.stored(f.ReceivedBefore))
 	}
 	if f.DataContains != "" {
-		args = append(args, []byte(f.DataContains))
-		tests = append(tests, fmt.Sprintf(s.dialect.DataContains, len(args)))
+		c.place([]byte(f.DataContains))
+		c.add(fmt.Sprintf(s.dialect.DataContains, len(c.values)))
 	}
-	switch {
-	case f.Beyond == 0:
-	case f.OldestFirst:
-		test("id >", f.Beyond)
-	default:
-		test("id <", f.Beyond)
-	}
-	return "WHERE " + strings.Join(tests, " AND "), driver.StorableArgs(args)
+	c.beyond("id", f.Beyond, f.OldestFirst)
+	return c.where(), c.arguments()
 }
 
 // readEvents runs a query for eventColumns and the data.

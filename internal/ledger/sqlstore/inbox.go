@@ -13,35 +13,25 @@ import (
 )
 
 // inInbox is the test of the index deliveries_inbox.
-const inInbox = "WHERE channel = 'system' AND state = 'sent' AND company = $1 AND user_id = $2"
+const inInbox = "channel = 'system' AND state = 'sent' AND company = $1 AND user_id = $2"
 
 func (s *Store) whereInbox(f ledger.InboxFilter) (where string, args []any) {
-	where, args = inInbox, []any{f.Company, f.UserID}
-	narrow := func(test string, arg any) {
-		args = append(args, arg)
-		where += " AND " + test + " $" + strconv.Itoa(len(args))
-	}
+	c := conditions{tests: []string{inInbox}, values: []any{f.Company, f.UserID}}
 	if !f.CreatedAfter.IsZero() {
-		narrow("created_at >", s.stored(f.CreatedAfter))
+		c.compare("created_at >", s.stored(f.CreatedAfter))
 	}
 	if !f.CreatedBefore.IsZero() {
-		narrow("created_at <", s.stored(f.CreatedBefore))
+		c.compare("created_at <", s.stored(f.CreatedBefore))
 	}
 	switch {
 	case f.Received == nil:
 	case *f.Received:
-		where += " AND received_at <> 0"
+		c.add("received_at <> 0")
 	default:
-		where += " AND received_at = 0"
+		c.add("received_at = 0")
 	}
-	switch {
-	case f.Beyond == 0:
-	case f.OldestFirst:
-		narrow("deliveries.id >", f.Beyond)
-	default:
-		narrow("deliveries.id <", f.Beyond)
-	}
-	return where, args
+	c.beyond("deliveries.id", f.Beyond, f.OldestFirst)
+	return c.where(), c.values
 }
 
 // Inbox implements [ledger.Inbox].
@@ -69,7 +59,7 @@ func (s *Store) InboxCount(ctx context.Context, f ledger.InboxFilter) (n int, er
 
 // InboxMessage implements [ledger.Inbox].
 func (s *Store) InboxMessage(ctx context.Context, company, user string, id int64) (ledger.Delivery, error) {
-	found, err := s.selectDeliveries(ctx, inInbox+" AND deliveries.id = $3", company, user, id)
+	found, err := s.selectDeliveries(ctx, "WHERE "+inInbox+" AND deliveries.id = $3", company, user, id)
 	if err != nil {
 		return ledger.Delivery{}, err
 	}
@@ -86,7 +76,7 @@ func (s *Store) SetReceived(ctx context.Context, company, user string, id int64,
 		at = s.now()
 	}
 	return s.driver.Write(ctx, &driver.Job{Single: true, Run: func(tx driver.Tx) error {
-		n, err := tx.Exec("UPDATE deliveries SET received_at = $3 "+inInbox+" AND id = $4", company, user, at, id)
+		n, err := tx.Exec("UPDATE deliveries SET received_at = $3 WHERE "+inInbox+" AND id = $4", company, user, at, id)
 		if err == nil && n == 0 {
 			return fmt.Errorf("in-app message %d: %w", id, ledger.ErrNotFound)
 		}

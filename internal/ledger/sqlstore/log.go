@@ -7,12 +7,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
-	"github.com/rehive/extension-operator/internal/ledger/driver"
 	"github.com/rehive/extension-operator/internal/ledger/schema"
 )
 
@@ -92,91 +90,70 @@ func stopped(ctx context.Context, doing string, err error) error {
 
 // where writes the filter as SQL, which holds no value but those of this package.
 func (s *Store) where(f ledger.LogFilter) (where string, args []any) {
-	tests := []string{"company = $1"}
-	args = []any{f.Company}
-	place := func(value any) string {
-		args = append(args, value)
-		return "$" + strconv.Itoa(len(args))
-	}
-	among := func(column string, values []string) {
-		if len(values) == 0 {
-			tests = append(tests, "1 = 0")
-			return
-		}
-		places := make([]string, len(values))
-		for i, value := range values {
-			places[i] = place(value)
-		}
-		tests = append(tests, column+" IN ("+strings.Join(places, ", ")+")")
-	}
+	var c conditions
+	c.compare("company =", f.Company)
 	if f.Rules != nil {
-		among("rule", f.Rules)
+		c.among("rule", f.Rules)
 	}
 	if len(f.Channels) > 0 {
-		among("channel", f.Channels)
+		c.among("channel", f.Channels)
 	}
 	switch {
 	case len(f.States) == 1 && f.States[0] == ledger.DeliveryFailed:
 		// Written out, as in the index of failed deliveries.
-		tests = append(tests, "state = 'failed'")
+		c.add("state = 'failed'")
 	case len(f.States) == 1 && f.States[0] == ledger.DeliveryQuarantined:
-		tests = append(tests, "state = 'quarantined'")
+		c.add("state = 'quarantined'")
 	case len(f.States) > 0:
 		states := make([]string, len(f.States))
 		for i, state := range f.States {
 			states[i] = string(state)
 		}
-		among("state", states)
+		c.among("state", states)
 	}
 	switch {
 	case f.Sent == nil:
 	case *f.Sent:
-		tests = append(tests, "state = 'sent'")
+		c.add("state = 'sent'")
 	default:
-		tests = append(tests, "state <> 'sent'")
+		c.add("state <> 'sent'")
 	}
 	if f.Reason != "" {
-		tests = append(tests, "reason = "+place(f.Reason))
+		c.compare("reason =", f.Reason)
 	}
 	for _, reason := range f.NotReasons {
-		tests = append(tests, "reason <> "+place(reason))
+		c.compare("reason <>", reason)
 	}
 	if f.EventID != "" {
 		// Not by the company's index: an event has few of the company's rows.
-		tests[0] = "company || '' = $1"
-		tests = append(tests, "event IN (SELECT id FROM events WHERE company = $1 AND event_id = "+place(f.EventID)+")")
+		c.tests[0] = "company || '' = $1"
+		c.add("event IN (SELECT id FROM events WHERE company = $1 AND event_id = " + c.place(f.EventID) + ")")
 	}
 	if f.UserID != "" {
-		tests = append(tests, "user_id = "+place(f.UserID))
+		c.compare("user_id =", f.UserID)
 	}
 	switch {
 	case f.Received == nil:
 	case *f.Received:
-		tests = append(tests, "received_at <> 0")
+		c.add("received_at <> 0")
 	default:
-		tests = append(tests, "channel = 'system' AND state = 'sent' AND received_at = 0")
+		c.add("channel = 'system' AND state = 'sent' AND received_at = 0")
 	}
 	if f.Recipient != "" {
-		tests = append(tests, "recipient = "+place(f.Recipient))
+		c.compare("recipient =", f.Recipient)
 	}
 	if f.RecipientContains != "" {
 		// Not LIKE, which has wildcards, and minds capitals in one database only.
-		tests = append(tests, s.dialect.Position+"(recipient, "+place(f.RecipientContains)+") > 0")
+		c.add(s.dialect.Position + "(recipient, " + c.place(f.RecipientContains) + ") > 0")
 	}
 	if !f.CreatedAfter.IsZero() {
-		tests = append(tests, "created_at > "+place(s.stored(f.CreatedAfter)))
+		c.compare("created_at >", s.stored(f.CreatedAfter))
 	}
 	if !f.CreatedBefore.IsZero() {
-		tests = append(tests, "created_at < "+place(s.stored(f.CreatedBefore)))
+		c.compare("created_at <", s.stored(f.CreatedBefore))
 	}
-	switch {
-	case f.Beyond == 0:
-	case f.OldestFirst:
-		tests = append(tests, "deliveries.id > "+place(f.Beyond))
-	default:
-		tests = append(tests, "deliveries.id < "+place(f.Beyond))
-	}
-	return "WHERE " + strings.Join(tests, " AND "), driver.StorableArgs(args)
+	c.beyond("deliveries.id", f.Beyond, f.OldestFirst)
+	return c.where(), c.arguments()
 }
 
 // cut shortens a text, in valid UTF-8.
