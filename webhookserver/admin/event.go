@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -196,26 +195,21 @@ func (a *API) listEvents(ctx context.Context, r *rest.Request, q *rest.Query) (r
 	if states := q.Choices("state"); len(states) > 0 {
 		filter.State = ledger.EventState(states[0])
 	}
-	offset, p := 0, q.Page
-	if p.ByCursor {
-		filter.OldestFirst = p.Ascending != p.Backward
-		filter.Beyond, _ = strconv.ParseInt(p.Cursor, 10, 64)
-	} else {
-		filter.OldestFirst = q.OrderBy == "created"
-		if offset = p.Offset(); offset > ledger.MaxLogCount {
-			return rest.List[event]{}, rest.InvalidPage()
-		}
+	window, err := q.Window(ledger.MaxLogCount)
+	if err != nil {
+		return rest.List[event]{}, err
 	}
+	filter.OldestFirst, filter.Beyond = window.OldestFirst, window.Beyond
 	leave, err := a.searchTurn(ctx, r.Caller.Company)
 	if err != nil {
 		return rest.List[event]{}, err
 	}
 	defer leave()
-	found, err := a.History.Events(ctx, filter, offset, p.Size)
+	found, err := a.History.Events(ctx, filter, window.Offset, q.Page.Size)
 	if err != nil {
 		return rest.List[event]{}, historyError(err)
 	}
-	if p.Backward {
+	if q.Page.Backward {
 		slices.Reverse(found.Events)
 	}
 	list := rest.List[event]{Items: make([]event, len(found.Events)), Count: found.Count, More: found.More}

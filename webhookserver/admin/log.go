@@ -145,27 +145,21 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 		// Most rules ignore most events. Clients that want to see that ask for it.
 		filter.NotReasons = []string{string(notify.ExpressionFalse), string(notify.RuleDisabled)}
 	}
-	offset := 0
-	p := q.Page
-	if p.ByCursor {
-		filter.OldestFirst = p.Ascending != p.Backward
-		filter.Beyond, _ = strconv.ParseInt(p.Cursor, 10, 64)
-	} else {
-		filter.OldestFirst = q.OrderBy == "created"
-		if offset = p.Offset(); offset > ledger.MaxLogCount {
-			return rest.List[logEntry]{}, rest.InvalidPage()
-		}
+	window, err := q.Window(ledger.MaxLogCount)
+	if err != nil {
+		return rest.List[logEntry]{}, err
 	}
+	filter.OldestFirst, filter.Beyond = window.OldestFirst, window.Beyond
 	leave, err := a.searchTurn(ctx, r.Caller.Company)
 	if err != nil {
 		return rest.List[logEntry]{}, err
 	}
 	defer leave()
-	found, err := a.Log.Log(ctx, filter, offset, p.Size)
+	found, err := a.Log.Log(ctx, filter, window.Offset, q.Page.Size)
 	if err != nil {
 		return rest.List[logEntry]{}, messages.Error(err)
 	}
-	if p.Backward {
+	if q.Page.Backward {
 		slices.Reverse(found.Deliveries)
 	}
 	names := rules.DisplayNames()

@@ -311,27 +311,71 @@ func IsObject(value json.RawMessage) string {
 // Strings is a list of texts of at most maxItems items (ListField), each of at most
 // MaxLength characters.
 func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
+	return list(name, maxItems, at, listItem[T, string]{
+		invalid: NotAStringMessage,
+		decode:  func(f *Field[T], item json.RawMessage) (string, string) { return f.text(item, true) },
+		encode:  appendString,
+		schema: func(f *Field[T]) *openapi3.Schema {
+			item := openapi3.NewStringSchema()
+			if f.maxLength > 0 {
+				item.WithMaxLength(int64(f.maxLength))
+			}
+			return item
+		},
+	})
+}
+
+// Integers is a list of at most maxItems whole numbers.
+func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
+	return list(name, maxItems, at, listItem[T, int64]{
+		invalid: notAnInteger,
+		decode: func(_ *Field[T], item json.RawMessage) (int64, string) {
+			text := string(item)
+			if Kind(item) == "str" {
+				text = Unquote(item)
+			}
+			number, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				return 0, notAnInteger
+			}
+			return number, ""
+		},
+		encode: func(b []byte, item int64) []byte { return strconv.AppendInt(b, item, 10) },
+		schema: func(*Field[T]) *openapi3.Schema { return openapi3.NewInt64Schema() },
+	})
+}
+
+// listItem is what the items of a list are.
+type listItem[T, E any] struct {
+	invalid string // the message for a list that can't be read
+	decode  func(*Field[T], json.RawMessage) (item E, message string)
+	encode  func(b []byte, item E) []byte
+	schema  func(*Field[T]) *openapi3.Schema
+}
+
+// list is a list of at most maxItems items.
+func list[T, E any](name string, maxItems int, at func(*T) *[]E, of listItem[T, E]) Field[T] {
 	return Field[T]{
 		name: name,
 		decode: func(f *Field[T], t *T, value json.RawMessage) string {
 			if kind := Kind(value); kind != "list" {
 				return fmt.Sprintf("Expected a list of items but got type %q.", kind)
 			}
-			var items []json.RawMessage
-			if err := json.Unmarshal(value, &items); err != nil {
-				return NotAStringMessage
+			var raw []json.RawMessage
+			if err := json.Unmarshal(value, &raw); err != nil {
+				return of.invalid
 			}
-			if len(items) > maxItems {
+			if len(raw) > maxItems {
 				return fmt.Sprintf("Ensure this field has no more than %d elements.", maxItems)
 			}
-			texts := make([]string, len(items))
-			for i, item := range items {
+			items := make([]E, len(raw))
+			for i := range raw {
 				var message string
-				if texts[i], message = f.text(item, true); message != "" {
+				if items[i], message = of.decode(f, raw[i]); message != "" {
 					return message
 				}
 			}
-			*at(t) = texts
+			*at(t) = items
 			return ""
 		},
 		clear: func(t *T) { *at(t) = nil },
@@ -345,66 +389,12 @@ func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 				if i > 0 {
 					b = append(b, ',')
 				}
-				b = appendString(b, item)
+				b = of.encode(b, item)
 			}
 			return append(b, ']')
 		},
 		schema: func(f *Field[T], _ openapi3.Schemas) *openapi3.SchemaRef {
-			item := openapi3.NewStringSchema()
-			if f.maxLength > 0 {
-				item.WithMaxLength(int64(f.maxLength))
-			}
-			return openapi3.NewArraySchema().WithItems(item).WithMaxItems(int64(maxItems)).NewRef()
-		},
-	}
-}
-
-// Integers is a list of at most maxItems whole numbers.
-func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
-	return Field[T]{
-		name: name,
-		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
-			if kind := Kind(value); kind != "list" {
-				return fmt.Sprintf("Expected a list of items but got type %q.", kind)
-			}
-			var items []json.RawMessage
-			if err := json.Unmarshal(value, &items); err != nil {
-				return notAnInteger
-			}
-			if len(items) > maxItems {
-				return fmt.Sprintf("Ensure this field has no more than %d elements.", maxItems)
-			}
-			numbers := make([]int64, len(items))
-			for i, item := range items {
-				text := string(item)
-				if Kind(item) == "str" {
-					text = Unquote(item)
-				}
-				var err error
-				if numbers[i], err = strconv.ParseInt(text, 10, 64); err != nil {
-					return notAnInteger
-				}
-			}
-			*at(t) = numbers
-			return ""
-		},
-		clear: func(t *T) { *at(t) = nil },
-		encode: func(f *Field[T], t *T, b []byte) []byte {
-			items := *at(t)
-			if items == nil && f.nullable {
-				return append(b, "null"...)
-			}
-			b = append(b, '[')
-			for i, item := range items {
-				if i > 0 {
-					b = append(b, ',')
-				}
-				b = strconv.AppendInt(b, item, 10)
-			}
-			return append(b, ']')
-		},
-		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef {
-			return openapi3.NewArraySchema().WithItems(openapi3.NewInt64Schema()).WithMaxItems(int64(maxItems)).NewRef()
+			return openapi3.NewArraySchema().WithItems(of.schema(f)).WithMaxItems(int64(maxItems)).NewRef()
 		},
 	}
 }

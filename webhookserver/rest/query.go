@@ -116,6 +116,32 @@ type Page struct {
 // Offset is how many items come before the page.
 func (p Page) Offset() int { return (p.Number - 1) * p.Size }
 
+// Window is a page of a list whose items have numbers in the order of their creation, see
+// [NumberPosition].
+type Window struct {
+	// OldestFirst is the order in which to read the items. If the page is read Backward,
+	// they are to be reversed then.
+	OldestFirst bool
+	// Beyond is the number after which to begin in that order; 0 begins with the first item.
+	Beyond int64
+	// Offset is how many items to skip.
+	Offset int
+}
+
+// Window returns which items are on the requested page of a list with numbers. The error is
+// [InvalidPage] if more than maxOffset items come before it.
+func (q *Query) Window(maxOffset int) (Window, error) {
+	p := q.Page
+	if p.ByCursor {
+		beyond, _ := strconv.ParseInt(p.Cursor, 10, 64)
+		return Window{OldestFirst: p.Ascending != p.Backward, Beyond: beyond}, nil
+	}
+	if p.Offset() > maxOffset {
+		return Window{}, InvalidPage()
+	}
+	return Window{OldestFirst: q.OrderBy == "created", Offset: p.Offset()}, nil
+}
+
 // Text returns the value of a [TextFilter], empty if it isn't set.
 func (q *Query) Text(name string) string { return q.texts[name] }
 

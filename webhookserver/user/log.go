@@ -6,7 +6,6 @@ package user
 import (
 	"context"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -103,21 +102,17 @@ func (a *API) log(ctx context.Context, r *rest.Request) (*log, error) {
 }
 
 func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (rest.List[log], error) {
-	p := q.Page
+	var list rest.List[log]
+	window, err := q.Window(maxInbox)
+	if err != nil {
+		return list, err
+	}
 	filter := ledger.InboxFilter{
 		Company: r.Caller.Company, UserID: r.Caller.User, Received: q.Boolean("received"),
-		CreatedAfter: q.Time("created__gt"), CreatedBefore: q.Time("created__lt"), Limit: p.Size + 1,
+		CreatedAfter: q.Time("created__gt"), CreatedBefore: q.Time("created__lt"),
+		OldestFirst: window.OldestFirst, Beyond: window.Beyond, Offset: window.Offset, Limit: q.Page.Size + 1,
 	}
-	var list rest.List[log]
-	if p.ByCursor {
-		filter.OldestFirst = p.Ascending != p.Backward
-		filter.Beyond, _ = strconv.ParseInt(p.Cursor, 10, 64)
-	} else {
-		filter.OldestFirst = q.OrderBy == "created"
-		if filter.Offset = p.Offset(); filter.Offset > maxInbox {
-			return list, rest.InvalidPage()
-		}
-		var err error
+	if !q.Page.ByCursor {
 		if list.Count, err = a.Ledger.InboxCount(ctx, filter); err != nil {
 			return list, messages.Error(err)
 		}
@@ -126,9 +121,9 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 	if err != nil {
 		return list, messages.Error(err)
 	}
-	list.More = len(found) > p.Size
-	found = found[:min(len(found), p.Size)]
-	if p.Backward {
+	list.More = len(found) > q.Page.Size
+	found = found[:min(len(found), q.Page.Size)]
+	if q.Page.Backward {
 		slices.Reverse(found)
 	}
 	names, err := a.names(ctx, r)
