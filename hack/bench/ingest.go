@@ -38,13 +38,7 @@ func (b *bench) ingestPostgres(ctx context.Context) (err error) {
 	if err := b.scene(ctx); err != nil {
 		return err
 	}
-	if err := b.set.Manager.Stop(); err != nil {
-		return err
-	}
-	if b.set.Manager.LedgerURL, err = server.newDatabase(); err != nil {
-		return err
-	}
-	if err := b.set.Manager.Start(ctx); err != nil {
+	if err := b.moveTo(ctx, server); err != nil {
 		return err
 	}
 	fsyncs, err := fsyncRate(server.disk(), time.Second)
@@ -54,6 +48,18 @@ func (b *bench) ingestPostgres(ctx context.Context) (err error) {
 	return b.ingestInto(ctx, database{name: "ingest-postgres", title: "PostgreSQL", bare: func(ctx context.Context, batch int, length time.Duration) (float64, error) {
 		return b.barePostgres(ctx, server, batch, length)
 	}, empty: server.newLedger, note: fmt.Sprintf("PostgreSQL runs beside the manager and shares its cores, with the settings it comes with; its disk does %s fsyncs/s", number(fsyncs))})
+}
+
+// moveTo restarts the manager with an empty ledger on a PostgreSQL server.
+func (b *bench) moveTo(ctx context.Context, server *postgres) error {
+	if err := b.set.Manager.Stop(); err != nil {
+		return err
+	}
+	var err error
+	if b.set.Manager.LedgerURL, err = server.newDatabase(); err != nil {
+		return err
+	}
+	return b.set.Manager.Start(ctx)
 }
 
 // database is what the ledger is in.

@@ -53,13 +53,7 @@ func (b *bench) walls(ctx context.Context) (err error) {
 			return err
 		}
 		if database == "PostgreSQL" {
-			if err := b.set.Manager.Stop(); err != nil {
-				return err
-			}
-			if b.set.Manager.LedgerURL, err = server.newDatabase(); err != nil {
-				return err
-			}
-			if err := b.set.Manager.Start(ctx); err != nil {
+			if err := b.moveTo(ctx, server); err != nil {
 				return err
 			}
 		}
