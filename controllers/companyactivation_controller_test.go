@@ -785,3 +785,19 @@ func TestPlatformBudget(t *testing.T) {
 	settled := len(f.calls())
 	f.Consistently(f.calls).Should(HaveLen(settled))
 }
+
+// TestSentence includes texts of the platform in other languages.
+func TestSentence(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                      "",
+		" . ":                   "",
+		"no such company":       "No such company.",
+		"état inconnu...":       "État inconnu.",
+		"会社が見つかりません":            "会社が見つかりません.",
+		"Not a valid company. ": "Not a valid company.",
+	} {
+		if got := sentence(text); got != want {
+			t.Errorf("sentence(%q) is %q, want %q", text, got, want)
+		}
+	}
+}
