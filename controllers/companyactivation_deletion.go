@@ -118,7 +118,7 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	case !cleaned:
 		return ctrl.Result{RequeueAfter: ledgerRetry}, nil
 	}
-	err = r.patchFinalizer(ctx, a, controllerutil.RemoveFinalizer)
+	_, err = r.patchFinalizer(ctx, a, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: cacheDelay}, nil // the cache is stale
 	}
@@ -129,18 +129,15 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	return ctrl.Result{}, nil
 }
 
-// patchFinalizer adds or removes the finalizer of an activation.
-func (r *companyActivationReconciler) patchFinalizer(ctx context.Context, a *v1alpha1.CompanyActivation, change func(client.Object, string) bool) error {
-	before := a.DeepCopy()
+// patchFinalizer adds or removes the finalizer of an activation, and returns the activation
+// as it is then. It leaves the one that is passed as it is.
+func (r *companyActivationReconciler) patchFinalizer(ctx context.Context, a *v1alpha1.CompanyActivation, change func(client.Object, string) bool) (*v1alpha1.CompanyActivation, error) {
 	changed := a.DeepCopy()
 	if !change(changed, v1alpha1.CompanyActivationFinalizer) {
-		return nil
+		return a, nil
 	}
-	if err := r.Patch(ctx, changed, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
-		return err
-	}
-	a.ObjectMeta = changed.ObjectMeta
-	return nil
+	err := r.Patch(ctx, changed, client.MergeFromWithOptions(a, client.MergeFromWithOptimisticLock{}))
+	return changed, err
 }
 
 // cleanUp removes the data of a deleted activation: state outside the cluster if it held

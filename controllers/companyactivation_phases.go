@@ -168,13 +168,12 @@ func (r *companyActivationReconciler) purge(ctx context.Context, s *scope) error
 }
 
 func (r *companyActivationReconciler) deleteWithFinalizer(ctx context.Context, s *scope) error {
-	a := s.activation
-	if err := r.patchFinalizer(ctx, a, controllerutil.AddFinalizer); err != nil {
+	a, err := r.patchFinalizer(ctx, s.activation, controllerutil.AddFinalizer)
+	if err != nil {
 		return fmt.Errorf("adding the finalizer: %w", err)
 	}
-	s.report.rebase(a)
 	// Not if the company was activated again since it was read.
-	err := r.Delete(ctx, a.DeepCopy(), client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
+	err = r.Delete(ctx, a.DeepCopy(), client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting the CompanyActivation: %w", err)
 	}
@@ -265,10 +264,9 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 
 // dropFinalizer removes the finalizer that earlier versions gave to every activation.
 func (r *companyActivationReconciler) dropFinalizer(ctx context.Context, s *scope) error {
-	if err := r.patchFinalizer(ctx, s.activation, controllerutil.RemoveFinalizer); err != nil {
+	if _, err := r.patchFinalizer(ctx, s.activation, controllerutil.RemoveFinalizer); err != nil {
 		return fmt.Errorf("removing the finalizer: %w", err)
 	}
-	s.report.rebase(s.activation)
 	return nil
 }
 

@@ -66,12 +66,6 @@ func (r reporter) begin(o conditioned) *report {
 	return &report{reporter: r, before: o.DeepCopyObject().(conditioned), object: o}
 }
 
-// rebase takes over the metadata that a write during the reconciliation changed.
-func (p *report) rebase(o client.Object) {
-	before := p.before.(*v1alpha1.CompanyActivation)
-	before.ObjectMeta = *o.(*v1alpha1.CompanyActivation).ObjectMeta.DeepCopy()
-}
-
 // note records an event once the status is written.
 func (p *report) note(kind, reason, action, message string) {
 	p.notes = append(p.notes, note{kind, reason, action, message})
