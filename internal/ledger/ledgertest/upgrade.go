@@ -88,7 +88,7 @@ func testLedgerOfTheFirstVersion(t *testing.T, at Place) {
 	// Before anything is added, which the store counts from time to time.
 	var bytes int64
 	at.query(t, "SELECT bytes FROM storage WHERE company = 'shop'", &bytes)
-	g.Expect(bytes).To(BeEquivalentTo(3*1024+len("onetwothree")+6*1024+5*len("shop@example.comPaidYou paid.<p>You paid.</p>")))
+	g.Expect(bytes).To(BeEquivalentTo(3*1024 + len("onetwothree") + 6*1024 + 5*len("shop@example.comPaidYou paid.<p>You paid.</p>")))
 
 	// IDs of deleted rows are not given again.
 	_, err = s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "new", Name: "x"})
