@@ -50,7 +50,7 @@ build-installer: ## Write dist/install.yaml for kubectl apply -f; IMG=<image>, O
 ##@ Develop
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, RBAC and the page of events.
+generate: ## Generate deep copies, CRDs, RBAC and the pages of fields and events.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
