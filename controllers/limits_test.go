@@ -84,8 +84,8 @@ func TestLimitsAreInOneUnit(t *testing.T) {
 
 			stored := new(v1alpha1.NotificationRule)
 			f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(longest), stored)).To(Succeed())
-			compiled, problems := notify.Compile(stored)
-			f.Expect(problems).To(BeEmpty())
+			compiled := notify.CompileRule(stored, nil, notify.CompileLayout)
+			f.Expect(compiled.Problems).To(BeEmpty())
 			event, err := notify.NewEvent("transaction.execute", notify.Company{ID: "shop", SystemEmail: "shop@example.com"}, data, time.Now(), nil)
 			f.Expect(err).NotTo(HaveOccurred())
 			decision, err := compiled.Decide(f.ctx, event, "")

@@ -159,7 +159,7 @@ func decide(t *testing.T, rule *notify.Rule, name string, c expectation) expecta
 	if err != nil {
 		t.Fatal(err)
 	}
-	decision, err := rule.Decide(t.Context(), event, "")
+	decision, err := (&notify.Compiled{Rule: rule}).Decide(t.Context(), event, "")
 	if err != nil {
 		t.Fatal(err)
 	}

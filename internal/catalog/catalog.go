@@ -36,8 +36,6 @@ type Rule struct {
 	UID, Name, DisplayName string
 	// Channel is the channel of the rule's messages.
 	Channel v1alpha1.Channel
-	// Disabled reports whether the rule currently sends nothing.
-	Disabled bool
 	// Compiled is the rule with its layout. Its Rule is nil if the rule does not parse.
 	Compiled notify.Compiled
 }
@@ -49,7 +47,6 @@ func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayou
 		Name:        rule.Name,
 		DisplayName: rule.Spec.DisplayName,
 		Channel:     rule.Spec.Channel(),
-		Disabled:    !rule.IsEnabled(),
 		Compiled:    notify.CompileRule(rule, layout, compileLayout),
 	}
 }

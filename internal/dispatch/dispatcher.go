@@ -539,26 +539,20 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 	return decider, nil
 }
 
-// decideRule asks one rule. What goes wrong with it alone is its decision, so that the
-// others send.
+// decideRule evaluates one rule. A panic is the rule's own decision, so that the others
+// send.
 func (d *Dispatcher) decideRule(ctx context.Context, rule *catalog.Rule, event *notify.Event, sender string) (decision notify.Decision, err error) {
-	notSent := func(reason notify.Reason, detail string) notify.Decision {
-		return notify.Decision{NotSent: []notify.NotSent{{Reason: reason, Detail: detail}}}
-	}
 	defer func() {
 		if p := recover(); p != nil {
 			// Only the type: the value may hold the event's data.
 			d.Log.Error(fmt.Errorf("panic of type %T", p), "Deciding a rule panicked; this is a bug", "rule", rule.Name, "event", event.Name, "stack", string(debug.Stack()))
-			decision, err = notSent(notify.InternalError, "the rule could not be decided because of a bug in the operator; its log says more"), nil
+			decision, err = notify.Decision{NotSent: []notify.NotSent{{
+				Reason: notify.InternalError,
+				Detail: "the rule could not be decided because of a bug in the operator; its log says more",
+			}}}, nil
 		}
 	}()
-	switch {
-	case rule.Disabled:
-		return notSent(notify.RuleDisabled, "spec.enabled is false"), nil
-	case rule.Compiled.Rule == nil:
-		return notSent(notify.RuleInvalid, rule.Compiled.Problems.Error()), nil
-	}
-	return rule.Compiled.Rule.Decide(ctx, event, sender)
+	return rule.Compiled.Decide(ctx, event, sender)
 }
 
 func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *catalog.Rule, decision notify.Decision) []ledger.NewDelivery {

@@ -60,7 +60,7 @@ func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActiv
 		var result Preview
 		decider.event.Trace = &result.Trace
 		asked := *rule
-		asked.Disabled = false
+		asked.Compiled.Disabled = false
 		if result.Decision, err = d.decideRule(ctx, &asked, decider.event, decider.sender); err != nil {
 			return err
 		}

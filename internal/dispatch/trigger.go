@@ -113,7 +113,7 @@ func (d *Dispatcher) trigger(ctx context.Context, claimed *ledger.ClaimedEvent, 
 }
 
 func (t *trigger) decide(ctx context.Context, asked *notify.Trigger) error {
-	if t.rule.Disabled || len(asked.Users)+len(asked.Groups) == 0 {
+	if t.rule.Compiled.Disabled || len(asked.Users)+len(asked.Groups) == 0 {
 		ctx, cancel := context.WithTimeout(ctx, decideTimeout)
 		defer cancel()
 		decision, err := t.d.decideRule(ctx, t.rule, t.event, t.sender)

@@ -9,15 +9,17 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// Compiled is a NotificationRule and its layout, compiled. Whoever checks, evaluates or
-// previews a rule gets it from [CompileRule], so that all of them agree on what it does.
+// Compiled is a NotificationRule and its layout, compiled. Code that checks, evaluates or
+// previews a rule gets it from [CompileRule], so that all of it agrees on what the rule does.
 type Compiled struct {
-	// Rule is nil if there are Problems. If there is a LayoutProblem, it evaluates its
-	// expression and then sends nothing.
+	// Disabled says that the rule sends nothing until it is enabled.
+	Disabled bool
+	// Rule is nil if there are Problems.
 	Rule *Rule
 	// Problems are those of the rule's own templates and expression.
 	Problems Problems
-	// LayoutProblem is nil if the rule has no layout or can use it.
+	// LayoutProblem is nil if the rule has no layout or can use it. Otherwise the rule
+	// evaluates its expression and then sends nothing.
 	LayoutProblem *LayoutProblem
 }
 
@@ -51,7 +53,7 @@ func missingLayout(rule *v1alpha1.NotificationRule) *LayoutProblem {
 // CompileRule compiles a rule and its layout, which is nil if the rule names none or the one
 // that it names doesn't exist. CompileLayout is [CompileLayout], or remembers its results.
 func CompileRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout, compileLayout func(*v1alpha1.NotificationLayout) (*Layout, Problems)) Compiled {
-	var c Compiled
+	c := Compiled{Disabled: !rule.IsEnabled()}
 	c.Rule, c.Problems = Compile(rule)
 	c.LayoutProblem = missingLayout(rule)
 	if layout == nil || c.LayoutProblem == nil {
@@ -71,8 +73,5 @@ func CompileRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationL
 		problem.InLayout, problem.message = problems, fmt.Sprintf("the NotificationLayout %s can't be used: %s", layout.Name, problems.Error())
 	}
 	c.LayoutProblem = &problem
-	if c.Rule != nil {
-		c.Rule.layoutProblem = &problem
-	}
 	return c
 }

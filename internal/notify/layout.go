@@ -67,7 +67,7 @@ func (c *compiler) wrapper(path, source string, autoescape bool) *field {
 // WithLayout returns the rule with its messages wrapped in a layout, whichever it names.
 func (r *Rule) WithLayout(l *Layout) *Rule {
 	wrapped := *r
-	wrapped.layout, wrapped.layoutProblem = l, nil
+	wrapped.layout = l
 	wrapped.messageReadsComputed = r.messageReadsComputed || readsComputed(l.variables)
 	wrapped.variables = append(slices.Clone(r.variables), l.variables...)
 	slices.Sort(wrapped.variables)

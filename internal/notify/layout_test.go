@@ -77,9 +77,10 @@ func TestLayoutIsNeeded(t *testing.T) {
 	rule := email(func(s *v1alpha1.NotificationRuleSpec) {
 		s.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{Name: "brand"}
 	})
-	decision := decide(t, rule, transaction)
-	if len(decision.Messages) != 0 || len(decision.NotSent) != 1 || decision.NotSent[0].Reason != RuleInvalid || !strings.Contains(decision.NotSent[0].Detail, "NotificationLayout brand") {
-		t.Errorf("without its layout: %+v", decision)
+	compiled := CompileRule(rule, nil, CompileLayout)
+	decision, err := compiled.Decide(t.Context(), event(t, transaction, nil), "")
+	if err != nil || len(decision.Messages) != 0 || len(decision.NotSent) != 1 || decision.NotSent[0].Reason != RuleInvalid || !strings.Contains(decision.NotSent[0].Detail, "NotificationLayout brand") {
+		t.Errorf("without its layout: %+v, %v", decision, err)
 	}
 }
 
@@ -92,7 +93,7 @@ func TestLayoutWithMistakes(t *testing.T) {
 	if len(compiled.Problems) > 0 || compiled.LayoutProblem == nil || len(compiled.LayoutProblem.InLayout) != 1 {
 		t.Fatalf("got %+v", compiled)
 	}
-	decision, err := compiled.Rule.Decide(t.Context(), event(t, transaction, nil), "")
+	decision, err := compiled.Decide(t.Context(), event(t, transaction, nil), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,41 @@ import (
 // MaxRecipients is how many recipients one rule can have for one event.
 const MaxRecipients = 50
 
+// addressee is a recipient of a rule's message on one channel: the rule's own, or the inbox.
+type addressee struct {
+	channel   Channel
+	recipient string
+	user      string // see [Message]
+}
+
+// addressees renders whom the message is for, and records who can't be reached. User is whom
+// an email or SMS is about. The in-app copy does not depend on the rule's own channel: a
+// user without an email address has an inbox.
+func (r *Rule) addressees(ctx context.Context, event *Event, values *python.Dict) (to []addressee, user string, decision Decision, err error) {
+	user, nobody, err := r.about(ctx, event, values)
+	if err != nil {
+		return nil, "", Decision{}, err
+	}
+	rendered, err := r.to.renderSegments(ctx, event, values)
+	if err != nil {
+		return nil, "", Decision{}, err
+	}
+	recipients, decision := r.recipients(rendered, user)
+	copies := r.copies(recipients, user, nobody, &decision)
+	to = make([]addressee, 0, len(recipients)+len(copies))
+	for _, recipient := range recipients {
+		a := addressee{r.channel, recipient, user}
+		if r.toUsers() {
+			a.user = recipient
+		}
+		to = append(to, a)
+	}
+	for _, user := range copies {
+		to = append(to, addressee{ChannelSystem, user, user})
+	}
+	return to, user, decision, nil
+}
+
 // toUsers reports whether the channel's recipients are users on Rehive.
 func (r *Rule) toUsers() bool { return r.channel == ChannelPush || r.channel == ChannelSystem }
 

@@ -42,8 +42,6 @@ type Rule struct {
 	verify       bool          // an SMS through Twilio Verify
 	layout       *Layout       // nil: messages are not wrapped
 
-	layoutProblem *LayoutProblem // nil: there is none
-
 	variables []string
 	// Reading computed costs a call of the platform, so it is tracked separately for the
 	// expression, which decides whether the rest is needed at all.
@@ -59,8 +57,8 @@ type field struct {
 }
 
 // Compile parses the templates and the expression of a rule. It returns every problem it
-// finds, not only the first; the Rule is nil if there is any. One that names a layout sends
-// nothing without it: see [CompileRule].
+// finds, not only the first; the Rule is nil if there is any. It doesn't look at the rule's
+// layout: see [CompileRule].
 func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 	c := &compiler{}
 	r := &Rule{
@@ -68,7 +66,6 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 		preferenceEnabled: rule.Spec.PreferenceEnabled,
 		// One copy of an in-app message is enough.
 		systemEnabled: rule.Spec.SystemEnabled && rule.Spec.System == nil,
-		layoutProblem: missingLayout(rule),
 	}
 
 	compiled, err := expression.Compile("spec.expression", rule.Spec.Expression, expression.Options{})
@@ -229,123 +226,24 @@ func readsComputed(variables []string) bool {
 	})
 }
 
-// Decide says what the rule makes of the event. defaultFrom is the sender when
-// neither the rule nor the company has one; it may be empty.
-//
-// An error means that no decision was possible now, because what the rule needs
-// of the platform or of the users' preferences could not be had or the context
-// ended: ask again later. All else, also a rule that fails on this event, is a
-// Decision.
-func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (Decision, error) {
-	values, err := event.values(ctx, r.expressionReadsComputed)
-	if err != nil {
-		return Decision{}, err
-	}
-	options := expression.EvaluateOptions{Now: event.clock}
-	if event.Trace != nil {
-		*event.Trace = Trace{}
-		options.Trace = &event.Trace.Expression
-	}
-	var verdict expression.Verdict
-	err = event.compute(ctx, func(ctx context.Context) error {
-		verdict = r.expression.Evaluate(ctx, values, options)
-		return ctx.Err()
-	})
-	if err != nil {
-		return r.tooSlow(event, "evaluating the expression", err)
-	}
-	if event.Trace != nil {
-		event.Trace.Verdict = &verdict.Send
-	}
-	if verdict.Fault != nil {
-		event.failed("spec.expression", verdict.Fault)
-		return r.notSent(event, ExpressionFault, verdict.Fault.Error()), nil //nolint:nilerr // an expression that fails is a decision
-	}
-	if !verdict.Send {
-		return r.notSent(event, ExpressionFalse, ""), nil
-	}
-
-	if r.layoutProblem != nil {
-		return r.notSent(event, RuleInvalid, r.layoutProblem.Error()), nil //nolint:nilerr // a layout that cannot be used is a decision
-	}
-
-	values, err = event.values(ctx, r.messageReadsComputed)
-	if err != nil {
-		return Decision{}, err
-	}
+// write renders the message for addressees, of whom there is at least one. User is whom an
+// email or SMS is about.
+func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, user string, to []addressee, defaultFrom string) (Decision, error) {
 	var decision Decision
-	var failed error
-	err = event.compute(ctx, func(ctx context.Context) error {
-		decision, failed = r.message(ctx, event, values, defaultFrom)
-		return ctx.Err()
-	})
-	if err != nil {
-		return r.tooSlow(event, "rendering the message", err)
-	}
-	if failed != nil {
-		event.failed(r.failedField(failed), failed)
-		return r.notSent(event, RenderFailed, failed.Error()), nil //nolint:nilerr // a message that fails is a decision
-	}
-	return r.permit(ctx, event, decision)
-}
-
-// failedField is the path of the field whose template failed.
-func (r *Rule) failedField(err error) string {
-	var inLayout *layoutError
-	if errors.As(err, &inLayout) {
-		return "spec." + string(r.channel) + ".layoutRef"
-	}
-	var failed *django.Error
-	if errors.As(err, &failed) {
-		return failed.Template // which is called like its field
-	}
-	return "spec." + string(r.channel)
-}
-
-// tooSlow is the decision where computing could not end in time, whenever it is tried.
-func (r *Rule) tooSlow(event *Event, doing string, err error) (Decision, error) {
-	if errors.Is(err, ErrTooSlow) || errors.Is(err, ErrEventTooSlow) {
-		return r.notSent(event, TooSlow, doing+": "+err.Error()), nil
-	}
-	return Decision{}, fmt.Errorf("%s: %w", doing, err)
-}
-
-// notSent is a decision that is made before it is known to whom the message goes.
-func (r *Rule) notSent(event *Event, reason Reason, detail string) Decision {
-	user := ""
-	if r.user == nil && (r.channel == ChannelEmail || r.channel == ChannelSMS) {
-		user = event.user()
-	}
-	return Decision{NotSent: []NotSent{{User: user, Reason: reason, Detail: detail}}}
-}
-
-// message renders the message for all whom it is for. The in-app copy does not
-// depend on the rule's own channel: a user without an email address has an inbox.
-func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (Decision, error) {
-	user, nobody, err := r.about(ctx, event, values)
-	if err != nil {
-		return Decision{}, err
-	}
-	to, err := r.to.renderSegments(ctx, event, values)
-	if err != nil {
-		return Decision{}, err
-	}
-	recipients, decision := r.recipients(to, user)
-	copies := r.copies(recipients, user, nobody, &decision)
-
-	message := Message{Channel: r.channel, User: user}
-	if r.channel == ChannelEmail && len(recipients) > 0 {
+	var err error
+	message := Message{Channel: r.channel}
+	if r.channel == ChannelEmail && r.sends(to) {
 		var problem string
 		if message.From, problem, err = r.sender(ctx, event, values, defaultFrom); err != nil {
 			return Decision{}, err
 		}
 		if problem != "" {
 			decision.add(NotSent{User: user, Reason: NoSender, Detail: problem})
-			recipients = nil
+			to = slices.DeleteFunc(slices.Clone(to), func(a addressee) bool { return a.channel == r.channel })
+			if len(to) == 0 {
+				return decision, nil
+			}
 		}
-	}
-	if len(recipients) == 0 && len(copies) == 0 {
-		return decision, nil
 	}
 	if r.subject != nil {
 		if message.Subject, err = r.subject.render(ctx, event, values); err != nil {
@@ -360,27 +258,29 @@ func (r *Rule) message(ctx context.Context, event *Event, values *python.Dict, d
 		decision.add(NotSent{User: user, Reason: EmptyText, Detail: r.text.path + " rendered blank"})
 		return decision, nil
 	}
-	if message.SMS, err = r.smsOptions(ctx, event, values); err != nil {
-		return Decision{}, err
-	}
 	inApp := Message{Channel: ChannelSystem, Subject: message.Subject, Text: message.Text}
-	if len(recipients) > 0 {
+	if r.sends(to) {
+		if message.SMS, err = r.smsOptions(ctx, event, values); err != nil {
+			return Decision{}, err
+		}
 		if err := r.dress(ctx, event, values, &message); err != nil {
 			return Decision{}, err
 		}
 	}
-	for _, recipient := range recipients {
-		message.Recipient = recipient
-		if r.toUsers() {
-			message.User = recipient
+	for _, a := range to {
+		m := message
+		if a.channel != r.channel {
+			m = inApp
 		}
-		decision.Messages = append(decision.Messages, message)
-	}
-	for _, recipient := range copies {
-		inApp.Recipient, inApp.User = recipient, recipient
-		decision.Messages = append(decision.Messages, inApp)
+		m.Recipient, m.User = a.recipient, a.user
+		decision.Messages = append(decision.Messages, m)
 	}
 	return decision, nil
+}
+
+// sends reports whether anyone gets a message on the rule's own channel.
+func (r *Rule) sends(to []addressee) bool {
+	return slices.ContainsFunc(to, func(a addressee) bool { return a.channel == r.channel })
 }
 
 // placeholder is a variable of a content template.
@@ -430,37 +330,6 @@ func (r *Rule) dress(ctx context.Context, event *Event, values *python.Dict, mes
 		return r.layout.wrap(ctx, event, values, message)
 	}
 	return nil
-}
-
-// permit takes out of the decision what the company or the users don't want. An
-// opt-out silences the in-app copy too: to the user it is one notification.
-func (r *Rule) permit(ctx context.Context, event *Event, decision Decision) (Decision, error) {
-	disabled := func(m *Message) bool { return m.Channel == ChannelPush && event.Company.PushDisabled }
-	if r.preferenceEnabled {
-		users := make([]string, 0, len(decision.Messages))
-		for i := range decision.Messages {
-			if m := &decision.Messages[i]; !disabled(m) {
-				users = append(users, m.User)
-			}
-		}
-		if err := event.askUsers(ctx, users); err != nil {
-			return Decision{}, err
-		}
-	}
-	decision.Messages = slices.DeleteFunc(decision.Messages, func(m Message) bool {
-		not := NotSent{Channel: m.Channel, Recipient: m.Recipient, User: m.User}
-		switch {
-		case disabled(&m):
-			not.Reason, not.Detail = PushDisabled, "spec.pushEnabled of the CompanyActivation is false"
-		case r.preferenceEnabled && slices.Contains(event.optedOut[m.User], r.uid):
-			not.Reason, not.Detail = OptedOut, "the user opted out of the rule's messages"
-		default:
-			return false
-		}
-		decision.add(not)
-		return true
-	})
-	return decision, nil
 }
 
 // sender returns the rule's sender, else the company's, else the default one. It

@@ -473,3 +473,8 @@ func TestCompileOfEachChannel(t *testing.T) {
 		}
 	}
 }
+
+// Decide decides the rule alone, enabled and without a layout or with that of WithLayout.
+func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (Decision, error) {
+	return (&Compiled{Rule: r}).Decide(ctx, event, defaultFrom)
+}

@@ -1,0 +1,118 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"context"
+	"slices"
+)
+
+// policy decides whether a rule may send. Otherwise it returns the reason that the ledger
+// records and a sentence for people, which never contains the event's data. It is a pure
+// function.
+type policy func(*policyInput) (reason Reason, detail string, ok bool)
+
+// policyInput is what a policy can base its decision on.
+type policyInput struct {
+	rule  *Compiled
+	event *Event
+	to    addressee // only in beforeWriting
+}
+
+// addresseePolicy is a policy for one recipient.
+type addresseePolicy struct {
+	allows policy
+	// gather reads, for all recipients at once, what allows needs of other systems and
+	// stores it in the event. It is nil if there is nothing to read. Its error means that no
+	// decision is possible now.
+	gather func(context.Context, *policyInput, []addressee) error
+}
+
+// The policies, in the order in which they are asked. The first that refuses decides, and
+// those after it are not asked.
+var (
+	// beforeExpression need only the rule.
+	beforeExpression = []policy{ruleEnabled, ruleValid}
+	// beforeRendering are asked when the expression is true. They keep a rule from sending
+	// to anyone.
+	beforeRendering = []policy{layoutUsable}
+	// beforeWriting are asked for each recipient, before the texts are rendered.
+	beforeWriting = []addresseePolicy{
+		{allows: pushEnabled},
+		{allows: notOptedOut, gather: gatherOptOuts},
+	}
+)
+
+// allowed asks a chain of policies.
+func allowed(chain []policy, in *policyInput) (reason Reason, detail string, ok bool) {
+	for _, allows := range chain {
+		if reason, detail, ok := allows(in); !ok {
+			return reason, detail, false
+		}
+	}
+	return "", "", true
+}
+
+// permitted returns the recipients whom all policies allow, and adds the others to the
+// decision. A policy reads nothing for recipients whom an earlier one refused.
+func permitted(ctx context.Context, in *policyInput, to []addressee, decision *Decision) ([]addressee, error) {
+	for _, policy := range beforeWriting {
+		if policy.gather != nil && len(to) > 0 {
+			if err := policy.gather(ctx, in, to); err != nil {
+				return nil, err
+			}
+		}
+		to = slices.DeleteFunc(to, func(a addressee) bool {
+			in.to = a
+			reason, detail, ok := policy.allows(in)
+			if !ok {
+				decision.add(NotSent{Channel: a.channel, Recipient: a.recipient, User: a.user, Reason: reason, Detail: detail})
+			}
+			return !ok
+		})
+	}
+	return to, nil
+}
+
+func ruleEnabled(in *policyInput) (reason Reason, detail string, ok bool) {
+	return RuleDisabled, "spec.enabled is false", !in.rule.Disabled
+}
+
+func ruleValid(in *policyInput) (reason Reason, detail string, ok bool) {
+	if in.rule.Rule != nil {
+		return "", "", true
+	}
+	return RuleInvalid, in.rule.Problems.Error(), false
+}
+
+func layoutUsable(in *policyInput) (reason Reason, detail string, ok bool) {
+	problem := in.rule.LayoutProblem
+	if problem == nil {
+		return "", "", true
+	}
+	return RuleInvalid, problem.Error(), false
+}
+
+func pushEnabled(in *policyInput) (reason Reason, detail string, ok bool) {
+	return PushDisabled, "spec.pushEnabled of the CompanyActivation is false",
+		in.to.channel != ChannelPush || !in.event.Company.PushDisabled
+}
+
+// notOptedOut silences the in-app copy as well: to the user it is one notification.
+func notOptedOut(in *policyInput) (reason Reason, detail string, ok bool) {
+	rule := in.rule.Rule
+	return OptedOut, "the user opted out of the rule's messages",
+		!rule.preferenceEnabled || !slices.Contains(in.event.optedOut[in.to.user], rule.uid)
+}
+
+func gatherOptOuts(ctx context.Context, in *policyInput, to []addressee) error {
+	if !in.rule.Rule.preferenceEnabled {
+		return nil
+	}
+	users := make([]string, len(to))
+	for i := range to {
+		users[i] = to[i].user
+	}
+	return in.event.askUsers(ctx, users)
+}

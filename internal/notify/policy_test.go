@@ -1,0 +1,87 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+)
+
+// A policy that refuses saves the work that comes after it, and the ledger still learns whom
+// the message was for.
+func TestPoliciesComeBeforeTheWorkTheySave(t *testing.T) {
+	const failing = "{{ user.id|divisibleby:0 }}"
+	brokenSMS := sms(func(s *v1alpha1.SMSMessage) { s.Message = failing })
+	brokenPush := push(func(p *v1alpha1.PushMessage) { p.Message = failing })
+	disabled := false
+	for name, test := range map[string]struct {
+		rule         *v1alpha1.NotificationRule
+		change       func(*v1alpha1.NotificationRuleSpec)
+		preference   bool
+		pushDisabled bool
+		want         string
+	}{
+		"the text fails": {
+			rule: brokenSMS, want: "not own to  about zoe: RenderFailed",
+		},
+		"opted out": {
+			rule: brokenSMS, preference: true, want: "not sms to +27820000001 about zoe: OptedOut",
+		},
+		"push disabled": {
+			rule: brokenPush, pushDisabled: true, want: "not push to zoe about zoe: PushDisabled",
+		},
+		"rule disabled": {
+			rule: brokenSMS, want: "not own to  about nobody: RuleDisabled",
+			change: func(s *v1alpha1.NotificationRuleSpec) { s.Enabled, s.Expression = &disabled, "1 / 0" },
+		},
+		"rule disabled and invalid": {
+			rule: brokenSMS, want: "not own to  about nobody: RuleDisabled",
+			change: func(s *v1alpha1.NotificationRuleSpec) { s.Enabled, s.Expression = &disabled, "(" },
+		},
+		"rule invalid": {
+			rule: brokenSMS, want: "not own to  about nobody: RuleInvalid",
+			change: func(s *v1alpha1.NotificationRuleSpec) { s.Expression = "(" },
+		},
+		"layout missing": {
+			rule: email(nil), want: "not own to  about zoe: RuleInvalid",
+			change: func(s *v1alpha1.NotificationRuleSpec) {
+				s.Email.To, s.Email.LayoutRef = failing, &v1alpha1.NotificationLayoutReference{Name: "brand"}
+			},
+		},
+		"expression before the layout": {
+			rule: email(nil), want: "not own to  about zoe: ExpressionFalse",
+			change: func(s *v1alpha1.NotificationRuleSpec) {
+				s.Expression, s.Email.LayoutRef = "False", &v1alpha1.NotificationLayoutReference{Name: "brand"}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rule := withUID(test.rule.DeepCopy(), "rule", test.preference, false)
+			if test.change != nil {
+				test.change(&rule.Spec)
+			}
+			compiled := CompileRule(rule, nil, CompileLayout)
+			e := event(t, mobileData, nil)
+			e.Company.PushDisabled = test.pushDisabled
+			e.OptedOut = func(context.Context, []string) (map[string][]string, error) {
+				return map[string][]string{zoe: {"rule"}}, nil
+			}
+			decision, err := compiled.Decide(t.Context(), e, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := outcome(decision); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+			for _, not := range decision.NotSent {
+				if not.Detail == "" && not.Reason != ExpressionFalse || strings.Contains(not.Detail, "zoe@") {
+					t.Errorf("the detail of %s is %q", not.Reason, not.Detail)
+				}
+			}
+		})
+	}
+}
