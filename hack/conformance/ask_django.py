@@ -36,6 +36,9 @@ def decode(value):
     if isinstance(value, list):
         return [decode(item) for item in value]
     if isinstance(value, dict):
+        if "$datetime" in value and "offset" in value:
+            zone = datetime.timezone(datetime.timedelta(seconds=value["offset"]), value.get("tzname") or "")
+            return datetime.datetime.fromisoformat(value["$datetime"]).replace(tzinfo=zone)
         if len(value) == 1:
             (key, inner), = value.items()
             if key in DECODERS:

@@ -205,7 +205,7 @@ func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
 	case 'y':
 		b = appendPadded(b, t.Year()%100, 2)
 	case 'Y':
-		b = appendPadded(b, t.Year(), 1)
+		b = appendPadded(b, t.Year(), 4)
 	case 'z':
 		b = appendPadded(b, t.YearDay(), 1)
 	}

@@ -198,7 +198,7 @@ func random(_ *Context, in, _ python.Value) (python.Value, error) {
 		return nil, err
 	}
 	if n == 0 {
-		return nil, python.Errorf("IndexError", "Cannot choose from an empty sequence")
+		return python.Str(""), nil
 	}
 	return python.GetItem(in, python.Int(rand.IntN(n)))
 }

@@ -377,9 +377,6 @@ func wordwrap(c *Context, in, arg python.Value) (python.Value, error) {
 	if s == "" {
 		return python.Str(""), nil
 	}
-	if width <= 0 {
-		return nil, python.Errorf("ValueError", "wordwrap needs a width above 0")
-	}
 	out, err := wordWrap(c, s, width)
 	return python.Str(out), err
 }

@@ -21,7 +21,7 @@ const fuzzTime = 3 * time.Second
 
 func seedTemplates(f *testing.F) {
 	f.Helper()
-	for i, tc := range readCases(f, "*.jsonl") {
+	for i, tc := range readCases(f, "testdata/*.jsonl") {
 		if i%7 == 0 || strings.HasPrefix(tc.Name, "tags_") {
 			f.Add(tc.Templates[tc.Main])
 		}
@@ -102,7 +102,7 @@ func checkError(t *testing.T, err error) {
 
 // FuzzRender checks that rendering ends, soon, and that marks change nothing.
 func FuzzRender(f *testing.F) {
-	for i, tc := range readCases(f, "*.jsonl") {
+	for i, tc := range readCases(f, "testdata/*.jsonl") {
 		if i%7 == 0 || strings.HasPrefix(tc.Name, "tags_") {
 			f.Add(tc.Templates[tc.Main], string(tc.Context), i%2 == 0)
 		}

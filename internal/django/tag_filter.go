@@ -15,9 +15,6 @@ func init() { builtins.AddTag("filter", parseFilter) }
 type filterNode struct {
 	expr *Expression // of var, which holds the body's output
 	body NodeList
-	// inLoop means that the tag is a direct child of a {% for %}, where Django joins the
-	// results of the filters without converting them to text first.
-	inLoop bool
 }
 
 func parseFilter(p *Parser, tok *Token) (Node, error) {
@@ -79,11 +76,12 @@ func (n *filterNode) filter(c *Context, body string, bodyAuthor bool) (text stri
 	if err != nil {
 		return "", false, err
 	}
-	if _, isText := python.AsStr(v); !isText && n.inLoop {
+	text, ok := python.AsStr(v)
+	if !ok {
+		// Django joins the results of the filters without converting them to text.
 		return "", false, python.Errorf("TypeError", "sequence item 0: expected str instance, %s found", v.TypeName())
 	}
-	printed, err := c.print(v, copyNanos)
-	return printed, author, err
+	return text, author, nil
 }
 
 func (n *filterNode) charWise() bool {

@@ -52,11 +52,6 @@ func parseFor(p *Parser, tok *Token) (Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range node.body.nodes {
-		if f, ok := n.(*filterNode); ok {
-			f.inLoop = true
-		}
-	}
 	if p.NextToken().Contents == "empty" {
 		node.empty, err = p.parseBody("endfor")
 	}

@@ -36,7 +36,7 @@ func utcFilter(_ *Context, in, _ python.Value) (python.Value, error) {
 
 func timezoneFilter(c *Context, in, arg python.Value) (python.Value, error) {
 	name, ok := python.AsStr(arg)
-	if !ok {
+	if _, isTime := in.(*python.DateTime); !ok || !isTime {
 		return python.Str(""), nil
 	}
 	zone, ok, err := findZone(c, name)

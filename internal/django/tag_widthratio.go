@@ -62,12 +62,21 @@ func (n *widthRatioNode) Render(c *Context) error {
 // numberNanos is what reading a number takes, in nanoseconds a byte.
 const numberNanos = 40
 
+// notANumber is the error for a width that is not a number. Django reports it also when
+// evaluating one of the other arguments fails.
+func notANumber(err error) error {
+	if python.IsError(err, "ValueError", "TypeError") {
+		return syntaxErrorf("widthratio final argument must be a number")
+	}
+	return err
+}
+
 func (n *widthRatioNode) ratio(c *Context) (string, error) {
 	var values [3]python.Value
 	for i, expr := range []*Expression{n.value, n.max, n.width} {
 		var err error
 		if values[i], err = expr.Value(c); err != nil {
-			return "", err
+			return "", notANumber(err)
 		}
 		if err := c.meter.SpendBytes(python.Size(values[i]), numberNanos); err != nil {
 			return "", err
@@ -75,10 +84,7 @@ func (n *widthRatioNode) ratio(c *Context) (string, error) {
 	}
 	width, err := python.ToInt(values[2])
 	if err != nil {
-		if python.IsError(err, "ValueError", "TypeError") {
-			return "", syntaxErrorf("widthratio final argument must be a number")
-		}
-		return "", err
+		return "", notANumber(err)
 	}
 	value, err := python.ToFloat(values[0])
 	if err != nil {

@@ -286,7 +286,7 @@ func TestDeadline(t *testing.T) {
 // do on the way.
 func TestMarksAreSound(t *testing.T) {
 	rendered, withData := 0, 0
-	for _, tc := range readCases(t, "*.jsonl") {
+	for _, tc := range readCases(t, "testdata/*.jsonl") {
 		opts, ropts, data := tc.options(t)
 		tmpl, err := Parse(tc.Main, tc.Templates[tc.Main], opts)
 		if err != nil {

@@ -137,12 +137,19 @@ func wordWrap(c *Context, text string, width int) (string, error) {
 		line := text[:lineEnd(text)]
 		text = text[len(line):]
 		for {
-			window := firstRunes(line, width)
-			if len(window) == len(line) {
-				break
+			space := -1
+			if width >= 0 {
+				window := firstRunes(line, width)
+				if len(window) == len(line) {
+					break
+				}
+				_, next := utf8.DecodeRuneInString(line[len(window):])
+				space = strings.LastIndexByte(line[:len(window)+next], ' ')
+			} else if width < -1 && len(line) >= -width {
+				// As a negative index in Python: all but the last characters. It has a
+				// space at most once a line.
+				space = strings.LastIndexByte(firstRunes(line, max(utf8.RuneCountInString(line)+width+1, 0)), ' ')
 			}
-			_, next := utf8.DecodeRuneInString(line[len(window):])
-			space := strings.LastIndexByte(line[:len(window)+next], ' ')
 			if space < 0 {
 				space = strings.IndexByte(line, ' ')
 			}
