@@ -11,25 +11,25 @@ import (
 )
 
 const (
-	// maxHops is how many addresses of X-Forwarded-For are read, from the right.
+	// maxHops is how many X-Forwarded-For addresses are read, starting from the right.
 	maxHops = 16
 	// ipv6Network is the part of an IPv6 address that identifies a caller: a single
-	// customer is usually given a whole /64.
+	// customer usually gets a whole /64.
 	ipv6Network = 64
 )
 
-// trustedProxies are the networks of the reverse proxies whose X-Forwarded-For header
-// is believed. Without any, nobody's is.
+// trustedProxies are the networks of the reverse proxies whose X-Forwarded-For header is
+// trusted. If there are none, the header is ignored.
 type trustedProxies []netip.Prefix
 
-// contain reports whether the address is a trusted proxy's.
+// contain reports whether the address belongs to a trusted proxy.
 func (t trustedProxies) contain(address netip.Addr) bool {
 	return slices.ContainsFunc(t, func(network netip.Prefix) bool { return network.Contains(address) })
 }
 
-// caller returns the address that a request came from: that of the connection or,
-// behind trusted proxies, the rightmost of X-Forwarded-For that is no trusted proxy's.
-// It is invalid only if the connection has no IP address.
+// caller returns the address that a request came from: the connection's own or, behind
+// trusted proxies, the rightmost X-Forwarded-For address that isn't a trusted proxy. It is
+// invalid only if the connection has no IP address.
 func (t trustedProxies) caller(r *http.Request) netip.Addr {
 	peer := parseAddress(r.RemoteAddr)
 	if !t.contain(peer) {
@@ -39,10 +39,10 @@ func (t trustedProxies) caller(r *http.Request) netip.Addr {
 	return chain[len(chain)-1]
 }
 
-// userChain returns the addresses that the end user's request came through, the
-// caller's last, for the platform's access rules; nil unless the connection is a
-// trusted proxy's. Like Rehive's extension framework it strips our own proxies from
-// the right and keeps everything else, which the platform judges.
+// userChain returns the addresses that the end user's request passed through, ending with
+// the caller's, for the platform's access rules. It is nil unless the connection comes from
+// a trusted proxy. Like Rehive's extension framework, it strips our own proxies from the
+// right and leaves everything else for the platform to judge.
 func (t trustedProxies) userChain(r *http.Request) []netip.Addr {
 	peer := parseAddress(r.RemoteAddr)
 	if !t.contain(peer) {
@@ -51,11 +51,11 @@ func (t trustedProxies) userChain(r *http.Request) []netip.Addr {
 	return t.chain(r, peer)
 }
 
-// chain returns the addresses of X-Forwarded-For up to the rightmost that is no
-// trusted proxy's. Each proxy appends the address that it was called from, so the
-// rightmost untrusted address is the last that a trusted proxy vouches for; whatever
-// stands left of it was written by the caller. Where an entry can't be read, or the
-// header ends, the chain begins with the nearest hop that is known.
+// chain returns the X-Forwarded-For addresses up to the rightmost one that isn't a trusted
+// proxy. Each proxy appends the address that it was called from, so the rightmost untrusted
+// address is the last that a trusted proxy vouches for; everything to its left is the
+// caller's claim. If an entry can't be parsed, or the header ends early, the chain begins
+// with the nearest known hop.
 func (t trustedProxies) chain(r *http.Request, peer netip.Addr) []netip.Addr {
 	var hops []netip.Addr // from the right
 	values := r.Header.Values("X-Forwarded-For")
@@ -87,9 +87,9 @@ read:
 	return hops
 }
 
-// parseAddress reads an IP address as it stands in RemoteAddr or X-Forwarded-For: with
-// or without a port, brackets and a zone, which are dropped. An IPv4 address in IPv6
-// notation is an IPv4 address. What can't be read is the zero Addr.
+// parseAddress parses an IP address as RemoteAddr and X-Forwarded-For write it, dropping a
+// port, brackets and a zone. An IPv4-mapped IPv6 address becomes an IPv4 address. It
+// returns the zero Addr for invalid text.
 func parseAddress(text string) netip.Addr {
 	text = strings.TrimSpace(text)
 	address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
@@ -103,7 +103,7 @@ func parseAddress(text string) netip.Addr {
 	return address.Unmap().WithZone("")
 }
 
-// networkOf returns what limits are kept by: the IPv4 address, or the /64 of an IPv6
+// networkOf returns the key of per-caller limits: the IPv4 address, or the /64 of an IPv6
 // address.
 func networkOf(address netip.Addr) netip.Addr {
 	if !address.Is6() {

@@ -231,11 +231,11 @@ func TestAuthenticationIsRemembered(t *testing.T) {
 
 	f.platform.RevokeToken(user.Token)
 	f.Expect(f.call(user.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200))
-	step(tokenTime)
+	step(tokenTTL)
 	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
 	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
 	f.Expect(f.asked()).To(gomega.Equal(2))
-	step(refusalTime)
+	step(refusalTTL)
 	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
 	f.Expect(f.asked()).To(gomega.Equal(3))
 
@@ -305,7 +305,7 @@ func TestAuthenticationIsPaced(t *testing.T) {
 
 func TestTokenMemoryIsBounded(t *testing.T) {
 	g := gomega.NewWithT(t)
-	var m tokenMemory
+	var m tokenCache
 	now := time.Now()
 	good := func(i int, company string) (tokenKey, tokenVerdict) {
 		return tokenKey{byte(i), byte(i >> 8), 1}, tokenVerdict{caller: caller{company: company}}
@@ -327,7 +327,7 @@ func TestTokenMemoryIsBounded(t *testing.T) {
 	for i := range 2 * maxRefusals {
 		m.put(tokenKey{byte(i), byte(i >> 8), 2}, tokenVerdict{refusal: &rest.Error{}}, now)
 	}
-	g.Expect(m.wrong).To(gomega.HaveLen(maxRefusals))
+	g.Expect(m.refused).To(gomega.HaveLen(maxRefusals))
 	for i := range 100 {
 		company, ok := known(i, now)
 		g.Expect(ok).To(gomega.BeTrue(), "neither another company's tokens nor refusals push a company's out")
@@ -336,10 +336,10 @@ func TestTokenMemoryIsBounded(t *testing.T) {
 	_, ok := known(100, now)
 	g.Expect(ok).To(gomega.BeFalse(), "the oldest of the company with the most goes first")
 
-	company, ok := known(0, now.Add(tokenTime))
+	company, ok := known(0, now.Add(tokenTTL))
 	g.Expect(ok).To(gomega.BeFalse(), "the platform must be asked again")
 	g.Expect(company).To(gomega.Equal("small"), "but not as for a stranger")
-	company, _ = known(0, now.Add(goodTime))
+	company, _ = known(0, now.Add(companyTTL))
 	g.Expect(company).To(gomega.BeEmpty())
 
 	key, _ := good(0, "")
@@ -350,10 +350,10 @@ func TestTokenMemoryIsBounded(t *testing.T) {
 	g.Expect(company).To(gomega.BeEmpty())
 
 	key, v = good(9999, "late")
-	m.put(key, v, now.Add(2*goodTime))
+	m.put(key, v, now.Add(2*companyTTL))
 	g.Expect(m.good).To(gomega.HaveLen(maxTokens))
 	key, v = good(9998, "late")
-	m.put(key, v, now.Add(2*goodTime))
+	m.put(key, v, now.Add(2*companyTTL))
 	g.Expect(m.good).To(gomega.HaveLen(2), "what is over goes first")
 	g.Expect(m.tokens).To(gomega.Equal(map[string]int{"late": 2}))
 }
@@ -365,12 +365,12 @@ func TestKnownNetworksAreBounded(t *testing.T) {
 	network := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	for i := range maxKnown + 10 {
 		k.add(network(i), now.Add(time.Duration(i)*time.Millisecond))
-		k.add(network(0), now.Add(time.Duration(i)*time.Millisecond+2*vouchInterval)) // goes on
+		k.add(network(0), now.Add(time.Duration(i)*time.Millisecond+2*renewInterval)) // goes on
 	}
 	g.Expect(k.until).To(gomega.HaveLen(maxKnown))
 	g.Expect(k.contain(network(0), now)).To(gomega.BeTrue())
 	g.Expect(k.contain(network(1), now)).To(gomega.BeFalse(), "the one that was used the longest time ago goes first")
-	later := now.Add(2 * knownTime)
+	later := now.Add(2 * knownTTL)
 	g.Expect(k.contain(network(0), later)).To(gomega.BeFalse())
 	k.add(network(1), later)
 	g.Expect(k.until).To(gomega.HaveLen(1), "what is over goes first")
@@ -540,7 +540,7 @@ func TestSendAgain(t *testing.T) {
 	}
 
 	f.expectSuccess(send(failed, ""))
-	f.expectError(send(failed, ""), 409, "", "This message is still to be sent.")
+	f.expectError(send(failed, ""), 409, "", "This message has not been sent yet.")
 	again := f.adminLogs("state=pending").Results
 	f.Expect(again).To(gomega.HaveLen(1))
 	f.Expect(again[0].ID).To(gomega.Equal(failed.ID))
@@ -556,7 +556,7 @@ func TestSendAgain(t *testing.T) {
 	f.expectSuccess(send(sms, `{"recipient":"+27 82 000 0002"}`))
 	f.Expect(f.adminLogs("recipient=%2B27820000002").Count).To(gomega.Equal(1))
 
-	f.expectError(send(skipped, ""), 400, rest.NonFieldErrors, "There is no message that could be sent: see error_message.")
+	f.expectError(send(skipped, ""), 400, rest.NonFieldErrors, "There is no message to send: see error_message.")
 	for body, message := range map[string]string{
 		`{"recipient":"nobody"}`: "This is not exactly one email address.", `{"recipient":""}`: "This field may not be blank.",
 		`{"recipient":null}`: "This field may not be null.", `{"recipient":["x"]}`: "Not a valid string.",
@@ -589,13 +589,13 @@ func TestSendSetAgain(t *testing.T) {
 		f.Helper()
 		f.expectError(f.call(f.admin.Token, "POST", "/api/admin/logs/send/"+query, ""), 400, field, message)
 	}
-	const nameOne = "Name at least one filter; state=failed is for all that failed."
+	const nameOne = "Set at least one filter, such as state=failed for all failed messages."
 	refused("", rest.NonFieldErrors, nameOne)
 	refused("?&", rest.NonFieldErrors, nameOne)
 	refused("?type=", rest.NonFieldErrors, nameOne)
 	refused("?notice=1", "notice", "There is no such filter.")
-	refused("?state=sent", "state", "Only messages that failed, were cancelled or are quarantined can be sent again as a set.")
-	refused("?state__in=failed,skipped", "state", "Only messages that failed, were cancelled or are quarantined can be sent again as a set.")
+	refused("?state=sent", "state", "Only failed, cancelled and quarantined messages can be sent again in bulk.")
+	refused("?state__in=failed,skipped", "state", "Only failed, cancelled and quarantined messages can be sent again in bulk.")
 
 	count := func(query string) int {
 		f.Helper()
@@ -623,7 +623,7 @@ func TestAPICallsAreBounded(t *testing.T) {
 	f := newActiveFixture(t, func(o *Options) { o.Limits.APICalls = 1 })
 	slot, ok := f.server.apiSlots.TryAcquire("another", 1)
 	f.Expect(ok).To(gomega.BeTrue())
-	f.expectError(f.call(f.admin.Token, "GET", "/api/user/logs/", ""), 503, "", "Too many calls are being worked on. Try again later.")
+	f.expectError(f.call(f.admin.Token, "GET", "/api/user/logs/", ""), 503, "", "Too many calls are in progress. Try again later.")
 	slot.Release()
 	f.Expect(f.call(f.admin.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200))
 	f.Expect(f.server.apiSlots.Used()).To(gomega.BeZero())

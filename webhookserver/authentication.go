@@ -18,47 +18,46 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// caller is who makes a call of the admin or the user API.
+// caller identifies the user behind a call to the admin or user API.
 type caller struct {
-	// user and company are the platform's identifiers; the user's in lower case, as
-	// the ledger has it.
+	// user and company are the platform's identifiers, the user's in lower case as in the
+	// ledger.
 	user, company string
-	// admin is whether the user is in the company's group admin, service whether in
-	// its group service.
+	// admin and service report whether the user is in the company's groups of those names.
 	admin, service bool
-	// activation is the company's, which is active. It is the cache's own and must
-	// not be changed.
+	// activation is the company's active CompanyActivation. It is shared with the cache:
+	// read only.
 	activation *v1alpha1.CompanyActivation
 }
 
-// section is who may call an endpoint.
-type section int
+// audience is the set of users that may call an endpoint.
+type audience int
 
 const (
-	adminSection section = iota // the group admin, and the service user that activated the company
-	userSection                 // everybody
+	forAdmins audience = iota // the group admin, and the service user that activated the company
+	forUsers                  // every user of the company
 )
 
-// apiFunc answers a request of the admin or the user API.
+// apiFunc answers a request to the admin or user API.
 type apiFunc func(context.Context, *call, *caller) (rest.Answer, error)
 
-// authenticated has a handler called with the caller, who may be there: a user of
-// a company that is active, as the platform says. Whatever the handler does, it
-// does for that company only.
-func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
+// authenticated calls a handler with the authenticated caller, once the platform has
+// confirmed the token, the company is active and the caller belongs to the audience. The
+// handler acts for that company only.
+func (s *Server) authenticated(who audience, h apiFunc) handlerFunc {
 	return func(ctx context.Context, c *call) (rest.Answer, error) {
 		from, err := s.authenticate(ctx, c.request)
 		if err != nil {
 			return rest.Answer{}, err
 		}
-		// Strangers have no slot, so they can't take all of them.
+		// Unauthenticated callers get no slot, so they can't use them all up.
 		slot, ok := s.apiSlots.TryAcquire(from.company, 1)
 		if !ok {
 			return rest.Answer{}, rest.Unavailable(nil, tooManyCalls)
 		}
 		defer slot.Release()
 		forbidden := &rest.Error{Status: http.StatusForbidden, Message: "You do not have permission to perform this action."}
-		if who == adminSection && !from.admin && !from.service {
+		if who == forAdmins && !from.admin && !from.service {
 			return rest.Answer{}, forbidden
 		}
 		from.activation, err = s.activations.Find(ctx, from.company)
@@ -68,7 +67,7 @@ func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
 		if from.activation == nil || !from.activation.IsActive() {
 			return rest.Answer{}, rest.InvalidField(nil, rest.NonFieldErrors, "Inactive company.")
 		}
-		if who == adminSection && !from.admin {
+		if who == forAdmins && !from.admin {
 			own, err := s.isServiceUser(ctx, from)
 			if err != nil {
 				return rest.Answer{}, err
@@ -81,8 +80,8 @@ func (s *Server) authenticated(who section, h apiFunc) handlerFunc {
 	}
 }
 
-// isServiceUser reports whether the caller is the user who activated this extension for
-// the company. The service users of other extensions have no business here.
+// isServiceUser reports whether the caller is the user who activated this extension for the
+// company. Service users of other extensions are not admins of this one.
 func (s *Server) isServiceUser(ctx context.Context, from *caller) (bool, error) {
 	credentials, err := s.activations.Credentials(ctx, from.activation)
 	if errors.Is(err, activation.ErrMissing) {
@@ -94,21 +93,21 @@ func (s *Server) isServiceUser(ctx context.Context, from *caller) (bool, error) 
 	return activation.SameUser(credentials.ServiceUser, from.user), nil
 }
 
-// authenticate finds out whose token a request carries. The platform's answer is
-// remembered for a moment, under a hash of the token: a page of an app makes several
-// calls, and the platform has a budget of them.
+// authenticate resolves the token of a request to its user. The platform's answer is cached
+// briefly, under a hash of the token: one page of an app makes several calls, and the
+// platform limits the rate of ours.
 func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, error) {
 	token, err := apiToken(r)
 	if err != nil {
 		return nil, err
 	}
-	// Where the platform judges the caller's addresses, its verdict is about them too.
+	// The platform also judges the caller's addresses, so they are part of the key.
 	chain := joinAddresses(s.proxies.userChain(r))
 	key := tokenKey(sha256.Sum256([]byte(token + " " + chain))) // a token has no space
 	if known, _, ok := s.tokens.get(key, s.now()); ok {
 		return known.answer()
 	}
-	// Of calls that come together one asks.
+	// Concurrent calls with the same token share one lookup.
 	unlock, err := s.tokenLocks.lock(ctx, string(key[:]))
 	if err != nil {
 		return nil, rest.Unavailable(err, platformUnavailable)
@@ -118,7 +117,7 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 	if ok {
 		return known.answer()
 	}
-	user, err := s.askWhose(ctx, r, token, chain, company)
+	user, err := s.fetchUser(ctx, r, token, chain, company)
 	if err != nil {
 		refusal := new(rest.Error)
 		if errors.As(err, &refusal) && refusal.Status < http.StatusTooManyRequests {
@@ -153,13 +152,13 @@ func apiToken(r *http.Request) (string, error) {
 	return token, nil
 }
 
-const platformUnavailable = "Rehive could not be asked whose token this is. Try again later."
+const platformUnavailable = "Rehive could not be reached to verify the token. Try again later."
 
-// askWhose asks the platform (GET /3/auth/) whose token it is, passing on the end
-// user's chain of addresses if a trusted proxy vouches for it: otherwise anyone could
-// write what the platform's access rules judge. The platform's refusals are returned as
-// they came. Company is whose the token was when it was last asked about, or empty.
-func (s *Server) askWhose(ctx context.Context, r *http.Request, token, chain, company string) (*rehive.User, error) {
+// fetchUser asks the platform (GET /3/auth/) for the user of a token. It forwards the end
+// user's chain of addresses only if a trusted proxy vouches for it; otherwise anyone could
+// forge what the platform's access rules judge. The platform's refusals are passed on
+// unchanged. The company is that of the token's last successful lookup, or empty.
+func (s *Server) fetchUser(ctx context.Context, r *http.Request, token, chain, company string) (*rehive.User, error) {
 	turn, err := s.platformTurn(ctx, r, token, company)
 	if err != nil {
 		return nil, err

@@ -17,13 +17,13 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// readFields reads the members of a request's JSON object that have the given
-// names. No body at all counts as an empty object, as on Rehive.
+// readFields reads the members of a request's JSON object that have the given names. An
+// empty body counts as an empty object, as on Rehive.
 func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, &rest.Error{
 			Status:  http.StatusUnsupportedMediaType,
-			Message: "Compressed bodies are not taken (Content-Encoding: " + rest.Truncate(encoding, 50) + "). Send the JSON as it is, without that header.",
+			Message: "Compressed bodies are not supported (Content-Encoding: " + rest.Truncate(encoding, 50) + "). Send plain JSON, without that header.",
 		}
 	}
 	body, err := readBody(r)
@@ -45,8 +45,8 @@ func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	return &fields{members: members}, nil
 }
 
-// readBody reads the whole body, which the route has bounded. A stranger's connection
-// may be closed meanwhile, to make room for others.
+// readBody reads the whole body, up to the route's limit. The connection of an unknown
+// caller may be closed meanwhile to make room for others.
 func readBody(r *http.Request) ([]byte, error) {
 	c, size := connectionFrom(r.Context()), r.ContentLength
 	slow := c != nil && size != 0 && (c.vouchedAt.IsZero() || size < 0 || size > smallBody)
@@ -54,11 +54,11 @@ func readBody(r *http.Request) ([]byte, error) {
 		c.bodyRead = true
 	}
 	if slow {
-		c.hurry(size)
+		c.startBody(size)
 	}
 	body, err := readAll(r.Body, size)
 	if slow {
-		c.hurried(err)
+		c.endBody(err)
 	}
 	var maxBytes *http.MaxBytesError
 	switch {
@@ -75,8 +75,8 @@ func readBody(r *http.Request) ([]byte, error) {
 	}
 }
 
-// readAll reads until the end. Its buffer grows with what has arrived, not with what
-// was announced, and not beyond that.
+// readAll reads to the end. Its buffer grows with the bytes that have arrived, never on the
+// strength of the announced size alone.
 func readAll(r io.Reader, announced int64) ([]byte, error) {
 	size := int64(smallBody)
 	if announced >= 0 {
@@ -104,9 +104,9 @@ func readAll(r io.Reader, announced int64) ([]byte, error) {
 	}
 }
 
-// parseObject returns the named members of a JSON object, as raw JSON that
-// shares body's memory; of a name that stands twice, the last. Values are
-// looked at only as far as the grammar goes, so a number keeps all its digits.
+// parseObject returns the named members of a JSON object as raw JSON that shares body's
+// memory. The last of duplicate names wins. Values are only checked against the grammar, so
+// a number keeps all its digits.
 func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.RawMessage, error) {
 	if bytes.HasPrefix(body, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(body, []byte("\xff\xfe")) || bytes.HasPrefix(body, []byte("\xfe\xff")) {
 		return nil, rest.ParseError("the body begins with a byte order mark; send UTF-8 without one")
@@ -121,7 +121,7 @@ func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.Ra
 	return nil, notAnObject(body, maxDepth)
 }
 
-// notAnObject says why a body is not a JSON object.
+// notAnObject returns an error that says why a body is not a JSON object.
 func notAnObject(body []byte, maxDepth int) *rest.Error {
 	if nestedDeeper(body, maxDepth) {
 		return rest.ParseError("nested deeper than %d levels", maxDepth)
@@ -137,15 +137,14 @@ func notAnObject(body []byte, maxDepth int) *rest.Error {
 
 const jsonSpace = " \t\r\n"
 
-// syntaxError says where and why a body is not JSON.
+// syntaxError returns an error that says where and why a body is not JSON.
 func syntaxError(body []byte) *rest.Error {
-	var whatever json.RawMessage
+	var discarded json.RawMessage
 	var syntax *json.SyntaxError
-	if !errors.As(json.Unmarshal(body, &whatever), &syntax) {
+	if !errors.As(json.Unmarshal(body, &discarded), &syntax) {
 		return rest.ParseError("the body is not JSON")
 	}
-	// The offset is how many bytes were read, including the offending one, if
-	// there is one.
+	// The offset counts the bytes read, including the offending one if there is one.
 	at := min(max(int(syntax.Offset)-1, 0), len(body))
 	if syntax.Offset >= int64(len(body)) && syntax.Error() == "unexpected end of JSON input" {
 		at = len(body)
@@ -155,8 +154,8 @@ func syntaxError(body []byte) *rest.Error {
 	return rest.ParseError("%s: line %d column %d (char %d)", syntax, line, column, utf8.RuneCount(body[:at]))
 }
 
-// nestedDeeper says whether arrays and objects are nested deeper than limit. It
-// needs no valid JSON, so it can guard what does recurse.
+// nestedDeeper reports whether arrays and objects are nested deeper than limit. It doesn't
+// recurse and accepts invalid JSON, so it can guard recursive parsers.
 func nestedDeeper(b []byte, limit int) bool {
 	depth := 0
 	for i := 0; i < len(b); i++ {
@@ -174,11 +173,11 @@ func nestedDeeper(b []byte, limit int) bool {
 	return false
 }
 
-// stringLength is the length of the JSON string that b starts with, quotes
-// included; of one that doesn't end, all of b.
+// stringLength returns the length of the JSON string at the start of b, with its quotes. An
+// unterminated string extends to the end of b.
 func stringLength(b []byte) int {
 	for i := 1; i < len(b); {
-		// Most of a webhook is inside strings, and this looks at many bytes at once.
+		// Most of a webhook is strings, and IndexByte is vectorized.
 		quote := bytes.IndexByte(b[i:], '"')
 		if quote < 0 {
 			break

@@ -18,19 +18,20 @@ import (
 )
 
 const (
-	// knownTime is how long a network is remembered from which a good credential came.
-	knownTime = time.Hour
-	// vouchInterval is how often a connection that goes on sending good credentials
-	// renews the memory of its network.
-	vouchInterval = time.Minute
+	// knownTTL is how long a network is remembered after a valid credential came from it.
+	knownTTL = time.Hour
+	// renewInterval is how often a connection that keeps sending valid credentials renews
+	// the entry of its network.
+	renewInterval = time.Minute
 	// maxKnown is how many networks are remembered at once.
 	maxKnown = 8192
-	// refusedCalls is how many calls one counts for whose token the platform refuses.
+	// refusedCalls is how many ordinary calls a call with a refused token counts for.
 	refusedCalls = 10
 )
 
-// knownNetworks remember from where good credentials came. Only a good credential adds
-// to it, so that strangers can't push anybody out. Its zero value is ready.
+// knownNetworks remembers the networks that valid credentials came from. Only valid
+// credentials add entries, so unknown callers can't evict anybody. The zero value is ready
+// to use.
 type knownNetworks struct {
 	mu    sync.RWMutex
 	until map[netip.Addr]time.Time
@@ -43,8 +44,8 @@ func (k *knownNetworks) contain(network netip.Addr, now time.Time) bool {
 }
 
 func (k *knownNetworks) add(network netip.Addr, now time.Time) {
-	if k.contain(network, now.Add(knownTime-vouchInterval)) {
-		return // webhooks come by the thousand
+	if k.contain(network, now.Add(knownTTL-renewInterval)) {
+		return // avoid the write lock for each of thousands of webhooks
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -54,10 +55,10 @@ func (k *knownNetworks) add(network netip.Addr, now time.Time) {
 	if _, known := k.until[network]; !known && len(k.until) >= maxKnown {
 		k.makeRoom(now)
 	}
-	k.until[network] = now.Add(knownTime)
+	k.until[network] = now.Add(knownTTL)
 }
 
-// makeRoom forgets what is over and otherwise what was used the longest time ago.
+// makeRoom removes the expired entries or, if there are none, the least recently used one.
 func (k *knownNetworks) makeRoom(now time.Time) {
 	maps.DeleteFunc(k.until, func(_ netip.Addr, until time.Time) bool { return !now.Before(until) })
 	if len(k.until) < maxKnown {
@@ -72,13 +73,13 @@ func (k *knownNetworks) makeRoom(now time.Time) {
 	delete(k.until, oldest)
 }
 
-// vouchFor notes that a request showed a good credential: that of a webhook, or a token
+// vouchFor records that a request carried a valid credential: a webhook secret, or a token
 // that the platform confirmed.
 func (s *Server) vouchFor(r *http.Request) {
 	now := time.Now()
 	c := connectionFrom(r.Context())
 	if c != nil {
-		fresh := now.Sub(c.vouchedAt) < vouchInterval
+		fresh := now.Sub(c.vouchedAt) < renewInterval
 		if fresh && len(s.proxies) == 0 {
 			return
 		}
@@ -89,12 +90,12 @@ func (s *Server) vouchFor(r *http.Request) {
 	}
 }
 
-// isKnown is whether a connection from an address is no stranger's.
+// isKnown reports whether a connection from an address belongs to a known caller.
 func (s *Server) isKnown(peer netip.Addr) bool {
 	return s.proxies.contain(peer) || s.knownNetworks.contain(networkOf(peer), time.Now())
 }
 
-// turn is leave to ask the platform whose token it is.
+// turn is permission to ask the platform about a token, held until leave is called.
 type turn struct {
 	session rehive.Session
 	leave   func()
@@ -102,12 +103,13 @@ type turn struct {
 	caller  string
 }
 
-// refused notes that the platform refused the token.
+// refused records that the platform refused the token.
 func (t *turn) refused() { t.gate.Blame(t.caller, refusedCalls) }
 
-// platformTurn waits, not long, until the platform may be asked about a token. Calls of
-// a company whose token was good lately, and from networks that good credentials came
-// from, have a budget of their own; others share the small one of strangers.
+// platformTurn waits for up to QueueTime (three times that for known callers) until the
+// platform may be asked about a token. Calls with a recently valid token, and calls from
+// known networks, have a budget of their own; all others share the small budget of
+// strangers.
 func (s *Server) platformTurn(ctx context.Context, r *http.Request, token, company string) (*turn, error) {
 	network := networkOf(s.proxies.caller(r))
 	t := &turn{session: s.platform.WithToken(token), gate: s.knownCalls, caller: network.String()}
@@ -119,7 +121,7 @@ func (s *Server) platformTurn(ctx context.Context, r *http.Request, token, compa
 	}
 	wait := s.limits.QueueTime
 	if t.gate == s.knownCalls {
-		wait *= 3 // when it rotates tokens, the platform may make many calls at once
+		wait *= 3 // the platform may make many calls at once when it rotates tokens
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -131,4 +133,4 @@ func (s *Server) platformTurn(ctx context.Context, r *http.Request, token, compa
 	return t, nil
 }
 
-const tooManyCalls = "Too many calls are being worked on. Try again later."
+const tooManyCalls = "Too many calls are in progress. Try again later."

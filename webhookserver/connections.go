@@ -14,45 +14,46 @@ import (
 	"time"
 )
 
-// connections is a listener with a bounded number of open connections. When all are
-// taken, a new connection takes the place of one that waits for its client: between
-// requests, in the middle of a header, of a body that nobody has vouched for, or of an
-// answer that the client doesn't read. Strangers' connections go first, and among them the oldest of the network that has
-// the most. So neither idle nor slow clients, however many, keep others out, and what
-// nobody else needs may be used by one. Only when all connections are being worked on
-// does the next one wait.
+// connections is a listener with a bounded number of open connections. At the limit, a new
+// connection replaces one that is waiting for its client: between requests, in the middle
+// of a header or of an unauthenticated body, or while the client isn't reading the answer.
+// Connections of strangers are evicted first, starting with the oldest one of the network
+// that has the most. So idle and slow clients, however many, can't keep others out, yet a
+// single client may use all the capacity that nobody else needs. A new connection waits
+// only while every open one is being served.
 //
-// A connection is a stranger's until a request on it, or lately one from its network,
-// showed a good credential, or if it is a trusted proxy's.
+// A connection belongs to a stranger unless it comes from a trusted proxy, or a request on
+// it, or a recent one from its network, carried a valid credential.
 type connections struct {
 	net.Listener
 	limit int
-	// readTimeout is the longest time for a body to arrive.
+	// readTimeout is the maximum time for a body to arrive.
 	readTimeout time.Duration
-	vouched     func(netip.Addr) bool // for a connection from the address
+	isKnown     func(netip.Addr) bool // whether the address belongs to a known caller
 	evicted     func()
 
 	mu      sync.Mutex
-	freed   sync.Cond // when a connection is closed, or waits for its client
-	stuck   atomic.Bool
+	freed   sync.Cond   // signalled when a connection closes or starts waiting for its client
+	full    atomic.Bool // whether Accept is waiting for room
 	open    []*connection
-	of      map[netip.Addr]*peers
-	unknown int // open ones of strangers
+	peers   map[netip.Addr]*peers
+	unknown int // number of open connections of strangers
 	closed  bool
 }
 
-// strangersPart is the part of all connections that a new stranger may get although
-// it takes the place of a known caller's idle connection.
-const strangersPart = 4
+// strangersShare is the fraction (one in …) of all connections up to which a new stranger
+// may replace a known caller's idle connection.
+const strangersShare = 4
 
-// writeBuffer is how much of its answers the kernel keeps for a connection, in bytes; Linux
-// takes it twice. By default it is several megabytes, which count as the container's memory.
+// writeBuffer is the size of a connection's kernel send buffer in bytes; Linux doubles it.
+// The default is several megabytes, which count towards the container's memory.
 const writeBuffer = 64 << 10
 
 // peers are the open connections of one network.
 type peers struct{ n int }
 
-// connection is one of a listener's. Its deadlines may be set by whoever serves it.
+// connection is a connection of a listener. The server that serves it may set its
+// deadlines.
 type connection struct {
 	net.Conn
 	table   *connections
@@ -60,9 +61,9 @@ type connection struct {
 	peers   *peers
 	index   int // in open; -1 when closed
 	known   bool
-	since   atomic.Int64 // nanoseconds: when state changed
+	since   atomic.Int64 // when state changed, in nanoseconds since the epoch
 	state   atomic.Int32
-	// vouchedAt is when a good credential was last seen. It and bodyRead belong to the
+	// vouchedAt is when the last valid credential arrived. It and bodyRead belong to the
 	// goroutine that serves the connection.
 	vouchedAt time.Time
 	bodyRead  bool
@@ -76,12 +77,12 @@ const (
 	evictedState
 )
 
-// answerTime is how long the kernel may take to accept a piece of an answer. It takes
-// microseconds, unless the client doesn't read.
+// answerTime is how long the kernel may take to accept part of an answer. It takes
+// microseconds unless the client isn't reading.
 const answerTime = 250 * time.Millisecond
 
-func newConnections(listener net.Listener, limit int, readTimeout time.Duration, vouched func(netip.Addr) bool, evicted func()) *connections {
-	t := &connections{Listener: listener, limit: limit, readTimeout: readTimeout, vouched: vouched, evicted: evicted, of: make(map[netip.Addr]*peers)}
+func newConnections(listener net.Listener, limit int, readTimeout time.Duration, isKnown func(netip.Addr) bool, evicted func()) *connections {
+	t := &connections{Listener: listener, limit: limit, readTimeout: readTimeout, isKnown: isKnown, evicted: evicted, peers: make(map[netip.Addr]*peers)}
 	t.freed.L = &t.mu
 	return t
 }
@@ -96,7 +97,7 @@ func (t *connections) Accept() (net.Conn, error) {
 		_ = sized.SetWriteBuffer(writeBuffer) // the default works too
 	}
 	peer := parseAddress(accepted.RemoteAddr().String())
-	c := &connection{Conn: accepted, table: t, network: networkOf(peer), known: t.vouched(peer)}
+	c := &connection{Conn: accepted, table: t, network: networkOf(peer), known: t.isKnown(peer)}
 	c.since.Store(time.Now().UnixNano())
 	if !t.admit(c) {
 		_ = accepted.Close()
@@ -124,21 +125,22 @@ func (t *connections) admit(c *connection) bool {
 		if t.closed {
 			return false
 		}
-		t.stuck.Store(true)
+		t.full.Store(true)
 		if t.evictFor(c) {
 			continue
 		}
-		// By then an answer may have taken too long, which nothing else would signal.
-		again := time.AfterFunc(answerTime, t.freed.Signal)
+		// An answer that takes too long makes its connection evictable, which nothing else
+		// signals.
+		recheck := time.AfterFunc(answerTime, t.freed.Signal)
 		t.freed.Wait()
-		again.Stop()
+		recheck.Stop()
 	}
-	t.stuck.Store(false)
+	t.full.Store(false)
 	c.index = len(t.open)
 	t.open = append(t.open, c)
-	if c.peers = t.of[c.network]; c.peers == nil {
+	if c.peers = t.peers[c.network]; c.peers == nil {
 		c.peers = new(peers)
-		t.of[c.network] = c.peers
+		t.peers[c.network] = c.peers
 	}
 	c.peers.n++
 	if !c.known {
@@ -147,20 +149,21 @@ func (t *connections) admit(c *connection) bool {
 	return true
 }
 
-// evictFor closes a connection in favour of a new one, if there is one to close.
+// evictFor closes a connection to make room for a new one. It reports false if none can be
+// closed.
 func (t *connections) evictFor(c *connection) bool {
-	spareKnown := !c.known && t.unknown >= t.limit/strangersPart
+	spareKnown := !c.known && t.unknown >= t.limit/strangersShare
 	for {
 		now := time.Now().UnixNano()
 		var victim *connection
 		var was int32
 		for _, other := range t.open {
 			state := other.state.Load()
-			waits := state == waitingForClient || state == answering && now-other.since.Load() >= int64(answerTime)
-			if !waits || other.known && spareKnown {
+			waiting := state == waitingForClient || state == answering && now-other.since.Load() >= int64(answerTime)
+			if !waiting || other.known && spareKnown {
 				continue
 			}
-			if victim == nil || goesBefore(other, victim) {
+			if victim == nil || evictedBefore(other, victim) {
 				victim, was = other, state
 			}
 		}
@@ -168,17 +171,17 @@ func (t *connections) evictFor(c *connection) bool {
 			return false
 		}
 		if !victim.state.CompareAndSwap(was, evictedState) {
-			continue // its request came, or its answer was sent, at this moment
+			continue // its request arrived, or its answer was sent, just now
 		}
 		t.remove(victim)
 		t.evicted()
-		_ = victim.Conn.Close() // what was written to it before is of no use any more
+		_ = victim.Conn.Close() // data still unsent is useless to the client
 		return true
 	}
 }
 
-// goesBefore is whether a is closed rather than b.
-func goesBefore(a, b *connection) bool {
+// evictedBefore reports whether a is evicted in preference to b.
+func evictedBefore(a, b *connection) bool {
 	switch {
 	case a.known != b.known:
 		return b.known
@@ -189,7 +192,7 @@ func goesBefore(a, b *connection) bool {
 	}
 }
 
-// remove takes a connection out; the second time nothing happens.
+// remove removes a connection from the table. Removing it again has no effect.
 func (t *connections) remove(c *connection) {
 	if c.index < 0 {
 		return
@@ -201,7 +204,7 @@ func (t *connections) remove(c *connection) {
 	t.open = t.open[:len(t.open)-1]
 	c.index = -1
 	if c.peers.n--; c.peers.n == 0 {
-		delete(t.of, c.network)
+		delete(t.peers, c.network)
 	}
 	if !c.known {
 		t.unknown--
@@ -209,8 +212,8 @@ func (t *connections) remove(c *connection) {
 	t.freed.Signal()
 }
 
-// observe follows the states of connections (http.Server.ConnState). A connection is
-// active from the end of a request's header until its answer is written.
+// observe tracks the states of connections (http.Server.ConnState). A connection is active
+// from the end of a request's header until its answer is written.
 func (t *connections) observe(conn net.Conn, state http.ConnState) {
 	c := connectionOf(conn)
 	if c == nil {
@@ -225,7 +228,7 @@ func (t *connections) observe(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// serve says that a connection is being worked on.
+// serve marks a connection as being served.
 func (c *connection) serve() {
 	c.state.CompareAndSwap(waitingForClient, beingServed)
 }
@@ -235,54 +238,54 @@ func (c *connection) Write(b []byte) (int, error) {
 	if c.state.Load() != beingServed {
 		return c.Conn.Write(b)
 	}
-	c.since.Store(time.Now().UnixNano()) // before the state, which gives it its meaning
+	c.since.Store(time.Now().UnixNano()) // before the state, because it is read once the state has changed
 	c.state.CompareAndSwap(beingServed, answering)
 	n, err := c.Conn.Write(b)
 	c.state.CompareAndSwap(answering, beingServed)
 	return n, err
 }
 
-// wait says that a connection waits for its client.
+// wait marks a connection as waiting for its client.
 func (c *connection) wait() {
 	c.since.Store(time.Now().UnixNano())
-	if c.state.CompareAndSwap(beingServed, waitingForClient) && c.table.stuck.Load() {
+	if c.state.CompareAndSwap(beingServed, waitingForClient) && c.table.full.Load() {
 		c.table.mu.Lock()
 		c.table.freed.Signal()
 		c.table.mu.Unlock()
 	}
 }
 
-// hurry has a body arrive in the time that its size is given, or else reading fails. The
+// startBody sets a deadline for a body to arrive, according to its size. Until endBody, the
 // connection counts as waiting for its client.
-func (c *connection) hurry(size int64) {
+func (c *connection) startBody(size int64) {
 	wait := bodyTime
 	if size < 0 {
 		size = 1 << 20
 	}
 	wait += time.Duration(size) * time.Second / bodyRate
-	_ = c.SetReadDeadline(time.Now().Add(min(wait, c.table.readTimeout))) // of a closed connection at worst
+	_ = c.SetReadDeadline(time.Now().Add(min(wait, c.table.readTimeout))) // fails only on a closed connection
 	c.wait()
 }
 
-// hurried ends what hurry began. If all has arrived no deadline is left: one that passes
-// while the request is worked on would cancel the request.
-func (c *connection) hurried(err error) {
+// endBody ends what startBody began. It removes the deadline once the body has arrived: if
+// one passed while the request is being served, it would cancel the request.
+func (c *connection) endBody(err error) {
 	if err != nil {
-		_ = c.SetReadDeadline(time.Now()) // else the server would read the rest of it
+		_ = c.SetReadDeadline(time.Now()) // or else the server would read the rest of it
 		return
 	}
 	_ = c.SetReadDeadline(time.Time{})
 	c.serve()
 }
 
-// abandonBody gives the rest of a request's body, which nobody wants, a moment to
-// arrive, so that the client reads the answer and the connection can be used again.
+// abandonBody allows the unread rest of a request's body a moment to arrive, so that the
+// client reads the answer and the connection can be reused.
 func (c *connection) abandonBody() {
 	_ = c.SetReadDeadline(time.Now().Add(drainTime))
 	c.wait()
 }
 
-// vouch says that a request on the connection showed a good credential.
+// vouch records that a request on the connection carried a valid credential.
 func (c *connection) vouch(now time.Time) {
 	first := c.vouchedAt.IsZero()
 	c.vouchedAt = now
@@ -305,7 +308,7 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends what is sent, so that the client reads the answer before a reset.
+// CloseWrite closes the sending side, so that the client reads the answer before a reset.
 func (c *connection) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -313,8 +316,8 @@ func (c *connection) CloseWrite() error {
 	return nil
 }
 
-// connectionOf returns what a connection of the server is underneath, nil if it is
-// another listener's.
+// connectionOf unwraps a connection of the server. It returns nil for a connection of
+// another listener.
 func connectionOf(conn net.Conn) *connection {
 	if encrypted, ok := conn.(*tls.Conn); ok {
 		conn = encrypted.NetConn()
@@ -333,8 +336,8 @@ func withConnection(ctx context.Context, conn net.Conn) context.Context {
 	return ctx
 }
 
-// connectionFrom returns the connection of a request, nil if the server that serves it
-// is not this package's.
+// connectionFrom returns the connection of a request, or nil if it came through another
+// listener.
 func connectionFrom(ctx context.Context) *connection {
 	c, _ := ctx.Value(connectionKey{}).(*connection)
 	return c

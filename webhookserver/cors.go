@@ -16,21 +16,21 @@ import (
 // preflightTime is how long a browser may remember the answer to a preflight request.
 const preflightTime = 10 * time.Minute
 
-// ValidateOrigin returns an error if a text is not the origin of web pages: a scheme and
-// a host, with a port if it is not the scheme's own, as browsers send it. Wildcards are
-// refused: every dashboard that may read a company's messages is named.
+// ValidateOrigin returns an error unless the text is the origin of a web page as browsers
+// send it: a scheme and a host, with the port unless it is the scheme's default. Wildcards
+// are refused, because every dashboard that may read a company's messages must be named.
 func ValidateOrigin(origin string) error {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Contains(origin, "*") ||
 		origin != u.Scheme+"://"+u.Host || origin != strings.ToLower(origin) {
-		return fmt.Errorf("%q is not an origin such as https://dashboard.example.com: a scheme and a host in lower case, with a port if needed, and nothing behind it", origin)
+		return fmt.Errorf("%q is not an origin such as https://dashboard.example.com: a scheme and a host in lower case, with a port if needed, and nothing after it", origin)
 	}
 	return nil
 }
 
-// crossOrigin lets web pages of the given origins call a handler from browsers. Without
-// origins it returns the handler as it is. Callers authenticate by a header, so cookies
-// are never allowed.
+// crossOrigin returns middleware that lets web pages of the given origins call a handler
+// from a browser. Without origins, the middleware does nothing. Callers authenticate with a
+// header, so cookies are never allowed.
 func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 	if len(origins) == 0 {
 		return func(h http.Handler) http.Handler { return h }, nil

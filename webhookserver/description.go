@@ -19,8 +19,8 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// platformCalls are the operations that the platform calls. Their handlers are the hot
-// path and know the rules of the platform; here they are only described.
+// platformCalls returns descriptions of the operations that the platform calls. Their
+// handlers, which are on the hot path, are written by hand.
 func platformCalls() []rest.Operation {
 	type body struct {
 		token, id, name, email, secret, event, company string
@@ -28,7 +28,8 @@ func platformCalls() []rest.Operation {
 		data                                           json.RawMessage
 	}
 	token := rest.Char("token", func(b *body) *string { return &b.token }).Required().MaxLength(maxTokenLength)
-	// Rehive's own clients send these back, so they are described; they are ignored.
+	// Rehive's own clients send these back, so they are described although they are
+	// ignored.
 	activate := &rest.Serializer[body]{Name: "Activate", Fields: []rest.Field[body]{
 		token,
 		rest.Char("id", func(b *body) *string { return &b.id }).ReadOnly(),
@@ -60,7 +61,7 @@ func platformCalls() []rest.Operation {
 	return operations
 }
 
-// description is the OpenAPI document of the whole API.
+// description returns the OpenAPI document of the whole API.
 func (s *Server) description() *openapi3.T {
 	return rest.Document("Rehive notification extension", s.version, s.publicURL+"/api/", append(platformCalls(), s.operations()...))
 }
@@ -68,7 +69,7 @@ func (s *Server) description() *openapi3.T {
 //go:embed description.html
 var descriptionPage string
 
-// describe returns the handlers of the OpenAPI document and of its page for people.
+// describe returns the handlers of the OpenAPI document and of its HTML page.
 func (s *Server) describe() (document, page http.Handler, err error) {
 	doc := s.description()
 	text, err := json.Marshal(doc)
@@ -98,7 +99,7 @@ func static(contentType string, body []byte) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "public, max-age=300")
-		_, _ = w.Write(body) // nothing can be done for a caller that is gone
+		_, _ = w.Write(body) // the caller may be gone
 	})
 }
 
@@ -163,5 +164,5 @@ func describedFields(s *openapi3.Schema) []describedField {
 }
 
 func index(context.Context, *call) (rest.Answer, error) {
-	return rest.RawData(json.RawMessage(`{"description":"The notification extension of Rehive, on Kubernetes. The platform calls it below /api/, where it is described.","name":"Rehive extension operator"}`)), nil
+	return rest.RawData(json.RawMessage(`{"description":"The notification extension of Rehive, on Kubernetes. Its API and the API's description are at /api/.","name":"Rehive extension operator"}`)), nil
 }

@@ -18,16 +18,15 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// call is a request on its way through a handler, with the logger that knows
-// what has been found out about it.
+// call is a request being handled, with a logger that carries what is known about it so
+// far.
 type call struct {
 	request *http.Request
 	log     logr.Logger
 }
 
-// endpoint wraps a route's handler in everything that all requests share: the
-// limit on the body, recovery from panics, the error envelope, metrics and
-// logs.
+// endpoint wraps a route's handler in what all requests share: the limit on the body,
+// recovery from panics, the error envelope, metrics and logs.
 func (s *Server) endpoint(rt route) http.Handler {
 	inFlight := s.metrics.inFlight.WithLabelValues(rt.path)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -37,7 +36,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 		status := http.StatusOK
 		defer func() {
 			if v := recover(); v != nil {
-				// The value may hold a customer's data, the places in the code don't.
+				// The panic's value may hold a customer's data, so only its type is logged.
 				c.log.Error(nil, "Recovered from a panic", "type", fmt.Sprintf("%T", v), "at", panicSite())
 				status = http.StatusInternalServerError
 				rest.WriteError(w, rest.Internal(nil))
@@ -53,7 +52,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 		result, err := s.handle(w, c, rt)
 		if conn != nil && !conn.bodyRead && r.ContentLength != 0 {
 			conn.abandonBody()
-			r.Body = body // by which net/http sees that it is too long to read the rest
+			r.Body = body // so that net/http sees the type that makes it give up on the rest
 		}
 		if err == nil {
 			rest.WriteAnswer(w, result)
@@ -69,15 +68,15 @@ func (s *Server) endpoint(rt route) http.Handler {
 	})
 }
 
-// handle calls the handler of a request, unless the request itself is wrong. None of
-// that reads the body.
+// handle calls the handler of a request, unless the path, the method or the announced size
+// is wrong. It doesn't read the body itself.
 func (s *Server) handle(w http.ResponseWriter, c *call, rt route) (rest.Answer, error) {
 	h, err := rt.handler(c.request)
 	if err != nil {
 		return rest.Answer{}, err
 	}
 	if c.request.ContentLength > rt.maxBody {
-		// Said before the body is sent; reading it all would only cost both.
+		// Refuse before the body is sent: reading it would be a waste for both sides.
 		w.Header().Set("Connection", "close")
 		return rest.Answer{}, rest.TooLarge(rt.maxBody)
 	}
@@ -94,7 +93,7 @@ func (s *Server) handle(w http.ResponseWriter, c *call, rt route) (rest.Answer, 
 func (s *Server) requestLog(r *http.Request, rt route) logr.Logger {
 	log := logr.FromContextOrDiscard(r.Context())
 	if rt.quiet && !log.V(1).Enabled() {
-		return log // thousands a second, and next to none of them logs
+		return log // there are thousands a second, and almost none of them logs anything
 	}
 	log = log.WithValues("endpoint", rt.path, "remote", r.RemoteAddr)
 	if claimed := claimedChain(r); len(claimed) > 0 {
@@ -103,9 +102,8 @@ func (s *Server) requestLog(r *http.Request, rt route) logr.Logger {
 	return log
 }
 
-// logRefusal writes why a request was refused: a line each for lifecycle calls,
-// which people ask about later, though not for each of a flood, and for webhooks only
-// when asked for.
+// logRefusal logs why a request was refused: one line for each lifecycle call, up to a
+// rate, because people ask about those later; for webhooks only at verbosity 1.
 func (s *Server) logRefusal(c *call, rt route, e *rest.Error) {
 	if !rt.quiet && !s.refusalLogs.Allow() {
 		s.unloggedRefusals.Add(1)
@@ -117,7 +115,7 @@ func (s *Server) logRefusal(c *call, rt route, e *rest.Error) {
 	}
 	switch {
 	case e.Status == http.StatusServiceUnavailable && rt.quiet:
-		s.ledgerErrors.Do(func() { log.Error(nil, "Can't serve requests", "endpoint", rt.path) })
+		s.ledgerErrors.Do(func() { log.Error(nil, "Cannot serve requests", "endpoint", rt.path) })
 	case e.Status >= http.StatusInternalServerError:
 		log.Error(nil, "Could not answer a request")
 	case rt.quiet:
@@ -127,20 +125,20 @@ func (s *Server) logRefusal(c *call, rt route, e *rest.Error) {
 	}
 }
 
-// claimedChain returns the first addresses of X-Forwarded-For, for the log only: anyone
-// can write them. It shows which proxies there are to trust.
+// claimedChain returns the first addresses of X-Forwarded-For. They can be forged, so they
+// are only logged; operators can see there which proxies to trust.
 func claimedChain(r *http.Request) []netip.Addr {
-	const most = 5
+	const limit = 5
 	var addresses []netip.Addr
 	for entry := range strings.SplitSeq(r.Header.Get("X-Forwarded-For"), ",") {
-		if address := parseAddress(entry); address.IsValid() && len(addresses) < most {
+		if address := parseAddress(entry); address.IsValid() && len(addresses) < limit {
 			addresses = append(addresses, address)
 		}
 	}
 	return addresses
 }
 
-// joinAddresses writes addresses as X-Forwarded-For does.
+// joinAddresses formats addresses as in X-Forwarded-For.
 func joinAddresses(addresses []netip.Addr) string {
 	texts := make([]string, len(addresses))
 	for i, address := range addresses {
@@ -149,8 +147,7 @@ func joinAddresses(addresses []netip.Addr) string {
 	return strings.Join(texts, ", ")
 }
 
-// panicSite names the innermost places of our own code on the stack, as
-// "file:line".
+// panicSite returns the innermost frames of our own code on the stack, as "file:line".
 func panicSite() []string {
 	var pcs [64]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])

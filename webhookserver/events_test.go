@@ -146,7 +146,7 @@ func TestEvents(t *testing.T) {
 	))
 
 	f.expectError(f.call(f.admin.Token, "POST", previewPath, strings.TrimSuffix(welcome, "}")+`,"event_id":"e-4"}`), 409, "",
-		"Evaluating this event crashed or blocked the operator, so it is not used for previews. Give the parts of its data that matter as event.")
+		"Evaluating this event crashed or blocked the operator, so it can't be used for previews. Give the relevant parts of its data as event.")
 
 	// What the provider said is in the timeline, attempts that ended alike in one step.
 	f.received(f.company, "e-5", "user.create", ledger.NewDelivery{RuleName: rule.Namespace + "/" + rule.Name, Channel: "email", Recipient: "joe@example.com", Content: ledger.Content{Text: "Hi"}})

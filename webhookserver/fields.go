@@ -10,41 +10,41 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// fields reads the members of a request as the serializer fields of Django REST
-// Framework do, with the same messages, and gathers what is wrong with them.
+// fields reads the members of a request as the serializer fields of Django REST Framework
+// do, and collects errors with the same messages.
 type fields struct {
 	members map[string]json.RawMessage
-	wrong   []rest.FieldError
+	errors  []rest.FieldError
 }
 
-// err returns what is wrong with the fields read so far, nil when nothing is.
+// err returns the errors of the fields read so far, or nil.
 func (f *fields) err() error {
-	if len(f.wrong) == 0 {
+	if len(f.errors) == 0 {
 		return nil
 	}
-	return rest.InvalidFields(f.wrong...)
+	return rest.InvalidFields(f.errors...)
 }
 
-func (f *fields) refuse(name, message string) {
-	f.wrong = append(f.wrong, rest.FieldError{Field: name, Messages: []string{message}})
+func (f *fields) addError(name, message string) {
+	f.errors = append(f.errors, rest.FieldError{Field: name, Messages: []string{message}})
 }
 
-// value returns a member that must be there and must not be null.
+// value returns a required member that must not be null.
 func (f *fields) value(name string) (json.RawMessage, bool) {
 	raw, ok := f.members[name]
 	switch {
 	case !ok:
-		f.refuse(name, rest.RequiredMessage)
+		f.addError(name, rest.RequiredMessage)
 	case rest.Kind(raw) == "NoneType":
-		f.refuse(name, rest.NullMessage)
+		f.addError(name, rest.NullMessage)
 	default:
 		return raw, true
 	}
 	return nil, false
 }
 
-// char reads a required text of at most maxLength characters (CharField). White
-// space around it is dropped. A whole number counts as its digits, however many.
+// char reads a required string of at most maxLength characters (CharField). Surrounding
+// white space is dropped. An integer is read as its digits, however many.
 func (f *fields) char(name string, maxLength int) string {
 	raw, ok := f.value(name)
 	if !ok {
@@ -57,17 +57,17 @@ func (f *fields) char(name string, maxLength int) string {
 	case "int":
 		text = string(raw)
 	default:
-		f.refuse(name, rest.NotAStringMessage)
+		f.addError(name, rest.NotAStringMessage)
 		return ""
 	}
 	if message := rest.CheckText(text, maxLength); message != "" {
-		f.refuse(name, message)
+		f.addError(name, message)
 		return ""
 	}
 	return text
 }
 
-// boolean reads an optional truth value (BooleanField).
+// boolean reads an optional boolean (BooleanField), which defaults to absent.
 func (f *fields) boolean(name string, absent bool) bool {
 	if _, ok := f.members[name]; !ok {
 		return absent
@@ -82,13 +82,13 @@ func (f *fields) boolean(name string, absent bool) bool {
 	}
 	v, ok := rest.TruthValue(text)
 	if !ok {
-		f.refuse(name, rest.NotABooleanMessage)
+		f.addError(name, rest.NotABooleanMessage)
 		return absent
 	}
 	return v
 }
 
-// json reads a required value of any type but null (JSONField) as it stands.
+// json returns a required value of any type except null (JSONField), unchanged.
 func (f *fields) json(name string) json.RawMessage {
 	raw, _ := f.value(name)
 	return raw

@@ -11,18 +11,17 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// scanner checks JSON in one go, which is most of what is done with a webhook's
-// body: encoding/json looks at each byte through a function. Its methods take the
-// place where something begins and return the place behind it, or bad. It says
-// nothing of why.
+// scanner validates JSON in one pass. That is most of the work on a webhook's body, and
+// encoding/json calls a function for each byte. The methods take the index at which a token
+// begins and return the index after it, or invalid; they don't say why.
 type scanner struct {
 	body     []byte
 	maxDepth int
 }
 
-const bad = -1
+const invalid = -1
 
-// object returns the members with the given names of a body that is one object.
+// object returns the members with the given names. The body must be a single object.
 func (s *scanner) object(names []string) (map[string]json.RawMessage, bool) {
 	members := make(map[string]json.RawMessage, len(names))
 	i := s.space(0)
@@ -30,29 +29,29 @@ func (s *scanner) object(names []string) (map[string]json.RawMessage, bool) {
 		return nil, false
 	}
 	i = s.inside(i, '}', 1, func(i int) int {
-		name := i
+		start := i
 		i = s.string(i)
-		if i == bad {
-			return bad
+		if i == invalid {
+			return invalid
 		}
-		key := s.body[name:i]
+		key := s.body[start:i]
 		i = s.colon(i)
 		value := i
-		if i = s.value(i, 1); i == bad {
-			return bad
+		if i = s.value(i, 1); i == invalid {
+			return invalid
 		}
-		for _, wanted := range names {
-			if quotes(key, wanted) {
-				members[wanted] = json.RawMessage(s.body[value:i])
+		for _, name := range names {
+			if isQuoted(key, name) {
+				members[name] = json.RawMessage(s.body[value:i])
 			}
 		}
 		return i
 	})
-	return members, i != bad && s.space(i) == len(s.body)
+	return members, i != invalid && s.space(i) == len(s.body)
 }
 
-// quotes says whether a valid JSON string is that text.
-func quotes(quoted []byte, text string) bool {
+// isQuoted reports whether a valid JSON string decodes to text.
+func isQuoted(quoted []byte, text string) bool {
 	inner := quoted[1 : len(quoted)-1]
 	for _, c := range inner {
 		if c == '\\' {
@@ -62,7 +61,7 @@ func quotes(quoted []byte, text string) bool {
 	return string(inner) == text
 }
 
-// at is the byte at i, 0 behind the end, which is no part of JSON.
+// at returns the byte at i, or 0, which never occurs in JSON, beyond the end.
 func (s *scanner) at(i int) byte {
 	if i < 0 || i >= len(s.body) {
 		return 0
@@ -82,17 +81,17 @@ func (s *scanner) space(i int) int {
 	return i
 }
 
-// inside reads what is between brackets, separated by commas.
+// inside reads comma-separated items up to the closing bracket.
 func (s *scanner) inside(i int, end byte, depth int, item func(i int) int) int {
 	if depth > s.maxDepth {
-		return bad
+		return invalid
 	}
 	if i = s.space(i + 1); s.at(i) == end {
 		return i + 1
 	}
 	for {
-		if i = item(i); i == bad {
-			return bad
+		if i = item(i); i == invalid {
+			return invalid
 		}
 		switch i = s.space(i); s.at(i) {
 		case end:
@@ -100,28 +99,28 @@ func (s *scanner) inside(i int, end byte, depth int, item func(i int) int) int {
 		case ',':
 			i = s.space(i + 1)
 		default:
-			return bad
+			return invalid
 		}
 	}
 }
 
-// colon reads what is between a member's name and its value.
+// colon reads the colon between a member's name and its value.
 func (s *scanner) colon(i int) int {
 	if i = s.space(i); s.at(i) != ':' {
-		return bad
+		return invalid
 	}
 	return s.space(i + 1)
 }
 
-// value reads a value that is nested in depth arrays and objects.
+// value reads a value inside depth nested arrays and objects.
 func (s *scanner) value(i, depth int) int {
 	switch c := s.at(i); {
 	case c == '"':
 		return s.string(i)
 	case c == '{':
 		return s.inside(i, '}', depth+1, func(i int) int {
-			if i = s.string(i); i == bad {
-				return bad
+			if i = s.string(i); i == invalid {
+				return invalid
 			}
 			return s.value(s.colon(i), depth+1)
 		})
@@ -136,13 +135,13 @@ func (s *scanner) value(i, depth int) int {
 	case c == 'n':
 		return s.literal(i, "null")
 	}
-	return bad
+	return invalid
 }
 
 func (s *scanner) literal(i int, word string) int {
 	end := i + len(word)
 	if end > len(s.body) || string(s.body[i:end]) != word {
-		return bad
+		return invalid
 	}
 	return end
 }
@@ -153,12 +152,12 @@ func (s *scanner) number(i int) int {
 	}
 	if s.at(i) == '0' {
 		i++
-	} else if i = s.digits(i); i == bad {
-		return bad
+	} else if i = s.digits(i); i == invalid {
+		return invalid
 	}
 	if s.at(i) == '.' {
-		if i = s.digits(i + 1); i == bad {
-			return bad
+		if i = s.digits(i + 1); i == invalid {
+			return invalid
 		}
 	}
 	if c := s.at(i); c == 'e' || c == 'E' {
@@ -178,31 +177,31 @@ func (s *scanner) digits(i int) int {
 		i++
 	}
 	if i == from {
-		return bad
+		return invalid
 	}
 	return i
 }
 
 func (s *scanner) string(i int) int {
 	if s.at(i) != '"' {
-		return bad
+		return invalid
 	}
 	for i = s.plain(i + 1); i < len(s.body); i = s.plain(i) {
 		switch s.body[i] {
 		case '"':
 			return i + 1
 		case '\\':
-			if i = s.escape(i + 1); i == bad {
-				return bad
+			if i = s.escape(i + 1); i == invalid {
+				return invalid
 			}
 		default: // a control character
-			return bad
+			return invalid
 		}
 	}
-	return bad
+	return invalid
 }
 
-// escape reads what is behind a backslash.
+// escape reads an escape sequence after its backslash.
 func (s *scanner) escape(i int) int {
 	switch s.at(i) {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
@@ -212,23 +211,23 @@ func (s *scanner) escape(i int) int {
 			switch c := s.at(i + n); {
 			case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
 			default:
-				return bad
+				return invalid
 			}
 		}
 		return i + 5
 	}
-	return bad
+	return invalid
 }
 
-// plain skips, eight bytes at a time, what means nothing in a string: all but
-// quotes, backslashes and control characters.
+// plain skips the ordinary bytes of a string, eight at a time: all except quotes,
+// backslashes and control characters.
 func (s *scanner) plain(i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(s.body); i += 8 {
 		b := binary.LittleEndian.Uint64(s.body[i:])
 		quote, backslash := b^(ones*'"'), b^(ones*'\\')
-		// The high bit of a byte is set where a byte below it had to borrow. The
-		// lowest that is set is one that was looked for.
+		// A borrow can set the high bit of a byte above a match, so only the lowest set bit
+		// is reliable.
 		found := ((b - ones*0x20) &^ b) | ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash)
 		if found &= highs; found != 0 {
 			return i + bits.TrailingZeros64(found)/8

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// keyedMutex is a mutex per key, which costs nothing for keys not in use. Its
-// zero value is ready.
+// keyedMutex is a mutex per key. Unused keys take no memory. The zero value is ready to
+// use.
 type keyedMutex struct {
 	mu   sync.Mutex
 	keys map[string]*keyedEntry
@@ -20,7 +20,7 @@ type keyedEntry struct {
 	users int           // holder and waiters
 }
 
-// lock waits for the key and returns what unlocks it, or the context's error.
+// lock waits for the key and returns the function that unlocks it, or the context's error.
 func (m *keyedMutex) lock(ctx context.Context, key string) (unlock func(), err error) {
 	m.mu.Lock()
 	if m.keys == nil {

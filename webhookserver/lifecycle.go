@@ -29,11 +29,11 @@ const (
 	webhooksRefused  = "Unable to configure event webhooks."
 )
 
-// companyPattern is what a CompanyActivation's spec.company can hold.
+// companyPattern matches the identifiers that spec.company of a CompanyActivation allows.
 var companyPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
 
-// activate answers POST /api/activate/: from now on the company that the token
-// belongs to uses the extension.
+// activate answers POST /api/activate/, which activates the extension for the token's
+// company.
 func (s *Server) activate(ctx context.Context, c *call) (rest.Answer, error) {
 	f, err := s.readFields(c.request, "token")
 	if err != nil {
@@ -51,8 +51,8 @@ func (s *Server) activate(ctx context.Context, c *call) (rest.Answer, error) {
 	})
 }
 
-// deactivate answers POST /api/deactivate/: the company's events are refused
-// from now on and its token is forgotten; with "purge" everything of it is.
+// deactivate answers POST /api/deactivate/: from then on the company's events are refused,
+// and its token is deleted. With "purge", all of its data is deleted.
 func (s *Server) deactivate(ctx context.Context, c *call) (rest.Answer, error) {
 	f, err := s.readFields(c.request, "token", "purge")
 	if err != nil {
@@ -85,10 +85,9 @@ func (s *Server) rotate(ctx context.Context, c *call) (rest.Answer, error) {
 	})
 }
 
-// lifecycle does what a call asks for once the platform has said whose token it
-// is, while no other call for the same company is being worked on. From then on
-// a caller that hangs up stops nothing, so that no company is left half
-// activated; the budget holds all the same.
+// lifecycle runs do with the token's user once the platform has confirmed the token, one
+// call at a time per company. From then on a caller that hangs up doesn't cancel the call,
+// so that no company is left half activated; the time budget still applies.
 func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(context.Context, *rehive.User) error) (rest.Answer, error) {
 	user, err := s.verify(ctx, c, token)
 	if err != nil {
@@ -103,7 +102,7 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 
 	unlock, err := s.companies.lock(ctx, user.Company)
 	if err != nil {
-		return rest.Answer{}, rest.Unavailable(err, "Another call for this company is being worked on. Try again later.")
+		return rest.Answer{}, rest.Unavailable(err, "Another call for this company is in progress. Try again later.")
 	}
 	defer unlock()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -115,11 +114,11 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 	if err := do(logr.NewContext(ctx, c.log), user); err != nil {
 		return rest.Answer{}, lifecycleError(ctx, err)
 	}
-	c.log.Info("Did what the platform asked for", "took", time.Since(start).Round(time.Millisecond).String())
+	c.log.Info("Handled a lifecycle call", "took", time.Since(start).Round(time.Millisecond).String())
 	return rest.Answer{}, nil
 }
 
-// takeSlot waits, not long, for the company's turn.
+// takeSlot waits for a slot of the company, for up to QueueTime.
 func (s *Server) takeSlot(ctx context.Context, company string) (flow.Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
 	defer cancel()
@@ -130,9 +129,9 @@ func (s *Server) takeSlot(ctx context.Context, company string) (flow.Grant, erro
 	return slot, nil
 }
 
-// verify asks the platform whose token it is, and demands that the user may act
-// for the company. Whatever goes wrong with the platform is, as in Rehive's
-// framework, an invalid user; only the log tells an outage from a refusal.
+// verify asks the platform for the token's user, who must be allowed to act for the
+// company. As in Rehive's framework, every failure of the platform is answered as an
+// invalid user; only the log distinguishes an outage from a refusal.
 func (s *Server) verify(ctx context.Context, c *call, token string) (*rehive.User, error) {
 	turn, err := s.platformTurn(ctx, c.request, token, "")
 	if err != nil {
@@ -156,8 +155,8 @@ func (s *Server) verify(ctx context.Context, c *call, token string) (*rehive.Use
 	return user, nil
 }
 
-// checkCompany makes sure that the token reads its own company, and that it is
-// one that a CompanyActivation can hold.
+// checkCompany checks that the token can read its own company, and that a CompanyActivation
+// can hold the company's identifier.
 func (s *Server) checkCompany(ctx context.Context, token string, user *rehive.User) error {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.PlatformCall)
 	defer cancel()
@@ -173,7 +172,7 @@ func (s *Server) checkCompany(ctx context.Context, token string, user *rehive.Us
 	return nil
 }
 
-// lifecycleError turns what came of a lifecycle call into an answer.
+// lifecycleError turns an error of a lifecycle call into an answer.
 func lifecycleError(ctx context.Context, err error) error {
 	var answered *rest.Error
 	var webhooks *activation.WebhooksRefusedError
@@ -196,7 +195,7 @@ func lifecycleError(ctx context.Context, err error) error {
 	case activation.IsTerminating(err):
 		return rest.Unavailable(err, "The namespace that holds this extension's state is being deleted. Ask the operator of this extension to restore it, then try again.")
 	case rehive.IsTransient(err):
-		return rest.Unavailable(err, "Rehive could not be asked whose token is stored. Try again later.")
+		return rest.Unavailable(err, "Rehive could not be reached to verify the stored token. Try again later.")
 	case transient(err) || ctx.Err() != nil:
 		return rest.Unavailable(err, "The cluster that holds this extension's state is not available. Try again later.")
 	}
@@ -210,6 +209,6 @@ func transient(err error) bool {
 		return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsTooManyRequests(err) ||
 			apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err) || activation.IsConflict(err)
 	}
-	var exchange *url.Error // no answer at all: refused, reset, timed out, no such host
+	var exchange *url.Error // there was no answer: connection refused or reset, timeout, unknown host
 	return errors.As(err, &exchange) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -21,8 +21,7 @@ type metrics struct {
 	evictedConnections         prometheus.Counter
 }
 
-// newMetrics registers the server's metrics; a nil registerer keeps them
-// private.
+// newMetrics creates the server's metrics and registers them, unless the registerer is nil.
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -36,7 +35,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		}, []string{"endpoint"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "rehive_extension_http_requests_in_flight",
-			Help: "Requests being worked on.",
+			Help: "Requests in progress.",
 		}, []string{"endpoint"}),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rehive_extension_webhook_events_total",
@@ -44,7 +43,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		}, []string{"result"}),
 		evictedConnections: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "rehive_extension_http_connections_evicted_total",
-			Help: "Connections closed while they waited for their client, because all connections were taken.",
+			Help: "Connections closed while they waited for their client, because the limit of connections was reached.",
 		}),
 	}
 	m.newEvents, m.duplicateEvents = m.events.WithLabelValues("new"), m.events.WithLabelValues("duplicate")

@@ -90,7 +90,7 @@ func TestAnotherServiceUserOfThePlatform(t *testing.T) {
 
 	// Whether the stored token is valid can't be found out.
 	remove := f.platform.InjectFault(rehivetest.Fault{Path: "/3/auth/", Token: own.Token, Kind: rehivetest.FaultStatus, Status: 503})
-	f.expectError(f.lifecycle("activate", other), 503, "", "Rehive could not be asked whose token is stored. Try again later.")
+	f.expectError(f.lifecycle("activate", other), 503, "", "Rehive could not be reached to verify the stored token. Try again later.")
 	remove()
 	f.Expect(f.credentials().Token).To(gomega.Equal(own.Token))
 

@@ -125,11 +125,11 @@ func TestPreviewOfAStoredNotification(t *testing.T) {
 
 	// Without an event, with one that isn't there, with two, with one that is none.
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":""}`), 400, "event",
-		`Give an event to try the notification on: its name, {"name": "…", "data": {…}}, or the event_id of one that was received.`)
+		`Give an event to evaluate: its name, {"name": "…", "data": {…}}, or the event_id of a received event.`)
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":"weather.change"}`), 400, "event",
-		`There is no sample of the event weather.change. Give its data, as {"name": "…", "data": {…}}, or the event_id of one that was received.`)
+		`There is no sample of the event weather.change. Give its data, as {"name": "…", "data": {…}}, or the event_id of a received event.`)
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event_id":"e-2"}`), 400, "event_id", `Invalid pk "e-2" - object does not exist.`)
-	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event_id":"e-1","event":`+created+`}`), 400, "event_id", "Give either an event or the event_id of one that was received.")
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event_id":"e-1","event":`+created+`}`), 400, "event_id", "Give either an event or the event_id of a received event, not both.")
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":{"name":"a","data":[]}}`), 400, "event", "The event's data must be an object.")
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":[1]}`), 400, "event", "Not a valid string.")
 	f.Expect(f.call(f.second.Token, "GET", previewPath, "").status).To(gomega.Equal(405))

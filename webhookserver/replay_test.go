@@ -154,7 +154,7 @@ func TestReplay(t *testing.T) {
 		_, again := send(`{"send":true}`, fmt.Sprintf("more-%d", n))
 		f.Expect(again).To(gomega.BeEmpty())
 	}
-	f.expectError(f.call(f.admin.Token, "POST", path, `{"send":true}`), 409, "", "This event was replayed 20 times, the most that is possible.")
+	f.expectError(f.call(f.admin.Token, "POST", path, `{"send":true}`), 409, "", "This event was already replayed 20 times, which is the limit.")
 	_, again = send(`{"send":true}`, "k-1")
 	f.Expect(again).To(gomega.Equal("true"))
 }
@@ -166,7 +166,7 @@ func TestReplayRefuses(t *testing.T) {
 		return f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/events/%.0f/replay/", list["results"].([]any)[0].(object)["id"]), "")
 	}
 	f.received(f.company, "e-1", "user.create")
-	f.expectError(replay("e-1"), 409, "", "This event is still to be evaluated.")
+	f.expectError(replay("e-1"), 409, "", "This event has not been evaluated yet.")
 	claimed, err := f.store.ClaimEvents(t.Context(), 1, time.Minute)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(f.store.QuarantineEvent(t.Context(), claimed[0], "Unfinished", "It hangs.")).To(gomega.Succeed())

@@ -15,7 +15,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/user"
 )
 
-// operations are those of the declared resources.
+// operations returns the operations of all declared resources.
 func (s *Server) operations() []rest.Operation {
 	admins := admin.New(admin.Options{
 		Cache: s.client, APIReader: s.activation.APIReader, Client: s.client, Namespace: s.activation.Namespace,
@@ -39,7 +39,7 @@ func (s *Server) operations() []rest.Operation {
 	return append(admins.Operations(), users.Operations()...)
 }
 
-// resources makes routes of operations, one for each path.
+// resources groups operations into routes, one for each path.
 func (s *Server) resources(operations []rest.Operation) []route {
 	var routes []route
 	byPath := make(map[string]int)
@@ -59,11 +59,11 @@ func (s *Server) resources(operations []rest.Operation) []route {
 	return routes
 }
 
-// operation is the handler of an operation.
+// operation returns the handler of an operation.
 func (s *Server) operation(op *rest.Operation) handlerFunc {
-	who := userSection
+	who := forUsers
 	if op.For == rest.Admins {
-		who = adminSection
+		who = forAdmins
 	}
 	return s.authenticated(who, func(ctx context.Context, c *call, from *caller) (rest.Answer, error) {
 		if op.For == rest.Admins && op.Writes() {
@@ -83,7 +83,7 @@ func (s *Server) operation(op *rest.Operation) handlerFunc {
 			HTTP: c.request, Log: c.log,
 			Caller: &rest.Caller{
 				User: from.user, Company: from.company, Activation: from.activation,
-				Admin: from.admin || who == adminSection, // our own service user is let in there
+				Admin: from.admin || who == forAdmins, // our own service user counts as an admin there
 			},
 		}
 		return op.Serve(ctx, r, members, s.publicURL)

@@ -530,7 +530,7 @@ func TestTooLargeObjects(t *testing.T) {
 	body := func(name, text string, count int) string {
 		return strings.TrimSuffix(welcome, "}") + fmt.Sprintf(`,%q:%q}`, name, strings.Repeat(text, count))
 	}
-	const tooLong = "The type email doesn't use this field, and it is too long to be kept for another type. Shorten or clear it."
+	const tooLong = "The type email doesn't use this field, and its value is too long to be kept for another type. Shorten or clear it."
 	f.expectError(f.call(f.admin.Token, "POST", "/api/admin/layouts/", fmt.Sprintf(`{"name":"L","type":"email","text_layout":"{{ content }}","push_layout":%q}`, strings.Repeat("é", 130_000))), 400, "push_layout", tooLong)
 	f.expectError(f.call(f.admin.Token, "POST", path, strings.Replace(body("html_message", "é", 130_000), `"type":"email"`, `"type":"sms","to_mobile":"a","sms_message":"a"`, 1)),
 		400, "html_message", strings.Replace(tooLong, "email", "sms", 1))

@@ -81,7 +81,7 @@ func TestCompanyIsFull(t *testing.T) {
 		body, _ := json.Marshal(map[string]string{"html_message": strings.Repeat("x", n)})
 		return string(body)
 	}
-	const tooMuch = "The notifications and layouts of a company can have 8 MiB of text together. Shorten or delete some first."
+	const tooMuch = "The notifications and layouts of a company can have 8 MiB of text in total. Shorten or delete some first."
 	f.expectError(f.call(f.admin.Token, "PATCH", path, fill(256<<10)), 400, "non_field_errors", tooMuch)
 	f.expectError(f.call(f.admin.Token, "POST", "/api/admin/layouts/", `{"name":"L","type":"sms","sms_layout":"{{ content }}`+strings.Repeat("x", 256<<10-20)+`"}`), 400, "non_field_errors", tooMuch)
 	f.Expect(f.call(f.admin.Token, "PATCH", path, fill(10)).status).To(gomega.Equal(200))

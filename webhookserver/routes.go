@@ -21,7 +21,7 @@ type handlerFunc func(context.Context, *call) (rest.Answer, error)
 
 // route is one path of the API.
 type route struct {
-	path    string // ends in a slash, as every path of the platform does
+	path    string // ends in a slash, like every path of the platform
 	methods map[string]handlerFunc
 	maxBody int64
 	budget  time.Duration // from the header to the answer
@@ -52,13 +52,13 @@ func (s *Server) table() []route {
 		lifecycle("/api/deactivate/", s.deactivate),
 		lifecycle("/api/rotate/", s.rotate),
 		webhook("/api/webhook/"),
-		// Where admins once pointed webhooks that they registered by hand.
+		// Some admins registered webhooks with this URL by hand.
 		webhook("/api/admin/webhook/"),
 	}
 }
 
-// routes returns the handler of every path. Web pages of the given origins may call the
-// admin and the user API.
+// routes returns the handler of all paths. Web pages of the given origins may call the
+// admin and user API.
 func (s *Server) routes(origins []string) (http.Handler, error) {
 	document, page, err := s.describe()
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 	handle := func(rt route, h http.Handler) {
 		mux.Handle(rt.path+"{$}", h)
 		if bare := strings.TrimSuffix(rt.path, "/"); bare != "" {
-			// The mux would redirect, and a redirect turns a POST into a GET.
+			// The mux would redirect, which turns a POST into a GET.
 			mux.Handle(bare, missing)
 		}
 	}
@@ -87,7 +87,7 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 		handle(rt, shared(s.endpoint(rt)))
 	}
 	handler := func(w http.ResponseWriter, r *http.Request) {
-		// The same holds for paths that the mux would clean.
+		// The mux would also redirect paths that it cleans.
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
 			missing.ServeHTTP(w, r)
 			return
@@ -114,7 +114,7 @@ func (rt route) handler(r *http.Request) (handlerFunc, error) {
 }
 
 // noSuchPath answers 404. The platform shows the message to the admin, who may have
-// registered another URL than the one that ends in /api/.
+// registered a URL that doesn't end in /api/.
 func noSuchPath(requested string) *rest.Error {
 	e := rest.NotFound()
 	switch path.Base(requested) {

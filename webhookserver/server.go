@@ -32,16 +32,15 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/user"
 )
 
-// EventStore keeps accepted webhooks. ledger.Store is one.
+// EventStore stores accepted webhooks. ledger.Store implements it.
 type EventStore interface {
-	// AcceptEvent makes the event durable before it returns nil. Duplicate says
-	// that it was already. The error wraps ledger.ErrUnavailable when trying
-	// again later is right.
+	// AcceptEvent makes the event durable before it returns nil. Duplicate reports that it
+	// was stored before. The error wraps ledger.ErrUnavailable if a retry may succeed.
 	AcceptEvent(ctx context.Context, event ledger.Event) (duplicate bool, err error)
 }
 
-// MessageStore keeps messages and what became of them, and what users chose.
-// ledger.Store is one, where the methods are described.
+// MessageStore stores messages with their outcomes, and users' preferences. ledger.Store
+// implements it and documents the methods.
 type MessageStore interface {
 	admin.Log
 	admin.History
@@ -49,17 +48,17 @@ type MessageStore interface {
 	user.Ledger
 }
 
-// Activations finds activations in the manager's cache. *activation.Index is one.
+// Activations finds activations in the manager's cache. *activation.Index implements it.
 type Activations = activation.Finder
 
-// Options are what a Server is made of.
+// Options configure a Server.
 type Options struct {
-	// Address is what to listen on, such as ":8080".
+	// Address is the address to listen on, such as ":8080".
 	Address string
 	// Listener replaces Address. The Server closes it.
 	Listener net.Listener
-	// CertFile and KeyFile serve TLS; they are read again when they change.
-	// Without them the server speaks plain HTTP, for an ingress to wrap.
+	// CertFile and KeyFile enable TLS; they are reloaded when they change. Without them the
+	// server speaks plain HTTP, behind an ingress that terminates TLS.
 	CertFile, KeyFile string
 
 	// Client reads from the manager's cache, which must index NotificationRules by
@@ -67,31 +66,31 @@ type Options struct {
 	Client client.Client
 	// Activations finds a company's activation in the manager's cache.
 	Activations Activations
-	// APIReader reads from the API server. Lifecycle calls decide by it.
+	// APIReader reads from the API server. Lifecycle calls use it to read current state.
 	APIReader client.Reader
 	// Platform verifies the tokens of lifecycle and API calls.
 	Platform *rehive.Client
-	// Events keeps accepted webhooks.
+	// Events stores accepted webhooks.
 	Events EventStore
-	// Messages keeps messages and what users chose.
+	// Messages stores messages and users' preferences.
 	Messages MessageStore
-	// Previews tries rules without sending; without it, previews are not offered.
+	// Previews evaluates rules without sending. If nil, the API offers no previews.
 	Previews admin.Previewer
-	// PublicURL is where callers reach the server, without a slash at its end. Links
-	// to further pages of a list begin with it; without it, with the request's host.
+	// PublicURL is where callers reach the server, without a slash at its end. Links to
+	// further pages of a list begin with it, or with the request's host if it is empty.
 	PublicURL string
-	// TrustedProxies are the networks of the reverse proxies in front of the server.
-	// Limits are kept, and the platform's access rules are asked, by the address that
-	// they name in X-Forwarded-For; nobody else's header is believed.
+	// TrustedProxies are the networks of the reverse proxies in front of the server. Limits
+	// and the platform's access rules apply to the address that they report in
+	// X-Forwarded-For; the header is ignored on all other connections.
 	TrustedProxies []netip.Prefix
 	// AllowedOrigins are the origins of the web pages that may call the admin and the
 	// user API from a browser, such as https://dashboard.example.com; none if empty.
 	AllowedOrigins []string
-	// Namespace is where the CompanyActivation of a company is created that
-	// nobody declared beforehand.
+	// Namespace is where the CompanyActivation of a company is created if nobody declared
+	// one.
 	Namespace string
-	// Namespaces say which namespaces may hold the CompanyActivations of which
-	// companies. They should allow Namespace; the zero value allows none.
+	// Namespaces decides which namespaces may hold the CompanyActivations of which
+	// companies. It should allow Namespace; the zero value allows none.
 	Namespaces activation.Namespaces
 	// PurgeGrace is how long a purged company's data is kept, inaccessible, in case
 	// the company is activated again; 0 removes it at once.
@@ -102,21 +101,21 @@ type Options struct {
 	// Version is the operator's, for the description of the API.
 	Version string
 
-	// DrainDelay is how long the server goes on taking requests after it was
-	// told to stop and has become unready, so that load balancers notice.
+	// DrainDelay is how long the server keeps accepting requests after it becomes unready
+	// on shutdown, so that load balancers notice.
 	DrainDelay time.Duration
-	// Limits replaces the default limits; zero fields keep theirs.
+	// Limits overrides the default limits; zero fields keep their defaults.
 	Limits Limits
-	// Log is where the server logs; the zero value discards.
+	// Log is the server's logger; the zero value discards everything.
 	Log logr.Logger
-	// Registerer takes the metrics; nil keeps them private.
+	// Registerer registers the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
-	// Now replaces the clock that events are stamped by.
+	// Now replaces the clock that timestamps events; nil means time.Now.
 	Now func() time.Time
 }
 
-// Server serves the extension's HTTP API. Make one with New and add it to a
-// manager, which starts and stops it.
+// Server serves the extension's HTTP API. Create it with New and add it to a manager, which
+// starts and stops it.
 type Server struct {
 	listener    *connections
 	certs       *certwatcher.CertWatcher
@@ -142,9 +141,9 @@ type Server struct {
 	searches      keyedMutex   // of the log, by company
 	writes        writes       // to the API server, by company
 	knownNetworks knownNetworks
-	// Who asks the platform about tokens: known callers and strangers.
+	// Limits on verifying tokens with the platform, for known callers and for strangers.
 	knownCalls, strangersCalls *flow.Gate
-	tokens                     tokenMemory
+	tokens                     tokenCache
 	tokenLocks                 keyedMutex
 	bodyBytes                  *flow.Budget // of webhooks, by secret
 
@@ -152,7 +151,8 @@ type Server struct {
 	companies      keyedMutex
 	ledgerErrors   rate.Sometimes // keeps a full disk from filling another with logs
 	serving        atomic.Bool
-	// Refusals of lifecycle calls that are logged, and how many were not since the last.
+	// refusalLogs limits the logged refusals of lifecycle calls; unloggedRefusals counts
+	// the others since the last logged one.
 	refusalLogs      *rate.Limiter
 	unloggedRefusals atomic.Int64
 }
@@ -162,9 +162,8 @@ var (
 	_ manager.LeaderElectionRunnable = (*Server)(nil)
 )
 
-// New returns a server that listens already but answers nothing before Start,
-// so that an address that is taken or a certificate that can't be read is an
-// error here.
+// New returns a server that already listens but doesn't answer before Start, so that an
+// address in use or an unreadable certificate is an error here.
 func New(o Options) (*Server, error) {
 	switch {
 	case o.Client == nil, o.Activations == nil, o.APIReader == nil, o.Platform == nil, o.Events == nil, o.Messages == nil:
@@ -242,7 +241,7 @@ func New(o Options) (*Server, error) {
 // Addr is the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Handler returns the server's handler, to serve it in another way.
+// Handler returns the server's handler, for serving it without Start.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Close stops listening. It is for a server that is never started.
@@ -252,8 +251,8 @@ func (s *Server) Close() error { return s.listener.Close() }
 // serves.
 func (s *Server) NeedLeaderElection() bool { return false }
 
-// Ready is a readiness check (healthz.Checker): it fails before the server
-// serves and as soon as it is told to stop.
+// Ready is a readiness check (healthz.Checker). It fails before the server serves and as
+// soon as shutdown begins.
 func (s *Server) Ready(*http.Request) error {
 	if !s.serving.Load() {
 		return errors.New("the HTTP server is not serving")
@@ -264,7 +263,7 @@ func (s *Server) Ready(*http.Request) error {
 // Start serves until ctx ends, then lets the requests in flight finish. It
 // implements manager.Runnable, and is called once.
 func (s *Server) Start(ctx context.Context) error {
-	// Requests in flight outlive the signal to stop.
+	// Requests in flight must not be cancelled by the shutdown.
 	base := logr.NewContext(context.WithoutCancel(ctx), s.log)
 	server := &http.Server{
 		Handler:           s.handler,
@@ -279,7 +278,7 @@ func (s *Server) Start(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(s.log.V(1)), slog.LevelInfo),
 		Protocols:         new(http.Protocols),
 	}
-	// One request at a time per connection keeps Connections a bound on work.
+	// One request at a time per connection makes Limits.Connections a bound on work.
 	server.Protocols.SetHTTP1(true)
 
 	served := make(chan error, 1)

@@ -80,8 +80,8 @@ func TestPathsAndMethods(t *testing.T) {
 func TestEncodingsOfBodies(t *testing.T) {
 	f := newFixture(t)
 	for encoding, message := range map[string]string{
-		"gzip": "Compressed bodies are not taken (Content-Encoding: gzip). Send the JSON as it is, without that header.",
-		"br":   "Compressed bodies are not taken (Content-Encoding: br). Send the JSON as it is, without that header.",
+		"gzip": "Compressed bodies are not supported (Content-Encoding: gzip). Send plain JSON, without that header.",
+		"br":   "Compressed bodies are not supported (Content-Encoding: br). Send plain JSON, without that header.",
 	} {
 		f.expectError(f.send(http.MethodPost, "/api/activate/", strings.NewReader("\x1f\x8b"),
 			http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {encoding}}), 415, "", message)
@@ -200,7 +200,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	<-entered
 	<-entered
 	third := dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	f.Eventually(f.server.listener.stuck.Load).Should(gomega.BeTrue(), "all are being worked on")
+	f.Eventually(f.server.listener.full.Load).Should(gomega.BeTrue(), "all are being worked on")
 	close(proceed)
 	for _, conn := range append(busy, third) {
 		answered, err := http.ReadResponse(bufio.NewReader(conn), nil)

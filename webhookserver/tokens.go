@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	// tokenTime is how long it is remembered whose a token is: as long a token that
-	// was revoked may still be used here.
-	tokenTime = 30 * time.Second
-	// goodTime is how long it is remembered that a token was good, so that asking again
+	// tokenTTL is how long a token's user is cached. A revoked token keeps working for as
+	// long.
+	tokenTTL = 30 * time.Second
+	// companyTTL is how long a token's company is cached, so that verifying the token again
 	// doesn't wait behind strangers.
-	goodTime = time.Hour
-	// refusalTime is how long it is remembered that a token was refused.
-	refusalTime = 3 * time.Second
-	// maxTokens is how many tokens are remembered at once, maxRefusals how many refusals.
+	companyTTL = time.Hour
+	// refusalTTL is how long a refusal is cached.
+	refusalTTL = 3 * time.Second
+	// maxTokens is how many valid tokens are cached at once, maxRefusals how many refusals.
 	maxTokens, maxRefusals = 8192, 4096
 )
 
 type tokenKey [sha256.Size]byte
 
-// tokenVerdict is what the platform said of a token.
+// tokenVerdict is the platform's answer about a token.
 type tokenVerdict struct {
 	caller  caller
 	refusal *rest.Error // nil if it was not refused
 	until   time.Time   // when the platform must be asked again
-	forget  time.Time   // when even the company is forgotten
+	forget  time.Time   // when the company expires too
 }
 
 // answer returns the caller, a copy, or the refusal.
@@ -42,21 +42,21 @@ func (v tokenVerdict) answer() (*caller, error) {
 	return &v.caller, nil
 }
 
-// tokenMemory remembers what the platform said, refusals apart from the rest: however
-// many tokens somebody makes up, the good ones are remembered. Its zero value is ready.
-type tokenMemory struct {
-	mu     sync.Mutex
-	good   map[tokenKey]tokenVerdict
-	wrong  map[tokenKey]tokenVerdict
-	tokens map[string]int // good ones by company
+// tokenCache caches the platform's answers. Refusals are kept separately, so that no number
+// of made-up tokens evicts valid ones. The zero value is ready to use.
+type tokenCache struct {
+	mu      sync.Mutex
+	good    map[tokenKey]tokenVerdict
+	refused map[tokenKey]tokenVerdict
+	tokens  map[string]int // number of valid tokens by company
 }
 
-// get returns what is known of a token. If it was good but must be asked about again,
-// ok is false, and company is whose it was.
-func (m *tokenMemory) get(key tokenKey, now time.Time) (v tokenVerdict, company string, ok bool) {
+// get returns the cached answer about a token. If a valid token must be verified again, ok
+// is false and company is the one that it belonged to.
+func (m *tokenCache) get(key tokenKey, now time.Time) (v tokenVerdict, company string, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if v, ok := m.wrong[key]; ok && now.Before(v.until) {
+	if v, ok := m.refused[key]; ok && now.Before(v.until) {
 		return v, "", true
 	}
 	if v, ok := m.good[key]; ok && now.Before(v.forget) {
@@ -65,24 +65,24 @@ func (m *tokenMemory) get(key tokenKey, now time.Time) (v tokenVerdict, company 
 	return tokenVerdict{}, "", false
 }
 
-// put remembers a verdict that was given now.
-func (m *tokenMemory) put(key tokenKey, v tokenVerdict, now time.Time) {
+// put caches a verdict that the platform gave now.
+func (m *tokenCache) put(key tokenKey, v tokenVerdict, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.good == nil {
-		m.good, m.wrong, m.tokens = make(map[tokenKey]tokenVerdict), make(map[tokenKey]tokenVerdict), make(map[string]int)
+		m.good, m.refused, m.tokens = make(map[tokenKey]tokenVerdict), make(map[tokenKey]tokenVerdict), make(map[string]int)
 	}
 	m.forgetGood(key)
-	delete(m.wrong, key)
+	delete(m.refused, key)
 	if v.refusal != nil {
-		v.until = now.Add(refusalTime)
-		if len(m.wrong) >= maxRefusals {
-			forgetOne(m.wrong, now)
+		v.until = now.Add(refusalTTL)
+		if len(m.refused) >= maxRefusals {
+			evictRefusal(m.refused, now)
 		}
-		m.wrong[key] = v
+		m.refused[key] = v
 		return
 	}
-	v.until, v.forget = now.Add(tokenTime), now.Add(goodTime)
+	v.until, v.forget = now.Add(tokenTTL), now.Add(companyTTL)
 	if len(m.good) >= maxTokens {
 		m.makeRoom(now)
 	}
@@ -90,7 +90,7 @@ func (m *tokenMemory) put(key tokenKey, v tokenVerdict, now time.Time) {
 	m.tokens[v.caller.company]++
 }
 
-func (m *tokenMemory) forgetGood(key tokenKey) {
+func (m *tokenCache) forgetGood(key tokenKey) {
 	v, ok := m.good[key]
 	if !ok {
 		return
@@ -101,9 +101,9 @@ func (m *tokenMemory) forgetGood(key tokenKey) {
 	}
 }
 
-// makeRoom forgets what is over, and otherwise the oldest of the company with the most
-// tokens, so that one company can't push out the others'.
-func (m *tokenMemory) makeRoom(now time.Time) {
+// makeRoom removes expired tokens or, if there are none, the oldest token of the company
+// with the most, so that one company can't evict the others.
+func (m *tokenCache) makeRoom(now time.Time) {
 	most := ""
 	for company, n := range m.tokens {
 		if n > m.tokens[most] {
@@ -124,8 +124,8 @@ func (m *tokenMemory) makeRoom(now time.Time) {
 	}
 }
 
-// forgetOne makes room in refusals: what is over goes, and otherwise any.
-func forgetOne(m map[tokenKey]tokenVerdict, now time.Time) {
+// evictRefusal removes expired refusals or, if there are none, any one.
+func evictRefusal(m map[tokenKey]tokenVerdict, now time.Time) {
 	for key, v := range m {
 		if !now.Before(v.until) {
 			delete(m, key)

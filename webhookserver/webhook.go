@@ -20,23 +20,22 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// fullRetryAfter is what a company that uses as much of the ledger as it may is told to
-// wait.
+// fullRetryAfter is the Retry-After of a company that has used up its share of the ledger.
 const fullRetryAfter = time.Minute
 
-// webhook accepts an event: POST /api/webhook/. When it answers 200 the event is
-// durable; everything else happens after that.
+// webhook answers POST /api/webhook/, which accepts an event. When it answers 200, the
+// event is durable; everything else happens later.
 func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	secret := webhookSecret(c.request)
 	if err := s.admitWebhook(ctx, secret); err != nil {
 		return rest.Answer{}, err
 	}
 	s.vouchFor(c.request)
-	held, err := s.holdBody(ctx, c.request, secret)
+	memory, err := s.reserveBody(ctx, c.request, secret)
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	defer held.Release()
+	defer memory.Release()
 	event, err := s.readEvent(c.request)
 	if err != nil {
 		return rest.Answer{}, err
@@ -58,7 +57,7 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 		}
 	}
 	if err != nil {
-		// Not a 4xx whatever the reason: the platform must send it again.
+		// Never a 4xx: the platform must send it again.
 		return rest.Answer{}, rest.Unavailable(fmt.Errorf("accepting the event: %w", err),
 			"The event could not be stored. Try again later.")
 	}
@@ -67,14 +66,14 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	} else {
 		s.metrics.newEvents.Inc()
 	}
-	if log := c.log.V(1); log.Enabled() { // else what it would say would still be gathered
+	if log := c.log.V(1); log.Enabled() { // avoids building the arguments
 		log.Info("Accepted a webhook", "company", event.Company, "event", event.Name, "id", event.ID, "duplicate", duplicate)
 	}
 	return rest.Answer{}, nil
 }
 
-// admitWebhook refuses a webhook whose secret is no company's before its body is read,
-// as if it were an unknown company's.
+// admitWebhook refuses a webhook with an unknown secret before its body is read, with the
+// answer for an unknown company.
 func (s *Server) admitWebhook(ctx context.Context, secret string) error {
 	held, err := s.activations.HoldsWebhookSecret(ctx, secret)
 	if err != nil {
@@ -86,9 +85,9 @@ func (s *Server) admitWebhook(ctx context.Context, secret string) error {
 	return nil
 }
 
-// holdBody waits, not long, until there is memory for a webhook's body. One of unknown
-// length counts as the largest.
-func (s *Server) holdBody(ctx context.Context, r *http.Request, secret string) (flow.Grant, error) {
+// reserveBody waits for up to QueueTime until there is memory for a webhook's body. A body
+// of unknown length counts as the largest allowed.
+func (s *Server) reserveBody(ctx context.Context, r *http.Request, secret string) (flow.Grant, error) {
 	size := r.ContentLength
 	if size < 0 {
 		size = s.limits.WebhookBody
@@ -98,7 +97,7 @@ func (s *Server) holdBody(ctx context.Context, r *http.Request, secret string) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
 	defer cancel()
-	party := sha256.Sum256([]byte(secret)) // a company's, and kept no longer than the body
+	party := sha256.Sum256([]byte(secret)) // one per company, held only as long as the body
 	held, err := s.bodyBytes.Acquire(ctx, string(party[:]), size)
 	if err != nil {
 		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for memory for the body: %w", err), tooManyCalls)
@@ -106,14 +105,13 @@ func (s *Server) holdBody(ctx context.Context, r *http.Request, secret string) (
 	return held, nil
 }
 
-// companyUnreadable answers 503: the manager's cache has not filled yet.
+// companyUnreadable answers 503, because the manager's cache has not synced yet.
 func companyUnreadable(cause error) error {
 	return rest.Unavailable(cause, "The company could not be looked up. Try again later.")
 }
 
-// readEvent reads and checks the body of a webhook. An event that no rule names,
-// or that nobody has heard of, is as good as any other: a rule for it may be on
-// its way.
+// readEvent reads and validates the body of a webhook. Events without a rule, and unknown
+// events, are accepted: somebody may be adding a rule for them.
 func (s *Server) readEvent(r *http.Request) (ledger.Event, error) {
 	f, err := s.readFields(r, "id", "event", "company", "data")
 	if err != nil {
@@ -135,8 +133,8 @@ func (s *Server) readEvent(r *http.Request) (ledger.Event, error) {
 	return event, nil
 }
 
-// webhookSecret returns what stands in "Authorization: Secret <secret>", empty
-// when the header has another form.
+// webhookSecret returns the secret of "Authorization: Secret <secret>", or "" if the header
+// has another form.
 func webhookSecret(r *http.Request) string {
 	parts := strings.Fields(r.Header.Get("Authorization"))
 	if len(parts) != 2 || !strings.EqualFold(parts[0], "secret") {
@@ -145,12 +143,11 @@ func webhookSecret(r *http.Request) string {
 	return parts[1]
 }
 
-// authenticateWebhook checks a webhook's secret against that of the company's
-// activation, both from the cache. An unknown company, an inactive one and a
-// wrong secret get the same answer after the same comparison, so that nobody
-// can find out who the customers are.
+// authenticateWebhook compares a webhook's secret with that of the company's activation in
+// the cache. An unknown company, an inactive one and a wrong secret get the same answer
+// after the same comparison, so that nobody can find out which companies exist.
 func (s *Server) authenticateWebhook(ctx context.Context, company, secret string) error {
-	want, err := s.wantedSecret(ctx, company)
+	want, err := s.expectedSecret(ctx, company)
 	if err != nil {
 		return err
 	}
@@ -161,9 +158,9 @@ func (s *Server) authenticateWebhook(ctx context.Context, company, secret string
 	return nil
 }
 
-// wantedSecret returns the webhook secret of a company, empty when the company
-// may not send webhooks.
-func (s *Server) wantedSecret(ctx context.Context, company string) (string, error) {
+// expectedSecret returns the webhook secret of a company, or "" if the company may not send
+// webhooks.
+func (s *Server) expectedSecret(ctx context.Context, company string) (string, error) {
 	held, err := s.activations.Find(ctx, company)
 	if err != nil {
 		return "", companyUnreadable(err)

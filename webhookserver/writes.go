@@ -15,32 +15,32 @@ import (
 )
 
 const (
-	// writeBytes is how many bytes a second one company may write to the API server, and
-	// writeBurst how many at once after a pause. The API server's database keeps what
-	// was overwritten for minutes, and stops the whole cluster when it is full.
+	// writeBytes is how many bytes per second one company may write to the API server, and
+	// writeBurst how many at once after a pause. etcd keeps overwritten revisions for
+	// minutes, and stops the whole cluster when it is full.
 	writeBytes, writeBurst = 128 << 10, 8 << 20
-	// writeCost is what each call that writes counts besides, for its round trips.
+	// writeCost is added to each call that writes, for its round trips.
 	writeCost = 16 << 10
-	// fewWriters is how many companies are remembered before those that have not written
-	// for a while are forgotten.
-	fewWriters = 256
+	// keptWriters is how many companies are tracked before those that have not written for
+	// a while are dropped.
+	keptWriters = 256
 )
 
-// writes bounds what companies write to the API server. Its zero value is ready.
+// writes limits what companies write to the API server. The zero value is ready to use.
 type writes struct {
 	mu        sync.Mutex
 	companies map[string]*rate.Limiter
 }
 
-// admit counts bytes that a company is about to write. It returns a 429 if they are too
-// many for now.
+// admit counts bytes that a company is about to write. It returns a 429 if they exceed the
+// limit for now.
 func (w *writes) admit(company string, bytes int) error {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	limiter := w.companies[company]
 	if limiter == nil {
-		if len(w.companies) >= fewWriters {
+		if len(w.companies) >= keptWriters {
 			for other, l := range w.companies {
 				if l.TokensAt(now) >= writeBurst {
 					delete(w.companies, other)

@@ -1,8 +1,9 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package admin declares the part of the API that a company's admins use. What they
-// make are custom resources, the same that platform teams manage as YAML.
+// Package admin declares the part of the API that a company's admins use. It stores their
+// notifications and layouts as custom resources, the same ones that platform teams manage
+// as YAML.
 package admin
 
 import (
@@ -16,12 +17,12 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// channels are the values of type.
+// channels are the values of the field type.
 var channels = []string{
 	string(v1alpha1.ChannelEmail), string(v1alpha1.ChannelSMS), string(v1alpha1.ChannelPush), string(v1alpha1.ChannelSystem),
 }
 
-// Options are what an API works with. All are required.
+// Options configure an API. All fields except Previews are required.
 type Options struct {
 	// Cache reads from the manager's cache, which indexes NotificationRules by
 	// activation.RuleField.
@@ -30,27 +31,26 @@ type Options struct {
 	APIReader client.Reader
 	// Client writes to the API server.
 	Client client.Client
-	// Namespace is the operator's, where templates are.
+	// Namespace is the operator's namespace, which holds the templates.
 	Namespace string
-	// WebhookSecret returns the secret of an activation's webhooks, empty if there is
-	// none.
+	// WebhookSecret returns the secret of an activation's webhooks, or "" if there is none.
 	WebhookSecret func(context.Context, *v1alpha1.CompanyActivation) (string, error)
-	// Log is the ledger's log. SearchTurn waits until no other call of the company
-	// searches it.
+	// Log is the ledger's log. SearchTurn waits until no other call of the company is
+	// searching it.
 	Log        Log
 	SearchTurn func(ctx context.Context, company string) (leave func(), err error)
-	// AdmitWrite returns an *rest.Error if a company may not write so many bytes to the
+	// AdmitWrite returns a *rest.Error if a company may not write that many bytes to the
 	// API server now.
 	AdmitWrite func(company string, bytes int) error
-	// History is what became of events.
+	// History holds stored events with their outcomes.
 	History History
-	// Previews tries rules; without it, previews are not offered.
+	// Previews evaluates rules without sending. If nil, the API offers no previews.
 	Previews Previewer
-	// Quarantine is that of the ledger.
+	// Quarantine is the ledger's quarantine.
 	Quarantine Quarantine
 	// Quotas returns how many messages an activation may send on one day.
 	Quotas func(*v1alpha1.CompanyActivation) Quotas
-	// Events takes the events by which notifications are triggered.
+	// Events stores the events that trigger notifications.
 	Events EventStore
 }
 
@@ -58,7 +58,7 @@ type Options struct {
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=deliveryproviders,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationtemplates,verbs=get;list;watch
 
-// API is the admins' part of the API. It is safe for concurrent use.
+// API is the part of the API for admins. It is safe for concurrent use.
 type API struct {
 	Options
 	writer writer
@@ -69,7 +69,7 @@ func New(o Options) *API {
 	return &API{Options: o, writer: writer{cluster: o.Client, cache: o.Cache}}
 }
 
-// Operations are the API's operations.
+// Operations returns the API's operations.
 func (a *API) Operations() []rest.Operation {
 	var ops []rest.Operation
 	ops = append(ops, a.company().Operations()...)
@@ -90,7 +90,7 @@ func (a *API) Operations() []rest.Operation {
 	return append(ops, a.sendLog(), a.sendLogs(), a.releaseQuarantined())
 }
 
-// isWebURL says whether a text is an absolute URL of a web page.
+// isWebURL reports whether a text is an absolute http or https URL.
 func isWebURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil

@@ -12,7 +12,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// company is a CompanyActivation as the API has it.
+// company is a CompanyActivation in the API's form.
 type company struct {
 	activation *v1alpha1.CompanyActivation
 
@@ -78,10 +78,10 @@ func (a *API) readCompany(ctx context.Context, activation *v1alpha1.CompanyActiv
 	return c, nil
 }
 
-// updateCompany stores the fields that the request holds. A text that is null or empty
-// shows again what the platform says.
+// updateCompany stores the fields in the request. Setting a text to null or "" restores the
+// platform's value.
 func (a *API) updateCompany(ctx context.Context, r *rest.Request, c *company) error {
-	var wrong []rest.FieldError
+	var invalid []rest.FieldError
 	fields := map[string]any{}
 	set := func(name, path string, value *string, check func(string) bool, message string) {
 		if !r.Given(name) {
@@ -92,7 +92,7 @@ func (a *API) updateCompany(ctx context.Context, r *rest.Request, c *company) er
 			return
 		}
 		if check != nil && !check(*value) {
-			wrong = append(wrong, rest.FieldError{Field: name, Messages: []string{message}})
+			invalid = append(invalid, rest.FieldError{Field: name, Messages: []string{message}})
 			return
 		}
 		fields[path] = *value
@@ -110,8 +110,8 @@ func (a *API) updateCompany(ctx context.Context, r *rest.Request, c *company) er
 	if r.Given("push_enabled") {
 		fields["pushEnabled"] = c.pushEnabled
 	}
-	if len(wrong) > 0 {
-		return rest.InvalidFields(wrong...)
+	if len(invalid) > 0 {
+		return rest.InvalidFields(invalid...)
 	}
 	if len(fields) == 0 {
 		return nil
@@ -129,7 +129,7 @@ func (a *API) updateCompany(ctx context.Context, r *rest.Request, c *company) er
 	return nil
 }
 
-// companyName is what the API calls the field at a path of an activation.
+// companyName returns the API's name of the field at a path of an activation.
 func companyName(path string) string {
 	return map[string]string{
 		"spec.companyInfo.name": "name", "spec.companyInfo.website": "website", "spec.companyInfo.systemEmail": "system_email",

@@ -24,15 +24,15 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// credential is a DeliveryProvider with its Secret as the API has it: an account at a
-// vendor that the company's messages go through.
+// credential is a DeliveryProvider with its Secret in the API's form: the vendor account
+// that sends the company's messages.
 type credential struct {
 	provider *v1alpha1.DeliveryProvider
 
 	id     int64
 	kind   string
 	given  json.RawMessage // write-only
-	public json.RawMessage // what of it may be read
+	public json.RawMessage // the readable part
 }
 
 func (c *credential) created() time.Time { return c.provider.CreationTimestamp.Time }
@@ -44,14 +44,14 @@ const (
 	sendgrid = "sendgrid"
 )
 
-// vendor says how the credentials of a type are kept.
+// vendor describes how the credentials of a type are stored.
 type vendor struct {
 	channel v1alpha1.Channel
 	// path is the field of the activation's spec that names the provider.
 	path string
-	// secrets are, by the API's keys, those of the Secret.
+	// secrets maps the API's keys to those of the Secret.
 	secrets map[string]string
-	// sender is the API's key of the provider's sender.
+	// sender is the API's key for the provider's sender.
 	sender string
 }
 
@@ -70,7 +70,7 @@ var credentialSerializer = &rest.Serializer[credential]{Name: "AdminCredential",
 	rest.Integer("id", func(c *credential) int64 { return c.id }),
 	rest.Char("credential_type", func(c *credential) *string { return &c.kind }).Required().Choices(twilio, sendgrid),
 	rest.JSON("credentials", func(c *credential) *json.RawMessage { return &c.public }, nil).ReadOnly().
-		Describe("What of the credentials may be read: secrets are never shown."),
+		Describe("The readable part of the credentials: secrets are never shown."),
 	rest.JSON("credentials", func(c *credential) *json.RawMessage { return &c.given }, rest.IsObject).WriteOnly(),
 	rest.Timestamp("created", (*credential).created),
 	rest.Timestamp("updated", (*credential).updated),
@@ -93,8 +93,8 @@ func (a *API) credentials() *rest.Resource[credential] {
 	}
 }
 
-// companyCredentials are the providers of the company that the API knows a type for:
-// those that its activation names and those that were made for it here.
+// companyCredentials returns the company's providers of the types that the API supports:
+// those that its activation references, and those that were created here.
 func (a *API) companyCredentials(ctx context.Context, activation *v1alpha1.CompanyActivation) ([]credential, error) {
 	var found v1alpha1.DeliveryProviderList
 	if err := a.Cache.List(ctx, &found, client.InNamespace(activation.Namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -118,7 +118,7 @@ func (a *API) companyCredentials(ctx context.Context, activation *v1alpha1.Compa
 	return all, nil
 }
 
-// isFor says whether the API made a provider for an activation.
+// isFor reports whether the API created a provider for an activation.
 func isFor(provider *v1alpha1.DeliveryProvider, activation *v1alpha1.CompanyActivation) bool {
 	return metav1.IsControlledBy(provider, activation)
 }
@@ -157,8 +157,8 @@ func (a *API) credential(ctx context.Context, r *rest.Request) (*credential, err
 	return &c, nil
 }
 
-// values reads the credentials of a request. Partial allows secrets to be missing: they
-// are never shown, so a client that sends back what it read has none.
+// values reads the credentials of a request. With partial, secrets are optional: a client
+// that sends back what it read has none, because they are never shown.
 func (c *credential) values(partial bool) (secrets map[string]string, sender string, err error) {
 	var given map[string]json.RawMessage
 	if len(c.given) > 0 {
@@ -173,25 +173,25 @@ func (c *credential) values(partial bool) (secrets map[string]string, sender str
 	}
 	slices.Sort(keys)
 	texts := map[string]string{}
-	var wrong []string
+	var problems []string
 	for _, key := range keys {
 		var text string
 		raw, ok := given[key]
 		switch {
 		case ok && json.Unmarshal(raw, &text) != nil:
-			wrong = append(wrong, key+" must be a text.")
+			problems = append(problems, key+" must be a string.")
 		case len(text) > 4096 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' }):
-			wrong = append(wrong, key+" is too long or has control characters.")
+			problems = append(problems, key+" is too long or has control characters.")
 		case key == "sendgrid_from_email" && strings.TrimSpace(text) != "" && !isSender(text):
-			wrong = append(wrong, key+" must be an email address.")
+			problems = append(problems, key+" must be an email address.")
 		case strings.TrimSpace(text) != "":
 			texts[key] = strings.TrimSpace(text)
 		case !partial:
-			wrong = append(wrong, key+" is required.")
+			problems = append(problems, key+" is required.")
 		}
 	}
-	if len(wrong) > 0 {
-		return nil, "", rest.InvalidField(nil, "credentials", wrong...)
+	if len(problems) > 0 {
+		return nil, "", rest.InvalidField(nil, "credentials", problems...)
 	}
 	secrets = map[string]string{}
 	for key, name := range v.secrets {
@@ -202,7 +202,7 @@ func (c *credential) values(partial bool) (secrets map[string]string, sender str
 	return secrets, texts[v.sender], nil
 }
 
-// isSender says whether a text is an email address, with or without a display name.
+// isSender reports whether a text is an email address, with or without a display name.
 func isSender(text string) bool {
 	_, err := address.Parse(strings.TrimSpace(text))
 	return err == nil
@@ -253,19 +253,19 @@ func (a *API) createCredential(ctx context.Context, r *rest.Request, c *credenti
 	return nil
 }
 
-// discard removes what a creation that failed has made.
+// discard deletes the objects that a failed call has created.
 func (a *API) discard(ctx context.Context, r *rest.Request, objects ...client.Object) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	for _, object := range objects {
 		if err := a.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
-			// The activation owns it, so it goes with that at the latest.
-			r.Log.Error(err, "Removing what a failed call left", "name", object.GetName())
+			// The activation owns it, so it is deleted with the activation at the latest.
+			r.Log.Error(err, "Could not delete an object that a failed call created", "name", object.GetName())
 		}
 	}
 }
 
-// mayChangeCredential refuses changes of a provider that the API didn't make.
+// mayChangeCredential returns a 403 for a provider that the API didn't create.
 func mayChangeCredential(r *rest.Request, c *credential) error {
 	if !isFor(c.provider, r.Caller.Activation) {
 		if manager := foreignManager(c.provider); manager != "" {
@@ -276,8 +276,8 @@ func mayChangeCredential(r *rest.Request, c *credential) error {
 	return mayChange(r.Caller.Activation, c.provider)
 }
 
-// secretChangedAnnotation holds when the API last changed the Secret of a provider. It
-// makes a change of the secrets alone a change of the provider, whose time is what
+// secretChangedAnnotation holds the time at which the API last changed the Secret of a
+// provider. It turns a change of the secrets alone into a change of the provider, which
 // "updated" shows.
 const secretChangedAnnotation = "extensions.rehive.com/secret-changed"
 
@@ -299,7 +299,7 @@ func (a *API) updateCredential(ctx context.Context, r *rest.Request, c *credenti
 			return writeError(err, credentialName)
 		}
 		if !metav1.IsControlledBy(secret, r.Caller.Activation) {
-			return rest.Forbidden("The Secret of these credentials belongs to somebody else and can't be changed here. Ask your platform team.")
+			return rest.Forbidden("The Secret of these credentials is managed elsewhere and can't be changed here. Ask your platform team.")
 		}
 		secret.StringData = secrets
 		if err := a.Client.Update(ctx, secret, client.FieldOwner(FieldManager)); err != nil {
@@ -336,7 +336,7 @@ func (a *API) deleteCredential(ctx context.Context, r *rest.Request, c *credenti
 	if c.provider.Spec.SecretRef != nil {
 		secret := new(corev1.Secret)
 		err := a.APIReader.Get(ctx, client.ObjectKey{Namespace: c.provider.Namespace, Name: c.provider.Spec.SecretRef.Name}, secret)
-		// A Secret that the API didn't make may serve others too.
+		// A Secret that the API didn't create may have other users.
 		if err == nil && metav1.IsControlledBy(secret, r.Caller.Activation) {
 			a.discard(ctx, r, secret)
 		}
@@ -345,7 +345,7 @@ func (a *API) deleteCredential(ctx context.Context, r *rest.Request, c *credenti
 	return nil
 }
 
-// credentialName is what the API calls the field at a path of a provider.
+// credentialName returns the API's name of the field at a path of a provider.
 func credentialName(path string) string {
 	if path == "spec.sender" || strings.HasPrefix(path, "data") || strings.HasPrefix(path, "stringData") {
 		return "credentials"

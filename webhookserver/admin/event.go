@@ -19,10 +19,10 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// maxDecisions is how many decisions are shown with an event. The log has the rest.
+// maxDecisions is how many decisions an event shows. The log lists all of them.
 const maxDecisions = 100
 
-// History is what the API needs of the ledger's events. ledger.Store implements it, and
+// History is the part of the ledger that holds events. ledger.Store implements it and
 // documents the methods.
 type History interface {
 	Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (ledger.EventPage, error)
@@ -37,7 +37,7 @@ type History interface {
 	InFamily(ctx context.Context, company string, key int64, ids []int64) ([]int64, error)
 }
 
-// event is an event as it was received and, alone, what became of it.
+// event is a stored event and, when it is retrieved by itself, its outcome.
 type event struct {
 	ledger.StoredEvent
 
@@ -49,14 +49,15 @@ type event struct {
 	replays            []event
 }
 
-// outcome counts decisions that ended alike.
+// outcome counts decisions with the same outcome.
 type outcome struct {
 	ledger.Outcome
 
 	state string
 }
 
-// decision is what a notification made of an event for one recipient, or for all.
+// decision is what a notification decided about an event, for one recipient or for all of
+// them.
 type decision struct {
 	logEntry
 
@@ -66,8 +67,8 @@ type decision struct {
 	timeline    []step
 }
 
-// step is one thing that happened to a message, or several attempts in a row that ended
-// alike.
+// step is something that happened to a message, or several consecutive attempts with the
+// same result.
 type step struct {
 	at, until              time.Time
 	times                  int
@@ -83,16 +84,16 @@ func eventFields() []rest.Field[event] {
 		text("event", func(e *event) *string { return &e.Name }),
 		text("event_id", func(e *event) *string { return &e.ID }).Describe("The platform's identifier of the event."),
 		text("state", func(e *event) *string { return &e.state }).Choices(eventStates...),
-		text("reason", func(e *event) *string { return &e.Reason }).Nullable().Describe("Why it is quarantined, in one word."),
+		text("reason", func(e *event) *string { return &e.Reason }).Nullable().Describe("Why it is quarantined, as one word."),
 		text("error_message", func(e *event) *string { return &e.Message }).Nullable(),
 		rest.Integer("attempts", func(e *event) int64 { return int64(e.Attempts) }),
-		rest.Integer("size", func(e *event) int64 { return int64(e.Size) }).Describe("The length of its data in bytes."),
+		rest.Integer("size", func(e *event) int64 { return int64(e.Size) }).Describe("The size of its data in bytes."),
 		rest.NullInteger("replay_of", func(e *event) (int64, bool) {
 			if e.Name != notify.ReplayEvent {
 				return 0, false
 			}
 			return ledger.ReplayOf(e.ID)
-		}).Describe("The id of the event that this one decides again."),
+		}).Describe("The id of the event that this one replays."),
 		rest.Timestamp("created", func(e *event) time.Time { return e.ReceivedAt }),
 		rest.Timestamp("updated", func(e *event) time.Time { return e.UpdatedAt }),
 		rest.Timestamp("next_attempt", func(e *event) time.Time {
@@ -100,7 +101,7 @@ func eventFields() []rest.Field[event] {
 				return time.Time{}
 			}
 			return e.NextAttemptAt
-		}).Describe("When a pending event is tried next, in milliseconds since the epoch; 0 for others."),
+		}).Describe("When a pending event is tried again, in milliseconds since the epoch; 0 for others."),
 	}
 }
 
@@ -119,10 +120,10 @@ func decisionFields() []rest.Field[decision] {
 		text("state", func(d *decision) *string { return &d.state }).Choices(logStates...),
 		text("reason", func(d *decision) *string { return &d.reason }).Nullable(),
 		text("error_message", func(d *decision) *string { return &d.message }).Nullable(),
-		text("explanation", func(d *decision) *string { return &d.explanation }).Describe("One sentence for people."),
+		text("explanation", func(d *decision) *string { return &d.explanation }).Describe("The outcome in one sentence, for people."),
 		rest.Integer("attempts", func(d *decision) int64 { return int64(d.delivery.Attempts) }),
 		rest.Integer("copy", func(d *decision) int64 { return int64(d.delivery.Copy) }),
-		text("provider_id", func(d *decision) *string { return &d.providerID }).Nullable().Describe("The provider's identifier of the message."),
+		text("provider_id", func(d *decision) *string { return &d.providerID }).Nullable().Describe("The provider's identifier for the message."),
 		rest.Timestamp("created", func(d *decision) time.Time { return d.delivery.CreatedAt }),
 		rest.Timestamp("updated", func(d *decision) time.Time { return d.delivery.UpdatedAt }),
 		rest.Timestamp("next_attempt", func(d *decision) time.Time {
@@ -130,9 +131,9 @@ func decisionFields() []rest.Field[decision] {
 				return time.Time{}
 			}
 			return d.delivery.NextAttemptAt
-		}).Describe("When a pending message is tried next, in milliseconds since the epoch; 0 for others."),
+		}).Describe("When a pending message is tried again, in milliseconds since the epoch; 0 for others."),
 		rest.NestedList("timeline", stepSerializer, func(d *decision) []step { return d.timeline }).
-			Describe("What happened to it, the oldest first."),
+			Describe("What happened to it, oldest first."),
 	}
 }
 
@@ -150,22 +151,22 @@ var (
 	stepSerializer = &rest.Serializer[step]{Name: "AdminEventStep", Fields: []rest.Field[step]{
 		rest.Timestamp("at", func(s *step) time.Time { return s.at }),
 		rest.Timestamp("until", func(s *step) time.Time { return s.until }).Describe("When the last of several attempts ended, in milliseconds since the epoch."),
-		rest.Integer("times", func(s *step) int64 { return int64(s.times) }).Describe("How many attempts in a row ended like this."),
+		rest.Integer("times", func(s *step) int64 { return int64(s.times) }).Describe("How many consecutive attempts ended like this."),
 		rest.Char("state", func(s *step) *string { return &s.state }).ReadOnly().Describe("The message's state afterwards, or received."),
 		rest.Char("reason", func(s *step) *string { return &s.reason }).ReadOnly().Nullable(),
-		rest.Text("message", func(s *step) *string { return &s.message }).ReadOnly().Nullable().Describe("What went wrong, with the provider's answer if there was one."),
+		rest.Text("message", func(s *step) *string { return &s.message }).ReadOnly().Nullable().Describe("What went wrong, including the provider's answer if there was one."),
 	}}
 	decisionSerializer = &rest.Serializer[decision]{Name: "AdminEventDecision", Fields: decisionFields()}
 	explainSerializer  = &rest.Serializer[event]{Name: "AdminEventDetail", Fields: append(eventFields(),
-		rest.Text("explanation", func(e *event) *string { return &e.explanation }).ReadOnly().Describe("What became of it, in a sentence or two for people."),
-		rest.JSON("data", func(e *event) *json.RawMessage { return &e.data }, nil).ReadOnly().Describe("Its data as it was received."),
+		rest.Text("explanation", func(e *event) *string { return &e.explanation }).ReadOnly().Describe("What happened to it, in a sentence or two, for people."),
+		rest.JSON("data", func(e *event) *json.RawMessage { return &e.data }, nil).ReadOnly().Describe("Its data, as received."),
 		rest.NestedList("outcomes", outcomeSerializer, func(e *event) []outcome { return e.outcomes }).
-			Describe("How many of its decisions ended alike, the most frequent first."),
+			Describe("How many of its decisions had each outcome, most frequent first."),
 		rest.NestedList("decisions", decisionSerializer, func(e *event) []decision { return e.decisions }).
-			Describe("What each notification decided, for each recipient; the first of them. The log lists all of an event's with event_id."),
+			Describe("What each notification decided for each recipient, up to 100. To list all of them, filter the log by event_id."),
 		rest.Boolean("more_decisions", func(e *event) *bool { return &e.more }).ReadOnly(),
 		rest.NestedList("replays", eventSerializer, func(e *event) []event { return e.replays }).
-			Describe("The events that decided this one again, the oldest first."),
+			Describe("The replays of this event, oldest first."),
 	)}
 )
 
@@ -173,7 +174,7 @@ func readEvent(stored *ledger.StoredEvent) event {
 	return event{StoredEvent: *stored, state: string(stored.State)}
 }
 
-// events lists what was received. Rehive's own extension has nothing of the kind.
+// events lists received events. Rehive's own extension has no equivalent.
 func (a *API) events() *rest.Resource[event] {
 	return &rest.Resource[event]{
 		Path: "admin/events/", For: rest.Admins, Serializer: eventSerializer,
@@ -230,7 +231,7 @@ func historyError(err error) error {
 	return messages.Error(err)
 }
 
-// explain answers what became of one event.
+// explain returns the operation that explains what happened to one event.
 func (a *API) explain() rest.Operation {
 	action := rest.Action[struct{}]{
 		Method: "GET", Path: "admin/events/{event_id}/", NumericID: true, For: rest.Admins, Result: rest.ResultOf(explainSerializer),
@@ -262,7 +263,7 @@ func (a *API) explain() rest.Operation {
 	return action.Operation()
 }
 
-// addDecisions adds what the ledger knows of an event beside its row.
+// addDecisions adds the event's outcomes, decisions and replays from the ledger.
 func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.All) error {
 	outcomes, err := a.History.EventOutcomes(ctx, e.Company, e.Key)
 	if err != nil {
@@ -304,13 +305,13 @@ func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.Al
 	return nil
 }
 
-// timeline is what the ledger knows about the course of a message, the oldest first.
+// timeline returns what happened to a message, oldest first.
 func timeline(d *ledger.Delivery, attempts []ledger.Attempt) []step {
 	one := func(at time.Time, state, reason, message string) step {
 		return step{at: at, until: at, times: 1, state: state, reason: reason, message: message}
 	}
 	if d.State == ledger.DeliverySkipped || d.State == ledger.DeliveryFailed && len(attempts) == 0 {
-		return []step{one(d.CreatedAt, string(d.State), d.Reason, d.Message)} // no message was made
+		return []step{one(d.CreatedAt, string(d.State), d.Reason, d.Message)} // there was no message
 	}
 	steps := []step{one(d.CreatedAt, string(ledger.DeliveryPending), "", "")}
 	last := ledger.Attempt{State: ledger.DeliveryPending}
@@ -319,7 +320,7 @@ func timeline(d *ledger.Delivery, attempts []ledger.Attempt) []step {
 	}
 	switch {
 	case d.State != last.State && d.State == ledger.DeliveryPending:
-		steps = append(steps, one(d.UpdatedAt, string(d.State), "", "")) // a person sent it again
+		steps = append(steps, one(d.UpdatedAt, string(d.State), "", "")) // an admin sent it again
 	case d.State != last.State, d.Reason == ledger.ReasonReplayed:
 		steps = append(steps, one(d.UpdatedAt, string(d.State), d.Reason, d.Message))
 	}
@@ -329,7 +330,7 @@ func timeline(d *ledger.Delivery, attempts []ledger.Attempt) []step {
 	return steps
 }
 
-// explanation says in a sentence or two what became of an event.
+// explanation describes in a sentence or two what happened to an event.
 func explanation(e *event, rules notifications.All) string {
 	switch e.State {
 	case ledger.EventPending:
@@ -366,7 +367,7 @@ func explanation(e *event, rules notifications.All) string {
 	return fmt.Sprintf("There was no notification for %s when the event was evaluated. Now there are %d, which a replay would evaluate.", e.Name, today)
 }
 
-// summary counts outcomes in a sentence.
+// summary lists outcomes with their counts in a sentence.
 func summary(outcomes []outcome) string {
 	var parts []string
 	for i := range outcomes {
@@ -380,7 +381,7 @@ func summary(outcomes []outcome) string {
 	return "Its notifications were evaluated: " + strings.Join(parts, ", ") + "."
 }
 
-// explained says in a sentence what became of a decision.
+// explained describes in a sentence what happened to a decision.
 func explained(d *ledger.Delivery) string {
 	switch d.State {
 	case ledger.DeliverySent:
@@ -414,7 +415,7 @@ func explained(d *ledger.Delivery) string {
 	return "Nothing was sent: " + sentence(d.Message)
 }
 
-// explanations say what the reasons mean for which nothing is sent.
+// explanations describes the reasons for which nothing is sent.
 var explanations = map[string]string{
 	string(notify.ExpressionFalse):    "The notification's expression was false. Preview the notification with this event to see the compared values.",
 	string(notify.ExpressionFault):    "The notification's expression could not be evaluated, which counts as false.",
@@ -430,7 +431,7 @@ var explanations = map[string]string{
 	ledger.ReasonReplayed:             "The message failed.",
 }
 
-// sentence ends a text as a sentence.
+// sentence makes sure that a text ends with one full stop.
 func sentence(text string) string {
 	if text == "" {
 		return "no reason was recorded."

@@ -20,7 +20,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// layout is a NotificationLayout as the API has it.
+// layout is a NotificationLayout in the API's form.
 type layout struct {
 	object *v1alpha1.NotificationLayout
 
@@ -31,8 +31,8 @@ type layout struct {
 func (l *layout) created() time.Time { return l.object.CreationTimestamp.Time }
 func (l *layout) updated() time.Time { return activation.LastChange(l.object) }
 
-// isOf says whether the rules of an activation may use the layout.
-func (l *layout) isOf(a *v1alpha1.CompanyActivation) bool {
+// usableBy reports whether the rules of an activation may use the layout.
+func (l *layout) usableBy(a *v1alpha1.CompanyActivation) bool {
 	company := l.object.Spec.CompanyRef
 	return l.object.Namespace == a.Namespace && l.object.DeletionTimestamp.IsZero() && (company == nil || company.Name == a.Name)
 }
@@ -82,8 +82,7 @@ func readLayout(object *v1alpha1.NotificationLayout) layout {
 	return l
 }
 
-// otherTexts are, under the API's names, the texts that the layout's channel doesn't
-// have.
+// otherTexts returns, by the API's names, the texts that the layout's channel doesn't use.
 func (l *layout) otherTexts() map[string]*string {
 	texts := map[string]*string{"html_layout": &l.html, "text_layout": &l.text, "sms_layout": &l.sms, "push_layout": &l.push}
 	delete(texts, l.bodyName())
@@ -93,7 +92,7 @@ func (l *layout) otherTexts() map[string]*string {
 	return texts
 }
 
-// body is the text of the layout's channel.
+// body returns the text of the layout's channel.
 func (l *layout) body() *string {
 	switch v1alpha1.Channel(l.kind) {
 	case v1alpha1.ChannelSMS:
@@ -105,7 +104,7 @@ func (l *layout) body() *string {
 	return &l.text
 }
 
-// bodyName is what the API calls the text of the layout's channel.
+// bodyName returns the API's name of the text of the layout's channel.
 func (l *layout) bodyName() string {
 	switch v1alpha1.Channel(l.kind) {
 	case v1alpha1.ChannelSMS:
@@ -126,7 +125,7 @@ func (a *API) layouts() *rest.Resource[layout] {
 		Position: func(l *layout) string { return l.id },
 		List: func(ctx context.Context, r *rest.Request, q *rest.Query) (rest.List[layout], error) {
 			return a.listLayouts(ctx, q, r.Caller.Activation.Namespace, func(l *layout) bool {
-				return l.isOf(r.Caller.Activation) && !isLayoutTemplate(l.object)
+				return l.usableBy(r.Caller.Activation) && !isLayoutTemplate(l.object)
 			})
 		},
 		FindsLast: true,
@@ -182,7 +181,7 @@ func (a *API) listLayouts(ctx context.Context, q *rest.Query, namespace string, 
 	return rest.Slice(layouts, q.Page, func(l *layout) string { return l.id }), nil
 }
 
-// layoutNamed returns a layout from the cache, nil if there is none of this name.
+// layoutNamed returns a layout from the cache, or nil if none has this name.
 func (a *API) layoutNamed(ctx context.Context, namespace, name string) (*layout, error) {
 	object := new(v1alpha1.NotificationLayout)
 	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object, client.UnsafeDisableDeepCopy)
@@ -196,14 +195,14 @@ func (a *API) layoutNamed(ctx context.Context, namespace, name string) (*layout,
 	return &l, nil
 }
 
-// companyLayout finds the layout of a call.
+// companyLayout returns the layout that a request names.
 func (a *API) companyLayout(ctx context.Context, r *rest.Request) (*layout, error) {
 	activation := r.Caller.Activation
 	l, err := a.layoutNamed(ctx, activation.Namespace, r.ID)
 	if err != nil {
 		return nil, unreadable(err)
 	}
-	if l == nil || !l.isOf(activation) || isLayoutTemplate(l.object) {
+	if l == nil || !l.usableBy(activation) || isLayoutTemplate(l.object) {
 		return nil, rest.NotFound()
 	}
 	if isRead(r) {
@@ -217,7 +216,7 @@ func (a *API) companyLayout(ctx context.Context, r *rest.Request) (*layout, erro
 		return nil, unreadable(err)
 	}
 	fresh := readLayout(object)
-	if !fresh.isOf(activation) {
+	if !fresh.usableBy(activation) {
 		return nil, rest.NotFound()
 	}
 	return &fresh, nil
@@ -242,7 +241,7 @@ func (a *API) createLayout(ctx context.Context, r *rest.Request, l *layout) erro
 	return nil
 }
 
-// mayChangeLayout refuses changes of a layout that other companies may use too.
+// mayChangeLayout returns a 403 for a layout that other companies may use too.
 func mayChangeLayout(r *rest.Request, l *layout) error {
 	if l.object.Spec.CompanyRef == nil {
 		return rest.Forbidden("This layout is shared by several companies and can't be changed here. Ask your platform team.")
@@ -287,8 +286,8 @@ func (a *API) deleteLayout(ctx context.Context, r *rest.Request, l *layout) erro
 	return nil
 }
 
-// write stores the layout's fields in its object, and returns an *rest.Error with what
-// is wrong with them.
+// write stores the layout's fields in its object. It returns a *rest.Error if any are
+// invalid.
 func (l *layout) write() error {
 	spec := &l.object.Spec
 	spec.DisplayName, spec.Description, spec.Channel = l.name, l.description, v1alpha1.Channel(l.kind)
@@ -313,14 +312,14 @@ func (l *layout) write() error {
 	if len(problems) == 0 {
 		return nil
 	}
-	wrong := make([]rest.FieldError, len(problems))
+	invalid := make([]rest.FieldError, len(problems))
 	for i := range problems {
-		wrong[i] = problemError(&problems[i], l.apiName)
+		invalid[i] = problemError(&problems[i], l.apiName)
 	}
-	return rest.InvalidFields(wrong...)
+	return rest.InvalidFields(invalid...)
 }
 
-// apiName is what the API calls the field at a path of a layout; empty if it has none.
+// apiName returns the API's name of the field at a path of a layout, or "" if it has none.
 func (l *layout) apiName(path string) string {
 	switch path {
 	case "spec.displayName":

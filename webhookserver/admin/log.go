@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// maxResend is how many messages one call sends again.
+	// maxResend is how many messages one call may send again.
 	maxResend = 10_000
 	// maxFilteredRules is how many rules a filter by name may match.
 	maxFilteredRules = 1000
@@ -26,8 +26,8 @@ const (
 	maxRecipient = 255
 )
 
-// Log is what the API needs of the ledger's log. ledger.Store is one, where the methods
-// are described.
+// Log is the part of the ledger that holds messages. ledger.Store implements it and
+// documents the methods.
 type Log interface {
 	Log(ctx context.Context, f ledger.LogFilter, offset, limit int) (ledger.LogPage, error)
 	LogEntry(ctx context.Context, company string, id int64) (ledger.Delivery, error)
@@ -35,7 +35,7 @@ type Log interface {
 	ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n int, more bool, err error)
 }
 
-// logEntry is a message, or why there was none.
+// logEntry is a message, or the reason why there is none.
 type logEntry struct {
 	delivery *ledger.Delivery
 
@@ -46,7 +46,8 @@ type logEntry struct {
 	received                                     *bool
 }
 
-// logSerializer has the fields of Rehive's own API and, behind created, more.
+// logSerializer has the fields of Rehive's own API, followed by additional ones from state
+// on.
 var logSerializer = &rest.Serializer[logEntry]{Name: "AdminLog", Fields: logFields()}
 
 func logFields() []rest.Field[logEntry] {
@@ -142,7 +143,7 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 		return rest.List[logEntry]{}, err
 	}
 	if len(filter.States) == 0 && filter.Reason == "" && filter.EventID == "" {
-		// Most rules ignore most events. Clients that want to see that ask for it.
+		// Most rules ignore most events. Clients must ask explicitly to see that.
 		filter.NotReasons = []string{string(notify.ExpressionFalse), string(notify.RuleDisabled)}
 	}
 	window, err := q.Window(ledger.MaxLogCount)
@@ -170,8 +171,8 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 	return list, nil
 }
 
-// searchTurn waits until no other call of the company searches the log: a search can
-// take seconds, and other companies must have their turn.
+// searchTurn waits until no other call of the company is searching the log: a search can
+// take seconds, and a company must not delay the searches of others.
 func (a *API) searchTurn(ctx context.Context, company string) (leave func(), err error) {
 	leave, err = a.SearchTurn(ctx, company)
 	if err != nil {
@@ -203,8 +204,8 @@ func logFilter(q *rest.Query, company string, rules notifications.All) (ledger.L
 	return filter, err
 }
 
-// ruleNames returns the rules, as namespace/name, that the filters by number and name
-// match; nil if none of these is set.
+// ruleNames returns the rules, as namespace/name, that match the filters by number and
+// name; nil if none of these filters is set.
 func ruleNames(q *rest.Query, rules notifications.All) ([]string, error) {
 	id, name, part := q.Text("notification"), q.Text("notification__name"), q.Text("notification__name__contains")
 	if id == "" && name == "" && part == "" {
@@ -212,18 +213,18 @@ func ruleNames(q *rest.Query, rules notifications.All) ([]string, error) {
 	}
 	found := []string{}
 	for i := range rules {
-		called := rules[i].Rule.Spec.DisplayName
-		if (id == "" || id == strconv.FormatInt(rules[i].ID, 10)) && (name == "" || name == called) && strings.Contains(called, part) {
+		displayName := rules[i].Rule.Spec.DisplayName
+		if (id == "" || id == strconv.FormatInt(rules[i].ID, 10)) && (name == "" || name == displayName) && strings.Contains(displayName, part) {
 			found = append(found, rules[i].Name())
 		}
 	}
 	if len(found) > maxFilteredRules {
-		return nil, rest.InvalidField(nil, "notification__name__contains", "Too many notifications match. Give a longer part of the name.")
+		return nil, rest.InvalidField(nil, "notification__name__contains", "Too many notifications match. Use a longer part of the name.")
 	}
 	return found, nil
 }
 
-// logSend is the body of sending a message again.
+// logSend is the request body for sending a message again.
 type logSend struct{ recipient string }
 
 func (a *API) sendLog() rest.Operation {
@@ -255,8 +256,8 @@ func (a *API) sendLog() rest.Operation {
 	return action.Operation()
 }
 
-// resent says how many messages of a set are sent again, and whether the filters match
-// more than one call sends.
+// resent reports how many messages are sent again, and whether the filters match more than
+// one call may send.
 type resent struct {
 	count int64
 	more  bool
@@ -267,8 +268,8 @@ var resentSerializer = &rest.Serializer[resent]{Name: "AdminLogsSend", Fields: [
 	rest.Boolean("more", func(s *resent) *bool { return &s.more }).ReadOnly(),
 }}
 
-// sendLogs sends the messages again that failed and that the filters match. Rehive's own
-// API sends them one by one only.
+// sendLogs resends the failed messages that match the filters. Rehive's own API can only
+// resend them one by one.
 func (a *API) sendLogs() rest.Operation {
 	action := rest.Action[struct{}]{
 		ID: "adminLogsSendAllCreate", Path: "admin/logs/send/", For: rest.Admins, Filters: logFilters, Result: rest.ResultOf(resentSerializer),
@@ -283,11 +284,11 @@ func (a *API) sendLogs() rest.Operation {
 			}
 			for _, state := range filter.States {
 				if state != ledger.DeliveryFailed && state != ledger.DeliveryCancelled && state != ledger.DeliveryQuarantined {
-					return rest.Answer{}, rest.InvalidField(nil, "state", "Only messages that failed, were cancelled or are quarantined can be sent again as a set.")
+					return rest.Answer{}, rest.InvalidField(nil, "state", "Only failed, cancelled and quarantined messages can be sent again in bulk.")
 				}
 			}
 			if !r.Query.IsSet() {
-				return rest.Answer{}, rest.InvalidField(nil, rest.NonFieldErrors, "Name at least one filter; state=failed is for all that failed.")
+				return rest.Answer{}, rest.InvalidField(nil, rest.NonFieldErrors, "Set at least one filter, such as state=failed for all failed messages.")
 			}
 			var done resent
 			if !r.Query.Nothing {

@@ -18,12 +18,12 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// notification is a NotificationRule as the API has it: flat, with the texts of every
-// channel side by side.
+// notification is a NotificationRule in the API's form: flat, with the texts of all
+// channels side by side.
 type notification struct {
 	id      int64
 	company string
-	rule    *v1alpha1.NotificationRule // as it was read; without a UID before it exists
+	rule    *v1alpha1.NotificationRule // as read from the API server or cache; without a UID until it is created
 	message
 
 	layout     *layout
@@ -33,7 +33,7 @@ type notification struct {
 	sample sample // for a preview
 }
 
-// message are the fields that notifications and templates have in common.
+// message holds the fields that notifications and templates have in common.
 type message struct {
 	kind, name, description, event, expression string
 	subject, html, text, sms, push             string
@@ -42,11 +42,11 @@ type message struct {
 	enabled, preferenceEnabled, systemEnabled  bool
 
 	contentSID       string
-	contentVariables json.RawMessage // an object of strings, or nothing
+	contentVariables json.RawMessage // an object of strings, or empty
 	useTwilioVerify  bool
 }
 
-// Limits of fields, in characters; as the custom resource has them.
+// Maximum lengths of fields in characters, as in the custom resource.
 const (
 	maxName       = 250
 	maxLine       = 4096
@@ -74,7 +74,7 @@ func notificationFields() []rest.Field[notification] {
 		rest.Char("layout", func(n *notification) *string { return &n.layoutID }).WriteOnly().Nullable().Blank().MaxLength(253),
 		rest.Boolean("system_enabled", func(n *notification) *bool { return &n.systemEnabled }),
 		rest.Char("whatsapp_content_sid", func(n *notification) *string { return &n.contentSID }).Nullable().Blank().MaxLength(maxContentSID).
-			Describe("The SID of a Twilio content template, which is sent through WhatsApp in place of the SMS."),
+			Describe("The SID of a Twilio content template, which is sent through WhatsApp instead of the SMS."),
 		rest.JSON("whatsapp_content_variables", func(n *notification) *json.RawMessage { return &n.contentVariables }, isContentVariables).Nullable().
 			Describe("The values of the content template's placeholders, by name. Each is a template."),
 		rest.Boolean("use_twilio_verify", func(n *notification) *bool { return &n.useTwilioVerify }).
@@ -82,8 +82,8 @@ func notificationFields() []rest.Field[notification] {
 	)
 }
 
-// isContentVariables checks an object whose values are strings, or numbers, which are
-// written as strings in a rule.
+// isContentVariables checks that a value is an object of strings and numbers. Rules store
+// the numbers as strings.
 func isContentVariables(value json.RawMessage) string {
 	if message := rest.IsObject(value); message != "" {
 		return message
@@ -94,7 +94,7 @@ func isContentVariables(value json.RawMessage) string {
 	return ""
 }
 
-// encodeContentVariables returns the values as the API has them.
+// encodeContentVariables returns the values in the API's form.
 func encodeContentVariables(values map[string]string) json.RawMessage {
 	if len(values) == 0 {
 		return nil
@@ -122,13 +122,13 @@ func contentVariables(value json.RawMessage) (map[string]string, error) {
 		case json.Number:
 			texts[name] = value.String()
 		default:
-			return nil, fmt.Errorf("a value of the type %T", value)
+			return nil, fmt.Errorf("a value has the type %T", value)
 		}
 	}
 	return texts, nil
 }
 
-// messageFields are the fields that notifications and templates share.
+// messageFields returns the fields that notifications and templates share.
 func messageFields[T any](at func(*T) *message) []rest.Field[T] {
 	line := func(name string, field func(*message) *string) rest.Field[T] {
 		return rest.Char(name, func(t *T) *string { return field(at(t)) }).Nullable().Blank().MaxLength(maxLine)
@@ -202,8 +202,8 @@ func (a *API) listNotifications(ctx context.Context, r *rest.Request, q *rest.Qu
 	return list, nil
 }
 
-// notification finds the notification of a call: to read it in the cache, to change it
-// at the API server.
+// notification returns the notification that a request names: from the cache for reading,
+// from the API server for changing.
 func (a *API) notification(ctx context.Context, r *rest.Request) (*notification, error) {
 	return a.findNotification(ctx, r, isRead(r))
 }
@@ -235,7 +235,7 @@ func (a *API) findNotification(ctx context.Context, r *rest.Request, cached bool
 	return &n, nil
 }
 
-// read makes a notification of a rule.
+// read converts a rule to a notification.
 func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1.NotificationRule) (n notification, err error) {
 	spec := &rule.Spec
 	n = notification{id: id, company: company, rule: rule}
@@ -260,7 +260,7 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 	return n, nil
 }
 
-// readChannel takes the texts of the channel that is set.
+// readChannel copies the texts of the channel that is set.
 func (m *message) readChannel(email *v1alpha1.EmailMessage, sms *v1alpha1.SMSMessage, push *v1alpha1.PushMessage, system *v1alpha1.SystemMessage) {
 	switch {
 	case email != nil:
@@ -279,7 +279,7 @@ func (m *message) readChannel(email *v1alpha1.EmailMessage, sms *v1alpha1.SMSMes
 	}
 }
 
-// fieldsByName are, under the API's names, the fields that not every channel has.
+// fieldsByName returns, by the API's names, the fields that only some channels have.
 func (m *message) fieldsByName() map[string]*string {
 	return map[string]*string{
 		"subject": &m.subject, "html_message": &m.html, "text_message": &m.text, "sms_message": &m.sms, "push_message": &m.push,
@@ -287,8 +287,8 @@ func (m *message) fieldsByName() map[string]*string {
 	}
 }
 
-// channelFields are the fields of each channel with the path that each has in a rule.
-// Those in required must not be blank.
+// channelFields maps the fields of each channel to their paths in a rule. Those listed in
+// required must not be blank.
 var channelFields = map[string]map[string]string{
 	"email": {
 		"to_email": "spec.email.to", "to_user": "spec.email.toUser", "from_email": "spec.email.from", "subject": "spec.email.subject",
@@ -308,7 +308,7 @@ var required = map[string][]string{
 	"system": {"to_user", "text_message"},
 }
 
-// readParked takes the fields that the rule's channel doesn't have.
+// readParked restores the fields that the rule's channel doesn't have from its annotation.
 func (m *message) readParked(rule *v1alpha1.NotificationRule) {
 	texts := parkedTexts(rule)
 	for name, field := range m.fieldsByName() {
@@ -317,7 +317,7 @@ func (m *message) readParked(rule *v1alpha1.NotificationRule) {
 		}
 	}
 	if m.kind != string(v1alpha1.ChannelSMS) {
-		// Somebody else may have written the annotation.
+		// The annotation may have been edited by hand.
 		if values, err := contentVariables(json.RawMessage(texts["whatsapp_content_variables"])); err == nil {
 			m.contentVariables = encodeContentVariables(values)
 		}
@@ -325,7 +325,7 @@ func (m *message) readParked(rule *v1alpha1.NotificationRule) {
 	}
 }
 
-// parked returns the fields that the channel doesn't have.
+// parked returns the non-empty fields that the channel doesn't have.
 func (m *message) parked() map[string]string {
 	texts := map[string]string{}
 	for name, field := range m.fieldsByName() {
@@ -344,8 +344,8 @@ func (m *message) parked() map[string]string {
 	return texts
 }
 
-// write stores the notification's fields in its rule, and returns an *rest.Error with
-// what is wrong with them.
+// write stores the notification's fields in its rule. It returns a *rest.Error if any are
+// invalid.
 func (n *notification) write() error {
 	if missing := n.missing(); len(missing) > 0 {
 		return rest.InvalidFields(missing...)
@@ -357,10 +357,11 @@ func (n *notification) write() error {
 	return n.check()
 }
 
-// missing says which fields the notification's type needs, and which it can't have.
+// missing returns an error for each field that the notification's type requires but lacks,
+// or that it can't have.
 func (n *notification) missing() []rest.FieldError {
 	if n.kind == "" {
-		n.kind = string(v1alpha1.ChannelEmail) // Rehive's API allows a type that is null, and reads it as never null
+		n.kind = string(v1alpha1.ChannelEmail) // Rehive's API accepts null but never returns it
 	}
 	var missing []rest.FieldError
 	fields := n.fieldsByName()
@@ -395,8 +396,8 @@ func (n *notification) fill() {
 	park(n.rule, n.parked())
 }
 
-// writeChannel stores the texts of the notification's type. What the API doesn't know,
-// such as the region of phone numbers, stays as it was.
+// writeChannel stores the texts of the notification's type. Fields that the API doesn't
+// have, such as the region of phone numbers, keep their values.
 func (n *notification) writeChannel(spec *v1alpha1.NotificationRuleSpec) {
 	var layout *v1alpha1.NotificationLayoutReference
 	if n.layoutID != "" {
@@ -432,14 +433,15 @@ func (n *notification) check() error {
 	if len(problems) == 0 {
 		return nil
 	}
-	wrong := make([]rest.FieldError, len(problems))
+	invalid := make([]rest.FieldError, len(problems))
 	for i := range problems {
-		wrong[i] = problemError(&problems[i], n.apiName)
+		invalid[i] = problemError(&problems[i], n.apiName)
 	}
-	return rest.InvalidFields(wrong...)
+	return rest.InvalidFields(invalid...)
 }
 
-// problemError says what is wrong with a template or expression, and where.
+// problemError converts a problem of a template or expression, with its position, to a
+// field error.
 func problemError(problem *notify.Problem, names func(path string) string) rest.FieldError {
 	field := names(problem.Field)
 	if field == "" {
@@ -454,7 +456,7 @@ func problemError(problem *notify.Problem, names func(path string) string) rest.
 	return rest.FieldError{Field: field, Messages: []string{message}}
 }
 
-// apiName is what the API calls the field at a path of a rule; empty if it has none.
+// apiName returns the API's name of the field at a path of a rule, or "" if it has none.
 func (n *notification) apiName(path string) string {
 	switch path {
 	case "spec.displayName":
@@ -470,26 +472,27 @@ func (n *notification) apiName(path string) string {
 	case "spec.templateRef", "spec.templateRef.name":
 		return "template"
 	}
-	for name, of := range channelFields[n.kind] {
-		if path == of || strings.HasPrefix(path, of+".") {
+	for name, fieldPath := range channelFields[n.kind] {
+		if path == fieldPath || strings.HasPrefix(path, fieldPath+".") {
 			return name
 		}
 	}
 	return ""
 }
 
-// refer checks and resolves the layout and the template that the notification names.
-func (a *API) refer(ctx context.Context, r *rest.Request, n *notification) (err error) {
+// resolveReferences resolves the layout and the template that the notification names. It
+// returns a *rest.Error if one is missing or unsuitable.
+func (a *API) resolveReferences(ctx context.Context, r *rest.Request, n *notification) (err error) {
 	n.layout, n.template = nil, nil
-	var wrong []rest.FieldError
+	var invalid []rest.FieldError
 	if n.layoutID != "" {
 		if n.layout, err = a.layoutNamed(ctx, r.Caller.Activation.Namespace, n.layoutID); err != nil {
 			return unreadable(err)
 		}
-		if n.layout == nil || !n.layout.isOf(r.Caller.Activation) {
-			wrong = append(wrong, noSuchKey("layout", n.layoutID))
+		if n.layout == nil || !n.layout.usableBy(r.Caller.Activation) {
+			invalid = append(invalid, noSuchKey("layout", n.layoutID))
 		} else if n.kind != "" && n.layout.kind != n.kind {
-			wrong = append(wrong, rest.FieldError{Field: "layout", Messages: []string{fmt.Sprintf("This layout is for notifications of the type %s.", n.layout.kind)}})
+			invalid = append(invalid, rest.FieldError{Field: "layout", Messages: []string{fmt.Sprintf("This layout is for notifications of the type %s.", n.layout.kind)}})
 		}
 	}
 	if n.templateID != "" {
@@ -497,11 +500,11 @@ func (a *API) refer(ctx context.Context, r *rest.Request, n *notification) (err 
 			return unreadable(err)
 		}
 		if n.template == nil && r.Given("template") {
-			wrong = append(wrong, noSuchKey("template", n.templateID))
+			invalid = append(invalid, noSuchKey("template", n.templateID))
 		}
 	}
-	if len(wrong) > 0 {
-		return rest.InvalidFields(wrong...)
+	if len(invalid) > 0 {
+		return rest.InvalidFields(invalid...)
 	}
 	return nil
 }
@@ -512,11 +515,11 @@ func noSuchKey(field, id string) rest.FieldError {
 }
 
 func (a *API) createNotification(ctx context.Context, r *rest.Request, n *notification) error {
-	if err := a.refer(ctx, r, n); err != nil {
+	if err := a.resolveReferences(ctx, r, n); err != nil {
 		return err
 	}
 	if n.template != nil {
-		n.beginWith(r, n.template)
+		n.fillFrom(r, n.template)
 	}
 	activation := r.Caller.Activation
 	n.rule = &v1alpha1.NotificationRule{}
@@ -545,8 +548,8 @@ func (a *API) createNotification(ctx context.Context, r *rest.Request, n *notifi
 	return nil
 }
 
-// beginWith fills in from the template what the request doesn't hold.
-func (n *notification) beginWith(r *rest.Request, t *template) {
+// fillFrom copies the fields that the request doesn't set from the template.
+func (n *notification) fillFrom(r *rest.Request, t *template) {
 	given, from := n.fieldsByName(), t.fieldsByName()
 	for name, field := range given {
 		if !r.Given(name) {
@@ -578,7 +581,7 @@ func (a *API) updateNotification(ctx context.Context, r *rest.Request, n *notifi
 	if err := mayChange(r.Caller.Activation, n.rule); err != nil {
 		return err
 	}
-	if err := a.refer(ctx, r, n); err != nil {
+	if err := a.resolveReferences(ctx, r, n); err != nil {
 		return err
 	}
 	if err := n.write(); err != nil {
@@ -608,7 +611,7 @@ func (a *API) deleteNotification(ctx context.Context, r *rest.Request, n *notifi
 	return nil
 }
 
-// isRead says whether a call only reads.
+// isRead reports whether a request only reads.
 func isRead(r *rest.Request) bool {
 	return r.HTTP.Method == "GET" || r.HTTP.Method == "HEAD"
 }

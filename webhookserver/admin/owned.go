@@ -23,10 +23,9 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// setFields sets fields of an activation's spec, each given by its path below spec, and
-// leaves all others to whoever manages them. A nil value removes what the API set
-// before. The error is a 403 that names the manager of a field that somebody else
-// manages.
+// setFields sets fields of an activation's spec, by their paths below spec, without
+// touching fields that others manage. A nil value removes a field that the API set before.
+// The error is a 403 that names the manager if another one manages a field.
 func (w *writer) setFields(ctx context.Context, reader client.Reader, a *v1alpha1.CompanyActivation, fields map[string]any) (*v1alpha1.CompanyActivation, error) {
 	current := new(v1alpha1.CompanyActivation)
 	if err := reader.Get(ctx, client.ObjectKeyFromObject(a), current); err != nil {
@@ -48,7 +47,7 @@ func (w *writer) setFields(ctx context.Context, reader client.Reader, a *v1alpha
 	applied.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("CompanyActivation"))
 	applied.SetNamespace(a.Namespace)
 	applied.SetName(a.Name)
-	// Without the UID the call would make the activation anew if it was deleted meanwhile.
+	// Without the UID, the call would recreate an activation that was deleted meanwhile.
 	applied.SetUID(current.UID)
 	var options []client.PatchOption
 	if current.Labels[v1alpha1.APIWritesLabel] == v1alpha1.APIWritesAllow {
@@ -58,7 +57,7 @@ func (w *writer) setFields(ctx context.Context, reader client.Reader, a *v1alpha
 	err = w.serverSideApply(ctx, result, options...)
 	switch manager := conflictingManager(err); {
 	case manager == activation.FieldOwner:
-		// The operator set it when it made the activation.
+		// The operator set the field when it created the activation.
 		result = applied.DeepCopy()
 		err = w.serverSideApply(ctx, result, append(options, client.ForceOwnership)...)
 	case manager != "":
@@ -74,8 +73,8 @@ func (w *writer) setFields(ctx context.Context, reader client.Reader, a *v1alpha
 	return written, w.awaitCache(ctx, written)
 }
 
-// ownSpec returns the part of an activation's spec that the API set before. What an
-// apply leaves out of it would be removed.
+// ownSpec returns the part of an activation's spec that the API has set. An apply must
+// repeat it, because it removes the owned fields that it omits.
 func ownSpec(a *v1alpha1.CompanyActivation) (map[string]any, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(a)
 	if err != nil {
@@ -96,7 +95,7 @@ func ownSpec(a *v1alpha1.CompanyActivation) (map[string]any, error) {
 	return map[string]any{}, nil
 }
 
-// restrict returns the members of an object that managed fields name.
+// restrict returns the members of an object that the managed fields list.
 func restrict(object, fields map[string]any) map[string]any {
 	kept := map[string]any{}
 	for key, below := range fields {
@@ -115,7 +114,7 @@ func restrict(object, fields map[string]any) map[string]any {
 	return maps.Clone(kept)
 }
 
-// remove removes a field and the objects around it that it leaves empty.
+// remove removes a field, and the enclosing objects that this leaves empty.
 func remove(object map[string]any, path []string) {
 	if inner, ok := object[path[0]].(map[string]any); ok && len(path) > 1 {
 		if remove(inner, path[1:]); len(inner) > 0 {
@@ -125,8 +124,8 @@ func remove(object map[string]any, path []string) {
 	delete(object, path[0])
 }
 
-// conflictingManager returns the field manager that an apply conflicted with, one other
-// than the operator where there are several; empty if there was no such conflict.
+// conflictingManager returns the field manager that an apply conflicted with, preferably
+// one other than the operator, or "" if there was no conflict.
 func conflictingManager(err error) string {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || !apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict) {
@@ -148,7 +147,7 @@ func conflictingManager(err error) string {
 	return found
 }
 
-// managedBy is the refusal of a change of what somebody else manages.
+// managedBy returns the 403 for changing a field that another manager owns.
 func managedBy(manager string) error {
 	return rest.Forbidden(fmt.Sprintf("This is managed by %s in Kubernetes and can't be changed here. Change it there, or ask your platform team to allow changes through the API.", manager))
 }

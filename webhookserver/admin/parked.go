@@ -14,25 +14,25 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// parkedAnnotation holds, as a JSON object, texts that an object's channel doesn't have.
-// The API's notifications and layouts have the texts of every channel side by side, and
-// one that is switched to another channel and back keeps them.
+// parkedAnnotation holds, as a JSON object, the texts that an object's channel doesn't use.
+// The API's notifications and layouts have the texts of all channels side by side, and keep
+// them when they are switched to another channel and back.
 const parkedAnnotation = "extensions.rehive.com/parked-fields"
 
 // maxParked is the largest value of parkedAnnotation in bytes. Kubernetes allows 256 KiB
 // for all annotations of an object.
 const maxParked = 240 << 10
 
-// parkedTexts returns the parked texts of an object by the API's names of their fields.
+// parkedTexts returns the parked texts of an object, by the API's names of their fields.
 func parkedTexts(object metav1.Object) map[string]string {
 	var texts map[string]string
 	if json.Unmarshal([]byte(object.GetAnnotations()[parkedAnnotation]), &texts) != nil {
-		return nil // there are none, or somebody else wrote them
+		return nil // there are none, or the annotation was edited by hand
 	}
 	return texts
 }
 
-// park stores texts with an object; without texts it removes those that were stored.
+// park replaces the parked texts of an object; without texts it removes them.
 func park(object metav1.Object, texts map[string]string) {
 	annotations := maps.Clone(object.GetAnnotations())
 	delete(annotations, parkedAnnotation)
@@ -53,11 +53,11 @@ func encodeParked(texts map[string]string) string {
 	return string(text)
 }
 
-// checkParked returns a 400 for texts that are too long to be parked.
+// checkParked returns a 400 if the texts are too long to be parked.
 func checkParked(kind string, texts map[string]string) error {
 	if len(texts) == 0 || len(encodeParked(texts)) <= maxParked {
 		return nil
 	}
 	longest := slices.MaxFunc(slices.Sorted(maps.Keys(texts)), func(a, b string) int { return len(texts[a]) - len(texts[b]) })
-	return rest.InvalidField(nil, longest, fmt.Sprintf("The type %s doesn't use this field, and it is too long to be kept for another type. Shorten or clear it.", kind))
+	return rest.InvalidField(nil, longest, fmt.Sprintf("The type %s doesn't use this field, and its value is too long to be kept for another type. Shorten or clear it.", kind))
 }

@@ -24,8 +24,8 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// Previewer decides rules without sending. *dispatch.Dispatcher implements it, and documents
-// the methods.
+// Previewer evaluates rules without sending. *dispatch.Dispatcher implements it and
+// documents the methods.
 type Previewer interface {
 	Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, use func(*dispatch.Preview)) error
 	DryRun(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, output int64, use func(*catalog.Rule, *notify.Decision) error) error
@@ -34,9 +34,9 @@ type Previewer interface {
 // maxEventID is the longest identifier of an event, in characters.
 const maxEventID = 255
 
-// sample is the event that a notification is tried on.
+// sample is the event that a preview evaluates.
 type sample struct {
-	event json.RawMessage // name and data, or the name alone
+	event json.RawMessage // name and data, or only the name
 	id    string          // of a stored event
 }
 
@@ -63,7 +63,7 @@ type comparison struct {
 	holds                 bool
 }
 
-// messagePreview is a message with everybody who would get it.
+// messagePreview is a message with all of its recipients.
 type messagePreview struct {
 	kind, from, encoding string
 	recipients           []string
@@ -73,8 +73,7 @@ type messagePreview struct {
 
 type notSentPreview struct{ kind, recipient, user, reason, message string }
 
-// remark is something wrong or remarkable, with its place in a field's text if it has
-// one.
+// remark is an error or a warning, with its position if it concerns a field's text.
 type remark struct {
 	field, message string
 	line, column   int
@@ -88,9 +87,9 @@ var (
 		rest.Boolean("holds", func(c *comparison) *bool { return &c.holds }).ReadOnly(),
 	}}
 	expressionSerializer = &rest.Serializer[expressionPreview]{Name: "PreviewExpression", Fields: []rest.Field[expressionPreview]{
-		rest.NullBoolean("send", func(e *expressionPreview) **bool { return &e.send }).ReadOnly().Describe("What the expression said; null if it was not evaluated."),
+		rest.NullBoolean("send", func(e *expressionPreview) **bool { return &e.send }).ReadOnly().Describe("The expression's verdict; null if it was not evaluated."),
 		rest.Text("text", func(e *expressionPreview) *string { return &e.text }).ReadOnly().Describe("The expression after its variables and tags were rendered."),
-		rest.Text("result", func(e *expressionPreview) *string { return &e.result }).ReadOnly().Nullable().Describe("Its value as Python prints it; null if it failed."),
+		rest.Text("result", func(e *expressionPreview) *string { return &e.result }).ReadOnly().Nullable().Describe("Its value as Python prints it; null if the evaluation failed."),
 		rest.NestedList("comparisons", comparisonSerializer, func(e *expressionPreview) []comparison { return e.comparisons }),
 		rest.Boolean("more_comparisons", func(e *expressionPreview) *bool { return &e.moreThanComparison }).ReadOnly(),
 	}}
@@ -104,15 +103,15 @@ var (
 	}}
 	remarkSerializer = &rest.Serializer[remark]{Name: "PreviewRemark", Fields: []rest.Field[remark]{
 		rest.Char("field", func(r *remark) *string { return &r.field }).ReadOnly().Nullable(),
-		rest.Integer("line", func(r *remark) int64 { return int64(r.line) }).Describe("From 1; 0 if it has no place in a text."),
+		rest.Integer("line", func(r *remark) int64 { return int64(r.line) }).Describe("The line, from 1; 0 if it has no position in a text."),
 		rest.Integer("column", func(r *remark) int64 { return int64(r.column) }),
 		rest.Text("message", func(r *remark) *string { return &r.message }).ReadOnly(),
 	}}
 	previewSerializer = &rest.Serializer[preview]{Name: "NotificationPreview", Fields: []rest.Field[preview]{
 		rest.Char("event", func(p *preview) *string { return &p.event }).ReadOnly(),
 		rest.Char("event_id", func(p *preview) *string { return &p.eventID }).ReadOnly().Nullable(),
-		rest.Boolean("send", func(p *preview) *bool { return &p.send }).ReadOnly().Describe("Whether the event would send anything, were the notification stored as it is here."),
-		rest.Char("reason", func(p *preview) *string { return &p.reason }).ReadOnly().Nullable().Describe("Why not, in one word."),
+		rest.Boolean("send", func(p *preview) *bool { return &p.send }).ReadOnly().Describe("Whether the notification, stored as it is here, would send anything for the event."),
+		rest.Char("reason", func(p *preview) *string { return &p.reason }).ReadOnly().Nullable().Describe("Why nothing would be sent, as one word."),
 		rest.Nested("expression", expressionSerializer, func(p *preview) *expressionPreview { return &p.expression }),
 		rest.Strings("recipients", notify.MaxRecipients, func(p *preview) *[]string { return &p.recipients }).ReadOnly(),
 		rest.NestedList("messages", messagePreviewSerializer, func(p *preview) []messagePreview { return p.messages }),
@@ -131,24 +130,25 @@ func messagePreviewFields() []rest.Field[messagePreview] {
 	}
 	fields = append(fields, messages.TextFields(func(m *messagePreview) *messages.Texts { return &m.texts })...)
 	return append(fields,
-		rest.Integer("segments", func(m *messagePreview) int64 { return int64(m.segments) }).Describe("As how many SMS it is sent; 0 if it is none."),
+		rest.Integer("segments", func(m *messagePreview) int64 { return int64(m.segments) }).Describe("The number of SMS segments; 0 for other types."),
 		rest.Char("encoding", func(m *messagePreview) *string { return &m.encoding }).ReadOnly().Nullable().Describe("GSM-7 or UCS-2."),
 	)
 }
 
-// previewFields are those of a notification, whose event may come with its data.
+// previewFields returns the fields of a notification, except that the event may include
+// data.
 func previewFields() []rest.Field[notification] {
 	fields := slices.DeleteFunc(notificationFields(), func(f rest.Field[notification]) bool { return f.Name() == "event" })
 	return append(fields,
 		rest.JSON("event", func(n *notification) *json.RawMessage { return &n.sample.event }, nil).Nullable().WriteOnly().
-			Describe(`The event to try it on, as {"name": "…", "data": {…}}, or the name of the notification's event, whose sample is used then.`),
+			Describe(`The event to evaluate, as {"name": "…", "data": {…}}, or the name of the notification's event, to use the sample of that event.`),
 		rest.Char("event_id", func(n *notification) *string { return &n.sample.id }).Nullable().Blank().WriteOnly().MaxLength(maxEventID).
-			Describe("The platform's identifier of an event that was received, to try it on."),
+			Describe("The platform's identifier of a received event to evaluate."),
 	)
 }
 
-// previews are the operations that try a notification: one that is new, and one that is
-// stored with changes.
+// previews returns the operations that preview a new notification, and a stored one with
+// changes.
 func (a *API) previews() []rest.Operation {
 	unsaved := rest.Action[notification]{
 		Path: "admin/notifications/preview/", For: rest.Admins, Body: previewRequest, Result: rest.ResultOf(previewSerializer),
@@ -165,7 +165,7 @@ func (a *API) previews() []rest.Operation {
 		Begin: func(ctx context.Context, r *rest.Request) (*notification, error) {
 			n, err := a.findNotification(ctx, r, true)
 			if err == nil {
-				n.rule = n.rule.DeepCopy() // it is the cache's
+				n.rule = n.rule.DeepCopy() // it is shared with the cache
 			}
 			return n, err
 		},
@@ -175,11 +175,11 @@ func (a *API) previews() []rest.Operation {
 }
 
 func (a *API) preview(ctx context.Context, r *rest.Request, n *notification) (rest.Answer, error) {
-	if err := a.refer(ctx, r, n); err != nil {
+	if err := a.resolveReferences(ctx, r, n); err != nil {
 		return rest.Answer{}, err
 	}
 	if n.template != nil && n.id == 0 {
-		n.beginWith(r, n.template)
+		n.fillFrom(r, n.template)
 	}
 	event, err := a.sampleEvent(ctx, r, n)
 	if err != nil {
@@ -224,14 +224,14 @@ func previewError(err error) error {
 	case errors.Is(err, dispatch.ErrInvalidData):
 		return rest.InvalidField(err, "event", "The event's data can't be read.")
 	case errors.Is(err, dispatch.ErrBusy), errors.Is(err, context.DeadlineExceeded):
-		return rest.Unavailable(err, "There was no room for a preview. Try again later.")
+		return rest.Unavailable(err, "Too many previews are in progress. Try again later.")
 	}
-	return rest.Unavailable(err, "What the notification reads of the platform could not be had. Try again later.")
+	return rest.Unavailable(err, "The data that the notification needs could not be read from the platform. Try again later.")
 }
 
-// sampleEvent returns the event that the notification is tried on: the one in the request,
-// a stored one, or else the catalogue's sample of its kind. It sets the name of the
-// notification's own event if the request does.
+// sampleEvent returns the event to evaluate: the one in the request, a stored one, or else
+// the catalogue's sample of its kind. It sets the notification's own event if the request
+// does.
 func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification) (ledger.Event, error) {
 	event := ledger.Event{Company: r.Caller.Company}
 	var given struct {
@@ -239,31 +239,31 @@ func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification)
 		Data json.RawMessage `json:"data"`
 	}
 	if text := n.sample.event; len(text) > 0 {
-		wrong := func(message string) error { return rest.InvalidField(nil, "event", message) }
+		invalid := func(message string) error { return rest.InvalidField(nil, "event", message) }
 		switch {
 		case text[0] == '{':
 			if json.Unmarshal(text, &given) != nil || given.Name == nil || strings.TrimSpace(*given.Name) == "" || len(given.Data) == 0 {
-				return event, wrong(`Give the event as {"name": "…", "data": {…}}.`)
+				return event, invalid(`Give the event as {"name": "…", "data": {…}}.`)
 			}
 			if given.Data[0] != '{' {
-				return event, wrong("The event's data must be an object.")
+				return event, invalid("The event's data must be an object.")
 			}
 			event.Name, event.Data = strings.TrimSpace(*given.Name), given.Data
 			if n.id == 0 && n.event == "" {
 				n.event = event.Name
 			}
 		case json.Unmarshal(text, &n.event) != nil:
-			return event, wrong("Not a valid string.")
+			return event, invalid("Not a valid string.")
 		default:
 			n.event = strings.TrimSpace(n.event)
 		}
 		if utf8.RuneCountInString(n.event) > maxEvent || utf8.RuneCountInString(event.Name) > maxEvent {
-			return event, wrong(fmt.Sprintf("Ensure this field has no more than %d characters.", maxEvent))
+			return event, invalid(fmt.Sprintf("Ensure this field has no more than %d characters.", maxEvent))
 		}
 	}
 	switch {
 	case n.sample.id != "" && event.Data != nil:
-		return event, rest.InvalidField(nil, "event_id", "Give either an event or the event_id of one that was received.")
+		return event, rest.InvalidField(nil, "event_id", "Give either an event or the event_id of a received event, not both.")
 	case n.sample.id != "":
 		stored, err := a.History.StoredEvent(ctx, r.Caller.Company, n.sample.id)
 		if errors.Is(err, ledger.ErrNotFound) {
@@ -273,7 +273,7 @@ func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification)
 			return event, messages.Error(err)
 		}
 		if stored.State == ledger.EventQuarantined && stored.Reason == ledger.ReasonUnfinished {
-			return event, rest.Conflict("Evaluating this event crashed or blocked the operator, so it is not used for previews. Give the parts of its data that matter as event.")
+			return event, rest.Conflict("Evaluating this event crashed or blocked the operator, so it can't be used for previews. Give the relevant parts of its data as event.")
 		}
 		if n.id == 0 && n.event == "" {
 			n.event = stored.Name
@@ -283,18 +283,18 @@ func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification)
 		return event, nil
 	case n.event == "":
 		return event, rest.InvalidField(nil, "event",
-			`Give an event to try the notification on: its name, {"name": "…", "data": {…}}, or the event_id of one that was received.`)
+			`Give an event to evaluate: its name, {"name": "…", "data": {…}}, or the event_id of a received event.`)
 	}
 	kind := platformevent.Lookup(n.event)
 	if kind == nil {
 		return event, rest.InvalidField(nil, "event", fmt.Sprintf(
-			`There is no sample of the event %s. Give its data, as {"name": "…", "data": {…}}, or the event_id of one that was received.`, n.event))
+			`There is no sample of the event %s. Give its data, as {"name": "…", "data": {…}}, or the event_id of a received event.`, n.event))
 	}
 	event.Name, event.Data = n.event, kind.Sample()
 	return event, nil
 }
 
-// read takes what the rule decided.
+// read copies the rule's decision into the preview.
 func (p *preview) read(decided *dispatch.Preview, n *notification, event string) {
 	trace := &decided.Expression
 	p.expression = expressionPreview{send: decided.Verdict, text: trace.Text, result: trace.Result, moreThanComparison: trace.More}
@@ -324,7 +324,7 @@ func (p *preview) read(decided *dispatch.Preview, n *notification, event string)
 	}
 }
 
-// readMessages takes the messages of a decision.
+// readMessages copies the messages of a decision into the preview.
 func (p *preview) readMessages(all []notify.Message) {
 	p.messages = groupMessages(all)
 	for i := range all {
@@ -356,7 +356,8 @@ func groupMessages(all []notify.Message) (grouped []messagePreview) {
 	return grouped
 }
 
-// readNotSent takes from a decision who gets nothing. Kind is the channel of the rule.
+// readNotSent converts the recipients of a decision who receive nothing. Kind is the
+// channel of the rule.
 func readNotSent(all []notify.NotSent, kind string) (shown []notSentPreview) {
 	for _, not := range all {
 		channel := string(not.Channel)
@@ -372,7 +373,7 @@ func (p *preview) warn(field, message string) {
 	p.warnings = append(p.warnings, remark{field: field, message: message})
 }
 
-// addLayoutProblem takes why the layout can't be used, with the places of its mistakes.
+// addLayoutProblem adds the errors of a layout that can't be used, with their positions.
 func (p *preview) addLayoutProblem(problem *notify.LayoutProblem) {
 	if len(problem.InLayout) == 0 {
 		p.errors = append(p.errors, remark{field: "layout", message: sentence(problem.Error())})
@@ -383,14 +384,14 @@ func (p *preview) addLayoutProblem(problem *notify.LayoutProblem) {
 	}
 }
 
-// addProblems takes what is wrong with templates and the expression.
+// addProblems adds the errors of templates and the expression.
 func (p *preview) addProblems(problems notify.Problems, n *notification) {
 	for i := range problems {
 		p.errors = append(p.errors, n.remarkOn(&problems[i]))
 	}
 }
 
-// remarkOn returns a problem as the API words it.
+// remarkOn converts a problem to a remark.
 func (n *notification) remarkOn(problem *notify.Problem) remark {
 	message := problem.Message
 	if !strings.HasSuffix(message, "?") {
@@ -400,8 +401,8 @@ func (n *notification) remarkOn(problem *notify.Problem) remark {
 	return remark{field: n.apiName(problem.Field), message: strings.ToUpper(string(first)) + message[size:], line: problem.Line, column: problem.Column}
 }
 
-// warned reports whether there is a warning about a variable that the event's kind
-// doesn't have.
+// warned reports whether there is already a warning that the event's kind doesn't have the
+// variable at path.
 func (p *preview) warned(path string) bool {
 	return slices.ContainsFunc(p.warnings, func(r remark) bool { return strings.HasPrefix(r.message, "{{ "+path+" }} is not among ") })
 }

@@ -12,17 +12,17 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// maxQuarantined is how many quarantined events can be paged through: the oldest.
+// maxQuarantined is how many quarantined events can be paged through, oldest first.
 const maxQuarantined = 1000
 
-// Quarantine is what the API needs of the ledger's quarantine. ledger.Store is one,
-// where the methods are described.
+// Quarantine is the part of the ledger that holds quarantined events. ledger.Store
+// implements it and documents the methods.
 type Quarantine interface {
 	QuarantinedEvents(ctx context.Context, company string, after int64, limit int) ([]ledger.QuarantinedEvent, error)
 	ReleaseQuarantinedEvent(ctx context.Context, company string, key int64) (released bool, err error)
 }
 
-// Rehive's own extension has nothing of the kind.
+// Rehive's own extension has no equivalent.
 var quarantineSerializer = &rest.Serializer[ledger.QuarantinedEvent]{Name: "AdminQuarantinedEvent", Fields: []rest.Field[ledger.QuarantinedEvent]{
 	rest.Integer("id", func(e *ledger.QuarantinedEvent) int64 { return e.Key }),
 	rest.Char("event", func(e *ledger.QuarantinedEvent) *string { return &e.Name }).ReadOnly(),
@@ -51,7 +51,8 @@ func (a *API) quarantine() *rest.Resource[ledger.QuarantinedEvent] {
 	}
 }
 
-// releaseQuarantined has an event decided again, with all its attempts.
+// releaseQuarantined lets the dispatcher evaluate an event again, with a fresh count of
+// attempts.
 func (a *API) releaseQuarantined() rest.Operation {
 	action := rest.Action[struct{}]{
 		Path: "admin/quarantine/{event_id}/release/", NumericID: true, For: rest.Admins,

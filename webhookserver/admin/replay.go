@@ -20,26 +20,26 @@ import (
 )
 
 const (
-	// maxRepeat is how many messages one replay sends again.
+	// maxRepeat is how many messages one replay may repeat.
 	maxRepeat = 100
 	// maxDryRunMessages is how many messages a dry run shows.
 	maxDryRunMessages = 250
-	// maxDryRunNotSent is how many of those it shows who get nothing.
+	// maxDryRunNotSent is how many recipients who receive nothing a dry run shows.
 	maxDryRunNotSent = 1000
-	// maxDryRunText is how many bytes of text a dry run shows; what is beyond is left out.
+	// maxDryRunText is how many bytes of text a dry run shows; it omits further texts.
 	maxDryRunText = 512 << 10
-	// dryRunMemory is what the texts of a dry run take, as they are and encoded as JSON,
-	// where a character can take six bytes.
+	// dryRunMemory is the memory that the texts of a dry run take: unencoded, and encoded
+	// as JSON, where a character can take six bytes.
 	dryRunMemory = 7 * maxDryRunText
 )
 
-// replaying is the body of a call that replays an event.
+// replaying is the request body for replaying an event.
 type replaying struct {
 	send   bool
 	repeat []int64
 }
 
-// replay is what a replay does, or would do.
+// replay is the result of a replay or a dry run.
 type replay struct {
 	sent          bool
 	id            int64
@@ -47,10 +47,10 @@ type replay struct {
 	notifications []replayedNotification
 	more          bool
 
-	shown, notSent, text int // messages, those who get nothing, and bytes of text
+	shown, notSent, text int // numbers of messages, of recipients who receive nothing, and of bytes of text
 }
 
-// replayedNotification is what one notification decides in a dry run.
+// replayedNotification is the decision of one notification in a dry run.
 type replayedNotification struct {
 	id                 int64
 	notification, rule string
@@ -70,16 +70,16 @@ type withheldMessage struct {
 var (
 	replayRequest = &rest.Serializer[replaying]{Name: "AdminEventReplayRequest", Fields: []rest.Field[replaying]{
 		rest.Boolean("send", func(r *replaying) *bool { return &r.send }).
-			Describe("Without it, nothing is sent or stored: the answer shows what would be."),
+			Describe("If false, nothing is sent or stored: the answer shows what would be sent."),
 		rest.Integers("repeat", maxRepeat, func(r *replaying) *[]int64 { return &r.repeat }).Nullable().
-			Describe("Ids of log entries of the event and of its replays. Their recipients get the message although they may have received it before."),
+			Describe("Ids of log entries of the event and of its replays. Their recipients receive the message even if they may have received it before."),
 	}}
 	withheldSerializer = &rest.Serializer[withheldMessage]{Name: "ReplayWithheld", Fields: []rest.Field[withheldMessage]{
-		rest.Integer("id", func(w *withheldMessage) int64 { return w.ID }).Describe("The log entry by which the recipient may have received it: name it in repeat to send it again."),
+		rest.Integer("id", func(w *withheldMessage) int64 { return w.ID }).Describe("The log entry of the message that the recipient may have received. Add it to repeat to send it again."),
 		rest.Char("type", func(w *withheldMessage) *string { return &w.kind }).ReadOnly(),
 		rest.Char("recipient", func(w *withheldMessage) *string { return &w.recipient }).ReadOnly(),
 		rest.Char("user", func(w *withheldMessage) *string { return &w.user }).ReadOnly().Nullable(),
-		rest.Char("state", func(w *withheldMessage) *string { return &w.state }).ReadOnly().Choices(logStates...).Describe("That of the log entry."),
+		rest.Char("state", func(w *withheldMessage) *string { return &w.state }).ReadOnly().Choices(logStates...).Describe("The state of the log entry."),
 	}}
 	replayedSerializer = &rest.Serializer[replayedNotification]{Name: "ReplayNotification", Fields: []rest.Field[replayedNotification]{
 		rest.NullInteger("notification_id", func(n *replayedNotification) (int64, bool) { return n.id, n.id != 0 }),
@@ -87,71 +87,71 @@ var (
 		rest.Char("rule", func(n *replayedNotification) *string { return &n.rule }).ReadOnly(),
 		rest.Char("type", func(n *replayedNotification) *string { return &n.kind }).ReadOnly(),
 		rest.NestedList("messages", messagePreviewSerializer, func(n *replayedNotification) []messagePreview { return n.messages }).
-			Describe("What is sent."),
+			Describe("The messages that would be sent."),
 		rest.NestedList("withheld", withheldSerializer, func(n *replayedNotification) []withheldMessage { return n.withheld }).
-			Describe("What is not sent because its recipient may have received it before."),
+			Describe("The messages that would not be sent because their recipients may have received them before."),
 		rest.NestedList("not_sent", notSentSerializer, func(n *replayedNotification) []notSentPreview { return n.notSent }),
 	}}
 	replaySerializer = &rest.Serializer[replay]{Name: "AdminEventReplay", Fields: []rest.Field[replay]{
-		rest.Boolean("sent", func(r *replay) *bool { return &r.sent }).ReadOnly().Describe("Whether the event is evaluated again; false for a dry run."),
-		rest.NullInteger("id", func(r *replay) (int64, bool) { return r.id, r.id != 0 }).Describe("The id of the replay's own event, which shows what became of it; null for a dry run."),
+		rest.Boolean("sent", func(r *replay) *bool { return &r.sent }).ReadOnly().Describe("Whether the event is replayed; false for a dry run."),
+		rest.NullInteger("id", func(r *replay) (int64, bool) { return r.id, r.id != 0 }).Describe("The id of the replay, which is an event itself and shows the outcome; null for a dry run."),
 		rest.Char("event_id", func(r *replay) *string { return &r.eventID }).ReadOnly().Nullable(),
 		rest.NestedList("notifications", replayedSerializer, func(r *replay) []replayedNotification { return r.notifications }).
-			Describe("What each notification for the event would do now; of a dry run only."),
-		rest.Boolean("more", func(r *replay) *bool { return &r.more }).ReadOnly().Describe("Whether there are more messages, or longer texts, than are shown."),
+			Describe("What each notification for the event would do now; only for a dry run."),
+		rest.Boolean("more", func(r *replay) *bool { return &r.more }).ReadOnly().Describe("Whether messages or texts were omitted because there are too many."),
 	}}
 )
 
-// replay has an event decided again, or shows what would come of it. Rehive's own extension
-// has nothing of the kind.
+// replay returns the operation that evaluates an event again, or shows what that would
+// send. Rehive's own extension has no equivalent.
 func (a *API) replay() rest.Operation {
 	action := rest.Action[replaying]{
 		Path: "admin/events/{event_id}/replay/", NumericID: true, For: rest.Admins,
 		Body: replayRequest, Optional: true, Idempotent: true, Result: rest.ResultOf(replaySerializer),
 		Do: func(ctx context.Context, r *rest.Request, body *replaying) (rest.Answer, error) {
-			of, err := a.replayable(ctx, r)
+			original, err := a.replayable(ctx, r)
 			if err != nil {
 				return rest.Answer{}, err
 			}
-			if err := a.checkRepeat(ctx, &of, body.repeat); err != nil {
+			if err := a.checkRepeat(ctx, &original, body.repeat); err != nil {
 				return rest.Answer{}, err
 			}
 			if !body.send {
-				return a.dryRun(ctx, r, &of, body)
+				return a.dryRun(ctx, r, &original, body)
 			}
-			return a.startReplay(ctx, r, &of, body)
+			return a.startReplay(ctx, r, &original, body)
 		},
 	}
 	return action.Operation()
 }
 
-// replayable returns the event of a request, without its data, if it can be decided again.
+// replayable returns the event of a request, without its data, if it can be replayed.
 func (a *API) replayable(ctx context.Context, r *rest.Request) (ledger.StoredEvent, error) {
-	of, err := a.History.EventHead(ctx, r.Caller.Company, r.Number())
+	original, err := a.History.EventHead(ctx, r.Caller.Company, r.Number())
 	if err != nil {
-		return of, historyError(err)
+		return original, historyError(err)
 	}
-	key, isReplay := ledger.ReplayOf(of.ID)
+	key, isReplay := ledger.ReplayOf(original.ID)
 	switch {
-	case of.Name == notify.ReplayEvent && isReplay:
-		return of, rest.Conflict(fmt.Sprintf("This event is a replay. Replay the event %d instead.", key))
-	case notify.IsOwnEvent(of.Name):
-		return of, rest.Conflict("This event was not sent by the platform. Trigger the notification again instead.")
-	case of.State == ledger.EventPending:
-		return of, rest.Conflict("This event is still to be evaluated.")
-	case of.State == ledger.EventQuarantined:
-		return of, rest.Conflict(fmt.Sprintf("This event is quarantined. Release it instead, with POST /api/admin/quarantine/%d/release/.", of.Key))
+	case original.Name == notify.ReplayEvent && isReplay:
+		return original, rest.Conflict(fmt.Sprintf("This event is a replay. Replay the event %d instead.", key))
+	case notify.IsOwnEvent(original.Name):
+		return original, rest.Conflict("This event was not sent by the platform. Trigger the notification again instead.")
+	case original.State == ledger.EventPending:
+		return original, rest.Conflict("This event has not been evaluated yet.")
+	case original.State == ledger.EventQuarantined:
+		return original, rest.Conflict(fmt.Sprintf("This event is quarantined. Release it instead, with POST /api/admin/quarantine/%d/release/.", original.Key))
 	}
-	return of, nil
+	return original, nil
 }
 
 // checkRepeat returns an error unless each of the log entries belongs to the event or to one
 // of its replays.
-func (a *API) checkRepeat(ctx context.Context, of *ledger.StoredEvent, ids []int64) error {
+func (a *API) checkRepeat(ctx context.Context, original *ledger.StoredEvent, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	known, err := a.History.InFamily(ctx, of.Company, of.Key, ids)
+	known, err := a.History.InFamily(ctx, original.Company, original.Key, ids)
 	if err != nil {
 		return historyError(err)
 	}
@@ -163,42 +163,42 @@ func (a *API) checkRepeat(ctx context.Context, of *ledger.StoredEvent, ids []int
 	return nil
 }
 
-// startReplay stores the replay as an event of its own kind, which the dispatcher decides
+// startReplay stores the replay as an event of its own kind, which the dispatcher evaluates
 // like any other.
-func (a *API) startReplay(ctx context.Context, r *rest.Request, of *ledger.StoredEvent, body *replaying) (rest.Answer, error) {
-	data, err := json.Marshal(notify.Replay{Event: of.Key, Repeat: body.repeat})
+func (a *API) startReplay(ctx context.Context, r *rest.Request, original *ledger.StoredEvent, body *replaying) (rest.Answer, error) {
+	data, err := json.Marshal(notify.Replay{Event: original.Key, Repeat: body.repeat})
 	if err != nil {
 		return rest.Answer{}, rest.Internal(fmt.Errorf("encoding a replay: %w", err))
 	}
 	event := ledger.Event{
-		Company: of.Company, Name: notify.ReplayEvent, Data: data,
-		ID: ledger.ReplayID(of.Key, idempotentName(r, strconv.FormatInt(of.Key, 10))),
+		Company: original.Company, Name: notify.ReplayEvent, Data: data,
+		ID: ledger.ReplayID(original.Key, idempotentName(r, strconv.FormatInt(original.Key, 10))),
 	}
-	replays, err := a.History.Replays(ctx, of.Company, of.Key)
+	replays, err := a.History.Replays(ctx, original.Company, original.Key)
 	if err != nil {
 		return rest.Answer{}, historyError(err)
 	}
 	known := slices.ContainsFunc(replays, func(e ledger.StoredEvent) bool { return e.ID == event.ID })
 	if len(replays) >= ledger.MaxReplays && !known {
-		return rest.Answer{}, rest.Conflict(fmt.Sprintf("This event was replayed %d times, the most that is possible.", len(replays)))
+		return rest.Answer{}, rest.Conflict(fmt.Sprintf("This event was already replayed %d times, which is the limit.", len(replays)))
 	}
 	duplicate, err := a.accept(ctx, event, "The event could not be replayed. Try again later.")
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	stored, err := a.History.StoredEvent(ctx, of.Company, event.ID)
+	stored, err := a.History.StoredEvent(ctx, original.Company, event.ID)
 	if err != nil {
 		return rest.Answer{}, historyError(err)
 	}
-	r.Log.Info("Replaying an event", "company", of.Company, "user", r.Caller.User, "event", of.Key, "as", stored.Key, "replayed", duplicate)
+	r.Log.Info("Replaying an event", "company", original.Company, "user", r.Caller.User, "event", original.Key, "as", stored.Key, "replayed", duplicate)
 	answer := rest.DataOf(replaySerializer, &replay{sent: true, id: stored.Key, eventID: event.ID})
 	answer.Replayed = duplicate
 	return answer, nil
 }
 
 // dryRun shows what a replay would send.
-func (a *API) dryRun(ctx context.Context, r *rest.Request, of *ledger.StoredEvent, body *replaying) (rest.Answer, error) {
-	whole, err := a.History.EventByKey(ctx, of.Company, of.Key)
+func (a *API) dryRun(ctx context.Context, r *rest.Request, original *ledger.StoredEvent, body *replaying) (rest.Answer, error) {
+	whole, err := a.History.EventByKey(ctx, original.Company, original.Key)
 	if err != nil {
 		return rest.Answer{}, historyError(err)
 	}
@@ -217,7 +217,7 @@ func (a *API) dryRun(ctx context.Context, r *rest.Request, of *ledger.StoredEven
 			notSent: result.limitNotSent(readNotSent(decision.NotSent, string(rule.Channel))),
 		}
 		shown.id = byName[shown.rule]
-		send, err := a.withhold(ctx, of, body, decision, &shown, &result)
+		send, err := a.withhold(ctx, original, body, decision, &shown, &result)
 		if err != nil {
 			return err
 		}
@@ -235,14 +235,14 @@ func (a *API) dryRun(ctx context.Context, r *rest.Request, of *ledger.StoredEven
 }
 
 // withhold returns the messages of a decision that a replay would send.
-func (a *API) withhold(ctx context.Context, of *ledger.StoredEvent, body *replaying, decision *notify.Decision, shown *replayedNotification, result *replay) (send []notify.Message, err error) {
+func (a *API) withhold(ctx context.Context, original *ledger.StoredEvent, body *replaying, decision *notify.Decision, shown *replayedNotification, result *replay) (send []notify.Message, err error) {
 	for i := range decision.Messages {
 		if result.shown++; result.shown > maxDryRunMessages {
 			result.more = true
 			break
 		}
 		m := &decision.Messages[i]
-		earlier, err := a.History.EarlierTo(ctx, of.Company, of.Key, shown.rule, string(m.Channel), m.Recipient)
+		earlier, err := a.History.EarlierTo(ctx, original.Company, original.Key, shown.rule, string(m.Channel), m.Recipient)
 		if err != nil {
 			return nil, err //nolint:wrapcheck // the caller answers with it
 		}
@@ -258,7 +258,7 @@ func (a *API) withhold(ctx context.Context, of *ledger.StoredEvent, body *replay
 	return send, nil
 }
 
-// limitNotSent returns as many as are shown with the others.
+// limitNotSent returns as many of the entries as the dry run may still show.
 func (r *replay) limitNotSent(all []notSentPreview) []notSentPreview {
 	if left := maxDryRunNotSent - r.notSent; len(all) > left {
 		all, r.more = all[:left], true
@@ -270,7 +270,7 @@ func (r *replay) limitNotSent(all []notSentPreview) []notSentPreview {
 	return all
 }
 
-// limitText leaves out the texts of a message that are too long to be shown with the others.
+// limitText omits the texts of a message that exceed what the dry run may still show.
 func (r *replay) limitText(m *messagePreview) {
 	for _, text := range []*string{&m.texts.Subject, &m.texts.Text, &m.texts.HTML, &m.texts.SMS, &m.texts.Push} {
 		r.limit(text)

@@ -14,27 +14,27 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// Limits of what one company may keep through the API. Every notification and layout is
-// in the API server's database and in the manager's memory, which all companies share.
+// Limits of what one company may store through the API. Notifications and layouts take
+// space in etcd and in the manager's memory, which all companies share.
 const (
 	MaxNotifications = 500
 	MaxLayouts       = 100
-	// MaxTexts is the size of all their texts together, in bytes.
+	// MaxTexts is the total size of their texts in bytes.
 	MaxTexts = 8 << 20
 )
 
-// admit checks that the company may keep an object, as it is now, and write it at this
-// moment.
+// admit checks that an object fits into the company's limits, and that the company may
+// write it now.
 func (a *API) admit(ctx context.Context, r *rest.Request, object client.Object) error {
-	if err := a.checkRoom(ctx, r, object); err != nil {
+	if err := a.checkLimits(ctx, r, object); err != nil {
 		return err
 	}
 	return a.AdmitWrite(r.Caller.Company, textSize(object))
 }
 
-// checkRoom returns a 400 if the company may not keep an object, as it is now, beside its
-// others. A change that makes an object no larger is always accepted.
-func (a *API) checkRoom(ctx context.Context, r *rest.Request, object client.Object) error {
+// checkLimits returns a 400 if an object, together with the company's others, exceeds the
+// limits. A change that doesn't make an object larger is always accepted.
+func (a *API) checkLimits(ctx context.Context, r *rest.Request, object client.Object) error {
 	activation := r.Caller.Activation
 	rules, err := notifications.Of(ctx, a.Cache, activation)
 	if err != nil {
@@ -70,14 +70,14 @@ func (a *API) checkRoom(ctx context.Context, r *rest.Request, object client.Obje
 	case isNew && !isLayout && len(rules) >= MaxNotifications:
 		return full(fmt.Sprintf("A company can have %d notifications. Delete one first.", MaxNotifications))
 	case total > MaxTexts && size > before:
-		return full(fmt.Sprintf("The notifications and layouts of a company can have %d MiB of text together. Shorten or delete some first.", MaxTexts>>20))
+		return full(fmt.Sprintf("The notifications and layouts of a company can have %d MiB of text in total. Shorten or delete some first.", MaxTexts>>20))
 	}
 	return nil
 }
 
 func full(message string) error { return rest.InvalidField(nil, rest.NonFieldErrors, message) }
 
-// textSize is the size in bytes of what admins write into an object.
+// textSize returns the size of an object's texts in bytes.
 func textSize(object client.Object) int {
 	n := len(object.GetAnnotations()[parkedAnnotation])
 	switch o := object.(type) {

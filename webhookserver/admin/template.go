@@ -19,7 +19,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// template is a NotificationTemplate as the API has it.
+// template is a NotificationTemplate in the API's form.
 type template struct {
 	object *v1alpha1.NotificationTemplate
 	message
@@ -103,7 +103,7 @@ func (a *API) listTemplates(ctx context.Context, _ *rest.Request, q *rest.Query)
 	return rest.Slice(templates, q.Page, func(t *template) string { return t.id }), nil
 }
 
-// templateNamed returns a template from the cache, nil if there is none of this name.
+// templateNamed returns a template from the cache, or nil if none has this name.
 func (a *API) templateNamed(ctx context.Context, name string) (*template, error) {
 	object := new(v1alpha1.NotificationTemplate)
 	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: name}, object, client.UnsafeDisableDeepCopy)

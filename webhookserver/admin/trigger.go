@@ -22,21 +22,21 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// EventStore stores events. ledger.Store is one, where the method is described.
+// EventStore stores events. ledger.Store implements it and documents the method.
 type EventStore interface {
 	AcceptEvent(ctx context.Context, event ledger.Event) (duplicate bool, err error)
 }
 
 const (
-	// maxTriggerName is the length of a user's identifier or a group's name, in
+	// maxTriggerName is the maximum length of a user's identifier or a group's name, in
 	// characters.
 	maxTriggerName = 255
-	// fullRetryAfter is the wait that a company is asked for that uses as much of the
-	// ledger as it may.
+	// fullRetryAfter is the Retry-After of a company that has used up its share of the
+	// ledger.
 	fullRetryAfter = time.Minute
 )
 
-// triggering is the body of a call that triggers a notification.
+// triggering is the request body for triggering a notification.
 type triggering struct {
 	data          json.RawMessage
 	users, groups []string
@@ -45,11 +45,11 @@ type triggering struct {
 
 var triggerSerializer = &rest.Serializer[triggering]{Name: "AdminTriggerNotification", Fields: []rest.Field[triggering]{
 	rest.JSON("data", func(t *triggering) *json.RawMessage { return &t.data }, rest.IsObject).Nullable().
-		Describe("What the notification's templates read, as they read an event's data."),
+		Describe("The data for the notification's templates, in the form of an event's data."),
 	rest.Strings("users", notify.MaxTriggerUsers, func(t *triggering) *[]string { return &t.users }).Nullable().MaxLength(maxTriggerName).
-		Describe("Identifiers of the users that the notification is sent for. Templates read each as user."),
+		Describe("Identifiers of the users to send the notification for. In templates, each one is user."),
 	rest.Strings("groups", notify.MaxTriggerGroups, func(t *triggering) *[]string { return &t.groups }).Nullable().MaxLength(maxTriggerName).
-		Describe("Names of groups whose users the notification is sent for as well."),
+		Describe("Names of groups whose users to send the notification for."),
 	rest.Char("id", func(t *triggering) *string { return &t.id }).ReadOnly(),
 	rest.Char("status", func(t *triggering) *string { return &t.status }).Choices("pending", "processing", "completed", "failed").ReadOnly(),
 }}
@@ -61,7 +61,7 @@ func (a *API) triggerNotification() *rest.Action[triggering] {
 	}
 }
 
-// trigger stores an event of its own kind, which the dispatcher decides like any other.
+// trigger stores an event of its own kind, which the dispatcher evaluates like any other.
 func (a *API) trigger(ctx context.Context, r *rest.Request, t *triggering) (rest.Answer, error) {
 	all, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
 	if err != nil {
@@ -89,8 +89,8 @@ func (a *API) trigger(ctx context.Context, r *rest.Request, t *triggering) (rest
 	return rest.Answer{Replayed: duplicate}, nil
 }
 
-// accept stores an event that an admin makes, and returns whether it was there before. Failed is
-// the answer's message while the ledger is away.
+// accept stores an event that an admin creates, and reports whether it was stored before.
+// Failed is the answer's message if the ledger is unavailable.
 func (a *API) accept(ctx context.Context, event ledger.Event, failed string) (duplicate bool, err error) {
 	duplicate, err = a.Events.AcceptEvent(ctx, event)
 	switch {
@@ -105,17 +105,16 @@ func (a *API) accept(ctx context.Context, event ledger.Event, failed string) (du
 	return duplicate, nil
 }
 
-// triggerID identifies a trigger's event. Calls of one user with the same idempotency key
-// for the same notification have the same.
+// triggerID returns the id of a trigger's event. Calls of one user with the same
+// idempotency key for the same notification share it.
 func triggerID(r *rest.Request, rule string) string { return "trigger:" + idempotentName(r, rule) }
 
-// idempotentName names what a call does to something: calls of one user with the same
-// idempotency key that do it to the same thing have the same name, and all others have
-// their own.
-func idempotentName(r *rest.Request, to string) string {
+// idempotentName identifies a call that acts on target. Calls of one user with the same
+// idempotency key and target get the same name; all other names are unique.
+func idempotentName(r *rest.Request, target string) string {
 	if r.IdempotencyKey == "" {
 		return uuid.NewString()
 	}
-	key := sha256.Sum256([]byte(strings.Join([]string{r.Caller.User, to, r.IdempotencyKey}, "\x00")))
+	key := sha256.Sum256([]byte(strings.Join([]string{r.Caller.User, target, r.IdempotencyKey}, "\x00")))
 	return hex.EncodeToString(key[:])
 }

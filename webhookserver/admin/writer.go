@@ -28,24 +28,24 @@ import (
 )
 
 const (
-	// FieldManager owns, in managedFields, what the API writes.
+	// FieldManager is the field manager of the API's writes.
 	FieldManager = "rehive-extension-api"
 
-	// cacheWait is how long a write waits until the cache shows it, so that an admin
-	// reads what she wrote.
+	// cacheWait is how long a write waits for the cache to show it, so that admins read
+	// their own writes.
 	cacheWait = 2 * time.Second
 	cachePoll = 5 * time.Millisecond
 )
 
-// writer writes custom resources by server-side apply.
+// writer writes custom resources with server-side apply.
 type writer struct {
 	cluster client.Client
 	cache   client.Reader
 }
 
-// mayChange returns a 403 for an object whose spec somebody other than the API
-// manages, such as Argo CD, Flux or kubectl: they would undo the change or be undone
-// by it. The label v1alpha1.APIWritesLabel on the activation allows it.
+// mayChange returns a 403 for an object whose spec has another manager, such as Argo CD,
+// Flux or kubectl: one of the two would revert the other's changes. The label
+// v1alpha1.APIWritesLabel on the activation allows the change.
 func mayChange(a *v1alpha1.CompanyActivation, object client.Object) error {
 	manager := foreignManager(object)
 	if manager == "" || a.Labels[v1alpha1.APIWritesLabel] == v1alpha1.APIWritesAllow {
@@ -54,9 +54,9 @@ func mayChange(a *v1alpha1.CompanyActivation, object client.Object) error {
 	return managedBy(manager)
 }
 
-// foreignManager returns the field manager, other than the API's own, that owns fields
-// of the object's spec; empty if there is none. The object must come from the API
-// server: the cache drops managed fields.
+// foreignManager returns the field manager other than the API that owns fields of the
+// object's spec, or "". The object must come from the API server, because the cache drops
+// managed fields.
 func foreignManager(object client.Object) string {
 	for _, entry := range object.GetManagedFields() {
 		if entry.Manager != FieldManager && entry.Manager != activation.FieldOwner && ownsSpec(&entry) {
@@ -66,21 +66,21 @@ func foreignManager(object client.Object) string {
 	return ""
 }
 
-// ownsSpec says whether an entry of managed fields has fields of the spec.
+// ownsSpec reports whether an entry of managed fields contains fields of the spec.
 func ownsSpec(entry *metav1.ManagedFieldsEntry) bool {
 	return entry.Subresource == "" && entry.FieldsV1 != nil && bytes.Contains(entry.FieldsV1.GetRawBytes(), []byte(`"f:spec":`))
 }
 
-// create makes an object. Its name must be new.
+// create creates an object. Its name must be new.
 func (w *writer) create(ctx context.Context, object client.Object) error {
 	return w.apply(ctx, object)
 }
 
-// update writes an object that was read from the API server and changed. The error is
-// a conflict if it changed meanwhile.
+// update writes a changed object that was read from the API server. The error is a conflict
+// if the object has changed since then.
 func (w *writer) update(ctx context.Context, object client.Object) error {
 	if !isApplied(object) {
-		// Apply would leave fields in place that another manager owns too.
+		// An apply would not remove fields that another manager owns too.
 		object.SetManagedFields(nil)
 		if err := w.cluster.Update(ctx, object, client.FieldOwner(FieldManager)); err != nil {
 			return err
@@ -90,7 +90,7 @@ func (w *writer) update(ctx context.Context, object client.Object) error {
 	return w.apply(ctx, object)
 }
 
-// isApplied says whether the whole spec was set by the API's own server-side apply.
+// isApplied reports whether the whole spec was set by the API's own server-side apply.
 func isApplied(object client.Object) bool {
 	for _, entry := range object.GetManagedFields() {
 		isOwn := entry.Manager == FieldManager && entry.Operation == metav1.ManagedFieldsOperationApply
@@ -101,7 +101,8 @@ func isApplied(object client.Object) bool {
 	return true
 }
 
-// apply applies what the API manages of an object: labels, annotations and the spec.
+// apply applies the parts of an object that the API manages: metadata, spec and, for
+// Secrets, data.
 func (w *writer) apply(ctx context.Context, object client.Object) error {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
@@ -144,8 +145,8 @@ func (w *writer) serverSideApply(ctx context.Context, configuration *unstructure
 	return w.cluster.Patch(ctx, configuration, patch, append(options, client.FieldOwner(FieldManager))...)
 }
 
-// escapeForYAML escapes the characters in JSON that YAML, as which the API server reads
-// an apply, refuses or takes for line breaks. They can only be in strings.
+// escapeForYAML escapes the characters in JSON that YAML rejects or treats as line breaks,
+// because the API server parses an apply as YAML. They can only occur in strings.
 func escapeForYAML(text []byte) []byte {
 	isEscaped := func(r rune) bool {
 		return r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r == 0xfffe || r == 0xffff
@@ -166,7 +167,7 @@ func escapeForYAML(text []byte) []byte {
 	return escaped
 }
 
-// remove deletes an object as it was read.
+// remove deletes an object unless it has changed since it was read.
 func (w *writer) remove(ctx context.Context, object client.Object) error {
 	uid, version := object.GetUID(), object.GetResourceVersion()
 	err := w.cluster.Delete(ctx, object, client.Preconditions{UID: &uid, ResourceVersion: &version})
@@ -178,34 +179,34 @@ func (w *writer) remove(ctx context.Context, object client.Object) error {
 		err := w.cache.Get(ctx, client.ObjectKeyFromObject(object), found)
 		return apierrors.IsNotFound(err) || err == nil && (found.GetUID() != uid || !found.GetDeletionTimestamp().IsZero()), nil
 	}
-	// Whether the cache shows it in time or not, it was deleted.
+	// It was deleted, whether or not the cache shows that in time.
 	_ = wait.PollUntilContextTimeout(ctx, cachePoll, cacheWait, true, gone)
 	return nil
 }
 
-// awaitCache waits, not long, until the cache shows an object as it was written.
+// awaitCache waits for up to cacheWait until the cache shows an object as it was written.
 func (w *writer) awaitCache(ctx context.Context, written client.Object) error {
 	shown := func(ctx context.Context) (bool, error) {
 		found := written.DeepCopyObject().(client.Object)
 		if err := w.cache.Get(ctx, client.ObjectKeyFromObject(written), found); err != nil {
-			return false, nil //nolint:nilerr // it isn't there yet
+			return false, nil //nolint:nilerr // not there yet
 		}
 		return atLeast(found.GetResourceVersion(), written.GetResourceVersion()), nil
 	}
-	// Whether the cache shows it in time or not, it was written.
+	// It was written, whether or not the cache shows that in time.
 	_ = wait.PollUntilContextTimeout(ctx, cachePoll, cacheWait, true, shown)
 	return nil
 }
 
-// atLeast says whether a resource version is another or a later one.
+// atLeast reports whether a resource version equals another or is later.
 func atLeast(version, other string) bool {
 	a, errA := strconv.ParseUint(version, 10, 64)
 	b, errB := strconv.ParseUint(other, 10, 64)
 	return version == other || errA == nil && errB == nil && a > b
 }
 
-// writeError makes an answer of what the API server said. Names maps the paths of
-// fields to what the API calls them.
+// writeError converts an error of the API server to an answer. Names maps the paths of
+// fields to the API's names.
 func writeError(err error, names func(path string) string) error {
 	var refused *rest.Error
 	var status apierrors.APIStatus
@@ -221,17 +222,17 @@ func writeError(err error, names func(path string) string) error {
 	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
 		return &rest.Error{Status: 503, Message: "The company's namespace is being deleted.", Cause: err}
 	case apierrors.IsForbidden(err):
-		return &rest.Error{Status: 503, Message: "The extension may not write this in Kubernetes. Ask your platform team to check its permissions.", Cause: err}
+		return &rest.Error{Status: 503, Message: "The extension is not allowed to write this to Kubernetes. Ask your platform team to check its permissions.", Cause: err}
 	}
 	return rest.Unavailable(err, "The change could not be stored. Try again later.")
 }
 
-// invalid tells which fields the API server found invalid.
+// invalid returns a 400 with the fields that the API server found invalid.
 func invalid(err error, causes []metav1.StatusCause, names func(string) string) error {
 	var fields []rest.FieldError
 	for _, cause := range causes {
 		if strings.Contains(cause.Message, "some validation rules were not checked") {
-			continue // it is said beside what was found
+			continue // it accompanies other causes
 		}
 		field := rest.NonFieldErrors
 		if name := names(cause.Field); name != "" {
@@ -247,7 +248,7 @@ func invalid(err error, causes []metav1.StatusCause, names func(string) string) 
 	return refused
 }
 
-// causeMessage is what the API server said without the value, which may be long.
+// causeMessage returns the API server's message without the value, which may be long.
 func causeMessage(cause metav1.StatusCause) string {
 	message := strings.TrimPrefix(cause.Message, "Invalid value: ")
 	if strings.HasPrefix(message, `"`) {
@@ -261,9 +262,9 @@ func causeMessage(cause metav1.StatusCause) string {
 	return strings.ToUpper(message[:1]) + strings.TrimSuffix(message[1:], ".") + "."
 }
 
-// newName returns a name for an object of an activation that nothing has yet, readable
-// by people: its company's, what it is called, and a random ending.
-func newName(a *v1alpha1.CompanyActivation, called string) string {
+// newName returns a unique, readable name for an object of an activation: the activation's
+// name, the display name, and a random suffix.
+func newName(a *v1alpha1.CompanyActivation, displayName string) string {
 	const maxReadable = 100
 	readable := strings.Map(func(r rune) rune {
 		switch {
@@ -273,8 +274,8 @@ func newName(a *v1alpha1.CompanyActivation, called string) string {
 			return r - 'A' + 'a'
 		}
 		return '-'
-	}, called)
+	}, displayName)
 	parts := strings.FieldsFunc(readable[:min(len(readable), maxReadable)], func(r rune) bool { return r == '-' })
-	ending := strings.ToLower(rand.Text()[:8])
-	return strings.Join(append(append([]string{a.Name}, parts...), ending), "-")
+	suffix := strings.ToLower(rand.Text()[:8])
+	return strings.Join(append(append([]string{a.Name}, parts...), suffix), "-")
 }

@@ -1,7 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package messages shows the ledger's messages as both parts of the API do.
+// Package messages converts the ledger's messages to the form that the admin and user API
+// share.
 package messages
 
 import (
@@ -12,10 +13,10 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// Texts are the texts of a message, each where its channel has it.
+// Texts are the texts of a message. A channel uses some of them.
 type Texts struct {
 	Subject, Text, HTML, SMS, Push string
-	// ContentSID and ContentVariables are those of an SMS that is sent through WhatsApp.
+	// ContentSID and ContentVariables are set for an SMS that is sent through WhatsApp.
 	ContentSID, ContentVariables string
 }
 
@@ -34,7 +35,7 @@ func TextsOf(d *ledger.Delivery) Texts {
 	return t
 }
 
-// TextFields are the fields of the texts.
+// TextFields returns the fields for a T's texts.
 func TextFields[T any](at func(*T) *Texts) []rest.Field[T] {
 	text := func(name string, field func(*Texts) *string) rest.Field[T] {
 		return rest.Text(name, func(t *T) *string { return field(at(t)) }).Nullable().ReadOnly()
@@ -50,7 +51,7 @@ func TextFields[T any](at func(*T) *Texts) []rest.Field[T] {
 	}
 }
 
-// Error turns what the ledger said about messages into an answer.
+// Error converts an error of the ledger to an answer.
 func Error(err error) error {
 	switch {
 	case err == nil:
@@ -58,9 +59,9 @@ func Error(err error) error {
 	case errors.Is(err, ledger.ErrNotFound):
 		return rest.NotFound()
 	case errors.Is(err, ledger.ErrPending):
-		return rest.Conflict("This message is still to be sent.")
+		return rest.Conflict("This message has not been sent yet.")
 	case errors.Is(err, ledger.ErrNoMessage):
-		return rest.InvalidField(nil, rest.NonFieldErrors, "There is no message that could be sent: see error_message.")
+		return rest.InvalidField(nil, rest.NonFieldErrors, "There is no message to send: see error_message.")
 	case errors.Is(err, context.DeadlineExceeded):
 		return rest.Unavailable(err, "The log could not be searched in time. Narrow the search, by created__gt for instance, or try again later.")
 	case errors.Is(err, ledger.ErrUnavailable):

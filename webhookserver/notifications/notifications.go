@@ -1,8 +1,7 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package notifications gives a company's NotificationRules the numbers that the API
-// knows them by.
+// Package notifications assigns a company's NotificationRules the numeric ids of the API.
 package notifications
 
 import (
@@ -19,17 +18,17 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 )
 
-// Notification is a NotificationRule under its number.
+// Notification is a NotificationRule with its id.
 type Notification struct {
 	ID int64
-	// Rule belongs to the cache and must not be changed.
+	// Rule is shared with the cache: read only.
 	Rule *v1alpha1.NotificationRule
 }
 
-// Name is the rule's namespace/name, which the ledger knows it by.
+// Name returns the rule's namespace/name, its key in the ledger.
 func (n *Notification) Name() string { return n.Rule.Namespace + "/" + n.Rule.Name }
 
-// All are the notifications of one company, the oldest first.
+// All are the notifications of one company, oldest first.
 type All []Notification
 
 // Of reads the rules of an activation that are not being deleted. The reader is the
@@ -49,8 +48,8 @@ func Of(ctx context.Context, cache client.Reader, a *v1alpha1.CompanyActivation)
 	return number(rules, func(name string) int64 { return Number(a.Spec.Company, name) }), nil
 }
 
-// number gives the rules of a company their numbers. Where two would have the same one,
-// the first by name keeps it and the other gets the next that is free.
+// number assigns the ids of a company's rules. If two rules would have the same id, the
+// first by name gets it and the other gets the next free one.
 func number(rules []*v1alpha1.NotificationRule, id func(name string) int64) All {
 	all := make(All, 0, len(rules))
 	for _, rule := range rules {
@@ -72,20 +71,19 @@ func number(rules []*v1alpha1.NotificationRule, id func(name string) int64) All 
 	return all
 }
 
-// maxNumber is the greatest integer that JavaScript can tell from the next.
+// maxNumber is the largest integer that JavaScript represents exactly.
 const maxNumber = 1<<53 - 1
 
-// Number derives an object's number from its company and its namespace/name, so that
-// nothing has to store it and an object that is replaced or restored keeps it: Rehive's
-// own extensions store the numbers of notifications. It is from 1 to 2^53-1. Among a
-// thousand objects of a company, two have the same with a probability of one in ten
-// billion.
+// Number derives an object's id, from 1 to 2^53-1, from its company and namespace/name. So
+// the id needs no storage, and an object that is replaced or restored keeps it, which
+// matters because other Rehive extensions store ids of notifications. Among a thousand
+// objects of a company, the probability of a collision is about one in ten billion.
 func Number(company, name string) int64 {
 	digest := sha256.Sum256([]byte(company + "\x00" + name))
 	return int64(binary.BigEndian.Uint64(digest[:8])%maxNumber) + 1
 }
 
-// DisplayNames are what people call the rules, by namespace/name.
+// DisplayNames returns the rules' display names by namespace/name.
 func (all All) DisplayNames() map[string]string {
 	names := make(map[string]string, len(all))
 	for i := range all {
@@ -94,7 +92,7 @@ func (all All) DisplayNames() map[string]string {
 	return names
 }
 
-// ByID returns the notification of a number.
+// ByID returns the notification with an id.
 func (all All) ByID(id int64) (Notification, bool) {
 	i := slices.IndexFunc(all, func(n Notification) bool { return n.ID == id })
 	if i < 0 {

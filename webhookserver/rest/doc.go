@@ -7,6 +7,6 @@
 // semantics, filters, ordering, pagination, envelopes and OpenAPI description are
 // derived from that declaration.
 //
-// The package knows HTTP and JSON. It knows nothing of rules, ledgers or
-// Kubernetes: the packages admin and user beside it declare what there is.
+// The package deals with HTTP and JSON only. The packages admin and user declare the
+// resources, on top of rules, the ledger and Kubernetes.
 package rest

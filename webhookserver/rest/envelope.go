@@ -14,14 +14,14 @@ import (
 type Answer struct {
 	// Status is the HTTP status code; 200 if zero.
 	Status int
-	// Replayed says that an earlier call with the same idempotency key did what this one
-	// asks for.
+	// Replayed reports that an earlier call with the same idempotency key already did the
+	// work.
 	Replayed bool
 
 	data []byte // JSON; nil for an envelope without data
 }
 
-// Data returns the answer's data as JSON, nil if there is none.
+// Data returns the answer's data as JSON, or nil.
 func (a Answer) Data() json.RawMessage { return a.data }
 
 // WriteAnswer writes a successful answer in Rehive's envelope.
@@ -43,8 +43,8 @@ func WriteAnswer(w http.ResponseWriter, a Answer) {
 	writeBody(w, status, append(body, '}'))
 }
 
-// WriteError writes an error in Rehive's envelope. The envelope never has a member
-// "error": Rehive's client would show it in place of the message.
+// WriteError writes an error in Rehive's envelope. The envelope never has a member "error",
+// because Rehive's client would show it instead of the message.
 func WriteError(w http.ResponseWriter, e *Error) {
 	body := append(make([]byte, 0, 256), `{"status":"error","message":`...)
 	body = appendString(body, e.Message)
@@ -66,8 +66,8 @@ func WriteError(w http.ResponseWriter, e *Error) {
 	writeBody(w, e.Status, body)
 }
 
-// appendFieldErrors appends an object with the messages of each field. A field that
-// is listed twice has the messages of both.
+// appendFieldErrors appends an object with the messages of each field, merging those of
+// repeated fields.
 func appendFieldErrors(b []byte, fields []FieldError) []byte {
 	var names []string
 	messages := make(map[string][]string, len(fields))
@@ -101,5 +101,5 @@ func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // nothing can be done for a caller that is gone
+	_, _ = w.Write(body) // the caller may be gone
 }

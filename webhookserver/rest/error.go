@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// NonFieldErrors is the key of messages that belong to no single field.
+// NonFieldErrors is the key of messages that don't belong to a single field.
 const NonFieldErrors = "non_field_errors"
 
-// RetryAfter is the wait that a 503 asks for.
+// RetryAfter is the value of the Retry-After header of a 503.
 const RetryAfter = 10 * time.Second
 
 // FieldError holds the messages about one field of a request.
@@ -23,7 +23,7 @@ type FieldError struct {
 	Messages []string
 }
 
-// Error is an answer other than success.
+// Error is an unsuccessful answer.
 type Error struct {
 	// Status is the HTTP status code.
 	Status int
@@ -75,12 +75,12 @@ func InvalidField(cause error, field string, messages ...string) *Error {
 	return e
 }
 
-// BadRequest returns a 400 with a message that belongs to no field.
+// BadRequest returns a 400 with a message that doesn't belong to a field.
 func BadRequest(message string) *Error {
 	return &Error{Status: http.StatusBadRequest, Message: message}
 }
 
-// ParseError returns the 400 of a body that is not JSON.
+// ParseError returns the 400 for a body that is not JSON.
 func ParseError(format string, args ...any) *Error {
 	return BadRequest("JSON parse error - " + fmt.Sprintf(format, args...))
 }
@@ -95,7 +95,7 @@ func NotFound() *Error {
 	return &Error{Status: http.StatusNotFound, Message: "Not found."}
 }
 
-// InvalidPage returns the 404 of a page that a list does not have.
+// InvalidPage returns the 404 for a page that a list does not have.
 func InvalidPage() *Error {
 	return &Error{Status: http.StatusNotFound, Message: "Invalid page."}
 }
@@ -122,7 +122,7 @@ func UnsupportedMediaType(contentType string) *Error {
 	}
 }
 
-// TooLarge returns the 413 of a body of more than limit bytes.
+// TooLarge returns the 413 for a body of more than limit bytes.
 func TooLarge(limit int64) *Error {
 	return &Error{
 		Status:  http.StatusRequestEntityTooLarge,
@@ -130,7 +130,7 @@ func TooLarge(limit int64) *Error {
 	}
 }
 
-// Unavailable returns a 503: the same request may succeed later.
+// Unavailable returns a 503, which means that the same request may succeed later.
 func Unavailable(cause error, message string) *Error {
 	return &Error{Status: http.StatusServiceUnavailable, Message: message, RetryAfter: RetryAfter, Cause: cause}
 }

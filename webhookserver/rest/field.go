@@ -29,8 +29,8 @@ const (
 	surrogateMessage = "Surrogate characters are not allowed."
 )
 
-// Field is one member of a resource's JSON object. Make one with [Char], [Boolean]
-// and the like, and refine it with its methods, which return a changed copy.
+// Field is one member of a resource's JSON object. Create it with [Char], [Boolean] and so
+// on, and refine it with its methods, which return a modified copy.
 type Field[T any] struct {
 	name        string
 	description string
@@ -52,16 +52,16 @@ type Field[T any] struct {
 // Name is the member's name.
 func (f Field[T]) Name() string { return f.name }
 
-// ReadOnly marks a field that requests can't change. One that they hold is ignored.
+// ReadOnly marks a field that is ignored in requests.
 func (f Field[T]) ReadOnly() Field[T] { f.readOnly = true; return f }
 
-// WriteOnly marks a field that no answer holds.
+// WriteOnly marks a field that answers omit.
 func (f Field[T]) WriteOnly() Field[T] { f.writeOnly = true; return f }
 
-// Required marks a field that a POST and a PUT must hold.
+// Required marks a field that a POST or PUT must set.
 func (f Field[T]) Required() Field[T] { f.required = true; return f }
 
-// Nullable marks a field that may be null. A text that is empty reads as null.
+// Nullable marks a field that may be null. Answers show an empty text as null.
 func (f Field[T]) Nullable() Field[T] { f.nullable = true; return f }
 
 // Blank marks a text field that may be empty.
@@ -76,8 +76,8 @@ func (f Field[T]) Choices(choices ...string) Field[T] { f.choices = choices; ret
 // Describe sets the field's description in the OpenAPI document.
 func (f Field[T]) Describe(text string) Field[T] { f.description = text; return f }
 
-// Char is a text field (CharField). White space around a text is dropped and a
-// number counts as its digits, as in Django REST Framework.
+// Char is a text field (CharField). As in Django REST Framework, surrounding white space is
+// dropped and a number is read as its digits.
 func Char[T any](name string, at func(*T) *string) Field[T] {
 	return Field[T]{
 		name: name,
@@ -94,8 +94,7 @@ func Char[T any](name string, at func(*T) *string) Field[T] {
 	}
 }
 
-// Text is a text field like [Char] that keeps the white space around a text, such as
-// a template's.
+// Text is a text field like [Char] that keeps surrounding white space, as templates need.
 func Text[T any](name string, at func(*T) *string) Field[T] {
 	f := Char(name, at)
 	f.decode = func(f *Field[T], t *T, value json.RawMessage) string {
@@ -108,7 +107,7 @@ func Text[T any](name string, at func(*T) *string) Field[T] {
 	return f
 }
 
-// text reads a text as a CharField or a ChoiceField does.
+// text reads a text like a CharField or a ChoiceField.
 func (f *Field[T]) text(value json.RawMessage, trim bool) (text, message string) {
 	switch Kind(value) {
 	case "str":
@@ -136,8 +135,9 @@ func (f *Field[T]) text(value json.RawMessage, trim bool) (text, message string)
 	return text, ""
 }
 
-// CheckText returns what is wrong with a text whose white space was dropped, empty if
-// nothing is: it may not be blank, and has at most maxLength characters unless that is 0.
+// CheckText returns an error message for an invalid text, from which white space has been
+// trimmed, or "". It must not be blank and may have at most maxLength characters, or any
+// number if maxLength is 0.
 func CheckText(text string, maxLength int) (message string) {
 	switch {
 	case text == "":
@@ -147,8 +147,8 @@ func CheckText(text string, maxLength int) (message string) {
 	case strings.ContainsRune(text, 0):
 		return nullCharacters
 	case strings.ContainsRune(text, utf8.RuneError):
-		// Half of a surrogate pair, such as "\ud800", decodes to this: two different
-		// texts would become the same one.
+		// An unpaired surrogate, such as "\ud800", decodes to this, so different texts
+		// would become equal.
 		return surrogateMessage
 	}
 	return ""
@@ -175,8 +175,8 @@ func (f *Field[T]) textSchema() *openapi3.SchemaRef {
 	return s.NewRef()
 }
 
-// Boolean is a truth value (BooleanField), which the texts and numbers that Django
-// REST Framework takes for one can set too.
+// Boolean is a boolean (BooleanField). Like Django REST Framework, it also accepts texts
+// and numbers such as "yes" and 1.
 func Boolean[T any](name string, at func(*T) *bool) Field[T] {
 	return Field[T]{
 		name: name,
@@ -193,7 +193,7 @@ func Boolean[T any](name string, at func(*T) *bool) Field[T] {
 	}
 }
 
-// NullBoolean is a truth value that may be null.
+// NullBoolean is a boolean that may be null.
 func NullBoolean[T any](name string, at func(*T) **bool) Field[T] {
 	f := Field[T]{
 		name: name,
@@ -225,8 +225,8 @@ func parseBoolean(value json.RawMessage) (v, ok bool) {
 	return TruthValue(text)
 }
 
-// TruthValue reads what Django REST Framework takes for a truth value: a JSON literal, a
-// number or a text in lower case.
+// TruthValue parses a boolean as Django REST Framework does. The text is a JSON literal, a
+// number or a string in lower case.
 func TruthValue(text string) (v, ok bool) {
 	switch text {
 	case "true", "t", "yes", "y", "on", "1", "1.0":
@@ -237,7 +237,7 @@ func TruthValue(text string) (v, ok bool) {
 	return false, false
 }
 
-// Integer is a whole number that requests can't change.
+// Integer is a read-only integer.
 func Integer[T any](name string, at func(*T) int64) Field[T] {
 	f := Field[T]{
 		name:   name,
@@ -247,7 +247,7 @@ func Integer[T any](name string, at func(*T) int64) Field[T] {
 	return f.ReadOnly()
 }
 
-// NullInteger is a whole number that requests can't change, null where ok is false.
+// NullInteger is a read-only integer, which is null if ok is false.
 func NullInteger[T any](name string, at func(*T) (n int64, ok bool)) Field[T] {
 	f := Integer(name, func(*T) int64 { return 0 })
 	f.encode = func(_ *Field[T], t *T, b []byte) []byte {
@@ -259,8 +259,8 @@ func NullInteger[T any](name string, at func(*T) (n int64, ok bool)) Field[T] {
 	return f.Nullable()
 }
 
-// Timestamp is a time in milliseconds since the epoch, as everywhere on Rehive, that
-// requests can't change. The zero time reads as 0.
+// Timestamp is a read-only time in milliseconds since the epoch, as everywhere on Rehive.
+// The zero time is shown as 0.
 func Timestamp[T any](name string, at func(*T) time.Time) Field[T] {
 	return Integer(name, func(t *T) int64 {
 		if at := at(t); !at.IsZero() {
@@ -270,8 +270,8 @@ func Timestamp[T any](name string, at func(*T) time.Time) Field[T] {
 	}).Describe("Milliseconds since the epoch.")
 }
 
-// JSON is a value of any type (JSONField), kept as it stands. Check, if not nil,
-// returns what is wrong with a value.
+// JSON is a value of any type (JSONField), stored unchanged. Check, if not nil, returns an
+// error message for an invalid value, or "".
 func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawMessage) (message string)) Field[T] {
 	return Field[T]{
 		name: name,
@@ -292,7 +292,7 @@ func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawM
 			return append(b, "null"...)
 		},
 		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef {
-			// Every type, spelled out: validators disagree on whether {} takes null.
+			// List every type, because validators disagree on whether {} allows null.
 			return (&openapi3.Schema{Type: &openapi3.Types{
 				openapi3.TypeObject, openapi3.TypeArray, openapi3.TypeString, openapi3.TypeNumber, openapi3.TypeBoolean, openapi3.TypeNull,
 			}}).NewRef()
@@ -300,7 +300,7 @@ func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawM
 	}
 }
 
-// IsObject is a check for [JSON]: the value must be an object.
+// IsObject is a check for [JSON] that requires an object.
 func IsObject(value json.RawMessage) string {
 	if kind := Kind(value); kind != "dict" {
 		return fmt.Sprintf("Expected a dictionary of items but got type %q.", kind)
@@ -308,8 +308,8 @@ func IsObject(value json.RawMessage) string {
 	return ""
 }
 
-// Strings is a list of texts of at most maxItems items (ListField), each of at most
-// MaxLength characters.
+// Strings is a list of at most maxItems texts (ListField), each of at most MaxLength
+// characters.
 func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 	return list(name, maxItems, at, listItem[T, string]{
 		invalid: NotAStringMessage,
@@ -325,7 +325,7 @@ func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 	})
 }
 
-// Integers is a list of at most maxItems whole numbers.
+// Integers is a list of at most maxItems integers.
 func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
 	return list(name, maxItems, at, listItem[T, int64]{
 		invalid: notAnInteger,
@@ -345,25 +345,25 @@ func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
 	})
 }
 
-// listItem is what the items of a list are.
+// listItem describes the items of a list.
 type listItem[T, E any] struct {
-	invalid string // the message for a list that can't be read
+	invalid string // the message for an unreadable list
 	decode  func(*Field[T], json.RawMessage) (item E, message string)
 	encode  func(b []byte, item E) []byte
 	schema  func(*Field[T]) *openapi3.Schema
 }
 
 // list is a list of at most maxItems items.
-func list[T, E any](name string, maxItems int, at func(*T) *[]E, of listItem[T, E]) Field[T] {
+func list[T, E any](name string, maxItems int, at func(*T) *[]E, kind listItem[T, E]) Field[T] {
 	return Field[T]{
 		name: name,
 		decode: func(f *Field[T], t *T, value json.RawMessage) string {
-			if kind := Kind(value); kind != "list" {
-				return fmt.Sprintf("Expected a list of items but got type %q.", kind)
+			if given := Kind(value); given != "list" {
+				return fmt.Sprintf("Expected a list of items but got type %q.", given)
 			}
 			var raw []json.RawMessage
 			if err := json.Unmarshal(value, &raw); err != nil {
-				return of.invalid
+				return kind.invalid
 			}
 			if len(raw) > maxItems {
 				return fmt.Sprintf("Ensure this field has no more than %d elements.", maxItems)
@@ -371,7 +371,7 @@ func list[T, E any](name string, maxItems int, at func(*T) *[]E, of listItem[T, 
 			items := make([]E, len(raw))
 			for i := range raw {
 				var message string
-				if items[i], message = of.decode(f, raw[i]); message != "" {
+				if items[i], message = kind.decode(f, raw[i]); message != "" {
 					return message
 				}
 			}
@@ -389,18 +389,17 @@ func list[T, E any](name string, maxItems int, at func(*T) *[]E, of listItem[T, 
 				if i > 0 {
 					b = append(b, ',')
 				}
-				b = of.encode(b, item)
+				b = kind.encode(b, item)
 			}
 			return append(b, ']')
 		},
 		schema: func(f *Field[T], _ openapi3.Schemas) *openapi3.SchemaRef {
-			return openapi3.NewArraySchema().WithItems(of.schema(f)).WithMaxItems(int64(maxItems)).NewRef()
+			return openapi3.NewArraySchema().WithItems(kind.schema(f)).WithMaxItems(int64(maxItems)).NewRef()
 		},
 	}
 }
 
-// Nested is an object within the resource that requests can't change, null where at
-// returns nil.
+// Nested is a read-only object within the resource, which is null if at returns nil.
 func Nested[T, U any](name string, s *Serializer[U], at func(*T) *U) Field[T] {
 	f := Field[T]{
 		name: name,
@@ -417,7 +416,7 @@ func Nested[T, U any](name string, s *Serializer[U], at func(*T) *U) Field[T] {
 	return f.ReadOnly()
 }
 
-// NestedList is a list of objects within the resource that requests can't change.
+// NestedList is a read-only list of objects within the resource.
 func NestedList[T, U any](name string, s *Serializer[U], at func(*T) []U) Field[T] {
 	f := Field[T]{
 		name: name,

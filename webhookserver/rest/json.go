@@ -9,12 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// appendString appends a text as encoding/json does, without escaping for HTML: answers
+// appendString appends a text like encoding/json, but without escaping for HTML: answers
 // are never HTML, and people read them.
 func appendString(b []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	from := 0 // what comes before it is appended
+	from := 0 // everything before it has been appended
 	for i := 0; i < len(text); {
 		c := text[i]
 		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
@@ -51,7 +51,7 @@ func appendString(b []byte, text string) []byte {
 	return append(append(b, text[from:]...), '"')
 }
 
-// Kind names the type of a valid JSON value as Python does.
+// Kind returns Python's name for the type of a valid JSON value.
 func Kind(value json.RawMessage) string {
 	switch value[0] {
 	case '{':
@@ -77,7 +77,7 @@ func Unquote(quoted json.RawMessage) string {
 		return string(quoted[1 : len(quoted)-1])
 	}
 	var text string
-	_ = json.Unmarshal(quoted, &text) // valid JSON, checked before
+	_ = json.Unmarshal(quoted, &text) // checked before
 	return text
 }
 

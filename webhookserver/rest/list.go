@@ -10,19 +10,18 @@ import (
 	"strconv"
 )
 
-// List is a part of a resource's items, as a [Resource] finds them.
+// List is a page of a resource's items.
 type List[T any] struct {
 	Items []T
-	// Count is how many items match in all. It is not needed by cursor.
+	// Count is how many items match in total. It is not needed when reading by cursor.
 	Count int
-	// More says whether there are items beyond this page, in the direction of
-	// reading.
+	// More reports whether there are items beyond this page, in the direction of reading.
 	More bool
 }
 
-// Slice returns the page of items that all are at hand, in their default order, which
-// is that of their creation, the oldest first. Position returns an item's unique and
-// stable place for cursors, which must be ordered as items are.
+// Slice returns a page of items that are all in memory, ordered by creation, oldest first.
+// Position returns an item's unique and stable position for cursors; positions must be
+// ordered like the items.
 func Slice[T any](items []T, p Page, position func(*T) string) List[T] {
 	if p.ByCursor {
 		return sliceByCursor(items, p, position)
@@ -91,7 +90,7 @@ func appendLink(b []byte, link *string) []byte {
 	return appendString(b, *link)
 }
 
-// pageLink is the URL of another page of a list, by its number.
+// pageLink returns the URL of a list's page with a number.
 func pageLink(r *http.Request, publicURL string, number int) *string {
 	return link(r, publicURL, func(query url.Values) {
 		query.Del("page")

@@ -10,8 +10,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// Document describes operations as OpenAPI 3.1. ServerURL is the base that their
-// paths hang off, such as https://notifications.example.com/api/.
+// Document describes operations as OpenAPI 3.1. ServerURL is the base URL of their paths,
+// such as https://notifications.example.com/api/.
 func Document(title, version, serverURL string, operations []Operation) *openapi3.T {
 	schemas := openapi3.Schemas{}
 	doc := &openapi3.T{
@@ -73,7 +73,7 @@ func (op *Operation) describe(schemas openapi3.Schemas) *openapi3.Operation {
 	}
 	if op.idempotent {
 		d.AddParameter(openapi3.NewHeaderParameter(idempotencyHeader).
-			WithDescription("A call with a key that was used before is answered as the first one, and does nothing.").
+			WithDescription("Repeating a call with the same key has no effect and returns the answer of the first call.").
 			WithSchema(openapi3.NewStringSchema().WithMaxLength(maxIdempotencyKey)))
 	}
 	if op.body != nil {
@@ -92,7 +92,7 @@ func (op *Operation) describe(schemas openapi3.Schemas) *openapi3.Operation {
 	return d
 }
 
-// envelopeOf adds the envelope of a successful answer with data.
+// envelopeOf adds the envelope of a successful answer with data to the schemas.
 func envelopeOf(schemas openapi3.Schemas, name string, data *openapi3.SchemaRef) *openapi3.SchemaRef {
 	return component(schemas, name, func() *openapi3.Schema {
 		s := openapi3.NewObjectSchema().WithProperty("status", openapi3.NewStringSchema().WithEnum("success"))

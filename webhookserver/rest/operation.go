@@ -17,29 +17,27 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// Section says who may call an operation.
-type Section int
+// Audience is the set of users that may call an operation.
+type Audience int
 
 const (
-	// Admins are the users in the company's group admin, and this extension's own
-	// service user.
-	Admins Section = iota
+	// Admins are the users in the company's group admin, and this extension's service user.
+	Admins Audience = iota
 	// Users are all users of the company.
 	Users
-	// Anyone needs no token of the platform: the operation checks credentials of its
-	// own.
+	// Anyone needs no token of the platform: the operation checks its own credentials.
 	Anyone
 )
 
-// Caller is the user who makes a call, as the platform identified them.
+// Caller is the user behind a request, as identified by the platform.
 type Caller struct {
-	// User and Company are the platform's identifiers; the user's in lower case, as
-	// the ledger has it.
+	// User and Company are the platform's identifiers, the user's in lower case as in the
+	// ledger.
 	User, Company string
-	// Admin says whether the user may see and do what concerns the whole company.
+	// Admin reports whether the user may see and change what concerns the whole company.
 	Admin bool
-	// Activation is the company's, which is active. It belongs to the cache and must
-	// not be changed.
+	// Activation is the company's active CompanyActivation. It is shared with the cache:
+	// read only.
 	Activation *v1alpha1.CompanyActivation
 }
 
@@ -47,14 +45,14 @@ type Caller struct {
 type Request struct {
 	// HTTP is the request, whose body has been read.
 	HTTP *http.Request
-	// Caller made it; nil for Anyone.
+	// Caller is nil for Anyone.
 	Caller *Caller
 	// ID is the value of the path parameter, if there is one.
 	ID string
 	// Query holds the filters and the page.
 	Query *Query
-	// IdempotencyKey is what the caller tells repeated calls by, if the operation takes
-	// one; empty if there is none.
+	// IdempotencyKey is the key by which the caller identifies repeated calls, or "" if
+	// there is none or the operation takes none.
 	IdempotencyKey string
 	Log            logr.Logger
 
@@ -62,25 +60,25 @@ type Request struct {
 	publicURL string
 }
 
-// Number returns ID as a number, 0 if it isn't one.
+// Number returns ID as a number, or 0 if it isn't one.
 func (r *Request) Number() int64 {
 	n, _ := parseNumber(r.ID)
 	return n
 }
 
-// Given says whether the body holds a member.
+// Given reports whether the body has a member.
 func (r *Request) Given(name string) bool {
 	_, ok := r.members[name]
 	return ok
 }
 
-// parseNumber reads an id that is a number: digits, the first of them not 0.
+// parseNumber parses a numeric id: digits without a leading zero.
 func parseNumber(text string) (int64, bool) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	return n, err == nil && n > 0 && strconv.FormatInt(n, 10) == text
 }
 
-// Idempotency keys are as on the Rehive platform.
+// Idempotency keys work as on the Rehive platform.
 const (
 	idempotencyHeader = "Idempotency-Key"
 	maxIdempotencyKey = 99
@@ -91,15 +89,15 @@ type HandlerFunc func(context.Context, *Request) (Answer, error)
 
 // Operation is one method at one path.
 type Operation struct {
-	// Method and Path say where it is. The path begins after /api/.
+	// Method and Path identify the operation. The path begins after /api/.
 	Method, Path string
-	// For says who may call it.
-	For Section
-	// Status is that of success.
+	// For is the set of users that may call it.
+	For Audience
+	// Status is the HTTP status of success.
 	Status int
 
-	id            string // replaces the one that is derived
-	action        string // the last word of the operation's id
+	id            string // overrides the derived id
+	action        string // the last word of the derived id
 	numericID     bool
 	filters       []Filter
 	orderings     []string
@@ -113,11 +111,11 @@ type Operation struct {
 	handle        HandlerFunc
 }
 
-// Writes says whether the operation creates, changes or deletes a resource's item.
+// Writes reports whether the operation creates, changes or deletes a resource's item.
 func (op *Operation) Writes() bool { return op.writes }
 
-// ID is the operation's id in the OpenAPI document, as drf-spectacular derives it:
-// the words of the path and what is done there.
+// ID returns the operation's id in the OpenAPI document, derived like drf-spectacular from
+// the words of the path and the action.
 func (op *Operation) ID() string {
 	if op.id != "" {
 		return op.id
@@ -137,19 +135,19 @@ func (op *Operation) ID() string {
 	return id.String() + op.action
 }
 
-// param is the name of the path parameter, empty if there is none.
+// param returns the name of the path parameter, or "".
 func (op *Operation) param() string {
 	_, after, _ := strings.Cut(op.Path, "{")
 	name, _, _ := strings.Cut(after, "}")
 	return name
 }
 
-// Members are the names that the body is read for; none if the operation has no body.
+// Members returns the names of the members to read from the body; none if the operation has
+// no body.
 func (op *Operation) Members() []string { return op.members }
 
-// Serve answers a request whose body has been read into members. PublicURL is where
-// callers reach the server, without a slash at its end; without it, links begin with
-// the request's host.
+// Serve answers a request whose body has been read into members. Links begin with
+// publicURL, which has no trailing slash, or with the request's host if it is empty.
 func (op *Operation) Serve(ctx context.Context, r *Request, members map[string]json.RawMessage, publicURL string) (Answer, error) {
 	r.members, r.publicURL = members, publicURL
 	if param := op.param(); param != "" {

@@ -20,13 +20,13 @@ import (
 const (
 	defaultPageSize = 15
 	maxPageSize     = 250
-	// maxFilterLength is the longest value of a filter, in characters.
+	// maxFilterLength is the maximum length of a filter's value, in characters.
 	maxFilterLength = 255
 )
 
-// Filter is a query parameter that narrows a list. Make one with [TextFilter] and the
-// like. An empty value does not filter, and of several values the last counts, as
-// with django-filter.
+// Filter is a query parameter that narrows a list. Create it with [TextFilter] and so on.
+// As with django-filter, an empty value does not filter, and the last of several values
+// counts.
 type Filter struct {
 	name    string
 	kind    filterKind
@@ -43,23 +43,23 @@ const (
 	choicesFilter
 )
 
-// TextFilter compares a text.
+// TextFilter matches a text exactly.
 func TextFilter(name string) Filter { return Filter{name: name} }
 
-// BooleanFilter compares a truth value.
+// BooleanFilter matches a boolean.
 func BooleanFilter(name string) Filter { return Filter{name: name, kind: booleanFilter} }
 
 // TimeFilter compares a time in milliseconds. A value that is not a time matches
 // nothing, as on Rehive.
 func TimeFilter(name string) Filter { return Filter{name: name, kind: timeFilter} }
 
-// ChoiceFilter compares with one of several values.
+// ChoiceFilter matches one of the given values.
 func ChoiceFilter(name string, choices ...string) Filter {
 	return Filter{name: name, kind: choiceFilter, choices: choices}
 }
 
-// ChoicesFilter compares with any of the values that are separated by commas; its
-// name usually ends in __in.
+// ChoicesFilter matches any of several comma-separated values; its name usually ends in
+// __in.
 func ChoicesFilter(name string, choices ...string) Filter {
 	return Filter{name: name, kind: choicesFilter, choices: choices}
 }
@@ -78,14 +78,14 @@ func (f *Filter) parameter() *openapi3.Parameter {
 	return openapi3.NewQueryParameter(f.name).WithSchema(s)
 }
 
-// Query is what the query string of a list asks for.
+// Query is the parsed query string of a list.
 type Query struct {
-	// Page is which part of the list is wanted.
+	// Page is the requested part of the list.
 	Page Page
 	// OrderBy is one of the resource's orderings, such as "name" or "-created", or
 	// empty.
 	OrderBy string
-	// Nothing says that a filter can't match anything: the list is empty.
+	// Nothing reports that a filter can't match anything, so the list is empty.
 	Nothing bool
 
 	texts    map[string]string
@@ -101,11 +101,11 @@ type Page struct {
 	// Last asks for the last page, whatever its number is.
 	Last bool
 
-	// NewestFirst turns round the default order of [Slice].
+	// NewestFirst reverses the default order of [Slice].
 	NewestFirst bool
 
-	// ByCursor says that the list is read by cursor, newest first, or oldest first
-	// with Ascending.
+	// ByCursor means that the list is read by cursor: newest first, or oldest first with
+	// Ascending.
 	ByCursor, Ascending bool
 	// Cursor is the position after which the page begins; empty for the first page.
 	// With Backward it is the position before which the page ends.
@@ -113,14 +113,14 @@ type Page struct {
 	Backward bool
 }
 
-// Offset is how many items come before the page.
+// Offset returns how many items come before the page.
 func (p Page) Offset() int { return (p.Number - 1) * p.Size }
 
 // Window is a page of a list whose items have numbers in the order of their creation, see
 // [NumberPosition].
 type Window struct {
 	// OldestFirst is the order in which to read the items. If the page is read Backward,
-	// they are to be reversed then.
+	// the caller must reverse them.
 	OldestFirst bool
 	// Beyond is the number after which to begin in that order; 0 begins with the first item.
 	Beyond int64
@@ -128,7 +128,7 @@ type Window struct {
 	Offset int
 }
 
-// Window returns which items are on the requested page of a list with numbers. The error is
+// Window returns the requested page of a list whose items have numbers. The error is
 // [InvalidPage] if more than maxOffset items come before it.
 func (q *Query) Window(maxOffset int) (Window, error) {
 	p := q.Page
@@ -142,10 +142,10 @@ func (q *Query) Window(maxOffset int) (Window, error) {
 	return Window{OldestFirst: q.OrderBy == "created", Offset: p.Offset()}, nil
 }
 
-// Text returns the value of a [TextFilter], empty if it isn't set.
+// Text returns the value of a [TextFilter], or "" if it isn't set.
 func (q *Query) Text(name string) string { return q.texts[name] }
 
-// Boolean returns the value of a [BooleanFilter], nil if it isn't set.
+// Boolean returns the value of a [BooleanFilter], or nil if it isn't set.
 func (q *Query) Boolean(name string) *bool {
 	if v, ok := q.booleans[name]; ok {
 		return &v
@@ -153,31 +153,31 @@ func (q *Query) Boolean(name string) *bool {
 	return nil
 }
 
-// Time returns the value of a [TimeFilter], zero if it isn't set.
+// Time returns the value of a [TimeFilter], or zero if it isn't set.
 func (q *Query) Time(name string) time.Time { return q.times[name] }
 
-// Choices returns the values that the [ChoiceFilter] of a name and the
-// [ChoicesFilter] of the name with __in leave over; nil if neither is set.
+// Choices returns the values allowed by the [ChoiceFilter] with a name and the
+// [ChoicesFilter] with the name and __in; nil if neither is set.
 func (q *Query) Choices(name string) []string {
-	one, isOne := q.choices[name]
-	among, isAmong := q.choices[name+"__in"]
+	single, hasSingle := q.choices[name]
+	several, hasSeveral := q.choices[name+"__in"]
 	switch {
-	case isOne && isAmong:
-		return slices.DeleteFunc(slices.Clone(among), func(v string) bool { return v != one[0] })
-	case isAmong:
-		return among
+	case hasSingle && hasSeveral:
+		return slices.DeleteFunc(slices.Clone(several), func(v string) bool { return v != single[0] })
+	case hasSeveral:
+		return several
 	}
-	return one
+	return single
 }
 
-// IsSet says whether any filter is set.
+// IsSet reports whether any filter is set.
 func (q *Query) IsSet() bool {
 	return q.Nothing || len(q.texts)+len(q.booleans)+len(q.times)+len(q.choices) > 0
 }
 
-// parseQuery reads the filters, and with paged the ordering and the page, of a
-// request. With strict an unknown parameter is an error: where filters say what is
-// to be changed, a mistyped one must not change more.
+// parseQuery reads the filters of a request and, with paged, the ordering and the page.
+// With strict, an unknown parameter is an error: if filters select what to change, a
+// mistyped one must not change more.
 func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, strict bool) (*Query, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -187,23 +187,23 @@ func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, st
 		texts: map[string]string{}, booleans: map[string]bool{},
 		times: map[string]time.Time{}, choices: map[string][]string{},
 	}
-	var wrong []FieldError
+	var invalid []FieldError
 	for i := range filters {
 		if message := q.filter(&filters[i], values); message != "" {
-			wrong = append(wrong, FieldError{Field: filters[i].name, Messages: []string{message}})
+			invalid = append(invalid, FieldError{Field: filters[i].name, Messages: []string{message}})
 		}
 	}
 	if strict {
 		for _, name := range sortedKeys(values) {
 			if !slices.ContainsFunc(filters, func(f Filter) bool { return f.name == name }) {
-				wrong = append(wrong, FieldError{Field: Truncate(name, 100), Messages: []string{"There is no such filter."}})
+				invalid = append(invalid, FieldError{Field: Truncate(name, 100), Messages: []string{"There is no such filter."}})
 			}
 		}
 	}
-	if len(wrong) > 0 {
-		return nil, InvalidFields(wrong...)
+	if len(invalid) > 0 {
+		return nil, InvalidFields(invalid...)
 	}
-	// Both filters of a name hold.
+	// Both filters with a name apply.
 	for name, chosen := range q.choices {
 		if _, both := q.choices[name+"__in"]; both && len(chosen) > 0 && len(q.Choices(name)) == 0 {
 			q.Nothing = true
@@ -235,7 +235,7 @@ func lastOf(values url.Values, name string) string {
 func (q *Query) filter(f *Filter, values url.Values) (message string) {
 	text := lastOf(values, f.name)
 	if f.kind == choicesFilter {
-		// Clients repeat the parameter or separate its values by commas.
+		// Clients repeat the parameter or separate its values with commas.
 		text = strings.Join(values[f.name], ",")
 	}
 	if text == "" {
@@ -283,8 +283,8 @@ func (q *Query) choose(f *Filter, texts []string) (message string) {
 	return ""
 }
 
-// paging reads which page is wanted. A size that is not a number is the default, one
-// that is too large the largest, as in Django REST Framework.
+// paging reads the requested page. As in Django REST Framework, an invalid size means the
+// default, and a size above the maximum means the maximum.
 func (q *Query) paging(values url.Values, orderings []string) error {
 	p := Page{Number: 1, Size: defaultPageSize}
 	if size, err := strconv.Atoi(lastOf(values, "page_size")); err == nil && size > 0 {

@@ -14,52 +14,52 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// ErrStale says that an item changed after it was retrieved.
+// ErrStale reports that an item has changed since it was retrieved.
 var ErrStale = errors.New("the item changed meanwhile")
 
-// maxTries is how often a change is applied to an item that others change too.
+// maxTries is how many times a change is attempted on an item that others are changing too.
 const maxTries = 5
 
-// Resource declares what there is at a path and what can be done with it: each
-// operation whose function is set. The functions return an *[Error] for what the
-// caller did wrong; any other error is answered as a 500.
+// Resource declares the objects at a path. It has an operation for each of the functions
+// that is set. The functions return an *[Error] for mistakes of the caller; any other error
+// is answered with a 500.
 type Resource[T any] struct {
 	// Path begins after /api/ and ends in a slash, such as "admin/notifications/".
 	Path string
-	// Param is the name of the path parameter that tells the items apart. A resource
-	// without one is a single object, such as the company.
+	// Param is the name of the path parameter that identifies an item. A resource without
+	// one is a single object, such as the company.
 	Param string
-	// NumericID says that ids are whole numbers from 1: any other is not found.
+	// NumericID means that ids are integers from 1; any other id is not found.
 	NumericID bool
-	// For says who may call.
-	For Section
+	// For is the set of users that may call it.
+	For Audience
 	// Serializer declares the fields.
 	Serializer *Serializer[T]
-	// Request names the form of requests in the OpenAPI document; the serializer's
+	// Request is the name of the request's schema in the OpenAPI document; the serializer's
 	// name if empty.
 	Request string
 
-	// Filters narrow the list, Orderings are the fields that orderby takes.
+	// Filters narrow the list. Orderings are the fields that orderby accepts.
 	Filters   []Filter
 	Orderings []string
-	// Position returns an item's place for cursors; needed by List.
+	// Position returns an item's position for cursors; List requires it.
 	Position func(*T) string
 
 	// List finds the items of a page. It is called with Page.Last only if
 	// FindsLast is set.
 	List      func(context.Context, *Request, *Query) (List[T], error)
 	FindsLast bool
-	// Retrieve finds the item of Request.ID, which the caller may change.
+	// Retrieve returns the item with Request.ID, in a copy that may be modified.
 	Retrieve func(context.Context, *Request) (*T, error)
-	// New makes an item with its defaults for Create; a zero T if nil.
+	// New returns an item with its defaults for Create; if nil, a zero T.
 	New func(*Request) *T
-	// Create stores a new item, and completes it with what is read-only.
+	// Create stores a new item and sets its read-only fields.
 	Create func(context.Context, *Request, *T) error
-	// Update stores an item that Retrieve found and that a PUT or PATCH changed. When
-	// it returns [ErrStale], because somebody else changed the item meanwhile, the
-	// change is applied to the item as it is then.
+	// Update stores an item from Retrieve after a PUT or PATCH has changed it. If it
+	// returns [ErrStale], because the item has changed meanwhile, the change is applied
+	// again to the new state.
 	Update func(context.Context, *Request, *T) error
-	// Delete removes an item that Retrieve found.
+	// Delete deletes an item from Retrieve.
 	Delete func(context.Context, *Request, *T) error
 }
 
@@ -142,7 +142,7 @@ func (res *Resource[T]) list(ctx context.Context, r *Request) (Answer, error) {
 	return Answer{data: appendPage(make([]byte, 0, 4096), res.Serializer, list, list.Count, next, previous, false)}, nil
 }
 
-// page finds the items of a page, whose number is known afterwards.
+// page returns the items of a page, and the page with its actual number.
 func (res *Resource[T]) page(ctx context.Context, r *Request, q *Query) (List[T], Page, error) {
 	if q.Nothing {
 		if q.Page.Last {
@@ -167,7 +167,7 @@ func (res *Resource[T]) page(ctx context.Context, r *Request, q *Query) (List[T]
 	return list, q.Page, err
 }
 
-// cursorPage makes the answer of a page that is read by cursor.
+// cursorPage returns the answer for a page that is read by cursor.
 func (res *Resource[T]) cursorPage(r *Request, p Page, list List[T]) Answer {
 	var next, previous *string
 	if n := len(list.Items); n > 0 {
@@ -206,8 +206,8 @@ func (res *Resource[T]) create(ctx context.Context, r *Request) (Answer, error) 
 
 func (res *Resource[T]) update(partial bool) HandlerFunc {
 	return func(ctx context.Context, r *Request) (Answer, error) {
-		// A PATCH names only the fields that it changes, so applying it to what another
-		// wrote meanwhile loses nothing of that.
+		// A PATCH contains only the fields that it changes, so applying it to a newer state
+		// doesn't lose the other changes.
 		for try := 1; ; try++ {
 			t, err := res.Retrieve(ctx, r)
 			if err != nil {
@@ -222,7 +222,7 @@ func (res *Resource[T]) update(partial bool) HandlerFunc {
 			case !errors.Is(err, ErrStale):
 				return Answer{}, err
 			case try == maxTries || ctx.Err() != nil:
-				return Answer{}, &Error{Status: http.StatusConflict, Message: "This is being changed by somebody else. Read it again and repeat your change.", Cause: err}
+				return Answer{}, &Error{Status: http.StatusConflict, Message: "Somebody else is changing this. Read it again and repeat your change.", Cause: err}
 			}
 		}
 	}
@@ -261,36 +261,36 @@ func (res *Resource[T]) listResponse(components openapi3.Schemas) *openapi3.Sche
 	return envelopeOf(components, "Paginated"+res.Serializer.Name+"ListResponse", page.NewRef())
 }
 
-// Action is an operation at a path of its own, such as sending a message again. A is
-// what its body holds.
+// Action is an operation with its own path, such as sending a message again. A is the type
+// of its body.
 type Action[A any] struct {
 	// Path is the path with its parameters, such as "admin/logs/{log_id}/send/".
 	Path string
-	// ID is the operation's id where the one that the path yields is taken.
+	// ID overrides the operation's id if the derived one is taken.
 	ID string
 	// Method is POST if empty.
 	Method string
-	// NumericID says that the path parameter is a whole number from 1.
+	// NumericID means that the path parameter is an integer from 1.
 	NumericID bool
-	// For says who may call.
-	For Section
+	// For is the set of users that may call it.
+	For Audience
 	// Body declares the body; nil if there is none.
 	Body *Serializer[A]
-	// Optional says that there may be no body, which counts as an empty object.
+	// Optional means that the body may be missing, which counts as an empty object.
 	Optional bool
-	// Begin, if it isn't nil, finds what the body changes, as for PATCH: none of its
-	// fields is required then.
+	// Begin, if not nil, returns the value that the body changes. As for a PATCH, no field
+	// is required then.
 	Begin func(context.Context, *Request) (*A, error)
 	// Verb is the last word of the operation's id; Create for POST and Retrieve for GET
 	// if it is empty.
 	Verb string
-	// Filters select what the action is for. A parameter that is none of them is an
+	// Filters select the items that the action applies to. Any other query parameter is an
 	// error.
 	Filters []Filter
-	// Idempotent says that the action takes an idempotency key, see
+	// Idempotent means that the action accepts an idempotency key, see
 	// [Request.IdempotencyKey].
 	Idempotent bool
-	// Do does it.
+	// Do performs the action.
 	Do func(context.Context, *Request, *A) (Answer, error)
 	// Result describes the data that Do answers with; nil if there is none.
 	Result func(openapi3.Schemas) *openapi3.SchemaRef
@@ -339,7 +339,7 @@ func (a *Action[A]) Operation() Operation {
 	return op
 }
 
-// DataOf returns the answer whose data is t.
+// DataOf returns an answer with t as its data.
 func DataOf[T any](s *Serializer[T], t *T) Answer {
 	return Answer{data: s.Append(make([]byte, 0, 1024), t)}
 }
@@ -351,8 +351,8 @@ func ResultOf[T any](s *Serializer[T]) func(openapi3.Schemas) *openapi3.SchemaRe
 	}
 }
 
-// RawData returns the answer whose data is the given JSON.
+// RawData returns an answer with the given JSON as its data.
 func RawData(data json.RawMessage) Answer { return Answer{data: data} }
 
-// NumberPosition is a position for cursors by a number.
+// NumberPosition returns the position for cursors of an item with a numeric id.
 func NumberPosition(id int64) string { return strconv.FormatInt(id, 10) }

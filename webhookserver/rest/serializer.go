@@ -14,9 +14,8 @@ import (
 type Serializer[T any] struct {
 	// Name is the component's name in the OpenAPI document.
 	Name string
-	// Fields are the members in the order in which answers hold them. A write-only
-	// and a read-only field may share a name: a reference, say, that is written as an
-	// id and read as an object.
+	// Fields are the members, in the order of answers. A write-only and a read-only field
+	// may share a name, such as a reference that is written as an id and read as an object.
 	Fields []Field[T]
 }
 
@@ -41,23 +40,22 @@ func (s *Serializer[T]) Append(b []byte, t *T) []byte {
 	return append(b, '}')
 }
 
-// Decode stores the members that a request holds in t, and returns an *Error with
-// what is wrong with any of them. With partial, as for PATCH, required fields may be
-// missing. Members that the serializer doesn't know, and read-only ones, are ignored:
-// typed clients send them.
+// Decode stores the members of a request in t. It returns an *Error if any are invalid.
+// With partial, as for PATCH, no field is required. Unknown and read-only members are
+// ignored, because typed clients send them.
 func (s *Serializer[T]) Decode(t *T, members map[string]json.RawMessage, partial bool) error {
-	var wrong []FieldError
+	var invalid []FieldError
 	for i := range s.Fields {
 		f := &s.Fields[i]
 		if f.readOnly {
 			continue
 		}
 		if message := f.store(t, members, partial); message != "" {
-			wrong = append(wrong, FieldError{Field: f.name, Messages: []string{message}})
+			invalid = append(invalid, FieldError{Field: f.name, Messages: []string{message}})
 		}
 	}
-	if len(wrong) > 0 {
-		return InvalidFields(wrong...)
+	if len(invalid) > 0 {
+		return InvalidFields(invalid...)
 	}
 	return nil
 }
@@ -78,7 +76,7 @@ func (f *Field[T]) store(t *T, members map[string]json.RawMessage, partial bool)
 	return NullMessage
 }
 
-// writable returns the names of the members that requests may hold.
+// writable returns the names of the members that requests may set.
 func (s *Serializer[T]) writable() []string {
 	var names []string
 	for i := range s.Fields {
@@ -89,13 +87,12 @@ func (s *Serializer[T]) writable() []string {
 	return names
 }
 
-// component adds the form that answers have to the document's components.
+// component adds the schema of answers to the document's components.
 func (s *Serializer[T]) component(components openapi3.Schemas) *openapi3.SchemaRef {
 	return s.add(components, s.Name, func(f *Field[T]) bool { return !f.writeOnly }, func(*Field[T]) bool { return true })
 }
 
-// requestComponent adds the form that requests have. Read-only members are listed
-// because clients may send back what they read.
+// requestComponent adds the schema of requests to the document's components.
 func (s *Serializer[T]) requestComponent(components openapi3.Schemas, name string, partial bool) *openapi3.SchemaRef {
 	return s.add(components, name, func(f *Field[T]) bool { return !f.readOnly }, func(f *Field[T]) bool { return f.required && !partial })
 }
@@ -122,7 +119,7 @@ func (s *Serializer[T]) add(components openapi3.Schemas, name string, has, requi
 	return ref
 }
 
-// property is the field's schema with what all types have in common.
+// property returns the field's schema with the attributes that all types share.
 func (f *Field[T]) property(components openapi3.Schemas) *openapi3.SchemaRef {
 	ref := f.schema(f, components)
 	if ref.Ref != "" {

@@ -14,12 +14,11 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// maxInbox is the greatest offset of a page of an inbox.
+// maxInbox is the maximum offset of a page of an inbox.
 const maxInbox = 10_000
 
-// log is an in-app message as its user sees it. Messages of other channels are not
-// listed: a code that was sent to a phone must not be readable with the session that it
-// is to confirm.
+// log is an in-app message as its user sees it. Messages of other channels are not listed:
+// a code sent to a phone must not be readable from the session that it is meant to confirm.
 type log struct {
 	delivery *ledger.Delivery
 
@@ -39,7 +38,7 @@ func logFields() []rest.Field[log] {
 	fields = append(fields, messages.TextFields(func(l *log) *messages.Texts { return &l.texts })...)
 	return append(fields,
 		rest.Timestamp("created", func(l *log) time.Time { return l.delivery.CreatedAt }),
-		rest.Char("updated", func(l *log) *string { return &l.updated }).ReadOnly().Describe("A text in ISO 8601, unlike every other time."),
+		rest.Char("updated", func(l *log) *string { return &l.updated }).ReadOnly().Describe("In ISO 8601, unlike all other times."),
 		rest.Boolean("received", func(l *log) *bool { return &l.received }).Required(),
 	)
 }

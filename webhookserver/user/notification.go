@@ -12,12 +12,12 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// notification is a rule whose messages users may choose not to receive.
+// notification is a rule that users may opt out of.
 type notification struct {
 	notifications.Notification
 
 	name, description, event, kind string
-	enabled                        bool // the user's choice; true until there is one
+	enabled                        bool // the user's preference; true by default
 }
 
 var notificationSerializer = &rest.Serializer[notification]{Name: "UserNotification", Fields: []rest.Field[notification]{
@@ -40,7 +40,7 @@ func (a *API) notifications() *rest.Resource[notification] {
 		Position:  func(n *notification) string { return rest.NumberPosition(n.ID) },
 		List:      a.listNotifications, FindsLast: true,
 		Retrieve: func(ctx context.Context, r *rest.Request) (*notification, error) {
-			all, err := a.choosable(ctx, r)
+			all, err := a.optional(ctx, r)
 			if err != nil {
 				return nil, err
 			}
@@ -67,7 +67,7 @@ func (a *API) notifications() *rest.Resource[notification] {
 }
 
 func (a *API) listNotifications(ctx context.Context, r *rest.Request, q *rest.Query) (rest.List[notification], error) {
-	all, err := a.choosable(ctx, r)
+	all, err := a.optional(ctx, r)
 	if err != nil {
 		return rest.List[notification]{}, err
 	}
@@ -82,25 +82,26 @@ func (a *API) listNotifications(ctx context.Context, r *rest.Request, q *rest.Qu
 	return rest.Slice(matching, q.Page, func(n *notification) string { return rest.NumberPosition(n.ID) }), nil
 }
 
-// choosable are the notifications that the user may choose about, with the choices.
-func (a *API) choosable(ctx context.Context, r *rest.Request) ([]notification, error) {
+// optional returns the notifications that users may opt out of, with the user's
+// preferences.
+func (a *API) optional(ctx context.Context, r *rest.Request) ([]notification, error) {
 	all, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
 	if err != nil {
 		return nil, rest.Unavailable(err, "The company's notifications could not be read. Try again later.")
 	}
-	chosen, err := a.Ledger.Preferences(ctx, r.Caller.Company, r.Caller.User)
+	preferences, err := a.Ledger.Preferences(ctx, r.Caller.Company, r.Caller.User)
 	if err != nil {
 		return nil, rest.Unavailable(err, "The preferences are not available. Try again later.")
 	}
 	byName, byUID := make(map[string]bool), make(map[string]bool)
-	for _, p := range chosen {
+	for _, p := range preferences {
 		if p.Name != "" {
 			byName[p.Name] = p.Enabled
 		} else {
 			byUID[p.UID] = p.Enabled
 		}
 	}
-	var choosable []notification
+	var found []notification
 	for _, n := range all {
 		spec := &n.Rule.Spec
 		if !n.Rule.IsEnabled() || !spec.PreferenceEnabled {
@@ -110,10 +111,10 @@ func (a *API) choosable(ctx context.Context, r *rest.Request) ([]notification, e
 		if !ok {
 			enabled, ok = byUID[string(n.Rule.UID)]
 		}
-		choosable = append(choosable, notification{
+		found = append(found, notification{
 			Notification: n, name: spec.DisplayName, description: spec.Description, event: spec.Event,
 			kind: string(spec.Channel()), enabled: enabled || !ok,
 		})
 	}
-	return choosable, nil
+	return found, nil
 }

@@ -1,8 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package user declares the part of the API that the users of a company's app use: what
-// they choose to receive, and their inbox.
+// Package user declares the part of the API that the users of a company's app use: their
+// preferences and their inbox.
 package user
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// channels are the values of type.
+// channels are the values of the field type.
 var channels = []string{
 	string(v1alpha1.ChannelEmail), string(v1alpha1.ChannelSMS), string(v1alpha1.ChannelPush), string(v1alpha1.ChannelSystem),
 }
 
-// Ledger is what the API needs of the ledger. ledger.Store is one, where the methods
-// are described.
+// Ledger is the part of the ledger that holds preferences and inboxes. ledger.Store
+// implements it and documents the methods.
 type Ledger interface {
 	Preferences(ctx context.Context, company, user string) ([]ledger.Preference, error)
 	SetPreference(ctx context.Context, p ledger.Preference) error
@@ -32,7 +32,7 @@ type Ledger interface {
 	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
 }
 
-// Options are what an API works with. All are required.
+// Options configure an API. All fields are required.
 type Options struct {
 	// Cache reads from the manager's cache, which indexes NotificationRules by
 	// activation.RuleField.
@@ -40,13 +40,13 @@ type Options struct {
 	Ledger Ledger
 }
 
-// API is the users' part of the API. It is safe for concurrent use.
+// API is the part of the API for users. It is safe for concurrent use.
 type API struct{ Options }
 
 // New returns the API.
 func New(o Options) *API { return &API{o} }
 
-// Operations are the API's operations.
+// Operations returns the API's operations.
 func (a *API) Operations() []rest.Operation {
 	return append(a.notifications().Operations(), a.logs().Operations()...)
 }
