@@ -29,16 +29,16 @@ func TestCallerAddress(t *testing.T) {
 		chain     string // of the end user, "" for none
 	}{
 		"no proxy is trusted":            {remote: "10.0.0.1:4000", forwarded: []string{"203.0.113.9"}, caller: "10.0.0.1"},
-		"a stranger writes the header":   {remote: "198.51.100.7:4000", forwarded: []string{"203.0.113.9"}, trusted: proxies, caller: "198.51.100.7"},
+		"the sender is not trusted":      {remote: "198.51.100.7:4000", forwarded: []string{"203.0.113.9"}, trusted: proxies, caller: "198.51.100.7"},
 		"one proxy":                      {remote: "10.0.0.1:4000", forwarded: []string{"203.0.113.9"}, trusted: proxies, caller: "203.0.113.9", chain: "203.0.113.9"},
 		"two proxies":                    {remote: "10.0.0.1:4000", forwarded: []string{"203.0.113.9, 10.1.1.1"}, trusted: proxies, caller: "203.0.113.9", chain: "203.0.113.9"},
-		"the caller writes more":         {remote: "10.0.0.1:4000", forwarded: []string{"1.2.3.4, 203.0.113.9, 10.1.1.1"}, trusted: proxies, caller: "203.0.113.9", chain: "1.2.3.4 203.0.113.9"},
+		"the caller adds addresses":      {remote: "10.0.0.1:4000", forwarded: []string{"1.2.3.4, 203.0.113.9, 10.1.1.1"}, trusted: proxies, caller: "203.0.113.9", chain: "1.2.3.4 203.0.113.9"},
 		"the caller poses as a proxy":    {remote: "10.0.0.1:4000", forwarded: []string{"1.2.3.4, 10.9.9.9, 203.0.113.9"}, trusted: proxies, caller: "203.0.113.9", chain: "1.2.3.4 10.9.9.9 203.0.113.9"},
 		"several headers":                {remote: "10.0.0.1:4000", forwarded: []string{"1.2.3.4", "203.0.113.9", "10.1.1.1"}, trusted: proxies, caller: "203.0.113.9", chain: "1.2.3.4 203.0.113.9"},
 		"no header":                      {remote: "10.0.0.1:4000", trusted: proxies, caller: "10.0.0.1", chain: "10.0.0.1"},
 		"only proxies":                   {remote: "10.0.0.1:4000", forwarded: []string{"10.3.3.3, 10.2.2.2"}, trusted: proxies, caller: "10.3.3.3", chain: "10.3.3.3"},
-		"garbage at the left":            {remote: "10.0.0.1:4000", forwarded: []string{"evil\x00, unknown, 203.0.113.9"}, trusted: proxies, caller: "203.0.113.9", chain: "203.0.113.9"},
-		"garbage at the right":           {remote: "10.0.0.1:4000", forwarded: []string{"203.0.113.9, unknown"}, trusted: proxies, caller: "10.0.0.1", chain: "10.0.0.1"},
+		"garbage on the left":            {remote: "10.0.0.1:4000", forwarded: []string{"evil\x00, unknown, 203.0.113.9"}, trusted: proxies, caller: "203.0.113.9", chain: "203.0.113.9"},
+		"garbage on the right":           {remote: "10.0.0.1:4000", forwarded: []string{"203.0.113.9, unknown"}, trusted: proxies, caller: "10.0.0.1", chain: "10.0.0.1"},
 		"garbage behind a trusted proxy": {remote: "10.0.0.1:4000", forwarded: []string{"203.0.113.9, _hidden, 10.2.2.2"}, trusted: proxies, caller: "10.2.2.2", chain: "10.2.2.2"},
 		"empty elements":                 {remote: "10.0.0.1:4000", forwarded: []string{" , 203.0.113.9,, ", ""}, trusted: proxies, caller: "203.0.113.9", chain: "203.0.113.9"},
 		"ports":                          {remote: "10.0.0.1:4000", forwarded: []string{"203.0.113.9:80, [fd00::1]:443"}, trusted: proxies, caller: "203.0.113.9", chain: "203.0.113.9"},
@@ -51,10 +51,10 @@ func TestCallerAddress(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := &http.Request{RemoteAddr: test.remote, Header: http.Header{"X-Forwarded-For": test.forwarded}}
 			if caller := test.trusted.caller(r); caller.String() != test.caller {
-				t.Errorf("the caller is %s, not %s", caller, test.caller)
+				t.Errorf("the caller is %s, want %s", caller, test.caller)
 			}
 			if chain := strings.Trim(fmt.Sprint(test.trusted.userChain(r)), "[]"); chain != test.chain {
-				t.Errorf("the chain is %q, not %q", chain, test.chain)
+				t.Errorf("the chain is %q, want %q", chain, test.chain)
 			}
 		})
 	}
@@ -69,7 +69,7 @@ func TestNetworkOf(t *testing.T) {
 		"2001:db8:1:2:ffff::1%e0": "2001:db8:1:2::",
 	} {
 		if got := networkOf(parseAddress(address)); got.String() != want {
-			t.Errorf("limits of %s are kept by %s, not %s", address, got, want)
+			t.Errorf("the network of %s is %s, want %s", address, got, want)
 		}
 	}
 	if got := networkOf(parseAddress("@")); got.IsValid() {
@@ -77,7 +77,7 @@ func TestNetworkOf(t *testing.T) {
 	}
 }
 
-// headerRecorder notes the X-Forwarded-For headers of calls to the platform by path.
+// headerRecorder records the X-Forwarded-For headers of calls to the platform, by path.
 type headerRecorder struct {
 	mu   sync.Mutex
 	seen map[string][]string
@@ -103,7 +103,7 @@ func (h *headerRecorder) before(t *testing.T, platform string) (proxy string) {
 	return server.URL + target.Path
 }
 
-// take returns what was seen at a path, and forgets everything.
+// take returns the headers recorded for a path and clears all records.
 func (h *headerRecorder) take(path string) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -112,7 +112,8 @@ func (h *headerRecorder) take(path string) []string {
 	return seen
 }
 
-// TestUserChainReachesThePlatform: from behind trusted proxies, of API calls only.
+// TestUserChainReachesThePlatform checks that the chain is forwarded for API calls, and
+// only from trusted proxies.
 func TestUserChainReachesThePlatform(t *testing.T) {
 	for name, test := range map[string]struct {
 		proxies   []netip.Prefix
@@ -135,7 +136,7 @@ func TestUserChainReachesThePlatform(t *testing.T) {
 			})
 			header := http.Header{"X-Forwarded-For": {"198.51.100.7, 203.0.113.9, 127.0.0.9"}, "Content-Type": {"application/json"}}
 			f.expectSuccess(f.send("POST", "/api/activate/", strings.NewReader(`{"token":"`+f.admin.Token+`"}`), header))
-			f.Expect(recorder.take("/3/auth/")).To(gomega.Equal([]string{""}), "a lifecycle call is the platform's own")
+			f.Expect(recorder.take("/3/auth/")).To(gomega.Equal([]string{""}), "lifecycle calls come from the platform itself")
 
 			header = http.Header{"X-Forwarded-For": header["X-Forwarded-For"], "Authorization": {"Token " + f.admin.Token}}
 			for range 2 {
@@ -147,7 +148,7 @@ func TestUserChainReachesThePlatform(t *testing.T) {
 			if test.forwarded == "" {
 				f.Expect(recorder.take("/3/auth/")).To(gomega.BeEmpty())
 			} else {
-				f.Expect(recorder.take("/3/auth/")).To(gomega.Equal([]string{"203.0.113.10"}), "the verdict about one address is none about another")
+				f.Expect(recorder.take("/3/auth/")).To(gomega.Equal([]string{"203.0.113.10"}), "a cached verdict applies to one address only")
 			}
 		})
 	}

@@ -29,7 +29,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// call makes a call of the API with a user's token; a body that isn't empty is JSON.
+// call calls the API with a user's token and, unless it is empty, a JSON body.
 func (f *fixture) call(token, method, path, body string) response {
 	f.Helper()
 	header := http.Header{}
@@ -44,7 +44,7 @@ func (f *fixture) call(token, method, path, body string) response {
 	return f.send(method, path, reader, header)
 }
 
-// data is the data of a successful answer.
+// data decodes the data of a successful answer.
 func (f *fixture) data(r response, into any) {
 	f.Helper()
 	f.Expect(r.status).To(gomega.Equal(200), r.String())
@@ -74,13 +74,13 @@ func (f *fixture) adminLogs(query string) logList {
 	return list
 }
 
-// events counts the events that tests made up.
+// events counts the events that tests have created.
 var events struct {
 	sync.Mutex
 	n int
 }
 
-// decided stores deliveries of an event of the company.
+// decided stores deliveries for a new event of the company.
 func (f *fixture) decided(company string, deliveries ...ledger.NewDelivery) {
 	f.Helper()
 	events.Lock()
@@ -95,8 +95,9 @@ func (f *fixture) decided(company string, deliveries ...ledger.NewDelivery) {
 	f.Expect(f.store.CompleteEvent(f.Context(), claimed[0], deliveries)).To(gomega.Succeed())
 }
 
-// ended has all that is pending end: sent, but for what goes to the failing.
-func (f *fixture) ended() (n int) {
+// finishDeliveries completes all pending deliveries and returns their number. Those to
+// "failing" fail; the others are sent.
+func (f *fixture) finishDeliveries() (n int) {
 	f.Helper()
 	claimed, err := f.store.ClaimDeliveries(f.Context(), ledger.Claim{Limit: 1000, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
@@ -139,7 +140,7 @@ func (f *fixture) rule(name, displayName string, change func(*v1alpha1.Notificat
 	return rule
 }
 
-// newActiveFixture is a fixture whose company is active.
+// newActiveFixture returns a fixture whose company is active.
 func newActiveFixture(t *testing.T, change ...func(*Options)) *fixture {
 	f := newFixture(t, change...)
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -147,8 +148,8 @@ func newActiveFixture(t *testing.T, change ...func(*Options)) *fixture {
 	return f
 }
 
-// asked counts how often the platform was asked whose token it is.
-func (f *fixture) asked() (n int) {
+// lookups counts the token lookups at the platform.
+func (f *fixture) lookups() (n int) {
 	for _, r := range f.platform.Requests() {
 		if r.Path == "/3/auth/" {
 			n++
@@ -195,13 +196,13 @@ func TestAuthentication(t *testing.T) {
 			f.Expect(r.header.Get("WWW-Authenticate")).To(gomega.Equal(map[bool]string{true: "Token"}[test.status == 401]))
 		})
 	}
-	f.Expect(f.call(user.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200), "users may call what is for users")
+	f.Expect(f.call(user.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200), "users may call the user API")
 	f.expectError(f.call(f.admin.Token, "DELETE", "/api/admin/logs/", ""), 405, "", `Method "DELETE" not allowed.`)
 }
 
-// TestAuthenticationIsRemembered: a page of calls costs the platform one, however
-// they come; a token that it refuses is asked about again soon.
-func TestAuthenticationIsRemembered(t *testing.T) {
+// TestAuthenticationIsCached checks that several calls with a token cause a single lookup,
+// whether or not they are concurrent, and that a refusal is cached only briefly.
+func TestAuthenticationIsCached(t *testing.T) {
 	var mu sync.Mutex
 	ahead := time.Duration(0)
 	step := func(d time.Duration) {
@@ -227,19 +228,19 @@ func TestAuthenticationIsRemembered(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	f.Expect(f.asked()).To(gomega.Equal(1))
+	f.Expect(f.lookups()).To(gomega.Equal(1))
 
 	f.platform.RevokeToken(user.Token)
 	f.Expect(f.call(user.Token, "GET", "/api/user/logs/", "").status).To(gomega.Equal(200))
 	step(tokenTTL)
 	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
 	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
-	f.Expect(f.asked()).To(gomega.Equal(2))
+	f.Expect(f.lookups()).To(gomega.Equal(2))
 	step(refusalTTL)
 	f.expectError(f.call(user.Token, "GET", "/api/user/logs/", ""), 401, "", "Invalid token.")
-	f.Expect(f.asked()).To(gomega.Equal(3))
+	f.Expect(f.lookups()).To(gomega.Equal(3))
 
-	// What is remembered of the token says nothing about the company.
+	// The cached token doesn't imply that the company is still active.
 	f.expectSuccess(f.post("/api/deactivate/", object{"token": f.admin.Token}))
 	f.Eventually(func() int { return f.call(f.admin.Token, "GET", "/api/admin/logs/", "").status }).Should(gomega.Equal(400))
 }
@@ -271,15 +272,15 @@ func TestAuthenticationWhenThePlatformFails(t *testing.T) {
 			f.Expect(r.header.Get("Retry-After")).To(gomega.Equal(test.retryAfter))
 			remove()
 			if test.status >= 500 {
-				f.Expect(f.call(user.Token, "GET", "/api/admin/logs/", "").status).To(gomega.Equal(200), "an outage is not remembered")
+				f.Expect(f.call(user.Token, "GET", "/api/admin/logs/", "").status).To(gomega.Equal(200), "an outage must not be cached")
 			}
 		})
 	}
 }
 
-// TestAuthenticationIsPaced: whoever tries tokens uses up neither the platform's budget
-// nor what callers that are known have.
-func TestAuthenticationIsPaced(t *testing.T) {
+// TestAuthenticationIsRateLimited checks that a caller who guesses tokens exhausts neither
+// the platform's rate limit nor the budget of known callers.
+func TestAuthenticationIsRateLimited(t *testing.T) {
 	f := newActiveFixture(t, func(o *Options) {
 		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		o.Limits.StrangerRate = 0.001
@@ -292,18 +293,18 @@ func TestAuthenticationIsPaced(t *testing.T) {
 		answers[f.send("GET", "/api/admin/logs/", nil, header).status]++
 	}
 	f.Expect(answers[401]).To(gomega.BeNumerically(">=", 3))
-	f.Expect(f.asked()).To(gomega.BeNumerically("<=", rehive.StrangerBurst/2), "one caller leaves most of the burst to others")
+	f.Expect(f.lookups()).To(gomega.BeNumerically("<=", rehive.StrangerBurst/2), "one caller leaves most of the burst to others")
 	f.Expect(answers[503]).To(gomega.BeNumerically(">=", 10))
 
 	f.Expect(f.call(f.admin.Token, "GET", "/api/admin/logs/", "").status).To(gomega.Equal(200))
 	for i := range 5 {
 		user := f.addUser(f.company, "user")
 		header := http.Header{"Authorization": {"Token " + user.Token}, "X-Forwarded-For": {fmt.Sprintf("203.0.113.%d", 20+i)}}
-		f.Expect(f.send("GET", "/api/user/logs/", nil, header).status).To(gomega.Equal(200), "another caller has its turn")
+		f.Expect(f.send("GET", "/api/user/logs/", nil, header).status).To(gomega.Equal(200), "another caller is served")
 	}
 }
 
-func TestTokenMemoryIsBounded(t *testing.T) {
+func TestTokenCacheIsBounded(t *testing.T) {
 	g := gomega.NewWithT(t)
 	var m tokenCache
 	now := time.Now()
@@ -330,15 +331,15 @@ func TestTokenMemoryIsBounded(t *testing.T) {
 	g.Expect(m.refused).To(gomega.HaveLen(maxRefusals))
 	for i := range 100 {
 		company, ok := known(i, now)
-		g.Expect(ok).To(gomega.BeTrue(), "neither another company's tokens nor refusals push a company's out")
+		g.Expect(ok).To(gomega.BeTrue(), "other companies' tokens and refusals must not evict a company's token")
 		g.Expect(company).To(gomega.Equal("small"))
 	}
 	_, ok := known(100, now)
-	g.Expect(ok).To(gomega.BeFalse(), "the oldest of the company with the most goes first")
+	g.Expect(ok).To(gomega.BeFalse(), "the oldest token of the company with the most is evicted first")
 
 	company, ok := known(0, now.Add(tokenTTL))
 	g.Expect(ok).To(gomega.BeFalse(), "the platform must be asked again")
-	g.Expect(company).To(gomega.Equal("small"), "but not as for a stranger")
+	g.Expect(company).To(gomega.Equal("small"), "but as for a known company")
 	company, _ = known(0, now.Add(companyTTL))
 	g.Expect(company).To(gomega.BeEmpty())
 
@@ -346,7 +347,7 @@ func TestTokenMemoryIsBounded(t *testing.T) {
 	m.put(key, tokenVerdict{refusal: &rest.Error{}}, now)
 	v, company, ok := m.get(key, now)
 	g.Expect(ok).To(gomega.BeTrue())
-	g.Expect(v.refusal).NotTo(gomega.BeNil(), "a token that is refused now was good before")
+	g.Expect(v.refusal).NotTo(gomega.BeNil(), "the refusal replaces the valid token")
 	g.Expect(company).To(gomega.BeEmpty())
 
 	key, v = good(9999, "late")
@@ -354,7 +355,7 @@ func TestTokenMemoryIsBounded(t *testing.T) {
 	g.Expect(m.good).To(gomega.HaveLen(maxTokens))
 	key, v = good(9998, "late")
 	m.put(key, v, now.Add(2*companyTTL))
-	g.Expect(m.good).To(gomega.HaveLen(2), "what is over goes first")
+	g.Expect(m.good).To(gomega.HaveLen(2), "expired entries are evicted first")
 	g.Expect(m.tokens).To(gomega.Equal(map[string]int{"late": 2}))
 }
 
@@ -365,15 +366,15 @@ func TestKnownNetworksAreBounded(t *testing.T) {
 	network := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	for i := range maxKnown + 10 {
 		k.add(network(i), now.Add(time.Duration(i)*time.Millisecond))
-		k.add(network(0), now.Add(time.Duration(i)*time.Millisecond+2*renewInterval)) // goes on
+		k.add(network(0), now.Add(time.Duration(i)*time.Millisecond+2*renewInterval)) // stays in use
 	}
 	g.Expect(k.until).To(gomega.HaveLen(maxKnown))
 	g.Expect(k.contain(network(0), now)).To(gomega.BeTrue())
-	g.Expect(k.contain(network(1), now)).To(gomega.BeFalse(), "the one that was used the longest time ago goes first")
+	g.Expect(k.contain(network(1), now)).To(gomega.BeFalse(), "the least recently used one is evicted first")
 	later := now.Add(2 * knownTTL)
 	g.Expect(k.contain(network(0), later)).To(gomega.BeFalse())
 	k.add(network(1), later)
-	g.Expect(k.until).To(gomega.HaveLen(1), "what is over goes first")
+	g.Expect(k.until).To(gomega.HaveLen(1), "expired entries are evicted first")
 }
 
 func TestAdminLogs(t *testing.T) {
@@ -393,7 +394,7 @@ func TestAdminLogs(t *testing.T) {
 		ledger.NewDelivery{RuleName: fullName(welcome), Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut", SkipMessage: "the user opted out"},
 		ledger.NewDelivery{RuleName: fullName(receipt), Channel: "email", SkipReason: "ExpressionFalse"},
 		ledger.NewDelivery{RuleName: "off", Channel: "email", SkipReason: "RuleDisabled"})
-	f.Expect(f.ended()).To(gomega.Equal(6))
+	f.Expect(f.finishDeliveries()).To(gomega.Equal(6))
 	f.decided(f.company, message(fullName(receipt), "email", "later@example.com", ""))
 	stranger := f.addCompany("stranger")
 	f.decided(stranger, message(fullName(receipt), "email", "stranger@example.com", ""))
@@ -474,7 +475,7 @@ func TestAdminLogs(t *testing.T) {
 			f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?page="+page, ""), 404, "", "Invalid page.")
 		}
 	})
-	t.Run("what is no filter", func(t *testing.T) {
+	t.Run("invalid filters", func(t *testing.T) {
 		f := f.in(t)
 		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?type=fax", ""), 400, "type", "Select a valid choice. fax is not one of the available choices.")
 		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?type__in=sms,", ""), 400, "type__in", "Select a valid choice.  is not one of the available choices.")
@@ -508,7 +509,7 @@ func TestAdminLogs(t *testing.T) {
 			}
 			f.Expect(log.Received == nil).To(gomega.Equal(want != "system"))
 		}
-		f.Expect(all.Results[2].Notification).To(gomega.BeNil(), "its rule is gone")
+		f.Expect(all.Results[2].Notification).To(gomega.BeNil(), "its rule was deleted")
 		f.Expect(*all.Results[7].User).To(gomega.Equal(user))
 		f.Expect(all.Results[7].ErrorMessage).To(gomega.BeNil())
 	})
@@ -532,7 +533,7 @@ func TestSendAgain(t *testing.T) {
 		message("rule", "email", "joe@example.com", ""),
 		message("rule", "sms", "+27820000001", ""),
 		ledger.NewDelivery{RuleName: "rule", Channel: "email", Recipient: "opted@example.com", SkipReason: "OptedOut"})
-	f.Expect(f.ended()).To(gomega.Equal(3))
+	f.Expect(f.finishDeliveries()).To(gomega.Equal(3))
 	logs := f.adminLogs("").Results
 	skipped, sms, sent, failed := logs[0], logs[1], logs[2], logs[3]
 	send := func(log adminLog, body string) response {
@@ -544,15 +545,15 @@ func TestSendAgain(t *testing.T) {
 	again := f.adminLogs("state=pending").Results
 	f.Expect(again).To(gomega.HaveLen(1))
 	f.Expect(again[0].ID).To(gomega.Equal(failed.ID))
-	f.Expect(*again[0].Reason).To(gomega.Equal("RecipientRefused"), "until there is another")
-	f.Expect(f.ended()).To(gomega.Equal(1))
+	f.Expect(*again[0].Reason).To(gomega.Equal("RecipientRefused"), "kept until the next attempt ends")
+	f.Expect(f.finishDeliveries()).To(gomega.Equal(1))
 
 	f.expectSuccess(send(sent, "{}"))
 	f.expectSuccess(send(sent, `{"recipient":" Ann <ann@example.com> ","sent":true}`))
 	f.Expect(f.adminLogs("state=pending").Count).To(gomega.Equal(2))
 	f.Expect(f.adminLogs("recipient=ann@example.com").Results[0].Copy).To(gomega.Equal(1))
 	f.Expect(f.adminLogs("recipient=joe@example.com").Count).To(gomega.Equal(2), "the log shows both")
-	f.Expect(f.ended()).To(gomega.Equal(2))
+	f.Expect(f.finishDeliveries()).To(gomega.Equal(2))
 	f.expectSuccess(send(sms, `{"recipient":"+27 82 000 0002"}`))
 	f.Expect(f.adminLogs("recipient=%2B27820000002").Count).To(gomega.Equal(1))
 
@@ -569,10 +570,10 @@ func TestSendAgain(t *testing.T) {
 	f.expectError(send(sms, `{"recipient":"0820000001"}`), 400, "recipient", "This is a phone number without a country code, and no default region is set.")
 	user := f.addUser(f.company, "user")
 	f.expectError(f.call(user.Token, "POST", fmt.Sprintf("/api/admin/logs/%d/send/", sent.ID), ""), 403, "", "You do not have permission to perform this action.")
-	f.Expect(f.ended()).To(gomega.Equal(1), "nothing of what was refused is sent")
+	f.Expect(f.finishDeliveries()).To(gomega.Equal(1), "refused requests must not send anything")
 }
 
-func TestSendSetAgain(t *testing.T) {
+func TestSendAgainInBulk(t *testing.T) {
 	f := newActiveFixture(t)
 	rule := f.rule("receipt", "Debit receipt", nil)
 	var deliveries []ledger.NewDelivery
@@ -583,7 +584,7 @@ func TestSendSetAgain(t *testing.T) {
 	f.decided(f.company, deliveries...)
 	stranger := f.addCompany("stranger")
 	f.decided(stranger, message(fullName(rule), "email", "failing@example.com", ""))
-	f.ended()
+	f.finishDeliveries()
 
 	refused := func(query, field, message string) {
 		f.Helper()
@@ -611,14 +612,14 @@ func TestSendSetAgain(t *testing.T) {
 	f.Expect(count("notification__name=Debit+receipt&type=email")).To(gomega.Equal(4))
 	f.Expect(count("state=failed")).To(gomega.Equal(5))
 	f.Expect(count("state=failed")).To(gomega.Equal(0))
-	f.Expect(f.ended()).To(gomega.Equal(10))
+	f.Expect(f.finishDeliveries()).To(gomega.Equal(10))
 	f.Expect(count("type__in=push,sms&created__gt=0")).To(gomega.Equal(5))
 	theirs, err := f.store.ListDeliveries(t.Context(), ledger.DeliveryFilter{Company: stranger})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(theirs[0].State).To(gomega.Equal(ledger.DeliveryFailed))
 }
 
-// TestAPICallsAreBounded: they leave connections to others.
+// TestAPICallsAreBounded checks that API calls leave connections for others.
 func TestAPICallsAreBounded(t *testing.T) {
 	f := newActiveFixture(t, func(o *Options) { o.Limits.APICalls = 1 })
 	slot, ok := f.server.apiSlots.TryAcquire("another", 1)
@@ -629,8 +630,9 @@ func TestAPICallsAreBounded(t *testing.T) {
 	f.Expect(f.server.apiSlots.Used()).To(gomega.BeZero())
 }
 
-// TestSlowLog: a search that takes too long is stopped, and says so.
-func TestSlowLog(t *testing.T) {
+// TestSlowLogSearchIsCancelled checks that a search beyond its time is cancelled with an
+// explanation.
+func TestSlowLogSearchIsCancelled(t *testing.T) {
 	slow := new(slowMessages)
 	f := newActiveFixture(t, func(o *Options) {
 		slow.MessageStore = o.Messages
@@ -651,9 +653,9 @@ func TestUserLogs(t *testing.T) {
 		message(fullName(rule), "system", user.ID, user.ID),
 		message(fullName(rule), "email", "joe@example.com", user.ID),
 		message(fullName(rule), "system", other.ID, other.ID))
-	f.ended()
+	f.finishDeliveries()
 	f.decided(f.company, message("deleted", "system", user.ID, user.ID))
-	f.ended()
+	f.finishDeliveries()
 
 	type userLogs struct {
 		Count   int       `json:"count"`
@@ -666,7 +668,7 @@ func TestUserLogs(t *testing.T) {
 		return all
 	}
 	all := list("")
-	f.Expect(all.Count).To(gomega.Equal(2), "neither another's nor what went another way")
+	f.Expect(all.Count).To(gomega.Equal(2), "neither other users' messages nor other channels'")
 	f.Expect(all.Results[0].Notification).To(gomega.BeNil())
 	first := all.Results[1]
 	f.Expect(*first.Notification).To(gomega.Equal("Welcome"))
@@ -706,15 +708,15 @@ func TestUserLogs(t *testing.T) {
 func TestUserNotifications(t *testing.T) {
 	f := newActiveFixture(t)
 	user, other := f.addUser(f.company, "user"), f.addUser(f.company, "user")
-	choosable := func(s *v1alpha1.NotificationRuleSpec) { s.PreferenceEnabled = true }
+	optional := func(s *v1alpha1.NotificationRuleSpec) { s.PreferenceEnabled = true }
 	receipt := f.rule("receipt", "Debit receipt", func(s *v1alpha1.NotificationRuleSpec) {
-		choosable(s)
+		optional(s)
 		s.Description, s.Event = "What you paid", "transaction.execute"
 	})
-	news := f.rule("news", "News", choosable)
+	news := f.rule("news", "News", optional)
 	f.rule("code", "One-time code", nil)
 	f.rule("off", "Switched off", func(s *v1alpha1.NotificationRuleSpec) {
-		choosable(s)
+		optional(s)
 		s.Enabled = new(bool)
 	})
 
@@ -731,7 +733,7 @@ func TestUserNotifications(t *testing.T) {
 	description := "What you paid"
 	wanted := userNotification{ID: notifications.Number(f.company, fullName(receipt)), Name: "Debit receipt", Description: &description, Event: "transaction.execute", Type: "sms", Enabled: true}
 	other2 := userNotification{ID: notifications.Number(f.company, fullName(news)), Name: "News", Event: "user.create", Type: "sms", Enabled: true}
-	f.Expect(get(user.Token, "page_size=250").Results).To(gomega.ConsistOf(wanted, other2), "only those that users may choose about")
+	f.Expect(get(user.Token, "page_size=250").Results).To(gomega.ConsistOf(wanted, other2), "only those that users may opt out of")
 	for query, want := range map[string]int{
 		"event=transaction.execute": 1, "name=News": 1, "name=news": 0, "type=sms": 2, "type=email": 0, "layout=brand": 0, "event=user.create&name=News": 1,
 	} {
@@ -759,7 +761,7 @@ func TestUserNotifications(t *testing.T) {
 	f.Expect(set("PATCH", `{"enabled":false}`)).To(gomega.Equal(refused))
 	f.Expect(set("GET", "")).To(gomega.Equal(refused))
 	f.Expect(get(user.Token, "name=Debit+receipt").Results).To(gomega.ConsistOf(refused))
-	f.Expect(get(other.Token, "name=Debit+receipt").Results).To(gomega.ConsistOf(wanted), "another user's choice is another's")
+	f.Expect(get(other.Token, "name=Debit+receipt").Results).To(gomega.ConsistOf(wanted), "preferences are per user")
 	out, err := f.store.OptedOut(t.Context(), f.company, []string{user.ID, other.ID}, []ledger.Rule{{Name: fullName(receipt)}, {Name: fullName(news)}})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(out).To(gomega.Equal(map[string][]string{user.ID: {fullName(receipt)}}))
@@ -783,13 +785,13 @@ func TestUserNotifications(t *testing.T) {
 	}
 }
 
-// A rule that is replaced or restored gets another UID, and is the same notification to
-// its users and to the log.
-func TestReplacedRuleIsTheSameNotification(t *testing.T) {
+// TestReplacedRuleKeepsItsID checks that a rule that is replaced or restored, with a new
+// UID, stays the same notification for users and the log.
+func TestReplacedRuleKeepsItsID(t *testing.T) {
 	f := newActiveFixture(t)
 	user := f.addUser(f.company, "user")
-	choosable := func(s *v1alpha1.NotificationRuleSpec) { s.PreferenceEnabled = true }
-	promo := f.rule("promo", "Promotion", choosable)
+	optional := func(s *v1alpha1.NotificationRuleSpec) { s.PreferenceEnabled = true }
+	promo := f.rule("promo", "Promotion", optional)
 	f.decided(f.company, message(fullName(promo), "email", "joe@example.com", user.ID))
 	list := func() (all struct{ Results []userNotification }) {
 		f.Helper()
@@ -802,7 +804,7 @@ func TestReplacedRuleIsTheSameNotification(t *testing.T) {
 
 	f.Expect(f.client.Delete(f.Context(), promo)).To(gomega.Succeed())
 	f.Eventually(func() []userNotification { return list().Results }).Should(gomega.BeEmpty())
-	again := f.rule("promo", "Promotion", choosable)
+	again := f.rule("promo", "Promotion", optional)
 	f.Expect(again.UID).NotTo(gomega.Equal(promo.UID))
 	want := before[0]
 	want.Enabled = false
@@ -815,7 +817,8 @@ func TestReplacedRuleIsTheSameNotification(t *testing.T) {
 	f.Expect(log.Results[0].Notification).To(gomega.HaveValue(gomega.Equal("Promotion")))
 }
 
-// slowMessages takes as long as it may, while it is slow.
+// slowMessages is a MessageStore whose searches of the log, while slow is set, last until
+// their context ends.
 type slowMessages struct {
 	MessageStore
 	slow atomic.Bool

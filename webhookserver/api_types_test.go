@@ -3,7 +3,7 @@
 
 package webhookserver
 
-// What the API answers, as its clients read it.
+// Types of the API's answers, as clients decode them.
 type (
 	adminLog struct {
 		ID           int64   `json:"id"`

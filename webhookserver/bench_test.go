@@ -21,7 +21,7 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// benchmarkBody is a webhook of the usual size, about two kilobytes.
+// benchmarkBody returns a webhook body of typical size, about two kilobytes.
 func benchmarkBody(b *testing.B, company string) []byte {
 	user := object{"id": "00000000-0000-0000-0000-000000000000", "email": "joe@example.com", "first_name": "Joe", "last_name": "Soap", "groups": []any{object{"name": "user"}}}
 	currency := object{"code": "ZAR", "display_code": "ZAR", "description": "Rand", "symbol": "R", "unit": "rand", "divisibility": 2}
@@ -49,18 +49,18 @@ func BenchmarkReadEvent(b *testing.B) {
 	}
 }
 
-// discardingStore takes events and keeps none.
+// discardingStore accepts events and discards them.
 type discardingStore struct{ MessageStore }
 
 func (discardingStore) AcceptEvent(context.Context, ledger.Event) (bool, error) { return false, nil }
 
-// BenchmarkWebhook is a webhook without the network and without the ledger:
-// reading, looking up the company in the cache, comparing the secret, answering.
+// BenchmarkWebhook measures a webhook without the network and the ledger: parsing the body,
+// looking up the company in the cache, comparing the secret and answering.
 func BenchmarkWebhook(b *testing.B) {
 	c := shared
 	ctx, kube := b.Context(), c.mgr.GetClient()
 	const company, secret = "bench-company", "0123456789abcdef0123456789abcdef"
-	for i := range 200 { // others, so that the lookup has something to look through
+	for i := range 200 { // other companies for a realistic lookup
 		name := fmt.Sprintf("%s-%d", company, i)
 		if i == 0 {
 			name = company
@@ -99,7 +99,7 @@ func BenchmarkWebhook(b *testing.B) {
 		s.Handler().ServeHTTP(w, r)
 		return w.Code
 	}
-	for send() != 200 { // until the cache has the company
+	for send() != 200 { // until the cache has synced
 		if ctx.Err() != nil {
 			b.Fatal(ctx.Err())
 		}

@@ -24,13 +24,13 @@ func TestParseObject(t *testing.T) {
 	for name, test := range map[string]struct {
 		body    string
 		members map[string]string
-		message string // of the refusal
+		message string // of the error
 	}{
 		"an object":                  {body: `{"id": 1, "data" : {"a":[1,{"b":"}"}]} }`, members: map[string]string{"id": "1", "data": `{"a":[1,{"b":"}"}]}`}},
 		"an empty object":            {body: " \n{ }\t", members: map[string]string{}},
 		"unknown members":            {body: `{"x":{"id":2},"y":[{"id":3}],"id":"1","z":null}`, members: map[string]string{"id": `"1"`}},
-		"the case of names counts":   {body: `{"ID":1,"Id":2}`, members: map[string]string{}},
-		"the last of a name counts":  {body: `{"id":1,"id":2}`, members: map[string]string{"id": "2"}},
+		"names are case-sensitive":   {body: `{"ID":1,"Id":2}`, members: map[string]string{}},
+		"the last duplicate counts":  {body: `{"id":1,"id":2}`, members: map[string]string{"id": "2"}},
 		"an escaped name":            {body: `{"\u0069d":7}`, members: map[string]string{"id": "7"}},
 		"quotes and brackets inside": {body: `{"a\"}":"{[\\","id":"\"]}\\"}`, members: map[string]string{"id": `"\"]}\\"`}},
 		"a number beyond 64 bits":    {body: `{"data":{"n":123456789012345678901234567890.10,"e":1e400}}`, members: map[string]string{"data": `{"n":123456789012345678901234567890.10,"e":1e400}`}},
@@ -64,12 +64,12 @@ func TestParseObject(t *testing.T) {
 			var refusal *rest.Error
 			if errors.As(err, &refusal) {
 				if refusal.Message != test.message || refusal.Status != 400 {
-					t.Fatalf("refused with %d %q, not 400 %q", refusal.Status, refusal.Message, test.message)
+					t.Fatalf("refused with %d %q, want 400 %q", refusal.Status, refusal.Message, test.message)
 				}
 				return
 			}
 			if err != nil || test.message != "" {
-				t.Fatalf("got %v, %v, not the refusal %q", members, err, test.message)
+				t.Fatalf("got %v, %v, want the refusal %q", members, err, test.message)
 			}
 			got := map[string]string{}
 			for k, v := range members {
@@ -142,7 +142,7 @@ func TestBooleanField(t *testing.T) {
 	}
 }
 
-// TestInvalidFieldsMessage: the message of an answer names each complaint once,
+// TestInvalidFieldsMessage checks that an answer's message lists each distinct error once,
 // in the order of the fields.
 func TestInvalidFieldsMessage(t *testing.T) {
 	f := &fields{members: map[string]json.RawMessage{"b": json.RawMessage("null")}}
@@ -154,8 +154,7 @@ func TestInvalidFieldsMessage(t *testing.T) {
 	}
 }
 
-// FuzzParseObject compares the reader of requests with encoding/json, which
-// reads the same text in another way.
+// FuzzParseObject compares parseObject with encoding/json.
 func FuzzParseObject(f *testing.F) {
 	for _, seed := range []string{
 		`{"id":1,"event":"user.create","company":"acme","data":{"a":[1,"}"]}}`,
@@ -182,7 +181,7 @@ func FuzzParseObject(f *testing.F) {
 		}
 		var want map[string]json.RawMessage
 		if err := json.Unmarshal(body, &want); err != nil {
-			t.Fatalf("accepted what is no JSON object: %v", err)
+			t.Fatalf("accepted an invalid JSON object: %v", err)
 		}
 		maps.DeleteFunc(want, func(name string, _ json.RawMessage) bool { return !slices.Contains(names, name) })
 		if !maps.EqualFunc(members, want, func(a, b json.RawMessage) bool { return string(a) == string(b) }) {
@@ -197,8 +196,8 @@ func FuzzParseObject(f *testing.F) {
 	})
 }
 
-// FuzzWebhookBody: whatever a stranger sends is either refused with 400 or an
-// event whose parts are within their limits and whose data is as it came.
+// FuzzWebhookBody checks that any body is either refused with a 400 or read as an event
+// that is within the limits and has its data unchanged.
 func FuzzWebhookBody(f *testing.F) {
 	f.Add([]byte(`{"id":1,"event":"user.create","company":"acme","data":{"n":123456789012345678901234567890}}`))
 	f.Add([]byte(`{"id":" a\u0000","event":true,"company":[],"data":null}`))

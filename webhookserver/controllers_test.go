@@ -30,11 +30,11 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
-// realNamespace begins the names of the namespaces where the real controllers
-// act, and the stub doesn't.
+// realNamespace is the prefix of the namespaces in which the real controllers act instead
+// of the stub.
 const realNamespace = "rehive-real-"
 
-// companyLedger is the ledger as the controllers see it.
+// companyLedger is the ledger in the form that the controllers use.
 type companyLedger struct{ ledger.Store }
 
 func (l companyLedger) CancelCompany(ctx context.Context, company string) error {
@@ -45,8 +45,8 @@ func (l companyLedger) ResumeCompany(ctx context.Context, company string) error 
 	return l.Store.ResumeCompany(ctx, company, "TokenMissing")
 }
 
-// newRealFixture is a fixture whose manager runs the real controllers, and whose
-// platform knows the server as an extension.
+// newRealFixture returns a fixture whose manager runs the real controllers, and whose
+// platform has registered the server as an extension.
 func newRealFixture(t *testing.T, change ...func(*Options)) (*fixture, rehivetest.Service) {
 	c := shared
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: realNamespace}}
@@ -61,7 +61,7 @@ func newRealFixture(t *testing.T, change ...func(*Options)) (*fixture, rehivetes
 	f := newFixture(t, func(o *Options) {
 		cacheOptions := controllers.CacheOptions()
 		cacheOptions.DefaultNamespaces = map[string]cache.Config{namespace.Name: {}}
-		again := true // the same controllers in one process, one manager after another
+		again := true // the process runs the same controllers in several managers, one after another
 		mgr, err := ctrl.NewManager(c.config, manager.Options{
 			Scheme:     testScheme,
 			Metrics:    metricsserver.Options{BindAddress: "0"},
@@ -111,9 +111,9 @@ func (f *fixture) condition(name string) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// TestWithTheControllers: an extension's life, led by the platform, with nothing
-// left out but the sending of messages.
-func TestWithTheControllers(t *testing.T) {
+// TestFullLifecycleWithControllers runs an extension's life as driven by the platform with
+// all components except the delivery worker.
+func TestFullLifecycleWithControllers(t *testing.T) {
 	f, service := newRealFixture(t)
 	ctx := t.Context()
 	f.Expect(f.platform.Activate(ctx, f.company, service.ID)).To(gomega.Succeed())
@@ -156,8 +156,8 @@ func TestWithTheControllers(t *testing.T) {
 	f.Expect(f.credentials().WebhookSecret).To(gomega.Equal(secret))
 	f.Expect(emit()).To(gomega.Equal(200))
 
-	// Somebody deletes the Secret: webhooks are refused until the next activation,
-	// which takes over the secret that the platform's webhooks carry.
+	// If the Secret is deleted, webhooks are refused until the next activation, which
+	// adopts the secret of the platform's webhooks.
 	a := f.activation()
 	f.Expect(f.client.Delete(ctx, f.secretOf(a))).To(gomega.Succeed())
 	f.Eventually(emit).Should(gomega.Equal(400))
@@ -175,7 +175,7 @@ func TestWithTheControllers(t *testing.T) {
 	f.Expect(rules.Items).To(gomega.BeEmpty())
 }
 
-// TestMissingPermission: what the admin can mend reaches the admin.
+// TestMissingPermission checks that the admin learns which permission is missing.
 func TestMissingPermission(t *testing.T) {
 	f, service := newRealFixture(t)
 	permissions := rehivetest.MinimumPermissions()
@@ -188,7 +188,7 @@ func TestMissingPermission(t *testing.T) {
 	f.Expect(f.platform.SetPermissions(f.company, service.ID, withoutAdd)).To(gomega.Succeed())
 	err := f.platform.Activate(t.Context(), f.company, service.ID)
 	f.Expect(err).To(gomega.MatchError(gomega.MatchRegexp("^Unable to configure event webhooks[.] .*webhook.*[.]$")))
-	t.Logf("the admin is told: %v", err)
+	t.Logf("the admin sees: %v", err)
 	f.Expect(f.activation().Spec.State).To(gomega.Equal(v1alpha1.ActivationInactive))
 	f.Expect(f.credentials().Token).To(gomega.BeEmpty())
 
@@ -197,8 +197,8 @@ func TestMissingPermission(t *testing.T) {
 	f.Expect(f.condition(v1alpha1.ReadyCondition).Status).To(gomega.Equal(metav1.ConditionTrue))
 }
 
-// TestOutageWhileRegistering: the activation succeeds within the platform's ten
-// seconds and is completed when the platform is back.
+// TestOutageWhileRegistering checks that an activation during an outage succeeds within the
+// platform's ten seconds and is completed after the outage.
 func TestOutageWhileRegistering(t *testing.T) {
 	for name, fault := range map[string]rehivetest.Fault{
 		"503":  platformFaults["503"],

@@ -13,7 +13,7 @@ import (
 
 const dashboard = "https://dashboard.example.com"
 
-// preflight asks as a browser does before a page of an origin makes a call.
+// preflight sends the preflight request of a browser for a page of an origin.
 func (f *fixture) preflight(origin, method, path string) response {
 	f.Helper()
 	return f.send(http.MethodOptions, path, nil, http.Header{
@@ -22,8 +22,8 @@ func (f *fixture) preflight(origin, method, path string) response {
 	})
 }
 
-// Web pages may call each operation of the admin and the user API, if their origin is
-// allowed, and nothing else.
+// TestCrossOriginRequests checks that web pages of allowed origins may call each operation
+// of the admin and user API, and nothing else.
 func TestCrossOriginRequests(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.AllowedOrigins = []string{dashboard, "http://localhost:3000"} })
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -52,7 +52,7 @@ func TestCrossOriginRequests(t *testing.T) {
 		f.Expect(r.status).To(gomega.Equal(200), "a browser withholds the answer from pages that may not read it")
 		f.Expect(r.header.Get("Access-Control-Allow-Origin") == origin).To(gomega.Equal(allowed), origin)
 		f.Expect(strings.Join(r.header.Values("Vary"), ",")).To(gomega.ContainSubstring("Origin"))
-		// A page reads refusals too.
+		// Pages can read refusals too.
 		r = f.send("GET", "/api/admin/company/", nil, http.Header{"Origin": {origin}})
 		f.Expect(r.status).To(gomega.Equal(401))
 		f.Expect(r.header.Get("Access-Control-Allow-Origin") == origin).To(gomega.Equal(allowed), origin)
@@ -83,9 +83,9 @@ func TestValidateOrigin(t *testing.T) {
 	}
 }
 
-// Nothing that may hold a company's data is stored by a browser or a proxy, whatever the
-// path, the method and the caller.
-func TestPrivateAnswersAreNotStored(t *testing.T) {
+// TestPrivateAnswersAreNotCached checks that no answer that may hold a company's data may
+// be cached by browsers and proxies, whatever the path, the method and the caller.
+func TestPrivateAnswersAreNotCached(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	public := map[string]bool{"/api/": true, "/api/schema.json": true}

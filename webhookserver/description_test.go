@@ -14,13 +14,13 @@ import (
 	"github.com/onsi/gomega"
 )
 
-// operationPattern reads a line of testdata/operations.txt, which is what Rehive's own
-// extension describes: "POST /activate/ -> 200 ActionResponse".
+// operationPattern matches a line of testdata/operations.txt, which lists the operations of
+// Rehive's own extension: "POST /activate/ -> 200 ActionResponse".
 var operationPattern = regexp.MustCompile(`^  ([A-Z]+) (\S+) -> (\d+) (\S+)$`)
 
-// TestRehivesOperations compares the description with that of Rehive's own extension:
-// each of its operations is there, with its id, path, status, response, body and filters.
-func TestRehivesOperations(t *testing.T) {
+// TestDescriptionHasRehiveOperations checks that the description contains each operation of
+// Rehive's own extension with the same id, path, status, response, body and filters.
+func TestDescriptionHasRehiveOperations(t *testing.T) {
 	f := newFixture(t)
 	doc := f.described()
 	text, err := os.ReadFile("testdata/operations.txt")
@@ -45,7 +45,7 @@ func TestRehivesOperations(t *testing.T) {
 			_, want, _ := strings.Cut(line, ": ")
 			ref := op.RequestBody.Value.Content["application/json"].Schema.Ref
 			got := ref[strings.LastIndexByte(ref, '/')+1:]
-			// The client's generator calls the two forms of a component by its own suffix.
+			// The client's generator uses its own suffix for the two forms of a component.
 			f.Expect(strings.TrimSuffix(got, "Request")).To(gomega.Equal(strings.TrimSuffix(want, "Writable")), id)
 		default:
 			parts := operationPattern.FindStringSubmatch(line)
@@ -57,7 +57,7 @@ func TestRehivesOperations(t *testing.T) {
 			f.Expect(op.OperationID).To(gomega.Equal(id))
 			response := op.Responses.Value(parts[3])
 			f.Expect(response).NotTo(gomega.BeNil(), id)
-			if parts[1] != "DELETE" { // which answers without data, as Rehive's code does
+			if parts[1] != "DELETE" { // DELETE answers without data, like Rehive's code
 				f.Expect(response.Value.Content["application/json"].Schema.Ref).To(gomega.HaveSuffix("/"+parts[4]), id)
 			}
 			found++
@@ -66,8 +66,8 @@ func TestRehivesOperations(t *testing.T) {
 	f.Expect(found).To(gomega.Equal(41))
 }
 
-// TestRehivesComponents demands each field of Rehive's own components.
-func TestRehivesComponents(t *testing.T) {
+// TestDescriptionHasRehiveComponents checks that each field of Rehive's components exists.
+func TestDescriptionHasRehiveComponents(t *testing.T) {
 	f := newFixture(t)
 	doc := f.described()
 	text, err := os.ReadFile("testdata/components.txt")
@@ -104,6 +104,6 @@ func TestDescriptionIsServed(t *testing.T) {
 	f.Expect(page.status).To(gomega.Equal(200))
 	f.Expect(page.header.Get("Content-Type")).To(gomega.Equal("text/html; charset=utf-8"))
 	f.Expect(page.body).To(gomega.ContainSubstring("POST /api/admin/logs/{log_id}/send/"))
-	f.Expect(page.body).NotTo(gomega.MatchRegexp(`(src|href)="(https?:)?//`), "nothing is loaded from elsewhere")
+	f.Expect(page.body).NotTo(gomega.MatchRegexp(`(src|href)="(https?:)?//`), "the page must not load anything from other hosts")
 	f.Expect(f.send("POST", "/api/", strings.NewReader("{}"), nil).status).To(gomega.Equal(405))
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
-// received stores an event and what was decided for it, or leaves it pending.
+// received stores an event with its decisions or, without any, leaves it pending.
 func (f *fixture) received(company, id, name string, decided ...ledger.NewDelivery) {
 	f.Helper()
 	_, err := f.store.AcceptEvent(f.Context(), ledger.Event{Company: company, ID: id, Name: name, Data: []byte(`{"id":"` + id + `"}`)})
@@ -83,7 +83,7 @@ func TestEvents(t *testing.T) {
 	f.Expect(second["next"]).To(gomega.BeNil())
 	f.Expect(ids(page(local(second["previous"])))).To(gomega.Equal([]string{"e-3", "e/2 ä"}))
 
-	// What became of one.
+	// The detail of one event.
 	key := func(token, id string) string {
 		var list map[string]any
 		f.data(f.call(token, "GET", path+"?event_id="+url.QueryEscape(id), ""), &list)
@@ -122,14 +122,14 @@ func TestEvents(t *testing.T) {
 	f.Expect(pending).To(gomega.And(gomega.HaveKeyWithValue("state", "pending"), gomega.HaveKeyWithValue("decisions", gomega.BeEmpty()),
 		gomega.HaveKeyWithValue("next_attempt", gomega.BeNumerically(">", 0)), gomega.HaveKeyWithValue("explanation", "It is waiting to be evaluated.")))
 
-	// A rule that came later.
+	// A rule that was added later.
 	f.rule("later", "Later", func(r *v1alpha1.NotificationRuleSpec) { r.Event = "user.update" })
 	f.Eventually(func() any {
 		return f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e/2 ä"), "", 200)["explanation"]
 	}).Should(gomega.Equal(
 		"There was no notification for user.update when the event was evaluated. Now there is one, which a replay would evaluate."))
 
-	// One that failed, and one that is quarantined.
+	// A failed event and a quarantined one.
 	claimed, err := f.store.ClaimEvents(t.Context(), 1, time.Minute)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(f.store.FailEvent(t.Context(), claimed[0], "the company is not active any more")).To(gomega.Succeed())
@@ -148,7 +148,8 @@ func TestEvents(t *testing.T) {
 	f.expectError(f.call(f.admin.Token, "POST", previewPath, strings.TrimSuffix(welcome, "}")+`,"event_id":"e-4"}`), 409, "",
 		"Evaluating this event crashed or blocked the operator, so it can't be used for previews. Give the relevant parts of its data as event.")
 
-	// What the provider said is in the timeline, attempts that ended alike in one step.
+	// The timeline shows the provider's answers, with consecutive equal attempts as one
+	// step.
 	f.received(f.company, "e-5", "user.create", ledger.NewDelivery{RuleName: rule.Namespace + "/" + rule.Name, Channel: "email", Recipient: "joe@example.com", Content: ledger.Content{Text: "Hi"}})
 	attempt := func() ledger.ClaimedDelivery {
 		claimed, err := f.store.ClaimDeliveries(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
@@ -159,7 +160,7 @@ func TestEvents(t *testing.T) {
 	f.Expect(f.store.RetryDelivery(t.Context(), attempt(), 0, "Deferred", "450 Later.")).To(gomega.Succeed())
 	f.Expect(f.store.RetryDelivery(t.Context(), attempt(), 0, "Deferred", "450 Later.")).To(gomega.Succeed())
 	f.Expect(f.store.FailDelivery(t.Context(), attempt(), "RecipientRefused", "550 Nobody there.")).To(gomega.Succeed())
-	course := func() any {
+	timeline := func() any {
 		return f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e-5"), "", 200)["decisions"].([]any)[0].(object)["timeline"]
 	}
 	has := func(state string, times float64, reason, message any) any {
@@ -168,17 +169,17 @@ func TestEvents(t *testing.T) {
 	failing := []any{
 		has("pending", 1, gomega.BeNil(), gomega.BeNil()), has("pending", 2, "Deferred", "450 Later."), has("failed", 1, "RecipientRefused", "550 Nobody there."),
 	}
-	f.Expect(course()).To(gomega.HaveExactElements(failing...))
+	f.Expect(timeline()).To(gomega.HaveExactElements(failing...))
 	failed := f.adminLogs("?event_id=e-5").Results[0].ID
 	f.expectSuccess(f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/logs/%d/send/", failed), ""))
-	f.Expect(course()).To(gomega.HaveExactElements(append(failing, has("pending", 1, gomega.BeNil(), gomega.BeNil()))...))
+	f.Expect(timeline()).To(gomega.HaveExactElements(append(failing, has("pending", 1, gomega.BeNil(), gomega.BeNil()))...))
 	f.Expect(f.store.MarkSent(t.Context(), attempt(), "p-2")).To(gomega.Succeed())
-	f.Expect(course()).To(gomega.HaveExactElements(append(failing, has("sent", 1, gomega.BeNil(), gomega.BeNil()))...))
+	f.Expect(timeline()).To(gomega.HaveExactElements(append(failing, has("sent", 1, gomega.BeNil(), gomega.BeNil()))...))
 
-	// The log of one event holds what passed, too.
+	// The log of one event includes skipped decisions.
 	f.Expect(f.admined("adminLogsList", "GET", "/api/admin/logs/?event_id=e-1", "", 200)).To(gomega.HaveKeyWithValue("count", 3.0))
 
-	// Another company has neither, also under an id that it uses too.
+	// Another company sees neither, even if one of its own events has the same id.
 	other := f.addCompany("other")
 	stranger := f.addUser(other, "admin")
 	f.expectSuccess(f.activate(stranger.Token))
@@ -195,7 +196,7 @@ func TestEvents(t *testing.T) {
 	f.Expect(ids(theirs)).To(gomega.BeEmpty())
 	f.data(f.call(stranger.Token, "GET", "/api/admin/logs/?event_id=e-1", ""), &theirs)
 	f.Expect(ids(theirs)).To(gomega.BeEmpty())
-	// A user is no admin.
+	// Users who aren't admins are refused.
 	user := f.addUser(f.company, "user")
 	f.Expect(f.call(user.Token, "GET", path, "").status).To(gomega.Equal(403))
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/onsi/gomega"
 )
 
-// clientAt returns a client whose connections come from an address, which it reuses or
-// not.
+// clientAt returns a client whose connections come from an address. With reuse, it keeps
+// them alive.
 func clientAt(t *testing.T, address string, reuse bool) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	transport := &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: !reuse, MaxIdleConnsPerHost: 8}
@@ -31,7 +31,7 @@ func clientAt(t *testing.T, address string, reuse bool) *http.Client {
 	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
-// stranger is the i-th of n addresses that floods come from.
+// stranger returns the i-th of n source addresses of a flood.
 func stranger(i, n int) string {
 	i %= n
 	return fmt.Sprintf("127.1.%d.%d", i/200, 1+i%200)
@@ -54,9 +54,9 @@ func (f *fixture) request(ctx context.Context, c *http.Client, method, path, aut
 	return resp.StatusCode, nil
 }
 
-// genuineCalls makes calls, from two addresses, and returns how long they took, sorted,
-// after demanding that hardly any is refused. Each is followed by the same call to the
-// control, which nothing floods: a busy machine delays both.
+// genuineCalls makes calls from two addresses, checks that almost none is refused, and
+// returns their sorted latencies. Each is followed by the same call to the control, which
+// isn't flooded, because a busy machine delays both.
 func (f *fixture) genuineCalls(control *fixture) (latencies, controls []time.Duration) {
 	f.Helper()
 	const rounds = 15
@@ -78,7 +78,7 @@ func (f *fixture) genuineCalls(control *fixture) (latencies, controls []time.Dur
 					failures[fmt.Sprint(name, " ", status, " ", err)]++
 				}
 				mu.Unlock()
-				time.Sleep(20 * time.Millisecond) // the rate of calls, not a wait for something
+				time.Sleep(20 * time.Millisecond) // the rate of calls, not a wait for a condition
 			}
 		})
 	}
@@ -89,14 +89,14 @@ func (f *fixture) genuineCalls(control *fixture) (latencies, controls []time.Dur
 	for _, n := range failures {
 		refused += n
 	}
-	f.Logf("%d genuine calls, refused: %v, p50 %s, longest %s; without the flood p50 %s, longest %s", len(latencies), failures,
+	f.Logf("%d genuine calls, refused: %v, p50 %s, max %s; without the flood p50 %s, max %s", len(latencies), failures,
 		latencies[len(latencies)/2], latencies[len(latencies)-1], controls[len(controls)/2], controls[len(controls)-1])
 	f.Expect(refused*len(own)).To(gomega.BeNumerically("<", len(latencies)/10), "%v of %d", failures, len(latencies))
 	return latencies, controls
 }
 
-// calls are those that a platform and an app make of a server, by name; i is the number
-// of the call.
+// calls returns the calls that the platform and an app make, by name; i is the number of
+// the call.
 func (f *fixture) calls() map[string]func(i int) (status int, err error) {
 	f.Helper()
 	secret := f.credentials().WebhookSecret
@@ -117,8 +117,8 @@ func (f *fixture) calls() map[string]func(i int) (status int, err error) {
 	}
 }
 
-// newFloodFixture is a fixture whose platform has called once already, and whose clock
-// is fast, so that tokens are asked about every second.
+// newFloodFixture returns a fixture whose platform has already called once, and whose clock
+// runs fast, so that tokens are looked up every second.
 func newFloodFixture(t *testing.T) *fixture {
 	start := time.Now()
 	f := newFixture(t, func(o *Options) {
@@ -129,10 +129,10 @@ func newFloodFixture(t *testing.T) *fixture {
 	return f
 }
 
-// floodWorkers is how many goroutines a flood has.
+// floodWorkers is the number of goroutines of a flood.
 const floodWorkers = 16
 
-// pause waits, unless the flood ends before.
+// pause waits for d or until the flood ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -168,9 +168,9 @@ func makeJunkCalls(ctx context.Context, f *fixture, worker, addresses int) {
 	}
 }
 
-// holdConnections opens more connections than the server serves at once, sends the
-// beginning of a request on each and then a byte now and then. What the server closes
-// is opened again.
+// holdConnections opens more connections than the server's limit, and sends the beginning
+// of a request on each, followed by a byte now and then. It reopens connections that the
+// server closes.
 func holdConnections(begins ...string) func(ctx context.Context, f *fixture, worker, addresses int) {
 	return func(ctx context.Context, f *fixture, worker, addresses int) {
 		var wg sync.WaitGroup
@@ -215,8 +215,8 @@ func drip(ctx context.Context, conn net.Conn, begin string) {
 	}
 }
 
-// ignoreAnswers asks for more than the server can send at once, on more connections than
-// it serves, and reads nothing. What the server closes is opened again.
+// ignoreAnswers requests more data than the server can send at once, on more connections
+// than its limit, and reads nothing. It reopens connections that the server closes.
 func ignoreAnswers(ctx context.Context, f *fixture, worker, addresses int) {
 	requests := strings.Repeat("GET /api/schema.json HTTP/1.1\r\nHost: x\r\n\r\n", 100)
 	var wg sync.WaitGroup
@@ -243,8 +243,8 @@ func ignoreAnswers(ctx context.Context, f *fixture, worker, addresses int) {
 	}
 }
 
-// TestFloods: strangers wait, tenants don't. Each flood comes from one address and from
-// a thousand.
+// TestFloods checks that floods from strangers don't delay tenants, whether they come from
+// one address or from a thousand.
 func TestFloods(t *testing.T) {
 	control := newFloodFixture(t)
 	for name, flood := range map[string]func(ctx context.Context, f *fixture, worker, addresses int){
@@ -274,8 +274,9 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// TestStrangersBodiesTakeNoMemory: what has no good credential is not read.
-func TestStrangersBodiesTakeNoMemory(t *testing.T) {
+// TestUnauthenticatedBodiesAreNotRead checks that a webhook without a valid secret is
+// refused before its body is read.
+func TestUnauthenticatedBodiesAreNotRead(t *testing.T) {
 	f := newFloodFixture(t)
 	body := bytes.Repeat([]byte("x"), 1<<20)
 	read := make(chan int64, 64)

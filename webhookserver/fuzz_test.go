@@ -26,17 +26,17 @@ import (
 )
 
 var (
-	fuzzTime = flag.Duration("fuzz-api", 0, "how long TestHostileRequests goes on, from a seed of its own; 0 makes a fixed number of requests")
-	fuzzSeed = flag.Uint64("fuzz-seed", 0, "the one request that TestHostileRequests makes again; 0 makes all")
+	fuzzTime = flag.Duration("fuzz-api", 0, "how long TestHostileRequests runs, from a random seed; 0 makes a fixed number of requests")
+	fuzzSeed = flag.Uint64("fuzz-seed", 0, "seed of a single request for TestHostileRequests to repeat; 0 makes all")
 )
 
-// fuzzRequests is how many requests TestHostileRequests makes unless it is told.
+// fuzzRequests is how many requests TestHostileRequests makes by default.
 const fuzzRequests = 1500
 
-// TestHostileRequests makes requests from the OpenAPI document with everything about them
-// malformed that can be: none gets a 5xx, and every answer is in the envelope and as the
-// document says. Each request is made from its number alone, so that one that fails can
-// be made again: go test ./webhookserver -run TestHostileRequests -fuzz-seed=N.
+// TestHostileRequests makes malformed requests, derived from the OpenAPI document. None may
+// get a 5xx, and every answer must be in the envelope and match the document. Each request
+// depends only on its seed, so that a failing one can be repeated: go test ./webhookserver
+// -run TestHostileRequests -fuzz-seed=N.
 func TestHostileRequests(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -56,7 +56,7 @@ func TestHostileRequests(t *testing.T) {
 	for end := time.Now().Add(*fuzzTime); seed <= last && (*fuzzTime == 0 || time.Now().Before(end)); seed++ {
 		statuses[z.try(seed).status]++
 		if z.failures == mostFailures {
-			t.Fatal("that many failures are enough")
+			t.Fatal("too many failures")
 		}
 		if seed%50 == 0 {
 			z.drain()
@@ -65,7 +65,7 @@ func TestHostileRequests(t *testing.T) {
 	}
 	t.Log("answers by status:", statuses)
 	if *fuzzTime == 0 {
-		// It must reach what is behind the checks, and not only be refused.
+		// Some requests must pass validation, or else the handlers aren't tested.
 		f.Expect(statuses[200] + statuses[201]).To(gomega.BeNumerically(">", fuzzRequests/8))
 		for _, status := range []int{201, 400, 401, 403, 404, 405, 413, 415} {
 			f.Expect(statuses).To(gomega.HaveKey(status))
@@ -78,7 +78,7 @@ type fuzzer struct {
 	*fixture
 	operations []operation
 	tenant     tenant
-	lifecycle  tenant // is activated, rotated and deactivated
+	lifecycle  tenant // activated, rotated and deactivated by requests
 	secret     string // of the tenant's webhooks
 	succeeded  map[string]int
 	errors     *openapi3.Schema
@@ -87,7 +87,7 @@ type fuzzer struct {
 
 func newFuzzer(f *fixture) *fuzzer {
 	f.Helper()
-	// Requests switch the one off and on and purge it; the other stays.
+	// Requests deactivate, activate and purge one tenant; the other stays active.
 	z := &fuzzer{fixture: f, tenant: f.addTenant("fuzzed"), lifecycle: f.addTenant("switched"), succeeded: map[string]int{}}
 	var doc *openapi3.T
 	doc, z.operations = f.served()
@@ -99,8 +99,7 @@ func newFuzzer(f *fixture) *fuzzer {
 	return z
 }
 
-// strict makes the schemas of answers demand what the server promises: every member
-// that is described, and no other.
+// strict makes the schemas of answers require every described member and forbid others.
 func strict(doc *openapi3.T) {
 	no := false
 	for name, ref := range doc.Components.Schemas {
@@ -117,17 +116,17 @@ func strict(doc *openapi3.T) {
 	}
 }
 
-// reachAll makes a request that is right for each operation: what comes after it is not
-// just refused at the door.
+// reachAll makes a valid request to each operation, so that the state exists for later
+// requests to act on.
 func (z *fuzzer) reachAll() {
 	z.Helper()
-	// Backwards, so that things are deleted last.
+	// In reverse order, so that deletions come last.
 	for _, o := range slices.Backward(z.operations) {
 		ids := []string{"1"}
 		if c := o.collection(); c != "" {
 			ids = z.ids(z.tenant.token(o), c)
 		}
-		// Not everything in a list can be acted on.
+		// The operation may not apply to every item of a list.
 		var got response
 		for _, id := range ids {
 			if got = z.reach(o, id); got.status < 300 {
@@ -138,7 +137,7 @@ func (z *fuzzer) reachAll() {
 	}
 }
 
-// reach makes a request that is right.
+// reach makes a valid request.
 func (z *fuzzer) reach(o operation, id string) response {
 	z.Helper()
 	target, body := o.at(id), z.valid(o)
@@ -154,8 +153,8 @@ func (z *fuzzer) reach(o operation, id string) response {
 	return got
 }
 
-// drain works off what the requests stored, so that the ledger's limits for one company
-// are not what is tested.
+// drain processes the stored events, so that requests don't run into the ledger's limits
+// for one company.
 func (z *fuzzer) drain() {
 	z.Helper()
 	z.forgetWrites()
@@ -176,7 +175,7 @@ func (z *fuzzer) drain() {
 	}
 }
 
-// try makes the request of a seed and checks its answer.
+// try makes the request for a seed and checks the answer.
 func (z *fuzzer) try(seed uint64) response {
 	z.Helper()
 	r := hostile{rand.New(rand.NewPCG(seed, 0))}
@@ -195,7 +194,7 @@ func (z *fuzzer) try(seed uint64) response {
 	}
 	got := z.sendRaw(method, target, http.Header(header), body)
 	what := fmt.Sprintf("-fuzz-seed=%d: %s %s %v\n%s\nanswered %.2000s", seed, method, target, http.Header(header), shortened(body), got.String())
-	// One answer that is wrong doesn't end the test: the next may be wrong in another way.
+	// A wrong answer doesn't end the test, because others may be wrong in different ways.
 	defer func() {
 		if failed, ok := recover().(failure); ok {
 			z.failures++
@@ -209,10 +208,10 @@ func (z *fuzzer) try(seed uint64) response {
 	return got
 }
 
-// failure is what is wrong with an answer.
+// failure describes a wrong answer.
 type failure string
 
-// check demands that an answer is as the document says.
+// check fails unless an answer matches the document.
 func (z *fuzzer) check(method, target string, got response, what string) {
 	z.Helper()
 	z.Expect(got.status).To(gomega.BeNumerically("<", 500), "%s", what)
@@ -238,7 +237,7 @@ func (z *fuzzer) check(method, target string, got response, what string) {
 		o := z.operations[served]
 		z.succeeded[o.String()]++
 		ref := o.Responses.Status(got.status)
-		z.Expect(ref).NotTo(gomega.BeNil(), "a status that the document doesn't have: %s", what)
+		z.Expect(ref).NotTo(gomega.BeNil(), "the document doesn't list this status: %s", what)
 		schema = ref.Value.Content["application/json"].Schema.Value
 	} else {
 		message, _ := envelope.(map[string]any)["message"].(string)
@@ -250,8 +249,8 @@ func (z *fuzzer) check(method, target string, got response, what string) {
 	z.Expect(schema.VisitJSON(envelope, openapi3.EnableJSONSchema2020())).To(gomega.Succeed(), "%s", what)
 }
 
-// matches says whether a path that was asked for is one of the operation. A path without
-// a parameter comes before one with.
+// matches reports whether a requested path belongs to the operation. Literal paths take
+// precedence over those with a parameter.
 func (o operation) matches(path string) bool {
 	before, after, ok := strings.Cut(o.path, "{")
 	if !ok {
@@ -268,7 +267,7 @@ func (z *fuzzer) sendRaw(method, target string, header http.Header, body []byte)
 	u, err := url.Parse(z.url)
 	z.Expect(err).NotTo(gomega.HaveOccurred())
 	path, query, _ := strings.Cut(target, "?")
-	// An opaque URL is sent as it is, with everything that is wrong about it.
+	// An opaque URL is sent unchanged, even if it is malformed.
 	req := &http.Request{
 		Method: method, URL: &url.URL{Scheme: "http", Host: u.Host, Opaque: path, RawQuery: query}, Host: u.Host,
 		Header: header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
@@ -278,8 +277,8 @@ func (z *fuzzer) sendRaw(method, target string, header http.Header, body []byte)
 	}
 	resp, err := http.DefaultClient.Do(req.WithContext(z.Context()))
 	if err != nil && len(body) > 2<<20 {
-		// The server closed before it read what is too large, and the answer was lost with
-		// that.
+		// The server closed the connection before it read the oversized request, and the
+		// answer was lost.
 		return z.send("GET", "/api/none/", nil, nil)
 	}
 	z.Expect(err).NotTo(gomega.HaveOccurred(), "%s %s", method, target)
@@ -291,7 +290,7 @@ func (z *fuzzer) sendRaw(method, target string, header http.Header, body []byte)
 
 func shortened(body []byte) string { return fmt.Sprintf("%d bytes: %.2000q", len(body), body) }
 
-// hostile makes up what nobody should send.
+// hostile generates hostile input.
 type hostile struct{ *rand.Rand }
 
 func (r hostile) oneIn(n int) bool { return r.IntN(n) == 0 }
@@ -311,8 +310,8 @@ var texts = []string{
 	"id", "created", "-created", "last", "cursor", "YToxMA", "YjoxMA", "2026-11-29T00:00:00Z",
 }
 
-// text is a hostile text. Long ones are around the limits of fields, in bytes of one to
-// four a character.
+// text returns a hostile text. Long ones have about the maximum length of a field, with one
+// to four bytes per character.
 func (r hostile) text() string {
 	switch {
 	case r.oneIn(25):
@@ -325,7 +324,7 @@ func (r hostile) text() string {
 	return pick(r, texts)
 }
 
-// target is the path and query of a request.
+// target returns the path and query of a request.
 func (z *fuzzer) target(r hostile, o operation) string {
 	id := "1"
 	if c := o.collection(); c != "" && o.isSecured() && !r.oneIn(4) {
@@ -334,7 +333,7 @@ func (z *fuzzer) target(r hostile, o operation) string {
 		}
 	} else {
 		id = url.PathEscape(r.text())
-		// With the query and the header, below what net/http takes.
+		// With the query and the header, it stays below net/http's limit.
 		id = strings.TrimRight(id[:min(len(id), 2000)], "%0123456789ABCDEF")
 		if id == "" || r.oneIn(30) {
 			id = pick(r, []string{"%2E%2E", "1", "%00", "a%2Fb"})
@@ -398,7 +397,7 @@ func (z *fuzzer) header(r hostile, o operation) fuzzHeader {
 	case !o.isSecured():
 		header["Authorization"] = []string{"Secret " + pick(r, []string{z.secret, z.secret, z.secret, "planted"})}
 	case r.oneIn(15):
-		// Few different tokens: the platform is asked about each, at a pace.
+		// Use few different tokens, because lookups at the platform are rate-limited.
 		header["Authorization"] = pick(r, [][]string{{"Token planted"}, {"Secret planted"}, {"Token"}, {"Token " + strings.Repeat("planted", 500)}, {"Token planted\xff"}, {""}, {"Token a", "Token b"}, nil})
 	case r.oneIn(15):
 		header["Authorization"] = []string{"Token " + z.tenant.user.Token}
@@ -430,7 +429,7 @@ func (z *fuzzer) header(r hostile, o operation) fuzzHeader {
 	return header
 }
 
-// body is what is sent to an operation: nearly right, or not at all.
+// body returns a body for an operation, which is almost valid or not at all.
 func (z *fuzzer) body(r hostile, o operation) []byte {
 	if r.oneIn(12) {
 		return []byte(pick(r, []string{
@@ -471,7 +470,7 @@ func (z *fuzzer) body(r hostile, o operation) []byte {
 	return encoded(members)
 }
 
-// valid is a body that the operation takes.
+// valid returns a valid body for an operation.
 func (z *fuzzer) valid(o operation) string {
 	switch path := strings.TrimPrefix(o.path, "/api/"); {
 	case o.method == http.MethodPost && path == "admin/credentials/": // the tenant has those of the other type
@@ -498,7 +497,7 @@ func encoded(v any) json.RawMessage {
 	return text
 }
 
-// typed is a value of the type that a member has.
+// typed returns a value of a schema's type.
 func (r hostile) typed(s *openapi3.Schema) json.RawMessage {
 	switch {
 	case len(s.Enum) > 0 && !r.oneIn(4):
@@ -517,7 +516,7 @@ func (r hostile) typed(s *openapi3.Schema) json.RawMessage {
 	return encoded(r.text())
 }
 
-// value is any JSON.
+// value returns any JSON value.
 func (r hostile) value(depth int) json.RawMessage {
 	switch n := r.IntN(10); {
 	case n < 3:

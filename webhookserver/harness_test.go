@@ -46,8 +46,8 @@ const namespace = "rehive-system"
 
 var testScheme = controlplane.Scheme()
 
-// cluster is the API server that all tests share, with a manager on it. Tests
-// keep apart by using companies of their own.
+// cluster is the API server that all tests share, with a manager. Tests are isolated by
+// using their own companies.
 type cluster struct {
 	config      *rest.Config
 	mgr         manager.Manager
@@ -114,7 +114,7 @@ func startCluster(c *controlplane.ControlPlane) (stop func() error, err error) {
 	return stop, nil
 }
 
-// fixture is a server over real HTTP with everything around it.
+// fixture is a server over real HTTP with its dependencies.
 type fixture struct {
 	*testing.T
 	gomega.Gomega
@@ -127,7 +127,7 @@ type fixture struct {
 	logs     *logBuffer
 	company  string
 	admin    rehivetest.User // of company, in the group admin
-	second   rehivetest.User // another one
+	second   rehivetest.User // another admin
 	stop     func() error    // ends Start
 }
 
@@ -167,7 +167,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 		Messages:    store,
 		Namespace:   namespace,
 		Namespaces:  activation.AllNamespaces(),
-		// From 8 on client-go logs bodies, which the manager never enables.
+		// At level 8 client-go logs bodies; the manager never enables that.
 		Log: funcr.New(f.logs.write, funcr.Options{Verbosity: 5}),
 	}
 	for _, c := range change {
@@ -192,7 +192,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	return f
 }
 
-// companies number the companies of this run, so that none is used twice.
+// companies numbers the companies of this run, so that they are unique.
 var companies struct {
 	sync.Mutex
 	n int
@@ -223,7 +223,7 @@ type response struct {
 
 func (r response) String() string { return fmt.Sprintf("%d %s", r.status, r.body) }
 
-// send makes a request as it is given.
+// send makes a request exactly as given.
 func (f *fixture) send(method, path string, body io.Reader, header http.Header) response {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), method, f.url+path, body)
@@ -239,7 +239,7 @@ func (f *fixture) send(method, path string, body io.Reader, header http.Header) 
 	return response{resp.StatusCode, resp.Header, string(text)}
 }
 
-// post sends JSON; a string is sent as it is.
+// post sends body as JSON; a string is sent unchanged.
 func (f *fixture) post(path string, body any) response {
 	f.Helper()
 	text, ok := body.(string)
@@ -256,7 +256,7 @@ func (f *fixture) activate(token string) response {
 	return f.post("/api/activate/", map[string]string{"token": token})
 }
 
-// webhook sends a webhook with the Authorization header as given.
+// webhook sends a webhook with the given Authorization header.
 func (f *fixture) webhook(authorization string, body any) response {
 	f.Helper()
 	encoded, ok := body.(string)
@@ -274,7 +274,7 @@ func (f *fixture) webhook(authorization string, body any) response {
 
 type object = map[string]any
 
-// event is the body of a webhook of the fixture's company.
+// event returns the body of a webhook for the fixture's company.
 func (f *fixture) event(id any) object {
 	return object{"id": id, "event": "user.create", "company": f.company, "data": object{"id": "u1"}}
 }
@@ -287,8 +287,8 @@ func (f *fixture) expectSuccess(r response) {
 	f.Expect(r.header.Get("Content-Type")).To(gomega.Equal("application/json"))
 }
 
-// expectError demands an error envelope with the messages of one field, or with
-// a message alone when field is empty.
+// expectError checks an error envelope: the messages of one field or, if field is empty,
+// only the message.
 func (f *fixture) expectError(r response, status int, field string, messages ...string) {
 	f.Helper()
 	want := object{"status": "error", "message": strings.Join(messages, " ")}
@@ -302,7 +302,7 @@ func (f *fixture) expectError(r response, status int, field string, messages ...
 	f.Expect(r.header.Get("Content-Type")).To(gomega.Equal("application/json"))
 }
 
-// activation reads the company's activation past the cache; nil if there's none.
+// activation reads the company's activation from the API server; nil if there is none.
 func (f *fixture) activation() *v1alpha1.CompanyActivation {
 	f.Helper()
 	a, err := activation.AllNamespaces().Find(f.Context(), f.mgr.GetAPIReader(), f.company)
@@ -310,7 +310,7 @@ func (f *fixture) activation() *v1alpha1.CompanyActivation {
 	return a
 }
 
-// credentials reads the company's credentials past the cache.
+// credentials reads the company's credentials from the API server.
 func (f *fixture) credentials() activation.Credentials {
 	f.Helper()
 	a := f.activation()
@@ -323,7 +323,7 @@ func (f *fixture) credentials() activation.Credentials {
 	return credentials
 }
 
-// declare creates an activation as a platform team does.
+// declare creates an activation as a platform team would.
 func (f *fixture) declare(namespace, name string) *v1alpha1.CompanyActivation {
 	f.Helper()
 	err := f.client.Create(f.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
@@ -336,7 +336,7 @@ func (f *fixture) declare(namespace, name string) *v1alpha1.CompanyActivation {
 	return a
 }
 
-// logBuffer keeps what was logged.
+// logBuffer collects log lines.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -354,8 +354,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// searchLogs fails the test when a token or a webhook secret was logged, or the
-// data of a webhook.
+// searchLogs fails the test if a token, a webhook secret or a webhook's data was logged.
 func (f *fixture) searchLogs() {
 	logs := f.logs.String()
 	planted := []string{"planted", f.admin.Token, f.second.Token}
@@ -373,7 +372,7 @@ func (f *fixture) searchLogs() {
 	}
 	for _, secret := range planted {
 		if secret != "" && strings.Contains(logs, secret) {
-			f.Errorf("the log holds the secret %q", secret)
+			f.Errorf("the log contains the secret %q", secret)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 func TestKeyedMutexExcludes(t *testing.T) {
 	var m keyedMutex
-	counts := make([]int, 3) // written by many, guarded by nothing but the mutex
+	counts := make([]int, 3) // guarded only by the mutex
 	var wg sync.WaitGroup
 	for i := range 300 {
 		wg.Go(func() {
@@ -33,11 +33,11 @@ func TestKeyedMutexExcludes(t *testing.T) {
 		}
 	}
 	if len(m.keys) != 0 {
-		t.Errorf("%d keys are kept although nobody uses them", len(m.keys))
+		t.Errorf("%d unused keys were kept", len(m.keys))
 	}
 }
 
-func TestKeyedMutexGivesUpWithItsContext(t *testing.T) {
+func TestKeyedMutexHonoursContext(t *testing.T) {
 	var m keyedMutex
 	unlock, err := m.lock(t.Context(), "a")
 	if err != nil {
@@ -46,20 +46,20 @@ func TestKeyedMutexGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := m.lock(ctx, "a"); !errors.Is(err, context.Canceled) {
-		t.Errorf("waiting for a held key ended with %v", err)
+		t.Errorf("waiting for a held key returned %v", err)
 	}
 	other, err := m.lock(t.Context(), "b")
 	if err != nil {
-		t.Errorf("another key is not free: %v", err)
+		t.Errorf("locking another key: %v", err)
 	}
 	other()
 	unlock()
 	again, err := m.lock(t.Context(), "a")
 	if err != nil {
-		t.Errorf("the key was not given back: %v", err)
+		t.Errorf("locking the released key: %v", err)
 	}
 	again()
 	if len(m.keys) != 0 {
-		t.Errorf("%d keys are kept although nobody uses them", len(m.keys))
+		t.Errorf("%d unused keys were kept", len(m.keys))
 	}
 }

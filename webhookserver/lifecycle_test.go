@@ -27,8 +27,8 @@ import (
 
 var lifecyclePaths = []string{"/api/activate/", "/api/deactivate/", "/api/rotate/"}
 
-// TestLifecycleInput: what is wrong with the request itself is said before the
-// platform is asked anything.
+// TestLifecycleInput checks that a malformed request is refused without a call to the
+// platform.
 func TestLifecycleInput(t *testing.T) {
 	f := newFixture(t)
 	for name, test := range map[string]struct {
@@ -65,13 +65,13 @@ func TestLifecycleInput(t *testing.T) {
 	f.Expect(r.body).To(gomega.MatchJSON(`{"status":"error","message":"This field is required. Must be a valid boolean.",
 		"data":{"token":["This field is required."],"purge":["Must be a valid boolean."]}}`))
 	for _, request := range f.platform.Requests() {
-		t.Errorf("the platform was asked %s %s", request.Method, request.Path)
+		t.Errorf("the platform was called: %s %s", request.Method, request.Path)
 	}
 }
 
-// TestWhoseToken: the platform decides whose token it is, and whatever goes
-// wrong there is an invalid user, as on Rehive.
-func TestWhoseToken(t *testing.T) {
+// TestTokenVerification checks that the platform identifies the token's user. As on Rehive,
+// every failure is answered as an invalid user.
+func TestTokenVerification(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	customer := f.addUser(f.company, "user")
@@ -87,7 +87,7 @@ func TestWhoseToken(t *testing.T) {
 	f.Expect(f.credentials().Token).To(gomega.Equal(f.admin.Token))
 }
 
-// platformFaults are the ways in which a platform call can fail.
+// platformFaults are the ways in which a call to the platform can fail.
 var platformFaults = map[string]rehivetest.Fault{
 	"401":          {Kind: rehivetest.FaultStatus, Status: 401, Message: "Invalid token."},
 	"403":          {Kind: rehivetest.FaultStatus, Status: 403, Message: "Permission denied."},
@@ -111,7 +111,7 @@ func TestPlatformFailsAtAuth(t *testing.T) {
 		for _, path := range lifecyclePaths {
 			t.Run(name+" "+path, func(t *testing.T) {
 				f := f.in(t)
-				token, err := f.platform.IssueToken(f.company, f.admin.ID) // one that is not throttled yet
+				token, err := f.platform.IssueToken(f.company, f.admin.ID) // a token that is not throttled yet
 				f.Expect(err).NotTo(gomega.HaveOccurred())
 				fault.Path = "/3/auth/"
 				defer f.platform.InjectFault(fault)()
@@ -161,8 +161,8 @@ func TestPlatformFailsAtCompany(t *testing.T) {
 	f.Expect(f.activation()).To(gomega.BeNil())
 }
 
-// TestHangingPlatform: the answer comes within the platform's own limit even if
-// both calls to it take almost as long as they may.
+// TestHangingPlatform checks that the server answers within the platform's time limit even
+// if both calls to the platform almost time out.
 func TestHangingPlatform(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Limits.PlatformCall = 2 * time.Second
@@ -210,9 +210,9 @@ func TestActivate(t *testing.T) {
 	})
 }
 
-// TestThePlatformCalls is the whole life of an extension as the platform leads
-// it, with its own time limits and its own service users.
-func TestThePlatformCalls(t *testing.T) {
+// TestPlatformDrivenLifecycle runs the whole life of an extension as driven by the
+// platform, with its time limits and service users.
+func TestPlatformDrivenLifecycle(t *testing.T) {
 	f := newFixture(t)
 	service, err := f.platform.AddService(f.company, rehivetest.Service{URL: f.url + "/api/"})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
@@ -240,7 +240,7 @@ func TestThePlatformCalls(t *testing.T) {
 	f.Expect(f.activation()).To(gomega.BeNil())
 }
 
-func TestActivateUsesADeclaredActivation(t *testing.T) {
+func TestActivateAdoptsDeclaredActivation(t *testing.T) {
 	f := newFixture(t)
 	declared := f.declare("team-a", "wallet")
 	f.expectError(f.post("/api/rotate/", object{"token": f.admin.Token}), 400, "token", "Company has not been activated yet.")
@@ -253,7 +253,7 @@ func TestActivateUsesADeclaredActivation(t *testing.T) {
 	f.Expect(list.Items).To(gomega.HaveLen(1))
 }
 
-// TestActivateNames: identifiers that Kubernetes can't take as a name.
+// TestActivateNames checks company identifiers that aren't valid Kubernetes names.
 func TestActivateNames(t *testing.T) {
 	f := newFixture(t)
 	for _, prefix := range []string{"Acme", "acme_co", "acme.co", "acme"} {
@@ -282,7 +282,7 @@ func TestActivateConcurrently(t *testing.T) {
 	f.Expect(tokens).To(gomega.ContainElement(f.credentials().Token))
 }
 
-func TestActivateRefusedByThePlatform(t *testing.T) {
+func TestActivateWhenWebhooksAreRefused(t *testing.T) {
 	t.Run("a new company", func(t *testing.T) {
 		f := newFixture(t)
 		f.stub.decide(f.company, refused)
@@ -319,13 +319,14 @@ func TestActivateRefusedByThePlatform(t *testing.T) {
 	})
 }
 
-// TestActivateDuringAnOutage: an outage is retried, and fails no activation.
+// TestActivateDuringAnOutage checks that an outage delays an activation but doesn't fail
+// it.
 func TestActivateDuringAnOutage(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.Limits.LifecycleBudget = time.Minute })
 	f.stub.decide(f.company, outage)
 	start := time.Now()
 	f.expectSuccess(f.activate(f.admin.Token))
-	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 30*time.Second), "the controller's verdict was there at once")
+	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 30*time.Second), "the server must not wait for its timeout")
 	f.Expect(f.credentials().Token).To(gomega.Equal(f.admin.Token))
 }
 
@@ -343,7 +344,7 @@ func TestDeactivate(t *testing.T) {
 	f.Expect(f.credentials().WebhookSecret).To(gomega.Equal(secret))
 	f.expectError(f.webhook("Secret "+secret, f.event(2)), 400, "company", "Invalid company.")
 
-	f.expectSuccess(deactivate(f.second.Token)) // twice is fine
+	f.expectSuccess(deactivate(f.second.Token)) // repeating it is fine
 	f.expectError(f.post("/api/rotate/", object{"token": f.admin.Token}), 400, "token", "Company has not been activated yet.")
 	f.Expect(f.credentials().Token).To(gomega.BeEmpty())
 
@@ -376,9 +377,9 @@ func TestPurge(t *testing.T) {
 	f.Expect(f.activation().UID).NotTo(gomega.Equal(first.UID))
 }
 
-// TestActivateBehindASlowPurge: an activation waits until the former one has
-// gone, and says so when it doesn't go in time.
-func TestActivateBehindASlowPurge(t *testing.T) {
+// TestActivateWaitsForPurge checks that an activation waits until the previous one is
+// deleted, and says so if that takes too long.
+func TestActivateWaitsForPurge(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Limits.LifecycleBudget = 2 * time.Second
 		o.Limits.RollbackReserve = 1500 * time.Millisecond
@@ -395,7 +396,7 @@ func TestActivateBehindASlowPurge(t *testing.T) {
 	f.expectError(r, 503, "", "The company's earlier activation is still being removed. Try again later.")
 	f.Expect(r.header.Get("Retry-After")).To(gomega.Equal("10"))
 
-	// Let it go while the next activation waits for it.
+	// Complete the deletion while the next activation waits for it.
 	f.stub.decide(f.company, registered)
 	time.AfterFunc(100*time.Millisecond, func() {
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"touched":"yes"}}}`))
@@ -417,7 +418,7 @@ func TestRotate(t *testing.T) {
 	f.expectSuccess(rotate(next))
 	f.Expect(f.credentials().Token).To(gomega.Equal(next))
 	f.Expect(f.credentials().WebhookSecret).To(gomega.Equal(secret))
-	f.Expect(f.activation().Annotations[v1alpha1.RequestedAtAnnotation]).NotTo(gomega.Equal(asked), "the controller is woken")
+	f.Expect(f.activation().Annotations[v1alpha1.RequestedAtAnnotation]).NotTo(gomega.Equal(asked), "the controller is triggered")
 
 	t.Run("brings a lost Secret back", func(t *testing.T) {
 		f := f.in(t)
@@ -428,18 +429,19 @@ func TestRotate(t *testing.T) {
 	})
 }
 
-// TestSecretIsOwned: the token is in a Secret that goes with the activation.
-func TestSecretIsOwned(t *testing.T) {
+// TestActivationOwnsItsSecret checks that the Secret with the token is deleted with the
+// activation.
+func TestActivationOwnsItsSecret(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	a := f.activation()
 	f.Expect(metav1.IsControlledBy(f.secretOf(a), a)).To(gomega.BeTrue())
-	encoded, err := json0(a)
+	encoded, err := jsonOf(a)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(encoded).NotTo(gomega.ContainSubstring(f.admin.Token))
 }
 
-// emptyCache has not heard of the API server yet.
+// emptyCache is a cache that has not synced yet.
 type emptyCache struct{ Activations }
 
 func (emptyCache) Find(ctx context.Context, _ string) (*v1alpha1.CompanyActivation, error) {
@@ -452,8 +454,8 @@ func (emptyCache) HoldsWebhookSecret(ctx context.Context, _ string) (bool, error
 	return false, ctx.Err()
 }
 
-// TestAPIServerAway: what the cluster can't take is not pretended to be done.
-func TestAPIServerAway(t *testing.T) {
+// TestAPIServerUnavailable checks that a call fails if its result can't be stored.
+func TestAPIServerUnavailable(t *testing.T) {
 	for name, listen := range map[string]func(net.Listener){
 		"refusing": func(l net.Listener) { _ = l.Close() },
 		"hanging":  func(net.Listener) {},
@@ -487,7 +489,7 @@ func TestAPIServerAway(t *testing.T) {
 	}
 }
 
-// TestTooManyLifecycleCalls: callers beyond the limit are told to come back.
+// TestTooManyLifecycleCalls checks that calls beyond the limit get a 503 with Retry-After.
 func TestTooManyLifecycleCalls(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Limits.LifecycleCalls = 1
@@ -504,9 +506,9 @@ func TestTooManyLifecycleCalls(t *testing.T) {
 	f.expectSuccess(f.activate(f.admin.Token))
 }
 
-// TestLifecycleRate: a flood of calls with made-up tokens does not become a flood of
-// calls to the platform.
-func TestLifecycleRate(t *testing.T) {
+// TestLifecycleCallsAreRateLimited checks that a flood of calls with made-up tokens doesn't
+// flood the platform.
+func TestLifecycleCallsAreRateLimited(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Limits.StrangerRate = 0.001
 		o.Limits.QueueTime = 20 * time.Millisecond
@@ -520,9 +522,9 @@ func TestLifecycleRate(t *testing.T) {
 	f.Expect(f.platform.Requests()).To(gomega.HaveLen(answers[400]))
 }
 
-// TestOneCallPerCompany: a call waits for another one of its company, and for
-// none of any other.
-func TestOneCallPerCompany(t *testing.T) {
+// TestLifecycleCallsAreSerializedPerCompany checks that a call waits for another call of
+// its company, but not for calls of other companies.
+func TestLifecycleCallsAreSerializedPerCompany(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Limits.LifecycleBudget = 2 * time.Second
 		o.Limits.RollbackReserve = 200 * time.Millisecond
@@ -536,13 +538,13 @@ func TestOneCallPerCompany(t *testing.T) {
 	f.expectSuccess(f.activate(f.admin.Token))
 }
 
-// lateActivations are behind for some reads.
-type lateActivations struct {
+// laggingActivations returns stale data for a number of reads.
+type laggingActivations struct {
 	Activations
-	credentials, activations atomic.Int32 // reads that are still behind
+	credentials, activations atomic.Int32 // number of stale reads left
 }
 
-func (l *lateActivations) Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
+func (l *laggingActivations) Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error) {
 	a, err := l.Activations.Find(ctx, company)
 	if a != nil && l.activations.Add(-1) >= 0 {
 		a = a.DeepCopy()
@@ -551,7 +553,7 @@ func (l *lateActivations) Find(ctx context.Context, company string) (*v1alpha1.C
 	return a, err
 }
 
-func (l *lateActivations) Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (activation.Credentials, error) {
+func (l *laggingActivations) Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (activation.Credentials, error) {
 	c, err := l.Activations.Credentials(ctx, a)
 	if l.credentials.Add(-1) >= 0 {
 		c = activation.Credentials{}
@@ -559,10 +561,10 @@ func (l *lateActivations) Credentials(ctx context.Context, a *v1alpha1.CompanyAc
 	return c, err
 }
 
-// TestTheCacheIsBehind: what a call changes is in force for webhooks when it is
+// TestLifecycleWaitsForCache checks that the change is visible to webhooks once the call is
 // answered.
-func TestTheCacheIsBehind(t *testing.T) {
-	late := &lateActivations{}
+func TestLifecycleWaitsForCache(t *testing.T) {
+	late := &laggingActivations{}
 	f := newFixture(t, func(o *Options) {
 		late.Activations = o.Activations
 		o.Activations = late

@@ -23,8 +23,8 @@ import (
 
 const anotherUser = "Invalid admin user."
 
-// services activates the fixture's server as one extension and returns its service,
-// and the token of the service user of another extension of the same company.
+// services activates the fixture's server as an extension. It returns its service, and the
+// token of the service user of another extension of the same company.
 func (f *fixture) services() (own rehivetest.Service, other string) {
 	f.Helper()
 	own, err := f.platform.AddService(f.company, rehivetest.Service{URL: f.url + "/api/"})
@@ -58,9 +58,9 @@ func (f *fixture) lifecycle(action, token string) response {
 	}
 }
 
-// TestAnotherExtension: the service user of another extension of the same company may
-// neither take this one over nor end it nor read what was sent.
-func TestAnotherExtension(t *testing.T) {
+// TestOtherExtensionsAreRefused checks that the service user of another extension of the
+// same company can neither activate nor deactivate this one, nor read its log.
+func TestOtherExtensionsAreRefused(t *testing.T) {
 	f := newFixture(t)
 	own, other := f.services()
 	for _, action := range []string{"activate", "rotate", "deactivate", "purge"} {
@@ -72,7 +72,7 @@ func TestAnotherExtension(t *testing.T) {
 	f.expectError(f.call(other, "GET", "/api/admin/logs/", ""), 403, "", "You do not have permission to perform this action.")
 	f.expectError(f.call(other, "POST", "/api/admin/logs/send/", ""), 403, "", "You do not have permission to perform this action.")
 
-	// An admin may do all of it, and doesn't lock the platform's own user out.
+	// An admin may do all of that without locking out the platform's service user.
 	f.expectSuccess(f.lifecycle("activate", f.admin.Token))
 	f.expectSuccess(f.lifecycle("rotate", f.second.Token))
 	f.expectError(f.lifecycle("rotate", other), 400, "token", anotherUser)
@@ -82,25 +82,25 @@ func TestAnotherExtension(t *testing.T) {
 	f.expectSuccess(f.lifecycle("purge", f.admin.Token))
 }
 
-// TestAnotherServiceUserOfThePlatform: the platform may make a new service user at each
-// activation. It takes over when the former one's token is no longer valid.
-func TestAnotherServiceUserOfThePlatform(t *testing.T) {
+// TestNewServiceUserTakesOver checks that a new service user, which the platform may create
+// at each activation, takes over once the previous user's token is invalid.
+func TestNewServiceUserTakesOver(t *testing.T) {
 	f := newFixture(t)
 	own, other := f.services()
 
-	// Whether the stored token is valid can't be found out.
+	// The stored token can't be verified.
 	remove := f.platform.InjectFault(rehivetest.Fault{Path: "/3/auth/", Token: own.Token, Kind: rehivetest.FaultStatus, Status: 503})
 	f.expectError(f.lifecycle("activate", other), 503, "", "Rehive could not be reached to verify the stored token. Try again later.")
 	remove()
 	f.Expect(f.credentials().Token).To(gomega.Equal(own.Token))
 
-	// The platform ended the former user without a word.
+	// The platform has deleted the previous user without a notice.
 	f.platform.RevokeToken(own.Token)
 	f.expectSuccess(f.lifecycle("activate", other))
 	f.Expect(f.credentials().Token).To(gomega.Equal(other))
 	f.expectSuccess(f.lifecycle("rotate", other))
 
-	// After a deactivation nobody's token is replaced.
+	// After a deactivation there is no token to replace.
 	f.expectSuccess(f.lifecycle("deactivate", other))
 	next := f.extension()
 	f.expectError(f.lifecycle("purge", next), 400, "token", anotherUser)
@@ -109,7 +109,7 @@ func TestAnotherServiceUserOfThePlatform(t *testing.T) {
 	f.Expect(f.activation()).To(gomega.BeNil())
 }
 
-// TestSecretWithoutUser is of before the user was recorded.
+// TestSecretWithoutUser covers Secrets from versions that didn't record the user.
 func TestSecretWithoutUser(t *testing.T) {
 	f := newFixture(t)
 	own, other := f.services()
@@ -131,9 +131,9 @@ func TestSecretWithoutUser(t *testing.T) {
 	f.Expect(f.platform.Deactivate(t.Context(), f.company, own.ID)).To(gomega.Succeed())
 }
 
-// TestSquatter: a CompanyActivation that somebody made for the company in a namespace of
-// theirs receives nothing.
-func TestSquatter(t *testing.T) {
+// TestForeignActivationReceivesNothing checks that a CompanyActivation that somebody
+// created for the company in another namespace receives nothing.
+func TestForeignActivationReceivesNothing(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		var err error
 		if o.Namespaces, err = activation.NewNamespaces(namespace, "team-allowed"); err != nil {
@@ -151,14 +151,14 @@ func TestSquatter(t *testing.T) {
 	f.Expect(held.Token).To(gomega.Equal(f.admin.Token))
 }
 
-// TestNoSilentSuccession: when the holder of a company goes, a duplicate is not the
-// platform's concern before the platform activates the company again.
-func TestNoSilentSuccession(t *testing.T) {
+// TestDuplicateDoesNotTakeOver checks that a duplicate doesn't replace a deleted holder
+// until the platform activates the company again.
+func TestDuplicateDoesNotTakeOver(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	holder := f.activation()
 	second := f.declare("zz-duplicates", "wallet")
-	annotate := []byte(`{"metadata":{"annotations":{"` + v1alpha1.RequestedAtAnnotation + `":"now"}}}`) // as with kubectl
+	annotate := []byte(`{"metadata":{"annotations":{"` + v1alpha1.RequestedAtAnnotation + `":"now"}}}`) // as a user of kubectl would
 	f.Expect(f.client.Patch(t.Context(), second, client.RawPatch("application/merge-patch+json", annotate))).To(gomega.Succeed())
 	f.Expect(f.client.Delete(t.Context(), holder)).To(gomega.Succeed())
 	f.Eventually(func() string {
@@ -175,9 +175,9 @@ func TestNoSilentSuccession(t *testing.T) {
 	f.Expect(f.credentials().Token).To(gomega.Equal(f.admin.Token))
 }
 
-// TestNameIsTaken: a company whose object name another company's activation has gets
-// another name.
-func TestNameIsTaken(t *testing.T) {
+// TestActivationNameCollision checks that an activation gets a different name if another
+// company's activation has the usual one.
+func TestActivationNameCollision(t *testing.T) {
 	f := newFixture(t)
 	mine, theirs := f.company, f.addCompany("other")
 	f.company = theirs
@@ -191,7 +191,7 @@ func TestNameIsTaken(t *testing.T) {
 	f.Expect(f.client.Get(t.Context(), client.ObjectKeyFromObject(occupant), occupant)).To(gomega.Succeed())
 }
 
-// TestUnusableSecret: a token that can't be stored is not pretended to be.
+// TestUnusableSecret checks that a call fails if its token can't be stored.
 func TestUnusableSecret(t *testing.T) {
 	const message = "The company's token cannot be stored. Ask the operator of this extension to look at the company's CompanyActivation, then try again."
 	t.Run("ownerless", func(t *testing.T) {
@@ -219,22 +219,22 @@ func TestUnusableSecret(t *testing.T) {
 		f.expectError(f.activate(f.second.Token), 503, "", message)
 		f.expectError(f.lifecycle("rotate", f.second.Token), 503, "", message)
 		f.expectError(f.lifecycle("deactivate", f.admin.Token), 503, "", message)
-		f.Expect(f.activation().IsActive()).To(gomega.BeFalse(), "events are refused all the same")
+		f.Expect(f.activation().IsActive()).To(gomega.BeFalse(), "events must be refused anyway")
 		f.expectSuccess(f.lifecycle("purge", f.admin.Token))
 	})
 	t.Run("in a namespace that is being deleted", func(t *testing.T) {
 		f := newFixture(t, func(o *Options) { o.Namespace = "ending" })
 		ending := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ending"}}
 		f.Expect(client.IgnoreAlreadyExists(f.client.Create(t.Context(), ending))).To(gomega.Succeed())
-		f.Expect(f.client.Delete(t.Context(), ending)).To(gomega.Succeed()) // nothing here completes it
+		f.Expect(f.client.Delete(t.Context(), ending)).To(gomega.Succeed()) // it stays in Terminating, because no namespace controller runs
 		f.expectError(f.activate(f.admin.Token), 503, "",
 			"The namespace that holds this extension's state is being deleted. Ask the operator of this extension to restore it, then try again.")
 	})
 }
 
-// TestUndoingLeavesALaterCallAlone: while one replica waits to hear that its activation
-// is refused, another one accepts a later activation.
-func TestUndoingLeavesALaterCallAlone(t *testing.T) {
+// TestRollbackKeepsLaterActivation checks that the rollback of a refused activation keeps a
+// later activation that another replica has accepted meanwhile.
+func TestRollbackKeepsLaterActivation(t *testing.T) {
 	f := newFixture(t)
 	f.stub.decide(f.company, silent)
 	first := make(chan response, 1)
@@ -259,8 +259,8 @@ func TestUndoingLeavesALaterCallAlone(t *testing.T) {
 	f.Expect(f.activation().IsActive()).To(gomega.BeTrue())
 }
 
-// TestPurgeGracePeriod: with a grace period a new activation undoes a purge; without
-// one the data goes when the period is over. It can't be read in between.
+// TestPurgeGracePeriod checks that a new activation within the grace period undoes a purge,
+// that the data is deleted after it, and that it can't be read in between.
 func TestPurgeGracePeriod(t *testing.T) {
 	f, service := newRealFixture(t, func(o *Options) { o.PurgeGrace = time.Hour })
 	ctx := t.Context()
@@ -273,7 +273,7 @@ func TestPurgeGracePeriod(t *testing.T) {
 	f.expectError(f.webhook("Secret "+secret, f.event(1)), 400, "company", "Invalid company.")
 	due := f.activation().Annotations[v1alpha1.PurgeAfterAnnotation]
 	f.expectSuccess(f.lifecycle("purge", f.admin.Token))
-	f.Expect(f.activation().Annotations[v1alpha1.PurgeAfterAnnotation]).To(gomega.Equal(due), "repeating it doesn't put it off")
+	f.Expect(f.activation().Annotations[v1alpha1.PurgeAfterAnnotation]).To(gomega.Equal(due), "repeating the purge doesn't postpone it")
 
 	f.expectSuccess(f.activate(f.admin.Token))
 	f.Expect(f.activation().UID).To(gomega.Equal(first.UID))

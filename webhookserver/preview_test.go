@@ -16,7 +16,7 @@ import (
 
 const previewPath = "/api/admin/notifications/preview/"
 
-// previewed tries the welcome notification with changes on an event.
+// previewed previews the welcome notification, with changes, for an event.
 func (f *fixture) previewed(changes, event string) map[string]any {
 	f.Helper()
 	body := strings.TrimSuffix(welcome, "}")
@@ -50,29 +50,29 @@ func TestPreview(t *testing.T) {
 		"text_message": " Hi!\n", "html_message": "<p>Hi</p>", "sms_message": nil, "push_message": nil, "whatsapp_content_sid": nil, "whatsapp_variables": nil, "segments": 0.0, "encoding": nil,
 	}))
 
-	// The expression says no, and which comparison did.
+	// A false expression, with the comparison that made it false.
 	got = f.previewed(`"expression":"{{ balance }} > 1000"`, created)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "ExpressionFalse"), gomega.HaveKeyWithValue("messages", gomega.BeEmpty())))
 	f.Expect(got["expression"].(object)["comparisons"]).To(gomega.ConsistOf(object{"left": "500", "operator": ">", "right": "1000", "holds": false}))
 
-	// An SMS is counted as it is sent.
+	// The segments of an SMS are counted.
 	got = f.previewed(`"type":"sms","to_mobile":"+27820000001","sms_message":"{{ first_name }} „`+strings.Repeat("a", 70)+`"`, created)
 	f.Expect(got["messages"].([]any)[0]).To(gomega.And(gomega.HaveKeyWithValue("segments", 2.0), gomega.HaveKeyWithValue("encoding", "UCS-2"), gomega.HaveKeyWithValue("html_message", gomega.BeNil())))
 
-	// With its layout.
+	// A message with its layout.
 	layout := f.admined("adminLayoutsCreate", "POST", "/api/admin/layouts/", `{"name":"Frame","type":"email","html_layout":"<body>{{ content }}</body>"}`, 201)
 	got = f.previewed(fmt.Sprintf(`"layout":%q`, layout["id"]), created)
 	f.Expect(got["messages"].([]any)[0]).To(gomega.HaveKeyWithValue("html_message", "<body><p>Hi</p></body>"))
 
-	// What is missing, disabled or for another event is said.
+	// Missing fields, disabled notifications and other events cause warnings.
 	got = f.previewed(`"enabled":false`, `{"name":"user.create","data":{"email":"joe@example.com"}}`)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "RuleDisabled")))
-	f.Expect(got["messages"].([]any)).To(gomega.HaveLen(1), "what it would send is shown nevertheless")
+	f.Expect(got["messages"].([]any)).To(gomega.HaveLen(1), "the message is shown anyway")
 	f.Expect(fmt.Sprint(got["warnings"])).To(gomega.And(gomega.ContainSubstring("first_name"), gomega.ContainSubstring("not enabled")))
 	got = f.previewed("", `{"name":"user.create","data":{}}`)
 	f.Expect(got).To(gomega.HaveKeyWithValue("reason", "NoRecipient"))
 
-	// So is what is probably a mistake, with its place and once.
+	// So do probable mistakes, once each and with their positions.
 	got = f.previewed(`"subject":"Dear {{ user.first_name }}","expression":"'{{ status }}' == 'Pending'"`, `"user.create"`)
 	f.Expect(got).To(gomega.HaveKeyWithValue("reason", "ExpressionFalse"))
 	f.Expect(got["warnings"]).To(gomega.ConsistOf(
@@ -80,7 +80,7 @@ func TestPreview(t *testing.T) {
 		object{"field": "subject", "line": 1.0, "column": 6.0, "message": "{{ user.first_name }} is not among the known fields of user.create: write {{ first_name }}, because the data is the user itself."},
 	))
 
-	// Mistakes have a place, those that parse too.
+	// Errors have positions, including those that are found after parsing.
 	got = f.previewed(`"html_message":"<p>\n{% if %}"`, created)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "RuleInvalid")))
 	f.Expect(got["errors"]).To(gomega.ConsistOf(gomega.And(gomega.HaveKeyWithValue("field", "html_message"), gomega.HaveKeyWithValue("line", 2.0), gomega.HaveKeyWithValue("column", 1.0))))
@@ -90,7 +90,7 @@ func TestPreview(t *testing.T) {
 	f.Expect(got).To(gomega.HaveKeyWithValue("reason", "RenderFailed"))
 	f.Expect(got["errors"]).To(gomega.ConsistOf(gomega.And(gomega.HaveKeyWithValue("field", "text_message"), gomega.HaveKeyWithValue("line", 2.0))))
 
-	// Nothing was stored or sent.
+	// Nothing has been stored or sent.
 	page, err := f.store.Log(t.Context(), ledger.LogFilter{Company: f.company}, 0, 10)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(page.Deliveries).To(gomega.BeEmpty())
@@ -111,19 +111,19 @@ func TestPreviewOfAStoredNotification(t *testing.T) {
 	got := f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event_id":"e-1","subject":"Dear {{ first_name }}"}`, 200)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("event_id", "e-1")))
 	f.Expect(got["messages"].([]any)[0]).To(gomega.And(gomega.HaveKeyWithValue("subject", "Dear Ann"), gomega.HaveKeyWithValue("recipients", []any{"ann@example.com"})))
-	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(gomega.Equal(n), "the stored one is as it was")
+	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(gomega.Equal(n), "the stored notification is unchanged")
 
 	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event":{"name":"user.update","data":{"email":"ann@example.com","first_name":""}}}`, 200)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "OtherEvent")))
 
-	// Without data, the sample of the event is taken: that of its own, or of the one named.
+	// Without data, the sample of the notification's own or of the named event is used.
 	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", "", 200)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("event", "user.create"), gomega.HaveKeyWithValue("warnings", gomega.BeEmpty())))
 	f.Expect(got["messages"].([]any)[0]).To(gomega.HaveKeyWithValue("subject", "Hello Lena"))
 	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event":"user.mfa.sms.verify","to_email":"{{ user.email }}","subject":"{{ token }}"}`, 200)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("event", "user.mfa.sms.verify")))
 
-	// Without an event, with one that isn't there, with two, with one that is none.
+	// No event, an unknown event, two events, an invalid event.
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":""}`), 400, "event",
 		`Give an event to evaluate: its name, {"name": "…", "data": {…}}, or the event_id of a received event.`)
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":"weather.change"}`), 400, "event",
@@ -134,14 +134,15 @@ func TestPreviewOfAStoredNotification(t *testing.T) {
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":[1]}`), 400, "event", "Not a valid string.")
 	f.Expect(f.call(f.second.Token, "GET", previewPath, "").status).To(gomega.Equal(405))
 
-	// Another company's events are as if they weren't there.
+	// Another company's events can't be used.
 	stranger := f.addUser(f.addCompany("other"), "admin")
 	f.expectSuccess(f.activate(stranger.Token))
 	f.expectError(f.call(stranger.Token, "POST", previewPath, `{"name":"N","to_email":"a@example.com","subject":"S","text_message":"T","event_id":"e-1"}`), 400, "event_id", `Invalid pk "e-1" - object does not exist.`)
 	f.Expect(f.call(stranger.Token, "POST", path+"preview/", `{"event_id":"e-1"}`).status).To(gomega.Equal(404))
 }
 
-// The largest message for the most recipients is answered once, not once for each.
+// TestPreviewIsBounded checks that the answer holds the largest message once, not once for
+// each of the recipients.
 func TestPreviewIsBounded(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))

@@ -18,7 +18,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
-// dispatching decides events until the test ends.
+// dispatching runs the dispatcher until the test ends.
 func (f *fixture) dispatching() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -31,7 +31,7 @@ func (f *fixture) dispatching() {
 	})
 }
 
-// explained waits until an event is decided, and returns what became of it.
+// explained waits until an event is evaluated and returns its detail.
 func (f *fixture) explained(id any) map[string]any {
 	f.Helper()
 	var got map[string]any
@@ -75,7 +75,7 @@ func TestReplay(t *testing.T) {
 	f.Expect(f.sendAll()).To(gomega.Equal([]string{"joe@example.com"}))
 	path := fmt.Sprintf("/api/admin/events/%.0f/replay/", id)
 
-	// The mistake is corrected. A dry run shows what would be sent, and does nothing.
+	// After the mistake is fixed, a dry run shows what would be sent without sending it.
 	passes.Spec.Expression = "{{ amount }} > 100"
 	f.Expect(f.client.Update(t.Context(), passes)).To(gomega.Succeed())
 	var dry map[string]any
@@ -100,7 +100,7 @@ func TestReplay(t *testing.T) {
 	f.Expect(f.explained(id)["replays"]).To(gomega.BeEmpty())
 	f.Expect(f.admined("adminEventsList", "GET", "/api/admin/events/", "", 200)).To(gomega.HaveKeyWithValue("count", 1.0))
 
-	// Asked for, it is done once for an idempotency key.
+	// A replay runs once for an idempotency key.
 	send := func(body, key string) (map[string]any, string) {
 		r := f.send("POST", path, strings.NewReader(body), http.Header{
 			"Content-Type": {"application/json"}, "Authorization": {"Token " + f.admin.Token}, "Idempotency-Key": {key},
@@ -125,7 +125,7 @@ func TestReplay(t *testing.T) {
 	f.Expect(f.explained(id)["replays"]).To(gomega.ConsistOf(gomega.HaveKeyWithValue("id", done["id"])))
 	f.Expect(f.adminLogs("?event_id=" + done["event_id"].(string)).Results[0].Event).To(gomega.Equal("user.create"))
 
-	// By name, somebody gets it again, and nobody else does.
+	// Only the recipient in repeat receives it again.
 	repeat := fmt.Sprintf(`"repeat":[%.0f]`, withheld[0].(object)["id"])
 	dry = f.admined("adminEventsReplayCreate", "POST", path, "{"+repeat+"}", 200)
 	f.Expect(byName("Told")["messages"]).To(gomega.HaveLen(1))
@@ -134,7 +134,7 @@ func TestReplay(t *testing.T) {
 	f.explained(done["id"])
 	f.Expect(f.sendAll()).To(gomega.Equal([]string{"joe@example.com"}))
 
-	// What can't be replayed.
+	// Invalid replays.
 	f.expectError(f.call(f.admin.Token, "POST", path, `{"repeat":[999999]}`), 400, "repeat", `Invalid pk "999999" - object does not exist.`)
 	f.expectError(f.call(f.admin.Token, "POST", path, `{"repeat":["a"]}`), 400, "repeat", "A valid integer is required.")
 	f.expectError(f.call(f.admin.Token, "POST", path, `{"send":"perhaps"}`), 400, "send", "Must be a valid boolean.")
@@ -142,14 +142,14 @@ func TestReplay(t *testing.T) {
 	f.expectError(f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/events/%.0f/replay/", done["id"]), ""), 409, "",
 		fmt.Sprintf("This event is a replay. Replay the event %.0f instead.", id))
 
-	// Another company's is not there, nor is its log.
+	// Another company's events and log entries aren't found.
 	stranger := f.addUser(f.addCompany("other"), "admin")
 	f.expectSuccess(f.activate(stranger.Token))
 	f.expectError(f.call(stranger.Token, "POST", path, `{"send":true}`), 404, "", "Not found.")
 	f.expectError(f.webhook("Secret "+f.credentials().WebhookSecret, object{"id": "r", "event": "notification:replay", "company": f.company, "data": object{"event": id}}),
 		400, "event", "This event can't be sent as a webhook.")
 
-	// There is an end to replays of one event.
+	// The number of replays of one event is limited.
 	for n := 2; n < ledger.MaxReplays; n++ {
 		_, again := send(`{"send":true}`, fmt.Sprintf("more-%d", n))
 		f.Expect(again).To(gomega.BeEmpty())
@@ -159,8 +159,8 @@ func TestReplay(t *testing.T) {
 	f.Expect(again).To(gomega.Equal("true"))
 }
 
-func TestReplayRefuses(t *testing.T) {
-	f := newActiveFixture(t) // nobody decides
+func TestReplayRefusals(t *testing.T) {
+	f := newActiveFixture(t) // without a dispatcher
 	replay := func(event string) response {
 		list := f.admined("adminEventsList", "GET", "/api/admin/events/?event_id="+event, "", 200)
 		return f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/events/%.0f/replay/", list["results"].([]any)[0].(object)["id"]), "")
@@ -175,7 +175,7 @@ func TestReplayRefuses(t *testing.T) {
 	f.expectError(replay("trigger:1"), 409, "", "This event was not sent by the platform. Trigger the notification again instead.")
 }
 
-// A dry run of the largest event is answered within bounds.
+// TestDryRunIsBounded checks that the answer to a dry run of the largest event is bounded.
 func TestDryRunIsBounded(t *testing.T) {
 	f := newActiveFixture(t)
 	to := make([]string, 50)

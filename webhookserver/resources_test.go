@@ -27,7 +27,7 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// described loads the server's OpenAPI document as a client would.
+// described loads the server's OpenAPI document like a client.
 func (f *fixture) described() *openapi3.T {
 	f.Helper()
 	text, err := json.Marshal(f.server.description())
@@ -38,8 +38,8 @@ func (f *fixture) described() *openapi3.T {
 	return doc
 }
 
-// admined makes a call as the company's admin, demands that the answer is as the
-// document says, and returns its data.
+// admined makes a call as the company's admin, checks that the answer matches the document,
+// and returns its data.
 func (f *fixture) admined(operation, method, path, body string, status int) map[string]any {
 	f.Helper()
 	r := f.call(f.admin.Token, method, path, body)
@@ -77,19 +77,19 @@ func TestNotifications(t *testing.T) {
 	))
 	path := fmt.Sprintf("/api/admin/notifications/%.0f/", created["id"])
 
-	// A write is in the next read.
+	// A read sees the preceding write.
 	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(gomega.Equal(created))
 	list := f.admined("adminNotificationsList", "GET", "/api/admin/notifications/?name=Welcome&page=last", "", 200)
 	f.Expect(list["results"]).To(gomega.ConsistOf(created))
 
-	// A PATCH changes what it names, and a PUT keeps what it doesn't.
+	// A PATCH changes the named fields, and a PUT keeps the others.
 	patched := f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"enabled":"off","description":"d"}`, 200)
 	f.Expect(patched).To(gomega.And(gomega.HaveKeyWithValue("enabled", false), gomega.HaveKeyWithValue("subject", "Hello {{ first_name }}")))
-	f.Expect(f.call(f.admin.Token, "PATCH", path, "").status).To(gomega.Equal(200)) // no body at all
+	f.Expect(f.call(f.admin.Token, "PATCH", path, "").status).To(gomega.Equal(200)) // without a body
 	put := f.admined("adminNotificationsUpdate", "PUT", path, `{"name":"Welcome!"}`, 200)
 	f.Expect(put).To(gomega.And(gomega.HaveKeyWithValue("name", "Welcome!"), gomega.HaveKeyWithValue("description", "d")))
 
-	// Another channel and back keeps the texts of both.
+	// Switching to another channel and back keeps the texts of both.
 	sms := f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"type":"sms","to_mobile":"{{ mobile }}","sms_message":"Hi"}`, 200)
 	f.Expect(sms).To(gomega.And(gomega.HaveKeyWithValue("type", "sms"), gomega.HaveKeyWithValue("html_message", "<p>Hi</p>")))
 	var rules v1alpha1.NotificationRuleList
@@ -105,7 +105,7 @@ func TestNotifications(t *testing.T) {
 	f.expectError(f.call(f.admin.Token, "DELETE", path, ""), 404, "", "Not found.")
 }
 
-func TestNotificationsAreChecked(t *testing.T) {
+func TestInvalidNotificationsAreRefused(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	for _, test := range []struct{ change, field, message string }{
@@ -131,7 +131,8 @@ func TestNotificationsAreChecked(t *testing.T) {
 	}
 }
 
-// What kubectl or a GitOps tool manages is read-only, and named as such.
+// TestForeignNotificationsAreReadOnly checks that objects managed by kubectl or GitOps
+// tools are read-only, and that the error names the manager.
 func TestForeignNotificationsAreReadOnly(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -146,7 +147,7 @@ func TestForeignNotificationsAreReadOnly(t *testing.T) {
 		f.Expect(r.status).To(gomega.Equal(403), r.String())
 		f.Expect(r.body).To(gomega.ContainSubstring("This is managed by kubectl-client-side-apply "))
 	}
-	// A label on the activation allows it.
+	// A label on the activation allows the change.
 	a := f.activation()
 	a.Labels = map[string]string{v1alpha1.APIWritesLabel: v1alpha1.APIWritesAllow}
 	f.Expect(f.client.Update(t.Context(), a)).To(gomega.Succeed())
@@ -155,8 +156,9 @@ func TestForeignNotificationsAreReadOnly(t *testing.T) {
 	f.Expect(rule.Spec.DisplayName).To(gomega.Equal("Mine"))
 }
 
-// Two admins and a platform team who change different fields at once lose nothing.
-func TestConcurrentChangesAreKept(t *testing.T) {
+// TestConcurrentChangesAreMerged checks that two admins and a platform team can change
+// different fields at the same time without losing a change.
+func TestConcurrentChangesAreMerged(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	created := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)
@@ -172,7 +174,7 @@ func TestConcurrentChangesAreKept(t *testing.T) {
 				switch r := f.call(token, "PATCH", path, change); r.status {
 				case 200:
 					return
-				case 409: // told, and repeated
+				case 409: // repeat
 				default:
 					t.Errorf("%s: %s", change, r)
 					return
@@ -187,7 +189,8 @@ func TestConcurrentChangesAreKept(t *testing.T) {
 	))
 }
 
-// A trigger is durable before it is answered, and once for an idempotency key.
+// TestTriggerNotification checks that a trigger is durable when it is answered, and runs
+// once for an idempotency key.
 func TestTriggerNotification(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -200,7 +203,7 @@ func TestTriggerNotification(t *testing.T) {
 		f.Expect(stats.PendingEvents).To(gomega.BeEquivalentTo(want))
 	}
 	const operation = "adminNotificationsTriggerCreate"
-	f.admined(operation, "POST", path, "", 200) // no body at all
+	f.admined(operation, "POST", path, "", 200) // without a body
 	f.admined(operation, "POST", path, `{"data":null,"users":null,"groups":null,"id":"1","status":"pending"}`, 200)
 	f.admined(operation, "POST", path, `{"data":{"code":"1"},"users":["u"],"groups":["vip"]}`, 200)
 	pending(3)
@@ -239,7 +242,7 @@ func TestTriggerNotification(t *testing.T) {
 	f.Expect(f.call(f.addUser(f.company, "user").Token, "POST", path, "").status).To(gomega.Equal(403))
 	pending(7)
 
-	// The platform can't send such an event.
+	// Webhooks can't carry such an event.
 	event := f.event("forged")
 	event["event"] = notify.TriggerEvent
 	f.expectError(f.webhook("Secret "+f.credentials().WebhookSecret, event), 400, "event", "This event can't be sent as a webhook.")
@@ -299,20 +302,21 @@ func TestCompany(t *testing.T) {
 	))
 	changed := f.admined("adminCompanyPartialUpdate", "PATCH", path, `{"push_enabled":false,"name":"Acme & Co","logo":"https://acme.example/logo.png"}`, 200)
 	f.Expect(changed).To(gomega.And(gomega.HaveKeyWithValue("push_enabled", false), gomega.HaveKeyWithValue("name", "Acme & Co")))
-	// Another change leaves the first as it was, and a null shows again what the platform says.
+	// Another change keeps the first one, and null restores the platform's value.
 	changed = f.admined("adminCompanyPartialUpdate", "PATCH", path, `{"name":null,"support_email":"help@acme.example"}`, 200)
 	f.Expect(changed).To(gomega.And(
 		gomega.HaveKeyWithValue("push_enabled", false), gomega.HaveKeyWithValue("logo", "https://acme.example/logo.png"),
 		gomega.HaveKeyWithValue("name", gomega.BeNil()), gomega.HaveKeyWithValue("support_email", "help@acme.example"),
 	))
 	f.Expect(f.admined("adminCompanyRetrieve", "GET", path, "", 200)).To(gomega.Equal(changed))
-	f.Expect(f.call(f.admin.Token, "PUT", path, "").status).To(gomega.Equal(200)) // no body at all
+	f.Expect(f.call(f.admin.Token, "PUT", path, "").status).To(gomega.Equal(200)) // without a body
 	f.expectError(f.call(f.admin.Token, "PATCH", path, `{"system_email":"nobody"}`), 400, "system_email", "Enter a valid email address.")
 	f.expectError(f.call(f.admin.Token, "PATCH", path, `{"logo":"javascript:alert(1)"}`), 400, "logo", "Enter a valid URL.")
 	f.Expect(f.activation().Spec.State).To(gomega.Equal(v1alpha1.ActivationActive))
 }
 
-// What a platform team declares of the company is not changed by its admins.
+// TestForeignFieldsOfTheCompanyAreReadOnly checks that admins can't change fields that the
+// platform team manages.
 func TestForeignFieldsOfTheCompanyAreReadOnly(t *testing.T) {
 	f := newFixture(t)
 	a := f.declare(namespace, "declared-"+f.company)
@@ -336,7 +340,7 @@ func TestCredentials(t *testing.T) {
 	body := `{"credential_type":"twilio","credentials":{"twilio_sid":"AC1","twilio_token":"planted-token","twilio_from_number":"+27820000001"}}`
 	created := f.admined("adminCredentialsCreate", "POST", path, body, 201)
 	f.Expect(created["credentials"]).To(gomega.Equal(map[string]any{"twilio_from_number": "+27820000001"}))
-	f.Expect(f.call(f.admin.Token, "POST", path, body).status).To(gomega.Equal(400)) // one of a type
+	f.Expect(f.call(f.admin.Token, "POST", path, body).status).To(gomega.Equal(400)) // only one of each type
 
 	a := f.activation()
 	f.Expect(a.Spec.Providers.SMS).NotTo(gomega.BeNil())
@@ -350,7 +354,7 @@ func TestCredentials(t *testing.T) {
 	}
 	f.Expect(secret()).To(gomega.HaveKeyWithValue(v1alpha1.SecretKeyAuthToken, []byte("planted-token")))
 
-	// What was read can be sent back: secrets that are missing stay.
+	// An answer can be sent back: missing secrets are kept.
 	item := fmt.Sprintf("%s%.0f/", path, created["id"])
 	f.admined("adminCredentialsUpdate", "PUT", item, `{"credential_type":"twilio","credentials":{"twilio_from_number":"+27820000002"}}`, 200)
 	f.admined("adminCredentialsPartialUpdate", "PATCH", item, `{"credentials":{"twilio_token":"planted-other"}}`, 200)
@@ -366,8 +370,9 @@ func TestCredentials(t *testing.T) {
 	f.admined("adminCredentialsCreate", "POST", path, body, 201)
 }
 
-// updated is the time of the last change, in whole seconds as Kubernetes keeps it, and
-// created stays, for whatever shows them and whoever made the change.
+// TestUpdatedIsTheTimeOfTheLastChange checks for all objects and managers that updated is
+// the time of the last change, in whole seconds as in Kubernetes, and that created doesn't
+// change.
 func TestUpdatedIsTheTimeOfTheLastChange(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -433,7 +438,7 @@ func TestUpdatedIsTheTimeOfTheLastChange(t *testing.T) {
 			before := test.current()
 			updated := before["updated"].(float64)
 			f.Expect(updated).To(gomega.BeNumerically(">=", before["created"]))
-			// Kubernetes keeps whole seconds, so the first changes may fall in the same one.
+			// Kubernetes stores whole seconds, so the first changes may share one.
 			f.Eventually(func() any {
 				n++
 				test.change(fmt.Sprintf("change-%d", n))
@@ -445,14 +450,14 @@ func TestUpdatedIsTheTimeOfTheLastChange(t *testing.T) {
 		})
 	}
 
-	// The answer to a change shows the time that is read afterwards.
+	// The answer to a change shows the same time as later reads.
 	patched := f.admined("adminLayoutsPartialUpdate", "PATCH", layoutPath, `{"description":"last"}`, 200)
 	f.Expect(f.admined("adminLayoutsRetrieve", "GET", layoutPath, "", 200)).To(gomega.Equal(patched))
 }
 
-// A server-side apply is read as YAML, which refuses some characters that JSON takes and
-// reads others as line breaks. Texts are stored as they are nevertheless.
-func TestTextsAreStoredAsTheyAre(t *testing.T) {
+// TestTextsAreStoredUnchanged checks characters that are valid in JSON but that YAML, the
+// format of a server-side apply, rejects or reads as line breaks.
+func TestTextsAreStoredUnchanged(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	odd := "a\u007f\u001b[31m b\u0085c \u0080\u009f\u00a0d\ue000 \ufeffe\u2028f\u2029g 😀\tλ \"'\\ <&> # {{ x }} - : | > \r\n  \nend\ufffe\uffff."
@@ -468,9 +473,9 @@ func TestTextsAreStoredAsTheyAre(t *testing.T) {
 	f.Expect(changed["name"]).To(gomega.Equal(odd))
 }
 
-// What an admin wrote is in her next read, and what she deleted isn't, however many
-// others write at the same time: reads come from a cache, which lags behind.
-func TestAWriteIsInTheNextRead(t *testing.T) {
+// TestReadYourWrites checks that admins' reads, which come from a lagging cache, reflect
+// their own writes and deletions, even with many concurrent writers.
+func TestReadYourWrites(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	type list struct{ Results []map[string]any }
@@ -486,7 +491,7 @@ func TestAWriteIsInTheNextRead(t *testing.T) {
 				}
 				r := f.call(f.admin.Token, "POST", "/api/admin/notifications/", strings.Replace(welcome, "Welcome", name, 1))
 				if r.status != 201 || find(name) != 1 {
-					t.Errorf("%s was created (%d) and is listed %d times", name, r.status, find(name))
+					t.Errorf("%s was created (%d) but is listed %d times", name, r.status, find(name))
 					return
 				}
 				var created struct{ Data struct{ ID int64 } }
@@ -497,11 +502,11 @@ func TestAWriteIsInTheNextRead(t *testing.T) {
 				path := fmt.Sprintf("/api/admin/notifications/%d/", created.Data.ID)
 				patched := f.call(f.admin.Token, "PATCH", path, fmt.Sprintf(`{"name":"%s!"}`, name))
 				if read := f.call(f.admin.Token, "GET", path, ""); read.body != patched.body || find(name+"!") != 1 || find(name) != 0 {
-					t.Errorf("%s was changed to %s and is read as %s", name, patched, read)
+					t.Errorf("%s was changed to %s but is read as %s", name, patched, read)
 				}
 				f.expectSuccess(f.call(f.admin.Token, "DELETE", path, ""))
 				if read := f.call(f.admin.Token, "GET", path, ""); read.status != 404 || find(name+"!") != 0 {
-					t.Errorf("%s was deleted and is read as %s", name, read)
+					t.Errorf("%s was deleted but is read as %s", name, read)
 				}
 			}
 		})
@@ -509,7 +514,8 @@ func TestAWriteIsInTheNextRead(t *testing.T) {
 	admins.Wait()
 }
 
-// A layout keeps the texts of other types, as a notification does.
+// TestLayoutsKeepTheTextsOfOtherTypes checks that layouts, like notifications, keep the
+// texts of other types.
 func TestLayoutsKeepTheTextsOfOtherTypes(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -522,8 +528,9 @@ func TestLayoutsKeepTheTextsOfOtherTypes(t *testing.T) {
 	f.Expect(f.admined("adminLayoutsPartialUpdate", "PATCH", path, `{"html_layout":null}`, 200)).To(gomega.HaveKeyWithValue("html_layout", gomega.BeNil()))
 }
 
-// What Kubernetes can't store is refused with what to do, and is no outage.
-func TestTooLargeObjects(t *testing.T) {
+// TestOversizedObjectsAreRefused checks that an object that is too large for Kubernetes
+// gets a 400 that says what to do, instead of a 5xx.
+func TestOversizedObjectsAreRefused(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	const path = "/api/admin/notifications/"

@@ -14,8 +14,8 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/admin"
 )
 
-// TestSecurityPage compares the figures in docs/security.md with those of the server.
-func TestSecurityPage(t *testing.T) {
+// TestSecurityPageMatchesLimits compares the figures in docs/security.md with the code's.
+func TestSecurityPageMatchesLimits(t *testing.T) {
 	g := NewWithT(t)
 	page, err := os.ReadFile("../docs/security.md")
 	g.Expect(err).NotTo(HaveOccurred())

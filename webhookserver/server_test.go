@@ -77,7 +77,7 @@ func TestPathsAndMethods(t *testing.T) {
 	f.Expect(r.header.Get("Allow")).To(gomega.Equal("GET"))
 }
 
-func TestEncodingsOfBodies(t *testing.T) {
+func TestBodyEncodings(t *testing.T) {
 	f := newFixture(t)
 	for encoding, message := range map[string]string{
 		"gzip": "Compressed bodies are not supported (Content-Encoding: gzip). Send plain JSON, without that header.",
@@ -121,8 +121,8 @@ func TestTooLargeBodies(t *testing.T) {
 	}
 }
 
-// TestSlowClients: each costs its connection for as long as the limits say, and
-// the others are served meanwhile.
+// TestSlowClients checks that a slow client holds its connection no longer than the limits
+// allow, and that others are served meanwhile.
 func TestSlowClients(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Limits.ReadHeaderTimeout = 400 * time.Millisecond
@@ -148,7 +148,7 @@ func TestSlowClients(t *testing.T) {
 	f.expectSuccess(f.activate(f.admin.Token))
 
 	for _, conn := range slowHeaders {
-		_, err := io.Copy(io.Discard, conn) // until the server hangs up
+		_, err := io.Copy(io.Discard, conn) // until the server closes the connection
 		f.Expect(err).NotTo(gomega.HaveOccurred())
 	}
 	for conn, want := range map[net.Conn]string{slowBody: "408 Request Timeout", shortBody: "400 Bad Request"} {
@@ -160,8 +160,8 @@ func TestSlowClients(t *testing.T) {
 	f.Expect(f.server.lifecycleSlots.Used()).To(gomega.BeZero())
 }
 
-// TestConnectionsAreBounded: a connection beyond the limit takes the place of one that
-// waits for its client, and waits while all are being worked on.
+// TestConnectionsAreBounded checks that a connection beyond the limit replaces one that is
+// waiting for its client, and waits while all are being served.
 func TestConnectionsAreBounded(t *testing.T) {
 	entered, proceed := make(chan struct{}, 2), make(chan struct{})
 	f := newFixture(t, func(o *Options) {
@@ -185,11 +185,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 	silent := []net.Conn{dial(""), dial("POST /api/act"), dial("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")}
 	start := time.Now()
 	f.expectSuccess(f.activate(f.admin.Token))
-	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 30*time.Second), "it did not wait for the silent ones' time to end")
+	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 30*time.Second), "it must not wait for the idle connections to time out")
 	f.Eventually(func() float64 { return testutil.ToFloat64(f.server.metrics.evictedConnections) }).Should(gomega.BeNumerically(">=", 2))
 	for _, conn := range silent[:2] {
 		n, _ := conn.Read(make([]byte, 1))
-		f.Expect(n).To(gomega.BeZero(), "it was closed")
+		f.Expect(n).To(gomega.BeZero(), "the connection must be closed")
 	}
 
 	body, err := json.Marshal(f.event(1))
@@ -200,7 +200,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	<-entered
 	<-entered
 	third := dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	f.Eventually(f.server.listener.full.Load).Should(gomega.BeTrue(), "all are being worked on")
+	f.Eventually(f.server.listener.full.Load).Should(gomega.BeTrue(), "all connections are being served")
 	close(proceed)
 	for _, conn := range append(busy, third) {
 		answered, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -210,9 +210,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// TestDeafClients: a client that asks for more than it reads makes room like any other
-// that the server waits for.
-func TestDeafClients(t *testing.T) {
+// TestClientsThatDoNotRead checks that the connection of a client that doesn't read its
+// answers can be evicted like others that wait for their clients.
+func TestClientsThatDoNotRead(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.Limits.Connections, o.Limits.WriteTimeout = 2, time.Minute })
 	requests := strings.Repeat("GET /api/schema.json HTTP/1.1\r\nHost: x\r\n\r\n", 50)
 	for range 2 {
@@ -220,7 +220,7 @@ func TestDeafClients(t *testing.T) {
 		f.Expect(err).NotTo(gomega.HaveOccurred())
 		t.Cleanup(func() { _ = conn.Close() })
 		f.Expect(conn.(*net.TCPConn).SetReadBuffer(4 << 10)).To(gomega.Succeed())
-		// Until the server, which can't send what was asked for, takes no more.
+		// Until the server, whose answers pile up, stops reading requests.
 		for err == nil {
 			f.Expect(conn.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))).To(gomega.Succeed())
 			_, err = io.WriteString(conn, requests)
@@ -229,7 +229,7 @@ func TestDeafClients(t *testing.T) {
 	}
 	start := time.Now()
 	f.expectSuccess(f.activate(f.admin.Token))
-	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 30*time.Second), "it did not wait for the deaf ones' time to end")
+	f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 30*time.Second), "it must not wait for the other connections to time out")
 }
 
 func TestHugeHeader(t *testing.T) {
@@ -239,13 +239,13 @@ func TestHugeHeader(t *testing.T) {
 	req.Header.Set("Authorization", "Secret "+strings.Repeat("x", 64<<10))
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return // the server hung up on what it would not read, maybe before its answer was read
+		return // the server closed the connection, maybe before its answer was read
 	}
 	defer func() { _ = resp.Body.Close() }()
 	f.Expect(resp.StatusCode).To(gomega.Equal(http.StatusRequestHeaderFieldsTooLarge))
 }
 
-func TestTakenPort(t *testing.T) {
+func TestPortInUse(t *testing.T) {
 	f := newFixture(t)
 	_, err := New(Options{
 		Address: f.server.Addr().String(), Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace,
@@ -276,8 +276,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// TestShutdown: unready first, then the request in flight is answered, then
-// nobody listens.
+// TestShutdown checks the order of a shutdown: the server becomes unready, answers the
+// request in flight, and stops listening.
 func TestShutdown(t *testing.T) {
 	entered, proceed := make(chan struct{}), make(chan struct{})
 	f := newFixture(t, func(o *Options) {
@@ -300,7 +300,7 @@ func TestShutdown(t *testing.T) {
 	f.Eventually(func() error { return f.server.Ready(nil) }).ShouldNot(gomega.Succeed())
 	select {
 	case err := <-stopped:
-		t.Fatalf("stopped (%v) although a request is in flight", err)
+		t.Fatalf("stopped (%v) while a request was in flight", err)
 	default:
 	}
 	close(proceed)
@@ -310,7 +310,7 @@ func TestShutdown(t *testing.T) {
 	f.Expect(err).To(gomega.HaveOccurred())
 }
 
-func TestShutdownGivesUp(t *testing.T) {
+func TestShutdownTimesOut(t *testing.T) {
 	entered := make(chan struct{})
 	f := newFixture(t, func(o *Options) {
 		o.Limits.ShutdownTimeout = 100 * time.Millisecond
@@ -337,10 +337,10 @@ func TestShutdownGivesUp(t *testing.T) {
 	<-entered
 	f.Expect(f.stop()).To(gomega.MatchError(context.DeadlineExceeded))
 	f.Expect(<-failed).To(gomega.HaveOccurred(), "an event that is not durable must not be acknowledged")
-	f.stop = func() error { return nil } // its error was expected
+	f.stop = func() error { return nil } // the error was expected
 }
 
-// TestTLS: a certificate that is replaced on disk is served without a restart.
+// TestTLS checks that a certificate that is replaced on disk is used without a restart.
 func TestTLS(t *testing.T) {
 	f := newFixture(t)
 	dir := t.TempDir()
@@ -414,7 +414,7 @@ func TestMetrics(t *testing.T) {
 	f.Expect(err).To(gomega.HaveOccurred(), "the same registry twice")
 }
 
-// TestRefusalsAreLogged: a line each for lifecycle calls, with the reason.
+// TestRefusalsAreLogged checks that each refused lifecycle call is logged with the reason.
 func TestRefusalsAreLogged(t *testing.T) {
 	f := newFixture(t)
 	f.send(http.MethodPost, "/api/activate/", strings.NewReader(`{"token":"planted-token"}`),
@@ -427,8 +427,8 @@ func TestRefusalsAreLogged(t *testing.T) {
 	))
 }
 
-// json0 is the JSON of an object.
-func json0(o any) (string, error) {
+// jsonOf returns a value as JSON.
+func jsonOf(o any) (string, error) {
 	b, err := json.Marshal(o)
 	return string(b), err
 }

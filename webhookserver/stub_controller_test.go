@@ -20,24 +20,23 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 )
 
-// verdict is what the stub controller finds when it looks at a company.
+// verdict is the result of the stub controller for a company.
 type verdict int
 
 const (
-	registered   verdict = iota // all webhooks stand
+	registered   verdict = iota // all webhooks are registered
 	refused                     // the platform refuses a webhook
 	tokenRefused                // the platform refuses the token
-	outage                      // the platform is away
-	silent                      // the controller doesn't get to it
+	outage                      // the platform is unavailable
+	silent                      // the controller doesn't reconcile the company
 )
 
-// refusalMessage is what the stub's condition says when the platform refuses.
+// refusalMessage is the message of the stub's condition when the platform refuses.
 const refusalMessage = "Rehive refused the webhook for user.create: You do not have permission to perform this action. Grant webhook: add."
 
-// stubController does to an activation's status what the real controller does,
-// with the verdict that a test chooses, so that each way an activation can take
-// comes about at will. Beside it, TestWithTheControllers shows that the two
-// agree.
+// stubController sets an activation's status like the real controller, but with a verdict
+// that the test chooses, so that tests can force every outcome.
+// TestFullLifecycleWithControllers covers the real one.
 type stubController struct {
 	client    client.Client
 	apiReader client.Reader

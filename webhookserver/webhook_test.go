@@ -20,7 +20,7 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
-// claim takes every event out of the ledger.
+// claim claims and removes every event in the ledger.
 func (f *fixture) claim() map[string]string {
 	f.Helper()
 	claimed, err := f.store.ClaimEvents(f.Context(), 1000, time.Minute)
@@ -77,7 +77,7 @@ func TestWebhook(t *testing.T) {
 			http.Header{"Content-Type": {"application/json; charset=utf-8"}, "Authorization": {"secret   " + secret}}))
 		f.Expect(f.claim()).To(gomega.HaveKey("7"))
 	})
-	t.Run("what is refused is not kept", func(t *testing.T) {
+	t.Run("refused events are not stored", func(t *testing.T) {
 		f := f.in(t)
 		for name, test := range map[string]struct{ body, answer string }{
 			"no body": {``, `{"status":"error","message":"This field is required.","data":{"id":["This field is required."],
@@ -112,7 +112,8 @@ func TestWebhook(t *testing.T) {
 	f.Expect(f.logs.String()).NotTo(gomega.ContainSubstring("123456789012345678901234567890"))
 }
 
-// TestWebhookIsRefused: nobody learns whether a company exists or is active.
+// TestWebhookIsRefused checks that refusals don't reveal whether a company exists or is
+// active.
 func TestWebhookIsRefused(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -129,7 +130,7 @@ func TestWebhookIsRefused(t *testing.T) {
 		"no scheme":                secret,
 		"no secret":                "Secret ",
 		"more than two parts":      "Secret " + secret + " x",
-		"the beginning of it":      "Secret " + secret[:len(secret)-1],
+		"a prefix of the secret":   "Secret " + secret[:len(secret)-1],
 		"another company's secret": "Secret " + theirs,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +143,7 @@ func TestWebhookIsRefused(t *testing.T) {
 	f.expectError(f.webhook("Secret "+secret, stranger), 400, "company", "Invalid company.")
 	f.expectError(f.webhook("", stranger), 400, "company", "Invalid company.")
 
-	// Declared, but never activated: there is no secret to be right.
+	// Declared, but never activated: no secret is valid.
 	declared := *f
 	declared.company = f.addCompany("declared")
 	declared.declare("team-c", "wallet")
@@ -150,14 +151,14 @@ func TestWebhookIsRefused(t *testing.T) {
 	f.Expect(f.claim()).To(gomega.BeEmpty())
 }
 
-// failingStore is a ledger that has no room, hangs or panics.
+// failingStore is a ledger that is full, hangs or panics.
 type failingStore func(ctx context.Context) error
 
 func (s failingStore) AcceptEvent(ctx context.Context, _ ledger.Event) (bool, error) {
 	return false, s(ctx)
 }
 
-func TestWebhookWithoutLedger(t *testing.T) {
+func TestWebhookWhenLedgerFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		store  failingStore
 		status int
@@ -182,7 +183,7 @@ func TestWebhookWithoutLedger(t *testing.T) {
 			f.expectError(r, 500, "", "A server error occurred.")
 			f.Expect(f.logs.String()).To(gomega.ContainSubstring("Recovered from a panic"))
 			f.Expect(f.logs.String()).To(gomega.ContainSubstring("webhook_test.go:"))
-			f.expectError(f.webhook("", f.event(2)), 400, "company", "Invalid company.") // still serving
+			f.expectError(f.webhook("", f.event(2)), 400, "company", "Invalid company.") // the server still serves
 		})
 	}
 	t.Run("company full", func(t *testing.T) {
@@ -209,7 +210,7 @@ func TestWebhooksConcurrently(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			for id := range 25 { // each sender sends the same ones
+			for id := range 25 { // all senders send the same events
 				if r := f.webhook("Secret "+secret, f.event(id)); r.String() != "200 "+success {
 					t.Errorf("answered %s", r)
 				}

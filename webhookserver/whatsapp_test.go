@@ -20,8 +20,8 @@ const (
 	otp        = `{"name":"Code","type":"sms","event":"user.create","to_mobile":"{{ mobile }}","sms_message":"Your code is {{ otp }}"}`
 )
 
-// TestWhatsAppNotifications: a notification that Twilio sends through WhatsApp or Verify is
-// the same through the API and as a rule.
+// TestWhatsAppNotifications checks that notifications through WhatsApp and Twilio Verify
+// have the same fields in the API and in the rule.
 func TestWhatsAppNotifications(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
@@ -43,7 +43,7 @@ func TestWhatsAppNotifications(t *testing.T) {
 	path := fmt.Sprintf("/api/admin/notifications/%.0f/", created["id"])
 	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(gomega.Equal(created))
 
-	// Another channel and back keeps the fields.
+	// Switching to another channel and back keeps the fields.
 	f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"type":"email","to_email":"{{ email }}","subject":"Code","text_message":"Hi"}`, 200)
 	f.Expect(rule().Spec.SMS).To(gomega.BeNil())
 	back := f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"type":"sms"}`, 200)

@@ -133,7 +133,7 @@ func decisionFields() []rest.Field[decision] {
 			return d.delivery.NextAttemptAt
 		}).Describe("When a pending message is tried again, in milliseconds since the epoch; 0 for others."),
 		rest.NestedList("timeline", stepSerializer, func(d *decision) []step { return d.timeline }).
-			Describe("What happened to it, oldest first."),
+			Describe("The message's history, oldest first."),
 	}
 }
 
@@ -154,16 +154,16 @@ var (
 		rest.Integer("times", func(s *step) int64 { return int64(s.times) }).Describe("How many consecutive attempts ended like this."),
 		rest.Char("state", func(s *step) *string { return &s.state }).ReadOnly().Describe("The message's state afterwards, or received."),
 		rest.Char("reason", func(s *step) *string { return &s.reason }).ReadOnly().Nullable(),
-		rest.Text("message", func(s *step) *string { return &s.message }).ReadOnly().Nullable().Describe("What went wrong, including the provider's answer if there was one."),
+		rest.Text("message", func(s *step) *string { return &s.message }).ReadOnly().Nullable().Describe("The error, including the provider's answer if there was one."),
 	}}
 	decisionSerializer = &rest.Serializer[decision]{Name: "AdminEventDecision", Fields: decisionFields()}
 	explainSerializer  = &rest.Serializer[event]{Name: "AdminEventDetail", Fields: append(eventFields(),
-		rest.Text("explanation", func(e *event) *string { return &e.explanation }).ReadOnly().Describe("What happened to it, in a sentence or two, for people."),
+		rest.Text("explanation", func(e *event) *string { return &e.explanation }).ReadOnly().Describe("The outcome in a sentence or two, for people."),
 		rest.JSON("data", func(e *event) *json.RawMessage { return &e.data }, nil).ReadOnly().Describe("Its data, as received."),
 		rest.NestedList("outcomes", outcomeSerializer, func(e *event) []outcome { return e.outcomes }).
 			Describe("How many of its decisions had each outcome, most frequent first."),
 		rest.NestedList("decisions", decisionSerializer, func(e *event) []decision { return e.decisions }).
-			Describe("What each notification decided for each recipient, up to 100. To list all of them, filter the log by event_id."),
+			Describe("The decisions of each notification for each recipient, up to 100. To list all of them, filter the log by event_id."),
 		rest.Boolean("more_decisions", func(e *event) *bool { return &e.more }).ReadOnly(),
 		rest.NestedList("replays", eventSerializer, func(e *event) []event { return e.replays }).
 			Describe("The replays of this event, oldest first."),

@@ -97,7 +97,7 @@ var (
 		rest.NullInteger("id", func(r *replay) (int64, bool) { return r.id, r.id != 0 }).Describe("The id of the replay, which is an event itself and shows the outcome; null for a dry run."),
 		rest.Char("event_id", func(r *replay) *string { return &r.eventID }).ReadOnly().Nullable(),
 		rest.NestedList("notifications", replayedSerializer, func(r *replay) []replayedNotification { return r.notifications }).
-			Describe("What each notification for the event would do now; only for a dry run."),
+			Describe("The decisions of each notification for the event; only for a dry run."),
 		rest.Boolean("more", func(r *replay) *bool { return &r.more }).ReadOnly().Describe("Whether messages or texts were omitted because there are too many."),
 	}}
 )

@@ -34,11 +34,11 @@ func TestNotificationNumbers(t *testing.T) {
 	want := map[string]int64{"a": maxNumber, "b": 1, "c": 2}
 	g.Expect(ids(number([]*v1alpha1.NotificationRule{rule("c", 0), rule("b", 0), rule("a", time.Hour)}, same))).To(gomega.Equal(want))
 	g.Expect(ids(number([]*v1alpha1.NotificationRule{rule("a", 0), rule("c", time.Hour), rule("b", time.Minute)}, same))).
-		To(gomega.Equal(want), "also after the rules were replaced")
+		To(gomega.Equal(want), "replaced rules keep their ids")
 
 	id := func(name string) int64 { return Number("acme", name) }
 	all := number([]*v1alpha1.NotificationRule{rule("a", 0), rule("b", time.Hour)}, id)
-	g.Expect(all[0].Rule.Name).To(gomega.Equal("b"), "the oldest first")
+	g.Expect(all[0].Rule.Name).To(gomega.Equal("b"), "oldest first")
 	for _, n := range all {
 		g.Expect(n.ID).To(gomega.BeNumerically(">", 0))
 		g.Expect(n.ID).To(gomega.BeNumerically("<=", maxNumber))

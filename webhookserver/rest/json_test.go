@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// asEncodingJSON is what appendString must append.
+// asEncodingJSON returns the expected output of appendString.
 func asEncodingJSON(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer

@@ -18,7 +18,7 @@ import (
 	"github.com/onsi/gomega"
 )
 
-// shop is a resource in memory.
+// shop is an in-memory resource.
 type shop struct{ items []widget }
 
 func (s *shop) resource() *Resource[widget] {
@@ -60,7 +60,7 @@ func (s *shop) resource() *Resource[widget] {
 	}
 }
 
-// call calls an operation as a server would.
+// call calls an operation like the server.
 func call(t *testing.T, ops []Operation, method, target, body string) (Answer, error) {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
@@ -89,7 +89,7 @@ func TestCreateUpdateRetrieve(t *testing.T) {
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	g.Expect(answer.Status).To(gomega.Equal(http.StatusCreated))
 	g.Expect(string(answer.Data())).To(gomega.ContainSubstring(`"enabled":true`)) // the default
-	// A PUT demands what is required and leaves the rest as it was.
+	// A PUT needs the required fields and keeps the others.
 	_, err = call(t, ops, "PUT", "/api/admin/blue-widgets/1/", `{"enabled":false}`)
 	g.Expect(err).To(gomega.MatchError("This field is required."))
 	answer, err = call(t, ops, "PUT", "/api/admin/blue-widgets/1/", `{"name":"two"}`)
@@ -258,7 +258,7 @@ func TestDocumentIsValid(t *testing.T) {
 	g.Expect(loaded.Validate(t.Context())).To(gomega.Succeed())
 	g.Expect(loaded.Paths.Value("/admin/blue-widgets/{widget_id}/send/").Post.OperationID).To(gomega.Equal("adminBlueWidgetsSendCreate"))
 
-	// An answer is what the document says.
+	// Answers match the document.
 	answer, err := call(t, stocked(3), "GET", "/api/admin/blue-widgets/?page_size=2", "")
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	var envelope any

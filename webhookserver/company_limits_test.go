@@ -19,8 +19,8 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/admin"
 )
 
-// createAll creates objects, several at once, and waits until the cache shows so many in a
-// list.
+// createAll creates objects concurrently and waits until a list in the cache has the given
+// length.
 func (f *fixture) createAll(objects []client.Object, shown int, list client.ObjectList, options ...client.ListOption) {
 	f.Helper()
 	next := make(chan client.Object)
@@ -64,8 +64,8 @@ func (f *fixture) ruleOf(name, html string) *v1alpha1.NotificationRule {
 	}
 }
 
-// TestCompanyIsFull: what one company keeps through the API is bounded.
-func TestCompanyIsFull(t *testing.T) {
+// TestCompanyLimits checks the limits of what one company can store through the API.
+func TestCompanyLimits(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	of := client.MatchingFields{activation.RuleField: f.activation().Name}
@@ -86,7 +86,8 @@ func TestCompanyIsFull(t *testing.T) {
 	f.expectError(f.call(f.admin.Token, "POST", "/api/admin/layouts/", `{"name":"L","type":"sms","sms_layout":"{{ content }}`+strings.Repeat("x", 256<<10-20)+`"}`), 400, "non_field_errors", tooMuch)
 	f.Expect(f.call(f.admin.Token, "PATCH", path, fill(10)).status).To(gomega.Equal(200))
 
-	// Who is beyond it, because somebody used kubectl, can still make things smaller.
+	// A company beyond the limit, because somebody used kubectl, can still reduce its
+	// usage.
 	f.createAll([]client.Object{f.ruleOf(f.company+"-beyond", strings.Repeat("x", 256<<10))}, len(large)+2, &v1alpha1.NotificationRuleList{}, of)
 	f.Expect(f.call(f.admin.Token, "PATCH", path, fill(11)).status).To(gomega.Equal(400))
 	f.Expect(f.call(f.admin.Token, "PATCH", path, fill(9)).status).To(gomega.Equal(200))
@@ -110,9 +111,9 @@ func TestCompanyIsFull(t *testing.T) {
 		"A company can have 100 layouts. Delete one first.")
 }
 
-// TestWritesArePaced: who writes to the API server as fast as it can waits, and others
-// don't.
-func TestWritesArePaced(t *testing.T) {
+// TestWritesAreRateLimited checks that a company that writes to the API server too fast is
+// throttled without affecting others.
+func TestWritesAreRateLimited(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	path := fmt.Sprintf("/api/admin/notifications/%.0f/", f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)["id"].(float64))
@@ -121,7 +122,7 @@ func TestWritesArePaced(t *testing.T) {
 	f.Expect(f.call(f.admin.Token, "PATCH", path, string(body)).status).To(gomega.Equal(200))
 	var last response
 	for n := range 40 {
-		// A small change writes all of the object.
+		// Even a small change writes the whole object.
 		if last = f.call(f.admin.Token, "PATCH", path, fmt.Sprintf(`{"subject":"%d"}`, n)); last.status != 200 {
 			break
 		}

@@ -22,7 +22,7 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
-// operation is one of the OpenAPI document, as a client sees it.
+// operation is an operation of the OpenAPI document, as a client sees it.
 type operation struct {
 	*openapi3.Operation
 	method string
@@ -31,13 +31,13 @@ type operation struct {
 
 func (o operation) String() string { return o.method + " " + o.path }
 
-// isSecured says whether the operation needs a token of the platform.
+// isSecured reports whether the operation needs a token of the platform.
 func (o operation) isSecured() bool { return o.Security == nil || len(*o.Security) > 0 }
 
 func (o operation) isForAdmins() bool { return strings.HasPrefix(o.path, "/api/admin/") }
 
-// collection is the path of the list that holds what the operation's path parameter
-// names; empty if the path has no parameter.
+// collection returns the path of the list that contains the item of the operation's path
+// parameter, or "" if the path has none.
 func (o operation) collection() string {
 	before, _, ok := strings.Cut(o.path, "{")
 	if !ok {
@@ -46,7 +46,7 @@ func (o operation) collection() string {
 	return before
 }
 
-// at is the operation's path with a value for its parameter.
+// at returns the operation's path with a value for its parameter.
 func (o operation) at(id string) string {
 	before, after, ok := strings.Cut(o.path, "{")
 	if !ok {
@@ -56,7 +56,7 @@ func (o operation) at(id string) string {
 	return before + id + after
 }
 
-// bodySchema is the schema of the body, nil if the operation takes none.
+// bodySchema returns the schema of the body, or nil if the operation has none.
 func (o operation) bodySchema() *openapi3.Schema {
 	if o.RequestBody == nil {
 		return nil
@@ -64,7 +64,8 @@ func (o operation) bodySchema() *openapi3.Schema {
 	return o.RequestBody.Value.Content["application/json"].Schema.Value
 }
 
-// served reads the OpenAPI document from the server, and the operations in it, sorted.
+// served reads the OpenAPI document from the server. It returns the document and its
+// operations, sorted.
 func (f *fixture) served() (*openapi3.T, []operation) {
 	f.Helper()
 	r := f.send("GET", "/api/schema.json", nil, nil)
@@ -81,14 +82,14 @@ func (f *fixture) served() (*openapi3.T, []operation) {
 	return doc, all
 }
 
-// tenant is a company that has at least one of everything that the API shows.
+// tenant is a company with at least one object of each kind that the API shows.
 type tenant struct {
 	id, marker           string
 	admin, user, foreign rehivetest.User
 }
 
-// addTenant activates a company and gives it one of everything. Every text that its
-// admins or users could read holds the marker.
+// addTenant activates a company and creates one object of each kind for it. Every text that
+// its admins or users can read contains the marker.
 func (f *fixture) addTenant(name string) tenant {
 	f.Helper()
 	c := tenant{id: f.addCompany(name)}
@@ -102,12 +103,12 @@ func (f *fixture) addTenant(name string) tenant {
 	f.decided(c.id,
 		ledger.NewDelivery{RuleName: c.marker, Channel: "email", Recipient: c.marker + "@acme.example", UserID: c.user.ID, Content: content},
 		ledger.NewDelivery{RuleName: c.marker, Channel: "system", Recipient: c.user.ID, UserID: c.user.ID, Content: content})
-	f.ended()
+	f.finishDeliveries()
 	f.quarantined(c)
 	return c
 }
 
-// stock gives a tenant a layout, a notification and credentials, where it has none.
+// stock creates a layout, a notification and credentials for a tenant, unless it has them.
 func (f *fixture) stock(c tenant) {
 	f.Helper()
 	create := func(path string, body object) {
@@ -128,15 +129,14 @@ func (f *fixture) stock(c tenant) {
 	create("/api/admin/credentials/", object{"credential_type": "sendgrid", "credentials": object{"sendgrid_api_key": "planted", "sendgrid_from_email": c.marker + "@acme.example"}})
 }
 
-// forgetWrites has the server forget what companies wrote, so that their pace is not
-// what a test meets.
+// forgetWrites resets the limits of writes, so that they don't affect a test.
 func (f *fixture) forgetWrites() {
 	f.server.writes.mu.Lock()
 	defer f.server.writes.mu.Unlock()
 	clear(f.server.writes.companies)
 }
 
-// quarantined gives a tenant an event that was quarantined.
+// quarantined creates a quarantined event for a tenant.
 func (f *fixture) quarantined(c tenant) {
 	f.Helper()
 	_, err := f.store.AcceptEvent(f.Context(), ledger.Event{Company: c.id, ID: c.marker + "-quarantined", Name: "user.create", Data: fmt.Appendf(nil, `{"a":%q}`, c.marker)})
@@ -147,7 +147,7 @@ func (f *fixture) quarantined(c tenant) {
 	f.Expect(f.store.QuarantineEvent(f.Context(), claimed[0], c.marker, c.marker)).To(gomega.Succeed())
 }
 
-// addPresets makes a template and a layout template, which every company sees.
+// addPresets creates a template and a layout template, which every company sees.
 func (f *fixture) addPresets() {
 	f.Helper()
 	template := &v1alpha1.NotificationTemplate{Spec: v1alpha1.NotificationTemplateSpec{
@@ -170,7 +170,7 @@ func (f *fixture) addPresets() {
 	}
 }
 
-// token is that of the tenant's user who may call an operation.
+// token returns the token of the tenant's user who may call an operation.
 func (c *tenant) token(o operation) string {
 	if o.isForAdmins() {
 		return c.admin.Token
@@ -178,7 +178,7 @@ func (c *tenant) token(o operation) string {
 	return c.user.Token
 }
 
-// ids are the ids of what a list shows to a caller, as they stand in a path.
+// ids returns the ids of the items that a list shows to a caller, as used in paths.
 func (f *fixture) ids(token, collection string) []string {
 	f.Helper()
 	var list struct {
@@ -196,7 +196,7 @@ func (f *fixture) ids(token, collection string) []string {
 	return ids
 }
 
-// raw is the data of a successful answer as it came.
+// raw returns the undecoded data of a successful answer.
 func (f *fixture) raw(r response) json.RawMessage {
 	f.Helper()
 	var data json.RawMessage
@@ -204,7 +204,7 @@ func (f *fixture) raw(r response) json.RawMessage {
 	return data
 }
 
-// snapshot is all that the tenant can read of its own.
+// snapshot returns everything that the tenant can read of its own data.
 func (f *fixture) snapshot(c tenant, operations []operation) map[string]string {
 	f.Helper()
 	shown := map[string]string{}
@@ -219,16 +219,16 @@ func (f *fixture) snapshot(c tenant, operations []operation) map[string]string {
 // sharedCollections are the lists that are the same for every company.
 var sharedCollections = []string{"/api/admin/templates/", "/api/admin/layout-templates/"}
 
-// opened are the operations that need no token: they check the credentials in their
-// body or, for webhooks, the company's secret.
+// opened are the operations that don't need a token of the platform: they check the
+// credentials in their body or, for webhooks, the company's secret.
 var opened = []string{
 	"POST /api/activate/", "POST /api/admin/webhook/", "POST /api/deactivate/", "POST /api/rotate/", "POST /api/webhook/",
 }
 
-// TestCompaniesAreApart calls every operation of the OpenAPI document, so that a new one
-// is covered without a line here: nobody reads or changes anything of another company,
-// of another user, or without the right token.
-func TestCompaniesAreApart(t *testing.T) {
+// TestTenantIsolation checks that nobody can read or change data of another company or of
+// another user, or without the right token. It calls every operation of the OpenAPI
+// document, so that new ones are covered automatically.
+func TestTenantIsolation(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	f.addPresets()
@@ -255,8 +255,8 @@ func TestCompaniesAreApart(t *testing.T) {
 		f.Expect(doc.Paths.Len()).To(gomega.BeNumerically(">", 20))
 	})
 
-	// What the owner has, by the list that shows it. A list that is empty here proves
-	// nothing: addTenant must give the owner something that it shows.
+	// The owner's items, by list. An empty list would prove nothing: addTenant must create
+	// something that it shows.
 	own := map[string][]string{}
 	for _, o := range operations {
 		if c := o.collection(); c != "" && own[c] == nil {
@@ -321,7 +321,7 @@ func TestCompaniesAreApart(t *testing.T) {
 		f := f.in(t)
 		other := f.addUser(owner.id, "user")
 		for _, o := range operations {
-			// Notifications are the company's; a user chooses about them for himself only.
+			// Notifications belong to the company; users only set their own preferences.
 			if c := o.collection(); c != "" && !o.isForAdmins() && c != "/api/user/notifications/" {
 				for _, id := range own[c] {
 					f.expectError(f.call(other.Token, o.method, o.at(id), validBody(o)), 404, "", "Not found.")
@@ -336,7 +336,7 @@ func TestCompaniesAreApart(t *testing.T) {
 		unchanged(f, "another user's choices")
 	})
 
-	// The ids of the owner in each text of each body, and in each filter of each list.
+	// Use the owner's ids in each text of each body, and in each filter of each list.
 	t.Run("another company's ids in bodies and filters", func(t *testing.T) {
 		f := f.in(t)
 		foreign := []string{owner.id, owner.user.ID, owner.marker + "-quarantined"}
@@ -345,7 +345,7 @@ func TestCompaniesAreApart(t *testing.T) {
 				foreign = append(foreign, own[c][0])
 			}
 		}
-		// An answer may repeat what the stranger sent, not what that names.
+		// An answer may repeat the stranger's input, but must not contain the owner's data.
 		var pairs []string
 		for _, value := range foreign {
 			pairs = append(pairs, value, "")
@@ -380,7 +380,7 @@ func TestCompaniesAreApart(t *testing.T) {
 	})
 }
 
-// validBody is a body that the operation takes, or nearly.
+// validBody returns a body that the operation accepts, or almost.
 func validBody(o operation) string {
 	switch {
 	case o.bodySchema() == nil:
@@ -395,7 +395,7 @@ func validBody(o operation) string {
 	return `{"enabled":false,"received":true}`
 }
 
-// withTexts are bodies of an operation that hold a value in one of the members each.
+// withTexts returns bodies for an operation that each have a value in one of the members.
 func withTexts(o operation, value string) []string {
 	schema := o.bodySchema()
 	if schema == nil {
@@ -409,7 +409,7 @@ func withTexts(o operation, value string) []string {
 		}
 		members := map[string]any{}
 		if json.Unmarshal([]byte(validBody(o)), &members) != nil {
-			panic("a body that is no JSON")
+			panic("validBody returned invalid JSON")
 		}
 		members[name] = value
 		if property.Type != nil && property.Type.Includes("array") {
@@ -424,7 +424,7 @@ func withTexts(o operation, value string) []string {
 	return bodies
 }
 
-// withFilters are paths of an operation with a value for one of its filters each.
+// withFilters returns paths of an operation that each have a value for one of its filters.
 func withFilters(o operation, path, value string) []string {
 	var paths []string
 	for _, parameter := range o.Parameters {
