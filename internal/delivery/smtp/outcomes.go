@@ -68,9 +68,10 @@ const (
 )
 
 var (
-	afterRcpt = []stage{stageData, stageText}
-	fiveYZ    = []string{"5yz"}
-	fourYZ    = []string{"4yz"}
+	afterRcpt  = []stage{stageData, stageText}
+	fiveYZ     = []string{"5yz"}
+	fourYZ     = []string{"4yz"}
+	anyRefusal = []string{"4yz", "5yz"}
 )
 
 // outcomes is the table. The first row that matches decides. It is in
@@ -89,6 +90,10 @@ var outcomes = []outcome{
 	{event: eventTooBig, result: resultFails, reason: "MessageTooBig", meaning: "The mail is bigger than the mail server takes"},
 	{event: eventUnanswered, result: resultUnknown, reason: provider.ReasonOutcomeUnknown, meaning: "The mail server got the whole mail and didn't say whether it accepted it"},
 	{event: eventBadReply, result: resultRetried, reason: "BadReply", meaning: "The mail server's answer is too long or isn't SMTP"},
+	// A server that accepted MAIL works, so what it does about one recipient is about that
+	// recipient: it may be asking another server that doesn't answer.
+	{event: eventTimeout, steps: []stage{stageRcpt}, result: resultDeferred, reason: "Timeout", meaning: "The mail server didn't answer in time"},
+	{event: eventLost, steps: []stage{stageRcpt}, result: resultDeferred, reason: "ConnectionLost", meaning: "The connection to the mail server was lost"},
 	{event: eventTimeout, result: resultRetried, reason: "Timeout", meaning: "The mail server didn't answer in time"},
 	{event: eventLost, steps: []stage{stageConnect}, result: resultRetried, reason: "Unreachable", meaning: "The mail server can't be reached"},
 	{event: eventLost, steps: []stage{stageTLS}, result: resultRetried, reason: "TLSFailed", meaning: "The encrypted connection to the mail server could not be made"},
@@ -96,13 +101,35 @@ var outcomes = []outcome{
 	{event: eventLost, result: resultRetried, reason: "ConnectionLost", meaning: "The connection to the mail server was lost"},
 
 	// Before the first message.
+	{
+		steps: []stage{stageConnect, stageTLS, stageAuth}, codes: fourYZ,
+		texts:  []string{"credits exceeded", "out of credits", "insufficient credits", "quota exceeded"},
+		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
+	},
+	{
+		// The server works, and serves the other connections.
+		steps: []stage{stageConnect, stageTLS, stageAuth}, codes: fourYZ,
+		texts:  []string{"too many connections", "too many … connections", "too many concurrent", "too many sessions", "concurrent connections", "concurrent sessions", "connection limit", "connections … limit", "connections exceeded", "connection rate", "connections … exceeded"},
+		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server has too many connections",
+	},
 	{steps: []stage{stageAuth}, codes: fiveYZ, result: resultWaits, reason: "LoginRefused", meaning: "The mail server refused the login"},
 	{steps: []stage{stageTLS}, codes: fiveYZ, result: resultWaits, reason: "TLSUnavailable", meaning: "The mail server refused to encrypt"},
 	{steps: []stage{stageConnect}, codes: fiveYZ, result: resultWaits, reason: "ServerRefused", meaning: "The mail server refused the operator"},
 	{steps: []stage{stageConnect, stageTLS, stageAuth}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
 
 	// Refusals of a message, from the most telling to the least.
-	{codes: []string{"421"}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
+	{
+		codes: anyRefusal,
+		texts: []string{
+			"for test purposes only", "out of credits", "insufficient credits", "insufficient credit", "insufficient balance", "insufficient funds", "trial … expired", "trial … ended",
+			"subscription … expired", "subscription … ended", "your account … expired", "not authorized to perform", "configuration set", "not been enabled for smtp", "not enabled for smtp",
+		},
+		result: resultWaits, reason: "AccountRestricted", meaning: "The operator's account at the mail server is restricted",
+	},
+	{
+		steps: []stage{stageMail, stageData, stageText}, codes: anyRefusal, texts: []string{"account … under review", "account … on hold"},
+		result: resultWaits, reason: "AccountRestricted", meaning: "The operator's account at the mail server is restricted",
+	},
 	{
 		codes: fiveYZ, enhanced: []string{"3.4", "2.3"},
 		texts:  []string{"message size", "size exceeds", "size limit", "message … too big", "message … too large", "message length exceeds"},
@@ -113,22 +140,22 @@ var outcomes = []outcome{
 		texts:  []string{"spf", "dkim", "dmarc", "reverse dns", "rdns", "ptr record", "no ptr", "unauthenticated"},
 		result: resultWaits, reason: "SenderUnauthenticated", meaning: "The mail server can't verify that the operator may send for the sender's domain",
 	},
-	{codes: fiveYZ, texts: []string{"starttls", "encryption required", "must use tls"}, result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption"},
+	{codes: fiveYZ, enhanced: []string{"7.10"}, texts: []string{"starttls", "encryption required", "encryption needed", "must use tls"}, result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption"},
 	{
 		codes:  []string{"530", "534", "535", "538"},
 		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
 	},
 	{
-		codes: fiveYZ, enhanced: []string{"7.8", "7.9", "7.11", "7.14"},
+		codes: anyRefusal, enhanced: []string{"7.8", "7.9", "7.11", "7.14"},
 		texts: []string{
 			"authentication … required", "authentication needed", "authenticate first", "must authenticate", "must be authenticated", "not authenticated", "auth first", "auth required", "auth is required",
-			"login required", "log in first", "login first", "please log in", "client was not authenticated",
+			"login required", "log in first", "login first", "please log in", "client was not authenticated", "turn on smtp authentication",
 		},
 		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
 	},
 	{codes: []string{"503"}, result: resultRetried, reason: "OutOfOrder", meaning: "The mail server lost track of the conversation"},
 	{
-		codes: fiveYZ, enhanced: []string{"7.54", "7.64"},
+		codes: anyRefusal, enhanced: []string{"7.54", "7.64"},
 		texts: []string{
 			"relay access denied", "relay … denied", "relaying denied", "relaying … denied", "relay not permitted", "relay … not permitted", "relaying not permitted", "not permitted to relay",
 			"not allowed to relay", "unable to relay", "cannot relay", "can't relay", "do not relay", "don't relay", "not relay", "relaying not allowed", "relaying is not allowed", "relaying prohibited", "relay prohibited", "no relaying", "open relay",
@@ -136,9 +163,25 @@ var outcomes = []outcome{
 		},
 		result: resultWaits, reason: "RelayDenied", meaning: "The mail server doesn't relay mail for the operator",
 	},
+	{codes: fiveYZ, texts: []string{"sender address rejected", "sender rejected"}, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
+	{
+		codes:  fourYZ,
+		texts:  []string{"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "not logged in", "not allowed to send", "not permitted to send", "not authorized to send", "not authorised to send"},
+		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
+	},
+	{
+		steps: []stage{stageRcpt}, codes: []string{"421"}, enhanced: []string{"1", "2"},
+		result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient",
+	},
+	{
+		steps: []stage{stageMail, stageData, stageText}, codes: fourYZ,
+		texts:  []string{"daily … quota", "daily … limit", "limit … daily", "quota … daily", "monthly … quota", "monthly … limit", "message quota exceeded"},
+		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
+	},
+	{codes: []string{"421"}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
 	{
 		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "2.2"},
-		texts:  []string{"mailbox full", "mailbox is full", "mailbox … quota", "over quota", "storage allocation", "insufficient storage"},
+		texts:  []string{"mailbox full", "mailbox is full", "mailbox … quota", "over quota", "mailbox size limit", "storage allocation", "insufficient storage", "resolver.rst…"},
 		result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient",
 	},
 	{
@@ -147,7 +190,7 @@ var outcomes = []outcome{
 			"quota exceeded", "quotaexceeded…", "submissionquotaexceeded…", "exceeded … quota", "quota … exceeded", "over … quota", "quota … reached", "out of quota",
 			"limit … exceeded", "limit … reached", "exceeded … limit", "exceeds … limit", "exceeding … limit", "reached … limit", "over … limit", "exceeded … limits", "exceeds … limits", "hourly quota", "daily quota", "reached … allowance", "sending limit", "rate limit", "rate limited", "ratelimit",
 			"too many messages", "too many mails", "too many emails", "too many e-mails", "too much mail", "too many recipients", "credits exceeded", "unusual rate",
-			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast",
+			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast", "per hour", "per minute", "unusual … activity", "exceed … limit",
 		},
 		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
 	},
@@ -177,9 +220,14 @@ var outcomes = []outcome{
 		result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account",
 	},
 	{
+		// A permanent code with a temporary text: servers that limit the rate say so.
+		codes: fiveYZ, texts: []string{"try again later", "try later", "please try after", "try again in"},
+		result: resultDeferred, reason: "MessageDeferred", meaning: "The mail server deferred the message",
+	},
+	{
 		codes: fiveYZ, texts: []string{
 			"recipient address rejected", "recipient … rejected", "recipient … refused", "recipient … not found", "recipient … denied", "invalid recipient", "bad recipient", "user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox",
-			"does not exist", "doesn't exist", "mailbox unavailable", "mailbox not found", "mailbox disabled", "not a valid mailbox", "resolver.rst…", "unknown recipient", "recipient unknown", "address unknown", "unknown address",
+			"does not exist", "doesn't exist", "mailbox unavailable", "mailbox not found", "mailbox disabled", "not a valid mailbox", "unknown recipient", "recipient unknown", "address unknown", "unknown address",
 		},
 		steps:  []stage{stageRcpt, stageData, stageText},
 		result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient",
@@ -189,7 +237,11 @@ var outcomes = []outcome{
 		texts:  []string{"spam", "virus", "malware", "phishing", "content", "attachment", "unsolicited", "header", "line too long", "infected"},
 		result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message",
 	},
-	{codes: fiveYZ, enhanced: []string{"7"}, result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message"},
+	{
+		codes: fiveYZ, enhanced: []string{"7"},
+		texts:  []string{"policy reasons", "policy reason", "policy restrictions", "policy violation", "policy rejection", "local policy", "due to policy", "violates … policy"},
+		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
+	},
 	{codes: []string{"521"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
 	{codes: fiveYZ, enhanced: []string{"3.2"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
 	{steps: []stage{stageMail}, codes: fiveYZ, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
@@ -197,7 +249,14 @@ var outcomes = []outcome{
 	{steps: afterRcpt, codes: fiveYZ, result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message"},
 	{steps: []stage{stageRcpt}, codes: fourYZ, result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient"},
 	{
-		steps: []stage{stageMail}, codes: fourYZ, enhanced: []string{"7.28", "4.5"}, texts: []string{"rate limit", "rate limited", "ratelimit", "limit … exceeded", "limit … reached", "exceeded … limit", "too many messages", "too much mail", "too many emails", "too fast", "slow down", "throttled", "throttling"},
+		steps: []stage{stageMail}, codes: fourYZ, enhanced: []string{"1.7", "1.8"}, texts: []string{"sender address", "domain of sender", "sender domain", "sender verify", "sender verification", "verify sender"},
+		result: resultDeferred, reason: "SenderDeferred", meaning: "The mail server deferred the sender",
+	},
+	{
+		steps: []stage{stageMail, stageData, stageText}, codes: fourYZ, enhanced: []string{"7.28", "4.5"}, texts: []string{
+			"rate limit", "rate limited", "ratelimit", "rate exceeded", "rate … exceeded", "sending rate", "limit … exceeded", "limit … reached", "exceeded … limit", "exceed … limit", "sending limit",
+			"too many messages", "too much mail", "too many emails", "too fast", "slow down", "throttled", "throttling", "too many … connections", "concurrent connections", "ratelimit … exceeded",
+		},
 		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server asks to send more slowly",
 	},
 	{steps: afterRcpt, codes: fourYZ, enhanced: []string{"3"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
@@ -216,7 +275,8 @@ var outcomeTexts = func() []*regexp.Regexp {
 }()
 
 // sessionLimit is what servers say whose limit is for one connection.
-var sessionLimit = phrases("this session", "this connection", "per session", "per connection", "same connection", "same session")
+var sessionLimit = phrases("this session", "this connection", "per session", "per connection", "same connection", "same session", "one session", "one connection", "single connection", "single session",
+	"smtp session", "smtp connection", "new connection", "new session", "reconnect", "session limit", "connection limit", "transactions")
 
 // phrases makes an expression that matches any of the phrases as whole words, nil of
 // none.

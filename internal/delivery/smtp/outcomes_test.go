@@ -5,7 +5,7 @@ package smtp
 
 import (
 	"os"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -70,6 +70,16 @@ func TestOutcomesAreDocumented(t *testing.T) {
 	t.Errorf("the table of %s is not the one in outcomes.go: run this test with UPDATE=1", file)
 }
 
+// anyCode returns a reply code that the row is about.
+func (o *outcome) anyCode() int {
+	for _, code := range []int{550, 450, 421} {
+		if o.hasCode(code) {
+			return code
+		}
+	}
+	return 550
+}
+
 // Every step and code has a row, and every row can be met.
 func TestOutcomesAreComplete(t *testing.T) {
 	stages := []stage{stageConnect, stageTLS, stageAuth, stageMail, stageRcpt, stageData, stageText}
@@ -110,10 +120,8 @@ func TestOutcomesAreComplete(t *testing.T) {
 				if !strings.Contains(enhanced, ".") {
 					text = "5." + enhanced + ".99 no"
 				}
-				code := 550
-				if slices.Equal(o.codes, fourYZ) {
-					code, text = 450, "4"+text[1:]
-				}
+				code := o.anyCode()
+				text = strconv.Itoa(code/100) + text[1:]
 				if got := outcomeOfReply(stage, &reply{code: code, text: text}); got != o && got.result != o.result {
 					t.Errorf("%d %s at %s is %s, want %s", code, text, stage, got.reason, o.reason)
 				} else {
@@ -122,11 +130,7 @@ func TestOutcomesAreComplete(t *testing.T) {
 			}
 			for _, text := range o.texts {
 				text = strings.ReplaceAll(text, "…", "is")
-				code := 550
-				if slices.Equal(o.codes, fourYZ) {
-					code = 450
-				}
-				met[outcomeOfReply(stage, &reply{code: code, text: text})] = true
+				met[outcomeOfReply(stage, &reply{code: o.anyCode(), text: text})] = true
 			}
 		}
 	}
