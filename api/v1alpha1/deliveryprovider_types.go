@@ -223,8 +223,9 @@ type DeliveryProviderSpec struct {
 	// +kubebuilder:validation:Maximum=256
 	Concurrency int32 `json:"concurrency,omitempty"`
 
-	// timeoutSeconds limits one call to the provider: for smtp one command, for the
-	// others one request.
+	// timeoutSeconds is the time limit of one call to the provider. For smtp, it limits
+	// connecting, TLS, EHLO and each message of the login; the other steps have the limits
+	// of RFC 5321.
 	// +optional
 	// +kubebuilder:default=15
 	// +kubebuilder:validation:Minimum=1

@@ -123,7 +123,7 @@ func (c *conn) authenticate(ctx context.Context, name string, m mechanism) error
 		return err
 	}
 	for range maxChallenges {
-		r, err := c.read(c.command)
+		r, err := c.read(c.CommandTimeout)
 		switch {
 		case err != nil:
 			return err
@@ -135,7 +135,8 @@ func (c *conn) authenticate(ctx context.Context, name string, m mechanism) error
 			return errBadReply
 		}
 		challenge, err := base64.StdEncoding.DecodeString(strings.TrimSpace(r.text))
-		if err != nil {
+		// Some servers prompt in plain text ("334 Username:"), which is for people.
+		if _, prompted := m.(*fixedAuth); err != nil && !prompted {
 			return errBadReply
 		}
 		response, err := m.next(ctx, challenge)

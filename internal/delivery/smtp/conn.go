@@ -97,8 +97,8 @@ type conn struct {
 	// extensions are the parameters of the EHLO keywords, which are in upper case.
 	extensions map[string]string
 
-	command time.Duration // for one command and its reply
-	final   time.Duration // for the reply to the whole text
+	*Config      // its times
+	reused  bool // a message was sent on it before
 
 	deadline time.Time // of the context in force
 	heard    int       // bytes since begin
@@ -109,8 +109,8 @@ type conn struct {
 	idle   time.Time // since when
 }
 
-func newConn(raw net.Conn, command, final time.Duration) *conn {
-	c := &conn{raw: raw, command: command, final: final}
+func newConn(raw net.Conn, config *Config) *conn {
+	c := &conn{raw: raw, Config: config}
 	c.use(raw)
 	return c
 }
@@ -157,7 +157,7 @@ func (c *conn) arm(wait time.Duration) error {
 type steadyWriter struct{ c *conn }
 
 func (w *steadyWriter) Write(b []byte) (int, error) {
-	if err := w.c.arm(w.c.command); err != nil {
+	if err := w.c.arm(w.c.BlockTimeout); err != nil {
 		return 0, err
 	}
 	return w.c.conn.Write(b)
@@ -237,10 +237,24 @@ func (c *conn) say(commands ...string) error {
 // ask sends a command and reads the reply. The error is the reply if its first digit
 // isn't the expected one.
 func (c *conn) ask(command string, expect int) (*reply, error) {
+	return c.askFor(c.CommandTimeout, command, expect)
+}
+
+// askFor is ask for a command whose reply may take longer.
+func (c *conn) askFor(wait time.Duration, command string, expect int) (*reply, error) {
 	if err := c.say(command); err != nil {
 		return nil, err
 	}
-	return c.expect(c.command, expect)
+	return c.expect(wait, expect)
+}
+
+// mailTimeout is how long the reply to MAIL may take. A connection that was used before
+// may be dead without a sign, and there is another one to try.
+func (c *conn) mailTimeout() time.Duration {
+	if c.reused {
+		return c.CommandTimeout
+	}
+	return c.EnvelopeTimeout
 }
 
 // expect reads a reply whose first digit is expected. Another is an error: the reply
@@ -306,7 +320,7 @@ func (c *conn) startTLS(ctx context.Context, config *tls.Config) error {
 }
 
 func (c *conn) handshake(ctx context.Context, config *tls.Config) error {
-	if err := c.arm(c.command); err != nil {
+	if err := c.arm(c.CommandTimeout); err != nil {
 		return err
 	}
 	t := tls.Client(c.raw, config)
@@ -366,12 +380,17 @@ func (c *conn) transact(m *composed) error {
 		return &stageError{stage: stageText, err: errBadReply}
 	}
 	if err := c.write(m.raw); err != nil {
-		// The dot is the last that is written, so the server doesn't have it.
+		// The dot is the last that is written, so the server doesn't have it. A server that
+		// refuses the text before its end says why and closes the connection.
+		if _, refusal := c.expect(c.CommandTimeout, 2); errors.As(refusal, new(*reply)) {
+			err = refusal
+		}
+		c.broken = true
 		return &stageError{stage: stageText, err: err}
 	}
 	// The server has everything. To give up now would be to send the mail twice (RFC
 	// 1047), so this reply has more time than any other (RFC 5321, 4.5.3.2.6).
-	if _, err := c.expect(c.final, 2); err != nil {
+	if _, err := c.expect(c.FinalTimeout, 2); err != nil {
 		return &stageError{stage: stageText, err: err, complete: true}
 	}
 	return nil
@@ -396,13 +415,13 @@ func (c *conn) envelope(m *composed) (mail, rcpt string) {
 // open names the sender and the recipient and asks for leave to send the text.
 func (c *conn) open(m *composed) error {
 	mail, rcpt := c.envelope(m)
-	if _, err := c.ask(mail, 2); err != nil {
+	if _, err := c.askFor(c.mailTimeout(), mail, 2); err != nil {
 		return &stageError{stage: stageMail, err: err}
 	}
-	if _, err := c.ask(rcpt, 2); err != nil {
+	if _, err := c.askFor(c.EnvelopeTimeout, rcpt, 2); err != nil {
 		return &stageError{stage: stageRcpt, err: err}
 	}
-	if _, err := c.ask("DATA", 3); err != nil {
+	if _, err := c.askFor(c.DataTimeout, "DATA", 3); err != nil {
 		return &stageError{stage: stageData, err: err}
 	}
 	return nil
@@ -419,8 +438,9 @@ func (c *conn) openPipelined(m *composed) error {
 	for _, step := range []struct {
 		stage stage
 		digit int
-	}{{stageMail, 2}, {stageRcpt, 2}, {stageData, 3}} {
-		_, err := c.expect(c.command, step.digit)
+		wait  time.Duration
+	}{{stageMail, 2, c.mailTimeout()}, {stageRcpt, 2, c.EnvelopeTimeout}, {stageData, 3, c.DataTimeout}} {
+		_, err := c.expect(step.wait, step.digit)
 		if err == nil {
 			continue
 		}
@@ -488,8 +508,11 @@ func timedOut(err error) bool {
 	return errors.As(err, &n) && n.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// hungUp tells whether the server ended the connection.
-func hungUp(err error) bool {
+// hungUp tells whether the server ended the connection, with a word (421) or without.
+func (e *stageError) hungUp() bool {
+	if r := e.reply(); r != nil {
+		return r.code == 421
+	}
 	var n *net.OpError
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &n)
+	return errors.Is(e.err, io.EOF) || errors.Is(e.err, io.ErrUnexpectedEOF) || errors.As(e.err, &n)
 }

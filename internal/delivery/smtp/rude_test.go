@@ -203,6 +203,73 @@ func TestLateAnswer(t *testing.T) {
 	}
 }
 
+// Each step may take as long as RFC 5321 asks for, however short the others are.
+func TestSlowSteps(t *testing.T) {
+	for _, verb := range []string{"", "MAIL", "RCPT", "DATA", "."} {
+		for _, extensions := range [][]string{nil, {"PIPELINING"}} {
+			t.Run(fmt.Sprint(verb, extensions), func(t *testing.T) {
+				slow := &smtptest.Said{Raw: map[string]string{"": "220 rude.example", "DATA": "354 go on"}[verb] + "\r\n", Delay: 3 * time.Second}
+				if slow.Raw == "\r\n" {
+					slow.Raw = "250 ok\r\n"
+				}
+				s, p := rude(t, smtptest.Script{Extensions: extensions, Say: on(verb, slow)}, func(c *Config) { c.CommandTimeout = time.Second })
+				t.Parallel()
+				if class, reason := reasonOf(t, p, message()); class != "sent" {
+					t.Errorf("%s %s", class, reason)
+				}
+				if n := len(s.Messages()); n != 1 {
+					t.Errorf("%d copies", n)
+				}
+			})
+		}
+	}
+}
+
+// What a server does about one recipient doesn't count against it.
+func TestOneRecipientIsNotTheServer(t *testing.T) {
+	for name, said := range map[string]*smtptest.Said{
+		"silence":  {Delay: time.Hour},
+		"hangs up": {Close: true},
+		"421":      smtptest.Line("421 4.2.1 the user gets too much mail"),
+		"450":      smtptest.Line("450 4.2.0 Greylisted"),
+	} {
+		for _, extensions := range [][]string{nil, {"PIPELINING"}} {
+			t.Run(fmt.Sprint(name, extensions), func(t *testing.T) {
+				_, p := rude(t, smtptest.Script{Extensions: extensions, Say: on("RCPT", said)}, func(c *Config) { c.EnvelopeTimeout = 300 * time.Millisecond })
+				if class, reason := reasonOf(t, p, message()); class != "retried alone" {
+					t.Errorf("%s %s", class, reason)
+				}
+			})
+		}
+	}
+}
+
+// A server that refuses the text before its end, and hangs up, is heard.
+func TestRefusedBeforeTheEnd(t *testing.T) {
+	for reply, want := range map[string]string{
+		"552 5.3.4 message too big":           "fails MessageTooBig",
+		"554 5.7.1 spam":                      "fails MessageRefused",
+		"550 5.4.5 daily sending limit":       "waits QuotaExceeded",
+		"451 4.3.0 the disk is full":          "retried MessageDeferred",
+		"421 4.3.2 shutting down":             "retried Unavailable",
+		"":                                    "retried ConnectionLost",
+		"530 5.7.0 STARTTLS is required here": "waits EncryptionRequired",
+	} {
+		t.Run(reply, func(t *testing.T) {
+			midway := &smtptest.Said{Close: true}
+			if reply != "" {
+				midway.Raw = reply + "\r\n"
+			}
+			_, p := rude(t, smtptest.Script{Say: on("DATA", &smtptest.Said{Raw: "354 go on\r\n", Midway: midway})}, nil)
+			m := message()
+			m.Text = strings.Repeat("A long text.\n", 1<<20)
+			if class, reason := reasonOf(t, p, m); class+" "+reason != want {
+				t.Errorf("%s %s, want %s", class, reason, want)
+			}
+		})
+	}
+}
+
 // A connection that was used before may be why MAIL is refused.
 func TestSessionLimits(t *testing.T) {
 	for name, said := range map[string]*smtptest.Said{
@@ -260,6 +327,29 @@ func TestSessionLimits(t *testing.T) {
 			t.Errorf("%d connections", n)
 		}
 	})
+	for _, reply := range []string{
+		"450 4.7.1 Error: too many messages in one session", "452 4.5.3 maximum recipients per SMTP session reached", "451 4.7.0 please open a new connection", "550 5.7.0 connection limit reached, reconnect",
+		"554 5.5.0 too many transactions", "421 4.4.2 enough",
+	} {
+		for _, verb := range []string{"RCPT", "DATA"} {
+			t.Run(verb+" "+reply, func(t *testing.T) {
+				s, p := rude(t, smtptest.Script{Say: func(h smtptest.Heard) *smtptest.Said {
+					if h.Verb == verb && h.Messages >= 1 {
+						return smtptest.Line("%s", reply)
+					}
+					return nil
+				}}, nil)
+				for range 3 {
+					if _, err := p.Send(bg, message()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if n := len(s.Messages()); n != 3 {
+					t.Errorf("%d messages", n)
+				}
+			})
+		}
+	}
 	t.Run("refused on a new one", func(t *testing.T) {
 		s, p := rude(t, smtptest.Script{Say: on("MAIL", smtptest.Line("451 4.3.0 not now"))}, nil)
 		for range 3 {
@@ -643,6 +733,28 @@ func TestLoginFallback(t *testing.T) {
 			t.Fatal(err, s.Commands())
 		}
 	})
+	t.Run("the server takes its leave after a refusal", func(t *testing.T) {
+		s, p := rude(t, smtptest.Script{Extensions: []string{all, "STARTTLS"}, Say: func(h smtptest.Heard) *smtptest.Said {
+			switch {
+			case h.Verb != "AUTH" || strings.Contains(h.Line, "PLAIN"):
+				return nil
+			case h.Before == 0:
+				return smtptest.Line("535 5.7.8 no")
+			}
+			return &smtptest.Said{Raw: "421 4.7.0 too many errors\r\n", Close: true}
+		}}, with(StartTLS))
+		if _, err := p.Send(bg, message()); err != nil {
+			t.Fatal(err, s.Commands())
+		}
+	})
+	t.Run("prompts for people", func(t *testing.T) {
+		for _, prompt := range []string{"334 Username:", "334 ", "334", "334 VXNlcm5hbWU6"} {
+			s, p := rude(t, smtptest.Script{Extensions: []string{"AUTH LOGIN"}, Say: on("AUTH", smtptest.Line("%s", prompt))}, with(Plaintext))
+			if _, err := p.Send(bg, message()); err != nil {
+				t.Errorf("%q: %v %v", prompt, err, s.Commands())
+			}
+		}
+	})
 	t.Run("no more challenges than sense", func(t *testing.T) {
 		_, p := rude(t, smtptest.Script{Extensions: []string{"AUTH LOGIN"}, Say: func(h smtptest.Heard) *smtptest.Said {
 			if h.Verb == "AUTH" || h.Verb == "RESPONSE" {
@@ -710,6 +822,25 @@ func TestScram(t *testing.T) {
 	if class, reason, commands := try(scramServer("planted-password", nil, 4096, false)); class != "sent" || strings.Contains(commands, "AUTH PLAIN") {
 		t.Errorf("%s %s\n%s", class, reason, commands)
 	}
+	answer, asked := scramServer("planted-password", nil, 4096, false), ""
+	class, reason, commands := try(func(h smtptest.Heard) *smtptest.Said {
+		switch { // it ignores the response that comes with AUTH
+		case h.Verb == "AUTH":
+			asked = h.Line
+			return smtptest.Line("334 ")
+		case h.Verb == "RESPONSE" && h.Before == 0:
+			if asked != "AUTH SCRAM-SHA-256 "+h.Line {
+				return smtptest.Line("535 5.7.8 no")
+			}
+			h.Verb, h.Line = "AUTH", asked
+		case h.Verb == "RESPONSE":
+			h.Before--
+		}
+		return answer(h)
+	})
+	if class != "sent" || strings.Contains(commands, "AUTH PLAIN") {
+		t.Errorf("%s %s\n%s", class, reason, commands)
+	}
 	if class, reason, commands := try(scramServer("another", nil, 4096, false)); class != "sent" || !strings.Contains(commands, "AUTH PLAIN") {
 		t.Errorf("it doesn't go on with PLAIN: %s %s\n%s", class, reason, commands)
 	}
@@ -729,7 +860,6 @@ func TestScram(t *testing.T) {
 		"no salt":           func(n string) string { return "r=" + n + "x,s=,i=4096" },
 		"bad salt":          func(n string) string { return "r=" + n + "x,s=!!!,i=4096" },
 		"30 KiB of salt":    func(n string) string { return "r=" + n + "x,s=" + strings.Repeat("AAAA", 7500) + ",i=4096" },
-		"nothing":           func(string) string { return "" },
 		"unknown extension": func(n string) string { return "m=must,r=" + n + "x,s=c2FsdA==,i=4096" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -743,6 +873,17 @@ func TestScram(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nothing, again and again", func(t *testing.T) {
+		class, reason, commands := try(func(h smtptest.Heard) *smtptest.Said {
+			if h.Verb == "AUTH" || h.Verb == "RESPONSE" && h.Line != "*" {
+				return smtptest.Line("334 ")
+			}
+			return nil
+		})
+		if class != "waits" || reason != "LoginUnsafe" {
+			t.Errorf("%s %s\n%s", class, reason, commands)
+		}
+	})
 	t.Run("the work ends with the context", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(bg, 20*time.Millisecond)
 		defer cancel()

@@ -41,6 +41,7 @@ type scram struct {
 	keys               *scramCache
 
 	bare   string // the client's first message without its header
+	asked  bool   // the server asked for the first message again
 	server []byte // the signature that proves that the server knows the password
 	proven bool
 }
@@ -66,6 +67,11 @@ func (s *scram) first() []byte {
 func (s *scram) next(ctx context.Context, challenge []byte) ([]byte, error) {
 	if bytes.HasPrefix(challenge, []byte("e=")) {
 		return []byte{}, nil // the refusal follows
+	}
+	if len(challenge) == 0 && !s.asked && s.server == nil {
+		// Some servers ignore the response that comes with AUTH, and ask for it.
+		s.asked = true
+		return []byte(scramHeader + s.bare), nil
 	}
 	if s.server != nil {
 		// The server's last message may come as a challenge.

@@ -58,14 +58,26 @@ type Config struct {
 	From string
 	// HELO is how the operator names itself; the host's name if empty.
 	HELO string
-	// ConnectTimeout bounds all steps until the connection is ready for a message; four
-	// times CommandTimeout if 0.
+	// ConnectTimeout bounds all steps until the connection is ready for a message;
+	// GreetingTimeout and four times CommandTimeout if 0.
 	ConnectTimeout time.Duration
-	// CommandTimeout bounds each step: the dial, the greeting, the TLS handshake, each
-	// command with its reply, each block of the text; 20 s if 0.
+	// CommandTimeout bounds each step that a server takes without asking anybody else: the
+	// dial, the TLS handshake, EHLO, each message of a login; 20 s if 0. On a connection
+	// that was used before it bounds MAIL too, because such a connection may be dead.
 	CommandTimeout time.Duration
+	// The other steps may take as long as RFC 5321, 4.5.3.2, asks for: servers look up
+	// names, ask other servers whether a recipient exists, and scan the text.
+	//
+	// GreetingTimeout bounds the wait for the greeting; 5 min if 0.
+	GreetingTimeout time.Duration
+	// EnvelopeTimeout bounds the wait for the reply to MAIL and to RCPT, each; 5 min if 0.
+	EnvelopeTimeout time.Duration
+	// DataTimeout bounds the wait for the reply to DATA; 2 min if 0.
+	DataTimeout time.Duration
+	// BlockTimeout bounds the sending of each block of the text; 3 min if 0.
+	BlockTimeout time.Duration
 	// FinalTimeout bounds the wait for the reply to the whole text, where giving up
-	// may send the mail twice; 10 min if 0, as RFC 5321, 4.5.3.2.6 asks for.
+	// may send the mail twice; 10 min if 0.
 	FinalTimeout time.Duration
 	// MaxConnections is how many connections are open at once; 8 if 0.
 	MaxConnections int
@@ -131,7 +143,11 @@ func New(c Config) (*Provider, error) {
 		return nil, errors.New("the SMTP client's name must be a host name")
 	}
 	c.CommandTimeout = cmp.Or(c.CommandTimeout, 20*time.Second)
-	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 4*c.CommandTimeout)
+	c.GreetingTimeout = cmp.Or(c.GreetingTimeout, 5*time.Minute)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, c.GreetingTimeout+4*c.CommandTimeout)
+	c.EnvelopeTimeout = cmp.Or(c.EnvelopeTimeout, 5*time.Minute)
+	c.DataTimeout = cmp.Or(c.DataTimeout, 2*time.Minute)
+	c.BlockTimeout = cmp.Or(c.BlockTimeout, 3*time.Minute)
 	c.FinalTimeout = cmp.Or(c.FinalTimeout, 10*time.Minute)
 	c.MaxConnections = cmp.Or(c.MaxConnections, 8)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 30*time.Second)
@@ -146,8 +162,12 @@ func (s *Provider) Close() error {
 	return nil
 }
 
-// Patience implements [provider.Patient]: it is the wait for the reply to the whole text.
-func (s *Provider) Patience() time.Duration { return s.config.FinalTimeout }
+// Patience implements [provider.Patient]: it is the time of all steps but the blocks of the
+// text.
+func (s *Provider) Patience() time.Duration {
+	c := &s.config
+	return c.ConnectTimeout + 2*c.EnvelopeTimeout + c.DataTimeout + c.FinalTimeout
+}
 
 // Send implements [provider.Provider]. The receipt's ID is the Message-ID, which depends
 // on the message's Key and its sender's domain only.
@@ -161,6 +181,7 @@ func (s *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 		if err != nil {
 			return provider.Receipt{}, err
 		}
+		c.reused = reused
 		err = c.send(ctx, mail)
 		s.pool.put(c)
 		var e *stageError
@@ -198,7 +219,7 @@ func (s *Provider) connect(ctx context.Context) (*conn, error) {
 			return c, nil
 		}
 		// Some servers hang up on a refused login, and yet know another mechanism.
-		if e := new(stageError); len(refused) > before && errors.As(err, &e) && e.stage == stageAuth && e.reply() == nil && hungUp(err) {
+		if e := new(stageError); len(refused) > before && errors.As(err, &e) && e.stage == stageAuth && e.hungUp() {
 			continue
 		}
 		return nil, s.classify(err, false)
@@ -212,7 +233,7 @@ func (s *Provider) dial(ctx context.Context, refused *[]string) (*conn, error) {
 	if err != nil {
 		return nil, &stageError{stage: stageConnect, err: err}
 	}
-	c := newConn(raw, s.config.CommandTimeout, s.config.FinalTimeout)
+	c := newConn(raw, &s.config)
 	stop := c.begin(ctx)
 	stage, err := s.greet(ctx, c, refused)
 	if alive := stop(); err == nil && !alive {
@@ -233,7 +254,7 @@ func (s *Provider) greet(ctx context.Context, c *conn, refused *[]string) (stage
 			return stageTLS, err
 		}
 	}
-	if _, err := c.expect(c.command, 2); err != nil {
+	if _, err := c.expect(c.GreetingTimeout, 2); err != nil {
 		return stageConnect, err
 	}
 	if err := c.hello(s.config.HELO); err != nil {

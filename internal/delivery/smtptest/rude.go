@@ -53,6 +53,9 @@ type Said struct {
 	Delay time.Duration
 	// Close ends the connection after Raw.
 	Close bool
+	// Midway, in the answer to DATA, is said after the first line of the text, whose rest
+	// is not read if it ends the connection.
+	Midway *Said
 	// Keep counts the text as accepted although Raw isn't a 250.
 	Keep bool
 }
@@ -173,6 +176,7 @@ type rudeSession struct {
 	login    bool // a login's dialogue is on
 	from     string
 	to       []string
+	midway   *Said // of the text that comes next
 }
 
 func (s *rudeSession) use(conn net.Conn) {
@@ -272,6 +276,12 @@ func (s *rudeSession) text() bool {
 		if err != nil {
 			return false
 		}
+		if midway := s.midway; midway != nil {
+			s.midway = nil
+			if !s.tell(midway) {
+				return false
+			}
+		}
 		if line == ".\r\n" {
 			break
 		}
@@ -309,6 +319,7 @@ func (s *rudeSession) say(verb, line, sound string) (code string, ok bool) {
 	if said == nil {
 		said = Line("%s", sound)
 	}
+	s.midway = said.Midway
 	return said.code(), s.tell(said)
 }
 
