@@ -16,6 +16,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -136,18 +137,10 @@ func (s *scope) recordEvents() {
 
 // sentence begins a text with a capital and ends it with a full stop.
 func sentence(text string) string {
-	text = fullStop(text)
+	text = notify.Sentence(text)
 	if text == "" {
 		return ""
 	}
 	first, size := utf8.DecodeRuneInString(text)
 	return string(unicode.ToUpper(first)) + text[size:]
-}
-
-func fullStop(text string) string {
-	text = strings.TrimRight(strings.TrimSpace(text), ".")
-	if text == "" {
-		return ""
-	}
-	return text + "."
 }

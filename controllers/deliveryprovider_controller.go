@@ -28,6 +28,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/providers"
 )
 
@@ -198,12 +199,12 @@ func judgeProvider(p *v1alpha1.DeliveryProvider, checked bool, err error) {
 		setReady(p, verdict{metav1.ConditionTrue, v1alpha1.ConfiguredReason,
 			"The configuration is complete. The provider has no call to verify the credentials without sending."}, false)
 	case errors.As(err, &classed) && (provider.IsMisconfigured(err) || provider.IsPermanent(err)):
-		setReady(p, verdict{metav1.ConditionFalse, classed.Reason, fullStop(classed.Error())}, true)
+		setReady(p, verdict{metav1.ConditionFalse, classed.Reason, notify.Sentence(classed.Error())}, true)
 	default:
 		message := "The provider could not be checked."
 		if classed != nil {
 			message = classed.Error()
 		}
-		setReady(p, verdict{metav1.ConditionUnknown, v1alpha1.ProviderUnavailableReason, fullStop(message) + " It will be retried."}, false)
+		setReady(p, verdict{metav1.ConditionUnknown, v1alpha1.ProviderUnavailableReason, notify.Sentence(message) + " It will be retried."}, false)
 	}
 }

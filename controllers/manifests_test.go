@@ -153,8 +153,11 @@ func TestServiceAccountRights(t *testing.T) {
 		slices.Sort(rights)
 		return slices.Compact(rights)
 	}
-	// What Kubernetes lets everybody do: ask who one is and what one may do.
+	// What it may do on the cluster, and what Kubernetes lets everybody do: ask who one is
+	// and what one may do.
 	everybody := []string{
+		"get validatingwebhookconfigurations.admissionregistration.k8s.io rehive-extension-admission",
+		"patch validatingwebhookconfigurations.admissionregistration.k8s.io rehive-extension-admission",
 		"create selfsubjectaccessreviews.authorization.k8s.io",
 		"create selfsubjectreviews.authentication.k8s.io",
 		"create selfsubjectrulesreviews.authorization.k8s.io",
@@ -192,12 +195,14 @@ func TestServiceAccountRights(t *testing.T) {
 	}
 	g.Expect(rights("kube-system")).To(ConsistOf(everybody))
 
-	// Nor does it have a right on the cluster.
+	// On the cluster, its only right is to maintain its own webhook configuration.
 	var bindings rbacv1.ClusterRoleBindingList
 	g.Expect(k8s.List(t.Context(), &bindings)).To(Succeed())
 	for _, binding := range bindings.Items {
 		for _, subject := range binding.Subjects {
-			g.Expect(subject.Namespace == operatorNamespace || subject.Name == account).To(BeFalse(), binding.Name)
+			if binding.Name != "rehive-extension-admission" {
+				g.Expect(subject.Namespace == operatorNamespace || subject.Name == account).To(BeFalse(), binding.Name)
+			}
 		}
 	}
 }
@@ -227,7 +232,8 @@ func objects(g *WithT, folder string) []*unstructured.Unstructured {
 }
 
 // TestTwoInstallations has two teams install the operator, each in a namespace of its
-// own: neither may change what the other one's installation grants. What belongs to the
+// own and, as the documentation says, with a suffix: neither may change what the other
+// one's installation grants. What belongs to the
 // cluster, the kinds and roles that are bound to nobody, must be the same in both.
 func TestTwoInstallations(t *testing.T) {
 	g := NewWithT(t)
@@ -238,7 +244,7 @@ func TestTwoInstallations(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		relative, err := filepath.Rel(folder, config)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte("namespace: "+namespace+"\nresources: ["+relative+"]\n"), 0o600)).To(Succeed())
+		g.Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte("namespace: "+namespace+"\nnameSuffix: -"+namespace+"\nresources: ["+relative+"]\n"), 0o600)).To(Succeed())
 		found := make(map[string]*unstructured.Unstructured)
 		for _, object := range objects(g, folder) {
 			found[object.GetKind()+" "+object.GetNamespace()+"/"+object.GetName()] = object
@@ -246,13 +252,23 @@ func TestTwoInstallations(t *testing.T) {
 		return found
 	}
 	first, second := overlay("team-one"), overlay("team-two")
-	g.Expect(first).To(HaveKey("Role team-one/rehive-extension-manager-role"))
+	g.Expect(first).To(HaveKey("Role team-one/rehive-extension-manager-role-team-one"))
+	// Each manager may maintain its own webhook configuration, and knows its name.
+	const own = "rehive-extension-admission-team-one"
+	g.Expect(first).To(HaveKey("ValidatingWebhookConfiguration /" + own))
+	for kind, object := range first {
+		text, err := yaml.Marshal(object)
+		g.Expect(err).NotTo(HaveOccurred())
+		if kind == "ClusterRole /"+own || kind == "Deployment team-one/rehive-extension-controller-manager-team-one" {
+			g.Expect(string(text)).To(ContainSubstring(own+"\n"), kind)
+		}
+	}
 	shared := 0
 	for name, object := range first {
 		if other, both := second[name]; both {
 			shared++
 			g.Expect(other.Object).To(Equal(object.Object), "%s is another in each installation", name)
-			g.Expect(object.GetKind()).To(BeElementOf("CustomResourceDefinition", "ClusterRole"), name)
+			g.Expect(object.GetKind()).To(Equal("CustomResourceDefinition"), name)
 		}
 	}
 	g.Expect(shared).To(BeNumerically(">", 4))

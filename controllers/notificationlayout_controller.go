@@ -54,7 +54,7 @@ func (r *notificationLayoutReconciler) Reconcile(ctx context.Context, request re
 		setReady(layout, verdict{metav1.ConditionTrue, v1alpha1.ValidReason, "The layout is valid."}, false)
 		return ctrl.Result{}, nil
 	}
-	message := fullStop(problems.Error())
+	message := notify.Sentence(problems.Error())
 	setReady(layout, verdict{metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, message}, true)
 	if message = conditionMessage(layout, v1alpha1.ReadyCondition); message != conditionMessage(report.before, v1alpha1.ReadyCondition) {
 		report.note(corev1.EventTypeWarning, "InvalidLayout", "Compiling", message)

@@ -22,7 +22,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
-	"github.com/rehive/extension-operator/internal/lint"
+	"github.com/rehive/extension-operator/internal/check"
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
@@ -105,9 +105,9 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	report := r.reporter.begin(rule)
 	defer func() { result, err = report.finish(ctx, result, err) }()
 
-	compiled := notify.CompileRule(rule, layout, notify.CompileLayout)
-	judgeRule(rule, company, &compiled)
-	setWarnings(rule, lint.Rule(rule))
+	checked := check.Rule(rule, layout, notify.CompileLayout)
+	judgeRule(rule, company, &checked.Compiled)
+	setWarnings(rule, checked.Warnings)
 	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
 	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
 		// It became invalid, or invalid for another reason.
@@ -201,9 +201,9 @@ func layoutProblem(p *notify.LayoutProblem) ruleProblem {
 	case p == nil:
 		return ruleProblem{}
 	case p.Missing:
-		return ruleProblem{v1alpha1.LayoutNotFoundReason, fullStop(p.Error()), false}
+		return ruleProblem{v1alpha1.LayoutNotFoundReason, notify.Sentence(p.Error()), false}
 	}
-	return ruleProblem{v1alpha1.LayoutInvalidReason, fullStop(p.Error()), false}
+	return ruleProblem{v1alpha1.LayoutInvalidReason, notify.Sentence(p.Error()), false}
 }
 
 // judgeRule sets the status of a rule according to the state of its company and the
@@ -239,7 +239,7 @@ func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *
 	}
 	switch {
 	case len(problems) > 0:
-		not(ruleProblem{v1alpha1.SyntaxErrorReason, fullStop(problems.Error()), true})
+		not(ruleProblem{v1alpha1.SyntaxErrorReason, notify.Sentence(problems.Error()), true})
 	case layout.reason != "":
 		not(layout)
 	case company.problem.reason == v1alpha1.CompanyActivationNotFoundReason:
@@ -267,12 +267,12 @@ func setWarnings(rule *v1alpha1.NotificationRule, warnings notify.Problems) {
 		rule.SetConditions(conditions)
 		return
 	}
-	set(rule, v1alpha1.WarningsCondition, verdict{metav1.ConditionTrue, v1alpha1.ProbableMistakesReason, fullStop(warnings.Error())})
+	set(rule, v1alpha1.WarningsCondition, verdict{metav1.ConditionTrue, v1alpha1.ProbableMistakesReason, notify.Sentence(warnings.Error())})
 }
 
 func judgeParts(rule *v1alpha1.NotificationRule, kind string, problems notify.Problems, parsed string) {
 	if len(problems) > 0 {
-		set(rule, kind, verdict{metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, fullStop(problems.Error())})
+		set(rule, kind, verdict{metav1.ConditionFalse, v1alpha1.SyntaxErrorReason, notify.Sentence(problems.Error())})
 		return
 	}
 	set(rule, kind, verdict{metav1.ConditionTrue, v1alpha1.ParsedReason, parsed})

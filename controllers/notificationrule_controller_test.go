@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/check"
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
@@ -52,6 +53,8 @@ func TestRuleMistakesHaveAPlace(t *testing.T) {
 	f.Expect(verdictOf(rule, v1alpha1.ExpressionParsedCondition)).To(Equal("False/SyntaxError"))
 	f.Expect(messageOf(rule, v1alpha1.ExpressionParsedCondition)).To(HavePrefix("spec.expression"))
 	f.Eventually(f.events(rule)).Should(ContainElement("InvalidRule"))
+	// The admission webhook refuses with the same sentence.
+	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(Equal(check.Rule(rule, nil, notify.CompileLayout).Refusal()))
 
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
 	rule.Spec.Expression, rule.Spec.Email.Text = "", "mended"

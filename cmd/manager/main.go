@@ -192,6 +192,9 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := addAdmission(ctx, mgr, s, watched); err != nil {
+		return err
+	}
 	leader, err := newCampaign(mgr, s, func(term *leadership.Term) error {
 		if err := term.Add(cleaner); err != nil {
 			return err

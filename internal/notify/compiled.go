@@ -37,6 +37,9 @@ type LayoutProblem struct {
 // layoutRef.
 func (p *LayoutProblem) Error() string { return p.path + ": " + p.message }
 
+// Problem returns the same as a mistake in the rule's field layoutRef.
+func (p *LayoutProblem) Problem() Problem { return Problem{Field: p.path, Message: p.message} }
+
 // missingLayout is the problem of a rule whose layout doesn't exist; nil if it names none.
 func missingLayout(rule *v1alpha1.NotificationRule) *LayoutProblem {
 	name := rule.Spec.Layout()

@@ -38,3 +38,13 @@ func (p Problems) Error() string {
 	}
 	return strings.Join(sentences, "; ")
 }
+
+// Sentence returns a message with a full stop, unless it ends in a question mark. It
+// returns nothing for an empty message.
+func Sentence(message string) string {
+	message = strings.TrimRight(strings.TrimSpace(message), ".")
+	if message == "" || strings.HasSuffix(message, "?") {
+		return message
+	}
+	return message + "."
+}

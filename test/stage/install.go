@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,6 +43,11 @@ func (s *Stage) install(ctx context.Context, dir string) (int, error) {
 			}
 			crds = append(crds, crd)
 		}
+		if resource.GetKind() == "ValidatingWebhookConfiguration" {
+			if text, err = s.redirectWebhook(text); err != nil {
+				return 0, err
+			}
+		}
 		if _, err := s.Apply(ctx, text); err != nil {
 			return 0, err
 		}
@@ -50,6 +56,21 @@ func (s *Stage) install(ctx context.Context, dir string) (int, error) {
 		return 0, fmt.Errorf("waiting for the kinds to be served: %w", err)
 	}
 	return resources.Size(), nil
+}
+
+// redirectWebhook has the API server call the manager at its address: no Service works
+// here.
+func (s *Stage) redirectWebhook(text []byte) ([]byte, error) {
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := yaml.Unmarshal(text, configuration); err != nil {
+		return nil, fmt.Errorf("reading the ValidatingWebhookConfiguration: %w", err)
+	}
+	for i := range configuration.Webhooks {
+		at := &configuration.Webhooks[i].ClientConfig
+		url := "https://" + s.admission + *at.Service.Path
+		at.Service, at.URL = nil, &url
+	}
+	return yaml.Marshal(configuration) //nolint:wrapcheck // it can't fail
 }
 
 // Apply does what `kubectl apply --server-side` does with one object's YAML.

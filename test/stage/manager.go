@@ -64,7 +64,7 @@ func (s *Stage) NewReplica() (*Manager, error) {
 }
 
 func newManager(s *Stage) (*Manager, error) {
-	var addresses [3]string
+	var addresses [4]string
 	for i := range addresses {
 		address, err := freeAddress()
 		if err != nil {
@@ -80,6 +80,9 @@ func newManager(s *Stage) (*Manager, error) {
 		LedgerURL:  s.options.LedgerURL,
 		stage:      s,
 	}
+	if len(s.managers) == 0 {
+		addresses[3] = s.admission
+	}
 	s.managers = append(s.managers, m)
 	kubeconfig, err := m.linkAPI()
 	if err != nil {
@@ -94,6 +97,7 @@ func newManager(s *Stage) (*Manager, error) {
 		"--http-address=" + addresses[0],
 		"--health-address=" + addresses[1],
 		"--metrics-address=" + addresses[2],
+		"--admission-address=" + addresses[3],
 		"--rehive-api-url=" + s.Platform.URL(),
 		"--namespace=" + Namespace,
 		"--smtp-address=" + s.Mail.Address(),

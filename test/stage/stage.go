@@ -98,6 +98,9 @@ type Stage struct {
 	mailView *httptest.Server
 	managers []*Manager // with the replicas
 	sockets  string     // directory of the links' sockets
+	// admission is the address at which the API server calls the first manager's
+	// admission webhook.
+	admission string
 }
 
 // Set starts all parts, the manager last, and returns when it is ready. After an
@@ -141,6 +144,9 @@ func (s *Stage) startControlPlane(ctx context.Context) error {
 	}
 	s.plane, s.Config, s.Kube = plane, plane.Config, plane.Client
 	if s.Kubeconfig, err = s.writeKubeconfig("admin", "", envtest.User{Name: "stage-admin", Groups: []string{"system:masters"}}); err != nil {
+		return err
+	}
+	if s.admission, err = freeAddress(); err != nil {
 		return err
 	}
 	overlay := cmp.Or(s.options.Overlay, "config/default")

@@ -1,0 +1,87 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strconv"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/rehive/extension-operator/internal/admission"
+	"github.com/rehive/extension-operator/internal/namespaces"
+)
+
+// addAdmission adds the admission webhook to the manager if it has an address.
+func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, watched namespaces.Set) error {
+	if s.admissionAddress == "" {
+		return nil
+	}
+	log := ctrl.Log.WithName("admission")
+	host, port, err := splitAddress(s.admissionAddress)
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(mgr.GetConfig())
+	if err != nil {
+		return fmt.Errorf("connecting to the Kubernetes API server: %w", err)
+	}
+	measured, err := admission.NewMetrics(metrics.Registry)
+	if err != nil {
+		return err
+	}
+	self := ownUserName(ctx, client)
+	keeper := admission.NewKeeper(admission.KeeperOptions{
+		Client: client, Configuration: s.admissionConfiguration, Namespace: s.namespace, Watched: watched,
+		Self: self, CertDir: s.admissionCertDir, Metrics: measured, Log: log,
+	})
+	server := webhook.NewServer(webhook.Options{Host: host, Port: port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+		// HTTP/2 has more ways to occupy a server, and the API server works without it.
+		c.MinVersion, c.NextProtos = tls.VersionTLS12, []string{"http/1.1"}
+		c.GetCertificate = keeper.GetCertificate
+	}}})
+	server.Register(admission.Path, admission.New(admission.Options{
+		Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Watched: watched, Self: self, Metrics: measured, Log: log,
+	}).Handler())
+	for _, runnable := range []manager.Runnable{keeper, server} {
+		if err := mgr.Add(runnable); err != nil {
+			return fmt.Errorf("adding the admission webhook to the manager: %w", err)
+		}
+	}
+	return nil
+}
+
+// ownUserName returns the name by which the API server knows the manager; empty if it
+// can't be learned.
+func ownUserName(ctx context.Context, client kubernetes.Interface) string {
+	ctx, cancel := context.WithTimeout(ctx, apiServerTimeout)
+	defer cancel()
+	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		ctrl.Log.WithName("admission").Error(err, "Could not learn the operator's own user name: what the API writes is checked twice")
+		return ""
+	}
+	return review.Status.UserInfo.Username
+}
+
+// splitAddress splits --admission-address.
+func splitAddress(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if err == nil {
+		port, err = strconv.Atoi(text)
+	}
+	if err != nil || port < 1 || port > 65535 {
+		return "", 0, fmt.Errorf("--admission-address must be host:port or :port, such as :9443, not %q", address)
+	}
+	return host, port, nil
+}

@@ -1,0 +1,99 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/config/presets"
+	"github.com/rehive/extension-operator/internal/notify"
+)
+
+func TestExcerpt(t *testing.T) {
+	long := strings.Repeat("a", 200) + "{{ b c }}" + strings.Repeat("d", 200)
+	for name, test := range map[string]struct {
+		text         string
+		line, column int
+		want         string
+	}{
+		"second line": {"a\n b\nc", 2, 2, "    2 |  b\n      |  ^"},
+		"no column":   {"a", 1, 0, "    1 | a"},
+		"the end":     {"ab", 1, 3, "    1 | ab\n      |   ^"},
+		"CRLF":        {"a\r\nb\r\n", 1, 1, "    1 | a\n      | ^"},
+		"tabs":        {"\t{{ x y }}", 1, 2, "    1 |  {{ x y }}\n      |  ^"},
+		"characters":  {"żó{{ x y }}", 1, 3, "    1 | żó{{ x y }}\n      |   ^"},
+		"terminal":    {"a\x1b[31mb\u202ec", 1, 8, "    1 | a·[31mb·c\n      |        ^"},
+		"long": {
+			long, 1, 201,
+			"    1 | …" + strings.Repeat("a", 59) + "{{ b c }}" + strings.Repeat("d", 32) + "…\n      | " + strings.Repeat(" ", 60) + "^",
+		},
+		"no such line": {"a", 2, 1, ""},
+		"empty":        {"", 1, 1, ""},
+	} {
+		if got := Excerpt(test.text, test.line, test.column); got != test.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, test.want)
+		}
+	}
+}
+
+func email(change func(*v1alpha1.NotificationRuleSpec)) *v1alpha1.NotificationRule {
+	r := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
+		CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"}, Event: "user.create",
+		Email: &v1alpha1.EmailMessage{To: "{{ email }}", Subject: "s", Text: "t", LayoutRef: &v1alpha1.NotificationLayoutReference{Name: "frame"}},
+	}}
+	change(&r.Spec)
+	return r
+}
+
+// TestLayoutExcerpt shows the line of a layout, which is in another object.
+func TestLayoutExcerpt(t *testing.T) {
+	layout := &v1alpha1.NotificationLayout{Spec: v1alpha1.NotificationLayoutSpec{HTML: "{{ content }}\n{% nothing %}"}}
+	layout.Name = "frame"
+	report := Rule(email(func(*v1alpha1.NotificationRuleSpec) {}), layout, notify.CompileLayout)
+	want := "spec.email.layoutRef: the NotificationLayout frame can't be used: spec.html, line 2, column 1: Invalid block tag on line 2: 'nothing'. Did you forget to register or load this tag?\n" +
+		"layout spec.html:\n    2 | {% nothing %}\n      | ^"
+	if got := report.Explanation(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestWithout keeps what an edit caused.
+func TestWithout(t *testing.T) {
+	before := Rule(email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression = "1 +" }), nil, notify.CompileLayout)
+	after := Rule(email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression, s.Email.Text = "1 +", "{% if %}" }), nil, notify.CompileLayout)
+	left := after.Without(before)
+	if len(left.All()) != 1 || left.All()[0].Field != "spec.email.text" {
+		t.Errorf("got %v", left.All())
+	}
+	if got := before.Without(before); got.Refusal() != "" || got.Explanation() != "" {
+		t.Errorf("got %s", got.Explanation())
+	}
+	if before.Refusal() == "" || len(before.All()) != 2 {
+		t.Errorf("the report changed: %v", before.All())
+	}
+}
+
+// TestPresets checks what is shipped.
+func TestPresets(t *testing.T) {
+	templates, err := presets.Templates()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layouts, err := presets.Layouts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range templates {
+		if text := Template(&templates[i]).Explanation(); text != "" {
+			t.Errorf("%s: %s", templates[i].Name, text)
+		}
+	}
+	for i := range layouts {
+		if text := Layout(&layouts[i]).Explanation(); text != "" {
+			t.Errorf("%s: %s", layouts[i].Name, text)
+		}
+	}
+}
