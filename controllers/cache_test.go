@@ -16,7 +16,8 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 )
 
-// The cache keeps the time of an object's last change, and no list of fields.
+// TestCacheKeepsTheLastChange checks that the cache keeps the time of an object's last
+// change, but no managed fields.
 func TestCacheKeepsTheLastChange(t *testing.T) {
 	g := gomega.NewWithT(t)
 	created := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -38,7 +39,7 @@ func TestCacheKeepsTheLastChange(t *testing.T) {
 		layout := &v1alpha1.NotificationLayout{}
 		layout.CreationTimestamp = metav1.Time{Time: created}
 		layout.ManagedFields = test.fields
-		for range 2 { // what a watch missed is transformed again
+		for range 2 { // objects that a watch missed are transformed twice
 			kept, err := keepLastChange(layout)
 			g.Expect(err).NotTo(gomega.HaveOccurred())
 			object := kept.(client.Object)
@@ -49,8 +50,8 @@ func TestCacheKeepsTheLastChange(t *testing.T) {
 			g.Expect(len(object.GetManagedFields())).To(gomega.BeNumerically("<=", 1), name)
 		}
 	}
-	gone := toolscache.DeletedFinalStateUnknown{Key: "a/b"}
-	kept, err := keepLastChange(gone)
+	awaitDeletion := toolscache.DeletedFinalStateUnknown{Key: "a/b"}
+	kept, err := keepLastChange(awaitDeletion)
 	g.Expect(err).NotTo(gomega.HaveOccurred())
-	g.Expect(kept).To(gomega.Equal(gone))
+	g.Expect(kept).To(gomega.Equal(awaitDeletion))
 }

@@ -144,7 +144,7 @@ func ruleWebhooksChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.NotificationRule)
 		after, also := e.ObjectNew.(*v1alpha1.NotificationRule)
-		return ok && also && wantedEvent(before) != wantedEvent(after)
+		return ok && also && requiredEvent(before) != requiredEvent(after)
 	}}
 }
 
@@ -153,11 +153,11 @@ func (r *companyActivationReconciler) Reconcile(ctx context.Context, request rec
 	a := new(v1alpha1.CompanyActivation)
 	switch err := r.Get(ctx, request.NamespacedName, a); {
 	case apierrors.IsNotFound(err):
-		return r.depart(ctx, request.NamespacedName, "")
+		return r.cleanUpDeparted(ctx, request.NamespacedName, "")
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("reading the CompanyActivation: %w", err)
 	}
-	if _, err := r.depart(ctx, request.NamespacedName, a.UID); err != nil {
+	if _, err := r.cleanUpDeparted(ctx, request.NamespacedName, a.UID); err != nil {
 		return ctrl.Result{}, err
 	}
 	if !a.DeletionTimestamp.IsZero() {
@@ -170,7 +170,7 @@ func (r *companyActivationReconciler) Reconcile(ctx context.Context, request rec
 	defer cancel()
 	outcome := classify(r.reconcile(bounded, s))
 	if s.unchanged {
-		r.memory.putStatusBack(a)
+		r.memory.restoreStatus(a)
 	}
 	if s.conclude(outcome) {
 		r.memory.keepStatus(a)

@@ -77,9 +77,9 @@ func TestActivation(t *testing.T) {
 	f.Eventually(f.events(a)).Should(ContainElements("Activated", "WebhookRegistered"))
 }
 
-func TestDefaultRulesAreGivenOnce(t *testing.T) {
+func TestDefaultRulesAreCreatedOnce(t *testing.T) {
 	f := newFixture(t)
-	own := f.rule("shop-reset-password", "user.password.reset") // a name that a default rule wants
+	own := f.rule("shop-reset-password", "user.password.reset") // the name of a default rule
 	own.Spec.DisplayName = "My own"
 	f.create(own)
 	a := f.activate(f.admin.Token)
@@ -94,23 +94,23 @@ func TestDefaultRulesAreGivenOnce(t *testing.T) {
 		f.Eventually(f.condition(&rules.Items[i], v1alpha1.ReadyCondition)).Should(Equal("True/Valid"), rules.Items[i].Name)
 	}
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(own), own)).To(Succeed())
-	f.Expect(own.Spec.DisplayName).To(Equal("My own"), "a rule that stood already must be left as it is")
+	f.Expect(own.Spec.DisplayName).To(Equal("My own"), "an existing rule must not be changed")
 
 	deleted := f.rule("shop-set-password", "")
 	f.Expect(k8s.Delete(f.ctx, deleted)).To(Succeed())
-	f.Eventually(f.registered).ShouldNot(HaveKey("user.password.set"), "the last rule of an event takes its webhook along")
-	f.look(a)
-	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
-	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
+	f.Eventually(f.registered).ShouldNot(HaveKey("user.password.set"), "the webhook is removed with the last rule of its event")
+	f.check(a)
+	f.check(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
+	f.check(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
 	err = k8s.Get(f.ctx, client.ObjectKeyFromObject(deleted), deleted)
 	f.Expect(client.IgnoreNotFound(err)).NotTo(HaveOccurred())
-	f.Expect(err).To(HaveOccurred(), "a default rule that was deleted must stay deleted")
+	f.Expect(err).To(HaveOccurred(), "a deleted default rule must not be created again")
 }
 
-// A template that is marked as default becomes a rule of each company that activates the
-// extension afterwards, once.
+// TestDefaultTemplatesBecomeRules checks that a template that is marked as default becomes
+// a rule, once, of each company that is activated afterwards.
 func TestDefaultTemplatesBecomeRules(t *testing.T) {
-	f := newAloneFixture(t)
+	f := newExclusiveFixture(t)
 	f.Expect(client.IgnoreAlreadyExists(k8s.Create(f.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: templateNamespace}}))).To(Succeed())
 	template := &v1alpha1.NotificationTemplate{
 		ObjectMeta: metav1.ObjectMeta{Namespace: templateNamespace, Name: "welcome"},
@@ -119,7 +119,7 @@ func TestDefaultTemplatesBecomeRules(t *testing.T) {
 		},
 	}
 	f.create(template)
-	// A template replaces the built-in default rule of its name, or removes it.
+	// A template replaces the built-in default rule with its name, or removes it.
 	replaced, removed := template.DeepCopy(), template.DeepCopy()
 	replaced.ObjectMeta = metav1.ObjectMeta{Namespace: templateNamespace, Name: "reset-password"}
 	f.create(replaced)
@@ -153,9 +153,9 @@ func TestDefaultTemplatesBecomeRules(t *testing.T) {
 	f.Expect(rule.Spec.TemplateRef).To(BeNil(), "built in")
 
 	f.Expect(k8s.Delete(f.ctx, rule)).To(Succeed())
-	f.look(a)
+	f.check(a)
 	err := k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)
-	f.Expect(apierrors.IsNotFound(err)).To(BeTrue(), "a rule that was deleted must stay deleted")
+	f.Expect(apierrors.IsNotFound(err)).To(BeTrue(), "a deleted rule must not be created again")
 }
 
 func TestWebhooksFollowTheRules(t *testing.T) {
@@ -171,7 +171,7 @@ func TestWebhooksFollowTheRules(t *testing.T) {
 	broken := f.rule("broken", "address.create")
 	broken.Spec.Email.Text = "{% if %}"
 	f.create(broken)
-	f.Eventually(f.registered).Should(HaveKey("address.create"), "a faulty rule counts")
+	f.Eventually(f.registered).Should(HaveKey("address.create"), "an invalid rule counts")
 
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
 	rule.Spec.Event = "document.create"
@@ -193,13 +193,13 @@ func TestWebhooksFollowTheRules(t *testing.T) {
 	other := f.rule("of-nobody", "user.create")
 	other.Spec.CompanyRef.Name = "nobody"
 	f.create(other)
-	f.look(a)
+	f.check(a)
 	f.Expect(f.registered()).NotTo(HaveKey("user.create"))
 	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
-	f.Expect(platform.Webhooks(f.company)).To(ContainElement(HaveField("ID", byHand)), "a webhook with another URL is none of ours")
+	f.Expect(platform.Webhooks(f.company)).To(ContainElement(HaveField("ID", byHand)), "webhooks with other URLs must not be touched")
 }
 
-// registerByHand registers a webhook as an admin does by hand.
+// registerByHand registers a webhook as an admin would.
 func registerByHand(f *fixture, url, event string) int64 {
 	f.t.Helper()
 	platformClient, err := rehive.New(platform.URL())
@@ -217,10 +217,10 @@ func TestReactivationWithAnotherUserKeepsTheSecret(t *testing.T) {
 	secret, before := f.plant(a), f.registered()
 
 	f.save(a, "")
-	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
+	f.check(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal("False/Inactive"))
-	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty(), "an inactive company is no mistake")
-	f.Expect(f.registered()).To(Equal(before), "deactivation leaves the webhooks")
+	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty(), "an inactive company is not stalled")
+	f.Expect(f.registered()).To(Equal(before), "deactivation keeps the webhooks")
 
 	f.Expect(platform.Deactivate(f.ctx, f.company, service.ID)).To(Succeed())
 	f.Expect(platform.Activate(f.ctx, f.company, service.ID)).To(Succeed())
@@ -276,20 +276,20 @@ func TestRefusedTokens(t *testing.T) {
 			f.Eventually(f.events(a)).Should(ContainElement("TokenRefused"))
 
 			a = f.activate(f.admin.Token)
-			f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), "a good token mends it")
+			f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), "a valid token fixes it")
 			f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(BeEmpty())
 		})
 	}
 }
 
-// TestPlatformFaults lets each step of an activation meet each fault.
+// TestPlatformFaults combines each step of an activation with each fault of the platform.
 func TestPlatformFaults(t *testing.T) {
 	const reached, tokenRefused = "Unknown/PlatformUnavailable", "False/TokenRefused"
 	steps := map[string]struct {
 		method, path string
-		// What a refusal (401, then 403 and 404) means in this step.
+		// The verdicts after refusals (401, then 403 and 404) in this step.
 		unauthorized, forbidden string
-		// token is TokenValid when the step is reached and doesn't concern it.
+		// token is the condition TokenValid if the step is reached and doesn't affect it.
 		token string
 	}{
 		"auth":    {http.MethodGet, "/3/auth/", tokenRefused, tokenRefused, reached},
@@ -330,8 +330,8 @@ func TestPlatformFaults(t *testing.T) {
 				}
 				f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(ready), messageOf(a, v1alpha1.ReadyCondition))
 				if faultName == "429" {
-					// The creation of the object may have met the fault already; then
-					// this look wasn't allowed a single call.
+					// The reconciliation of the creation may have hit the fault already;
+					// then this one made no call.
 					f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Or(Equal(token), Equal(unavailable)))
 				} else {
 					f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Equal(token))
@@ -345,7 +345,7 @@ func TestPlatformFaults(t *testing.T) {
 
 				remove()
 				if ready != unavailable {
-					a = f.look(a) // nobody is told when an admin mends it
+					a = f.check(a) // nothing reports that an admin has fixed it
 				}
 				f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active), "it must recover by itself")
 				f.plant(a)
@@ -355,16 +355,16 @@ func TestPlatformFaults(t *testing.T) {
 	}
 }
 
-func TestOutageKeepsWhatStands(t *testing.T) {
+func TestOutageKeepsStatusAndWebhooks(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
 	before := a.Status.DeepCopy()
 	remove := platform.InjectFault(rehivetest.Fault{Company: f.company, Path: "/3/admin/webhooks/", Kind: rehivetest.FaultStatus, Status: 503})
 	defer remove()
-	f.look(a)
+	f.check(a)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(unavailable))
 	f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Equal(accepted))
-	f.Expect(a.Status.Webhooks).To(Equal(before.Webhooks), "an outage removes no webhook")
+	f.Expect(a.Status.Webhooks).To(Equal(before.Webhooks), "an outage must not remove webhooks")
 	f.Expect(a.Status.CompanyInfo).To(Equal(before.CompanyInfo))
 	remove()
 	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active))
@@ -375,21 +375,21 @@ func TestThrottlingIsHonoured(t *testing.T) {
 	remove := platform.InjectFault(rehivetest.Fault{Company: f.company, Path: "/3/auth/", Kind: rehivetest.FaultStatus, Status: 429, RetryAfter: "3600", Times: 1})
 	defer remove()
 	f.activate(f.admin.Token)
-	f.Consistently(f.calls).Should(HaveLen(1), "nothing is called before the time that the platform gave is over")
+	f.Consistently(f.calls).Should(HaveLen(1), "no calls before the end of Retry-After")
 }
 
-func TestAnotherTokenResumesTheWork(t *testing.T) {
+func TestNewTokenResumesWork(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
 	before := theLedger.resumptions(f.company)
-	f.look(a)
-	f.Expect(theLedger.resumptions(f.company)).To(Equal(before), "it is the same token")
+	f.check(a)
+	f.Expect(theLedger.resumptions(f.company)).To(Equal(before), "the token is the same")
 	a = f.activate(f.user("admin").Token)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
 	f.Expect(theLedger.resumptions(f.company)).To(Equal(before + 1))
 }
 
-func TestMissingPermissionSaysWhatToGrant(t *testing.T) {
+func TestMissingPermissionMessage(t *testing.T) {
 	f := newFixture(t)
 	service := f.service()
 	f.Expect(platform.SetPermissions(f.company, service.ID, []rehivetest.Permission{
@@ -405,15 +405,15 @@ func TestMissingPermissionSaysWhatToGrant(t *testing.T) {
 	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(Equal("True/Refused"))
 
 	f.Expect(platform.SetPermissions(f.company, service.ID, rehivetest.MinimumPermissions())).To(Succeed())
-	f.Expect(verdictOf(f.look(a), v1alpha1.ReadyCondition)).To(Equal(active))
+	f.Expect(verdictOf(f.check(a), v1alpha1.ReadyCondition)).To(Equal(active))
 }
 
-func TestUnknownEventBlocksNoOther(t *testing.T) {
+func TestUnknownEventDoesNotBlockOthers(t *testing.T) {
 	f := newFixture(t)
 	rule := f.rule("typo", "transaction.exceute")
 	f.create(rule)
 	a := f.activate(f.admin.Token)
-	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), "one rule's mistake is not the company's")
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), "a rule's mistake must not affect the company")
 	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal("False/UnknownEvent"))
 	f.Expect(messageOf(a, v1alpha1.WebhooksRegisteredCondition)).To(HavePrefix("Rehive does not know the event transaction.exceute, which the rule typo names: "))
 	f.Expect(a.Status.UnknownEvents).To(Equal([]string{"transaction.exceute"}))
@@ -428,7 +428,7 @@ func TestUnknownEventBlocksNoOther(t *testing.T) {
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 }
 
-func TestDriftIsMended(t *testing.T) {
+func TestDriftIsRepaired(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
 	secret := f.plant(a)
@@ -441,7 +441,7 @@ func TestDriftIsMended(t *testing.T) {
 		w.Enabled, w.Archived = false, true
 	})).To(Succeed())
 
-	f.look(a)
+	f.check(a)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
 	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
 	for event, webhook := range f.registered() {
@@ -451,8 +451,8 @@ func TestDriftIsMended(t *testing.T) {
 	}
 }
 
-// TestForeignWebhooksInTheList has the platform ignore the filter of the list.
-func TestForeignWebhooksInTheList(t *testing.T) {
+// TestForeignWebhooksAreIgnored runs with a platform that ignores the filter of the list.
+func TestForeignWebhooksAreIgnored(t *testing.T) {
 	f := newFixture(t)
 	foreign := registerByHand(f, webhookURL+"another/", "user.create")
 	a := f.activate(f.admin.Token)
@@ -463,11 +463,11 @@ func TestForeignWebhooksInTheList(t *testing.T) {
 	})
 	defer remove()
 	before := platform.Webhooks(f.company)
-	f.look(a)
+	f.check(a)
 	f.Expect(platform.Webhooks(f.company)).To(Equal(before))
 }
 
-// TestResync lets a second manager, which looks often, watch one namespace.
+// TestResync runs a second manager with a short resync period on one namespace.
 func TestResync(t *testing.T) {
 	f := newFixture(t)
 	mgr, err := newManager(f.ctx, ctrl.Options{Cache: cache.Options{DefaultNamespaces: map[string]cache.Config{f.namespace: {}}}},
@@ -478,8 +478,8 @@ func TestResync(t *testing.T) {
 	t.Cleanup(func() { f.Expect(<-stopped).To(Succeed()) }) // t.Context ends before
 
 	f.activate(f.admin.Token)
-	// The manager of all tests looks after the company too: for a moment either may find
-	// the other's webhook one too many.
+	// The shared manager reconciles the company too: each may briefly consider the other's
+	// webhook superfluous.
 	f.Eventually(func() error {
 		return platform.RemoveWebhook(f.company, f.registered()["transaction.execute"].ID)
 	}).Should(Succeed())
@@ -501,22 +501,22 @@ func TestServiceTiedWebhooksAreTolerated(t *testing.T) {
 	}
 	f.Eventually(deletions).ShouldNot(BeZero())
 	f.Expect(f.registered()).To(HaveKey("user.password.set"), "the platform keeps it")
-	f.look(a)
-	tried := deletions() // once, or once more by a controller whose cache was behind
-	f.look(a)
-	f.look(a)
+	f.check(a)
+	tried := deletions() // once, or twice if the cache was stale
+	f.check(a)
+	f.check(a)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active))
-	f.Expect(deletions()).To(Equal(tried), "a refused deletion is not tried again and again")
-	f.Expect(a.Status.Webhooks).To(HaveLen(len(defaultEvents)), "it stands on the platform")
+	f.Expect(deletions()).To(Equal(tried), "a refused deletion must not be retried")
+	f.Expect(a.Status.Webhooks).To(HaveLen(len(defaultEvents)), "it is registered on the platform")
 }
 
-func TestRefusedChangeSaysWhatToDo(t *testing.T) {
+func TestRefusedChangeMessage(t *testing.T) {
 	f := newFixture(t)
 	service := f.service()
 	a := f.activate(service.Token)
 	webhook := f.registered()["transaction.execute"]
 	f.Expect(platform.UpdateWebhook(f.company, webhook.ID, func(w *rehivetest.Webhook) { w.Enabled = false })).To(Succeed())
-	f.look(a)
+	f.check(a)
 	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal(refused))
 	f.Expect(messageOf(a, v1alpha1.WebhooksRegisteredCondition)).To(And(
 		HavePrefix("Rehive refused to enable the webhook for transaction.execute: "),
@@ -526,14 +526,14 @@ func TestRefusedChangeSaysWhatToDo(t *testing.T) {
 
 func TestLostSecretIsAdoptedFromThePlatform(t *testing.T) {
 	for name, lose := range map[string]func(*fixture, *v1alpha1.CompanyActivation, string){
-		// The Secret went and a new activation brought a token only.
+		// The Secret was deleted, and a new activation wrote only a token.
 		"none": func(f *fixture, a *v1alpha1.CompanyActivation, token string) {
 			f.Expect(k8s.Delete(f.ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "shop-rehive"}})).To(Succeed())
 			f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/SecretMissing"))
 			f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(Equal("True/SecretMissing"))
 			f.save(a, token)
 		},
-		// It was replaced by one with another webhook secret, and the platform
+		// It was replaced by a Secret with a different webhook secret, and the platform
 		// refuses to change its webhooks.
 		"another": func(f *fixture, a *v1alpha1.CompanyActivation, token string) {
 			credentials, err := activation.Get(f.ctx, k8s, a)
@@ -548,7 +548,7 @@ func TestLostSecretIsAdoptedFromThePlatform(t *testing.T) {
 			a := f.activate(service.Token)
 			secret, before := f.plant(a), f.registered()
 			lose(f, a, service.Token)
-			f.look(a)
+			f.check(a)
 			f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal(active), messageOf(a, v1alpha1.ReadyCondition))
 			f.Expect(f.plant(a)).To(Equal(secret))
 			f.Expect(f.registered()).To(Equal(before))
@@ -558,7 +558,7 @@ func TestLostSecretIsAdoptedFromThePlatform(t *testing.T) {
 
 func TestDuplicateWebhookIsTolerated(t *testing.T) {
 	f := newFixture(t)
-	// It is created, but the answer is lost, and the list is read before.
+	// The webhook is created after the list was read, and the answer is lost.
 	remove := platform.InjectFault(rehivetest.Fault{Company: f.company, Method: http.MethodPost, Path: "/3/admin/webhooks/", Kind: rehivetest.FaultClose, After: true, Times: 1})
 	defer remove()
 	a := f.activate(f.admin.Token)
@@ -567,9 +567,9 @@ func TestDuplicateWebhookIsTolerated(t *testing.T) {
 	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
 }
 
-// TestSecretOfSomethingElse: a Secret that merely has the right name is not the
-// activation's, whatever is in it.
-func TestSecretOfSomethingElse(t *testing.T) {
+// TestForeignSecretIsNotUsed checks that a Secret with the right name isn't used unless the
+// activation owns it.
+func TestForeignSecretIsNotUsed(t *testing.T) {
 	f := newFixture(t)
 	secret := f.secret()
 	secret.StringData = map[string]string{v1alpha1.SecretKeyToken: f.admin.Token}
@@ -581,12 +581,13 @@ func TestSecretOfSomethingElse(t *testing.T) {
 	f.Expect(f.calls()).To(BeEmpty())
 	version := secret.ResourceVersion
 	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
-	f.gone(a)
+	f.awaitDeletion(a)
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(secret), secret)).To(Succeed())
 	f.Expect(secret.ResourceVersion).To(Equal(version))
 }
 
-// TestImmutableSecret works as long as its token does, and says why not when it doesn't.
+// TestImmutableSecret checks that an immutable Secret works while its token is valid, and
+// that the status explains the problem after that.
 func TestImmutableSecret(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
@@ -598,12 +599,13 @@ func TestImmutableSecret(t *testing.T) {
 	for event, webhook := range f.registered() {
 		f.Expect(platform.RemoveWebhook(f.company, webhook.ID)).To(Succeed(), event)
 	}
-	f.look(a)
+	f.check(a)
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal("False/SecretUnusable"))
 	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("The Secret shop-rehive is immutable, "))
 }
 
-// TestServiceUserIsRecorded beside the token, also in a Secret of before.
+// TestServiceUserIsRecorded checks that the user is stored with the token, also in Secrets
+// of earlier versions.
 func TestServiceUserIsRecorded(t *testing.T) {
 	f := newFixture(t)
 	service := f.service()
@@ -611,7 +613,7 @@ func TestServiceUserIsRecorded(t *testing.T) {
 	credentials, err := activation.Get(f.ctx, k8s, a)
 	f.Expect(err).NotTo(HaveOccurred())
 	f.Expect(credentials.ServiceUser).To(Equal(service.User))
-	// An admin who steps in doesn't replace it.
+	// An admin's token doesn't replace the service user.
 	f.activate(f.admin.Token)
 	credentials, err = activation.Get(f.ctx, k8s, a)
 	f.Expect(err).NotTo(HaveOccurred())
@@ -619,8 +621,8 @@ func TestServiceUserIsRecorded(t *testing.T) {
 	f.Expect(credentials.Token).To(Equal(f.admin.Token))
 }
 
-// TestNamespaceNotAllowed: what is declared where the operator doesn't allow it is
-// ignored, and says which flag would.
+// TestNamespaceNotAllowed checks that objects in other namespaces are ignored, with a
+// status that names the flag to allow them.
 func TestNamespaceNotAllowed(t *testing.T) {
 	f := newFixture(t)
 	holder := f.activate(f.admin.Token)
@@ -641,7 +643,7 @@ func TestNamespaceNotAllowed(t *testing.T) {
 	f.Expect(f.registered()).NotTo(HaveKey("user.create"))
 
 	f.purge(squatter)
-	f.gone(squatter)
+	f.awaitDeletion(squatter)
 	f.Expect(theLedger.callsOf(f.company)).To(BeEmpty())
 	f.Expect(f.registered()).To(HaveLen(len(defaultEvents)))
 	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))
@@ -650,7 +652,7 @@ func TestNamespaceNotAllowed(t *testing.T) {
 func TestSecondActivationOfACompany(t *testing.T) {
 	f := newFixture(t)
 	holder := f.activate(f.admin.Token)
-	// The API server counts creation in seconds; then the name decides.
+	// Creation times are in seconds; if they are equal, the name decides.
 	second := f.declare("zz-second")
 	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/DuplicateCompany"))
 	f.Expect(verdictOf(second, v1alpha1.StalledCondition)).To(Equal("True/DuplicateCompany"))
@@ -665,7 +667,7 @@ func TestSecondActivationOfACompany(t *testing.T) {
 	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(Equal("True/DuplicateCompany"))
 
 	f.Expect(k8s.Delete(f.ctx, holder)).To(Succeed())
-	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"), "it inherits nothing")
+	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"), "it must not inherit the token")
 	f.Expect(messageOf(second, v1alpha1.ReadyCondition)).To(HaveSuffix("switch it off and on again."))
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(Equal("The rule is valid. It takes effect once Rehive has activated the extension for the company."))
@@ -673,8 +675,8 @@ func TestSecondActivationOfACompany(t *testing.T) {
 	f.Eventually(func() []string { return theLedger.callsOf(f.company) }).Should(Equal([]string{"cancel"}))
 }
 
-// TestDuplicateHoldsNoToken: nothing that an activation was given before it became a
-// duplicate is in force when the holder goes.
+// TestDuplicateHoldsNoToken checks that a token from before an activation became a
+// duplicate isn't used after the holder is deleted.
 func TestDuplicateHoldsNoToken(t *testing.T) {
 	f := newFixture(t)
 	holder := f.activate(f.admin.Token)
@@ -686,26 +688,26 @@ func TestDuplicateHoldsNoToken(t *testing.T) {
 	}
 	f.Eventually(token).Should(BeEmpty())
 	f.Expect(k8s.Delete(f.ctx, holder)).To(Succeed())
-	f.gone(holder)
+	f.awaitDeletion(holder)
 	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
 }
 
-func TestDeletedDuplicateLeavesTheHolderAlone(t *testing.T) {
+func TestDeletingDuplicateKeepsHolder(t *testing.T) {
 	f := newFixture(t)
 	holder := f.activate(f.admin.Token)
 	second := f.declare("zz-second")
 	f.save(second, f.admin.Token)
 	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/DuplicateCompany"))
 	before := f.registered()
-	f.purge(second) // more than a plain deletion would do
-	f.gone(second)
+	f.purge(second) // removes more than a plain deletion
+	f.awaitDeletion(second)
 	f.Expect(f.registered()).To(Equal(before))
 	f.Expect(theLedger.callsOf(f.company)).To(BeEmpty())
 	f.Expect(f.condition(holder, v1alpha1.ReadyCondition)()).To(Equal(active))
 }
 
-// TestOverwrittenStatus is put right at the next look, also if that asks the platform
-// nothing.
+// TestOverwrittenStatus checks that an overwritten status is restored by the next
+// reconciliation, even without calls to the platform.
 func TestOverwrittenStatus(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
@@ -722,12 +724,12 @@ func TestOverwrittenStatus(t *testing.T) {
 	f.Expect(f.calls()).To(HaveLen(calls))
 }
 
-// TestVerdictBesidesAFailingLedger: what was found out is said, though something else
-// failed.
-func TestVerdictBesidesAFailingLedger(t *testing.T) {
+// TestStatusIsWrittenWhenLedgerFails checks that results are reported even though another
+// step failed.
+func TestStatusIsWrittenWhenLedgerFails(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	theLedger.breakWakingFor(f.company, errors.New("the disk is full"))
+	theLedger.failWakingFor(f.company, errors.New("the disk is full"))
 	woken := theLedger.wokenFor(f.company, v1alpha1.ChannelEmail)
 	before := woken()
 	f.change(a, func(a *v1alpha1.CompanyActivation) {
@@ -735,38 +737,38 @@ func TestVerdictBesidesAFailingLedger(t *testing.T) {
 	})
 	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("False/DeliveryProviderNotFound"))
 	f.Expect(woken()).To(Equal(before))
-	theLedger.breakWakingFor(f.company, nil)
-	f.Eventually(woken).Should(BeNumerically(">", before), "it is made up for")
+	theLedger.failWakingFor(f.company, nil)
+	f.Eventually(woken).Should(BeNumerically(">", before), "waking is retried")
 }
 
-func TestInactiveByHand(t *testing.T) {
+func TestInactiveBySpec(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
 	rule := f.rule("mine", "user.create")
 	f.create(rule)
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
-	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
+	f.check(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
 	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(Equal("spec.state is Inactive, so the company's events are refused, though the extension is active on Rehive. Set spec.state to Active to accept them again."))
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/Inactive"))
-	f.save(a, "") // as the platform's call does
-	f.look(a)
+	f.save(a, "") // like the platform's call
+	f.check(a)
 	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(Equal("The extension was deactivated for the company on Rehive: its events are refused until it is activated again there."))
 }
 
-// TestPlatformBudget counts calls: the controller's own writes must not cost any, and
-// rules cost one look in a while, however many they are.
-func TestPlatformBudget(t *testing.T) {
+// TestPlatformCallBudget counts calls: the controller's own writes must not cause any, and
+// any number of rules cause one check per interval.
+func TestPlatformCallBudget(t *testing.T) {
 	f := newFixture(t)
 	a := f.declare("shop")
-	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
+	f.check(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationInactive })
 	f.save(a, f.admin.Token)
-	// The token alone causes no look yet: on a busy machine it would be over before
-	// anyone could ask for another one.
-	f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
-	// Auth, company, list, and one registration an event.
+	// The token alone must not cause a check yet: on a busy machine, it would end before
+	// the test requests another one.
+	f.check(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
+	// Auth, company, list, and one registration for each event.
 	f.Consistently(f.calls).Should(HaveLen(3 + len(defaultEvents)))
 
-	looks := func() (n int) {
+	checks := func() (n int) {
 		for _, call := range f.calls() {
 			if call == "GET /3/auth/" {
 				n++
@@ -781,12 +783,12 @@ func TestPlatformBudget(t *testing.T) {
 		f.Eventually(f.condition(f.rule("on-"+event, event), v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 	}
 	f.Eventually(f.registered).Should(HaveLen(len(defaultEvents) + len(events)))
-	f.Expect(looks()).To(BeNumerically("<=", 2+int(time.Since(start)/checkInterval)))
-	settled := len(f.calls())
-	f.Consistently(f.calls).Should(HaveLen(settled))
+	f.Expect(checks()).To(BeNumerically("<=", 2+int(time.Since(start)/checkInterval)))
+	calls := len(f.calls())
+	f.Consistently(f.calls).Should(HaveLen(calls))
 }
 
-// TestSentence includes texts of the platform in other languages.
+// TestSentence includes messages of the platform in other languages.
 func TestSentence(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                      "",

@@ -41,30 +41,31 @@ type departure struct {
 	uid     types.UID
 	company string
 	token   string // empty if there is no token to remove webhooks with
-	// purge removes everything of the company, and not only its webhooks and pending work.
+	// purge removes all data of the company, beyond its webhooks and pending work.
 	purge bool
 	since time.Time
 	// triedWebhooks: the platform is called only once, even if it fails.
 	triedWebhooks bool
 }
 
-// depart cleans up after an activation that was deleted, or replaced by the current one.
+// cleanUpDeparted cleans up after an activation that was deleted or replaced by the current
+// one.
 //
-// An activation has no finalizer unless it is being purged. With one, its namespace and
-// its CustomResourceDefinition could not be deleted without the operator. So depart works
-// from memory, as far as possible: webhooks that remain are refused, pending work is
+// An activation has no finalizer unless it is being purged. With one, its namespace and its
+// CustomResourceDefinition could not be deleted without the operator. So cleanUpDeparted
+// works from memory, as far as possible: webhooks that remain are refused, pending work is
 // cancelled when it is due, and the ledger's rows end with their retention.
-func (r *companyActivationReconciler) depart(ctx context.Context, key types.NamespacedName, current types.UID) (ctrl.Result, error) {
-	d := r.memory.departed(key, current, r.now())
+func (r *companyActivationReconciler) cleanUpDeparted(ctx context.Context, key types.NamespacedName, current types.UID) (ctrl.Result, error) {
+	d := r.memory.departureOf(key, current, r.now())
 	if d == nil {
 		return ctrl.Result{}, nil
 	}
-	succeeded, err := r.succeeded(ctx, d)
+	succeeded, err := r.hasSuccessor(ctx, d)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	// Webhooks have the same URL and pending work the same company. Both belong to
-	// another activation that is in force.
+	// Webhooks have the same URL and pending work the same company. If another activation
+	// is in force, both belong to it.
 	cleaned, err := r.cleanUp(ctx, key, d, !succeeded)
 	switch {
 	case err != nil:
@@ -72,13 +73,13 @@ func (r *companyActivationReconciler) depart(ctx context.Context, key types.Name
 	case !cleaned && current == "":
 		return ctrl.Result{RequeueAfter: ledgerRetry}, nil
 	}
-	r.memory.cleaned(key)
+	r.memory.forgetDeparture(key)
 	return ctrl.Result{}, nil
 }
 
-// succeeded reports whether another activation of the company is in force, one that the
+// hasSuccessor reports whether another activation of the company is in force, one that the
 // platform has activated.
-func (r *companyActivationReconciler) succeeded(ctx context.Context, d *departure) (bool, error) {
+func (r *companyActivationReconciler) hasSuccessor(ctx context.Context, d *departure) (bool, error) {
 	holder, err := r.namespaces.Find(ctx, r.Client, d.company)
 	if err != nil || holder == nil || holder.UID == d.uid {
 		return false, err
@@ -96,7 +97,7 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	if !controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
 		return ctrl.Result{}, nil
 	}
-	d, released := r.memory.leaving(a)
+	d, released := r.memory.departureOfDeleting(a)
 	if released {
 		return ctrl.Result{}, nil // the cache is stale
 	}
@@ -129,8 +130,8 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	return ctrl.Result{}, nil
 }
 
-// patchFinalizer adds or removes the finalizer of an activation, and returns the activation
-// as it is then. It leaves the one that is passed as it is.
+// patchFinalizer adds or removes the finalizer of an activation, and returns the resulting
+// activation. It doesn't modify its argument.
 func (r *companyActivationReconciler) patchFinalizer(ctx context.Context, a *v1alpha1.CompanyActivation, change func(client.Object, string) bool) (*v1alpha1.CompanyActivation, error) {
 	changed := a.DeepCopy()
 	if !change(changed, v1alpha1.CompanyActivationFinalizer) {
@@ -211,11 +212,11 @@ func (r *companyActivationReconciler) cleanLedger(ctx context.Context, key types
 	}
 	ctrl.LoggerFrom(ctx).Error(err, "Giving up on the ledger", "what", what)
 	r.reporter.recorder.Eventf(d.object(key), nil, corev1.EventTypeWarning, "LedgerUnavailable", "Deleting", "%s",
-		shorten("The ledger is unavailable, so what it stores of the company "+d.company+" remains there until its retention ends.", maxNoteRunes))
+		shorten("The ledger is unavailable, so the data of the company "+d.company+" remains in it until its retention ends.", maxNoteRunes))
 	return nil
 }
 
-// object is the deleted activation, as events and Secrets refer to it.
+// object returns the deleted activation, for events and owner references.
 func (d *departure) object(key types.NamespacedName) *v1alpha1.CompanyActivation {
 	return &v1alpha1.CompanyActivation{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: d.uid}}
 }
@@ -223,13 +224,13 @@ func (d *departure) object(key types.NamespacedName) *v1alpha1.CompanyActivation
 // deleteSecret deletes the activation's Secret, but not one of the same name that belongs
 // to something else. Kubernetes' garbage collector would also delete it, but later.
 func (r *companyActivationReconciler) deleteSecret(ctx context.Context, key types.NamespacedName, d *departure) error {
-	gone := d.object(key)
+	owner := d.object(key)
 	var secret corev1.Secret
-	secretKey := client.ObjectKey{Namespace: key.Namespace, Name: activation.SecretName(gone)}
+	secretKey := client.ObjectKey{Namespace: key.Namespace, Name: activation.SecretName(owner)}
 	if err := r.apiReader.Get(ctx, secretKey, &secret); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if !metav1.IsControlledBy(&secret, gone) {
+	if !metav1.IsControlledBy(&secret, owner) {
 		return nil
 	}
 	uid := secret.UID

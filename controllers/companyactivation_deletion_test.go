@@ -20,8 +20,8 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
-// gone waits until an object does not exist any more.
-func (f *fixture) gone(o client.Object) {
+// awaitDeletion waits until an object no longer exists.
+func (f *fixture) awaitDeletion(o client.Object) {
 	f.t.Helper()
 	f.Eventually(func() bool {
 		return apierrors.IsNotFound(k8s.Get(f.ctx, client.ObjectKeyFromObject(o), o))
@@ -50,7 +50,7 @@ func TestDeletionKeepsRulesAndRecords(t *testing.T) {
 	f.Expect(a.Finalizers).To(BeEmpty(), "the operator may be gone when it is deleted")
 	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
 	f.Expect(apierrors.IsNotFound(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a))).To(BeTrue())
-	f.gone(f.secret())
+	f.awaitDeletion(f.secret())
 	f.Expect(f.registered()).To(BeEmpty())
 	f.Expect(platform.Webhooks(f.company)).To(ContainElement(HaveField("ID", byHand)))
 	f.Expect(theLedger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("cancel")))
@@ -70,8 +70,8 @@ func TestPurgeRemovesEverything(t *testing.T) {
 	f.create(others)
 
 	f.purge(a)
-	f.gone(a)
-	f.gone(f.secret())
+	f.awaitDeletion(a)
+	f.awaitDeletion(f.secret())
 	f.Expect(f.registered()).To(BeEmpty())
 	f.Expect(theLedger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("purge")))
 	var rules v1alpha1.NotificationRuleList
@@ -94,14 +94,14 @@ func TestDeletionDoesNotWaitForThePlatform(t *testing.T) {
 			fault.Company = f.company
 			defer platform.InjectFault(fault)()
 			f.purge(a)
-			f.gone(a)
-			f.gone(f.secret())
+			f.awaitDeletion(a)
+			f.awaitDeletion(f.secret())
 			f.Expect(theLedger.callsOf(f.company)).To(And(Not(BeEmpty()), HaveEach("purge")))
 		})
 	}
 }
 
-// TestDeletionSlowPlatform needs more calls than there is time for.
+// TestDeletionSlowPlatform needs more calls than fit into the time limit.
 func TestDeletionSlowPlatform(t *testing.T) {
 	f := newFixture(t)
 	for _, event := range []string{"user.create", "user.update", "address.create", "address.update", "document.create", "document.update",
@@ -111,26 +111,26 @@ func TestDeletionSlowPlatform(t *testing.T) {
 	a := f.activate(f.admin.Token)
 	defer platform.InjectFault(rehivetest.Fault{Company: f.company, Method: http.MethodDelete, Kind: rehivetest.FaultDelay, Delay: 500 * time.Millisecond})()
 	f.purge(a)
-	f.gone(a)
-	f.Expect(f.registered()).NotTo(BeEmpty(), "what can't be removed in time is left")
-	f.Expect(len(f.registered())).To(BeNumerically("<", 15), "what can is removed")
+	f.awaitDeletion(a)
+	f.Expect(f.registered()).NotTo(BeEmpty(), "webhooks that can't be removed in time remain")
+	f.Expect(len(f.registered())).To(BeNumerically("<", 15), "the others are removed")
 }
 
 func TestDeletionWaitsForTheLedger(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	theLedger.breakFor(f.company, errors.New("the disk is full"))
+	theLedger.failFor(f.company, errors.New("the disk is full"))
 	f.purge(a)
-	f.Eventually(func() []string { return theLedger.callsOf(f.company) }).Should(HaveLen(2), "it is tried again")
+	f.Eventually(func() []string { return theLedger.callsOf(f.company) }).Should(HaveLen(2), "cleaning is retried")
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed(), "a purge must not be forgotten")
-	theLedger.breakFor(f.company, nil)
-	f.gone(a)
+	theLedger.failFor(f.company, nil)
+	f.awaitDeletion(a)
 }
 
 func TestDeletionGivesUpOnTheLedger(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	theLedger.breakFor(f.company, errors.New("the disk is full"))
+	theLedger.failFor(f.company, errors.New("the disk is full"))
 	recorder := &recordedEvents{}
 	r := &companyActivationReconciler{ledger: theLedger, reporter: reporter{recorder: recorder}, now: time.Now}
 	key := client.ObjectKeyFromObject(a)
@@ -147,13 +147,12 @@ func TestDeletionBeforeActivation(t *testing.T) {
 	a := f.declare("shop")
 	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
 	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
-	f.gone(a)
+	f.awaitDeletion(a)
 	f.Expect(f.calls()).To(BeEmpty())
 }
 
-// TestReplacedActivation deletes an activation and creates another of its name at once,
-// as a tool for continuous delivery does. The new one belongs to nobody until the
-// platform activates it.
+// TestReplacedActivation deletes an activation and immediately creates another with its
+// name, like GitOps tools. The new one isn't active until the platform activates it.
 func TestReplacedActivation(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
@@ -162,11 +161,12 @@ func TestReplacedActivation(t *testing.T) {
 	f.Eventually(f.condition(next, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
 	f.Eventually(f.registered).Should(BeEmpty())
 	f.Eventually(func() []string { return theLedger.callsOf(f.company) }).Should(ContainElement("cancel"))
-	f.gone(f.secret())
+	f.awaitDeletion(f.secret())
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(next), next)).To(Succeed())
 }
 
-// TestFinalizerOfAnEarlierVersion is removed, so that it can't outlive the operator.
+// TestFinalizerOfAnEarlierVersion checks that the finalizer of earlier versions is removed,
+// so that it can't block deletions after the operator is uninstalled.
 func TestFinalizerOfAnEarlierVersion(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)

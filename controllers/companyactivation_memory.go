@@ -52,8 +52,8 @@ type remembered struct {
 	// if another check would have the same result.
 	status *v1alpha1.CompanyActivationStatus
 
-	// wakeOwed: waking the company's pending messages failed and must be repeated.
-	wakeOwed bool
+	// wakePending: waking the company's pending messages failed and must be retried.
+	wakePending bool
 
 	// given are the names of default rules that were created but are not in the cache
 	// yet.
@@ -92,14 +92,14 @@ func (m *memory) holds(a *v1alpha1.CompanyActivation) {
 	})
 }
 
-// holdsNot remembers that an activation does not hold its company.
-func (m *memory) holdsNot(a *v1alpha1.CompanyActivation) {
+// doesNotHold remembers that an activation does not hold its company.
+func (m *memory) doesNotHold(a *v1alpha1.CompanyActivation) {
 	m.with(a, func(entry *remembered) { entry.departure = nil })
 }
 
-// departed returns the departure of the activation that had a name, unless it is the
-// current one. It returns nil if there is none.
-func (m *memory) departed(key types.NamespacedName, current types.UID, now time.Time) *departure {
+// departureOf returns the departure of the activation that had a name, unless it is the
+// current one, or nil.
+func (m *memory) departureOf(key types.NamespacedName, current types.UID, now time.Time) *departure {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if entry := m.activations[key]; entry != nil && entry.uid != current {
@@ -113,16 +113,16 @@ func (m *memory) departed(key types.NamespacedName, current types.UID, now time.
 	return m.departures[key]
 }
 
-// cleaned forgets the departure that departed returned.
-func (m *memory) cleaned(key types.NamespacedName) {
+// forgetDeparture removes the departure that departureOf returned.
+func (m *memory) forgetDeparture(key types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.departures, key)
 }
 
-// leaving returns the departure of an activation that is being deleted, and whether its
-// finalizer was removed already.
-func (m *memory) leaving(a *v1alpha1.CompanyActivation) (d *departure, released bool) {
+// departureOfDeleting returns the departure of an activation that is being deleted, and
+// whether its finalizer has already been removed.
+func (m *memory) departureOfDeleting(a *v1alpha1.CompanyActivation) (d *departure, released bool) {
 	m.with(a, func(entry *remembered) {
 		if entry.departure == nil {
 			entry.departure = &departure{uid: a.UID, company: a.Spec.Company}
@@ -141,14 +141,14 @@ func (s *scope) fingerprint() [sha256.Size]byte {
 		s.activation.Annotations[v1alpha1.RequestedAtAnnotation], s.activation.Generation, events))
 }
 
-// keepStatus remembers the status that a check concluded.
+// keepStatus remembers the status that results from a check.
 func (m *memory) keepStatus(a *v1alpha1.CompanyActivation) {
 	m.with(a, func(entry *remembered) { entry.status = a.Status.DeepCopy() })
 }
 
-// putStatusBack replaces a status that may have been overwritten with that of the last
+// restoreStatus replaces a status that may have been overwritten with that of the last
 // check.
-func (m *memory) putStatusBack(a *v1alpha1.CompanyActivation) {
+func (m *memory) restoreStatus(a *v1alpha1.CompanyActivation) {
 	m.with(a, func(entry *remembered) {
 		if entry.status != nil {
 			a.Status = *entry.status.DeepCopy()
@@ -156,8 +156,8 @@ func (m *memory) putStatusBack(a *v1alpha1.CompanyActivation) {
 	})
 }
 
-// settled returns for how much longer another check is pointless.
-func (m *memory) settled(s *scope, now time.Time) (left time.Duration) {
+// remainingValidity returns how much longer the last check is valid.
+func (m *memory) remainingValidity(s *scope, now time.Time) (left time.Duration) {
 	m.with(s.activation, func(entry *remembered) {
 		if entry.fingerprint == s.fingerprint() {
 			left = max(entry.until.Sub(now), 0)
@@ -178,9 +178,9 @@ func (m *memory) checked(s *scope, now time.Time) {
 	m.with(s.activation, func(entry *remembered) { entry.essentials, entry.checkedAt = s.essentials(), now })
 }
 
-// soon returns how much longer a check should wait, because only rules have changed since
-// the last, recent one.
-func (m *memory) soon(s *scope, now time.Time) (left time.Duration) {
+// remainingCheckDelay returns how much longer a check should wait because only rules have
+// changed since a recent one.
+func (m *memory) remainingCheckDelay(s *scope, now time.Time) (left time.Duration) {
 	m.with(s.activation, func(entry *remembered) {
 		if entry.essentials == s.essentials() {
 			left = max(entry.checkedAt.Add(checkInterval).Sub(now), 0)

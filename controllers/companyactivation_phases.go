@@ -61,7 +61,7 @@ func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) e
 		r.verifyToken,
 		r.resumeWork,
 		r.refreshCompany,
-		r.giveDefaultRules,
+		r.createDefaultRules,
 		r.reconcileWebhooks,
 		r.remember,
 	} {
@@ -82,7 +82,7 @@ func (r *companyActivationReconciler) checkNamespace(ctx context.Context, s *sco
 	if r.namespaces.Allows(a.Namespace, a.Spec.Company) {
 		return nil
 	}
-	r.memory.holdsNot(a)
+	r.memory.doesNotHold(a)
 	if err := r.forgetToken(ctx, s); err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (r *companyActivationReconciler) checkHolder(ctx context.Context, s *scope)
 		r.memory.holds(a)
 		return nil
 	}
-	r.memory.holdsNot(a)
+	r.memory.doesNotHold(a)
 	// The cache may be behind, and a token that is forgotten is lost.
 	if live, err := other(r.apiReader); err != nil {
 		return err
@@ -247,17 +247,17 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 	if a.Status.ServiceUser == "" {
 		return &stopError{
 			reason: v1alpha1.AwaitingActivationReason,
-			message: "Rehive has not activated this extension for the company yet: an admin switches it on in the dashboard, under Extensions. " +
-				"If it is on, for an activation that was deleted since, switch it off and on again.",
+			message: "Rehive has not activated this extension for the company yet. An admin can switch it on in the dashboard, under Extensions. " +
+				"If it is on already, because of an activation that has been deleted, switch it off and on again.",
 		}
 	}
 	message := fmt.Sprintf("The Secret %s has no token.", activation.SecretName(a))
 	if err != nil {
-		message = fmt.Sprintf("The Secret %s is gone.", activation.SecretName(a))
+		message = fmt.Sprintf("The Secret %s does not exist.", activation.SecretName(a))
 	}
 	return &stopError{
 		reason:  v1alpha1.SecretMissingReason,
-		message: message + " Activate the extension again in the dashboard of Rehive: that writes a new one.",
+		message: message + " Activate the extension again in the dashboard of Rehive, which writes a new one.",
 		stalled: true,
 	}
 }
@@ -309,14 +309,14 @@ func (r *companyActivationReconciler) loadRules(ctx context.Context, s *scope) e
 }
 
 func (s *scope) want(rule *v1alpha1.NotificationRule) {
-	if event := wantedEvent(rule); event != "" && !slices.Contains(s.wanted[event], rule.Name) {
+	if event := requiredEvent(rule); event != "" && !slices.Contains(s.wanted[event], rule.Name) {
 		s.wanted[event] = append(s.wanted[event], rule.Name)
 		slices.Sort(s.wanted[event])
 	}
 }
 
-// wantedEvent returns the event for which a rule needs a webhook, empty if none.
-func wantedEvent(rule *v1alpha1.NotificationRule) string {
+// requiredEvent returns the event for which a rule needs a webhook, or "".
+func requiredEvent(rule *v1alpha1.NotificationRule) string {
 	if !rule.IsEnabled() {
 		return ""
 	}
@@ -328,9 +328,9 @@ func wantedEvent(rule *v1alpha1.NotificationRule) string {
 // Otherwise, the controller's own writes and every status of a rule would cost calls from
 // the company's budget.
 func (r *companyActivationReconciler) skipUnchanged(_ context.Context, s *scope) error {
-	left := r.memory.settled(s, r.now())
+	left := r.memory.remainingValidity(s, r.now())
 	if left == 0 {
-		left = r.memory.soon(s, r.now())
+		left = r.memory.remainingCheckDelay(s, r.now())
 	}
 	if left > 0 {
 		s.unchanged, s.checkAgain = true, left
@@ -367,7 +367,7 @@ func (r *companyActivationReconciler) verifyToken(ctx context.Context, s *scope)
 	return nil
 }
 
-// recordUser stores the token's user beside the token, unless it is stored already.
+// recordUser stores the token's user with the token, unless it is already stored.
 func (r *companyActivationReconciler) recordUser(ctx context.Context, s *scope, user *rehive.User) error {
 	known := s.credentials.ServiceUser
 	if s.credentials.RecordUser(user); s.credentials.ServiceUser == known {
@@ -396,7 +396,7 @@ func (r *companyActivationReconciler) resumeWork(ctx context.Context, s *scope) 
 	})
 	if another || !meta.IsStatusConditionTrue(s.activation.Status.Conditions, v1alpha1.TokenValidCondition) {
 		if err := r.ledger.ResumeCompany(ctx, s.activation.Spec.Company); err != nil {
-			// It is sent at its next attempt, or after the next check.
+			// The work resumes at its next attempt, or after the next check.
 			ctrl.LoggerFrom(ctx).Error(err, "Resuming the company's work failed")
 			return nil
 		}
@@ -446,13 +446,13 @@ func defaultRuleName(a *v1alpha1.CompanyActivation, rule *v1alpha1.NotificationR
 	return a.Name + "-" + rule.Name
 }
 
-// giveDefaultRules creates the default rules when a company is activated for the first
+// createDefaultRules creates the default rules when a company is activated for the first
 // time: those of the NotificationTemplates in the operator's namespace that are marked as
-// default, and the built-in ones. A template replaces the built-in rule of its name, also
+// default, and the built-in ones. A template replaces the built-in rule with its name even
 // if it isn't marked. Later activations, and later versions of the operator, add no rules:
-// a company's users must not get messages that its admins don't know of. The status
-// remembers the names. A rule that exists already counts as given.
-func (r *companyActivationReconciler) giveDefaultRules(ctx context.Context, s *scope) error {
+// a company's users must not receive messages that its admins don't know of. The status
+// records the names. A rule that already exists is kept and counts as created.
+func (r *companyActivationReconciler) createDefaultRules(ctx context.Context, s *scope) error {
 	a := s.activation
 	if len(a.Status.DefaultRules) > 0 {
 		return nil
@@ -464,7 +464,7 @@ func (r *companyActivationReconciler) giveDefaultRules(ctx context.Context, s *s
 	var given []string
 	for i := range rules {
 		name := defaultRuleName(a, &rules[i])
-		if err := r.giveRule(ctx, s, name, &rules[i]); err != nil {
+		if err := r.createDefaultRule(ctx, s, name, &rules[i]); err != nil {
 			return err
 		}
 		given = append(given, name)
@@ -498,8 +498,8 @@ func (r *companyActivationReconciler) defaultsFor(ctx context.Context, a *v1alph
 	return rules, nil
 }
 
-// giveRule creates a company's copy of a default rule.
-func (r *companyActivationReconciler) giveRule(ctx context.Context, s *scope, name string, original *v1alpha1.NotificationRule) error {
+// createDefaultRule creates a company's copy of a default rule.
+func (r *companyActivationReconciler) createDefaultRule(ctx context.Context, s *scope, name string, original *v1alpha1.NotificationRule) error {
 	if _, ok := s.rules[name]; ok {
 		return nil
 	}
@@ -523,7 +523,7 @@ func (r *companyActivationReconciler) giveRule(ctx context.Context, s *scope, na
 	return nil
 }
 
-// platformSays returns the platform's own words, ending in a full stop.
+// platformSays returns the platform's message as a sentence.
 func platformSays(err error) string {
 	var platform *rehive.Error
 	if errors.As(err, &platform) && platform.Message != "" {

@@ -89,8 +89,8 @@ func (r *companyActivationReconciler) wake(ctx context.Context, s *scope) error 
 	owed := before.Status.ObservedGeneration > 0 && before.Status.ObservedGeneration != a.Generation ||
 		resolved && was != is && was != ""
 	r.memory.with(a, func(entry *remembered) {
-		owed = owed || entry.wakeOwed
-		entry.wakeOwed = owed // until it succeeds: the status will not show it a second time
+		owed = owed || entry.wakePending
+		entry.wakePending = owed // until it succeeds: the status will not show it a second time
 	})
 	if !owed {
 		return nil
@@ -100,6 +100,6 @@ func (r *companyActivationReconciler) wake(ctx context.Context, s *scope) error 
 			return fmt.Errorf("waking the messages that wait for the company's providers: %w", err)
 		}
 	}
-	r.memory.with(a, func(entry *remembered) { entry.wakeOwed = false })
+	r.memory.with(a, func(entry *remembered) { entry.wakePending = false })
 	return nil
 }

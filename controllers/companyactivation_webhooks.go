@@ -28,8 +28,8 @@ const maxWebhooks = 256
 type webhookPass struct {
 	r *companyActivationReconciler
 	s *scope
-	// own are the platform's webhooks with our URL, by event, including changes of this
-	// pass. No other webhook is ever touched: an admin may have registered it manually.
+	// own are the platform's webhooks with our URL, by event, including the changes of this
+	// pass. All other webhooks are left alone: an admin may have registered them by hand.
 	own map[string]rehive.Webhook
 	// good are the events whose webhooks are correct.
 	good     []string
@@ -112,8 +112,8 @@ func (p *webhookPass) settleSecret(ctx context.Context) error {
 	}
 }
 
-// sharedSecret returns the secret that all our webhooks have on the platform, if it is
-// the same and strong enough.
+// sharedSecret returns the secret that all our webhooks share on the platform, or "" if
+// they differ or it is too weak.
 func (p *webhookPass) sharedSecret() string {
 	shared := ""
 	for _, webhook := range p.own {
@@ -169,7 +169,7 @@ func (p *webhookPass) ensureAll(ctx context.Context) error {
 		webhook, ok := p.own[event]
 		if !ok {
 			p.refusals = append(p.refusals, refusal{"register the webhook", event,
-				errors.New("it says that there is one already, but does not list it")})
+				errors.New("it reports a duplicate, but does not list it")})
 			continue
 		}
 		if err := p.repair(ctx, webhook); err != nil {

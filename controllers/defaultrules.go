@@ -10,12 +10,12 @@ import (
 	"github.com/rehive/extension-operator/config/presets"
 )
 
-// DefaultRulesLabel is on every rule that a company received at its activation.
+// DefaultRulesLabel is the label of the rules that a company received at its activation.
 const DefaultRulesLabel = "extensions.rehive.com/default-rule"
 
-// DefaultRules returns the rules that each company is given at its first activation: those
-// of the presets that are marked as default. The activation's name is put in front of
-// their names, and spec.companyRef is set, when they are created.
+// DefaultRules returns the rules that each company receives at its first activation: the
+// presets that are marked as default. When they are created, their names are prefixed with
+// the activation's name, and spec.companyRef is set.
 func DefaultRules() ([]v1alpha1.NotificationRule, error) {
 	templates, err := presets.Templates()
 	if err != nil {

@@ -105,7 +105,7 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 	report := r.reporter.begin(p)
 	version, checked, err := r.check(ctx, p)
 	if ctx.Err() != nil {
-		return ctrl.Result{}, nil // the manager stops, which does not say anything about the provider
+		return ctrl.Result{}, nil // the manager is stopping; the result says nothing about the provider
 	}
 	defer func() { result, err = report.finish(ctx, result, err) }()
 	judgeProvider(p, checked, err)

@@ -20,7 +20,7 @@ import (
 
 const twilioSID = "AC0123456789abcdef0123456789abcdef"
 
-// twilio starts a fake of Twilio and describes it as a provider.
+// twilio starts a fake of Twilio and returns it with a matching provider.
 func (f *fixture) twilio(token string) (*providertest.API, *v1alpha1.DeliveryProvider) {
 	f.t.Helper()
 	fake := providertest.NewTwilio(twilioSID, twilioSID, token)
@@ -51,8 +51,8 @@ func (f *fixture) providerSecret(name string, values map[string]string) *corev1.
 	return secret
 }
 
-// TestProviderCredentials follows a provider from a missing Secret over a wrong one to
-// one that is accepted: each change of the Secret is noticed by itself.
+// TestProviderCredentials takes a provider from a missing Secret to a wrong one and to a
+// correct one. Each change of the Secret triggers a check.
 func TestProviderCredentials(t *testing.T) {
 	f := newFixture(t)
 	right, wrong := secrets.add("right-"+f.namespace), secrets.add("wrong-"+f.namespace)
@@ -78,8 +78,8 @@ func TestProviderCredentials(t *testing.T) {
 	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("False/SecretNotFound"))
 }
 
-// TestProviderOutage has the provider fail at first: that is not the configuration's
-// fault, and is tried again.
+// TestProviderOutage checks that an outage isn't reported as a wrong configuration, and
+// that the check is retried.
 func TestProviderOutage(t *testing.T) {
 	f := newFixture(t)
 	fake, p := f.twilio("a-token")
@@ -103,9 +103,9 @@ func TestProviderWithoutCheck(t *testing.T) {
 	f.Expect(p.Status.Channel).To(Equal(v1alpha1.ChannelPush))
 }
 
-// TestProviderInside names a mail server in a private network, which whoever writes
-// DeliveryProviders is not to reach through the operator.
-func TestProviderInside(t *testing.T) {
+// TestProviderInPrivateNetwork checks that DeliveryProviders can't reach mail servers in
+// private networks through the operator.
+func TestProviderInPrivateNetwork(t *testing.T) {
 	f := newFixture(t)
 	p := &v1alpha1.DeliveryProvider{
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "mail"},
@@ -146,7 +146,7 @@ func TestDeliveryProviderValidation(t *testing.T) {
 			f := newFixture(t)
 			p := &v1alpha1.DeliveryProvider{
 				ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "provider"},
-				// A host that nothing resolves: what is accepted here is also checked.
+				// A host that doesn't resolve, because accepted providers are also checked.
 				Spec: v1alpha1.DeliveryProviderSpec{SMTP: &v1alpha1.SMTPProvider{Host: "mail.invalid"}},
 			}
 			test.change(&p.Spec)
@@ -165,9 +165,9 @@ func TestDeliveryProviderValidation(t *testing.T) {
 	}
 }
 
-// TestMendedProvidersWake has what waits for a provider tried again as soon as the
-// Secret, the provider or its being there changes.
-func TestMendedProvidersWake(t *testing.T) {
+// TestFixedProvidersWakeMessages checks that messages that wait for a provider are tried
+// again as soon as the provider or its Secret is created or changed.
+func TestFixedProvidersWakeMessages(t *testing.T) {
 	f := newFixture(t)
 	right, wrong := secrets.add("right-"+f.namespace), secrets.add("wrong-"+f.namespace)
 	a := f.declare("shop")
@@ -184,7 +184,7 @@ func TestMendedProvidersWake(t *testing.T) {
 	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("False/WrongChannel"))
 	f.change(a, func(a *v1alpha1.CompanyActivation) { a.Spec.Providers.Email = nil })
 	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("True/Resolved"))
-	// The activation changed, so what waited for what it names is tried.
+	// The activation changed, so the messages that waited for its providers are tried.
 	f.Eventually(theLedger.wokenFor(f.company, v1alpha1.ChannelEmail)).Should(BeNumerically(">", 0))
 
 	woken := theLedger.wokenFor(f.company, v1alpha1.ChannelSMS)
@@ -194,7 +194,7 @@ func TestMendedProvidersWake(t *testing.T) {
 			f.Expect(k8s.Update(f.ctx, secret)).To(Succeed())
 		},
 		func() {
-			// The credentials hold as before, but what they may do can have changed.
+			// The credentials are unchanged, but their permissions may have changed.
 			secret.StringData = map[string]string{"note": "changed"}
 			f.Expect(k8s.Update(f.ctx, secret)).To(Succeed())
 		},

@@ -22,13 +22,13 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// openAPISchema is what of a schema `kubectl explain` shows.
+// openAPISchema is the part of a schema that `kubectl explain` shows.
 type openAPISchema struct {
 	Description string                   `json:"description"`
 	Properties  map[string]openAPISchema `json:"properties"`
 }
 
-// explain returns what `kubectl explain` shows of a field, such as
+// explain returns the output of `kubectl explain` for a field such as
 // notificationrule.spec.email.to.
 func explain(g *WithT, field string) string {
 	discoverer, err := discovery.NewDiscoveryClientForConfig(adminRest)
@@ -112,8 +112,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestDescriptions holds every field of every kind to the conventions of the Kubernetes
-// API: a description that begins with the field's JSON name.
+// TestDescriptions checks that each field has a description that begins with its JSON name,
+// as the Kubernetes API conventions require.
 func TestDescriptions(t *testing.T) {
 	g := NewWithT(t)
 	var check func(path string, schema apiextensionsv1.JSONSchemaProps)
@@ -139,7 +139,7 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
-// definitions reads the CustomResourceDefinitions that are installed.
+// definitions reads the installed CustomResourceDefinitions.
 func definitions(g *WithT) []apiextensionsv1.CustomResourceDefinition {
 	files, err := filepath.Glob("../config/crd/bases/*.yaml")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -155,8 +155,8 @@ func definitions(g *WithT) []apiextensionsv1.CustomResourceDefinition {
 	return definitions
 }
 
-// TestNoPatterns keeps regular expressions out of what people read: where a field has a
-// form, a rule says in words what it is.
+// TestNoPatterns checks that the CRDs validate formats with CEL rules, whose messages
+// explain the format, instead of regular expressions.
 func TestNoPatterns(t *testing.T) {
 	g := NewWithT(t)
 	for _, crd := range definitions(g) {
@@ -168,8 +168,8 @@ func TestNoPatterns(t *testing.T) {
 
 var pattern = regexp.MustCompile(`"pattern":"[^"]*"`)
 
-// patternOutsideConditions returns the patterns of a CRD but for those of conditions,
-// which are Kubernetes' own.
+// patternOutsideConditions returns the patterns of a CRD, except those of conditions, which
+// come from Kubernetes.
 func patternOutsideConditions(crd []byte) []string {
 	var found []string
 	for _, match := range pattern.FindAllString(string(crd), -1) {
@@ -180,9 +180,9 @@ func patternOutsideConditions(crd []byte) []string {
 	return found
 }
 
-// TestRefusals has the API server refuse each form that a field can't have, with a
-// message that says what it should be.
-func TestRefusals(t *testing.T) {
+// TestValidationMessages checks that the API server refuses invalid fields with messages
+// that say what they should be.
+func TestValidationMessages(t *testing.T) {
 	rule := `{companyRef: {name: shop}, displayName: A rule, event: user.create, email: {to: a@b.example, subject: s, text: t}}`
 	smtp := `{smtp: {host: smtp.example.com}}`
 	sendgrid := `{sendgrid: {}, secretRef: {name: key}}`
@@ -255,7 +255,7 @@ func TestRefusals(t *testing.T) {
 				return
 			}
 			f.Expect(apierrors.IsInvalid(err)).To(BeTrue(), "%v", err)
-			// The API server repeats the value, in quotes or as it is.
+			// The API server repeats the value, with or without quotes.
 			message := regexp.MustCompile(`Invalid value: (".*?"|object|[^ ]+): `).ReplaceAllString(err.Error(), "Invalid value: ")
 			f.Expect(message).To(ContainSubstring(test.want))
 			f.Expect(message).NotTo(ContainSubstring("should match"))

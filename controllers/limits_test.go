@@ -19,11 +19,11 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
-// TestLimitsAreInOneUnit checks that the engine accepts what the API server admits: a
-// template of exactly the longest length, in characters that take four bytes.
-func TestLimitsAreInOneUnit(t *testing.T) {
+// TestLimitsAreInCharacters checks that the template engine accepts whatever the API server
+// admits, such as a template of exactly the maximum length in four-byte characters.
+func TestLimitsAreInCharacters(t *testing.T) {
 	const wide = "\U0001F600"
-	// fill returns a template of a length in characters.
+	// fill returns a template with a length in characters.
 	fill := func(form string, length int64) string {
 		return strings.Replace(form, "…", strings.Repeat(wide, int(length)-len([]rune(form))+1), 1)
 	}

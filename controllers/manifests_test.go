@@ -41,7 +41,7 @@ func render(g *WithT, folder string) resmap.ResMap {
 // operatorNamespace is where config/default installs the operator.
 const operatorNamespace = "rehive-system"
 
-// TestInstallations has the API server judge what `kubectl apply -k` would create.
+// TestInstallations validates against the API server what `kubectl apply -k` would create.
 func TestInstallations(t *testing.T) {
 	for _, overlay := range []string{"default", "example", "cluster-wide"} {
 		t.Run(overlay, func(t *testing.T) {
@@ -88,8 +88,8 @@ func testInstallation(t *testing.T, folder string, replicas int32, strategy apps
 	g.Expect(deployments).To(Equal(1))
 }
 
-// TestPresets has the API server judge what `kubectl apply -k config/presets` would create,
-// which is each folder's template.
+// TestPresets validates against the API server what `kubectl apply -k config/presets` would
+// create: the template of each folder.
 func TestPresets(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(client.IgnoreAlreadyExists(k8s.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}))).To(Succeed())
@@ -107,19 +107,18 @@ func TestPresets(t *testing.T) {
 	for i := range templates {
 		g.Expect(applied).To(ContainElement(templates[i].Name))
 		folder := filepath.Join("../config/presets", templates[i].Name)
-		g.Expect(folder).To(BeADirectory(), "a template is in the folder of its name")
+		g.Expect(folder).To(BeADirectory(), "a template must be in the folder with its name")
 	}
 }
 
-// apply does what `kubectl apply --server-side` does. The API server refuses fields that
-// it does not know.
+// apply works like `kubectl apply --server-side`. The API server refuses unknown fields.
 func apply(ctx context.Context, object *unstructured.Unstructured, options ...client.ApplyOption) error {
 	options = append(options, client.FieldOwner("manifests-test"), client.ForceOwnership)
 	return k8s.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), options...)
 }
 
-// TestServiceAccountRights installs config/example and asks the API server for all that
-// the manager's service account may then do, as `kubectl auth can-i --list` does.
+// TestServiceAccountRights installs config/example and lists the permissions of the
+// manager's service account, like `kubectl auth can-i --list`.
 func TestServiceAccountRights(t *testing.T) {
 	g := NewWithT(t)
 	install(t, "../config/example")
@@ -153,8 +152,8 @@ func TestServiceAccountRights(t *testing.T) {
 		slices.Sort(rights)
 		return slices.Compact(rights)
 	}
-	// What it may do on the cluster, and what Kubernetes lets everybody do: ask who one is
-	// and what one may do.
+	// Its cluster-wide permissions, and those that Kubernetes grants to everybody: to query
+	// their own identity and permissions.
 	everybody := []string{
 		"get validatingwebhookconfigurations.admissionregistration.k8s.io rehive-extension-admission",
 		"patch validatingwebhookconfigurations.admissionregistration.k8s.io rehive-extension-admission",
@@ -162,8 +161,7 @@ func TestServiceAccountRights(t *testing.T) {
 		"create selfsubjectreviews.authentication.k8s.io",
 		"create selfsubjectrulesreviews.authorization.k8s.io",
 	}
-	// What it may do with objects of other kinds than the operator's own. The generated
-	// role says what with those.
+	// Permissions on kinds other than the operator's own. The generated role covers those.
 	working := append([]string{
 		"create events.events.k8s.io",
 		"create secrets",
@@ -195,7 +193,7 @@ func TestServiceAccountRights(t *testing.T) {
 	}
 	g.Expect(rights("kube-system")).To(ConsistOf(everybody))
 
-	// On the cluster, its only right is to maintain its own webhook configuration.
+	// Its only cluster-wide permission is to maintain its own webhook configuration.
 	var bindings rbacv1.ClusterRoleBindingList
 	g.Expect(k8s.List(t.Context(), &bindings)).To(Succeed())
 	for _, binding := range bindings.Items {
@@ -207,7 +205,7 @@ func TestServiceAccountRights(t *testing.T) {
 	}
 }
 
-// install applies what an overlay grants.
+// install applies the permissions that an overlay grants.
 func install(t *testing.T, folder string) {
 	t.Helper()
 	g := NewWithT(t)
@@ -231,10 +229,9 @@ func objects(g *WithT, folder string) []*unstructured.Unstructured {
 	return objects
 }
 
-// TestTwoInstallations has two teams install the operator, each in a namespace of its
-// own and, as the documentation says, with a suffix: neither may change what the other
-// one's installation grants. What belongs to the
-// cluster, the kinds and roles that are bound to nobody, must be the same in both.
+// TestTwoInstallations installs the operator in two namespaces, the second one with a suffix
+// as the documentation says: neither installation may change the permissions of the other.
+// Cluster-scoped objects, the CRDs and unbound roles, must be the same in both.
 func TestTwoInstallations(t *testing.T) {
 	g := NewWithT(t)
 	overlay := func(namespace string) map[string]*unstructured.Unstructured {
@@ -267,14 +264,14 @@ func TestTwoInstallations(t *testing.T) {
 	for name, object := range first {
 		if other, both := second[name]; both {
 			shared++
-			g.Expect(other.Object).To(Equal(object.Object), "%s is another in each installation", name)
+			g.Expect(other.Object).To(Equal(object.Object), "%s differs between installations", name)
 			g.Expect(object.GetKind()).To(Equal("CustomResourceDefinition"), name)
 		}
 	}
 	g.Expect(shared).To(BeNumerically(">", 4))
 }
 
-// TestClusterWideRole keeps the role of config/cluster-wide the one that is generated.
+// TestClusterWideRole checks that the role of config/cluster-wide equals the generated one.
 func TestClusterWideRole(t *testing.T) {
 	g := NewWithT(t)
 	find := func(folder, kind, name string) *unstructured.Unstructured {
@@ -295,19 +292,20 @@ func TestClusterWideRole(t *testing.T) {
 	g.Expect(config.Object["data"]).To(HaveKeyWithValue("REHIVE_EXTENSION_WATCH_NAMESPACES", "*"))
 }
 
-// managerConfig returns the ConfigMap with the manager's settings, whose name ends in a
-// hash of them.
+// managerConfig returns the ConfigMap with the manager's settings. Its name ends in their
+// hash.
 func managerConfig(g *WithT, folder string) *unstructured.Unstructured {
 	for _, object := range objects(g, folder) {
 		if object.GetKind() == "ConfigMap" && strings.HasPrefix(object.GetName(), "rehive-extension-manager-config-") {
 			return object
 		}
 	}
-	g.Expect(folder).To(BeEmpty(), "it has no ConfigMap for the manager")
+	g.Expect(folder).To(BeEmpty(), "there is no ConfigMap for the manager")
 	return nil
 }
 
-// TestDeployment holds what the API server does not demand of the manager's pod.
+// TestDeployment checks requirements on the manager's pod that the API server doesn't
+// enforce.
 func TestDeployment(t *testing.T) {
 	for _, overlay := range []string{"default", "example", "cluster-wide", "postgres"} {
 		t.Run(overlay, func(t *testing.T) {
@@ -322,7 +320,8 @@ func TestDeployment(t *testing.T) {
 			g.Expect(pod.Containers).To(HaveLen(1))
 			manager := pod.Containers[0]
 
-			// Passwords are files: variables are seen by every process and in dumps.
+			// Passwords must be files: environment variables are visible to every process
+			// and in dumps.
 			for _, source := range manager.EnvFrom {
 				g.Expect(source.SecretRef).To(BeNil())
 			}
@@ -343,11 +342,11 @@ func TestDeployment(t *testing.T) {
 			for _, list := range []corev1.ResourceList{manager.Resources.Requests, manager.Resources.Limits} {
 				g.Expect(list).To(And(HaveKey(corev1.ResourceMemory), HaveKey(corev1.ResourceEphemeralStorage)))
 			}
-			// Opening the ledger may take half an hour before the pod counts as dead.
+			// Opening the ledger may take half an hour.
 			g.Expect(manager.StartupProbe.PeriodSeconds * manager.StartupProbe.FailureThreshold).To(BeNumerically(">=", 1800))
 
-			// Applied twice by different means, nothing may conflict: what the API server
-			// would fill in is written out.
+			// Different means of applying must not conflict, so the manifest spells out the
+			// API server's defaults.
 			for _, variable := range manager.Env {
 				if variable.ValueFrom != nil && variable.ValueFrom.FieldRef != nil {
 					g.Expect(variable.ValueFrom.FieldRef.APIVersion).To(Equal("v1"), variable.Name)
@@ -362,7 +361,7 @@ func TestDeployment(t *testing.T) {
 			_, tag, _ := strings.Cut(manager.Image, ":")
 			g.Expect(labels["app.kubernetes.io/version"]).To(Equal(tag))
 
-			// A changed setting replaces the pod.
+			// A changed setting restarts the pod.
 			g.Expect(manager.EnvFrom[0].ConfigMapRef.Name).To(Equal(managerConfig(g, "../config/"+overlay).GetName()))
 		})
 	}

@@ -21,8 +21,8 @@ func (f *fixture) layout(html, text string) *v1alpha1.NotificationLayout {
 	}
 }
 
-// TestRuleFollowsItsLayout has a rule before its layout, a layout with a mistake, and
-// the mistake mended: the rule is judged anew each time.
+// TestRuleFollowsItsLayout checks that a rule's status follows its layout, which is missing
+// at first, then invalid, then valid.
 func TestRuleFollowsItsLayout(t *testing.T) {
 	f := newFixture(t)
 	f.declare("shop")
@@ -31,7 +31,7 @@ func TestRuleFollowsItsLayout(t *testing.T) {
 	f.create(rule)
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/LayoutNotFound"))
 	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(ContainSubstring("the NotificationLayout brand"))
-	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("True/Parsed"), "the rule's own templates do")
+	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("True/Parsed"), "the rule's own templates parse")
 
 	layout := f.layout("<b>{% if %}{{ content }}</b>", "")
 	f.create(layout)

@@ -110,7 +110,7 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	setWarnings(rule, checked.Warnings)
 	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
 	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
-		// It became invalid, or invalid for another reason.
+		// It became invalid, or the error changed.
 		if message := conditionMessage(rule, v1alpha1.ReadyCondition); message != conditionMessage(report.before, v1alpha1.ReadyCondition) {
 			report.note(corev1.EventTypeWarning, "InvalidRule", "Compiling", message)
 		}
@@ -118,7 +118,7 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	return ctrl.Result{}, nil
 }
 
-// companyState is how the state of a rule's company affects the rule.
+// companyState describes how the state of a rule's company affects the rule.
 type companyState struct {
 	// problem is why the rule does not match any event; its reason is empty if there is
 	// none.
@@ -169,7 +169,7 @@ func (r *notificationRuleReconciler) companyState(ctx context.Context, rule *v1a
 	channel := rule.Spec.Channel()
 	if slices.Contains(providerChannels, channel) && a.Spec.Providers.For(channel) == "" && !slices.Contains(r.served, channel) {
 		return problem(v1alpha1.NoProviderReason, true,
-			"Nothing sends the messages of this rule: name a DeliveryProvider in spec.providers.%[1]s of the CompanyActivation %[2]s, or a default one with the operator's flag --default-%[1]s-provider.",
+			"No provider can send the messages of this rule: name a DeliveryProvider in spec.providers.%[1]s of the CompanyActivation %[2]s, or a default one with the operator's flag --default-%[1]s-provider.",
 			channel, name)
 	}
 	return companyState{
@@ -259,7 +259,7 @@ func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *
 	}
 }
 
-// setWarnings sets the condition for what is valid and probably a mistake, or removes it.
+// setWarnings sets the condition for probable mistakes in a valid rule, or removes it.
 func setWarnings(rule *v1alpha1.NotificationRule, warnings notify.Problems) {
 	if len(warnings) == 0 {
 		conditions := rule.GetConditions()

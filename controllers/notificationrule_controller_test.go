@@ -17,7 +17,7 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
-// recordedEvents is an events.EventRecorder that keeps the reasons.
+// recordedEvents is an events.EventRecorder that collects the reasons.
 type recordedEvents struct{ reasons []string }
 
 func (r *recordedEvents) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) {
@@ -39,7 +39,7 @@ func TestRuleStatus(t *testing.T) {
 	f.Expect(rule.Status.Variables).To(Equal([]string{"status", "user.email", "user.first_name"}))
 }
 
-func TestRuleMistakesHaveAPlace(t *testing.T) {
+func TestRuleErrorsHavePositions(t *testing.T) {
 	f := newFixture(t)
 	f.declare("shop")
 	rule := f.rule("broken", "transaction.execute")
@@ -64,7 +64,8 @@ func TestRuleMistakesHaveAPlace(t *testing.T) {
 	f.Expect(rule.Status.ObservedGeneration).To(Equal(rule.Generation))
 }
 
-// TestRuleWithWarnings is in force, and says what is probably a mistake until it is fixed.
+// TestRuleWithWarnings checks that a rule with a probable mistake is in effect, and reports
+// the mistake until it is fixed.
 func TestRuleWithWarnings(t *testing.T) {
 	f := newFixture(t)
 	f.activate(f.admin.Token)
@@ -84,13 +85,13 @@ func TestRuleWithWarnings(t *testing.T) {
 	f.Expect(f.condition(rule, v1alpha1.ReadyCondition)()).To(Equal("True/Valid"))
 }
 
-func TestRuleOfAMissingActivation(t *testing.T) {
+func TestRuleWithMissingActivation(t *testing.T) {
 	f := newFixture(t)
 	rule := f.rule("early", "transaction.execute")
 	f.create(rule)
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/CompanyActivationNotFound"))
 	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(ContainSubstring("the CompanyActivation shop"))
-	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("True/Parsed"), "it is parsed all the same")
+	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("True/Parsed"), "it must be parsed anyway")
 	f.declare("shop")
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 }
@@ -104,8 +105,8 @@ func TestDisabledRule(t *testing.T) {
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Disabled"))
 }
 
-// TestRuleThatCannotFire says so.
-func TestRuleThatCannotFire(t *testing.T) {
+// TestRuleThatCannotMatch checks that the status of a rule says why it can't match events.
+func TestRuleThatCannotMatch(t *testing.T) {
 	f := newFixture(t)
 	a := f.declare("shop")
 	sms := f.rule("sms", "transaction.execute")
@@ -113,7 +114,7 @@ func TestRuleThatCannotFire(t *testing.T) {
 	f.create(sms)
 	f.Eventually(f.condition(sms, v1alpha1.ReadyCondition)).Should(Equal("False/NoProvider"))
 	f.Expect(verdictOf(sms, v1alpha1.StalledCondition)).To(Equal("True/NoProvider"))
-	f.Expect(messageOf(sms, v1alpha1.ReadyCondition)).To(Equal("Nothing sends the messages of this rule: name a DeliveryProvider in spec.providers.sms " +
+	f.Expect(messageOf(sms, v1alpha1.ReadyCondition)).To(Equal("No provider can send the messages of this rule: name a DeliveryProvider in spec.providers.sms " +
 		"of the CompanyActivation shop, or a default one with the operator's flag --default-sms-provider."))
 	f.change(a, func(a *v1alpha1.CompanyActivation) {
 		a.Spec.Providers.SMS = &v1alpha1.DeliveryProviderReference{Name: "twilio"}
@@ -126,7 +127,7 @@ func TestRuleThatCannotFire(t *testing.T) {
 	f.Expect(verdictOf(silent, v1alpha1.StalledCondition)).To(BeEmpty())
 }
 
-// TestJudgeRuleStaysWithinLimits hands in more than a status can hold.
+// TestJudgeRuleStaysWithinLimits uses more variables than fit into a status.
 func TestJudgeRuleStaysWithinLimits(t *testing.T) {
 	g := NewWithT(t)
 	rule := &v1alpha1.NotificationRule{}

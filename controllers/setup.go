@@ -58,7 +58,7 @@ type Ledger interface {
 	// CancelCompany cancels the company's pending events and deliveries; the record of
 	// finished ones remains.
 	CancelCompany(ctx context.Context, company string) error
-	// PurgeCompany removes everything the ledger holds of the company.
+	// PurgeCompany removes all data of the company from the ledger.
 	PurgeCompany(ctx context.Context, company string) error
 }
 

@@ -121,7 +121,7 @@ func setReady(o conditioned, v verdict, stalled bool) {
 	o.SetConditions(conditions)
 }
 
-// conditionReason returns the reason of a condition, empty if there is none.
+// conditionReason returns the reason of a condition, or "" if there is none.
 func conditionReason(o conditioned, kind string) string {
 	if condition := meta.FindStatusCondition(o.GetConditions(), kind); condition != nil {
 		return condition.Reason
@@ -129,7 +129,7 @@ func conditionReason(o conditioned, kind string) string {
 	return ""
 }
 
-// conditionMessage returns the message of a condition, empty if there is none.
+// conditionMessage returns the message of a condition, or "" if there is none.
 func conditionMessage(o conditioned, kind string) string {
 	if condition := meta.FindStatusCondition(o.GetConditions(), kind); condition != nil {
 		return condition.Message

@@ -45,19 +45,19 @@ import (
 )
 
 const (
-	// publicURL is what the platform would call; nothing listens there.
+	// publicURL is where the platform would call; nothing listens there.
 	publicURL  = "https://notifications.example.test/api/"
 	webhookURL = "https://notifications.example.test/api/webhook/"
 
-	// deadline bounds everything that is waited for. The first retry of a
-	// controller comes after a second.
+	// deadline is the timeout of all waits. A controller's first retry comes after a
+	// second.
 	deadline = 20 * time.Second
-	// moment is how long something is watched that must not change.
+	// moment is how long Consistently watches.
 	moment = 1500 * time.Millisecond
 )
 
-// What all tests share: one API server, one platform, one manager. Each test
-// has a namespace and a company of its own.
+// All tests share one API server, one platform and one manager. Each test has its own
+// namespace and company.
 var (
 	k8s       client.Client // as cluster admin, without cache
 	adminRest *rest.Config
@@ -71,7 +71,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// The tests wait more than they work: on the API server, and for time limits.
+	// The tests mostly wait, for the API server and for timeouts.
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
@@ -156,7 +156,7 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 	if err := IndexFields(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	// A second is long for loopback and short for a test of an API that hangs.
+	// A second is long for loopback, yet short enough for tests of an API that hangs.
 	options.Platform, err = rehive.New(platform.URL(), rehive.WithTimeout(time.Second))
 	if err != nil {
 		return nil, err
@@ -187,8 +187,8 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 	return mgr, SetupWithManager(mgr, options)
 }
 
-// findLeak looks for the tokens and webhook secrets of all tests in everything
-// that people with no right to read Secrets can read.
+// findLeak searches everything that is readable without permission to read Secrets for the
+// tokens and webhook secrets of all tests.
 func findLeak(ctx context.Context) error {
 	var activations v1alpha1.CompanyActivationList
 	var rules v1alpha1.NotificationRuleList
@@ -198,7 +198,7 @@ func findLeak(ctx context.Context) error {
 		return err
 	}
 	if len(events.Items) == 0 || logs.String() == "" || len(secrets.all()) == 0 {
-		return errors.New("there is nothing to search for leaks, so the search proves nothing")
+		return errors.New("there is nothing to search, so the search for leaks proves nothing")
 	}
 	places := map[string]any{"a CompanyActivation": activations, "a NotificationRule": rules, "a DeliveryProvider": deliveryProviders, "an event": events}
 	for place, objects := range places {
@@ -214,13 +214,13 @@ func findLeak(ctx context.Context) error {
 	}
 	for _, secret := range secrets.all() {
 		if strings.Contains(logs.String(), secret) {
-			return errors.New("the log shows a secret")
+			return errors.New("the log contains a secret")
 		}
 	}
 	return nil
 }
 
-// planted collects the secrets that must not be seen anywhere.
+// planted collects the secrets that must not leak.
 type planted struct {
 	mu     sync.Mutex
 	values []string
@@ -258,7 +258,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// fakeLedger records what it was asked; the real one has tests of its own.
+// fakeLedger records calls. The real ledger has its own tests.
 type fakeLedger struct {
 	mu      sync.Mutex
 	calls   []string
@@ -301,7 +301,7 @@ func (l *fakeLedger) WakeDeliveries(_ context.Context, lane ledger.Lane) error {
 	return nil
 }
 
-// wokenFor returns a function for Eventually: how often what waited was woken.
+// wokenFor returns a function for Eventually that counts how often a lane was woken.
 func (l *fakeLedger) wokenFor(company string, channel v1alpha1.Channel) func() int {
 	return func() int {
 		l.mu.Lock()
@@ -318,7 +318,7 @@ func (l *fakeLedger) PurgeCompany(_ context.Context, company string) error {
 	return l.do("purge", company)
 }
 
-func (l *fakeLedger) breakFor(company string, err error) {
+func (l *fakeLedger) failFor(company string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.broken == nil {
@@ -327,7 +327,7 @@ func (l *fakeLedger) breakFor(company string, err error) {
 	l.broken[company] = err
 }
 
-func (l *fakeLedger) breakWakingFor(company string, err error) {
+func (l *fakeLedger) failWakingFor(company string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.unwoken == nil {
@@ -348,25 +348,25 @@ func (l *fakeLedger) callsOf(company string) []string {
 	return calls
 }
 
-// fixture is the world of one test.
+// fixture is the environment of one test.
 type fixture struct {
 	*WithT
 	t         *testing.T
 	ctx       context.Context
 	namespace string
 	company   string
-	admin     rehivetest.User // whose webhooks the platform lets be changed
+	admin     rehivetest.User // whose webhooks the platform allows to be changed
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	t.Parallel()
-	return newAloneFixture(t)
+	return newExclusiveFixture(t)
 }
 
-// newAloneFixture is for a test that changes what all companies share: it runs before
-// those that run in parallel.
-func newAloneFixture(t *testing.T) *fixture {
+// newExclusiveFixture is for tests that change shared state. They run before the parallel
+// ones.
+func newExclusiveFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{WithT: NewWithT(t), t: t, ctx: t.Context()}
 	f.SetDefaultEventuallyTimeout(deadline)
@@ -394,8 +394,8 @@ func (f *fixture) user(group string) rehivetest.User {
 	return user
 }
 
-// service activates an extension on the platform, with a stub in the place of
-// our HTTP server, and returns it with its token.
+// service activates an extension on the platform, with a stub instead of our HTTP server,
+// and returns it with its token.
 func (f *fixture) service() rehivetest.Service {
 	f.t.Helper()
 	stub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -422,7 +422,7 @@ func (f *fixture) declare(name string) *v1alpha1.CompanyActivation {
 	return a
 }
 
-// activate does what the HTTP server does when the platform calls /activate/.
+// activate does the work of the HTTP server when the platform calls /activate/.
 func (f *fixture) activate(token string) *v1alpha1.CompanyActivation {
 	f.t.Helper()
 	a := &v1alpha1.CompanyActivation{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "shop"}}
@@ -430,7 +430,7 @@ func (f *fixture) activate(token string) *v1alpha1.CompanyActivation {
 		a = f.declare("shop")
 	}
 	f.save(a, token)
-	return f.look(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
+	return f.check(a, func(a *v1alpha1.CompanyActivation) { a.Spec.State = v1alpha1.ActivationActive })
 }
 
 func (f *fixture) save(a *v1alpha1.CompanyActivation, token string) {
@@ -445,9 +445,9 @@ func (f *fixture) save(a *v1alpha1.CompanyActivation, token string) {
 	}).Should(Succeed())
 }
 
-// look asks the controller for a look, with a change if there is one, and
-// returns the activation as it left it.
-func (f *fixture) look(a *v1alpha1.CompanyActivation, changes ...func(*v1alpha1.CompanyActivation)) *v1alpha1.CompanyActivation {
+// check requests a check by the controller, after the given changes, and returns the
+// resulting activation.
+func (f *fixture) check(a *v1alpha1.CompanyActivation, changes ...func(*v1alpha1.CompanyActivation)) *v1alpha1.CompanyActivation {
 	f.t.Helper()
 	requested := uuid.NewString()
 	f.change(a, func(a *v1alpha1.CompanyActivation) {
@@ -472,7 +472,7 @@ func (f *fixture) change(a *v1alpha1.CompanyActivation, change func(*v1alpha1.Co
 	f.Expect(k8s.Patch(f.ctx, a, client.MergeFrom(before))).To(Succeed())
 }
 
-// plant has the activation's webhook secret searched for at the end.
+// plant registers the activation's webhook secret for the search for leaks.
 func (f *fixture) plant(a *v1alpha1.CompanyActivation) string {
 	f.t.Helper()
 	credentials, err := activation.Get(f.ctx, k8s, a)
@@ -499,8 +499,8 @@ func (f *fixture) create(object client.Object) {
 	f.Expect(k8s.Create(f.ctx, object)).To(Succeed())
 }
 
-// condition returns a function for Eventually: a condition as it stands on the
-// API server, "Status/Reason", and empty when there is none.
+// condition returns a function for Eventually that reads a condition from the API server as
+// "Status/Reason", or "" if there is none.
 func (f *fixture) condition(o conditioned, kind string) func() string {
 	return func() string {
 		if err := k8s.Get(f.ctx, client.ObjectKeyFromObject(o), o); err != nil {
@@ -551,7 +551,7 @@ func (f *fixture) registered() map[string]rehivetest.Webhook {
 	return webhooks
 }
 
-// calls lists what the platform was asked for the company, as "METHOD /path".
+// calls lists the platform calls for the company, as "METHOD /path".
 func (f *fixture) calls() []string {
 	var calls []string
 	for _, request := range platform.Requests() {

@@ -23,19 +23,19 @@ import (
 func TestCompanyActivationValidation(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(*v1alpha1.CompanyActivation)
-		want   string // part of the refusal; empty: accepted
+		want   string // part of the error; empty if accepted
 	}{
-		"good":                  {func(*v1alpha1.CompanyActivation) {}, ""},
-		"capitals and signs":    {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = "My_Shop.2-x" }, ""},
-		"no company":            {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = "" }, "spec.company"},
-		"company with a slash":  {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = "a/b" }, "spec.company"},
-		"company with a space":  {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = "a b" }, "spec.company"},
-		"longest company":       {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = strings.Repeat("a", 100) }, ""},
-		"too long company":      {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = strings.Repeat("a", 101) }, "spec.company"},
-		"unknown state":         {func(a *v1alpha1.CompanyActivation) { a.Spec.State = "Paused" }, "spec.state"},
-		"longest name":          {func(a *v1alpha1.CompanyActivation) { a.Name = strings.Repeat("a", 63) }, ""},
-		"too long name":         {func(a *v1alpha1.CompanyActivation) { a.Name = strings.Repeat("a", 64) }, "must not be longer than 63 characters"},
-		"name that is no label": {func(a *v1alpha1.CompanyActivation) { a.Name = "Shop" }, "metadata.name"},
+		"good":                     {func(*v1alpha1.CompanyActivation) {}, ""},
+		"capitals and signs":       {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = "My_Shop.2-x" }, ""},
+		"no company":               {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = "" }, "spec.company"},
+		"company with a slash":     {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = "a/b" }, "spec.company"},
+		"company with a space":     {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = "a b" }, "spec.company"},
+		"longest company":          {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = strings.Repeat("a", 100) }, ""},
+		"too long company":         {func(a *v1alpha1.CompanyActivation) { a.Spec.Company = strings.Repeat("a", 101) }, "spec.company"},
+		"unknown state":            {func(a *v1alpha1.CompanyActivation) { a.Spec.State = "Paused" }, "spec.state"},
+		"longest name":             {func(a *v1alpha1.CompanyActivation) { a.Name = strings.Repeat("a", 63) }, ""},
+		"too long name":            {func(a *v1alpha1.CompanyActivation) { a.Name = strings.Repeat("a", 64) }, "must not be longer than 63 characters"},
+		"name that is not a label": {func(a *v1alpha1.CompanyActivation) { a.Name = "Shop" }, "metadata.name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -177,8 +177,8 @@ func TestSelectableFields(t *testing.T) {
 
 var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
-// TestExamplesApply creates every sample and every example of the pages about
-// the kinds, strictly, and has the rules compiled.
+// TestExamplesApply creates every sample, and every example in the reference pages, with
+// strict validation, and compiles the rules.
 func TestExamplesApply(t *testing.T) {
 	g := NewWithT(t)
 	documents := make(map[string]string)
@@ -207,12 +207,13 @@ func TestExamplesApply(t *testing.T) {
 				f.Expect(yaml.Unmarshal([]byte(part), &object.Object)).To(Succeed())
 				object.SetNamespace(f.namespace)
 				if object.GetKind() == "CompanyActivation" {
-					// Each example in a world of its own.
+					// Each example is isolated.
 					f.Expect(unstructured.SetNestedField(object.Object, f.company, "spec", "company")).To(Succeed())
 				}
 				var options []client.CreateOption
 				if object.GetKind() == "DeliveryProvider" {
-					// It names a provider on the internet, which would be checked.
+					// It names a provider on the internet, which the controller would
+					// check.
 					options = append(options, client.DryRunAll)
 				}
 				f.Expect(k8s.Create(f.ctx, &object, options...)).To(Succeed())
