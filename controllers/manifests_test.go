@@ -231,7 +231,7 @@ func objects(g *WithT, folder string) []*unstructured.Unstructured {
 
 // TestTwoInstallations installs the operator in two namespaces, the second one with a suffix
 // as the documentation says: neither installation may change the permissions of the other.
-// Cluster-scoped objects, the CRDs and unbound roles, must be the same in both.
+// The CRDs, which both share, must be the same in both.
 func TestTwoInstallations(t *testing.T) {
 	g := NewWithT(t)
 	overlay := func(namespace string) map[string]*unstructured.Unstructured {

@@ -92,14 +92,14 @@ func (b *bench) scene(ctx context.Context) error {
 	if b.pprof, err = freeAddress(ctx); err != nil {
 		return err
 	}
-	b.set, err = stage.Set(ctx, stage.Options{
+	b.set, err = stage.Start(ctx, stage.Options{
 		Root:    b.root,
 		State:   b.state,
 		Manager: b.manager,
 		// As in a container with the gigabyte of config/manager.
 		ManagerEnvironment: []string{"GOMEMLIMIT=819MiB"},
 		// Many objects on a busy machine take their time.
-		Patience: 15 * time.Minute,
+		Timeout: 15 * time.Minute,
 		ManagerArguments: []string{
 			"--smtp-address=" + b.mail.Address(),
 			"--pprof-address=" + b.pprof,
@@ -119,7 +119,7 @@ func (b *bench) scene(ctx context.Context) error {
 func (b *bench) clear() error {
 	var failures []error
 	if b.set != nil {
-		failures = append(failures, b.set.Clear())
+		failures = append(failures, b.set.Stop())
 	}
 	if b.mail != nil {
 		failures = append(failures, b.mail.Close())

@@ -59,16 +59,16 @@ func run(ctx context.Context, o options) (err error) {
 	}
 
 	started := time.Now()
-	set, err := stage.Set(ctx, stage.Options{
+	set, err := stage.Start(ctx, stage.Options{
 		State:            state,
 		Manager:          o.manager,
 		ManagerArguments: []string{"--log-format=console"},
-		Say:              say,
+		Logf:             say,
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, set.Clear()) }()
+	defer func() { err = errors.Join(err, set.Stop()) }()
 	say("Everything is up after %s.\n", time.Since(started).Round(100*time.Millisecond))
 
 	if err := play(ctx, set); err != nil {

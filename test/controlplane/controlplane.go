@@ -24,34 +24,34 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// patience is how long etcd and kube-apiserver may take to start and to stop. A machine
-// with two slow cores that are busy with other things needs much of it.
-const patience = 3 * time.Minute
+// startTimeout is how long etcd and kube-apiserver may take to start and to stop. A busy
+// machine with two slow cores takes long.
+const startTimeout = 3 * time.Minute
 
-// Options are for those that want more than an API server with the CRDs.
+// Options configure a control plane. The zero value is an API server with the CRDs.
 type Options struct {
-	// Directory is where etcd and kube-apiserver keep their files; empty means a temporary
+	// Directory holds the files of etcd and kube-apiserver. If empty, it is a temporary
 	// directory, which Stop removes.
 	Directory string
 	// EtcdQuota is the size of etcd's database in bytes; 0 means etcd's default.
 	EtcdQuota int64
-	// WithoutCRDs leaves the installation of the CRDs to the caller.
+	// WithoutCRDs skips the installation of the CRDs.
 	WithoutCRDs bool
 }
 
 // ControlPlane is a running etcd and kube-apiserver. It is safe for concurrent use.
 type ControlPlane struct {
-	// Config reaches the API server as an administrator, without a limit on the rate.
+	// Config connects to the API server as an administrator, without a rate limit.
 	Config *rest.Config
-	// Client reaches it too, with Scheme and without a cache.
+	// Client is a client with Config and Scheme, without a cache.
 	Client client.Client
-	// Assets is the directory of the programs.
+	// Assets is the directory of the binaries.
 	Assets string
 
 	environment *envtest.Environment
 }
 
-// Scheme returns a new scheme with the kinds of Kubernetes and those of this project.
+// Scheme returns a new scheme with the kinds of Kubernetes and of this project.
 func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
@@ -59,16 +59,16 @@ func Scheme() *runtime.Scheme {
 	return scheme
 }
 
-// Start starts a control plane, which the caller stops.
+// Start starts a control plane, which the caller must stop.
 func Start(o Options) (_ *ControlPlane, err error) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
-		return nil, errors.New(`KUBEBUILDER_ASSETS is not set: this needs etcd and kube-apiserver. Use make, which finds or builds them, or set it to the directory they are in`)
+		return nil, errors.New(`KUBEBUILDER_ASSETS is not set: etcd and kube-apiserver are required. Use make, which finds or builds them, or set it to their directory`)
 	}
 	environment := &envtest.Environment{
 		BinaryAssetsDirectory:    assets,
-		ControlPlaneStartTimeout: patience,
-		ControlPlaneStopTimeout:  patience,
+		ControlPlaneStartTimeout: startTimeout,
+		ControlPlaneStopTimeout:  startTimeout,
 	}
 	if !o.WithoutCRDs {
 		root, err := repository()
@@ -80,7 +80,7 @@ func Start(o Options) (_ *ControlPlane, err error) {
 	}
 	etcd := &envtest.Etcd{}
 	environment.ControlPlane.Etcd = etcd
-	// What a power cut would take is the tests' to lose.
+	// Durability doesn't matter in tests.
 	etcd.Configure().Set("unsafe-no-fsync", "true")
 	if o.EtcdQuota != 0 {
 		etcd.Configure().Set("quota-backend-bytes", fmt.Sprint(o.EtcdQuota))
@@ -106,7 +106,7 @@ func Start(o Options) (_ *ControlPlane, err error) {
 	return &ControlPlane{Config: config, Client: admin, Assets: assets, environment: environment}, nil
 }
 
-// AddUser adds a user, without rights but for those of its groups.
+// AddUser adds a user, whose only permissions are those of its groups.
 func (c *ControlPlane) AddUser(user envtest.User) (*envtest.AuthenticatedUser, error) {
 	added, err := c.environment.AddUser(user, &rest.Config{QPS: -1})
 	if err != nil {
@@ -115,10 +115,10 @@ func (c *ControlPlane) AddUser(user envtest.User) (*envtest.AuthenticatedUser, e
 	return added, nil
 }
 
-// EtcdURL is where etcd answers those that go past the API server.
+// EtcdURL returns the URL of etcd, for access that bypasses the API server.
 func (c *ControlPlane) EtcdURL() string { return c.environment.ControlPlane.Etcd.URL.String() }
 
-// Stop stops both. It may be called again.
+// Stop stops both. It may be called repeatedly.
 func (c *ControlPlane) Stop() error {
 	if c.environment == nil {
 		return nil
@@ -132,8 +132,8 @@ func (c *ControlPlane) Stop() error {
 }
 
 // Main is a TestMain: it runs a package's tests with a control plane, and fails if they
-// leave goroutines. The setup, if there is one, runs before the tests, and what it
-// returns after them; that may turn success into an error.
+// leak goroutines. Setup, if not nil, runs before the tests; the function that it returns
+// runs after them, and its error fails the run.
 func Main(m *testing.M, setup func(*ControlPlane) (stop func() error, err error)) {
 	code, err := run(m, setup)
 	if err == nil && code == 0 {
@@ -163,15 +163,15 @@ func run(m *testing.M, setup func(*ControlPlane) (stop func() error, err error))
 	return m.Run(), nil
 }
 
-// Leaks fails if goroutines run that nobody will end.
+// Leaks returns an error if goroutines have leaked.
 func Leaks() error {
 	return goleak.Find(
-		// klog writes its buffers every few seconds, until the process ends.
+		// klog flushes its buffers until the process ends.
 		goleak.IgnoreTopFunction("k8s.io/klog/v2.(*flushDaemon).run.func1"),
 	)
 }
 
-// repository returns the root of the repository that the working directory is in.
+// repository returns the root of the repository that contains the working directory.
 func repository() (string, error) {
 	directory, err := os.Getwd()
 	if err != nil {
@@ -183,7 +183,7 @@ func repository() (string, error) {
 		}
 		parent := filepath.Dir(directory)
 		if parent == directory {
-			return "", errors.New("finding the root of the repository: no go.mod is above the working directory")
+			return "", errors.New("finding the root of the repository: there is no go.mod above the working directory")
 		}
 		directory = parent
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 )
 
-// testAPI has a user opt out, an admin find out why the user got nothing, and an
-// admin send a message again that the mail server had refused.
+// testAPI checks that a user can opt out, that an admin can see why the user received
+// nothing, and that an admin can resend a message that the mail server has refused.
 func testAPI(t *testing.T) {
 	const event = "alert.update"
 	c := newCompany(t, "api")
@@ -45,7 +45,7 @@ func testAPI(t *testing.T) {
 		}
 	}
 
-	// The user sees what there is to choose about, and opts out.
+	// The user lists the optional notifications and opts out.
 	var choices struct {
 		Results []struct {
 			ID      int64
@@ -55,17 +55,17 @@ func testAPI(t *testing.T) {
 	}
 	call(t, c.customer.Token, http.MethodGet, "/api/user/notifications/?page_size=250", "", &choices)
 	if len(choices.Results) != 1 || !choices.Results[0].Enabled {
-		t.Fatalf("the user may choose about %+v, want one that is enabled", choices.Results)
+		t.Fatalf("the optional notifications are %+v, want one that is enabled", choices.Results)
 	}
 	call(t, c.customer.Token, http.MethodPatch, fmt.Sprintf("/api/user/notifications/%d/", choices.Results[0].ID), `{"enabled":false}`, nil)
 
 	emit(c.text(1), c.customer)
 	log := waitLog(t, admin.Token, "user__identifier="+c.customer.ID)
 	if log.Sent || log.State != "skipped" || log.Reason != "OptedOut" || log.ErrorMessage == "" || log.Notification != choices.Results[0].Name {
-		t.Errorf("the log says %+v, want that the user opted out", log)
+		t.Errorf("the log shows %+v, want an opt-out", log)
 	}
 
-	// A mail server that refuses the recipient.
+	// The mail server refuses the recipient.
 	set.Mail.Respond(func(stage smtptest.Stage, argument string) *smtptest.Reply {
 		if stage == smtptest.StageRcpt && strings.Contains(argument, guest.Email) {
 			return &smtptest.Reply{Code: 550, Text: "5.1.1 no such user"}
@@ -76,11 +76,11 @@ func testAPI(t *testing.T) {
 	emit(c.text(2), guest)
 	failed := waitLog(t, admin.Token, "state=failed")
 	if failed.Sent || failed.Recipient != guest.Email || failed.ErrorMessage == "" {
-		t.Errorf("the log says %+v, want that the recipient was refused", failed)
+		t.Errorf("the log shows %+v, want a refused recipient", failed)
 	}
 	set.Mail.Respond(nil)
 
-	// Sent again, it arrives; sent once more, it is another message.
+	// Resent, it arrives; resent again, it is a separate message.
 	send := fmt.Sprintf("/api/admin/logs/%d/send/", failed.ID)
 	call(t, admin.Token, http.MethodPost, send, "", nil)
 	c.waitMailed(t, c.text(2))
@@ -90,7 +90,7 @@ func testAPI(t *testing.T) {
 	call(t, admin.Token, http.MethodPost, send, "", nil)
 	if err := set.Eventually(t.Context(), "the second email", func() error {
 		if n := c.mailed(t)[c.text(2)]; n != 2 {
-			return fmt.Errorf("there are %d", n)
+			return fmt.Errorf("%d emails arrived", n)
 		}
 		return nil
 	}); err != nil {
@@ -104,11 +104,11 @@ func testAPI(t *testing.T) {
 		t.Errorf("the two emails have the Message-IDs %v, want one each", ids)
 	}
 	if n := c.mailed(t)[c.text(1)]; n != 0 {
-		t.Errorf("the user who opted out got %d emails", n)
+		t.Errorf("the user who opted out received %d emails", n)
 	}
 }
 
-// logEntry is what the tests look at in a log.
+// logEntry is the part of a log entry that the tests check.
 type logEntry struct {
 	ID           int64
 	Notification string
@@ -119,7 +119,7 @@ type logEntry struct {
 	ErrorMessage string `json:"error_message"`
 }
 
-// waitLog waits for the one log that the query finds.
+// waitLog waits for the only log entry that matches the query.
 func waitLog(t *testing.T, token, query string) logEntry {
 	t.Helper()
 	var found struct{ Results []logEntry }
@@ -135,7 +135,7 @@ func waitLog(t *testing.T, token, query string) logEntry {
 	return found.Results[0]
 }
 
-// call calls the manager's API as an app does, and reads the data of its answer.
+// call calls the manager's API like an app and decodes the data of the answer.
 func call(t *testing.T, token, method, path, body string, data any) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, set.Manager.PublicURL+path, strings.NewReader(body))

@@ -24,8 +24,8 @@ const (
 	pushToken  = "ExponentPushToken[a-planted-push-token]"
 )
 
-// testTransactionBecomesSMSAndPush gives a company providers of its own and has one
-// transaction tell the customer on both channels.
+// testTransactionBecomesSMSAndPush checks that one transaction notifies the customer on
+// both channels through the company's own providers.
 func testTransactionBecomesSMSAndPush(t *testing.T) {
 	c := newCompany(t, "channels")
 	for _, planted := range []string{authToken, "a-planted-push-token", "You paid -10.50"} {
@@ -76,7 +76,7 @@ func testTransactionBecomesSMSAndPush(t *testing.T) {
 	}
 	if err := set.Eventually(t.Context(), "the SMS and the push message", func() error {
 		if len(twilio.Received()) == 0 || len(expo.Received()) == 0 {
-			return fmt.Errorf("Twilio has %d messages and Expo %d", len(twilio.Received()), len(expo.Received()))
+			return fmt.Errorf("Twilio received %d messages and Expo %d", len(twilio.Received()), len(expo.Received()))
 		}
 		return nil
 	}); err != nil {
@@ -84,11 +84,11 @@ func testTransactionBecomesSMSAndPush(t *testing.T) {
 	}
 	want := providertest.Received{From: "+15005550006", To: "+27820001111", Text: "You paid -10.50."}
 	if got := twilio.Received(); len(got) != 1 || got[0] != want {
-		t.Errorf("Twilio got %+v, want %+v", got, want)
+		t.Errorf("Twilio received %+v, want %+v", got, want)
 	}
 	want = providertest.Received{Key: expo.Received()[0].Key, To: pushToken, Subject: "Company " + c.id, Text: "You paid -10.50."}
 	if got := expo.Received(); len(got) != 1 || got[0] != want {
-		t.Errorf("Expo got %+v, want %+v", got, want)
+		t.Errorf("Expo received %+v, want %+v", got, want)
 	}
 }
 

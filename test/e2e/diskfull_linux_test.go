@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitFiles sets how large a file the manager may write, from outside. It is the
-// closest to a full disk that needs no rights: writes fail in the system call.
+// limitFiles limits the size of the files that the running manager may write. Writes then
+// fail in the system call, as on a full disk, without special privileges.
 func limitFiles(t *testing.T, bytes uint64) {
 	t.Helper()
 	limit := unix.Rlimit{Cur: bytes, Max: math.MaxUint64}
@@ -23,8 +23,8 @@ func limitFiles(t *testing.T, bytes uint64) {
 	}
 }
 
-// While the disk is full, webhooks are refused and the manager is not ready. When
-// there is room it goes on by itself, and nothing that it acknowledged is lost.
+// testFullDisk checks that webhooks are refused and the manager is not ready while the disk
+// is full, that it recovers by itself, and that no acknowledged event is lost.
 func testFullDisk(t *testing.T) {
 	c := newCompany(t, "full")
 	rounds := 1
@@ -34,17 +34,17 @@ func testFullDisk(t *testing.T) {
 	load := c.startLoad(t, set.Manager.ServeURL)
 	attempt := 0
 	for range rounds {
-		load.more(t, 50)
+		load.waitMore(t, 50)
 		limitFiles(t, 0)
 		t.Cleanup(func() { limitFiles(t, math.MaxUint64) })
-		if err := set.Eventually(t.Context(), "a full disk to be noticed", func() error {
-			// The load may wait for mails that the full disk holds up.
+		if err := set.Eventually(t.Context(), "the full disk to be noticed", func() error {
+			// The load may be waiting for emails that the full disk delays.
 			attempt++
 			if status := c.send(t.Context(), fmt.Sprint("full-", attempt), c.text(-attempt)); status != http.StatusServiceUnavailable {
-				return fmt.Errorf("a webhook was answered %d", status)
+				return fmt.Errorf("a webhook was answered with %d", status)
 			}
 			if ready, said := probe(t.Context(), set.Manager); ready || !strings.Contains(said, "[-]ledger failed") {
-				return fmt.Errorf("the manager says that it is ready: %s", said)
+				return fmt.Errorf("the manager is ready: %s", said)
 			}
 			return nil
 		}); err != nil {
@@ -55,7 +55,7 @@ func testFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	load.more(t, 50)
+	load.waitMore(t, 50)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, http.StatusServiceUnavailable)
 	c.checkDuplicates(t, maxInFlight)

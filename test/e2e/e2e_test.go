@@ -56,7 +56,7 @@ func testDeactivationStopsAndReactivationResumes(t *testing.T) {
 	}
 	if err := set.Eventually(t.Context(), "the webhook to be refused", func() error {
 		if status := c.send(t.Context(), "while-inactive", c.text(1)); status != http.StatusBadRequest {
-			return fmt.Errorf("answered %d", status)
+			return fmt.Errorf("answered with %d", status)
 		}
 		return nil
 	}); err != nil {
@@ -82,7 +82,7 @@ func testPurgeRemovesEverything(t *testing.T) {
 	if err := set.Platform.RemoveCompany(t.Context(), c.id); err != nil {
 		t.Fatal(err)
 	}
-	if err := set.Eventually(t.Context(), "everything to be gone", func() error {
+	if err := set.Eventually(t.Context(), "everything to be deleted", func() error {
 		var activations v1alpha1.CompanyActivationList
 		if err := set.Kube.List(t.Context(), &activations, client.MatchingFields{"spec.company": c.id}); err != nil {
 			return err
@@ -96,7 +96,7 @@ func testPurgeRemovesEverything(t *testing.T) {
 			return err
 		}
 		if left := len(activations.Items) + len(rules.Items) + len(secrets.Items); left > 0 {
-			return fmt.Errorf("%d objects are left", left)
+			return fmt.Errorf("%d objects remain", left)
 		}
 		return nil
 	}); err != nil {
@@ -104,9 +104,9 @@ func testPurgeRemovesEverything(t *testing.T) {
 	}
 }
 
-// What the platform's admin must mend reaches the dashboard, and nothing of the
-// failed activation stays.
-func testRefusedActivationSaysWhatToMend(t *testing.T) {
+// testRefusedActivationExplainsPermissions checks that the dashboard shows the missing
+// permissions, and that nothing of the failed activation remains.
+func testRefusedActivationExplainsPermissions(t *testing.T) {
 	id := newID("forbidden")
 	if _, err := set.Platform.AddCompany(rehivetest.Company{ID: id}); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func testRefusedActivationSaysWhatToMend(t *testing.T) {
 	}
 	err = set.Platform.Activate(t.Context(), id, service.ID)
 	if err == nil || !strings.Contains(err.Error(), "Unable to configure event webhooks.") || !strings.Contains(err.Error(), "ermission") {
-		t.Errorf("the admin reads %v", err)
+		t.Errorf("the admin sees %v", err)
 	}
 	if err := set.Platform.SetPermissions(id, service.ID, rehivetest.MinimumPermissions()); err != nil {
 		t.Fatal(err)

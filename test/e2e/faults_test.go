@@ -30,7 +30,7 @@ import (
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// restart ends the manager and starts it again.
+// restart ends the manager with end and starts it again.
 func restart(t *testing.T, end func() error) {
 	t.Helper()
 	if err := end(); err != nil {
@@ -41,9 +41,9 @@ func restart(t *testing.T, end func() error) {
 	}
 }
 
-// A manager that is killed at any moment loses no event that it acknowledged.
-// One that is stopped also finishes what it has begun.
-func testEndedManagerLosesNothing(t *testing.T) {
+// testRestartLosesNothing checks that a manager that is killed at any moment doesn't lose
+// an acknowledged event, and that one that is stopped also finishes work in progress.
+func testRestartLosesNothing(t *testing.T) {
 	c := newCompany(t, "killed")
 	rounds := 2
 	if chaos {
@@ -52,8 +52,8 @@ func testEndedManagerLosesNothing(t *testing.T) {
 	load := c.startLoad(t, set.Manager.ServeURL)
 	var kills []span
 	for range rounds {
-		load.more(t, 30)
-		kill, err := during(set.Manager.Kill)
+		load.waitMore(t, 30)
+		kill, err := timed(set.Manager.Kill)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,17 +62,17 @@ func testEndedManagerLosesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	load.more(t, 30)
+	load.waitMore(t, 30)
 	restart(t, set.Manager.Stop)
-	load.more(t, 30)
+	load.waitMore(t, 30)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
-	t.Logf("%s; %d kills; %d messages came twice", load, len(kills), c.checkDuplicates(t, maxInFlight, kills...))
+	t.Logf("%s; %d kills; %d messages arrived twice", load, len(kills), c.checkDuplicates(t, maxInFlight, kills...))
 }
 
-// The platform may repeat an event at any time. Each rule and recipient gets its
-// message once.
-func testSameEventIsProcessedOnce(t *testing.T) {
+// testRepeatedEventIsProcessedOnce checks that each rule sends one message to each
+// recipient even if the platform repeats the event.
+func testRepeatedEventIsProcessedOnce(t *testing.T) {
 	c := newCompany(t, "repeated")
 	text := strings.Replace(rule(c.activation, "copies", event), `"{{ text }}"`, `"{{ text }} copy"`, 1)
 	text = strings.Replace(text, `"{{ user.email }}"`, `"{{ user.email }}, first@`+c.id+`.example; second@`+c.id+`.example, First@`+c.id+`.example"`, 1)
@@ -85,7 +85,7 @@ func testSameEventIsProcessedOnce(t *testing.T) {
 		for range 8 {
 			wait.Go(func() {
 				if status := c.send(t.Context(), "the-same", c.text(1)); status != http.StatusOK {
-					t.Errorf("answered %d", status)
+					t.Errorf("answered with %d", status)
 				}
 			})
 		}
@@ -96,7 +96,7 @@ func testSameEventIsProcessedOnce(t *testing.T) {
 		t.Helper()
 		if err := set.Eventually(t.Context(), "the emails", func() error {
 			if came := len(c.mails(t, text)) + len(c.mails(t, text+" copy")); came < 1+len(copies) {
-				return fmt.Errorf("%d of %d came", came, 1+len(copies))
+				return fmt.Errorf("%d of %d arrived", came, 1+len(copies))
 			}
 			return nil
 		}); err != nil {
@@ -108,13 +108,13 @@ func testSameEventIsProcessedOnce(t *testing.T) {
 	for i, end := range []func() error{set.Manager.Stop, set.Manager.Kill} {
 		restart(t, end)
 		repeat()
-		// An event that came later and is mailed shows that the earlier ones are done.
+		// A later event that has been mailed shows that the earlier ones are done.
 		later := c.text(2 + i)
 		c.send(t.Context(), fmt.Sprint("later-", i), later)
 		allMailed(later)
 	}
 	if n := len(c.mails(t, c.text(1))); n != 1 {
-		t.Errorf("the one rule's email came %d times", n)
+		t.Errorf("the first rule's email arrived %d times", n)
 	}
 	var to []string
 	for _, message := range c.mails(t, c.text(1)+" copy") {
@@ -122,25 +122,25 @@ func testSameEventIsProcessedOnce(t *testing.T) {
 	}
 	slices.Sort(to)
 	if !slices.Equal(to, copies) {
-		t.Errorf("the other rule's email went to %v, want %v", to, copies)
+		t.Errorf("the second rule's email went to %v, want %v", to, copies)
 	}
 }
 
-// Events are accepted and delivered while the API server is away; what was
-// changed is caught up with afterwards.
-func testAPIServerAway(t *testing.T) {
+// testAPIServerUnavailable checks that events are accepted and delivered while the API
+// server is unavailable, and that the manager catches up with changes afterwards.
+func testAPIServerUnavailable(t *testing.T) {
 	c := newCompany(t, "away")
 	set.Manager.APILink.Cut()
 	status := c.send(t.Context(), "while-away", c.text(1))
 	mailed := set.Eventually(t.Context(), "the email", func() error {
 		if len(c.mails(t, c.text(1))) == 0 {
-			return fmt.Errorf("it has not come")
+			return fmt.Errorf("it has not arrived")
 		}
 		return nil
 	})
-	set.Manager.APILink.Mend()
+	set.Manager.APILink.Restore()
 	if status != http.StatusOK {
-		t.Errorf("the webhook was answered %d", status)
+		t.Errorf("the webhook was answered with %d", status)
 	}
 	if mailed != nil {
 		t.Error(mailed)
@@ -153,9 +153,9 @@ func testAPIServerAway(t *testing.T) {
 	}
 }
 
-// refuseMail has the mail server put off all mails until the end of the test or
-// until letGo; refused counts them.
-func refuseMail(t *testing.T) (refused *atomic.Int64, letGo func()) {
+// refuseMail makes the mail server defer all emails until acceptMail is called or the test
+// ends; refused counts them.
+func refuseMail(t *testing.T) (refused *atomic.Int64, acceptMail func()) {
 	refused = new(atomic.Int64)
 	set.Mail.Respond(func(at smtptest.Stage, _ string) *smtptest.Reply {
 		if at != smtptest.StageRcpt {
@@ -164,9 +164,9 @@ func refuseMail(t *testing.T) (refused *atomic.Int64, letGo func()) {
 		refused.Add(1)
 		return &smtptest.Reply{Code: 451, Text: "4.3.0 Try again later"}
 	})
-	letGo = func() { set.Mail.Respond(nil) }
-	t.Cleanup(letGo)
-	return refused, letGo
+	acceptMail = func() { set.Mail.Respond(nil) }
+	t.Cleanup(acceptMail)
+	return refused, acceptMail
 }
 
 func atLeast(count *atomic.Int64, n int64) func() error {
@@ -178,13 +178,13 @@ func atLeast(count *atomic.Int64, n int64) func() error {
 	}
 }
 
-// While the mail server is away, events are accepted; when it is back, each is
-// mailed once.
-func testMailServerAway(t *testing.T) {
+// testMailServerUnavailable checks that events are accepted while the mail server is
+// unavailable, and that each is mailed once afterwards.
+func testMailServerUnavailable(t *testing.T) {
 	c := newCompany(t, "no-mail")
 	set.Mail.Respond(func(smtptest.Stage, string) *smtptest.Reply { return &smtptest.Reply{Drop: true} })
 	t.Cleanup(func() { set.Mail.Respond(nil) })
-	// Five failures in a row open the circuit breaker, for half a minute.
+	// Five consecutive failures open the circuit breaker for half a minute.
 	messages, failures := 4, 4.0
 	if chaos {
 		messages, failures = 50, 7
@@ -195,7 +195,7 @@ func testMailServerAway(t *testing.T) {
 	for n := range messages {
 		texts = append(texts, c.text(n))
 		if status := c.send(t.Context(), fmt.Sprint("event-", n), c.text(n)); status != http.StatusOK {
-			t.Errorf("answered %d", status)
+			t.Errorf("answered with %d", status)
 		}
 	}
 	if err := set.Eventually(t.Context(), "the sends to fail", func() error {
@@ -207,18 +207,18 @@ func testMailServerAway(t *testing.T) {
 		t.Fatalf("%v\n%s", err, set.Manager.LogTail())
 	}
 	if mailed := c.mailed(t); len(mailed) > 0 {
-		t.Fatalf("%d mails came from a mail server that is away", len(mailed))
+		t.Fatalf("%d emails arrived from an unavailable mail server", len(mailed))
 	}
 	set.Mail.Respond(nil)
 	c.waitMailed(t, texts...)
 	c.checkDuplicates(t, maxInFlight)
 }
 
-// What was decided when the event came is what is sent, whatever becomes of the
-// rule meanwhile.
-func testDecisionOutlivesItsRule(t *testing.T) {
+// testRuleChangeKeepsDecidedMessages checks that messages are sent as decided when the
+// event arrived, even if the rule changes meanwhile.
+func testRuleChangeKeepsDecidedMessages(t *testing.T) {
 	edited, deleted := newCompany(t, "rule-edited"), newCompany(t, "rule-deleted")
-	letGo := decideAndHold(t, edited, deleted)
+	acceptMail := decideWhileMailIsRefused(t, edited, deleted)
 	changed := strings.Replace(rule(edited.activation, "alert", event), `"{{ text }}"`, `"{{ text }} changed"`, 1)
 	if _, err := set.ReadyRule(t.Context(), []byte(changed)); err != nil {
 		t.Fatal(err)
@@ -228,24 +228,25 @@ func testDecisionOutlivesItsRule(t *testing.T) {
 	if err := set.Kube.Delete(t.Context(), held); err != nil {
 		t.Fatal(err)
 	}
-	letGo()
+	acceptMail()
 	for _, c := range []*company{edited, deleted} {
 		c.waitMailed(t, c.text(1))
 		if mailed := c.mailed(t); len(mailed) != 1 {
-			t.Errorf("to the customer of %s came %v", c.id, mailed)
+			t.Errorf("the customer of %s received %v", c.id, mailed)
 		}
 		c.checkDuplicates(t, maxInFlight)
 	}
-	// A new event meets the rule as it is now.
+	// A new event uses the current rule.
 	edited.send(t.Context(), "later", edited.text(2))
 	edited.waitMailed(t, edited.text(2)+" changed")
 }
 
-// What was decided is not sent any more when the company has gone.
-func testEndOfCompanyStopsWhatWasDecided(t *testing.T) {
+// testEndOfCompanyCancelsPendingMessages checks that pending messages are not sent once the
+// company has left.
+func testEndOfCompanyCancelsPendingMessages(t *testing.T) {
 	inactive, gone, purged := newCompany(t, "deactivated"), newCompany(t, "declared-no-more"), newCompany(t, "removed")
 	all := []*company{inactive, gone, purged}
-	letGo := decideAndHold(t, all...)
+	acceptMail := decideWhileMailIsRefused(t, all...)
 	const cancellations = `rehive_extension_delivery_attempts_total{channel="email",outcome="cancelled"}`
 	cancelled := metric(t, cancellations)
 	if err := set.Platform.Deactivate(t.Context(), inactive.id, inactive.service.ID); err != nil {
@@ -258,25 +259,25 @@ func testEndOfCompanyStopsWhatWasDecided(t *testing.T) {
 	if err := set.Platform.RemoveCompany(t.Context(), purged.id); err != nil {
 		t.Fatal(err)
 	}
-	// A purged object goes when what was stored of it is gone, another at once.
-	if err := set.Eventually(t.Context(), "two of the companies to be gone", func() error {
+	// A purged object is deleted after its data, others immediately.
+	if err := set.Eventually(t.Context(), "two of the companies to be deleted", func() error {
 		for _, c := range []*company{gone, purged} {
 			var list v1alpha1.CompanyActivationList
 			if err := set.Kube.List(t.Context(), &list, client.MatchingFields{"spec.company": c.id}); err != nil {
 				return err
 			}
 			if len(list.Items) > 0 {
-				return fmt.Errorf("%s is still there", c.id)
+				return fmt.Errorf("%s still exists", c.id)
 			}
 		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	letGo()
+	acceptMail()
 	if err := set.Eventually(t.Context(), "the delivery of the inactive company to be cancelled", func() error {
 		if n := metric(t, cancellations); n <= cancelled {
-			return errors.New("it is not")
+			return errors.New("it is still pending")
 		}
 		return nil
 	}); err != nil {
@@ -284,59 +285,60 @@ func testEndOfCompanyStopsWhatWasDecided(t *testing.T) {
 	}
 	for _, c := range all {
 		if mailed := c.mailed(t); len(mailed) > 0 {
-			t.Errorf("to the customer of %s came %v", c.id, mailed)
+			t.Errorf("the customer of %s received %v", c.id, mailed)
 		}
 	}
 }
 
 // testDeletedWithoutOperator deletes an activation while the manager is stopped, as an
-// uninstallation in any order does. Nothing keeps the object, and what was decided for
-// its company is not sent when a manager runs again.
+// uninstallation may do. Nothing may block the deletion, and pending messages of its
+// company must not be sent when a manager runs again.
 func testDeletedWithoutOperator(t *testing.T) {
 	c := newCompany(t, "uninstalled")
-	letGo := decideAndHold(t, c)
+	acceptMail := decideWhileMailIsRefused(t, c)
 	if err := set.Manager.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	deleted := set.Kube.Delete(t.Context(), c.activation)
 	var left v1alpha1.CompanyActivation
 	if err := set.Kube.Get(t.Context(), client.ObjectKeyFromObject(c.activation), &left); !apierrors.IsNotFound(err) {
-		t.Errorf("the activation is still there (%v), with the finalizers %v", err, left.Finalizers)
+		t.Errorf("the activation still exists (%v), with the finalizers %v", err, left.Finalizers)
 	}
 	if err := errors.Join(deleted, set.Manager.Start(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	letGo()
+	acceptMail()
 	if err := set.Eventually(t.Context(), "the delivery to be cancelled", func() error {
 		if metric(t, `rehive_extension_delivery_attempts_total{channel="email",outcome="cancelled"}`) == 0 {
-			return errors.New("it is not")
+			return errors.New("it is still pending")
 		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if mailed := c.mailed(t); len(mailed) > 0 {
-		t.Errorf("to the customer came %v", mailed)
+		t.Errorf("the customer received %v", mailed)
 	}
 }
 
-// decideAndHold sends each company an event whose message the mail server puts off
-// until letGo. There are few: five failures in a row would open the circuit breaker.
-func decideAndHold(t *testing.T, companies ...*company) (letGo func()) {
+// decideWhileMailIsRefused sends each company an event whose message the mail server defers
+// until acceptMail is called. There must be few companies: five consecutive failures would
+// open the circuit breaker.
+func decideWhileMailIsRefused(t *testing.T, companies ...*company) (acceptMail func()) {
 	t.Helper()
-	refused, letGo := refuseMail(t)
+	refused, acceptMail := refuseMail(t)
 	for _, c := range companies {
 		if status := c.send(t.Context(), "decided", c.text(1)); status != http.StatusOK {
-			t.Fatalf("answered %d", status)
+			t.Fatalf("answered with %d", status)
 		}
 	}
 	if err := set.Eventually(t.Context(), "each message to be tried", atLeast(refused, int64(len(companies)))); err != nil {
 		t.Fatal(err)
 	}
-	return letGo
+	return acceptMail
 }
 
-// metric reads a value of the manager's metrics page; 0 if it isn't there.
+// metric reads a metric of the manager; 0 if it doesn't exist.
 func metric(t *testing.T, name string) (value float64) {
 	t.Helper()
 	page, err := set.Manager.Metrics(t.Context())
@@ -354,27 +356,28 @@ func metric(t *testing.T, name string) (value float64) {
 	return value
 }
 
-// While the platform's API is away, events are accepted, what needs no lookup is
-// sent at once, and what needs one waits for it.
-func testPlatformAway(t *testing.T) {
+// testPlatformUnavailable checks that, while the platform's API is unavailable, events are
+// accepted, messages that need no lookup are sent immediately, and messages that need one
+// wait.
+func testPlatformUnavailable(t *testing.T) {
 	c := newCompany(t, "no-platform")
 	addFeeRule(t, c)
 	remove := set.Platform.InjectFault(rehivetest.Fault{Kind: rehivetest.FaultStatus, Status: http.StatusBadGateway})
 	defer remove()
 	load := c.startLoad(t, set.Manager.ServeURL)
 	addTransaction(t, c)
-	load.more(t, 100)
+	load.waitMore(t, 100)
 	if chaos {
 		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-			load.more(t, 100)
+			load.waitMore(t, 100)
 		}
 	}
 	restart(t, set.Manager.Stop)
-	load.more(t, 30)
+	load.waitMore(t, 30)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
 	if n := len(c.mails(t, c.id+" fee -0.25")); n > 0 {
-		t.Error("a fee was told though the platform could not be asked")
+		t.Error("an email with a fee was sent although the platform is unavailable")
 	}
 	remove()
 	c.waitMailed(t, c.id+" fee -0.25")
@@ -406,8 +409,8 @@ func addTransaction(t *testing.T, c *company) {
 	}
 }
 
-// When the company's token expires, what needs it waits, the activation says so,
-// and a new token sends all of it, once.
+// testTokenExpires checks that messages that need an expired token wait, that the
+// activation reports it, and that they are sent once after the token is replaced.
 func testTokenExpires(t *testing.T) {
 	c := newCompany(t, "expired")
 	addFeeRule(t, c)
@@ -422,10 +425,10 @@ func testTokenExpires(t *testing.T) {
 	const postponedPushes = `rehive_extension_delivery_attempts_total{channel="push",outcome="postponed"}`
 	events, pushes := metric(t, retriedEvents), metric(t, postponedPushes)
 	addTransaction(t, c)
-	// What doesn't need the token goes on.
+	// Messages that don't need the token are sent.
 	c.send(t.Context(), "plain", c.text(1))
 	c.waitMailed(t, c.text(1))
-	if err := set.Eventually(t.Context(), "the activation to say that the token is refused", func() error {
+	if err := set.Eventually(t.Context(), "the activation to report the refused token", func() error {
 		a, err := set.Activation(t.Context(), c.id)
 		if err != nil {
 			return err
@@ -441,13 +444,13 @@ func testTokenExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := len(c.mails(t, c.id+" fee -0.25")) + len(expo.Received()); n > 0 {
-		t.Errorf("%d messages came that need the token", n)
+		t.Errorf("%d messages that need the token were sent", n)
 	}
 	c.rotate(t)
 	c.waitMailed(t, c.id+" fee -0.25")
 	if err := set.Eventually(t.Context(), "the push message", func() error {
 		if len(expo.Received()) == 0 {
-			return fmt.Errorf("it has not come")
+			return fmt.Errorf("it has not arrived")
 		}
 		return nil
 	}); err != nil {
@@ -456,12 +459,12 @@ func testTokenExpires(t *testing.T) {
 	c.refresh(t)
 	c.checkDuplicates(t, maxInFlight)
 	if n := len(expo.Received()); n != 1 {
-		t.Errorf("the push message came %d times", n)
+		t.Errorf("the push message arrived %d times", n)
 	}
 }
 
-// addPushRule gives the company an Expo of its own and a rule that tells the
-// customer's devices of each event.
+// addPushRule adds an Expo provider, and a rule that sends each event to the customer's
+// devices.
 func addPushRule(t *testing.T, c *company) *providertest.Expo {
 	t.Helper()
 	token := "ExponentPushToken[" + c.id + "]"
@@ -495,13 +498,14 @@ func addPushRule(t *testing.T, c *company) *providertest.Expo {
 	return expo
 }
 
-// A damaged ledger is refused with a sentence that says the way out, and left as
-// it is. A backup brings back all that was accepted.
+// testDamagedLedgerIsRefused checks that a damaged ledger is refused with an error that
+// says what to do, that it is left unchanged, and that a backup restores all accepted
+// events.
 func testDamagedLedgerIsRefused(t *testing.T) {
 	c := newCompany(t, "damaged")
 	c.send(t.Context(), "before", c.text(1))
 	c.waitMailed(t, c.text(1))
-	refused, letGo := refuseMail(t)
+	refused, acceptMail := refuseMail(t)
 	c.send(t.Context(), "pending", c.text(2))
 	if err := set.Eventually(t.Context(), "the message to be tried", atLeast(refused, 1)); err != nil {
 		t.Fatal(err)
@@ -509,14 +513,14 @@ func testDamagedLedgerIsRefused(t *testing.T) {
 	if err := set.Manager.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	letGo()
+	acceptMail()
 	path := set.Manager.Ledger()
 	backup, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(path + "-wal"); err == nil {
-		t.Fatal("a manager that stopped leaves its log beside the ledger")
+		t.Fatal("a stopped manager left its write-ahead log beside the ledger")
 	}
 	damagedLedger := "the ledger " + path + " is damaged and was left as it is: restore it from a backup"
 	for name, test := range map[string]struct {
@@ -540,7 +544,7 @@ func testDamagedLedgerIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			if strings.Count(said, test.sentence) != 1 || strings.Contains(said, "goroutine") {
-				t.Errorf("the manager said %s", said)
+				t.Errorf("the manager's output is %s", said)
 			}
 			left, err := os.ReadFile(path)
 			if err != nil {
@@ -566,7 +570,7 @@ func testDamagedLedgerIsRefused(t *testing.T) {
 	c.checkDuplicates(t, maxInFlight)
 }
 
-// probe asks the manager's readiness as Kubernetes does, and returns what it says.
+// probe checks the manager's readiness like Kubernetes, and returns its answer.
 func probe(ctx context.Context, m *stage.Manager) (ready bool, said string) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	// senders are how many send at once, and pace is the least time between two
-	// calls of one of them.
+	// senders is the number of concurrent senders, and pace the minimum time between two
+	// calls of one sender.
 	senders = 8
 	pace    = 10 * time.Millisecond
-	// maxBacklog is how many acknowledged events may wait for their email before no
-	// more are sent: the load is as fast as the machine it runs on, and no faster.
+	// maxBacklog is how many acknowledged events may wait for their email before sending
+	// pauses, so that the load adapts to the speed of the machine.
 	maxBacklog = 100
 )
 
-// load is a company's events, sent as the platform sends them: each again and
-// again, with the same id, until it is acknowledged.
+// load sends a company's events like the platform: each one repeatedly, with the same id,
+// until it is acknowledged.
 type load struct {
 	company *company
 	urls    []string
 	stop    context.CancelFunc
 	senders sync.WaitGroup
-	mailed  int // when it began
+	mailed  int // number of emails at the start
 
 	mu           sync.Mutex
 	next         int
@@ -39,8 +39,8 @@ type load struct {
 	answers      map[int]int
 }
 
-// startLoad sends until the load is ended, in turn to the managers at the URLs:
-// as with a load balancer, another is asked when one does not answer.
+// startLoad sends events to the managers at the URLs in turn until the load ends. Like a
+// load balancer, it tries another one if one doesn't answer.
 func (c *company) startLoad(t *testing.T, urls ...string) *load {
 	l := &load{company: c, urls: urls, mailed: c.stage.Mail.Count(), answers: make(map[int]int)}
 	ctx, stop := context.WithCancel(t.Context())
@@ -82,7 +82,7 @@ func (l *load) send(ctx context.Context, sender int) {
 	}
 }
 
-// take returns the number of a new event, or -1 if enough wait already.
+// take returns the number of a new event, or -1 if the backlog is full.
 func (l *load) take() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,13 +99,13 @@ func (l *load) count() int {
 	return len(l.acknowledged)
 }
 
-// more waits until n more events were acknowledged.
-func (l *load) more(t *testing.T, n int) {
+// waitMore waits until n more events have been acknowledged.
+func (l *load) waitMore(t *testing.T, n int) {
 	t.Helper()
 	until := l.count() + n
 	if err := l.company.stage.Eventually(t.Context(), "load", func() error {
 		if count := l.count(); count < until {
-			return fmt.Errorf("%d events are to be acknowledged, and %d are", until, count)
+			return fmt.Errorf("want %d acknowledged events, got %d", until, count)
 		}
 		return nil
 	}); err != nil {
@@ -120,20 +120,20 @@ func (l *load) end() []string {
 	return l.acknowledged
 }
 
-// checkAnswers checks that nothing was answered but these and what was
-// acknowledged; 0 is no answer.
+// checkAnswers checks that all answers are 200 or one of the allowed statuses; 0 means no
+// answer.
 func (l *load) checkAnswers(t *testing.T, allowed ...int) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for status, n := range l.answers {
 		if status != http.StatusOK && !slices.Contains(allowed, status) {
-			t.Errorf("%d webhooks were answered %d", n, status)
+			t.Errorf("%d webhooks were answered with %d", n, status)
 		}
 	}
 }
 
-// String tells how the webhooks were answered.
+// String summarizes the answers to the webhooks.
 func (l *load) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

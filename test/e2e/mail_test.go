@@ -14,14 +14,14 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 )
 
-// mail is an email that a stage's mail server took in.
+// mail is an email that a stage's mail server has received.
 type mail struct {
 	*smtptest.Message
 	smtptest.Content
 }
 
 // mailboxes holds a *mailbox for each *smtptest.Server. A mailbox is for one goroutine,
-// as the tests that share a stage are.
+// because tests that share a stage run sequentially.
 var mailboxes sync.Map
 
 type mailbox struct {
@@ -29,7 +29,7 @@ type mailbox struct {
 	bySubject map[string][]mail
 }
 
-// mailbox reads what came since it was last asked.
+// mailbox reads the emails that have arrived since the last call.
 func (c *company) mailbox(t *testing.T) *mailbox {
 	t.Helper()
 	kept, _ := mailboxes.LoadOrStore(c.stage.Mail, &mailbox{bySubject: make(map[string][]mail)})
@@ -38,7 +38,7 @@ func (c *company) mailbox(t *testing.T) *mailbox {
 	for _, message := range messages[box.seen:] {
 		content, err := message.Parse()
 		if err != nil {
-			t.Fatalf("an email can't be read: %v", err)
+			t.Fatalf("parsing an email: %v", err)
 		}
 		box.bySubject[content.Subject] = append(box.bySubject[content.Subject], mail{message, content})
 	}
@@ -46,7 +46,7 @@ func (c *company) mailbox(t *testing.T) *mailbox {
 	return box
 }
 
-// mails returns the emails of a subject, in the order they came.
+// mails returns the emails with a subject, in order of arrival.
 func (c *company) mails(t *testing.T, subject string) []mail {
 	t.Helper()
 	return c.mailbox(t).bySubject[subject]
@@ -64,7 +64,7 @@ func (c *company) mailed(t *testing.T) map[string]int {
 	return counts
 }
 
-// waitMailed waits until each of the texts was mailed.
+// waitMailed waits until each of the texts has been mailed.
 func (c *company) waitMailed(t *testing.T, texts ...string) {
 	t.Helper()
 	missing := slices.Clone(texts)
@@ -80,21 +80,21 @@ func (c *company) waitMailed(t *testing.T, texts ...string) {
 	}
 }
 
-// span is the time in which a fault began.
+// span is the period in which a fault began.
 type span struct{ begin, end time.Time }
 
-// during notes when a fault began.
-func during(fault func() error) (span, error) {
+// timed causes a fault and returns the period in which it began.
+func timed(fault func() error) (span, error) {
 	s := span{begin: time.Now()}
 	err := fault()
 	s.end = time.Now()
 	return s, err
 }
 
-// checkDuplicates checks that the company's messages came once, but for those
-// that the mail server had accepted in the instant before a fault, which nobody
-// could record any more: one copy a fault, and no more of them than are sent at
-// once. It returns how many there are.
+// checkDuplicates checks that each of the company's messages arrived once. Messages that
+// the mail server accepted in the instant before a fault, too late to be recorded, may
+// arrive twice: at most one copy for each fault, and at most inFlight messages. It returns
+// the number of duplicates.
 func (c *company) checkDuplicates(t *testing.T, inFlight int, faults ...span) (duplicates int) {
 	t.Helper()
 	for subject, mails := range c.mailbox(t).bySubject {
@@ -107,11 +107,11 @@ func (c *company) checkDuplicates(t *testing.T, inFlight int, faults ...span) (d
 			if !slices.ContainsFunc(faults, func(f span) bool {
 				return !first.ReceivedAt.After(f.end) && !second.ReceivedAt.Before(f.begin)
 			}) {
-				t.Errorf("%q came at %s and again at %s, and between there was no fault", subject,
+				t.Errorf("%q arrived at %s and again at %s, without a fault in between", subject,
 					first.ReceivedAt.Format(time.StampMilli), second.ReceivedAt.Format(time.StampMilli))
 			}
 			if a, b := first.Header.Get("Message-Id"), second.Header.Get("Message-Id"); a == "" || a != b {
-				t.Errorf("%q came with Message-ID %q and again with %q", subject, a, b)
+				t.Errorf("%q arrived with Message-ID %q and again with %q", subject, a, b)
 			}
 		}
 		if len(mails) > 1+len(faults) {
@@ -119,7 +119,7 @@ func (c *company) checkDuplicates(t *testing.T, inFlight int, faults ...span) (d
 		}
 	}
 	if duplicates > inFlight*len(faults) {
-		t.Errorf("%d messages came twice, with %d faults and %d messages sent at once", duplicates, len(faults), inFlight)
+		t.Errorf("%d messages arrived twice, with %d faults and %d messages in flight", duplicates, len(faults), inFlight)
 	}
 	return duplicates
 }

@@ -27,25 +27,25 @@ import (
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// set is the stage of TestManager's tests, each with a company of its own.
+// set is the stage that TestManager's tests share. Each test uses its own companies.
 var set *stage.Stage
 
-// evidence is what all stages showed. In the end it is searched for what was
-// planted: see TestMain.
+// evidence collects the evidence of all stages. TestMain searches it for planted values at
+// the end.
 var evidence = &stage.Evidence{}
 
-// chaos says that the tests of faults are to take their time: see make chaos.
+// chaos makes the tests of faults run longer: see make chaos.
 var chaos = os.Getenv("CHAOS") == "1"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// The tests with a stage of their own wait more than they work.
+	// The tests with their own stages mostly wait.
 	if err := flag.Set("test.parallel", "3"); err != nil {
 		panic(err)
 	}
 	code := m.Run()
-	// Nothing that people without a right to it can read holds a token, a secret, or
-	// a customer's address, phone number or name, whatever the tests did.
+	// Nothing that is readable without special permissions may contain a token, a secret,
+	// or a customer's address, phone number or name.
 	var places []string
 	if set != nil {
 		places = []string{stage.EvidenceLog, stage.EvidenceMetrics, stage.EvidenceEvents, stage.EvidenceObjects}
@@ -63,16 +63,16 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestManager runs the tests that share a stage, one after the other: most of them
-// end the manager or break what it depends on.
+// TestManager runs the tests that share a stage sequentially, because most of them stop the
+// manager or break its dependencies.
 func TestManager(t *testing.T) {
 	t.Parallel()
 	options := stageOptions(t.TempDir(), program(t))
 	var err error
-	if set, err = stage.Set(t.Context(), options); err != nil {
+	if set, err = stage.Start(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
-	clearAtEnd(t, set)
+	stopAtEnd(t, set)
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T)
@@ -84,18 +84,18 @@ func TestManager(t *testing.T) {
 		{"PublishedClient", testPublishedClient},
 		{"DeactivationStopsAndReactivationResumes", testDeactivationStopsAndReactivationResumes},
 		{"PurgeRemovesEverything", testPurgeRemovesEverything},
-		{"RefusedActivationSaysWhatToMend", testRefusedActivationSaysWhatToMend},
+		{"RefusedActivationExplainsPermissions", testRefusedActivationExplainsPermissions},
 		{"CompanyInWatchedNamespace", testCompanyInWatchedNamespace},
 		{"UnwatchedNamespaceGetsNoToken", testUnwatchedNamespaceGetsNoToken},
 		{"NamespaceWithoutRightsIsIgnored", testNamespaceWithoutRightsIsIgnored},
-		{"EndedManagerLosesNothing", testEndedManagerLosesNothing},
-		{"SameEventIsProcessedOnce", testSameEventIsProcessedOnce},
-		{"APIServerAway", testAPIServerAway},
-		{"MailServerAway", testMailServerAway},
-		{"DecisionOutlivesItsRule", testDecisionOutlivesItsRule},
-		{"EndOfCompanyStopsWhatWasDecided", testEndOfCompanyStopsWhatWasDecided},
+		{"RestartLosesNothing", testRestartLosesNothing},
+		{"RepeatedEventIsProcessedOnce", testRepeatedEventIsProcessedOnce},
+		{"APIServerUnavailable", testAPIServerUnavailable},
+		{"MailServerUnavailable", testMailServerUnavailable},
+		{"RuleChangeKeepsDecidedMessages", testRuleChangeKeepsDecidedMessages},
+		{"EndOfCompanyCancelsPendingMessages", testEndOfCompanyCancelsPendingMessages},
 		{"DeletedWithoutOperator", testDeletedWithoutOperator},
-		{"PlatformAway", testPlatformAway},
+		{"PlatformUnavailable", testPlatformUnavailable},
 		{"TokenExpires", testTokenExpires},
 		{"FullDisk", testFullDisk},
 		{"DamagedLedgerIsRefused", testDamagedLedgerIsRefused},
@@ -104,24 +104,24 @@ func TestManager(t *testing.T) {
 	}
 }
 
-// clearAtEnd clears a stage at the end of the test, and fails it if the race detector
+// stopAtEnd stops a stage at the end of the test, and fails the test if the race detector
 // found a race in a manager.
-func clearAtEnd(t *testing.T, s *stage.Stage) {
+func stopAtEnd(t *testing.T, s *stage.Stage) {
 	log := s.Manager.LogFile()
 	t.Cleanup(func() {
-		if err := errors.Join(s.Clear(), noRace(log)); err != nil {
+		if err := errors.Join(s.Stop(), checkRaces(log)); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// programs is the directory of the managers that were built, once one was.
+// programs is the directory of the built managers; empty before the first build.
 var programs string
 
-// builds has one program built at a time; what one compiled, the next reuses.
+// builds serializes builds, so that they share the build cache.
 var builds sync.Mutex
 
-// program builds the manager, with the race detector if the tests have it.
+// program builds the manager, with the race detector if the tests use it.
 func program(t *testing.T) string {
 	t.Helper()
 	return build(t, "manager", buildFlags...)
@@ -141,7 +141,7 @@ func build(t *testing.T, name string, flags ...string) string {
 	if _, err := os.Stat(path); err == nil {
 		return path
 	}
-	// Linking without debugging information takes half the time.
+	// Omitting debug information halves the link time.
 	arguments := slices.Concat([]string{"build", "-ldflags=-w", "-o", path}, flags, []string{"../../cmd/manager"})
 	if output, err := exec.CommandContext(t.Context(), "go", arguments...).CombinedOutput(); err != nil {
 		t.Fatalf("building the manager: %v\n%s", err, output)
@@ -149,7 +149,7 @@ func build(t *testing.T, name string, flags ...string) string {
 	return path
 }
 
-// maxInFlight is how many messages a manager sends at once.
+// maxInFlight is how many messages a manager sends concurrently.
 const maxInFlight = 16
 
 func stageOptions(state, manager string) stage.Options {
@@ -167,8 +167,8 @@ func stageOptions(state, manager string) stage.Options {
 	}
 }
 
-// noRace fails if the race detector found one in a manager.
-func noRace(log string) error {
+// checkRaces returns an error if the race detector found a race in a manager.
+func checkRaces(log string) error {
 	content, err := os.ReadFile(log)
 	if err == nil && bytes.Contains(content, []byte("DATA RACE")) {
 		err = fmt.Errorf("the manager has a data race:\n%s", content)
@@ -176,7 +176,7 @@ func noRace(log string) error {
 	return err
 }
 
-// company is an active company on a stage with one customer and one rule.
+// company is an active company on a stage, with one customer and one rule.
 type company struct {
 	stage      *stage.Stage
 	id         string
@@ -186,19 +186,19 @@ type company struct {
 	secret     string
 }
 
-// event is what the rule of a company is for.
+// event is the event of a company's rule.
 const event = "alert.create"
 
-// companies counts the companies, so that a test can run again with another.
+// companies numbers the companies, so that repeated tests use new ones.
 var companies atomic.Int64
 
-// newID makes a company's identifier of a name.
+// newID returns a unique company identifier that begins with a name.
 func newID(name string) string {
 	return fmt.Sprintf("%s-%d", name, companies.Add(1))
 }
 
-// newCompany activates a company and gives it a rule that mails the customer
-// the "text" of each event.
+// newCompany activates a company with a rule that mails the "text" of each event to the
+// customer.
 func newCompany(t *testing.T, name string) *company {
 	t.Helper()
 	return newCompanyOn(t, set, name)
@@ -236,8 +236,8 @@ func newCompanyWithID(t *testing.T, s *stage.Stage, id string) *company {
 	return c
 }
 
-// plant registers what nobody may see of the company. A token that the platform
-// replaces is planted before.
+// plant registers the company's confidential data as evidence. It must be called before the
+// platform replaces a token.
 func (c *company) plant() {
 	evidence.Plant(c.customer.Token, "the token of a customer of "+c.id)
 	evidence.Plant(c.customer.Email, "a customer's address")
@@ -250,7 +250,7 @@ func (c *company) plant() {
 	}
 }
 
-// rotate has the platform replace the company's token.
+// rotate makes the platform replace the company's token.
 func (c *company) rotate(t *testing.T) {
 	t.Helper()
 	c.plant()
@@ -296,8 +296,8 @@ spec:
 `, a.Name, name, a.Namespace, a.Name, event)
 }
 
-// send calls the webhook as the platform does and returns the status, 0 if there
-// was no answer.
+// send calls the webhook like the platform and returns the status, or 0 if there was no
+// answer.
 func (c *company) send(ctx context.Context, id, text string) int {
 	return c.sendTo(ctx, c.stage.Manager.PublicURL, id, text)
 }
@@ -310,7 +310,7 @@ func (c *company) sendTo(ctx context.Context, base, id, text string) int {
 	if err != nil {
 		panic(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, platformPatience)
+	ctx, cancel := context.WithTimeout(ctx, platformTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/webhook/", bytes.NewReader(body))
 	if err != nil {
@@ -328,8 +328,8 @@ func (c *company) sendTo(ctx context.Context, base, id, text string) int {
 	return response.StatusCode
 }
 
-// platformPatience is how long the platform waits for a webhook's answer.
-const platformPatience = 5 * time.Second
+// platformTimeout is how long the platform waits for the answer to a webhook.
+const platformTimeout = 5 * time.Second
 
-// text is the subject of the n-th email of a company.
+// text returns the subject of a company's n-th email.
 func (c *company) text(n int) string { return fmt.Sprintf("%s %d", c.id, n) }

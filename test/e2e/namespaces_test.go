@@ -19,15 +19,17 @@ import (
 )
 
 const (
-	// watchedNamespace is the one that config/example gives the operator rights in.
+	// watchedNamespace is the namespace in which config/example grants the operator
+	// permissions.
 	watchedNamespace = "team-a"
-	// forbiddenNamespace is one that --watch-namespaces names and that the operator has
-	// no rights in.
+	// forbiddenNamespace is listed in --watch-namespaces, but the operator has no
+	// permissions in it.
 	forbiddenNamespace = "team-without-role-binding"
 )
 
-// A platform team keeps a company's resources in a namespace of its own, and the
-// operator, with rights in that namespace and its own only, does all of its work there.
+// testCompanyInWatchedNamespace checks that the operator, with permissions in its own and
+// one other namespace, does all of its work for a company whose resources are in the other
+// one.
 func testCompanyInWatchedNamespace(t *testing.T) {
 	id := newID("watched")
 	if _, err := set.Apply(t.Context(), fmt.Appendf(nil, `
@@ -50,7 +52,7 @@ spec: {company: %[1]s}
 	if err := set.Platform.RemoveCompany(t.Context(), c.id); err != nil {
 		t.Fatal(err)
 	}
-	if err := set.Eventually(t.Context(), "the activation to be gone", func() error {
+	if err := set.Eventually(t.Context(), "the activation to be deleted", func() error {
 		err := set.Kube.Get(t.Context(), client.ObjectKeyFromObject(c.activation), &v1alpha1.CompanyActivation{})
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -61,8 +63,9 @@ spec: {company: %[1]s}
 	}
 }
 
-// A CompanyActivation in a namespace that the operator does not watch means nothing:
-// the company is activated in the operator's namespace, and its token goes nowhere else.
+// testUnwatchedNamespaceGetsNoToken checks that a CompanyActivation in an unwatched
+// namespace has no effect: the company is activated in the operator's namespace, and its
+// token is stored only there.
 func testUnwatchedNamespaceGetsNoToken(t *testing.T) {
 	id := newID("unwatched")
 	elsewhere, err := set.Apply(t.Context(), fmt.Appendf(nil, `
@@ -98,8 +101,8 @@ spec: {company: %[1]s}
 	}
 }
 
-// A namespace whose RoleBinding is missing does not keep the operator from serving the
-// others, which every other test shows; the log says what to do about it.
+// testNamespaceWithoutRightsIsIgnored checks that the log explains a missing RoleBinding.
+// All other tests show that the operator works without it.
 func testNamespaceWithoutRightsIsIgnored(t *testing.T) {
 	log, err := os.ReadFile(set.Manager.LogFile())
 	if err != nil {
@@ -107,7 +110,7 @@ func testNamespaceWithoutRightsIsIgnored(t *testing.T) {
 	}
 	for _, want := range []string{"Ignoring a namespace of --watch-namespaces", `"namespace":"` + forbiddenNamespace + `"`, "config/components/watched-namespace"} {
 		if !bytes.Contains(log, []byte(want)) {
-			t.Errorf("the log does not hold %q", want)
+			t.Errorf("the log does not contain %q", want)
 		}
 	}
 }

@@ -18,17 +18,17 @@ import (
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// publishedClient is the npm package that dashboards and apps call the extension with.
+// publishedClient is the npm package with which dashboards and apps call the extension.
 const publishedClient = "rehive@4.4.0"
 
-// testPublishedClient has the published npm package call each of its operations. It
-// downloads the package, so it runs only where REHIVE_NPM=1 asks for it, and never in CI.
+// testPublishedClient calls each operation of the published npm package. It downloads the
+// package, so it runs only if REHIVE_NPM=1, and never in CI.
 func testPublishedClient(t *testing.T) {
 	switch {
 	case os.Getenv("CI") != "":
-		t.Skip("CI runs nothing that it downloads from npm")
+		t.Skip("CI does not download packages from npm")
 	case os.Getenv("REHIVE_NPM") != "1":
-		t.Skipf("set REHIVE_NPM=1 to install %s with npm and have it call the API", publishedClient)
+		t.Skipf("set REHIVE_NPM=1 to install %s with npm and call the API with it", publishedClient)
 	}
 	for _, program := range []string{"npm", "node"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -80,7 +80,7 @@ func testPublishedClient(t *testing.T) {
 		t.Fatalf("the client failed: %v\n%s\n%s", err, output, set.Manager.LogTail())
 	}
 	if got := strings.TrimSpace(string(output)); got != "41 operations" {
-		t.Errorf("the client said %q", got)
+		t.Errorf("the client's output is %q", got)
 	}
 	c.refresh(t)
 }
@@ -95,7 +95,7 @@ func (c *company) serviceToken() string {
 	return ""
 }
 
-// addPresets makes a template and a layout template for the company's test.
+// addPresets creates a template and a layout template.
 func addPresets(t *testing.T, name string) {
 	t.Helper()
 	for _, text := range []string{

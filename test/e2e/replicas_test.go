@@ -16,7 +16,7 @@ import (
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// replicated is a stage of its own on which two managers share a PostgreSQL ledger.
+// replicated is a stage with two managers that share a PostgreSQL ledger.
 type replicated struct {
 	*stage.Stage
 	database *postgrestest.Server
@@ -39,17 +39,17 @@ func setReplicas(t *testing.T) *replicated {
 		t.Fatal(err)
 	}
 	options := stageOptions(t.TempDir(), program(t))
-	// What a replica had in hand when it died is another's after three times the
+	// Another replica takes over the messages in flight of a dead one after three times the
 	// send timeout.
 	options.ManagerArguments = append(options.ManagerArguments, "--leader-elect", "--send-timeout=5s")
 	options.ManagerEnvironment = []string{"REHIVE_EXTENSION_LEDGER_PASSWORD=" + postgrestest.Password}
 	options.LedgerURL, options.LinkLedger = url, true
-	s, err := stage.Set(t.Context(), options)
+	s, err := stage.Start(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &replicated{Stage: s, database: server, replicas: [2]*stage.Manager{s.Manager}}
-	clearAtEnd(t, s)
+	stopAtEnd(t, s)
 	if r.replicas[1], err = s.NewReplica(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,17 +59,18 @@ func setReplicas(t *testing.T) *replicated {
 	return r
 }
 
-// startLoad sends a company's events to both replicas, as a load balancer does.
+// startLoad sends a company's events to both replicas, like a load balancer.
 func (r *replicated) startLoad(t *testing.T, c *company) *load {
 	return c.startLoad(t, r.replicas[0].ServeURL, r.replicas[1].ServeURL)
 }
 
-// TestReplicas lets two replicas that share a ledger meet what replicas meet.
+// TestReplicas tests two replicas that share a ledger under the faults that they must
+// survive.
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	r := setReplicas(t)
-	// What was in hand of a replica that is killed waits for the ends of the leases:
-	// the other tests go on meanwhile.
+	// The messages in flight of a killed replica wait for their leases to expire; the other
+	// tests run meanwhile.
 	killed := newCompanyOn(t, r.Stage, "killed-replica")
 	rounds := 1
 	if chaos {
@@ -78,14 +79,14 @@ func TestReplicas(t *testing.T) {
 	load := r.startLoad(t, killed)
 	var kills []span
 	for round := range rounds {
-		load.more(t, 50)
+		load.waitMore(t, 50)
 		replica := r.replicas[(round+1)%2]
-		kill, err := during(replica.Kill)
+		kill, err := timed(replica.Kill)
 		if err != nil {
 			t.Fatal(err)
 		}
 		kills = append(kills, kill)
-		load.more(t, 50)
+		load.waitMore(t, 50)
 		if err := replica.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -96,38 +97,36 @@ func TestReplicas(t *testing.T) {
 	t.Run("database restarted", r.testDatabaseRestart)
 	t.Run("database read-only", r.testDatabaseReadOnly)
 	t.Run("partitioned", r.testPartition)
-	t.Run("API server away", r.testAPIServerAway)
+	t.Run("API server unavailable", r.testAPIServerUnavailable)
 	t.Run("started without API server", r.testStartWithoutAPIServer)
 
 	killed.waitMailed(t, survived...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
-	t.Logf("%s; %d kills; %d messages came twice", load, len(kills), killed.checkDuplicates(t, maxInFlight, kills...))
+	t.Logf("%s; %d kills; %d messages arrived twice", load, len(kills), killed.checkDuplicates(t, maxInFlight, kills...))
 }
 
-// testUpdate updates the replicas as Kubernetes does, without a message lost or
-// doubled.
+// testUpdate checks that a rolling update neither loses nor duplicates a message.
 func (r *replicated) testUpdate(t *testing.T) {
 	c := newCompanyOn(t, r.Stage, "updated")
 	load := r.startLoad(t, c)
 	for _, replica := range r.replicas {
-		load.more(t, 50)
+		load.waitMore(t, 50)
 		if err := replica.Stop(); err != nil {
 			t.Fatal(err)
 		}
-		load.more(t, 50)
+		load.waitMore(t, 50)
 		if err := replica.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	load.more(t, 50)
+	load.waitMore(t, 50)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
 	c.checkDuplicates(t, maxInFlight)
 	t.Log(load)
 }
 
-// testDatabaseRestart restarts PostgreSQL under load, in good order and as after a
-// crash.
+// testDatabaseRestart restarts PostgreSQL under load, gracefully and after a crash.
 func (r *replicated) testDatabaseRestart(t *testing.T) {
 	c := newCompanyOn(t, r.Stage, "database-restarted")
 	load := r.startLoad(t, c)
@@ -137,8 +136,8 @@ func (r *replicated) testDatabaseRestart(t *testing.T) {
 	}
 	var restarts []span
 	for round := range rounds {
-		load.more(t, 50)
-		restart, err := during(func() error {
+		load.waitMore(t, 50)
+		restart, err := timed(func() error {
 			return errors.Join(r.database.Halt(round%2 == 0), r.database.Launch())
 		})
 		if err != nil {
@@ -146,37 +145,37 @@ func (r *replicated) testDatabaseRestart(t *testing.T) {
 		}
 		restarts = append(restarts, restart)
 	}
-	load.more(t, 50)
+	load.waitMore(t, 50)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
-	t.Logf("%s; %d restarts; %d messages came twice", load, len(restarts), c.checkDuplicates(t, len(r.replicas)*maxInFlight, restarts...))
+	t.Logf("%s; %d restarts; %d messages arrived twice", load, len(restarts), c.checkDuplicates(t, len(r.replicas)*maxInFlight, restarts...))
 }
 
-// testDatabaseReadOnly makes the database read-only, as one is whose disk is full
-// or that is a standby now.
+// testDatabaseReadOnly makes the database read-only, like one whose disk is full or that
+// has become a standby.
 func (r *replicated) testDatabaseReadOnly(t *testing.T) {
 	c := newCompanyOn(t, r.Stage, "read-only")
 	load := r.startLoad(t, c)
-	load.more(t, 50)
+	load.waitMore(t, 50)
 	if err := errors.Join(r.database.SetReadOnly(true), r.database.Disconnect()); err != nil {
 		t.Fatal(err)
 	}
 	for _, replica := range r.replicas {
-		r.refuses(t, c, replica)
+		r.waitRefusing(t, c, replica)
 	}
 	if err := errors.Join(r.database.SetReadOnly(false), r.database.Disconnect()); err != nil {
 		t.Fatal(err)
 	}
-	load.more(t, 50)
-	r.allReady(t)
+	load.waitMore(t, 50)
+	r.waitAllReady(t)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
 	c.checkDuplicates(t, maxInFlight)
 	t.Log(load)
 }
 
-// refuses waits until a replica answers webhooks 503 and says that it is not ready.
-func (r *replicated) refuses(t *testing.T, c *company, replica *stage.Manager) {
+// waitRefusing waits until a replica answers webhooks with 503 and isn't ready.
+func (r *replicated) waitRefusing(t *testing.T, c *company, replica *stage.Manager) {
 	t.Helper()
 	attempt := 0
 	if err := r.Eventually(t.Context(), "the replica to refuse webhooks", func() error {
@@ -185,7 +184,7 @@ func (r *replicated) refuses(t *testing.T, c *company, replica *stage.Manager) {
 			return fmt.Errorf("a webhook was answered %d", status)
 		}
 		if ready, said := probe(t.Context(), replica); ready {
-			return fmt.Errorf("it says %s", said)
+			return fmt.Errorf("/readyz says %s", said)
 		}
 		return nil
 	}); err != nil {
@@ -193,7 +192,7 @@ func (r *replicated) refuses(t *testing.T, c *company, replica *stage.Manager) {
 	}
 }
 
-func (r *replicated) allReady(t *testing.T) {
+func (r *replicated) waitAllReady(t *testing.T) {
 	t.Helper()
 	for _, replica := range r.replicas {
 		if err := r.Eventually(t.Context(), "the replica to be ready by itself", func() error { return replica.Ready(t.Context()) }); err != nil {
@@ -202,8 +201,8 @@ func (r *replicated) allReady(t *testing.T) {
 	}
 }
 
-// testPartition cuts one replica off from the database and from the API server.
-// The other does all the work; the one that is cut off acknowledges nothing.
+// testPartition cuts one replica off from the database and the API server. The other
+// replica does all the work, and the isolated one acknowledges nothing.
 func (r *replicated) testPartition(t *testing.T) {
 	c := newCompanyOn(t, r.Stage, "partitioned")
 	load := r.startLoad(t, c)
@@ -218,16 +217,16 @@ func (r *replicated) testPartition(t *testing.T) {
 		if round >= 2 {
 			alone, other = other, alone
 		}
-		load.more(t, 50)
-		// The load knows nothing of the partition: half of it finds nobody.
-		partition, err := during(func() error {
+		load.waitMore(t, 50)
+		// The load isn't aware of the partition: half of the calls fail.
+		partition, err := timed(func() error {
 			cut(alone.LedgerLink)
 			cut(alone.APILink)
-			r.refuses(t, c, alone)
+			r.waitRefusing(t, c, alone)
 			if alone == r.replicas[leader] {
 				r.awaitLeaders(t, other)
 			}
-			// The other goes on.
+			// The other replica continues.
 			var texts []string
 			for n := range 50 {
 				text := fmt.Sprintf("%s other-%d-%d", c.id, round, n)
@@ -240,37 +239,37 @@ func (r *replicated) testPartition(t *testing.T) {
 			if err := other.Ready(t.Context()); err != nil {
 				return err
 			}
-			alone.LedgerLink.Mend()
-			alone.APILink.Mend()
+			alone.LedgerLink.Restore()
+			alone.APILink.Restore()
 			return nil
 		})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, alone.LogTail())
 		}
-		r.allReady(t)
+		r.waitAllReady(t)
 		partitions = append(partitions, partition)
 	}
-	load.more(t, 50)
+	load.waitMore(t, 50)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
-	t.Logf("%s; %d partitions; %d messages came twice", load, len(partitions), c.checkDuplicates(t, maxInFlight, partitions...))
+	t.Logf("%s; %d partitions; %d messages arrived twice", load, len(partitions), c.checkDuplicates(t, maxInFlight, partitions...))
 }
 
-// testAPIServerAway takes the API server away from both replicas for longer than their
-// lease lasts. Neither leads any more, and both go on accepting and delivering.
-func (r *replicated) testAPIServerAway(t *testing.T) {
+// testAPIServerUnavailable cuts both replicas off from the API server for longer than their
+// leader lease. Neither leads then, and both keep accepting and delivering.
+func (r *replicated) testAPIServerUnavailable(t *testing.T) {
 	c := newCompanyOn(t, r.Stage, "api-away")
 	r.replicas[0].APILink.Stall()
 	r.replicas[1].APILink.Cut()
 	mend := sync.OnceFunc(func() {
 		for _, replica := range r.replicas {
-			replica.APILink.Mend()
+			replica.APILink.Restore()
 		}
 	})
 	defer mend()
 	load := r.startLoad(t, c)
 	r.awaitLeaders(t)
-	load.more(t, 50)
+	load.waitMore(t, 50)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, 0)
 	c.checkDuplicates(t, 0)
@@ -282,15 +281,15 @@ func (r *replicated) testAPIServerAway(t *testing.T) {
 
 	mend()
 	if _, err := r.ReadyRule(t.Context(), []byte(rule(c.activation, "later", "alert.update"))); err != nil {
-		t.Fatalf("the reconcilers did not come back: %v", err)
+		t.Fatalf("the reconcilers did not resume: %v", err)
 	}
 	if err := r.Webhook(t.Context(), c.id, "alert.update"); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// testStartWithoutAPIServer restarts a replica while the API server is away from it. It
-// waits instead of ending, so that Kubernetes' back-off does not delay it.
+// testStartWithoutAPIServer restarts a replica that can't reach the API server. It must
+// wait instead of exiting, so that Kubernetes' back-off doesn't delay it.
 func (r *replicated) testStartWithoutAPIServer(t *testing.T) {
 	replica := r.replicas[1]
 	if err := replica.Stop(); err != nil {
@@ -302,23 +301,23 @@ func (r *replicated) testStartWithoutAPIServer(t *testing.T) {
 	}
 	if err := r.Eventually(t.Context(), "the replica to wait", func() error {
 		if !strings.Contains(replica.LogTail(), "Waiting for the Kubernetes API server") {
-			return errors.New("it says nothing of it")
+			return errors.New("the log doesn't mention it")
 		}
 		return nil
 	}); err != nil {
 		t.Error(err)
 	}
 	if ready, _ := probe(t.Context(), replica); ready {
-		t.Error("it says that it is ready")
+		t.Error("the replica is ready")
 	}
-	replica.APILink.Mend()
-	r.allReady(t)
+	replica.APILink.Restore()
+	r.waitAllReady(t)
 }
 
-// awaitLeaders waits until those replicas lead and no other.
+// awaitLeaders waits until exactly these replicas lead.
 func (r *replicated) awaitLeaders(t *testing.T, want ...*stage.Manager) {
 	t.Helper()
-	if err := r.Eventually(t.Context(), "the lease to change hands", func() error {
+	if err := r.Eventually(t.Context(), "the leader to change", func() error {
 		for i, replica := range r.replicas {
 			leads, err := r.leads(t, replica)
 			if err != nil {
@@ -339,7 +338,7 @@ func (r *replicated) leads(t *testing.T, replica *stage.Manager) (bool, error) {
 	return strings.Contains(page, `leader_election_master_status{name="extension-operator.rehive.com"} 1`), err
 }
 
-// leader returns which replica leads.
+// leader returns the index of the leading replica.
 func (r *replicated) leader(t *testing.T) (leader int) {
 	t.Helper()
 	if err := r.Eventually(t.Context(), "a leader", func() error {

@@ -28,42 +28,42 @@ import (
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// walled is a stage whose manager has the memory of a container with a gigabyte, and
-// can be killed by an event until it has an antidote.
-type walled struct {
+// hostileStage is a stage whose manager has the memory of a container with a gigabyte, and
+// is killed by a certain event until that is disabled.
+type hostileStage struct {
 	*stage.Stage
 	antidote string
 }
 
-func newWalled(t *testing.T) *walled {
+func newHostileStage(t *testing.T) *hostileStage {
 	t.Helper()
 	state := t.TempDir()
-	// Without the race detector, which multiplies the memory it takes.
+	// Without the race detector, which multiplies memory usage.
 	program := build(t, "manager-poison", "-tags=e2e_poison")
-	w := &walled{antidote: filepath.Join(state, "antidote")}
+	w := &hostileStage{antidote: filepath.Join(state, "antidote")}
 	options := stageOptions(filepath.Join(state, "stage"), program)
 	if err := os.Mkdir(options.State, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	options.ManagerEnvironment = []string{"E2E_ANTIDOTE=" + w.antidote, "GOMEMLIMIT=717MiB"}
 	var err error
-	if w.Stage, err = stage.Set(t.Context(), options); err != nil {
+	if w.Stage, err = stage.Start(t.Context(), options); err != nil {
 		t.Fatal(err)
 	}
-	clearAtEnd(t, w.Stage)
+	stopAtEnd(t, w.Stage)
 	return w
 }
 
-// TestWalls has events of one company try to stop all others.
-func TestWalls(t *testing.T) {
+// TestHostileEvents checks that hostile events of one company don't affect the others.
+func TestHostileEvents(t *testing.T) {
 	t.Parallel()
-	w := newWalled(t)
+	w := newHostileStage(t)
 	t.Run("memory", w.testMemory)
 	t.Run("poison", w.testPoison)
 }
 
-// post sends an event until it is accepted or refused for good, as the platform does.
-// It returns the last status, 0 if there was none, and what the calls before that led to.
+// post sends an event, like the platform, until it is accepted or permanently refused. It
+// returns the last status, or 0 if there was none, and the failures before that.
 func (c *company) post(ctx context.Context, id string, data []byte) (status int, failures []string) {
 	body := fmt.Appendf(nil, `{"id":%q,"event":%q,"company":%q,"data":%s}`, id, event, c.id, data)
 	for {
@@ -87,14 +87,14 @@ func (c *company) post(ctx context.Context, id string, data []byte) (status int,
 		select {
 		case <-ctx.Done():
 			return 0, failures
-		case <-time.After(200 * time.Millisecond): // as the platform does, only sooner
+		case <-time.After(200 * time.Millisecond): // like the platform, but sooner
 		}
 	}
 }
 
-// testMemory sends many of the worst bodies at once. The manager stays within its
-// memory, and another company's messages overtake the flood.
-func (w *walled) testMemory(t *testing.T) {
+// testMemory sends many of the worst bodies at once. The manager must stay within its
+// memory, and another company's messages must overtake the flood.
+func (w *hostileStage) testMemory(t *testing.T) {
 	const maxPeak, size = 800 << 20, 1<<20 - 1024
 	bodies := 128
 	if chaos {
@@ -110,15 +110,15 @@ func (w *walled) testMemory(t *testing.T) {
 	}
 	user := fmt.Sprintf(`"user":{"email":%q},"status":"open"`, "nobody@large.example")
 	worst := [][]byte{
-		// As many values as the server refuses at once.
+		// Just too many values for the server.
 		[]byte(`{"a":[` + strings.Repeat("{},", size/3-100) + `{}]}`),
-		// As many as it accepts, and text.
+		// The maximum number of values, and text.
 		fill(`{`+user+`,"text":"large","a":[`+strings.Repeat("{},", 99_000)+`{}],"b":"`, `"}`),
 		fill(`{`+user+`,"text":"large","a":[`+strings.Repeat(`{"":1},`, 33_000)+`{}],"b":"`, `"}`),
 		// A large message.
 		[]byte(`{` + user + `,"text":"` + strings.Repeat("<x>", 100_000) + `"}`),
 	}
-	// Each kind but the first becomes an email.
+	// Each kind except the first becomes an email.
 	flood, started := bodies*3/4, w.Mail.Count()
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -133,39 +133,39 @@ func (w *walled) testMemory(t *testing.T) {
 			kind := i % len(worst)
 			status, _ := attacker.post(ctx, fmt.Sprint("large-", i), worst[kind])
 			if want := map[bool]int{true: http.StatusRequestEntityTooLarge, false: http.StatusOK}[kind == 0]; status != want {
-				t.Errorf("body %d of kind %d is answered %d, want %d", i, kind, status, want)
+				t.Errorf("body %d of kind %d was answered %d, want %d", i, kind, status, want)
 			}
 		})
 	}
-	// While they are posted, decided and delivered, the quiet company sends one event
-	// after the other. How many emails of the flood come between the answer to an event and
-	// its email doesn't depend on the speed of the machine.
+	// Meanwhile, the quiet company sends one event after another. The number of the flood's
+	// emails between the answer to an event and its email doesn't depend on the speed of
+	// the machine.
 	var passed []int
 	for n := 0; w.Mail.Count()-started-n < flood; n++ {
 		status, failures := quiet.post(ctx, fmt.Sprint("quiet-", n), fmt.Appendf(nil, `{"text":%q,"user":{"email":%q}}`, quiet.text(n), quiet.customer.Email))
 		if status != http.StatusOK || len(failures) > 0 {
-			t.Errorf("webhook %d of the quiet company is answered %d after %q", n, status, failures)
+			t.Errorf("webhook %d of the quiet company was answered %d after %q", n, status, failures)
 		}
 		accepted := w.Mail.Count()
 		quiet.waitMailed(t, quiet.text(n))
 		passed = append(passed, slices.Index(w.Mail.Messages(), quiet.mails(t, quiet.text(n))[0].Message)-accepted)
 		if ctx.Err() != nil {
-			t.Fatalf("%d of %d emails of the flood came in time\n%s", w.Mail.Count()-started-n-1, flood, w.Manager.LogTail())
+			t.Fatalf("%d of %d emails of the flood arrived in time\n%s", w.Mail.Count()-started-n-1, flood, w.Manager.LogTail())
 		}
 	}
 	posting.Wait()
 	peak := w.peakMemory(t)
-	t.Logf("the manager took %d MiB at most; %v emails of the flood overtook those of the quiet company", peak>>20, passed)
+	t.Logf("the manager used up to %d MiB; %v emails of the flood overtook those of the quiet company", peak>>20, passed)
 	if peak > maxPeak {
-		t.Errorf("the manager took %d MiB, which is more than %d", peak>>20, maxPeak>>20)
+		t.Errorf("the manager used %d MiB, which is more than %d", peak>>20, maxPeak>>20)
 	}
 	if most := slices.Max(passed); most > flood/3 {
 		t.Errorf("%d emails of %d of the flood overtook one of the quiet company", most, flood)
 	}
 }
 
-// peakMemory is the most that the manager's process has had in memory, in bytes.
-func (w *walled) peakMemory(t *testing.T) int64 {
+// peakMemory returns the peak memory usage of the manager's process in bytes.
+func (w *hostileStage) peakMemory(t *testing.T) int64 {
 	t.Helper()
 	file, err := os.Open(fmt.Sprintf("/proc/%d/status", w.Manager.PID()))
 	if err != nil {
@@ -181,13 +181,13 @@ func (w *walled) peakMemory(t *testing.T) int64 {
 			return kilobytes << 10
 		}
 	}
-	t.Fatal("the kernel does not say how much memory the manager took")
+	t.Fatal("the kernel does not report the manager's peak memory")
 	return 0
 }
 
-// testPoison sends an event that kills the manager whenever it is decided. After a few
-// restarts it is quarantined, and everything else is delivered, once.
-func (w *walled) testPoison(t *testing.T) {
+// testPoison sends an event that kills the manager whenever it is evaluated. After a few
+// restarts it must be quarantined, and everything else must be delivered once.
+func (w *hostileStage) testPoison(t *testing.T) {
 	const innocents, maxRestarts = 20, 5
 	victim := newCompanyOn(t, w.Stage, "poisoned")
 	admin, err := w.Platform.AddUser(victim.id, rehivetest.User{Group: "admin"})
@@ -201,7 +201,7 @@ func (w *walled) testPoison(t *testing.T) {
 	send := func(c *company, id, data string) {
 		posting.Go(func() {
 			if status, _ := c.post(ctx, id, []byte(data)); status != http.StatusOK {
-				t.Errorf("event %s is answered %d", id, status)
+				t.Errorf("event %s was answered %d", id, status)
 			}
 		})
 	}
@@ -238,13 +238,13 @@ func (w *walled) testPoison(t *testing.T) {
 			}
 		case <-ctx.Done():
 			t.Fatalf("the event is not quarantined\n%s", w.Manager.LogTail())
-		case <-time.After(50 * time.Millisecond): // it is polled
-			_ = w.api(ctx, admin.Token, http.MethodGet, "/api/admin/quarantine/", &list) // it may be away
+		case <-time.After(50 * time.Millisecond): // poll
+			_ = w.api(ctx, admin.Token, http.MethodGet, "/api/admin/quarantine/", &list) // it may be restarting
 		}
 	}
 	posting.Wait()
 	if one := list.Results[0]; one.EventID != "poison" || one.Reason != "Unfinished" || one.ErrorMessage == "" {
-		t.Errorf("quarantined is %+v", one)
+		t.Errorf("the quarantined event is %+v", one)
 	}
 	t.Logf("the manager was restarted %d times", len(faults))
 	for _, c := range companies {
@@ -256,7 +256,7 @@ func (w *walled) testPoison(t *testing.T) {
 		c.checkDuplicates(t, maxInFlight, faults...)
 	}
 	if n := len(victim.mails(t, victim.text(last))); n != 0 {
-		t.Errorf("the event that kills was mailed %d times", n)
+		t.Errorf("the killing event was mailed %d times", n)
 	}
 	if err := w.Eventually(ctx, "an event on the CompanyActivation", func() error {
 		var events corev1.EventList
@@ -268,7 +268,7 @@ func (w *walled) testPoison(t *testing.T) {
 				return nil
 			}
 		}
-		return errors.New("there is none")
+		return errors.New("there is no such event")
 	}); err != nil {
 		t.Error(err)
 	}
@@ -277,7 +277,7 @@ func (w *walled) testPoison(t *testing.T) {
 		t.Errorf("the metric does not count it: %v", err)
 	}
 
-	// Mended and released, it is delivered as any other.
+	// Fixed and released, it is delivered like any other.
 	if err := os.WriteFile(w.antidote, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -287,8 +287,8 @@ func (w *walled) testPoison(t *testing.T) {
 	victim.waitMailed(t, victim.text(last))
 }
 
-// api makes a call of the API, and reads the data of its answer.
-func (w *walled) api(ctx context.Context, token, method, path string, into any) error {
+// api calls the API and decodes the data of the answer.
+func (w *hostileStage) api(ctx context.Context, token, method, path string, into any) error {
 	request, err := http.NewRequestWithContext(ctx, method, w.Manager.PublicURL+path, nil)
 	if err != nil {
 		return err
@@ -300,7 +300,7 @@ func (w *walled) api(ctx context.Context, token, method, path string, into any) 
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s is answered %s", method, path, response.Status)
+		return fmt.Errorf("%s %s was answered %s", method, path, response.Status)
 	}
 	if into == nil {
 		return nil

@@ -25,18 +25,18 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// Evidence is what people without a right to tokens, secrets and customers' data
-// could have read during plays: logs, metrics, answers and objects; and what must
-// not stand in it. It may serve several stages. It is safe for concurrent use,
-// and nil keeps nothing.
+// Evidence collects what people without permission to see tokens, secrets and customers'
+// data could have read during tests (logs, metrics, answers and objects), and the values
+// that must not occur in it. Several stages can share it. It is safe for concurrent use. A
+// nil Evidence collects nothing.
 type Evidence struct {
 	mu      sync.Mutex
-	planted map[string]string              // what each is
-	kept    map[string]map[string]struct{} // by where it was found
+	planted map[string]string              // descriptions by value
+	kept    map[string]map[string]struct{} // contents by place
 }
 
-// Plant registers a value that nothing that is kept may hold, also what was kept
-// before.
+// Plant registers a value that must not occur in the evidence, including evidence that was
+// collected before.
 func (e *Evidence) Plant(value, what string) {
 	if e == nil || value == "" {
 		return
@@ -47,11 +47,11 @@ func (e *Evidence) Plant(value, what string) {
 		e.planted = make(map[string]string)
 	}
 	e.planted[value] = what
-	// As it stands in a URL.
+	// The form in a URL.
 	e.planted[url.QueryEscape(value)] = what
 }
 
-// Keep keeps what could be read somewhere.
+// Keep adds content that could be read at a place.
 func (e *Evidence) Keep(where string, content []byte) {
 	if e == nil {
 		return
@@ -67,15 +67,15 @@ func (e *Evidence) Keep(where string, content []byte) {
 	e.kept[where][string(content)] = struct{}{}
 }
 
-// Check fails where something that was kept holds something planted, or where
-// nothing was kept that could.
+// Check returns an error if any evidence contains a planted value, or if there is no
+// evidence for one of the places.
 func (e *Evidence) Check(wheres ...string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var failures []error
 	for _, where := range wheres {
 		if len(e.kept[where]) == 0 {
-			failures = append(failures, fmt.Errorf("%s was not kept, so it could not be searched", where))
+			failures = append(failures, fmt.Errorf("there is no evidence for %s, so it could not be searched", where))
 		}
 	}
 	found := make(map[string]bool)
@@ -83,7 +83,7 @@ func (e *Evidence) Check(wheres ...string) error {
 		for content := range contents {
 			for value, what := range e.planted {
 				if strings.Contains(content, value) {
-					found[where+" holds "+what] = true
+					found[where+" contains "+what] = true
 				}
 			}
 		}
@@ -95,7 +95,7 @@ func (e *Evidence) Check(wheres ...string) error {
 	return errors.Join(failures...)
 }
 
-// The places that a stage keeps evidence of.
+// The places that a stage collects evidence from.
 const (
 	EvidenceLog     = "a manager's log"
 	EvidenceMetrics = "a metrics page"
@@ -104,9 +104,9 @@ const (
 	EvidenceAnswers = "an answer"
 )
 
-// Collect keeps what a stage shows now: the objects with their conditions, the
-// events and the log; and plants what the platform knows. Metrics are kept when a
-// manager ends.
+// Collect adds the stage's current evidence (the objects with their conditions, the events
+// and the log), and plants the secrets of the platform. Metrics are added when a manager
+// ends.
 func (s *Stage) Collect(ctx context.Context) error {
 	e := s.options.Evidence
 	if e == nil {

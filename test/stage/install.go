@@ -18,11 +18,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// fieldOwner is how the API server records who applied a field.
+// fieldOwner is the field manager of applied objects.
 const fieldOwner = client.FieldOwner("stage")
 
-// install applies a kustomization, what others need first, and waits until its
-// kinds are served. It returns how many objects there are.
+// install applies a kustomization in the order of its dependencies and waits until its
+// kinds are served. It returns the number of objects.
 func (s *Stage) install(ctx context.Context, dir string) (int, error) {
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionLegacy
@@ -52,14 +52,14 @@ func (s *Stage) install(ctx context.Context, dir string) (int, error) {
 			return 0, err
 		}
 	}
-	if err := envtest.WaitForCRDs(s.Config, crds, envtest.CRDInstallOptions{MaxTime: patience, PollInterval: 50 * time.Millisecond}); err != nil {
+	if err := envtest.WaitForCRDs(s.Config, crds, envtest.CRDInstallOptions{MaxTime: defaultTimeout, PollInterval: 50 * time.Millisecond}); err != nil {
 		return 0, fmt.Errorf("waiting for the kinds to be served: %w", err)
 	}
 	return resources.Size(), nil
 }
 
-// redirectWebhook has the API server call the manager at its address: no Service works
-// here.
+// redirectWebhook makes the API server call the manager at its address, because Services
+// don't work here.
 func (s *Stage) redirectWebhook(text []byte) ([]byte, error) {
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := yaml.Unmarshal(text, configuration); err != nil {
@@ -73,7 +73,7 @@ func (s *Stage) redirectWebhook(text []byte) ([]byte, error) {
 	return yaml.Marshal(configuration) //nolint:wrapcheck // it can't fail
 }
 
-// Apply does what `kubectl apply --server-side` does with one object's YAML.
+// Apply applies one object's YAML like `kubectl apply --server-side`.
 func (s *Stage) Apply(ctx context.Context, text []byte) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal(text, object); err != nil {

@@ -14,8 +14,8 @@ import (
 	"sync"
 )
 
-// Link is the way from one part to another, which can be cut as networks are.
-// It is safe for concurrent use.
+// Link is a proxy between two components that can simulate network failures. It is safe for
+// concurrent use.
 type Link struct {
 	listener net.Listener
 	network  string
@@ -28,7 +28,7 @@ type Link struct {
 	conns map[net.Conn]struct{}
 }
 
-// newLink listens on an address and passes on to target in the same network.
+// newLink listens on an address and forwards connections to target in the same network.
 func newLink(network, address, target string) (*Link, error) {
 	listener, err := net.Listen(network, address) //nolint:noctx // it does not block
 	if err != nil {
@@ -40,8 +40,8 @@ func newLink(network, address, target string) (*Link, error) {
 	return l, nil
 }
 
-// newLedgerLink makes a link to a PostgreSQL database and returns the URL that
-// leads through it. The directory is for its socket, whose path must be short.
+// newLedgerLink creates a link to a PostgreSQL database and returns the URL that goes
+// through it. The directory holds its socket, whose path must be short.
 func newLedgerLink(ledgerURL, directory string) (*Link, string, error) {
 	u, err := url.Parse(ledgerURL)
 	if err != nil {
@@ -66,10 +66,10 @@ func newLedgerLink(ledgerURL, directory string) (*Link, string, error) {
 	return link, u.String(), nil
 }
 
-// Address is what to connect to instead of the target.
+// Address returns the address to connect to instead of the target.
 func (l *Link) Address() string { return l.listener.Addr().String() }
 
-// Cut closes every connection, and each new one at once, until Mend.
+// Cut closes all connections, and new ones immediately, until Restore.
 func (l *Link) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,8 +79,8 @@ func (l *Link) Cut() {
 	}
 }
 
-// Stall lets nothing through until Mend, as a network that drops all packets:
-// connections stay, new ones are taken, and nobody is told anything.
+// Stall stops forwarding until Restore, like a network that drops all packets: existing
+// connections stay open, and new ones are accepted, without any error.
 func (l *Link) Stall() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,8 +91,8 @@ func (l *Link) Stall() {
 	}
 }
 
-// Mend lets everything through again, what had stalled too.
-func (l *Link) Mend() {
+// Restore resumes forwarding, including stalled data.
+func (l *Link) Restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut = false
@@ -129,7 +129,7 @@ func (l *Link) accept() {
 	}
 }
 
-// keep remembers a connection, or closes it when the link is cut.
+// keep tracks a connection, or closes it if the link is cut.
 func (l *Link) keep(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,7 +150,7 @@ func (l *Link) drop(conn net.Conn) {
 
 func (l *Link) pass(client net.Conn) {
 	defer l.drop(client)
-	server, err := net.Dial(l.network, l.target) //nolint:noctx // this machine, which answers or refuses at once
+	server, err := net.Dial(l.network, l.target) //nolint:noctx // a local connection succeeds or fails immediately
 	if err != nil || !l.keep(server) {
 		return
 	}
@@ -161,13 +161,13 @@ func (l *Link) pass(client net.Conn) {
 	back.Wait()
 }
 
-// copy passes on what comes, while the link is open, and then hangs up.
+// copy forwards data while the link is open, and closes the connection at the end.
 func (l *Link) copy(to, from net.Conn) {
 	defer func() { _ = to.Close() }()
 	_, _ = io.Copy(gate{l, to}, from)
 }
 
-// gate is the far end of a link.
+// gate is a writer that blocks while the link is stalled.
 type gate struct {
 	link *Link
 	conn net.Conn
@@ -181,12 +181,12 @@ func (g gate) Write(p []byte) (int, error) {
 	return g.conn.Write(p)
 }
 
-// shortDirectory makes a directory for a socket: not below TMPDIR, because the
-// path of a socket must be short.
+// shortDirectory creates a directory for a socket. It isn't below TMPDIR, because the path
+// of a socket must be short.
 func shortDirectory() (string, error) {
 	dir, err := os.MkdirTemp("/tmp", "stage")
 	if err != nil {
-		return "", fmt.Errorf("making a directory for a socket: %w", err)
+		return "", fmt.Errorf("creating a directory for a socket: %w", err)
 	}
 	return dir, nil
 }

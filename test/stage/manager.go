@@ -27,33 +27,33 @@ import (
 // stopTime is how long the manager may take to stop.
 const stopTime = 40 * time.Second
 
-// Manager is the manager as its own process, which can be stopped, killed and
-// started again with the same ledger.
+// Manager is a manager process, which can be stopped, killed and started again with the
+// same ledger.
 type Manager struct {
-	// PublicURL is what the platform is told to call, without api/.
+	// PublicURL is the URL that the platform calls, without api/.
 	PublicURL string
-	// ServeURL is where this replica answers.
+	// ServeURL is the URL of this replica.
 	ServeURL string
-	// ProbeURL is where /healthz and /readyz are.
+	// ProbeURL is the base URL of /healthz and /readyz.
 	ProbeURL string
-	// MetricsURL is where /metrics is.
+	// MetricsURL is the base URL of /metrics.
 	MetricsURL string
-	// LedgerURL is the PostgreSQL database of the ledger, from the next start on; the
-	// SQLite file Ledger is the ledger if it is empty.
+	// LedgerURL is the PostgreSQL database of the ledger from the next start on. If empty,
+	// the ledger is the SQLite file Ledger.
 	LedgerURL string
-	// APILink is the manager's way to the API server.
+	// APILink is the manager's connection to the API server.
 	APILink *Link
-	// LedgerLink is its way to PostgreSQL; nil if Options don't ask for it.
+	// LedgerLink is its connection to PostgreSQL; nil without Options.LinkLedger.
 	LedgerLink *Link
 
 	stage     *Stage
 	arguments []string
 	process   *exec.Cmd
-	done      chan struct{} // closed when the process has ended; nil when none was started
+	done      chan struct{} // closed when the process has ended; nil before the first start
 }
 
-// NewReplica makes another manager beside the one of the stage, which is not
-// started yet. It is told the same public URL, and listens elsewhere.
+// NewReplica returns another manager, which is not started yet. It has the same public URL
+// but its own ports.
 func (s *Stage) NewReplica() (*Manager, error) {
 	m, err := newManager(s)
 	if err != nil {
@@ -107,8 +107,8 @@ func newManager(s *Stage) (*Manager, error) {
 	return m, nil
 }
 
-// linkAPI makes the link to the API server and returns a kubeconfig that goes
-// through it, with the rights of the manager's service account.
+// linkAPI creates the link to the API server and returns a kubeconfig that goes through it,
+// with the permissions of the manager's service account.
 func (m *Manager) linkAPI() (kubeconfig string, err error) {
 	s := m.stage
 	server, err := url.Parse(s.Config.Host)
@@ -124,7 +124,7 @@ func (m *Manager) linkAPI() (kubeconfig string, err error) {
 	})
 }
 
-// linkLedger makes the link to PostgreSQL, where it is asked for.
+// linkLedger creates the link to PostgreSQL, if requested.
 func (m *Manager) linkLedger() (err error) {
 	s := m.stage
 	if m.LedgerURL == "" || !s.options.LinkLedger {
@@ -137,7 +137,7 @@ func (m *Manager) linkLedger() (err error) {
 	}
 	directory := filepath.Join(s.sockets, strconv.Itoa(len(s.managers)))
 	if err := os.Mkdir(directory, 0o700); err != nil {
-		return fmt.Errorf("making a directory for a socket: %w", err)
+		return fmt.Errorf("creating a directory for a socket: %w", err)
 	}
 	m.LedgerLink, m.LedgerURL, err = newLedgerLink(m.LedgerURL, directory)
 	return err
@@ -160,13 +160,13 @@ func (m *Manager) closeLinks() error {
 	return errors.Join(failures...)
 }
 
-// Ledger is the manager's ledger file.
+// Ledger returns the path of the manager's SQLite ledger.
 func (m *Manager) Ledger() string { return filepath.Join(m.stage.options.State, "ledger", "ledger.db") }
 
-// LogFile is what the manager has said, in all its lives.
+// LogFile returns the path of the manager's log, which spans all starts.
 func (m *Manager) LogFile() string { return filepath.Join(m.stage.options.State, "manager.log") }
 
-// LogTail is the end of the log.
+// LogTail returns the end of the log.
 func (m *Manager) LogTail() string {
 	content, err := os.ReadFile(m.LogFile())
 	if err != nil {
@@ -187,8 +187,8 @@ func (m *Manager) Start(ctx context.Context) error {
 	return nil
 }
 
-// StartRefused starts a manager that is to end by itself with an error, and
-// returns what it said.
+// StartRefused starts a manager that is expected to exit with an error, and returns its
+// output.
 func (m *Manager) StartRefused(ctx context.Context) (said string, err error) {
 	before, err := os.ReadFile(m.LogFile())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -210,35 +210,35 @@ func (m *Manager) StartRefused(ctx context.Context) (said string, err error) {
 	return string(after[len(before):]), nil
 }
 
-// AwaitEnd waits until the manager has ended by itself.
+// AwaitEnd waits until the manager exits by itself.
 func (m *Manager) AwaitEnd(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
 	defer cancel()
 	select {
 	case <-m.done:
 		m.done = nil
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("the manager goes on: %w", ctx.Err())
+		return fmt.Errorf("the manager keeps running: %w", ctx.Err())
 	}
 }
 
-// Launch starts the manager and does not wait until it is ready.
+// Launch starts the manager without waiting until it is ready.
 func (m *Manager) Launch() error {
 	log, err := os.OpenFile(m.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the manager's log: %w", err)
 	}
 	arguments := append([]string{m.ledgerArgument()}, m.arguments...)
-	m.stage.options.Say("Starting %s %s", m.stage.options.Manager, strings.Join(arguments, " "))
-	// Not tied to ctx: the manager is told to stop, and given time.
-	process := exec.Command(m.stage.options.Manager, arguments...) //nolint:gosec,noctx // the program that was just built
-	// Through a pipe: a limit on the manager's files is none on what it says.
+	m.stage.options.Logf("Starting %s %s", m.stage.options.Manager, strings.Join(arguments, " "))
+	// Not tied to ctx: the manager must be able to shut down gracefully.
+	process := exec.Command(m.stage.options.Manager, arguments...) //nolint:gosec,noctx // the binary was just built
+	// Through a pipe, so that a limit on the manager's file sizes doesn't affect its log.
 	process.Stdout = struct{ io.Writer }{log}
 	process.Stderr = process.Stdout
 	process.Env = append(os.Environ(), m.stage.options.ManagerEnvironment...)
-	// A process group of its own keeps the terminal's Ctrl-C from the manager,
-	// which is told to stop in its turn.
+	// In its own process group, the manager doesn't receive the terminal's Ctrl-C; the
+	// stage stops it in order.
 	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := process.Start(); err != nil {
 		return errors.Join(fmt.Errorf("starting the manager: %w", err), log.Close())
@@ -253,7 +253,7 @@ func (m *Manager) Launch() error {
 	return nil
 }
 
-// Ready says why the manager is not ready.
+// Ready returns an error that says why the manager is not ready.
 func (m *Manager) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -272,13 +272,13 @@ func (m *Manager) Ready(ctx context.Context) error {
 	return nil
 }
 
-// PID is the running manager's process.
+// PID returns the process ID of the running manager.
 func (m *Manager) PID() int { return m.process.Process.Pid }
 
-// Done is closed when the manager has ended.
+// Done returns a channel that is closed when the manager has ended.
 func (m *Manager) Done() <-chan struct{} { return m.done }
 
-// died says whether the manager ended though nobody ended it.
+// died reports whether the manager ended by itself.
 func (m *Manager) died() bool {
 	if m == nil || m.done == nil {
 		return false
@@ -291,11 +291,11 @@ func (m *Manager) died() bool {
 	}
 }
 
-// Kill ends the manager as a power cut would, at once.
+// Kill ends the manager immediately, like a power cut.
 func (m *Manager) Kill() error { return m.end(syscall.SIGKILL) }
 
-// Stop asks the manager to end, as Kubernetes does, and waits for it. It fails
-// when the manager does not end in time, or not with success.
+// Stop asks the manager to end, like Kubernetes, and waits for it. It fails if the manager
+// doesn't end in time and successfully.
 func (m *Manager) Stop() error { return m.end(syscall.SIGTERM) }
 
 func (m *Manager) end(signal syscall.Signal) error {

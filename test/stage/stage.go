@@ -1,11 +1,10 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stage sets up everything that the operator meets in production, on
-// this machine and with real parts: etcd and kube-apiserver with config/default
-// installed, a simulator of the Rehive platform, an SMTP server, and the manager
-// as its own process with the permissions of its service account. The demo, the
-// end-to-end tests and the benchmarks play on it.
+// Package stage sets up a production-like environment on this machine from real components:
+// etcd and kube-apiserver with config/default installed, a simulator of the Rehive
+// platform, an SMTP server, and the manager as its own process with the permissions of its
+// service account. The demo, the end-to-end tests and the benchmarks run on it.
 package stage
 
 import (
@@ -38,57 +37,57 @@ import (
 // Namespace is where config/default installs the operator.
 const Namespace = "rehive-system"
 
-// serviceAccount is the user that config/rbac gives the manager's permissions.
+// serviceAccount is the user to which config/rbac grants the manager's permissions.
 const serviceAccount = "system:serviceaccount:" + Namespace + ":rehive-extension-controller-manager"
 
-// patience is how long is waited for something, unless it is told otherwise: a
-// machine with two slow cores under the race detector is given its time.
-const patience = 3 * time.Minute
+// defaultTimeout is how long Eventually waits by default. It allows for a machine with two
+// slow cores and the race detector.
+const defaultTimeout = 3 * time.Minute
 
-// etcdQuota is room for a hundred thousand rules and their history.
+// etcdQuota is large enough for a hundred thousand rules and their history.
 const etcdQuota = 8 << 30
 
-// Options say how to set the stage.
+// Options configure a stage.
 type Options struct {
 	// Root is the root of the repository; the working directory if empty.
 	Root string
 	// Overlay is the kustomization to install, as a path from Root; config/default if
 	// empty.
 	Overlay string
-	// State is an empty directory for what the parts write.
+	// State is an empty directory for the files of all components.
 	State string
-	// Manager is the manager's program.
+	// Manager is the path of the manager's binary.
 	Manager string
 	// ManagerArguments are added to the manager's command line.
 	ManagerArguments []string
-	// ManagerEnvironment are variables that are added to the manager's.
+	// ManagerEnvironment is added to the manager's environment variables.
 	ManagerEnvironment []string
-	// LedgerURL is the PostgreSQL database of the ledger; a SQLite file below State
-	// is the ledger if it is empty.
+	// LedgerURL is the PostgreSQL database of the ledger. If empty, the ledger is a SQLite
+	// file below State.
 	LedgerURL string
-	// Patience is how long Eventually waits, the manager's start included; three
+	// Timeout is how long Eventually waits, including for the manager's start; three
 	// minutes if it is 0.
-	Patience time.Duration
-	// LinkLedger gives each manager a Link to that database, which costs time.
+	Timeout time.Duration
+	// LinkLedger connects each manager to that database through a Link, which is slower.
 	LinkLedger bool
-	// Evidence keeps what the stage shows; nil keeps nothing.
+	// Evidence collects evidence; nil collects none.
 	Evidence *Evidence
-	// Say is told each step in a line; nil keeps silent.
-	Say func(format string, args ...any)
+	// Logf logs each step in a line; nil logs nothing.
+	Logf func(format string, args ...any)
 }
 
-// Stage is what a play is given on. It is for one goroutine, but for its parts,
-// which are for many.
+// Stage is a running environment. Its methods are for one goroutine, unlike its components,
+// which are safe for concurrent use.
 type Stage struct {
-	// Kube is a client of the API server as its administrator.
+	// Kube is an administrator's client of the API server.
 	Kube client.Client
-	// Config is how Kube reaches the API server.
+	// Config is the configuration of Kube.
 	Config *rest.Config
 	// Kubeconfig is a file with the same, for kubectl.
 	Kubeconfig string
 	// Platform is the platform's simulator.
 	Platform *rehivetest.Platform
-	// Mail is where the manager's emails go.
+	// Mail receives the manager's emails.
 	Mail *smtptest.Server
 	// Manager is the manager's process.
 	Manager *Manager
@@ -96,25 +95,25 @@ type Stage struct {
 	options  Options
 	plane    *controlplane.ControlPlane
 	mailView *httptest.Server
-	managers []*Manager // with the replicas
+	managers []*Manager // including replicas
 	sockets  string     // directory of the links' sockets
 	// admission is the address at which the API server calls the first manager's
 	// admission webhook.
 	admission string
 }
 
-// Set starts all parts, the manager last, and returns when it is ready. After an
-// error nothing is left running.
-func Set(ctx context.Context, o Options) (_ *Stage, err error) {
-	if o.Say == nil {
-		o.Say = func(string, ...any) {}
+// Start starts all components, the manager last, and returns when it is ready. After an
+// error, nothing keeps running.
+func Start(ctx context.Context, o Options) (_ *Stage, err error) {
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
 	}
-	// controller-runtime complains at length of a logger that was never set.
+	// controller-runtime prints a stack trace if the logger is never set.
 	ctrl.SetLogger(logr.Discard())
 	s := &Stage{options: o}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Clear())
+			err = errors.Join(err, s.Stop())
 		}
 	}()
 	if err := s.startControlPlane(ctx); err != nil {
@@ -128,7 +127,7 @@ func Set(ctx context.Context, o Options) (_ *Stage, err error) {
 	if err := s.Platform.Start("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("starting the platform simulator: %w", err)
 	}
-	o.Say("Started a Rehive platform simulator on %s and an SMTP server on %s.", s.Platform.URL(), s.Mail.Address())
+	o.Logf("Started a Rehive platform simulator on %s and an SMTP server on %s.", s.Platform.URL(), s.Mail.Address())
 
 	if s.Manager, err = newManager(s); err != nil {
 		return nil, err
@@ -137,7 +136,7 @@ func Set(ctx context.Context, o Options) (_ *Stage, err error) {
 }
 
 func (s *Stage) startControlPlane(ctx context.Context) error {
-	s.options.Say("Starting etcd and kube-apiserver from %s.", os.Getenv("KUBEBUILDER_ASSETS"))
+	s.options.Logf("Starting etcd and kube-apiserver from %s.", os.Getenv("KUBEBUILDER_ASSETS"))
 	plane, err := controlplane.Start(controlplane.Options{Directory: s.options.State, EtcdQuota: etcdQuota, WithoutCRDs: true})
 	if err != nil {
 		return err
@@ -154,18 +153,18 @@ func (s *Stage) startControlPlane(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("installing %s: %w", overlay, err)
 	}
-	s.options.Say("Installed %[1]s, %[2]d objects, as `kubectl apply -k %[1]s` does.", overlay, count)
+	s.options.Logf("Installed %[1]s, %[2]d objects, as `kubectl apply -k %[1]s` does.", overlay, count)
 	return nil
 }
 
-// Clear ends everything that Set started. It may be called once more.
-func (s *Stage) Clear() error {
+// Stop stops everything that Start started. It may be called repeatedly.
+func (s *Stage) Stop() error {
 	var failures []error
 	for _, manager := range s.managers {
 		failures = append(failures, manager.Stop())
 	}
 	if s.Manager != nil {
-		collect, cancel := context.WithTimeout(context.Background(), patience)
+		collect, cancel := context.WithTimeout(context.Background(), defaultTimeout)
 		failures = append(failures, s.Collect(collect))
 		cancel()
 	}
@@ -201,7 +200,7 @@ func (s *Stage) writeKubeconfig(name, address string, user envtest.User) (string
 	}
 	content, err := authenticated.KubeConfig()
 	if err != nil {
-		return "", fmt.Errorf("making the kubeconfig of %s: %w", user.Name, err)
+		return "", fmt.Errorf("writing the kubeconfig of %s: %w", user.Name, err)
 	}
 	path := filepath.Join(s.options.State, name+".kubeconfig")
 	if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -210,13 +209,14 @@ func (s *Stage) writeKubeconfig(name, address string, user envtest.User) (string
 	return path, nil
 }
 
-// EtcdURL is where etcd answers whoever goes past the API server.
+// EtcdURL returns the URL of etcd, for access that bypasses the API server.
 func (s *Stage) EtcdURL() string { return s.plane.EtcdURL() }
 
-// MailURL is where the emails can be read, as JSON.
+// MailURL returns the URL of the received emails, as JSON.
 func (s *Stage) MailURL() string { return s.mailView.URL + "/messages" }
 
-// Kubectl is the program beside kube-apiserver, else whatever is on the PATH.
+// Kubectl returns the path of kubectl: the binary next to kube-apiserver, or else the one
+// on the PATH.
 func (s *Stage) Kubectl() string {
 	program := filepath.Join(s.plane.Assets, "kubectl")
 	if _, err := os.Stat(program); err != nil {
@@ -225,11 +225,11 @@ func (s *Stage) Kubectl() string {
 	return program
 }
 
-// Eventually asks again and again until check returns nil, and gives up after
-// Options.Patience, when ctx is done, or when a manager ended though nobody ended it.
-// The error then says what was waited for and why it was not so.
+// Eventually polls check until it returns nil. It gives up after Options.Timeout, when ctx
+// is done, or when a manager has ended by itself. The error says what was awaited and the
+// last failure.
 func (s *Stage) Eventually(ctx context.Context, what string, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.options.Patience, patience))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.options.Timeout, defaultTimeout))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -256,7 +256,7 @@ func (s *Stage) Activation(ctx context.Context, company string) (*v1alpha1.Compa
 		return nil, fmt.Errorf("listing the CompanyActivations of %s: %w", company, err)
 	}
 	if len(list.Items) != 1 {
-		return nil, fmt.Errorf("%d CompanyActivations are of %s", len(list.Items), company)
+		return nil, fmt.Errorf("there are %d CompanyActivations of %s", len(list.Items), company)
 	}
 	return &list.Items[0], nil
 }
@@ -306,23 +306,23 @@ func (s *Stage) Webhook(ctx context.Context, company, event string) error {
 				return nil
 			}
 		}
-		return errors.New("the platform has none")
+		return errors.New("the platform has no such webhook")
 	})
 }
 
-// Ready says why conditions are not of an object that is Ready.
+// Ready returns an error that says why an object with these conditions isn't Ready, or nil.
 func Ready(conditions []metav1.Condition, generation int64) error {
 	ready := meta.FindStatusCondition(conditions, v1alpha1.ReadyCondition)
 	switch {
 	case ready == nil:
 		return errors.New("it has no condition Ready")
 	case ready.ObservedGeneration != generation:
-		return errors.New("its condition Ready is of an older generation")
+		return errors.New("its condition Ready is stale")
 	case ready.Status != metav1.ConditionTrue:
 		return fmt.Errorf("it is not Ready: %s: %s", ready.Reason, ready.Message)
 	}
 	return nil
 }
 
-// Keys are the names of what a Secret holds, sorted.
+// Keys returns the sorted keys of a Secret.
 func Keys(secret *corev1.Secret) []string { return slices.Sorted(maps.Keys(secret.Data)) }
