@@ -18,7 +18,6 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
-	"github.com/rehive/extension-operator/internal/delivery/expo"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -71,7 +70,7 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 		Secrets:        secrets,
 		Devices:        providers.Devices{Platform: platform, Companies: companies},
 		Feedback:       feedback,
-		DeadTokens:     expo.NewDeadTokens(),
+		DeadTokens:     providers.DeadTokens{Ledger: store},
 		AllowNetworks:  networks,
 		AllowPlaintext: s.providerAllowPlaintext,
 		UserAgent:      "rehive-extension-operator/" + version,

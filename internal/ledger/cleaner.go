@@ -69,6 +69,9 @@ func (c *Cleaner) clean(ctx context.Context) (int, error) {
 	if err := c.ledger.DeleteCharges(ctx); err != nil {
 		return 0, err
 	}
+	if err := c.ledger.DeleteSuppressions(ctx); err != nil {
+		return 0, err
+	}
 	before := c.clock.Now().Add(-c.keep)
 	for total := 0; ; {
 		n, err := c.ledger.DeleteBefore(ctx, before, cleanLimit)

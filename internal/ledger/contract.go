@@ -22,6 +22,7 @@ type Store interface {
 	History
 	Inbox
 	Preferences
+	Suppressions
 	Quotas
 	Quarantine
 	Companies
@@ -234,6 +235,18 @@ type Preferences interface {
 	OptedOut(ctx context.Context, company string, users []string, rules []Rule) (map[string][]string, error)
 }
 
+// Suppressions holds the addresses that are not sent to any more.
+type Suppressions interface {
+	// Suppress stores a suppression and replaces an earlier one of the same address. It
+	// expires after keep, never if that is 0. A company that has [MaxSuppressions] gets no
+	// more.
+	Suppress(ctx context.Context, s Suppression, keep time.Duration) error
+	// Suppressed returns the suppressions of a recipient, in no particular order.
+	Suppressed(ctx context.Context, company, channel, recipient string) ([]Suppression, error)
+	// Unsuppress ends the suppressions of some addresses of a recipient.
+	Unsuppress(ctx context.Context, company, channel, recipient string, addresses ...string) error
+}
+
 // Quotas counts what companies send in a day.
 type Quotas interface {
 	// Spend charges n messages to each of the quotas, or to none if one of them would be
@@ -290,6 +303,8 @@ type Retention interface {
 	DeleteBefore(ctx context.Context, before time.Time, limit int) (int, error)
 	// DeleteCharges deletes what was charged to quotas before yesterday.
 	DeleteCharges(ctx context.Context) error
+	// DeleteSuppressions deletes expired suppressions.
+	DeleteSuppressions(ctx context.Context) error
 }
 
 // Monitor counts the work for metrics.

@@ -40,8 +40,9 @@ type Builder struct {
 	// Devices look up where push messages go. Feedback may be nil.
 	Devices  expo.Devices
 	Feedback expo.Feedback
-	// DeadTokens outlive the providers, which are replaced when they change.
-	DeadTokens *expo.DeadTokens
+	// DeadTokens outlive the providers, which are replaced when they change. If nil, dead
+	// tokens are not remembered.
+	DeadTokens expo.DeadTokens
 	// AllowNetworks are special-purpose networks that providers may be in all the
 	// same. AllowPlaintext lets base URLs begin with http://.
 	AllowNetworks  []netip.Prefix

@@ -11,7 +11,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rehive/extension-operator/internal/delivery/expo"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -72,6 +74,43 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 		}
 	}
 	return tokens, nil
+}
+
+// DeadTokens keeps the push tokens that Expo reported dead in the ledger, so that all
+// replicas know them, and those that start later too.
+type DeadTokens struct{ Ledger ledger.Suppressions }
+
+// reasonDeviceNotRegistered is Expo's word for it.
+const reasonDeviceNotRegistered = "DeviceNotRegistered"
+
+// MarkDead implements [expo.DeadTokens].
+func (d DeadTokens) MarkDead(ctx context.Context, company, user, hash string) error {
+	s := ledger.Suppression{Company: company, Channel: ledger.ChannelPush, Recipient: user, Address: hash, Reason: reasonDeviceNotRegistered}
+	if err := d.Ledger.Suppress(ctx, s, expo.DeadFor); err != nil {
+		return fmt.Errorf("storing a dead push token: %w", err)
+	}
+	return nil
+}
+
+// Dead implements [expo.DeadTokens].
+func (d DeadTokens) Dead(ctx context.Context, company, user string) ([]string, error) {
+	found, err := d.Ledger.Suppressed(ctx, company, ledger.ChannelPush, user)
+	if err != nil {
+		return nil, fmt.Errorf("reading a user's dead push tokens: %w", err)
+	}
+	hashes := make([]string, len(found))
+	for i, s := range found {
+		hashes[i] = s.Address
+	}
+	return hashes, nil
+}
+
+// Forget implements [expo.DeadTokens].
+func (d DeadTokens) Forget(ctx context.Context, company, user string, hashes []string) error {
+	if err := d.Ledger.Unsuppress(ctx, company, ledger.ChannelPush, user, hashes...); err != nil {
+		return fmt.Errorf("deleting a user's dead push tokens: %w", err)
+	}
+	return nil
 }
 
 // Feedback counts what becomes of push messages after they were accepted.

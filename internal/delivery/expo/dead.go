@@ -4,104 +4,66 @@
 package expo
 
 import (
+	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"slices"
-	"sync"
 	"time"
 )
 
-const (
-	// deadFor is how long a token counts as dead, so that one wrong answer doesn't
-	// silence anybody forever.
-	deadFor = 30 * 24 * time.Hour
-	// maxDeadUsers bounds the users of a company with dead tokens, and maxDeadCompanies
-	// the companies: about 30 MB in the worst case.
-	maxDeadUsers     = 2_000
-	maxDeadCompanies = 100
-	// maxDeadOfUser bounds the dead tokens of one user.
-	maxDeadOfUser = 32
-)
+// DeadFor is how long a token counts as dead, so that one wrong answer doesn't silence
+// anybody forever.
+const DeadFor = 30 * 24 * time.Hour
 
-// DeadTokens remembers which push tokens Expo reported dead, because Apple and Google
-// distrust a sender that uses them again. A token counts as dead until Rehive stops
-// listing it for the user, or for 30 days. The memory is bounded and lost when the
-// operator stops: each token is then tried once more. It is safe for concurrent use.
-type DeadTokens struct {
-	mu        sync.Mutex
-	companies map[string]map[string][]deadToken // by company and user
+// DeadTokens stores which push tokens Expo reported dead, because Apple and Google
+// distrust a sender that uses them again. It knows tokens by their hashes, so that nobody
+// who reads it can use them. It is safe for concurrent use, and providers share it.
+type DeadTokens interface {
+	// MarkDead stores that a token of a user is dead, for [DeadFor].
+	MarkDead(ctx context.Context, company, user, hash string) error
+	// Dead returns the hashes of a user's dead tokens.
+	Dead(ctx context.Context, company, user string) (hashes []string, err error)
+	// Forget removes dead tokens of a user.
+	Forget(ctx context.Context, company, user string, hashes []string) error
 }
 
-// deadToken identifies a token by its hash, so that no memory dump shows it.
-type deadToken struct {
-	hash  [16]byte
-	until time.Time
-}
-
-// NewDeadTokens returns an empty memory.
-func NewDeadTokens() *DeadTokens {
-	return &DeadTokens{companies: map[string]map[string][]deadToken{}}
-}
-
-func hashToken(token string) [16]byte {
+func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
-	return [16]byte(sum[:16])
+	return hex.EncodeToString(sum[:16])
 }
 
-// add records a dead token. One company's answers concern its own users only.
-func (d *DeadTokens) add(now time.Time, company, user, token string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	users := d.companies[company]
-	if users == nil {
-		makeRoom(d.companies, maxDeadCompanies)
-		users = map[string][]deadToken{}
-		d.companies[company] = users
+// alive returns those of a user's listed tokens that aren't dead. Dead tokens that are no
+// longer listed are forgotten: if one is listed again, it was registered anew.
+func (p *Provider) alive(ctx context.Context, company, user string, listed []string) ([]string, error) {
+	if p.config.Dead == nil {
+		return listed, nil
 	}
-	if users[user] == nil {
-		makeRoom(users, maxDeadUsers)
+	dead, err := p.config.Dead.Dead(ctx, company, user)
+	if err != nil || len(dead) == 0 {
+		return listed, err
 	}
-	hash := hashToken(token)
-	tokens := slices.DeleteFunc(users[user], func(t deadToken) bool { return t.hash == hash || now.After(t.until) })
-	if len(tokens) >= maxDeadOfUser {
-		tokens = slices.Delete(tokens, 0, 1)
-	}
-	users[user] = append(tokens, deadToken{hash: hash, until: now.Add(deadFor)})
-}
-
-// makeRoom drops arbitrary entries until there is room for one more.
-func makeRoom[V any](m map[string]V, limit int) {
-	for key := range m {
-		if len(m) < limit {
-			return
-		}
-		delete(m, key)
-	}
-}
-
-// alive returns those of a user's listed tokens that aren't dead. It drops dead tokens
-// that are no longer listed: if one is listed again, it was registered anew.
-func (d *DeadTokens) alive(now time.Time, company, user string, listed []string) []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	known := d.companies[company][user]
-	if known == nil {
-		return listed
-	}
-	var dead []deadToken
+	stale := slices.Clone(dead)
 	alive := slices.DeleteFunc(slices.Clone(listed), func(token string) bool {
 		hash := hashToken(token)
-		for _, t := range known {
-			if t.hash == hash && !now.After(t.until) {
-				dead = append(dead, t)
-				return true
-			}
-		}
-		return false
+		stale = slices.DeleteFunc(stale, func(h string) bool { return h == hash })
+		return slices.Contains(dead, hash)
 	})
-	if dead == nil {
-		delete(d.companies[company], user)
-	} else {
-		d.companies[company][user] = dead
+	if len(stale) > 0 {
+		// What fails is tried again with the next message.
+		_ = p.config.Dead.Forget(ctx, company, user, stale)
 	}
-	return alive
+	return alive, nil
+}
+
+// markDead stores that a token is dead. If that fails, Expo reports it again.
+func (p *Provider) markDead(ctx context.Context, company, user, token string) {
+	if token == "" {
+		return
+	}
+	if p.config.Dead != nil {
+		_ = p.config.Dead.MarkDead(context.WithoutCancel(ctx), company, user, hashToken(token))
+	}
+	if p.config.Feedback != nil {
+		p.config.Feedback.DeadToken(ctx, company, user, token)
+	}
 }

@@ -60,9 +60,8 @@ type Config struct {
 	Devices Devices
 	// Feedback may be nil.
 	Feedback Feedback
-	// Dead remembers the tokens that Expo reported dead; providers may share it. If nil,
-	// the provider has its own.
-	Dead *DeadTokens
+	// Dead stores the tokens that Expo reported dead. If nil, they are not remembered.
+	Dead DeadTokens
 	// AccessToken is needed if the Expo project requires one.
 	AccessToken string
 	// ChannelID is the Android notification channel; the app's default if empty.
@@ -107,9 +106,6 @@ func New(c Config) (*Provider, error) {
 	}
 	if c.Clock == nil {
 		c.Clock = clock.RealClock{}
-	}
-	if c.Dead == nil {
-		c.Dead = NewDeadTokens()
 	}
 	api, err := httpapi.New("Expo", c.BaseURL, c.Client, header)
 	if err != nil {
@@ -165,7 +161,10 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 		}
 		return provider.Receipt{}, provider.Transient(provider.ReasonDevicesUnavailable, "The user's devices can't be read from the platform.", 0)
 	}
-	tokens = p.config.Dead.alive(p.config.Clock.Now(), m.Company, m.To, validTokens(tokens))
+	tokens, err = p.alive(ctx, m.Company, m.To, validTokens(tokens))
+	if err != nil {
+		return provider.Receipt{}, provider.Transient(provider.ReasonDevicesUnavailable, "The list of devices that refuse messages can't be read.", 0)
+	}
 	if len(tokens) == 0 {
 		return provider.Receipt{}, provider.Permanent("NoDevice", "The user has no device that accepts push messages.")
 	}
@@ -298,16 +297,6 @@ func (p *Provider) addTicket(ctx context.Context, m provider.Message, t ticket, 
 			code = " (" + code + ")"
 		}
 		sent.failed(provider.Permanent("MessageRefused", "Expo"+code+" refuses the message."))
-	}
-}
-
-func (p *Provider) markDead(ctx context.Context, company, user, token string) {
-	if token == "" {
-		return
-	}
-	p.config.Dead.add(p.config.Clock.Now(), company, user, token)
-	if p.config.Feedback != nil {
-		p.config.Feedback.DeadToken(ctx, company, user, token)
 	}
 }
 

@@ -76,22 +76,51 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// deadTokens keeps dead tokens by company and user.
+type deadTokens struct {
+	mu    sync.Mutex
+	known map[string][]string
+	err   error
+}
+
+func (d *deadTokens) MarkDead(_ context.Context, company, user, hash string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.known[company+"/"+user] = append(d.known[company+"/"+user], hash)
+	return d.err
+}
+
+func (d *deadTokens) Dead(_ context.Context, company, user string) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.known[company+"/"+user]), d.err
+}
+
+func (d *deadTokens) Forget(_ context.Context, company, user string, hashes []string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	of := company + "/" + user
+	d.known[of] = slices.DeleteFunc(d.known[of], func(h string) bool { return slices.Contains(hashes, h) })
+	return d.err
+}
+
 type world struct {
 	fake     *providertest.Expo
 	expo     *Provider
 	devices  devices
 	feedback *feedback
+	dead     *deadTokens
 	clock    *clocktesting.FakeClock
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		fake: providertest.NewExpo(""), devices: devices{}, feedback: &feedback{},
+		fake: providertest.NewExpo(""), devices: devices{}, feedback: &feedback{}, dead: &deadTokens{known: map[string][]string{}},
 		clock: clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
 	}
 	base, client, stop := providertest.Serve(w.fake.API)
 	var err error
-	w.expo, err = New(Config{Devices: w.devices, Feedback: w.feedback, BaseURL: base, Client: client, Clock: w.clock})
+	w.expo, err = New(Config{Devices: w.devices, Feedback: w.feedback, Dead: w.dead, BaseURL: base, Client: client, Clock: w.clock})
 	if err != nil {
 		stop()
 		t.Fatal(err)
@@ -374,14 +403,28 @@ func TestRemembersDeadTokens(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("for a month", func(t *testing.T) {
+	t.Run("by the next process", func(t *testing.T) {
+		first, next := newWorld(t), newWorld(t)
+		next.dead.known = first.dead.known
+		first.fake.Ticket(tablet, "DeviceNotRegistered")
+		providertest.CheckReason(t, first.send(t, tablet), "NoDevice")
+		providertest.CheckReason(t, next.send(t, tablet), "NoDevice")
+		if n := next.fake.Requests(); n != 0 {
+			t.Errorf("%d calls for a dead token", n)
+		}
+		for _, hashes := range first.dead.known {
+			if strings.Contains(strings.Join(hashes, " "), "tablet") {
+				t.Errorf("a token is stored: %v", hashes)
+			}
+		}
+	})
+	t.Run("that can't be read", func(t *testing.T) {
 		w := newWorld(t)
-		w.fake.Ticket(tablet, "DeviceNotRegistered")
-		providertest.CheckReason(t, w.send(t, tablet), "NoDevice")
-		w.fake.Ticket(tablet, "")
-		w.clock.Step(31 * 24 * time.Hour)
-		if err := w.send(t, tablet); err != nil {
-			t.Error(err)
+		w.dead.err = errors.New("the ledger is away")
+		err := w.send(t, tablet)
+		providertest.CheckReason(t, err, provider.ReasonDevicesUnavailable)
+		if n := w.fake.Requests(); n != 0 || provider.IsPermanent(err) {
+			t.Errorf("%d calls, %v", n, err)
 		}
 	})
 }

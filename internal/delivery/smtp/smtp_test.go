@@ -461,7 +461,9 @@ func TestSlowServerTimesOut(t *testing.T) {
 		t.Run(string(stage), func(t *testing.T) {
 			g := NewWithT(t)
 			s := sink(t, smtptest.Options{})
-			p := start(t, s, func(c *Config) { c.GreetingTimeout, c.EnvelopeTimeout, c.DataTimeout, c.FinalTimeout = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond })
+			p := start(t, s, func(c *Config) {
+				c.GreetingTimeout, c.EnvelopeTimeout, c.DataTimeout, c.FinalTimeout = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+			})
 			s.Respond(func(at smtptest.Stage, _ string) *smtptest.Reply {
 				if at == stage {
 					return &smtptest.Reply{Hang: true}

@@ -39,6 +39,7 @@ var conformance = []func(*testing.T, Place){
 	testWakeDeliveries,
 	testPreferences,
 	testPreferencesByUID,
+	testSuppressions,
 	testSharedContent,
 	testPendingIsBounded,
 	testStorageIsBounded,

@@ -178,6 +178,9 @@ var tables = []table{
 	{name: "preferences", key: []string{"company", "user_id", "rule"}, columns: []column{
 		{"id", "bigint"}, {"company", "text"}, {"user_id", "text"}, {"rule", "text"}, {"enabled", "bigint"}, {"updated_at", "bigint"},
 	}},
+	{name: "suppressions", key: []string{"company", "channel", "recipient", "address"}, columns: []column{
+		{"id", "bigint"}, {"company", "text"}, {"channel", "text"}, {"recipient", "text"}, {"address", "text"}, {"reason", "text"}, {"since_at", "bigint"}, {"expires_at", "bigint"},
+	}},
 	{name: "charges", key: []string{"company", "channel", "scope", "key", "day"}, columns: []column{
 		{"id", "bigint"}, {"company", "text"}, {"channel", "text"}, {"scope", "text"}, {"key", "text"}, {"day", "bigint"}, {"n", "bigint"},
 	}},

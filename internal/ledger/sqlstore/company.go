@@ -72,6 +72,10 @@ func (s *Store) PurgeCompany(ctx context.Context, company string) error {
 	if err != nil {
 		return fmt.Errorf("deleting the preferences of the company's users: %w", err)
 	}
+	err = s.inSteps(ctx, nil, "DELETE FROM suppressions WHERE id IN (SELECT id FROM suppressions WHERE company = $1 LIMIT $2)", company, step)
+	if err != nil {
+		return fmt.Errorf("deleting the suppressions of the company's users: %w", err)
+	}
 	err = s.inSteps(ctx, nil, "DELETE FROM charges WHERE id IN (SELECT id FROM charges WHERE company = $1 LIMIT $2)", company, step)
 	if err != nil {
 		return fmt.Errorf("deleting what was charged to the company's quotas: %w", err)
