@@ -64,7 +64,7 @@ fmt: ## Format the code.
 ##@ Check
 
 .PHONY: test
-test: check-generate vet lint test-unit test-tools ## Run every check and test.
+test: check-generate vet lint test-unit test-install test-tools ## Run every check and test.
 
 .PHONY: check-generate
 check-generate: ## Fail if a generated file is stale.
@@ -74,6 +74,7 @@ check-generate: ## Fail if a generated file is stale.
 vet: ## Run go vet.
 	go vet ./...
 	cd hack/controlplane && go vet ./...
+	cd test/install && go vet ./...
 
 .PHONY: lint
 lint: ## Run golangci-lint, and check the English (hack/prose).
@@ -88,6 +89,11 @@ TEST_PACKAGES = ./test/e2e ./internal/ledger/... ./webhookserver ./controllers .
 test-unit: ## Run the tests of the operator, including those against a real API server.
 	@if [ -z "$(RACE)" ]; then echo "no C compiler found: testing without the race detector"; fi
 	assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" go test $(RACEFLAGS) $(TESTFLAGS) $(TEST_PACKAGES)
+
+.PHONY: test-install
+test-install: ## Test the kustomizations, the Helm chart, the image, dashboards and alerts.
+	@command -v promtool >/dev/null || echo "no promtool found (Debian: apt-get install prometheus): the alerts are not tested"
+	assets="$(ASSETS)" && cd test/install && KUBEBUILDER_ASSETS="$$assets" go test ./...
 
 .PHONY: test-tools
 test-tools: ## Run the tests of the control plane builder.

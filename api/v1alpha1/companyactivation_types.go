@@ -349,6 +349,7 @@ type CompanyActivationStatus struct {
 // beforehand, in the namespace that is to hold the company's rules.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=cact,categories=rehive
 // +kubebuilder:selectablefield:JSONPath=".spec.company"

@@ -269,6 +269,7 @@ type DeliveryProviderStatus struct {
 // the operator's namespace can be the default of a channel for all companies.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=dprov,categories=rehive
 // +kubebuilder:printcolumn:name="Channel",type=string,JSONPath=`.status.channel`

@@ -83,6 +83,7 @@ type NotificationLayoutStatus struct {
 // header and a footer.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=nlayout,categories=rehive
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

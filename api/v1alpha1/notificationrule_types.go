@@ -386,6 +386,7 @@ type NotificationRuleStatus struct {
 // NotificationRule sends a message on one channel when an event of its company matches.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=nrule,categories=rehive
 // +kubebuilder:selectablefield:JSONPath=".spec.companyRef.name"

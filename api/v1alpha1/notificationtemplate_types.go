@@ -84,6 +84,7 @@ type NotificationTemplateSpec struct {
 // operator's namespace are offered to every company.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
 // +kubebuilder:resource:shortName=ntemplate,categories=rehive
 // +kubebuilder:printcolumn:name="Event",type=string,JSONPath=`.spec.event`
 // +kubebuilder:printcolumn:name="Default",type=boolean,JSONPath=`.spec.default`

@@ -228,6 +228,10 @@ func run(ctx context.Context, s *settings) (err error) {
 	); err != nil {
 		return fmt.Errorf("adding the health checks: %w", err)
 	}
+	if err := metrics.Registry.Register(newBuildInfo()); err != nil {
+		return fmt.Errorf("registering the metric of the version: %w", err)
+	}
+	warnOfPlaceholders(log.WithName("manager"), s)
 	log.WithName("manager").Info("Starting", "version", version, "publicURL", s.publicURL, "rehive", s.rehiveURL, "namespaces", watched.String())
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("running: %w", err)
@@ -238,9 +242,10 @@ func run(ctx context.Context, s *settings) (err error) {
 // openLedger opens the ledger and creates the runnable that deletes its expired rows.
 func openLedger(ctx context.Context, s *settings) (ledger.Store, *ledger.Cleaner, error) {
 	log := ctrl.Log.WithName("ledger")
-	store, err := s.openStore(ctx, ledger.Options{Log: log, Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20}})
+	options := ledger.Options{Log: log, Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20}}
+	store, err := s.awaitStore(ctx, options, log, ledgerRetry)
 	if err != nil {
-		return nil, nil, fmt.Errorf("opening the ledger: %w", err)
+		return nil, nil, err
 	}
 	cleaner, err := ledger.NewCleaner(store, s.eventRetention, nil, log)
 	if err != nil {

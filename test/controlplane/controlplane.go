@@ -24,9 +24,9 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// startTimeout is how long etcd and kube-apiserver may take to start and to stop. A busy
+// StartTimeout is how long etcd and kube-apiserver may take to start and to stop. A busy
 // machine with two slow cores takes long.
-const startTimeout = 3 * time.Minute
+const StartTimeout = 3 * time.Minute
 
 // Options configure a control plane. The zero value is an API server with the CRDs.
 type Options struct {
@@ -67,8 +67,8 @@ func Start(o Options) (_ *ControlPlane, err error) {
 	}
 	environment := &envtest.Environment{
 		BinaryAssetsDirectory:    assets,
-		ControlPlaneStartTimeout: startTimeout,
-		ControlPlaneStopTimeout:  startTimeout,
+		ControlPlaneStartTimeout: StartTimeout,
+		ControlPlaneStopTimeout:  StartTimeout,
 	}
 	if !o.WithoutCRDs {
 		root, err := repository()
@@ -178,12 +178,13 @@ func repository() (string, error) {
 		return "", fmt.Errorf("finding the root of the repository: %w", err)
 	}
 	for {
-		if _, err := os.Stat(filepath.Join(directory, "go.mod")); err == nil {
+		// Not go.mod: the tests of installations are a module of their own.
+		if _, err := os.Stat(filepath.Join(directory, "PROJECT")); err == nil {
 			return directory, nil
 		}
 		parent := filepath.Dir(directory)
 		if parent == directory {
-			return "", errors.New("finding the root of the repository: there is no go.mod above the working directory")
+			return "", errors.New("finding the root of the repository: there is no file PROJECT above the working directory")
 		}
 		directory = parent
 	}
