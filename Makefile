@@ -22,6 +22,8 @@ CONTROLLER_GEN := go tool controller-gen
 # golangci-lint with the linter of Kubernetes API types built in.
 GOLANGCI_LINT := go tool -modfile=hack/tools/go.mod golangci-lint-kube-api-linter
 
+CHART := charts/rehive-extension-operator
+
 # The directory of etcd and kube-apiserver: $KUBEBUILDER_ASSETS, the user's cache, a
 # download or a build from their Go modules, whichever works first.
 ASSETS = $$(cd hack/controlplane && go run . assets)
@@ -50,10 +52,14 @@ build-installer: ## Write dist/install.yaml for kubectl apply -f; IMG=<image>, O
 ##@ Develop
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, RBAC and the pages of fields and events.
+generate: ## Generate deep copies, CRDs, RBAC, the chart's copies of them, and the pages of fields and events.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
+	cp config/crd/bases/*.yaml $(CHART)/files/crds/
+	cp config/rbac/namespaced/role.yaml $(CHART)/files/manager_role.yaml
+	cp config/components/prometheus/rules.yaml $(CHART)/files/alerts.yaml
+	cp config/components/grafana-dashboard/rehive-extension.json $(CHART)/files/dashboard.json
 	go tool -modfile=hack/tools/go.mod crd-ref-docs --source-path=api --config=hack/apidocs.yaml --renderer=markdown --output-path=docs/api.md
 	go run ./hack/eventdocs
 

@@ -92,7 +92,11 @@ func TestComponents(t *testing.T) {
 			if component == "metrics-certificate" {
 				components = []string{"prometheus", component}
 			}
-			rendered := overlay(t, "rehive-system", components, example)
+			namespace := operatorNamespace
+			if component == "watched-namespace" {
+				namespace = "team-a"
+			}
+			rendered := overlay(t, namespace, components, example)
 			tryAll(t, rendered)
 			var found []string
 			for _, object := range rendered {
