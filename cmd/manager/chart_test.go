@@ -21,6 +21,7 @@ func TestChartKnowsEveryFlag(t *testing.T) {
 	g := NewWithT(t)
 	// What the chart sets itself, or derives from its other values.
 	own := map[string]bool{
+		"admission-address": true, "admission-cert-dir": true, "admission-configuration": true,
 		"drain-delay": true, "grace-period": true, "health-address": true, "http-address": true, "kubeconfig": true,
 		"leader-elect": true, "ledger-password-file": true, "ledger-path": true, "ledger-url": true, "metrics-address": true,
 		"metrics-auth": true, "metrics-cert-dir": true, "namespace": true, "smtp-password-file": true, "watch-namespaces": true,

@@ -97,10 +97,10 @@ ingress: {enabled: true}
 httpRoute:
   enabled: true
   parentRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gateway}]
-certManager: {http: {enabled: true}, metrics: {enabled: true}}
+certManager: {http: {enabled: true}, metrics: {enabled: true}, admission: {enabled: true}}
 monitoring: {enabled: true, dashboard: {enabled: true}}
 `
-	allComponents := []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "grafana-dashboard"}
+	allComponents := []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard"}
 	g := NewWithT(t)
 	for name, test := range map[string]struct {
 		values    string
@@ -211,6 +211,7 @@ func TestChartValues(t *testing.T) {
 crds: {enabled: false}
 rbac: {clusterRoles: false}
 networkPolicy: {enabled: false}
+admission: {enabled: false}
 ledger: {persistence: {existingClaim: mine}}
 `,
 		"everything": `
@@ -233,7 +234,7 @@ extraVolumeMounts: [{name: ca, mountPath: /etc/ca}]
 networkPolicy: {extraEgress: [{ports: [{port: 3128, protocol: TCP}]}]}
 ingress: {enabled: true, className: nginx, annotations: {example.com/a: b}, host: other.example.com, tls: {secretName: mine}}
 httpRoute: {enabled: true, hostname: other.example.com, parentRefs: [{name: public, namespace: gateways, sectionName: https}]}
-certManager: {http: {enabled: true, issuerRef: {kind: Issuer, name: ours}}, metrics: {enabled: true}}
+certManager: {http: {enabled: true, issuerRef: {kind: Issuer, name: ours}}, metrics: {enabled: true}, admission: {enabled: true}}
 monitoring: {enabled: true, labels: {release: kube-prometheus-stack}, interval: 1m, dashboard: {enabled: true}}
 `,
 		"postgres": `

@@ -74,13 +74,14 @@ func TestComponents(t *testing.T) {
 	entries, err := os.ReadDir("../../config/components")
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	added := map[string][]string{
-		"cert-manager":        {"Certificate"},
-		"gateway":             {"HTTPRoute"},
-		"grafana-dashboard":   {"ConfigMap"},
-		"ingress":             {"Ingress"},
-		"metrics-certificate": {"Certificate", "Issuer"},
-		"prometheus":          {"ClusterRoleBinding", "PrometheusRule", "ServiceMonitor"},
-		"watched-namespace":   {"Role", "RoleBinding"},
+		"admission-certificate": {"Certificate", "Issuer"},
+		"cert-manager":          {"Certificate"},
+		"gateway":               {"HTTPRoute"},
+		"grafana-dashboard":     {"ConfigMap"},
+		"ingress":               {"Ingress"},
+		"metrics-certificate":   {"Certificate", "Issuer"},
+		"prometheus":            {"ClusterRoleBinding", "PrometheusRule", "ServiceMonitor"},
+		"watched-namespace":     {"Role", "RoleBinding"},
 	}
 	NewWithT(t).Expect(entries).To(HaveLen(len(added)), "a component without a test")
 	base := identities(objects(NewWithT(t), "../../config/default"))
@@ -119,7 +120,7 @@ func TestComponents(t *testing.T) {
 		})
 	}
 	t.Run("all", func(t *testing.T) {
-		tryAll(t, overlay(t, "team-a", []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "grafana-dashboard"}, ""))
+		tryAll(t, overlay(t, "team-a", []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard"}, ""))
 	})
 }
 
