@@ -147,9 +147,10 @@ def answer(case, clock):
 
 
 def main():
-    # As Rehive's services set it. Django 5.0 always localizes; 3.2 needs USE_L10N for it.
+    # As Rehive's services set it, with humanize, without which its filters speak English only.
+    # Django 5.0 always localizes; 3.2 needs USE_L10N for it.
     options = {"USE_L10N": True} if django.VERSION < (4, 0) else {}
-    settings.configure(LANGUAGE_CODE="en", TIME_ZONE="UTC", USE_TZ=True, INSTALLED_APPS=[], TEMPLATES=[], **options)
+    settings.configure(LANGUAGE_CODE="en", TIME_ZONE="UTC", USE_TZ=True, INSTALLED_APPS=["django.contrib.humanize"], TEMPLATES=[], **options)
     django.setup()
     clock = Clock()
     for line in sys.stdin:

@@ -20,6 +20,7 @@ type Context struct {
 	l10n       l10nMode       // {% localize %}
 	location   *time.Location // {% timezone %}; UTC by default
 	language   string         // {% language %}; "" if translation is off
+	locale     *locale        // of that language
 	now        func() time.Time
 	limits     Limits
 
@@ -295,6 +296,9 @@ func (c *Context) appendValue(dst []byte, v python.Value) ([]byte, error) {
 		return python.AppendStr(dst, v), nil
 	case python.Float, *python.Decimal, *python.Date, *python.Time, *python.DateTime:
 		s, err := c.localize(c.localTime(v))
+		if c.locale != nil && c.autoescape { // names of other languages have apostrophes
+			return appendEscaped(dst, s), err
+		}
 		return append(dst, s...), err
 	}
 	s, err := c.print(v, escapeNanos)

@@ -48,6 +48,14 @@ type moment struct {
 	hasDate bool
 	hasTime bool
 	aware   bool // a datetime with a time zone
+	locale  *locale
+}
+
+// momentOf is the moment of a value, for the current language.
+func (c *Context) momentOf(v python.Value) moment {
+	m := momentOf(v)
+	m.locale = c.locale
+	return m
 }
 
 // momentOf takes a Date, Time or DateTime apart; any other value has neither
@@ -135,17 +143,19 @@ func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
 	t := m.t
 	switch c {
 	case 'a', 'A':
-		b = append(b, halfOfDay(t.Hour(), c == 'A')...)
+		b = append(b, m.locale.gettext(halfOfDay(t.Hour(), c == 'A'))...)
 	case 'b':
-		b = append(b, strings.ToLower(t.Month().String()[:3])...)
+		b = append(b, m.locale.gettext(strings.ToLower(t.Month().String()[:3]))...)
 	case 'c':
 		b = m.appendISO(b)
 	case 'd':
 		b = appendPadded(b, t.Day(), 2)
 	case 'D':
-		b = append(b, t.Weekday().String()[:3]...)
-	case 'E', 'F':
-		b = append(b, t.Month().String()...)
+		b = append(b, m.locale.gettext(t.Weekday().String()[:3])...)
+	case 'E':
+		b = append(b, m.locale.gettext("alt. month\x04"+t.Month().String())...)
+	case 'F':
+		b = append(b, m.locale.gettext(t.Month().String())...)
 	case 'f':
 		b = appendShortTime(b, t)
 	case 'g':
@@ -161,17 +171,20 @@ func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
 	case 'j':
 		b = appendPadded(b, t.Day(), 1)
 	case 'l':
-		b = append(b, t.Weekday().String()...)
+		b = append(b, m.locale.gettext(t.Weekday().String())...)
 	case 'L':
 		b = append(b, python.StrOf(python.Bool(isLeap(t.Year())))...)
 	case 'm':
 		b = appendPadded(b, int(t.Month()), 2)
 	case 'M':
-		b = append(b, t.Month().String()[:3]...)
+		if m.locale == nil {
+			return append(b, t.Month().String()[:3]...), nil
+		}
+		b = append(b, python.Title(m.locale.gettext(strings.ToLower(t.Month().String()[:3])))...)
 	case 'n':
 		b = appendPadded(b, int(t.Month()), 1)
 	case 'N':
-		b = append(b, monthsAP[t.Month()-1]...)
+		b = append(b, m.locale.gettext("abbrev. month\x04"+monthsAP[t.Month()-1])...)
 	case 'o':
 		year, _ := t.ISOWeek()
 		b = appendPadded(b, year, 1)
@@ -179,11 +192,11 @@ func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
 		switch {
 		case t.Minute() != 0 || t.Hour()%12 != 0:
 			b = append(appendShortTime(b, t), ' ')
-			b = append(b, halfOfDay(t.Hour(), false)...)
+			b = append(b, m.locale.gettext(halfOfDay(t.Hour(), false))...)
 		case t.Hour() == 0:
-			b = append(b, "midnight"...)
+			b = append(b, m.locale.gettext("midnight")...)
 		default:
-			b = append(b, "noon"...)
+			b = append(b, m.locale.gettext("noon")...)
 		}
 	case 'r':
 		b = t.AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 -0700")
@@ -215,7 +228,7 @@ func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
 // appendZone appends what is known of the time zone; only a datetime has one,
 // and a naive one that of Django's settings, UTC.
 func (m moment) appendZone(b []byte, c byte) []byte {
-	if !m.hasDate || !m.hasTime {
+	if !m.hasDate || !m.hasTime || m.aware && isAmbiguous(m.t) {
 		return b
 	}
 	_, offset := m.t.Zone()
@@ -242,6 +255,41 @@ func (m moment) appendZone(b []byte, c byte) []byte {
 		b = strconv.AppendInt(b, int64(offset), 10)
 	}
 	return b
+}
+
+// isAmbiguous reports whether the clocks of t's zone show the time twice, because they are
+// put back. Django then prints nothing of the zone.
+func isAmbiguous(t time.Time) bool {
+	if t.Location() == time.UTC {
+		return false
+	}
+	if putBack(t) > 0 {
+		return true
+	}
+	_, end := t.ZoneBounds()
+	if end.IsZero() {
+		return false
+	}
+	_, offset := t.Zone()
+	_, after := end.Zone()
+	return end.Sub(t) <= time.Duration(offset-after)*time.Second
+}
+
+// putBack is by how much clocks were put back if they show t's time the second time, or 0.
+func putBack(t time.Time) time.Duration {
+	if t.Location() == time.UTC {
+		return 0
+	}
+	start, _ := t.ZoneBounds()
+	if start.IsZero() {
+		return 0
+	}
+	_, offset := t.Zone()
+	_, before := start.Add(-1).Zone()
+	if back := time.Duration(before-offset) * time.Second; t.Sub(start) < back {
+		return back
+	}
+	return 0
 }
 
 // zoneName is Python's tzname(): a fixed offset without a name is called by it.

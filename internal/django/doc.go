@@ -57,7 +57,8 @@
 //
 // # Differences from Django
 //
-//   - There are no url, static or cache tags, and no translation catalogs.
+//   - There are no url, static or cache tags. Of the translation catalogs, there are only
+//     the texts of filters (locales.jsonl).
 //   - str.encode renders as nothing: there are no bytes.
 //   - str.count and others, for which Django with Python 3.11 raises a
 //     ValueError because it finds no signature, render as nothing, as methods

@@ -23,25 +23,40 @@ func init() {
 // since 4.2; before, a list was a TypeError.
 func resolveFormat(c *Context, arg python.Value, byDefault string) (string, error) {
 	if arg == nil || !python.Truth(arg) {
-		return namedFormats[byDefault], nil
+		format, _ := c.locale.format(byDefault)
+		return format, nil
 	}
 	name, err := c.print(arg, copyNanos)
 	if err != nil {
 		return "", err
 	}
-	if format, ok := namedFormats[name]; ok {
+	if format, ok := c.locale.format(name); ok {
 		return format, nil
 	}
 	return name, nil
 }
 
+// Lengths of the longest text that one character of a format stands for, in bytes: in
+// English, and in any language.
+const (
+	longestEnglishName = 16
+	longestName        = 80
+)
+
+func (l *locale) longestName() int {
+	if l == nil {
+		return longestEnglishName
+	}
+	return longestName
+}
+
 // formatWith formats by a filter's argument. If the value can't answer the
 // format that the argument stands for, Django tries the argument as it is.
 func formatWith(c *Context, in, arg python.Value, byDefault string, format func(moment, string) (string, error), forgiven ...string) (string, error) {
-	m := momentOf(in)
+	m := c.momentOf(in)
 	resolved, err := resolveFormat(c, arg, byDefault)
 	if err == nil {
-		if err := c.Grow(16 * len(resolved)); err != nil {
+		if err := c.Grow(c.locale.longestName() * len(resolved)); err != nil {
 			return "", err
 		}
 		var s string
@@ -57,7 +72,7 @@ func formatWith(c *Context, in, arg python.Value, byDefault string, format func(
 		if err != nil {
 			return "", err
 		}
-		if err := c.Grow(16 * len(raw)); err != nil {
+		if err := c.Grow(c.locale.longestName() * len(raw)); err != nil {
 			return "", err
 		}
 		var s string
@@ -91,16 +106,16 @@ func timeFilter(c *Context, in, arg python.Value) (python.Value, error) {
 }
 
 func timesinceFilter(c *Context, in, arg python.Value) (python.Value, error) {
-	return since(c, in, arg, func(value, other time.Time) string { return timesince(value, other) })
+	return since(c, in, arg, false)
 }
 
 func timeuntilFilter(c *Context, in, arg python.Value) (python.Value, error) {
-	return since(c, in, arg, func(value, other time.Time) string { return timesince(other, value) })
+	return since(c, in, arg, true)
 }
 
 // since compares a datetime or date with the one in the argument, or with the
 // clock. A naive and an aware one can't be compared.
-func since(c *Context, in, arg python.Value, between func(value, other time.Time) string) (python.Value, error) {
+func since(c *Context, in, arg python.Value, until bool) (python.Value, error) {
 	if !python.Truth(in) {
 		return python.Str(""), nil
 	}
@@ -117,7 +132,11 @@ func since(c *Context, in, arg python.Value, between func(value, other time.Time
 	if aware != otherAware {
 		return python.Str(""), nil
 	}
-	return python.Str(between(value, other)), nil
+	from, to := wallTime(value, value.Location()), wallTime(other, value.Location())
+	if until {
+		from, to = to, from
+	}
+	return python.Str(timesince(c.locale, from, to, "")), nil
 }
 
 // dayOrMoment is the time of a datetime, or of a date at midnight.

@@ -5,6 +5,7 @@ package django
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func humanInt(v python.Value) (n python.Value, ok bool, err error) {
 
 var numberWords = [...]string{"one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
 
-func apnumber(_ *Context, in, _ python.Value) (python.Value, error) {
+func apnumber(c *Context, in, _ python.Value) (python.Value, error) {
 	n, ok, err := humanInt(in)
 	if err != nil {
 		return nil, err
@@ -46,29 +47,25 @@ func apnumber(_ *Context, in, _ python.Value) (python.Value, error) {
 		return in, nil
 	}
 	if i, ok := python.AsInt(n); ok && i >= 1 && i <= 9 {
-		return python.Str(numberWords[i-1]), nil
+		return python.Str(c.locale.gettext(numberWords[i-1])), nil
 	}
 	return n, nil
 }
 
-func intcomma(_ *Context, in, arg python.Value) (python.Value, error) {
+func intcomma(c *Context, in, arg python.Value) (python.Value, error) {
 	localized := arg == nil || python.Truth(arg)
 	if localized {
 		switch in.(type) {
 		case python.Float, *python.Decimal:
 			s, err := plainNumber(in)
-			coefficient, exponent := s, ""
-			if e := strings.IndexByte(s, 'e'); e >= 0 {
-				coefficient, exponent = s[:e], s[e:]
-			}
-			return python.Str(groupThousands(coefficient) + exponent), err
+			return python.Str(c.locale.number(s, true)), err
 		}
 		n, ok, err := humanInt(in)
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			return python.Str(groupThousands(python.StrOf(n))), nil
+			return python.Str(c.locale.group(python.StrOf(n))), nil
 		}
 	}
 	// Any other text: the digits it starts with.
@@ -85,7 +82,7 @@ func intcomma(_ *Context, in, arg python.Value) (python.Value, error) {
 	return python.Str(groupDigits(s[:at]) + s[at:]), nil
 }
 
-// groupDigits is groupThousands for digits of any script.
+// groupDigits puts commas between groups of three digits of any script.
 func groupDigits(s string) string {
 	sign := ""
 	if strings.HasPrefix(s, "-") {
@@ -137,12 +134,14 @@ func intword(c *Context, in, _ python.Value) (python.Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		return python.Str(python.StrOf(s) + " " + large.name), nil
+		rounded, _ := python.ToFloat(quotient)
+		text := c.locale.ngettext("%(value)s "+large.name, "%(value)s "+large.name, roundAwayFromOne(rounded))
+		return python.Str(fillText(text, python.StrOf(s))), nil
 	}
 	return v, nil
 }
 
-func ordinal(_ *Context, in, _ python.Value) (python.Value, error) {
+func ordinal(c *Context, in, _ python.Value) (python.Value, error) {
 	v, ok, err := humanInt(in)
 	if err != nil {
 		return nil, err
@@ -152,7 +151,14 @@ func ordinal(_ *Context, in, _ python.Value) (python.Value, error) {
 	}
 	n, _ := python.AsBig(v)
 	lastTwo := new(big.Int).Mod(n, big.NewInt(100)) // never negative, as in Python
-	return python.SafeStr(n.String() + ordinalSuffix(int(lastTwo.Int64()))), nil
+	if c.locale == nil {
+		return python.SafeStr(n.String() + ordinalSuffix(int(lastTwo.Int64()))), nil
+	}
+	message := "ordinal 11, 12, 13\x04{}th"
+	if i := int(lastTwo.Int64()); i < 11 || i > 13 {
+		message = fmt.Sprintf("ordinal %d\x04{}%s", i%10, ordinalSuffix(i))
+	}
+	return python.SafeStr(strings.Replace(c.locale.gettext(message), "{}", n.String(), 1)), nil
 }
 
 func naturalday(c *Context, in, arg python.Value) (python.Value, error) {
@@ -166,11 +172,11 @@ func naturalday(c *Context, in, arg python.Value) (python.Value, error) {
 	}
 	switch daysBetween(now, m.t) {
 	case 0:
-		return python.Str("today"), nil
+		return python.Str(c.locale.gettext("today")), nil
 	case 1:
-		return python.Str("tomorrow"), nil
+		return python.Str(c.locale.gettext("tomorrow")), nil
 	case -1:
-		return python.Str("yesterday"), nil
+		return python.Str(c.locale.gettext("yesterday")), nil
 	}
 	return date(c, &python.Date{Year: m.t.Year(), Month: m.t.Month(), Day: m.t.Day()}, arg)
 }
@@ -192,9 +198,9 @@ func naturaltime(c *Context, in, _ python.Value) (python.Value, error) {
 		return in, nil
 	}
 	t, now := momentOf(in).t, c.Now().Truncate(time.Microsecond)
-	early, late, phrase := t, now, "%s ago"
+	early, late, when, context := t, now, "ago", "naturaltime-past\x04"
 	if !t.Before(now) {
-		early, late, phrase = now, t, "%s from now"
+		early, late, when, context = now, t, "from now", "naturaltime-future\x04"
 	}
 	seconds := late.Unix() - early.Unix()
 	if late.Nanosecond() < early.Nanosecond() {
@@ -202,20 +208,28 @@ func naturaltime(c *Context, in, _ python.Value) (python.Value, error) {
 	}
 	switch {
 	case seconds >= 86400:
-		return python.Str(fmt.Sprintf(phrase, timesince(early, late))), nil
+		since := timesince(c.locale, wallTime(early, t.Location()), wallTime(late, t.Location()), context)
+		return python.Str(fillText(c.locale.gettext("%(delta)s "+when), since)), nil
 	case seconds == 0:
-		return python.Str("now"), nil
+		return python.Str(c.locale.gettext("now")), nil
 	case seconds < 60:
-		return python.Str(fmt.Sprintf(phrase, aFew(seconds, "a", "second"))), nil
+		return python.Str(c.locale.aFew(seconds, "a", "second", when)), nil
 	case seconds < 3600:
-		return python.Str(fmt.Sprintf(phrase, aFew(seconds/60, "a", "minute"))), nil
+		return python.Str(c.locale.aFew(seconds/60, "a", "minute", when)), nil
 	}
-	return python.Str(fmt.Sprintf(phrase, aFew(seconds/3600, "an", "hour"))), nil
+	return python.Str(c.locale.aFew(seconds/3600, "an", "hour", when)), nil
 }
 
-func aFew(n int64, article, unit string) string {
-	if n == 1 {
-		return article + " " + unit
+// aFew is "a minute ago" or "2 minutes from now" in the language.
+func (l *locale) aFew(n int64, article, unit, when string) string {
+	return fill(l.ngettext(article+" "+unit+" "+when, "%(count)s"+noBreakSpace+unit+"s "+when, n), n)
+}
+
+// roundAwayFromOne is Django's number for choosing a plural form: 1.5 is not one.
+func roundAwayFromOne(f float64) int64 {
+	f = math.Abs(f)
+	if f > 1 {
+		f = math.Ceil(f)
 	}
-	return count(n, unit)
+	return int64(f)
 }

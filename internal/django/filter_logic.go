@@ -48,8 +48,8 @@ func divisibleBy(_ *Context, in, arg python.Value) (python.Value, error) {
 	return python.Bool(!python.Truth(rest)), nil
 }
 
-func yesno(_ *Context, in, arg python.Value) (python.Value, error) {
-	choices := "yes,no,maybe"
+func yesno(c *Context, in, arg python.Value) (python.Value, error) {
+	choices := c.locale.gettext("yes,no,maybe")
 	if arg != nil && arg != python.None {
 		s, ok := python.AsStr(arg)
 		if !ok {

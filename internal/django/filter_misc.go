@@ -24,10 +24,10 @@ const noBreakSpace = "\u00a0"
 
 var fileSizeUnits = [...]string{"KB", "MB", "GB", "TB", "PB"}
 
-func filesizeformat(_ *Context, in, _ python.Value) (python.Value, error) {
+func filesizeformat(c *Context, in, _ python.Value) (python.Value, error) {
 	v, err := python.ToInt(in)
 	if python.IsError(err, "TypeError", "ValueError") {
-		return python.Str("0" + noBreakSpace + "bytes"), nil
+		return python.Str(c.locale.bytes(0)), nil
 	}
 	if err != nil {
 		return nil, err
@@ -38,11 +38,7 @@ func filesizeformat(_ *Context, in, _ python.Value) (python.Value, error) {
 		sign, n = "-", new(big.Int).Neg(n)
 	}
 	if n.Cmp(big.NewInt(1024)) < 0 {
-		unit := "bytes"
-		if n.IsInt64() && n.Int64() == 1 {
-			unit = "byte"
-		}
-		return python.Str(sign + n.String() + noBreakSpace + unit), nil
+		return python.Str(sign + c.locale.bytes(n.Int64())), nil
 	}
 	unit := min((n.BitLen()-1)/10-1, len(fileSizeUnits)-1)
 	size, err := python.TrueDiv(python.NewInt(n), python.NewInt(new(big.Int).Lsh(big.NewInt(1), uint(10*(unit+1)))))
@@ -63,7 +59,7 @@ func filesizeformat(_ *Context, in, _ python.Value) (python.Value, error) {
 		}
 		s += ".0"
 	}
-	return python.Str(sign + s + noBreakSpace + fileSizeUnits[unit]), nil
+	return python.Str(sign + avoidWrapping(fillText(c.locale.gettext("%s "+fileSizeUnits[unit]), c.locale.number(s, false)))), nil
 }
 
 const phoneKeys = "22233344455566677778889999" // for a to z

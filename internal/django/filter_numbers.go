@@ -45,16 +45,19 @@ func floatformat(c *Context, in, arg python.Value) (python.Value, error) {
 	}
 	// "g" groups thousands, which Django leaves to the language; "u" turns the
 	// language off, and with it what "g" would group by.
-	group := false
+	group, plain := false, false
 	if s, ok := python.AsStr(arg); ok {
-		plain := s
+		if s == "" {
+			return nil, python.Errorf("IndexError", "string index out of range")
+		}
+		digits := s
 		for _, suffix := range [...]string{"gu", "ug", "g", "u"} {
 			if cut, found := strings.CutSuffix(s, suffix); found {
-				plain, group = cut, suffix == "g"
+				digits, group, plain = cut, suffix == "g", suffix != "g"
 				break
 			}
 		}
-		if arg = python.Str(plain); plain == "" && s != "" {
+		if arg = python.Str(digits); digits == "" {
 			arg = python.Int(-1)
 		}
 	}
@@ -99,8 +102,8 @@ func floatformat(c *Context, in, arg python.Value) (python.Value, error) {
 	if n.neg && !isZero {
 		s = "-" + s
 	}
-	if group {
-		s = groupThousands(s)
+	if !plain {
+		s = c.locale.number(s, group)
 	}
 	return python.SafeStr(s), nil
 }

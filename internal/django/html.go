@@ -67,7 +67,9 @@ func truncateHTML(c *Context, text string, length int, words bool) (string, erro
 		if text, err = normalize(c, text); err != nil {
 			return "", err
 		}
-		mark, keep = ellipsis, length-1
+		before, after := c.locale.truncated()
+		mark = before + after
+		keep = roomFor(mark, length)
 	}
 	var (
 		open  []string // the innermost last

@@ -144,3 +144,14 @@ func findLanguage(code string) (language, bool) {
 	}
 	return language{}, false
 }
+
+// isRightToLeft is Django's get_language_bidi: it goes by LANGUAGES_BIDI in its settings,
+// not by what it knows of the language (Azerbaijani, for one).
+func isRightToLeft(code string) bool {
+	base, _, _ := strings.Cut(code, "-")
+	switch base {
+	case "he", "ar", "ckb", "fa", "ug", "ur":
+		return true
+	}
+	return false
+}

@@ -5,13 +5,13 @@ package django
 
 import "github.com/rehive/extension-operator/internal/python"
 
-// localize prints a number or a date as django.utils.formats.localize does in
-// English.
+// localize prints a number or a date as django.utils.formats.localize does.
 func (c *Context) localize(v python.Value) (string, error) {
 	switch v := v.(type) {
 	case python.Float, *python.Decimal:
 		if c.l10n != l10nOff {
-			return plainNumber(v)
+			s, err := plainNumber(v)
+			return c.locale.number(s, false), err
 		}
 	case *python.DateTime, *python.Date, *python.Time:
 		format := "DATETIME_FORMAT"
@@ -21,9 +21,19 @@ func (c *Context) localize(v python.Value) (string, error) {
 		case *python.Time:
 			format = "TIME_FORMAT"
 		}
-		if s, err := formatDate(momentOf(v), namedFormats[format]); err == nil {
+		if s, err := formatDate(c.momentOf(v), c.format(format, c.l10n)); err == nil {
 			return s, nil
 		}
 	}
 	return python.StrOf(v), nil
+}
+
+// format is what a format's name stands for: in the current language, or if that is off,
+// in Django's settings.
+func (c *Context) format(name string, mode l10nMode) string {
+	if mode == l10nOff {
+		return namedFormats[name]
+	}
+	f, _ := c.locale.format(name)
+	return f
 }

@@ -156,29 +156,6 @@ func pow10(n int) *big.Int {
 	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
 }
 
-// groupThousands puts commas into the integer part of a number's text, by
-// three characters, whatever they are.
-func groupThousands(s string) string {
-	sign := ""
-	if strings.HasPrefix(s, "-") {
-		sign, s = "-", s[1:]
-	}
-	whole, rest := s, ""
-	if dot := strings.IndexByte(s, '.'); dot >= 0 {
-		whole, rest = s[:dot], s[dot:]
-	}
-	var b strings.Builder
-	b.WriteString(sign)
-	for i := 0; i < len(whole); i++ {
-		if i > 0 && (len(whole)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteByte(whole[i])
-	}
-	b.WriteString(rest)
-	return b.String()
-}
-
 // plainNumber is the text from which django.utils.numberformat.format starts: a float or
 // Decimal without an exponent, unless that needs too many digits. A Decimal that is not a
 // number is a TypeError, because it has no exponent.

@@ -10,8 +10,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// {% load i18n %}. There are no catalogs: every message is its own
-// translation, with English plurals.
+// {% load i18n %}. Of Django's catalogs, there are the messages that filters print; any
+// other message is its own translation, with English plurals.
 func init() {
 	i18n := library("i18n")
 	i18n.AddTag("get_available_languages", parseGetAvailableLanguages)
@@ -58,9 +58,7 @@ func parseGetCurrentLanguage(p *Parser, tok *Token) (Node, error) {
 
 func parseGetCurrentLanguageBidi(p *Parser, tok *Token) (Node, error) {
 	return parseAsVariable(p, tok, func(c *Context) python.Value {
-		base, _, _ := strings.Cut(c.language, "-")
-		l, _ := findLanguage(base)
-		return python.Bool(l.rightToLeft)
+		return python.Bool(isRightToLeft(c.language))
 	})
 }
 
@@ -202,16 +200,16 @@ func (n *languageNode) Render(c *Context) error {
 	if err != nil {
 		return err
 	}
-	defer func(before string) { c.language = before }(c.language)
+	defer func(language string, locale *locale) { c.language, c.locale = language, locale }(c.language, c.locale)
 	if v == python.None {
-		c.language = "" // translation is off
+		c.setLanguage("") // translation is off
 	} else {
 		code, err := c.print(v, copyNanos)
 		if err != nil {
 			return err
 		}
 		if code != "" {
-			c.language = code
+			c.setLanguage(code)
 		}
 	}
 	return n.body.Render(c)
@@ -277,12 +275,16 @@ func parseTranslate(p *Parser, tok *Token) (Node, error) {
 }
 
 func (n *translateNode) Render(c *Context) error {
-	if n.context != nil { // it can fail
-		if _, err := n.context.Value(c); err != nil {
+	context := ""
+	if n.context != nil {
+		v, err := n.context.Value(c)
+		if err != nil {
 			return err
 		}
+		context, _ = python.AsStr(v)
+		context += "\x04"
 	}
-	v, author, err := n.resolve(c)
+	v, author, err := n.resolve(c, context)
 	if err != nil {
 		return err
 	}
@@ -309,8 +311,8 @@ func (n *translateNode) Render(c *Context) error {
 	return c.WriteData(s)
 }
 
-// resolve translates the message, then applies its filters.
-func (n *translateNode) resolve(c *Context) (v python.Value, author bool, err error) {
+// resolve translates the message, then applies its filters. A context ends in U+0004.
+func (n *translateNode) resolve(c *Context, context string) (v python.Value, author bool, err error) {
 	v, author, ok, err := n.message.base.resolve(c)
 	if err != nil {
 		return nil, false, err
@@ -333,7 +335,7 @@ func (n *translateNode) resolve(c *Context) (v python.Value, author bool, err er
 		if n.context == nil {
 			text = normalizeNewlines(text)
 		}
-		text = strings.ReplaceAll(text, "%", "%%")
+		text = strings.ReplaceAll(c.locale.translate(context, text), "%", "%%")
 		if isSafe(v) {
 			v = python.SafeStr(text)
 		} else {

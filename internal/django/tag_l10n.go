@@ -5,8 +5,8 @@ package django
 
 import "github.com/rehive/extension-operator/internal/python"
 
-// {% load l10n %}. Formats are those of English either way; all that differs
-// is that {% localize off %} prints floats as Python does, exponent and all.
+// {% load l10n %}. {% localize off %} prints floats as Python does, exponent and all, and
+// dates in the formats of Django's settings, with the names of the current language.
 func init() {
 	l10n := library("l10n")
 	l10n.AddTag("localize", parseLocalize)
@@ -16,23 +16,23 @@ func init() {
 	)
 }
 
-func localizeFilter(_ *Context, in, _ python.Value) (python.Value, error) {
+func localizeFilter(c *Context, in, _ python.Value) (python.Value, error) {
 	if _, ok := python.AsStr(in); ok {
 		return in, nil
 	}
-	return localized(in, l10nOn)
+	return c.localized(in, l10nOn)
 }
 
-func unlocalizeFilter(_ *Context, in, _ python.Value) (python.Value, error) {
+func unlocalizeFilter(c *Context, in, _ python.Value) (python.Value, error) {
 	if _, ok := python.AsStr(in); ok {
 		return in, nil
 	}
-	return localized(in, l10nOff)
+	return c.localized(in, l10nOff)
 }
 
 // localized is str(django.utils.formats.localize(v)). An int that it formats is
 // safe.
-func localized(v python.Value, mode l10nMode) (python.Value, error) {
+func (c *Context) localized(v python.Value, mode l10nMode) (python.Value, error) {
 	switch v.(type) {
 	case python.Int, *python.Big:
 		if mode != l10nOff {
@@ -41,16 +41,16 @@ func localized(v python.Value, mode l10nMode) (python.Value, error) {
 	case python.Float, *python.Decimal:
 		if mode != l10nOff {
 			s, err := plainNumber(v)
-			return python.Str(s), err
+			return python.Str(c.locale.number(s, false)), err
 		}
 	case *python.DateTime:
-		s, _ := formatDate(momentOf(v), namedFormats["DATETIME_FORMAT"]) // it has all that this asks for
+		s, _ := formatDate(c.momentOf(v), c.format("DATETIME_FORMAT", mode)) // it has all that this asks for
 		return python.Str(s), nil
 	case *python.Date:
-		s, _ := formatDate(momentOf(v), namedFormats["DATE_FORMAT"])
+		s, _ := formatDate(c.momentOf(v), c.format("DATE_FORMAT", mode))
 		return python.Str(s), nil
 	case *python.Time:
-		s, _ := formatTime(momentOf(v), namedFormats["TIME_FORMAT"])
+		s, _ := formatTime(c.momentOf(v), c.format("TIME_FORMAT", mode))
 		return python.Str(s), nil
 	}
 	return python.Str(python.StrOf(v)), nil

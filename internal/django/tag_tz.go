@@ -56,7 +56,10 @@ func inZone(v python.Value, zone *time.Location) python.Value {
 	if !ok {
 		return python.Str("")
 	}
-	return &python.DateTime{T: dt.T.In(zone), Aware: true, KeepZone: true}
+	t := dt.T.In(zone)
+	// Django copies the fields of the time, which don't say that it is the second time
+	// that clocks show them.
+	return &python.DateTime{T: t.Add(-putBack(t)), Aware: true, KeepZone: true}
 }
 
 // zones remembers the zones found: reading one takes a while.

@@ -28,6 +28,9 @@ type Options struct {
 type RenderOptions struct {
 	// Autoescape escapes HTML in everything that isn't marked safe.
 	Autoescape bool
+	// Language is the code of the language of dates and numbers, such as pt-br; "" means
+	// English. Templates read it with {% get_current_language %}.
+	Language string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -118,6 +121,9 @@ func (t *Template) newContext(ctx context.Context, data *python.Dict, opts Rende
 		autoescape: opts.Autoescape, location: time.UTC, language: defaultLanguage, now: opts.Now,
 		limits: t.compiler.limits, data: data,
 		buf: c.buf[:0], vars: c.vars[:0], scopes: c.scopes[:0], marks: c.marks[:0],
+	}
+	if opts.Language != "" {
+		c.setLanguage(opts.Language)
 	}
 	if c.now == nil {
 		c.now = time.Now

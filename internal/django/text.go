@@ -19,7 +19,8 @@ const ellipsis = "…"
 // Django's Truncator.chars: the text is normalised (NFC) and combining
 // characters don't count.
 func truncateChars(c *Context, text string, length int) (string, error) {
-	room := length - 1
+	before, after := c.locale.truncated()
+	room := roomFor(before+after, length)
 	count, cut := 0, -1
 	var b strings.Builder
 	for text != "" {
@@ -38,12 +39,24 @@ func truncateChars(c *Context, text string, length int) (string, error) {
 				cut = start + i
 			}
 			if count > length {
-				return b.String()[:max(cut, 0)] + ellipsis, nil
+				return before + b.String()[:max(cut, 0)] + after, nil
 			}
 		}
 		text = text[n:]
 	}
 	return b.String(), nil
+}
+
+// roomFor is how many of length characters the mark of a truncation leaves.
+func roomFor(mark string, length int) int {
+	for _, r := range mark {
+		if !isCombining(r) {
+			if length--; length == 0 {
+				break
+			}
+		}
+	}
+	return length
 }
 
 // normalPiece is the length of a piece at the start of text that can be

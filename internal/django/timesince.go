@@ -9,18 +9,25 @@ import (
 	"time"
 )
 
+// wallTime is what clocks in a zone show at t, as a time in UTC. Python subtracts times of
+// one zone by what their clocks show.
+func wallTime(t time.Time, zone *time.Location) time.Time {
+	t = t.In(zone)
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+}
+
 // timesince says how long ago d was at now, in the two largest units that are
 // next to each other: "4 days, 6 hours". Years and months are those of the
-// calendar. Without seconds, and "0 minutes" if d is later.
-func timesince(d, now time.Time) string {
+// calendar. Without seconds, and "0 minutes" if d is later. Both are wall times.
+// Context is that of the units' texts in gettext's catalogs.
+func timesince(l *locale, d, now time.Time, context string) string {
 	since := now.Unix() - d.Unix()
 	if now.Nanosecond() < d.Nanosecond() {
 		since--
 	}
 	if since <= 0 {
-		return count(0, "minute")
+		return l.units(0, "minute", context)
 	}
-	now = now.In(d.Location())
 	months := (now.Year()-d.Year())*12 + int(now.Month()) - int(d.Month())
 	if d.Day() > now.Day() || d.Day() == now.Day() && timeOfDay(d) > timeOfDay(now) {
 		months--
@@ -28,7 +35,7 @@ func timesince(d, now time.Time) string {
 	pivot := d
 	if months > 0 {
 		month := int(d.Month()) - 1 + months
-		pivot = time.Date(d.Year()+month/12, time.Month(month%12+1), min(monthDays[month%12], d.Day()), d.Hour(), d.Minute(), d.Second(), 0, d.Location())
+		pivot = time.Date(d.Year()+month/12, time.Month(month%12+1), min(monthDays[month%12], d.Day()), d.Hour(), d.Minute(), d.Second(), 0, time.UTC)
 	}
 	rest := int64(now.Sub(pivot) / time.Second)
 	parts := [...]struct {
@@ -44,13 +51,13 @@ func timesince(d, now time.Time) string {
 			break
 		}
 		if p.n != 0 {
-			out = append(out, count(p.n, p.name))
+			out = append(out, l.units(p.n, p.name, context))
 		}
 	}
 	if len(out) == 0 {
-		return count(0, "minute")
+		return l.units(0, "minute", context)
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, l.gettext(", "))
 }
 
 // monthDays are the days of the months as Django counts them here: February
@@ -61,9 +68,40 @@ func timeOfDay(t time.Time) time.Duration {
 	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second + time.Duration(t.Nanosecond())
 }
 
+// units is "1 day" or "2 days" in the language, with spaces that do not break.
+func (l *locale) units(n int64, unit, context string) string {
+	if l == nil {
+		return count(n, unit)
+	}
+	return fill(avoidWrapping(l.ngettext(context+"%(num)d "+unit, "%(num)d "+unit+"s", n)), n)
+}
+
+// bytes is "1 byte" or "2 bytes" in the language.
+func (l *locale) bytes(n int64) string {
+	if l == nil {
+		return count(n, "byte")
+	}
+	return fill(avoidWrapping(l.ngettext("%(size)d byte", "%(size)d bytes", n)), n)
+}
+
+// fill puts a number into a text of a catalog, which has at most one placeholder.
+func fill(text string, n int64) string { return fillText(text, strconv.FormatInt(n, 10)) }
+
+func fillText(text, value string) string {
+	for _, placeholder := range [...]string{"%(num)d", "%(size)d", "%(count)s", "%(delta)s", "%(value)s", "%s"} {
+		if before, after, ok := strings.Cut(text, placeholder); ok {
+			return before + value + after
+		}
+	}
+	return text
+}
+
+// avoidWrapping replaces spaces by those that do not break.
+func avoidWrapping(s string) string { return strings.ReplaceAll(s, " ", noBreakSpace) }
+
 // count is "1 day" or "2 days", with a space that does not break.
 func count(n int64, unit string) string {
-	s := strconv.FormatInt(n, 10) + "\u00a0" + unit
+	s := strconv.FormatInt(n, 10) + noBreakSpace + unit
 	if n != 1 {
 		s += "s"
 	}
