@@ -24,7 +24,7 @@ func (f *fixture) received(company, id, name string, decided ...ledger.NewDelive
 	if decided == nil {
 		return
 	}
-	claimed, err := f.store.ClaimEvents(f.Context(), 1, time.Minute)
+	claimed, err := f.store.ClaimEvents(f.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(claimed).To(gomega.HaveLen(1))
 	f.Expect(f.store.CompleteEvent(f.Context(), claimed[0], decided)).To(gomega.Succeed())
@@ -130,13 +130,13 @@ func TestEvents(t *testing.T) {
 		"There was no notification for user.update when the event was evaluated. Now there is one, which a replay would evaluate."))
 
 	// A failed event and a quarantined one.
-	claimed, err := f.store.ClaimEvents(t.Context(), 1, time.Minute)
+	claimed, err := f.store.ClaimEvents(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(f.store.FailEvent(t.Context(), claimed[0], "the company is not active any more")).To(gomega.Succeed())
 	f.Expect(f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e-3"), "", 200)).To(gomega.And(gomega.HaveKeyWithValue("state", "failed"),
 		gomega.HaveKeyWithValue("explanation", "It could not be evaluated, and nothing was sent: the company is not active any more.")))
 	f.received(f.company, "e-4", "user.create")
-	claimed, err = f.store.ClaimEvents(t.Context(), 1, time.Minute)
+	claimed, err = f.store.ClaimEvents(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(f.store.QuarantineEvent(t.Context(), claimed[0], "Unfinished", "It hangs.")).To(gomega.Succeed())
 	f.Expect(ids(f.admined("adminEventsList", "GET", path+"?state=quarantined", "", 200))).To(gomega.Equal([]string{"e-4"}))

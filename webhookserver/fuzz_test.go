@@ -159,7 +159,7 @@ func (z *fuzzer) drain() {
 	z.Helper()
 	z.forgetWrites()
 	for {
-		claimed, err := z.store.ClaimEvents(z.Context(), 100, time.Minute)
+		claimed, err := z.store.ClaimEvents(z.Context(), ledger.Claim{Limit: 100, Lease: time.Minute})
 		z.Expect(err).NotTo(gomega.HaveOccurred())
 		if len(claimed) == 0 {
 			break

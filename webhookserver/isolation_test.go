@@ -141,7 +141,7 @@ func (f *fixture) quarantined(c tenant) {
 	f.Helper()
 	_, err := f.store.AcceptEvent(f.Context(), ledger.Event{Company: c.id, ID: c.marker + "-quarantined", Name: "user.create", Data: fmt.Appendf(nil, `{"a":%q}`, c.marker)})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
-	claimed, err := f.store.ClaimEvents(f.Context(), 1, time.Minute)
+	claimed, err := f.store.ClaimEvents(f.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(claimed).To(gomega.HaveLen(1))
 	f.Expect(f.store.QuarantineEvent(f.Context(), claimed[0], c.marker, c.marker)).To(gomega.Succeed())

@@ -167,7 +167,7 @@ func TestReplayRefusals(t *testing.T) {
 	}
 	f.received(f.company, "e-1", "user.create")
 	f.expectError(replay("e-1"), 409, "", "This event has not been evaluated yet.")
-	claimed, err := f.store.ClaimEvents(t.Context(), 1, time.Minute)
+	claimed, err := f.store.ClaimEvents(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.Expect(f.store.QuarantineEvent(t.Context(), claimed[0], "Unfinished", "It hangs.")).To(gomega.Succeed())
 	f.expectError(replay("e-1"), 409, "", fmt.Sprintf("This event is quarantined. Release it instead, with POST /api/admin/quarantine/%d/release/.", claimed[0].Key))

@@ -23,7 +23,7 @@ import (
 // claim claims and removes every event in the ledger.
 func (f *fixture) claim() map[string]string {
 	f.Helper()
-	claimed, err := f.store.ClaimEvents(f.Context(), 1000, time.Minute)
+	claimed, err := f.store.ClaimEvents(f.Context(), ledger.Claim{Limit: 1000, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	events := make(map[string]string)
 	for _, e := range claimed {

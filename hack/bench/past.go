@@ -53,7 +53,7 @@ func (b *bench) writePast(ctx context.Context, begin time.Time, length time.Dura
 		}); err != nil {
 			return fmt.Errorf("storing a past event: %w", err)
 		}
-		events, err := store.ClaimEvents(ctx, n, time.Minute)
+		events, err := store.ClaimEvents(ctx, ledger.Claim{Limit: n, Lease: time.Minute})
 		if err != nil {
 			return fmt.Errorf("claiming past events: %w", err)
 		}

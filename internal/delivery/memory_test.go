@@ -27,7 +27,7 @@ func TestWorkerSharesMemory(t *testing.T) {
 		if _, err := s.AcceptEvent(bg, ledger.Event{Company: "large", ID: event, Name: "user.create", Data: []byte("{}")}); err != nil {
 			t.Fatal(err)
 		}
-		claimed, err := s.ClaimEvents(bg, 1, time.Minute)
+		claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
 		g.Expect(err).NotTo(HaveOccurred())
 		deliveries := make([]ledger.NewDelivery, messages/2)
 		for i := range deliveries {

@@ -79,7 +79,7 @@ func decideSaying(t testing.TB, s ledger.Store, company, event string, n int, su
 	if _, err := s.AcceptEvent(bg, ledger.Event{Company: company, ID: event, Name: "transaction.initiate", Data: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}
-	claimed, err := s.ClaimEvents(bg, 1, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
 	if err != nil || len(claimed) != 1 {
 		t.Fatalf("claimed %d events: %v", len(claimed), err)
 	}

@@ -176,7 +176,7 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 		err := room.admit(d.Ledger.DueEventLanes(ctx))
 		var events []ledger.ClaimedEvent
 		if err == nil && len(room.claim.Lanes) > 0 {
-			events, err = d.Ledger.ClaimEventsWithin(ctx, room.claim)
+			events, err = d.Ledger.ClaimEvents(ctx, room.claim)
 		}
 		room.settle(events)
 		for _, event := range events {

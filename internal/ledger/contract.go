@@ -63,12 +63,10 @@ type EventQueue interface {
 	// it begins after the lane that was claimed from last. It reads in small steps, and
 	// ends after an error.
 	DueEventLanes(ctx context.Context) iter.Seq2[Lane, error]
-	// ClaimEvents claims up to limit due events, fairly between companies: each company
-	// in turn, and of each the longest due first. The lease is how long the caller has
-	// until another worker may claim them, see RenewEvent.
-	ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ClaimedEvent, error)
-	// ClaimEventsWithin is ClaimEvents from certain lanes and within bounds.
-	ClaimEventsWithin(ctx context.Context, c Claim) ([]ClaimedEvent, error)
+	// ClaimEvents claims due events, fairly between companies and within the bounds of
+	// the claim: each company in turn, and of each the longest due first. See RenewEvent for
+	// work that outlasts the lease.
+	ClaimEvents(ctx context.Context, c Claim) ([]ClaimedEvent, error)
 	// EventData returns the Data of a claimed event, or [ErrNotFound].
 	EventData(ctx context.Context, e ClaimedEvent) ([]byte, error)
 	// RenewEvent extends the lease from now on.

@@ -119,10 +119,10 @@ type EventFilter struct {
 	DataContains string
 	// ReceivedAfter and ReceivedBefore are exclusive, to the millisecond.
 	ReceivedAfter, ReceivedBefore time.Time
-	// OldestFirst reverses the order. Beyond, if not 0, is the key of an event: the page
+	// OldestFirst reverses the order. After, if not 0, is the key of an event: the page
 	// begins with the next one in that order.
 	OldestFirst bool
-	Beyond      int64
+	After       int64
 }
 
 // EventPage is a page of events.

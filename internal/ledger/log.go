@@ -35,10 +35,10 @@ type LogFilter struct {
 	Recipient, RecipientContains string
 	// CreatedAfter and CreatedBefore are exclusive, to the millisecond.
 	CreatedAfter, CreatedBefore time.Time
-	// OldestFirst reverses the order. Beyond, if not 0, is the ID of a delivery: the page
+	// OldestFirst reverses the order. After, if not 0, is the ID of a delivery: the page
 	// begins with the next one in that order.
 	OldestFirst bool
-	Beyond      int64
+	After       int64
 }
 
 // LogPage is a page of the log.
@@ -73,11 +73,11 @@ type InboxFilter struct {
 	CreatedAfter, CreatedBefore time.Time
 	// Received, if not nil, is whether the user received the messages.
 	Received *bool
-	// OldestFirst reverses the order. Beyond, if not 0, is the ID of a message: the list
+	// OldestFirst reverses the order. After, if not 0, is the ID of a message: the list
 	// begins with the next one in that order. Offset skips that many messages. Page with
 	// either.
 	OldestFirst bool
-	Beyond      int64
+	After       int64
 	Offset      int
 	// Limit is the greatest number of messages to return: 100 if 0, and 1000 at most.
 	Limit int

@@ -200,7 +200,7 @@ func (a *API) listEvents(ctx context.Context, r *rest.Request, q *rest.Query) (r
 	if err != nil {
 		return rest.List[event]{}, err
 	}
-	filter.OldestFirst, filter.Beyond = window.OldestFirst, window.Beyond
+	filter.OldestFirst, filter.After = window.OldestFirst, window.After
 	leave, err := a.searchTurn(ctx, r.Caller.Company)
 	if err != nil {
 		return rest.List[event]{}, err

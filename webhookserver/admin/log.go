@@ -150,7 +150,7 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 	if err != nil {
 		return rest.List[logEntry]{}, err
 	}
-	filter.OldestFirst, filter.Beyond = window.OldestFirst, window.Beyond
+	filter.OldestFirst, filter.After = window.OldestFirst, window.After
 	leave, err := a.searchTurn(ctx, r.Caller.Company)
 	if err != nil {
 		return rest.List[logEntry]{}, err

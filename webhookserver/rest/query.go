@@ -122,8 +122,8 @@ type Window struct {
 	// OldestFirst is the order in which to read the items. If the page is read Backward,
 	// the caller must reverse them.
 	OldestFirst bool
-	// Beyond is the number after which to begin in that order; 0 begins with the first item.
-	Beyond int64
+	// After is the number of the item before the page, in that order; 0 for the first page.
+	After int64
 	// Offset is how many items to skip.
 	Offset int
 }
@@ -133,8 +133,8 @@ type Window struct {
 func (q *Query) Window(maxOffset int) (Window, error) {
 	p := q.Page
 	if p.ByCursor {
-		beyond, _ := strconv.ParseInt(p.Cursor, 10, 64)
-		return Window{OldestFirst: p.Ascending != p.Backward, Beyond: beyond}, nil
+		after, _ := strconv.ParseInt(p.Cursor, 10, 64)
+		return Window{OldestFirst: p.Ascending != p.Backward, After: after}, nil
 	}
 	if p.Offset() > maxOffset {
 		return Window{}, InvalidPage()

@@ -109,7 +109,7 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 	filter := ledger.InboxFilter{
 		Company: r.Caller.Company, UserID: r.Caller.User, Received: q.Boolean("received"),
 		CreatedAfter: q.Time("created__gt"), CreatedBefore: q.Time("created__lt"),
-		OldestFirst: window.OldestFirst, Beyond: window.Beyond, Offset: window.Offset, Limit: q.Page.Size + 1,
+		OldestFirst: window.OldestFirst, After: window.After, Offset: window.Offset, Limit: q.Page.Size + 1,
 	}
 	if !q.Page.ByCursor {
 		if list.Count, err = a.Ledger.InboxCount(ctx, filter); err != nil {

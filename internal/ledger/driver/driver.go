@@ -137,9 +137,11 @@ func (e *Event) Attempts() int {
 	return 1
 }
 
+// EventColumns are the columns of a new event, in the order of [Event.Args].
+const EventColumns = "company, event_id, name, received_at, next_attempt_at, lease, attempts, updated_at, data"
+
 // InsertEvent stores the event that [Event.Args] describes unless it is there already.
-const InsertEvent = `
-	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, lease, attempts, updated_at, data)
+const InsertEvent = "INSERT INTO events (" + EventColumns + `)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 	ON CONFLICT (company, event_id) DO NOTHING`
 

@@ -20,7 +20,7 @@ func finish(t *testing.T, s ledger.Store, company string, n int) {
 	t.Helper()
 	Fill(t, s, company, n)
 	for n > 0 {
-		events, err := s.ClaimEvents(bg, 500, time.Minute)
+		events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 500, Lease: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,7 +20,7 @@ func testClosedStoreRefuses(t *testing.T, at Place) {
 	g.Expect(s.Close()).To(Succeed())
 	_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "1"})
 	g.Expect(err).To(MatchError(ledger.ErrUnavailable))
-	_, err = s.ClaimEvents(bg, 1, time.Minute)
+	_, err = s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
 	g.Expect(err).To(MatchError(ledger.ErrUnavailable))
 	_, err = s.ListDeliveries(bg, ledger.DeliveryFilter{})
 	g.Expect(err).To(MatchError(ledger.ErrUnavailable))

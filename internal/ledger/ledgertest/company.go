@@ -17,7 +17,7 @@ func testPurgeCompany(t *testing.T, at Place) {
 	s := at.open(t, nil)
 	Pending(t, s, "shop", 3)
 	Fill(t, s, "shop", 2*step+10)
-	held, err := s.ClaimEvents(bg, 1, time.Minute)
+	held, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	Accept(t, s, "bank", "1")
 
@@ -63,7 +63,7 @@ func testResumeCompany(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
 	Accept(t, s, "shop", "waiting")
-	events, err := s.ClaimEvents(bg, 1, time.Minute)
+	events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	const later = time.Hour
 	g.Expect(s.RetryEvent(bg, events[0], later, "The token was refused.")).To(Succeed())
@@ -87,7 +87,7 @@ func testResumeCompany(t *testing.T, at Place) {
 	}
 
 	g.Expect(s.ResumeCompany(bg, "shop", "TokenMissing", "TokenRefused")).To(Succeed())
-	events, err = s.ClaimEvents(bg, 10, time.Minute)
+	events, err = s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(events).To(HaveLen(1))
 	claimed, err = s.ClaimDeliveries(bg, ledger.Claim{Limit: 4, Lease: time.Minute})
@@ -110,7 +110,7 @@ func testDeleteBefore(t *testing.T, at Place) {
 	}
 	Fill(t, s, "shop", step+5)
 	for {
-		events, err := s.ClaimEvents(bg, 200, time.Minute)
+		events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 200, Lease: time.Minute})
 		g.Expect(err).NotTo(HaveOccurred())
 		if len(events) == 0 {
 			break

@@ -242,7 +242,7 @@ func testLargeEventsDelayNobody(t *testing.T, at Place) {
 			for n := range events {
 				Accept(t, s, company, fmt.Sprint(n))
 			}
-			claimed, err := s.ClaimEvents(bg, events, time.Hour)
+			claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: events, Lease: time.Hour})
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(claimed).To(HaveLen(events))
 			var work sync.WaitGroup

@@ -102,7 +102,7 @@ func testClaimsAreFairBetweenCompanies(t *testing.T, at Place) {
 		Accept(t, s, company, "1")
 		Accept(t, s, company, "2")
 	}
-	claimed, err := s.ClaimEvents(bg, 20, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 20, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(HaveLen(20), "what the small ones leave of their share goes to the others")
 	first := map[string]bool{}
@@ -139,7 +139,7 @@ func testSmallClaimsGoRoundTheCompanies(t *testing.T, at Place) {
 	served := map[string]int{}
 	for round := 1; round <= 3; round++ {
 		for range 5 {
-			claimed, err := s.ClaimEvents(bg, 1, time.Minute)
+			claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(claimed).To(HaveLen(1))
 			served[claimed[0].Company]++
@@ -157,7 +157,7 @@ func testLeaseExpires(t *testing.T, at Place) {
 	Accept(t, s, "shop", "1")
 	first := ClaimOne(t, s)
 
-	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(BeEmpty(), "it is another's")
 	due, ok, err := s.NextEventDue(bg)
@@ -168,7 +168,7 @@ func testLeaseExpires(t *testing.T, at Place) {
 	clk.Step(40 * time.Second)
 	g.Expect(s.RenewEvent(bg, &first, time.Minute)).To(Succeed())
 	clk.Step(40 * time.Second)
-	claimed, err = s.ClaimEvents(bg, 10, time.Minute)
+	claimed, err = s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(BeEmpty(), "it was renewed")
 
@@ -252,7 +252,7 @@ func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 			timer = time.AfterFunc(longest*time.Duration(round%40)/30, stop)
 		}
 		begun := time.Now()
-		claimed, err := s.ClaimEvents(ctx, 3, time.Hour)
+		claimed, err := s.ClaimEvents(ctx, ledger.Claim{Limit: 3, Lease: time.Hour})
 		if timer == nil {
 			longest = time.Since(begun)
 		} else {
@@ -271,7 +271,7 @@ func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 		}
 	}
 	t.Logf("%d of 400 claims, which take %s, were stopped", stopped, longest)
-	claimed, err := s.ClaimEvents(bg, 2*events, time.Hour)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 2 * events, Lease: time.Hour})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(HaveLen(events))
 }
@@ -303,7 +303,7 @@ func testHandover(t *testing.T, at Place) {
 	g.Expect(taken).To(HaveLen(1))
 	handed := taken[0]
 	g.Expect(raised(s.EventsReady())).To(BeFalse(), "there is nothing to claim")
-	g.Expect(s.ClaimEvents(bg, 10, time.Minute)).To(BeEmpty())
+	g.Expect(s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})).To(BeEmpty())
 
 	// No hand is free.
 	Accept(t, s, "shop", "2")
@@ -327,7 +327,7 @@ func testHandover(t *testing.T, at Place) {
 
 	// It is as claimed: its lease ends, and another has it then.
 	c.Step(2 * time.Minute)
-	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	i := slices.IndexFunc(claimed, func(e ledger.ClaimedEvent) bool { return e.ID == "1" })
 	g.Expect(i).To(BeNumerically(">=", 0))
@@ -359,7 +359,7 @@ func testClaimedData(t *testing.T, at Place) {
 		_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: id, Data: bytes.Repeat([]byte("x"), size)})
 		g.Expect(err).NotTo(HaveOccurred())
 	}
-	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(HaveLen(3))
 	for _, e := range claimed {
@@ -390,7 +390,7 @@ func testEventsWithinBounds(t *testing.T, at Place) {
 		c.Lanes = append(c.Lanes, ledger.ClaimLane{Lane: l, Bounds: []int{len(c.Bounds)}})
 		c.Bounds = append(c.Bounds, 3)
 	}
-	claimed, err := s.ClaimEventsWithin(bg, c)
+	claimed, err := s.ClaimEvents(bg, c)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(c.Bounds).To(Equal([]int{3, 3}), "they are the caller's")
 	byCompany := map[string]int{}

@@ -66,10 +66,10 @@ func testEventHistory(t *testing.T, at Place) {
 	g.Expect(got).To(Equal("2"))
 	g.Expect(page.More).To(BeTrue())
 	g.Expect(page.Count).To(Equal(3))
-	beyond := page.Events[0].Key
-	got, _ = ids(ledger.EventFilter{Beyond: beyond}, 0, 10)
+	middle := page.Events[0].Key
+	got, _ = ids(ledger.EventFilter{After: middle}, 0, 10)
 	g.Expect(got).To(Equal("1"))
-	got, _ = ids(ledger.EventFilter{Beyond: beyond, OldestFirst: true}, 0, 10)
+	got, _ = ids(ledger.EventFilter{After: middle, OldestFirst: true}, 0, 10)
 	g.Expect(got).To(Equal("3"))
 
 	e, err := s.StoredEvent(bg, "shop", "3")

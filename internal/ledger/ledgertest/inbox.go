@@ -67,7 +67,7 @@ func testInbox(t *testing.T, at Place) {
 	all, err := s.Inbox(bg, ledger.InboxFilter{Company: "shop", UserID: "zoe"})
 	g.Expect(err).NotTo(HaveOccurred())
 	second := all[1]
-	g.Expect(zoe(func(f *ledger.InboxFilter) { f.Beyond = second.ID })).To(Equal([]string{"first"}))
+	g.Expect(zoe(func(f *ledger.InboxFilter) { f.After = second.ID })).To(Equal([]string{"first"}))
 	g.Expect(second.UserID).To(Equal("zoe"))
 	g.Expect(second.ReceivedAt).To(BeZero())
 

@@ -124,7 +124,7 @@ func Fill(t testing.TB, s ledger.Store, company string, n int) {
 // ClaimOne claims the only due event.
 func ClaimOne(t testing.TB, s ledger.Store) ledger.ClaimedEvent {
 	t.Helper()
-	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func testKillersAreQuarantined(t *testing.T, at Place) {
 			s.OnQuarantine(func(q ledger.Quarantined) { seen = append(seen, q) })
 			deaths, decided := 0, map[string]int{}
 			for idle := 0; idle < 20; {
-				claimed, err := s.ClaimEvents(bg, 64, time.Minute)
+				claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 64, Lease: time.Minute})
 				g.Expect(err).NotTo(HaveOccurred())
 				if len(claimed) == 0 {
 					clk.Step(suspectWait)
@@ -105,7 +105,7 @@ func testHangingWorkIsQuarantined(t *testing.T, at Place) {
 		ClaimOne(t, s)
 		clk.Step(time.Minute)
 	}
-	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(BeEmpty())
 	stats, err := s.Stats(bg)
@@ -175,7 +175,7 @@ func testSuspectsAreHandedOutApart(t *testing.T, at Place) {
 	}
 	claim := func() (suspects, others []ledger.ClaimedEvent) {
 		t.Helper()
-		claimed, err := s.ClaimEvents(bg, 100, time.Minute)
+		claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 100, Lease: time.Minute})
 		g.Expect(err).NotTo(HaveOccurred())
 		for _, e := range claimed {
 			if e.Unfinished > 0 {
@@ -236,7 +236,7 @@ func testReleaseQuarantinedEvents(t *testing.T, at Place) {
 		Accept(t, s, "shop", fmt.Sprint(n))
 	}
 	Accept(t, s, "bank", "1")
-	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(HaveLen(4))
 	for _, e := range claimed {
@@ -378,7 +378,7 @@ func testAttemptsHaveACeiling(t *testing.T, at Place) {
 	}
 	g.Expect(s.RetryEvent(bg, ClaimOne(t, s), 0, "x")).To(Succeed())
 	g.Expect(s.RetryDelivery(bg, ClaimDelivery(t, s), 0, "X", "x")).To(Succeed())
-	events, err := s.ClaimEvents(bg, 10, time.Minute)
+	events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(events).To(BeEmpty())
 	deliveries, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 10, Lease: time.Minute})

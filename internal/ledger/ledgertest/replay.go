@@ -183,7 +183,7 @@ func testReplaysAtOnce(t *testing.T, at Place) {
 	for i := range n {
 		Accept(t, s, "shop", ledger.ReplayID(e.Key, fmt.Sprint(i)))
 	}
-	claimed, err := s.ClaimEvents(bg, n, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: n, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(HaveLen(n))
 	var all sync.WaitGroup

@@ -51,7 +51,7 @@ func testLedgerOfTheFirstVersion(t *testing.T, at Place) {
 	ledgerBefore(t, at, 1)
 	s := at.open(t, nil)
 
-	events, err := s.ClaimEvents(bg, 10, time.Minute)
+	events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(events).To(HaveLen(2))
 	for _, e := range events {

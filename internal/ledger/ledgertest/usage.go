@@ -49,7 +49,7 @@ func testPendingIsBounded(t *testing.T, at Place) {
 	}
 	g.Expect(take("shop", "one more")).To(MatchError(ledger.ErrCompanyFull))
 
-	claimed, err := s.ClaimEvents(bg, 10, time.Minute)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	for _, e := range claimed {
 		if e.Company == "shop" {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
 	"github.com/rehive/extension-operator/internal/ledger/postgres"
@@ -75,8 +77,12 @@ func moveAll(ctx context.Context, source driver.Driver, to postgres.Config) (mov
 		return moved, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	tables, err := readTables(ctx, db)
+	if err != nil {
+		return moved, err
+	}
 	clock := source.Clock()
-	if err := begin(ctx, source.Pool(), db, clock.Now().UnixMilli()); err != nil {
+	if err := begin(ctx, source.Pool(), db, tables, clock.Now().UnixMilli()); err != nil {
 		return moved, err
 	}
 	for _, t := range tables {
@@ -98,7 +104,7 @@ func moveAll(ctx context.Context, source driver.Driver, to postgres.Config) (mov
 }
 
 // begin reserves the IDs of the rows to come: new rows will get greater ones.
-func begin(ctx context.Context, from, to *sql.DB, now int64) (err error) {
+func begin(ctx context.Context, from, to *sql.DB, tables []table, now int64) (err error) {
 	tx, err := to.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("beginning the move: %w", err)
@@ -149,59 +155,55 @@ func resume(ctx context.Context, tx *sql.Tx) error {
 // column is a column of a moved table. Its kind is the type in PostgreSQL.
 type column struct{ name, kind string }
 
+// table is a table to move. Its columns are the same in both databases, and begin with id.
 type table struct {
 	name    string
-	columns []column // the primary key first
-	// key is what must match in the target if the primary key does.
-	key []string
+	columns []column
 }
 
-var tables = []table{
-	{name: "events", key: []string{"company", "event_id"}, columns: []column{
-		{"id", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"name", "text"}, {"received_at", "bigint"},
-		{"state", "text"}, {"reason", "text"}, {"attempts", "bigint"}, {"unfinished", "bigint"}, {"next_attempt_at", "bigint"}, {"message", "text"},
-		{"updated_at", "bigint"}, {"data", "bytea"},
-	}},
-	{name: "deliveries", key: []string{"event", "rule", "channel", "recipient", "copy"}, columns: []column{
-		{"id", "bigint"}, {"event", "bigint"}, {"company", "text"}, {"event_id", "text"}, {"event_name", "text"}, {"event_received_at", "bigint"},
-		{"rule", "text"}, {"copy", "bigint"}, {"channel", "text"}, {"recipient", "text"}, {"user_id", "text"}, {"state", "text"}, {"reason", "text"},
-		{"message", "text"}, {"attempts", "bigint"}, {"unfinished", "bigint"}, {"next_attempt_at", "bigint"}, {"provider_id", "text"}, {"content", "bigint"}, {"received_at", "bigint"}, {"created_at", "bigint"},
-		{"updated_at", "bigint"},
-	}},
-	{name: "contents", columns: []column{
-		{"id", "bigint"}, {"sender", "text"}, {"subject", "text"}, {"text", "text"}, {"html", "text"}, {"sms", "text"},
-	}},
-	{name: "attempts", key: []string{"delivery"}, columns: []column{
-		{"id", "bigint"}, {"delivery", "bigint"}, {"first_at", "bigint"}, {"last_at", "bigint"}, {"times", "bigint"},
-		{"state", "text"}, {"reason", "text"}, {"message", "text"},
-	}},
-	{name: "preferences", key: []string{"company", "user_id", "rule"}, columns: []column{
-		{"id", "bigint"}, {"company", "text"}, {"user_id", "text"}, {"rule", "text"}, {"enabled", "bigint"}, {"updated_at", "bigint"},
-	}},
-	{name: "suppressions", key: []string{"company", "channel", "recipient", "address"}, columns: []column{
-		{"id", "bigint"}, {"company", "text"}, {"channel", "text"}, {"recipient", "text"}, {"address", "text"}, {"reason", "text"}, {"since_at", "bigint"}, {"expires_at", "bigint"},
-	}},
-	{name: "charges", key: []string{"company", "channel", "scope", "key", "day"}, columns: []column{
-		{"id", "bigint"}, {"company", "text"}, {"channel", "text"}, {"scope", "text"}, {"key", "text"}, {"day", "bigint"}, {"n", "bigint"},
-	}},
+// readTables reads from the target what there is to move: the tables whose rows have
+// generated IDs, with all their columns except for leases, which end with their process.
+func readTables(ctx context.Context, to *sql.DB) (tables []table, err error) {
+	rows, err := to.QueryContext(ctx, `
+		SELECT table_name, column_name, data_type FROM information_schema.columns
+		WHERE table_schema = current_schema() AND column_name <> 'lease' AND table_name <> $1 AND table_name IN (
+			SELECT table_name FROM information_schema.columns
+			WHERE table_schema = current_schema() AND column_name = 'id' AND is_identity = 'YES')
+		ORDER BY table_name, column_name <> 'id', ordinal_position`, goose.DefaultTablename)
+	if err != nil {
+		return nil, fmt.Errorf("reading the target's tables: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var name string
+		var c column
+		if err := rows.Scan(&name, &c.name, &c.kind); err != nil {
+			return nil, fmt.Errorf("reading the target's tables: %w", err)
+		}
+		if len(tables) == 0 || tables[len(tables)-1].name != name {
+			tables = append(tables, table{name: name})
+		}
+		last := &tables[len(tables)-1]
+		last.columns = append(last.columns, c)
+	}
+	return tables, rows.Err()
 }
 
-// statements returns the statements that read a batch, write it, and count it in the
-// target.
+// statements returns the statements that read a batch, write it, and count how many of its
+// rows the target holds.
 func (t table) statements(ahead time.Duration) (read, write, count string) {
-	names, sources, places, same := make([]string, len(t.columns)), make([]string, len(t.columns)), make([]string, len(t.columns)), []string{}
+	names, sources, places := make([]string, len(t.columns)), make([]string, len(t.columns)), make([]string, len(t.columns))
+	var same []string
 	for i, c := range t.columns {
 		names[i], sources[i], places[i] = c.name, c.name, fmt.Sprintf("$%d::%s[]", i+1, c.kind)
-		if strings.HasSuffix(c.name, "_at") && ahead != 0 {
+		if !strings.HasSuffix(c.name, "_at") {
+			same = append(same, "target."+c.name+" = source."+c.name)
+		} else if ahead != 0 {
 			sources[i] = fmt.Sprintf("CASE WHEN %[1]s = 0 THEN 0 ELSE %[1]s - (%[2]d) END", c.name, ahead.Milliseconds())
 		}
 	}
-	id := t.columns[0].name
-	for _, k := range append([]string{id}, t.key...) {
-		same = append(same, "target."+k+" = source."+k)
-	}
 	list, rows := strings.Join(names, ", "), "unnest("+strings.Join(places, ", ")+")"
-	read = "SELECT " + strings.Join(sources, ", ") + " FROM " + t.name + " WHERE " + id + " > $1 ORDER BY " + id
+	read = "SELECT " + strings.Join(sources, ", ") + " FROM " + t.name + " WHERE id > $1 ORDER BY id"
 	write = "INSERT INTO " + t.name + " (" + list + ") SELECT * FROM " + rows + " ON CONFLICT DO NOTHING"
 	count = "SELECT COUNT(*) FROM " + rows + " AS source (" + list + ") JOIN " + t.name + " AS target ON " + strings.Join(same, " AND ")
 	return read, write, count
@@ -225,7 +227,7 @@ func moveTable(ctx context.Context, from, to *sql.DB, t table, ahead time.Durati
 			return total, err
 		}
 		if there != n {
-			return total, fmt.Errorf("%d of %d rows after ID %d conflict with others: the target does not hold the rows of an earlier move of this ledger; use an empty database", n-there, n, after)
+			return total, fmt.Errorf("%d of %d rows after ID %d are missing or different in the target: it holds another ledger, or this ledger changed after an earlier move; use an empty database", n-there, n, after)
 		}
 		total, after = total+n, last
 	}

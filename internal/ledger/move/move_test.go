@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,7 +83,7 @@ func everything(t *testing.T, s ledger.Store) (log []ledger.Delivery, left map[s
 	}
 	left = map[string]string{}
 	for {
-		events, err := s.ClaimEvents(bg, 500, time.Minute)
+		events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 500, Lease: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,6 +144,13 @@ func TestMove(t *testing.T) {
 	_, err = ToPostgres(bg, path, at, ledger.Options{Clock: clk})
 	g.Expect(err).To(MatchError(ContainSubstring("was moved to this database before")))
 
+	db, err := postgres.Prepare(bg, at)
+	g.Expect(err).NotTo(HaveOccurred())
+	var stored int64
+	g.Expect(db.QueryRowContext(bg, "SELECT bytes FROM storage WHERE company = 'bank'").Scan(&stored)).To(Succeed())
+	g.Expect(stored).To(BeNumerically(">", 1024*batchRows), "the company's limit counts what was moved")
+	g.Expect(db.Close()).To(Succeed())
+
 	p := openTarget(t, at, clk)
 	gotLog, left := everything(t, p)
 	g.Expect(gotLog).To(Equal(log))
@@ -163,32 +171,90 @@ func TestMove(t *testing.T) {
 	g.Expect(young[0].ID).To(BeNumerically(">", 23))
 }
 
+// interrupted moves the first batch of a ledger's events.
+func interrupted(g Gomega, path string, to postgres.Config, clk clock.PassiveClock) {
+	source, err := sqlite.OpenDriver(bg, path, ledger.Options{Clock: clk})
+	g.Expect(err).NotTo(HaveOccurred())
+	db, err := postgres.Prepare(bg, to)
+	g.Expect(err).NotTo(HaveOccurred())
+	tables, err := readTables(bg, db)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(begin(bg, source.Pool(), db, tables, 1)).To(Succeed())
+	events := tables[slices.IndexFunc(tables, func(t table) bool { return t.name == "events" })]
+	read, write, _ := events.statements(0)
+	batch, _, _, err := readBatch(bg, source.Pool(), read, 0, events.columns)
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = db.ExecContext(bg, write, batch...)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(db.Close()).To(Succeed())
+	g.Expect(source.Close()).To(Succeed())
+}
+
 func TestInterruptedMoveGoesOn(t *testing.T) {
 	g := NewWithT(t)
 	clk, path, at := ledgertest.FakeClock(), ledgerPath(t), target(t)
 	s := open(t, path, clk)
 	ledgertest.Fill(t, s, "bank", 2*batchRows+30)
 	g.Expect(s.Close()).To(Succeed())
-	source, err := sqlite.OpenDriver(bg, path, ledger.Options{Clock: clk})
-	g.Expect(err).NotTo(HaveOccurred())
-	db, err := postgres.Prepare(bg, at)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(begin(bg, source.Pool(), db, 1)).To(Succeed())
-	read, write, _ := tables[0].statements(0)
-	batch, _, _, err := readBatch(bg, source.Pool(), read, 0, tables[0].columns)
-	g.Expect(err).NotTo(HaveOccurred())
-	_, err = db.ExecContext(bg, write, batch...)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(db.Close()).To(Succeed())
-	g.Expect(source.Close()).To(Succeed())
+	interrupted(g, path, at, clk)
 
-	_, err = postgres.Open(bg, at, ledger.Options{Clock: clk})
+	_, err := postgres.Open(bg, at, ledger.Options{Clock: clk})
 	g.Expect(err).To(MatchError(ContainSubstring("run `manager migrate-ledger` again")))
 	moved, err := ToPostgres(bg, path, at, ledger.Options{Clock: clk})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(moved.Events).To(BeEquivalentTo(2*batchRows + 30))
 	_, left := everything(t, openTarget(t, at, clk))
 	g.Expect(left).To(HaveLen(2*batchRows + 30))
+}
+
+// A manager that continued with the SQLite ledger after an interrupted move may have sent
+// what the target holds as pending.
+func TestMoveRefusesRowsThatChangedSince(t *testing.T) {
+	g := NewWithT(t)
+	clk, path, at := ledgertest.FakeClock(), ledgerPath(t), target(t)
+	s := open(t, path, clk)
+	ledgertest.Accept(t, s, "shop", "1")
+	g.Expect(s.Close()).To(Succeed())
+	interrupted(g, path, at, clk)
+	s = open(t, path, clk)
+	g.Expect(s.CompleteEvent(bg, ledgertest.ClaimOne(t, s), nil)).To(Succeed())
+	g.Expect(s.Close()).To(Succeed())
+	_, err := ToPostgres(bg, path, at, ledger.Options{Clock: clk})
+	g.Expect(err).To(MatchError(ContainSubstring("missing or different")))
+	g.Expect(path).To(BeAnExistingFile())
+}
+
+// The tables to move are read from the target; SQLite must not have more.
+func TestMoveKnowsAllTables(t *testing.T) {
+	g := NewWithT(t)
+	source, err := sqlite.OpenDriver(bg, ledgerPath(t), ledger.Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { g.Expect(source.Close()).To(Succeed()) }()
+	db, err := postgres.Prepare(bg, target(t))
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { g.Expect(db.Close()).To(Succeed()) }()
+	tables, err := readTables(bg, db)
+	g.Expect(err).NotTo(HaveOccurred())
+	names := make([]string, len(tables))
+	for i, moved := range tables {
+		names[i] = moved.name
+		g.Expect(moved.columns[0].name).To(Equal("id"))
+		for _, c := range moved.columns {
+			g.Expect(c.kind).To(BeElementOf("bigint", "text", "bytea"), "%s.%s: readBatch reads no other types", moved.name, c.name)
+		}
+	}
+	rows, err := source.Pool().QueryContext(bg, "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%' AND name NOT LIKE 'goose%'")
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { g.Expect(rows.Close()).To(Succeed()) }()
+	var found []string
+	for rows.Next() {
+		var name string
+		g.Expect(rows.Scan(&name)).To(Succeed())
+		found = append(found, name)
+	}
+	g.Expect(rows.Err()).NotTo(HaveOccurred())
+	g.Expect(names).To(ConsistOf(found))
+	g.Expect(names).To(ContainElements("events", "deliveries", "contents", "storage"))
 }
 
 func TestMoveRefusesAForeignTarget(t *testing.T) {
@@ -210,7 +276,7 @@ func TestMoveRefusesAForeignTarget(t *testing.T) {
 	_, err = db.ExecContext(bg, "INSERT INTO move (id, started_at, finished) VALUES (1, 1, FALSE)")
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = ToPostgres(bg, path, at, ledger.Options{Clock: clk})
-	g.Expect(err).To(MatchError(ContainSubstring("conflict with others")))
+	g.Expect(err).To(MatchError(ContainSubstring("missing or different")))
 	g.Expect(path).To(BeAnExistingFile())
 
 	_, err = ToPostgres(bg, path+"1", at, ledger.Options{Clock: clk})

@@ -35,11 +35,9 @@ const (
 
 // Rows are inserted in the order of their keys, so that replicas that accept the same
 // events wait for each other instead of deadlocking.
-const insertEvents = `
-	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, lease, attempts, updated_at, data)
-	SELECT company, event_id, name, received_at, due, lease, attempts, now, data
+const insertEvents = "INSERT INTO events (" + driver.EventColumns + ") SELECT " + driver.EventColumns + `
 	FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::int[], $8::bigint[], $9::bytea[])
-		AS e (company, event_id, name, received_at, due, lease, attempts, now, data)
+		AS e (` + driver.EventColumns + `)
 	ON CONFLICT (company, event_id) DO NOTHING
 	RETURNING company, event_id, id`
 

@@ -60,7 +60,7 @@ func BenchmarkEventToDelivery(b *testing.B) {
 			_, err := s.AcceptEvent(bg, ledger.Event{Company: fmt.Sprintf("company-%d", i%50), ID: fmt.Sprint(round, "-", i), Name: "x", Data: ledgertest.Data})
 			return err
 		})
-		events, err := s.ClaimEvents(bg, batch, time.Minute)
+		events, err := s.ClaimEvents(bg, ledger.Claim{Limit: batch, Lease: time.Minute})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -78,7 +78,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 	at := place{url: with(t, address, map[string]string{"host": strings.Join(hosts, ","), "target_session_attrs": "read-write"})}
 	s := at.open(t, nil)
 	ledgertest.Accept(t, s, "held", "1")
-	held, err := s.ClaimEvents(bg, 1, time.Hour)
+	held, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Hour})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(held).To(HaveLen(1))
 

@@ -57,7 +57,7 @@ func TestSessionPooling(t *testing.T) {
 			g.Expect(s.d.pool.QueryRowContext(bg, "SELECT current_setting($1)", name).Scan(&got)).To(Succeed())
 			g.Expect(got).To(Equal(want), name)
 		}
-		events, err := s.ClaimEvents(bg, 100, time.Minute)
+		events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 100, Lease: time.Minute})
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(events).To(HaveLen(8))
 		for _, e := range events {

@@ -110,7 +110,7 @@ func TestReplicasShareTheWork(t *testing.T) {
 		for range 2 {
 			done.Go(func() {
 				for !t.Failed() {
-					events, err := s.ClaimEvents(bg, 7, time.Hour)
+					events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 7, Lease: time.Hour})
 					if err != nil {
 						t.Error(err)
 						return
@@ -282,7 +282,7 @@ func TestStoppedPostgresIsUnavailableThenRecovers(t *testing.T) {
 	g.Expect(server.Halt(false)).To(Succeed())
 	_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "2"})
 	g.Expect(err).To(MatchError(ledger.ErrUnavailable))
-	_, err = s.ClaimEvents(bg, 1, time.Minute)
+	_, err = s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
 	g.Expect(err).To(MatchError(ledger.ErrUnavailable))
 	g.Expect(s.CompleteEvent(bg, event, nil)).To(MatchError(ledger.ErrUnavailable))
 	g.Expect(s.Healthy(bg)).To(MatchError(ledger.ErrUnavailable))

@@ -10,11 +10,19 @@ import (
 	"testing"
 )
 
-// released are the migrations that ledgers out there went through. One that changed
-// would leave them with other tables than new ones: add a migration instead.
+// released are the migrations that existing ledgers have applied. If one changed, their
+// tables would differ from new ones: add a migration instead.
 var released = map[string]string{
-	"migrations/sqlite/00001_create_ledger.sql":   "1af4f84ce0d69f3c65925e6904386787e519dc609c8327138b04ba770216336b",
-	"migrations/postgres/00001_create_ledger.sql": "944e3fe0c85f7d0ae4b5e1ceabc1c8f2e61c539f498976ea9911273268558b52",
+	"migrations/sqlite/00001_create_ledger.sql":              "1af4f84ce0d69f3c65925e6904386787e519dc609c8327138b04ba770216336b",
+	"migrations/postgres/00001_create_ledger.sql":            "944e3fe0c85f7d0ae4b5e1ceabc1c8f2e61c539f498976ea9911273268558b52",
+	"migrations/sqlite/00002_quarantine_sharing_names.sql":   "ce0f7ee273786380ef34e5cebbf7b929dbb318d041a6c3df056bbc3d375a5616",
+	"migrations/postgres/00002_quarantine_sharing_names.sql": "248069e4edfce54c6997b947c98adeadea4a2a5f6c6256c03edd91e2179450e3",
+	"migrations/sqlite/00003_quotas.sql":                     "420472c9defd1bbc7ea5892434692aa0521c165ea3dbe32be8c8caff4937b3e9",
+	"migrations/postgres/00003_quotas.sql":                   "26bf84673c2771d5d4a01e8c8e88550068db70c6ebb3c7c0f8a8c23a9e3544c1",
+	"migrations/sqlite/00004_attempts.sql":                   "4f33377c00c915a47c4eb89e314eae91d40031bf365f06dd82038ec3b74ea2e0",
+	"migrations/postgres/00004_attempts.sql":                 "e83df5869e6a98469a3a376ccbecf2669e0d38330a21442a6c5bde388c655c75",
+	"migrations/sqlite/00005_sms_options.sql":                "b594a8cd78d5a2169a7a5a606b9d38f91571daebbdbb5ccc78b2ef7e30619561",
+	"migrations/postgres/00005_sms_options.sql":              "b594a8cd78d5a2169a7a5a606b9d38f91571daebbdbb5ccc78b2ef7e30619561",
 }
 
 func TestReleasedMigrationsAreFrozen(t *testing.T) {

@@ -115,7 +115,7 @@ func BenchmarkAcceptEventBesideDispatch(b *testing.B) {
 						time.Sleep(2 * time.Millisecond)
 					}
 					for {
-						events, err := s.ClaimEvents(bg, cap(free)-len(free), time.Minute)
+						events, err := s.ClaimEvents(bg, ledger.Claim{Limit: cap(free) - len(free), Lease: time.Minute})
 						if err != nil {
 							b.Error(err)
 						}
@@ -181,7 +181,7 @@ func BenchmarkEventToDelivery(b *testing.B) {
 			_, err := s.AcceptEvent(bg, ledger.Event{Company: fmt.Sprintf("company-%d", i%50), ID: fmt.Sprint(round, "-", i), Name: "x", Data: ledgertest.Data})
 			return err
 		})
-		events, err := s.ClaimEvents(bg, batch, time.Minute)
+		events, err := s.ClaimEvents(bg, ledger.Claim{Limit: batch, Lease: time.Minute})
 		if err != nil {
 			b.Fatal(err)
 		}

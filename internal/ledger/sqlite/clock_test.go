@@ -29,7 +29,7 @@ func TestLeaseLastsWhenTheClockIsSet(t *testing.T) {
 			event, sent := ledgertest.ClaimOne(t, s), ledgertest.ClaimDelivery(t, s) // a minute
 			clk.Set(by)
 			clk.Pass(59 * time.Second)
-			events, err := s.ClaimEvents(bg, 10, time.Minute)
+			events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(events).To(BeEmpty(), "it is another's")
 			deliveries, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 10, Lease: time.Minute})

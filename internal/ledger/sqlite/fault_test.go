@@ -78,7 +78,7 @@ func TestKilledProcessLosesNoAcknowledgedEvent(t *testing.T) {
 	s := open(t, path, nil)
 	stored := map[string]bool{}
 	for {
-		events, err := s.ClaimEvents(bg, 1000, time.Hour)
+		events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1000, Lease: time.Hour})
 		g.Expect(err).NotTo(HaveOccurred())
 		if len(events) == 0 {
 			break

@@ -67,7 +67,7 @@ func (p *promises) load(ctx context.Context, s *opened, round int) {
 	for range 2 {
 		workers.Go(func() {
 			for ctx.Err() == nil {
-				events, err := s.ClaimEvents(bg, 5, time.Hour)
+				events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 5, Lease: time.Hour})
 				if err != nil {
 					return
 				}

@@ -219,7 +219,7 @@ func TestLeasesOfTheProcessBeforeEndAtOpening(t *testing.T) {
 	s := open(t, path, nil)
 	ledgertest.Accept(t, s, "shop", "1")
 	ledgertest.Accept(t, s, "shop", "2")
-	claimed, err := s.ClaimEvents(bg, 1, time.Hour)
+	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Hour})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s.CompleteEvent(bg, claimed[0], []ledger.NewDelivery{ledgertest.Email("rule", "a@example.com")})).To(Succeed())
 	ledgertest.ClaimOne(t, s)

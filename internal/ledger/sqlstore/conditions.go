@@ -42,8 +42,8 @@ func (c *conditions) among(column string, values []string) {
 	c.add(column + " IN (" + strings.Join(places, ", ") + ")")
 }
 
-// beyond adds the test that a row comes after the one with an id, unless that is 0.
-func (c *conditions) beyond(column string, id int64, oldestFirst bool) {
+// after adds the test that a row comes after the one with an id, unless that is 0.
+func (c *conditions) after(column string, id int64, oldestFirst bool) {
 	switch {
 	case id == 0:
 	case oldestFirst:

@@ -82,12 +82,7 @@ func (s *Store) handOver(h *ledger.Handover, e *driver.Event) {
 func (s *Store) EventsReady() <-chan struct{} { return s.events }
 
 // ClaimEvents implements [ledger.EventQueue].
-func (s *Store) ClaimEvents(ctx context.Context, limit int, lease time.Duration) ([]ledger.ClaimedEvent, error) {
-	return s.ClaimEventsWithin(ctx, ledger.Claim{Limit: limit, Lease: lease})
-}
-
-// ClaimEventsWithin implements [ledger.EventQueue].
-func (s *Store) ClaimEventsWithin(ctx context.Context, c ledger.Claim) ([]ledger.ClaimedEvent, error) {
+func (s *Store) ClaimEvents(ctx context.Context, c ledger.Claim) ([]ledger.ClaimedEvent, error) {
 	begun := s.machine.Now()
 	take := func(tx driver.Tx, lane driver.Claim) ([]ledger.ClaimedEvent, error) {
 		found, err := tx.ClaimEvents(lane)

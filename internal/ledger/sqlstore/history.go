@@ -85,7 +85,7 @@ func (s *Store) whereEvent(f ledger.EventFilter) (where string, args []any) {
 		c.place([]byte(f.DataContains))
 		c.add(fmt.Sprintf(s.dialect.DataContains, len(c.values)))
 	}
-	c.beyond("id", f.Beyond, f.OldestFirst)
+	c.after("id", f.After, f.OldestFirst)
 	return c.where(), c.arguments()
 }
 

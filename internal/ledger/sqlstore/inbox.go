@@ -30,7 +30,7 @@ func (s *Store) whereInbox(f ledger.InboxFilter) (where string, args []any) {
 	default:
 		c.add("received_at = 0")
 	}
-	c.beyond("deliveries.id", f.Beyond, f.OldestFirst)
+	c.after("deliveries.id", f.After, f.OldestFirst)
 	return c.where(), c.values
 }
 

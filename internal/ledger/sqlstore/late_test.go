@@ -57,7 +57,7 @@ func TestLateJobsTouchNoResults(t *testing.T) {
 
 	d.late = true
 	for name, call := range map[string]func() error{
-		"claim":          func() error { _, err := s.ClaimEvents(bg, 1, time.Minute); return err },
+		"claim":          func() error { _, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute}); return err },
 		"next due":       func() error { _, _, err := s.NextEventDue(bg); return err },
 		"resend":         func() error { _, err := s.Resend(bg, "shop", 1, ""); return err },
 		"release one":    func() error { _, err := s.ReleaseQuarantinedEvent(bg, "shop", 1); return err },

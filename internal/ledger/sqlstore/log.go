@@ -152,7 +152,7 @@ func (s *Store) where(f ledger.LogFilter) (where string, args []any) {
 	if !f.CreatedBefore.IsZero() {
 		c.compare("created_at <", s.stored(f.CreatedBefore))
 	}
-	c.beyond("deliveries.id", f.Beyond, f.OldestFirst)
+	c.after("deliveries.id", f.After, f.OldestFirst)
 	return c.where(), c.arguments()
 }
 

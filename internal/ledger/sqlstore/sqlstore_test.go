@@ -240,7 +240,7 @@ func BenchmarkClaimInAFlood(b *testing.B) {
 	}
 	b.ResetTimer()
 	for range b.N {
-		claimed, err := s.ClaimEvents(bg, 64, time.Minute)
+		claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 64, Lease: time.Minute})
 		if err != nil || len(claimed) != 64 {
 			b.Fatal(len(claimed), err)
 		}
