@@ -23,6 +23,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -64,7 +65,7 @@ type companyActivationReconciler struct {
 	apiReader    client.Reader
 	platform     *rehive.Client
 	webhookURL   string
-	ledger       Ledger
+	ledger       ledger.Companies
 	reporter     reporter
 	namespaces   activation.Namespaces
 	resyncPeriod time.Duration

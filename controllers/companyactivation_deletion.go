@@ -19,6 +19,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -199,11 +200,14 @@ func (r *companyActivationReconciler) removeWebhooks(ctx context.Context, token 
 func (r *companyActivationReconciler) cleanLedger(ctx context.Context, key types.NamespacedName, d *departure) error {
 	bounded, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	clean, what := r.ledger.CancelCompany, "cancelling the company's pending work"
+	var err error
+	what := "cancelling the company's pending work"
 	if d.purge {
-		clean, what = r.ledger.PurgeCompany, "removing the company from the ledger"
+		what = "removing the company from the ledger"
+		err = r.ledger.PurgeCompany(bounded, d.company)
+	} else {
+		err = r.ledger.CancelCompany(bounded, d.company, ledger.ReasonCompanyDeleted, "the company's activation was deleted")
 	}
-	err := clean(bounded, d.company)
 	if err == nil {
 		return nil
 	}

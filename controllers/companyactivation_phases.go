@@ -22,6 +22,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -395,7 +396,7 @@ func (r *companyActivationReconciler) resumeWork(ctx context.Context, s *scope) 
 		another = entry.accepted != token && entry.accepted != [sha256.Size]byte{}
 	})
 	if another || !meta.IsStatusConditionTrue(s.activation.Status.Conditions, v1alpha1.TokenValidCondition) {
-		if err := r.ledger.ResumeCompany(ctx, s.activation.Spec.Company); err != nil {
+		if err := r.ledger.ResumeCompany(ctx, s.activation.Spec.Company, providers.ReasonTokenMissing, providers.ReasonTokenRefused); err != nil {
 			// The work resumes at its next attempt, or after the next check.
 			ctrl.LoggerFrom(ctx).Error(err, "Resuming the company's work failed")
 			return nil

@@ -55,7 +55,7 @@ type deliveryProviderReconciler struct {
 	secrets      cache.Cache
 	reporter     reporter
 	resyncPeriod time.Duration
-	ledger       Ledger
+	ledger       ledger.Companies
 	defaults     map[v1alpha1.Channel]types.NamespacedName
 
 	mu sync.Mutex

@@ -48,20 +48,6 @@ const (
 	concurrentRules       = 16
 )
 
-// Ledger is the part of the ledger that the controllers use.
-type Ledger interface {
-	// ResumeCompany makes the work that waits for the company's token due immediately.
-	ResumeCompany(ctx context.Context, company string) error
-	// WakeDeliveries makes the pending messages of a company on a channel due
-	// immediately.
-	WakeDeliveries(ctx context.Context, l ledger.Lane) error
-	// CancelCompany cancels the company's pending events and deliveries; the record of
-	// finished ones remains.
-	CancelCompany(ctx context.Context, company string) error
-	// PurgeCompany removes all data of the company from the ledger.
-	PurgeCompany(ctx context.Context, company string) error
-}
-
 // Options configure the controllers.
 type Options struct {
 	// Platform calls Rehive.
@@ -70,7 +56,7 @@ type Options struct {
 	// as https://notifications.example.com/api/. Webhooks go to webhook/ below it.
 	PublicURL string
 	// Ledger is notified when a company has a new token, and cleaned when it is deleted.
-	Ledger Ledger
+	Ledger ledger.Companies
 	// Recorder records events; the manager's own by default.
 	Recorder events.EventRecorder
 	// ResyncPeriod is how often an unchanged activation is compared with the platform.

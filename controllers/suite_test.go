@@ -275,7 +275,7 @@ func (l *fakeLedger) do(what, company string) error {
 	return l.broken[company]
 }
 
-func (l *fakeLedger) ResumeCompany(_ context.Context, company string) error {
+func (l *fakeLedger) ResumeCompany(_ context.Context, company string, _ ...string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.resumed == nil {
@@ -310,7 +310,7 @@ func (l *fakeLedger) wokenFor(company string, channel v1alpha1.Channel) func() i
 	}
 }
 
-func (l *fakeLedger) CancelCompany(_ context.Context, company string) error {
+func (l *fakeLedger) CancelCompany(_ context.Context, company, _, _ string) error {
 	return l.do("cancel", company)
 }
 

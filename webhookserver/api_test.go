@@ -635,8 +635,8 @@ func TestAPICallsAreBounded(t *testing.T) {
 func TestSlowLogSearchIsCancelled(t *testing.T) {
 	slow := new(slowMessages)
 	f := newActiveFixture(t, func(o *Options) {
-		slow.MessageStore = o.Messages
-		o.Messages = slow
+		slow.Ledger = o.Ledger
+		o.Ledger = slow
 		o.Limits.APIBudget = 200 * time.Millisecond
 	})
 	slow.slow.Store(true)
@@ -820,7 +820,7 @@ func TestReplacedRuleKeepsItsID(t *testing.T) {
 // slowMessages is a MessageStore whose searches of the log, while slow is set, last until
 // their context ends.
 type slowMessages struct {
-	MessageStore
+	Ledger
 	slow atomic.Bool
 }
 
@@ -829,7 +829,7 @@ func (m *slowMessages) Log(ctx context.Context, f ledger.LogFilter, offset, limi
 		<-ctx.Done()
 		return ledger.LogPage{}, fmt.Errorf("%w: %w", ledger.ErrUnavailable, ctx.Err())
 	}
-	return m.MessageStore.Log(ctx, f, offset, limit)
+	return m.Ledger.Log(ctx, f, offset, limit)
 }
 
 func TestQuarantine(t *testing.T) {

@@ -50,7 +50,7 @@ func BenchmarkReadEvent(b *testing.B) {
 }
 
 // discardingStore accepts events and discards them.
-type discardingStore struct{ MessageStore }
+type discardingStore struct{ Ledger }
 
 func (discardingStore) AcceptEvent(context.Context, ledger.Event) (bool, error) { return false, nil }
 
@@ -85,7 +85,7 @@ func BenchmarkWebhook(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := New(Options{Address: "127.0.0.1:0", Client: kube, Activations: c.activations, APIReader: kube, Platform: platform, Events: discardingStore{}, Messages: discardingStore{}, Namespace: namespace})
+	s, err := New(Options{Address: "127.0.0.1:0", Client: kube, Activations: c.activations, APIReader: kube, Platform: platform, Ledger: discardingStore{}, Namespace: namespace})
 	if err != nil {
 		b.Fatal(err)
 	}

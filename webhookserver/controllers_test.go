@@ -34,17 +34,6 @@ import (
 // of the stub.
 const realNamespace = "rehive-real-"
 
-// companyLedger is the ledger in the form that the controllers use.
-type companyLedger struct{ ledger.Store }
-
-func (l companyLedger) CancelCompany(ctx context.Context, company string) error {
-	return l.Store.CancelCompany(ctx, company, "Cancelled", "The company left.")
-}
-
-func (l companyLedger) ResumeCompany(ctx context.Context, company string) error {
-	return l.Store.ResumeCompany(ctx, company, "TokenMissing")
-}
-
 // newRealFixture returns a fixture whose manager runs the real controllers, and whose
 // platform has registered the server as an extension.
 func newRealFixture(t *testing.T, change ...func(*Options)) (*fixture, rehivetest.Service) {
@@ -74,7 +63,7 @@ func newRealFixture(t *testing.T, change ...func(*Options)) (*fixture, rehivetes
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		err = errors.Join(controllers.IndexFields(ctx, mgr.GetFieldIndexer()), controllers.SetupWithManager(mgr, controllers.Options{
-			Platform: o.Platform, PublicURL: url, Ledger: companyLedger{o.Events.(ledger.Store)},
+			Platform: o.Platform, PublicURL: url, Ledger: o.Ledger.(ledger.Store),
 			Namespaces: activation.AllNamespaces(), ServedChannels: []v1alpha1.Channel{v1alpha1.ChannelEmail},
 		}))
 		if err != nil {

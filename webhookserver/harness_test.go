@@ -163,8 +163,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 		Activations: f.activations,
 		APIReader:   f.mgr.GetAPIReader(),
 		Platform:    platform,
-		Events:      store,
-		Messages:    store,
+		Ledger:      store,
 		Namespace:   namespace,
 		Namespaces:  activation.AllNamespaces(),
 		// At level 8 client-go logs bodies; the manager never enables that.

@@ -26,16 +26,13 @@ func (s *Server) operations() []rest.Operation {
 			}
 			return credentials.WebhookSecret, err
 		},
-		Log:        s.messages,
+		Ledger:     s.ledger,
 		SearchTurn: s.searches.lock,
 		AdmitWrite: s.writes.admit,
-		Quarantine: s.messages,
 		Quotas:     s.quotas,
-		Events:     s.events,
-		History:    s.messages,
 		Previews:   s.previews,
 	})
-	users := user.New(user.Options{Cache: s.client, Ledger: s.messages})
+	users := user.New(user.Options{Cache: s.client, Ledger: s.ledger})
 	return append(admins.Operations(), users.Operations()...)
 }
 

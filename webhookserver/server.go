@@ -26,25 +26,14 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/flow"
-	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 	"github.com/rehive/extension-operator/webhookserver/user"
 )
 
-// EventStore stores accepted webhooks. ledger.Store implements it.
-type EventStore interface {
-	// AcceptEvent makes the event durable before it returns nil. Duplicate reports that it
-	// was stored before. The error wraps ledger.ErrUnavailable if a retry may succeed.
-	AcceptEvent(ctx context.Context, event ledger.Event) (duplicate bool, err error)
-}
-
-// MessageStore stores messages with their outcomes, and users' preferences. ledger.Store
-// implements it and documents the methods.
-type MessageStore interface {
-	admin.Log
-	admin.History
-	admin.Quarantine
+// Ledger is the part of the ledger that the server uses.
+type Ledger interface {
+	admin.Ledger
 	user.Ledger
 }
 
@@ -70,10 +59,8 @@ type Options struct {
 	APIReader client.Reader
 	// Platform verifies the tokens of lifecycle and API calls.
 	Platform *rehive.Client
-	// Events stores accepted webhooks.
-	Events EventStore
-	// Messages stores messages and users' preferences.
-	Messages MessageStore
+	// Ledger stores accepted webhooks, messages and the users' choices.
+	Ledger Ledger
 	// Previews evaluates rules without sending. If nil, the API offers no previews.
 	Previews admin.Previewer
 	// PublicURL is where callers reach the server, without a slash at its end. Links to
@@ -124,8 +111,7 @@ type Server struct {
 	activations Activations
 	activation  *activation.Lifecycle
 	platform    *rehive.Client
-	events      EventStore
-	messages    MessageStore
+	ledger      Ledger
 	quotas      func(*v1alpha1.CompanyActivation) admin.Quotas
 	version     string
 	previews    admin.Previewer
@@ -166,7 +152,7 @@ var (
 // address in use or an unreadable certificate is an error here.
 func New(o Options) (*Server, error) {
 	switch {
-	case o.Client == nil, o.Activations == nil, o.APIReader == nil, o.Platform == nil, o.Events == nil, o.Messages == nil:
+	case o.Client == nil, o.Activations == nil, o.APIReader == nil, o.Platform == nil, o.Ledger == nil:
 		return nil, errors.New("the HTTP server needs a client, activations, an API reader, a platform, an event store and a message store")
 	case o.Namespace == "":
 		return nil, errors.New("the HTTP server needs a namespace for the activations it creates")
@@ -186,8 +172,7 @@ func New(o Options) (*Server, error) {
 		client:       o.Client,
 		activations:  o.Activations,
 		platform:     o.Platform,
-		events:       o.Events,
-		messages:     o.Messages,
+		ledger:       o.Ledger,
 		quotas:       o.Quotas,
 		version:      cmp.Or(o.Version, "dev"),
 		previews:     o.Previews,

@@ -167,7 +167,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Limits.Connections = 2
 		o.Limits.ReadHeaderTimeout, o.Limits.ReadTimeout = time.Minute, time.Minute
-		o.Events = failingStore(func(context.Context) error {
+		o.Ledger = failing(func(context.Context) error {
 			entered <- struct{}{}
 			<-proceed
 			return nil
@@ -248,21 +248,20 @@ func TestHugeHeader(t *testing.T) {
 func TestPortInUse(t *testing.T) {
 	f := newFixture(t)
 	_, err := New(Options{
-		Address: f.server.Addr().String(), Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace,
+		Address: f.server.Addr().String(), Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Ledger: f.store, Namespace: namespace,
 	})
 	f.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("address already in use")))
 }
 
 func TestOptionsAreChecked(t *testing.T) {
 	f := newFixture(t)
-	valid := Options{Address: "127.0.0.1:0", Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace}
+	valid := Options{Address: "127.0.0.1:0", Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Ledger: f.store, Namespace: namespace}
 	for _, spoil := range []func(*Options){
 		func(o *Options) { o.Client = nil },
 		func(o *Options) { o.Activations = nil },
 		func(o *Options) { o.APIReader = nil },
 		func(o *Options) { o.Platform = nil },
-		func(o *Options) { o.Events = nil },
-		func(o *Options) { o.Messages = nil },
+		func(o *Options) { o.Ledger = nil },
 		func(o *Options) { o.Namespace = "" },
 		func(o *Options) { o.CertFile = "tls.crt" },
 		func(o *Options) { o.CertFile, o.KeyFile = "/nonexistent/tls.crt", "/nonexistent/tls.key" },
@@ -281,7 +280,7 @@ func TestOptionsAreChecked(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	entered, proceed := make(chan struct{}), make(chan struct{})
 	f := newFixture(t, func(o *Options) {
-		o.Events = failingStore(func(context.Context) error {
+		o.Ledger = failing(func(context.Context) error {
 			close(entered)
 			<-proceed
 			return nil
@@ -314,7 +313,7 @@ func TestShutdownTimesOut(t *testing.T) {
 	entered := make(chan struct{})
 	f := newFixture(t, func(o *Options) {
 		o.Limits.ShutdownTimeout = 100 * time.Millisecond
-		o.Events = failingStore(func(ctx context.Context) error {
+		o.Ledger = failing(func(ctx context.Context) error {
 			close(entered)
 			<-ctx.Done()
 			return ctx.Err()
@@ -355,7 +354,7 @@ func TestTLS(t *testing.T) {
 	first := write()
 	s, err := New(Options{
 		Address: "127.0.0.1:0", CertFile: certFile, KeyFile: keyFile,
-		Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Events: f.store, Messages: f.store, Namespace: namespace,
+		Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Ledger: f.store, Namespace: namespace,
 	})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -433,5 +432,5 @@ func jsonOf(o any) (string, error) {
 	return string(b), err
 }
 
-var _ EventStore = (ledger.Store)(nil)
+var _ Ledger = (ledger.Store)(nil)
 var _ = rehive.DefaultBaseURL

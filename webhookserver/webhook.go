@@ -49,7 +49,7 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 			Message: fmt.Sprintf("The data of the event holds more than %d values.", notify.MaxValues),
 		}
 	}
-	duplicate, err := s.events.AcceptEvent(ctx, event)
+	duplicate, err := s.ledger.AcceptEvent(ctx, event)
 	if errors.Is(err, ledger.ErrCompanyFull) {
 		return rest.Answer{}, &rest.Error{
 			Status: http.StatusInsufficientStorage, RetryAfter: fullRetryAfter, Cause: err,

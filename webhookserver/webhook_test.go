@@ -151,16 +151,21 @@ func TestWebhookIsRefused(t *testing.T) {
 	f.Expect(f.claim()).To(gomega.BeEmpty())
 }
 
-// failingStore is a ledger that is full, hangs or panics.
-type failingStore func(ctx context.Context) error
+// failingLedger is a ledger that is full, hangs or panics.
+type failingLedger struct {
+	Ledger
+	accept func(context.Context) error
+}
 
-func (s failingStore) AcceptEvent(ctx context.Context, _ ledger.Event) (bool, error) {
-	return false, s(ctx)
+func failing(accept func(context.Context) error) Ledger { return failingLedger{accept: accept} }
+
+func (l failingLedger) AcceptEvent(ctx context.Context, _ ledger.Event) (bool, error) {
+	return false, l.accept(ctx)
 }
 
 func TestWebhookWhenLedgerFails(t *testing.T) {
 	for name, test := range map[string]struct {
-		store  failingStore
+		accept func(context.Context) error
 		status int
 	}{
 		"disk full":     {func(context.Context) error { return fmt.Errorf("inserting: %w", ledger.ErrUnavailable) }, 503},
@@ -170,7 +175,7 @@ func TestWebhookWhenLedgerFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(o *Options) {
-				o.Events = test.store
+				o.Ledger = failing(test.accept)
 				o.Limits.WebhookBudget = time.Second
 			})
 			f.expectSuccess(f.activate(f.admin.Token))
@@ -188,7 +193,7 @@ func TestWebhookWhenLedgerFails(t *testing.T) {
 	}
 	t.Run("company full", func(t *testing.T) {
 		f := newFixture(t, func(o *Options) {
-			o.Events = failingStore(func(context.Context) error { return fmt.Errorf("%w: it stores much", ledger.ErrCompanyFull) })
+			o.Ledger = failing(func(context.Context) error { return fmt.Errorf("%w: it stores much", ledger.ErrCompanyFull) })
 		})
 		f.expectSuccess(f.activate(f.admin.Token))
 		r := f.webhook("Secret "+f.credentials().WebhookSecret, f.event(1))

@@ -39,7 +39,6 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/metricsauth"
 	"github.com/rehive/extension-operator/internal/namespaces"
-	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver"
 )
@@ -155,8 +154,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Activations:    activations,
 		APIReader:      watched.Reader(mgr.GetAPIReader()),
 		Platform:       platform,
-		Events:         store,
-		Messages:       store,
+		Ledger:         store,
 		Previews:       dispatcher,
 		Quotas:         senders.quotas,
 		Version:        version,
@@ -202,7 +200,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		return controllers.SetupWithManager(term, controllers.Options{
 			Platform:          platform,
 			PublicURL:         apiURL(s.publicURL),
-			Ledger:            companyLedger{store},
+			Ledger:            store,
 			ResyncPeriod:      s.resyncPeriod,
 			Providers:         senders.builder,
 			DefaultProviders:  s.defaultProviders(),
@@ -321,19 +319,6 @@ func newScheme() *runtime.Scheme {
 		}
 	}
 	return scheme
-}
-
-// companyLedger is what the controllers need of the ledger.
-type companyLedger struct{ ledger.Companies }
-
-// ResumeCompany makes the work that waits for the company's token due immediately.
-func (l companyLedger) ResumeCompany(ctx context.Context, company string) error {
-	return l.Companies.ResumeCompany(ctx, company, providers.ReasonTokenMissing, providers.ReasonTokenRefused)
-}
-
-// CancelCompany cancels the pending work of a company whose activation was deleted.
-func (l companyLedger) CancelCompany(ctx context.Context, company string) error {
-	return l.Companies.CancelCompany(ctx, company, ledger.ReasonCompanyDeleted, "the company's activation was deleted")
 }
 
 // apiURL is the base URL of the calls from the platform.

@@ -146,7 +146,7 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.P
 
 // newQuotas returns the quotas of --quotas, --sms-countries and --sms-allow-numbers. The
 // store is needed only for counting, not for validating the flags.
-func (s *settings) newQuotas(store providers.Spender) (*providers.Quotas, error) {
+func (s *settings) newQuotas(store ledger.Quotas) (*providers.Quotas, error) {
 	q := &providers.Quotas{Limits: providers.DefaultLimits(), Ledger: store, Log: ctrl.Log.WithName("delivery")}
 	if err := q.Limits.Parse(s.quotas); err != nil {
 		return nil, fmt.Errorf("--quotas: %w", err)

@@ -112,18 +112,12 @@ func lower(limit int64, own *int64) int64 {
 	return *own
 }
 
-// Spender counts messages durably, see [ledger.Store.Spend].
-type Spender interface {
-	Spend(ctx context.Context, company string, n int64, quotas ...ledger.Quota) (ledger.Charge, *ledger.Quota, error)
-	GiveBack(ctx context.Context, c ledger.Charge) error
-}
-
 // Quotas guard the money that messages cost. They count what is handed to providers,
 // sent again or not, and refuse SMS to numbers that aren't allowed. They are safe for
 // concurrent use.
 type Quotas struct {
 	Limits Limits
-	Ledger Spender
+	Ledger ledger.Quotas
 	// Countries are the ISO 3166 codes of the countries that SMS may be sent to; all if
 	// empty. Kinds are the kinds of numbers that may be, beside ordinary ones.
 	Countries []string

@@ -146,7 +146,7 @@ func TestQuotas(t *testing.T) {
 func TestQuotaOfEmails(t *testing.T) {
 	const limit = 1000
 	s := newSpending(t, "email.company=1000")
-	counting := &counting{Spender: s.quotas.Ledger}
+	counting := &counting{Quotas: s.quotas.Ledger}
 	s.quotas.Ledger = counting
 	shop := tenant("shop", "")
 	var group sync.WaitGroup
@@ -170,13 +170,13 @@ func TestQuotaOfEmails(t *testing.T) {
 }
 
 type counting struct {
-	Spender
+	ledger.Quotas
 	spent atomic.Int64
 }
 
 func (c *counting) Spend(ctx context.Context, company string, n int64, quotas ...ledger.Quota) (ledger.Charge, *ledger.Quota, error) {
 	c.spent.Add(1)
-	return c.Spender.Spend(ctx, company, n, quotas...)
+	return c.Quotas.Spend(ctx, company, n, quotas...)
 }
 
 func TestParseLimits(t *testing.T) {

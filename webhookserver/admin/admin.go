@@ -14,12 +14,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // channels are the values of the field type.
 var channels = []string{
 	string(v1alpha1.ChannelEmail), string(v1alpha1.ChannelSMS), string(v1alpha1.ChannelPush), string(v1alpha1.ChannelSystem),
+}
+
+// Ledger is the part of the ledger that the API uses.
+type Ledger interface {
+	ledger.Intake
+	ledger.Log
+	ledger.History
+	ledger.Quarantine
 }
 
 // Options configure an API. All fields except Previews are required.
@@ -35,23 +44,17 @@ type Options struct {
 	Namespace string
 	// WebhookSecret returns the secret of an activation's webhooks, or "" if there is none.
 	WebhookSecret func(context.Context, *v1alpha1.CompanyActivation) (string, error)
-	// Log is the ledger's log. SearchTurn waits until no other call of the company is
-	// searching it.
-	Log        Log
+	// Ledger holds events and messages.
+	Ledger Ledger
+	// SearchTurn waits until no other call of the company is searching the ledger's log.
 	SearchTurn func(ctx context.Context, company string) (leave func(), err error)
 	// AdmitWrite returns a *rest.Error if a company may not write that many bytes to the
 	// API server now.
 	AdmitWrite func(company string, bytes int) error
-	// History holds stored events with their outcomes.
-	History History
 	// Previews evaluates rules without sending. If nil, the API offers no previews.
 	Previews Previewer
-	// Quarantine is the ledger's quarantine.
-	Quarantine Quarantine
 	// Quotas returns how many messages an activation may send on one day.
 	Quotas func(*v1alpha1.CompanyActivation) Quotas
-	// Events stores the events that trigger notifications.
-	Events EventStore
 }
 
 // +kubebuilder:rbac:namespace=system,groups=extensions.rehive.com,resources=notificationrules;notificationlayouts,verbs=get;list;watch;create;update;patch;delete

@@ -22,21 +22,6 @@ import (
 // maxDecisions is how many decisions an event shows. The log lists all of them.
 const maxDecisions = 100
 
-// History is the part of the ledger that holds events. ledger.Store implements it and
-// documents the methods.
-type History interface {
-	Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (ledger.EventPage, error)
-	StoredEvent(ctx context.Context, company, id string) (ledger.StoredEvent, error)
-	EventByKey(ctx context.Context, company string, key int64) (ledger.StoredEvent, error)
-	EventHead(ctx context.Context, company string, key int64) (ledger.StoredEvent, error)
-	EventDeliveries(ctx context.Context, company string, key int64, offset, limit int) (found []ledger.Delivery, more bool, err error)
-	EventOutcomes(ctx context.Context, company string, key int64) ([]ledger.Outcome, error)
-	Attempts(ctx context.Context, deliveries []int64) (map[int64][]ledger.Attempt, error)
-	Replays(ctx context.Context, company string, key int64) ([]ledger.StoredEvent, error)
-	EarlierTo(ctx context.Context, company string, key int64, rule, channel, recipient string) ([]ledger.Earlier, error)
-	InFamily(ctx context.Context, company string, key int64, ids []int64) ([]int64, error)
-}
-
 // event is a stored event and, when it is retrieved by itself, its outcome.
 type event struct {
 	ledger.StoredEvent
@@ -206,7 +191,7 @@ func (a *API) listEvents(ctx context.Context, r *rest.Request, q *rest.Query) (r
 		return rest.List[event]{}, err
 	}
 	defer leave()
-	found, err := a.History.Events(ctx, filter, window.Offset, q.Page.Size)
+	found, err := a.Ledger.Events(ctx, filter, window.Offset, q.Page.Size)
 	if err != nil {
 		return rest.List[event]{}, historyError(err)
 	}
@@ -236,7 +221,7 @@ func (a *API) explain() rest.Operation {
 	action := rest.Action[struct{}]{
 		Method: "GET", Path: "admin/events/{event_id}/", NumericID: true, For: rest.Admins, Result: rest.ResultOf(explainSerializer),
 		Do: func(ctx context.Context, r *rest.Request, _ *struct{}) (rest.Answer, error) {
-			stored, err := a.History.EventByKey(ctx, r.Caller.Company, r.Number())
+			stored, err := a.Ledger.EventByKey(ctx, r.Caller.Company, r.Number())
 			if err != nil {
 				return rest.Answer{}, historyError(err)
 			}
@@ -265,14 +250,14 @@ func (a *API) explain() rest.Operation {
 
 // addDecisions adds the event's outcomes, decisions and replays from the ledger.
 func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.All) error {
-	outcomes, err := a.History.EventOutcomes(ctx, e.Company, e.Key)
+	outcomes, err := a.Ledger.EventOutcomes(ctx, e.Company, e.Key)
 	if err != nil {
 		return err //nolint:wrapcheck // the caller answers with it
 	}
 	for _, o := range outcomes {
 		e.outcomes = append(e.outcomes, outcome{Outcome: o, state: string(o.State)})
 	}
-	found, more, err := a.History.EventDeliveries(ctx, e.Company, e.Key, 0, maxDecisions)
+	found, more, err := a.Ledger.EventDeliveries(ctx, e.Company, e.Key, 0, maxDecisions)
 	if err != nil {
 		return err //nolint:wrapcheck // the caller answers with it
 	}
@@ -280,7 +265,7 @@ func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.Al
 	for i := range found {
 		deliveries[i] = found[i].ID
 	}
-	attempts, err := a.History.Attempts(ctx, deliveries)
+	attempts, err := a.Ledger.Attempts(ctx, deliveries)
 	if err != nil {
 		return err //nolint:wrapcheck // the caller answers with it
 	}
@@ -295,7 +280,7 @@ func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.Al
 			logEntry: readLogEntry(d, names), id: ids[d.RuleName], providerID: d.ProviderID, explanation: explained(d), timeline: timeline(d, attempts[d.ID]),
 		}
 	}
-	replays, err := a.History.Replays(ctx, e.Company, e.Key)
+	replays, err := a.Ledger.Replays(ctx, e.Company, e.Key)
 	if err != nil {
 		return err //nolint:wrapcheck // the caller answers with it
 	}

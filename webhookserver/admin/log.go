@@ -26,15 +26,6 @@ const (
 	maxRecipient = 255
 )
 
-// Log is the part of the ledger that holds messages. ledger.Store implements it and
-// documents the methods.
-type Log interface {
-	Log(ctx context.Context, f ledger.LogFilter, offset, limit int) (ledger.LogPage, error)
-	LogEntry(ctx context.Context, company string, id int64) (ledger.Delivery, error)
-	Resend(ctx context.Context, company string, id int64, recipient string) (pending int64, err error)
-	ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n int, more bool, err error)
-}
-
 // logEntry is a message, or the reason why there is none.
 type logEntry struct {
 	delivery *ledger.Delivery
@@ -119,7 +110,7 @@ func (a *API) logs() *rest.Resource[logEntry] {
 		Position: func(l *logEntry) string { return rest.NumberPosition(l.delivery.ID) },
 		List:     a.listLogs,
 		Retrieve: func(ctx context.Context, r *rest.Request) (*logEntry, error) {
-			d, err := a.Log.LogEntry(ctx, r.Caller.Company, r.Number())
+			d, err := a.Ledger.LogEntry(ctx, r.Caller.Company, r.Number())
 			if err != nil {
 				return nil, messages.Error(err)
 			}
@@ -156,7 +147,7 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 		return rest.List[logEntry]{}, err
 	}
 	defer leave()
-	found, err := a.Log.Log(ctx, filter, window.Offset, q.Page.Size)
+	found, err := a.Ledger.Log(ctx, filter, window.Offset, q.Page.Size)
 	if err != nil {
 		return rest.List[logEntry]{}, messages.Error(err)
 	}
@@ -234,7 +225,7 @@ func (a *API) sendLog() rest.Operation {
 			rest.Char("recipient", func(s *logSend) *string { return &s.recipient }).MaxLength(maxRecipient),
 		}},
 		Do: func(ctx context.Context, r *rest.Request, s *logSend) (rest.Answer, error) {
-			d, err := a.Log.LogEntry(ctx, r.Caller.Company, r.Number())
+			d, err := a.Ledger.LogEntry(ctx, r.Caller.Company, r.Number())
 			if err != nil {
 				return rest.Answer{}, messages.Error(err)
 			}
@@ -245,7 +236,7 @@ func (a *API) sendLog() rest.Operation {
 				}
 				s.recipient = address
 			}
-			pending, err := a.Log.Resend(ctx, r.Caller.Company, d.ID, s.recipient)
+			pending, err := a.Ledger.Resend(ctx, r.Caller.Company, d.ID, s.recipient)
 			if err != nil {
 				return rest.Answer{}, messages.Error(err)
 			}
@@ -297,7 +288,7 @@ func (a *API) sendLogs() rest.Operation {
 					return rest.Answer{}, err
 				}
 				defer leave()
-				n, more, err := a.Log.ResendAll(ctx, filter, maxResend)
+				n, more, err := a.Ledger.ResendAll(ctx, filter, maxResend)
 				if err != nil && n == 0 {
 					return rest.Answer{}, messages.Error(err)
 				}

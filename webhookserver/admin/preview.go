@@ -265,7 +265,7 @@ func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification)
 	case n.sample.id != "" && event.Data != nil:
 		return event, rest.InvalidField(nil, "event_id", "Give either an event or the event_id of a received event, not both.")
 	case n.sample.id != "":
-		stored, err := a.History.StoredEvent(ctx, r.Caller.Company, n.sample.id)
+		stored, err := a.Ledger.StoredEvent(ctx, r.Caller.Company, n.sample.id)
 		if errors.Is(err, ledger.ErrNotFound) {
 			return event, rest.InvalidField(nil, "event_id", fmt.Sprintf("Invalid pk %q - object does not exist.", n.sample.id))
 		}

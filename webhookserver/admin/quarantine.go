@@ -15,13 +15,6 @@ import (
 // maxQuarantined is how many quarantined events can be paged through, oldest first.
 const maxQuarantined = 1000
 
-// Quarantine is the part of the ledger that holds quarantined events. ledger.Store
-// implements it and documents the methods.
-type Quarantine interface {
-	QuarantinedEvents(ctx context.Context, company string, after int64, limit int) ([]ledger.QuarantinedEvent, error)
-	ReleaseQuarantinedEvent(ctx context.Context, company string, key int64) (released bool, err error)
-}
-
 // Rehive's own extension has no equivalent.
 var quarantineSerializer = &rest.Serializer[ledger.QuarantinedEvent]{Name: "AdminQuarantinedEvent", Fields: []rest.Field[ledger.QuarantinedEvent]{
 	rest.Integer("id", func(e *ledger.QuarantinedEvent) int64 { return e.Key }),
@@ -41,7 +34,7 @@ func (a *API) quarantine() *rest.Resource[ledger.QuarantinedEvent] {
 		Path: "admin/quarantine/", For: rest.Admins, Serializer: quarantineSerializer, Orderings: []string{"created"},
 		Position: position,
 		List: func(ctx context.Context, r *rest.Request, q *rest.Query) (rest.List[ledger.QuarantinedEvent], error) {
-			found, err := a.Quarantine.QuarantinedEvents(ctx, r.Caller.Company, 0, maxQuarantined)
+			found, err := a.Ledger.QuarantinedEvents(ctx, r.Caller.Company, 0, maxQuarantined)
 			if err != nil {
 				return rest.List[ledger.QuarantinedEvent]{}, messages.Error(err)
 			}
@@ -57,7 +50,7 @@ func (a *API) releaseQuarantined() rest.Operation {
 	action := rest.Action[struct{}]{
 		Path: "admin/quarantine/{event_id}/release/", NumericID: true, For: rest.Admins,
 		Do: func(ctx context.Context, r *rest.Request, _ *struct{}) (rest.Answer, error) {
-			released, err := a.Quarantine.ReleaseQuarantinedEvent(ctx, r.Caller.Company, r.Number())
+			released, err := a.Ledger.ReleaseQuarantinedEvent(ctx, r.Caller.Company, r.Number())
 			if err == nil && !released {
 				err = ledger.ErrNotFound
 			}

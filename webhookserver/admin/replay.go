@@ -127,7 +127,7 @@ func (a *API) replay() rest.Operation {
 
 // replayable returns the event of a request, without its data, if it can be replayed.
 func (a *API) replayable(ctx context.Context, r *rest.Request) (ledger.StoredEvent, error) {
-	original, err := a.History.EventHead(ctx, r.Caller.Company, r.Number())
+	original, err := a.Ledger.EventHead(ctx, r.Caller.Company, r.Number())
 	if err != nil {
 		return original, historyError(err)
 	}
@@ -151,7 +151,7 @@ func (a *API) checkRepeat(ctx context.Context, original *ledger.StoredEvent, ids
 	if len(ids) == 0 {
 		return nil
 	}
-	known, err := a.History.InFamily(ctx, original.Company, original.Key, ids)
+	known, err := a.Ledger.InFamily(ctx, original.Company, original.Key, ids)
 	if err != nil {
 		return historyError(err)
 	}
@@ -174,7 +174,7 @@ func (a *API) startReplay(ctx context.Context, r *rest.Request, original *ledger
 		Company: original.Company, Name: notify.ReplayEvent, Data: data,
 		ID: ledger.ReplayID(original.Key, idempotentName(r, strconv.FormatInt(original.Key, 10))),
 	}
-	replays, err := a.History.Replays(ctx, original.Company, original.Key)
+	replays, err := a.Ledger.Replays(ctx, original.Company, original.Key)
 	if err != nil {
 		return rest.Answer{}, historyError(err)
 	}
@@ -186,7 +186,7 @@ func (a *API) startReplay(ctx context.Context, r *rest.Request, original *ledger
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	stored, err := a.History.StoredEvent(ctx, original.Company, event.ID)
+	stored, err := a.Ledger.StoredEvent(ctx, original.Company, event.ID)
 	if err != nil {
 		return rest.Answer{}, historyError(err)
 	}
@@ -198,7 +198,7 @@ func (a *API) startReplay(ctx context.Context, r *rest.Request, original *ledger
 
 // dryRun shows what a replay would send.
 func (a *API) dryRun(ctx context.Context, r *rest.Request, original *ledger.StoredEvent, body *replaying) (rest.Answer, error) {
-	whole, err := a.History.EventByKey(ctx, original.Company, original.Key)
+	whole, err := a.Ledger.EventByKey(ctx, original.Company, original.Key)
 	if err != nil {
 		return rest.Answer{}, historyError(err)
 	}
@@ -242,7 +242,7 @@ func (a *API) withhold(ctx context.Context, original *ledger.StoredEvent, body *
 			break
 		}
 		m := &decision.Messages[i]
-		earlier, err := a.History.EarlierTo(ctx, original.Company, original.Key, shown.rule, string(m.Channel), m.Recipient)
+		earlier, err := a.Ledger.EarlierTo(ctx, original.Company, original.Key, shown.rule, string(m.Channel), m.Recipient)
 		if err != nil {
 			return nil, err //nolint:wrapcheck // the caller answers with it
 		}

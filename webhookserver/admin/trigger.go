@@ -22,11 +22,6 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// EventStore stores events. ledger.Store implements it and documents the method.
-type EventStore interface {
-	AcceptEvent(ctx context.Context, event ledger.Event) (duplicate bool, err error)
-}
-
 const (
 	// maxTriggerName is the maximum length of a user's identifier or a group's name, in
 	// characters.
@@ -92,7 +87,7 @@ func (a *API) trigger(ctx context.Context, r *rest.Request, t *triggering) (rest
 // accept stores an event that an admin creates, and reports whether it was stored before.
 // Failed is the answer's message if the ledger is unavailable.
 func (a *API) accept(ctx context.Context, event ledger.Event, failed string) (duplicate bool, err error) {
-	duplicate, err = a.Events.AcceptEvent(ctx, event)
+	duplicate, err = a.Ledger.AcceptEvent(ctx, event)
 	switch {
 	case errors.Is(err, ledger.ErrCompanyFull):
 		return false, &rest.Error{

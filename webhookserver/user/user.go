@@ -6,8 +6,6 @@
 package user
 
 import (
-	"context"
-
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -20,16 +18,10 @@ var channels = []string{
 	string(v1alpha1.ChannelEmail), string(v1alpha1.ChannelSMS), string(v1alpha1.ChannelPush), string(v1alpha1.ChannelSystem),
 }
 
-// Ledger is the part of the ledger that holds preferences and inboxes. ledger.Store
-// implements it and documents the methods.
+// Ledger is the part of the ledger that the API uses.
 type Ledger interface {
-	Preferences(ctx context.Context, company, user string) ([]ledger.Preference, error)
-	SetPreference(ctx context.Context, p ledger.Preference) error
-
-	Inbox(ctx context.Context, f ledger.InboxFilter) ([]ledger.Delivery, error)
-	InboxCount(ctx context.Context, f ledger.InboxFilter) (int, error)
-	InboxMessage(ctx context.Context, company, user string, id int64) (ledger.Delivery, error)
-	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
+	ledger.Inbox
+	ledger.Preferences
 }
 
 // Options configure an API. All fields are required.
