@@ -14,8 +14,8 @@ LDFLAGS := -X main.version=$(VERSION)
 
 # The race detector needs cgo and a C compiler. Without one the tests still run.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC | cut -d' ' -f1)" >/dev/null 2>&1 && echo -race)
-# SQLite is C that was compiled to Go. It takes seven times as long under the race
-# detector, which finds nothing of ours in it.
+# SQLite is C compiled to Go. The race detector slows it down seven times and finds nothing
+# of ours in it.
 RACEFLAGS := $(if $(RACE),-race '-gcflags=modernc.org/...=-race=false -d=checkptr=0')
 
 CONTROLLER_GEN := go tool controller-gen
@@ -87,8 +87,8 @@ lint: ## Run golangci-lint, and check the English (hack/prose).
 	$(GOLANGCI_LINT) run --allow-parallel-runners
 	go run ./hack/prose
 
-# The packages with the longest tests come first, so that none of them is left to run
-# alone at the end.
+# The packages with the longest tests come first, so that none of them runs alone at the
+# end.
 TEST_PACKAGES = ./test/e2e ./internal/ledger/... ./webhookserver ./controllers ./...
 
 .PHONY: test-unit
@@ -111,7 +111,7 @@ bench: build ## Run the benchmarks; BENCHFLAGS=-short, -run=message, -profile ..
 	exec env KUBEBUILDER_ASSETS="$$assets" bin/bench --manager bin/manager $(BENCHFLAGS)
 
 .PHONY: chaos
-chaos: ## Run the fault injection tests for about twenty minutes, longer than make test does.
+chaos: ## Run the fault injection tests for about twenty minutes, longer than in make test.
 	assets="$(ASSETS)" && CHAOS=1 KUBEBUILDER_ASSETS="$$assets" go test $(RACEFLAGS) -count=1 -timeout=30m -v $(TESTFLAGS) \
 		./test/e2e ./internal/ledger/... | grep -v '^ *=== '
 
@@ -120,11 +120,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each.
 	@assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: test-client
-test-client: ## Have the published npm package call the API; needs npm, Node.js 20 or later and a network.
+test-client: ## Call the API with the published npm package; needs npm, Node.js 20 or later and a network.
 	assets="$(ASSETS)" && REHIVE_NPM=1 KUBEBUILDER_ASSETS="$$assets" go test -count=1 -run TestManager/PublishedClient -v ./test/e2e
 
 ##@ Clean
 
 .PHONY: clean
-clean: ## Remove build results and what the demo wrote.
+clean: ## Remove build results and the demo's files.
 	rm -rf bin .run

@@ -84,9 +84,9 @@ func newMemoryBudget(s *settings) (*flow.Budget, error) {
 	}
 	budget := flow.NewBudget(total)
 	for _, gauge := range []prometheus.Collector{
-		gaugeOf("memory_budget_bytes", "Memory that events and messages in work may take together.", func() int64 { return total }),
-		gaugeOf("memory_budget_used_bytes", "Memory that events and messages in work take, as it is reserved for them.", budget.Used),
-		gaugeOf("memory_budget_waiting", "Events and messages that wait for memory.", func() int64 { return int64(budget.Waiting()) }),
+		gaugeOf("memory_budget_bytes", "Memory that events and messages in progress may use together.", func() int64 { return total }),
+		gaugeOf("memory_budget_used_bytes", "Memory that is reserved for events and messages in progress.", budget.Used),
+		gaugeOf("memory_budget_waiting", "Events and messages that are waiting for memory.", func() int64 { return int64(budget.Waiting()) }),
 	} {
 		if err := metrics.Registry.Register(gauge); err != nil {
 			return nil, fmt.Errorf("registering the metrics of the memory budget: %w", err)

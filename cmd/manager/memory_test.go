@@ -52,7 +52,8 @@ func TestMemory(t *testing.T) {
 	g.Expect(s.memoryBudget()).To(BeEquivalentTo(100 << 20))
 }
 
-// With any budget, an event that the server accepts fits into a company's share.
+// TestLeastMemoryBudgetHoldsTheLargestEvent checks that an event that the server accepts
+// fits into a company's share of any budget.
 func TestLeastMemoryBudgetHoldsTheLargestEvent(t *testing.T) {
 	const webhookBody = 1 << 20 // webhookserver.Limits.WebhookBody
 	NewWithT(t).Expect(notify.MaxDataCost(webhookBody)).To(BeNumerically("<=", leastBudget/2))

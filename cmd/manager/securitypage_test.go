@@ -21,8 +21,9 @@ import (
 	"github.com/rehive/extension-operator/internal/outbound"
 )
 
-// TestSecurityPage compares the flags and figures in docs/security.md with those of the program.
-func TestSecurityPage(t *testing.T) {
+// TestSecurityPageMatchesFlags compares the flags and figures in docs/security.md with the
+// code's.
+func TestSecurityPageMatchesFlags(t *testing.T) {
 	g := NewWithT(t)
 	page, err := os.ReadFile("../../docs/security.md")
 	g.Expect(err).NotTo(HaveOccurred())
@@ -70,7 +71,7 @@ func TestSecurityPage(t *testing.T) {
 	}
 }
 
-// grouped writes a number as the page does.
+// grouped formats a number like the page.
 func grouped(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {

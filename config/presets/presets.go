@@ -1,9 +1,9 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package presets holds the NotificationTemplates and NotificationLayouts that the
-// project ships: one folder for each template. A platform team installs them with
-// kubectl apply -k config/presets, and may change them.
+// Package presets contains the NotificationTemplates and NotificationLayouts of this
+// project, with one directory for each template. A platform team can install them with
+// kubectl apply -k config/presets and change them.
 package presets
 
 import (

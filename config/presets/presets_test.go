@@ -22,10 +22,10 @@ import (
 	"github.com/rehive/extension-operator/internal/platformevent"
 )
 
-var update = flag.Bool("update", false, "write what the presets render as what is expected")
+var update = flag.Bool("update", false, "write the rendered presets to the files of expected output")
 
-// expectation is what a preset makes of an event: the sample of its kind, changed by
-// Data.
+// expectation is the expected output of a preset for an event: the sample of its kind,
+// changed by Data.
 type expectation struct {
 	Case    string          `json:"case"`
 	Data    json.RawMessage `json:"data,omitempty"`
@@ -74,15 +74,15 @@ func layouts(t *testing.T) map[string]*notify.Layout {
 			t.Fatal(problems)
 		}
 		if objects[i].Labels[v1alpha1.LayoutTemplateLabel] != "true" {
-			t.Errorf("%s is not offered as a layout template", objects[i].Name)
+			t.Errorf("%s is not marked as a layout template", objects[i].Name)
 		}
 		compiled[objects[i].Name] = layout
 	}
 	return compiled
 }
 
-// TestPresetsRenderAsExpected renders each preset for each case of its expected.yaml. The
-// first email is compared with message.html, in the plain layout.
+// TestPresetsRenderAsExpected renders each preset for each case of its expected.yaml. It
+// compares the first email, in the plain layout, with message.html.
 func TestPresetsRenderAsExpected(t *testing.T) {
 	plain := layouts(t)["plain"]
 	for _, template := range all(t) {
@@ -107,7 +107,7 @@ func TestPresetsRenderAsExpected(t *testing.T) {
 				}
 			}
 			if !sends || silent != (template.Spec.Expression != "") {
-				t.Errorf("the cases show a message: %t, an expression that says no: %t", sends, silent)
+				t.Errorf("the cases include a message: %t, a false expression: %t", sends, silent)
 			}
 			if template.Spec.Email != nil {
 				checkHTML(t, template.Name, decide(t, rule.WithLayout(plain), template.Spec.Event, want[0]).html)
@@ -179,8 +179,8 @@ func decide(t *testing.T, rule *notify.Rule, name string, c expectation) expecta
 	return result
 }
 
-// changed is the sample of an event with changes, as a merge patch. Changes have to
-// match the catalogue.
+// changed applies a merge patch to the sample of an event. The result must match the
+// catalogue.
 func changed(t *testing.T, name string, patch []byte) []byte {
 	t.Helper()
 	kind := platformevent.Lookup(name)
@@ -220,8 +220,9 @@ func merge(into, changes map[string]any) {
 	}
 }
 
-// TestNoCodeWhereOthersSeeIt: subjects and titles show on locked screens.
-func TestNoCodeWhereOthersSeeIt(t *testing.T) {
+// TestSubjectsHaveNoCodes checks that subjects and titles, which locked screens show,
+// contain no codes.
+func TestSubjectsHaveNoCodes(t *testing.T) {
 	secrets := []string{"token", "key", "otp", "uid", "url"}
 	for _, template := range all(t) {
 		spec := template.RuleSpec("northwind")
@@ -246,8 +247,8 @@ func TestNoCodeWhereOthersSeeIt(t *testing.T) {
 	}
 }
 
-// TestPresetsReadWhatEventsHave holds the variables of each preset to the catalogue.
-func TestPresetsReadWhatEventsHave(t *testing.T) {
+// TestPresetVariablesExist checks that the catalogue has all variables of each preset.
+func TestPresetVariablesExist(t *testing.T) {
 	for _, template := range all(t) {
 		event := platformevent.Lookup(template.Spec.Event)
 		for _, path := range compile(t, &template).Variables() {
@@ -258,7 +259,7 @@ func TestPresetsReadWhatEventsHave(t *testing.T) {
 	}
 }
 
-// TestPresetsAreDocumented holds the table in the docs to the folder.
+// TestPresetsAreDocumented compares the table in the docs with the directory.
 func TestPresetsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/notificationtemplate.md")
 	if err != nil {
@@ -271,8 +272,8 @@ func TestPresetsAreDocumented(t *testing.T) {
 	}
 }
 
-// TestDefaults: a company is given what Rehive doesn't send itself, and only by email,
-// which needs nothing of a company's own.
+// TestDefaults checks that a company receives rules for messages that Rehive doesn't send
+// itself, and only emails, which need no provider of the company.
 func TestDefaults(t *testing.T) {
 	var names []string
 	for _, template := range all(t) {
@@ -289,10 +290,11 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// maxSize is less than what mail programs cut off, 102 KB, by what a company adds.
+// maxSize is the size at which mail programs truncate emails, 102 KB, less room for a
+// company's additions.
 const maxSize = 60 << 10
 
-// TestHTML holds each email in each layout to what makes it readable everywhere.
+// TestHTML checks that each email in each layout is readable in all mail programs.
 func TestHTML(t *testing.T) {
 	for name, layout := range layouts(t) {
 		for _, template := range all(t) {
@@ -366,6 +368,6 @@ func checkDocument(t *testing.T, where, source string) {
 		}
 	}
 	if strings.Contains(source, "http://") {
-		t.Errorf("%s: a link that isn't encrypted", where)
+		t.Errorf("%s: a link without https", where)
 	}
 }

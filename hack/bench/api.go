@@ -22,11 +22,11 @@ import (
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// api measures how long admins wait for a list of their notifications, with many rules
-// in the cluster.
+// api measures the latency of admins' lists of notifications, with many rules in the
+// cluster.
 func (b *bench) api(ctx context.Context) error {
 	const (
-		rate     = 500 // calls a second
+		rate     = 500 // calls per second
 		pageSize = 50
 		rules    = 10_000 // in the cluster
 	)
@@ -51,7 +51,7 @@ func (b *bench) api(ctx context.Context) error {
 	}
 	list := &apiLoad{url: fmt.Sprintf("%s/api/admin/notifications/?page_size=%d", b.set.Manager.PublicURL, pageSize), tokens: tokens}
 	defer list.client.CloseIdleConnections()
-	if _, err := list.run(ctx, 50, 2*time.Second); err != nil { // each token is asked about once
+	if _, err := list.run(ctx, 50, 2*time.Second); err != nil { // verify each token once
 		return err
 	}
 	profiled := b.profileFor(ctx, "api", length-2*time.Second)
@@ -60,11 +60,11 @@ func (b *bench) api(ctx context.Context) error {
 		return err
 	}
 	t := &table{name: "api", title: fmt.Sprintf("Lists of %d notifications, with %s rules in the cluster", pageSize, grouped(rules)), what: "load", columns: []string{
-		"p50 ms", "p99 ms", "longest ms", "KiB an answer",
+		"p50 ms", "p99 ms", "max ms", "KiB per answer",
 	}}
 	t.add(fmt.Sprintf("%d calls/s", rate), sample{took.quantile(.5)}, sample{took.quantile(.99)}, sample{took.quantile(1)}, sample{float64(list.bytes.Load()) / float64(list.calls.Load()) / 1024})
-	t.note("%d companies have %d rules each; a call is late from the moment at which it was due", companyCount, rules/companyCount)
-	b.report(fmt.Sprintf("p99 of %d lists of %d notifications a second, with %s rules", rate, pageSize, grouped(rules)), sample{took.quantile(.99)}, " ms", atMost(50))
+	t.note("%d companies have %d rules each; latency is measured from when a call was due", companyCount, rules/companyCount)
+	b.report(fmt.Sprintf("p99 of %d lists of %d notifications per second, with %s rules", rate, pageSize, grouped(rules)), sample{took.quantile(.99)}, " ms", atMost(50))
 	return b.finish(t)
 }
 
@@ -76,8 +76,8 @@ type apiLoad struct {
 	calls, bytes atomic.Int64
 }
 
-// run makes so many calls a second, however long they take, and returns how long
-// each took since it was due.
+// run makes calls at a rate, however long they take, and returns the latency of each since
+// it was due.
 func (l *apiLoad) run(ctx context.Context, rate int, length time.Duration) (latencies, error) {
 	const workers = 64
 	l.client.Transport = &http.Transport{MaxIdleConnsPerHost: workers}
@@ -128,11 +128,11 @@ func (l *apiLoad) call(ctx context.Context, token string) error {
 	return nil
 }
 
-// multiplied is the label of the rules that multiplyRules adds.
+// multiplied is the label of the rules that multiplyRules creates.
 const multiplied = "bench"
 
-// multiplyRules gives each of the companies copies of its Ready rules, until it has so
-// many, written into etcd as copyRules does.
+// multiplyRules copies each company's Ready rules until it has perCompany of them, written
+// directly to etcd like copyRules.
 func (b *bench) multiplyRules(ctx context.Context, companies []*webhook, perCompany int) error {
 	var list v1alpha1.NotificationRuleList
 	if err := b.set.Kube.List(ctx, &list, client.InNamespace(stage.Namespace)); err != nil {
@@ -185,7 +185,7 @@ func (b *bench) multiplyRules(ctx context.Context, companies []*webhook, perComp
 	return nil
 }
 
-// divideRules removes what multiplyRules added, for the parts that come after.
+// divideRules removes the rules that multiplyRules created.
 func (b *bench) divideRules(ctx context.Context) error {
 	err := b.set.Kube.DeleteAllOf(ctx, &v1alpha1.NotificationRule{}, client.InNamespace(stage.Namespace), client.MatchingLabels{multiplied: "copy"})
 	if err != nil {

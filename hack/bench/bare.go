@@ -22,21 +22,21 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 )
 
-// newSQLite makes an empty ledger and returns its file.
+// newSQLite creates an empty ledger and returns its file.
 func (b *bench) newSQLite(ctx context.Context) (path string, err error) {
 	dir := filepath.Join(b.state, "bare")
 	if err := os.RemoveAll(dir); err != nil {
 		return "", fmt.Errorf("removing the last bare database: %w", err)
 	}
 	path = filepath.Join(dir, "ledger.db")
-	store, err := sqlite.Open(ctx, path, ledger.Options{}) // makes the tables
+	store, err := sqlite.Open(ctx, path, ledger.Options{}) // creates the tables
 	if err != nil {
 		return "", err
 	}
 	return path, store.Close()
 }
 
-// openBareSQLite opens a ledger's file by the driver alone.
+// openBareSQLite opens a ledger's file with only the driver.
 func openBareSQLite(path string) (*sql.DB, error) {
 	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": {
 		"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-16000)", "journal_size_limit(67108864)", "secure_delete(FAST)",
@@ -49,8 +49,8 @@ func openBareSQLite(path string) (*sql.DB, error) {
 	return db, nil
 }
 
-// bareSQLite is the rate at which one connection of SQLite inserts events durably,
-// so many in a transaction, with its statement prepared.
+// bareSQLite returns the rate at which one SQLite connection inserts events durably with a
+// prepared statement, batch events per transaction.
 func (b *bench) bareSQLite(ctx context.Context, batch int, length time.Duration) (perSecond float64, err error) {
 	path, err := b.newSQLite(ctx)
 	if err != nil {
@@ -98,13 +98,13 @@ const bareInsert = `
 	INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data)
 	VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (company, event_id) DO NOTHING`
 
-// postgres is a PostgreSQL server of the bench's own.
+// postgres is a PostgreSQL server for the benchmarks.
 type postgres struct {
 	*postgrestest.Server
 	databases int
 }
 
-// startPostgres starts a server, or says in one sentence why it can't.
+// startPostgres starts a server. Its error is one sentence.
 func startPostgres() (*postgres, error) {
 	server, err := postgrestest.Start()
 	if errors.Is(err, postgrestest.ErrNotInstalled) {
@@ -113,36 +113,34 @@ func startPostgres() (*postgres, error) {
 	return &postgres{Server: server}, err
 }
 
-// newDatabase makes an empty database and returns its URL, which asks for no
-// password.
+// newDatabase creates an empty database and returns its URL, which needs no password.
 func (p *postgres) newDatabase() (string, error) {
 	p.databases++
 	name := fmt.Sprint("bench_", p.databases)
 	return p.URL(name, "postgres"), p.Exec("CREATE DATABASE " + name)
 }
 
-// newLedger makes an empty ledger and returns the URL of its database.
+// newLedger creates an empty ledger and returns the URL of its database.
 func (p *postgres) newLedger(ctx context.Context) (string, error) {
 	address, err := p.newDatabase()
 	if err != nil {
 		return "", err
 	}
-	store, err := ledgerpostgres.Open(ctx, ledgerpostgres.Config{URL: address}, ledger.Options{}) // makes the tables
+	store, err := ledgerpostgres.Open(ctx, ledgerpostgres.Config{URL: address}, ledger.Options{}) // creates the tables
 	if err != nil {
 		return "", err
 	}
 	return address, store.Close()
 }
 
-// disk is a directory on the disk that the server writes to.
+// disk returns a directory on the server's disk.
 func (p *postgres) disk() string {
 	u, _ := url.Parse(p.URL("postgres", "postgres"))
 	return filepath.Dir(u.Query().Get("host"))
 }
 
-// barePostgres is the rate at which one connection of PostgreSQL inserts events
-// durably, so many in a transaction, with its statement prepared and sent for all
-// rows at once.
+// barePostgres returns the rate at which one PostgreSQL connection inserts events durably
+// with a prepared statement, batch events per transaction and round trip.
 func (b *bench) barePostgres(ctx context.Context, server *postgres, batch int, length time.Duration) (perSecond float64, err error) {
 	address, err := server.newLedger(ctx)
 	if err != nil {
@@ -155,7 +153,7 @@ func (b *bench) barePostgres(ctx context.Context, server *postgres, batch int, l
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	data, rows, start := []byte(plainData()), 0, time.Now()
 	for time.Since(start) < length {
-		var inserts pgx.Batch // one transaction, unless there is one of its own in it
+		var inserts pgx.Batch // one transaction, unless it contains another
 		for range batch {
 			rows++
 			now := time.Now().UnixMilli()

@@ -23,9 +23,9 @@ import (
 // bareServerFlag makes this program a bare server.
 const bareServerFlag = "bare-server"
 
-// throughBareServer is the rate at which one connection gets answers of a server, in a
-// process of its own as the manager is, that does nothing with a webhook but read and
-// insert it. No server on net/http does with less.
+// throughBareServer returns the rate at which one connection gets answers from a server
+// that, in its own process like the manager, only reads and inserts webhooks. It is the
+// minimum for a net/http server.
 func (b *bench) throughBareServer(ctx context.Context, database string, length time.Duration, next func(time.Time) (*webhook, int64)) (perSecond float64, err error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -33,7 +33,7 @@ func (b *bench) throughBareServer(ctx context.Context, database string, length t
 	}
 	command := exec.CommandContext(ctx, program, "-"+bareServerFlag+"="+database) //nolint:gosec // this program itself
 	command.Stderr = os.Stderr
-	input, err := command.StdinPipe() // it ends when this is closed
+	input, err := command.StdinPipe() // closing it ends the server
 	if err != nil {
 		return 0, err
 	}
@@ -67,7 +67,7 @@ func serveBare(ctx context.Context, database string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listening: %w", err), closeDatabase())
 	}
-	var mu sync.Mutex // it is for one connection
+	var mu sync.Mutex // the database has one connection
 	rows := 0
 	answer := []byte(`{"status":"success"}`)
 	server := &http.Server{ReadHeaderTimeout: answerTime, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// svg draws one column of the table: a bar for each row's median, and a line
-// across its end from the lowest to the highest round.
+// svg draws one column of the table: a bar for each row's median, and a line from the
+// lowest to the highest round.
 func (t *table) svg() string {
 	const (
 		left, top, right = 260, 56, 120

@@ -25,7 +25,7 @@ import (
 	"github.com/rehive/extension-operator/test/stage"
 )
 
-// controlPlane measures what many companies and rules cost.
+// controlPlane measures the cost of many companies and rules.
 func (b *bench) controlPlane(ctx context.Context) error {
 	count, called, single := b.activations, 100, 20
 	if b.short {
@@ -43,7 +43,7 @@ func (b *bench) controlPlane(ctx context.Context) error {
 		return err
 	}
 
-	// The way of the platform, whose pace is limited, for some.
+	// Some companies are activated through the platform's API, which is rate-limited.
 	started := time.Now()
 	if err := each(called, 16, func(i int) error {
 		_, err := b.activate(ctx, fmt.Sprintf("called-%03d", i))
@@ -53,8 +53,8 @@ func (b *bench) controlPlane(ctx context.Context) error {
 	}
 	callRate := float64(called) / time.Since(started).Seconds()
 
-	// The way of a restored cluster for the many: the objects are there, and the
-	// manager, which never saw them, starts.
+	// Most companies are created as in a restored cluster: the objects exist before the
+	// manager starts.
 	if err := b.set.Manager.Stop(); err != nil {
 		return err
 	}
@@ -112,37 +112,37 @@ func (b *bench) controlPlane(ctx context.Context) error {
 
 	rules := float64(count * rulesPerCompany)
 	with := fmt.Sprintf("with %s activations and %s rules", grouped(float64(companyCount+called+count)), grouped(float64(companyCount*rulesPerCompany)+rules))
-	b.report("activations by the platform to Ready a second, of 20 that are let in", sample{callRate}, "", bar{})
-	b.report("rules to Ready a second, at a first start with "+grouped(float64(declared*rulesPerCompany)), sample{float64(declared*rulesPerCompany) / cold.rules.Seconds()}, "", bar{})
+	b.report("activations by the platform to Ready per second, of at most 20", sample{callRate}, "", bar{})
+	b.report("rules to Ready per second, at a first start with "+grouped(float64(declared*rulesPerCompany)), sample{float64(declared*rulesPerCompany) / cold.rules.Seconds()}, "", bar{})
 	b.report("one more rule to Ready, "+with, oneMore, " ms", bar{})
 	b.report("memory of one more rule, with its share of the activation and Secret", sample{(restarted - few) * 1024 / rules}, " KiB", bar{})
 	b.report("start-up with 50 activations and 500 rules", sample{fewStart}, " s", bar{})
 	b.report("start-up "+with, sample{manyStart}, " s", bar{})
 	b.report("the manager's memory "+with, sample{restarted}, " MiB", bar{})
-	title := fmt.Sprintf("%d activations with %d rules each, beside the %d of before: ", count, rulesPerCompany, companyCount)
+	title := fmt.Sprintf("%d activations with %d rules each, in addition to %d existing ones: ", count, rulesPerCompany, companyCount)
 	ready := &table{name: "controlplane", title: title + "to Ready", what: "figure", columns: []string{"a second"}}
 	ready.add("activated by the platform", sample{callRate})
-	ready.add("created by the API server alone", sample{createRate})
+	ready.add("created on the API server only", sample{createRate})
 	ready.add("activations, at a first start", sample{float64(declared) / cold.activations.Seconds()})
 	ready.add("rules, at a first start", sample{float64(declared*rulesPerCompany) / cold.rules.Seconds()})
-	ready.note("%d companies were activated through /api/activate/, which takes %d a second beyond its burst, to spare the platform; the others were declared: CompanyActivation, Secret and rules were created while the manager was stopped, and it found %d of them at its first start", called, 20, declared)
+	ready.note("%d companies were activated through /api/activate/, which accepts %d per second after its burst to protect the platform; the others were declared: CompanyActivation, Secret and rules were created while the manager was stopped, and it found %d of them at its first start", called, 20, declared)
 	if count > declared {
-		ready.note("the rules of the rest are copies of Ready ones that were written into etcd itself, as a restored backup's are: the API server takes milliseconds for each of the two writes of a rule")
+		ready.note("the rules of the rest are copies of Ready ones, written directly to etcd as by a restored backup, because the API server takes milliseconds for each of the two writes of a rule")
 	}
 	memory := &table{name: "controlplane-memory", title: title + "memory", what: "manager", columns: []string{"MiB"}}
 	memory.add("before", sample{few})
 	memory.add("after", sample{many})
 	memory.add("restarted", sample{restarted})
-	memory.add("restarted, at its most", sample{mib(peak)})
+	memory.add("restarted, peak", sample{mib(peak)})
 	memory.note("memory is resident and includes the activations, their Secrets and the rules; garbage is collected as in the gigabyte of config/manager")
 	start := &table{name: "controlplane-start", title: title + "start-up", what: "manager", columns: []string{"s"}}
 	start.add("before, until it is ready", sample{fewStart})
 	start.add("after, until it is ready", sample{manyStart})
-	start.add("after, until all was looked at", sample{manySettled})
-	start.note("once it is ready, which /readyz tells, each rule is compiled and each company compared with the platform once")
+	start.add("after, until everything is reconciled", sample{manySettled})
+	start.note("once it is ready according to /readyz, each rule is compiled and each company is compared with the platform once")
 	another := &table{name: "controlplane-rule", title: title + "one more rule", what: "rule", columns: []string{"ms to Ready", "KiB"}}
 	another.add("one more", oneMore, sample{(restarted - few) * 1024 / rules})
-	another.note("the memory is with a rule's share of the activation and its Secret")
+	another.note("the memory includes a rule's share of the activation and its Secret")
 	for _, t := range []*table{ready, memory, start, another} {
 		if err := b.finish(t); err != nil {
 			return err
@@ -151,8 +151,8 @@ func (b *bench) controlPlane(ctx context.Context) error {
 	return nil
 }
 
-// declare creates activations with rulesPerCompany rules each, whose companies the
-// platform knows, and returns how many objects a second were created.
+// declare creates activations with rulesPerCompany rules each, for companies on the
+// platform, and returns how many objects were created per second.
 func (b *bench) declare(ctx context.Context, count int) (_ []*v1alpha1.CompanyActivation, perSecond float64, err error) {
 	activations := make([]*v1alpha1.CompanyActivation, count)
 	started := time.Now()
@@ -188,8 +188,8 @@ func (b *bench) declareCompany(ctx context.Context, number int) (*v1alpha1.Compa
 	return a, activation.Save(ctx, b.set.Kube, a, activation.Credentials{Token: user.Token, WebhookSecret: activation.NewWebhookSecret()})
 }
 
-// declaredRule is newRule for a company that the platform did not activate: a rule
-// that it would be given by default is one of its ten.
+// declaredRule is newRule for a company that the platform has not activated: its rules
+// include one that would be created by default.
 func declaredRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRule {
 	rule := newRule(a, n)
 	if defaults := []string{"confirm-deactivation", "confirm-deletion", "reset-password", "set-password", "transaction-received", "transaction-sent"}; n < len(defaults) {
@@ -198,9 +198,9 @@ func declaredRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRu
 	return rule
 }
 
-// copyRules gives more companies, numbered from one number to another, rules that
-// are Ready: copies of another company's, written into etcd as a restored backup's
-// are. The API server would take many minutes for as many.
+// copyRules creates Ready rules for the companies with the numbers from to to: copies of
+// another company's, written directly to etcd as by a restored backup. The API server would
+// take many minutes.
 func (b *bench) copyRules(ctx context.Context, original *v1alpha1.CompanyActivation, from, to int) error {
 	rules := make([]*unstructured.Unstructured, rulesPerCompany)
 	for n := range rules {
@@ -209,7 +209,7 @@ func (b *bench) copyRules(ctx context.Context, original *v1alpha1.CompanyActivat
 		if err := b.set.Kube.Get(ctx, client.ObjectKeyFromObject(declaredRule(original, n)), rules[n]); err != nil {
 			return fmt.Errorf("reading a rule: %w", err)
 		}
-		rules[n].SetResourceVersion("") // etcd has it beside the object
+		rules[n].SetResourceVersion("") // etcd stores it separately
 	}
 	return each(to-from, 16, func(i int) error {
 		a, err := b.declareCompany(ctx, from+i)
@@ -234,7 +234,7 @@ func (b *bench) copyRules(ctx context.Context, original *v1alpha1.CompanyActivat
 	})
 }
 
-// putInEtcd writes values into etcd in one transaction.
+// putInEtcd writes values to etcd in one transaction.
 func putInEtcd(ctx context.Context, address string, values map[string][]byte) error {
 	type put struct {
 		Key   []byte `json:"key"`
@@ -251,15 +251,15 @@ func putInEtcd(ctx context.Context, address string, values map[string][]byte) er
 	}
 	body, err := json.Marshal(transaction)
 	if err != nil {
-		return fmt.Errorf("writing into etcd: %w", err)
+		return fmt.Errorf("writing to etcd: %w", err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/v3/kv/txn", bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("writing into etcd: %w", err)
+		return fmt.Errorf("writing to etcd: %w", err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("writing into etcd: %w", err)
+		return fmt.Errorf("writing to etcd: %w", err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
@@ -267,12 +267,12 @@ func putInEtcd(ctx context.Context, address string, values map[string][]byte) er
 		err = fmt.Errorf("it answers %s: %s", response.Status, answer)
 	}
 	if err != nil {
-		return fmt.Errorf("writing into etcd: %w", err)
+		return fmt.Errorf("writing to etcd: %w", err)
 	}
 	return nil
 }
 
-// coldTimes are how long after the manager's start the objects of a kind were all
+// coldTimes are the times from the manager's start until all objects of a kind were
 // reconciled.
 type coldTimes struct{ activations, rules time.Duration }
 
@@ -296,16 +296,16 @@ func (b *bench) coldStart(ctx context.Context) (times coldTimes, err error) {
 	return times, profiled()
 }
 
-// reconciled waits until some controllers, or all, have had nothing to do for a
-// moment, and returns since when.
+// reconciled waits until the given controllers, or all, have been idle for a moment, and
+// returns since when.
 func (b *bench) reconciled(ctx context.Context, controllers ...string) (since time.Time, err error) {
-	const moment = time.Second // longer than an activation waits for the rest of a change
+	const moment = time.Second // longer than the delay of activations
 	for {
 		var busy float64
 		for _, name := range []string{"workqueue_depth", "controller_runtime_active_workers"} {
 			n, err := metric(ctx, b.set.Manager.MetricsURL, name, controllers...)
 			if errors.Is(err, errNoMetric) {
-				n = 1 // it starts
+				n = 1 // it is starting
 			} else if err != nil {
 				return since, err
 			}
@@ -327,12 +327,12 @@ func (b *bench) reconciled(ctx context.Context, controllers ...string) (since ti
 	}
 }
 
-// atRest is the manager's memory in MiB when it has nothing to do.
+// atRest returns the memory of the idle manager in MiB.
 func (b *bench) atRest(ctx context.Context) (float64, error) {
 	if _, err := b.reconciled(ctx); err != nil {
 		return 0, err
 	}
-	// Reading the heap's profile collects garbage first, as time would.
+	// Reading the heap profile runs a garbage collection first.
 	heap, err := get(ctx, "http://"+b.pprof+"/debug/pprof/heap?gc=1")
 	if err != nil {
 		return 0, err
@@ -346,8 +346,8 @@ func (b *bench) atRest(ctx context.Context) (float64, error) {
 	return mib(bytes), err
 }
 
-// restart restarts the manager and returns the seconds until it was ready, and
-// until it had reconciled everything.
+// restart restarts the manager and returns the seconds until it is ready and until it has
+// reconciled everything.
 func (b *bench) restart(ctx context.Context) (ready, settled float64, err error) {
 	if err := b.set.Manager.Stop(); err != nil {
 		return 0, 0, err
@@ -362,7 +362,7 @@ func (b *bench) restart(ctx context.Context) (ready, settled float64, err error)
 	return ready, since.Sub(started).Seconds(), errors.Join(err, profiled())
 }
 
-// oneMoreRule returns how many milliseconds a rule takes to be Ready.
+// oneMoreRule returns how many milliseconds a new rule takes to become Ready.
 func (b *bench) oneMoreRule(ctx context.Context, a *v1alpha1.CompanyActivation) (float64, error) {
 	rule := newRule(a, rulesPerCompany)
 	started := time.Now()

@@ -14,13 +14,13 @@ import (
 // eventSize is the size of an event's data in bytes.
 const eventSize = 2 << 10
 
-// plainData is an event's data of eventSize.
+// plainData returns an event's data with eventSize bytes.
 func plainData() string {
 	const begin, end = `{"note":"`, `"}`
 	return begin + strings.Repeat("x", eventSize-len(begin)-len(end)) + end
 }
 
-// ingest measures how webhooks are acknowledged with SQLite.
+// ingest measures how fast webhooks are acknowledged with SQLite.
 func (b *bench) ingest(ctx context.Context) error {
 	if err := b.scene(ctx); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (b *bench) ingestPostgres(ctx context.Context) (err error) {
 	}
 	return b.ingestInto(ctx, database{name: "ingest-postgres", title: "PostgreSQL", bare: func(ctx context.Context, batch int, length time.Duration) (float64, error) {
 		return b.barePostgres(ctx, server, batch, length)
-	}, empty: server.newLedger, note: fmt.Sprintf("PostgreSQL runs beside the manager and shares its cores, with the settings it comes with; its disk does %s fsyncs/s", number(fsyncs))})
+	}, empty: server.newLedger, note: fmt.Sprintf("PostgreSQL has its default settings and shares the manager's cores; its disk does %s fsyncs/s", number(fsyncs))})
 }
 
 // moveTo restarts the manager with an empty ledger on a PostgreSQL server.
@@ -62,26 +62,26 @@ func (b *bench) moveTo(ctx context.Context, server *postgres) error {
 	return b.set.Manager.Start(ctx)
 }
 
-// database is what the ledger is in.
+// database describes the database of the ledger.
 type database struct {
 	name, title string
-	// bare is the rate at which rows are inserted durably with nothing else to do, so
-	// many at once.
+	// bare returns the rate at which a program that does nothing else inserts rows durably,
+	// in batches.
 	bare func(ctx context.Context, batch int, length time.Duration) (perSecond float64, err error)
-	// empty makes an empty ledger and says where it is.
+	// empty creates an empty ledger and returns its location.
 	empty func(context.Context) (string, error)
 	note  string
 }
 
-// ingestInto measures how webhooks are acknowledged, beside what the database does
-// with the same rows when nothing else is in its way.
+// ingestInto measures how fast webhooks are acknowledged, compared with inserting the same
+// rows into the database and nothing else.
 func (b *bench) ingestInto(ctx context.Context, d database) error {
 	rounds, length, bareLength := 3, 3*time.Second, 1500*time.Millisecond
 	if b.short {
 		rounds, length, bareLength = 1, 2*time.Second, time.Second
 	}
-	// The events have no rule. They are decided all the same, one at a time here:
-	// this is about taking them in, and the part message about the whole.
+	// The events have no rule, and are evaluated one at a time: this part measures
+	// acceptance, and the part message everything.
 	senders := make([]*webhook, len(b.companies))
 	for i, company := range b.companies {
 		senders[i] = newWebhook(company.company, company.secret, plainEvent, plainData())
@@ -133,9 +133,9 @@ func (b *bench) ingestInto(ctx context.Context, d database) error {
 		}
 	}
 	result.note("the machine does %s fsyncs/s of 4 KiB", number(b.machine.FsyncsPerSecond))
-	result.note("the bare writer inserts the same rows into the same tables, as many in a transaction as there are connections, at most 256, with nothing else going on")
-	result.note("one connection: %s ms an event, one bare durable insert: %s ms, %s times", single, bareSingle, times)
-	result.note("through a server on net/http that only reads and inserts: %s ms, %s times", served, servedTimes)
+	result.note("the bare writer inserts the same rows into the same tables and does nothing else; each transaction has as many rows as there are connections, at most 256")
+	result.note("one connection: %s ms per event, one bare durable insert: %s ms, %s times", single, bareSingle, times)
+	result.note("through a net/http server that only reads and inserts: %s ms, %s times", served, servedTimes)
 	if d.note != "" {
 		result.note("%s", d.note)
 	}
@@ -143,7 +143,7 @@ func (b *bench) ingestInto(ctx context.Context, d database) error {
 		return err
 	}
 
-	half := &table{name: d.name + "-half", title: "Webhooks acknowledged at half of what 256 connections reach, " + d.title, what: "connections", columns: []string{
+	half := &table{name: d.name + "-half", title: "Webhooks acknowledged at half the rate of 256 connections, " + d.title, what: "connections", columns: []string{
 		"p50 ms", "p99 ms", "p99.9 ms", "events/s",
 	}}
 	var p50, p99, p999, rates sample
@@ -156,23 +156,23 @@ func (b *bench) ingestInto(ctx context.Context, d database) error {
 		rates, p50, p99, p999 = append(rates, r.rate), append(p50, r.times.quantile(.5)), append(p99, r.times.quantile(.99)), append(p999, r.times.quantile(.999))
 	}
 	half.add("256", p50, p99, p999, rates)
-	half.note("times count from when a webhook was due")
+	half.note("times are measured from when a webhook was due")
 
 	in := d.title + ": "
 	b.report(in+"webhooks a second, 256 connections", at256["rate"], "", bar{})
-	b.report(in+"of what a bare writer reaches with the same rows", at256["share"], " %", atLeast(70))
+	b.report(in+"of the rate of a bare writer with the same rows", at256["share"], " %", atLeast(70))
 	b.report(in+"p99 at half of that load", p99, " ms", atMost(50))
-	b.report(in+"one connection, beside one bare durable insert", times, " times", atMost(1.3))
-	b.report(in+"the same of a server on net/http that only inserts", servedTimes, " times", bar{})
-	b.report(in+"CPU for a webhook, 256 connections", at256["cpu"], " µs", bar{})
-	b.report(in+"allocations for a webhook, 256 connections", at256["allocations"], "", bar{})
+	b.report(in+"one connection, compared with one bare durable insert", times, " times", atMost(1.3))
+	b.report(in+"the same for a net/http server that only inserts", servedTimes, " times", bar{})
+	b.report(in+"CPU per webhook, 256 connections", at256["cpu"], " µs", bar{})
+	b.report(in+"allocations per webhook, 256 connections", at256["allocations"], "", bar{})
 	return b.finish(half)
 }
 
 type acknowledged struct {
-	rate             float64 // events a second
+	rate             float64 // events per second
 	times            latencies
-	cpu, allocations float64 // µs and number an event, of the manager
+	cpu, allocations float64 // of the manager, in µs and number per event
 }
 
 // acknowledge loads the webhook endpoint.

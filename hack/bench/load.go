@@ -17,31 +17,31 @@ import (
 	"time"
 )
 
-// answerTime is how long the load waits for an answer at least, as long as the platform.
+// answerTime is the minimum time for which the load waits for an answer, like the platform.
 const answerTime = 5 * time.Second
 
-// connection is one keep-alive connection of the load. net/http's client would
-// cost more than the server under test, on the cores that they share; this one
-// writes bytes that were prepared and reads no more of the answer than it must.
+// connection is one keep-alive connection of the load. net/http's client would use more CPU
+// than the server under test, on the cores that they share; this one writes prepared bytes
+// and parses as little of the answer as possible.
 type connection struct {
 	address string
 	conn    net.Conn
 	reader  *bufio.Reader
 	request []byte
-	limit   time.Time // the deadline that is set
+	limit   time.Time // the current deadline
 }
 
-// webhook is one call of /api/webhook/, ready to be sent but for its number.
+// webhook is a prepared call of /api/webhook/, which only lacks the event's number.
 type webhook struct {
 	company, secret, data string
-	// parts is the whole request; the event's number stands between each two.
+	// parts are the pieces of the request. The event's number goes between them.
 	parts []string
 }
 
 const numberDigits = 12
 
-// newWebhook makes a call. Every {number} in data, which is the JSON of the event's,
-// becomes the event's number.
+// newWebhook prepares a call. Each {number} in data, which is JSON, is replaced with the
+// event's number.
 func newWebhook(company, secret, event, data string) *webhook {
 	const number = "{number}"
 	body := fmt.Sprintf(`{"id":"%s","event":%q,"company":%q,"data":%s}`, number, event, company, data)
@@ -85,7 +85,7 @@ func (c *connection) exchange(ctx context.Context) error {
 		}
 		c.conn, c.reader, c.limit = conn, bufio.NewReaderSize(conn, 1<<10), time.Time{}
 	}
-	// Not at each call: it costs as much as what it guards.
+	// Not at each call, because setting a deadline is expensive.
 	if now := time.Now(); c.limit.Sub(now) < answerTime {
 		c.limit = now.Add(2 * answerTime)
 		if err := c.conn.SetDeadline(c.limit); err != nil {
@@ -100,13 +100,12 @@ func (c *connection) exchange(ctx context.Context) error {
 		return fmt.Errorf("reading the answer to a webhook: %w", err)
 	}
 	if status != 200 {
-		return fmt.Errorf("a webhook was answered %d", status)
+		return fmt.Errorf("a webhook was answered with %d", status)
 	}
 	return nil
 }
 
-// readAnswer reads an answer with a Content-Length, which all answers of
-// /api/webhook/ have.
+// readAnswer reads an answer with a Content-Length, like all answers of /api/webhook/.
 func (c *connection) readAnswer() (status int, err error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
@@ -145,12 +144,12 @@ func (c *connection) close() {
 	}
 }
 
-// pacer says when the next event is to be sent; false ends the load.
+// pacer returns when to send the next event; false ends the load.
 type pacer func() (at time.Time, ok bool)
 
-// run lets n connections send events until the pacer ends each of them, and
-// calls done for every event that was acknowledged, with the moment from which
-// its time counts. The first error ends it all.
+// run sends events over n connections until the pacer ends each of them. It calls done for
+// every acknowledged event, with the time from which its latency counts. The first error
+// ends the run.
 func run(ctx context.Context, address string, n int, pace pacer, next func(due time.Time) (*webhook, int64), done func(connection int, number int64, from, to time.Time)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -180,7 +179,7 @@ func run(ctx context.Context, address string, n int, pace pacer, next func(due t
 	return context.Cause(ctx)
 }
 
-// flatOut sends as fast as the answers come.
+// flatOut sends as fast as the answers arrive.
 func flatOut(end time.Time) pacer {
 	return func() (time.Time, bool) {
 		now := time.Now()
@@ -188,8 +187,8 @@ func flatOut(end time.Time) pacer {
 	}
 }
 
-// atRate sends a number of events a second, evenly. Times count from when an
-// event was due: one that had to wait for a free connection waited indeed.
+// atRate sends events at an even rate. Latency counts from when an event was due, so it
+// includes waiting for a free connection.
 func atRate(perSecond float64, start, end time.Time) pacer {
 	var mu sync.Mutex
 	sent := 0

@@ -16,18 +16,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine says where figures come from.
+// machine describes where the figures were measured.
 type machine struct {
 	CPU       string  `json:"cpu"`
 	Cores     int     `json:"cores"`
 	MemoryGiB float64 `json:"memoryGiB"`
 	Kernel    string  `json:"kernel"`
 	Go        string  `json:"go"`
-	// FsyncsPerSecond is how often a second 4 KiB can be appended to a file and
-	// fsynced.
+	// FsyncsPerSecond is how many times per second 4 KiB can be appended to a file and
+	// synced.
 	FsyncsPerSecond float64 `json:"fsyncsPerSecond"`
-	// LoadBefore is the load average when the run began: more than a few tenths
-	// means that something else was running.
+	// LoadBefore is the load average at the start. More than a few tenths means that
+	// something else was running.
 	LoadBefore string    `json:"loadBefore"`
 	Version    string    `json:"version"`
 	Date       time.Time `json:"date"`
@@ -63,8 +63,7 @@ func describeMachine(dir string) (machine, error) {
 	return m, err
 }
 
-// fsyncRate measures what no durable database can exceed without gathering
-// writes.
+// fsyncRate measures the limit of a durable database that doesn't batch writes.
 func fsyncRate(dir string, length time.Duration) (perSecond float64, err error) {
 	f, err := os.Create(filepath.Join(dir, "fsync"))
 	if err != nil {

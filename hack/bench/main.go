@@ -1,10 +1,10 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// The bench measures the operator with real parts on this machine: etcd and
-// kube-apiserver, the manager as users run it, a simulator of the Rehive
-// platform and an SMTP server. It prints tables and writes each as JSON and as
-// a chart. docs/performance.md says how to read them.
+// Command bench measures the operator with real components on this machine: etcd and
+// kube-apiserver, the manager as users run it, a simulator of the Rehive platform and an
+// SMTP server. It prints tables and writes each as JSON and as a chart. docs/performance.md
+// says how to read them.
 package main
 
 import (
@@ -26,12 +26,12 @@ type part struct {
 	name string
 	what string
 	run  func(*bench, context.Context) error
-	// asked says that it only runs when it is named.
+	// asked means that the part only runs if it is named.
 	asked bool
 }
 
 var parts = []part{
-	{name: "templates", what: "templates and expressions beside Django and pongo2", run: (*bench).templates},
+	{name: "templates", what: "templates and expressions, compared with Django and pongo2", run: (*bench).templates},
 	{name: "ingest", what: "webhooks acknowledged, from 1 to 1,024 connections", run: (*bench).ingest},
 	{name: "ingest-postgres", what: "the same on PostgreSQL", run: (*bench).ingestPostgres},
 	{name: "message", what: "from a webhook to an email, sustained and at low load", run: (*bench).message},
@@ -61,14 +61,14 @@ func main() {
 		names = append(names, p.name)
 	}
 	flag.StringVar(&o.run, "run", "", "comma-separated `parts` to run: "+strings.Join(names, ", ")+"; all but soak if empty")
-	flag.StringVar(&o.manager, "manager", "bin/manager", "`file` of the manager's program")
+	flag.StringVar(&o.manager, "manager", "bin/manager", "`path` of the manager binary")
 	flag.StringVar(&o.out, "out", ".run/bench", "`directory` for tables, charts and profiles")
 	flag.StringVar(&o.root, "root", ".", "`directory` of the repository")
-	flag.BoolVar(&o.short, "short", false, "take less time for less sure figures")
+	flag.BoolVar(&o.short, "short", false, "take less time, for less precise figures")
 	flag.BoolVar(&o.profile, "profile", false, "write CPU profiles of the manager under load")
-	flag.IntVar(&o.activations, "activations", 1000, "`number` of activations, with 10 rules each, of the part controlplane")
-	flag.DurationVar(&o.soak, "soak", time.Hour, "`length` of the part soak")
-	bareDatabase := flag.String(bareServerFlag, "", "serve webhooks that are inserted into a `database` and nothing else; the bench starts it itself")
+	flag.IntVar(&o.activations, "activations", 1000, "`number` of activations, with 10 rules each, in the part controlplane")
+	flag.DurationVar(&o.soak, "soak", time.Hour, "`duration` of the part soak")
+	bareDatabase := flag.String(bareServerFlag, "", "serve webhooks by inserting them into a `database` only; used internally")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -96,7 +96,7 @@ func runParts(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("emptying the state directory: %w", err)
 	}
 	if err := os.MkdirAll(b.state, 0o700); err != nil {
-		return fmt.Errorf("making the state directory: %w", err)
+		return fmt.Errorf("creating the state directory: %w", err)
 	}
 	defer func() {
 		if err = errors.Join(err, b.clear()); err == nil {
@@ -127,7 +127,7 @@ func runParts(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// skipped says in one sentence what a part lacks on this machine.
+// skipped is an error that says in one sentence what a part lacks on this machine.
 type skipped struct{ error }
 
 func choose(names string) ([]part, error) {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// message measures the whole way: a webhook's event is stored, ten rules are
-// asked, three messages are rendered, stored, sent by SMTP and recorded as sent.
+// message measures the whole pipeline: a webhook's event is stored, ten rules are
+// evaluated, and three messages are rendered, stored, sent by SMTP and recorded as sent.
 func (b *bench) message(ctx context.Context) error {
 	rounds, length := 3, 8*time.Second
 	if b.short {
@@ -27,13 +27,13 @@ func (b *bench) message(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sustained.add("as many as it takes", rates, manager, all, memory)
-	sustained.note("%d companies, %d rules each for the event, %d of which send; templates with HTML; plain SMTP to a sink in the process of the load", companyCount, rulesPerCompany, matchingRules)
+	sustained.add("as many as possible", rates, manager, all, memory)
+	sustained.note("%d companies with %d rules for the event, %d of which send; templates with HTML; plain SMTP to a sink in the load's process", companyCount, rulesPerCompany, matchingRules)
 	if err := b.finish(sustained); err != nil {
 		return err
 	}
 	b.report("emails a second, sustained", rates, "", atLeast(3000))
-	b.report("all CPU for an email, with load and sink", all, " ms", atMost(.6))
+	b.report("total CPU per email, with load and sink", all, " ms", atMost(.6))
 	b.report("of it, the manager's", manager, " ms", bar{})
 
 	latency := &table{name: "message-latency", title: "From the webhook to the sink", what: "load", columns: []string{
@@ -46,8 +46,8 @@ func (b *bench) message(ctx context.Context) error {
 		p50, p99 bar
 	}{
 		{"10 events/s", 10, atMost(15), atMost(40)},
-		{"10 % of the sustained", most / 10, bar{}, bar{}},
-		{"80 % of the sustained", most * 8 / 10, bar{}, bar{}},
+		{"10 % of the sustained rate", most / 10, bar{}, bar{}},
+		{"80 % of the sustained rate", most * 8 / 10, bar{}, bar{}},
 	} {
 		var p50, p99, p999, rate sample
 		for range rounds {
@@ -62,12 +62,12 @@ func (b *bench) message(ctx context.Context) error {
 		b.report("webhook to sink at "+load.name+", p50", p50, " ms", load.p50)
 		b.report("webhook to sink at "+load.name+", p99", p99, " ms", load.p99)
 	}
-	latency.note("times count from when the webhook was due until the sink was told the recipient")
+	latency.note("times are measured from when the webhook was due until the sink received the recipient")
 	return b.finish(latency)
 }
 
-// sustain keeps enough events in the manager to be always busy, and few enough
-// that what comes in goes out.
+// sustain keeps enough events in the manager to saturate it, and few enough that input and
+// output rates are equal.
 func (b *bench) sustain(ctx context.Context, rounds int, length time.Duration) (rates, manager, all, memory sample, err error) {
 	const waiting = 2000 // messages
 	const warmUp = 2 * time.Second
@@ -121,7 +121,7 @@ func (b *bench) sustain(ctx context.Context, rounds int, length time.Duration) (
 	return rates, manager, all, memory, b.drained(ctx, outstanding)
 }
 
-// drained waits until all messages have come.
+// drained waits until all messages have arrived.
 func (b *bench) drained(ctx context.Context, outstanding func() int) error {
 	return b.set.Eventually(ctx, "the last messages", func() error {
 		if n := outstanding(); n > 0 {
@@ -131,7 +131,7 @@ func (b *bench) drained(ctx context.Context, outstanding func() int) error {
 	})
 }
 
-// pacedMessages sends events at a rate and returns how long each message took.
+// pacedMessages sends events at a rate and returns the latency of each message.
 func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Duration, next func(time.Time) (*webhook, int64)) (latencies, error) {
 	var (
 		mu   sync.Mutex
@@ -168,7 +168,7 @@ func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Dur
 	return took, err
 }
 
-// cpu is the processor time of the manager and of this process.
+// cpu returns the CPU time of the manager and of this process.
 func (b *bench) cpu() (manager, own time.Duration, err error) {
 	if manager, err = cpuTime(b.set.Manager.PID()); err != nil {
 		return 0, 0, err

@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// neighbour lets one company send a burst as fast as it is acknowledged, and
-// measures how long the messages of another take meanwhile and while the burst
-// is worked off.
+// neighbour sends a burst of one company as fast as it is acknowledged, and measures the
+// latency of another company's messages until the burst has been processed.
 func (b *bench) neighbour(ctx context.Context) error {
 	const rate = 10
 	burst, length := int64(100_000), 45*time.Second
@@ -45,11 +44,11 @@ func (b *bench) neighbour(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := &table{name: "neighbour", title: fmt.Sprintf("One company's burst of %d events, another's messages meanwhile", burst), what: "the other company", columns: []string{
+	t := &table{name: "neighbour", title: fmt.Sprintf("Another company's messages during one company's burst of %d events", burst), what: "the other company", columns: []string{
 		"p50 ms", "p99 ms", "longest ms", "messages",
 	}}
 	t.add(fmt.Sprintf("%d events/s", rate), sample{took.quantile(.5)}, sample{took.quantile(.99)}, sample{took.quantile(1)}, sample{float64(len(took))})
-	t.note("the burst was acknowledged in %s; after %s %.0f of its events still waited", acknowledged.Round(100*time.Millisecond), length, waiting)
+	t.note("the burst was acknowledged in %s; after %s, %.0f of its events were still waiting", acknowledged.Round(100*time.Millisecond), length, waiting)
 	b.report(fmt.Sprintf("another company's p99 during a burst of %s events", grouped(float64(burst))), sample{took.quantile(.99)}, " ms", atMost(2000))
 	return b.finish(t)
 }

@@ -15,10 +15,9 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 )
 
-// writePast fills the ledger, while no manager has it, with what the load of a
-// soak would have left there as long ago as the manager keeps it: so many events a
-// second, each with its messages sent, from begin on for a length. It goes through
-// the ledger itself, whose clock alone is not the real one.
+// writePast fills the ledger, while no manager uses it, with the data that a soak would
+// have left one retention period ago: perSecond events with their sent messages, from begin
+// on for length. It uses the ledger's own code, with a clock in the past.
 func (b *bench) writePast(ctx context.Context, begin time.Time, length time.Duration, perSecond int) (err error) {
 	const batch = 256
 	clock := clocktesting.NewFakePassiveClock(begin)

@@ -20,20 +20,20 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// userHz is the unit of times in /proc/<pid>/stat, the same on every Linux that
-// Go runs on.
+// userHz is the number of clock ticks per second in /proc/<pid>/stat, the same on every
+// Linux that Go supports.
 const userHz = 100
 
-// cpuTime is the time that a process has spent on processors.
+// cpuTime returns the CPU time of a process.
 func cpuTime(pid int) (time.Duration, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("reading the process's times: %w", err)
 	}
-	// The second field, the name, is in parentheses and may hold spaces.
+	// The second field, the name, is in parentheses and may contain spaces.
 	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
 	if len(fields) < 13 {
-		return 0, errors.New("reading the process's times: /proc has another form than expected")
+		return 0, errors.New("reading the process's times: unexpected format of /proc")
 	}
 	var ticks int64
 	for _, field := range fields[11:13] { // utime and stime
@@ -46,10 +46,10 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / userHz, nil
 }
 
-// residentBytes is the memory that a process occupies.
+// residentBytes returns the resident memory of a process.
 func residentBytes(pid int) (int64, error) { return memoryOf(pid, "VmRSS:") }
 
-// peakBytes is the most that a process has occupied.
+// peakBytes returns the peak resident memory of a process.
 func peakBytes(pid int) (int64, error) { return memoryOf(pid, "VmHWM:") }
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
@@ -65,20 +65,20 @@ func memoryOf(pid int, field string) (int64, error) {
 			return kib << 10, err
 		}
 	}
-	return 0, errors.New("reading the process's memory: /proc does not tell it")
+	return 0, errors.New("reading the process's memory: /proc does not contain it")
 }
 
-// openFiles is how many file handles a process has.
+// openFiles returns the number of open files of a process.
 func openFiles(pid int) (int, error) {
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	return len(entries), err
 }
 
-// errNoMetric says that the manager does not show a metric, or not yet.
+// errNoMetric reports that the manager does not export a metric, or not yet.
 var errNoMetric = errors.New("the manager has no such metric")
 
-// metric reads the sum of a metric of the manager's, or of the part of it whose
-// labels have one of the values.
+// metric returns the sum of a metric of the manager, optionally only of the series with one
+// of the label values.
 func metric(ctx context.Context, url, name string, values ...string) (float64, error) {
 	body, err := get(ctx, url)
 	if err != nil {
@@ -117,10 +117,10 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s is answered %s", url, response.Status)
+		return nil, fmt.Errorf("%s was answered %s", url, response.Status)
 	}
 	return io.ReadAll(response.Body)
 }
 
-// ownCPUTime is the time that this process has spent on processors.
+// ownCPUTime returns the CPU time of this process.
 func ownCPUTime() (time.Duration, error) { return cpuTime(os.Getpid()) }

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// sample is what the rounds of one measurement gave. Its zero value is empty.
+// sample holds the results of the rounds of one measurement. The zero value is empty.
 type sample []float64
 
 func (s sample) sorted() sample { return slices.Sorted(slices.Values(s)) }
 
-// median is NaN if there was no round.
+// median returns NaN for an empty sample.
 func (s sample) median() float64 {
 	if len(s) == 0 {
 		return math.NaN()
@@ -28,8 +28,7 @@ func (s sample) median() float64 {
 	return (sorted[half-1] + sorted[half]) / 2
 }
 
-// String is the median and, if there were several rounds, the lowest and the
-// highest.
+// String returns the median and, after several rounds, the lowest and the highest result.
 func (s sample) String() string {
 	switch len(s) {
 	case 0:
@@ -40,7 +39,7 @@ func (s sample) String() string {
 	return fmt.Sprintf("%s (%s–%s)", number(s.median()), number(slices.Min(s)), number(slices.Max(s)))
 }
 
-// number prints three digits that matter.
+// number formats three significant digits.
 func number(x float64) string {
 	switch size := math.Abs(x); {
 	case math.IsNaN(x):
@@ -54,10 +53,10 @@ func number(x float64) string {
 	}
 }
 
-// latencies are times of many operations.
+// latencies are the durations of many operations.
 type latencies []time.Duration
 
-// quantile is the time, in milliseconds, that the share q of all did not exceed.
+// quantile returns the q-quantile in milliseconds.
 func (l latencies) quantile(q float64) float64 {
 	if len(l) == 0 {
 		return math.NaN()

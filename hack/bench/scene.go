@@ -37,8 +37,8 @@ var (
 )
 
 const (
-	// ruledEvent has rulesPerCompany rules in each company, of which
-	// matchingRules send a message; plainEvent has none.
+	// ruledEvent has rulesPerCompany rules in each company, of which matchingRules send a
+	// message; plainEvent has no rules.
 	ruledEvent      = "transaction.initiate"
 	plainEvent      = "transaction.update"
 	rulesPerCompany = 10
@@ -47,7 +47,7 @@ const (
 	companyCount = 50
 )
 
-// bench is the run: its machine, its scene and its tables.
+// bench is a run of benchmarks: the machine, the stage and the resulting tables.
 type bench struct {
 	options
 	machine machine
@@ -62,8 +62,8 @@ type bench struct {
 	figures   []figure
 }
 
-// scene starts everything, on its first call, and clears the ledger, on every
-// other: no measurement runs on what the one before left.
+// scene starts everything on its first call. Later calls clear the ledger, so that
+// measurements are independent.
 func (b *bench) scene(ctx context.Context) error {
 	if b.set != nil {
 		if err := b.set.Manager.Stop(); err != nil {
@@ -76,7 +76,7 @@ func (b *bench) scene(ctx context.Context) error {
 		return b.set.Manager.Start(ctx)
 	}
 	var err error
-	// A sink of its own: it keeps few mails and tells when each came.
+	// A separate sink, which keeps few emails and reports when each arrived.
 	if b.mail, err = smtptest.Start(smtptest.Options{Keep: 100}); err != nil {
 		return err
 	}
@@ -96,15 +96,15 @@ func (b *bench) scene(ctx context.Context) error {
 		Root:    b.root,
 		State:   b.state,
 		Manager: b.manager,
-		// As in a container with the gigabyte of config/manager.
+		// As in a container with the one gigabyte of config/manager.
 		ManagerEnvironment: []string{"GOMEMLIMIT=819MiB"},
-		// Many objects on a busy machine take their time.
+		// Reconciling many objects takes long.
 		Timeout: 15 * time.Minute,
 		ManagerArguments: []string{
 			"--smtp-address=" + b.mail.Address(),
 			"--pprof-address=" + b.pprof,
 			"--resync-period=1h",
-			// A few companies send all that a machine can.
+			// Few companies generate the load of a whole machine.
 			"--quotas=email.company=1000000000",
 			"--event-retention=" + ledger.MinRetention.String(),
 		},
@@ -135,11 +135,10 @@ func freeAddress(ctx context.Context) (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
-// address is where the manager takes webhooks.
+// address returns the manager's address for webhooks.
 func (b *bench) address() string { return strings.TrimPrefix(b.set.Manager.PublicURL, "http://") }
 
-// addCompanies activates the companies through the platform and gives them their
-// rules.
+// addCompanies activates the companies through the platform and creates their rules.
 func (b *bench) addCompanies(ctx context.Context) error {
 	started := time.Now()
 	b.companies = make([]*webhook, companyCount)
@@ -170,7 +169,7 @@ func (b *bench) addCompanies(ctx context.Context) error {
 	return nil
 }
 
-// activate makes a company on the platform and switches the extension on.
+// activate creates a company on the platform and activates the extension for it.
 func (b *bench) activate(ctx context.Context, id string) (*v1alpha1.CompanyActivation, error) {
 	if _, err := b.set.Platform.AddCompany(rehivetest.Company{ID: id, Name: "Fish & Chips " + id, SystemEmail: "no-reply@" + id + ".example"}); err != nil {
 		return nil, err
@@ -185,8 +184,8 @@ func (b *bench) activate(ctx context.Context, id string) (*v1alpha1.CompanyActiv
 	return b.set.ReadyActivation(ctx, id)
 }
 
-// newRule is the n-th rule of an activation. The first matchingRules of them send
-// a message for each ruledEvent; the others have to look at it to decline.
+// newRule returns the n-th rule of an activation. The first matchingRules of them send a
+// message for each ruledEvent; the expressions of the others reject it.
 func newRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRule {
 	limit := 1000 * (n + 1)
 	if n >= matchingRules {
@@ -230,15 +229,14 @@ func (b *bench) rulesReady(ctx context.Context, namespace string) error {
 	})
 }
 
-// next is the next event of each company in turn, with a number that no other
-// event has.
+// next returns an event of each company in turn, with a unique number.
 func (b *bench) next(time.Time) (*webhook, int64) {
 	number := b.numbers.Add(1)
 	return b.companies[number%int64(len(b.companies))], number
 }
 
-// profileFor takes a CPU profile of the manager while the caller goes on. The
-// caller waits for the result.
+// profileFor starts a CPU profile of the manager. The caller waits for the result with the
+// returned function.
 func (b *bench) profileFor(ctx context.Context, name string, length time.Duration) func() error {
 	if !b.profile {
 		return func() error { return nil }
@@ -246,7 +244,7 @@ func (b *bench) profileFor(ctx context.Context, name string, length time.Duratio
 	result := make(chan error, 1)
 	go func() {
 		var content []byte
-		err := b.set.Eventually(ctx, "the manager to be profiled", func() (err error) { // it may be starting
+		err := b.set.Eventually(ctx, "the manager to be profiled", func() (err error) { // it may still be starting
 			content, err = get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.pprof, int(length.Seconds())))
 			return err
 		})
@@ -258,7 +256,7 @@ func (b *bench) profileFor(ctx context.Context, name string, length time.Duratio
 	return func() error { return <-result }
 }
 
-// each calls f for 0 to n-1, some at a time, and returns the first error.
+// each calls f for 0 to n-1, atOnce calls at a time, and returns the first error.
 func each(n, atOnce int, f func(i int) error) error {
 	var (
 		all   sync.WaitGroup

@@ -16,15 +16,14 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
-// soakRate is the steady load of the soak, in events a second.
+// soakRate is the steady load of the soak, in events per second.
 const soakRate = 50
 
-// soak holds a steady load, while as much is written as expires, and looks at the
-// manager every twelfth of the time. The manager keeps what ended for a week, its
-// least, which no soak can wait for; so the ledger begins with what the same load
-// would have left there a week ago, and it expires as the soak goes on.
+// soak runs a steady load while an equal amount of data expires, and samples the manager
+// twelve times. The minimum retention is a week, longer than any soak; so the ledger starts
+// with the data of the same load a week ago, which expires during the soak.
 func (b *bench) soak(ctx context.Context) error {
-	// Each look adds a row; the table is the point of it, so it is one of 13 rows.
+	// Each sample adds a row to the table.
 	const looks = 12
 	length := b.options.soak
 	if err := b.scene(ctx); err != nil {
@@ -34,7 +33,7 @@ func (b *bench) soak(ctx context.Context) error {
 		return err
 	}
 	started := time.Now()
-	// A tenth more, for the time that writing it takes.
+	// A tenth more, for the time that writing takes.
 	if err := b.writePast(ctx, started.Add(-ledger.MinRetention), length+length/10, soakRate); err != nil {
 		return err
 	}
@@ -43,7 +42,7 @@ func (b *bench) soak(ctx context.Context) error {
 		return err
 	}
 
-	t := &table{name: "soak", title: fmt.Sprintf("%s at %d events/s, while as many of a week ago expire", length, soakRate), what: "after", columns: []string{
+	t := &table{name: "soak", title: fmt.Sprintf("%s at %d events/s, while as many from a week ago expire", length, soakRate), what: "after", columns: []string{
 		"manager MiB", "heap MiB", "goroutines", "open files", "ledger MiB", "log MiB", "events kept", "events waiting", "messages/s", "webhook p99 ms",
 	}}
 	var (
@@ -70,7 +69,7 @@ func (b *bench) soak(ctx context.Context) error {
 			}
 			failed <- nil
 		}
-		samples, err := b.look(ctx)
+		samples, err := b.observe(ctx)
 		if err != nil {
 			return err
 		}
@@ -83,7 +82,7 @@ func (b *bench) soak(ctx context.Context) error {
 		mu.Unlock()
 		count, at = b.mail.Count(), time.Now()
 		t.add(time.Since(start).Round(time.Second).String(), append(samples, rate, p99)...)
-		if err := t.save(b.out, b.machine); err != nil { // an hour is long to lose
+		if err := t.save(b.out, b.machine); err != nil { // keep the results of an aborted run
 			return err
 		}
 	}
@@ -96,15 +95,15 @@ func (b *bench) soak(ctx context.Context) error {
 		return err
 	}
 	if n := -missing(); n > 0 {
-		return fmt.Errorf("%d messages came twice", n)
+		return fmt.Errorf("%d messages arrived twice", n)
 	}
-	t.note("each of the %d events acknowledged became its %d messages, and no more", events, matchingRules)
-	t.note("ended events and messages are kept for %s; the ledger began with %s of the same load from so long ago", ledger.MinRetention, (length + length/10).Round(time.Second))
+	t.note("each of the %d acknowledged events led to exactly %d messages", events, matchingRules)
+	t.note("finished events and messages are kept for %s; the ledger started with %s of the same load from that long ago", ledger.MinRetention, (length + length/10).Round(time.Second))
 	return b.finish(t)
 }
 
-// look reads what must stay bounded.
-func (b *bench) look(ctx context.Context) ([]sample, error) {
+// observe reads the values that must stay bounded.
+func (b *bench) observe(ctx context.Context) ([]sample, error) {
 	pid := b.set.Manager.PID()
 	resident, err := residentBytes(pid)
 	if err != nil {
@@ -126,7 +125,7 @@ func (b *bench) look(ctx context.Context) ([]sample, error) {
 	for i, suffix := range []string{"", "-wal"} {
 		info, err := os.Stat(path + suffix)
 		if err != nil {
-			return nil, fmt.Errorf("looking at the ledger: %w", err)
+			return nil, fmt.Errorf("reading the size of the ledger: %w", err)
 		}
 		sizes[i] = float64(info.Size()) / mib
 	}
@@ -137,7 +136,7 @@ func (b *bench) look(ctx context.Context) ([]sample, error) {
 	return []sample{{float64(resident) / mib}, {fromMetrics[0] / mib}, {fromMetrics[1]}, {float64(files)}, {sizes[0]}, {sizes[1]}, {kept}, {fromMetrics[2]}}, nil
 }
 
-// countEvents counts the events in a ledger that the manager has open.
+// countEvents counts the events in a ledger while the manager has it open.
 func countEvents(ctx context.Context, path string) (count float64, err error) {
 	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)", "query_only(1)"}}.Encode()}
 	db, err := sql.Open("sqlite", dsn.String())

@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// bar is what a figure is aimed at: at least so much, or at most; its zero value
-// aims at nothing.
+// bar is the target of a figure: a minimum or a maximum. The zero value means that there
+// is no target.
 type bar struct {
 	least, most float64
 }
@@ -34,7 +34,7 @@ type figure struct {
 	measured string
 }
 
-// report adds a figure to the summary; the unit follows each number.
+// report adds a figure to the summary, with the unit after each number.
 func (b *bench) report(what string, s sample, unit string, aim bar) {
 	f := figure{What: what, Unit: strings.TrimSpace(unit), Median: s.median(), Rounds: s, measured: grouped(s.median()) + unit}
 	if len(s) == 0 {
@@ -53,7 +53,7 @@ func (b *bench) report(what string, s sample, unit string, aim bar) {
 	b.figures = append(b.figures, f)
 }
 
-// grouped is number with its thousands set apart.
+// grouped is number with thousands separators.
 func grouped(x float64) string {
 	text := number(x)
 	if x == math.Trunc(x) {
@@ -75,7 +75,7 @@ func (b *bench) summarise(w io.Writer) error {
 	if len(b.figures) == 0 {
 		return nil
 	}
-	fmt.Fprintf(w, "\nAll in short, on %s:\n\n| | measured | aimed at | |\n|---|---:|---:|---|\n", b.machine)
+	fmt.Fprintf(w, "\nSummary, on %s:\n\n| | measured | target | |\n|---|---:|---:|---|\n", b.machine)
 	for _, f := range b.figures {
 		verdict := ""
 		if f.Met != nil {

@@ -19,7 +19,7 @@ type table struct {
 	// name is the name of its files.
 	name  string
 	title string
-	// what names the rows.
+	// what is the heading of the rows' names.
 	what    string
 	columns []string
 	rows    []row
@@ -41,7 +41,7 @@ func (t *table) note(format string, args ...any) {
 	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
 
-// print writes the table for a person.
+// print writes the table as text.
 func (t *table) print(w io.Writer) {
 	cells := [][]string{append([]string{t.what}, t.columns...)}
 	for _, r := range t.rows {

@@ -15,15 +15,15 @@ import (
 	"path/filepath"
 )
 
-// templateBars are how many times as fast as the others ours is to be.
+// templateBars are the targets for how many times as fast as the others ours should be.
 var templateBars = map[string]bar{
 	"render/Django":     atLeast(20),
 	"render/pongo2":     atLeast(2),
 	"expression/Django": atLeast(20),
 }
 
-// templates runs hack/bench/templates, which is a module of its own so that the
-// operator doesn't depend on its rivals.
+// templates runs hack/bench/templates, which is a separate module so that the operator
+// doesn't depend on the other engines.
 func (b *bench) templates(ctx context.Context) error {
 	arguments := []string{"run", ".", "-json"}
 	if b.short {
@@ -49,12 +49,12 @@ func (b *bench) templates(ctx context.Context) error {
 		if err := decoder.Decode(&r); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return fmt.Errorf("reading what hack/bench/templates printed: %w", err)
+			return fmt.Errorf("reading the output of hack/bench/templates: %w", err)
 		}
 		var times, allocations, size sample
 		if first, ok := ours[r.Scenario]; ok {
 			times = sample{first / r.Rates.median()}
-			b.report(r.Scenario+", beside "+r.Engine, times, " times as fast", templateBars[r.Scenario+"/"+r.Engine])
+			b.report(r.Scenario+", compared with "+r.Engine, times, " times as fast", templateBars[r.Scenario+"/"+r.Engine])
 		} else {
 			ours[r.Scenario] = r.Rates.median() // ours comes first
 		}
@@ -63,6 +63,6 @@ func (b *bench) templates(ctx context.Context) error {
 		}
 		t.add(r.Scenario+", "+r.Engine, r.Rates, times, allocations, size)
 	}
-	t.note("a 40-line email with a loop; a rule's condition, with simpleeval on Django's side; all print the same")
+	t.note("a 40-line email with a loop; a rule's condition, with simpleeval for Django; all have the same output")
 	return b.finish(t)
 }

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// largeEvent makes largeMessages messages of largeText bytes each.
+	// largeEvent leads to largeMessages messages of largeText bytes each.
 	largeEvent    = "user.update"
 	largeMessages = 50
 	largeText     = 256 << 10
@@ -26,8 +26,8 @@ const (
 	manyRules = 10_000
 )
 
-// walls measures how long the webhooks of one company take while another company's
-// events are as large, and meet as many rules, as they can.
+// walls measures the latency of one company's webhooks while another company's events are
+// as large, and match as many rules, as possible.
 func (b *bench) walls(ctx context.Context) (err error) {
 	server, err := startPostgres()
 	if err != nil {
@@ -78,8 +78,8 @@ func (b *bench) walls(ctx context.Context) (err error) {
 	return b.finish(t)
 }
 
-// beside sends 50 webhooks a second of one company while noise is made, and returns how
-// long each took to be acknowledged.
+// beside sends 50 webhooks per second of one company while noise runs, and returns the
+// latency of each.
 func (b *bench) beside(ctx context.Context, noise func(ctx context.Context, end time.Time) error) (took latencies, err error) {
 	length := 20 * time.Second
 	if b.short {
@@ -100,7 +100,8 @@ func (b *bench) beside(ctx context.Context, noise func(ctx context.Context, end 
 	return took, errors.Join(err, <-failed)
 }
 
-// addLargeRule gives the first company a rule whose messages are as large as their event.
+// addLargeRule creates a rule of the first company whose messages are as large as their
+// event.
 func (b *bench) addLargeRule(ctx context.Context) error {
 	rule := &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: stage.Namespace, Name: "large", Labels: map[string]string{multiplied: "copy"}},
@@ -117,8 +118,8 @@ func (b *bench) addLargeRule(ctx context.Context) error {
 	return b.rulesReady(ctx, stage.Namespace)
 }
 
-// sendLarge sends one large event after the other, each when the messages of the one
-// before have come.
+// sendLarge sends large events one after another, each once the messages of the previous
+// one have arrived.
 func (b *bench) sendLarge(ctx context.Context, end time.Time) error {
 	var to []string
 	for n := range largeMessages {
@@ -144,6 +145,6 @@ func (b *bench) sendLarge(ctx context.Context, end time.Time) error {
 			return err
 		}
 	}
-	fmt.Printf("  %d large messages were made.\n", large)
+	fmt.Printf("  %d large messages were sent.\n", large)
 	return nil
 }

@@ -14,20 +14,20 @@ import (
 	"strings"
 )
 
-// mainPackages are the programs and the packages they are built from; go.mod
-// lists the same packages as tools, which keeps what they import in go.sum.
+// mainPackages are the binaries and the packages they are built from. go.mod lists the same
+// packages as tools, which keeps their dependencies in go.sum.
 var mainPackages = map[string]string{
 	"etcd":           etcdModule,
 	"kube-apiserver": kubernetesModule + "/cmd/kube-apiserver",
 	"kubectl":        kubernetesModule + "/cmd/kubectl",
 }
 
-// build is the source that needs nothing but Go and its module proxy.
+// build is the source that needs only Go and a module proxy.
 func (v versions) build(ctx context.Context, dir string, progress io.Writer) error {
-	// A compiled copy of this program can be run from anywhere, and then "go
-	// build" would look into somebody else's module.
+	// A compiled copy of this program may run in a different module, in which "go build"
+	// would fail.
 	if here, err := os.ReadFile("go.mod"); err != nil || string(here) != goMod {
-		return errors.New("run it in hack/controlplane, whose go.mod says what to build")
+		return errors.New("run it in hack/controlplane, whose go.mod defines what to build")
 	}
 	what := fmt.Sprintf("etcd %s and Kubernetes %s", v.etcd, v.kubernetes)
 	var packages []string
@@ -47,7 +47,7 @@ func (v versions) build(ctx context.Context, dir string, progress io.Writer) err
 	}
 	total := len(strings.Fields(stale))
 
-	// The directory gets a name of its own for each package: etcd's ends in "v3".
+	// Each binary gets its own directory, because etcd's package path ends in "v3".
 	said = lines{}
 	stop = report(progress, func() string {
 		built, last := said.packages()
@@ -67,13 +67,13 @@ func (v versions) build(ctx context.Context, dir string, progress io.Writer) err
 	if err != nil {
 		return fmt.Errorf("building: %w", err)
 	}
-	// The go command names a program after its package, and etcd's is server/v3.
+	// The go command names a binary after its package, which is server/v3 for etcd.
 	return os.Rename(filepath.Join(dir, path.Base(path.Dir(etcdModule))), filepath.Join(dir, "etcd"))
 }
 
-// linkerFlags leave debug information out and set the version that the API
-// server and kubectl report: without them it is v0.0.0-master, which clients
-// that look for a feature's release take for an old server.
+// linkerFlags omit debug information and set the version that the API server and kubectl
+// report. The default is v0.0.0-master, which clients that check for features treat as an
+// old server.
 func (v versions) linkerFlags() string {
 	flags := []string{"-s", "-w"}
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {

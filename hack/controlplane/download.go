@@ -13,25 +13,25 @@ import (
 	"time"
 )
 
-// setupEnvtest is the downloader of the envtest project. It isn't a tool of
-// go.mod because its requirements would move those of Kubernetes.
+// setupEnvtest is the downloader of the envtest project. It isn't a tool in go.mod because
+// its requirements would change those of Kubernetes.
 const setupEnvtest = "sigs.k8s.io/controller-runtime/tools/setup-envtest@v0.25.1"
 
-// noDownloadVariable is the variable with which setup-envtest is told not to
-// download; here it saves getting setup-envtest, too.
+// noDownloadVariable is the environment variable that stops setup-envtest from downloading;
+// here it also skips the installation of setup-envtest.
 const noDownloadVariable = "ENVTEST_INSTALLED_ONLY"
 
-// Limits of the download. The first question shows whether there is a way out
-// to the internet: a firewall that drops packets must not cost minutes.
+// Timeouts of the download. The first request shows whether the internet is reachable: a
+// firewall that drops packets must not delay the build by minutes.
 const (
 	downloaderTimeout = 3 * time.Minute
 	questionTimeout   = 15 * time.Second
 	downloadTimeout   = 5 * time.Minute
 )
 
-// download is the source for machines with internet access. It brings the
-// newest published patch release of the Kubernetes minor release that go.mod
-// asks for: not every patch release is published.
+// download is the source for machines with internet access. It gets the newest published
+// patch release of the Kubernetes minor release in go.mod, because not every patch release
+// is published.
 func (v versions) download(ctx context.Context, dir string, progress io.Writer) error {
 	if os.Getenv(noDownloadVariable) != "" {
 		return fmt.Errorf("%s is set", noDownloadVariable)
@@ -68,13 +68,13 @@ func (v versions) download(ctx context.Context, dir string, progress io.Writer) 
 		}
 	}
 	brought := strings.TrimSpace(out)
-	// setup-envtest leaves it read-only, which would keep its files in it.
+	// setup-envtest makes it read-only, which would prevent moving the files.
 	if err := os.Chmod(brought, 0o700); err != nil {
-		return fmt.Errorf("opening the download: %w", err)
+		return fmt.Errorf("making the download writable: %w", err)
 	}
 	for _, program := range complete {
 		if err := os.Rename(filepath.Join(brought, program), filepath.Join(dir, program)); err != nil {
-			return fmt.Errorf("taking %s out of the download: %w", program, err)
+			return fmt.Errorf("moving %s out of the download: %w", program, err)
 		}
 	}
 	return nil

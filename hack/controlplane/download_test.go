@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// installDownloader puts a go command first in PATH whose "go install" leaves
-// a setup-envtest with the given shell script: the real one needs the internet.
+// installDownloader puts a fake go command first in PATH, whose "go install" installs the
+// given shell script as setup-envtest, because the real one needs the internet.
 func installDownloader(t *testing.T, script string) {
 	t.Helper()
 	bin := t.TempDir()
@@ -53,7 +53,7 @@ func TestDownloadOffline(t *testing.T) {
 	installDownloader(t, `echo "no such host" >&2; exit 2`)
 	err := versions{kubernetes: "v1.36.3"}.download(t.Context(), workDirectory(t), io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "asking for Kubernetes 1.36.x") || !strings.Contains(err.Error(), "no such host") {
-		t.Errorf("got error %v, want one that says what was asked and why it failed", err)
+		t.Errorf("got error %v, want one with the request and the cause", err)
 	}
 }
 

@@ -16,12 +16,12 @@ import (
 	"time"
 )
 
-// command runs a program to its end and returns its standard output. What it
-// says on standard error is kept in said; its last lines become the error.
+// command runs a program to completion and returns its standard output. Its standard error
+// goes to said; the last lines become the error.
 func command(ctx context.Context, said *lines, env []string, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
-	// The go command removes its temporary files when it is interrupted.
+	// An interrupt lets the go command remove its temporary files.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	var out strings.Builder
@@ -37,8 +37,8 @@ func command(ctx context.Context, said *lines, env []string, name string, args .
 	return out.String(), nil
 }
 
-// goEnvironment builds programs for this machine that need nothing else on it,
-// whatever the caller's environment is set to build for.
+// goEnvironment returns an environment for building static binaries for this machine,
+// regardless of the caller's settings.
 func goEnvironment(more ...string) []string {
 	return append([]string{
 		"CGO_ENABLED=0",
@@ -48,8 +48,8 @@ func goEnvironment(more ...string) []string {
 	}, more...)
 }
 
-// lines takes a program's output and remembers what a progress report or an
-// error message needs of it. It is safe for concurrent use.
+// lines is a writer for a program's output that keeps what progress reports and error
+// messages need. It is safe for concurrent use.
 type lines struct {
 	mu      sync.Mutex
 	partial string
@@ -59,10 +59,10 @@ type lines struct {
 
 var _ io.Writer = (*lines)(nil)
 
-// keptLines is how many lines of output an error shows.
+// keptLines is how many lines of output an error includes.
 const keptLines = 5
 
-// Write takes the next piece of output; it never fails.
+// Write implements io.Writer; it never fails.
 func (l *lines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,7 +70,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	l.partial = whole[len(whole)-1]
 	for _, line := range whole[:len(whole)-1] {
 		l.recent = append(l.recent, line)
-		// The go command's own remarks aren't packages.
+		// Messages of the go command itself aren't packages.
 		if !strings.HasPrefix(line, "go: ") && !strings.HasPrefix(line, "#") {
 			l.count++
 		}
@@ -81,7 +81,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// packages is how many packages "go build -v" has named, and the last line.
+// packages returns how many packages "go build -v" has listed, and the last line.
 func (l *lines) packages() (count int, last string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +91,7 @@ func (l *lines) packages() (count int, last string) {
 	return l.count, last
 }
 
-// tail is the end of the output.
+// tail returns the end of the output.
 func (l *lines) tail() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -26,7 +26,7 @@ func TestLinesCountPackages(t *testing.T) {
 	}
 }
 
-func TestCommandTellsWhatFailed(t *testing.T) {
+func TestCommandErrorHasOutput(t *testing.T) {
 	_, err := command(t.Context(), &lines{}, nil, "sh", "-c", "for i in 1 2 3 4 5 6 7; do echo line $i >&2; done; exit 3")
 	if err == nil {
 		t.Fatal("want an error")
@@ -37,13 +37,13 @@ func TestCommandTellsWhatFailed(t *testing.T) {
 		}
 	}
 	if strings.Contains(err.Error(), "line 1") {
-		t.Errorf("error %q holds more than the last lines", err)
+		t.Errorf("error %q contains more than the last lines", err)
 	}
 }
 
-// A firewall that drops packets lets a download hang; it must end in an error
-// that the next source can follow.
-func TestCommandEndsAtItsLimit(t *testing.T) {
+// A firewall that drops packets makes a download hang; it must time out so that the next
+// source is tried.
+func TestCommandTimesOut(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := command(ctx, &lines{}, nil, "sleep", "600"); err == nil || !strings.Contains(err.Error(), "in time") {

@@ -7,7 +7,7 @@
 //
 //	KUBEBUILDER_ASSETS=$(go run -C hack/controlplane . assets)
 //
-// Only the directory goes to standard output; progress goes to standard error.
+// It prints only the directory to standard output, and progress to standard error.
 package main
 
 import (

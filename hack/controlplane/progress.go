@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// reportEvery is how often a waiting person hears that work goes on.
+// reportEvery is how often progress is reported.
 const reportEvery = 10 * time.Second
 
-// report writes what is being done, at once and then every ten seconds with the
-// time that has passed, until the returned function is called. say is called
-// from another goroutine.
+// report writes the current activity, immediately and then every ten seconds with the
+// elapsed time, until the returned function is called. say is called from another
+// goroutine.
 func report(w io.Writer, say func() string) (stop func()) {
 	start := time.Now()
 	fmt.Fprintf(w, "controlplane: %s\n", say())

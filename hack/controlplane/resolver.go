@@ -15,20 +15,19 @@ import (
 	"time"
 )
 
-// overrideVariable is the variable envtest reads; a value somebody set goes
-// before everything else.
+// overrideVariable is the environment variable that envtest reads. If set, it takes
+// precedence over everything else.
 const overrideVariable = "KUBEBUILDER_ASSETS"
 
 var (
-	// required is what envtest starts.
+	// required are the binaries that envtest starts.
 	required = []string{"etcd", "kube-apiserver"}
-	// complete is what a cached directory holds: kubectl is for people.
+	// complete are the binaries in a cached directory: kubectl is for people.
 	complete = append(required[:len(required):len(required)], "kubectl")
 )
 
-// source is one way of getting the programs. fetch leaves every program of
-// complete in the existing, empty directory dir, and returns an error that says
-// why it can't.
+// source is a way to obtain the binaries. fetch installs every binary of complete in the
+// existing, empty directory dir.
 type source struct {
 	name  string
 	fetch func(ctx context.Context, dir string, progress io.Writer) error
@@ -36,18 +35,18 @@ type source struct {
 
 // resolver finds the assets directory.
 type resolver struct {
-	// override is the directory somebody asked for, "" for none.
+	// override is the value of overrideVariable, or "".
 	override string
-	// cache is the directory that holds the programs once they were fetched.
+	// cache is the directory for the fetched binaries.
 	cache string
 	// sources are tried in order when the cache is empty.
 	sources []source
-	// progress is where a waiting person reads what goes on.
+	// progress receives progress reports.
 	progress io.Writer
 }
 
-// resolve returns a directory that holds the programs. It may be called by
-// several processes at once: one fetches, the others wait for it.
+// resolve returns a directory with the binaries. Several processes may call it at once: one
+// fetches, and the others wait for it.
 func (r resolver) resolve(ctx context.Context) (string, error) {
 	if r.override != "" {
 		return r.override, checkOverride(r.override)
@@ -63,7 +62,7 @@ func (r resolver) resolve(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	// Whoever held the lock may have done the work.
+	// The previous holder of the lock may have done the work.
 	if len(missing(r.cache, complete)) == 0 {
 		return r.cache, nil
 	}
@@ -75,22 +74,22 @@ func (r resolver) resolve(ctx context.Context) (string, error) {
 			return r.cache, nil
 		}
 		if ctx.Err() != nil {
-			return "", errors.New("stopped before the programs were there; the next run continues from what Go has cached")
+			return "", errors.New("interrupted before the binaries were complete; the next run resumes from Go's build cache")
 		}
 		failures = append(failures, fmt.Errorf("%s: %w", s.name, err))
 		if i+1 < len(r.sources) {
-			fmt.Fprintf(r.progress, "controlplane: no %s, going on with a %s: %v\n", s.name, r.sources[i+1].name, err)
+			fmt.Fprintf(r.progress, "controlplane: %s failed, trying a %s: %v\n", s.name, r.sources[i+1].name, err)
 		}
 	}
-	return "", fmt.Errorf("can't get %s:\n%w\nMake one of these work, or set %s to a directory that holds %s",
+	return "", fmt.Errorf("can't get %s:\n%w\nFix one of these, or set %s to a directory that holds %s",
 		list(complete), errors.Join(failures...), overrideVariable, list(required))
 }
 
-// install fetches into a directory beside the cache and renames it, so that an
-// interrupted run never leaves half a cache.
+// install fetches into a temporary directory and renames it, so that an interrupted run
+// never leaves an incomplete cache.
 func (r resolver) install(ctx context.Context, s source) error {
 	parent, name := filepath.Split(r.cache)
-	// The lock is held, so what an earlier run left is nobody's.
+	// The lock is held, so leftovers of earlier runs can be removed.
 	work := filepath.Join(parent, "."+name+".partial")
 	if err := os.RemoveAll(work); err != nil {
 		return fmt.Errorf("clearing an unfinished installation: %w", err)
@@ -104,19 +103,19 @@ func (r resolver) install(ctx context.Context, s source) error {
 		return err
 	}
 	if gone := missing(dir, complete); len(gone) > 0 {
-		return fmt.Errorf("%s is not among what it brought", list(gone))
+		return fmt.Errorf("the result lacks %s", list(gone))
 	}
 	if err := os.RemoveAll(r.cache); err != nil {
 		return fmt.Errorf("clearing an incomplete cache: %w", err)
 	}
 	if err := os.Rename(dir, r.cache); err != nil {
-		return fmt.Errorf("moving the programs into the cache: %w", err)
+		return fmt.Errorf("moving the binaries into the cache: %w", err)
 	}
 	return nil
 }
 
-// lock waits until no other process fetches into the same cache. The kernel
-// releases the lock when a process ends, however it ends.
+// lock waits until no other process is fetching into the same cache. The kernel releases
+// the lock when a process ends for any reason.
 func (r resolver) lock(ctx context.Context) (unlock func(), err error) {
 	file, err := os.OpenFile(r.cache+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -134,7 +133,7 @@ func (r resolver) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, fmt.Errorf("locking %s: %w", file.Name(), err)
 		}
 		if !waited {
-			stop = report(r.progress, func() string { return "waiting for another run that is getting the programs" })
+			stop = report(r.progress, func() string { return "waiting for another run that is getting the binaries" })
 		}
 		select {
 		case <-ctx.Done():
@@ -145,7 +144,7 @@ func (r resolver) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// checkOverride says what is wrong with a directory somebody asked for.
+// checkOverride returns an error if the directory in overrideVariable is unusable.
 func checkOverride(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("%s is %q: tests run in many directories, so it must be an absolute path", overrideVariable, dir)
@@ -157,7 +156,7 @@ func checkOverride(dir string) error {
 	return nil
 }
 
-// missing returns those programs that are not executable files in dir.
+// missing returns the binaries that are not executable files in dir.
 func missing(dir string, programs []string) []string {
 	var gone []string
 	for _, program := range programs {
@@ -169,7 +168,7 @@ func missing(dir string, programs []string) []string {
 	return gone
 }
 
-// list joins names as one says them.
+// list joins names with commas and "and".
 func list(names []string) string {
 	last := len(names) - 1
 	if last < 1 {

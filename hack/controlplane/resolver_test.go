@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// put creates programs in dir, which is created too.
+// put creates binaries in dir, which it also creates.
 func put(t *testing.T, dir string, programs ...string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -30,7 +30,7 @@ func put(t *testing.T, dir string, programs ...string) {
 	}
 }
 
-// bringing is a source that leaves programs behind and counts its calls.
+// bringing returns a source that installs the given binaries and records its calls.
 func bringing(t *testing.T, name string, calls *[]string, programs ...string) source {
 	return source{name: name, fetch: func(_ context.Context, dir string, _ io.Writer) error {
 		*calls = append(*calls, name)
@@ -48,34 +48,34 @@ func failing(name string, calls *[]string) source {
 
 func TestResolveOrder(t *testing.T) {
 	for name, tc := range map[string]struct {
-		override []string // programs in the override directory, nil for no override
+		override []string // binaries in the override directory, nil for no override
 		cached   []string
 		sources  func(t *testing.T, calls *[]string) []source
 		calls    []string
 		from     string // "override" or "cache", "" for an error
 		says     []string
 	}{
-		"the override goes before the cache": {
+		"the override takes precedence over the cache": {
 			override: complete, cached: complete, from: "override",
 		},
 		"the override needs no kubectl": {
 			override: required, from: "override",
 		},
-		"an incomplete override is an error, not a reason to look elsewhere": {
+		"an incomplete override is an error instead of being ignored": {
 			override: []string{"kube-apiserver", "kubectl"}, cached: complete,
 			says: []string{"KUBEBUILDER_ASSETS", "executable etcd:", "unset"},
 		},
-		"an empty override names all that is missing": {
+		"an empty override lists everything that is missing": {
 			override: []string{},
 			says:     []string{"etcd and kube-apiserver"},
 		},
-		"the cache goes before the sources": {
+		"the cache takes precedence over the sources": {
 			cached: complete, from: "cache",
 			sources: func(t *testing.T, calls *[]string) []source {
 				return []source{bringing(t, "download", calls, complete...)}
 			},
 		},
-		"the first source that works is enough": {
+		"the first source that works is used": {
 			from: "cache", calls: []string{"download"},
 			sources: func(t *testing.T, calls *[]string) []source {
 				return []source{bringing(t, "download", calls, complete...), failing("build", calls)}
@@ -87,7 +87,7 @@ func TestResolveOrder(t *testing.T) {
 				return []source{failing("download", calls), bringing(t, "build", calls, complete...)}
 			},
 		},
-		"a source that brings too little has failed": {
+		"an incomplete source has failed": {
 			from: "cache", calls: []string{"download", "build"},
 			sources: func(t *testing.T, calls *[]string) []source {
 				return []source{bringing(t, "download", calls, "etcd"), bringing(t, "build", calls, complete...)}
@@ -99,7 +99,7 @@ func TestResolveOrder(t *testing.T) {
 				return []source{bringing(t, "build", calls, complete...)}
 			},
 		},
-		"when nothing works, every reason and a way out are told": {
+		"if nothing works, the error has every reason and a solution": {
 			calls: []string{"download", "build"},
 			says: []string{"no download today", "no build today",
 				"set KUBEBUILDER_ASSETS to a directory that holds etcd and kube-apiserver"},
@@ -127,7 +127,7 @@ func TestResolveOrder(t *testing.T) {
 			dir, err := r.resolve(t.Context())
 
 			if !slices.Equal(calls, tc.calls) {
-				t.Errorf("sources that were asked: got %v, want %v", calls, tc.calls)
+				t.Errorf("called sources: got %v, want %v", calls, tc.calls)
 			}
 			if tc.from == "" {
 				if err == nil {
@@ -175,7 +175,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// Two test runs on a fresh machine, started at once, must not both build.
+// Two concurrent test runs on a fresh machine must not both build.
 func TestResolveFetchesOnceForConcurrentRuns(t *testing.T) {
 	var (
 		calls []string
@@ -184,7 +184,7 @@ func TestResolveFetchesOnceForConcurrentRuns(t *testing.T) {
 		cache = filepath.Join(t.TempDir(), "cache")
 	)
 	slow := source{name: "build", fetch: func(_ context.Context, dir string, _ io.Writer) error {
-		calls = append(calls, "build") // the lock guards it: -race sees when it doesn't
+		calls = append(calls, "build") // guarded by the lock, as the race detector checks
 		<-begun
 		put(t, dir, complete...)
 		return nil
@@ -210,7 +210,7 @@ func TestResolveFetchesOnceForConcurrentRuns(t *testing.T) {
 	}
 }
 
-// signalWriter signals when a text is written to it.
+// signalWriter signals when a certain text is written to it.
 type signalWriter struct {
 	text  string
 	heard chan<- struct{}
@@ -226,8 +226,8 @@ func (w signalWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// An interrupted download must not go on as a ten-minute build, and must leave
-// nothing that looks like a cache.
+// An interrupted download must not continue with a ten-minute build, and must not leave an
+// incomplete cache.
 func TestResolveStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -245,7 +245,7 @@ func TestResolveStops(t *testing.T) {
 		t.Errorf("got %s, want an error", dir)
 	}
 	if len(calls) > 0 {
-		t.Error("the build was started after the interrupt")
+		t.Error("the build started after the interrupt")
 	}
 	if _, err := os.Stat(cache); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the cache exists: %v", err)

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Modules whose required versions in go.mod decide what is built.
+// Modules whose versions in go.mod determine what is built.
 const (
 	kubernetesModule = "k8s.io/kubernetes"
 	etcdModule       = "go.etcd.io/etcd/server/v3"
@@ -19,13 +19,13 @@ const (
 //go:embed go.mod
 var goMod string
 
-// versions are the releases this module asks for, with their leading "v".
+// versions are the releases that this module requires, with a leading "v".
 type versions struct {
 	kubernetes string
 	etcd       string
 }
 
-// pinnedVersions reads the versions from go.mod, the one place they are written.
+// pinnedVersions reads the versions from go.mod, the only place that defines them.
 func pinnedVersions() (versions, error) {
 	v := versions{
 		kubernetes: requiredVersion(goMod, kubernetesModule),
@@ -33,9 +33,9 @@ func pinnedVersions() (versions, error) {
 	}
 	switch {
 	case v.kubernetes == "" || v.minor() == "":
-		return versions{}, fmt.Errorf("go.mod requires no release of %s", kubernetesModule)
+		return versions{}, fmt.Errorf("go.mod does not require a release of %s", kubernetesModule)
 	case v.etcd == "":
-		return versions{}, fmt.Errorf("go.mod requires no release of %s", etcdModule)
+		return versions{}, fmt.Errorf("go.mod does not require a release of %s", etcdModule)
 	}
 	return v, nil
 }
@@ -52,7 +52,7 @@ func requiredVersion(file, module string) string {
 	return ""
 }
 
-// major and minor are the numbers of the Kubernetes release, "1" and "36" for v1.36.3.
+// major and minor return the numbers of the Kubernetes release, "1" and "36" for v1.36.3.
 func (v versions) major() string { return v.number(0) }
 func (v versions) minor() string { return v.number(1) }
 
@@ -64,7 +64,7 @@ func (v versions) number(i int) string {
 	return numbers[i]
 }
 
-// cacheKey names the directory that holds these versions for this platform.
+// cacheKey returns the name of the directory of these versions for this platform.
 func (v versions) cacheKey() string {
 	return strings.Join([]string{v.kubernetes, v.etcd, runtime.GOOS, runtime.GOARCH}, "-")
 }

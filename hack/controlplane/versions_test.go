@@ -37,8 +37,8 @@ replace (
 	}
 }
 
-// A version bump that forgets a line of go.mod would build an API server out
-// of two releases, or report a version that it isn't.
+// TestGoModIsConsistent catches version bumps that miss a line of go.mod: they would build
+// an API server from two releases, or one that reports a wrong version.
 func TestGoModIsConsistent(t *testing.T) {
 	v, err := pinnedVersions()
 	if err != nil {
@@ -57,7 +57,7 @@ func TestGoModIsConsistent(t *testing.T) {
 		}
 	}
 	if replaced == 0 {
-		t.Error("go.mod replaces no module of Kubernetes")
+		t.Error("go.mod does not replace any module of Kubernetes")
 	}
 	for _, program := range complete {
 		if pkg := mainPackages[program]; pkg == "" || !strings.Contains(goMod, "\n\t"+pkg+"\n") {

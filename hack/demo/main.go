@@ -1,10 +1,10 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// The demo shows on this machine what the operator does, with real components: etcd and
+// Command demo shows on this machine what the operator does, with real components: etcd and
 // kube-apiserver, the CRDs and RBAC of config/default, the manager as users run it, a
-// simulator of the Rehive platform and an SMTP server that keeps the emails it receives.
-// It prints each step, and then keeps running until Ctrl-C.
+// simulator of the Rehive platform and an SMTP server that keeps the emails it receives. It
+// prints each step, and then keeps running until Ctrl-C.
 package main
 
 import (

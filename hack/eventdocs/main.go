@@ -22,25 +22,25 @@ const introduction = `# Events
 
 <!-- Generated from internal/platformevent by make generate. Do not edit. -->
 
-These are the events that a NotificationRule can name in ` + "`spec.event`" + `, and what templates and expressions can read of each. ` +
+These are the events that a NotificationRule can name in ` + "`spec.event`" + `, and the fields of each that templates and expressions can read. ` +
 	"A preview with the name of an event and no data uses the sample in [internal/platformevent/samples](../internal/platformevent/samples).\n\n" +
-	"Paths start at the event's data: `{{ user.email }}`, `{{ currency.code }}`. Besides, every event has `context.company.id`, " +
-	"`context.company.name` and `context.company.system_email` (and, not on Rehive, `logo`, `website` and `support_email`), and events about a transaction have `computed.fee` and `computed.total_amount`.\n\n" +
-	"A rule that reads a field that isn't listed here gets a warning, and works: Rehive may add fields at any time.\n\n" +
+	"Paths start at the event's data: `{{ user.email }}`, `{{ currency.code }}`. In addition, every event has `context.company.id`, " +
+	"`context.company.name` and `context.company.system_email` (and, unlike on Rehive, `logo`, `website` and `support_email`), and events about a transaction have `computed.fee` and `computed.total_amount`.\n\n" +
+	"A rule that reads an unlisted field gets a warning but still works, because Rehive may add fields at any time.\n\n" +
 	`Types:
 
 - **text**. In an expression, it needs quotes: ` + "`'{{ status }}' == 'Complete'`" + `.
-- **integer**, **amount**, **time**, **boolean**. They need none: ` + "`{{ amount }} > 1000`, `not {{ temporary }}`" + `. An amount counts the smallest unit of the currency; print it by ` +
-	"`{{ amount|money:currency.divisibility }}`. A time counts milliseconds; print it by `{{ created|timestamp|date:'j F Y' }}`." + `
-- **object** and **list**. Their fields follow a dot: ` + "`currency.code`, `user.groups.0.name`" + `.
-- **free** values are what the company, or another system, puts there.
+- **integer**, **amount**, **time**, **boolean**. They need no quotes: ` + "`{{ amount }} > 1000`, `not {{ temporary }}`" + `. An amount is in the smallest unit of the currency; print it with ` +
+	"`{{ amount|money:currency.divisibility }}`. A time is in milliseconds since the epoch; print it with `{{ created|timestamp|date:'j F Y' }}`." + `
+- **object** and **list**. Access their fields with dots: ` + "`currency.code`, `user.groups.0.name`" + `.
+- **free**. Any value that the company or another system stores.
 
-"Or null" values print ` + "`None`" + `: use ` + "`{{ note|default_if_none:'' }}`" + `. "Newer" fields are published by Rehive, but were not in the events that this page was made from.
+"Or null" values print ` + "`None`" + `: use ` + "`{{ note|default_if_none:'' }}`" + `. "Newer" fields are documented by Rehive, but did not occur in the events on which this page is based.
 `
 
 func main() {
 	log.SetFlags(0)
-	if err := os.WriteFile(page, render(), 0o644); err != nil { //nolint:gosec // documentation is for everybody
+	if err := os.WriteFile(page, render(), 0o644); err != nil { //nolint:gosec // documentation is public
 		log.Fatalf("writing the page of events: %v", err)
 	}
 }
@@ -56,7 +56,7 @@ func render() []byte {
 	return b.Bytes()
 }
 
-// grouped puts events side by side whose data has the same fields, but for the original.
+// grouped groups events whose data has the same fields, except for the original.
 func grouped(all []*platformevent.Event) (groups [][]*platformevent.Event) {
 	for _, e := range all {
 		i := slices.IndexFunc(groups, func(g []*platformevent.Event) bool {
@@ -93,7 +93,7 @@ func overview(b *bytes.Buffer, groups [][]*platformevent.Event) {
 			fmt.Fprintf(b, "| [%s](#%s) | %s | %s |\n", name, anchor(group), e.Summary, user)
 		}
 	}
-	b.WriteString("\nEvents with a name in brackets come from that Rehive extension, not from the platform, which registers no webhook for them.\n")
+	b.WriteString("\nEvents with a name in brackets come from that Rehive extension. The platform has no webhooks for them.\n")
 }
 
 func title(group []*platformevent.Event) string {
@@ -104,16 +104,16 @@ func title(group []*platformevent.Event) string {
 	return strings.Join(names, ", ")
 }
 
-// anchor is GitHub's of a title.
+// anchor returns GitHub's anchor of a title.
 func anchor(group []*platformevent.Event) string {
 	return strings.NewReplacer(".", "", ",", "", " ", "-").Replace(title(group))
 }
 
-// shapes describes what several events have.
+// shapes describes objects that several events share.
 func shapes(b *bytes.Buffer) {
 	for _, shape := range []struct{ event, field, title, text string }{
-		{"address.create", "user", "Owner", "The user whom a resource belongs to, at `user`."},
-		{"user.email.verify", "user", "User", "The whole user: the data of `user.create` and `user.update`, and `user` where a person is to prove something."},
+		{"address.create", "user", "Owner", "The user that a resource belongs to, at `user`."},
+		{"user.email.verify", "user", "User", "The complete user: the data of `user.create` and `user.update`, and `user` in the events that ask a user to verify or confirm something."},
 		{"transaction.create", "currency", "Currency", ""},
 	} {
 		found, _ := platformevent.Lookup(shape.event).Find(shape.field)
@@ -130,7 +130,7 @@ func section(b *bytes.Buffer, group []*platformevent.Event) {
 	fmt.Fprintf(b, "\n## %s\n\n", title(group))
 	for _, one := range group {
 		if one.Alias != "" {
-			fmt.Fprintf(b, "Rehive's guide calls %s `%s`; name it `%s` in rules.\n\n", one.Name, one.Alias, one.Name)
+			fmt.Fprintf(b, "Rehive's guide calls %s `%s`; use `%s` in rules.\n\n", one.Name, one.Alias, one.Name)
 		}
 	}
 	var published []string
@@ -141,15 +141,15 @@ func section(b *bytes.Buffer, group []*platformevent.Event) {
 	}
 	switch {
 	case e.Source == platformevent.Assumed:
-		b.WriteString("Not observed: the fields are those that the extension publishes for the resource that the event seems to carry. There may be others.\n\n")
+		b.WriteString("Not observed: the fields are those that the extension documents for the resource that the event seems to carry. There may be others.\n\n")
 	case len(published) == len(group):
-		b.WriteString("Not observed: the fields are those that Rehive publishes for the resource.\n\n")
+		b.WriteString("Not observed: the fields are those that Rehive documents for the resource.\n\n")
 	case published != nil:
-		fmt.Fprintf(b, "Not observed, but taken to have the same fields: %s.\n\n", strings.Join(published, ", "))
+		fmt.Fprintf(b, "Not observed, but assumed to have the same fields: %s.\n\n", strings.Join(published, ", "))
 	}
 	for _, one := range group {
 		if one.Original != "" {
-			fmt.Fprintf(b, "%s also has `%s`: the same fields as they were before.\n\n", one.Name, one.Original)
+			fmt.Fprintf(b, "%s also has `%s`, with the same fields before the change.\n\n", one.Name, one.Original)
 		}
 	}
 	if e.User == "." {

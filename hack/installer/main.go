@@ -1,8 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// The installer writes a kustomization as one file that kubectl can apply without this
-// repository, with the image that it is to run.
+// Command installer writes a kustomization, with the image to run, as one file that kubectl
+// can apply without this repository.
 package main
 
 import (
@@ -21,8 +21,8 @@ import (
 const configuredImage = "image: rehive/extension-operator:"
 
 func main() {
-	overlay := flag.String("overlay", "config/default", "`folder` of the kustomization")
-	image := flag.String("image", "", "`image` to run, such as registry.example.com/extension-operator:v0.1.0; that of the kustomization if empty")
+	overlay := flag.String("overlay", "config/default", "`directory` of the kustomization")
+	image := flag.String("image", "", "`image` to run, such as registry.example.com/extension-operator:v0.1.0; by default the kustomization's")
 	output := flag.String("output", "dist/install.yaml", "`file` to write")
 	flag.Parse()
 	if err := write(*overlay, *image, *output); err != nil {
@@ -37,7 +37,7 @@ func write(overlay, image, output string) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(output), 0o750); err != nil {
-		return fmt.Errorf("creating the folder of the installer: %w", err)
+		return fmt.Errorf("creating the directory of the installer: %w", err)
 	}
 	if err := os.WriteFile(output, content, 0o600); err != nil {
 		return fmt.Errorf("writing the installer: %w", err)

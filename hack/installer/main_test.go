@@ -26,15 +26,15 @@ func TestWrite(t *testing.T) {
 	}
 	crd, deployment := strings.Index(text, "kind: CustomResourceDefinition"), strings.Index(text, "kind: Deployment")
 	if namespace := strings.Index(text, "kind: Namespace"); namespace < 0 || crd < namespace || deployment < crd {
-		t.Error("the Namespace and the kinds must come before what needs them")
+		t.Error("the Namespace and the CRDs must come before the objects that need them")
 	}
 }
 
-func TestImageThatIsNotThere(t *testing.T) {
+func TestMissingImage(t *testing.T) {
 	if _, err := build("../../config/crd", "x"); err == nil {
 		t.Error("an image that replaces nothing must be an error")
 	}
 	if _, err := build("../../config/nowhere", ""); err == nil {
-		t.Error("a folder that is not there must be an error")
+		t.Error("a missing directory must be an error")
 	}
 }

@@ -29,7 +29,7 @@ func (r *resource) event(action, summary string) *Event {
 	}
 	if action == "update" && r.field != "" {
 		e.Original = "original_" + r.field
-		e.Fields = append(e.Fields, object(e.Original, r.fields()...).note("The "+r.noun+" as it was before."))
+		e.Fields = append(e.Fields, object(e.Original, r.fields()...).note("The "+r.noun+" before the change."))
 	}
 	return e
 }
@@ -87,12 +87,12 @@ func events() []*Event {
 	}
 	force := func() []Field { return append(link(), boolean("force")) }
 	one("user.password.reset", nested, Observed, "A user asked for a new password.", force()...)
-	one("user.password.set", nested, Observed, "A user is to set a first password.", force()...)
-	one("user.deactivate.verify", nested, Published, "A user asked to deactivate the account, and is to confirm it.", link()...)
-	one("user.request_delete.verify", nested, Published, "A user asked to delete the account, and is to confirm it.", link()...)
-	one("user.email.verify", nested, Observed, "An email address is to be verified.", text("email"), text("key"), text("url").note("The link to send."), fullUser())
-	one("user.mobile.verify", nested, Observed, "A phone number is to be verified.", text("mobile"), text("key").note("The code to send. There is no url."), fullUser())
-	one("mfa.sms.verify", nested, Observed, "A user is to prove by SMS who it is.", text("mobile"), text("token").note("The code to send. It isn't called otp."), signingIn())
+	one("user.password.set", nested, Observed, "A user must choose a first password.", force()...)
+	one("user.deactivate.verify", nested, Published, "A user asked to deactivate the account and must confirm it.", link()...)
+	one("user.request_delete.verify", nested, Published, "A user asked to delete the account and must confirm it.", link()...)
+	one("user.email.verify", nested, Observed, "An email address must be verified.", text("email"), text("key"), text("url").note("The link to send."), fullUser())
+	one("user.mobile.verify", nested, Observed, "A phone number must be verified.", text("mobile"), text("key").note("The code to send. There is no url."), fullUser())
+	one("mfa.sms.verify", nested, Observed, "A user must authenticate with a code by SMS.", text("mobile"), text("token").note("The code to send. It isn't called otp."), signingIn())
 	all[len(all)-1].Alias = "user.mfa.sms.verify"
 
 	return append(all, extensionEvents()...)
@@ -104,21 +104,21 @@ func extensionEvents() []*Event {
 	request := func() Field { return object("request", paymentRequestFields()...).shape("payment request") }
 	const payments, requests = "Payment Requests", "service_payment_requests."
 	return []*Event{
-		{Name: requests + "request.create", Extension: payments, Summary: "A user asked somebody for a payment.", Fields: paymentRequestFields(), User: nested, Source: Assumed},
+		{Name: requests + "request.create", Extension: payments, Summary: "A user requested a payment from somebody.", Fields: paymentRequestFields(), User: nested, Source: Assumed},
 		{Name: requests + "request.update", Extension: payments, Summary: "A payment request was changed, for example paid.", Fields: paymentRequestFields(), User: nested, Source: Assumed},
-		{Name: requests + "payer_requested", Extension: payments, Summary: "The payer is to be told of a payment request.", Fields: paymentRequestFields(), User: "payer_user", Source: Assumed},
-		{Name: requests + "payer_reminder", Extension: payments, Summary: "The payer is to be reminded of a payment request.", Fields: paymentRequestFields(), User: "payer_user", Source: Assumed},
-		{Name: requests + "quote.create", Extension: payments, Summary: "A payer chose how to pay.", User: "request.user", Source: Assumed, Fields: []Field{
+		{Name: requests + "payer_requested", Extension: payments, Summary: "A payment request was sent to the payer.", Fields: paymentRequestFields(), User: "payer_user", Source: Assumed},
+		{Name: requests + "payer_reminder", Extension: payments, Summary: "The payer should be reminded of a payment request.", Fields: paymentRequestFields(), User: "payer_user", Source: Assumed},
+		{Name: requests + "quote.create", Extension: payments, Summary: "A payer chose a payment method.", User: "request.user", Source: Assumed, Fields: []Field{
 			text("id"), request(), amount("amount"), amount("total_paid"), amount("total_pending"), paymentCurrency("currency"),
 			text("status").oneOf("pending", "processing", "received", "overpaid", "paid", "failed", "expired", "late", "underpaid"),
 			text("reference").orNull(), free("deposit_details").orNull(), text("account").orNull(), moment("expiration_date").orNull(), moment("created"), moment("updated"),
 		}},
-		{Name: requests + "otp.create", Extension: payments, Summary: "A payer is to prove by a code who it is.", User: "request.payer_user", Source: Assumed, Fields: []Field{
+		{Name: requests + "otp.create", Extension: payments, Summary: "A payer must authenticate with a code.", User: "request.payer_user", Source: Assumed, Fields: []Field{
 			text("otp").note("The code to send."), request(),
 		}},
 		{Name: "conversion.quote", Extension: "Conversion", Summary: "A user was quoted a conversion.", Fields: conversionFields(), Source: Assumed},
 		{Name: "conversion.execute", Extension: "Conversion", Summary: "A conversion was executed.", Fields: conversionFields(), Source: Assumed},
-		{Name: "order.item.purchase", Extension: "Products", Summary: "An item of an order was bought.", Source: Assumed, Fields: []Field{
+		{Name: "order.item.purchase", Extension: "Products", Summary: "An item of an order was purchased.", Source: Assumed, Fields: []Field{
 			text("id"), text("product").orNull(), text("code").orNull(), text("name"), text("description").orNull(), text("short_description").orNull(),
 			integer("quantity").orNull(), amount("price"), amount("total_price"), text("status").orNull().oneOf("processing", "shipped", "fulfilled", "complete", "failed"),
 			text("tracking_url").orNull(), text("image").orNull(), list("vouchers", text("code").orNull()), text("account").orNull(), free("metadata").orNull(), moment("created"), moment("updated"),

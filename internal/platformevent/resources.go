@@ -19,7 +19,7 @@ func stamps() []Field { return []Field{boolean("archived"), moment("created"), m
 
 func groups() Field {
 	return list("groups", text("name"), text("label").orNull(), text("section").oneOf("system", "admin", "user").newer()).
-		note("A user is in one group at most: groups.0.name is its name.")
+		note("A user is in at most one group: groups.0.name is its name.")
 }
 
 func currency(name string) Field { return object(name, currencyFields()...).shape("currency") }
@@ -27,7 +27,7 @@ func currency(name string) Field { return object(name, currencyFields()...).shap
 func currencyFields() []Field {
 	return []Field{
 		text("code"), text("display_code").orNull(), text("description").orNull(), text("symbol").orNull(), text("unit").orNull(),
-		integer("divisibility").note("How many decimals the currency has; print amounts by |money:currency.divisibility."),
+		integer("divisibility").note("The number of decimals of the currency; print amounts with |money:currency.divisibility."),
 		text("icon").orNull(),
 	}
 }
@@ -37,7 +37,7 @@ func reducedUser(name string) Field {
 	return object(name,
 		text("id"), text("username").orNull(), text("email").orNull(), text("mobile").orNull(),
 		text("first_name").orNull(), text("middle_name").orNull().newer(), text("last_name").orNull(),
-		text("profile").orNull().note("The address of a picture."), groups(), boolean("temporary"),
+		text("profile").orNull().note("The URL of a picture."), groups(), boolean("temporary"),
 	).shape("owner")
 }
 
@@ -113,10 +113,10 @@ func addressFields() []Field {
 
 func documentFields() []Field {
 	return join([]Field{
-		integer("id"), reducedUser("user"), text("status").oneOf(verificationStatuses...), text("file").note("The address of the file."),
-		text("note").orNull().note("What the reviewer wrote."),
-		object("type", integer("id"), text("name").orNull(), text("description").orNull()).newer().note("In place of document_type and document_category."),
-		text("document_type").orNull().note("Only in events of old; see type."), text("document_category").orNull().note("Only in events of old; see type."),
+		integer("id"), reducedUser("user"), text("status").oneOf(verificationStatuses...), text("file").note("The URL of the file."),
+		text("note").orNull().note("The reviewer's comment."),
+		object("type", integer("id"), text("name").orNull(), text("description").orNull()).newer().note("Replaces document_type and document_category."),
+		text("document_type").orNull().note("Only in older events; see type."), text("document_category").orNull().note("Only in older events; see type."),
 		list("files", text("file"), text("label").orNull(), text("description").orNull()).newer(),
 		free("metadata").orNull(), moment("expires").orNull(),
 	}, stamps())
@@ -180,7 +180,7 @@ func accountFields() []Field {
 
 // subtype is what a company calls a sort of transactions.
 func subtype() Field {
-	f := text("subtype").orNull().note("As the company configured it, such as deposit_manual.")
+	f := text("subtype").orNull().note("As configured by the company, such as deposit_manual.")
 	f.Common = []string{"deposit_manual", "withdraw_manual"}
 	return f
 }
@@ -196,7 +196,7 @@ func transactionFields() []Field {
 			text("id"), text("identifier"), text("username").orNull(), text("email").orNull(), text("mobile").orNull(), text("first_name").orNull(),
 			text("middle_name").orNull(), text("last_name").orNull(), text("profile").orNull(), boolean("temporary"),
 		)).orNull().note("The other side of a transfer; null otherwise."),
-		text("collection").note("The transactions that were made together."), text("parent").orNull().note("The transaction that this one is a fee of; null otherwise."),
+		text("collection").note("Identifies transactions that were created together."), text("parent").orNull().note("The transaction that this one is a fee of; null otherwise."),
 		list("fees", text("description").orNull(), amount("amount")), free("metadata").orNull(),
 		integer("index").newer(), boolean("inclusive").newer(), reducedUser("creator").orNull().newer(),
 		object("account_currency", text("id"), reducedAccount(), currency("currency")).newer(),
@@ -261,11 +261,11 @@ func paymentCurrency(name string) Field {
 
 func paymentRequestFields() []Field {
 	return []Field{
-		text("id"), requester("user").note("Who asks for the money."), requester("payer_user").orNull().note("Who is asked, if that is a user."),
+		text("id"), requester("user").note("The user who requests the money."), requester("payer_user").orNull().note("The payer, if it is a user."),
 		text("payer_email").orNull(), text("payer_mobile_number").orNull(),
 		text("status").oneOf("draft", "initiated", "processing", "received", "paid", "complete", "failed", "overpaid", "cancelled", "expired", "late", "underpaid"),
 		amount("request_amount").orNull(), paymentCurrency("request_currency"), text("request_reference").orNull(), text("description").orNull(), text("note").orNull(),
-		text("redirect_url").orNull().note("Where the payer pays."), text("return_url").orNull(), text("account"), boolean("refunded"), boolean("send_reminders"),
+		text("redirect_url").orNull().note("The page on which the payer pays."), text("return_url").orNull(), text("account"), boolean("refunded"), boolean("send_reminders"),
 		list("reminder_intervals"), moment("send_request_on").orNull(), moment("due_date").orNull(), moment("expiration_date").orNull(),
 		list("payment_processor_quotes"), list("refunds"), free("metadata").orNull(), moment("created"), moment("updated"),
 	}

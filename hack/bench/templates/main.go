@@ -1,8 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command templates measures templates and expressions beside pongo2 and real
-// Django, in one run on one thread, and prints a table. See README.md.
+// Command templates compares templates and expressions with pongo2 and real Django, in one
+// run on one thread, and prints a table. See README.md.
 package main
 
 import (
@@ -136,8 +136,7 @@ func scenarios() (map[string][]contender, error) {
 	}, nil
 }
 
-// pongoContext is the data with integers as such, which encoding/json would
-// make floats.
+// pongoContext returns the data with integers, which encoding/json would decode as floats.
 func pongoContext() (pongo2.Context, error) {
 	decoder := json.NewDecoder(strings.NewReader(string(data)))
 	decoder.UseNumber()
@@ -180,7 +179,7 @@ func (r *result) median() float64 {
 	return r.rates[len(r.rates)/2]
 }
 
-// measure takes turns, so that what else the machine does hits all alike.
+// measure takes turns, so that other load on the machine affects all contenders equally.
 func measure(scenario string, contenders []contender, reference *djangoProcess, rounds int, each time.Duration, asJSON bool) error {
 	var results []*result
 	want := ""
@@ -201,7 +200,7 @@ func measure(scenario string, contenders []contender, reference *djangoProcess, 
 		if want == "" {
 			want = out
 		} else if out != want {
-			fmt.Fprintf(os.Stderr, "%s: %s prints something else than ours\n", scenario, c.name)
+			fmt.Fprintf(os.Stderr, "%s: the output of %s differs from ours\n", scenario, c.name)
 		}
 		results = append(results, &result{name: c.name})
 	}
@@ -261,7 +260,7 @@ func (r *result) round(run func() (string, error), each time.Duration) {
 	r.bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
 }
 
-// djangoProcess is bench_django.py at work.
+// djangoProcess is a running bench_django.py.
 type djangoProcess struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
