@@ -24,6 +24,7 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/check"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/ruletest"
 )
 
 const (
@@ -105,9 +106,15 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	report := r.reporter.begin(rule)
 	defer func() { result, err = report.finish(ctx, result, err) }()
 
-	checked := check.Rule(rule, layout, notify.CompileLayout)
+	checked := check.Rule(ctx, rule, layout, notify.CompileLayout)
 	judgeRule(rule, company, &checked.Compiled)
 	setWarnings(rule, checked.Warnings)
+	setTests(rule, checked)
+	if conditionReason(rule, v1alpha1.TestsPassedCondition) == v1alpha1.TestsFailedReason {
+		if message := conditionMessage(rule, v1alpha1.TestsPassedCondition); message != conditionMessage(report.before, v1alpha1.TestsPassedCondition) {
+			report.note(corev1.EventTypeWarning, "TestsFailed", "Testing", message)
+		}
+	}
 	switch reason := conditionReason(rule, v1alpha1.ReadyCondition); reason {
 	case v1alpha1.SyntaxErrorReason, v1alpha1.UnknownEventReason, v1alpha1.LayoutInvalidReason:
 		// It became invalid, or the error changed.
@@ -259,12 +266,32 @@ func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *
 	}
 }
 
+// setTests sets the condition for the tests of a rule, or removes it if it has none. Tests of
+// a rule that does not work were not run.
+func setTests(rule *v1alpha1.NotificationRule, checked *check.Report) {
+	result := &checked.Tests
+	switch {
+	case result.Tests == 0:
+		removeCondition(rule, v1alpha1.TestsPassedCondition)
+	case len(result.Failures) > 0:
+		set(rule, v1alpha1.TestsPassedCondition, verdict{metav1.ConditionFalse, v1alpha1.TestsFailedReason, notify.Sentence(checked.FailedTests().Error())})
+	case result.Unfinished:
+		set(rule, v1alpha1.TestsPassedCondition, verdict{metav1.ConditionUnknown, v1alpha1.TestsUnfinishedReason, fmt.Sprintf("The tests take longer than %s and were not all run.", ruletest.Timeout)})
+	default:
+		set(rule, v1alpha1.TestsPassedCondition, verdict{metav1.ConditionTrue, v1alpha1.PassedReason, fmt.Sprintf("All tests pass: %d.", result.Tests)})
+	}
+}
+
+func removeCondition(rule *v1alpha1.NotificationRule, kind string) {
+	conditions := rule.GetConditions()
+	meta.RemoveStatusCondition(&conditions, kind)
+	rule.SetConditions(conditions)
+}
+
 // setWarnings sets the condition for probable mistakes in a valid rule, or removes it.
 func setWarnings(rule *v1alpha1.NotificationRule, warnings notify.Problems) {
 	if len(warnings) == 0 {
-		conditions := rule.GetConditions()
-		meta.RemoveStatusCondition(&conditions, v1alpha1.WarningsCondition)
-		rule.SetConditions(conditions)
+		removeCondition(rule, v1alpha1.WarningsCondition)
 		return
 	}
 	set(rule, v1alpha1.WarningsCondition, verdict{metav1.ConditionTrue, v1alpha1.ProbableMistakesReason, notify.Sentence(warnings.Error())})

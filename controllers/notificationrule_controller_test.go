@@ -54,7 +54,7 @@ func TestRuleErrorsHavePositions(t *testing.T) {
 	f.Expect(messageOf(rule, v1alpha1.ExpressionParsedCondition)).To(HavePrefix("spec.expression"))
 	f.Eventually(f.events(rule)).Should(ContainElement("InvalidRule"))
 	// The admission webhook refuses with the same sentence.
-	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(Equal(check.Rule(rule, nil, notify.CompileLayout).Refusal()))
+	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(Equal(check.Rule(f.ctx, rule, nil, notify.CompileLayout).Refusal()))
 
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
 	rule.Spec.Expression, rule.Spec.Email.Text = "", "mended"
@@ -83,6 +83,31 @@ func TestRuleWithWarnings(t *testing.T) {
 	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
 	f.Eventually(f.condition(rule, v1alpha1.WarningsCondition)).Should(BeEmpty())
 	f.Expect(f.condition(rule, v1alpha1.ReadyCondition)()).To(Equal("True/Valid"))
+}
+
+// TestRuleTests reports tests that fail, and leaves the rule in force: they may fail because
+// the operator was upgraded.
+func TestRuleTests(t *testing.T) {
+	f := newFixture(t)
+	f.activate(f.admin.Token)
+	rule := f.rule("tested", "user.update")
+	rule.Spec.Email.To, rule.Spec.Email.Text = "{{ email }}", "Hello {{ first_name }}"
+	greeting := "Hello Lena"
+	rule.Spec.Tests = []v1alpha1.RuleTest{{Name: "greets", Expect: v1alpha1.RuleTestExpectation{Text: &v1alpha1.TextExpectation{Equals: &greeting}}}}
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.TestsPassedCondition)).Should(Equal("True/Passed"))
+
+	rule.Spec.Email.Text = "Dear {{ first_name }}"
+	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.Eventually(f.condition(rule, v1alpha1.TestsPassedCondition)).Should(Equal("False/TestsFailed"))
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
+	f.Expect(messageOf(rule, v1alpha1.TestsPassedCondition)).To(Equal(`spec.tests[0]: the test "greets" fails: text, line 1: is "Dear Lena" and must be "Hello Lena".`))
+	f.Expect(verdictOf(rule, v1alpha1.ReadyCondition)).To(Equal("True/Valid"))
+	f.Eventually(f.events(rule)).Should(ContainElement("TestsFailed"))
+
+	rule.Spec.Tests = nil
+	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.Eventually(f.condition(rule, v1alpha1.TestsPassedCondition)).Should(BeEmpty())
 }
 
 func TestRuleWithMissingActivation(t *testing.T) {

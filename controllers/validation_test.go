@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/check"
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
@@ -190,7 +191,7 @@ func TestExamplesApply(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		documents[sample] = string(raw)
 	}
-	for _, page := range []string{"../docs/companyactivation.md", "../docs/deliveryprovider.md", "../docs/notificationlayout.md", "../docs/notificationrule.md"} {
+	for _, page := range []string{"../docs/companyactivation.md", "../docs/deliveryprovider.md", "../docs/notificationlayout.md", "../docs/notificationrule.md", "../docs/rule-tests.md"} {
 		raw, err := os.ReadFile(page)
 		g.Expect(err).NotTo(HaveOccurred())
 		blocks := yamlBlock.FindAllStringSubmatch(string(raw), -1)
@@ -226,8 +227,9 @@ func TestExamplesApply(t *testing.T) {
 				if object.GetKind() == "NotificationRule" {
 					var rule v1alpha1.NotificationRule
 					f.Expect(yaml.UnmarshalStrict([]byte(part), &rule)).To(Succeed())
-					_, problems := notify.Compile(&rule)
-					f.Expect(problems).To(BeEmpty())
+					checked := check.Rule(f.ctx, &rule, nil, notify.CompileLayout)
+					f.Expect(checked.Problems).To(BeEmpty())
+					f.Expect(checked.FailedTests()).To(BeEmpty())
 				}
 			}
 		})

@@ -37,6 +37,9 @@ const (
 	// WarningsCondition is True when something in the rule is valid, but probably not what
 	// its author meant. It is absent otherwise. The rule is in force nevertheless.
 	WarningsCondition = "Warnings"
+	// TestsPassedCondition says whether the tests of a rule pass. It is absent if the rule
+	// has none. The rule is in force whatever it says.
+	TestsPassedCondition = "TestsPassed"
 )
 
 // Reasons of a CompanyActivation's conditions.
@@ -119,6 +122,12 @@ const (
 	// ProbableMistakesReason: the message says what is probably a mistake, with field, line
 	// and column.
 	ProbableMistakesReason = "ProbableMistakes"
+	// PassedReason: all tests pass.
+	PassedReason = "Passed"
+	// TestsFailedReason: the message says which tests fail, and how.
+	TestsFailedReason = "TestsFailed"
+	// TestsUnfinishedReason: the tests take too long.
+	TestsUnfinishedReason = "TestsUnfinished"
 	// DisabledReason: the rule is valid but spec.enabled is false.
 	DisabledReason = "Disabled"
 )

@@ -315,6 +315,15 @@ type NotificationRuleSpec struct {
 	// push and system must be set.
 	// +optional
 	System *SystemMessage `json:"system,omitempty"`
+
+	// tests are examples of what the rule makes of events. A rule with a test that fails
+	// is refused when it is applied, and the condition TestsPassed reports tests that fail
+	// later. At most 20.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=20
+	Tests []RuleTest `json:"tests,omitempty"`
 }
 
 // Channel returns the channel that is set, empty if none is.
@@ -359,6 +368,7 @@ type NotificationRuleStatus struct {
 	// Ready: the rule parses, and events of its company can trigger it.
 	// TemplatesParsed: every template of the rule parses.
 	// ExpressionParsed: the expression parses, as far as that can be checked without an event.
+	// TestsPassed: present if the rule has tests; False if one of them fails.
 	// Warnings: present, and True, if something works but is probably a mistake.
 	// Stalled: present, and True, if a person must act; retrying won't help.
 	//

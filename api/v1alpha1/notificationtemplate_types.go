@@ -78,6 +78,14 @@ type NotificationTemplateSpec struct {
 	// push and system must be set.
 	// +optional
 	System *SystemMessage `json:"system,omitempty"`
+
+	// tests are examples of what rules created from the template make of events. Rules do not
+	// receive them. A template with a test that fails is refused when it is applied. At most 20.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=20
+	Tests []RuleTest `json:"tests,omitempty"`
 }
 
 // NotificationTemplate is a preset that NotificationRules are created from. Those in the

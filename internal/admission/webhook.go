@@ -27,6 +27,7 @@ import (
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/ruletest"
 )
 
 // Path is where the webhook is served.
@@ -197,7 +198,7 @@ func (w *Webhook) judge(ctx context.Context, kind string, object, old []byte, dr
 			if err != nil {
 				return nil, err
 			}
-			return check.Rule(r, layout, notify.CompileLayout), nil
+			return check.Rule(ctx, r, layout, notify.CompileLayout), nil
 		}, dryRun)
 	case "NotificationLayout":
 		return judge(object, old, func(l *v1alpha1.NotificationLayout) any { return &l.Spec }, func(l *v1alpha1.NotificationLayout) (*check.Report, error) {
@@ -205,7 +206,7 @@ func (w *Webhook) judge(ctx context.Context, kind string, object, old []byte, dr
 		}, dryRun)
 	case "NotificationTemplate":
 		return judge(object, old, func(t *v1alpha1.NotificationTemplate) any { return &t.Spec }, func(t *v1alpha1.NotificationTemplate) (*check.Report, error) {
-			return check.Template(t), nil
+			return check.Template(ctx, t), nil
 		}, dryRun)
 	}
 	return judgment{}, nil
@@ -257,6 +258,9 @@ func judge[T any, P interface {
 				j.warnings = append(j.warnings, p.Error())
 			}
 		}
+	}
+	if report.Tests.Unfinished {
+		j.warnings = append(j.warnings, fmt.Sprintf("spec.tests: the tests take longer than %s and were not all run", ruletest.Timeout))
 	}
 	for i := range report.Warnings {
 		j.warnings = append(j.warnings, report.Warnings[i].Error())

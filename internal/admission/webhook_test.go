@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/check"
@@ -28,6 +29,7 @@ func TestWebhook(t *testing.T) {
 	t.Run("warnings", testWarnings)
 	t.Run("layouts", testLayouts)
 	t.Run("updates", testUpdates)
+	t.Run("tests", testRuleTests)
 	t.Run("scope", testScope)
 	t.Run("large templates", testLargeTemplates)
 	t.Run("slow and broken checks", func(t *testing.T) { testUnchecked(t, r) })
@@ -103,7 +105,7 @@ func testRefusals(t *testing.T) {
 			}
 			if r, is := test.object.(*v1alpha1.NotificationRule); is && name != "two channels" {
 				// The reconciler's sentence, which a test of the controllers compares.
-				g.Expect(err.Error()).To(ContainSubstring(check.Rule(r, nil, notify.CompileLayout).Refusal()))
+				g.Expect(err.Error()).To(ContainSubstring(check.Rule(t.Context(), r, nil, notify.CompileLayout).Refusal()))
 			}
 		})
 	}
@@ -201,6 +203,53 @@ func testUpdates(t *testing.T) {
 	g.Expect(c.Get(ctx, client.ObjectKeyFromObject(broken), broken)).To(Succeed())
 	g.Expect(patch(func(r *v1alpha1.NotificationRule) { r.Finalizers = nil })).To(Succeed())
 	g.Expect(apierrors.IsNotFound(c.Get(ctx, client.ObjectKeyFromObject(broken), broken))).To(BeTrue())
+}
+
+// testRuleTests refuses a rule whose tests fail, and stores the events of those that pass
+// as they were written.
+func testRuleTests(t *testing.T) {
+	g := NewWithT(t)
+	apply := func(expected string) error {
+		object := &unstructured.Unstructured{}
+		g.Expect(yaml.Unmarshal([]byte(`
+apiVersion: extensions.rehive.com/v1alpha1
+kind: NotificationRule
+metadata: {name: tested, namespace: rehive-system}
+spec:
+  companyRef: {name: shop}
+  displayName: Tested
+  event: transaction.execute
+  expression: "'{{ status }}' == 'Complete' and '{{ parent }}' == 'None'"
+  email: {to: "{{ user.email }}", subject: "Note {{ note }}", text: "You received {{ amount|money:2 }}"}
+  tests:
+  - name: a payment
+    event: {changes: {amount: 2500, parent: null, note: null, metadata: {a: [1, null]}}}
+    expect:
+      recipients: [lena@example.com]
+      subject: {equals: Note None}
+      text: {equals: "`+expected+`"}
+  - name: pending
+    event: {changes: {status: Pending}}
+    expect: {sent: false, reason: ExpressionFalse}
+`), object)).To(Succeed())
+		return plane.Client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("test"))
+	}
+	g.Expect(apply("You paid 25.00")).To(MatchError(ContainSubstring(
+		`denied the request: spec.tests[0]: the test "a payment" fails: text, line 1: is "You received 25.00" and must be "You paid 25.00".` +
+			"\nspec.tests[0]:\n- You paid 25.00\n+ You received 25.00")))
+	g.Expect(apply("You received 25.00")).To(Succeed())
+	var stored v1alpha1.NotificationRule
+	g.Expect(plane.Client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "tested"}, &stored)).To(Succeed())
+	g.Expect(stored.Spec.Tests).To(HaveLen(2))
+	g.Expect(stored.Spec.Tests[0].Event.Changes.Raw).To(MatchJSON(`{"amount":2500,"parent":null,"note":null,"metadata":{"a":[1,null]}}`))
+	generation := stored.Generation
+	g.Expect(apply("You received 25.00")).To(Succeed())
+	g.Expect(plane.Client.Get(t.Context(), client.ObjectKeyFromObject(&stored), &stored)).To(Succeed())
+	g.Expect(stored.Generation).To(Equal(generation))
+
+	wrong := stored.DeepCopy()
+	wrong.Spec.Tests[1].Expect.Sent = nil
+	g.Expect(plane.Client.Update(t.Context(), wrong)).To(MatchError(ContainSubstring("reason must not be set unless sent is false")))
 }
 
 // testScope has a namespace that the operator doesn't watch.

@@ -4,11 +4,13 @@
 package check
 
 import (
+	"context"
 	"slices"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/lint"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/ruletest"
 )
 
 // CompileLayout compiles a layout: [notify.CompileLayout], or a function that remembers its
@@ -24,29 +26,37 @@ type Report struct {
 	Problems notify.Problems
 	// Warnings are about what is valid and probably a mistake.
 	Warnings notify.Problems
+	// Tests are the results of the object's tests, which run if it works otherwise.
+	Tests ruletest.Result
 
 	spec, layout any // the specs that the problems are in
 }
 
-// Rule checks a rule. The layout is nil if the rule names none, or one that does not exist.
-func Rule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout, compileLayout CompileLayout) *Report {
-	r := &Report{spec: &rule.Spec}
-	r.Compiled = notify.CompileRule(rule, layout, compileLayout)
-	r.Problems = r.Compiled.Problems
+// Rule checks a rule and runs its tests. The layout is nil if the rule names none, or one
+// that does not exist.
+func Rule(ctx context.Context, rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout, compileLayout CompileLayout) *Report {
+	r := &Report{spec: &rule.Spec, Compiled: notify.CompileRule(rule, layout, compileLayout)}
 	if layout != nil {
 		r.layout = &layout.Spec
 	}
-	r.Warnings = lint.Rule(rule)
+	r.finish(ctx, rule, rule.Spec.Tests)
 	return r
 }
 
-// Template checks a template as the rules that are created from it will be.
-func Template(template *v1alpha1.NotificationTemplate) *Report {
+// Template checks a template as the rules that are created from it will be, and runs its
+// tests.
+func Template(ctx context.Context, template *v1alpha1.NotificationTemplate) *Report {
 	rule := &v1alpha1.NotificationRule{Spec: template.RuleSpec("company")}
-	r := Rule(rule, nil, notify.CompileLayout)
+	r := &Report{spec: &template.Spec, Compiled: notify.CompileRule(rule, nil, notify.CompileLayout)}
 	r.Compiled.LayoutProblem = nil
-	r.spec = &template.Spec
+	r.finish(ctx, rule, template.Spec.Tests)
 	return r
+}
+
+func (r *Report) finish(ctx context.Context, rule *v1alpha1.NotificationRule, tests []v1alpha1.RuleTest) {
+	r.Problems = r.Compiled.Problems
+	r.Warnings = lint.Rule(rule)
+	r.Tests = ruletest.Run(ctx, tests, rule.Spec.Event, &r.Compiled)
 }
 
 // Layout checks a layout.
@@ -55,30 +65,40 @@ func Layout(layout *v1alpha1.NotificationLayout) *Report {
 	return &Report{Problems: problems, spec: &layout.Spec}
 }
 
-// All returns everything that keeps the object from working, the layout's problem last.
+// All returns everything that keeps the object from being admitted: its problems, its
+// layout's, and its tests that fail.
 func (r *Report) All() notify.Problems {
-	if r.Compiled.LayoutProblem == nil {
-		return r.Problems
+	all := slices.Clone(r.Problems)
+	if r.Compiled.LayoutProblem != nil {
+		all = append(all, r.Compiled.LayoutProblem.Problem())
 	}
-	return append(slices.Clip(r.Problems), r.Compiled.LayoutProblem.Problem())
+	return append(all, r.FailedTests()...)
 }
 
-// Without returns a report without the problems that another report has, too: those that
-// an edit did not cause.
+// FailedTests returns the tests that fail.
+func (r *Report) FailedTests() notify.Problems {
+	var failed notify.Problems
+	for i := range r.Tests.Failures {
+		failed = append(failed, r.Tests.Failures[i].Problem())
+	}
+	return failed
+}
+
+// Without returns a report without what another report has, too: what an edit did not
+// cause.
 func (r *Report) Without(before *Report) *Report {
-	rest := *r
-	rest.Problems = slices.DeleteFunc(slices.Clone(r.Problems), func(p notify.Problem) bool {
-		return slices.Contains(before.Problems, p)
-	})
-	if a, b := r.Compiled.LayoutProblem, before.Compiled.LayoutProblem; a != nil && b != nil && a.Error() == b.Error() {
+	rest, known := *r, before.All()
+	rest.Problems = slices.DeleteFunc(slices.Clone(r.Problems), func(p notify.Problem) bool { return slices.Contains(known, p) })
+	if p := r.Compiled.LayoutProblem; p != nil && slices.Contains(known, p.Problem()) {
 		rest.Compiled.LayoutProblem = nil
 	}
+	rest.Tests.Failures = slices.DeleteFunc(slices.Clone(r.Tests.Failures), func(f ruletest.Failure) bool { return slices.Contains(known, f.Problem()) })
 	return &rest
 }
 
-// Refusal returns why the object does not work, in one sentence that is also the message
-// of its condition Ready; empty if it works. The problem of a layout is left out if the
-// object has problems of its own.
+// Refusal returns why the object is not admitted, in one sentence that its condition Ready
+// or TestsPassed has, too; empty if it is. The problem of a layout is left out if the object
+// has problems of its own.
 func (r *Report) Refusal() string {
 	switch {
 	case len(r.Problems) > 0:
@@ -86,14 +106,15 @@ func (r *Report) Refusal() string {
 	case r.Compiled.LayoutProblem != nil:
 		return notify.Sentence(r.Compiled.LayoutProblem.Error())
 	}
-	return ""
+	return notify.Sentence(r.FailedTests().Error())
 }
 
-// maxExcerpts is for how many problems Explanation shows the line.
+// maxExcerpts is for how many problems Explanation shows the line, and for how many tests
+// the difference.
 const maxExcerpts = 5
 
-// Explanation returns the refusal and, below it, the lines that the problems are in;
-// empty if the object works.
+// Explanation returns the refusal and, below it, the lines that the problems are in, or the
+// differences that tests found; empty if the object is admitted.
 func (r *Report) Explanation() string {
 	text := r.Refusal()
 	problems, spec, of := r.Problems, r.spec, ""
@@ -109,6 +130,15 @@ func (r *Report) Explanation() string {
 		if excerpt := Excerpt(fieldText(spec, p.Field), p.Line, p.Column); excerpt != "" {
 			shown++
 			text += "\n" + of + p.Field + ":\n" + excerpt
+		}
+	}
+	if len(r.Problems) > 0 || r.Compiled.LayoutProblem != nil {
+		return text
+	}
+	for i := range r.Tests.Failures {
+		if f := &r.Tests.Failures[i]; f.Diff != "" && shown < maxExcerpts {
+			shown++
+			text += "\n" + ruletest.Field(f.Index) + ":\n" + Printable(f.Diff)
 		}
 	}
 	return text

@@ -52,7 +52,7 @@ func email(change func(*v1alpha1.NotificationRuleSpec)) *v1alpha1.NotificationRu
 func TestLayoutExcerpt(t *testing.T) {
 	layout := &v1alpha1.NotificationLayout{Spec: v1alpha1.NotificationLayoutSpec{HTML: "{{ content }}\n{% nothing %}"}}
 	layout.Name = "frame"
-	report := Rule(email(func(*v1alpha1.NotificationRuleSpec) {}), layout, notify.CompileLayout)
+	report := Rule(t.Context(), email(func(*v1alpha1.NotificationRuleSpec) {}), layout, notify.CompileLayout)
 	want := "spec.email.layoutRef: the NotificationLayout frame can't be used: spec.html, line 2, column 1: Invalid block tag on line 2: 'nothing'. Did you forget to register or load this tag?\n" +
 		"layout spec.html:\n    2 | {% nothing %}\n      | ^"
 	if got := report.Explanation(); got != want {
@@ -62,8 +62,8 @@ func TestLayoutExcerpt(t *testing.T) {
 
 // TestWithout keeps what an edit caused.
 func TestWithout(t *testing.T) {
-	before := Rule(email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression = "1 +" }), nil, notify.CompileLayout)
-	after := Rule(email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression, s.Email.Text = "1 +", "{% if %}" }), nil, notify.CompileLayout)
+	before := Rule(t.Context(), email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression = "1 +" }), nil, notify.CompileLayout)
+	after := Rule(t.Context(), email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression, s.Email.Text = "1 +", "{% if %}" }), nil, notify.CompileLayout)
 	left := after.Without(before)
 	if len(left.All()) != 1 || left.All()[0].Field != "spec.email.text" {
 		t.Errorf("got %v", left.All())
@@ -73,6 +73,23 @@ func TestWithout(t *testing.T) {
 	}
 	if before.Refusal() == "" || len(before.All()) != 2 {
 		t.Errorf("the report changed: %v", before.All())
+	}
+}
+
+// TestFailingTest refuses a rule that works otherwise.
+func TestFailingTest(t *testing.T) {
+	text := "Hi\x1b"
+	r := email(func(s *v1alpha1.NotificationRuleSpec) {
+		s.Email.LayoutRef = nil
+		s.Tests = []v1alpha1.RuleTest{{Name: "greets", Expect: v1alpha1.RuleTestExpectation{Text: &v1alpha1.TextExpectation{Equals: &text}}}}
+	})
+	report := Rule(t.Context(), r, nil, notify.CompileLayout)
+	want := "spec.tests[0]: the test \"greets\" fails: text, line 1: is \"t\" and must be \"Hi\\x1b\".\nspec.tests[0]:\n- Hi·\n+ t"
+	if got := report.Explanation(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if report.Without(report).Explanation() != "" {
+		t.Error("an edit is refused for a test that failed before")
 	}
 }
 
@@ -87,8 +104,9 @@ func TestPresets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range templates {
-		if text := Template(&templates[i]).Explanation(); text != "" {
-			t.Errorf("%s: %s", templates[i].Name, text)
+		report := Template(t.Context(), &templates[i])
+		if text := report.Explanation(); text != "" || report.Tests.Tests == 0 {
+			t.Errorf("%s: %d tests: %s", templates[i].Name, report.Tests.Tests, text)
 		}
 	}
 	for i := range layouts {

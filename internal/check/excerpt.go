@@ -65,6 +65,17 @@ func window(line string, position int) (shown string, before int) {
 	return out.String(), before
 }
 
+// Printable replaces the characters of a text, other than line breaks, that would disturb a
+// terminal.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' {
+			return r
+		}
+		return printable(r)
+	}, text)
+}
+
 func printable(r rune) rune {
 	switch {
 	case r == '\t':
