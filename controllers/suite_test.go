@@ -51,7 +51,7 @@ const (
 
 	// deadline is the timeout of all waits. A controller's first retry comes after a
 	// second.
-	deadline = 20 * time.Second
+	deadline = time.Minute
 	// moment is how long Consistently watches.
 	moment = 1500 * time.Millisecond
 )

@@ -320,7 +320,7 @@ func TestTokenCacheIsBounded(t *testing.T) {
 		key, v := good(i, "small")
 		m.put(key, v, now)
 	}
-	for i := 100; i < maxTokens+500; i++ {
+	for i := 100; i < maxTokens+50; i++ {
 		key, v := good(i, "large")
 		m.put(key, v, now.Add(time.Duration(i)))
 	}
@@ -328,13 +328,18 @@ func TestTokenCacheIsBounded(t *testing.T) {
 	for i := range 2 * maxRefusals {
 		m.put(tokenKey{byte(i), byte(i >> 8), 2}, tokenVerdict{refusal: &rest.Error{}}, now)
 	}
-	g.Expect(m.refused).To(gomega.HaveLen(maxRefusals))
+	g.Expect(len(m.refused) + len(m.former)).To(gomega.Equal(maxRefusals))
+	const latest = 2*maxRefusals - 1
+	_, _, ok := m.get(tokenKey{latest & 0xff, latest >> 8, 2}, now)
+	g.Expect(ok).To(gomega.BeTrue(), "the latest refusals are known")
+	_, _, ok = m.get(tokenKey{0, 0, 2}, now)
+	g.Expect(ok).To(gomega.BeFalse(), "the oldest are not")
 	for i := range 100 {
 		company, ok := known(i, now)
 		g.Expect(ok).To(gomega.BeTrue(), "other companies' tokens and refusals must not evict a company's token")
 		g.Expect(company).To(gomega.Equal("small"))
 	}
-	_, ok := known(100, now)
+	_, ok = known(100, now)
 	g.Expect(ok).To(gomega.BeFalse(), "the oldest token of the company with the most is evicted first")
 
 	company, ok := known(0, now.Add(tokenTTL))

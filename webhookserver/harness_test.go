@@ -22,7 +22,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -60,7 +59,8 @@ type cluster struct {
 var shared *cluster
 
 func TestMain(m *testing.M) {
-	logf.SetLogger(klog.Background())
+	// Not klog, which reads os.Stderr while the package testing sets it.
+	logf.SetLogger(funcr.New(func(prefix, args string) { _, _ = fmt.Println(prefix, args) }, funcr.Options{LogTimestamp: true}))
 	controlplane.Main(m, startCluster)
 }
 
@@ -135,7 +135,7 @@ type fixture struct {
 func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	t.Helper()
 	f := &fixture{T: t, Gomega: gomega.NewWithT(t), cluster: shared, logs: &logBuffer{}}
-	f.SetDefaultEventuallyTimeout(10 * time.Second)
+	f.SetDefaultEventuallyTimeout(time.Minute)
 	f.SetDefaultEventuallyPollingInterval(10 * time.Millisecond)
 	f.client = f.mgr.GetClient()
 

@@ -45,10 +45,12 @@ func (v tokenVerdict) answer() (*caller, error) {
 // tokenCache caches the platform's answers. Refusals are kept separately, so that no number
 // of made-up tokens evicts valid ones. The zero value is ready to use.
 type tokenCache struct {
-	mu      sync.Mutex
-	good    map[tokenKey]tokenVerdict
-	refused map[tokenKey]tokenVerdict
-	tokens  map[string]int // number of valid tokens by company
+	mu   sync.Mutex
+	good map[tokenKey]tokenVerdict
+	// refused are the refusals since former was full, and former the maxRefusals/2 before
+	// them. So making room costs nothing, however fast strangers make up tokens.
+	refused, former map[tokenKey]tokenVerdict
+	tokens          map[string]int // number of valid tokens by company
 }
 
 // get returns the cached answer about a token. If a valid token must be verified again, ok
@@ -56,8 +58,10 @@ type tokenCache struct {
 func (m *tokenCache) get(key tokenKey, now time.Time) (v tokenVerdict, company string, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if v, ok := m.refused[key]; ok && now.Before(v.until) {
-		return v, "", true
+	for _, refused := range []map[tokenKey]tokenVerdict{m.refused, m.former} {
+		if v, ok := refused[key]; ok && now.Before(v.until) {
+			return v, "", true
+		}
 	}
 	if v, ok := m.good[key]; ok && now.Before(v.forget) {
 		return v, v.caller.company, now.Before(v.until)
@@ -74,10 +78,11 @@ func (m *tokenCache) put(key tokenKey, v tokenVerdict, now time.Time) {
 	}
 	m.forgetGood(key)
 	delete(m.refused, key)
+	delete(m.former, key)
 	if v.refusal != nil {
 		v.until = now.Add(refusalTTL)
-		if len(m.refused) >= maxRefusals {
-			evictRefusal(m.refused, now)
+		if len(m.refused) >= maxRefusals/2 {
+			m.refused, m.former = make(map[tokenKey]tokenVerdict), m.refused
 		}
 		m.refused[key] = v
 		return
@@ -121,20 +126,5 @@ func (m *tokenCache) makeRoom(now time.Time) {
 	}
 	if len(m.good) >= maxTokens {
 		m.forgetGood(oldest)
-	}
-}
-
-// evictRefusal removes expired refusals or, if there are none, any one.
-func evictRefusal(m map[tokenKey]tokenVerdict, now time.Time) {
-	for key, v := range m {
-		if !now.Before(v.until) {
-			delete(m, key)
-		}
-	}
-	for key := range m {
-		if len(m) < maxRefusals {
-			return
-		}
-		delete(m, key)
 	}
 }

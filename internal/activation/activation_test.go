@@ -183,7 +183,7 @@ func TestCompanyFieldIsSelectable(t *testing.T) {
 
 func TestIndexFollowsTheCache(t *testing.T) {
 	g := NewWithT(t)
-	g.SetDefaultEventuallyTimeout(20 * time.Second)
+	g.SetDefaultEventuallyTimeout(time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	objects, err := cache.New(config, cache.Options{Scheme: k8s.Scheme()})
 	g.Expect(err).NotTo(HaveOccurred())

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// A second, gomega's own, is short on a machine with more to do.
-	gomega.SetDefaultEventuallyTimeout(20 * time.Second)
+	gomega.SetDefaultEventuallyTimeout(time.Minute)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		_ = postgrestest.StopShared()
 		os.Exit(code)

@@ -62,17 +62,17 @@ func TestWorkerSharesMemory(t *testing.T) {
 		sent.Add(1)
 		return provider.Receipt{}, nil
 	})
-	stop := start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Memory: memory})
-	g.Eventually(memory.Waiting).WithTimeout(20 * time.Second).Should(BeNumerically(">", 0))
+	stop := start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Memory: memory, SendTimeout: 5 * time.Minute})
+	g.Eventually(memory.Waiting).WithTimeout(2 * time.Minute).Should(BeNumerically(">", 0))
 	decide(t, s, "small", "3", 1)
 	select {
 	case <-small:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("a small message of another company waits behind the large ones")
 	}
-	g.Eventually(sending.Load).WithTimeout(20 * time.Second).Should(BeEquivalentTo(2))
+	g.Eventually(sending.Load).WithTimeout(2 * time.Minute).Should(BeEquivalentTo(2))
 	close(release)
-	g.Eventually(sent.Load).WithTimeout(20 * time.Second).Should(BeEquivalentTo(messages))
+	g.Eventually(sent.Load).WithTimeout(2 * time.Minute).Should(BeEquivalentTo(messages))
 	stop()
 	g.Expect(most.Load()).To(BeEquivalentTo(2))
 	g.Expect(memory.Used()).To(BeZero())

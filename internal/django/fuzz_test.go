@@ -6,18 +6,27 @@ package django
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rehive/extension-operator/internal/meter/metertest"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
 // fuzzLimits keep one input quick, so that slowness shows.
 var fuzzLimits = Limits{Source: 16 << 10, Nodes: 2000, Steps: 20_000, Output: 64 << 10, String: 64 << 10}
 
-// fuzzTime is far beyond what any input may take under fuzzLimits.
+// fuzzTime is far beyond the CPU time that any input may take under fuzzLimits.
 const fuzzTime = 3 * time.Second
+
+// cpuTime returns the CPU time that a test used before, on a thread that is its own.
+func cpuTime(t *testing.T) time.Duration {
+	runtime.LockOSThread()
+	t.Cleanup(runtime.UnlockOSThread)
+	return metertest.CPU()
+}
 
 func seedTemplates(f *testing.F) {
 	f.Helper()
@@ -35,7 +44,7 @@ func FuzzLexer(f *testing.F) {
 		if len(src) > fuzzLimits.Source {
 			return
 		}
-		start := time.Now()
+		start := cpuTime(t)
 		l := lexer{src: src, line: 1, openTag: -1}
 		at := 0
 		for {
@@ -64,8 +73,8 @@ func FuzzLexer(f *testing.F) {
 		if at != len(src) {
 			t.Fatalf("stopped at %d of %d", at, len(src))
 		}
-		if took := time.Since(start); took > fuzzTime {
-			t.Fatalf("took %s", took)
+		if took := metertest.CPU() - start; took > fuzzTime*time.Duration(metertest.Slowdown) {
+			t.Fatalf("took %s of CPU time", took)
 		}
 	})
 }
@@ -74,14 +83,14 @@ func FuzzLexer(f *testing.F) {
 func FuzzParse(f *testing.F) {
 	seedTemplates(f)
 	f.Fuzz(func(t *testing.T, src string) {
-		start := time.Now()
+		start := cpuTime(t)
 		tmpl, err := Parse("main", src, Options{Limits: fuzzLimits, Loader: mapLoader(map[string]string{"main": src, "x": "{% block x %}{{ x }}{% endblock %}"})})
 		checkError(t, err)
 		if err == nil {
 			tmpl.Variables()
 		}
-		if took := time.Since(start); took > fuzzTime {
-			t.Fatalf("took %s", took)
+		if took := metertest.CPU() - start; took > fuzzTime*time.Duration(metertest.Slowdown) {
+			t.Fatalf("took %s of CPU time", took)
 		}
 	})
 }
@@ -112,7 +121,7 @@ func FuzzRender(f *testing.F) {
 		if len(contextJSON) > 64<<10 {
 			return
 		}
-		start := time.Now()
+		start := cpuTime(t)
 		v, err := python.FromJSON([]byte(contextJSON))
 		if err != nil {
 			return
@@ -133,8 +142,8 @@ func FuzzRender(f *testing.F) {
 		checkError(t, err)
 		segments, err2 := tmpl.RenderSegments(context.Background(), data, opts)
 		checkError(t, err2)
-		if took := time.Since(start); took > fuzzTime {
-			t.Fatalf("took %s", took)
+		if took := metertest.CPU() - start; took > fuzzTime*time.Duration(metertest.Slowdown) {
+			t.Fatalf("took %s of CPU time", took)
 		}
 		if python.Repr(data) != before {
 			t.Fatal("rendering changed its data")

@@ -61,7 +61,7 @@ func acquiring(ctx context.Context, t *testing.T, b *Budget, party string, n int
 			granted <- g
 		}
 	}()
-	NewWithT(t).Eventually(b.Waiting).Should(Equal(before + 1))
+	NewWithT(t).Eventually(b.Waiting, "1m").Should(Equal(before + 1))
 	return granted
 }
 
@@ -111,7 +111,7 @@ func TestBudgetCancelled(t *testing.T) {
 	behind := acquiring(t.Context(), t, b, "b", 300)
 	cancel()
 	<-behind // it was only behind a's request
-	g.Eventually(b.Waiting).Should(BeZero())
+	g.Eventually(b.Waiting, "1m").Should(BeZero())
 	g.Expect(b.Used()).To(BeEquivalentTo(812))
 	hold.Release()
 	_, err := b.Acquire(ctx, "a", 500)

@@ -271,7 +271,7 @@ func TestUsersAndDevices(t *testing.T) {
 }
 
 func TestFaultsAreClassed(t *testing.T) {
-	e := newEnv(t, rehive.WithTimeout(2*time.Second))
+	e := newEnv(t, rehive.WithTimeout(time.Minute))
 	quick, err := rehive.New(e.URL(), rehive.WithTimeout(50*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// A second, gomega's own, is short on a busy machine.
-	gomega.SetDefaultEventuallyTimeout(20 * time.Second)
+	gomega.SetDefaultEventuallyTimeout(time.Minute)
 	goleak.VerifyTestMain(m)
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -171,15 +172,9 @@ func TestStartTLSIsNotUndone(t *testing.T) {
 	}
 }
 
-// A server that accepts a mail late, or never says so, gets one copy.
+// A server that never says whether it accepted a mail gets one copy. [TestSlowSteps] is
+// about one that says so late.
 func TestLateAnswer(t *testing.T) {
-	s, p := rude(t, smtptest.Script{Say: on(".", &smtptest.Said{Raw: "250 queued\r\n", Delay: 600 * time.Millisecond})}, func(c *Config) { c.CommandTimeout = 200 * time.Millisecond })
-	if class, reason := reasonOf(t, p, message()); class != "sent" {
-		t.Errorf("%s %s", class, reason)
-	}
-	if n := len(s.Messages()); n != 1 {
-		t.Errorf("%d copies", n)
-	}
 	for name, said := range map[string]*smtptest.Said{
 		"silence":       {Delay: time.Hour, Keep: true},
 		"end":           {Close: true, Keep: true},
@@ -205,24 +200,28 @@ func TestLateAnswer(t *testing.T) {
 
 // Each step may take as long as RFC 5321 asks for, however short the others are.
 func TestSlowSteps(t *testing.T) {
+	var all sync.WaitGroup // in parallel: they wait
 	for _, verb := range []string{"", "MAIL", "RCPT", "DATA", "."} {
 		for _, extensions := range [][]string{nil, {"PIPELINING"}} {
-			t.Run(fmt.Sprint(verb, extensions), func(t *testing.T) {
-				slow := &smtptest.Said{Raw: map[string]string{"": "220 rude.example", "DATA": "354 go on"}[verb] + "\r\n", Delay: 3 * time.Second}
-				if slow.Raw == "\r\n" {
-					slow.Raw = "250 ok\r\n"
-				}
-				s, p := rude(t, smtptest.Script{Extensions: extensions, Say: on(verb, slow)}, func(c *Config) { c.CommandTimeout = time.Second })
-				t.Parallel()
-				if class, reason := reasonOf(t, p, message()); class != "sent" {
-					t.Errorf("%s %s", class, reason)
+			slow := &smtptest.Said{Raw: "250 ok\r\n", Delay: 7 * time.Second}
+			switch verb {
+			case "":
+				slow.Raw = "220 rude.example\r\n"
+			case "DATA":
+				slow.Raw = "354 go on\r\n"
+			}
+			s, p := rude(t, smtptest.Script{Extensions: extensions, Say: on(verb, slow)}, func(c *Config) { c.CommandTimeout = 5 * time.Second })
+			all.Go(func() {
+				if _, err := p.Send(bg, message()); err != nil {
+					t.Errorf("%q %v: %v", verb, extensions, err)
 				}
 				if n := len(s.Messages()); n != 1 {
-					t.Errorf("%d copies", n)
+					t.Errorf("%q %v: %d copies", verb, extensions, n)
 				}
 			})
 		}
 	}
+	all.Wait()
 }
 
 // What a server does about one recipient doesn't count against it.
@@ -235,7 +234,8 @@ func TestOneRecipientIsNotTheServer(t *testing.T) {
 	} {
 		for _, extensions := range [][]string{nil, {"PIPELINING"}} {
 			t.Run(fmt.Sprint(name, extensions), func(t *testing.T) {
-				_, p := rude(t, smtptest.Script{Extensions: extensions, Say: on("RCPT", said)}, func(c *Config) { c.EnvelopeTimeout = 300 * time.Millisecond })
+				t.Parallel()
+				_, p := rude(t, smtptest.Script{Extensions: extensions, Say: on("RCPT", said)}, func(c *Config) { c.EnvelopeTimeout = 5 * time.Second })
 				if class, reason := reasonOf(t, p, message()); class != "retried alone" {
 					t.Errorf("%s %s", class, reason)
 				}
@@ -285,6 +285,7 @@ func TestSessionLimits(t *testing.T) {
 	} {
 		for _, extensions := range [][]string{nil, {"PIPELINING"}} {
 			t.Run(fmt.Sprint(name, extensions), func(t *testing.T) {
+				t.Parallel()
 				s, p := rude(t, smtptest.Script{Extensions: extensions, Say: func(h smtptest.Heard) *smtptest.Said {
 					switch {
 					case h.Messages < 2:
@@ -295,10 +296,10 @@ func TestSessionLimits(t *testing.T) {
 						return smtptest.Line("503 5.5.1 MAIL first")
 					}
 					return nil
-				}}, func(c *Config) { c.CommandTimeout = 2 * time.Second })
+				}}, func(c *Config) { c.CommandTimeout = 5 * time.Second })
 				n := 20
 				if name == "silence" {
-					p.config.CommandTimeout, n = 150*time.Millisecond, 6
+					n = 4
 				}
 				for i := range n {
 					if _, err := p.Send(bg, message()); err != nil {
@@ -629,13 +630,14 @@ func TestEndless(t *testing.T) {
 				_, p := rude(t, smtptest.Script{Extensions: []string{"AUTH PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1"}, Say: on(verb, &smtptest.Said{Raw: raw, Endless: true})}, func(c *Config) {
 					c.Username, c.Password = "user", "planted-password"
 				})
-				began := time.Now()
 				_, err := p.Send(bg, message())
 				if err == nil || provider.IsPermanent(err) || len(err.Error()) > 400 {
 					t.Errorf("%.500v", err)
 				}
-				if took := time.Since(began); took > 10*time.Second {
-					t.Errorf("it took %s", took)
+				// It ends because it is too much, not because of the time that it takes.
+				var e *provider.Error
+				if !errors.As(err, &e) || e.Reason == "Timeout" {
+					t.Error(err)
 				}
 			})
 		}
@@ -863,13 +865,9 @@ func TestScram(t *testing.T) {
 		"unknown extension": func(n string) string { return "m=must,r=" + n + "x,s=c2FsdA==,i=4096" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			began := time.Now()
 			class, reason, commands := try(scramServer("planted-password", challenge, 4096, false))
 			if class != "waits" || reason != "LoginUnsafe" {
 				t.Errorf("%s %s\n%s", class, reason, commands)
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("it took %s", took)
 			}
 		})
 	}
@@ -887,12 +885,8 @@ func TestScram(t *testing.T) {
 	t.Run("the work ends with the context", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(bg, 20*time.Millisecond)
 		defer cancel()
-		began := time.Now()
 		if _, err := new(scramCache).derive(ctx, sha256.New, "x", []byte("salt"), 1<<30); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("it took %s", took)
 		}
 	})
 }

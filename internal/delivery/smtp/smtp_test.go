@@ -459,10 +459,12 @@ func TestIdleConnectionThatTheServerClosedIsReplaced(t *testing.T) {
 func TestSlowServerTimesOut(t *testing.T) {
 	for _, stage := range []smtptest.Stage{smtptest.StageConnect, smtptest.StageMail, smtptest.StageRcpt, smtptest.StageData} {
 		t.Run(string(stage), func(t *testing.T) {
+			t.Parallel()
 			g := NewWithT(t)
 			s := sink(t, smtptest.Options{})
 			p := start(t, s, func(c *Config) {
-				c.GreetingTimeout, c.EnvelopeTimeout, c.DataTimeout, c.FinalTimeout = 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond, 200*time.Millisecond
+				const wait = 3 * time.Second
+				c.CommandTimeout, c.GreetingTimeout, c.EnvelopeTimeout, c.DataTimeout, c.FinalTimeout = wait, wait, wait, wait, wait
 			})
 			s.Respond(func(at smtptest.Stage, _ string) *smtptest.Reply {
 				if at == stage {

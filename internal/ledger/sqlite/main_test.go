@@ -34,7 +34,7 @@ var children = map[string]func(path string) error{}
 
 func TestMain(m *testing.M) {
 	// A second, gomega's default, is short on a busy machine.
-	gomega.SetDefaultEventuallyTimeout(20 * time.Second)
+	gomega.SetDefaultEventuallyTimeout(time.Minute)
 	if name := os.Getenv(childEnv); name != "" {
 		if err := children[name](os.Getenv(childPath)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
