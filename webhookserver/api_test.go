@@ -875,6 +875,23 @@ func TestQuarantine(t *testing.T) {
 	f.Expect(page.Next).To(gomega.BeNil())
 	f.expectError(f.call(f.admin.Token, "GET", "/api/admin/quarantine/?page=3&page_size=2", ""), 404, "", "Invalid page.")
 
+	// The log has them too.
+	var log struct {
+		Results []adminLog `json:"results"`
+	}
+	logged := func() []adminLog {
+		f.Helper()
+		log.Results = nil
+		f.data(f.call(f.admin.Token, "GET", "/api/admin/logs/?state=quarantined", ""), &log)
+		return log.Results
+	}
+	f.Expect(logged()).To(gomega.HaveLen(3))
+	entry := logged()[2]
+	f.Expect(entry.EventID + " " + entry.Event + " " + entry.State + " " + *entry.Reason + " " + entry.Type).To(gomega.Equal("one user.create quarantined Unfinished system"))
+	f.Expect(*entry.ErrorMessage).To(gomega.Equal("The event is quarantined and was not evaluated: It killed the operator. See /api/admin/quarantine/ to release it."))
+	f.Expect(entry.Notification).To(gomega.BeNil())
+	f.expectError(f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/logs/%d/send/", entry.ID), ""), 400, "non_field_errors", "There is no message that could be sent: see error_message.")
+
 	release := func(id int64) response {
 		return f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/quarantine/%d/release/", id), "")
 	}
@@ -884,6 +901,7 @@ func TestQuarantine(t *testing.T) {
 	f.expectSuccess(release(first.ID))
 	f.expectError(release(first.ID), 404, "", "Not found.")
 	f.Expect(get("").Count).To(gomega.Equal(2))
+	f.Expect(logged()).To(gomega.HaveLen(2))
 	f.Expect(f.claim()).To(gomega.HaveKey("one"))
 	f.expectError(f.call("", "GET", "/api/admin/quarantine/", ""), 401, "", "Authentication credentials were not provided.")
 }

@@ -91,8 +91,8 @@ type EventQueue interface {
 	// ReleaseEvent returns an untouched claim at once; it doesn't count as an attempt.
 	ReleaseEvent(ctx context.Context, e ClaimedEvent) error
 	// QuarantineEvent sets an event aside that can't be decided and would do harm if it
-	// were tried again, with one CamelCase word and one sentence of why. It stays until
-	// it is released or its retention ends.
+	// were tried again, with one CamelCase word and one sentence of why. It stays, and
+	// the log has an entry for it, until it is released or its retention ends.
 	QuarantineEvent(ctx context.Context, e ClaimedEvent, reason, message string) error
 }
 

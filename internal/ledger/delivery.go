@@ -106,7 +106,9 @@ type Delivery struct {
 	// Company, EventID, EventName and EventReceivedAt are the event's.
 	Company, EventID, EventName string
 	EventReceivedAt             time.Time
-	RuleName                    string // namespace/name
+	// RuleName is the rule as namespace/name. It is empty for a quarantined event, which
+	// the log shows as an in-app message without a recipient.
+	RuleName string
 	// Copy is 0 for a delivery as it was decided; the others are copies that a person
 	// sent again, see [Log.Resend].
 	Copy               int

@@ -3,12 +3,10 @@
 
 // Package metricsauth serves metrics only to callers that Kubernetes knows and permits.
 //
-// controller-runtime's own filter asks the API server about the caller with the
-// operator's identity, by TokenReview and SubjectAccessReview. That takes rights on the
-// whole cluster and so a ClusterRoleBinding, which an operator that works in a few
-// namespaces should not need, and which two installations would take from each other.
-// This one asks with the caller's own token, by SelfSubjectAccessReview, which every
-// authenticated user may create. The answer is the same.
+// It asks the API server with the caller's own token, through a SelfSubjectAccessReview,
+// which every authenticated user may create. controller-runtime's filter asks with the
+// operator's credentials, which requires permissions on the whole cluster; see
+// docs/adr/0019-own-filter-of-metrics.md.
 package metricsauth
 
 import (

@@ -26,7 +26,8 @@ const (
 	maxRecipient = 255
 )
 
-// logEntry is a message, or the reason why there is none.
+// logEntry is a message, or the reason why there is none. A quarantined event has one
+// too, without a rule.
 type logEntry struct {
 	delivery *ledger.Delivery
 
@@ -80,6 +81,9 @@ func readLogEntry(d *ledger.Delivery, names map[string]string) logEntry {
 	l.verified, l.viaWhatsApp = d.Content.SMS.Verify, l.sent && d.Content.SMS.ContentSID != ""
 	if l.message == "" {
 		l.message = d.Reason
+	}
+	if d.RuleName == "" {
+		l.message = "The event is quarantined and was not evaluated: " + sentence(l.message) + " See /api/admin/quarantine/ to release it."
 	}
 	if d.Channel == ledger.ChannelSystem && l.sent {
 		received := !d.ReceivedAt.IsZero()

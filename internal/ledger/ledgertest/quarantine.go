@@ -252,6 +252,25 @@ func testReleaseQuarantinedEvents(t *testing.T, at Place) {
 	g.Expect(shop[0].Reason).To(Equal("TooLarge"))
 	g.Expect(shop[0].Message).To(Equal("The event is too large."))
 	g.Expect(shop[0].At).To(Equal(clk.Now()))
+	logged := func() (entries []ledger.Delivery) {
+		t.Helper()
+		page, err := s.Log(bg, ledger.LogFilter{Company: "shop", States: []ledger.DeliveryState{ledger.DeliveryQuarantined}, OldestFirst: true}, 0, 10)
+		g.Expect(err).NotTo(HaveOccurred())
+		return page.Deliveries
+	}
+	g.Expect(logged()).To(HaveLen(3))
+	entry := logged()[0]
+	g.Expect(entry.EventID + entry.EventName + entry.Reason + entry.Message).To(Equal(shop[0].ID + shop[0].Name + "TooLargeThe event is too large."))
+	g.Expect(entry.RuleName + entry.Recipient).To(BeEmpty())
+	g.Expect(entry.CreatedAt).To(Equal(clk.Now()))
+	_, err = s.Resend(bg, "shop", entry.ID, "")
+	g.Expect(err).To(MatchError(ledger.ErrNoMessage))
+	outcomes, err := s.EventOutcomes(bg, "shop", shop[0].Key)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(outcomes).To(BeEmpty(), "no rule was evaluated")
+	decisions, _, err := s.EventDeliveries(bg, "shop", shop[0].Key, 0, 10)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(decisions).To(BeEmpty())
 	page, err := s.QuarantinedEvents(bg, "shop", shop[0].Key, 1)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(page).To(Equal(shop[1:2]))
@@ -269,6 +288,7 @@ func testReleaseQuarantinedEvents(t *testing.T, at Place) {
 		g.Expect(released).To(Equal(want))
 	}
 	g.Expect(raised(s.EventsReady())).To(BeTrue())
+	g.Expect(logged()).To(HaveLen(2), "what became of it is logged in its place")
 	e := ClaimOne(t, s)
 	g.Expect(e.Key).To(Equal(shop[0].Key))
 	g.Expect(e.Attempts).To(Equal(1), "it has all its attempts again")
@@ -282,10 +302,13 @@ func testReleaseQuarantinedEvents(t *testing.T, at Place) {
 		g.Expect(n).To(Equal(want))
 	}
 
+	g.Expect(logged()).To(BeEmpty())
+
 	// What is left is kept as long as all that ended.
 	stats, err := s.Stats(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(stats.QuarantinedEvents).To(BeEquivalentTo(1))
+	g.Expect(stats.QuarantinedDeliveries).To(BeZero())
 	_, err = s.DeleteBefore(bg, clk.Now(), 100)
 	g.Expect(err).NotTo(HaveOccurred())
 	all, err = s.QuarantinedEvents(bg, "", 0, 10)
@@ -390,5 +413,5 @@ func testAttemptsHaveACeiling(t *testing.T, at Place) {
 	g.Expect(found[0].Reason).To(Equal(ledger.ReasonTooManyAttempts))
 	page, err := s.Log(bg, ledger.LogFilter{Company: "shop", Reason: ledger.ReasonTooManyAttempts}, 0, 10)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(page.Deliveries).To(HaveLen(1))
+	g.Expect(page.Deliveries).To(HaveLen(2), "the event and the delivery")
 }

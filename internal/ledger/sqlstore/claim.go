@@ -49,6 +49,8 @@ type queue struct {
 	// quarantine takes a reason, a message, a time, the row, its lease, and by how much
 	// the attempts are too many.
 	quarantine, quarantined string
+	// logQuarantined adds a quarantined row to the log. It is empty if the log has it.
+	logQuarantined string
 	// background says that claims give way to webhooks.
 	background bool
 }
@@ -62,17 +64,22 @@ type queue struct {
 // again whenever a limit that is a bare parameter changes, which took a third of
 // the time of all claims.
 func newQueue(table, waiting, channel string) queue {
-	return queue{
-		background: table == "events",
-		lanes:      waiting + "SELECT company, " + channel + ", due FROM waiting WHERE due <= $3 LIMIT $4 + 0",
-		nextDue:    strings.NewReplacer("$1", "''", "$2", "''").Replace(waiting + "SELECT MIN(due) FROM waiting"),
-		pending:    "SELECT COUNT(*) FROM " + table + " WHERE state = 'pending'",
-		renew:      "UPDATE " + table + " SET next_attempt_at = $1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
-		release:    "UPDATE " + table + " SET lease = 0, next_attempt_at = $1, attempts = attempts - 1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
+	q := queue{
+		lanes:   waiting + "SELECT company, " + channel + ", due FROM waiting WHERE due <= $3 LIMIT $4 + 0",
+		nextDue: strings.NewReplacer("$1", "''", "$2", "''").Replace(waiting + "SELECT MIN(due) FROM waiting"),
+		pending: "SELECT COUNT(*) FROM " + table + " WHERE state = 'pending'",
+		renew:   "UPDATE " + table + " SET next_attempt_at = $1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
+		release: "UPDATE " + table + " SET lease = 0, next_attempt_at = $1, attempts = attempts - 1 WHERE id = $2 AND lease = $3 AND state = 'pending'",
 		quarantine: "UPDATE " + table + " SET state = 'quarantined', reason = $1, message = $2, updated_at = $3, lease = 0, attempts = attempts - CAST($6 AS BIGINT)" +
 			" WHERE id = $4 AND lease = $5 AND state = 'pending'",
 		quarantined: "SELECT COUNT(*) FROM " + table + " WHERE state = 'quarantined'",
 	}
+	if table == "events" {
+		q.background, q.logQuarantined = true, logQuarantinedEvent
+	} else {
+		q.quarantined += " AND rule <> ''" // without those of events
+	}
+	return q
 }
 
 var (

@@ -37,7 +37,7 @@ func (s *Store) oneEvent(ctx context.Context, columns, company string, key int64
 	return found[0], nil
 }
 
-const countOutcomes = "SELECT state, reason, COUNT(*) FROM deliveries WHERE event = $1 AND company || '' = $2 " +
+const countOutcomes = "SELECT state, reason, COUNT(*) FROM deliveries WHERE event = $1 AND company || '' = $2 AND rule <> '' " +
 	"GROUP BY state, reason ORDER BY COUNT(*) DESC, state, reason LIMIT "
 
 // EventOutcomes implements [ledger.History].

@@ -57,7 +57,7 @@ func (s *Store) EventDeliveries(ctx context.Context, company string, key int64, 
 // by the event, and a company's by the company, and then sorted. Otherwise the planner may
 // read everybody's rows in their order.
 const (
-	deliveriesOfEvent = "WHERE event = $1 AND company || '' = $2"
+	deliveriesOfEvent = "WHERE event = $1 AND company || '' = $2 AND rule <> ''"
 	deliveriesOrder   = "deliveries.id + 0"
 	eventOrder        = "id + 0"
 )

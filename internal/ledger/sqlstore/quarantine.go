@@ -40,6 +40,7 @@ func (s *Store) reportQuarantined(all []ledger.Quarantined) {
 		kind := "delivery"
 		if q.Channel == "" {
 			kind = "event"
+			s.usage.add(q.Company, 0, rowBytes) // its entry in the log
 		}
 		s.log.Info("Quarantined work; it is not tried again until it is released", "kind", kind, "company", q.Company, "key", q.Key, "reason", q.Reason)
 		if f := s.onQuarantine.Load(); f != nil && *f != nil {
@@ -153,6 +154,19 @@ type screening struct {
 	quarantined []ledger.Quarantined
 }
 
+// The entry of a quarantined event in the log. It has no rule, since none was evaluated
+// for certain, and the channel of what the operator shows only in its own API.
+const (
+	logQuarantinedEvent = `
+		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule, channel, recipient,
+			state, reason, message, attempts, next_attempt_at, created_at, updated_at)
+		SELECT id, company, event_id, name, received_at, '', '` + ledger.ChannelSystem + `', '',
+			'quarantined', reason, message, attempts, updated_at, updated_at, updated_at
+		FROM events WHERE id = $1 AND state = 'quarantined'
+		ON CONFLICT (event, rule, channel, recipient, copy) DO NOTHING`
+	unlogQuarantinedEvent = "DELETE FROM deliveries WHERE event = $1 AND rule = '' AND channel = '" + ledger.ChannelSystem + "' AND state = 'quarantined'"
+)
+
 // admits tells whether a row is handed out. One that is not goes back to wait, or is
 // quarantined.
 func (c *screening) admits(tx driver.Tx, r claimedRow) (bool, error) {
@@ -162,6 +176,11 @@ func (c *screening) admits(tx driver.Tx, r claimedRow) (bool, error) {
 	if reason, message := r.verdict(); reason != "" {
 		if _, err := tx.Exec(c.queue.quarantine, reason, message, c.now, r.id, c.lease, 1); err != nil {
 			return false, err
+		}
+		if c.queue.logQuarantined != "" {
+			if _, err := tx.Exec(c.queue.logQuarantined, r.id); err != nil {
+				return false, err
+			}
 		}
 		c.quarantined = append(c.quarantined, ledger.Quarantined{Company: r.lane.Company, Channel: r.lane.Channel, Key: r.id, Reason: reason, Message: message})
 		return false, nil
@@ -193,7 +212,18 @@ func (s *Store) QuarantineDelivery(ctx context.Context, d ledger.ClaimedDelivery
 
 func (s *Store) quarantine(ctx context.Context, q *queue, held *suspects, r claimedRow, lease int64, reason, message string) error {
 	defer held.end(r.id, lease)
-	err := s.leased(ctx, false, nil, q.quarantine, reason, message, s.now(), r.id, lease, 0)
+	err := s.driver.Write(ctx, &driver.Job{Single: q.logQuarantined == "", Run: func(tx driver.Tx) error {
+		n, err := tx.Exec(q.quarantine, reason, message, s.now(), r.id, lease, 0)
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return ledger.ErrLeaseLost
+		case q.logQuarantined != "":
+			_, err = tx.Exec(q.logQuarantined, r.id)
+		}
+		return err
+	}})
 	if err == nil {
 		s.reportQuarantined([]ledger.Quarantined{{Company: r.lane.Company, Channel: r.lane.Channel, Key: r.id, Reason: reason, Message: message}})
 	}
@@ -235,14 +265,24 @@ const releaseQuarantinedEvent = `
 
 // ReleaseQuarantinedEvent implements [ledger.Quarantine].
 func (s *Store) ReleaseQuarantinedEvent(ctx context.Context, company string, key int64) (bool, error) {
-	released, err := write(ctx, s, &driver.Job{Single: true, Committed: s.events.Raise}, func(tx driver.Tx) (bool, error) {
-		n, err := tx.Exec(releaseQuarantinedEvent, s.now(), key, company)
+	released, err := write(ctx, s, &driver.Job{Committed: s.events.Raise}, func(tx driver.Tx) (bool, error) {
+		n, err := s.release(tx, company, key)
 		return n > 0, err
 	})
 	if err != nil {
 		return false, fmt.Errorf("releasing a quarantined event: %w", err)
 	}
 	return released, nil
+}
+
+// release makes a quarantined event due and takes it out of the log. It returns how many
+// there were.
+func (s *Store) release(tx driver.Tx, company string, key int64) (int64, error) {
+	n, err := tx.Exec(releaseQuarantinedEvent, s.now(), key, company)
+	if err == nil && n > 0 {
+		_, err = tx.Exec(unlogQuarantinedEvent, key)
+	}
+	return n, err
 }
 
 // ReleaseQuarantinedEvents implements [ledger.Quarantine].
@@ -254,7 +294,7 @@ func (s *Store) ReleaseQuarantinedEvents(ctx context.Context, company string) (n
 		}
 		released, err := write(ctx, s, &driver.Job{Committed: s.events.Raise}, func(tx driver.Tx) (released int, err error) {
 			for i := range some {
-				one, err := tx.Exec(releaseQuarantinedEvent, s.now(), some[i].Key, company)
+				one, err := s.release(tx, company, some[i].Key)
 				if err != nil {
 					return 0, err
 				}
