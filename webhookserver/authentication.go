@@ -141,15 +141,28 @@ func apiToken(r *http.Request) (string, error) {
 	unauthorized := func(message string) error {
 		return &rest.Error{Status: http.StatusUnauthorized, Message: message}
 	}
-	parts := strings.Fields(r.Header.Get("Authorization"))
-	if len(parts) != 2 || !strings.EqualFold(parts[0], "token") {
+	token := credential(r, "token")
+	if token == "" {
 		return "", unauthorized("Authentication credentials were not provided.")
 	}
-	token := parts[1]
 	if len(token) > maxTokenLength || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", unauthorized("Invalid token.")
 	}
 	return token, nil
+}
+
+// credential returns the credential of a request's only Authorization header, empty if the
+// header has another scheme or form. Of two headers, a proxy may have checked the other.
+func credential(r *http.Request, scheme string) string {
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return ""
+	}
+	parts := strings.Fields(headers[0])
+	if len(parts) != 2 || !strings.EqualFold(parts[0], scheme) {
+		return ""
+	}
+	return parts[1]
 }
 
 const platformUnavailable = "Rehive could not be reached to verify the token. Try again later."

@@ -61,6 +61,7 @@ type connection struct {
 	peers   *peers
 	index   int // in open; -1 when closed
 	known   bool
+	closed  chan struct{} // closed with the connection
 	since   atomic.Int64 // when state changed, in nanoseconds since the epoch
 	state   atomic.Int32
 	// vouchedAt is when the last valid credential arrived. It and bodyRead belong to the
@@ -97,7 +98,7 @@ func (t *connections) Accept() (net.Conn, error) {
 		_ = sized.SetWriteBuffer(writeBuffer) // the default works too
 	}
 	peer := parseAddress(accepted.RemoteAddr().String())
-	c := &connection{Conn: accepted, table: t, network: networkOf(peer), known: t.isKnown(peer)}
+	c := &connection{Conn: accepted, table: t, network: networkOf(peer), known: t.isKnown(peer), closed: make(chan struct{})}
 	c.since.Store(time.Now().UnixNano())
 	if !t.admit(c) {
 		_ = accepted.Close()
@@ -203,6 +204,7 @@ func (t *connections) remove(c *connection) {
 	t.open[len(t.open)-1] = nil
 	t.open = t.open[:len(t.open)-1]
 	c.index = -1
+	close(c.closed)
 	if c.peers.n--; c.peers.n == 0 {
 		delete(t.peers, c.network)
 	}

@@ -30,8 +30,9 @@ func ValidateOrigin(origin string) error {
 
 // crossOrigin returns middleware that lets web pages of the given origins call a handler
 // from a browser. Without origins, the middleware does nothing. Callers authenticate with a
-// header, so cookies are never allowed.
-func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
+// header, so cookies are never allowed. Preflight requests, which carry no credential, are
+// paced.
+func crossOrigin(origins []string, paced func(http.Handler) http.Handler) (func(http.Handler) http.Handler, error) {
 	if len(origins) == 0 {
 		return func(h http.Handler) http.Handler { return h }, nil
 	}
@@ -47,5 +48,15 @@ func crossOrigin(origins []string) (func(http.Handler) http.Handler, error) {
 		ExposedHeaders: []string{"Idempotent-Replayed", "Retry-After"},
 		MaxAge:         int(preflightTime.Seconds()),
 	})
-	return allowed.Handler, nil
+	return func(h http.Handler) http.Handler {
+		h = allowed.Handler(h)
+		preflight := paced(h)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodOptions {
+				preflight.ServeHTTP(w, r)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	}, nil
 }

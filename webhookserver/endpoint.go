@@ -50,6 +50,13 @@ func (s *Server) endpoint(rt route) http.Handler {
 			conn.bodyRead = false
 		}
 		result, err := s.handle(w, c, rt)
+		if err != nil || rt.public {
+			longest := longestHold
+			if rt.budget > 0 {
+				longest = min(longest, rt.budget-time.Since(start))
+			}
+			s.holdBack(r, longest)
+		}
 		if conn != nil && !conn.bodyRead && r.ContentLength != 0 {
 			conn.abandonBody()
 			r.Body = body // so that net/http sees the type that makes it give up on the rest
@@ -66,6 +73,44 @@ func (s *Server) endpoint(rt route) http.Handler {
 		s.logRefusal(c, rt, refusal)
 		rest.WriteError(w, refusal)
 	})
+}
+
+// paced holds back the answers of a handler that anybody may ask.
+func (s *Server) paced(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.holdBack(r, longestHold)
+		h.ServeHTTP(w, r)
+	})
+}
+
+// holdBack delays an answer that its caller needed no credential for if there are many
+// such answers: otherwise a few hundred connections, each with its next request sent
+// already, would take the processors from everybody else. Meanwhile the connection counts
+// as waiting for its client, so that it makes room for others.
+func (s *Server) holdBack(r *http.Request, longest time.Duration) {
+	now := time.Now()
+	answer := s.freeAnswers.ReserveN(now, 1)
+	wait := answer.DelayFrom(now)
+	if wait > longest {
+		answer.CancelAt(now)
+		wait = longest
+	}
+	if wait <= 0 {
+		return
+	}
+	var evicted <-chan struct{}
+	if c := connectionFrom(r.Context()); c != nil {
+		evicted = c.closed
+		c.wait()
+		defer c.serve()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-evicted:
+	case <-r.Context().Done():
+	}
 }
 
 // handle calls the handler of a request, unless the path, the method or the announced size

@@ -243,6 +243,85 @@ func ignoreAnswers(ctx context.Context, f *fixture, worker, addresses int) {
 	}
 }
 
+// pipeline sends requests without waiting for their answers, on as many connections as the
+// server serves, so that there is always a next request to work on.
+func pipeline(ctx context.Context, f *fixture, worker, addresses int) {
+	requests := strings.Repeat("POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret planted\r\nContent-Length: 0\r\n\r\n", 100)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := worker; i < 1200; i += floodWorkers {
+		wg.Go(func() {
+			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(stranger(i, addresses))}}
+			for ; ctx.Err() == nil; pause(ctx, 500*time.Millisecond) {
+				conn, err := dialer.DialContext(ctx, "tcp", f.server.Addr().String())
+				if err != nil {
+					continue
+				}
+				stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+				go func() { _, _ = io.Copy(io.Discard, conn) }() // until the connection is closed
+				for err == nil {
+					_, err = io.WriteString(conn, requests)
+				}
+				stop()
+				_ = conn.Close()
+			}
+		})
+	}
+}
+
+// TestFreeAnswersArePaced: requests that show no credential get few answers a second,
+// whatever they ask for, and delay nobody else's.
+func TestFreeAnswersArePaced(t *testing.T) {
+	const rate, requests = 5, 500
+	for name, request := range map[string]string{
+		"junk webhooks":   "POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret planted\r\nContent-Length: 0\r\n\r\n",
+		"missing tokens":  "GET /api/user/logs/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"unknown paths":   "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+		"unknown methods": "BREW /api/webhook/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"options":         "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+		"the index":       "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"the page":        "GET /api/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"the schema":      "HEAD /api/schema.json HTTP/1.1\r\nHost: x\r\n\r\n",
+		"preflights":      "OPTIONS /api/user/logs/ HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: GET\r\n\r\n",
+		"no preflights":   "OPTIONS /api/user/logs/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"bad lifecycles":  "POST /api/rotate/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+		"unclean paths":   "GET /api//webhook/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"absolute URLs":   "GET http://x/nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, func(o *Options) {
+				o.Limits.FreeAnswers = rate
+				o.AllowedOrigins = []string{"https://a.example"}
+			})
+			f.expectSuccess(f.activate(f.admin.Token))
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+			f.Expect(err).NotTo(gomega.HaveOccurred())
+			defer func() { _ = conn.Close() }()
+			start := time.Now()
+			go func() { _, _ = io.WriteString(conn, strings.Repeat(request, requests)) }()
+			// Something else is answered meanwhile, which is how long to look.
+			secret := f.credentials().WebhookSecret
+			for i := range 20 {
+				f.expectSuccess(f.webhook("Secret "+secret, f.event(fmt.Sprint(i))))
+			}
+			took := time.Since(start)
+			answers := 0
+			buffer := make([]byte, 64<<10)
+			for deadline := time.Now().Add(300 * time.Millisecond); ; {
+				_ = conn.SetReadDeadline(deadline)
+				n, err := conn.Read(buffer)
+				answers += bytes.Count(buffer[:n], []byte("HTTP/1.1 "))
+				if err != nil {
+					break
+				}
+			}
+			f.Expect(answers).To(gomega.BeNumerically(">", 0))
+			f.Expect(answers).To(gomega.BeNumerically("<=", 2*rate+2+int(rate*time.Since(start).Seconds())), "in %s", time.Since(start))
+			f.Expect(took).To(gomega.BeNumerically("<", 20*longestHold), "genuine webhooks are not held back")
+		})
+	}
+}
+
 // TestFloods checks that floods from strangers don't delay tenants, whether they come from
 // one address or from a thousand.
 func TestFloods(t *testing.T) {
@@ -250,6 +329,7 @@ func TestFloods(t *testing.T) {
 	for name, flood := range map[string]func(ctx context.Context, f *fixture, worker, addresses int){
 		"junk calls":   junkCalls,
 		"deaf":         ignoreAnswers,
+		"pipelined":    pipeline,
 		"idle":         holdConnections("GET / HTTP/1.1\r\nHost: x\r\n\r\n", ""),
 		"slow headers": holdConnections("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nX-Slow: "),
 		"slow bodies": holdConnections(

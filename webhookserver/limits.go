@@ -54,6 +54,11 @@ type Limits struct {
 	// callers from networks that a valid credential came from within the last hour.
 	KnownRate float64
 
+	// FreeAnswers is how many requests a second are answered at once although they are
+	// refused, or are for pages that anybody may read. Beyond it, such answers are delayed;
+	// see holdBack. It is about 5 % of one processor.
+	FreeAnswers float64
+
 	// ReadHeaderTimeout is the maximum time for a request's header to arrive.
 	ReadHeaderTimeout time.Duration
 	// ReadTimeout is the maximum time for a whole request to arrive.
@@ -116,6 +121,8 @@ const (
 	// bodyRate bytes per second.
 	bodyTime = 2 * time.Second
 	bodyRate = 512 << 10
+	// longestHold is how long an answer is delayed under Limits.FreeAnswers.
+	longestHold = time.Second
 	// drainTime is how long the rest of an unwanted body is read, so that the client reads
 	// the answer before the connection ends.
 	drainTime = 250 * time.Millisecond
@@ -138,6 +145,7 @@ func (l Limits) withDefaults() Limits {
 	l.APICalls = cmp.Or(l.APICalls, 256)
 	l.BodyBytes = cmp.Or(l.BodyBytes, 64<<20)
 	l.StrangerRate = cmp.Or(l.StrangerRate, rehive.StrangerRate)
+	l.FreeAnswers = cmp.Or(l.FreeAnswers, 1000)
 	l.KnownRate = cmp.Or(l.KnownRate, 20)
 	l.ReadHeaderTimeout = cmp.Or(l.ReadHeaderTimeout, 3*time.Second)
 	l.ReadTimeout = cmp.Or(l.ReadTimeout, 4*time.Second)

@@ -26,6 +26,7 @@ type route struct {
 	maxBody int64
 	budget  time.Duration // from the header to the answer
 	quiet   bool          // too frequent to log each refusal
+	public  bool          // answered without a credential
 }
 
 func (s *Server) table() []route {
@@ -47,7 +48,7 @@ func (s *Server) table() []route {
 		}
 	}
 	return []route{
-		{path: "/", methods: map[string]handlerFunc{http.MethodGet: index}, quiet: true},
+		{path: "/", methods: map[string]handlerFunc{http.MethodGet: index}, quiet: true, public: true},
 		lifecycle("/api/activate/", s.activate),
 		lifecycle("/api/deactivate/", s.deactivate),
 		lifecycle("/api/rotate/", s.rotate),
@@ -64,13 +65,13 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	shared, err := crossOrigin(origins)
+	shared, err := crossOrigin(origins, s.paced)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/api/{$}", page)
-	mux.Handle("/api/schema.json", shared(document))
+	mux.Handle("/api/{$}", s.paced(page))
+	mux.Handle("/api/schema.json", shared(s.paced(document)))
 	missing := s.endpoint(route{path: "other", quiet: true})
 	mux.Handle("/", missing)
 	handle := func(rt route, h http.Handler) {
@@ -87,6 +88,11 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 		handle(rt, shared(s.endpoint(rt)))
 	}
 	handler := func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 {
+			// It may have had a Content-Length as well, which net/http drops. A proxy that
+			// goes by that sees other requests on this connection (RFC 9112, 6.1).
+			w.Header().Set("Connection", "close")
+		}
 		// The mux would also redirect paths that it cleans.
 		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
 			missing.ServeHTTP(w, r)

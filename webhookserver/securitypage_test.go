@@ -33,6 +33,8 @@ func TestSecurityPageMatchesLimits(t *testing.T) {
 		fmt.Sprintf("| concurrent calls of the admin and the user API | %d |", l.APICalls),
 		fmt.Sprintf("| time for a request to arrive | %.0f s, its header %.0f s |", l.ReadTimeout.Seconds(), l.ReadHeaderTimeout.Seconds()),
 		fmt.Sprintf("| time to answer a webhook | %.0f s; for a lifecycle call %.0f s; for an API call %.0f s |", l.WebhookBudget.Seconds(), l.LifecycleBudget.Seconds(), l.APIBudget.Seconds()),
+		fmt.Sprintf("| answers to refused requests, and of pages that anybody may read | 1,%03.0f a second; beyond it, each is delayed by up to %.0f s, and its connection makes room for others |",
+			l.FreeAnswers-1000, longestHold.Seconds()),
 		fmt.Sprintf("| idle connection | %.0f s |", l.IdleTimeout.Seconds()),
 		fmt.Sprintf("| notifications of a company | %d |", admin.MaxNotifications),
 		fmt.Sprintf("| layouts of a company | %d |", admin.MaxLayouts),

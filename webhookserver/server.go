@@ -132,6 +132,7 @@ type Server struct {
 	tokens                     tokenCache
 	tokenLocks                 keyedMutex
 	bodyBytes                  *flow.Budget // of webhooks, by secret
+	freeAnswers                *rate.Limiter
 
 	lifecycleSlots *flow.Budget // by company
 	companies      keyedMutex
@@ -191,6 +192,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.refusalLogs = rate.NewLimiter(refusalLogRate, refusalLogBurst)
 	s.bodyBytes = flow.NewBudget(s.limits.BodyBytes)
+	s.freeAnswers = rate.NewLimiter(rate.Limit(s.limits.FreeAnswers), max(1, int(s.limits.FreeAnswers)))
 	s.lifecycleSlots = flow.NewBudget(int64(s.limits.LifecycleCalls))
 	s.apiSlots = flow.NewBudget(int64(s.limits.APICalls))
 	s.knownCalls = flow.NewGate(flow.GateOptions{
@@ -262,6 +264,8 @@ func (s *Server) Start(ctx context.Context) error {
 		ConnState:         s.listener.observe,
 		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(s.log.V(1)), slog.LevelInfo),
 		Protocols:         new(http.Protocols),
+		// OPTIONS * is refused like any other path, and counts like it.
+		DisableGeneralOptionsHandler: true,
 	}
 	// One request at a time per connection makes Limits.Connections a bound on work.
 	server.Protocols.SetHTTP1(true)

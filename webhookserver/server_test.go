@@ -93,6 +93,55 @@ func TestBodyEncodings(t *testing.T) {
 	}
 }
 
+// Requests that a proxy in front of the server may have read differently don't get far.
+func TestRequestSmuggling(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	body, err := json.Marshal(f.event("smuggled"))
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	valid := "Authorization: Secret " + f.credentials().WebhookSecret + "\r\n"
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	second := "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, test := range map[string]struct {
+		header, body string
+		statuses     string // of the answers, after which the connection is closed
+	}{
+		"both lengths":          {valid + length + "Transfer-Encoding: chunked\r\n", chunked + second, "200"},
+		"both lengths, swapped": {valid + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", chunked + second, "200"},
+		"trailers":              {valid + "Transfer-Encoding: chunked\r\n", strings.TrimSuffix(chunked, "\r\n") + "Content-Length: 5\r\n\r\n" + second, "200"},
+		"two lengths":           {valid + length + "Content-Length: 3\r\n", string(body) + second, "400"},
+		"a list of lengths":     {valid + fmt.Sprintf("Content-Length: %d, 3\r\n", len(body)), string(body) + second, "400"},
+		"a signed length":       {valid + fmt.Sprintf("Content-Length: +%d\r\n", len(body)), string(body) + second, "400"},
+		"two encodings":         {valid + "Transfer-Encoding: chunked, identity\r\n", chunked + second, "501"},
+		"a strange encoding":    {valid + "Transfer-Encoding: xchunked\r\n", chunked + second, "501"},
+		"a space in a name":     {valid + "Transfer-Encoding : chunked\r\n", chunked + second, "400"},
+		"a bare CR":             {valid + "X: a\rTransfer-Encoding: chunked\r\n", chunked + second, "400"},
+		"two hosts":             {valid + "Host: y\r\n" + length, string(body) + second, "400"},
+		"lines without CR":      {valid + "Transfer-Encoding: chunked\r\n", strings.ReplaceAll(chunked, "\r\n", "\n") + second, "400"},
+		"two credentials":       {valid + "Authorization: Secret planted\r\nConnection: close\r\n" + length, string(body), "400"},
+		"two tokens":            {"Authorization: Token planted\r\n" + valid + "Connection: close\r\n" + length, string(body), "400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := f.in(t)
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+			f.Expect(err).NotTo(gomega.HaveOccurred())
+			defer func() { _ = conn.Close() }()
+			_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+			_, _ = io.WriteString(conn, "POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+test.header+"\r\n"+test.body)
+			answers, err := io.ReadAll(conn) // a reset will do
+			f.Expect(errors.Is(err, os.ErrDeadlineExceeded)).To(gomega.BeFalse(), "the connection is closed")
+			var statuses []string
+			for part := range strings.SplitSeq(string(answers), "HTTP/1.1 ") {
+				if part != "" {
+					statuses = append(statuses, part[:3])
+				}
+			}
+			f.Expect(strings.Join(statuses, " ")).To(gomega.Equal(test.statuses), string(answers))
+		})
+	}
+}
+
 func TestContentTypes(t *testing.T) {
 	f := newFixture(t)
 	for contentType, accepted := range map[string]bool{

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/activation"
@@ -26,7 +25,7 @@ const fullRetryAfter = time.Minute
 // webhook answers POST /api/webhook/, which accepts an event. When it answers 200, the
 // event is durable; everything else happens later.
 func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
-	secret := webhookSecret(c.request)
+	secret := credential(c.request, "secret")
 	if err := s.admitWebhook(ctx, secret); err != nil {
 		return rest.Answer{}, err
 	}
@@ -131,16 +130,6 @@ func (s *Server) readEvent(r *http.Request) (ledger.Event, error) {
 		return ledger.Event{}, rest.InvalidField(nil, "event", "This event can't be sent as a webhook.")
 	}
 	return event, nil
-}
-
-// webhookSecret returns the secret of "Authorization: Secret <secret>", or "" if the header
-// has another form.
-func webhookSecret(r *http.Request) string {
-	parts := strings.Fields(r.Header.Get("Authorization"))
-	if len(parts) != 2 || !strings.EqualFold(parts[0], "secret") {
-		return ""
-	}
-	return parts[1]
 }
 
 // authenticateWebhook compares a webhook's secret with that of the company's activation in
