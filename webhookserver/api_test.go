@@ -890,7 +890,7 @@ func TestQuarantine(t *testing.T) {
 	f.Expect(entry.EventID + " " + entry.Event + " " + entry.State + " " + *entry.Reason + " " + entry.Type).To(gomega.Equal("one user.create quarantined Unfinished system"))
 	f.Expect(*entry.ErrorMessage).To(gomega.Equal("The event is quarantined and was not evaluated: It killed the operator. See /api/admin/quarantine/ to release it."))
 	f.Expect(entry.Notification).To(gomega.BeNil())
-	f.expectError(f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/logs/%d/send/", entry.ID), ""), 400, "non_field_errors", "There is no message that could be sent: see error_message.")
+	f.expectError(f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/logs/%d/send/", entry.ID), ""), 400, "non_field_errors", "There is no message to send: see error_message.")
 
 	release := func(id int64) response {
 		return f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/quarantine/%d/release/", id), "")

@@ -62,7 +62,7 @@ type connection struct {
 	index   int // in open; -1 when closed
 	known   bool
 	closed  chan struct{} // closed with the connection
-	since   atomic.Int64 // when state changed, in nanoseconds since the epoch
+	since   atomic.Int64  // when state changed, in nanoseconds since the epoch
 	state   atomic.Int32
 	// vouchedAt is when the last valid credential arrived. It and bodyRead belong to the
 	// goroutine that serves the connection.
