@@ -4,6 +4,8 @@
 package v1alpha1
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -239,6 +241,7 @@ type SystemMessage struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
 // +kubebuilder:validation:XValidation:rule="!(has(self.system) && has(self.systemEnabled) && self.systemEnabled)",message="systemEnabled can't be set together with system: the message is an in-app message already"
+// +kubebuilder:validation:XValidation:rule="!(has(self.sensitive) && self.sensitive && (has(self.system) || has(self.systemEnabled) && self.systemEnabled))",message="sensitive can't be set together with system or systemEnabled: an inbox keeps what it shows"
 type NotificationRuleSpec struct {
 	// companyRef names the CompanyActivation, in the same namespace, of the company whose
 	// events the rule handles. It is immutable.
@@ -280,6 +283,25 @@ type NotificationRuleSpec struct {
 	// of the user whom it is about. It must not be set together with system.
 	// +optional
 	SystemEnabled bool `json:"systemEnabled,omitempty"`
+
+	// expiresAfter is how long after the event a message may still be sent, such as 10m or
+	// 24h. A message that its provider has not accepted by then is not sent any more. The
+	// time counts from when the event was received. 0 means that messages never expire.
+	// It is 0, or from 1m to 720h; the default is 24h.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || self == '0'",message="must be a duration in hours, minutes and seconds, such as 10m or 24h, or 0"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self) == duration('0s') || (duration(self) >= duration('1m') && duration(self) <= duration('720h'))",message="must be 0, or from 1m to 720h"
+	ExpiresAfter string `json:"expiresAfter,omitempty"`
+
+	// sensitive says that messages hold something that must not be kept, such as a one-time
+	// code or a link to sign in. Once such a message is sent, failed or expired, the ledger
+	// masks its texts, and the data of its event; it can't be sent again. It can't be set
+	// together with system or systemEnabled, because an inbox keeps what it shows.
+	// +optional
+	Sensitive bool `json:"sensitive,omitempty"`
 
 	// event is the name of the platform event that triggers the rule, such as
 	// transaction.execute. A rule without an event can only be triggered by hand. At most
@@ -324,6 +346,18 @@ type NotificationRuleSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=20
 	Tests []RuleTest `json:"tests,omitempty"`
+}
+
+// DefaultValidity is how long messages of a rule are valid that does not say otherwise.
+const DefaultValidity = 24 * time.Hour
+
+// Validity is how long after its event a message may be sent; 0 if it never expires.
+func (s *NotificationRuleSpec) Validity() time.Duration {
+	after, err := time.ParseDuration(s.ExpiresAfter)
+	if err != nil { // it is empty: the schema admits nothing else that doesn't parse
+		return DefaultValidity
+	}
+	return after
 }
 
 // Channel returns the channel that is set, empty if none is.

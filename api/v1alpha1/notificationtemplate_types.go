@@ -10,6 +10,7 @@ import (
 // NotificationTemplateSpec is what rules created from a template start with.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
+// +kubebuilder:validation:XValidation:rule="!(has(self.sensitive) && self.sensitive && (has(self.system) || has(self.systemEnabled) && self.systemEnabled))",message="sensitive can't be set together with system or systemEnabled: an inbox keeps what it shows"
 type NotificationTemplateSpec struct {
 	// displayName is the name that admins see. Rules created from the template have the same name.
 	// At most 250 characters.
@@ -44,6 +45,22 @@ type NotificationTemplateSpec struct {
 	// message in the in-app inbox of the user whom it is about.
 	// +optional
 	SystemEnabled bool `json:"systemEnabled,omitempty"`
+
+	// expiresAfter is how long after the event a message of rules created from the template
+	// may still be sent, such as 10m or 24h. 0 means that messages never expire. It is 0, or
+	// from 1m to 720h; the default is 24h.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || self == '0'",message="must be a duration in hours, minutes and seconds, such as 10m or 24h, or 0"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self) == duration('0s') || (duration(self) >= duration('1m') && duration(self) <= duration('720h'))",message="must be 0, or from 1m to 720h"
+	ExpiresAfter string `json:"expiresAfter,omitempty"`
+
+	// sensitive says that messages of rules created from the template hold something that
+	// must not be kept, such as a one-time code or a link to sign in.
+	// +optional
+	Sensitive bool `json:"sensitive,omitempty"`
 
 	// event is the name of the platform event that triggers rules created from the
 	// template, such as transaction.execute. At most 100 characters.
@@ -125,6 +142,8 @@ func (t *NotificationTemplate) RuleSpec(activation string) NotificationRuleSpec 
 		Description:       s.Description,
 		PreferenceEnabled: s.PreferenceEnabled,
 		SystemEnabled:     s.SystemEnabled,
+		ExpiresAfter:      s.ExpiresAfter,
+		Sensitive:         s.Sensitive,
 		Event:             s.Event,
 		Expression:        s.Expression,
 		Email:             s.Email,

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -36,6 +37,11 @@ type Rule struct {
 	UID, Name, DisplayName string
 	// Channel is the channel of the rule's messages.
 	Channel v1alpha1.Channel
+	// ValidFor is how long after its event a message may be sent; 0 if it never expires.
+	ValidFor time.Duration
+	// Sensitive reports whether the texts of messages, and the data of their events, must
+	// not be kept once they have ended.
+	Sensitive bool
 	// Compiled is the rule with its layout. Its Rule is nil if the rule does not parse.
 	Compiled notify.Compiled
 }
@@ -47,6 +53,8 @@ func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayou
 		Name:        rule.Name,
 		DisplayName: rule.Spec.DisplayName,
 		Channel:     rule.Spec.Channel(),
+		ValidFor:    rule.Spec.Validity(),
+		Sensitive:   rule.Spec.Sensitive,
 		Compiled:    notify.CompileRule(rule, layout, compileLayout),
 	}
 }

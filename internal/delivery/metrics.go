@@ -23,6 +23,7 @@ const (
 	outcomeFailed    = "failed"    // refused for good
 	outcomeExhausted = "exhausted" // the last of its attempts failed
 	outcomeCancelled = "cancelled"
+	outcomeExpired   = "expired"
 	outcomeLost      = "lease_lost"
 )
 

@@ -374,6 +374,9 @@ func (w *Worker) pause(ctx context.Context, d time.Duration) {
 // the worker's by the grace period.
 func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	d := taken.ClaimedDelivery
+	if w.expire(sending, d) {
+		return
+	}
 	active, err := w.o.Companies.Active(sending, d.Company)
 	switch {
 	case err != nil:
@@ -394,7 +397,7 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 		w.postpone(sending, d, jitter(memoryWait), reason, message)
 		return
 	}
-	if !w.holds(sending, &d) {
+	if w.expire(sending, d) || !w.holds(sending, &d) {
 		return
 	}
 	receipt, err := w.send(sending, taken, d)
@@ -445,6 +448,30 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	}
 }
 
+// validity is how long a delivery may still be sent. It is meaningless without an ExpiresAt.
+func (w *Worker) validity(d *ledger.ClaimedDelivery) time.Duration {
+	return d.Validity - (d.Lease.Length - w.o.Ledger.LeaseLeft(d.Lease))
+}
+
+// expire ends a delivery that has expired, and reports whether it did.
+func (w *Worker) expire(sending context.Context, d ledger.ClaimedDelivery) bool {
+	if d.ExpiresAt.IsZero() || w.validity(&d) > 0 {
+		return false
+	}
+	w.o.Log.Info("A delivery expired before it could be sent", "company", d.Company, "delivery", d.ID, "channel", d.Channel, "waitedBecause", d.Reason)
+	w.fail(sending, d, outcomeExpired, ledger.ReasonExpired, d.ExpiredMessage())
+	return true
+}
+
+// within shortens a wait that would end after a delivery has expired, so that this is
+// noticed when it happens.
+func (w *Worker) within(d *ledger.ClaimedDelivery, wait time.Duration) time.Duration {
+	if d.ExpiresAt.IsZero() {
+		return wait
+	}
+	return min(wait, max(w.validity(d), 0))
+}
+
 // doubtful keeps the reason of a delivery whose outcome was unknown once, whatever
 // becomes of its later attempts: it must not be unknown twice.
 func doubtful(d *ledger.ClaimedDelivery, reason, message string) (string, string) {
@@ -491,11 +518,13 @@ func (w *Worker) holds(sending context.Context, d *ledger.ClaimedDelivery) bool 
 
 func (w *Worker) postpone(sending context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) {
 	reason, message = doubtful(&d, reason, message)
+	wait = w.within(&d, wait)
 	w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.PostponeDelivery(c, d, wait, reason, message) })
 }
 
 func (w *Worker) retry(sending context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) {
 	reason, message = doubtful(&d, reason, message)
+	wait = w.within(&d, wait)
 	w.record(sending, d, outcomeRetried, func(c context.Context) error { return w.o.Ledger.RetryDelivery(c, d, wait, reason, message) })
 }
 
@@ -562,12 +591,16 @@ func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDe
 		defer cancel()
 		defer w.keep(sending, taken, d)()
 	}
+	var validity time.Duration
+	if !d.ExpiresAt.IsZero() {
+		validity = max(w.validity(&d), time.Nanosecond)
+	}
 	return route.Provider.Send(ctx, provider.Message{
 		Key: Key(&d.Delivery), Company: d.Company,
 		From: d.Content.From, To: d.Recipient,
 		Subject: d.Content.Subject, Text: d.Content.Text, HTML: d.Content.HTML,
 		SMS:  provider.SMSOptions(d.Content.SMS),
-		Date: d.CreatedAt,
+		Date: d.CreatedAt, ValidFor: validity,
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -250,7 +251,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		if event.Name == notify.TriggerEvent {
 			deliveries, err = d.trigger(ctx, &event, &memory)
 		} else {
-			deliveries, err = d.decide(ctx, event, &memory)
+			deliveries, err = d.decide(ctx, &event, &memory)
 		}
 	}
 	if !errors.Is(err, errNoMemory) {
@@ -298,6 +299,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		}
 	case event.Age > giveUpAfter:
 		outcome = "failed"
+		event.Sensitive = d.isSensitive(record, &event)
 		log().Error(err, "Giving the event up")
 		write = func(ctx context.Context) error { return d.Ledger.FailEvent(ctx, event, err.Error()) }
 	default:
@@ -311,6 +313,20 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		// The lease runs out and the event comes up again.
 		log().Error(err, "Recording what was decided")
 	}
+}
+
+// isSensitive reports whether a rule of an event is sensitive. The event could not be
+// decided; where its rules can't be found either, it counts as sensitive.
+func (d *Dispatcher) isSensitive(ctx context.Context, event *ledger.ClaimedEvent) bool {
+	if event.Name == notify.TriggerEvent {
+		return event.Sensitive
+	}
+	company, err := d.Catalog.Activation(ctx, event.Company)
+	if err != nil {
+		return true
+	}
+	rules, _, err := d.Catalog.Rules(ctx, company, event.Name)
+	return err != nil || slices.ContainsFunc(rules, func(r *catalog.Rule) bool { return r.Sensitive })
 }
 
 // sentence is an error with a capital and a full stop.
@@ -407,8 +423,9 @@ func (d *Dispatcher) tooLarge(cost int64) error {
 	return fmt.Errorf("the event's data would take %d bytes of memory, and %d are the most that one company may take: raise --memory-budget, or send less", cost, d.Memory.Share())
 }
 
-// decide asks every rule that the event meets.
-func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
+// decide asks every rule that the event meets. It marks the event as sensitive if one of them
+// is.
+func (d *Dispatcher) decide(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
 	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
 	defer cancel()
 	defer func() {
@@ -428,6 +445,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed ledger.ClaimedEvent, me
 		return nil, finalError{err, reasonTooLarge}
 	}
 	err = d.decideAll(ctx, company, claimed.Event, func(rule *catalog.Rule, decision notify.Decision) error {
+		claimed.Sensitive = claimed.Sensitive || rule.Sensitive
 		if err := messages.add(&decision); err != nil {
 			return err
 		}
@@ -512,6 +530,9 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 		compute: &computing{processors: d.processors, company: of.Company, piece: computeTime, left: eventComputeTime},
 	}
 	event.Compute = decider.compute.compute
+	if !of.ReceivedAt.IsZero() {
+		event.Age = d.Clock.Since(of.ReceivedAt)
+	}
 	decider.optedOut = func(ctx context.Context, users []string) (map[string][]string, error) {
 		named, uids := make([]ledger.Rule, len(rules)), make(map[string]string, len(rules))
 		for i, rule := range rules {
@@ -562,6 +583,7 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 		delivery.Channel = string(message.Channel)
 		delivery.Recipient, delivery.UserID = message.Recipient, message.User
 		delivery.Content = ledger.Content{From: message.From, Subject: message.Subject, Text: message.Text, HTML: message.HTML, SMS: ledger.SMSOptions(message.SMS)}
+		delivery.ValidFor, delivery.Sensitive = rule.ValidFor, rule.Sensitive
 		deliveries = append(deliveries, delivery)
 	}
 	for _, not := range decision.NotSent {

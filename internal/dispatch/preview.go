@@ -52,6 +52,7 @@ type Preview struct {
 // The result is given to use, which should be done with it when it returns: until then
 // its memory is the company's.
 func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, use func(*Preview)) error {
+	of.ReceivedAt = time.Time{} // as if it came now
 	return d.rehearse(ctx, of, 0, func(ctx context.Context, grow func(int64) bool) error {
 		decider, err := d.newDecider(ctx, company, of, of.Data, []*catalog.Rule{rule}, d.computedOf(company, of))
 		if err != nil {
@@ -79,6 +80,7 @@ func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActiv
 // each decision to use, which may keep up to output bytes of all of them together. It
 // stores and sends nothing. Its errors are those of [Dispatcher.Preview] and of use.
 func (d *Dispatcher) DryRun(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, output int64, use func(*catalog.Rule, *notify.Decision) error) error {
+	of.ReceivedAt = time.Time{} // as if it came now
 	return d.rehearse(ctx, of, output, func(ctx context.Context, grow func(int64) bool) error {
 		return d.decideAll(ctx, company, of, func(rule *catalog.Rule, decision notify.Decision) error {
 			if !grow(output + textBytes(decision.Messages)) {

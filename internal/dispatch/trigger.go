@@ -88,6 +88,7 @@ func (d *Dispatcher) trigger(ctx context.Context, claimed *ledger.ClaimedEvent, 
 			FailReason: string(notify.RuleNotFound), FailMessage: "the notification was deleted after it was triggered",
 		}}, nil
 	}
+	claimed.Sensitive = rule.Sensitive
 	token, err := d.Catalog.Token(ctx, company)
 	if err != nil {
 		return nil, err

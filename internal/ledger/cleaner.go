@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,6 +67,18 @@ func (c *Cleaner) Start(ctx context.Context) error {
 
 // clean deletes all expired rows, with a pause after every few steps.
 func (c *Cleaner) clean(ctx context.Context) (int, error) {
+	n, err := c.deleteOld(ctx)
+	return n, errors.Join(err, c.ledger.Scrub(ctx))
+}
+
+func (c *Cleaner) deleteOld(ctx context.Context) (int, error) {
+	expired, err := c.ledger.ExpireDeliveries(ctx)
+	if expired > 0 {
+		c.log.Info("Messages expired before they could be sent", "messages", expired)
+	}
+	if err != nil {
+		return 0, err
+	}
 	if err := c.ledger.DeleteCharges(ctx); err != nil {
 		return 0, err
 	}

@@ -158,13 +158,17 @@ type Log interface {
 	// unchanged and a copy becomes pending, as for another recipient; to the provider the
 	// copy is another message. The ID is that of the delivery that is now pending.
 	//
-	// Errors are [ErrNotFound], [ErrPending] and [ErrNoMessage].
+	// A message that expires gets another [ResendValidity]. One that is sensitive was
+	// masked and can't be sent again.
+	//
+	// Errors are [ErrNotFound], [ErrPending], [ErrMasked] and [ErrNoMessage].
 	Resend(ctx context.Context, company string, id int64, recipient string) (pending int64, err error)
 	// ResendAll sends up to limit deliveries that match the filter again, the oldest first
 	// and in small steps: those that failed or, if the filter's States say so, were
 	// cancelled or quarantined, and that have a message. Deliveries that a replay of their
-	// event replaced are left out. It returns how many there were,
-	// even before an error, and whether there are more.
+	// event replaced and sensitive ones are left out, and so are those that expired unless
+	// the filter's Reason is [ReasonExpired]. It returns how many there were, even before an
+	// error, and whether there are more.
 	ResendAll(ctx context.Context, f LogFilter, limit int) (n int, more bool, err error)
 }
 
@@ -299,6 +303,13 @@ type Retention interface {
 	// limit rows of each at most, in small steps. It returns how many it deleted. The
 	// caller keeps them at least as long as the platform may repeat an event.
 	DeleteBefore(ctx context.Context, before time.Time, limit int) (int, error)
+	// ExpireDeliveries ends pending deliveries that have expired and that nobody is sending,
+	// in small steps. Others are noticed when they are claimed. It returns how many it
+	// ended.
+	ExpireDeliveries(ctx context.Context) (int, error)
+	// Scrub makes sure that texts that were masked or erased since the last call are no
+	// longer in the ledger's files. It may fail while somebody reads; call it again then.
+	Scrub(ctx context.Context) error
 	// DeleteCharges deletes what was charged to quotas before yesterday.
 	DeleteCharges(ctx context.Context) error
 	// DeleteSuppressions deletes expired suppressions.

@@ -3,7 +3,10 @@
 
 package ledger
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // DeliveryState is the state of a delivery.
 type DeliveryState string
@@ -38,7 +41,12 @@ const (
 	ReasonCompanyInactive = "CompanyInactive"
 	// ReasonCompanyDeleted: the company's activation was deleted.
 	ReasonCompanyDeleted = "CompanyDeleted"
+	// ReasonExpired: the message was not sent within its validity.
+	ReasonExpired = "Expired"
 )
+
+// Mask stands in place of texts that were masked.
+const Mask = "•••"
 
 // Content is the rendered text of a delivery.
 type Content struct {
@@ -78,6 +86,11 @@ type NewDelivery struct {
 	UserID string
 	// Content is the message; zero if the delivery is skipped.
 	Content Content
+	// ValidFor is how long after the event was received the message may be sent; 0 if it
+	// never expires.
+	ValidFor time.Duration
+	// Sensitive has the texts masked once the delivery has ended.
+	Sensitive bool
 	// SkipReason, if not empty, stores the delivery as skipped: one CamelCase word such
 	// as ExpressionFalse or NoRecipient.
 	SkipReason string
@@ -127,6 +140,10 @@ type Delivery struct {
 	// Unfinished counts the claims since the last outcome that ended without one because
 	// the process died or hung. It does not include a claim in progress.
 	Unfinished int
+	// ExpiresAt is when the message may no longer be sent; zero if it never expires.
+	ExpiresAt time.Time
+	// Sensitive says that the texts are masked once the delivery has ended.
+	Sensitive bool
 	// NextAttemptAt is when a pending delivery may be claimed; while it is claimed, when
 	// the lease ends.
 	NextAttemptAt time.Time
@@ -136,6 +153,11 @@ type Delivery struct {
 	// did not.
 	ReceivedAt           time.Time
 	CreatedAt, UpdatedAt time.Time
+}
+
+// Ended reports whether the delivery is neither pending nor quarantined.
+func (d *Delivery) Ended() bool {
+	return d.State != DeliveryPending && d.State != DeliveryQuarantined
 }
 
 // Complete reports whether a claim returned all of the Content.
@@ -148,6 +170,35 @@ type ClaimedDelivery struct {
 	Delivery
 	// Age is how long ago the delivery was decided, however the clocks were set since.
 	Age time.Duration
+	// Validity is how long after the claim the message may be sent, however the clocks were
+	// set since; negative if it has expired, and meaningless without an ExpiresAt.
+	Validity time.Duration
 	// Lease is the caller's right to the delivery.
 	Lease Lease
+}
+
+// ExpiredMessage says, in sentences for a person, that a delivery expired and why it was not
+// sent before.
+func (d *Delivery) ExpiredMessage() string {
+	message := "The message was not sent within " + duration(d.ExpiresAt.Sub(d.EventReceivedAt)) + " after its event, and is not sent any more."
+	switch {
+	case d.Message != "":
+		message += " Before that: " + d.Message
+	case d.Unfinished > 0:
+		message += " An attempt was interrupted, so it may have arrived."
+	default:
+		message += " It was never tried, because its provider was busy, limited or failing, or the operator was not running."
+	}
+	return message
+}
+
+// duration writes a duration without units that are zero.
+func duration(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }

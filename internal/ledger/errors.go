@@ -30,6 +30,10 @@ var (
 	// again.
 	ErrPending = errors.New("the delivery is still to be sent")
 
+	// ErrMasked says that the texts of a sensitive delivery, or the data of its event, were
+	// masked, so that it can't be sent or decided again.
+	ErrMasked = errors.New("the message was masked because it is sensitive")
+
 	// ErrNoMessage says that a delivery has nothing to send: the decision was not to
 	// send, or its message could not be rendered.
 	ErrNoMessage = errors.New("the delivery has no message")

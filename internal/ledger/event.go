@@ -52,6 +52,9 @@ type ClaimedEvent struct {
 	// Unfinished counts the claims since the last outcome that ended without one because
 	// the process died or hung. It does not include this claim.
 	Unfinished int
+	// Sensitive, if set when the event ends, has its data masked, because a rule of the
+	// event is sensitive.
+	Sensitive bool
 	// Replay, if not nil when deliveries are stored, withholds those messages that their
 	// recipients may have received before.
 	Replay *Replay
@@ -106,6 +109,8 @@ type StoredEvent struct {
 	UpdatedAt time.Time
 	// Size is the length of the Data in bytes.
 	Size int
+	// Masked reports whether the Data was masked.
+	Masked bool
 }
 
 // EventFilter selects events of one company. Zero fields match everything, except

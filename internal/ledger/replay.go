@@ -26,6 +26,10 @@ const (
 	ReasonReplayed = "Replayed"
 )
 
+// ResendValidity is how long a message that expires is valid at least after it was sent
+// again.
+const ResendValidity = 24 * time.Hour
+
 // ReplayID returns the ID of the event that replays the event with the key. Replays with
 // the same name are the same replay.
 func ReplayID(key int64, name string) string {

@@ -38,6 +38,8 @@ const (
 	NoSender Reason = "NoSender"
 	// EmptyText: the text rendered blank. Rehive does not send such an email.
 	EmptyText Reason = "EmptyText"
+	// Expired: the event waited until its messages were no longer valid.
+	Expired Reason = "Expired"
 	// OptedOut: the user chose not to get the rule's messages, and the rule lets users
 	// choose.
 	OptedOut Reason = "OptedOut"

@@ -38,6 +38,8 @@ type Event struct {
 	Name string
 	// Company is the company that the event belongs to.
 	Company Company
+	// Age is how long ago the event was received; 0 if that does not matter.
+	Age time.Duration
 	// OptedOut, if it isn't nil, returns, by user, the UIDs of the rules whose
 	// messages the user doesn't want. It is called when a rule that lets users choose
 	// is about to send, and once for each user; its error is taken to pass. Where it

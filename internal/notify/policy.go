@@ -36,7 +36,7 @@ var (
 	beforeExpression = []policy{ruleEnabled, ruleValid}
 	// beforeRendering are asked when the expression is true. They keep a rule from sending
 	// to anyone.
-	beforeRendering = []policy{layoutUsable}
+	beforeRendering = []policy{notExpired, layoutUsable}
 	// beforeWriting are asked for each recipient, before the texts are rendered.
 	beforeWriting = []addresseePolicy{
 		{allows: pushEnabled},
@@ -84,6 +84,12 @@ func ruleValid(in *policyInput) (reason Reason, detail string, ok bool) {
 		return "", "", true
 	}
 	return RuleInvalid, in.rule.Problems.Error(), false
+}
+
+func notExpired(in *policyInput) (reason Reason, detail string, ok bool) {
+	validFor := in.rule.Rule.validFor
+	return Expired, "the event waited until its messages were no longer valid: see spec.expiresAfter",
+		validFor == 0 || in.event.Age < validFor
 }
 
 func layoutUsable(in *policyInput) (reason Reason, detail string, ok bool) {

@@ -27,6 +27,8 @@ type Rule struct {
 	uid string
 	// preferenceEnabled lets users opt out, systemEnabled makes in-app copies.
 	preferenceEnabled, systemEnabled bool
+	// validFor is how long after its event a message may be sent; 0: always.
+	validFor time.Duration
 
 	channel      Channel
 	expression   *expression.Expression
@@ -66,6 +68,7 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 		preferenceEnabled: rule.Spec.PreferenceEnabled,
 		// One copy of an in-app message is enough.
 		systemEnabled: rule.Spec.SystemEnabled && rule.Spec.System == nil,
+		validFor:      rule.Spec.Validity(),
 	}
 
 	compiled, err := expression.Compile("spec.expression", rule.Spec.Expression, expression.Options{})

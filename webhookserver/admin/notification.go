@@ -5,6 +5,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -44,6 +45,9 @@ type message struct {
 	contentSID       string
 	contentVariables json.RawMessage // an object of strings, or empty
 	useTwilioVerify  bool
+
+	expiresAfter string // a duration
+	sensitive    bool
 }
 
 // Maximum lengths of fields in characters, as in the custom resource.
@@ -55,6 +59,7 @@ const (
 	maxShort      = 16384
 	maxEvent      = 100
 	maxContentSID = 34
+	maxDuration   = 32
 )
 
 var notificationSerializer = &rest.Serializer[notification]{Name: "AdminNotification", Fields: notificationFields()}
@@ -79,6 +84,10 @@ func notificationFields() []rest.Field[notification] {
 			Describe("The values of the content template's placeholders, by name. Each is a template."),
 		rest.Boolean("use_twilio_verify", func(n *notification) *bool { return &n.useTwilioVerify }).
 			Describe("Whether the code in the message is sent through Twilio Verify."),
+		rest.Char("expires_after", func(n *notification) *string { return &n.expiresAfter }).MaxLength(maxDuration).
+			Describe("How long after the event a message may still be sent, such as 10m or 24h; 0 if it never expires."),
+		rest.Boolean("sensitive", func(n *notification) *bool { return &n.sensitive }).
+			Describe("Whether the texts of a message are masked once it is sent, failed or expired."),
 	)
 }
 
@@ -154,6 +163,10 @@ func messageFields[T any](at func(*T) *message) []rest.Field[T] {
 	}
 }
 
+// defaultValidity is how long messages are valid of a notification that does not say
+// otherwise; the schema of the custom resource has the same default.
+const defaultValidity = "24h"
+
 func (a *API) notifications() *rest.Resource[notification] {
 	return &rest.Resource[notification]{
 		Path: "admin/notifications/", Param: "notification_id", NumericID: true, For: rest.Admins,
@@ -166,7 +179,7 @@ func (a *API) notifications() *rest.Resource[notification] {
 		List:      a.listNotifications, FindsLast: true,
 		Retrieve: a.notification,
 		New: func(r *rest.Request) *notification {
-			return &notification{company: r.Caller.Company, message: message{enabled: true}}
+			return &notification{company: r.Caller.Company, message: message{enabled: true, expiresAfter: defaultValidity}}
 		},
 		Create: a.createNotification,
 		Update: a.updateNotification,
@@ -243,6 +256,7 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 		kind: string(spec.Channel()), name: spec.DisplayName, description: spec.Description,
 		event: spec.Event, expression: spec.Expression, layoutID: spec.Layout(),
 		enabled: spec.Enabled == nil || *spec.Enabled, preferenceEnabled: spec.PreferenceEnabled, systemEnabled: spec.SystemEnabled,
+		expiresAfter: cmp.Or(spec.ExpiresAfter, defaultValidity), sensitive: spec.Sensitive,
 	}
 	n.readParked(rule)
 	n.readChannel(spec.Email, spec.SMS, spec.Push, spec.System)
@@ -376,6 +390,9 @@ func (n *notification) missing() []rest.FieldError {
 	if values, _ := contentVariables(n.contentVariables); n.kind == string(v1alpha1.ChannelSMS) && n.contentSID == "" && len(values) > 0 {
 		missing = append(missing, rest.FieldError{Field: "whatsapp_content_sid", Messages: []string{"The values of a content template need its SID."}})
 	}
+	if n.sensitive && (n.kind == "system" || n.systemEnabled) {
+		missing = append(missing, rest.FieldError{Field: "sensitive", Messages: []string{"A sensitive notification can't be stored in the inbox, which keeps what it shows."}})
+	}
 	if n.kind == "system" && n.systemEnabled {
 		missing = append(missing, rest.FieldError{Field: "system_enabled", Messages: []string{"A notification of the type system is stored in the inbox already."}})
 	}
@@ -388,6 +405,7 @@ func (n *notification) fill() {
 	enabled := n.enabled
 	spec.DisplayName, spec.Description, spec.Event, spec.Expression = n.name, n.description, n.event, n.expression
 	spec.Enabled, spec.PreferenceEnabled, spec.SystemEnabled = &enabled, n.preferenceEnabled, n.systemEnabled
+	spec.ExpiresAfter, spec.Sensitive = cmp.Or(n.expiresAfter, defaultValidity), n.sensitive
 	spec.TemplateRef = nil
 	if n.templateID != "" {
 		spec.TemplateRef = &v1alpha1.NotificationTemplateReference{Name: n.templateID}
@@ -469,6 +487,10 @@ func (n *notification) apiName(path string) string {
 		return "expression"
 	case "spec.systemEnabled":
 		return "system_enabled"
+	case "spec.expiresAfter":
+		return "expires_after"
+	case "spec.sensitive":
+		return "sensitive"
 	case "spec.templateRef", "spec.templateRef.name":
 		return "template"
 	}
@@ -558,7 +580,7 @@ func (n *notification) fillFrom(r *rest.Request, t *template) {
 	}
 	for name, field := range map[string][2]*string{
 		"type": {&n.kind, &t.kind}, "description": {&n.description, &t.description},
-		"event": {&n.event, &t.event}, "expression": {&n.expression, &t.expression},
+		"event": {&n.event, &t.event}, "expression": {&n.expression, &t.expression}, "expires_after": {&n.expiresAfter, &t.expiresAfter},
 	} {
 		if !r.Given(name) {
 			*field[0] = *field[1]
@@ -566,7 +588,7 @@ func (n *notification) fillFrom(r *rest.Request, t *template) {
 	}
 	for name, field := range map[string][2]*bool{
 		"preference_enabled": {&n.preferenceEnabled, &t.preferenceEnabled}, "system_enabled": {&n.systemEnabled, &t.systemEnabled},
-		"use_twilio_verify": {&n.useTwilioVerify, &t.useTwilioVerify},
+		"use_twilio_verify": {&n.useTwilioVerify, &t.useTwilioVerify}, "sensitive": {&n.sensitive, &t.sensitive},
 	} {
 		if !r.Given(name) {
 			*field[0] = *field[1]

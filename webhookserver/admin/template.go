@@ -51,6 +51,8 @@ func templateFields() []rest.Field[template] {
 	return append(fields,
 		rest.Nested("layout", reducedLayoutTemplateSerializer, func(t *template) *layout { return t.layout }).Nullable(),
 		rest.Boolean("use_twilio_verify", func(t *template) *bool { return &t.useTwilioVerify }).ReadOnly(),
+		rest.Char("expires_after", func(t *template) *string { return &t.expiresAfter }).ReadOnly(),
+		rest.Boolean("sensitive", func(t *template) *bool { return &t.sensitive }).ReadOnly(),
 		rest.Boolean("default", func(t *template) *bool { return &t.isDefault }).ReadOnly(),
 		rest.Boolean("deletable", func(t *template) *bool { return &t.deletable }).ReadOnly(),
 		rest.Timestamp("created", (*template).created),
@@ -125,6 +127,7 @@ func (a *API) readTemplate(ctx context.Context, object *v1alpha1.NotificationTem
 			kind: string(rule.Channel()), name: rule.DisplayName, description: rule.Description,
 			event: rule.Event, expression: rule.Expression, layoutID: rule.Layout(),
 			enabled: true, preferenceEnabled: rule.PreferenceEnabled, systemEnabled: rule.SystemEnabled,
+			expiresAfter: cmp.Or(rule.ExpiresAfter, defaultValidity), sensitive: rule.Sensitive,
 		},
 	}
 	t.readChannel(rule.Email, rule.SMS, rule.Push, rule.System)

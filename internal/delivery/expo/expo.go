@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -121,6 +122,7 @@ type notification struct {
 	Data      map[string]string `json:"data"`
 	Sound     string            `json:"sound"`
 	ChannelID string            `json:"channelId,omitempty"`
+	TTL       int64             `json:"ttl,omitempty"` // seconds
 }
 
 type ticket struct {
@@ -148,6 +150,9 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 		return provider.Receipt{}, provider.Permanent("MessageEmpty", "The message has neither title nor text.")
 	case len(payload) > maxPayload:
 		return provider.Receipt{}, provider.Permanent("MessageTooBig", fmt.Sprintf("Title and text are bigger than the %d bytes that a device accepts.", maxPayload))
+	}
+	if m.ValidFor > 0 {
+		n.TTL = max(int64(m.ValidFor/time.Second), 1)
 	}
 	m.To = strings.TrimSpace(m.To)
 	if m.To == "" || len(m.To) > 255 || strings.ContainsFunc(m.To, unicode.IsControl) || !utf8.ValidString(m.To) {

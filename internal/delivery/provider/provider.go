@@ -33,6 +33,9 @@ type Message struct {
 	SMS SMSOptions
 	// Date is when the delivery was decided.
 	Date time.Time
+	// ValidFor is how long the message may still be delivered; 0 if it never expires.
+	// Providers that can hold a message back pass it on.
+	ValidFor time.Duration
 }
 
 // SMSOptions are ways to send an SMS that only some providers know. A provider that doesn't

@@ -68,6 +68,7 @@ func (e *Expo) send(r *http.Request, body []byte, n int) ([]Received, answer, bo
 	var messages []struct {
 		To, Title, Body string
 		Data            map[string]string
+		TTL             int64
 	}
 	if err := json.Unmarshal(body, &messages); err != nil || len(messages) == 0 {
 		return nil, expoErrors(http.StatusBadRequest, "VALIDATION_ERROR", "invalid", nil), true
@@ -99,7 +100,7 @@ func (e *Expo) send(r *http.Request, body []byte, n int) ([]Received, answer, bo
 			id := fmt.Sprintf("ticket-%d", n+i)
 			e.sent[id] = m.To
 			tickets[i] = map[string]any{"status": "ok", "id": id}
-			received = append(received, Received{Key: m.Data["deliveryId"], To: m.To, Subject: m.Title, Text: m.Body})
+			received = append(received, Received{Key: m.Data["deliveryId"], To: m.To, Subject: m.Title, Text: m.Body, Validity: m.TTL})
 		}
 	}
 	return received, answer{status: http.StatusOK, body: map[string]any{"data": tickets}}, true

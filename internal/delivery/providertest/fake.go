@@ -66,6 +66,9 @@ type Received struct {
 	// ContentSID and ContentVariables are those of a message through WhatsApp, Code is that
 	// of a verification.
 	ContentSID, ContentVariables, Code string
+	// Validity is for how many seconds the message may still be delivered; 0 if that was
+	// not said.
+	Validity int64
 }
 
 // maxReceived bounds what a fake remembers, so that it can run for long by hand.

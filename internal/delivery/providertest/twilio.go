@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -50,6 +51,12 @@ func (t twilio) send(r *http.Request, body []byte, n int) ([]Received, answer, b
 	got := Received{
 		To: form.Get("To"), From: form.Get("From") + form.Get("MessagingServiceSid"), Text: form.Get("Body"),
 		ContentSID: form.Get("ContentSid"), ContentVariables: form.Get("ContentVariables"),
+	}
+	if validity := form.Get("ValidityPeriod"); validity != "" {
+		got.Validity, err = strconv.ParseInt(validity, 10, 64)
+		if err != nil || got.Validity < 1 || got.Validity > 36_000 {
+			return nil, twilioError(400, 21636, "The ValidityPeriod is invalid: "+validity), true
+		}
 	}
 	isWhatsApp := whatsApp.MatchString(got.To)
 	switch {

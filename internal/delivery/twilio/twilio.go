@@ -13,7 +13,9 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/rehive/extension-operator/internal/delivery/httpapi"
@@ -28,6 +30,9 @@ const BaseURL = "https://api.twilio.com"
 
 // maxSMSLength is the largest number of characters that Twilio accepts in one message.
 const maxSMSLength = 1600
+
+// maxValidity is how long Twilio holds back a message at most.
+const maxValidity = 36_000 * time.Second
 
 // Config is how to send through Twilio. AccountSID and AuthToken are required; the other
 // zero fields have defaults.
@@ -171,6 +176,9 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 		return provider.Receipt{}, provider.Permanent("MessageTooBig", fmt.Sprintf("The text is longer than the %d characters that Twilio accepts.", maxSMSLength))
 	default:
 		form.Set("Body", text)
+		if m.ValidFor > 0 && m.ValidFor < maxValidity {
+			form.Set("ValidityPeriod", strconv.Itoa(max(int(m.ValidFor/time.Second), 1)))
+		}
 	}
 	return p.post(ctx, p.api, p.path("/Messages.json"), form, m.OwnSender)
 }

@@ -30,6 +30,9 @@ type Driver interface {
 	// Accept stores a new event; stored is false if the event was there already.
 	// Concurrent calls share commits.
 	Accept(ctx context.Context, e *Event) (stored bool, err error)
+	// Scrub makes sure that what was deleted or overwritten is in no file of this process's
+	// any more. It does nothing on databases that clean up by themselves.
+	Scrub(ctx context.Context) error
 	// Pool is where to read from. It has connections for [LogQueries] beside those for the
 	// work.
 	Pool() *sql.DB

@@ -346,6 +346,9 @@ func (d *database) outcome(err error) error {
 	return fmt.Errorf("%w: %w", ledger.ErrUnavailable, err)
 }
 
+// Scrub implements [driver.Driver]. Autovacuum does the work.
+func (d *database) Scrub(context.Context) error { return nil }
+
 func (d *database) Pool() *sql.DB           { return d.pool }
 func (d *database) Clock() driver.Clock     { return d.clock }
 func (d *database) Dialect() driver.Dialect { return dialect }

@@ -51,7 +51,7 @@ func ScanClaimedEvents(rows *sql.Rows, failed error) (found []ledger.ClaimedEven
 const (
 	deliveryHead = "deliveries.id, company, event_id, event_name, event_received_at, rule, copy, channel, recipient, user_id," +
 		" state, reason, message, attempts, "
-	deliveryDates = ", next_attempt_at, provider_id, received_at, created_at, updated_at, "
+	deliveryDates = ", next_attempt_at, provider_id, received_at, created_at, updated_at, expires_at, sensitive, "
 	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), COALESCE(sms, ''), "
 	smallContent  = "COALESCE(sender, '')," +
 		" CASE WHEN octet_length(subject) <= 32768 THEN subject ELSE '' END," +
@@ -78,10 +78,10 @@ func ClaimedDeliveryColumns(unfinished string) string {
 
 // ScanDelivery reads a row of [DeliveryColumns], with the ledger's times.
 func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
-	var received, next, seen, created, updated int64
+	var received, next, seen, created, updated, expires, sensitive int64
 	var sms string
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
-		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated,
+		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated, &expires, &sensitive,
 		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &sms, &d.Size)
 	if err != nil {
 		return err
@@ -93,6 +93,9 @@ func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
 	}
 	d.EventReceivedAt, d.NextAttemptAt = Time(received), Time(next)
 	d.CreatedAt, d.UpdatedAt = Time(created), Time(updated)
+	if d.Sensitive = sensitive != 0; expires != 0 {
+		d.ExpiresAt = Time(expires)
+	}
 	if seen != 0 {
 		d.ReceivedAt = Time(seen)
 	}

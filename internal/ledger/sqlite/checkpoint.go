@@ -7,8 +7,11 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/rehive/extension-operator/internal/ledger"
 )
 
 const (
@@ -92,6 +95,23 @@ func (p *checkpointer) checkpoint(ctx context.Context) error {
 	defer p.committer.turn.Unlock()
 	_, _, err = p.pragma(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 	return err
+}
+
+// errReaders says that the log could not be emptied because it is being read.
+var errReaders = fmt.Errorf("%w: the write-ahead log is being read", ledger.ErrUnavailable)
+
+// truncate copies all pages and empties the log.
+func (p *checkpointer) truncate(ctx context.Context) error {
+	p.committer.turn.Lock()
+	defer p.committer.turn.Unlock()
+	var busy, pages, copied int64
+	if err := p.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &copied); err != nil {
+		return fmt.Errorf("%w: emptying the write-ahead log: %w", ledger.ErrUnavailable, err)
+	}
+	if busy != 0 {
+		return errReaders
+	}
+	return nil
 }
 
 // pragma returns how many pages are in the log, and how many of them are also in the

@@ -129,6 +129,10 @@ func (d *database) Accept(ctx context.Context, e *driver.Event) (bool, error) {
 // dialect has no relaxed end of an event: the committer relaxes whole commits.
 var dialect = driver.Dialect{Position: "instr", DataContains: "instr(data, $%d) > 0", EndEventRelaxed: driver.EndEvent}
 
+// Scrub implements [driver.Driver]. Deleted content is overwritten in the database
+// (secure_delete), but the write-ahead log holds earlier versions of its pages.
+func (d *database) Scrub(ctx context.Context) error { return d.checkpointer.truncate(ctx) }
+
 func (d *database) Pool() *sql.DB           { return d.reader }
 func (d *database) Clock() driver.Clock     { return d.clock }
 func (d *database) Dialect() driver.Dialect { return dialect }

@@ -61,9 +61,9 @@ func dsn(path string, o settings, pragmas ...string) string {
 		"cache_size(-16000)",           // KiB
 		"journal_size_limit(67108864)", // the log shrinks to this after a burst
 		fmt.Sprintf("wal_autocheckpoint(%d)", writersCheckpoint),
-		"secure_delete(FAST)", // deleted rows don't linger in reused pages
-		"foreign_keys(ON)",    // a content is deleted with its deliveries
-		"temp_store(MEMORY)",  // statement journals need no file
+		"secure_delete(ON)",  // what is deleted, masked or erased is overwritten
+		"foreign_keys(ON)",   // a content is deleted with its deliveries
+		"temp_store(MEMORY)", // statement journals need no file
 	}, append(pragmas, o.pragmas...)...)}
 	if o.vfs != "" {
 		q.Set("vfs", o.vfs)

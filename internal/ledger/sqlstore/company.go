@@ -32,6 +32,9 @@ func (s *Store) CancelCompany(ctx context.Context, company, reason, message stri
 	if err != nil {
 		return fmt.Errorf("cancelling the company's deliveries: %w", err)
 	}
+	if err := s.maskCancelled(ctx, company); err != nil {
+		return fmt.Errorf("masking the company's sensitive messages: %w", err)
+	}
 	return nil
 }
 

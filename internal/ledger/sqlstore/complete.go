@@ -36,15 +36,15 @@ var insertDeliveries = func() (statements [maxInsert + 1]string) {
 		if n > 1 {
 			rows += ","
 		}
-		const shared, own = 6, 8
+		const shared, own = 6, 10
 		var p [own]any
 		for i := range p {
 			p[i] = shared + (n-1)*own + i + 1
 		}
-		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
+		rows += fmt.Sprintf(" ($1, $2, $3, $4, $5, $6, $6, $6, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d, $%d)", p[:]...)
 		statements[n] = `
 		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, next_attempt_at, created_at, updated_at,
-			rule, channel, recipient, user_id, state, reason, message, content)
+			rule, channel, recipient, user_id, state, reason, message, content, expires_at, sensitive)
 		VALUES` + rows + `
 		ON CONFLICT (event, rule, channel, recipient, copy) DO NOTHING`
 	}
@@ -231,12 +231,12 @@ func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *compl
 	received, fresh := s.stored(e.ReceivedAt), int64(0)
 	for at := 0; at < len(c.deliveries); {
 		n := min(maxInsert, len(c.deliveries)-at)
-		args := make([]any, 0, 6+8*n)
+		args := make([]any, 0, 6+10*n)
 		args = append(args, e.Key, e.Company, e.ID, e.Name, received, now)
 		for i := at; i < at+n; i++ {
 			d := &c.deliveries[i]
 			state, reason, message := d.Outcome()
-			args = append(args, d.RuleName, d.Channel, d.Recipient, d.UserID, state, reason, message, ids[c.says[i]])
+			args = append(args, d.RuleName, d.Channel, d.Recipient, d.UserID, state, reason, message, ids[c.says[i]], expiry(received, d.ValidFor), number(d.Sensitive))
 		}
 		inserted, err := tx.Exec(insertDeliveries[n], args...)
 		if err != nil {

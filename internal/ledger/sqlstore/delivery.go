@@ -29,7 +29,7 @@ const (
 
 // setBack converts times by the ledger's clock to the callers'.
 func setBack(d *ledger.Delivery, ahead time.Duration) {
-	for _, t := range []*time.Time{&d.EventReceivedAt, &d.NextAttemptAt, &d.ReceivedAt, &d.CreatedAt, &d.UpdatedAt} {
+	for _, t := range []*time.Time{&d.EventReceivedAt, &d.NextAttemptAt, &d.ReceivedAt, &d.CreatedAt, &d.UpdatedAt, &d.ExpiresAt} {
 		if !t.IsZero() {
 			*t = t.Add(-ahead)
 		}
@@ -52,8 +52,9 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ledger.Claim) ([]ledger.C
 		claimed := make([]ledger.ClaimedDelivery, len(found))
 		for i := range found {
 			age := schema.Time(lane.Now).Sub(found[i].CreatedAt)
+			validity := found[i].ExpiresAt.Sub(schema.Time(lane.Now))
 			setBack(&found[i], ahead)
-			claimed[i] = ledger.ClaimedDelivery{Delivery: found[i], Age: age, Lease: lease}
+			claimed[i] = ledger.ClaimedDelivery{Delivery: found[i], Age: age, Validity: validity, Lease: lease}
 		}
 		return claimed, nil
 	}
@@ -130,8 +131,11 @@ func (s *Store) CancelDelivery(ctx context.Context, d ledger.ClaimedDelivery, re
 
 func (s *Store) endDelivery(ctx context.Context, d ledger.ClaimedDelivery, state ledger.DeliveryState, reason, message, providerID string) error {
 	now := s.now()
-	if state == ledger.DeliverySent { // its own row says all of it
+	if state == ledger.DeliverySent && !d.Sensitive { // its own row says all of it
 		return s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, false, nil, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
+	}
+	if state == ledger.DeliverySent {
+		return s.endSensitive(ctx, &d, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
 	}
 	return s.endAttempt(ctx, &d, now, attempt{state, reason, message}, nil, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
 }

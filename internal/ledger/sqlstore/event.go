@@ -159,7 +159,8 @@ func (s *Store) CompleteEvent(ctx context.Context, e ledger.ClaimedEvent, delive
 		}
 		defer leave()
 	}
-	j := &driver.Job{Single: len(deliveries) == 0, Relaxed: !wake, Background: !wake, Bytes: last.bytes, Run: func(tx driver.Tx) error {
+	freed := int64(0)
+	j := &driver.Job{Single: len(deliveries) == 0 && !e.Sensitive, Relaxed: !wake, Background: !wake, Bytes: last.bytes, Run: func(tx driver.Tx) error {
 		now := s.now()
 		n, err := tx.Exec(end, ledger.EventDone, "", now, e.Key, e.Lease.ID)
 		if err != nil {
@@ -168,7 +169,11 @@ func (s *Store) CompleteEvent(ctx context.Context, e ledger.ClaimedEvent, delive
 		if n == 0 {
 			return ledger.ErrLeaseLost
 		}
-		return s.insert(tx, &e, now, last)
+		if err := s.insert(tx, &e, now, last); err != nil || !e.Sensitive {
+			return err
+		}
+		freed, err = s.maskEvents(tx, &e)
+		return err
 	}}
 	if wake {
 		j.Committed = s.deliveries.Raise
@@ -177,6 +182,9 @@ func (s *Store) CompleteEvent(ctx context.Context, e ledger.ClaimedEvent, delive
 	if err == nil {
 		s.suspectEvents.end(e.Key, e.Lease.ID)
 		last.count(&s.usage, e.Company)
+		if freed != 0 {
+			s.usage.add(e.Company, 0, -freed)
+		}
 	}
 	return err
 }
@@ -189,6 +197,9 @@ func (s *Store) RetryEvent(ctx context.Context, e ledger.ClaimedEvent, wait time
 
 // FailEvent implements [ledger.EventQueue].
 func (s *Store) FailEvent(ctx context.Context, e ledger.ClaimedEvent, message string) error {
+	if e.Sensitive {
+		return s.endEventMasked(ctx, &e, driver.EndEvent, ledger.EventFailed, message, s.now(), e.Key, e.Lease.ID)
+	}
 	return s.endEvent(ctx, e, false, nil, driver.EndEvent, ledger.EventFailed, message, s.now(), e.Key, e.Lease.ID)
 }
 

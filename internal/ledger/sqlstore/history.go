@@ -14,7 +14,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/schema"
 )
 
-const eventColumns = "id, company, event_id, name, received_at, state, reason, message, attempts, next_attempt_at, updated_at, length(data)"
+const eventColumns = "id, company, event_id, name, received_at, state, reason, message, attempts, next_attempt_at, updated_at, length(data), masked"
 
 // Events implements [ledger.History].
 func (s *Store) Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (page ledger.EventPage, err error) {
@@ -108,10 +108,11 @@ func (s *Store) readEvents(ctx context.Context, columns, rest string, args ...an
 
 // scanEvent reads a row of eventColumns and the data.
 func (s *Store) scanEvent(rows *sql.Rows, e *ledger.StoredEvent) error {
-	var received, next, updated int64
-	if err := rows.Scan(&e.Key, &e.Company, &e.ID, &e.Name, &received, &e.State, &e.Reason, &e.Message, &e.Attempts, &next, &updated, &e.Size, &e.Data); err != nil {
+	var received, next, updated, masked int64
+	if err := rows.Scan(&e.Key, &e.Company, &e.ID, &e.Name, &received, &e.State, &e.Reason, &e.Message, &e.Attempts, &next, &updated, &e.Size, &masked, &e.Data); err != nil {
 		return err
 	}
+	e.Masked = masked != 0
 	ahead := s.clock.Ahead()
 	e.ReceivedAt, e.NextAttemptAt, e.UpdatedAt = schema.Time(received).Add(-ahead), schema.Time(next).Add(-ahead), schema.Time(updated).Add(-ahead)
 	return nil

@@ -18,21 +18,26 @@ import (
 const hasMessage = "content <> 0"
 
 const (
+	// resentValidity is when a delivery expires that is sent again. A code or a link does
+	// not live longer because of that.
+	resentValidity   = "CASE WHEN expires_at = 0 OR expires_at > $4 OR sensitive = 1 THEN expires_at ELSE CAST($4 AS BIGINT) END"
 	deliveryToResend = schema.SelectDeliveries + "WHERE deliveries.id = $1 AND company = $2"
 	// The reason stays until there is another.
 	resendDelivery = `
-		UPDATE deliveries SET state = 'pending', attempts = 0, unfinished = 0, lease = 0, next_attempt_at = $1, updated_at = $1
-		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled', 'quarantined')`
+		UPDATE deliveries SET state = 'pending', attempts = 0, unfinished = 0, lease = 0, next_attempt_at = $1, updated_at = $1,
+			expires_at = ` + resentValidity + `
+		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled', 'quarantined') AND (sensitive = 0 OR state = 'quarantined')`
 	// A copy has a number of its own in the unique key, and so its own key at the
 	// provider. While one to the same recipient is pending there is no other.
 	insertCopy = `
 		INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule, channel,
-			content, recipient, user_id, state, next_attempt_at, created_at, updated_at, copy)
+			content, recipient, user_id, state, next_attempt_at, created_at, updated_at, expires_at, sensitive, copy)
 		SELECT event, company, event_id, event_name, event_received_at, rule, channel,
-			content, CAST($1 AS TEXT), CASE WHEN channel IN ('push', 'system') THEN CAST($1 AS TEXT) ELSE user_id END, 'pending', CAST($2 AS BIGINT), CAST($2 AS BIGINT), CAST($2 AS BIGINT), 1 + COALESCE((
+			content, CAST($1 AS TEXT), CASE WHEN channel IN ('push', 'system') THEN CAST($1 AS TEXT) ELSE user_id END, 'pending', CAST($2 AS BIGINT), CAST($2 AS BIGINT), CAST($2 AS BIGINT),
+			` + resentValidity + `, sensitive, 1 + COALESCE((
 				SELECT MAX(c.copy) FROM deliveries c
 				WHERE c.event = d.event AND c.rule = d.rule AND c.channel = d.channel AND c.recipient = $1), 0)
-		FROM deliveries d WHERE id = $3 AND company = $4 AND NOT EXISTS (
+		FROM deliveries d WHERE id = $3 AND company = $5 AND NOT EXISTS (
 			SELECT 1 FROM deliveries c
 			WHERE c.event = d.event AND c.rule = d.rule AND c.channel = d.channel AND c.recipient = $1 AND c.state = 'pending')
 		ON CONFLICT (event, rule, channel, recipient, copy) DO NOTHING
@@ -59,8 +64,10 @@ func (s *Store) Resend(ctx context.Context, company string, id int64, recipient 
 			return 0, ledger.ErrNoMessage
 		case d.State == ledger.DeliveryPending:
 			return 0, ledger.ErrPending
+		case d.Sensitive && d.Ended():
+			return 0, ledger.ErrMasked
 		case d.State != ledger.DeliverySent && to == d.Recipient:
-			n, err := tx.Exec(resendDelivery, s.now(), id, company)
+			n, err := tx.Exec(resendDelivery, s.now(), id, company, s.resentUntil())
 			if err == nil && n == 0 {
 				return 0, ledger.ErrPending // another call was faster
 			}
@@ -71,7 +78,7 @@ func (s *Store) Resend(ctx context.Context, company string, id int64, recipient 
 				return 0, err
 			}
 		}
-		return copyDelivery(tx, to, s.now(), id, company)
+		return copyDelivery(tx, to, s.now(), id, s.resentUntil(), company)
 	})
 }
 
@@ -106,7 +113,7 @@ func (s *Store) ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n
 		// Else the caller would not learn how many there were.
 		changed, err := write(context.WithoutCancel(ctx), s, &driver.Job{Committed: s.deliveries.Raise}, func(tx driver.Tx) (changed int64, err error) {
 			for _, id := range ids {
-				one, err := tx.Exec(resendDelivery, s.now(), id, f.Company)
+				one, err := tx.Exec(resendDelivery, s.now(), id, f.Company, s.resentUntil())
 				if err != nil {
 					return 0, err
 				}
@@ -133,8 +140,11 @@ func (s *Store) toResend(ctx context.Context, f ledger.LogFilter, after int64, l
 	defer leave()
 	where, args := s.where(f)
 	args = append(args, after)
+	if f.Reason != ledger.ReasonExpired {
+		where += " AND reason <> '" + ledger.ReasonExpired + "'"
+	}
 	rows, err := s.pool.QueryContext(ctx, "SELECT id FROM deliveries "+where+ //nolint:gosec // where is this package's own text; values are arguments
-		" AND "+hasMessage+" AND state IN ('failed', 'cancelled', 'quarantined') AND reason <> '"+ledger.ReasonReplayed+"' AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
+		" AND "+hasMessage+" AND (sensitive = 0 OR state = 'quarantined') AND state IN ('failed', 'cancelled', 'quarantined') AND reason <> '"+ledger.ReasonReplayed+"' AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
 	if err != nil {
 		return nil, stopped(ctx, "looking for what to send again", err)
 	}

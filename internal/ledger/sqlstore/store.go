@@ -54,6 +54,10 @@ type Store struct {
 	suspectEvents, suspectDeliveries suspects
 	onQuarantine                     atomic.Pointer[func(ledger.Quarantined)]
 	usage                            usage
+	// digestKey is the key of [Store.digest]; empty if there is none.
+	digestKey []byte
+	// unscrubbed is whether something was masked or erased since the last scrub.
+	unscrubbed atomic.Bool
 
 	stop     context.CancelFunc
 	stopped  sync.WaitGroup
@@ -84,6 +88,7 @@ func New(d driver.Driver, o ledger.Options) *Store {
 		s.stopped.Go(func() { s.poll(ctx, cmp.Or(o.PollInterval, pollInterval)) })
 	}
 	// The previous process may have left work.
+	s.unscrubbed.Store(true)
 	s.events.Raise()
 	s.deliveries.Raise()
 	return s

@@ -1,0 +1,231 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlstore
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/driver"
+	"github.com/rehive/extension-operator/internal/ledger/schema"
+)
+
+const (
+	// lockContent makes transactions that end two deliveries with the same content see each
+	// other: the later one masks it.
+	lockContent = "UPDATE contents SET digest = digest WHERE id = (SELECT content FROM deliveries WHERE id = $1)"
+	// contentToMask is the content of a delivery that no delivery needs any more.
+	contentToMask = `
+		SELECT c.id, c.sender, c.subject, c.text, c.html, c.sms FROM deliveries d JOIN contents c ON c.id = d.content
+		WHERE d.id = $1 AND c.digest = '' AND NOT EXISTS (
+			SELECT 1 FROM deliveries o
+			WHERE o.event = d.event AND o.rule = d.rule AND o.channel = d.channel AND o.content = d.content AND o.state IN ('pending', 'quarantined'))`
+	maskContent = "UPDATE contents SET subject = $1, text = $2, html = $3, sms = $4, digest = $5 WHERE id = $6"
+	eventToMask = "SELECT length(data) FROM events WHERE id = $1 AND masked = 0"
+	maskEvent   = "UPDATE events SET data = $1, masked = 1 WHERE id = $2 AND masked = 0"
+)
+
+// maskedData replaces the data of an event.
+var maskedData = []byte(`{"masked":"` + ledger.Mask + `"}`)
+
+// mask replaces the texts of a delivery that has ended, unless another delivery with the
+// same content has not. It returns how many bytes less are stored.
+func (s *Store) mask(tx driver.Tx, delivery int64) (freed int64, err error) {
+	if s.driver.Shared() {
+		if _, err := tx.Exec(lockContent, delivery); err != nil {
+			return 0, err
+		}
+	}
+	s.unscrubbed.Store(true)
+	id, content, err := readContent(tx.Query(contentToMask, delivery)) //nolint:rowserrcheck,sqlclosecheck // the function does
+	if err != nil || id == 0 {
+		return 0, err
+	}
+	masked := content
+	for _, text := range []*string{&masked.Subject, &masked.Text, &masked.HTML, &masked.SMS.ContentVariables} {
+		if *text != "" {
+			*text = ledger.Mask
+		}
+	}
+	sms, err := schema.EncodeSMS(masked.SMS)
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(maskContent, masked.Subject, masked.Text, masked.HTML, sms, s.digest(&content), id)
+	return textBytes(&content) - textBytes(&masked), err
+}
+
+// textBytes is what the deletion of a content takes off its company's storage.
+func textBytes(c *ledger.Content) int64 {
+	return int64(len(c.From) + len(c.Subject) + len(c.Text) + len(c.HTML))
+}
+
+// readContent returns the content of at most one row, and its ID; 0 if there is none.
+func readContent(rows *sql.Rows, failed error) (id int64, c ledger.Content, err error) {
+	if failed != nil {
+		return 0, c, failed
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if !rows.Next() {
+		return 0, c, rows.Err()
+	}
+	var sms string
+	if err := rows.Scan(&id, &c.From, &c.Subject, &c.Text, &c.HTML, &sms); err != nil {
+		return 0, c, err
+	}
+	if sms != "" {
+		if err := json.Unmarshal([]byte(sms), &c.SMS); err != nil {
+			return 0, c, fmt.Errorf("reading how an SMS is sent: %w", err)
+		}
+	}
+	return id, c, rows.Err()
+}
+
+// digest identifies a content that is masked. It is made with a key, because whoever reads
+// the ledger could try all codes of six digits against a plain hash.
+func (s *Store) digest(c *ledger.Content) string {
+	if len(s.digestKey) == 0 {
+		return "-"
+	}
+	h := hmac.New(sha256.New, s.digestKey)
+	for _, text := range []string{c.Subject, c.Text, c.HTML, c.SMS.ContentVariables} {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(text), text)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// maskEvents replaces the data of an event that has ended, and of the one that it decided
+// again. It returns how many bytes less are stored.
+func (s *Store) maskEvents(tx driver.Tx, e *ledger.ClaimedEvent) (freed int64, err error) {
+	s.unscrubbed.Store(true)
+	keys := []int64{e.Key}
+	if e.Replay != nil {
+		keys = append(keys, e.Replay.Of)
+	}
+	for _, key := range keys {
+		size, err := unmaskedSize(tx.Query(eventToMask, key)) //nolint:rowserrcheck,sqlclosecheck // the function does
+		if err != nil {
+			return 0, err
+		}
+		n, err := tx.Exec(maskEvent, maskedData, key)
+		if err != nil {
+			return 0, err
+		}
+		freed += n * (size - int64(len(maskedData)))
+	}
+	return freed, nil
+}
+
+func unmaskedSize(rows *sql.Rows, failed error) (size int64, err error) {
+	if failed != nil {
+		return 0, failed
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if rows.Next() {
+		err = rows.Scan(&size)
+	}
+	return size, errors.Join(err, rows.Err())
+}
+
+// endEventMasked ends the claim of a sensitive event, and masks its data.
+func (s *Store) endEventMasked(ctx context.Context, e *ledger.ClaimedEvent, query string, args ...any) error {
+	freed, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (int64, error) {
+		n, err := tx.Exec(query, args...)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			return 0, ledger.ErrLeaseLost
+		}
+		return s.maskEvents(tx, e)
+	})
+	if err == nil || errors.Is(err, ledger.ErrLeaseLost) {
+		s.suspectEvents.end(e.Key, e.Lease.ID)
+	}
+	s.usage.add(e.Company, 0, -freed)
+	return err
+}
+
+// endSensitive marks a sensitive delivery as sent, and masks its texts.
+func (s *Store) endSensitive(ctx context.Context, d *ledger.ClaimedDelivery, query string, args ...any) error {
+	freed, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (int64, error) {
+		n, err := tx.Exec(query, args...)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			return 0, ledger.ErrLeaseLost
+		}
+		return s.mask(tx, d.ID)
+	})
+	if err == nil || errors.Is(err, ledger.ErrLeaseLost) {
+		s.suspectDeliveries.end(d.ID, d.Lease.ID)
+	}
+	s.usage.add(d.Company, 0, -freed)
+	return err
+}
+
+const sensitiveCancelled = `
+	SELECT id FROM deliveries WHERE company = $1 AND sensitive = 1 AND state = 'cancelled' AND id > $2
+		AND EXISTS (SELECT 1 FROM contents WHERE contents.id = content AND digest = '') ORDER BY id LIMIT 100`
+
+// maskCancelled masks what a company's cancelled deliveries say.
+func (s *Store) maskCancelled(ctx context.Context, company string) error {
+	for after := int64(0); ; {
+		ids, err := s.readIDs(ctx, sensitiveCancelled, company, after)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		freed, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (freed int64, err error) {
+			for _, id := range ids {
+				n, err := s.mask(tx, id)
+				if err != nil {
+					return 0, err
+				}
+				freed += n
+			}
+			return freed, nil
+		})
+		if err != nil {
+			return err
+		}
+		s.usage.add(company, 0, -freed)
+		after = ids[len(ids)-1]
+	}
+}
+
+func (s *Store) readIDs(ctx context.Context, query string, args ...any) (ids []int64, err error) {
+	rows, err := s.pool.QueryContext(ctx, query, driver.StorableArgs(args)...)
+	if err != nil {
+		return nil, unavailable("reading deliveries", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, unavailable("reading deliveries", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// Scrub implements [ledger.Retention].
+func (s *Store) Scrub(ctx context.Context) error {
+	if !s.unscrubbed.Swap(false) {
+		return nil
+	}
+	err := s.driver.Scrub(ctx)
+	if err != nil {
+		s.unscrubbed.Store(true)
+	}
+	return err
+}
