@@ -42,6 +42,9 @@ import (
 // REHIVE_EXTENSION_PUBLIC_URL. A flag takes precedence over its variable.
 const envPrefix = "REHIVE_EXTENSION_"
 
+// minLedgerKey is the shortest key of the ledger, in bytes.
+const minLedgerKey = 32
+
 // defaultLedgerPath is the default file of the SQLite ledger.
 const defaultLedgerPath = "/var/lib/rehive-extension/ledger.db"
 
@@ -74,6 +77,7 @@ type settings struct {
 	ledgerPath         string
 	ledgerURL          string
 	ledgerPasswordFile string
+	ledgerKeyFile      string
 	ledgerPassword     string
 	ledgerConnections  int
 	companyPending     int64
@@ -145,6 +149,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.ledgerPath, "ledger-path", "", "`file` of the SQLite ledger; created if it does not exist (default "+defaultLedgerPath+")")
 	flags.StringVar(&s.ledgerURL, "ledger-url", "", "`URL` of a PostgreSQL database to use as the ledger instead of SQLite, without a password, such as postgres://user@host:5432/database?sslmode=verify-full; several replicas can share it")
 	flags.StringVar(&s.ledgerPasswordFile, "ledger-password-file", "", "`file` with the password of the ledger's database")
+	flags.StringVar(&s.ledgerKeyFile, "ledger-key-file", "", "`file` with a random key of at least 32 bytes, for the digests of sensitive messages that were masked; without it, there are none")
 	flags.IntVar(&s.ledgerConnections, "ledger-connections", 16, "maximum `number` of connections to the ledger's database")
 	flags.DurationVar(&s.eventRetention, "event-retention", 30*24*time.Hour, "how long to keep events and deliveries after they ended; at least "+ledger.MinRetention.String())
 	flags.Int64Var(&s.companyPending, "company-pending-limit", 200_000, "maximum `number` of pending events and messages of one company; beyond it, the company's webhooks are answered with 507; 0 means no limit")
@@ -528,6 +533,21 @@ func (s *settings) openStore(ctx context.Context, o ledger.Options) (ledger.Stor
 		return nil, err
 	}
 	return postgres.Open(ctx, postgres.Config{URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections}, o) //nolint:wrapcheck // the caller does
+}
+
+// readLedgerKey returns the content of --ledger-key-file.
+func (s *settings) readLedgerKey() ([]byte, error) {
+	if s.ledgerKeyFile == "" {
+		return nil, nil
+	}
+	key, err := os.ReadFile(filepath.Clean(s.ledgerKeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading --ledger-key-file: %w", err)
+	}
+	if len(key) < minLedgerKey {
+		return nil, fmt.Errorf("--ledger-key-file must hold at least %d bytes, not %d", minLedgerKey, len(key))
+	}
+	return key, nil
 }
 
 // readPassword returns the password in a flag's file, or other if the flag is not set.

@@ -178,6 +178,25 @@ func TestHelpListsEveryFlagWithItsVariable(t *testing.T) {
 	}
 }
 
+func TestLedgerKeyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	for content, want := range map[string]bool{"short": false, strings.Repeat("k", 32): true} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := (&settings{ledgerKeyFile: path}).readLedgerKey()
+		if (err == nil) != want || err == nil && string(key) != content || err != nil && strings.Contains(err.Error(), content) {
+			t.Errorf("%q: %q, %v", content, key, err)
+		}
+	}
+	if _, err := (&settings{ledgerKeyFile: path + "x"}).readLedgerKey(); err == nil {
+		t.Error("a missing file must be an error")
+	}
+	if key, err := (&settings{}).readLedgerKey(); err != nil || key != nil {
+		t.Errorf("got %q, %v", key, err)
+	}
+}
+
 func TestSMTPPasswordFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(path, []byte("pass word\r\n"), 0o600); err != nil {

@@ -240,7 +240,11 @@ func run(ctx context.Context, s *settings) (err error) {
 // openLedger opens the ledger and creates the runnable that deletes its expired rows.
 func openLedger(ctx context.Context, s *settings) (ledger.Store, *ledger.Cleaner, error) {
 	log := ctrl.Log.WithName("ledger")
-	options := ledger.Options{Log: log, Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20}}
+	key, err := s.readLedgerKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	options := ledger.Options{Log: log, DigestKey: key, Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20}}
 	store, err := s.awaitStore(ctx, options, log, ledgerRetry)
 	if err != nil {
 		return nil, nil, err

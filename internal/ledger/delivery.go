@@ -144,6 +144,9 @@ type Delivery struct {
 	ExpiresAt time.Time
 	// Sensitive says that the texts are masked once the delivery has ended.
 	Sensitive bool
+	// Digest is the HMAC-SHA-256 of texts that were masked, in hexadecimal digits; empty if
+	// they were not, or the ledger has no key for it.
+	Digest string
 	// NextAttemptAt is when a pending delivery may be claimed; while it is claimed, when
 	// the lease ends.
 	NextAttemptAt time.Time

@@ -17,6 +17,8 @@ type Options struct {
 	Clock clock.PassiveClock
 	// Log receives what an operator should know; nothing is logged if it is zero.
 	Log logr.Logger
+	// DigestKey is the key of the digests of masked texts. Without one there are none.
+	DigestKey []byte
 	// Limits are what one company may use.
 	Limits Limits
 	// UsageInterval is how often each company's usage is counted; every five seconds

@@ -242,6 +242,9 @@ func (a *API) explain() rest.Operation {
 				return rest.Answer{}, historyError(err)
 			}
 			e.explanation = explanation(&e, rules)
+			if e.Masked {
+				e.explanation += " Its data was masked, because a notification for it is sensitive."
+			}
 			return rest.DataOf(explainSerializer, &e), nil
 		},
 	}
@@ -411,6 +414,7 @@ var explanations = map[string]string{
 	string(notify.MalformedRecipient): "The recipient is not a valid address.",
 	string(notify.NoSender):           "There was no valid sender.",
 	string(notify.EmptyText):          "The text was blank.",
+	string(notify.Expired):            "It was too late to send the message.",
 	string(notify.OptedOut):           "The user opted out of this notification.",
 	string(notify.PushDisabled):       "The company has push messages turned off.",
 	ledger.ReasonReplayed:             "The message failed.",

@@ -69,6 +69,9 @@ func logFields() []rest.Field[logEntry] {
 		text("rule", func(l *logEntry) *string { return &l.rule }),
 		text("event", func(l *logEntry) *string { return &l.event }),
 		text("event_id", func(l *logEntry) *string { return &l.eventID }),
+		rest.Timestamp("expires", func(l *logEntry) time.Time { return l.delivery.ExpiresAt }).Describe("When the message may no longer be sent, in milliseconds since the epoch; 0 if it never expires."),
+		rest.Boolean("sensitive", func(l *logEntry) *bool { return &l.delivery.Sensitive }).ReadOnly().Describe("Whether the texts are masked once the message is sent, failed or expired."),
+		text("digest", func(l *logEntry) *string { return &l.delivery.Digest }).Nullable().Describe("The HMAC of texts that were masked."),
 	)
 }
 

@@ -133,27 +133,16 @@ func (a *API) replayable(ctx context.Context, r *rest.Request) (ledger.StoredEve
 	}
 	key, isReplay := ledger.ReplayOf(original.ID)
 	switch {
-<<<<<<< HEAD
 	case original.Name == notify.ReplayEvent && isReplay:
 		return original, rest.Conflict(fmt.Sprintf("This event is a replay. Replay the event %d instead.", key))
 	case notify.IsOwnEvent(original.Name):
 		return original, rest.Conflict("This event was not sent by the platform. Trigger the notification again instead.")
+	case original.Masked:
+		return original, rest.Conflict("The data of this event was masked, because a notification for it is sensitive, so it can't be evaluated again. Let it be triggered anew, for instance by requesting another code or link.")
 	case original.State == ledger.EventPending:
 		return original, rest.Conflict("This event has not been evaluated yet.")
 	case original.State == ledger.EventQuarantined:
 		return original, rest.Conflict(fmt.Sprintf("This event is quarantined. Release it instead, with POST /api/admin/quarantine/%d/release/.", original.Key))
-=======
-	case of.Name == notify.ReplayEvent && isReplay:
-		return of, rest.Conflict(fmt.Sprintf("This event is a replay. Replay the event %d instead.", key))
-	case notify.IsOwnEvent(of.Name):
-		return of, rest.Conflict("This event was not sent by the platform. Trigger the notification again instead.")
-	case of.Masked:
-		return of, rest.Conflict("The data of this event was masked, because a notification for it is sensitive, so it can't be evaluated again. Let it be triggered anew, for instance by requesting another code or link.")
-	case of.State == ledger.EventPending:
-		return of, rest.Conflict("This event is still to be evaluated.")
-	case of.State == ledger.EventQuarantined:
-		return of, rest.Conflict(fmt.Sprintf("This event is quarantined. Release it instead, with POST /api/admin/quarantine/%d/release/.", of.Key))
->>>>>>> 4a32ff7 (Let messages expire, and mask those that are sensitive once they have ended)
 	}
 	return original, nil
 }

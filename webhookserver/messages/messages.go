@@ -59,13 +59,9 @@ func Error(err error) error {
 	case errors.Is(err, ledger.ErrNotFound):
 		return rest.NotFound()
 	case errors.Is(err, ledger.ErrPending):
-<<<<<<< HEAD
 		return rest.Conflict("This message has not been sent yet.")
-=======
-		return rest.Conflict("This message is still to be sent.")
 	case errors.Is(err, ledger.ErrMasked):
 		return rest.Conflict("This message is sensitive and was masked, so it can't be sent again. Let it be triggered anew, for instance by requesting another code or link.")
->>>>>>> 4a32ff7 (Let messages expire, and mask those that are sensitive once they have ended)
 	case errors.Is(err, ledger.ErrNoMessage):
 		return rest.InvalidField(nil, rest.NonFieldErrors, "There is no message to send: see error_message.")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -33,6 +33,7 @@ var conformance = []func(*testing.T, Place){
 	testValidity,
 	testValidityOfACopy,
 	testSensitive,
+	testDigest,
 	testSensitiveEventFails,
 	testSensitiveAtOnce,
 	testMaskedTextsAreFree,

@@ -107,15 +107,15 @@ func testValidityOfACopy(t *testing.T, at Place) {
 	g.Expect(entry(t, s, id).ExpiresAt).To(Equal(clk.Now().Add(ledger.ResendValidity)))
 }
 
-const secretCode = "code 918273"
+const codeText = "code 918273"
 
 // code is a message that must not be kept.
 func code(rule, recipient string) ledger.NewDelivery {
 	return ledger.NewDelivery{
 		RuleName: rule, Channel: ledger.ChannelSMS, Recipient: recipient, ValidFor: 10 * time.Minute, Sensitive: true,
 		Content: ledger.Content{
-			From: "+15005550006", Subject: secretCode, Text: "Your " + secretCode, HTML: "<p>" + secretCode + "</p>",
-			SMS: ledger.SMSOptions{ContentSID: "HX1", ContentVariables: `{"1":"` + secretCode + `"}`},
+			From: "+15005550006", Subject: codeText, Text: "Your " + codeText, HTML: "<p>" + codeText + "</p>",
+			SMS: ledger.SMSOptions{ContentSID: "HX1", ContentVariables: `{"1":"` + codeText + `"}`},
 		},
 	}
 }
@@ -123,7 +123,7 @@ func code(rule, recipient string) ledger.NewDelivery {
 // sensitive stores a sensitive event and its deliveries.
 func sensitive(t testing.TB, s ledger.Store, id string, deliveries ...ledger.NewDelivery) {
 	t.Helper()
-	_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: id, Name: "mfa.sms.verify", Data: []byte(`{"token":"` + secretCode + `"}`)})
+	_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: id, Name: "mfa.sms.verify", Data: []byte(`{"token":"` + codeText + `"}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func sensitive(t testing.TB, s ledger.Store, id string, deliveries ...ledger.New
 // secrets counts the rows that still hold the code.
 func (p Place) secrets(t testing.TB) (events, contents int) {
 	t.Helper()
-	like := "'%" + secretCode + "%'"
+	like := "'%" + codeText + "%'"
 	p.query(t, "SELECT COUNT(*) FROM contents WHERE subject || text || html || sms LIKE "+like, &contents)
 	text := "CAST(data AS TEXT)"
 	if p.Shared {
@@ -189,10 +189,10 @@ func testSensitive(t *testing.T, at Place) {
 		g.Expect(string(stored.Data)).To(Equal(`{"masked":"•••"}`))
 		d := ClaimDelivery(t, s)
 		g.Expect(d.Sensitive).To(BeTrue())
-		g.Expect(d.Content.Text).To(Equal("Your "+secretCode), "it is still to be sent")
+		g.Expect(d.Content.Text).To(Equal("Your "+codeText), "it is still to be sent")
 		g.Expect(s.RetryDelivery(bg, d, 0, "Busy", "It is busy.")).To(Succeed())
 		d = ClaimDelivery(t, s)
-		g.Expect(d.Content.Text).To(Equal("Your " + secretCode))
+		g.Expect(d.Content.Text).To(Equal("Your " + codeText))
 		g.Expect(end.end(d)).To(Succeed(), end.name)
 		expectMasked(d.ID)
 	}
@@ -205,7 +205,7 @@ func testSensitive(t *testing.T, at Place) {
 	two := claimAll(t, s)
 	g.Expect(two).To(HaveLen(2))
 	g.Expect(s.MarkSent(bg, two[0], "SM1")).To(Succeed())
-	g.Expect(entry(t, s, two[1].ID).Content.Text).To(Equal("Your " + secretCode))
+	g.Expect(entry(t, s, two[1].ID).Content.Text).To(Equal("Your " + codeText))
 	g.Expect(s.MarkSent(bg, two[1], "SM2")).To(Succeed())
 	expectMasked(two[0].ID)
 	expectMasked(two[1].ID)
@@ -214,7 +214,7 @@ func testSensitive(t *testing.T, at Place) {
 	sensitive(t, s, "quarantined", code("otp", "+15005550001"))
 	d := ClaimDelivery(t, s)
 	g.Expect(s.QuarantineDelivery(bg, d, "X", "x")).To(Succeed())
-	g.Expect(entry(t, s, d.ID).Content.Text).To(Equal("Your " + secretCode))
+	g.Expect(entry(t, s, d.ID).Content.Text).To(Equal("Your " + codeText))
 	_, err = s.Resend(bg, "shop", d.ID, "")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(entry(t, s, d.ID).ExpiresAt).To(Equal(d.ExpiresAt), "a code does not live longer because of that")
@@ -226,17 +226,36 @@ func testSensitive(t *testing.T, at Place) {
 	g.Expect(events + contents).To(BeZero())
 }
 
+// A digest proves what a masked message said, to whoever has the key.
+func testDigest(t *testing.T, at Place) {
+	g := NewWithT(t)
+	digests := map[string]string{}
+	s := at.openWith(t, ledger.Options{PollInterval: time.Hour, DigestKey: []byte("a key of the operator's")})
+	for _, text := range []string{"one", "two", "one again"} {
+		d := code("otp", "+15005550001")
+		d.Content.Text = strings.TrimSuffix(text, " again")
+		sensitive(t, s, text, d)
+		claimed := ClaimDelivery(t, s)
+		g.Expect(claimed.Digest).To(BeEmpty())
+		g.Expect(s.MarkSent(bg, claimed, "x")).To(Succeed())
+		digests[text] = entry(t, s, claimed.ID).Digest
+	}
+	g.Expect(digests["one"]).To(HaveLen(64))
+	g.Expect(digests["one again"]).To(Equal(digests["one"]))
+	g.Expect(digests["two"]).NotTo(Equal(digests["one"]))
+}
+
 // An event that could not be decided keeps no code either.
 func testSensitiveEventFails(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
-	_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "1", Name: "mfa.sms.verify", Data: []byte(secretCode)})
+	_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "1", Name: "mfa.sms.verify", Data: []byte(codeText)})
 	g.Expect(err).NotTo(HaveOccurred())
 	e := ClaimOne(t, s)
 	e.Sensitive = true
 	g.Expect(s.RetryEvent(bg, e, 0, "Later.")).To(Succeed())
 	e = ClaimOne(t, s)
-	g.Expect(string(e.Data)).To(Equal(secretCode), "it is still to be decided")
+	g.Expect(string(e.Data)).To(Equal(codeText), "it is still to be decided")
 	e.Sensitive = true
 	g.Expect(s.FailEvent(bg, e, "It can't be decided.")).To(Succeed())
 	stored, err := s.StoredEvent(bg, "shop", "1")

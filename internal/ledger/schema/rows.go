@@ -48,15 +48,18 @@ func ScanClaimedEvents(rows *sql.Rows, failed error) (found []ledger.ClaimedEven
 	return found, rows.Err()
 }
 
+// NoDigest marks texts that were masked without a key.
+const NoDigest = "-"
+
 const (
 	deliveryHead = "deliveries.id, company, event_id, event_name, event_received_at, rule, copy, channel, recipient, user_id," +
 		" state, reason, message, attempts, "
 	deliveryDates = ", next_attempt_at, provider_id, received_at, created_at, updated_at, expires_at, sensitive, "
-	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), COALESCE(sms, ''), "
+	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), COALESCE(sms, ''), COALESCE(digest, ''), "
 	smallContent  = "COALESCE(sender, '')," +
 		" CASE WHEN octet_length(subject) <= 32768 THEN subject ELSE '' END," +
 		" CASE WHEN octet_length(text) <= 32768 THEN text ELSE '' END," +
-		" CASE WHEN octet_length(html) <= 32768 THEN html ELSE '' END, COALESCE(sms, ''), "
+		" CASE WHEN octet_length(html) <= 32768 THEN html ELSE '' END, COALESCE(sms, ''), COALESCE(digest, ''), "
 	contentSize = "COALESCE(octet_length(subject), 0) + COALESCE(octet_length(text), 0) + COALESCE(octet_length(html), 0)"
 )
 
@@ -82,7 +85,7 @@ func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
 	var sms string
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
 		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated, &expires, &sensitive,
-		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &sms, &d.Size)
+		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &sms, &d.Digest, &d.Size)
 	if err != nil {
 		return err
 	}
@@ -93,6 +96,9 @@ func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
 	}
 	d.EventReceivedAt, d.NextAttemptAt = Time(received), Time(next)
 	d.CreatedAt, d.UpdatedAt = Time(created), Time(updated)
+	if d.Digest == NoDigest {
+		d.Digest = ""
+	}
 	if d.Sensitive = sensitive != 0; expires != 0 {
 		d.ExpiresAt = Time(expires)
 	}

@@ -45,7 +45,7 @@ func (s *Store) mask(tx driver.Tx, delivery int64) (freed int64, err error) {
 		}
 	}
 	s.unscrubbed.Store(true)
-	id, content, err := readContent(tx.Query(contentToMask, delivery)) //nolint:rowserrcheck,sqlclosecheck // the function does
+	id, content, err := readContent(tx.Query(contentToMask, delivery)) //nolint:sqlclosecheck // the function does
 	if err != nil || id == 0 {
 		return 0, err
 	}
@@ -93,7 +93,7 @@ func readContent(rows *sql.Rows, failed error) (id int64, c ledger.Content, err 
 // the ledger could try all codes of six digits against a plain hash.
 func (s *Store) digest(c *ledger.Content) string {
 	if len(s.digestKey) == 0 {
-		return "-"
+		return schema.NoDigest
 	}
 	h := hmac.New(sha256.New, s.digestKey)
 	for _, text := range []string{c.Subject, c.Text, c.HTML, c.SMS.ContentVariables} {
@@ -111,7 +111,7 @@ func (s *Store) maskEvents(tx driver.Tx, e *ledger.ClaimedEvent) (freed int64, e
 		keys = append(keys, e.Replay.Of)
 	}
 	for _, key := range keys {
-		size, err := unmaskedSize(tx.Query(eventToMask, key)) //nolint:rowserrcheck,sqlclosecheck // the function does
+		size, err := unmaskedSize(tx.Query(eventToMask, key)) //nolint:sqlclosecheck // the function does
 		if err != nil {
 			return 0, err
 		}

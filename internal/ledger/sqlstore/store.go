@@ -73,7 +73,7 @@ func New(d driver.Driver, o ledger.Options) *Store {
 		driver: d, dialect: d.Dialect(), pool: d.Pool(), clock: d.Clock(), machine: o.Clock, log: o.Log,
 		events: driver.NewSignal(), deliveries: driver.NewSignal(),
 		logQueries: make(chan struct{}, driver.LogQueries), bulk: make(chan struct{}, 1),
-		usage: newUsage(o.Limits),
+		usage: newUsage(o.Limits), digestKey: o.DigestKey,
 	}
 	if s.machine == nil {
 		s.machine = clock.RealClock{}
