@@ -31,7 +31,7 @@ func TestProviderDownForADay(t *testing.T) {
 			began := clk.Now()
 			_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "1", Name: "mfa.sms.verify", Data: []byte("{}")})
 			g.Expect(err).NotTo(HaveOccurred())
-			events, err := s.ClaimEvents(bg, 1, time.Minute)
+			events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 1, Lease: time.Minute})
 			g.Expect(err).NotTo(HaveOccurred())
 			message := func(text string, validFor time.Duration, sensitive bool) ledger.NewDelivery {
 				return ledger.NewDelivery{
