@@ -19,7 +19,7 @@ import (
 // manager does not have is refused by Helm, and a new flag can be set.
 func TestChartKnowsEveryFlag(t *testing.T) {
 	g := NewWithT(t)
-	// What the chart sets itself, or derives from its other values.
+	// Flags that the chart sets itself, or derives from its other values.
 	own := map[string]bool{
 		"admission-address": true, "admission-cert-dir": true, "admission-configuration": true,
 		"drain-delay": true, "grace-period": true, "health-address": true, "http-address": true, "kubeconfig": true,

@@ -109,7 +109,7 @@ func TestComponents(t *testing.T) {
 			for _, kind := range kinds {
 				g.Expect(found).To(ContainElement(kind))
 			}
-			// What the comment says to set replaces every placeholder of the component.
+			// The patches in the comment must replace every placeholder of the component.
 			if strings.Contains(example, "shop.example") {
 				for _, object := range rendered {
 					if !base[identity(object)] && object.GetKind() != "ConfigMap" {
