@@ -49,6 +49,10 @@ build: ## Build the manager and the platform simulator into bin/.
 build-installer: ## Write dist/install.yaml for kubectl apply -f; IMG=<image>, OVERLAY=<directory>.
 	go run ./hack/installer $(if $(IMG),--image=$(IMG)) $(if $(OVERLAY),--overlay=$(OVERLAY))
 
+.PHONY: image
+image: ## Build the image for linux/amd64 and linux/arm64 into dist/image, without Docker; PUSH=<repository> pushes it.
+	cd hack/image && go run . --version="$(VERSION)" $(if $(PUSH),--push="$(PUSH)")
+
 ##@ Develop
 
 .PHONY: generate
@@ -81,10 +85,12 @@ vet: ## Run go vet.
 	go vet ./...
 	cd hack/controlplane && go vet ./...
 	cd test/install && go vet ./...
+	cd hack/image && go vet ./...
 
 .PHONY: lint
-lint: ## Run golangci-lint, and check the English (hack/prose).
+lint: ## Run golangci-lint and actionlint, and check the English (hack/prose).
 	$(GOLANGCI_LINT) run --allow-parallel-runners
+	go tool -modfile=hack/tools/actionlint.mod actionlint
 	go run ./hack/prose
 
 # The packages with the longest tests come first, so that none of them runs alone at the
@@ -104,6 +110,14 @@ test-install: ## Test the kustomizations, the Helm chart, the image, dashboards 
 .PHONY: test-tools
 test-tools: ## Run the tests of the control plane builder.
 	cd hack/controlplane && go test ./...
+
+.PHONY: test-image
+test-image: ## Build the image twice, compare the digests, read its layers and run its binary.
+	cd hack/image && IMAGE=all go test -count=1 ./...
+
+.PHONY: vulnerabilities
+vulnerabilities: ## Look for known vulnerabilities in the code that the operator calls; needs a network.
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 .PHONY: bench
 bench: build ## Run the benchmarks; BENCHFLAGS=-short, -run=message, -profile ...

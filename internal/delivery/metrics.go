@@ -27,6 +27,8 @@ const (
 	outcomeLost      = "lease_lost"
 )
 
+var outcomes = []string{outcomeSent, outcomeRetried, outcomePostponed, outcomeFailed, outcomeExhausted, outcomeCancelled, outcomeLost}
+
 // metrics have no label that a customer could fill.
 type metrics struct {
 	outcomes *prometheus.CounterVec
@@ -54,6 +56,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Namespace: "rehive_extension", Name: "delivery_panics_total",
 			Help: "Panics of providers.",
 		}),
+	}
+	// Counters that exist from the start make the first failure an increase.
+	for _, channel := range []string{ledger.ChannelEmail, ledger.ChannelSMS, ledger.ChannelPush, ledger.ChannelSystem} {
+		m.latency.WithLabelValues(channel)
+		for _, outcome := range outcomes {
+			m.outcomes.WithLabelValues(channel, outcome)
+		}
 	}
 	if r == nil {
 		return m, nil

@@ -48,6 +48,11 @@ func NewQuarantineReporter(c *catalog.Catalog, recorder events.EventRecorder, re
 		}, []string{"kind", "reason"}),
 		reports: make(chan ledger.Quarantined, maxReports),
 	}
+	for _, kind := range []string{"event", "message"} { // the first one is then an increase
+		for _, reason := range []string{ledger.ReasonUnfinished, ledger.ReasonTooManyAttempts} {
+			r.count.WithLabelValues(kind, reason)
+		}
+	}
 	if err := registerer.Register(r.count); err != nil {
 		return nil, fmt.Errorf("registering the metric of quarantined work: %w", err)
 	}

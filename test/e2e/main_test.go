@@ -79,6 +79,7 @@ func TestManager(t *testing.T) {
 	}{
 		{"TransactionBecomesEmail", testTransactionBecomesEmail},
 		{"TransactionBecomesSMSAndPush", testTransactionBecomesSMSAndPush},
+		{"MetricsOfDashboardAndAlerts", testMetricsOfDashboardAndAlerts},
 		{"Admission", testAdmission},
 		{"API", testAPI},
 		{"PublishedClient", testPublishedClient},
