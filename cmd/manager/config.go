@@ -255,7 +255,8 @@ Each flag can also be set by an environment variable: --public-url by
 --smtp-password-file and --ledger-password-file, or from the variables
 %[2]sSMTP_PASSWORD and %[2]sLEDGER_PASSWORD.
 
-To move a SQLite ledger to PostgreSQL, see manager migrate-ledger --help.
+To back up a SQLite ledger, restore it, or move it to PostgreSQL, see
+manager backup --help, manager restore --help and manager migrate-ledger --help.
 
 `, envName("public-url"), envPrefix)
 	flags.SetOutput(output)

@@ -47,8 +47,16 @@ import (
 var version = "dev"
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == migrateLedgerCommand {
-		os.Exit(migrateLedger(ctrl.SetupSignalHandler(), os.Args[2:], os.LookupEnv, os.Stdout, os.Stderr))
+	if len(os.Args) > 1 {
+		args := os.Args[2:]
+		switch os.Args[1] {
+		case migrateLedgerCommand:
+			os.Exit(migrateLedger(ctrl.SetupSignalHandler(), args, os.LookupEnv, os.Stdout, os.Stderr))
+		case backupCommand:
+			os.Exit(backup(ctrl.SetupSignalHandler(), args, os.Stdout, os.Stderr))
+		case restoreCommand:
+			os.Exit(restore(ctrl.SetupSignalHandler(), args, os.Stdin, os.Stdout, os.Stderr))
+		}
 	}
 	settings, err := parseSettings(os.Args[1:], os.LookupEnv, os.Stdout)
 	switch {

@@ -53,6 +53,7 @@ func TestInstallations(t *testing.T) {
 		testInstallation(t, objects(NewWithT(t), "../../config/postgres"), 2, appsv1.RollingUpdateDeploymentStrategyType)
 	})
 	t.Run("migrate-ledger", func(t *testing.T) {
+		tryAll(t, objects(NewWithT(t), "../../config/restore-ledger"))
 		g := NewWithT(t)
 		rendered := objects(g, "../../config/migrate-ledger")
 		g.Expect(rendered).To(HaveLen(1))

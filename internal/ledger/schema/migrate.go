@@ -9,6 +9,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -37,15 +38,44 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
 	if err != nil {
 		return err
 	}
+	if err := checkVersion(ctx, p); err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("updating the ledger's tables: %w", err)
+	}
+	return nil
+}
+
+// ErrNoLedger says that a database has none of the ledger's tables.
+var ErrNoLedger = errors.New("the database is not a ledger: it has none of the ledger's tables")
+
+// CheckVersion returns an error if a SQLite database is not a ledger or has tables of a
+// newer version of the operator. It does not change the database.
+func CheckVersion(ctx context.Context, db *sql.DB) error {
+	var tables int
+	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name IN ('goose_db_version', 'events')").Scan(&tables); err != nil {
+		return fmt.Errorf("reading the tables of the ledger: %w", err)
+	}
+	if tables < 2 {
+		return ErrNoLedger
+	}
+	p, err := SQLite.provider(db)
+	if err != nil {
+		return err
+	}
+	return checkVersion(ctx, p)
+}
+
+// checkVersion refuses tables of a newer version of the operator: their rows may mean
+// something that this version doesn't know.
+func checkVersion(ctx context.Context, p *goose.Provider) error {
 	current, newest, err := p.GetVersions(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the version of the ledger's tables: %w", err)
 	}
 	if current > newest {
 		return fmt.Errorf("the ledger's tables have version %d, but this operator knows up to %d: run the newer operator that made them", current, newest)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("updating the ledger's tables: %w", err)
 	}
 	return nil
 }
