@@ -113,7 +113,7 @@ test-tools: ## Run the tests of the control plane builder.
 
 .PHONY: test-image
 test-image: ## Build the image twice, compare the digests, read its layers and run its binary.
-	cd hack/image && IMAGE=all go test -count=1 ./...
+	cd hack/image && IMAGE=all go test -count=1 -timeout=30m ./...
 
 .PHONY: vulnerabilities
 vulnerabilities: ## Look for known vulnerabilities in the code that the operator calls; needs a network.
