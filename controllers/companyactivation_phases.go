@@ -442,7 +442,7 @@ func (r *companyActivationReconciler) refreshCompany(ctx context.Context, s *sco
 	return nil
 }
 
-// defaultRuleName is the name of a company's copy of a default rule.
+// defaultRuleName returns the name of a company's copy of a default rule.
 func defaultRuleName(a *v1alpha1.CompanyActivation, rule *v1alpha1.NotificationRule) string {
 	return a.Name + "-" + rule.Name
 }

@@ -94,8 +94,8 @@ func (s *scope) markHandled() {
 // maxRequestedAt is the length limit of status.lastHandledRequestedAt.
 const maxRequestedAt = 64
 
-// or is the verdict of a condition whose phase was not reached: unknown, for the reason
-// that ended the reconciliation.
+// or returns the verdict, or that of a condition whose phase was not reached: unknown, for
+// the reason that ended the reconciliation.
 func (v *verdict) or(ready verdict) verdict {
 	if v != nil {
 		return *v

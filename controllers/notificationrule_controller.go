@@ -202,7 +202,7 @@ func (r *notificationRuleReconciler) layout(ctx context.Context, rule *v1alpha1.
 	return layout, nil
 }
 
-// layoutProblem is why a rule can't use its layout; its reason is empty if it can.
+// layoutProblem returns why a rule can't use its layout; its reason is empty if it can.
 func layoutProblem(p *notify.LayoutProblem) ruleProblem {
 	switch {
 	case p == nil:

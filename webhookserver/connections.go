@@ -330,7 +330,7 @@ func connectionOf(conn net.Conn) *connection {
 
 type connectionKey struct{}
 
-// withConnection is an http.Server's ConnContext.
+// withConnection is the ConnContext of the http.Server.
 func withConnection(ctx context.Context, conn net.Conn) context.Context {
 	if c := connectionOf(conn); c != nil {
 		return context.WithValue(ctx, connectionKey{}, c)

@@ -225,7 +225,7 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Addr is the address that the server listens on.
+// Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Handler returns the server's handler, for serving it without Start.

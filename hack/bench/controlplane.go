@@ -188,8 +188,8 @@ func (b *bench) declareCompany(ctx context.Context, number int) (*v1alpha1.Compa
 	return a, activation.Save(ctx, b.set.Kube, a, activation.Credentials{Token: user.Token, WebhookSecret: activation.NewWebhookSecret()})
 }
 
-// declaredRule is newRule for a company that the platform has not activated: its rules
-// include one that would be created by default.
+// declaredRule is like newRule, for a company that the platform has not activated: its
+// rules include one that would be created by default.
 func declaredRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRule {
 	rule := newRule(a, n)
 	if defaults := []string{"confirm-deactivation", "confirm-deletion", "reset-password", "set-password", "transaction-received", "transaction-sent"}; n < len(defaults) {

@@ -53,7 +53,7 @@ func (b *bench) report(what string, s sample, unit string, aim bar) {
 	b.figures = append(b.figures, f)
 }
 
-// grouped is number with thousands separators.
+// grouped formats a number like number, with thousands separators.
 func grouped(x float64) string {
 	text := number(x)
 	if x == math.Trunc(x) {

@@ -151,7 +151,7 @@ func TestNameFor(t *testing.T) {
 		strings.Repeat("a", 64), strings.Repeat("a", 65), strings.Repeat("_", 100), strings.Repeat("a", 99) + "b",
 		"my-shop-6c8c0c216c",
 	}
-	// A company may choose a name that another company would have, repeatedly.
+	// Companies may choose identifiers that collide with the names of others, repeatedly.
 	for range 3 {
 		for _, company := range companies {
 			companies = append(companies, NameFor(company, 0), NameFor(company, 1))
@@ -193,7 +193,7 @@ func TestIndexFollowsTheCache(t *testing.T) {
 	company := "company-" + namespace
 	first := declare(t, namespace, "first", company)
 
-	// There is no answer for a company before the cache has filled.
+	// Lookups wait until the cache has synced.
 	waiting, end := context.WithCancel(ctx)
 	end()
 	_, err = index.Find(waiting, company)

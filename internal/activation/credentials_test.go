@@ -56,7 +56,7 @@ func TestSaveAndGet(t *testing.T) {
 	g.Expect(secret.ResourceVersion).To(Equal(version))
 }
 
-func TestSaveNeverOverwritesUnseen(t *testing.T) {
+func TestSaveDoesNotOverwriteConcurrentChanges(t *testing.T) {
 	g := NewWithT(t)
 	a := declare(t, newNamespace(t), "shop", "unseen")
 	g.Expect(Save(t.Context(), k8s, a, Credentials{Token: "first"})).To(Succeed())
@@ -78,9 +78,9 @@ func TestSaveNeverOverwritesUnseen(t *testing.T) {
 	g.Expect(IsConflict(Save(t.Context(), k8s, a, mine))).To(BeTrue(), "the Secret is gone")
 }
 
-// TestSecretsOfOthersAreLeftAlone: a Secret that merely has the right name is neither
-// read nor changed.
-func TestSecretsOfOthersAreLeftAlone(t *testing.T) {
+// TestForeignSecretsAreLeftAlone checks that a Secret with the right name but another owner
+// is neither read nor changed.
+func TestForeignSecretsAreLeftAlone(t *testing.T) {
 	isController := true
 	owner := func(kind, name, uid string) []metav1.OwnerReference {
 		return []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind, Name: name, UID: types.UID(uid), Controller: &isController}}
@@ -135,8 +135,9 @@ func TestImmutableSecret(t *testing.T) {
 	g.Expect(err).To(MatchError(ContainSubstring("is immutable")))
 }
 
-// TestLostLabelIsPutBack: an activation's Secret without its label is still its own.
-func TestLostLabelIsPutBack(t *testing.T) {
+// TestLostLabelIsRestored checks that an activation still owns its Secret if the label is
+// missing.
+func TestLostLabelIsRestored(t *testing.T) {
 	g := NewWithT(t)
 	a := declare(t, newNamespace(t), "shop", "no-label")
 	g.Expect(Save(t.Context(), k8s, a, Credentials{Token: "token\n"})).To(Succeed())
@@ -153,7 +154,7 @@ func TestLostLabelIsPutBack(t *testing.T) {
 	g.Expect(secret.Labels).To(HaveKeyWithValue(ActivationLabel, "shop"))
 }
 
-func TestCredentialsArePrintedNowhere(t *testing.T) {
+func TestCredentialsAreNotPrinted(t *testing.T) {
 	g := NewWithT(t)
 	credentials := Credentials{Token: "t0ken", WebhookSecret: "s3cret", secret: &corev1.Secret{Data: map[string][]byte{"token": []byte("t0ken")}}}
 	encoded, err := json.Marshal(credentials)

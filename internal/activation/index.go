@@ -50,12 +50,12 @@ func NewIndex(ctx context.Context, c cache.Cache, namespaces Namespaces) (*Index
 }
 
 // HoldsWebhookSecret reports whether a webhook secret belongs to any company, active or
-// not. It is a cheap way to refuse strangers. It waits as Find does.
+// not. It is a cheap check to refuse unknown callers. Like Find, it waits for the cache.
 func (x *Index) HoldsWebhookSecret(ctx context.Context, secret string) (bool, error) {
 	if secret == "" {
 		return false, nil
 	}
-	// Looking up a hash takes the same time whichever part of the secret is right.
+	// The time of looking up a hash doesn't reveal parts of the secret.
 	found, err := x.hashes.Get(ctx, hashOf(secret))
 	return len(found) > 0, err
 }
@@ -76,8 +76,8 @@ func (x *Index) Find(ctx context.Context, company string) (*v1alpha1.CompanyActi
 	return inForce(oldest(candidates)), err
 }
 
-// Credentials returns the same as [Get], but waits as Find does. A Secret that belongs to
-// something else is ignored: the error is ErrMissing. Save works on a copy.
+// Credentials returns the same as [Get], but waits for the cache like Find. A Secret that
+// belongs to something else is ignored: the error is ErrMissing. Save works on a copy.
 func (x *Index) Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	found, err := x.secrets.Get(ctx, a.Namespace+"/"+SecretName(a))
 	if err != nil {

@@ -124,7 +124,7 @@ func (n Namespaces) Find(ctx context.Context, r client.Reader, company string) (
 	return inForce(holder), err
 }
 
-// oldest returns the oldest candidate, nil if there is none.
+// oldest returns the oldest candidate, or nil if there is none.
 func oldest(candidates []*v1alpha1.CompanyActivation) (found *v1alpha1.CompanyActivation) {
 	for _, candidate := range candidates {
 		if found == nil || Older(candidate, found) {

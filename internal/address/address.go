@@ -1,8 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package address holds the one rule for email addresses: what is accepted from an
-// author, from rendered text and from data, and how it is written into a header.
+// Package address defines which email addresses are accepted, from rule authors, rendered
+// text and data, and how they are written into headers.
 package address
 
 import (
@@ -17,8 +17,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Limits in bytes. The first two are those of RFC 5321, section 4.5.3.1; the name's
-// keeps a From header short.
+// Limits in bytes. The first two come from RFC 5321, section 4.5.3.1; the limit on names
+// keeps From headers short.
 const (
 	MaxLength = 254
 	maxLocal  = 64
@@ -27,19 +27,19 @@ const (
 	maxName   = 300
 )
 
-// Address is one mailbox that mail can be sent to or from. The zero Address is none.
+// Address is one mailbox that mail can be sent to or from. The zero Address is not valid.
 type Address struct {
 	// Name is the display name, decoded and on one line; it may be empty.
 	Name string
-	// Local is the part before the @. It is a dot-atom, which may hold letters beyond
-	// ASCII (RFC 6531).
+	// Local is the part before the @, a dot-atom. It may contain non-ASCII letters (RFC
+	// 6531).
 	Local string
 	// Domain is in its ASCII form, in lower case.
 	Domain string
 }
 
-// The errors of this package complete a sentence that begins with the parsed text, such
-// as "The recipient". They repeat nothing of the text except the number of an invisible
+// The errors of this package complete a sentence that begins with the parsed text, such as
+// "The recipient". They don't repeat the text, except for the code point of an invisible
 // character.
 var (
 	errNotOne = errors.New("is not exactly one email address")
@@ -49,9 +49,9 @@ var (
 	errDomain = errors.New("has a domain that can't receive mail")
 )
 
-// Parse reads one address with or without a display name, as RFC 5322 writes it: a
-// name with a comma must be in quotes. It is for what a person typed and for what
-// [Address.String] wrote.
+// Parse parses one address with or without a display name, according to RFC 5322: a name
+// with a comma must be in quotes. It is for text that a person typed, and for the output of
+// [Address.String].
 func Parse(text string) (Address, error) {
 	if strings.ContainsFunc(text, unicode.IsControl) || !utf8.ValidString(text) {
 		return Address{}, errNotOne
@@ -59,7 +59,7 @@ func Parse(text string) (Address, error) {
 	if err := checkVisible(text[strings.LastIndexByte(text, '<')+1:]); err != nil {
 		return Address{}, err
 	}
-	// Most senders are an address alone, which each message pays for.
+	// A fast path, because most senders are bare addresses.
 	bare := text
 	if inner, ok := strings.CutPrefix(text, "<"); ok {
 		if inner, ok = strings.CutSuffix(inner, ">"); ok {
@@ -74,7 +74,7 @@ func Parse(text string) (Address, error) {
 		return Address{}, errNotOne // a group of one
 	}
 	if err != nil {
-		// A bare address is judged by our own rule alone.
+		// For a bare address, only this package's rules apply.
 		if a, bareErr := ParseBare(strings.TrimSpace(text)); bareErr == nil {
 			return a, nil
 		}
@@ -85,8 +85,8 @@ func Parse(text string) (Address, error) {
 	return a, err
 }
 
-// ParseBare reads an address alone: no display name, no brackets, no list, no
-// comment, no white space.
+// ParseBare parses a bare address, without a display name, brackets, lists, comments or
+// white space.
 func ParseBare(text string) (Address, error) {
 	if !utf8.ValidString(text) || strings.ContainsAny(text, "\r\n\x00") {
 		return Address{}, errNotOne
@@ -100,9 +100,9 @@ func ParseBare(text string) (Address, error) {
 	return split(text)
 }
 
-// FromField reads a header field that a template rendered. The author wrote at most
-// one address around what came from data, so everything before the last < is the
-// display name, whatever it holds: commas, quotes, an @ or another address.
+// FromField parses a header field that a template rendered. The template contains at most
+// one address, so everything before the last < is the display name, even if it contains
+// commas, quotes, an @ or another address from the data.
 func FromField(rendered string) (Address, error) {
 	text := strings.TrimSpace(strings.Map(func(r rune) rune {
 		if isBreak(r) {
@@ -127,8 +127,8 @@ func FromField(rendered string) (Address, error) {
 	return a, nil
 }
 
-// plainName takes off the quotes that the author wrote around the whole name, as RFC
-// 5322 asks for, and decodes encoded words.
+// plainName removes the quotes that RFC 5322 requires around some names, and decodes
+// encoded words.
 func plainName(name string) string {
 	quoted := len(name) > 1 && name[0] == '"' && name[len(name)-1] == '"'
 	if !quoted && !strings.Contains(name, "=?") || len(name) > 4*maxName {
@@ -164,8 +164,8 @@ func (a Address) IsZero() bool { return a.Local == "" && a.Domain == "" }
 // the SMTP extension SMTPUTF8.
 func (a Address) IsASCII() bool { return isASCII(a.Local) }
 
-// String returns the address as a header holds it: the name quoted or encoded as
-// needed. [Parse] reads it back.
+// String returns the address in the form of a header, with the name quoted or encoded as
+// needed. [Parse] parses it again.
 func (a Address) String() string {
 	if a.IsZero() {
 		return ""
@@ -176,7 +176,7 @@ func (a Address) String() string {
 	return (&mail.Address{Name: a.Name, Address: a.Bare()}).String()
 }
 
-// split checks both sides of the @.
+// split splits an address at the @ and checks both parts.
 func split(text string) (Address, error) {
 	at := strings.LastIndexByte(text, '@')
 	switch {
@@ -201,8 +201,8 @@ func split(text string) (Address, error) {
 	return a, nil
 }
 
-// isDotAtom accepts no quoted local parts: they can hold spaces, brackets and line
-// ends, and hardly anybody has one.
+// isDotAtom rejects quoted local parts: they may contain spaces, brackets and line breaks,
+// and hardly anybody uses them.
 func isDotAtom(s string) bool {
 	for atom := range strings.SplitSeq(s, ".") {
 		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool {
@@ -214,13 +214,12 @@ func isDotAtom(s string) bool {
 	return true
 }
 
-// toASCII maps a domain with letters beyond ASCII as UTS 46 does for a look-up, but
-// allows the hyphens at places 3 and 4 that existing host names have.
+// toASCII maps a domain with non-ASCII letters as UTS 46 does for lookups, but allows the
+// hyphens in positions 3 and 4 that some host names have.
 var toASCII = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false), idna.CheckHyphens(false))
 
-// asciiDomain returns the domain in ASCII and lower case. A domain that is in ASCII
-// already needs no IDNA: DNS has more names than IDNA permits, such as
-// r3---sn.example, and whether one exists is for DNS to say.
+// asciiDomain returns the domain in ASCII and lower case. IDNA is not applied to ASCII
+// domains, because DNS has more names than IDNA permits, such as r3---sn.example.
 func asciiDomain(domain string) (string, error) {
 	if !isASCII(domain) {
 		var err error
@@ -234,21 +233,21 @@ func asciiDomain(domain string) (string, error) {
 	domain = strings.ToLower(domain)
 	for label := range strings.SplitSeq(domain, ".") {
 		if label == "" || len(label) > maxLabel || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, func(r rune) bool {
-			// The underscore is in no standard of mail and in some real names.
+			// Underscores occur in real names, although no mail standard allows them.
 			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
 		}) {
 			return "", errDomain
 		}
 	}
-	// A machine by its number is nothing that a customer has.
+	// Customers don't have addresses at IP addresses.
 	if _, err := netip.ParseAddr(domain); err == nil {
 		return "", errDomain
 	}
 	return domain, nil
 }
 
-// checkVisible refuses characters that a reader can't see: what looks like an
-// address would be another one.
+// checkVisible rejects invisible characters, with which one address could look like
+// another.
 func checkVisible(text string) error {
 	for _, r := range text {
 		if r > 0x7f && invisible(r) {

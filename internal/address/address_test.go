@@ -95,7 +95,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Whoever writes a list learns that only one address is wanted.
+// TestListsAreNotOneAddress checks that the error for a list says that one address is
+// required.
 func TestListsAreNotOneAddress(t *testing.T) {
 	for _, text := range []string{"a@b.example, c@d.example", "a@b.example,c@d.example", "a@b.example;c@d.example", "a@b.example c@d.example", "a@b.example,", "a@@b.example"} {
 		if _, err := ParseBare(text); !errors.Is(err, errNotOne) {
@@ -135,7 +136,7 @@ func TestFromField(t *testing.T) {
 		if want := strings.ReplaceAll(name, "=?", "=\u200b?"); a.Name != want && name != `""` {
 			t.Errorf("%q became %q", want, a.Name)
 		}
-		// It is one address with this name to a mail program, and to us again.
+		// Mail programs and this package must parse it as one address with this name.
 		list, err := mail.ParseAddressList(a.String())
 		if err != nil || len(list) != 1 || list[0].Name != a.Name || list[0].Address != "no-reply@acme.example" {
 			t.Errorf("%q was written as %q: %+v, %v", name, a.String(), list, err)

@@ -134,9 +134,9 @@ func (c *Catalog) Activation(ctx context.Context, company string) (*v1alpha1.Com
 	if found == nil || !found.IsActive() {
 		return nil, ErrNotActive
 	}
-	// An activation that was only declared takes the place of one that is deleted, perhaps
-	// in another namespace. Its rules get nothing that was accepted for the other: it
-	// must be activated by the platform first.
+	// An activation that was only declared may succeed a deleted one, perhaps in another
+	// namespace. Its rules must not receive events that were accepted for the other, so it
+	// must first be activated by the platform.
 	if found.Status.ServiceUser == "" {
 		if token, err := c.Token(ctx, found); err != nil || token == "" {
 			return nil, errors.Join(ErrNotActive, err)
@@ -233,8 +233,8 @@ func oldest(found []*v1alpha1.NotificationRule) ([]*v1alpha1.NotificationRule, *
 	return found[:MaxRules], &TooManyRules{Count: len(found), UID: string(first.UID), Name: first.Name, Channel: first.Spec.Channel()}
 }
 
-// layout returns the layout that a rule names; nil if it names none, or none that exists. It
-// is the cache's own and must not be changed.
+// layout returns the layout that a rule names, or nil if it names none or it doesn't exist.
+// The layout is shared with the cache: read only.
 func (c *Catalog) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*v1alpha1.NotificationLayout, error) {
 	name := rule.Spec.Layout()
 	if name == "" {
@@ -250,7 +250,7 @@ func (c *Catalog) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (
 	return layout, nil
 }
 
-// compileLayout is [notify.CompileLayout] that remembers what it compiled until the layout
+// compileLayout is [notify.CompileLayout] with a cache that is valid until the layout
 // changes.
 func (c *Catalog) compileLayout(layout *v1alpha1.NotificationLayout) (*notify.Layout, notify.Problems) {
 	c.mu.RLock()
@@ -277,8 +277,8 @@ func (c *Catalog) compileLayout(layout *v1alpha1.NotificationLayout) (*notify.La
 	return compiled, problems
 }
 
-// compile returns the rule compiled with its layout, which it remembers until the rule's
-// spec or its layout changes.
+// compile returns the rule compiled with its layout, from a cache that is valid until the
+// rule's spec or its layout changes.
 func (c *Catalog) compile(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout) *Rule {
 	version := versionOf(layout)
 	c.mu.RLock()

@@ -10,8 +10,8 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
-// MaxCompiled is how many bytes of memory the compiled rules and layouts of one company
-// may take, about. Those of a hundred usual emails take some five million.
+// MaxCompiled is approximately how many bytes the compiled rules and layouts of one company
+// may take. A hundred typical emails take about five million.
 const MaxCompiled = 64 << 20
 
 // tooMuchMemory is the problem of a rule that does not fit.
@@ -22,14 +22,15 @@ var tooMuchMemory = notify.Problem{Field: "spec", Message: fmt.Sprintf(
 // catalog's mutex, except for freed.
 type memory struct {
 	held  map[string]int
-	freed *atomic.Int64 // how often some was given back
+	freed *atomic.Int64 // how often memory was released
 }
 
-// holding is what one rule or layout takes.
+// holding is the memory of one rule or layout.
 type holding struct {
 	owner string
 	size  int
-	// refused says that there was no room; freed is what memory.freed was then.
+	// refused means that there was no room; freed is the value of memory.freed at that
+	// time.
 	refused bool
 	freed   int64
 }
@@ -38,13 +39,13 @@ func newMemory() memory {
 	return memory{held: make(map[string]int), freed: new(atomic.Int64)}
 }
 
-// ownerOf is whom the rules of an activation count for.
+// ownerOf returns the owner that the rules of an activation count for.
 func ownerOf(namespace, activation string) string { return namespace + "/" + activation }
 
-// mayFitNow says whether memory was given back since there was no room.
+// mayFitNow reports whether memory was released since there was no room.
 func (m *memory) mayFitNow(h holding) bool { return h.refused && h.freed != m.freed.Load() }
 
-// replace gives back what was held and takes as many bytes as are needed, if there is room.
+// replace releases the held bytes and takes the required number of bytes, if there is room.
 func (m *memory) replace(was holding, owner string, size int) holding {
 	if was.size > 0 {
 		if m.held[was.owner] -= was.size; m.held[was.owner] <= 0 {

@@ -19,13 +19,13 @@ import (
 func heap() int {
 	var stats runtime.MemStats
 	runtime.GC()
-	runtime.GC() // frees what pools hold
+	runtime.GC() // empties pools
 	runtime.ReadMemStats(&stats)
 	return int(stats.HeapAlloc)
 }
 
-// TestCompiledRulesAreBounded: whatever a company writes, its compiled rules take no more
-// memory than they may, and others' rules are compiled.
+// TestCompiledRulesAreBounded checks that the compiled rules of a company stay within their
+// memory, and that other companies' rules are still compiled.
 func TestCompiledRulesAreBounded(t *testing.T) {
 	g := NewWithT(t)
 	const size = 256 << 10
@@ -60,7 +60,7 @@ func TestCompiledRulesAreBounded(t *testing.T) {
 	g.Expect(held).To(BeNumerically("<", MaxCompiled*5/4))
 	g.Expect(c.compile(rule("modest", 0), nil).Compiled.Rule).NotTo(BeNil())
 
-	// A rule that goes makes room for another, which is looked at again only then.
+	// A deleted rule makes room for another one, which is compiled again only then.
 	g.Expect(c.compile(refused[0], nil)).To(BeIdenticalTo(c.compile(refused[0], nil)))
 	for i := range 4 {
 		c.forget(rule("greedy", i))

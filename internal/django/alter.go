@@ -9,13 +9,12 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Python's lists and dicts have methods that change them, and Django calls
-// those like any other: {{ names.pop }} prints the last name and takes it out of
-// the list. A template that mentions such a method works on its own copy of the
-// data, which is shared with other renders.
+// Python's lists and dicts have methods that modify them, which Django calls like any
+// other: {{ names.pop }} prints the last name and removes it from the list. A template that
+// uses such a method gets its own copy of the data, which is otherwise shared.
 
-// alters reports whether a list or a dict has a method of that name that
-// changes it and needs no argument.
+// alters reports whether lists or dicts have a method with a name that modifies them and
+// takes no arguments.
 func alters(name string) bool {
 	switch name {
 	case "clear", "pop", "popitem", "reverse", "sort", "update":
@@ -24,7 +23,7 @@ func alters(name string) bool {
 	return false
 }
 
-// alter calls such a method. ok is false if the value has none of that name.
+// alter calls such a method. ok is false if the value has none with the name.
 func (c *Context) alter(v python.Value, name string) (result python.Value, ok bool, err error) {
 	switch v := v.(type) {
 	case *python.List:
@@ -112,7 +111,7 @@ func (c *Context) sortValues(items []python.Value) error {
 	return failed
 }
 
-// copyData is a copy of the lists and dicts of the data.
+// copyData returns a copy of the lists and dicts of the data.
 func (c *Context) copyData(data *python.Dict) (*python.Dict, error) {
 	if data == nil {
 		return nil, nil //nolint:nilnil // no data

@@ -12,8 +12,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// The mail is one of forty lines with a loop over five items, as admins write
-// them. hack/bench/templates measures one like it beside Django and pongo2.
+// A typical email of forty lines with a loop over five items. hack/bench/templates compares
+// a similar one with Django and pongo2.
 var (
 	//go:embed testdata/email.html
 	emailTemplate string
@@ -33,7 +33,7 @@ func emailContext(tb testing.TB) *python.Dict {
 
 var emailOptions = RenderOptions{Autoescape: true, Now: func() time.Time { return time.Unix(1.7e9, 0) }}
 
-// BenchmarkRenderEmail renders a template that was parsed once.
+// BenchmarkRenderEmail renders a parsed template.
 func BenchmarkRenderEmail(b *testing.B) {
 	data := emailContext(b)
 	tmpl, err := Parse("email", emailTemplate, Options{})

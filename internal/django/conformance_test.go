@@ -20,7 +20,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// testCase is one line of testdata: inputs of our own with Django's answer.
+// testCase is one line of testdata: an input with Django's answer.
 type testCase struct {
 	Name       string            `json:"name"`
 	Templates  map[string]string `json:"templates"`
@@ -61,7 +61,7 @@ func (tc *testCase) options(t testing.TB) (Options, RenderOptions, *python.Dict)
 	}, data
 }
 
-// decode turns the case files' words for what JSON can't say into values.
+// decode decodes the case files' representation of values that JSON doesn't have.
 func decode(t testing.TB, v python.Value) python.Value {
 	t.Helper()
 	switch v := v.(type) {
@@ -152,7 +152,7 @@ func decodeSpecial(t testing.TB, name string, x python.Value) (python.Value, err
 	return nil, fmt.Errorf("unknown encoding %s", name)
 }
 
-// run gives what a case prints, or the name of the exception and its phase.
+// run returns the output of a case, or the name of the exception and its phase.
 func (tc *testCase) run(t testing.TB) (out string, exception string, phase Phase, err error) {
 	opts, ropts, data := tc.options(t)
 	tmpl, err := Parse(tc.Main, tc.Templates[tc.Main], opts)
@@ -165,7 +165,7 @@ func (tc *testCase) run(t testing.TB) (out string, exception string, phase Phase
 	}
 	var de *Error
 	if !errors.As(err, &de) {
-		t.Errorf("%s: an error that is no *Error: %v", tc.Name, err)
+		t.Errorf("%s: the error is not an *Error: %v", tc.Name, err)
 		return "", err.Error(), "", err
 	}
 	if errors.Is(err, errPanic) {
@@ -178,7 +178,7 @@ func (tc *testCase) run(t testing.TB) (out string, exception string, phase Phase
 	return "", exception, de.Phase, err
 }
 
-// checkSegments holds RenderSegments to its promise.
+// checkSegments checks the guarantees of RenderSegments.
 func checkSegments(t testing.TB, tc *testCase, tmpl *Template, data *python.Dict, ropts RenderOptions, want string) {
 	t.Helper()
 	segments, err := tmpl.RenderSegments(context.Background(), data, ropts)
@@ -254,10 +254,10 @@ func TestConformance(t *testing.T) {
 			t.Errorf("%s: %q: %s", tc.Name, tc.Templates[tc.Main], diff)
 		}
 	}
-	t.Logf("%d of %d cases as Django", len(cases)-failed, len(cases))
+	t.Logf("%d of %d cases agree with Django", len(cases)-failed, len(cases))
 }
 
-// knownDifferences names the cases that differ on purpose, with the reason.
+// knownDifferences are the cases that differ on purpose, with the reason.
 var knownDifferences = map[string]string{
 	"tags_basic: basic#182": "bytes are no value here: name.encode renders as nothing",
 	"tags_misc: misc#95":    "static and cache load in every Django project, but not in the bare engine that was asked",

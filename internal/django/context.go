@@ -11,8 +11,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Context is one render under way: the variables in scope, the output, the
-// clock and what is left of the limits. It belongs to one goroutine.
+// Context is a rendering in progress: the variables in scope, the output, the clock and the
+// remaining limits. It is for one goroutine.
 type Context struct {
 	meter      meter.Meter // what is left of the limits on work and memory
 	autoescape bool
@@ -24,40 +24,39 @@ type Context struct {
 	now        func() time.Time
 	limits     Limits
 
-	data   *python.Dict // what the caller gave; nil within {% include … only %}
+	data   *python.Dict // the caller's data; nil within {% include … only %}
 	owned  bool         // data is this render's own copy
 	vars   []binding    // what tags have set, scope after scope
 	scopes []scope      // the innermost last
-	sets   int          // how often a variable was set in the scopes at hand
+	sets   int          // how often a variable was set in the current scopes
 
 	buf     []byte // the output
 	kept    int    // bytes in outer outputs while capturing
 	marking bool   // keep data and the author's text apart
 	marks   []mark
 	nesting int // templates and blocks within each other
-	// rawLoops makes variables give a *forLoop as it is, not what it says now.
+	// rawLoops makes variables return a *forLoop itself instead of its current values.
 	rawLoops bool
 
 	state   *renderState
 	copies  map[templateCopy]*templateCopy
-	dynamic *compiler // parses templates that only data names
+	dynamic *compiler // parses templates whose names depend on data
 }
 
-// binding is a variable that a tag has set. author says that no data took part
-// in its value.
+// binding is a variable that a tag has set. author means that its value contains no data.
 type binding struct {
 	name   string
 	val    python.Value
 	author bool
 }
 
-// mark is the start of a run of output that is data, or that is not.
+// mark is the start of a run of output that is data, or the author's text.
 type mark struct {
 	start int
 	data  bool
 }
 
-// scope is where a scope starts in vars, and what was held and set before it.
+// scope records where a scope starts in vars, and what was held and set before it.
 type scope struct{ start, held, sets int }
 
 // l10nMode is Django's use_l10n, which {% localize %} sets.
@@ -69,10 +68,10 @@ const (
 	l10nOff
 )
 
-// renderState is Django's render_context: what nodes remember while one
-// template and those it extends are rendered. An included one has its own.
+// renderState is Django's render_context: the state of nodes while one template and those
+// that it extends are rendered. An included template has its own.
 type renderState struct {
-	outer   *renderState // of the template whose include tag brought this one
+	outer   *renderState // of the template that includes this one
 	include *includeNode // that tag; nil at the top
 	cycles  map[*cycleNode]int
 	changed changedMemory
@@ -85,19 +84,18 @@ var contexts = sync.Pool{New: func() any { return new(Context) }}
 // Autoescape reports whether autoescaping is on.
 func (c *Context) Autoescape() bool { return c.autoescape }
 
-// Now is the injected clock's time in UTC.
+// Now returns the injected clock's time in UTC.
 func (c *Context) Now() time.Time { return c.now().UTC() }
 
-// Location is the current time zone.
+// Location returns the current time zone.
 func (c *Context) Location() *time.Location { return c.location }
 
-// Step charges for n steps of work (see package meter). It fails when they are
-// used up or the caller's context is done; return its error as it is.
+// Step charges for n steps of work (see package meter). It fails if they are used up or the
+// caller's context is done. Return its error unchanged.
 func (c *Context) Step(n int) error { return c.meter.Spend(n) }
 
-// Grow has to be called before making text or a list of n bytes or items, when
-// the template or the data decides n. It fails if that is too much; return its
-// error as it is.
+// Grow must be called before creating a text or list of n bytes or items, if the template
+// or the data determines n. It fails if that is too much. Return its error unchanged.
 func (c *Context) Grow(n int) error {
 	if n > c.limits.String {
 		return limitErrorf("a value would be longer than %d bytes", c.limits.String)
@@ -108,7 +106,7 @@ func (c *Context) Grow(n int) error {
 	return nil
 }
 
-// hold charges for a text that stays in a variable.
+// hold charges for a text that is kept in a variable.
 func (c *Context) hold(text string) error {
 	if len(text) < 64 {
 		return nil
@@ -116,7 +114,7 @@ func (c *Context) hold(text string) error {
 	return c.meter.Hold(len(text))
 }
 
-// enter accounts for a template or block within another.
+// enter counts a nested template or block.
 func (c *Context) enter() error {
 	if c.nesting++; c.nesting > c.limits.Nesting {
 		return limitErrorf("templates and blocks are nested more than %d deep", c.limits.Nesting)
@@ -126,7 +124,7 @@ func (c *Context) enter() error {
 
 func (c *Context) leave() { c.nesting-- }
 
-// Get finds a variable by its plain name.
+// Get returns a variable by its name.
 func (c *Context) Get(name string) (python.Value, bool) {
 	v, _, ok := c.get(name)
 	return v, ok
@@ -157,7 +155,7 @@ func (c *Context) get(name string) (v python.Value, author, ok bool) {
 	return nil, false, false
 }
 
-// varsPerStep is how many variables are looked at in the time of one step.
+// varsPerStep is how many variables are searched in the time of one step.
 const varsPerStep = 32
 
 // oweForVariables charges for a search among n variables. It is rare, and kept out of
@@ -166,8 +164,7 @@ const varsPerStep = 32
 //go:noinline
 func (c *Context) oweForVariables(n int) { c.meter.Owe(n / varsPerStep) }
 
-// Set sets a variable in the innermost scope. author says that no data took
-// part in the value.
+// Set sets a variable in the innermost scope. author means that the value contains no data.
 func (c *Context) Set(name string, val python.Value, author bool) {
 	from := 0
 	if n := len(c.scopes); n > 0 {
@@ -186,7 +183,7 @@ func (c *Context) Set(name string, val python.Value, author bool) {
 	c.vars = append(c.vars, binding{name, val, author})
 }
 
-// setUpward sets a variable where it is set already, else in the innermost scope.
+// setUpward sets a variable in the scope that has it, or else in the innermost scope.
 func (c *Context) setUpward(name string, val python.Value, author bool) {
 	for i := len(c.vars) - 1; i >= 0; i-- {
 		if b := &c.vars[i]; b.name == name {
@@ -202,7 +199,7 @@ func (c *Context) Push() {
 	c.scopes = append(c.scopes, scope{len(c.vars), c.meter.Held(), c.sets})
 }
 
-// Pop closes the innermost scope and gives back what was held within it.
+// Pop closes the innermost scope and releases what was held within it.
 func (c *Context) Pop() {
 	n := len(c.scopes) - 1
 	s := c.scopes[n]
@@ -244,7 +241,7 @@ func (c *Context) WriteValue(v python.Value, author bool) error {
 	return c.checkOutput()
 }
 
-// PrintValue is what {{ }} prints for a value.
+// PrintValue returns what {{ }} prints for a value.
 func (c *Context) PrintValue(v python.Value) (string, error) {
 	if s, ok := v.(python.SafeStr); ok {
 		return string(s), nil
@@ -274,7 +271,7 @@ func (c *Context) outputError() error {
 // maxMarks bounds how often the output changes between author's text and data.
 const maxMarks = 1 << 18
 
-// appendValue is Django's render_value_in_context.
+// appendValue implements Django's render_value_in_context.
 func (c *Context) appendValue(dst []byte, v python.Value) ([]byte, error) {
 	switch v := v.(type) {
 	case python.SafeStr:
@@ -331,7 +328,7 @@ func (c *Context) appendLong(dst []byte, s string) ([]byte, error) {
 	}
 }
 
-// escapePiece is how much is escaped between two looks at the limit on output.
+// escapePiece is how many bytes are escaped between two checks of the limit on output.
 const escapePiece = 64 << 10
 
 // Costs of printing, in nanoseconds per byte.
@@ -353,8 +350,8 @@ func (c *Context) spendOutput(n, nanos int) error {
 	return c.meter.SpendBytes(n, nanos)
 }
 
-// print is str(v), charged for before it is made; nanos is what the caller then
-// does with each byte.
+// print returns str(v). It is charged for before it is created, with nanos for what the
+// caller does with each byte.
 func (c *Context) print(v python.Value, nanos int) (string, error) {
 	switch v := v.(type) {
 	case python.Str:
@@ -377,8 +374,8 @@ func (c *Context) print(v python.Value, nanos int) (string, error) {
 	return python.StrOf(v), nil
 }
 
-// localTime is Django's template_localtime: an aware datetime in the current
-// zone if time zones are in use.
+// localTime implements Django's template_localtime: it returns an aware datetime in the
+// current zone if time zones are in use.
 func (c *Context) localTime(v python.Value) python.Value {
 	if c.useTZ {
 		if dt, ok := v.(*python.DateTime); ok && dt.Aware && !dt.KeepZone && dt.T.Location() != c.location {
@@ -388,16 +385,16 @@ func (c *Context) localTime(v python.Value) python.Value {
 	return v
 }
 
-// mark notes whether what is printed next is data.
+// mark records whether the following output is data.
 func (c *Context) mark(data bool) {
 	if n := len(c.marks); n > 0 {
 		last := &c.marks[n-1]
 		if last.data == data {
 			return
 		}
-		// Author's text that printed nothing is dropped. Data that printed nothing
-		// keeps its place: without it, what its author wrote left and right of it
-		// would read as one word, and an empty value would decide how it reads.
+		// Empty text of the author is dropped. Empty data keeps its position: without it,
+		// the author's text on both sides would be read as one word, so an empty value
+		// would change the meaning.
 		if last.start == len(c.buf) && !last.data {
 			c.marks = c.marks[:n-1]
 			c.mark(data)
@@ -429,7 +426,7 @@ func (c *Context) capture(render func(*Context) error) (*Captured, error) {
 	return out, err
 }
 
-// WriteCaptured prints what was captured, marks and all.
+// WriteCaptured prints captured output with its marks.
 func (c *Context) WriteCaptured(out *Captured) error {
 	if err := c.Step(len(out.marks) >> 3); err != nil {
 		return err
@@ -446,7 +443,7 @@ func (c *Context) WriteCaptured(out *Captured) error {
 	return nil
 }
 
-// Captured is output kept back, with its marks.
+// Captured is captured output with its marks.
 type Captured struct {
 	Text  string
 	marks []mark
@@ -462,7 +459,7 @@ func (o *Captured) Author() bool {
 	return len(o.marks) > 0 || o.Text == ""
 }
 
-// segments yields the runs of the output; without marks it is one of data.
+// segments yields the runs of the output; without marks, it is a single run of data.
 func (o *Captured) segments(yield func(Segment) bool) {
 	if len(o.marks) == 0 {
 		if o.Text != "" {

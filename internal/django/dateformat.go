@@ -27,11 +27,10 @@ var namedFormats = map[string]string{
 	"FIRST_DAY_OF_WEEK":     "0",
 }
 
-// formatChars are the characters that mean something in a format.
+// formatChars are the characters with a meaning in formats.
 const formatChars = "aAbcdDeEfFgGhHiIjlLmMnNoOPrsStTUuwWyYzZ"
 
-// timeChars are those that a datetime.time can answer, and a datetime.date
-// must not be asked.
+// timeChars are the characters that datetime.time supports and datetime.date doesn't.
 const timeChars = "aAefgGhHiOPsTuZ"
 
 var (
@@ -42,7 +41,7 @@ var (
 	errTimeInDate  = python.Errorf("TypeError", "The format for date objects may not contain time-related format specifiers")
 )
 
-// moment is a date, a time or a datetime that is to be printed.
+// moment is a date, a time or a datetime to print.
 type moment struct {
 	t       time.Time
 	hasDate bool
@@ -51,15 +50,14 @@ type moment struct {
 	locale  *locale
 }
 
-// momentOf is the moment of a value, for the current language.
+// momentOf returns the moment of a value, for the current language.
 func (c *Context) momentOf(v python.Value) moment {
 	m := momentOf(v)
 	m.locale = c.locale
 	return m
 }
 
-// momentOf takes a Date, Time or DateTime apart; any other value has neither
-// date nor time.
+// momentOf splits a Date, Time or DateTime; any other value has neither a date nor a time.
 func momentOf(v python.Value) moment {
 	switch v := v.(type) {
 	case *python.DateTime:
@@ -72,19 +70,18 @@ func momentOf(v python.Value) moment {
 	return moment{}
 }
 
-// formatDate is django.utils.dateformat.format: an AttributeError if the value
-// lacks what the format asks for, and a TypeError if a date is asked for its
-// time.
+// formatDate implements django.utils.dateformat.format: an AttributeError if the value
+// lacks what the format asks for, and a TypeError if a date is asked for its time.
 func formatDate(m moment, format string) (string, error) {
 	return m.format(format, formatChars)
 }
 
-// formatTime is django.utils.dateformat.time_format.
+// formatTime implements django.utils.dateformat.time_format.
 func formatTime(m moment, format string) (string, error) {
 	return m.format(format, timeChars)
 }
 
-// format replaces the format characters. Those that are not in known are an
+// format replaces the format characters. Characters that are not in known are an
 // AttributeError.
 func (m moment) format(format, known string) (string, error) {
 	b := make([]byte, 0, 4*len(format)+16)
@@ -225,8 +222,8 @@ func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
 	return b, nil
 }
 
-// appendZone appends what is known of the time zone; only a datetime has one,
-// and a naive one that of Django's settings, UTC.
+// appendZone appends information about the time zone. Only a datetime has one; a naive one
+// has that of Django's settings, UTC.
 func (m moment) appendZone(b []byte, c byte) []byte {
 	if !m.hasDate || !m.hasTime || m.aware && isAmbiguous(m.t) {
 		return b
@@ -258,7 +255,7 @@ func (m moment) appendZone(b []byte, c byte) []byte {
 }
 
 // isAmbiguous reports whether the clocks of t's zone show the time twice, because they are
-// put back. Django then prints nothing of the zone.
+// put back. Django then doesn't print the zone.
 func isAmbiguous(t time.Time) bool {
 	if t.Location() == time.UTC {
 		return false
@@ -275,7 +272,7 @@ func isAmbiguous(t time.Time) bool {
 	return end.Sub(t) <= time.Duration(offset-after)*time.Second
 }
 
-// putBack is by how much clocks were put back if they show t's time the second time, or 0.
+// putBack returns by how much clocks were put back if they show t's time the second time, or 0.
 func putBack(t time.Time) time.Duration {
 	if t.Location() == time.UTC {
 		return 0
@@ -292,7 +289,7 @@ func putBack(t time.Time) time.Duration {
 	return 0
 }
 
-// zoneName is Python's tzname(): a fixed offset without a name is called by it.
+// zoneName implements Python's tzname(): a fixed offset without a name is its own name.
 func zoneName(t time.Time) string {
 	name, offset := t.Zone()
 	if name != "" && name[0] != '+' && name[0] != '-' {
@@ -307,7 +304,7 @@ func zoneName(t time.Time) string {
 	return "UTC" + formatOffset(offset)
 }
 
-// formatOffset is ±HH:MM, with :SS if there are seconds.
+// formatOffset returns ±HH:MM, with :SS if there are seconds.
 func formatOffset(offset int) string {
 	sign := '+'
 	if offset < 0 {
@@ -320,7 +317,7 @@ func formatOffset(offset int) string {
 	return s
 }
 
-// appendISO is isoformat().
+// appendISO appends isoformat().
 func (m moment) appendISO(b []byte) []byte {
 	if m.hasDate {
 		b = appendPadded(b, m.t.Year(), 4)
@@ -356,8 +353,8 @@ func halfOfDay(hour int, upper bool) string {
 
 func hour12(t time.Time) int { return (t.Hour()+11)%12 + 1 }
 
-// appendShortTime is hours and minutes of a 12-hour clock, the minutes left
-// off if they are zero.
+// appendShortTime appends the hours and minutes of a 12-hour clock, without minutes that
+// are zero.
 func appendShortTime(b []byte, t time.Time) []byte {
 	b = appendPadded(b, hour12(t), 1)
 	if t.Minute() != 0 {

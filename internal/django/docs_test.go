@@ -44,7 +44,7 @@ func TestDocs(t *testing.T) {
 			}
 		}
 		if got != want {
-			t.Errorf("%s prints %q, the page says %q", source, got, want)
+			t.Errorf("%s prints %q, but the page says %q", source, got, want)
 		}
 	}
 }

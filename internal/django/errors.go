@@ -11,7 +11,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Phase is when an error came to light.
+// Phase is the phase in which an error occurred.
 type Phase string
 
 // The phases.
@@ -20,7 +20,7 @@ const (
 	PhaseRender Phase = "render"
 )
 
-// Error says what is wrong with a template and where.
+// Error is an error in a template, with its position.
 type Error struct {
 	Template string // its name
 	Line     int    // from 1; 0 if unknown
@@ -44,7 +44,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // The names of Django's exceptions.
@@ -54,12 +54,12 @@ const (
 	variableDoesNotExist = "VariableDoesNotExist"
 )
 
-// syntaxErrorf is a fault of the template itself.
+// syntaxErrorf returns an error of the template itself.
 func syntaxErrorf(format string, args ...any) error {
 	return python.Errorf(templateSyntaxError, format, args...)
 }
 
-// sentence is an error's message without the name of Django's exception, and
+// sentence returns an error's message without the name of Django's exception, and
 // without data.
 func sentence(err error) string {
 	var e *python.Error
@@ -85,7 +85,7 @@ func sentence(err error) string {
 	return e.Error()
 }
 
-// isFatalLimit reports whether an error is that of a limit or a context.
+// isFatalLimit reports whether an error comes from a limit or a context.
 func isFatalLimit(err error) bool { return err != nil && isFatal(err) }
 
 // isFatal distinguishes errors that always end a render from Python's exceptions, which

@@ -5,8 +5,8 @@ package django
 
 import "github.com/rehive/extension-operator/internal/python"
 
-// Escape is django.utils.html.escape: & < > " ' become references. It does not
-// allocate if there is nothing to escape.
+// Escape implements django.utils.html.escape: it replaces & < > " ' with character
+// references. It does not allocate if there is nothing to escape.
 func Escape(s string) string {
 	n := 0
 	for i := 0; i < len(s); i++ {
@@ -25,7 +25,7 @@ func Escape(s string) string {
 	return string(appendEscaped(make([]byte, 0, len(s)+n), s))
 }
 
-// ConditionalEscape is str(v), escaped unless v is a SafeStr.
+// ConditionalEscape returns str(v), escaped unless v is a SafeStr.
 func ConditionalEscape(v python.Value) python.SafeStr {
 	if s, ok := v.(python.SafeStr); ok {
 		return s

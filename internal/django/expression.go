@@ -24,15 +24,15 @@ type filterCall struct {
 	filter *Filter
 	arg    operand
 	hasArg bool
-	// lazyInput says that the input is _("…"), which Django translates only when
-	// it becomes text: until then it does not count as safe.
+	// lazyInput means that the input is _("…"), which Django translates only when it
+	// becomes text: until then it does not count as safe.
 	lazyInput bool
 	// notNumber means that _("…") is used where the filter needs a number: int() does not
 	// accept a lazy translation.
 	notNumber bool
 }
 
-// parseExpression is Django's FilterExpression.
+// parseExpression parses Django's FilterExpression.
 func (p *Parser) parseExpression(text string) (*Expression, error) {
 	e := p.expressions.next()
 	e.text = text
@@ -97,8 +97,8 @@ func skipped(text string, pos, start int) error {
 	return syntaxErrorf("Could not parse some characters: %s|%s|%s", text[:pos], text[pos:start], text[start:])
 }
 
-// operandEnd is where the literal, number or path that starts at i ends; i if
-// none starts there.
+// operandEnd returns the end of the literal, number or path that starts at i, or i if none
+// starts there.
 func operandEnd(s string, i int) int {
 	if i >= len(s) {
 		return i
@@ -130,7 +130,7 @@ func operandEnd(s string, i int) int {
 	return j
 }
 
-// wordEnd is the end of a run of letters, digits and underscores, and points if
+// wordEnd returns the end of a run of letters, digits and underscores, and points if
 // dots is set.
 func wordEnd(s string, i int, dots bool) int {
 	for i < len(s) {
@@ -195,14 +195,14 @@ func (f *filterCall) checkArg() error {
 	return nil
 }
 
-// Resolve is the expression's value. If its variable does not exist that is
-// None, which filters then see, too (Django's ignore_failures); without filters
-// ok is false. author is true if no data took part.
+// Resolve returns the expression's value. If its variable does not exist that is None,
+// which filters then see, too (Django's ignore_failures); without filters ok is false.
+// author is true if the value contains no data.
 func (e *Expression) Resolve(c *Context) (v python.Value, author, ok bool, err error) {
 	return e.resolve(c, python.None, len(e.filters))
 }
 
-// Value is the expression's value with "" for a missing variable, which is
+// Value returns the expression's value with "" for a missing variable, which is
 // Django's string_if_invalid.
 func (e *Expression) Value(c *Context) (python.Value, error) {
 	v, _, _, err := e.resolve(c, emptyText, len(e.filters))
@@ -304,8 +304,8 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 	return out, author, nil
 }
 
-// renderMarked prints what the author wrote and data apart in the cases where
-// one expression prints both; done is false if this is none of them.
+// renderMarked separates the author's text from data in the cases in which one expression
+// prints both. done is false for other expressions.
 func (e *Expression) renderMarked(c *Context) (done bool, err error) {
 	v := e.base.variable
 	if len(e.filters) == 0 {
@@ -381,12 +381,12 @@ func (e *Expression) renderMarked(c *Context) (done bool, err error) {
 	return true, nil
 }
 
-// Literal is the expression's value if it is a single literal without filters.
+// Literal returns the expression's value if it is a single literal without filters.
 func (e *Expression) Literal() (python.Value, bool) {
 	return e.base.literal, e.base.variable == nil && len(e.filters) == 0
 }
 
-// String is the expression as the template has it.
+// String returns the expression as the template has it.
 func (e *Expression) String() string { return e.text }
 
 // isMissing reports whether err means that a variable does not exist.

@@ -139,7 +139,7 @@ func since(c *Context, in, arg python.Value, until bool) (python.Value, error) {
 	return python.Str(timesince(c.locale, from, to, "")), nil
 }
 
-// dayOrMoment is the time of a datetime, or of a date at midnight.
+// dayOrMoment returns the time of a datetime, or of a date at midnight.
 func dayOrMoment(v python.Value) (t time.Time, aware bool, err error) {
 	m := momentOf(v)
 	if !m.hasDate {

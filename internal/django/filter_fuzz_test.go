@@ -14,9 +14,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// fuzzFilter renders {{ v|filter }} with hostile text, and with arg as the
-// argument a where the filter names it. Nothing may panic, run away, print
-// more than the limits allow, or break UTF-8.
+// fuzzFilter renders {{ v|filter }} with hostile text, and with arg as the argument a if
+// the filter uses it. It must not panic, hang, exceed the limits or print invalid UTF-8.
 func fuzzFilter(f *testing.F, filters []string, seeds ...string) {
 	f.Helper()
 	var templates []*Template
@@ -50,7 +49,7 @@ func fuzzFilter(f *testing.F, filters []string, seeds ...string) {
 				t.Fatalf("%s of %q, %q: %d bytes printed", tpl.Name(), v, arg, len(out))
 			}
 			if !utf8.ValidString(out) {
-				t.Fatalf("%s of %q, %q: prints broken UTF-8: %q", tpl.Name(), v, arg, out)
+				t.Fatalf("%s of %q, %q: prints invalid UTF-8: %q", tpl.Name(), v, arg, out)
 			}
 		}
 	})

@@ -26,7 +26,7 @@ func init() {
 	)
 }
 
-// humanInt is int(v). ok is false if v is not a number; the filters then return it
+// humanInt returns int(v). ok is false if v is not a number; the filters then return it
 // unchanged.
 func humanInt(v python.Value) (n python.Value, ok bool, err error) {
 	n, err = python.ToInt(v)
@@ -82,7 +82,7 @@ func intcomma(c *Context, in, arg python.Value) (python.Value, error) {
 	return python.Str(groupDigits(s[:at]) + s[at:]), nil
 }
 
-// groupDigits puts commas between groups of three digits of any script.
+// groupDigits separates groups of three digits of any script with commas.
 func groupDigits(s string) string {
 	sign := ""
 	if strings.HasPrefix(s, "-") {
@@ -220,12 +220,13 @@ func naturaltime(c *Context, in, _ python.Value) (python.Value, error) {
 	return python.Str(c.locale.aFew(seconds/3600, "an", "hour", when)), nil
 }
 
-// aFew is "a minute ago" or "2 minutes from now" in the language.
+// aFew returns a text such as "a minute ago" or "2 minutes from now" in the language.
 func (l *locale) aFew(n int64, article, unit, when string) string {
 	return fill(l.ngettext(article+" "+unit+" "+when, "%(count)s"+noBreakSpace+unit+"s "+when, n), n)
 }
 
-// roundAwayFromOne is Django's number for choosing a plural form: 1.5 is not one.
+// roundAwayFromOne returns the number with which Django chooses a plural form: 1.5 isn't
+// singular.
 func roundAwayFromOne(f float64) int64 {
 	f = math.Abs(f)
 	if f > 1 {

@@ -26,8 +26,7 @@ func init() {
 	)
 }
 
-// sortBy sorts by a property of the items, stably. A value that cannot be sorted becomes
-// "".
+// sortBy sorts stably by a property of the items. A value that can't be sorted becomes "".
 func sortBy(reversed bool) FilterFunc {
 	return func(c *Context, in, arg python.Value) (python.Value, error) {
 		held := c.meter.Held()
@@ -94,8 +93,8 @@ func sortItems(c *Context, in, arg python.Value, reversed bool) (python.Value, e
 	return python.NewList(out...), nil
 }
 
-// propertyOf gives the lookup for a sort's argument: an index if it reads as a
-// number, else a dotted path of keys and attributes.
+// propertyOf returns the lookup for a sort's argument: an index if it is a number, or else
+// a dotted path of keys and attributes.
 func propertyOf(arg python.Value) (property func(python.Value) (python.Value, error), cost int, err error) {
 	_, err = python.ToFloat(arg)
 	if err == nil {
@@ -229,7 +228,7 @@ func slice(_ *Context, in, arg python.Value) (python.Value, error) {
 	return v, err
 }
 
-// maxListDepth bounds the lists within lists that unordered_list follows.
+// maxListDepth limits the nesting of lists in unordered_list.
 const maxListDepth = 100
 
 func unorderedList(c *Context, in, _ python.Value) (python.Value, error) {

@@ -77,7 +77,7 @@ func phone2numeric(_ *Context, in, _ python.Value) (python.Value, error) {
 	}, python.Lower(s))), nil
 }
 
-// pluralize gives the suffix for one, or for any other number or length.
+// pluralize returns the suffix for one, or for any other number or length.
 func pluralize(_ *Context, in, arg python.Value) (python.Value, error) {
 	suffixes := "s"
 	if arg != nil {

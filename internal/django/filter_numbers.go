@@ -108,7 +108,7 @@ func floatformat(c *Context, in, arg python.Value) (python.Value, error) {
 	return python.SafeStr(s), nil
 }
 
-// getDigit gives the arg-th digit from the right.
+// getDigit returns the arg-th digit from the right.
 func getDigit(_ *Context, in, arg python.Value) (python.Value, error) {
 	place, err := intArg(arg)
 	var n python.Value

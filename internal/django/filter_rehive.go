@@ -19,16 +19,16 @@ func init() {
 	)
 }
 
-// Below these a timestamp counts seconds and milliseconds, else microseconds.
+// Below these limits, a timestamp is in seconds or milliseconds, and otherwise in
+// microseconds.
 const (
 	maxTimestampSeconds = 100_000_000_000
 	maxTimestampMillis  = 100_000_000_000_000
 )
 
-// timestamp makes a datetime in UTC of a Unix time, given as an integer or its
-// digits. Rehive sends milliseconds; the size tells seconds, milliseconds and
-// microseconds apart. Anything else renders as nothing. The datetime is aware,
-// as those of a Django that uses time zones.
+// timestamp converts a Unix time, given as an integer or its digits, to a datetime in UTC.
+// Rehive sends milliseconds; seconds and microseconds are recognized by their magnitude.
+// Anything else renders as nothing. The datetime is aware, as in Django with time zones.
 func timestamp(_ *Context, in, _ python.Value) (python.Value, error) {
 	n, ok := integerOf(in)
 	if !ok || !n.IsInt64() {
@@ -50,7 +50,7 @@ func timestamp(_ *Context, in, _ python.Value) (python.Value, error) {
 	return &python.DateTime{T: t, Aware: true}, nil
 }
 
-// integerOf gives an int, or a text of digits only, as a number.
+// integerOf returns an int, or a text of digits only, as a number.
 func integerOf(v python.Value) (*big.Int, bool) {
 	switch v.(type) {
 	case python.Int, *python.Big:
@@ -63,7 +63,7 @@ func integerOf(v python.Value) (*big.Int, bool) {
 	return new(big.Int).SetString(s, 10)
 }
 
-// maxDivisibility bounds the decimals of a currency; Rehive's have at most 18.
+// maxDivisibility limits the decimals of a currency; Rehive's have at most 18.
 const maxDivisibility = 1000
 
 // money formats an amount in a currency's smallest unit with as many decimals as the
@@ -92,7 +92,7 @@ func money(c *Context, in, arg python.Value) (python.Value, error) {
 	return python.Str(s), nil
 }
 
-// amountOf reads an int, float, Decimal or text.
+// amountOf parses an int, float, Decimal or text.
 func amountOf(v python.Value) (number, bool) {
 	switch v.(type) {
 	case python.Str, python.SafeStr:

@@ -43,7 +43,7 @@ func init() {
 	)
 }
 
-// text is the input of a String filter.
+// text returns the input of a String filter.
 func text(in python.Value) string {
 	s, _ := python.AsStr(in)
 	return s
@@ -54,7 +54,7 @@ func isSafe(v python.Value) bool {
 	return ok
 }
 
-// intArg is int(arg), clamped to a size that no text or list reaches.
+// intArg returns int(arg), clamped to a size that no text or list reaches.
 func intArg(arg python.Value) (int, error) {
 	v, err := python.ToInt(arg)
 	if err != nil {
@@ -88,7 +88,7 @@ func capfirst(_ *Context, in, _ python.Value) (python.Value, error) {
 func padLeft(n, _ int) (left, right int)  { return n, 0 }
 func padRight(n, _ int) (left, right int) { return 0, n }
 
-// padBoth is CPython's str.center: an odd rest goes left if the width is odd.
+// padBoth implements CPython's str.center: odd padding goes left if the width is odd.
 func padBoth(n, width int) (left, right int) {
 	left = n/2 + n&width&1
 	return left, n - left
@@ -238,8 +238,7 @@ func stringformat(c *Context, in, arg python.Value) (python.Value, error) {
 	return python.Str(s), nil
 }
 
-// title is Python's title case, without the capitals it puts behind an
-// apostrophe and behind a digit.
+// title returns Python's title case, without the capitals after apostrophes and digits.
 func title(c *Context, in, _ python.Value) (python.Value, error) {
 	s := text(in)
 	if isASCII(s) {
@@ -268,8 +267,8 @@ func title(c *Context, in, _ python.Value) (python.Value, error) {
 	return python.Str(t), nil
 }
 
-// titleASCII is title for the usual text. A letter is lower case behind a
-// letter or digit, and behind an apostrophe that at least two letters precede.
+// titleASCII is title for ASCII text. A letter is lower case after a letter or digit, and
+// after an apostrophe that follows at least two letters.
 func titleASCII(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -15,10 +15,10 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// fuzzLimits keep one input quick, so that slowness shows.
+// fuzzLimits are low, so that slow inputs stand out.
 var fuzzLimits = Limits{Source: 16 << 10, Nodes: 2000, Steps: 20_000, Output: 64 << 10, String: 64 << 10}
 
-// fuzzTime is far beyond the CPU time that any input may take under fuzzLimits.
+// fuzzTime is far longer than the CPU time that any input may take under fuzzLimits.
 const fuzzTime = 3 * time.Second
 
 // cpuTime returns the CPU time that a test used before, on a thread that is its own.
@@ -63,7 +63,7 @@ func FuzzLexer(f *testing.F) {
 				t.Fatalf("token %q on line %d, not %d", raw, tok.Line, want)
 			}
 			if tok.kind != tokenText && strings.Contains(raw, "\n") {
-				t.Fatalf("tag %q holds a line end", raw)
+				t.Fatalf("tag %q contains a line break", raw)
 			}
 			if tok.kind == tokenBlock {
 				tok.Split()
@@ -79,7 +79,7 @@ func FuzzLexer(f *testing.F) {
 	})
 }
 
-// FuzzParse checks that a template parses or fails with a placed *Error.
+// FuzzParse checks that a template parses or fails with an *Error that has a position.
 func FuzzParse(f *testing.F) {
 	seedTemplates(f)
 	f.Fuzz(func(t *testing.T, src string) {
@@ -109,7 +109,7 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
-// FuzzRender checks that rendering ends, soon, and that marks change nothing.
+// FuzzRender checks that rendering ends soon, and that marks don't change the output.
 func FuzzRender(f *testing.F) {
 	for i, tc := range readCases(f, "testdata/*.jsonl") {
 		if i%7 == 0 || strings.HasPrefix(tc.Name, "tags_") {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestIfHints has operators of other languages in {% if %}.
+// TestIfHints checks the hints for operators of other languages in {% if %}.
 func TestIfHints(t *testing.T) {
 	for condition, want := range map[string]string{
 		"a = b":         "write == to compare",
@@ -36,7 +36,7 @@ func TestIfHints(t *testing.T) {
 	}
 }
 
-// TestRemainderHints has what people write into tags that is not a name.
+// TestRemainderHints checks the hints for common mistakes in tags.
 func TestRemainderHints(t *testing.T) {
 	for source, want := range map[string]string{
 		"{{ Cape Town }}":             "a name has no spaces; text needs no braces, and within a tag it needs quotes",
@@ -66,7 +66,7 @@ func TestRemainderHints(t *testing.T) {
 	}
 }
 
-// TestUses has variables with their filters and places, and what is remarkable.
+// TestUses checks variables with their filters and positions, and remarks.
 func TestUses(t *testing.T) {
 	template, err := Parse("main", "Grüß {{ user.name|upper }}\n {% if a == b %}{% for x in list %}{{ x }}{{ y|date:z }}{% endfor %}{% endif %}"+
 		"{% ifequal c 'd' %}{% endifequal %}{% if e == '{{ f }}' %}{% endif %}", Options{})

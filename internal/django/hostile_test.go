@@ -17,8 +17,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// hostileTags has for each tag templates that make it work hard; v is the data
-// and w something else of its kind.
+// hostileTags has expensive templates for each tag; v is the data and w a different value
+// of its kind.
 var hostileTags = map[string][]string{
 	"autoescape":                {"{% autoescape on %}{{ v }}{% endautoescape %}"},
 	"block":                     {"{% block NAME %}{{ v }}{{ block.super }}{% endblock %}"},
@@ -61,16 +61,16 @@ var hostileTags = map[string][]string{
 	"timezone":                  {"{% timezone v %}{% endtimezone %}"},
 }
 
-// hostileArgs are the arguments that filters which take one are tried with.
+// hostileArgs are the arguments to try with filters that take one.
 var hostileArgs = []string{"5", "100000", "v", "w", `"x"`, `"x,y"`, `"::-1"`, `"1000000d"`, `"jSNY"`}
 
-// hostileTemplate is a template with its name and how it is repeated.
+// hostileTemplate is a template with its name and the unit to repeat.
 type hostileTemplate struct{ name, unit string }
 
 const hostileLoad = "{% load humanize i18n l10n tz %}"
 
-// hostileTemplates enumerates what there is: every filter, tag, operator and
-// method. A tag of which nothing is known here fails the test.
+// hostileTemplates enumerates every filter, tag, operator and method. A tag that is missing
+// in hostileTags fails the test.
 func hostileTemplates(t *testing.T) []hostileTemplate {
 	t.Helper()
 	var out []hostileTemplate
@@ -119,7 +119,7 @@ func hostileTemplates(t *testing.T) []hostileTemplate {
 	return out
 }
 
-// source repeats the unit up to a size, with names of its own for each.
+// source repeats the unit up to a size, with unique names.
 func (h hostileTemplate) source(size int) string {
 	var b strings.Builder
 	b.WriteString(hostileLoad)
@@ -138,17 +138,17 @@ func (h hostileTemplate) source(size int) string {
 	return b.String()
 }
 
-// The bounds that hold for a render with the default limits. An operation that
-// was charged as a whole may end beyond the budget.
+// The bounds for a rendering with the default limits. An operation that is charged as a
+// whole may exceed the budget.
 const (
 	hostileCPU     = 250 * time.Millisecond
 	hostileMemory  = 64 << 20 // beyond Limits.Memory
 	hostileOverrun = 50 * time.Millisecond
 )
 
-// TestHostileWork renders every filter, tag, operator and method over data that is
-// hard for it, with a part of the budget (with all of it if HOSTILE=full), and
-// sees what that takes.
+// TestHostileWork renders every filter, tag, operator and method with the most expensive
+// data, with part of the budget (all of it if HOSTILE=full), and checks the time and
+// memory.
 func TestHostileWork(t *testing.T) {
 	size, source, share, every := 48<<10, 4<<10, 20, 12
 	if metertest.Slowdown > 1 {
@@ -189,7 +189,7 @@ func TestHostileWork(t *testing.T) {
 			cpu := metertest.Measure(func() { err = render(context.Background()) })
 			checkError(t, err)
 			if allowed := (hostileCPU/time.Duration(share) + 15*time.Millisecond) * time.Duration(metertest.Slowdown); cpu > allowed {
-				// Once more: the first run may have paid for others.
+				// Repeat it, because the first run may include one-time costs.
 				if cpu = min(cpu, metertest.Measure(func() { _ = render(context.Background()) })); cpu > allowed {
 					t.Errorf("%s: took %s", where, cpu)
 				}
@@ -210,8 +210,8 @@ func TestHostileWork(t *testing.T) {
 	}
 }
 
-// TestHostileDeadline sees how far single operations on a mebibyte overrun a
-// deadline, with steps without end.
+// TestHostileDeadline checks how far single operations on a mebibyte overrun a deadline,
+// with an unlimited budget.
 func TestHostileDeadline(t *testing.T) {
 	every := uint32(64)
 	if metertest.Slowdown > 1 {

@@ -11,8 +11,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// linebreaks makes paragraphs of text that blank lines part, and <br> of the
-// other line ends.
+// linebreaks converts text separated by blank lines to paragraphs, and other line breaks to
+// <br>.
 func linebreaks(text string, autoescape bool) string {
 	text = normalizeNewlines(text)
 	if autoescape {
@@ -54,8 +54,8 @@ type htmlPiece struct {
 	end int
 }
 
-// truncateHTML cuts HTML after length characters or words of text, not
-// counting tags, and closes the tags that are open there.
+// truncateHTML truncates HTML after length characters or words of text, not counting tags,
+// and closes open tags.
 func truncateHTML(c *Context, text string, length int, words bool) (string, error) {
 	mark, keep := " "+ellipsis, length
 	if words {
@@ -120,8 +120,8 @@ func truncateHTML(c *Context, text string, length int, words bool) (string, erro
 	return b.String(), nil
 }
 
-// htmlScanner finds tags, characters and words. It remembers that there is no
-// more ">", or a run of "<" would be searched to the end once for each.
+// htmlScanner finds tags, characters and words. It remembers that there are no more ">",
+// because a run of "<" would otherwise take quadratic time.
 type htmlScanner struct {
 	text      string
 	noBracket bool
@@ -183,7 +183,7 @@ func (s *htmlScanner) word(pos int) (htmlPiece, bool) {
 	return htmlPiece{}, false
 }
 
-// parseTag takes "<…>" apart. ok is false if it has no name.
+// parseTag splits "<…>". ok is false if it has no name.
 func parseTag(tag string) (name string, closing, selfClosing, ok bool) {
 	inner := tag[1 : len(tag)-1]
 	if rest, found := strings.CutPrefix(inner, "/"); found {
@@ -212,8 +212,8 @@ func parseTagName(s string) (name string, selfClosing, ok bool) {
 	return s[:end], false, true
 }
 
-// unescapeHTML is Python's html.unescape. Go's differs in numeric references
-// to characters that HTML does not allow, and agrees on named ones.
+// unescapeHTML implements Python's html.unescape. Go's differs in numeric references to
+// characters that HTML does not allow, and agrees on named ones.
 func unescapeHTML(s string) string {
 	i := strings.IndexByte(s, '&')
 	if i < 0 {

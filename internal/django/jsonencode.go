@@ -15,8 +15,8 @@ import (
 // maxJSONDepth bounds nesting.
 const maxJSONDepth = 200
 
-// encodeJSON is json.dumps with Django's encoder: ASCII only, dates and
-// durations in ISO form.
+// encodeJSON implements json.dumps with Django's encoder: ASCII only, dates and durations
+// in ISO form.
 func encodeJSON(c *Context, v python.Value) (string, error) {
 	var b strings.Builder
 	if err := appendJSON(c, &b, v, 0); err != nil {
@@ -172,7 +172,7 @@ func appendJSONEscape(b *strings.Builder, r rune) {
 	}
 }
 
-// jsonTime is the ISO form with milliseconds and "Z" for UTC.
+// jsonTime returns the ISO form with milliseconds and "Z" for UTC.
 func jsonTime(m moment) string {
 	s := string(m.appendISO(nil))
 	if m.t.Nanosecond() >= 1000 {

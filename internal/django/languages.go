@@ -145,8 +145,8 @@ func findLanguage(code string) (language, bool) {
 	return language{}, false
 }
 
-// isRightToLeft is Django's get_language_bidi: it goes by LANGUAGES_BIDI in its settings,
-// not by what it knows of the language (Azerbaijani, for one).
+// isRightToLeft implements Django's get_language_bidi, which uses the setting
+// LANGUAGES_BIDI instead of the language's own data (they differ for Azerbaijani).
 func isRightToLeft(code string) bool {
 	base, _, _ := strings.Cut(code, "-")
 	switch base {

@@ -9,7 +9,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// tokenKind tells the tokens of a template apart.
+// tokenKind is the kind of a token.
 type tokenKind uint8
 
 const (
@@ -27,22 +27,22 @@ type Token struct {
 	pos      int32 // byte offset in the source
 }
 
-// lexer cuts a source into tokens, one at a time. A tag doesn't reach over the
-// end of a line: what looks like the start of such a one is text.
+// lexer splits a source into tokens, one at a time. A tag can't span lines: the beginning
+// of a tag that isn't closed on its line is text.
 type lexer struct {
 	src      string
 	pos      int
 	line     int
 	verbatim string // the contents of the tag that ends {% verbatim %}, if within
-	// From openTag on, the source holds a tag up to tagEnd, found while looking
-	// for the end of a text. Zero if not known yet.
+	// The next tag, from openTag to tagEnd, which was found while searching for the end of
+	// a text. Zero if not known yet.
 	openTag, tagEnd int
-	// dead[kind] is the end of the line that is known to hold no more closing
-	// delimiter of that kind, so that a line of openings is read once only.
+	// dead[kind] is the end of a line that has no further closing delimiter of that kind,
+	// so that a line of opening delimiters is read only once.
 	dead [4]int
 }
 
-// next is the next token, or false at the end.
+// next returns the next token, or false at the end.
 func (l *lexer) next() (Token, bool) {
 	if l.pos >= len(l.src) {
 		return Token{}, false
@@ -78,7 +78,7 @@ func (l *lexer) next() (Token, bool) {
 	return tok, true
 }
 
-// text is a text token up to end.
+// text returns a text token up to end.
 func (l *lexer) text(end int) Token {
 	tok := Token{Contents: l.src[l.pos:end], Line: l.line, kind: tokenText, pos: int32(l.pos)}
 	l.line += strings.Count(tok.Contents, "\n")
@@ -86,8 +86,8 @@ func (l *lexer) text(end int) Token {
 	return tok
 }
 
-// findTag is the first tag at or after from; the end of the source twice if
-// there is none.
+// findTag returns the bounds of the first tag at or after from; both are the end of the
+// source if there is none.
 func (l *lexer) findTag(from int) (start, end int) {
 	for i := from; ; {
 		n := strings.IndexByte(l.src[i:], '{')
@@ -124,7 +124,7 @@ func (l *lexer) findTag(from int) (start, end int) {
 	}
 }
 
-// trimSpace is str.strip, quick for ASCII.
+// trimSpace is str.strip with a fast path for ASCII.
 func trimSpace(s string) string {
 	for s != "" && s[0] == ' ' {
 		s = s[1:]
@@ -138,7 +138,7 @@ func trimSpace(s string) string {
 	return s
 }
 
-// name is the tag's first word.
+// name returns the tag's first word.
 func (t *Token) name() string {
 	for i := 0; i < len(t.Contents); i++ {
 		if t.Contents[i] <= ' ' || t.Contents[i] >= 0x80 {
@@ -150,7 +150,7 @@ func (t *Token) name() string {
 	return t.Contents
 }
 
-// Split gives the words of a tag. Quoted text and _("…") stay one word.
+// Split returns the words of a tag. Quoted text and _("…") are one word.
 func (t *Token) Split() []string {
 	words := smartSplit(t.Contents)
 	joined := words[:0]
@@ -204,7 +204,7 @@ func smartSplit(s string) []string {
 	return words
 }
 
-// spaceAt is the length of the white space character at s[i], or 0.
+// spaceAt returns the length of the white space character at s[i], or 0.
 func spaceAt(s string, i int) int {
 	c := s[i]
 	if c < 0x80 {
@@ -224,7 +224,7 @@ func spaceAt(s string, i int) int {
 	return len(s) - i
 }
 
-// quoteEnd is the position after the quoted text that starts at s[i], or -1 if
+// quoteEnd returns the position after the quoted text that starts at s[i], or -1 if
 // its closing quote is missing. A backslash protects the next character.
 func quoteEnd(s string, i int) int {
 	quote := s[i]

@@ -10,20 +10,20 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// FilterFunc is a filter's work. arg is nil if the template gives none.
+// FilterFunc implements a filter. arg is nil if the template has none.
 type FilterFunc func(c *Context, in, arg python.Value) (python.Value, error)
 
-// Reach says how far a filter looks into its input.
+// Reach is how deeply a filter reads its input.
 type Reach uint8
 
-// How far a filter looks.
+// The values of Reach.
 const (
-	ReadsAll   Reach = iota // all that the items hold, as printing does
-	ReadsItems              // each item, but not what it holds
+	ReadsAll   Reach = iota // everything, including the contents of items, like printing
+	ReadsItems              // each item, but not its contents
 	ReadsValue              // the value itself; the output is a part of it or nothing new
 )
 
-// ArgRule says whether a filter takes an argument.
+// ArgRule defines whether a filter takes an argument.
 type ArgRule uint8
 
 // The rules for a filter's argument.
@@ -33,7 +33,7 @@ const (
 	RequiredArg
 )
 
-// Numbers says which values a filter passes to int(), as flags.
+// Numbers are flags for the values that a filter passes to int().
 type Numbers uint8
 
 // The values that a filter passes to int().
@@ -49,36 +49,35 @@ type Filter struct {
 	Arg  ArgRule
 	// String is @stringfilter: the input arrives as Str or SafeStr.
 	String bool
-	// IsSafe is is_safe=True: a safe input gives a safe output.
+	// IsSafe is is_safe=True: the output of a safe input is safe.
 	IsSafe bool
-	// NeedsAutoescape says the function takes autoescape; read c.Autoescape().
+	// NeedsAutoescape is needs_autoescape=True; the function reads c.Autoescape().
 	NeedsAutoescape bool
 	// ExpectsLocaltime is expects_localtime=True: an aware datetime arrives in
 	// the current zone if time zones are in use.
 	ExpectsLocaltime bool
-	// Numbers says what has to be a number, and is passed to int() at once.
+	// Numbers are the values that must be numbers and are passed to int() first.
 	Numbers Numbers
-	// CharWise says that the filter maps each character for itself, so that
-	// what the author wrote and what is data stay apart in its output.
+	// CharWise means that the filter maps each character independently, so that the
+	// author's text and data can be distinguished in the output.
 	CharWise bool
-	// Nanos is what the filter takes for a byte of its input and its argument, in
-	// nanoseconds, on the text that is hardest for it; 0 means 10. WideNanos
-	// holds instead for text that is not ASCII, unless it is 0. TestHostileWork holds
-	// the filters to these.
+	// Nanos is the time per byte of the input and the argument, in nanoseconds, for the
+	// most expensive text; 0 means 10. WideNanos applies to text that is not ASCII, unless
+	// it is 0. TestHostileWork checks these values.
 	Nanos, WideNanos int
-	// Reads says how far into the input the filter looks.
+	// Reads is how deeply the filter reads the input.
 	Reads Reach
-	// Choice says that the output, if it isn't the input, is the argument or a
-	// piece of it: the author's if the argument was the author's.
+	// Choice means that the output, if it isn't the input, is the argument or a part of it,
+	// so it is the author's text if the argument is.
 	Choice bool
 }
 
-// defaultNanos is what a filter takes for a byte unless it says otherwise.
+// defaultNanos is the default of Filter.Nanos.
 const defaultNanos = 10
 
-// spend charges for a call of the filter before it is made. This and made are
-// the one place where filters are charged; what a filter does beyond a fixed
-// time for each byte of its input and its argument, it charges for itself.
+// spend charges for a call of the filter in advance. Together with made it is the only
+// place that charges for filters, except that a filter charges itself for work beyond a
+// fixed time per byte of its input and argument.
 func (f *Filter) spend(c *Context, in, arg python.Value) error {
 	if s, ok := python.AsStr(in); ok && arg == nil && len(s) < 32 {
 		return c.meter.Spend(1)
@@ -117,7 +116,7 @@ func (f *Filter) size(c *Context, in python.Value) (int, error) {
 	return len(s), nil
 }
 
-// made charges for what the filter has made.
+// made charges for the filter's output.
 func (f *Filter) made(c *Context, out python.Value) error {
 	if s, ok := python.AsStr(out); ok {
 		if len(s) < 64 {
@@ -133,16 +132,16 @@ func (f *Filter) made(c *Context, out python.Value) error {
 	return python.HoldMade(&c.meter, out)
 }
 
-// TagParser makes the node of a tag, having consumed its closing tag if any.
+// TagParser parses a tag, including its closing tag if it has one, and returns the node.
 type TagParser func(p *Parser, tok *Token) (Node, error)
 
-// Library is a set of filters and tags, as {% load %} brings in.
+// Library is a set of filters and tags for {% load %}.
 type Library struct {
 	filters map[string]*Filter
 	tags    map[string]TagParser
 }
 
-// builtins is what every template has; libraries what it can load by name.
+// builtins is the library of every template; libraries are those that it can load by name.
 var (
 	builtins  = newLibrary()
 	libraries = map[string]*Library{}
@@ -152,8 +151,8 @@ func newLibrary() *Library {
 	return &Library{filters: map[string]*Filter{}, tags: map[string]TagParser{}}
 }
 
-// library is the loadable library of that name, made if it is new. For init
-// functions only.
+// library returns the loadable library with a name, and creates it if necessary. It is for
+// init functions only.
 func library(name string) *Library {
 	l := libraries[name]
 	if l == nil {
@@ -163,12 +162,12 @@ func library(name string) *Library {
 	return l
 }
 
-// AddFilters adds filters; a later one of the same name replaces the earlier.
+// AddFilters adds filters. A filter replaces an earlier one with the same name.
 func (l *Library) AddFilters(filters ...*Filter) {
 	for _, f := range filters {
 		l.filters[f.Name] = f
 	}
 }
 
-// AddTag adds a tag; a later one of the same name replaces the earlier.
+// AddTag adds a tag. It replaces an earlier one with the same name.
 func (l *Library) AddTag(name string, parse TagParser) { l.tags[name] = parse }

@@ -9,22 +9,22 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// ErrLimit is wrapped by the errors of templates that ask for too much. With the
-// same data they fail the same way again, unlike those that the context ended.
+// ErrLimit is wrapped by the errors of templates that exceed a limit. Unlike those that are
+// ended by the context, they fail again with the same data.
 var ErrLimit = meter.ErrLimit
 
-// Limits bound what a template may use. A zero field means the default.
+// Limits limit the resources of a template. A zero field means the default.
 type Limits struct {
 	Source  int // characters of one template's source, as the API server counts them; 262,144
 	Nodes   int // nodes of a template and those it includes or extends; 20,000
 	Nesting int // tags within tags, and templates within templates; 50
 	Steps   int // work, in units of about 100 ns (see package meter); 1,000,000
-	Memory  int // bytes held at a time by values that the template makes; 32 MiB
-	Output  int // bytes printed, also while captured; 1 MiB
-	String  int // bytes of a text that a filter makes; 1 MiB
+	Memory  int // bytes held at a time by values that the template creates; 32 MiB
+	Output  int // bytes printed, including captured output; 1 MiB
+	String  int // bytes of a text that a filter returns; 1 MiB
 }
 
-// DefaultLimits are the limits of a template whose options say nothing else.
+// DefaultLimits returns the default limits.
 func DefaultLimits() Limits { return Limits{}.withDefaults() }
 
 // MaxWords is how many literals, names in paths and filters a template and those that it

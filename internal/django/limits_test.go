@@ -21,8 +21,8 @@ func mebibyteOf(unit string) *python.Dict {
 	return data
 }
 
-// TestLimitsEndRenders has templates that took minutes or gigabytes when only a
-// part of their work was charged.
+// TestLimitsEndRenders renders templates that would take minutes or gigabytes if only part
+// of their work were charged.
 func TestLimitsEndRenders(t *testing.T) {
 	var split strings.Builder
 	for i := range 40 {
@@ -44,14 +44,14 @@ func TestLimitsEndRenders(t *testing.T) {
 		_, err = tmpl.Render(context.Background(), mebibyteOf(tc.unit), RenderOptions{})
 		var e *Error
 		if !errors.Is(err, ErrLimit) || !errors.As(err, &e) || e.Line == 0 {
-			t.Errorf("%s: got %v, want a limit with its place", name, err)
+			t.Errorf("%s: got %v, want a limit with a position", name, err)
 		}
 	}
 }
 
-// TestDeadlineIsNoLimit distinguishes the caller's deadline, after which the same render
-// may succeed, from a limit.
-func TestDeadlineIsNoLimit(t *testing.T) {
+// TestDeadlineIsNotALimit checks that a deadline, after which the same rendering may
+// succeed later, is not reported as a limit.
+func TestDeadlineIsNotALimit(t *testing.T) {
 	tmpl, err := Parse("main", "{% for x in t %}{{ x }}{% endfor %}", Options{Limits: Limits{Steps: 1 << 40, Output: 1 << 30}})
 	if err != nil {
 		t.Fatal(err)
@@ -65,9 +65,9 @@ func TestDeadlineIsNoLimit(t *testing.T) {
 	}
 }
 
-// TestHonestTemplates holds what people write to the limits: long, with loops
-// over thousands of rows.
-func TestHonestTemplates(t *testing.T) {
+// TestRealisticTemplatesFitLimits checks that realistic templates, long or with loops over
+// thousands of rows, stay within the limits.
+func TestRealisticTemplatesFitLimits(t *testing.T) {
 	rows := make([]python.Value, 4000)
 	for i := range rows {
 		row := python.NewDict(3)
@@ -94,9 +94,8 @@ func TestHonestTemplates(t *testing.T) {
 	}
 }
 
-// TestErrorsTellNoData has what customers could have written in the data, and
-// looks for it in the errors.
-func TestErrorsTellNoData(t *testing.T) {
+// TestErrorsContainNoData searches errors for a secret in the data.
+func TestErrorsContainNoData(t *testing.T) {
 	const secret = "zx81secret"
 	data := python.NewDict(4)
 	data.SetStr("s", python.Str(secret))
@@ -146,7 +145,7 @@ func TestErrorsTellNoData(t *testing.T) {
 	}
 }
 
-// TestLengthIsInCharacters holds the limit to the unit of the API server.
+// TestLengthIsInCharacters checks that the limit has the same unit as the API server's.
 func TestLengthIsInCharacters(t *testing.T) {
 	long := strings.Repeat("é", 262144)
 	if _, err := Parse("main", long, Options{}); err != nil {
@@ -158,8 +157,8 @@ func TestLengthIsInCharacters(t *testing.T) {
 	}
 }
 
-// TestParseCost holds parsing to a time that does not grow with the square of
-// the template, for tags that each add to what the parser remembers.
+// TestParseCost checks that parsing doesn't take quadratic time for tags that each add to
+// the parser's state.
 func TestParseCost(t *testing.T) {
 	for _, piece := range []string{
 		"{% load i18n %}", "{% load i18n tz %}", "{% load trans from i18n %}", "{% now 'Y' %}", "{{ a|upper }}", "{% if a %}", "{% for a in b %}{% endfor %}",
@@ -170,11 +169,11 @@ func TestParseCost(t *testing.T) {
 		const bound = 250 * time.Millisecond
 		allowed := bound * time.Duration(metertest.Slowdown)
 		cpu := metertest.Measure(parse)
-		if cpu > allowed { // the first run may have paid for others
+		if cpu > allowed { // the first run may include one-time costs
 			cpu = min(cpu, metertest.Measure(parse))
 		}
 		if cpu > allowed {
-			t.Errorf("%q again and again: took %s", piece, cpu)
+			t.Errorf("repeated %q: took %s", piece, cpu)
 		}
 	}
 }

@@ -12,15 +12,15 @@ import (
 	"sync"
 )
 
-// localeData is how each of Django's languages writes dates, numbers and durations, a
-// JSON object a line; hack/conformance/ask_locales.py wrote it. Django's licence is in
-// locales.LICENSE.
+// localeData describes how each of Django's languages formats dates, numbers and durations,
+// with one JSON object per line. It was recorded by hack/conformance/ask_locales.py.
+// Django's license is in locales.LICENSE.
 //
 //go:embed locales.jsonl
 var localeData string
 
-// locale is how a language writes dates, numbers and durations. A nil locale is English,
-// Django's LANGUAGE_CODE; the methods work with it.
+// locale describes how a language formats dates, numbers and durations. A nil locale is
+// English, Django's LANGUAGE_CODE; the methods support it.
 type locale struct {
 	formats   map[string]string // by name, where they differ from namedFormats
 	decimal   string
@@ -32,14 +32,15 @@ type locale struct {
 	messages map[string]message
 }
 
-// message is a text of a filter or tag in a language: one, or one for each plural form.
+// message is a text of a filter or tag in a language, with one form or one for each plural
+// form.
 type message struct {
 	text  string
 	rule  int // index in locale.plurals
 	forms []string
 }
 
-// UnmarshalJSON reads a text, or a list of the index of a rule and its forms.
+// UnmarshalJSON decodes a text, or a list of the index of a rule and its forms.
 func (m *message) UnmarshalJSON(raw []byte) error {
 	if raw[0] == '"' {
 		return json.Unmarshal(raw, &m.text)
@@ -145,7 +146,7 @@ func (c *Context) setLanguage(code string) {
 	c.language, c.locale = code, findLocale(code)
 }
 
-// format is what a format's name stands for.
+// format returns the format with a name.
 func (l *locale) format(name string) (string, bool) {
 	if l != nil {
 		if f, ok := l.formats[name]; ok {
@@ -159,8 +160,8 @@ func (l *locale) format(name string) (string, bool) {
 	return f, ok
 }
 
-// gettext is a text in the language. A context may precede it, as in gettext's catalogs,
-// separated by U+0004.
+// gettext returns a text in the language. A context may precede it, as in gettext's
+// catalogs, separated by U+0004.
 func (l *locale) gettext(text string) string {
 	if l != nil {
 		if m, ok := l.messages[text]; ok {
@@ -174,8 +175,8 @@ func (l *locale) gettext(text string) string {
 	return text
 }
 
-// translate is gettext for a message of a template: without the context, if the language
-// has no such message.
+// translate is gettext for a message of a template. It ignores the context if the language
+// has no message with it.
 func (l *locale) translate(context, text string) string {
 	if l == nil || len(text) > 64 || len(context) > 64 {
 		return text
@@ -186,7 +187,7 @@ func (l *locale) translate(context, text string) string {
 	return text
 }
 
-// ngettext is the text for a number of things: that of the language, or one of those given.
+// ngettext returns the text for a number of things, in the language or from the arguments.
 // A context may precede the first.
 func (l *locale) ngettext(one, many string, n int64) string {
 	if l != nil {
@@ -203,8 +204,8 @@ func (l *locale) ngettext(one, many string, n int64) string {
 	return one
 }
 
-// number writes a number's text, in which the decimal separator is a point and an
-// exponent may follow, as the language does.
+// number converts a number's text, with a decimal point and maybe an exponent, to the
+// format of the language.
 func (l *locale) number(s string, group bool) string {
 	if l == nil && !group {
 		return s
@@ -227,7 +228,7 @@ func (l *locale) number(s string, group bool) string {
 	return whole
 }
 
-// group groups the characters of a whole number, whatever they are, after its sign.
+// group groups the digits of an integer after its sign.
 func (l *locale) group(s string) string {
 	sizes, separator := englishGrouping[:], ","
 	if l != nil {
@@ -261,7 +262,7 @@ func (l *locale) group(s string) string {
 
 var englishGrouping = [...]int{3}
 
-// truncated is what Django prints around text that was cut off.
+// truncated returns the text that marks a truncation.
 func (l *locale) truncated() (before, after string) {
 	if l == nil {
 		return "", ellipsis
@@ -273,8 +274,8 @@ func (l *locale) truncated() (before, after string) {
 // pluralRule gives the index of the plural form for a number.
 type pluralRule func(n int64) int
 
-// parsePluralRule compiles a rule of gettext's catalogs, an expression of C over n. A
-// rule that it can't read always gives 0.
+// parsePluralRule compiles a rule of gettext's catalogs, a C expression over n. A rule that
+// it can't parse always returns 0.
 func parsePluralRule(text string) pluralRule {
 	p := pluralParser{text: strings.ReplaceAll(text, " ", "")}
 	return p.ternary()

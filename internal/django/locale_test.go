@@ -12,7 +12,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// TestLocales reads every language and holds the longest name to what formats are charged.
+// TestLocales reads every language and checks that formats charge for the longest name.
 func TestLocales(t *testing.T) {
 	if len(locales()) < 100 {
 		t.Fatalf("%d languages", len(locales()))
@@ -45,7 +45,7 @@ func TestLocales(t *testing.T) {
 	}
 }
 
-// TestPluralRules compiles the rules of languages that count in their own way.
+// TestPluralRules compiles unusual plural rules.
 func TestPluralRules(t *testing.T) {
 	for _, tc := range []struct {
 		rule string
@@ -70,7 +70,7 @@ func TestPluralRules(t *testing.T) {
 	}
 }
 
-// TestRenderLanguage renders in a language that the caller chose.
+// TestRenderLanguage renders in the language of the options.
 func TestRenderLanguage(t *testing.T) {
 	tmpl, err := Parse("main", `{% load i18n humanize %}{{ at|timestamp|date }}; {{ n|floatformat:"2g" }}; {% get_current_language as l %}{{ l }}`+
 		`{% get_current_language_bidi as rtl %}{% if rtl %} rtl{% endif %}; {{ at|timestamp|naturaltime }}{% language "de" %}; {{ at|timestamp|date:"F" }}{% endlanguage %}`, Options{})

@@ -28,8 +28,8 @@ func (c *Context) localize(v python.Value) (string, error) {
 	return python.StrOf(v), nil
 }
 
-// format is what a format's name stands for: in the current language, or if that is off,
-// in Django's settings.
+// format returns the format with a name in the current language or, if that is off, in
+// Django's settings.
 func (c *Context) format(name string, mode l10nMode) string {
 	if mode == l10nOff {
 		return namedFormats[name]

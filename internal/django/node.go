@@ -9,7 +9,7 @@ type Node interface {
 	Render(c *Context) error
 }
 
-// NodeList is a run of nodes with their places in the source.
+// NodeList is a list of nodes with their positions in the source.
 type NodeList struct {
 	nodes []Node
 	pos   []int32
@@ -25,7 +25,7 @@ func (l NodeList) Render(c *Context) error {
 	for i, n := range l.nodes {
 		err := c.meter.Spend(1)
 		if err == nil {
-			if text, ok := n.(*textNode); ok { // every other node, and it holds nothing
+			if text, ok := n.(*textNode); ok { // every other node is text, which holds no memory
 				if err = c.WriteText(text.text); err == nil {
 					continue
 				}
@@ -66,7 +66,7 @@ func (n *variableNode) Render(c *Context) error {
 	return c.WriteValue(v, author)
 }
 
-// nothing is a tag that prints nothing.
+// nothing is the node of a tag without output.
 type nothing struct{}
 
 func (nothing) Render(*Context) error { return nil }

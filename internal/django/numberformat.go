@@ -13,8 +13,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// maxDigits is Django's cut-off: numbers with more digits, counting those an
-// exponent stands for, are printed as they are or in scientific notation.
+// maxDigits is Django's cut-off: numbers with more digits, including those that an exponent
+// adds, are printed unchanged or in scientific notation.
 const maxDigits = 200
 
 // decimalText prints a decimal as '{:f}'.format does: without an exponent.
@@ -37,16 +37,14 @@ func decimalText(neg bool, digits string, exp int) string {
 	return s
 }
 
-// number is a decimal number taken apart: digits × 10**exp. Sign and digits
-// are kept when it is zero.
+// number is a decimal number: digits × 10**exp. Zero keeps its sign and digits.
 type number struct {
 	neg    bool
 	digits string
 	exp    int
 }
 
-// numberOf takes an int, float or Decimal apart. A float has the digits that
-// Python prints.
+// numberOf splits an int, float or Decimal. A float has the digits that Python prints.
 func numberOf(v python.Value) (n number, ok bool) {
 	var buf [32]byte
 	switch v := v.(type) {
@@ -86,7 +84,8 @@ func numberOf(v python.Value) (n number, ok bool) {
 	return n, true
 }
 
-// size is what Django bounds: the digits, and those the exponent stands for.
+// size returns the number that Django limits: of digits, including those that the exponent
+// adds.
 func (n number) size() int { return len(n.digits) + max(n.exp, -n.exp) }
 
 func (n number) isIntegral() bool {
@@ -156,7 +155,7 @@ func pow10(n int) *big.Int {
 	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
 }
 
-// plainNumber is the text from which django.utils.numberformat.format starts: a float or
+// plainNumber returns the text from which django.utils.numberformat.format starts: a float or
 // Decimal without an exponent, unless that needs too many digits. A Decimal that is not a
 // number is a TypeError, because it has no exponent.
 func plainNumber(v python.Value) (string, error) {
@@ -181,7 +180,7 @@ func plainNumber(v python.Value) (string, error) {
 	return decimalText(n.neg, n.digits, n.exp), nil
 }
 
-// scientific is '{:e}'.format of a Decimal.
+// scientific returns '{:e}'.format(d).
 func scientific(neg bool, digits string, exp int) string {
 	exp += len(digits) - 1
 	s := digits[:1]

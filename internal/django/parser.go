@@ -20,17 +20,17 @@ type compiler struct {
 	templates map[string]*loaded
 }
 
-// loaded is a template that the loader brought, or why there is none. It is
-// kept until rendering, because a template that is never reached may be missing.
+// loaded is a template from the loader, or the error. The error is kept until rendering,
+// because templates that are never reached may be missing.
 type loaded struct {
 	template *Template
 	err      error
 }
 
-// maxTemplates bounds the templates that one can draw in.
+// maxTemplates limits the templates that one can include or extend.
 const maxTemplates = 100
 
-// load is the template of that name.
+// load returns the template with a name.
 func (p *compiler) load(name string) (*Template, error) {
 	if l, ok := p.templates[name]; ok {
 		return l.template, l.err
@@ -60,7 +60,7 @@ func (p *compiler) load(name string) (*Template, error) {
 
 func quoted(name string) string { return python.Repr(python.Str(name)) }
 
-// parse fills in a template that has nothing but its source.
+// parse parses a template that only has its source.
 func (p *compiler) parse(t *Template) error {
 	if n := len(t.source.text); n > p.limits.Source {
 		if n = runeCount(t.source.text); n > p.limits.Source {
@@ -81,14 +81,14 @@ func (p *compiler) parse(t *Template) error {
 	return nil
 }
 
-// Parser makes nodes of tokens.
+// Parser converts tokens to nodes.
 type Parser struct {
 	compiler *compiler
 	template *Template
 	lexer    lexer
 	peeked   Token          // the tag that ParseUntil stopped at
 	hasPeek  bool           // peeked is to be read next
-	open     []Token        // the tags whose nodes are being made
+	open     []Token        // the tags that are being parsed
 	loaded   *Library       // what {% load %} brought in; nil before the first
 	bound    []string       // names that tags have set here, so they are not data
 	isBound  map[string]int // how often each is in bound
@@ -107,7 +107,7 @@ type Parser struct {
 	ifWords     []ifWord // of the last condition, for reuse
 }
 
-// slab makes values in chunks, which is quicker than one by one.
+// slab allocates values in chunks, which is faster than one by one.
 type slab[T any] struct {
 	free []T
 	size int
@@ -219,7 +219,7 @@ func (p *Parser) parseUntil(names []string) (NodeList, error) {
 	return p.list(first), nil
 }
 
-// list takes the nodes since first out of the arena.
+// list removes the nodes since first from the arena.
 func (p *Parser) list(first int) NodeList {
 	l := NodeList{src: p.template.source}
 	if n := len(p.arena) - first; n > 0 {
@@ -263,7 +263,7 @@ func (p *Parser) skipPast(end string) error {
 	}
 }
 
-// fault places an error at the tag, unless an inner one has placed it.
+// fault sets the position of an error to the tag, unless it already has one.
 func (p *Parser) fault(tok Token, err error) error {
 	return p.template.source.at(err, tok.pos, PhaseParse)
 }
@@ -285,7 +285,7 @@ func unknownTag(tok Token, name string, expected []string) error {
 	return syntaxErrorf("Invalid block tag on line %d: '%s'%s. Did you forget to register or load this tag?", tok.Line, name, hint)
 }
 
-// Errorf makes an error for the tag that is being parsed.
+// Errorf returns an error for the tag that is being parsed.
 func (p *Parser) Errorf(format string, args ...any) error { return syntaxErrorf(format, args...) }
 
 func (p *Parser) tag(name string) TagParser {
@@ -306,7 +306,7 @@ func (p *Parser) filter(name string) *Filter {
 	return builtins.filters[name]
 }
 
-// CompileFilter makes the expression of value|filter:arg, and notes what it
+// CompileFilter compiles the expression value|filter:arg and records the variables that it
 // reads.
 func (p *Parser) CompileFilter(word string) (*Expression, error) {
 	if word == "" {
@@ -332,7 +332,8 @@ func (p *Parser) CompileFilter(word string) (*Expression, error) {
 	return e, nil
 }
 
-// checkText remarks on a text within a tag that holds a tag: Django doesn't render it.
+// checkText adds a remark about a text in a tag that contains a tag, because Django doesn't
+// render it.
 func (p *Parser) checkText(v python.Value) {
 	if text, ok := v.(python.SafeStr); ok && strings.Contains(string(text), "{{") {
 		p.remark("the text " + python.Repr(v) + " is not rendered: within a tag, write the name of a variable without quotes and braces")
@@ -400,7 +401,7 @@ func setKeyword(kw []Keyword, k Keyword) []Keyword {
 	return append(kw, k)
 }
 
-// cutKeyword splits name=value; the name is empty if the word has another form.
+// cutKeyword splits name=value. The name is empty if the word has a different form.
 func cutKeyword(word string) (name, value string) {
 	end := wordEnd(word, 0, false)
 	if end == 0 || end+1 >= len(word) || word[end] != '=' {

@@ -13,13 +13,13 @@ import (
 
 const (
 	prettyWidth = 80
-	// maxPrettyDepth bounds nesting; each level prints what is below it anew
-	// to see whether it fits on a line.
+	// maxPrettyDepth limits nesting, because each level prints the nested values again to
+	// see whether they fit on a line.
 	maxPrettyDepth = 100
 )
 
-// prettyPrint is Python's pprint.pformat: what does not fit on a line of 80
-// characters is printed an item a line, and dict keys are sorted.
+// prettyPrint implements Python's pprint.pformat: a value that doesn't fit on a line of 80
+// characters is printed with one item per line, and dict keys are sorted.
 func prettyPrint(c *Context, v python.Value) (string, error) {
 	p := prettyPrinter{c: c}
 	if err := p.format(v, 0, 0, 0); err != nil {
@@ -28,7 +28,7 @@ func prettyPrint(c *Context, v python.Value) (string, error) {
 	return p.out.String(), nil
 }
 
-// check keeps what was printed within the limit on texts.
+// check enforces the limit on texts.
 func (p *prettyPrinter) check() error {
 	if n := p.out.Len(); n > p.c.limits.String {
 		return p.c.Grow(n)
@@ -44,8 +44,7 @@ type prettyPrinter struct {
 	out strings.Builder
 }
 
-// format prints v from column indent on, leaving room for allowance characters
-// behind it.
+// format prints v from column indent on, leaving room for allowance characters after it.
 func (p *prettyPrinter) format(v python.Value, indent, allowance, level int) error {
 	if level > maxPrettyDepth {
 		return python.Errorf("RecursionError", "maximum recursion depth exceeded")
@@ -157,7 +156,7 @@ func (p *prettyPrinter) formatDict(d *python.Dict, indent, allowance, level int)
 	return nil
 }
 
-// formatText prints a long text as several literals, a line's words each.
+// formatText prints a long text as several literals, one per line.
 func (p *prettyPrinter) formatText(s string, indent, allowance, level int) error {
 	if s == "" {
 		p.out.WriteString("''")
@@ -242,7 +241,7 @@ func (p *prettyPrinter) newLine(before string, indent int) error {
 	return nil
 }
 
-// wordWithSpace is the word that s starts with and the white space behind it.
+// wordWithSpace returns the word that s starts with and the white space behind it.
 func wordWithSpace(s string) string {
 	i := 0
 	for i < len(s) && spaceAt(s, i) == 0 {
@@ -293,7 +292,7 @@ func (p *prettyPrinter) keyOrder(d *python.Dict) []int {
 	return order
 }
 
-// compareKeys orders what can be ordered, and the rest by type.
+// compareKeys orders comparable keys, and others by type.
 func (p *prettyPrinter) compareKeys(a, b python.Value) int {
 	less, err := python.Compare(&p.c.meter, python.LT, a, b)
 	if err != nil {

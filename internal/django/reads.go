@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// Any is among the variables of a template that includes another one whose name depends
-// on data: it may read anything.
+// Any is one of the variables of a template that includes another one whose name depends on
+// data, because it may read anything.
 const Any = "*"
 
-// reads is what a template reads from the data, for Template.Variables.
+// reads records what a template reads from the data, for Template.Variables.
 type reads struct {
 	paths    []read // a path may come more than once
 	draws    []draw
@@ -28,8 +28,8 @@ type draw struct {
 	isolated bool     // {% include … only %}
 }
 
-// noteRead records a variable with the first filter that is applied to it, unless a tag
-// around it has set its name.
+// noteRead records a variable with the first filter that is applied to it, unless an
+// enclosing tag has set the name.
 func (p *Parser) noteRead(v *variable, filter string) {
 	if v == nil || p.isBound[v.first] > 0 {
 		return
@@ -41,8 +41,8 @@ func (p *Parser) noteRead(v *variable, filter string) {
 	p.template.reads.paths = append(p.template.reads.paths, read{v, filter, p.at})
 }
 
-// bind says that the names are set for the nodes that are parsed next, up to
-// the end of the list they are in or to unbind.
+// bind declares that the names are set for the nodes parsed next, until the end of their
+// list or until unbind.
 func (p *Parser) bind(names ...string) (mark int) {
 	if p.isBound == nil {
 		p.isBound = map[string]int{}
@@ -64,7 +64,7 @@ func (p *Parser) unbind(mark int) {
 	p.bound = p.bound[:mark]
 }
 
-// noteDraw notes a template that is drawn in; nil if only the data names it.
+// noteDraw records an included or extended template; nil if its name depends on data.
 func (p *Parser) noteDraw(t *Template, isolated bool, extra ...string) {
 	r := &p.template.reads
 	if t == nil {
@@ -74,11 +74,10 @@ func (p *Parser) noteDraw(t *Template, isolated bool, extra ...string) {
 	r.draws = append(r.draws, draw{t, append(slices.Clone(p.bound), extra...), isolated})
 }
 
-// Variables are the dotted paths that the template reads from its data,
-// sorted, also through templates it includes or extends by a literal name. A
-// path may end early where what follows is not known, and it is there even if
-// it is read under some condition only. Any among them means that everything
-// may be read.
+// Variables returns the sorted dotted paths that the template reads from its data,
+// including those of templates that it includes or extends by literal names. A path may be
+// incomplete if the rest is unknown, and is included even if it is read only conditionally.
+// Any means that everything may be read.
 func (t *Template) Variables() []string {
 	found := map[string]struct{}{}
 	t.collect(nil, found, map[string]struct{}{})

@@ -15,7 +15,7 @@ type condition interface {
 	eval(c *Context) (python.Value, error)
 }
 
-// eval makes an expression a term of conditions.
+// eval implements condition.
 func (e *Expression) eval(c *Context) (python.Value, error) {
 	v, _, _, err := e.Resolve(c)
 	return v, err
@@ -34,7 +34,7 @@ type operator struct {
 	apply comparison
 }
 
-// comparison charges the meter for what it looks at.
+// comparison compares two values and charges the meter for it.
 type comparison func(m *meter.Meter, a, b python.Value) (bool, error)
 
 func ordering(op python.Op) comparison {
@@ -82,7 +82,7 @@ func findOperator(word string) *operator {
 	return nil
 }
 
-// eval gives False for an operation that fails, as Django's does.
+// eval returns False for an operation that fails, as Django's does.
 func (o *operation) eval(c *Context) (python.Value, error) {
 	v, err := o.try(c)
 	if err != nil && !isFatal(err) {
@@ -130,8 +130,8 @@ func (o *operation) try(c *Context) (python.Value, error) {
 	return python.Bool(ok), err
 }
 
-// same is Python's is. Equal numbers and texts are one object if they come from
-// one variable, else only if CPython keeps just one of them.
+// same implements Python's is. Equal numbers and texts are one object if they come from one
+// variable, else only if CPython keeps just one of them.
 func (o *operation) same(a, b python.Value) bool {
 	if !python.Is(a, b) {
 		return false
@@ -153,7 +153,7 @@ func (o *operation) same(a, b python.Value) bool {
 	return left != "" && left == right
 }
 
-// origin is the path of the variable whose very value a term gave, or "".
+// origin returns the path of the variable whose value a term is, or "".
 func origin(term condition, v python.Value) string {
 	e, ok := term.(*Expression)
 	if !ok || e.base.variable == nil {
@@ -192,14 +192,14 @@ func (w *ifWord) power() int {
 	return w.op.power
 }
 
-// foreignOperators are what people write for operators that they know from
-// elsewhere. None of these is a value to Django.
+// foreignOperators are operators of other languages. None of them is a valid value in
+// Django.
 var foreignOperators = map[string]string{
 	"=": "write == to compare", "===": "write == (=== and !== are JavaScript)", "!==": "write != (=== and !== are JavaScript)",
 	"<>": "write != (<> is SQL)", "&&": "write 'and' (&& is JavaScript)", "||": "write 'or' (|| is JavaScript)", "!": "write 'not' (! is JavaScript)",
 }
 
-// maxIfWords bounds the words of one condition, and with them its depth.
+// maxIfWords limits the words of one condition, and thereby its depth.
 const maxIfWords = 1000
 
 // ifParser is a top-down operator precedence parser.
@@ -208,7 +208,7 @@ type ifParser struct {
 	pos   int
 }
 
-// parseCondition makes the tree of the words of an {% if %}.
+// parseCondition parses the words of an {% if %} into a tree.
 func (p *Parser) parseCondition(words []string) (condition, error) {
 	if len(words) > maxIfWords {
 		return nil, limitErrorf("the condition has more than %d words", maxIfWords)
@@ -251,7 +251,7 @@ func (p *Parser) parseCondition(words []string) (condition, error) {
 	return tree, nil
 }
 
-// advance gives the current word and goes on to the next, but never past the end.
+// advance returns the current word and moves to the next, but never past the end.
 func (p *ifParser) advance() *ifWord {
 	w := &p.words[p.pos]
 	if p.pos < len(p.words)-1 {

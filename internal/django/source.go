@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// source is where nodes come from, for errors.
+// source is the source of nodes, for errors.
 type source struct{ name, text string }
 
-// at wraps an error with its place, unless it has one already.
+// at wraps an error with its position, unless it already has one.
 func (s *source) at(err error, pos int32, phase Phase) error {
 	var placed *Error
 	if errors.As(err, &placed) {

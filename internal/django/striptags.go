@@ -13,9 +13,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// stripTags removes everything that Python's html.parser takes for markup,
-// again and again until a pass removes nothing, as
-// django.utils.html.strip_tags does. The result is not safe HTML.
+// stripTags removes everything that Python's html.parser considers markup, repeatedly until
+// a pass removes nothing, like django.utils.html.strip_tags. The result is not safe HTML.
 func stripTags(m *meter.Meter, value string) (string, error) {
 	if !strings.Contains(value, "<") || !strings.Contains(value, ">") {
 		return value, nil
@@ -45,17 +44,17 @@ func stripTags(m *meter.Meter, value string) (string, error) {
 // stripNanos is the cost of one pass in nanoseconds per byte, except for unclosed tags.
 const stripNanos = 30
 
-// errBadMarkup is wrapped by what html.parser refuses.
+// errBadMarkup is wrapped by errors for markup that html.parser rejects.
 var errBadMarkup = errors.New("striptags")
 
 // Django's MAX_STRIP_TAGS_DEPTH.
 const maxStripTagsDepth = 50
 
-var errTooMuchMarkup = errors.New("striptags: the text holds too much unclosed or nested markup")
+var errTooMuchMarkup = errors.New("striptags: the text contains too much unclosed or nested markup")
 
-// unclosedTagsTooDense finds what Django refuses as suspicious: a tag that
-// opens and runs for more than 1000 characters without a closing bracket while
-// at least fifty others open inside it.
+// unclosedTagsTooDense detects what Django rejects as suspicious: a tag that opens and runs
+// for more than 1000 characters without a closing bracket while at least fifty others open
+// inside it.
 func unclosedTagsTooDense(value string) bool {
 	for i := 0; i+1 < len(value); {
 		if value[i] != '<' || !isASCIILetter(value[i+1]) {
@@ -91,7 +90,7 @@ type htmlStripper struct {
 	raw    string
 	out    strings.Builder
 	cdata  string // "script" or "style" while inside one
-	budget int    // bytes that tag scanning may still look at
+	budget int    // bytes that tag scanning may still read
 
 	noComment bool // no "-->" after the current position
 	noBracket bool // no ">" after the current position
@@ -110,7 +109,7 @@ func stripTagsOnce(m *meter.Meter, value string) (string, error) {
 	return p.out.String(), nil
 }
 
-// spend charges for looking at n bytes outside of the usual course.
+// spend charges for reading n additional bytes.
 func (p *htmlStripper) spend(n int) error {
 	if p.budget -= n; p.budget < 0 {
 		return errTooMuchMarkup
@@ -552,7 +551,7 @@ func bareValueEnd(s string, i int) int {
 	return i
 }
 
-// skipSpaceAndSlash skips white space and slashes, save one before ">".
+// skipSpaceAndSlash skips white space and slashes, except for one before ">".
 func skipSpaceAndSlash(s string, i int) int {
 	for i < len(s) {
 		if s[i] == '/' {

@@ -71,7 +71,7 @@ func parseBlockTranslate(p *Parser, tok *Token) (Node, error) {
 	return n, err
 }
 
-// names are those that the tag sets for its message.
+// names returns those that the tag sets for its message.
 func (n *blockTranslateNode) names() []string {
 	var names []string
 	for _, kw := range n.with {

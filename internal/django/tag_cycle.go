@@ -8,8 +8,8 @@ func init() {
 	builtins.AddTag("resetcycle", parseResetCycle)
 }
 
-// cycleNode is {% cycle a b c [as name [silent]] %}. {% cycle name %} is the
-// very same node again.
+// cycleNode is {% cycle a b c [as name [silent]] %}. {% cycle name %} uses the same node
+// again.
 type cycleNode struct {
 	values []*Expression
 	name   string

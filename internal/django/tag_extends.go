@@ -45,8 +45,8 @@ func parseExtends(p *Parser, tok *Token) (Node, error) {
 	return node, nil
 }
 
-// templateName compiles the name of a template to draw in. A literal one is
-// parsed at once; whether it exists matters only when it is rendered.
+// templateName compiles the name of a template to include or extend. A template with a
+// literal name is parsed immediately, but an error is reported only when it is rendered.
 func (p *Parser) templateName(word string, isolated bool, extra ...string) (*Expression, *loaded, error) {
 	word, err := relativeName(p.template.source.name, word)
 	if err != nil {
@@ -75,8 +75,7 @@ func (p *Parser) templateName(word string, isolated bool, extra ...string) (*Exp
 	return expr, &loaded{t, err}, nil
 }
 
-// relativeName turns ./name and ../name, quoted or not, into a name seen from
-// the root.
+// relativeName resolves ./name and ../name, quoted or not.
 func relativeName(current, name string) (string, error) {
 	plain := strings.Trim(name, `'"`)
 	if !strings.HasPrefix(plain, "./") && !strings.HasPrefix(plain, "../") {
@@ -99,7 +98,7 @@ func relativeName(current, name string) (string, error) {
 // maxTemplateName is longer than any template's name.
 const maxTemplateName = 4096
 
-// parseSteps is what a template costs that has to be found while rendering.
+// parseSteps is the cost of a template that is loaded during rendering.
 const parseSteps = 100
 
 // loadDynamic finds a template whose name depends on data. Errors do not contain the
@@ -127,7 +126,7 @@ func (c *Context) loadDynamic(from *Template, expr *Expression, name string) (*T
 	return t, atRender(err)
 }
 
-// find gives the parent: not one that was extended already on the way here.
+// find returns the parent, which must not have been extended already.
 func (n *extendsNode) find(c *Context) (*Template, error) {
 	if c.state.history == nil {
 		c.state.history = []string{n.template.source.name}
@@ -166,7 +165,7 @@ func (n *extendsNode) find(c *Context) (*Template, error) {
 	return t, nil
 }
 
-// atRender is an error of parsing a template that shows when it is rendered.
+// atRender converts a parse error of a template to an error of rendering.
 func atRender(err error) error {
 	if e, ok := err.(*Error); ok { //nolint:errorlint // exactly that, not what it wraps
 		e := *e
@@ -198,8 +197,7 @@ func (n *extendsNode) Render(c *Context) error {
 	return parent.nodes.Render(c)
 }
 
-// blockQueues holds for each block's name the nodes that define it, those of
-// the outermost ancestor first.
+// blockQueues holds the nodes that define each block, starting with the outermost ancestor.
 type blockQueues map[string][]*blockNode
 
 func (q blockQueues) add(blocks map[string]*blockNode) {
@@ -208,7 +206,7 @@ func (q blockQueues) add(blocks map[string]*blockNode) {
 	}
 }
 
-// pop takes the most derived definition.
+// pop removes and returns the most derived definition.
 func (q blockQueues) pop(name string) *blockNode {
 	list := q[name]
 	if len(list) == 0 {
@@ -295,7 +293,7 @@ func (b *blockValue) Attr(name string) (python.Value, bool) {
 	return nil, false
 }
 
-// renderSuper prints what the ancestor's block prints.
+// renderSuper renders the ancestor's block.
 func (b *blockValue) renderSuper(c *Context) error {
 	if !b.inherits {
 		return syntaxErrorf("{{ block.super }} has no meaning in a template that extends no other.")

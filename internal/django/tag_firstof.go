@@ -33,7 +33,7 @@ func parseFirstOf(p *Parser, tok *Token) (Node, error) {
 	return node, nil
 }
 
-// cutAs takes a trailing "as name" off.
+// cutAs removes a trailing "as name".
 func cutAs(words []string) (rest []string, name string) {
 	if n := len(words); n >= 2 && words[n-2] == "as" {
 		return words[:n-2], words[n-1]
@@ -60,7 +60,7 @@ func (n *firstOfNode) Render(c *Context) error {
 		c.setPrinted(n.as, text, author)
 		return c.hold(text)
 	}
-	// That there was nothing to print is the data's doing.
+	// The data decides that there is nothing to print.
 	if n.as != "" {
 		c.Set(n.as, emptyText, false)
 		return nil
@@ -68,8 +68,8 @@ func (n *firstOfNode) Render(c *Context) error {
 	return c.WriteData("")
 }
 
-// setPrinted sets a variable to text that {{ }} would have printed: under
-// autoescape it is escaped already.
+// setPrinted sets a variable to the text that {{ }} would print, which is already escaped
+// if autoescaping is on.
 func (c *Context) setPrinted(name, text string, author bool) {
 	if c.autoescape {
 		c.Set(name, python.SafeStr(text), author)

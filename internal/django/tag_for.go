@@ -106,7 +106,7 @@ func (n *forNode) Render(c *Context) error {
 	return c.meter.Keep(kept - c.meter.Kept()) // ifchanged forgets what it saw in this loop
 }
 
-// renderUnpacked renders the body with the item's parts, in a scope of its own.
+// renderUnpacked renders the body with the item's parts, in its own scope.
 func (n *forNode) renderUnpacked(c *Context, item python.Value) error {
 	size, err := python.Len(item)
 	if err != nil {
@@ -162,7 +162,7 @@ func (l *forLoop) Attr(name string) (python.Value, bool) {
 	return val, ok && err == nil
 }
 
-// dict is what the variable is in Django.
+// dict returns the variable as Django's dict.
 func (l *forLoop) dict() *python.Dict {
 	d := python.NewDict(7)
 	for _, name := range []string{"parentloop", "counter0", "counter", "revcounter", "revcounter0", "first", "last"} {

@@ -10,8 +10,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// {% load i18n %}. Of Django's catalogs, there are the messages that filters print; any
-// other message is its own translation, with English plurals.
+// {% load i18n %}. Of Django's catalogs, only the messages of filters are included. All
+// other messages are their own translations, with English plurals.
 func init() {
 	i18n := library("i18n")
 	i18n.AddTag("get_available_languages", parseGetAvailableLanguages)
@@ -34,7 +34,7 @@ func parseGetAvailableLanguages(p *Parser, tok *Token) (Node, error) {
 	return parseAsVariable(p, tok, func(*Context) python.Value { return availableLanguages() })
 }
 
-// availableLanguages is made once: it takes kilobytes.
+// availableLanguages is created once, because it takes kilobytes.
 var availableLanguages = sync.OnceValue(func() python.Value {
 	pairs := make([]python.Value, len(languages))
 	for i, l := range languages {
@@ -62,7 +62,7 @@ func parseGetCurrentLanguageBidi(p *Parser, tok *Token) (Node, error) {
 	})
 }
 
-// languageFilter gives a fact of the language with that code.
+// languageFilter returns a filter for a property of the language with a code.
 func languageFilter(fact func(language) python.Value) FilterFunc {
 	return func(_ *Context, in, _ python.Value) (python.Value, error) {
 		l, err := languageOf(in)
@@ -84,7 +84,7 @@ func languageOf(code python.Value) (language, error) {
 	return language{}, python.Errorf("KeyError", "there is no language of that code")
 }
 
-// languageBytes is what info makes.
+// languageBytes is the memory that info takes.
 const languageBytes = 1024
 
 func (l language) info() python.Value {

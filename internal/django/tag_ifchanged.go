@@ -16,14 +16,14 @@ type ifChangedNode struct {
 	body, otherwise NodeList
 }
 
-// changedState is what a node saw last: its values, or else what it printed.
+// changedState is the last state of a node: its values, or else its output.
 type changedState struct {
 	values []python.Value
 	text   string
 	size   int // bytes that it keeps
 }
 
-// changedMemory is what the nodes of all copies of a template saw last.
+// changedMemory holds the last states of the nodes of all copies of a template.
 type changedMemory map[changedKey]changedState
 
 type changedKey struct {
@@ -58,7 +58,7 @@ func (n *ifChangedNode) Render(c *Context) error {
 	var body *Captured
 	held := c.meter.Held()
 	for _, expr := range n.values {
-		// A loop is one object all the way: it equals itself.
+		// A loop is a single object, so it equals itself.
 		c.rawLoops = len(expr.filters) == 0
 		v, _, _, err := expr.Resolve(c)
 		c.rawLoops = false

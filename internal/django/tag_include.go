@@ -58,8 +58,7 @@ func parseInclude(p *Parser, tok *Token) (Node, error) {
 	return node, err
 }
 
-// find gives the template: by its name, or the first that exists of a list of
-// names.
+// find returns the template with a name, or the first existing one in a list of names.
 func (n *includeNode) find(c *Context) (*Template, error) {
 	if n.parsed != nil {
 		return n.parsed.template, atRender(n.parsed.err)
@@ -132,15 +131,14 @@ func (n *includeNode) Render(c *Context) error {
 	return err
 }
 
-// templateCopy tells apart what include tags bring in: each tag has a copy of
-// the template to itself, so that two tags with the same name in one loop don't
-// share what the template's nodes remember in that loop.
+// templateCopy distinguishes included templates: each tag has its own copy, so that two
+// tags with the same name in one loop don't share the state of the template's nodes.
 type templateCopy struct {
 	outer *templateCopy // the copy that the tag is in; nil if nothing is included
 	tag   *includeNode
 }
 
-// copyOf gives the copy that a state belongs to, the same pointer each time.
+// copyOf returns the copy that a state belongs to, always as the same pointer.
 func (c *Context) copyOf(s *renderState) *templateCopy {
 	if s.include == nil {
 		return nil

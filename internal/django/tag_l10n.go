@@ -30,8 +30,7 @@ func unlocalizeFilter(c *Context, in, _ python.Value) (python.Value, error) {
 	return c.localized(in, l10nOff)
 }
 
-// localized is str(django.utils.formats.localize(v)). An int that it formats is
-// safe.
+// localized returns str(django.utils.formats.localize(v)). A formatted int is safe.
 func (c *Context) localized(v python.Value, mode l10nMode) (python.Value, error) {
 	switch v.(type) {
 	case python.Int, *python.Big:

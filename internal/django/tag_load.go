@@ -18,7 +18,7 @@ func init() {
 	library("cache")
 }
 
-// parseLoad is {% load library … %} and {% load name … from library %}.
+// parseLoad parses {% load library … %} and {% load name … from library %}.
 func parseLoad(p *Parser, tok *Token) (Node, error) {
 	words := python.Fields(tok.Contents)
 	if n := len(words); n >= 4 && words[n-2] == "from" {

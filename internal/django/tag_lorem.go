@@ -104,8 +104,8 @@ func (n *loremNode) Render(c *Context) error {
 	return nil
 }
 
-// loremText is that many words. As in Django, a negative count leaves out as
-// many of the common ones.
+// loremText returns a number of words. As in Django, a negative count omits as many of the
+// common ones.
 func loremText(count int, random bool) string {
 	words := loremWords[:commonWords]
 	if random {

@@ -57,11 +57,10 @@ func (n *spacelessNode) Render(c *Context) error {
 	return keep(start, end)
 }
 
-// spacelessNanos is what going through the output takes, in nanoseconds a byte.
+// spacelessNanos is the time of going through the output, in nanoseconds per byte.
 const spacelessNanos = 30
 
-// slice is a part of the output, with its marks, of which those before first
-// don't matter.
+// slice returns a part of the output with its marks, ignoring those before first.
 func (o *Captured) slice(first, from, to int) *Captured {
 	part := &Captured{Text: o.Text[from:to]}
 	for _, m := range o.marks[min(first, len(o.marks)):] {

@@ -49,7 +49,7 @@ func timezoneFilter(c *Context, in, arg python.Value) (python.Value, error) {
 	return inZone(in, zone), nil
 }
 
-// inZone is the same moment in a zone; a naive datetime is in UTC. A value that is not a
+// inZone returns the same time in a zone; a naive datetime is in UTC. A value that is not a
 // datetime becomes "".
 func inZone(v python.Value, zone *time.Location) python.Value {
 	dt, ok := v.(*python.DateTime)
@@ -62,10 +62,10 @@ func inZone(v python.Value, zone *time.Location) python.Value {
 	return &python.DateTime{T: t.Add(-putBack(t)), Aware: true, KeepZone: true}
 }
 
-// zones remembers the zones found: reading one takes a while.
+// zones caches time zones, because loading one is slow.
 var zones sync.Map // name to *time.Location
 
-// zoneSteps is what reading a zone takes.
+// zoneSteps is the cost of loading a zone.
 const zoneSteps = 2000
 
 // findZone finds a zone of the IANA database by its name.
@@ -92,8 +92,8 @@ func findZone(c *Context, name string) (zone *time.Location, ok bool, err error)
 	return nil, false, nil
 }
 
-// isZoneKey reports whether Python's zoneinfo would look the name up at all: a
-// relative path that normalising does not shorten and that stays below the root.
+// isZoneKey reports whether Python's zoneinfo accepts the name: a normalized relative path
+// that stays below the root.
 func isZoneKey(name string) bool {
 	return name != "" && name[0] != '/' && path.Clean(name) == name && name != ".." && !strings.HasPrefix(name, "../")
 }
@@ -167,7 +167,7 @@ func parseGetCurrentTimezone(p *Parser, tok *Token) (Node, error) {
 	})
 }
 
-// setNode puts a value that depends on no data into a variable.
+// setNode sets a variable to a value that doesn't depend on data.
 type setNode struct {
 	name  string
 	value func(c *Context) python.Value

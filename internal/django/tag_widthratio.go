@@ -59,7 +59,7 @@ func (n *widthRatioNode) Render(c *Context) error {
 	return c.WriteData(text)
 }
 
-// numberNanos is what reading a number takes, in nanoseconds a byte.
+// numberNanos is the time of reading a number, in nanoseconds per byte.
 const numberNanos = 40
 
 // notANumber is the error for a width that is not a number. Django reports it also when

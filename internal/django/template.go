@@ -17,14 +17,14 @@ import (
 // and during rendering, concurrently, for names that depend on data.
 type Loader func(name string) (source string, ok bool)
 
-// Options say how to parse.
+// Options configure parsing.
 type Options struct {
-	// Loader may be nil: then no other template exists.
+	// Loader may be nil if there are no other templates.
 	Loader Loader
 	Limits Limits
 }
 
-// RenderOptions say how to render.
+// RenderOptions configure rendering.
 type RenderOptions struct {
 	// Autoescape escapes HTML in everything that isn't marked safe.
 	Autoescape bool
@@ -35,7 +35,7 @@ type RenderOptions struct {
 	Now func() time.Time
 }
 
-// Segment is a piece of output: what the template's author wrote, or data.
+// Segment is a piece of output: either text of the template's author or data.
 type Segment struct {
 	Text string
 	Data bool
@@ -64,14 +64,15 @@ func Parse(name, text string, opts Options) (t *Template, err error) {
 	return t, nil
 }
 
-// Size is about how many bytes of memory the parsed template takes, without its text.
+// Size returns approximately how many bytes of memory the parsed template takes, without
+// its text.
 func (t *Template) Size() int {
 	const template, node, word = 1 << 10, 200, 160
 	return template + (t.compiler.limits.Nodes-t.compiler.nodes)*node + t.compiler.words*word
 }
 
-// recovered turns a panic, which would be a defect of this package, into an
-// error, so that one template can't end the process. The fuzz tests look for it.
+// recovered converts a panic, which would be a bug in this package, to an error, so that a
+// template can't crash the process. The fuzz tests check for it.
 func recovered(name string, phase Phase, err *error) {
 	if r := recover(); r != nil {
 		*err = &Error{Template: name, Phase: phase, Msg: "the template engine failed", Err: fmt.Errorf("%w: %v", errPanic, r)}
@@ -80,11 +81,11 @@ func recovered(name string, phase Phase, err *error) {
 
 var errPanic = fmt.Errorf("defect in the template engine")
 
-// Name is the name that Parse was given.
+// Name returns the name that was passed to Parse.
 func (t *Template) Name() string { return t.source.name }
 
-// Render renders with the data, which is only read. The error is an *Error of
-// PhaseRender.
+// Render renders the template with the data, without modifying it. The error is an *Error
+// of PhaseRender.
 func (t *Template) Render(ctx context.Context, data *python.Dict, opts RenderOptions) (out string, err error) {
 	defer recovered(t.source.name, PhaseRender, &err)
 	c := t.newContext(ctx, data, opts)
@@ -96,9 +97,9 @@ func (t *Template) Render(ctx context.Context, data *python.Dict, opts RenderOpt
 	return out, nil
 }
 
-// RenderSegments is Render with the author's text and data told apart. The
-// segments' texts joined are what Render gives; no two neighbours are of one
-// kind. Data that printed nothing is an empty segment; author's text never is.
+// RenderSegments is like Render, but distinguishes the author's text from data. The joined
+// segments equal the result of Render, and their kinds alternate. Empty data is an empty
+// segment; the author's text is never empty.
 func (t *Template) RenderSegments(ctx context.Context, data *python.Dict, opts RenderOptions) (out []Segment, err error) {
 	defer recovered(t.source.name, PhaseRender, &err)
 	c := t.newContext(ctx, data, opts)
@@ -146,10 +147,10 @@ func (t *Template) run(c *Context) error {
 	return t.nodes.Render(c)
 }
 
-// keptBuffer is the largest buffer that is kept for the next render.
+// keptBuffer is the maximum size of a buffer that is reused.
 const keptBuffer = 64 << 10
 
-// release gives the Context back for reuse, without what it refers to.
+// release clears the Context and returns it to the pool.
 func (c *Context) release() {
 	clear(c.vars[:cap(c.vars)])
 	buf := c.buf

@@ -24,7 +24,7 @@ func parseJSON(tb testing.TB, text string) *python.Dict {
 	}
 	d, ok := v.(*python.Dict)
 	if !ok {
-		tb.Fatalf("%s is no object", text)
+		tb.Fatalf("%s is not an object", text)
 	}
 	return d
 }
@@ -109,8 +109,7 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// TestSegments checks that everything that comes from data is marked, and that
-// what the author wrote is not.
+// TestSegments checks that all data is marked, and that the author's text is not.
 func TestSegments(t *testing.T) {
 	const data = `{"a": "A'", "b": "<b>", "n": 5, "yes": true, "l": ["x", "y'"], "e": ""}`
 	tests := []struct{ template, want string }{ // data in ⟦⟧
@@ -174,8 +173,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// TestConcurrentRenders renders one template in many goroutines at once, with
-// every tag that remembers something.
+// TestConcurrentRenders renders one template, with every stateful tag, in many goroutines.
 func TestConcurrentRenders(t *testing.T) {
 	loader := mapLoader(map[string]string{"base": "{% block x %}{% cycle 'a' 'b' as c %}{% endblock %}", "inc": "{% ifchanged n %}{{ n }}{% endifchanged %}"})
 	tmpl, err := Parse("t", `{% extends "base" %}{% block x %}{{ block.super }}{% for i in l %}{% cycle 'x' i %}{% include 'inc' %}{% include name %}{% resetcycle %}{% endfor %}{% endblock %}`, Options{Loader: loader})
@@ -203,7 +201,7 @@ func TestConcurrentRenders(t *testing.T) {
 	wg.Wait()
 }
 
-// TestHostile holds templates and data that ask for too much to an error, soon.
+// TestHostile checks that excessive templates and data soon fail with an error.
 func TestHostile(t *testing.T) {
 	nest := func(n int, open, closing string) string { return strings.Repeat(open, n) + strings.Repeat(closing, n) }
 	templates := map[string]string{
@@ -277,13 +275,12 @@ func TestDeadline(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := tmpl.Render(ctx, python.NewDict(0), RenderOptions{}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a render that starts late: got %v", err)
+		t.Errorf("rendering after the deadline: got %v", err)
 	}
 }
 
-// TestMarksAreSound puts brackets around every text in the data of all cases:
-// none may show in what is said to be the author's, whatever tags and filters
-// do on the way.
+// TestMarksAreSound puts brackets around every text in the data of all cases. None may
+// occur in the author's segments, whatever tags and filters do.
 func TestMarksAreSound(t *testing.T) {
 	rendered, withData := 0, 0
 	for _, tc := range readCases(t, "testdata/*.jsonl") {

@@ -15,9 +15,8 @@ import (
 
 const ellipsis = "…"
 
-// truncateChars cuts text to length characters including the ellipsis, as
-// Django's Truncator.chars: the text is normalised (NFC) and combining
-// characters don't count.
+// truncateChars truncates text to length characters including the ellipsis, like Django's
+// Truncator.chars: the text is normalized (NFC), and combining characters don't count.
 func truncateChars(c *Context, text string, length int) (string, error) {
 	before, after := c.locale.truncated()
 	room := roomFor(before+after, length)
@@ -47,7 +46,7 @@ func truncateChars(c *Context, text string, length int) (string, error) {
 	return b.String(), nil
 }
 
-// roomFor is how many of length characters the mark of a truncation leaves.
+// roomFor returns how many of length characters remain besides the truncation mark.
 func roomFor(mark string, length int) int {
 	for _, r := range mark {
 		if !isCombining(r) {
@@ -59,8 +58,7 @@ func roomFor(mark string, length int) int {
 	return length
 }
 
-// normalPiece is the length of a piece at the start of text that can be
-// normalised for itself.
+// normalPiece returns the length of a prefix of text that can be normalized independently.
 func normalPiece(text string) int {
 	const size = 8 << 10
 	for n := size; n < len(text); n++ {
@@ -71,7 +69,7 @@ func normalPiece(text string) int {
 	return len(text)
 }
 
-// normNanos is what normalising a text takes, in nanoseconds a byte.
+// normNanos returns the time for normalizing a text, in nanoseconds per byte.
 func normNanos(text string) int {
 	if isASCII(text) {
 		return 10
@@ -79,7 +77,7 @@ func normNanos(text string) int {
 	return 200
 }
 
-// normalize is NFC, with looks at the context in between.
+// normalize returns the text in NFC, checking the context in between.
 func normalize(c *Context, text string) (string, error) {
 	if isASCII(text) {
 		return text, nil
@@ -130,7 +128,7 @@ func appendOnce(text, mark string) string {
 	return text + mark
 }
 
-// normalizeNewlines makes \r\n and \r to \n.
+// normalizeNewlines replaces \r\n and \r with \n.
 func normalizeNewlines(s string) string {
 	if strings.IndexByte(s, '\r') < 0 {
 		return s
@@ -178,7 +176,7 @@ func wordWrap(c *Context, text string, width int) (string, error) {
 	return b.String(), nil
 }
 
-// lineEnd is the length of the first line of a text, with its end.
+// lineEnd returns the length of the first line of a text, with its end.
 func lineEnd(text string) int {
 	end := strings.IndexFunc(text, python.IsLineEnd)
 	if end < 0 {
@@ -213,7 +211,7 @@ func slugify(c *Context, s string) (string, error) {
 			put(r)
 			continue
 		}
-		// Of what NFKD makes only ASCII counts, so its order does not matter.
+		// Only the ASCII characters of the NFKD form count, so their order does not matter.
 		parts := norm.NFKD.PropertiesString(s[i:]).Decomposition()
 		if err := c.meter.Spend(len(parts) / 16); err != nil {
 			return "", err
@@ -240,7 +238,7 @@ func lowerASCII(c byte) byte {
 	return c
 }
 
-// isWord is \w of Python's regular expressions.
+// isWord reports whether r matches \w of Python's regular expressions.
 func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }
 
 func runeCount(s string) int { return utf8.RuneCountInString(s) }

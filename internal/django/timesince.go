@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// wallTime is what clocks in a zone show at t, as a time in UTC. Python subtracts times of
-// one zone by what their clocks show.
+// wallTime returns the wall-clock time in a zone at t, as a time in UTC. Python subtracts
+// times of one zone by their wall clocks.
 func wallTime(t time.Time, zone *time.Location) time.Time {
 	t = t.In(zone)
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
-// timesince says how long ago d was at now, in the two largest units that are
-// next to each other: "4 days, 6 hours". Years and months are those of the
-// calendar. Without seconds, and "0 minutes" if d is later. Both are wall times.
-// Context is that of the units' texts in gettext's catalogs.
+// timesince describes the time from d to now in the two largest adjacent units: "4 days, 6
+// hours". Years and months are calendar units. Seconds are omitted, and the result is "0
+// minutes" if d is later. Both are wall-clock times. Context is the context of the units'
+// texts in gettext's catalogs.
 func timesince(l *locale, d, now time.Time, context string) string {
 	since := now.Unix() - d.Unix()
 	if now.Nanosecond() < d.Nanosecond() {
@@ -60,15 +60,15 @@ func timesince(l *locale, d, now time.Time, context string) string {
 	return strings.Join(out, l.gettext(", "))
 }
 
-// monthDays are the days of the months as Django counts them here: February
-// always has 28.
+// monthDays are the lengths of months that Django uses here: February always has 28 days.
 var monthDays = [...]int{31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
 
 func timeOfDay(t time.Time) time.Duration {
 	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second + time.Duration(t.Nanosecond())
 }
 
-// units is "1 day" or "2 days" in the language, with spaces that do not break.
+// units returns a text such as "1 day" or "2 days" in the language, with non-breaking
+// spaces.
 func (l *locale) units(n int64, unit, context string) string {
 	if l == nil {
 		return count(n, unit)
@@ -76,7 +76,7 @@ func (l *locale) units(n int64, unit, context string) string {
 	return fill(avoidWrapping(l.ngettext(context+"%(num)d "+unit, "%(num)d "+unit+"s", n)), n)
 }
 
-// bytes is "1 byte" or "2 bytes" in the language.
+// bytes returns a text such as "1 byte" or "2 bytes" in the language.
 func (l *locale) bytes(n int64) string {
 	if l == nil {
 		return count(n, "byte")
@@ -84,7 +84,7 @@ func (l *locale) bytes(n int64) string {
 	return fill(avoidWrapping(l.ngettext("%(size)d byte", "%(size)d bytes", n)), n)
 }
 
-// fill puts a number into a text of a catalog, which has at most one placeholder.
+// fill inserts a number into a text of a catalog, which has at most one placeholder.
 func fill(text string, n int64) string { return fillText(text, strconv.FormatInt(n, 10)) }
 
 func fillText(text, value string) string {
@@ -96,10 +96,10 @@ func fillText(text, value string) string {
 	return text
 }
 
-// avoidWrapping replaces spaces by those that do not break.
+// avoidWrapping replaces spaces with non-breaking spaces.
 func avoidWrapping(s string) string { return strings.ReplaceAll(s, " ", noBreakSpace) }
 
-// count is "1 day" or "2 days", with a space that does not break.
+// count returns a text such as "1 day" or "2 days", with a non-breaking space.
 func count(n int64, unit string) string {
 	s := strconv.FormatInt(n, 10) + noBreakSpace + unit
 	if n != 1 {

@@ -13,16 +13,16 @@ import (
 const (
 	// maxURLLength is Django's MAX_URL_LENGTH, in characters.
 	maxURLLength = 2048
-	// Trimming a word with references decodes its end anew each round, so such
-	// words are bounded. Longer ones are not links.
+	// Trimming a word with character references decodes its end in each round, so such
+	// words are limited. Longer ones don't become links.
 	maxEntityWord = 4 * maxURLLength
 )
 
-// urlizer makes links of URLs and e-mail addresses in plain text.
+// urlizer converts URLs and email addresses in plain text to links.
 type urlizer struct {
 	meter  *meter.Meter
 	limit  int  // characters of a link's text; negative for no limit
-	escape bool // escape everything that isn't made here
+	escape bool // escape all text except the created tags
 }
 
 func (u urlizer) urlize(text string, longest int) (string, error) {
@@ -32,7 +32,7 @@ func (u urlizer) urlize(text string, longest int) (string, error) {
 		if b.Len() > longest {
 			return "", limitErrorf("a value would be longer than %d bytes", longest)
 		}
-		// White space, brackets and quotes part words.
+		// White space, brackets and quotes separate words.
 		j := i
 		for j < len(text) && urlizeBreakAt(text, j) == 0 {
 			_, size := utf8.DecodeRuneInString(text[j:])
@@ -131,7 +131,7 @@ func (u urlizer) trim(s string) string {
 	return firstRunes(s, max(u.limit-1, 0)) + ellipsis
 }
 
-// firstRunes is s[:n] of Python, n >= 0.
+// firstRunes returns s[:n] of Python, n >= 0.
 func firstRunes(s string, n int) string {
 	for i := range s {
 		if n == 0 {
@@ -183,7 +183,7 @@ func (u urlizer) trimPunctuation(word string) (lead, middle, trail string, err e
 			if text := unescapeHTML(reference); text == reference || strings.HasSuffix(text, ";") {
 				rest := strings.TrimRight(middle, trailingPunctuation)
 				if strings.HasSuffix(middle, ";;") {
-					// The first semicolon may end a reference: look again.
+					// The first semicolon may end a reference: check again.
 					middle = middle[:len(rest)+strings.IndexByte(middle[len(rest):], ';')+1]
 				} else {
 					middle = rest
@@ -195,7 +195,7 @@ func (u urlizer) trimPunctuation(word string) (lead, middle, trail string, err e
 	return lead, middle, word[len(lead)+len(middle) : len(lead)+end], nil
 }
 
-// withoutLastRunes is s[:-n] of Python, n > 0.
+// withoutLastRunes returns s[:-n] of Python, n > 0.
 func withoutLastRunes(s string, n int) string {
 	for ; n > 0 && s != ""; n-- {
 		_, size := utf8.DecodeLastRuneInString(s)
@@ -262,8 +262,8 @@ func cutPrefixFold(s, prefix string) (rest string, ok bool) {
 	return s[len(prefix):], true
 }
 
-// looksLikeEmail is Django's simple check: one @ in the middle, and a dot in
-// a domain of at most 63 characters.
+// looksLikeEmail implements Django's simple check: one @ in the middle, and a dot in a
+// domain of at most 63 characters.
 func looksLikeEmail(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
 	return ok && local != "" && domain != "" && !strings.Contains(domain, "@") && runeCount(domain) <= 63 &&

@@ -16,15 +16,15 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Characters that quote leaves alone besides letters, digits and "_.-~".
+// Characters that quote doesn't encode, in addition to letters, digits and "_.-~".
 const (
 	safeInPath = "/"                        // urllib.parse.quote's default
 	safeInIRI  = "/#%[]=:;$&()+,!?*@'~"     // django.utils.encoding.iri_to_uri
 	safeInURL  = "!$&'()*+,;=" + ":/?#[]@~" // smart_urlquote: RFC 3986's delimiters
 )
 
-// quote is urllib.parse.quote: bytes of UTF-8 that are neither unreserved nor
-// in safe become %XX. Only ASCII counts in safe.
+// quote implements urllib.parse.quote: UTF-8 bytes that are neither unreserved nor in safe
+// become %XX. Only ASCII characters in safe count.
 func quote(s, safe string) string {
 	var unquoted [utf8.RuneSelf]bool
 	for i := range len(safe) {
@@ -56,7 +56,7 @@ func isUnquoted(c byte, safe *[utf8.RuneSelf]bool) bool {
 	return isASCIIAlnum(c) || c == '_' || c == '.' || c == '-' || c == '~' || c < utf8.RuneSelf && safe[c]
 }
 
-// percentDecode is urllib.parse.unquote: it decodes %XX, and bytes that are not
+// percentDecode implements urllib.parse.unquote: it decodes %XX, and bytes that are not
 // UTF-8 become U+FFFD.
 func percentDecode(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
@@ -69,7 +69,7 @@ func percentDecode(s string) string {
 			j++
 		}
 		b.WriteString(s[i:j])
-		// Python decodes each run of ASCII for itself.
+		// Python decodes each run of ASCII separately.
 		for i = j; j < len(s) && s[j] < utf8.RuneSelf; {
 			j++
 		}
@@ -147,7 +147,7 @@ var (
 	domainDots     = strings.NewReplacer("。", ".", "．", ".", "｡", ".")
 )
 
-// splitURL is urllib.parse.urlsplit, which takes apart but hardly checks.
+// splitURL implements urllib.parse.urlsplit, which hardly validates.
 func splitURL(url string) (u splitURLParts, err error) {
 	url = strings.TrimLeftFunc(url, func(r rune) bool { return r <= ' ' })
 	url = urlUnsafe.Replace(url)
@@ -196,7 +196,7 @@ func checkHost(host string) error {
 	return nil
 }
 
-// checkBracketedHost wants an IPv6 address, or a future one, in the brackets.
+// checkBracketedHost requires an IPv6 address, or an IPvFuture address, in the brackets.
 func checkBracketedHost(host string) error {
 	host = host[strings.LastIndexByte(host, '@')+1:]
 	before, bracketed, found := strings.Cut(host, "[")
@@ -216,8 +216,7 @@ func checkBracketedHost(host string) error {
 	return nil
 }
 
-// requoteQuery decodes a query and encodes it again as a form, so that what is
-// part of a value stays so.
+// requoteQuery decodes a query and encodes it again as a form, without changing the values.
 func requoteQuery(query string) string {
 	var b strings.Builder
 	for _, pair := range strings.Split(query, "&") {
@@ -238,8 +237,8 @@ func quotePlus(s string) string {
 	return strings.ReplaceAll(quote(s, " "), " ", "+")
 }
 
-// idnaEncode is Python's "idna" codec (RFC 3490): labels of ASCII stay as they
-// are, the others are normalised and become Punycode.
+// idnaEncode implements Python's "idna" codec (RFC 3490): ASCII labels are unchanged, and
+// the others are normalized and converted to Punycode.
 func idnaEncode(domain string) (string, error) {
 	ascii := isASCII(domain)
 	if !ascii {

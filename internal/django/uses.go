@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Use is one place at which a template reads a variable from its data.
+// Use is a place in a template that reads a variable from the data.
 type Use struct {
 	// Path is the variable's dotted path.
 	Path string
@@ -19,7 +19,8 @@ type Use struct {
 	Line, Column int
 }
 
-// Remark is something in a template that works, but probably not as its author meant.
+// Remark is about something in a template that is valid, but probably not what the author
+// meant.
 type Remark struct {
 	Message string
 	// Line and Column are where its tag begins, in characters from 1.
@@ -39,7 +40,7 @@ type remark struct {
 	pos     int32
 }
 
-// remark records something remarkable in the tag that is being parsed.
+// remark adds a remark about the tag that is being parsed.
 func (p *Parser) remark(message string) {
 	r := &p.template.reads
 	if len(r.remarks) < maxRemarks {
@@ -47,11 +48,11 @@ func (p *Parser) remark(message string) {
 	}
 }
 
-// maxRemarks bounds what is kept of a template.
+// maxRemarks limits the remarks about a template.
 const maxRemarks = 20
 
-// Uses returns the places at which the template itself reads its data, in their order.
-// Templates that it includes are not looked at.
+// Uses returns the places in the template that read its data, in order. It doesn't include
+// those of included templates.
 func (t *Template) Uses() []Use {
 	uses := make([]Use, len(t.reads.paths))
 	places := t.source.placer()
@@ -62,7 +63,7 @@ func (t *Template) Uses() []Use {
 	return uses
 }
 
-// Remarks returns what is remarkable in the template itself, at most twenty.
+// Remarks returns up to twenty remarks about the template itself.
 func (t *Template) Remarks() []Remark {
 	remarks := make([]Remark, len(t.reads.remarks))
 	places := t.source.placer()
@@ -73,8 +74,8 @@ func (t *Template) Remarks() []Remark {
 	return remarks
 }
 
-// placer turns offsets into lines and columns, in time that doesn't depend on how many it
-// is asked for.
+// placer converts offsets to lines and columns, in total time that doesn't depend on their
+// number.
 type placer struct {
 	text  string
 	lines []int // where each begins
@@ -109,8 +110,8 @@ func (p *placer) at(pos int32) (line, column int) {
 // nestedTag is the hint for a tag in a tag.
 const nestedTag = "within a tag, write the name of a variable without braces"
 
-// remainderHint says what an author probably meant whose words could not be parsed beyond
-// some place; empty if that isn't clear.
+// remainderHint returns what the author probably meant by text that could not be parsed, or
+// "".
 func remainderHint(text, rest string) string {
 	trimmed := strings.TrimSpace(rest)
 	switch {

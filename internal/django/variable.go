@@ -29,13 +29,12 @@ type operand struct {
 	variable *variable
 }
 
-// parseOperand makes an operand of a word that the grammar of expressions lets
-// through: a quoted text, _("…"), a number or a path.
+// parseOperand parses an operand: a quoted text, _("…"), a number or a path.
 func (p *Parser) parseOperand(word string) (operand, error) {
 	p.compiler.words++
 	if strings.HasPrefix(word, "_(") && strings.HasSuffix(word, ")") {
-		// Without a catalogue the message itself is printed, but Django has
-		// doubled its percent signs by then.
+		// Without a catalog the message itself is printed, but Django has already doubled
+		// its percent signs.
 		text := unquote(word[2 : len(word)-1])
 		return operand{literal: python.SafeStr(strings.ReplaceAll(text, "%", "%%"))}, nil
 	}
@@ -86,8 +85,7 @@ func parseNumber(word string) (python.Value, bool) {
 	return n, err == nil
 }
 
-// unquote takes the quotes off, and the backslashes before quotes and
-// backslashes.
+// unquote removes the quotes, and the backslashes before quotes and backslashes.
 func unquote(s string) string {
 	quote := s[:1]
 	s = s[1 : len(s)-1]
@@ -97,7 +95,7 @@ func unquote(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, `\`+quote, quote), `\\`, `\`)
 }
 
-// resolve is the operand's value; ok is false if the variable does not exist.
+// resolve returns the operand's value; ok is false if the variable does not exist.
 // author is true if no data took part.
 func (o *operand) resolve(c *Context) (v python.Value, author, ok bool, err error) {
 	if o.variable == nil {
@@ -129,7 +127,7 @@ func (v *variable) resolve(c *Context) (val python.Value, author, ok bool, err e
 	return val, author, true, nil
 }
 
-// loopDict is what a loop says of itself at this moment.
+// loopDict returns the current values of forloop.
 func (c *Context) loopDict(loop *forLoop) (python.Value, error) {
 	if err := c.meter.Spend(10); err != nil {
 		return nil, err
@@ -138,8 +136,8 @@ func (c *Context) loopDict(loop *forLoop) (python.Value, error) {
 	return d, c.meter.Hold(d.Len() * python.EntryBytes)
 }
 
-// lookUp takes one step of a path as Django does: a key of a dict, else an
-// attribute or method, else an index. A method that needs arguments gives "".
+// lookUp resolves one step of a path like Django: a key of a dict, or else an attribute or
+// method, or else an index. A method that requires arguments returns "".
 func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) {
 	switch v := v.(type) {
 	case *python.Dict:
@@ -188,7 +186,7 @@ func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) 
 		if isFatal(err) {
 			return nil, false, err
 		}
-		return python.Str(""), true, nil // it wants arguments, which a template can't give
+		return python.Str(""), true, nil // it requires arguments, which templates can't pass
 	}
 	return val, ok, nil
 }

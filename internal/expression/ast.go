@@ -5,11 +5,11 @@ package expression
 
 import "github.com/rehive/extension-operator/internal/python"
 
-// node is a piece of a parsed expression. It never changes once parsed and
-// holds nothing of the data: where data goes there is a slot.
+// node is a piece of a parsed expression. It is immutable and contains slots instead of
+// data.
 type node interface{ offset() int }
 
-// at is where in the shape a node begins.
+// at is the offset of a node in the shape.
 type at int
 
 func (p at) offset() int { return int(p) }
@@ -20,22 +20,22 @@ type (
 		at
 		value python.Value
 	}
-	// textNode is a str literal (or several, side by side) with data in it.
+	// textNode is a str literal (or several adjacent ones) that contains data.
 	textNode struct {
 		at
 		parts []textPart
 	}
-	// bytesNode is a bytes literal with data in it.
+	// bytesNode is a bytes literal that contains data.
 	bytesNode struct {
 		at
 		parts []textPart
 	}
-	// joinedNode is an f-string, alone or beside other literals.
+	// joinedNode is an f-string, with or without adjacent literals.
 	joinedNode struct {
 		at
 		parts []textPart
 	}
-	// slotNode is data outside every literal, so it is a literal itself.
+	// slotNode is data outside literals, which is a literal itself.
 	slotNode struct {
 		at
 		slot int
@@ -96,8 +96,8 @@ type (
 	listNode struct {
 		at
 		items []node
-		// whole is the list if all items are constants, for those who don't
-		// keep or change it.
+		// whole is the list if all items are constants, for uses that don't keep or modify
+		// it.
 		whole *python.List
 	}
 	tupleNode struct {
@@ -112,23 +112,23 @@ type (
 		at
 		keys, values []node // a nil key is **value
 	}
-	// comprehensionNode is [… for …], and (… for …), which gives a list too.
+	// comprehensionNode is [… for …], or (… for …), which also returns a list.
 	comprehensionNode struct {
 		at
 		element    node
 		generators []generator
 	}
 	generator struct {
-		target node // nameNode, tupleNode, listNode or something to refuse
+		target node // nameNode, tupleNode, listNode or an invalid target
 		iter   node
 		conds  []node
 	}
-	// assignNode is a statement `x = value` or `x += value`: the value counts.
+	// assignNode is a statement `x = value` or `x += value`, whose value is used.
 	assignNode struct {
 		at
 		value node
 	}
-	// unsupportedNode is Python that the evaluator refuses when it gets there.
+	// unsupportedNode is Python that the evaluator rejects when it is evaluated.
 	unsupportedNode struct {
 		at
 		what  string
@@ -139,7 +139,7 @@ type (
 // textPart is a piece of a str, bytes or f-string literal.
 type textPart struct {
 	text  string
-	slot  int  // the data that goes here; -1 if none
+	slot  int  // the slot; -1 if none
 	whole bool // the slot's data is a literal itself, not the inside of one
 	field *field
 }

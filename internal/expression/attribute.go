@@ -54,7 +54,7 @@ func words(s string) map[string]bool {
 	return m
 }
 
-// method is a method of a type, bound to self, or not bound if self is nil.
+// method is a method of a type, bound to self, or unbound if self is nil.
 type method struct {
 	typ, name string
 	self      python.Value
@@ -79,7 +79,7 @@ func (m method) call(e *evaluator, args arguments) (python.Value, error) {
 	return e.callMethod(m.typ, m.name, self, args)
 }
 
-// attribute is value.name: an attribute, and of a dict also a key.
+// attribute returns value.name: an attribute or, of a dict, a key.
 func (e *evaluator) attribute(n *attributeNode) (python.Value, error) {
 	name := n.name
 	if strings.HasPrefix(name, "_") || strings.HasPrefix(name, "func_") {

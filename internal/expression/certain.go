@@ -5,8 +5,7 @@ package expression
 
 import "strings"
 
-// otherLanguages are words that admins bring from JavaScript, JSON or SQL, with
-// what Python calls them.
+// otherLanguages are words of JavaScript, JSON and SQL, with their Python equivalents.
 var otherLanguages = map[string]string{
 	"true": "True", "TRUE": "True", "false": "False", "FALSE": "False",
 	"null": "None", "NULL": "None", "Null": "None", "nil": "None", "none": "None", "NONE": "None",
@@ -20,16 +19,16 @@ func isSpelledOperator(word string) bool {
 	return spelledOperators[strings.ToLower(word)] && !spelledOperators[word]
 }
 
-// certainFault finds what fails whatever the data may be: names that don't exist, in
-// parts that are always evaluated. It is nil if nothing is certain.
+// certainFault returns a fault that occurs regardless of the data: an undefined name in a
+// part that is always evaluated. It returns nil if there is none.
 func certainFault(n node) *Fault {
 	c := certainty{needed: true}
 	c.visit(n, true)
 	return c.fault
 }
 
-// possibleFaults are words of other languages in parts that are evaluated for some data
-// only: with other data, the expression works.
+// possibleFaults returns the words of other languages in parts that are evaluated only for
+// some data, so that the expression works with other data.
 func possibleFaults(n node) []*Fault {
 	c := certainty{needed: true}
 	c.visit(n, true)
@@ -37,7 +36,7 @@ func possibleFaults(n node) []*Fault {
 }
 
 type certainty struct {
-	bound    map[string]int // names of the comprehensions around
+	bound    map[string]int // names of the enclosing comprehensions
 	fault    *Fault         // the first
 	needed   bool           // the expression isn't true unless the part is evaluated
 	possible []*Fault
@@ -90,7 +89,7 @@ func (c *certainty) all(nodes []node, always bool) {
 	}
 }
 
-// visit looks at a node. always says that it is evaluated whatever the data.
+// visit checks a node. always means that it is evaluated regardless of the data.
 func (c *certainty) visit(n node, always bool) {
 	switch n := n.(type) {
 	case *groupNode:

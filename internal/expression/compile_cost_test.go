@@ -11,8 +11,9 @@ import (
 	"github.com/rehive/extension-operator/internal/meter/metertest"
 )
 
-// A long expression is not parsed for each of the ways in which its data could be read.
-func TestCompileParsesLongExpressionsFewTimes(t *testing.T) {
+// TestCompileTimeOfLongExpressions checks that a long expression isn't parsed for each
+// combination of data classes.
+func TestCompileTimeOfLongExpressions(t *testing.T) {
 	const length, bound = 8190, 60 * time.Millisecond
 	for _, data := range []string{"{{a}}+{{a}}+{{a}}+{{a}}+", "({{a}} or {{a}} or {{a}} or {{a}} or "} {
 		for _, unit := range []string{"'x'", "1+", "((1)) or ", "1<"} {

@@ -9,8 +9,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// comprehension gives a list, also for (… for …). As in simpleeval its names
-// live in a scope of their own that what is nested in it sees.
+// comprehension returns a list, also for (… for …). As in simpleeval, its names have their
+// own scope, which nested expressions can see.
 func (e *evaluator) comprehension(n *comprehensionNode) (python.Value, error) {
 	e.scope = &scope{outer: e.scope, names: map[string]python.Value{}}
 	defer func() { e.scope = e.scope.outer }()
@@ -56,8 +56,8 @@ func (e *evaluator) generate(n *comprehensionNode, depth int, out *python.List) 
 	})
 }
 
-// each calls f for every item, seeing what f does to a list, and refusing what
-// it does to a dict, as Python does.
+// each calls f for every item. Like Python, it sees changes that f makes to a list, and
+// fails on changes to a dict.
 func (e *evaluator) each(v python.Value, f func(python.Value) error) error {
 	switch v := v.(type) {
 	case *python.List:

@@ -19,8 +19,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// conformanceCase is a line of the files under testdata that hack/conformance
-// has simpleeval answer.
+// conformanceCase is a line of the files in testdata, with simpleeval's answer as recorded
+// by hack/conformance.
 type conformanceCase struct {
 	Expr             string          `json:"expr"`
 	Result           json.RawMessage `json:"result"`
@@ -52,9 +52,8 @@ func readCases(t testing.TB, path string) []conformanceCase {
 	return out
 }
 
-// TestConformance compares with simpleeval's answers. A verdict of ours that is
-// True where simpleeval's is not is always a failure; other differences are
-// those that docs/expressions.md lists.
+// TestConformance compares results with simpleeval's. A verdict that is True only here is
+// always a failure; other differences must be listed in docs/expressions.md.
 func TestConformance(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.jsonl")
 	if err != nil || len(files) == 0 {
@@ -103,7 +102,7 @@ func short(s string) string {
 	return s
 }
 
-// encoded writes a value as the case files do.
+// encoded encodes a value like the case files.
 func encoded(v python.Value) string {
 	b, err := json.Marshal(encode(v))
 	if err != nil {
@@ -207,8 +206,8 @@ func canonicalValue(v any) any {
 	return v
 }
 
-// knownDifferences are faults here and something else in simpleeval, each for
-// a reason that docs/expressions.md gives.
+// knownDifferences are faults here but not in simpleeval, for reasons that
+// docs/expressions.md lists.
 var knownDifferences = []string{
 	"2.5 ** 1j", // the last digit of a cosine
 	"int.real",  // what isn't called has no further use

@@ -12,10 +12,10 @@ import (
 	"github.com/rehive/extension-operator/internal/django"
 )
 
-// checkCut takes a piece of an expression for data. Unless the piece is text in
-// quotes, or a comment, that holds something special, what the evaluator takes
-// has to be worth what the whole is worth.
-func checkCut(t *testing.T, text string, i, j int) {
+// checkPartAsData evaluates an expression with a part of it as data. If the evaluator
+// accepts it, the result must equal that of the whole expression, unless the part is in
+// quotes or a comment and contains special characters.
+func checkPartAsData(t *testing.T, text string, i, j int) {
 	t.Helper()
 	segments := []django.Segment{{Text: text[:i]}, {Text: text[i:j], Data: true}, {Text: text[j:]}}
 	x := &Expression{limits: Limits{}.withDefaults()}
@@ -37,7 +37,7 @@ func checkCut(t *testing.T, text string, i, j int) {
 	}
 }
 
-func TestAnyPieceAsData(t *testing.T) {
+func TestAnyPartAsData(t *testing.T) {
 	n := 0
 	for _, file := range []string{"testdata/sample.jsonl", "testdata/cases.jsonl"} {
 		for k, c := range readCases(t, file) {
@@ -47,7 +47,7 @@ func TestAnyPieceAsData(t *testing.T) {
 			for i := range len(c.Expr) {
 				for j := i; j <= min(i+7, len(c.Expr)); j++ {
 					n++
-					checkCut(t, c.Expr, i, j)
+					checkPartAsData(t, c.Expr, i, j)
 				}
 			}
 		}
@@ -55,7 +55,7 @@ func TestAnyPieceAsData(t *testing.T) {
 	t.Logf("%d cuts", n)
 }
 
-// FuzzCut does the same to any text.
+// FuzzCut does the same with any text.
 func FuzzCut(f *testing.F) {
 	for i, c := range readCases(f, "testdata/cases.jsonl") {
 		if i%11 == 0 && len(c.Expr) < 200 {
@@ -66,6 +66,6 @@ func FuzzCut(f *testing.F) {
 		if i < 0 || j < i || j > len(text) || !utf8.ValidString(text) || strings.Contains(text, "rand") {
 			return
 		}
-		checkCut(t, text, i, j)
+		checkPartAsData(t, text, i, j)
 	})
 }

@@ -11,21 +11,20 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// slotData is what the data put into one slot.
+// slotData is the data in one slot.
 type slotData struct {
 	text  string
 	class slotClass    // outside of literals
 	value python.Value // outside of literals; without its sign
 }
 
-// maxDataNesting bounds lists within lists in data.
+// maxDataNesting limits the nesting of lists in data.
 const maxDataNesting = 50
 
-// literal is one complete literal in data, as Django prints values: a number,
-// a text in quotes, True, False, None, or a list, tuple or dict of those.
-// White space around it is fine. Everything else is not a literal, also forms
-// that Python knows but no value prints as (0x10, 1_0, 1e999, r'…', f'…', a
-// comment, two texts side by side).
+// literal parses one complete literal in data, in the form in which Django prints values: a
+// number, a text in quotes, True, False, None, or a list, tuple or dict of those, with
+// optional white space around it. Other Python syntax is not accepted (0x10, 1_0, 1e999,
+// r'…', f'…', comments, adjacent texts).
 func literal(m *meter.Meter, text string) (slotClass, python.Value, bool, error) {
 	text = trimBlank(text)
 	if text == "" {
@@ -56,7 +55,7 @@ func literal(m *meter.Meter, text string) (slotClass, python.Value, bool, error)
 	return class, v, ok && d.pos == len(text), d.err
 }
 
-// trimBlank takes away the white space that Python's tokenizer skips.
+// trimBlank removes the white space that Python's tokenizer skips.
 func trimBlank(s string) string { return strings.Trim(s, " \t\f\r\n") }
 
 type dataReader struct {
@@ -126,7 +125,7 @@ func (d *dataReader) value(depth int) (python.Value, bool) {
 	return nil, false
 }
 
-// number reads digits, a fraction and an exponent, as str() of a number gives.
+// number reads digits, a fraction and an exponent, as printed by str().
 func (d *dataReader) number() (python.Value, bool) {
 	start := d.pos
 	digits := func() int {
@@ -192,7 +191,7 @@ func (d *dataReader) string(quote byte) (python.Value, bool) {
 			}
 			s, err := decode(d.text[start:d.pos], false, false, false)
 			d.pos++
-			// Two quotes at once would begin a text in three.
+			// Two adjacent quotes could begin a triple-quoted text.
 			return python.Str(s), err == nil && d.peek() != '\'' && d.peek() != '"'
 		}
 	}
@@ -224,7 +223,7 @@ func (d *dataReader) items(end byte, depth int) (items []python.Value, comma, ok
 	}
 }
 
-// decodeNanos is what reading a byte of a text takes, in nanoseconds.
+// decodeNanos is the time for decoding a byte of a text, in nanoseconds.
 const decodeNanos = 20
 
 // entry charges for an entry of a dict.
@@ -274,9 +273,9 @@ func (d *dataReader) dict(depth int) (python.Value, bool) {
 	}
 }
 
-// placeData decides whether data is allowed in a slot outside literals, and as what. Data
-// that would touch the author's text in a way that changes a token is refused, so the
-// tree never depends on more than the class.
+// placeData decides whether data is allowed in a slot outside literals, and its class. Data
+// that would touch the author's text in a way that changes a token is refused, so the tree
+// never depends on more than the class.
 func placeData(m *meter.Meter, text string, t *slotToken) (slotData, *Fault) {
 	refuse := func(why string) (slotData, *Fault) {
 		return slotData{}, faultf(DataRefused, -1, "%s", why)
@@ -334,7 +333,7 @@ func merges(a, b byte) bool {
 	return word(a) && word(b)
 }
 
-// insideFault is why data is not allowed inside a literal of that kind.
+// insideFault returns why data is not allowed inside a literal of a kind.
 func insideFault(text string, kind insideKind) *Fault {
 	switch kind {
 	case inRaw:

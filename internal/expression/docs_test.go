@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestDocs holds docs/expressions.md to what it says.
+// TestDocs checks the examples in docs/expressions.md.
 func TestDocs(t *testing.T) {
 	raw, err := os.ReadFile("../../docs/expressions.md")
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// evaluator is one evaluation under way.
+// evaluator is an evaluation in progress.
 type evaluator struct {
 	meter meter.Meter
 	slots []slotData
 
 	frames  int
 	turns   int // of all comprehensions
-	changes int // to lists, dicts and sets, which may hold what was made
+	changes int // of lists, dicts and sets, which may refer to created values
 	scope   *scope
-	trace   *Trace // of what is compared; nil for none
+	trace   *Trace // of comparisons; nil for none
 }
 
 // scope holds the names of one comprehension.
@@ -29,8 +29,7 @@ type scope struct {
 	names map[string]python.Value
 }
 
-// eval gives the value of a node, as simpleeval's _eval. It uses two of
-// Python's frames there.
+// eval returns the value of a node, like simpleeval's _eval, which uses two Python frames.
 func (e *evaluator) eval(n node) (python.Value, error) {
 	switch n := n.(type) { // what needs no checks
 	case *constantNode:
@@ -55,7 +54,7 @@ func (e *evaluator) eval(n node) (python.Value, error) {
 	}
 	switch v.(type) {
 	case python.Bool, python.Int, python.Float, python.NoneType:
-		if e.changes == changes { // nothing refers to what was made on the way
+		if e.changes == changes { // nothing refers to intermediate values
 			e.meter.Release(held)
 		}
 	}
@@ -75,7 +74,7 @@ func (e *evaluator) constant(n *constantNode) (python.Value, error) {
 	return n.value, nil
 }
 
-// checkLiteral refuses the literals that are too long for simpleeval.
+// checkLiteral rejects literals that are too long for simpleeval.
 func checkLiteral(v python.Value) error {
 	switch v := v.(type) {
 	case python.Str:
@@ -90,8 +89,8 @@ func checkLiteral(v python.Value) error {
 	return nil
 }
 
-// checkResult does what simpleeval's search for forbidden functions does by the
-// way: it hashes every tuple, so a tuple with a list in it is a fault.
+// checkResult mimics a side effect of simpleeval's search for forbidden functions: it
+// hashes every tuple, so a tuple that contains a list is a fault.
 func (e *evaluator) checkResult(v python.Value) error {
 	switch v.(type) {
 	case *python.Tuple, *python.List, *python.Dict:
@@ -208,7 +207,7 @@ func (e *evaluator) visit(n node) (python.Value, error) {
 	return nil, faultf(FeatureNotAvailable, n.offset(), "this is not available")
 }
 
-// text joins the parts of a literal. Data in it is text, whatever it holds.
+// text joins the parts of a literal. Data in it is always text.
 func (e *evaluator) text(parts []textPart) (string, error) {
 	if len(parts) == 1 {
 		s := e.part(parts[0])
@@ -246,8 +245,8 @@ func (e *evaluator) part(p textPart) string {
 	return e.slots[p.slot].text
 }
 
-// slot is data outside every literal. A container is made anew each time, as
-// the literal that it stands for would be.
+// slot returns data outside literals. A container is created each time, like the literal
+// that it replaces.
 func (e *evaluator) slot(i int) (python.Value, error) {
 	return e.clone(e.slots[i].value)
 }
@@ -399,10 +398,10 @@ func (e *evaluator) sliceOf(n *sliceNode) (python.Value, error) {
 	return s, nil
 }
 
-// sliceNanos is what indexing and slicing take for a byte of a text.
+// sliceNanos is the time of indexing and slicing per byte of a text.
 const sliceNanos = 12
 
-// item is value[index].
+// item returns value[index].
 func (e *evaluator) item(value, index python.Value) (python.Value, error) {
 	switch value.(type) {
 	case python.Str, Bytes: // characters have to be counted
@@ -434,7 +433,7 @@ func (e *evaluator) item(value, index python.Value) (python.Value, error) {
 	if b, ok := value.(Bytes); ok {
 		n, ok := python.AsInt(index)
 		if !ok {
-			return python.GetItem(&python.List{}, index) // the error that it is
+			return python.GetItem(&python.List{}, index) // for the error
 		}
 		if n < 0 {
 			n += int64(len(b))
@@ -448,7 +447,7 @@ func (e *evaluator) item(value, index python.Value) (python.Value, error) {
 }
 
 func sliceBytes(b Bytes, s *slice) (python.Value, error) {
-	runes := make([]rune, len(b)) // one a byte, so that slicing counts bytes
+	runes := make([]rune, len(b)) // one per byte, so that slicing counts bytes
 	for i := range runes {
 		runes[i] = rune(b[i])
 	}

@@ -19,55 +19,54 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Options say how to compile.
+// Options configure compilation.
 type Options struct {
 	Limits Limits
-	// Template is for the templates that the expression is written in.
+	// Template are the options of the template of the expression.
 	Template django.Options
 }
 
-// EvaluateOptions say how to evaluate.
+// EvaluateOptions configure an evaluation.
 type EvaluateOptions struct {
 	// Now is the clock of {% now %}; nil means time.Now.
 	Now func() time.Time
-	// Trace, if it isn't nil, is overwritten with how the verdict came about.
+	// Trace, if not nil, is overwritten with a trace of the evaluation.
 	Trace *Trace
 }
 
-// Verdict is what an expression says.
+// Verdict is the result of an expression.
 type Verdict struct {
-	// Send is the result's truth; false if there was a fault.
+	// Send is the truth value of the result; false if there was a fault.
 	Send bool
 	// Result is the expression's value, nil if there was a fault.
 	Result python.Value
-	// Fault says what went wrong, nil if nothing.
+	// Fault describes what went wrong; nil if nothing did.
 	Fault *Fault
 }
 
-// Expression is a compiled expression. It is immutable and may be evaluated by
-// many goroutines at once.
+// Expression is a compiled expression. It is safe for concurrent use.
 type Expression struct {
 	empty    bool
 	template *django.Template
 	limits   Limits
 	static   *shape // of a source without tags, nil otherwise
-	// shapes are those that renders came to, the newest last.
+	// shapes are the shapes that renderings resulted in, newest last.
 	shapes atomic.Pointer[[]*shape]
 }
 
-// Bounds on what an Expression keeps.
+// Limits of what an Expression caches.
 const (
 	maxShapes = 16
-	// maxShapeSource is how many bytes of source the kept shapes have together.
+	// maxShapeSource is how many bytes of source the cached shapes have in total.
 	maxShapeSource = 4 << 10
-	// maxKept is how many bytes of source the kept trees have together.
+	// maxKept is how many bytes of source the cached trees have in total.
 	maxKept = 16 << 10
-	// treeBytes is about how much memory tokens and a tree take for a byte of source.
+	// treeBytes is the approximate memory of tokens and a tree per byte of source.
 	treeBytes = 60
 )
 
-// Size is about how many bytes of memory the expression takes at most, with what it keeps
-// of evaluations.
+// Size returns approximately how many bytes of memory the expression takes at most,
+// including what it caches.
 func (x *Expression) Size() int {
 	switch {
 	case x.empty:
@@ -78,9 +77,9 @@ func (x *Expression) Size() int {
 	return x.template.Size() + len(x.static.src)*x.static.variantsKept()*treeBytes
 }
 
-// Compile parses an expression: its template, and as far as the template alone
-// decides what Python reads also its Python. name is for errors. The error is a
-// *Fault with the place in the source.
+// Compile parses an expression: the template and, as far as it doesn't depend on data, the
+// resulting Python. name is used in errors. The error is a *Fault with its position in the
+// source.
 func Compile(name, source string, opts Options) (*Expression, error) {
 	x := &Expression{limits: opts.Limits.withDefaults()}
 	if strings.TrimFunc(source, python.IsSpace) == "" {
@@ -104,7 +103,7 @@ func Compile(name, source string, opts Options) (*Expression, error) {
 	return x, nil
 }
 
-// tooLong is the fault of an author's texts that are too long together.
+// tooLong returns a fault if the author's texts are too long in total.
 func tooLong(limit int, texts ...string) *Fault {
 	n := 0
 	for _, s := range texts {
@@ -118,8 +117,8 @@ func tooLong(limit int, texts ...string) *Fault {
 
 var variableTag = regexp.MustCompile(`\{\{.*?\}\}`)
 
-// staticShape is the shape of a source that has variables as its only tags. nil
-// if there are others, or if a variable may print what the author wrote.
+// staticShape returns the shape of a source whose only tags are variables, or nil if there
+// are other tags or if a variable may print the author's text.
 func staticShape(source string) *shape {
 	if strings.Contains(source, "{%") || strings.Contains(source, "{#") {
 		return nil
@@ -161,7 +160,7 @@ func (s *shape) check() *Fault {
 }
 
 // plausible returns the tree for the first classes of data with which the shape parses, or
-// what is wrong with it if it doesn't with any. Both are nil if not all were tried.
+// the fault if it doesn't parse with any. Both are nil if not all were tried.
 func (s *shape) plausible() (found node, fault *Fault) {
 	if s.fault != nil {
 		return nil, s.fault
@@ -220,7 +219,7 @@ func (s *shape) plausible() (found node, fault *Fault) {
 	return nil, first
 }
 
-// Variables are the dotted paths that the expression reads from its data.
+// Variables returns the dotted paths that the expression reads from its data.
 func (x *Expression) Variables() []string {
 	if x.empty {
 		return nil
@@ -436,7 +435,7 @@ func (x *Expression) run(ctx context.Context, s *shape, data []string, trace *Tr
 // dataNanos is what looking at a byte of data takes, in nanoseconds.
 const dataNanos = 8
 
-// slotPos is where in the shape the i-th slot is.
+// slotPos returns where in the shape the i-th slot is.
 func (s *shape) slotPos(i int) int {
 	pos := -1
 	for range i + 1 {

@@ -156,8 +156,8 @@ func TestVariables(t *testing.T) {
 	}
 }
 
-// TestEmptyDataKeepsItsPlace checks that text around empty data is not joined.
-func TestEmptyDataKeepsItsPlace(t *testing.T) {
+// TestEmptyDataKeepsItsPosition checks that text around empty data is not joined.
+func TestEmptyDataKeepsItsPosition(t *testing.T) {
 	for _, source := range []string{
 		"{% if 1 %}{% endif %}1{{ x }}2 == 12", `{% if 1 %}{% endif %}'\{{ x }}' or True or '`, "{% if 1 %}{% endif %}no{{ x }}t False",
 		"{% if 1 %}1{% endif %}{% firstof x %}0 == 10", "{% if 1 %}1{% endif %}{% filter upper %}{{ x }}{% endfilter %}0 == 10",

@@ -13,7 +13,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// FaultKind is the class of a fault: simpleeval's or Python's name of it.
+// FaultKind is the class of a fault: the name of simpleeval's or Python's exception.
 type FaultKind string
 
 // The kinds that don't come from Python's own operations.
@@ -30,26 +30,25 @@ const (
 	// DataRefused means that data was used where only a complete literal is allowed, or
 	// contained characters with a meaning in Python.
 	DataRefused FaultKind = "DataRefused"
-	// LimitExceeded says that the expression asks for too much work or memory.
+	// LimitExceeded means that the expression needs too much work or memory.
 	LimitExceeded FaultKind = "LimitExceeded"
-	// TemplateError says that the template could not be parsed or rendered.
+	// TemplateError means that the template could not be parsed or rendered.
 	TemplateError FaultKind = "TemplateError"
-	// Cancelled says that the context ended.
+	// Cancelled means that the context ended.
 	Cancelled FaultKind = "Cancelled"
 )
 
-// Fault says why an expression has no result. Its sentence quotes what the
-// expression's author wrote, never what the data held.
+// Fault describes why an expression has no result. Its sentence may quote the expression,
+// but never the data.
 type Fault struct {
 	Kind FaultKind
 	// Msg is one sentence without a full stop.
 	Msg string
-	// Line and Column are counted in characters from 1 in the expression's
-	// source; 0 where the place isn't known.
+	// Line and Column are counted in characters from 1 in the expression's source; 0 if the
+	// position isn't known.
 	Line, Column int
-	// Err is the cause if it holds nothing of the data: a context's error, a
-	// template's parse error, or ErrLimit, which says that the same data would
-	// fail the same way again.
+	// Err is the cause if it contains no data: an error of the context, a parse error of
+	// the template, or ErrLimit, which means that the same data would fail again.
 	Err error
 
 	pos int // offset in the shape, -1 if unknown
@@ -62,7 +61,7 @@ func (f *Fault) Error() string {
 	return f.Msg
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (f *Fault) Unwrap() error { return f.Err }
 
 func faultf(kind FaultKind, pos int, format string, args ...any) *Fault {
@@ -73,17 +72,17 @@ func faultf(kind FaultKind, pos int, format string, args ...any) *Fault {
 	return f
 }
 
-// limitSentence says which budget was used up.
+// limitSentence returns a sentence about the exhausted budget.
 func limitSentence(err error) string {
 	return "the expression" + strings.TrimPrefix(strings.TrimPrefix(err.Error(), meter.ErrLimit.Error()+": "), "this")
 }
 
-// isLimit tells errors that end the evaluation from those of one operation.
+// isLimit reports whether an error ends the evaluation instead of one operation.
 func isLimit(err error) bool {
 	return err != nil && (errors.Is(err, meter.ErrLimit) || !python.IsError(err))
 }
 
-// faultAt makes a fault of any error, at pos unless the error knows better.
+// faultAt converts an error to a fault, at pos unless the error has a position.
 func faultAt(err error, pos int) *Fault {
 	var f *Fault
 	if errors.As(err, &f) {
@@ -112,8 +111,8 @@ func faultAt(err error, pos int) *Fault {
 	return &Fault{Kind: internalError, Msg: "the evaluator failed", Err: err, pos: pos}
 }
 
-// withoutValues is a Python exception's words if they can't hold data: those
-// of a TypeError name types, those of a KeyError are the key itself.
+// withoutValues returns a Python exception's message if it can't contain data: that of a
+// TypeError names types, that of a KeyError is the key itself.
 func withoutValues(p *python.Error) string {
 	switch p.Type {
 	case "KeyError":
@@ -129,7 +128,7 @@ func withoutValues(p *python.Error) string {
 	return p.Msg
 }
 
-// typeError is Python's TypeError in words that hold no values.
+// typeError returns a TypeError whose message contains no values.
 func typeError(format string, args ...any) error {
 	return faultf("TypeError", -1, format, args...)
 }

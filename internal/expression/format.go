@@ -13,7 +13,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// joined gives an f-string's text. As in simpleeval a conversion (!r) has no
+// joined returns an f-string's text. As in simpleeval a conversion (!r) has no
 // effect, and each part is bounded.
 func (e *evaluator) joined(parts []textPart) (string, error) {
 	var b strings.Builder
@@ -138,7 +138,7 @@ func parseSpec(s string) (formatSpec, error) {
 	return f, nil
 }
 
-// format is format(v, spec).
+// format returns format(v, spec).
 func (e *evaluator) format(v python.Value, spec string) (string, error) {
 	if spec == "" {
 		s, err := e.str(v)
@@ -327,7 +327,7 @@ func (f formatSpec) float(x float64, typ string) (string, error) {
 	return f.padNumber(f.signOf(negative), whole, rest+tail, 3), nil
 }
 
-// shortFloat is the format of a float with a precision and no type: as 'g', but
+// shortFloat returns the format of a float with a precision and no type: as 'g', but
 // it always looks like a float.
 func shortFloat(x float64, prec int) string {
 	sci := strconv.FormatFloat(x, 'e', prec-1, 64)

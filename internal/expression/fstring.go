@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// maxFields is how deep fields may be nested in the specs of fields: one level.
+// maxFields is how deeply fields may be nested in the specs of fields: one level.
 const maxFields = 2
 
-// fstring takes the inside of an f-string apart, by the rules of Python 3.11:
-// in a field there is no backslash, no comment, and not the string's own quote
-// (which would have ended it).
+// fstring parses the contents of an f-string by the rules of Python 3.11: a field can't
+// contain backslashes, comments or the string's own quotes (which would have ended it).
 type fstring struct {
 	*lexer
 	src  string
@@ -25,7 +24,7 @@ func (f *fstring) fault(pos int, format string, args ...any) error {
 	return f.lexer.fault(f.base+pos, "in the f'…' text: "+format, args...)
 }
 
-// parts reads up to the end, or within a spec up to its closing brace.
+// parts reads to the end or, in a spec, to the closing brace.
 func (f *fstring) parts(depth int) ([]textPart, error) {
 	var parts []textPart
 	var text strings.Builder
@@ -95,7 +94,7 @@ func (f *fstring) parts(depth int) ([]textPart, error) {
 	return parts, flush(false)
 }
 
-// field reads {value=!r:spec}. For {value=} the text before comes along.
+// field reads {value=!r:spec}. For {value=} it includes the source text.
 func (f *fstring) field(depth int) ([]textPart, error) {
 	open := f.pos
 	f.pos++
@@ -126,7 +125,7 @@ func (f *fstring) field(depth int) ([]textPart, error) {
 	}
 	fd := &field{pos: f.lexer.base + f.base + start, value: value}
 	if f.peek() == '!' {
-		// The conversion has to be right, and the evaluator then ignores it.
+		// The conversion must be valid, although the evaluator ignores it.
 		if f.pos+1 >= len(f.src) || strings.IndexByte("sra", f.src[f.pos+1]) < 0 {
 			return nil, f.fault(f.pos, "after '!' come 's', 'r' or 'a'")
 		}
@@ -155,7 +154,7 @@ func (f *fstring) peek() byte {
 	return 0
 }
 
-// skipValue goes to the character that ends a field's value.
+// skipValue moves to the character that ends a field's value.
 func (f *fstring) skipValue() error {
 	var quote string
 	var open []byte
@@ -242,8 +241,7 @@ func (f *fstring) value(start, end int) (node, error) {
 	return &unparsed{at: at(sub.base), tokens: sub.tokens}, nil
 }
 
-// unparsed is the value of a field until the parser knows what kind of data
-// goes into its slots.
+// unparsed is the value of a field until the classes of data in its slots are known.
 type unparsed struct {
 	at
 	tokens []token

@@ -12,14 +12,14 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// arguments are those of one call.
+// arguments are the arguments of one call.
 type arguments struct {
 	positional []python.Value
 	names      []string
 	named      []python.Value
 }
 
-// none refuses named arguments.
+// none rejects named arguments.
 func (a arguments) none(fn string) error {
 	if len(a.names) > 0 {
 		return typeError("%s() takes no keyword arguments", fn)
@@ -27,7 +27,7 @@ func (a arguments) none(fn string) error {
 	return nil
 }
 
-// count refuses named arguments and a number of others outside lo to hi.
+// count rejects named arguments, and fewer than lo or more than hi others.
 func (a arguments) count(fn string, lo, hi int) error {
 	if err := a.none(fn); err != nil {
 		return err
@@ -41,7 +41,7 @@ func (a arguments) count(fn string, lo, hi int) error {
 	return nil
 }
 
-// spread puts the arguments in the order of params; nil where one is missing.
+// spread returns the arguments in the order of params, with nil for missing ones.
 func (a arguments) spread(fn string, params ...string) ([]python.Value, error) {
 	if len(a.positional) > len(params) {
 		return nil, typeError("%s() takes at most %d arguments, not %d", fn, len(params), len(a.positional))
@@ -65,7 +65,7 @@ func (a arguments) spread(fn string, params ...string) ([]python.Value, error) {
 	return out, nil
 }
 
-// functions are the names that an expression knows, besides the constants.
+// functions are the names that expressions can use in addition to the constants.
 var functions = map[string]python.Value{
 	"int":     &class{"int"},
 	"float":   &class{"float"},
@@ -82,8 +82,8 @@ type function func(e *evaluator, args arguments) (python.Value, error)
 
 func (f function) call(e *evaluator, args arguments) (python.Value, error) { return f(e, args) }
 
-// call evaluates a call. As in simpleeval what is called is a name of the list
-// above or an attribute, and nothing else.
+// call evaluates a call. As in simpleeval, only names in the list above and attributes can
+// be called.
 func (e *evaluator) call(n *callNode) (python.Value, error) {
 	var fn python.Value
 	switch f := ungroup(n.fn).(type) {
@@ -109,7 +109,7 @@ func (e *evaluator) call(n *callNode) (python.Value, error) {
 	for _, k := range n.keywords {
 		v, err := e.eval(k.value)
 		if err == nil {
-			err = checkHashable(v, 0) // as simpleeval happens to
+			err = checkHashable(v, 0) // a side effect in simpleeval
 		}
 		if err == nil && k.name == "" {
 			err = typeError("'**' in a call is not available")
@@ -124,12 +124,12 @@ func (e *evaluator) call(n *callNode) (python.Value, error) {
 	return e.made(e.callValue(fn, args))
 }
 
-// numberNanos is what reading a number takes, in nanoseconds a byte.
+// numberNanos is the time of reading a number, in nanoseconds per byte.
 const numberNanos = 40
 
 func (e *evaluator) callValue(fn python.Value, args arguments) (python.Value, error) {
 	if c, ok := fn.(*class); ok {
-		for _, a := range args.positional { // reading a number takes more than its length
+		for _, a := range args.positional { // parsing a number takes more than linear time
 			n := python.Size(a)
 			if n < 16 {
 				continue
@@ -223,7 +223,7 @@ func (e *evaluator) construct(name string, args arguments) (python.Value, error)
 	return e.newSet(items)
 }
 
-// toInt is int(v), with faults that do not reveal v.
+// toInt returns int(v), with faults that do not reveal v.
 func toInt(v python.Value) (python.Value, error) {
 	n, err := python.ToInt(v)
 	if _, isText := v.(python.Str); isText && err != nil {
@@ -336,7 +336,7 @@ func (e *evaluator) makeStr(args arguments) (python.Value, error) {
 	return e.str(a[0])
 }
 
-// str is str(v).
+// str returns str(v).
 func (e *evaluator) str(v python.Value) (python.Value, error) {
 	if s, ok := v.(python.Str); ok {
 		return s, nil
@@ -351,10 +351,10 @@ func (e *evaluator) str(v python.Value) (python.Value, error) {
 	return python.Str(out), nil
 }
 
-// tooManyDigits is the lowest number that Python refuses to print.
+// tooManyDigits is the smallest number that Python doesn't print.
 var tooManyDigits = new(big.Int).Exp(big.NewInt(10), big.NewInt(maxDigits), nil)
 
-// printable refuses what Python won't print, and accounts for printing.
+// printable rejects numbers that Python doesn't print, and charges for printing.
 func (e *evaluator) printable(v python.Value) error {
 	n, err := python.Weigh(&e.meter, v)
 	if err != nil {
@@ -425,7 +425,7 @@ func (e *evaluator) makeDict(args arguments) (python.Value, error) {
 	return d, nil
 }
 
-// update is d.update(from), of another dict or of pairs.
+// update implements d.update(from), with another dict or pairs.
 func (e *evaluator) update(d *python.Dict, from python.Value) error {
 	if other, ok := from.(*python.Dict); ok {
 		e.changes++
@@ -472,7 +472,7 @@ func (e *evaluator) update(d *python.Dict, from python.Value) error {
 	return nil
 }
 
-// decodeBytes is b.decode(encoding, errors).
+// decodeBytes returns b.decode(encoding, errors).
 func decodeBytes(b Bytes, encoding, errors python.Value) (python.Value, error) {
 	name, err := encodingName(encoding)
 	if err != nil {
@@ -502,7 +502,7 @@ func decodeBytes(b Bytes, encoding, errors python.Value) (python.Value, error) {
 	return python.Str(b), nil
 }
 
-// encodeText is s.encode(encoding, errors).
+// encodeText returns s.encode(encoding, errors).
 func encodeText(s string, encoding, errors python.Value) (python.Value, error) {
 	name, err := encodingName(encoding)
 	if err != nil {

@@ -27,7 +27,7 @@ func addCases(f *testing.F) {
 	}
 }
 
-// FuzzParse looks for panics and for places outside of the source.
+// FuzzParse checks for panics and positions outside the source.
 func FuzzParse(f *testing.F) {
 	addCases(f)
 	f.Fuzz(func(t *testing.T, source string) {
@@ -50,7 +50,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzEvaluate looks for panics and for evaluations that take too long.
+// FuzzEvaluate checks for panics and evaluations that take too long.
 func FuzzEvaluate(f *testing.F) {
 	addCases(f)
 	f.Fuzz(func(t *testing.T, text string) {
@@ -74,8 +74,8 @@ func FuzzEvaluate(f *testing.F) {
 	})
 }
 
-// FuzzSegments checks that data in quotes is text and nothing else, and that
-// data out of quotes is a literal or a fault.
+// FuzzSegments checks that data in quotes is only text, and that data outside quotes is a
+// literal or a fault.
 func FuzzSegments(f *testing.F) {
 	for _, a := range attacks {
 		for _, x := range a.data {
@@ -102,14 +102,14 @@ func FuzzSegments(f *testing.F) {
 				t.Errorf("%q with %q and %q: %s", template, a, b, verdictText(v))
 			}
 		}
-		// Whatever a says, it can't make this true, and can't name anything.
+		// No value of a may make this true or refer to a name.
 		for _, template := range []string{"False # {{ a }}", "[{{ a }}] == [rand]", "[{{ a }}] == [5000, 5000]", "[{{ a }}, {{ b }}] == [5]", "str({{ a }}) == 'forged' + '{{ b }}'"} {
 			v := evaluateWith(template, data)
 			if v.Send && (template[0] == 'F' || template[0] == '[') {
 				t.Errorf("%q with %q and %q: %s", template, a, b, verdictText(v))
 			}
 		}
-		// Out of quotes the value is that of the literal, as on the flat text.
+		// Outside quotes, the value is that of the literal, as in the rendered text.
 		v := evaluateWith("[{{ a }}]", data)
 		if v.Fault == nil && utf8.ValidString(a) {
 			flatly := EvaluateText(context.Background(), "["+a+"]", Limits{})
@@ -120,7 +120,7 @@ func FuzzSegments(f *testing.F) {
 	})
 }
 
-// FuzzTemplate renders what it evaluates.
+// FuzzTemplate renders templates before evaluating them.
 func FuzzTemplate(f *testing.F) {
 	f.Add("'{{ x }}' == 'a' {% if y %}or {{ y }}{% endif %}", "a", "1")
 	f.Add("{{ x }} > {{ y }}", "5", "-1")

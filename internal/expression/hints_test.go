@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestCompileTakesWhatMayBeRight has expressions in which a name that does not
-// exist may never be evaluated, or exists, or is text.
-func TestCompileTakesWhatMayBeRight(t *testing.T) {
+// TestCompileAcceptsPossiblyValid compiles expressions in which an unknown name may never
+// be evaluated, exists after all, or is text.
+func TestCompileAcceptsPossiblyValid(t *testing.T) {
 	for _, source := range []string{
 		"'{{ a }}' == 'x' and foo", "1 if {{ a }} else foo", "1 < {{ a }} < foo", "[null for null in ['{{ a }}']]", "[foo for x in []]",
 		"'true' == '{{ a }}'", "'a && b' == '{{ a }}'", "'{{ a }}' != '!=='", "{% if a %}true{% endif %}", "f'{1!r}'", "str('{{ a }}') != ''",
@@ -21,7 +21,7 @@ func TestCompileTakesWhatMayBeRight(t *testing.T) {
 	}
 }
 
-// TestLengthIsInCharacters holds the limit to the unit of the API server.
+// TestLengthIsInCharacters checks that the limit has the same unit as the API server's.
 func TestLengthIsInCharacters(t *testing.T) {
 	long := "'" + strings.Repeat("é", 50) + "' != ''"
 	if _, err := Compile("rule", long, Options{Limits: Limits{Source: 58}}); err != nil {

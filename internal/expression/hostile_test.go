@@ -17,8 +17,8 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// hostileExpression is an expression that works hard. In it v and w are data
-// outside of quotes, s and t texts in quotes.
+// hostileExpression is an expensive expression. In it, v and w are data outside quotes, and
+// s and t are texts in quotes.
 type hostileExpression struct{ name, text string }
 
 // hostileOperators are the operators of the grammar.

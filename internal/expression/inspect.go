@@ -11,26 +11,26 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Inspection is what can be said of an expression without an event.
+// Inspection describes an expression without evaluating it.
 type Inspection struct {
-	// Remarks are about what is valid, but probably not what its author meant.
+	// Remarks are about valid code that is probably not what the author meant.
 	Remarks []Remark
-	// Comparisons are those of which at least one side is a variable.
+	// Comparisons are those with a variable on at least one side.
 	Comparisons []StaticComparison
-	// Conditions are variables that count as true or false by themselves.
+	// Conditions are variables whose truth value is used.
 	Conditions []Side
-	// Uses are the places at which the template reads variables.
+	// Uses are the places in the template that read variables.
 	Uses []django.Use
 }
 
-// Remark is something remarkable at a place in the source.
+// Remark is a remark about a position in the source.
 type Remark struct {
 	Message string
 	// Line and Column are counted in characters from 1.
 	Line, Column int
 }
 
-// StaticComparison is a comparison as it is written.
+// StaticComparison is a comparison in the source.
 type StaticComparison struct {
 	Left     Side
 	Operator string // such as == or not in
@@ -41,26 +41,26 @@ type StaticComparison struct {
 	And bool
 }
 
-// Side is one side of a comparison as it is written.
+// Side is one side of a comparison in the source.
 type Side struct {
-	// Path is the variable's, if the side is one variable; empty otherwise.
+	// Path is the path of the variable if the side is one variable; empty otherwise.
 	Path string
 	// Filtered reports that the variable has filters, or is within text.
 	Filtered bool
 	// Quoted reports that the variable is in quotes, so that its value is text.
 	Quoted bool
-	// Literal is the value of a side without variables, nil otherwise; of a list, only its
-	// first hundred items count.
+	// Literal is the value of a side without variables, nil otherwise. It contains only the
+	// first hundred items of a list.
 	Literal python.Value
 	// Line and Column are where the side begins, in characters from 1.
 	Line, Column int
 }
 
-// maxRemarks bounds what Inspect returns of each kind.
+// maxRemarks limits how many items of each kind Inspect returns.
 const maxRemarks = 100
 
-// Inspect looks at the expression's source. Comparisons are found only if variables are
-// its only tags.
+// Inspect analyses the source of the expression. It finds comparisons only if all tags are
+// variables.
 func (x *Expression) Inspect() Inspection {
 	if x.empty {
 		return Inspection{}
@@ -92,7 +92,7 @@ type inspector struct {
 	result Inspection
 }
 
-// tagsOf are the sources of a shape's slots.
+// tagsOf returns the sources of the tags in a shape's slots.
 func tagsOf(s *shape) []string {
 	tags, at := make([]string, len(s.widths)), 0
 	for i, width := range s.widths {
@@ -117,7 +117,8 @@ func (in *inspector) remark(n node, message string) {
 	}
 }
 
-// statements remarks on lines after the first, which Python reads and simpleeval drops.
+// statements adds remarks about lines after the first, which Python parses and simpleeval
+// ignores.
 func (in *inspector) statements(tokens []token) {
 	for i, t := range tokens {
 		if t.kind != tokNewline && (t.kind != tokOp || t.text != ";") || i == 0 {
@@ -135,7 +136,7 @@ func (in *inspector) statements(tokens []token) {
 	}
 }
 
-// condition visits a node that counts as true or false.
+// condition visits a node whose truth value is used.
 func (in *inspector) condition(n node) {
 	switch n := ungroup(n).(type) {
 	case *boolNode:
@@ -180,7 +181,7 @@ func (in *inspector) condition(n node) {
 	}
 }
 
-// loneTexts remarks on 'x' == 'a' or 'b', whose second part is always true.
+// loneTexts adds remarks about 'x' == 'a' or 'b', whose second part is always true.
 func (in *inspector) loneTexts(n *boolNode) {
 	var before *compareNode
 	for _, v := range n.values {
@@ -198,7 +199,7 @@ func (in *inspector) loneTexts(n *boolNode) {
 		if !isText || left.Path == "" || right.Literal == nil || n.and {
 			continue
 		}
-		// It was remarked on already, without knowing the text before it.
+		// There is already a remark about it, which didn't consider the text before it.
 		last := len(in.result.Remarks) - 1
 		for last >= 0 {
 			line, column := in.place(text)
@@ -211,8 +212,8 @@ func (in *inspector) loneTexts(n *boolNode) {
 	}
 }
 
-// contradictions remarks on comparisons of one variable with two texts that can't both
-// hold, or of which one always does.
+// contradictions adds remarks about comparisons of one variable with two texts that can't
+// both be true, or of which one is always true.
 func (in *inspector) contradictions(n *boolNode, comparisons []StaticComparison, group int) {
 	operator, verdict := "==", "false: the value can't be both. Write 'or', or 'in' and a list"
 	if !n.and {
@@ -241,7 +242,7 @@ func (in *inspector) values(nodes []node) {
 	}
 }
 
-// value visits a node whose value is used otherwise: only comparisons in it matter.
+// value visits a node whose truth value is not used: only comparisons in it matter.
 func (in *inspector) value(n node) {
 	switch n := ungroup(n).(type) {
 	case *compareNode:
@@ -298,7 +299,7 @@ func (in *inspector) comparison(n *compareNode) {
 	in.values(n.rest)
 }
 
-// identity remarks on "is" between texts or numbers.
+// identity adds remarks about "is" between texts or numbers.
 func (in *inspector) identity(n *compareNode, op compareOp, sides ...Side) {
 	for _, s := range sides {
 		switch s.Literal.(type) {
@@ -313,7 +314,7 @@ func (in *inspector) identity(n *compareNode, op compareOp, sides ...Side) {
 	}
 }
 
-// padding remarks on ' {{ city }} ' == 'Lisbon'.
+// padding adds remarks about comparisons such as ' {{ city }} ' == 'Lisbon'.
 func (in *inspector) padding(side, other Side, n node) {
 	text, is := ungroup(n).(*textNode)
 	fixed, isFixed := other.Literal.(python.Str)
@@ -389,7 +390,7 @@ func (in *inspector) side(n node) Side {
 	return s
 }
 
-// items is a list of literals; nil if anything else is among them.
+// items returns a list of literals; nil if anything else is among them.
 func (in *inspector) items(nodes []node) python.Value {
 	l := &python.List{}
 	for _, n := range nodes[:min(len(nodes), 100)] {

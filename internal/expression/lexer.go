@@ -11,15 +11,15 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// slotByte stands for a piece of data in the text that the lexer reads, the
-// shape. An author can't write it: Python refuses it too.
+// slotByte represents a piece of data in the lexer's input, the shape. Authors can't use
+// it, because Python rejects it too.
 const slotByte = 0
 
-// maxBrackets is how many brackets Python lets be open at once.
+// maxBrackets is Python's limit on nested brackets.
 const maxBrackets = 200
 
-// maxFieldDepth limits f-strings in the fields of f-strings. Python 3.11 cannot nest more
-// for lack of quotes.
+// maxFieldDepth limits nested f-strings. Python 3.11 can't nest more because there are no
+// other quotes.
 const maxFieldDepth = 4
 
 type tokenKind uint8
@@ -38,20 +38,20 @@ const (
 type token struct {
 	kind tokenKind
 	pos  int
-	text string     // name, keyword, operator; a number as written
+	text string     // name, keyword or operator, or the source of a number
 	str  *strToken  // of tokString
 	slot *slotToken // of tokSlot
 }
 
-// slotToken is data outside every literal, with the adjacent characters.
+// slotToken is data outside literals, with the adjacent characters.
 type slotToken struct {
 	index      int
-	prev, next byte // the author's characters on both sides; ' ' at an edge
-	brackets   bool // within brackets, where a line break means nothing
-	first      bool // nothing but white space before
-	last       bool // nothing but white space after
+	prev, next byte // the author's adjacent characters; ' ' at an edge
+	brackets   bool // inside brackets, where line breaks are ignored
+	first      bool // only white space before
+	last       bool // only white space after
 	lineStart  bool // begins a line that isn't the first
-	inField    bool // in the braces of an f-string
+	inField    bool // inside the braces of an f-string
 }
 
 // insideKind is the kind of literal that contains data.
@@ -66,18 +66,18 @@ const (
 	inComment
 )
 
-// lexer cuts a shape into tokens. Since data is but a slot to it, no data can
-// move a token's border.
+// lexer splits a shape into tokens. Data is only a slot to it, so data can't move the
+// boundaries of tokens.
 type lexer struct {
 	src     string
 	base    int // offset of src in the shape
 	pos     int
 	slot    int  // index of the next slot
-	inField bool // src is a value in the braces of an f-string
+	inField bool // src is a value inside the braces of an f-string
 
 	fieldDepth int
 
-	inside   []insideKind // of each slot, filled as they come
+	inside   []insideKind // of each slot so far
 	brackets []bracket
 	tokens   []token
 }
@@ -101,7 +101,7 @@ func init() {
 func (l *lexer) lex() error {
 	fresh := true     // no token on this logical line yet
 	indented := false // white space before the first token of this line
-	anything := false // a token or comment has come before
+	anything := false // whether there was a token or comment before
 	for l.pos < len(l.src) {
 		c := l.src[l.pos]
 		switch c {
@@ -134,7 +134,7 @@ func (l *lexer) lex() error {
 			if l.pos >= len(l.src) {
 				return l.fault(l.pos-2, "the expression ends after a backslash")
 			}
-			anything = true // the spaces of the next line count as this one's
+			anything = true // the next line's spaces belong to this one
 			continue
 		}
 		if fresh && indented && anything && len(l.brackets) == 0 && !l.inField {
@@ -180,7 +180,8 @@ func (l *lexer) comment() {
 	}
 }
 
-// takeSlot notes in which kind of literal the current slot is, and returns its index.
+// takeSlot records the kind of literal that contains the current slot, and returns its
+// index.
 func (l *lexer) takeSlot(kind insideKind) int {
 	l.inside[l.slot] = kind
 	l.slot++
@@ -272,8 +273,7 @@ func isStringPrefix(word string) bool {
 	return false
 }
 
-// number reads a number as written, underscores included; parseNumber gives
-// its value.
+// number reads a number including underscores; parseNumber returns its value.
 func (l *lexer) number() error {
 	start := l.pos
 	kind := "decimal"
@@ -362,7 +362,7 @@ func isDigitOf(c byte, base int) bool {
 	return c >= '0' && c < '0'+byte(base)
 }
 
-// endNumber lets only the keywords follow that Python lets: 1if x else 2.
+// endNumber allows only the same keywords as Python right after a number: 1if x else 2.
 func (l *lexer) endNumber(start int, kind string) error {
 	rest := l.src[l.pos:]
 	if rest != "" && isNameByte(rest[0]) {
@@ -386,8 +386,8 @@ var operators = [...]string{
 	"(", ")", "[", "]", "{", "}", ",", ":", ".", ";", "=",
 }
 
-// foreignOperators are those of other languages, the longest first. A hint must
-// name what means the same.
+// foreignOperators are operators of other languages, longest first, with their equivalents
+// for hints.
 var foreignOperators = [...]struct{ text, hint string }{
 	{"!==", "write != (=== and !== are JavaScript)"},
 	{"===", "write == (=== and !== are JavaScript)"},
@@ -398,7 +398,7 @@ var foreignOperators = [...]struct{ text, hint string }{
 	{"=<", "write <= for 'at most'"},
 }
 
-// foreignCharacters are those that word processors make of plain ones.
+// foreignCharacters are those that word processors substitute for plain ones.
 var foreignCharacters = map[rune]string{
 	'‘': "write straight quotes (')", '’': "write straight quotes (')", '‚': "write straight quotes (')", '′': "write straight quotes (')",
 	'“': `write straight quotes (' or ")`, '”': `write straight quotes (' or ")`, '„': `write straight quotes (' or ")`, '″': `write straight quotes (' or ")`,

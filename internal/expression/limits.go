@@ -16,7 +16,7 @@ import (
 type Limits struct {
 	Source int // characters of the author's text, as the API server counts them; 262,144
 	Steps  int // work, in units of about 100 ns (see package meter); 1,000,000
-	Memory int // bytes held at a time by values that the expression makes; 32 MiB
+	Memory int // bytes held at a time by values that the expression creates; 32 MiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -34,13 +34,13 @@ func (l Limits) withDefaults() Limits {
 // simpleeval's own limits.
 const (
 	maxString        = 100_000   // length of a literal, a sum, a product, a part of an f-string
-	maxComprehension = 10_000    // turns of all comprehensions together
+	maxComprehension = 10_000    // iterations of all comprehensions
 	maxPower         = 4_000_000 // size of the base and of the exponent
 	maxShift         = 10_000
 )
 
-// maxFrames is how many of Python's frames an evaluation may be deep. Python's
-// limit is 1000 and some are in use before simpleeval starts.
+// maxFrames is the maximum depth of an evaluation in Python frames. Python's limit is 1000,
+// and some are in use before simpleeval starts.
 const maxFrames = 984
 
 // charge charges for n steps of work.
@@ -50,16 +50,16 @@ func cancelled(err error) *Fault { return cancelledAt(err, -1) }
 
 func cancelledAt(err error, pos int) *Fault {
 	msg := "the evaluation was cancelled"
-	if err == context.DeadlineExceeded { //nolint:errorlint // Err gives it as it is
+	if err == context.DeadlineExceeded { //nolint:errorlint // Err returns exactly this error
 		msg = "the evaluation took too long"
 	}
 	return &Fault{Kind: Cancelled, Msg: msg, Err: err, pos: pos}
 }
 
-// itemBytes is about what an item of a list takes.
+// itemBytes is the approximate memory of an item of a list.
 const itemBytes = 32
 
-// growItems charges for n items about to be made.
+// growItems charges for n items about to be created.
 func (e *evaluator) growItems(n int) error {
 	if err := e.meter.Hold(n * itemBytes); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (e *evaluator) growItems(n int) error {
 // moveItems charges for n items about to be moved.
 func (e *evaluator) moveItems(n int) error { return e.charge(n / 16) }
 
-// holdEntries charges for n entries about to be put into a dict or set.
+// holdEntries charges for n entries about to be added to a dict or set.
 func (e *evaluator) holdEntries(n int) error {
 	if err := e.meter.Hold(n * python.EntryBytes); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (e *evaluator) holdEntries(n int) error {
 	return e.charge(2 * n)
 }
 
-// grow charges for n bytes about to be made.
+// grow charges for n bytes about to be allocated.
 func (e *evaluator) grow(n int) error {
 	if err := e.meter.Hold(n); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (e *evaluator) grow(n int) error {
 	return e.charge(n / 256)
 }
 
-// chargeKey charges for hashing a key, of which a tuple leaves a text behind.
+// chargeKey charges for hashing a key, which allocates a text for a tuple.
 func (e *evaluator) chargeKey(v python.Value) error {
 	switch v := v.(type) {
 	case python.Int, python.Bool, python.NoneType, python.Float:
@@ -115,13 +115,13 @@ func (e *evaluator) chargeKeys(items []python.Value) error {
 	return nil
 }
 
-// Costs of walking a whole value, in nanoseconds per printed byte.
+// Costs of traversing a whole value, in nanoseconds per printed byte.
 const (
 	hashNanos = 6
 	deepNanos = 10
 )
 
-// made accounts for a value that an operation has made.
+// made charges for a value that an operation has created.
 func (e *evaluator) made(v python.Value, err error) (python.Value, error) {
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (e *evaluator) made(v python.Value, err error) (python.Value, error) {
 	return v, e.growItems(n)
 }
 
-// newSet accounts for hashing the items and makes a set of them.
+// newSet charges for hashing the items and returns a set of them.
 func (e *evaluator) newSet(items []python.Value) (*python.Set, error) {
 	if err := e.holdEntries(len(items)); err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (e *evaluator) newSet(items []python.Value) (*python.Set, error) {
 	return python.NewSet(items...)
 }
 
-// length is len(v), or false if v has none.
+// length returns len(v), or false if v has none.
 func length(v python.Value) (int, bool) {
 	switch v := v.(type) {
 	case python.Str:

@@ -112,15 +112,15 @@ func (l *lexer) textParts(text string, pos int, raw, isBytes bool, kind insideKi
 }
 
 var (
-	errEscape     = errors.New("there is something wrong after a backslash in this text")
+	errEscape     = errors.New("this text contains an invalid escape sequence")
 	errBeforeData = errors.New("data can't follow a backslash in a text")
-	errCharName   = errors.New("there is no character of the name in \\N{…}")
-	errASCII      = errors.New("b'…' can only hold ASCII characters")
+	errCharName   = errors.New("there is no character with the name in \\N{…}")
+	errASCII      = errors.New("b'…' can only contain ASCII characters")
 	errSurrogate  = errors.New("\\ud800 to \\udfff are not characters")
 )
 
-// decode gives what a literal's inside means. beforeData says that data
-// follows at once, which must not become part of an escape.
+// decode returns the value of a literal's contents. beforeData means that data follows
+// immediately, which must not become part of an escape sequence.
 func decode(s string, raw, isBytes, beforeData bool) (string, error) {
 	if isBytes {
 		for i := range len(s) {
@@ -133,7 +133,7 @@ func decode(s string, raw, isBytes, beforeData bool) (string, error) {
 		return s, nil
 	}
 	if raw {
-		// With nothing as data the backslash would have hidden the quote.
+		// With empty data, the backslash would escape the quote.
 		if beforeData && (len(s)-len(strings.TrimRight(s, "\\")))%2 == 1 {
 			return "", errBeforeData
 		}
@@ -224,7 +224,7 @@ func decode(s string, raw, isBytes, beforeData bool) (string, error) {
 	return b.String(), nil
 }
 
-// runesByName is made when the first \N{…} comes by.
+// runesByName is created for the first \N{…}.
 var runesByName = sync.OnceValue(func() map[string]rune {
 	m := make(map[string]rune, 40_000)
 	for r := rune(' '); r <= 0x1ffff; r++ {
@@ -253,7 +253,7 @@ func runeByName(name string) (rune, bool) {
 // maxDigits is how many decimal digits Python converts to or from an int.
 const maxDigits = 4300
 
-// parseNumber gives the value of a number as the lexer cut it.
+// parseNumber returns the value of a number token.
 func parseNumber(text string) (python.Value, error) {
 	text = strings.ReplaceAll(text, "_", "")
 	if len(text) > 2 && text[0] == '0' && !isDigit(text[1]) && text[1] != '.' {

@@ -17,8 +17,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// parameters are the names of the arguments of the methods that take some by
-// name.
+// parameters are the names of the arguments of methods that accept keyword arguments.
 var parameters = map[string][]string{
 	"str.split":       {"sep", "maxsplit"},
 	"str.rsplit":      {"sep", "maxsplit"},
@@ -86,7 +85,7 @@ func (e *evaluator) callMethod(typ, name string, self python.Value, args argumen
 	return e.plainMethod(self, name, args.positional)
 }
 
-// plainMethod leaves the method to package python.
+// plainMethod delegates the method to package python.
 func (e *evaluator) plainMethod(self python.Value, name string, args []python.Value) (python.Value, error) {
 	for i, a := range args {
 		if a == nil {
@@ -100,7 +99,7 @@ func (e *evaluator) plainMethod(self python.Value, name string, args []python.Va
 	return v, err
 }
 
-// chargeMethod accounts for the work of a method before it is done.
+// chargeMethod charges for the work of a method in advance.
 func (e *evaluator) chargeMethod(name string, self python.Value, args []python.Value) error {
 	if self == nil {
 		self = python.None
@@ -153,7 +152,7 @@ func (e *evaluator) textMethod(s, name string, args []python.Value) (python.Valu
 	return e.plainMethod(python.Str(s), name, args)
 }
 
-// translateNanos is what translating a byte takes, in nanoseconds.
+// translateNanos is the time for translating a byte, in nanoseconds.
 const translateNanos = 120
 
 func (e *evaluator) translate(s string, args []python.Value) (python.Value, error) {
@@ -197,7 +196,7 @@ func (e *evaluator) translate(s string, args []python.Value) (python.Value, erro
 	return python.Str(b.String()), nil
 }
 
-// classMethod is a method that needs no object.
+// classMethod calls a method that needs no object.
 func (e *evaluator) classMethod(name string, args []python.Value) (python.Value, error) {
 	switch name {
 	case "fromkeys":
@@ -399,7 +398,7 @@ func fromBytes(args []python.Value) (python.Value, error) {
 	return python.NewInt(n), nil
 }
 
-// bytesMethod lends the methods of str to ASCII bytes.
+// bytesMethod applies the methods of str to ASCII bytes.
 func (e *evaluator) bytesMethod(b Bytes, name string, args []python.Value) (python.Value, error) {
 	switch name {
 	case "decode":
@@ -717,7 +716,7 @@ func (e *evaluator) dictMethod(d *python.Dict, name string, args arguments) (pyt
 	return e.plainMethod(d, name, a)
 }
 
-// remove takes a key out, which package python has no need of.
+// remove removes a key, which package python doesn't support.
 func (e *evaluator) remove(d *python.Dict, key python.Value) error {
 	if err := e.charge(2 * d.Len()); err != nil {
 		return err

@@ -185,7 +185,7 @@ func (e *evaluator) modulo(a, b python.Value) (python.Value, error) {
 		return Bytes(out), err
 	}
 	if s, ok := a.(python.Str); ok {
-		// A width or precision is bounded there, but each argument may print.
+		// A width or precision is limited there, but each argument may be long.
 		if err := e.printable(b); err != nil {
 			return nil, err
 		}
@@ -193,7 +193,7 @@ func (e *evaluator) modulo(a, b python.Value) (python.Value, error) {
 			return nil, valueError("unsupported format character")
 		}
 		if _, ok := b.(Bytes); ok && strings.IndexByte(string(s), '%') < 0 {
-			return s, nil // counts as a mapping, which may stay unused
+			return s, nil // counts as a mapping, which may be unused
 		}
 		out, err := python.Format(&e.meter, string(s), b)
 		return python.Str(out), err
@@ -201,8 +201,8 @@ func (e *evaluator) modulo(a, b python.Value) (python.Value, error) {
 	return python.Mod(a, b)
 }
 
-// percentWithFlags finds a % that ends a conversion it didn't begin, as in
-// '%5%', which Python refuses.
+// percentWithFlags finds a conversion with flags that ends in %, such as '%5%', which
+// Python rejects.
 func percentWithFlags(format string) bool {
 	for {
 		i := strings.IndexByte(format, '%')
@@ -226,7 +226,7 @@ func percentWithFlags(format string) bool {
 	}
 }
 
-// power is simpleeval's: both sides are bounded, whatever the result.
+// power implements simpleeval's power: both operands are limited, regardless of the result.
 func power(a, b python.Value) (python.Value, error) {
 	for _, v := range [...]python.Value{a, b} {
 		if !isNumber(v) {
@@ -261,7 +261,7 @@ func isNumber(v python.Value) bool {
 	return false
 }
 
-// tooHigh is abs(v) > limit.
+// tooHigh returns abs(v) > limit.
 func tooHigh(v python.Value, limit int64) bool {
 	switch v := v.(type) {
 	case python.Int:
@@ -276,7 +276,7 @@ func tooHigh(v python.Value, limit int64) bool {
 	return false
 }
 
-// complexes gives both numbers as complex ones, if one of them is.
+// complexes converts both numbers to complex ones if one of them is complex.
 func complexes(a, b python.Value) (x, y complex128, ok bool) {
 	_, ca := a.(Complex)
 	_, cb := b.(Complex)
@@ -364,7 +364,7 @@ func (e *evaluator) compare(n *compareNode) (python.Value, error) {
 		rightNode = n.rest[i]
 		list, ok := rightNode.(*listNode)
 		if last := i == len(n.ops)-1; ok && list.whole != nil && last && (op == opIn || op == opNotIn) && e.frames < maxFrames/2 {
-			right = list.whole // nobody else gets to see it
+			right = list.whole // it isn't visible elsewhere
 		} else if right, err = e.eval(rightNode); err != nil {
 			return nil, err
 		}
@@ -433,7 +433,7 @@ func (e *evaluator) equal(a, b python.Value) (bool, error) {
 	return python.TryEqual(&e.meter, a, b)
 }
 
-// viewSet is a view as the set that it compares like, where it has one.
+// viewSet converts a view to the set with which it is compared, if there is one.
 func (e *evaluator) viewSet(v *python.DictView) python.Value {
 	items, err := python.Items(&e.meter, v)
 	if err != nil {
@@ -484,8 +484,8 @@ func (e *evaluator) in(item, container python.Value) (bool, error) {
 	return python.Contains(&e.meter, container, item)
 }
 
-// same is `a is b`. Python shares small ints, None and the like, and texts of
-// at most one Latin-1 character; each literal otherwise makes a new object.
+// same returns `a is b`. Python shares small ints, None and so on, and texts of at most one
+// Latin-1 character; otherwise, each literal creates a new object.
 func same(a, b python.Value, aNode, bNode node) bool {
 	x, aName := ungroup(aNode).(*nameNode)
 	y, bName := ungroup(bNode).(*nameNode)

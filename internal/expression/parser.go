@@ -171,7 +171,7 @@ func (p *parser) enter() error {
 
 func (p *parser) leave() { p.depth-- }
 
-// namedExpression is expression or name := expression.
+// namedExpression parses expression or name := expression.
 func (p *parser) namedExpression() (node, error) {
 	t := p.peek()
 	if t.kind == tokName && p.tokens[p.pos+1].kind == tokOp && p.tokens[p.pos+1].text == ":=" {
@@ -184,7 +184,7 @@ func (p *parser) namedExpression() (node, error) {
 	return p.expression()
 }
 
-// starNamedExpression is one item of a list, tuple or set.
+// starNamedExpression parses one item of a list, tuple or set.
 func (p *parser) starNamedExpression() (node, error) {
 	if p.isOp("*") {
 		return p.starred()
@@ -201,8 +201,7 @@ func (p *parser) starred() (node, error) {
 	return &unsupportedNode{at: at(pos), what: "'*' before a value", inner: inner}, nil
 }
 
-// starExpressions is what a statement holds: one value, or a tuple without
-// brackets.
+// starExpressions parses the value of a statement: one value, or a tuple without brackets.
 func (p *parser) starExpressions() (node, error) {
 	item := func() (node, error) {
 		if p.isOp("*") {
@@ -611,7 +610,7 @@ func (p *parser) field(f *field) (*field, error) {
 	return out, nil
 }
 
-// namedOrTuple is a value as within round brackets.
+// namedOrTuple parses a value inside parentheses.
 func (p *parser) namedOrTuple() (node, error) {
 	if t := p.peek(); t.kind == tokName && p.tokens[p.pos+1].kind == tokOp && p.tokens[p.pos+1].text == ":=" {
 		return p.namedExpression()
@@ -716,7 +715,7 @@ func constantList(items []node) *python.List {
 	return list
 }
 
-// braces is a dict or a set.
+// braces parses a dict or a set.
 func (p *parser) braces(pos int) (node, error) {
 	if p.takeOp("}") {
 		return &dictNode{at: at(pos)}, nil
@@ -824,7 +823,7 @@ func (p *parser) comprehension(pos int, element node, end string) (node, error) 
 	return c, p.expectOp(end)
 }
 
-// targets is what stands between for and in.
+// targets parses the targets between for and in.
 func (p *parser) targets() (node, error) {
 	pos := p.peek().pos
 	var items []node

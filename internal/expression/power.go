@@ -8,13 +8,12 @@ import (
 	"math/big"
 )
 
-// powerBits is the precision in which roundedPower works, enough for the last
-// bit of a float64 to be right for all but contrived numbers.
+// powerBits is the precision of roundedPower, which is enough for the last bit of a float64
+// except for contrived numbers.
 const powerBits = 160
 
-// roundedPower is x**y as C rounds it: 8 ** (1/3) is 2.0, which math.Pow misses
-// by a unit in the last place. Where there is nothing to round it is the value
-// at hand.
+// roundedPower returns x**y, rounded like in C: 8 ** (1/3) is 2.0, while math.Pow is off by
+// a unit in the last place. For special values it returns the given result of math.Pow.
 func roundedPower(x, y, approximate float64) float64 {
 	if x == 0 || y == 0 || approximate == 0 || approximate-approximate != 0 || x-x != 0 || math.Abs(x) == 1 {
 		return approximate
@@ -31,7 +30,7 @@ var log2 = func() *big.Float {
 	return atanhTwice(third.Quo(third, newFloat(3))) // ln 2 is 2 atanh(1/3)
 }()
 
-// atanhTwice is 2 atanh(t) = ln((1+t)/(1-t)), for a small t.
+// atanhTwice returns 2 atanh(t) = ln((1+t)/(1-t)), for a small t.
 func atanhTwice(t *big.Float) *big.Float {
 	square := new(big.Float).Mul(t, t)
 	power := new(big.Float).Set(t)
@@ -43,7 +42,7 @@ func atanhTwice(t *big.Float) *big.Float {
 	return sum.Mul(sum, newFloat(2))
 }
 
-// bigLog is the natural logarithm of a positive number.
+// bigLog returns the natural logarithm of a positive number.
 func bigLog(x float64) *big.Float {
 	m, e := math.Frexp(x)
 	if m < math.Sqrt2/2 {
@@ -60,7 +59,7 @@ func bigLog(x float64) *big.Float {
 	return out
 }
 
-// bigExp is e**z for a z whose result fits a float64.
+// bigExp returns e**z for a z whose result fits a float64.
 func bigExp(z *big.Float) *big.Float {
 	f, _ := z.Float64()
 	k := int(math.Round(f / math.Ln2))

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 
 var slotName = regexp.MustCompile(`\{\{ ?(\w+) ?\}\}`)
 
-// segmentsOf renders a template of plain variables the simplest way, so that
-// these tests look at the placing of data alone.
+// segmentsOf renders a template of plain variables in the simplest way, so that these tests
+// only depend on the handling of data.
 func segmentsOf(template string, data map[string]string) []django.Segment {
 	var out []django.Segment
 	last := 0
@@ -48,8 +48,8 @@ func flat(segments []django.Segment) string {
 	return b.String()
 }
 
-// Honest data: what fields of Rehive's events hold, and what Django prints for
-// values of all types.
+// Ordinary data: values of fields of Rehive's events, and values of all types as Django
+// prints them.
 var (
 	honestTexts = []string{
 		"Complete", "complete", "credit", "USD", "", " ", "a b", " padded ", "Zoë", "日本語", "😀", "joe@example.com",
@@ -93,9 +93,9 @@ var (
 	}
 )
 
-// TestHonestDataIsAsOnTheFlatText is the promise of the package comment: with
-// data that holds nothing special the answer is that of the flat text.
-func TestHonestDataIsAsOnTheFlatText(t *testing.T) {
+// TestOrdinaryDataEvaluatesLikePlainText checks the guarantee of the package comment: with
+// ordinary data, the result is that of the rendered text.
+func TestOrdinaryDataEvaluatesLikePlainText(t *testing.T) {
 	n := 0
 	check := func(template string, data map[string]string) {
 		n++
@@ -138,7 +138,7 @@ func verdictText(v Verdict) string {
 	return encoded(v.Result)
 }
 
-// attack is data that on the flat text would change what the author meant.
+// attack is data that would change the meaning of the rendered text.
 type attack struct {
 	template string
 	data     map[string]string
@@ -149,7 +149,7 @@ func one(template, x string) attack { return attack{template, map[string]string{
 func two(template, a, b string) attack { return attack{template, map[string]string{"a": a, "b": b}} }
 
 var attacks = []attack{
-	// Out of the quotes.
+	// Data that closes the quotes.
 	two("'{{ a }}' == '{{ b }}'", `\`, ` or True #`),
 	two("'{{ a }}' == '{{ b }}'", `\`, ` or True or '`),
 	two(`"{{ a }}" == "{{ b }}"`, `\`, ` or True #`),
@@ -168,7 +168,7 @@ var attacks = []attack{
 	one("{'{{ x }}': 0}.a", "a': 1, 'b"), one("{'a': 0, 'b': '{{ x }}'}['a']", "', 'a': 1, 'c': '"), one("'admin' == '{{ x }}'", `' or '1`),
 	two("'{{ a }}' == '1' and '{{ b }}' == '2'", "1' or '", "x"), two("'{{ a }}' and not '{{ b }}'", `\`, ` or '`),
 	one("'{{ x }}'.isdigit()", "a'.isalpha() or '"), one("'{{ x }}'", ""), one("'x' == '{{ x }}' and False", `x' or True or '`),
-	// Data where code would be.
+	// Data in the position of code.
 	one("{{ x }} > 1000", "1 or 5"), one("{{ x }} > 1000", "True or 1"), one("{{ x }} > 1000", "5000 if 1 else 0"), one("{{ x }} > 1000", "5 * 1000"),
 	one("{{ x }} > 1000", "2**20"), one("{{ x }} > 1000", "int('5000')"), one("{{ x }} > 1000", "[5000][0]"), one("{{ x }} > 1000", "5000 #"),
 	one("{{ x }} > 1000", "5000\n"), one("{{ x }} > 1000", "5000;"), one("{{ x }} > 1000", "5000\nor True"), one("{{ x }} > 1000", "(5000)"),
@@ -217,7 +217,7 @@ var attacks = []attack{
 	one("f'{{ x }}' f'{1}' and False", "' or True or f'"), one("'a' f'{{ x }}'", "{1}"), one("f'\\{{ x }}'", "x41"), one("f'{1}{{ x }}'", "}"),
 }
 
-func TestAttacksEndFalse(t *testing.T) {
+func TestAttacksAreNotTrue(t *testing.T) {
 	for _, a := range attacks {
 		if v := evaluateWith(a.template, a.data); v.Send {
 			t.Errorf("%q with %q is True: %s", a.template, a.data, encoded(v.Result))
@@ -226,7 +226,7 @@ func TestAttacksEndFalse(t *testing.T) {
 	t.Logf("%d attacks", len(attacks))
 }
 
-// TestDataInQuotesIsText compares texts that hold everything special.
+// TestDataInQuotesIsText compares texts that contain all special characters.
 func TestDataInQuotesIsText(t *testing.T) {
 	texts := []string{
 		"a", "", "'", `"`, `\`, `\\`, `\'`, "\n", "\r", "\r\n", "\t", "#", "'''", `"""`, "{", "}", "{{", "}}", "{{ x }}", "{% x %}", "%s",
@@ -244,8 +244,8 @@ func TestDataInQuotesIsText(t *testing.T) {
 	}
 }
 
-// TestFaultsDontTellData puts a secret into every place where it ends in a fault.
-func TestFaultsDontTellData(t *testing.T) {
+// TestFaultsContainNoData puts a secret into every position that leads to a fault.
+func TestFaultsContainNoData(t *testing.T) {
 	const secret = "s3cr3t"
 	for _, template := range []string{
 		"{{ x }}", "int('{{ x }}')", "float('{{ x }}')", "{'a': 1}['{{ x }}']", "{'{{ x }}': 1}['b']", "{'{{ x }}': 1}.b", "[1].index('{{ x }}')",

@@ -12,23 +12,22 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// shape is what the author wrote, with slots where data goes: all that the
-// lexer sees. Its tokens, and the trees made of them, are kept, since the data
-// can't change them.
+// shape is the author's text with slots for data, which is the input of the lexer. Its
+// tokens and trees are cached, because data can't change them.
 type shape struct {
-	authors []string // around the slots: one more than there are slots
+	authors []string // the author's texts around the slots, one more than there are slots
 	src     string   // joined by slotByte
 	tokens  []token
 	inside  []insideKind // of each slot
 	outside []*slotToken // of each slot, nil for those inside of literals
-	fault   *Fault       // what the lexer found wrong
+	fault   *Fault       // of the lexer
 
-	// source and widths place faults in the template's source, where the shape
-	// is that of the source: how many bytes each slot takes there.
+	// source and widths locate faults in the template's source if the shape is that of the
+	// source: widths are the sizes of the slots there in bytes.
 	source string
 	widths []int
 
-	// dynamic says that the shape is one of several that renders came to.
+	// dynamic means that the shape is one of several that renderings resulted in.
 	dynamic  bool
 	variants atomic.Pointer[[]variant]
 }
@@ -40,9 +39,9 @@ type variant struct {
 	fault   *Fault
 }
 
-// variantsKept is how many trees are kept for the shape, which takes treeBytes for each
-// byte of its source and each tree: at most maxKept bytes of source in all, and one tree
-// in any case.
+// variantsKept returns how many trees are cached for the shape. Each takes treeBytes for
+// each byte of its source, so at most maxKept bytes of source are cached in total, but
+// always at least one tree.
 func (s *shape) variantsKept() int {
 	if s.dynamic {
 		return maxKept / maxShapeSource
@@ -85,7 +84,7 @@ func newShape(authors []string) *shape {
 	return s
 }
 
-// note finds the slots outside of literals, also in the fields of f-strings.
+// note records the slots outside literals, including those in the fields of f-strings.
 func (s *shape) note(tokens []token) {
 	var parts func(ps []textPart)
 	parts = func(ps []textPart) {
@@ -111,7 +110,7 @@ func (s *shape) note(tokens []token) {
 	}
 }
 
-// tree is the parsed shape for data of these classes.
+// tree returns the parsed shape for data of these classes.
 func (s *shape) tree(classes []slotClass) (node, *Fault) {
 	known := s.variants.Load()
 	if known != nil {
@@ -124,7 +123,7 @@ func (s *shape) tree(classes []slotClass) (node, *Fault) {
 	}
 	v := variant{}
 	key := make([]byte, len(classes))
-	own := make([]slotClass, len(classes)) // so that the caller's may stay on its stack
+	own := make([]slotClass, len(classes)) // so that the caller's slice can stay on its stack
 	for i, c := range classes {
 		key[i], own[i] = byte(c), c
 	}
@@ -143,7 +142,7 @@ func (s *shape) tree(classes []slotClass) (node, *Fault) {
 		}
 	}
 	list = append(list, v)
-	s.variants.CompareAndSwap(known, &list) // if another was faster, so be it
+	s.variants.CompareAndSwap(known, &list) // losing a race is fine
 	return v.tree, v.fault
 }
 
@@ -159,8 +158,8 @@ func sameClasses(key string, classes []slotClass) bool {
 	return true
 }
 
-// locate gives a fault its line and column in the template's source. The
-// fault may be shared, so it is copied.
+// locate returns a copy of a fault, which may be shared, with its line and column in the
+// template's source.
 func (s *shape) locate(f *Fault) *Fault {
 	if f.pos < 0 || f.Line > 0 || s.source == "" {
 		return f
@@ -212,7 +211,7 @@ func layout(segments []django.Segment) (authors, data []string) {
 // fails if the output has another shape.
 func align(authors []string, segments []django.Segment) ([]string, bool) {
 	data := make([]string, len(authors)-1)
-	at, rest := 0, authors[0] // the author's text at hand, and what is left of it
+	at, rest := 0, authors[0] // the author's current text, and the rest of it
 	for _, s := range segments {
 		text := s.Text
 		if !s.Data {

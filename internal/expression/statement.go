@@ -3,8 +3,8 @@
 
 package expression
 
-// file parses all statements and gives the first: that is the one simpleeval
-// evaluates, once the whole text is known to be Python.
+// file parses all statements and returns the first, which is the one that simpleeval
+// evaluates after parsing the whole text.
 func (p *parser) file() (node, error) {
 	var first node
 	for {
@@ -112,7 +112,7 @@ func isSingleTarget(n node) bool {
 	return false
 }
 
-// simple reads the rest of a statement that does nothing here.
+// simple reads the rest of a statement that has no effect here.
 func (p *parser) simple(word string) error {
 	atEnd := func() bool {
 		t := p.peek()

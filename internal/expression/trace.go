@@ -12,17 +12,17 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Trace records how an expression came to its verdict. It holds the event's data, so
-// it is for those who may see that.
+// Trace records how an expression reached its verdict. It contains the event's data, so
+// only people with access to that may see it.
 type Trace struct {
-	// Text is the expression after its template was rendered: what Python reads. It is
-	// cut to 16 KiB.
+	// Text is the rendered template of the expression, the input of Python, truncated to 16
+	// KiB.
 	Text string
-	// Result is the expression's value as Python prints it, cut to 1 KiB; empty if
+	// Result is the expression's value as Python prints it, truncated to 1 KiB; empty if
 	// there was a fault.
 	Result string
-	// Comparisons are the first 50 comparisons that were evaluated, in that order. What
-	// "and" and "or" decided without isn't among them.
+	// Comparisons are the first 50 evaluated comparisons, in order. Those that "and" and
+	// "or" short-circuited are not included.
 	Comparisons []Comparison
 	// More says that there were further comparisons.
 	More bool
@@ -30,13 +30,13 @@ type Trace struct {
 
 // Comparison is one comparison with the values of both sides, such as 'a' == 'b'.
 type Comparison struct {
-	// Left and Right are the values as Python prints them, cut to 1 KiB.
+	// Left and Right are the values as Python prints them, truncated to 1 KiB.
 	Left, Operator, Right string
 	// Holds is the comparison's result.
 	Holds bool
 }
 
-// Bounds on what a trace keeps.
+// Limits of a trace.
 const (
 	maxTraced      = 50
 	maxTracedText  = 16 << 10 // bytes
@@ -69,8 +69,8 @@ func (t *Trace) compare(op compareOp, left, right python.Value, holds bool) {
 	t.Comparisons = append(t.Comparisons, Comparison{Left: shown(left), Operator: comparisonSigns[op], Right: shown(right), Holds: holds})
 }
 
-// shown is a value as Python prints it, cut. It costs no more than what it returns,
-// however large the value is.
+// shown returns a value as Python prints it, truncated. The cost depends on the result, not
+// on the size of the value.
 func shown(v python.Value) string {
 	return cutText(string(appendShown(nil, v, 0)), maxTracedValue)
 }
@@ -84,7 +84,7 @@ func appendShown(b []byte, v python.Value, depth int) []byte {
 				b = append(b, ", "...)
 			}
 			if len(b) > maxTracedValue {
-				return b // it is cut before the end
+				return b // it is truncated before the end
 			}
 			b = at(i)
 		}
@@ -127,13 +127,13 @@ func appendShown(b []byte, v python.Value, depth int) []byte {
 		}
 		return append(b, "{…}"...)
 	case python.Bool, python.Int, python.Float, python.NoneType, Complex:
-	default: // sets, views and what has no literal
+	default: // sets, views and values without a literal
 		return fmt.Appendf(b, "<%s>", v.TypeName())
 	}
 	return append(b, python.Repr(v)...)
 }
 
-// cutText shortens a text to about limit bytes, in valid UTF-8.
+// cutText truncates a text to about limit bytes of valid UTF-8.
 func cutText(text string, limit int) string {
 	if len(text) <= limit {
 		return text

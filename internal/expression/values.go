@@ -55,10 +55,10 @@ func (b Bytes) Size() int { return len(b) }
 // Len makes bytes a sequence of ints.
 func (b Bytes) Len() int { return len(b) }
 
-// At is the i-th byte.
+// At returns the i-th byte.
 func (b Bytes) At(i int) python.Value { return python.Int(b[i]) }
 
-// Repr is repr(b).
+// Repr returns repr(b).
 func (b Bytes) Repr() string {
 	const hex = "0123456789abcdef"
 	quote := byte('\'')
@@ -97,7 +97,7 @@ func (c Complex) Attr(name string) (python.Value, bool) {
 	return nil, false
 }
 
-// Repr is repr(c).
+// Repr returns repr(c).
 func (c Complex) Repr() string {
 	part := func(f float64) string { return strings.TrimSuffix(python.FloatRepr(f), ".0") }
 	re, im := real(c), imag(c)
@@ -114,20 +114,20 @@ func (c Complex) Repr() string {
 // Attr implements python.Object.
 func (Ellipsis) Attr(string) (python.Value, bool) { return nil, false }
 
-// Repr is repr(...).
+// Repr returns repr(...).
 func (Ellipsis) Repr() string { return "Ellipsis" }
 
 func (c *class) Attr(string) (python.Value, bool) { return nil, false }
 
-// Repr is repr(c).
+// Repr returns repr(c).
 func (c *class) Repr() string { return "<class '" + c.name + "'>" }
 
 func (*builtin) Attr(string) (python.Value, bool) { return nil, false }
 
-// Repr is a placeholder: Python's contains an address.
+// Repr returns a placeholder, because Python's repr contains an address.
 func (*builtin) Repr() string { return "<built-in method>" }
 
-// truth is bool(v).
+// truth returns bool(v).
 func truth(v python.Value) bool {
 	switch v := v.(type) {
 	case Bytes:

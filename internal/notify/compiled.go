@@ -12,11 +12,11 @@ import (
 // Compiled is a NotificationRule and its layout, compiled. Code that checks, evaluates or
 // previews a rule gets it from [CompileRule], so that all of it agrees on what the rule does.
 type Compiled struct {
-	// Disabled says that the rule sends nothing until it is enabled.
+	// Disabled means that the rule sends nothing until it is enabled.
 	Disabled bool
 	// Rule is nil if there are Problems.
 	Rule *Rule
-	// Problems are those of the rule's own templates and expression.
+	// Problems are the mistakes in the rule's own templates and expression.
 	Problems Problems
 	// LayoutProblem is nil if the rule has no layout or can use it. Otherwise the rule
 	// evaluates its expression and then sends nothing.
@@ -25,22 +25,23 @@ type Compiled struct {
 
 // LayoutProblem is why a rule can't use the layout that it names.
 type LayoutProblem struct {
-	// Missing says that the layout doesn't exist, or doesn't exist yet.
+	// Missing means that the layout doesn't exist, or doesn't exist yet.
 	Missing bool
-	// InLayout are the mistakes of the layout, whose fields and places are the layout's.
+	// InLayout are the mistakes in the layout, with the layout's fields and positions.
 	InLayout Problems
 
 	path, message string
 }
 
-// Error is one sentence without a full stop. It begins with the path of the rule's
+// Error returns one sentence without a full stop. It begins with the path of the rule's
 // layoutRef.
 func (p *LayoutProblem) Error() string { return p.path + ": " + p.message }
 
-// Problem returns the same as a mistake in the rule's field layoutRef.
+// Problem returns the problem as a mistake in the rule's field layoutRef.
 func (p *LayoutProblem) Problem() Problem { return Problem{Field: p.path, Message: p.message} }
 
-// missingLayout is the problem of a rule whose layout doesn't exist; nil if it names none.
+// missingLayout returns the problem of a rule whose layout doesn't exist, or nil if it
+// names none.
 func missingLayout(rule *v1alpha1.NotificationRule) *LayoutProblem {
 	name := rule.Spec.Layout()
 	if name == "" {

@@ -49,7 +49,7 @@ func (c *Compiled) Decide(ctx context.Context, event *Event, defaultFrom string)
 		return r.tooSlow(event, "rendering the recipients", err)
 	}
 	if failed != nil {
-		return r.renderFailed(event, failed), nil //nolint:nilerr // a template that fails is a decision
+		return r.renderFailed(event, failed), nil //nolint:nilerr // a failing template is a decision
 	}
 	if to, err = permitted(ctx, &in, to, &decision); err != nil || len(to) == 0 {
 		return decision, err
@@ -64,7 +64,7 @@ func (c *Compiled) Decide(ctx context.Context, event *Event, defaultFrom string)
 		return r.tooSlow(event, "rendering the message", err)
 	}
 	if failed != nil {
-		return r.renderFailed(event, failed), nil //nolint:nilerr // a template that fails is a decision
+		return r.renderFailed(event, failed), nil //nolint:nilerr // a failing template is a decision
 	}
 	written.NotSent = append(decision.NotSent, written.NotSent...)
 	return written, nil
@@ -95,7 +95,7 @@ func (r *Rule) evaluate(ctx context.Context, event *Event) (send bool, decision 
 	}
 	if verdict.Fault != nil {
 		event.failed("spec.expression", verdict.Fault)
-		return false, r.notSent(event, ExpressionFault, verdict.Fault.Error()), nil //nolint:nilerr // an expression that fails is a decision
+		return false, r.notSent(event, ExpressionFault, verdict.Fault.Error()), nil //nolint:nilerr // a failing expression is a decision
 	}
 	if !verdict.Send {
 		return false, r.notSent(event, ExpressionFalse, ""), nil
@@ -103,13 +103,13 @@ func (r *Rule) evaluate(ctx context.Context, event *Event) (send bool, decision 
 	return true, Decision{}, nil
 }
 
-// renderFailed is the decision if a template fails on the event.
+// renderFailed returns the decision if a template fails on the event.
 func (r *Rule) renderFailed(event *Event, err error) Decision {
 	event.failed(r.failedField(err), err)
 	return r.notSent(event, RenderFailed, err.Error())
 }
 
-// failedField is the path of the field whose template failed.
+// failedField returns the path of the field whose template failed.
 func (r *Rule) failedField(err error) string {
 	var inLayout *layoutError
 	if errors.As(err, &inLayout) {
@@ -122,8 +122,8 @@ func (r *Rule) failedField(err error) string {
 	return "spec." + string(r.channel)
 }
 
-// tooSlow is the decision if computing can't end in time, whenever it is tried. Other errors
-// are returned.
+// tooSlow returns the decision if the computation can't finish in time, however often it is
+// tried. Other errors are returned.
 func (r *Rule) tooSlow(event *Event, doing string, err error) (Decision, error) {
 	if errors.Is(err, ErrTooSlow) || errors.Is(err, ErrEventTooSlow) {
 		return r.notSent(event, TooSlow, doing+": "+err.Error()), nil
@@ -131,7 +131,7 @@ func (r *Rule) tooSlow(event *Event, doing string, err error) (Decision, error) 
 	return Decision{}, fmt.Errorf("%s: %w", doing, err)
 }
 
-// notSent is a decision that is made before the recipients are known.
+// notSent returns a decision that is made before the recipients are known.
 func (r *Rule) notSent(event *Event, reason Reason, detail string) Decision {
 	user := ""
 	if r.user == nil && (r.channel == ChannelEmail || r.channel == ChannelSMS) {

@@ -18,13 +18,12 @@ import (
 // a bracket in a customer's name is a character of the name.
 type entry []django.Segment
 
-// authored returns an entry that consists of one text without any data.
+// authored returns an entry that consists of the author's text only.
 func authored(text string) entry { return entry{{Text: text}} }
 
-// splitField splits a rendered field at the commas, semicolons and line ends that its
-// author wrote outside quotes and angle brackets. Where the author wrote nothing but
-// one variable between two of them, its value may itself be a list, such as
-// {{ emails }}.
+// splitField splits a rendered field at the commas, semicolons and line breaks that its
+// author wrote outside quotes and angle brackets. If an entry consists of a single
+// variable, such as {{ emails }}, its value may itself be a list.
 func splitField(field []django.Segment) []entry {
 	var entries []entry
 	var current entry
@@ -144,8 +143,8 @@ func (e entry) mailbox() (name, bare string) {
 	}
 	text := strings.TrimSpace(e.String())
 	if open := strings.LastIndexByte(text, '<'); open >= 0 && strings.HasSuffix(text, ">") {
-		// The brackets come with the data. There is one address, and it is last:
-		// everything before it is the name, whatever it holds.
+		// The brackets come from the data. The address is at the end, and everything before
+		// it is the name.
 		return entry{{Text: text[:open], Data: !e.isAuthored()}}.displayName(), tidyAddress(text[open+1 : len(text)-1])
 	}
 	if open := strings.IndexByte(text, '('); open > 0 && strings.HasSuffix(text, ")") {
@@ -154,8 +153,8 @@ func (e entry) mailbox() (name, bare string) {
 	return "", tidyAddress(text)
 }
 
-// angled returns what is before and what is between the angle brackets that the author
-// wrote at the end of the entry.
+// angled returns the parts before and inside the angle brackets that the author wrote at
+// the end of the entry.
 func (e entry) angled() (before, inside entry, ok bool) {
 	last := len(e) - 1
 	for last >= 0 && strings.TrimSpace(e[last].Text) == "" {
@@ -243,8 +242,8 @@ func unescape(text string) string {
 	return plain.String()
 }
 
-// tidyAddress removes what nobody sees from the ends of an address: copied text often
-// carries zero-width spaces and direction marks.
+// tidyAddress removes invisible characters from the ends of an address: copied text often
+// has zero-width spaces and direction marks.
 func tidyAddress(text string) string {
 	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
 }

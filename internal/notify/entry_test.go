@@ -36,9 +36,9 @@ func named(t *testing.T, name string) string {
 	return string(data)
 }
 
-// TestNamesAddNoRecipient puts every hostile name beside an address in each way that an
-// author can write it.
-func TestNamesAddNoRecipient(t *testing.T) {
+// TestNamesDoNotAddRecipients combines every hostile name with an address in each way that
+// an author can write it.
+func TestNamesDoNotAddRecipients(t *testing.T) {
 	for to, want := range map[string]string{
 		"{{ user.first_name }} <{{ user.email }}>":                                                            "joe@example.com",
 		"\"{{ user.first_name }}\" <{{ user.email }}>":                                                        "joe@example.com",
@@ -68,9 +68,9 @@ func TestNamesAddNoRecipient(t *testing.T) {
 	}
 }
 
-// TestDataSeparatesNothing has data meet the author's text in ways that make no
-// address: nobody gets the message.
-func TestDataSeparatesNothing(t *testing.T) {
+// TestDataIsNotASeparator combines data and text so that the result is not an address:
+// nobody may receive the message.
+func TestDataIsNotASeparator(t *testing.T) {
 	const data = `{"a":"victim@other.example, x","b":"joe@example.com","mobile":"820000001, +27820000002"}`
 	for name, rule := range map[string]*v1alpha1.NotificationRule{
 		"two variables":       email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ a }} {{ b }}" }),
@@ -86,8 +86,8 @@ func TestDataSeparatesNothing(t *testing.T) {
 	}
 }
 
-// TestOneValueMayBeAList has the whole of a recipient come from one variable.
-func TestOneValueMayBeAList(t *testing.T) {
+// TestVariableMayBeAList checks recipients that consist of a single variable.
+func TestVariableMayBeAList(t *testing.T) {
 	const data = `{"emails":"a@example.com, \"B, C\" <b@example.com>;c@example.com\nA@example.com","list":["a@example.com","b@example.com"],"none":null}`
 	for to, want := range map[string]string{
 		"{{ emails }}":                  "a@example.com b@example.com c@example.com",
@@ -109,8 +109,8 @@ func TestOneValueMayBeAList(t *testing.T) {
 	}
 }
 
-// TestNamesOfSenders puts every hostile name before the sender's address: the address
-// stays, and the name is shown as it is.
+// TestNamesOfSenders puts every hostile name before the sender's address: the address must
+// not change, and the name must be shown unchanged.
 func TestNamesOfSenders(t *testing.T) {
 	for _, from := range []string{
 		"{{ context.company.name }} <no-reply@acme.example>",
@@ -121,7 +121,7 @@ func TestNamesOfSenders(t *testing.T) {
 		rule := compile(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.From = from }))
 		for _, name := range hostile {
 			if from == "{{ whole }}" && strings.ContainsAny(name, `"=`) {
-				continue // quotes of the value itself are its syntax
+				continue // quotes in the value count as syntax
 			}
 			data, err := json.Marshal(map[string]any{"amount": 1, "currency": map[string]int{"divisibility": 2}, "user": map[string]string{"email": "joe@example.com"}, "created": 1, "from": "no-reply@acme.example", "whole": name + " <no-reply@acme.example>"})
 			if err != nil {
@@ -181,8 +181,8 @@ func TestMailbox(t *testing.T) {
 	}
 }
 
-// TestConstantsAreChecked: constants that are wrong for every event are refused when the
-// rule is applied.
+// TestConstantsAreChecked checks that constants that are invalid for every event are
+// rejected when the rule is applied.
 func TestConstantsAreChecked(t *testing.T) {
 	from := func(from string) *v1alpha1.NotificationRule {
 		return email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.From = from })
@@ -222,7 +222,7 @@ func TestConstantsAreChecked(t *testing.T) {
 	}
 }
 
-func TestWrongSendersSayWhereTheyComeFrom(t *testing.T) {
+func TestInvalidSenderErrorsNameTheSource(t *testing.T) {
 	for name, test := range map[string]struct{ from, system, fallback, want string }{
 		"the rule's":     {from: "{{ user.first_name }}", system: "hello@acme.example", want: "spec.email.from rendered something that is not exactly one email address"},
 		"the company's":  {system: "planted", fallback: "x@operator.example", want: "the company's system email on Rehive is not exactly one email address"},
@@ -245,7 +245,7 @@ func TestWrongSendersSayWhereTheyComeFrom(t *testing.T) {
 	}
 }
 
-// TestSplittingIsLinear bounds what a large value costs.
+// TestSplittingIsLinear limits the cost of a large value.
 func TestSplittingIsLinear(t *testing.T) {
 	for _, piece := range []string{",", "<", ">", `"`, `\`, "<>", "a@example.com,", "(", "\u200b"} {
 		data := `{"v":` + string(must(json.Marshal(strings.Repeat(piece, 1<<20/len(piece))))) + `}`

@@ -15,24 +15,23 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Company is what a template reads as context.company.
+// Company is the value of context.company in templates.
 type Company struct {
 	// ID is the company's identifier on Rehive.
 	ID string
 	// Name is the company's display name.
 	Name string
-	// SystemEmail is where the company's messages come from.
+	// SystemEmail is the sender address of the company's messages.
 	SystemEmail string
-	// Logo and Website are addresses, and SupportEmail is an email address; each may be
-	// empty. Rehive's own extension doesn't have them.
+	// Logo and Website are URLs, and SupportEmail is an email address; each may be empty.
+	// Rehive's own extension doesn't have them.
 	Logo, Website, SupportEmail string
-	// PushDisabled says that the company's users get no push messages. Templates
-	// don't read it.
+	// PushDisabled means that the company's users receive no push messages. It is not
+	// visible in templates.
 	PushDisabled bool
 }
 
-// Event is one occurrence on the platform, parsed once for all the rules that
-// are to judge it. It is for one goroutine.
+// Event is an event, parsed once for all rules that evaluate it. It is for one goroutine.
 type Event struct {
 	// Name is the event's name, such as transaction.execute.
 	Name string
@@ -40,42 +39,41 @@ type Event struct {
 	Company Company
 	// Age is how long ago the event was received; 0 if that does not matter.
 	Age time.Duration
-	// OptedOut, if it isn't nil, returns, by user, the UIDs of the rules whose
-	// messages the user doesn't want. It is called when a rule that lets users choose
-	// is about to send, and once for each user; its error is taken to pass. Where it
-	// is nil, nobody opted out.
+	// OptedOut, if not nil, returns the UIDs of the rules that users have opted out of, by
+	// user. It is called once for each user when a rule that lets users opt out is about to
+	// send; its errors are considered temporary. If nil, nobody has opted out.
 	OptedOut func(ctx context.Context, users []string) (map[string][]string, error)
-	// Compute, if it isn't nil, runs work that only computes: an expression, or the
-	// templates of a message. It may wait for its turn, and bounds the time by the
-	// context that it gives to work, which may be called more than once. It returns
-	// ErrTooSlow or ErrEventTooSlow if work can't end in time, which is final; other
-	// errors are passing.
+	// Compute, if not nil, runs CPU-bound work: an expression, or the templates of a
+	// message. It may wait for a free CPU, and limits the time with the context that it
+	// passes to work, which it may call more than once. It returns ErrTooSlow or
+	// ErrEventTooSlow if work can't finish in time, which is final; other errors are
+	// temporary.
 	Compute func(ctx context.Context, work func(context.Context) error) error
 
-	// Trace, if it isn't nil, is overwritten by each rule that is decided with how that
-	// came about.
+	// Trace, if not nil, is overwritten by each evaluated rule with a trace of its
+	// decision.
 	Trace *Trace
 
-	optedOut map[string][]string // of the users that were asked for
+	optedOut map[string][]string // results of OptedOut
 	data     *python.Dict
 	computed func(context.Context) (*python.Dict, error)
-	complete *python.Dict // data with computed, once it was asked for
+	complete *python.Dict // data with computed, once it was read
 	now      time.Time
 }
 
 // Errors of [Event.Compute].
 var (
-	// ErrTooSlow says that a rule takes longer for the event than it may.
+	// ErrTooSlow means that a rule takes too long for the event.
 	ErrTooSlow = errors.New("it takes too long")
-	// ErrEventTooSlow says that the rules together took longer than they may.
+	// ErrEventTooSlow means that the rules of the event took too long in total.
 	ErrEventTooSlow = errors.New("the rules of the event take too long together")
 )
 
-// MaxValues is how many values the data of an event may hold, with the names of
-// members. Rehive's largest resources have some hundreds.
+// MaxValues is how many values the data of an event may contain, including the names of
+// members. Rehive's largest resources have a few hundred.
 const MaxValues = 100_000
 
-// ErrTooManyValues says that an event's data holds more than [MaxValues].
+// ErrTooManyValues means that an event's data contains more than [MaxValues].
 var ErrTooManyValues = fmt.Errorf("the event's data holds more than %d values", MaxValues)
 
 // DataCost returns approximately how many bytes of memory an event with that data needs
@@ -93,24 +91,25 @@ func DataCost(data []byte) (int64, error) {
 }
 
 const (
-	// smallData is the length up to which counting costs more than it gains.
+	// smallData is the length up to which counting isn't worth the cost.
 	smallData = 8 << 10
-	// dataCopies counts the JSON text, and the copy that its values share.
+	// dataCopies is the number of copies of the JSON text: the original and the one that
+	// values share.
 	dataCopies = 2
-	// maxByteCost and maxValueCost are the most that a byte of JSON and a value
-	// without its text can take when they are parsed.
+	// maxByteCost and maxValueCost are the maximum memory of a parsed byte of JSON, and of
+	// a value without its text.
 	maxByteCost, maxValueCost = 47, 140
 )
 
-// MaxDataCost is the most that [DataCost] can return for data of a length that holds
-// no more than [MaxValues].
+// MaxDataCost returns the maximum of [DataCost] for data of a length with at most
+// [MaxValues] values.
 func MaxDataCost(length int) int64 {
 	n := int64(length)
 	return dataCopies*n + min(maxByteCost*n, 2*n+maxValueCost*MaxValues)
 }
 
-// CheckData returns ErrTooManyValues if the data holds too many values. It looks at
-// nothing if the data is too short for that.
+// CheckData returns ErrTooManyValues if the data contains too many values. It skips data
+// that is too short for that.
 func CheckData(data []byte) error {
 	if len(data) <= MaxValues {
 		return nil
@@ -119,7 +118,7 @@ func CheckData(data []byte) error {
 	return err
 }
 
-// compute runs work as [Event.Compute] says.
+// compute runs work with [Event.Compute].
 func (e *Event) compute(ctx context.Context, work func(context.Context) error) error {
 	if e.Compute == nil {
 		return work(ctx)
@@ -127,16 +126,15 @@ func (e *Event) compute(ctx context.Context, work func(context.Context) error) e
 	return e.Compute(ctx, work)
 }
 
-// Names in a template's context that are not the event's own data. They win
-// over keys of the same name in the data.
+// Names in a template's context that are not part of the event's data. They take precedence
+// over keys with the same name in the data.
 const (
 	contextKey  = "context"
 	computedKey = "computed"
 )
 
-// NewEvent parses the data of an event: the JSON of a webhook's "data". Data that is not
-// a JSON object has no names for templates to read, and is treated as empty. now is the
-// time that all rules of the event see.
+// NewEvent parses the data of an event: the JSON of a webhook's "data". Data that is not a
+// JSON object is treated as empty. now is the current time for all rules of the event.
 //
 // computed returns the values that templates read as "computed". It is called when a rule
 // reads them, and not again once it has succeeded; its errors are treated as temporary.
@@ -162,8 +160,8 @@ func NewEvent(name string, company Company, data []byte, now time.Time, computed
 	return &Event{Name: name, Company: company, data: parsed, computed: computed, now: now}, nil
 }
 
-// values returns what templates read: the event's data and context and, if it
-// is asked for, computed.
+// values returns the variables of templates: the event's data, context and, if requested,
+// computed.
 func (e *Event) values(ctx context.Context, computed bool) (*python.Dict, error) {
 	if !computed || e.computed == nil {
 		return e.data, nil
@@ -179,9 +177,9 @@ func (e *Event) values(ctx context.Context, computed bool) (*python.Dict, error)
 	return e.complete, err
 }
 
-// user returns the identifier of the user that the event's data is about; empty if
-// it names none. Rehive nests it in most resources, names it at the top where the
-// resource is the user itself, and has the transaction in a transition.
+// user returns the identifier of the user that the event's data is about, or "". Rehive
+// nests it in most resources and in the transaction of a transition; if the resource is the
+// user itself, it is at the top.
 func (e *Event) user() string {
 	data := e.data
 	if strings.HasPrefix(e.Name, "transaction.transition.") {
@@ -196,8 +194,7 @@ func (e *Event) user() string {
 	return ""
 }
 
-// dict returns the object that a key has in an object, which may be nil; nil if it
-// has none.
+// dict returns the object at a key of an object, which may be nil, or nil.
 func dict(data *python.Dict, key string) *python.Dict {
 	if data == nil {
 		return nil
@@ -219,8 +216,8 @@ func userID(data *python.Dict) string {
 	return strings.ToLower(string(id))
 }
 
-// askUsers makes sure that it is known what the users want.
-func (e *Event) askUsers(ctx context.Context, users []string) error {
+// loadOptOuts makes sure that the users' opt-outs are known.
+func (e *Event) loadOptOuts(ctx context.Context, users []string) error {
 	users = slices.DeleteFunc(users, func(user string) bool {
 		_, known := e.optedOut[user]
 		return known || user == ""
@@ -232,7 +229,7 @@ func (e *Event) askUsers(ctx context.Context, users []string) error {
 	users = slices.Compact(users)
 	out, err := e.OptedOut(ctx, users)
 	if err != nil {
-		return fmt.Errorf("reading what users opted out of: %w", err)
+		return fmt.Errorf("reading users' preferences: %w", err)
 	}
 	if e.optedOut == nil {
 		e.optedOut = make(map[string][]string, len(users))

@@ -14,12 +14,12 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// The reservation for data of a given length, before it is known, is sufficient for the
+// TestMaxDataCost checks that the memory reserved for data of a given length covers the
 // worst case.
 func TestMaxDataCost(t *testing.T) {
 	for _, size := range []int{100, smallData, smallData + 1, 300_000, 1 << 20} {
 		for _, item := range []string{"{},", "[],", "1,", `"",`, `"\n",`, `{"":{}},`, `{"a":1},`, "10000000000000000000,", `{"":"\n"},`} {
-			// As many as may be, and text for the rest.
+			// The maximum number of values, filled up with text.
 			n := min((size-4)/len(item), (MaxValues-2)/5)
 			text := "[" + strings.Repeat(item, n) + `"`
 			text += strings.Repeat("x", max(0, size-len(text)-2)) + `"]`
@@ -44,8 +44,8 @@ func TestTooManyValues(t *testing.T) {
 	}
 }
 
-// A rule that takes too long is not sent, whenever it is tried; one that had to wait
-// too long is tried again.
+// TestComputeErrors checks that a rule that takes too long is not sent, and that one that
+// waited too long is tried again.
 func TestComputeErrors(t *testing.T) {
 	rule := compile(t, email(func(r *v1alpha1.NotificationRuleSpec) {
 		r.Email.To, r.Email.Subject, r.Email.Text = "{{ to }}", "", "Text"
@@ -69,7 +69,7 @@ func TestComputeErrors(t *testing.T) {
 	}
 }
 
-// newComputedEvent makes an event that computes so many pieces of work and then fails.
+// newComputedEvent returns an event whose Compute runs a number of times and then fails.
 func newComputedEvent(t *testing.T, calls int, failure error) *Event {
 	t.Helper()
 	event, err := NewEvent("user.create", Company{ID: "shop"}, []byte(fmt.Sprintf(`{"to":%q}`, "b@example.com")), time.Now(), nil)

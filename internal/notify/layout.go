@@ -38,11 +38,11 @@ func CompileLayout(layout *v1alpha1.NotificationLayout) (*Layout, Problems) {
 	return l, nil
 }
 
-// Size is about how many bytes of memory the layout takes.
+// Size returns approximately how many bytes of memory the layout takes.
 func (l *Layout) Size() int { return l.html.size() + l.text.size() }
 
-// misfit returns why a rule can't use a layout, whatever its templates are, as the end of a
-// sentence; empty if it can.
+// misfit returns why a rule can't use a layout, regardless of the templates, as the end of
+// a sentence, or "".
 func misfit(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout) string {
 	if company := layout.Spec.CompanyRef; company != nil && *company != rule.Spec.CompanyRef {
 		return fmt.Sprintf("the NotificationLayout %s belongs to another company", layout.Name)
@@ -53,8 +53,7 @@ func misfit(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout
 	return ""
 }
 
-// wrapper is a field of a layout. One that never prints the message would send
-// frames without pictures.
+// wrapper parses a field of a layout. It is an error if the field never prints the message.
 func (c *compiler) wrapper(path, source string, autoescape bool) *field {
 	problems, variables := len(c.problems), len(c.variables)
 	f := c.optional(path, source, autoescape)
@@ -64,7 +63,8 @@ func (c *compiler) wrapper(path, source string, autoescape bool) *field {
 	return f
 }
 
-// WithLayout returns the rule with its messages wrapped in a layout, whichever it names.
+// WithLayout returns the rule with its messages wrapped in a layout, regardless of the one
+// that it names.
 func (r *Rule) WithLayout(l *Layout) *Rule {
 	wrapped := *r
 	wrapped.layout = l
@@ -75,8 +75,8 @@ func (r *Rule) WithLayout(l *Layout) *Rule {
 	return &wrapped
 }
 
-// wrap renders the layout around a rendered message, which is data to it: what a
-// message prints is never taken for a template's code.
+// wrap renders the layout around a rendered message. The message is data, so its text is
+// never parsed as a template.
 func (l *Layout) wrap(ctx context.Context, event *Event, values *python.Dict, message *Message) error {
 	var err error
 	if l.text != nil {
@@ -85,7 +85,7 @@ func (l *Layout) wrap(ctx context.Context, event *Event, values *python.Dict, me
 		}
 	}
 	if l.html != nil && message.HTML != "" {
-		// The HTML part escaped what it printed; escaping it again would show tags.
+		// The HTML part is already escaped; escaping it again would make tags visible.
 		if message.HTML, err = l.render(ctx, l.html, event, values, python.SafeStr(message.HTML)); err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ type layoutError struct {
 func (e *layoutError) Error() string { return "NotificationLayout " + e.name + ", " + e.err.Error() }
 func (e *layoutError) Unwrap() error { return e.err }
 
-// with returns the values and one more.
+// with returns the values with an additional one.
 func with(values *python.Dict, name string, value python.Value) (*python.Dict, error) {
 	more := python.NewDict(values.Len() + 1)
 	for i := range values.Len() {

@@ -73,7 +73,7 @@ func TestLayoutWraps(t *testing.T) {
 	}
 }
 
-func TestLayoutIsNeeded(t *testing.T) {
+func TestMissingLayoutPreventsSending(t *testing.T) {
 	rule := email(func(s *v1alpha1.NotificationRuleSpec) {
 		s.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{Name: "brand"}
 	})
@@ -84,7 +84,8 @@ func TestLayoutIsNeeded(t *testing.T) {
 	}
 }
 
-// A rule says at each event what is wrong with its layout, and where.
+// TestLayoutWithMistakes checks that the decision reports the mistakes of a layout with
+// their positions.
 func TestLayoutWithMistakes(t *testing.T) {
 	rule := email(func(s *v1alpha1.NotificationRuleSpec) {
 		s.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{Name: "brand"}
@@ -106,14 +107,15 @@ func TestLayoutWithMistakes(t *testing.T) {
 	}
 }
 
-// A layout that fails on an event says so with its name, and not with the data.
-func TestLayoutThatFails(t *testing.T) {
+// TestLayoutFailure checks that the failure of a layout on an event names the layout
+// without quoting data.
+func TestLayoutFailure(t *testing.T) {
 	decision, err := wrapped(t, layout("", "{{ content }}\n{% include status %}"), nil).Decide(t.Context(), event(t, transaction, nil), "")
 	if err != nil || len(decision.NotSent) != 1 || decision.NotSent[0].Reason != RenderFailed {
 		t.Fatalf("got %+v, %v", decision, err)
 	}
 	if detail := decision.NotSent[0].Detail; !strings.HasPrefix(detail, "NotificationLayout brand, spec.text: line 2, column 1: ") {
-		t.Errorf("the detail does not say where: %s", detail)
+		t.Errorf("the detail has no position: %s", detail)
 	}
 }
 
@@ -175,7 +177,7 @@ func TestLayoutMisfit(t *testing.T) {
 		if problem := CompileRule(rule, l, CompileLayout).LayoutProblem; problem != nil {
 			got = problem.Error()
 			if problem.Missing {
-				t.Errorf("%s: it is there", name)
+				t.Errorf("%s: the layout compiled", name)
 			}
 		}
 		if got != test.want {

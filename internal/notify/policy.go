@@ -29,22 +29,21 @@ type addresseePolicy struct {
 	gather func(context.Context, *policyInput, []addressee) error
 }
 
-// The policies, in the order in which they are asked. The first that refuses decides, and
-// those after it are not asked.
+// The policies, in the order in which they are evaluated. The first refusal decides.
 var (
 	// beforeExpression need only the rule.
 	beforeExpression = []policy{ruleEnabled, ruleValid}
-	// beforeRendering are asked when the expression is true. They keep a rule from sending
-	// to anyone.
+	// beforeRendering are evaluated if the expression is true. They decide whether the rule
+	// may send at all.
 	beforeRendering = []policy{notExpired, layoutUsable}
-	// beforeWriting are asked for each recipient, before the texts are rendered.
+	// beforeWriting are evaluated for each recipient, before the texts are rendered.
 	beforeWriting = []addresseePolicy{
 		{allows: pushEnabled},
 		{allows: notOptedOut, gather: gatherOptOuts},
 	}
 )
 
-// allowed asks a chain of policies.
+// allowed evaluates a chain of policies.
 func allowed(chain []policy, in *policyInput) (reason Reason, detail string, ok bool) {
 	for _, allows := range chain {
 		if reason, detail, ok := allows(in); !ok {
@@ -105,7 +104,8 @@ func pushEnabled(in *policyInput) (reason Reason, detail string, ok bool) {
 		in.to.channel != ChannelPush || !in.event.Company.PushDisabled
 }
 
-// notOptedOut silences the in-app copy as well: to the user it is one notification.
+// notOptedOut also prevents the in-app copy, which belongs to the same notification for the
+// user.
 func notOptedOut(in *policyInput) (reason Reason, detail string, ok bool) {
 	rule := in.rule.Rule
 	return OptedOut, "the user opted out of the rule's messages",
@@ -120,5 +120,5 @@ func gatherOptOuts(ctx context.Context, in *policyInput, to []addressee) error {
 	for i := range to {
 		users[i] = to[i].user
 	}
-	return in.event.askUsers(ctx, users)
+	return in.event.loadOptOuts(ctx, users)
 }

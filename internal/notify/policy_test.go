@@ -11,9 +11,9 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// A policy that refuses saves the work that comes after it, and the ledger still learns whom
-// the message was for.
-func TestPoliciesComeBeforeTheWorkTheySave(t *testing.T) {
+// TestPoliciesRunBeforeExpensiveWork checks that a refusal skips all later work, and that
+// the recipient is still recorded.
+func TestPoliciesRunBeforeExpensiveWork(t *testing.T) {
 	const failing = "{{ user.id|divisibleby:0 }}"
 	brokenSMS := sms(func(s *v1alpha1.SMSMessage) { s.Message = failing })
 	brokenPush := push(func(p *v1alpha1.PushMessage) { p.Message = failing })

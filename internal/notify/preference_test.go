@@ -42,7 +42,7 @@ func withUID(rule *v1alpha1.NotificationRule, uid string, preference, system boo
 	return rule
 }
 
-func TestDecideWhomAMessageIsAbout(t *testing.T) {
+func TestDecideMessageUser(t *testing.T) {
 	toUser := func(toUser string) *v1alpha1.NotificationRule {
 		return email(func(s *v1alpha1.NotificationRuleSpec) {
 			s.Email.To, s.Email.Subject, s.Email.ToUser = "a@example.com", "Hello", toUser
@@ -78,7 +78,7 @@ func TestDecideWhomAMessageIsAbout(t *testing.T) {
 				t.Fatalf("got %+v, %v", decision, err)
 			}
 			if got := decision.Messages[0].User; got != test.want {
-				t.Errorf("it is about %q, want %q", got, test.want)
+				t.Errorf("the message is about %q, want %q", got, test.want)
 			}
 		})
 	}
@@ -191,7 +191,8 @@ func TestDecidePreferencesAndInAppCopies(t *testing.T) {
 	}
 }
 
-// The copy is what the message says, without what belongs to an email.
+// TestDecideInAppCopy checks that the in-app copy has the text of the message without the
+// parts of an email.
 func TestDecideInAppCopy(t *testing.T) {
 	rule := withUID(email(func(s *v1alpha1.NotificationRuleSpec) {
 		s.Email.Subject, s.Email.Text, s.Email.HTML = "For {{ user.name }}", "Hello", "<p>Hello</p>"
@@ -214,9 +215,9 @@ func TestDecideInAppCopy(t *testing.T) {
 	}
 }
 
-// A user's preference costs a read of the ledger: it is read only when a rule with
-// preferences is about to send, once for each user, and an outage does not count as a
-// choice.
+// TestDecideReadsPreferencesLazily checks that preferences, which require a read of the
+// ledger, are read only when a rule that lets users opt out is about to send, once for each
+// user, and that an outage does not count as a choice.
 func TestDecideReadsPreferencesLazily(t *testing.T) {
 	var asked [][]string
 	var outage error
@@ -241,12 +242,12 @@ func TestDecideReadsPreferencesLazily(t *testing.T) {
 		}
 	}
 	if len(asked) > 0 {
-		t.Errorf("asked for %v, though nothing that is sent depends on it", asked)
+		t.Errorf("read the preferences of %v, although no message depends on them", asked)
 	}
 
-	outage = errors.New("the ledger is away")
+	outage = errors.New("the ledger is unavailable")
 	if _, err := decide(e, withUID(sms(nil), "choice", true, true)); !errors.Is(err, outage) {
-		t.Errorf("got %v, want the outage: nothing may be guessed", err)
+		t.Errorf("got %v, want the outage", err)
 	}
 	outage, asked = nil, nil
 	for _, rule := range []*v1alpha1.NotificationRule{
@@ -261,10 +262,10 @@ func TestDecideReadsPreferencesLazily(t *testing.T) {
 	}
 	decision, err := decide(e, withUID(sms(nil), "choice", false, false))
 	if err != nil || len(decision.Messages) != 1 {
-		t.Errorf("got %+v, %v: an opt-out doesn't count while the rule lets nobody choose", decision, err)
+		t.Errorf("got %+v, %v: an opt-out must not count while the rule doesn't allow it", decision, err)
 	}
 	if len(asked) != 2 || !slices.Equal(asked[0], []string{zoe}) || !slices.Equal(asked[1], []string{joe}) {
-		t.Errorf("asked for %v, want each user once", asked)
+		t.Errorf("read the preferences of %v, want each user once", asked)
 	}
 }
 
@@ -289,8 +290,9 @@ func TestDecideNotSentNamesTheUser(t *testing.T) {
 	}
 }
 
-// An invalid recipient may have any length, which the ledger's index cannot store.
-func TestDecideCutsWhatIsNoRecipient(t *testing.T) {
+// TestDecideTruncatesInvalidRecipients checks that invalid recipients, which may have any
+// length, fit into the ledger's index.
+func TestDecideTruncatesInvalidRecipients(t *testing.T) {
 	long := strings.Repeat("ü", 3000)
 	data := `{"long":"` + long + `"}`
 	decision := decide(t, withUID(sms(func(s *v1alpha1.SMSMessage) { s.To, s.ToUser = "{{ long }}", "{{ long }}" }), "rule", false, true), data)

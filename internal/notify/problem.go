@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Problem is one mistake in a rule, described so that its author can find it.
+// Problem is one mistake in a rule, with its position.
 type Problem struct {
 	// Field is the path of the field in the rule, such as spec.email.html.
 	Field string
-	// Line and Column are where in the field's text, counted from 1; 0 when the
-	// mistake has no place.
+	// Line and Column are the position in the field's text, counted from 1; 0 if the
+	// mistake has none.
 	Line, Column int
-	// Message is what is wrong, in one sentence.
+	// Message describes the mistake in one sentence.
 	Message string
 }
 
-// Error describes the problem in one sentence with its place.
+// Error describes the problem in one sentence with its position.
 func (p Problem) Error() string {
 	if p.Line == 0 {
 		return fmt.Sprintf("%s: %s", p.Field, p.Message)

@@ -26,9 +26,9 @@ type addressee struct {
 	user      string // see [Message]
 }
 
-// addressees renders whom the message is for, and records who can't be reached. User is whom
-// an email or SMS is about. The in-app copy does not depend on the rule's own channel: a
-// user without an email address has an inbox.
+// addressees renders the recipients of the message, and records those who can't be reached.
+// User is the user that an email or SMS is about. The in-app copy does not depend on the
+// rule's own channel: a user without an email address has an inbox.
 func (r *Rule) addressees(ctx context.Context, event *Event, values *python.Dict) (to []addressee, user string, decision Decision, err error) {
 	user, nobody, err := r.about(ctx, event, values)
 	if err != nil {
@@ -57,7 +57,7 @@ func (r *Rule) addressees(ctx context.Context, event *Event, values *python.Dict
 // toUsers reports whether the channel's recipients are users on Rehive.
 func (r *Rule) toUsers() bool { return r.channel == ChannelPush || r.channel == ChannelSystem }
 
-// about returns the user whom an email or SMS is about, or why that isn't known.
+// about returns the user that an email or SMS is about, or why that isn't known.
 func (r *Rule) about(ctx context.Context, event *Event, values *python.Dict) (user string, nobody NotSent, err error) {
 	if r.toUsers() {
 		return "", NotSent{}, nil
@@ -78,8 +78,8 @@ func (r *Rule) about(ctx context.Context, event *Event, values *python.Dict) (us
 	return strings.ToLower(text), NotSent{}, nil
 }
 
-// recipients returns whom the message goes to on the rule's own channel. The
-// decision says what became of the others.
+// recipients returns the recipients on the rule's own channel. It records the others in the
+// decision.
 func (r *Rule) recipients(to []django.Segment, user string) (recipients []string, decision Decision) {
 	entries := splitField(to)
 	seen := make(map[string]bool, min(len(entries), MaxRecipients))
@@ -114,8 +114,8 @@ func (r *Rule) recipients(to []django.Segment, user string) (recipients []string
 	return recipients, decision
 }
 
-// copies returns the users who get an in-app copy. Whom it can't go to is in the
-// decision once more, for that channel.
+// copies returns the users who receive an in-app copy. Recipients who can't receive one are
+// recorded in the decision again, for that channel.
 func (r *Rule) copies(recipients []string, user string, nobody NotSent, decision *Decision) []string {
 	switch {
 	case !r.systemEnabled:
@@ -134,9 +134,9 @@ func (r *Rule) copies(recipients []string, user string, nobody NotSent, decision
 	return []string{user}
 }
 
-// Recipient returns a recipient in the form that the channel's providers take, or
-// the end of a sentence about what is wrong with it. Phone numbers without a country
-// code are of the region, an ISO 3166 code; wrong if that is empty.
+// Recipient returns a recipient in the form that the channel's providers accept, or an
+// error that completes a sentence. Phone numbers without a country code belong to the
+// region, an ISO 3166 code; they are errors if it is empty.
 func Recipient(channel Channel, region, text string) (found, problem string) {
 	return recipient(channel, region, authored(text))
 }
@@ -164,9 +164,9 @@ func recipient(channel Channel, region string, e entry) (found, problem string) 
 	}
 }
 
-// checkConstant checks the entries of an address field when the rule is written, as far
-// as they are the same for every event: their text, or the address in their brackets,
-// holds no tag. It returns the end of a sentence about the first that is wrong.
+// checkConstant checks the constant entries of an address field when the rule is written:
+// those whose text, or the address in brackets, contains no tag. It returns the end of a
+// sentence about the first invalid entry.
 func checkConstant(channel Channel, region string, entries []entry) (problem string) {
 	for _, e := range entries {
 		if _, inside, ok := e.angled(); ok && channel == ChannelEmail {
@@ -181,9 +181,8 @@ func checkConstant(channel Channel, region string, entries []entry) (problem str
 	return ""
 }
 
-// literals cuts a template into its text and, as data, its variables. It returns
-// nothing for a template with block tags: which of its text is rendered, and how often,
-// depends on the event.
+// literals splits a template into its text and, as data, its variables. It returns nothing
+// for a template with block tags, because the event determines which text is rendered.
 func literals(source string) []django.Segment {
 	if strings.Contains(source, "{%") || strings.Contains(source, "{#") {
 		return nil
@@ -197,15 +196,15 @@ func literals(source string) []django.Segment {
 		}
 		variable, after, closed := strings.Cut(rest, "}}")
 		if !closed {
-			return nil // Django prints it as it is; no address looks like that
+			return nil // Django prints it unchanged; it is not an address
 		}
 		segments = append(segments, django.Segment{Text: "{{" + variable + "}}", Data: true})
 		source = after
 	}
 }
 
-// shown cuts what was rendered instead of a recipient to the length that one can
-// have: the ledger has an index on it.
+// shown truncates text that was rendered instead of a recipient to the maximum length of
+// one, because the ledger has an index on it.
 func shown(text string) string {
 	if len(text) <= address.MaxLength {
 		return text
@@ -222,8 +221,8 @@ func isUser(recipient string) bool {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// oneLine makes a header's text of what a template rendered: line breaks and
-// other controls become spaces, runs of white space one.
+// oneLine converts rendered text to a header's value: line breaks and other control
+// characters become spaces, and runs of white space one space.
 func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || isControl(r) || r == '\u2028' || r == '\u2029' || r == '\u0085' }), " ")
 }

@@ -25,7 +25,7 @@ import (
 // immutable and safe for concurrent use.
 type Rule struct {
 	uid string
-	// preferenceEnabled lets users opt out, systemEnabled makes in-app copies.
+	// preferenceEnabled lets users opt out; systemEnabled sends in-app copies.
 	preferenceEnabled, systemEnabled bool
 	// validFor is how long after its event a message may be sent; 0: always.
 	validFor time.Duration
@@ -33,7 +33,7 @@ type Rule struct {
 	channel      Channel
 	expression   *expression.Expression
 	to           field
-	user         *field // whom an email or SMS is about; nil: the event's user
+	user         *field // the user that an email or SMS is about; nil: the event's user
 	text         field
 	from         *field        // of an email; nil: the company's or the operator's
 	subject      *field        // nil: no subject or title
@@ -58,9 +58,8 @@ type field struct {
 	autoescape bool
 }
 
-// Compile parses the templates and the expression of a rule. It returns every problem it
-// finds, not only the first; the Rule is nil if there is any. It doesn't look at the rule's
-// layout: see [CompileRule].
+// Compile parses the templates and the expression of a rule. It returns all problems; the
+// Rule is nil if there are any. It doesn't compile the rule's layout: see [CompileRule].
 func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 	c := &compiler{}
 	r := &Rule{
@@ -94,7 +93,7 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 // Variables returns, sorted, the dotted paths that the rule reads.
 func (r *Rule) Variables() []string { return slices.Clone(r.variables) }
 
-// Size is about how many bytes of memory the rule takes, without its layout.
+// Size returns approximately how many bytes of memory the rule takes, without its layout.
 func (r *Rule) Size() int {
 	n := r.expression.Size()
 	for _, f := range []*field{&r.to, r.user, &r.text, r.from, r.subject, r.html} {
@@ -103,7 +102,7 @@ func (r *Rule) Size() int {
 	return n
 }
 
-// size is about how many bytes of memory the field takes.
+// size returns approximately how many bytes of memory the field takes.
 func (f *field) size() int {
 	if f == nil {
 		return 0
@@ -111,8 +110,8 @@ func (f *field) size() int {
 	return f.template.Size()
 }
 
-// message parses the templates of the rule's channel. Escaping is for HTML, and only
-// there: elsewhere a customer would read &amp;.
+// message parses the templates of the rule's channel. Only HTML is escaped: elsewhere a
+// customer would read &amp;.
 func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 	r.channel = Channel(spec.Channel())
 	switch r.channel {
@@ -174,7 +173,7 @@ func (c *compiler) field(path, source string, autoescape bool) field {
 	return field{path: path, template: template, autoescape: autoescape}
 }
 
-// optional is a field that may be left out, which is nil then.
+// optional returns an optional field, or nil if it isn't set.
 func (c *compiler) optional(path, source string, autoescape bool) *field {
 	if source == "" {
 		return nil
@@ -183,7 +182,7 @@ func (c *compiler) optional(path, source string, autoescape bool) *field {
 	return &f
 }
 
-// recipient refuses a recipient that is wrong for every event.
+// recipient rejects a recipient that is invalid for every event.
 func (c *compiler) recipient(r *Rule, source string) {
 	if r.to.template == nil {
 		return // it doesn't parse, which is the problem to report
@@ -193,7 +192,7 @@ func (c *compiler) recipient(r *Rule, source string) {
 	}
 }
 
-// sender refuses a sender that is wrong for every event.
+// sender rejects a sender that is invalid for every event.
 func (c *compiler) sender(source string) {
 	if strings.TrimSpace(source) == "" {
 		return
@@ -209,7 +208,7 @@ func (c *compiler) fail(path string, err error) {
 	c.problems = append(c.problems, problemOf(path, err))
 }
 
-// problemOf is an error of the template or expression in a field.
+// problemOf returns an error of the template or expression in a field.
 func problemOf(path string, err error) Problem {
 	problem := Problem{Field: path, Message: err.Error()}
 	var djangoError *django.Error
@@ -229,8 +228,8 @@ func readsComputed(variables []string) bool {
 	})
 }
 
-// write renders the message for addressees, of whom there is at least one. User is whom an
-// email or SMS is about.
+// write renders the message for at least one addressee. User is the user that an email or
+// SMS is about.
 func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, user string, to []addressee, defaultFrom string) (Decision, error) {
 	var decision Decision
 	var err error
@@ -266,7 +265,7 @@ func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, use
 		if message.SMS, err = r.smsOptions(ctx, event, values); err != nil {
 			return Decision{}, err
 		}
-		if err := r.dress(ctx, event, values, &message); err != nil {
+		if err := r.addHTML(ctx, event, values, &message); err != nil {
 			return Decision{}, err
 		}
 	}
@@ -281,7 +280,7 @@ func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, use
 	return decision, nil
 }
 
-// sends reports whether anyone gets a message on the rule's own channel.
+// sends reports whether anyone receives a message on the rule's own channel.
 func (r *Rule) sends(to []addressee) bool {
 	return slices.ContainsFunc(to, func(a addressee) bool { return a.channel == r.channel })
 }
@@ -292,11 +291,11 @@ type placeholder struct {
 	value field
 }
 
-// maxContentVariables bounds the rendered variables of a content template, in bytes of
-// JSON. WhatsApp accepts 1024 characters of a message in all.
+// maxContentVariables limits the rendered variables of a content template, in bytes of
+// JSON. WhatsApp accepts messages of up to 1024 characters.
 const maxContentVariables = 16 << 10
 
-// smsOptions renders what an SMS has besides its text.
+// smsOptions renders the options of an SMS in addition to its text.
 func (r *Rule) smsOptions(ctx context.Context, event *Event, values *python.Dict) (SMSOptions, error) {
 	options := SMSOptions{ContentSID: r.contentSID, Verify: r.verify}
 	if len(r.placeholders) == 0 {
@@ -308,7 +307,7 @@ func (r *Rule) smsOptions(ctx context.Context, event *Event, values *python.Dict
 		if err != nil {
 			return SMSOptions{}, err
 		}
-		// WhatsApp refuses values with line breaks, tabs and several spaces.
+		// WhatsApp rejects values with line breaks, tabs or consecutive spaces.
 		rendered[r.placeholders[i].name] = strings.Join(strings.Fields(text), " ")
 	}
 	encoded, err := json.Marshal(rendered)
@@ -322,8 +321,8 @@ func (r *Rule) smsOptions(ctx context.Context, event *Event, values *python.Dict
 	return options, nil
 }
 
-// dress adds the HTML part and the layout.
-func (r *Rule) dress(ctx context.Context, event *Event, values *python.Dict, message *Message) (err error) {
+// addHTML adds the HTML part and the layout.
+func (r *Rule) addHTML(ctx context.Context, event *Event, values *python.Dict, message *Message) (err error) {
 	if r.html != nil {
 		if message.HTML, err = r.html.render(ctx, event, values); err != nil {
 			return err
@@ -335,8 +334,9 @@ func (r *Rule) dress(ctx context.Context, event *Event, values *python.Dict, mes
 	return nil
 }
 
-// sender returns the rule's sender, else the company's, else the default one. It
-// returns a sentence in its place if there is none or the first that is set is wrong.
+// sender returns the sender of the rule, or else of the company, or else the default one.
+// If there is none, or the first one that is set is invalid, it returns a sentence about
+// the problem instead.
 func (r *Rule) sender(ctx context.Context, event *Event, values *python.Dict, defaultFrom string) (from, problem string, err error) {
 	var rendered entry
 	if r.from != nil {
@@ -357,7 +357,7 @@ func (r *Rule) sender(ctx context.Context, event *Event, values *python.Dict, de
 		}
 		a, err := candidate.sender.address()
 		if err != nil {
-			return "", candidate.problem + err.Error(), nil //nolint:nilerr // a wrong sender is a decision
+			return "", candidate.problem + err.Error(), nil //nolint:nilerr // an invalid sender is a decision
 		}
 		return (&mail.Address{Name: a.Name, Address: a.Bare()}).String(), "", nil
 	}
@@ -372,7 +372,7 @@ func (f *field) render(ctx context.Context, event *Event, values *python.Dict) (
 	return text, nil
 }
 
-// renderSegments is render with the author's text and data told apart.
+// renderSegments is render with the author's text and data distinguished.
 func (f *field) renderSegments(ctx context.Context, event *Event, values *python.Dict) ([]django.Segment, error) {
 	segments, err := f.template.RenderSegments(ctx, values, django.RenderOptions{Autoescape: f.autoescape, Now: event.clock})
 	if err != nil {

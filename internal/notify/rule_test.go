@@ -119,7 +119,7 @@ func TestDecideExpression(t *testing.T) {
 			}
 			for _, not := range decision.NotSent {
 				if not.Reason == ExpressionFault && not.Detail == "" {
-					t.Error("the fault says nothing")
+					t.Error("the fault has no message")
 				}
 				if strings.Contains(not.Detail, "Zoë") {
 					t.Errorf("the detail repeats the customer's data: %s", not.Detail)
@@ -220,12 +220,13 @@ func TestDecideRenderFailure(t *testing.T) {
 		t.Fatalf("got %+v", decision)
 	}
 	if detail := decision.NotSent[0].Detail; !strings.HasPrefix(detail, "spec.email.text: line 2, column 1: ") {
-		t.Errorf("the detail does not say where: %s", detail)
+		t.Errorf("the detail has no position: %s", detail)
 	}
 }
 
-// A fee costs a call of the platform: it is asked for when something about to be
-// used reads it, once for all rules, and an outage is not a decision.
+// TestDecideReadsComputedLazily checks that computed, which requires a call of the
+// platform, is read only when it is used, once for all rules, and that an outage is not a
+// decision.
 func TestDecideReadsComputedLazily(t *testing.T) {
 	calls := 0
 	var outage error
@@ -252,13 +253,13 @@ func TestDecideReadsComputedLazily(t *testing.T) {
 		}
 	}
 	if calls != 0 {
-		t.Errorf("computed was asked for %d times, though nothing that is used reads it", calls)
+		t.Errorf("computed was read %d times, although nothing uses it", calls)
 	}
 
-	outage = errors.New("the platform is away")
+	outage = errors.New("the platform is unavailable")
 	e = event(t, transaction, computed)
 	if _, err := reading.Decide(t.Context(), e, ""); !errors.Is(err, outage) {
-		t.Errorf("got %v, want the outage: nothing may be guessed", err)
+		t.Errorf("got %v, want the outage", err)
 	}
 	outage, calls = nil, 0
 	for _, rule := range []*Rule{reading, deciding, reading} {
@@ -271,7 +272,7 @@ func TestDecideReadsComputedLazily(t *testing.T) {
 		}
 	}
 	if calls != 1 {
-		t.Errorf("computed was asked for %d times for one event", calls)
+		t.Errorf("computed was read %d times for one event", calls)
 	}
 }
 
@@ -279,7 +280,7 @@ func TestDecideEndsWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := compile(t, email(nil)).Decide(ctx, event(t, transaction, nil), ""); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v: a decision that was cut short is none", err)
+		t.Errorf("got %v, want an error after the context ended", err)
 	}
 }
 
@@ -293,7 +294,7 @@ func TestContextCannotBeForged(t *testing.T) {
 	}
 }
 
-func TestDataThatIsNoObject(t *testing.T) {
+func TestDataThatIsNotAnObject(t *testing.T) {
 	for _, data := range []string{`[1,2]`, `"text"`, `null`, `7`} {
 		decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.Subject = "ops@acme.example", "Hello" }), data)
 		if len(decision.Messages) != 1 {
@@ -301,11 +302,11 @@ func TestDataThatIsNoObject(t *testing.T) {
 		}
 	}
 	if _, err := NewEvent("x", testCompany, []byte(`{"broken`), testNow, nil); err == nil {
-		t.Error("broken JSON was taken")
+		t.Error("invalid JSON was accepted")
 	}
 }
 
-func TestCompileTellsEveryProblemWithItsPlace(t *testing.T) {
+func TestCompileReportsAllProblemsWithPositions(t *testing.T) {
 	_, problems := Compile(email(func(s *v1alpha1.NotificationRuleSpec) {
 		s.Expression = "1 +"
 		s.Email.Subject = "{{ amount|no_such_filter }}"
@@ -322,7 +323,7 @@ func TestCompileTellsEveryProblemWithItsPlace(t *testing.T) {
 			t.Errorf("got %+v, want line %d", problem, line)
 		}
 		if strings.Contains(problem.Message, problem.Field) {
-			t.Errorf("the sentence names its field twice: %s", problem.Error())
+			t.Errorf("the sentence repeats its field: %s", problem.Error())
 		}
 	}
 }
@@ -359,7 +360,8 @@ const mobileData = `{
 	"user": {"id": "11111111-2222-3333-4444-555555555555", "name": "Zoë <b>", "mobile": "+27 82 000 0001", "email": "zoe@example.com"}
 }`
 
-// The variables of a content template are rendered for each event, as text on one line.
+// TestDecideWhatsApp checks that the variables of a content template are rendered for each
+// event, as text on one line.
 func TestDecideWhatsApp(t *testing.T) {
 	rule := sms(func(s *v1alpha1.SMSMessage) {
 		s.WhatsApp = &v1alpha1.WhatsAppTemplate{ContentSID: "HX1", ContentVariables: map[string]string{
@@ -474,7 +476,7 @@ func TestCompileOfEachChannel(t *testing.T) {
 	}
 }
 
-// Decide decides the rule alone, enabled and without a layout or with that of WithLayout.
+// Decide evaluates the rule itself as enabled, without a layout or with that of WithLayout.
 func (r *Rule) Decide(ctx context.Context, event *Event, defaultFrom string) (Decision, error) {
 	return (&Compiled{Rule: r}).Decide(ctx, event, defaultFrom)
 }

@@ -11,19 +11,20 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Trace says how a rule came to its decision, to people who try the rule. It holds the
-// event's data.
+// Trace explains how a rule reached its decision, for previews. It contains the event's
+// data.
 type Trace struct {
-	// Verdict is what the expression said; nil if it wasn't evaluated.
+	// Verdict is the expression's result; nil if it wasn't evaluated.
 	Verdict *bool
-	// Expression holds what the expression saw.
+	// Expression is the trace of the expression.
 	Expression expression.Trace
-	// Failed are the expression or the template that failed on this event. A layout's
-	// has the path of the rule's layoutRef, and place and message are the layout's.
+	// Failed are the expression or the templates that failed on this event. A failure in
+	// the layout has the path of the rule's layoutRef, with the position and message of the
+	// layout.
 	Failed Problems
 }
 
-// failed records what failed if somebody wants to know.
+// failed records a failure if there is a trace.
 func (e *Event) failed(path string, err error) {
 	if e.Trace != nil {
 		e.Trace.Failed = append(e.Trace.Failed, problemOf(path, err))

@@ -10,21 +10,21 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// TriggerEvent is the name of the event by which a person sends one rule. No event of
-// the platform has such a name, and no rule can name it.
+// TriggerEvent is the name of the event with which an admin triggers one rule. Platform
+// events never have this name, and rules can't use it.
 const TriggerEvent = "notification:trigger"
 
-// ReplayEvent is the name of the event by which a person has another event decided again.
+// ReplayEvent is the name of the event with which an admin replays another event.
 const ReplayEvent = "notification:replay"
 
-// IsOwnEvent reports whether only this program creates events of a name.
+// IsOwnEvent reports whether only this program creates events with a name.
 func IsOwnEvent(name string) bool { return name == TriggerEvent || name == ReplayEvent }
 
 // Replay is the data of a ReplayEvent.
 type Replay struct {
-	// Event is the key in the ledger of the event that is decided again.
+	// Event is the key of the replayed event in the ledger.
 	Event int64 `json:"event"`
-	// Repeat are the IDs in the ledger of messages whose recipients get them again.
+	// Repeat are the IDs of messages in the ledger whose recipients receive them again.
 	Repeat []int64 `json:"repeat,omitempty"`
 }
 
@@ -33,10 +33,10 @@ type Trigger struct {
 	// Rule is the rule's namespace/name, and Channel its channel when it was triggered.
 	Rule    string  `json:"rule"`
 	Channel Channel `json:"channel"`
-	// Data is what the rule's templates read: a JSON object, or nothing.
+	// Data is the data for the rule's templates: a JSON object, or empty.
 	Data json.RawMessage `json:"data,omitempty"`
 	// Users are identifiers of users, and Groups names of groups, whose users get the
-	// rule's message. Without any, the rule is decided once with nothing but Data.
+	// rule's message. Without any, the rule is evaluated once with only Data.
 	Users  []string `json:"users,omitempty"`
 	Groups []string `json:"groups,omitempty"`
 }

@@ -1,7 +1,7 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package phone writes phone numbers in the one form that providers take.
+// Package phone converts phone numbers to E.164, the form that providers accept.
 package phone
 
 import (
@@ -13,25 +13,24 @@ import (
 )
 
 const (
-	// maxInput bounds what is looked at, in bytes, and maxNumber what is left of it
-	// without invisible characters.
+	// maxInput limits the input in bytes, and maxNumber the number without invisible
+	// characters.
 	maxInput  = 400
 	maxNumber = 40
 )
 
-// E164 writes a phone number as E.164 (+27840000000). A number without a country
-// code belongs to the region, an ISO 3166 code such as ZA; without a region it is
-// an error. The error is the end of a sentence and doesn't repeat the number.
+// E164 converts a phone number to E.164 (+27840000000). A number without a country code
+// belongs to the region, an ISO 3166 code such as ZA; without a region it is an error. The
+// error completes a sentence and doesn't repeat the number.
 //
-// Characters that come along when a number is copied don't matter: direction marks,
-// zero-width characters, any kind of space or dash, and digits of other scripts.
+// Characters that often come with copied numbers are accepted: direction marks, zero-width
+// characters, any kind of space or dash, and digits of other scripts.
 //
-// It checks that the number's length is one that its country uses, and no more:
-// the lists of assigned ranges are always older than the newest range, and what a
-// list gets wrong can't be sent to at all.
+// Only the length is checked against the country's plan. Lists of assigned ranges are
+// always outdated, and a number that is missing from one could never receive a message.
 func E164(number, region string) (string, error) {
-	// The parser finds numbers in any text: letters as on a keypad, extensions,
-	// tel: URIs. Here the whole must be one number.
+	// The library finds numbers in any text, including keypad letters, extensions and tel:
+	// URIs. Here the whole text must be one number.
 	number, ok := plain(strings.TrimSpace(number))
 	if !ok {
 		return "", errors.New("is not a phone number")
@@ -46,8 +45,8 @@ func E164(number, region string) (string, error) {
 	return phonenumbers.Format(parsed, phonenumbers.E164), nil
 }
 
-// plain writes a number with ASCII characters only; false if it holds others than a
-// phone number can have.
+// plain returns a number in ASCII; false if it contains characters that don't occur in
+// phone numbers.
 func plain(number string) (string, bool) {
 	if len(number) > maxInput {
 		return "", false
@@ -101,27 +100,27 @@ func digit(r rune) byte {
 // knows.
 func IsRegion(region string) bool { return phonenumbers.GetSupportedRegions()[region] }
 
-// Kind says what kind of number a message to it is charged as.
+// Kind is a kind of number, by which messages are charged.
 type Kind string
 
-// The kinds of numbers. Messages to all but Ordinary may cost many times as much.
+// The kinds of numbers. Messages to all except Ordinary may cost many times as much.
 const (
 	Ordinary   Kind = "ordinary"
 	Premium    Kind = "premium"
 	SharedCost Kind = "shared-cost"
-	// Satellite numbers belong to no country but to a satellite or international
-	// network, such as those that begin with +870 and +881 to +883.
+	// Satellite numbers belong to a satellite or international network instead of a
+	// country, such as those that begin with +870 and +881 to +883.
 	Satellite Kind = "satellite"
 )
 
-// noCountry is what the library calls the region of numbers of no country.
+// noCountry is the library's region of numbers without a country.
 const noCountry = "001"
 
 // Classify returns the country of an E.164 number, as an ISO 3166 code, and the number's
-// kind. The country is empty for numbers of no country and those that aren't E.164.
+// kind. The country is empty for numbers without a country and for invalid numbers.
 //
-// A number of a range that the library's lists don't know counts as ordinary and, where
-// several countries share its code, as of the main one.
+// A number in a range that the library doesn't know counts as ordinary and, if several
+// countries share its code, as one of the main country.
 func Classify(number string) (country string, kind Kind) {
 	parsed, err := phonenumbers.Parse(number, "")
 	if err != nil {

@@ -10,9 +10,9 @@ type Encoding string
 
 // The encodings.
 const (
-	// GSM7 has 160 characters for one SMS, 153 for each part of a longer one.
+	// GSM7 fits 160 characters into one SMS, and 153 into each part of a longer one.
 	GSM7 Encoding = "GSM-7"
-	// UCS2 has every character, and 70 or 67 UTF-16 units.
+	// UCS2 supports every character; 70 or 67 UTF-16 units fit.
 	UCS2 Encoding = "UCS-2"
 )
 
@@ -24,8 +24,8 @@ const (
 	gsmExtended = "\f^{}\\[~]|€"
 )
 
-// Segments returns as how many SMS a text is sent, which is what it costs, and in
-// which encoding. One character outside of GSM-7 puts the whole text into UCS-2.
+// Segments returns the number of SMS segments of a text, by which it is charged, and the
+// encoding. A single character outside GSM-7 requires UCS-2 for the whole text.
 func Segments(text string) (n int, encoding Encoding) {
 	one, part := 160, 153
 	encoding, size := GSM7, func(r rune) int {
@@ -47,7 +47,7 @@ func Segments(text string) (n int, encoding Encoding) {
 	for _, r := range text {
 		units := size(r)
 		total += units
-		if used+units > part { // no character is split between two parts
+		if used+units > part { // a character is not split between two parts
 			parts, used = parts+1, 0
 		}
 		used += units

@@ -14,7 +14,7 @@ func unsupported(op string, a, b Value) error {
 	return Errorf("TypeError", "unsupported operand type(s) for %s: '%s' and '%s'", op, qualified(a), qualified(b))
 }
 
-// kindOf ranks what arithmetic on two numbers has to be done in.
+// kindOf returns the rank of a number's kind for arithmetic.
 type numKind uint8
 
 const (
@@ -39,7 +39,7 @@ func kindOf(v Value) numKind {
 	return notNumber
 }
 
-// pair is the kind in which an operation on a and b is done.
+// pair returns the kind in which an operation on a and b is done.
 func pair(a, b Value) numKind {
 	x, y := kindOf(a), kindOf(b)
 	if x == notNumber || y == notNumber {
@@ -65,7 +65,7 @@ func checkLen(n int) error {
 	return nil
 }
 
-// toFloat is a number as a float; ints beyond its range are an OverflowError.
+// toFloat returns a number as a float; ints beyond its range are an OverflowError.
 func toFloat(v Value) (float64, error) {
 	switch v := v.(type) {
 	case Float:
@@ -97,7 +97,7 @@ func bigs(a, b Value) (x, y *big.Int) {
 	return x, y
 }
 
-// Add is a + b.
+// Add returns a + b.
 func Add(a, b Value) (Value, error) {
 	switch pair(a, b) {
 	case smallInt:
@@ -160,7 +160,7 @@ func concat(a, b []Value) ([]Value, error) {
 	return append(append(items, a...), b...), nil
 }
 
-// Sub is a - b.
+// Sub returns a - b.
 func Sub(a, b Value) (Value, error) {
 	switch pair(a, b) {
 	case smallInt:
@@ -190,7 +190,7 @@ func Sub(a, b Value) (Value, error) {
 	return nil, unsupported("-", a, b)
 }
 
-// Mul is a * b.
+// Mul returns a * b.
 func Mul(a, b Value) (Value, error) {
 	switch pair(a, b) {
 	case smallInt:
@@ -280,7 +280,7 @@ func repeatItems(items []Value, n int) ([]Value, error) {
 	return out, nil
 }
 
-// TrueDiv is a / b.
+// TrueDiv returns a / b.
 func TrueDiv(a, b Value) (Value, error) {
 	switch pair(a, b) {
 	case smallInt, bigInt:
@@ -311,7 +311,7 @@ func TrueDiv(a, b Value) (Value, error) {
 	return nil, unsupported("/", a, b)
 }
 
-// FloorDiv is a // b.
+// FloorDiv returns a // b.
 func FloorDiv(a, b Value) (Value, error) {
 	switch pair(a, b) {
 	case smallInt, bigInt:
@@ -324,7 +324,7 @@ func FloorDiv(a, b Value) (Value, error) {
 	return nil, unsupported("//", a, b)
 }
 
-// Mod is a % b; of a str it is Format.
+// Mod returns a % b; of a str it is Format.
 func Mod(a, b Value) (Value, error) {
 	if s, ok := AsStr(a); ok {
 		out, err := Format(nil, s, b)
@@ -341,7 +341,7 @@ func Mod(a, b Value) (Value, error) {
 	return nil, unsupported("%", a, b)
 }
 
-// intDivmod rounds the quotient down; the remainder has the divisor's sign.
+// intDivmod rounds the quotient down; the remainder has the sign of the divisor.
 func intDivmod(a, b Value) (q, r Value, err error) {
 	x, ok := AsInt(a)
 	y, ok2 := AsInt(b)
@@ -393,7 +393,7 @@ func floatDivmod(a, b Value, byZero string) (q, r float64, err error) {
 	return q, r, nil
 }
 
-// Pow is a ** b.
+// Pow returns a ** b.
 func Pow(a, b Value) (Value, error) {
 	kind := pair(a, b)
 	switch kind {
@@ -434,8 +434,8 @@ func Pow(a, b Value) (Value, error) {
 	return Float(f), nil
 }
 
-// floatPow is math.Pow, exactly rounded for the powers that people write:
-// whole and half ones. math.Pow is off in the last digits, which C's is not.
+// floatPow is math.Pow, but correctly rounded for integers and halves as exponents. Unlike
+// C's pow, math.Pow is off in the last digits.
 func floatPow(x, y float64) float64 {
 	f := math.Pow(x, y)
 	twice := 2 * y
@@ -462,7 +462,7 @@ func floatPow(x, y float64) float64 {
 	return math.Copysign(exact, f)
 }
 
-// Neg is -a.
+// Neg returns -a.
 func Neg(a Value) (Value, error) {
 	switch v := a.(type) {
 	case Int, Bool, *Big:
@@ -478,7 +478,7 @@ func Neg(a Value) (Value, error) {
 	return nil, Errorf("TypeError", "bad operand type for unary -: '%s'", qualified(a))
 }
 
-// Pos is +a.
+// Pos returns +a.
 func Pos(a Value) (Value, error) {
 	switch v := a.(type) {
 	case Bool:
@@ -490,7 +490,7 @@ func Pos(a Value) (Value, error) {
 	return nil, Errorf("TypeError", "bad operand type for unary +: '%s'", qualified(a))
 }
 
-// Invert is ~a.
+// Invert returns ~a.
 func Invert(a Value) (Value, error) {
 	n, ok := AsBig(a)
 	if !ok {
@@ -499,8 +499,8 @@ func Invert(a Value) (Value, error) {
 	return NewInt(new(big.Int).Not(n)), nil
 }
 
-// BitOp is a & b, a | b, a ^ b, a << b or a >> b; op is '&', '|', '^', '<', '>'.
-// Sets take & | ^ and dicts |.
+// BitOp returns a & b, a | b, a ^ b, a << b or a >> b; op is '&', '|', '^', '<', '>'. Sets
+// support & | ^, and dicts |.
 func BitOp(op byte, a, b Value) (Value, error) {
 	x, ok := AsBig(a)
 	y, ok2 := AsBig(b)
@@ -589,7 +589,8 @@ func mergeDicts(a, b *Dict) (Value, error) {
 	return out, nil
 }
 
-// addTemporal is a + b where one is a timedelta; ok is false if none of it applies.
+// addTemporal returns a + b if one of them is a timedelta; ok is false if this doesn't
+// apply.
 func addTemporal(a, b Value) (v Value, ok bool, err error) {
 	if _, isDelta := a.(*TimeDelta); isDelta {
 		a, b = b, a

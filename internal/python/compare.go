@@ -11,7 +11,7 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// Truth is bool(v).
+// Truth returns bool(v).
 func Truth(v Value) bool {
 	switch v := v.(type) {
 	case NoneType:
@@ -44,12 +44,12 @@ func Truth(v Value) bool {
 	return true
 }
 
-// compareBudget bounds the items that one comparison looks at.
+// compareBudget limits the items that one comparison visits.
 const compareBudget = 1 << 21
 
 type comparer struct {
 	meter  *meter.Meter
-	budget int // where there is no meter
+	budget int // without a meter
 }
 
 func (c *comparer) spend(depth int) error {
@@ -82,13 +82,13 @@ func (c *comparer) spendNumbers(a, b Value) error {
 	return nil
 }
 
-// Equal is a == b; false if finding out would take too long.
+// Equal returns a == b, or false if the comparison would take too long.
 func Equal(a, b Value) bool {
 	eq, err := TryEqual(nil, a, b)
 	return eq && err == nil
 }
 
-// TryEqual is a == b, or an error if finding out would take too long (lists
+// TryEqual returns a == b, or an error if the comparison would take too long (for lists
 // that share their items many times over). It charges m, which may be nil.
 func TryEqual(m *meter.Meter, a, b Value) (bool, error) {
 	switch a := a.(type) { // what templates compare most
@@ -219,8 +219,8 @@ func sameObject(a, b Value) bool {
 	return a == b
 }
 
-// Is is a is b. Numbers and texts of one type are the same if they are equal,
-// which is how CPython's sharing mostly makes it.
+// Is returns a is b. Numbers and texts of one type are identical if they are equal, as is
+// mostly the case in CPython.
 func Is(a, b Value) bool {
 	switch a := a.(type) {
 	case NoneType, Bool, Int, Float, Str, SafeStr:
@@ -236,10 +236,10 @@ func Is(a, b Value) bool {
 	return sameObject(a, b)
 }
 
-// Op is a comparison that orders.
+// Op is an ordering comparison.
 type Op uint8
 
-// The comparisons that order.
+// The ordering comparisons.
 const (
 	LT Op = iota
 	LE
@@ -262,7 +262,7 @@ func (op Op) holds(cmp int) bool {
 	}
 }
 
-// Compare is a < b, a <= b, a > b or a >= b. Values without an order are a
+// Compare returns a < b, a <= b, a > b or a >= b. Values that can't be ordered are a
 // TypeError. It charges m, which may be nil.
 func Compare(m *meter.Meter, op Op, a, b Value) (bool, error) {
 	return (&comparer{m, compareBudget}).compare(op, a, b, 0)
@@ -377,7 +377,7 @@ func spendKey(m *meter.Meter, k Value) error {
 	return m.SpendBytes(n, scanNanos)
 }
 
-// qualified is the type's name as Python's operator errors give it.
+// qualified returns the type's name as in Python's operator errors.
 func qualified(v Value) string {
 	switch v.(type) {
 	case *Date, *Time, *DateTime, *TimeDelta:
@@ -396,7 +396,7 @@ func isNumber(v Value) bool {
 	return false
 }
 
-// cmpNumbers compares exactly; ordered is false if a NaN takes part.
+// cmpNumbers compares exactly; ordered is false if one of them is NaN.
 func cmpNumbers(a, b Value) (cmp int, ordered bool) {
 	if x, ok := AsInt(a); ok {
 		if y, ok := AsInt(b); ok {
@@ -458,7 +458,7 @@ func infVs(inf float64, other Value) (int, bool) {
 	return sign, true
 }
 
-// exact is a finite int or float as a fraction.
+// exact returns a finite int or float as a fraction.
 func exact(v Value) *big.Rat {
 	if f, ok := v.(Float); ok {
 		return new(big.Rat).SetFloat64(float64(f))
@@ -467,7 +467,7 @@ func exact(v Value) *big.Rat {
 	return new(big.Rat).SetInt(n)
 }
 
-// Contains is item in container. It charges m, which may be nil.
+// Contains returns `item in container`. It charges m, which may be nil.
 func Contains(m *meter.Meter, container, item Value) (bool, error) {
 	c := &comparer{m, compareBudget}
 	var items []Value

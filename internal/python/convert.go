@@ -11,10 +11,10 @@ import (
 	"unicode"
 )
 
-// maxDigits is the longest text that becomes an int, as CPython's default.
+// maxDigits is the maximum length of a text that is converted to an int, as in CPython.
 const maxDigits = 4300
 
-// ToInt is int(v): of a str in base 10, of a float truncated.
+// ToInt returns int(v): of a str in base 10, of a float truncated.
 func ToInt(v Value) (Value, error) {
 	switch v := v.(type) {
 	case Int, *Big:
@@ -44,7 +44,7 @@ func ToInt(v Value) (Value, error) {
 	return ParseInt(s)
 }
 
-// ParseInt is int(s).
+// ParseInt returns int(s).
 func ParseInt(s string) (Value, error) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return Int(n), nil
@@ -71,8 +71,8 @@ func ParseInt(s string) (Value, error) {
 	return nil, Errorf("ValueError", "invalid literal for int() with base 10")
 }
 
-// maxNumberText is the longest text that is looked at as a whole number; white
-// space around it and underscores count.
+// maxNumberText is the maximum length of a text that is parsed as an integer, including
+// white space and underscores.
 const maxNumberText = 64 << 10
 
 // plainNumber removes white space and the underscores between digits, and converts the
@@ -111,8 +111,8 @@ func plainNumber(s string) (string, bool) {
 	return string(out), true
 }
 
-// DigitValue is the value of a decimal digit of any script: Unicode keeps each
-// script's ten digits in a row that starts with its zero.
+// DigitValue returns the value of a decimal digit of any script. In Unicode, each script's
+// ten digits are consecutive, starting with zero.
 func DigitValue(r rune) int {
 	if '0' <= r && r <= '9' {
 		return int(r - '0')
@@ -130,7 +130,7 @@ func DigitValue(r rune) int {
 	return 0
 }
 
-// ToFloat is float(v).
+// ToFloat returns float(v).
 func ToFloat(v Value) (float64, error) {
 	if kindOf(v) != notNumber {
 		return toFloat(v)
@@ -142,7 +142,7 @@ func ToFloat(v Value) (float64, error) {
 	return ParseFloat(s)
 }
 
-// ParseFloat is float(s).
+// ParseFloat returns float(s).
 func ParseFloat(s string) (float64, error) {
 	t, ok := plainNumber(s)
 	if ok {

@@ -14,20 +14,20 @@ import (
 // TestMethodCost verifies them for the methods of str.
 const (
 	copyNanos = 1  // copying, searching for a byte
-	scanNanos = 6  // looking at each character
-	mapNanos  = 60 // mapping or classifying characters beyond ASCII
+	scanNanos = 6  // reading each character
+	mapNanos  = 60 // mapping or classifying non-ASCII characters
 )
 
-// Bytes of memory, with what the allocator and the growth of slices add.
+// Bytes of memory, including the overhead of the allocator and of growing slices.
 const (
 	ItemBytes  = 48  // an item of a list or tuple, with its own header
-	EntryBytes = 192 // an entry of a dict or set, with its place in the index
+	EntryBytes = 192 // an entry of a dict or set, including the index
 	PairBytes  = 112 // an item of dict.items()
 )
 
-// Weigh walks through a value as printing or comparing it does, and charges for the walk.
-// It returns approximately how many bytes the value prints as; the caller charges for
-// processing those.
+// Weigh traverses a value like printing or comparing it, and charges for that. It returns
+// approximately how many bytes the value prints as; the caller charges for processing
+// those.
 func Weigh(m *meter.Meter, v Value) (int, error) { return weigh(m, v, 0) }
 
 func weigh(m *meter.Meter, v Value, depth int) (int, error) {
@@ -94,11 +94,11 @@ func weighItems(m *meter.Meter, items []Value, depth int) (int, error) {
 	return total, nil
 }
 
-// digitSteps is what printing or reading a number of n digits takes.
+// digitSteps returns the cost of printing or parsing a number of n digits.
 func digitSteps(n int) int { return n / 20 * (1 + n/2000) }
 
-// Size is about the bytes that a text or number holds, or the items of a
-// container; what the items hold does not count.
+// Size returns approximately the bytes of a text or number, or of the items of a container
+// without their contents.
 func Size(v Value) int {
 	switch v := v.(type) {
 	case Str:
@@ -123,7 +123,7 @@ func Size(v Value) int {
 	return 1
 }
 
-// HoldMade counts the memory of a value that an operation has made.
+// HoldMade charges for the memory of a value that an operation has created.
 func HoldMade(m *meter.Meter, v Value) error {
 	n := 0
 	switch v := v.(type) {
@@ -172,7 +172,7 @@ func SpendArithmetic(m *meter.Meter, op string, a, b Value) error {
 	return m.Spend((Size(a) + Size(b)) / 64)
 }
 
-// powerSteps is what a ** b takes. Floats are rounded exactly, which is dear.
+// powerSteps returns the cost of a ** b. Floats are rounded exactly, which is expensive.
 func powerSteps(kind numKind, a, b Value) int {
 	n, small := AsInt(b)
 	switch {
@@ -188,7 +188,7 @@ func powerSteps(kind numKind, a, b Value) int {
 
 func abs(n int) int { return max(n, -n) }
 
-// spendMethod charges for a method before it is called.
+// spendMethod charges for a method in advance.
 func spendMethod(m *meter.Meter, v Value, name string, args []Value) error {
 	n := Size(v)
 	given := 0
@@ -224,7 +224,7 @@ func spendMethod(m *meter.Meter, v Value, name string, args []Value) error {
 	return nil
 }
 
-// countParts is about the number of parts that a method takes a text into.
+// countParts returns approximately how many parts a method splits a text into.
 func countParts(s, name string, args []Value) int {
 	if name == "splitlines" {
 		n := 1
@@ -253,10 +253,10 @@ func countParts(s, name string, args []Value) int {
 	return n
 }
 
-// piece is how much of a text is handled between two looks at the context.
+// piece is how much of a text is processed between two checks of the context.
 const piece = 32 << 10
 
-// looks looks at the context now and then on the way through a text.
+// looks checks the context periodically while a text is processed.
 type looks struct {
 	meter *meter.Meter
 	next  int
@@ -270,7 +270,7 @@ func (l *looks) at(i int) error {
 	return l.meter.Look()
 }
 
-// containsFunc is strings.ContainsFunc with looks at the context.
+// containsFunc is strings.ContainsFunc with checks of the context.
 func containsFunc(m *meter.Meter, s string, f func(rune) bool) (bool, error) {
 	looks := looks{meter: m}
 	for i, r := range s {
@@ -284,7 +284,7 @@ func containsFunc(m *meter.Meter, s string, f func(rune) bool) (bool, error) {
 	return false, nil
 }
 
-// upToRunes is the start of s with at most n characters.
+// upToRunes returns the start of s with at most n characters.
 func upToRunes(s string, n int) string {
 	if len(s) <= n {
 		return s

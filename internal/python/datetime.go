@@ -18,14 +18,13 @@ type Date struct {
 // Time is a datetime.time without a zone.
 type Time struct{ Hour, Minute, Second, Microsecond int }
 
-// DateTime is a datetime.datetime. T's wall clock is what it shows. If Aware
-// is false it is naive: T is in UTC and its zone says nothing. Resolution is a
-// microsecond.
+// DateTime is a datetime.datetime with the wall-clock time of T and a resolution of a
+// microsecond. If Aware is false, it is naive: T is in UTC, and its zone is meaningless.
 type DateTime struct {
 	T     time.Time
 	Aware bool
-	// KeepZone is Django's convert_to_local_time = False: a filter has chosen
-	// the zone, and printing must not convert it to the current one.
+	// KeepZone is Django's convert_to_local_time = False: a filter has set the zone, and
+	// printing must not convert the time to the current one.
 	KeepZone bool
 }
 
@@ -37,12 +36,12 @@ type TimeDelta struct{ Days, Seconds, Microseconds int64 }
 // Kind distinguishes the special values, for which the rest is 0.
 type Decimal struct {
 	Neg  bool
-	Coef *big.Int // never negative, not to be changed
+	Coef *big.Int // never negative, must not be modified
 	Exp  int
 	Kind DecimalKind
 }
 
-// DecimalKind tells finite numbers from the special values.
+// DecimalKind distinguishes finite numbers and special values.
 type DecimalKind uint8
 
 // The kinds of Decimal.

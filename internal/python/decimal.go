@@ -16,14 +16,13 @@ const precision = 28
 
 var ten = big.NewInt(10)
 
-// pow10 is 10**n for 0 <= n <= MaxIntBits/4.
+// pow10 returns 10**n for 0 <= n <= MaxIntBits/4.
 func pow10(n int) *big.Int { return new(big.Int).Exp(ten, big.NewInt(int64(n)), nil) }
 
-// maxExp bounds the exponents this package works with, so that aligning two
-// decimals can't build huge numbers.
+// maxExp limits exponents, so that aligning two decimals can't create huge numbers.
 const maxExp = 20000
 
-// ToDecimal is decimal.Decimal(v) of an int, float, str or Decimal.
+// ToDecimal returns decimal.Decimal(v) of an int, float, str or Decimal.
 func ToDecimal(v Value) (*Decimal, error) {
 	if kindOf(v) != notNumber {
 		return asDecimal(v), nil
@@ -34,7 +33,7 @@ func ToDecimal(v Value) (*Decimal, error) {
 	return nil, Errorf("TypeError", "conversion from %s to Decimal is not supported", v.TypeName())
 }
 
-// ParseDecimal is decimal.Decimal(s). A bad text is an InvalidOperation.
+// ParseDecimal returns decimal.Decimal(s). A bad text is an InvalidOperation.
 func ParseDecimal(s string) (*Decimal, error) {
 	bad := Errorf("InvalidOperation", "[<class 'decimal.ConversionSyntax'>]")
 	if s = Strip(s); len(s) > maxNumberText {
@@ -81,7 +80,7 @@ func ParseDecimal(s string) (*Decimal, error) {
 	return d, nil
 }
 
-// asDecimal is a number as a Decimal, exactly.
+// asDecimal converts a number exactly to a Decimal.
 func asDecimal(v Value) *Decimal {
 	switch v := v.(type) {
 	case *Decimal:
@@ -111,7 +110,7 @@ func decimalFromFloat(f float64) *Decimal {
 	return d
 }
 
-// Float is float(d).
+// Float returns float(d).
 func (d *Decimal) Float() float64 {
 	f := math.NaN()
 	switch d.Kind {
@@ -133,7 +132,7 @@ func (d *Decimal) negate() *Decimal {
 	return &Decimal{Neg: !d.Neg, Coef: d.Coef, Exp: d.Exp, Kind: d.Kind}
 }
 
-// String is str(d).
+// String returns str(d).
 func (d *Decimal) String() string {
 	sign := ""
 	if d.Neg {
@@ -170,7 +169,7 @@ func (d *Decimal) String() string {
 	return sign + out
 }
 
-// normalized is a text that equal decimals share.
+// normalized returns a text that is the same for equal decimals.
 func (d *Decimal) normalized() string {
 	if d.Kind != Finite {
 		return d.String()
@@ -183,7 +182,7 @@ func (d *Decimal) normalized() string {
 	return sign + digits + "e" + strconv.Itoa(d.Exp+len(d.Coef.String())-len(digits))
 }
 
-// integer is the number if it is whole and not huge.
+// integer returns the number if it is an integer of moderate size.
 func (d *Decimal) integer() (*big.Int, bool) {
 	if d.Kind != Finite || d.Exp > maxExp {
 		return nil, false
@@ -210,7 +209,7 @@ func (d *Decimal) integer() (*big.Int, bool) {
 	return n, true
 }
 
-// truncate is int(d).
+// truncate returns int(d).
 func (d *Decimal) truncate() (Value, error) {
 	switch d.Kind {
 	case NaN:
@@ -283,7 +282,7 @@ func (d *Decimal) rounded() *Decimal {
 	}
 }
 
-// signed is the coefficient with its sign.
+// signed returns the coefficient with its sign.
 func (d *Decimal) signed() *big.Int {
 	if d.Neg {
 		return new(big.Int).Neg(d.Coef)
@@ -376,9 +375,9 @@ func divDecimal(a, b *Decimal) (Value, error) {
 		}
 		return nil, Errorf("DivisionByZero", "[<class 'decimal.DivisionByZero'>]")
 	}
-	// Two digits more than the precision, the last one odd if anything was
-	// dropped, so that rounding sees every remainder; an exact quotient gets
-	// back its zeros down to the ideal exponent.
+	// Compute two digits more than the precision, the last one odd if the quotient is
+	// inexact, so that rounding takes the remainder into account. An exact quotient gets
+	// its zeros back, down to the ideal exponent.
 	shift := max(len(b.Coef.String())-len(a.Coef.String())+precision+2, 0)
 	q, r := new(big.Int).QuoRem(new(big.Int).Mul(a.Coef, pow10(shift)), b.Coef, new(big.Int))
 	exp := a.Exp - b.Exp - shift

@@ -12,10 +12,10 @@ type Dict struct {
 	rest map[Key]int32    // index of all other keys
 }
 
-// scanMax is the size up to which a lookup by text compares one by one.
+// scanMax is the size up to which lookups of texts are linear.
 const scanMax = 8
 
-// NewDict makes an empty dict with room for n entries.
+// NewDict returns an empty dict with capacity for n entries.
 func NewDict(n int) *Dict {
 	return &Dict{keys: make([]Value, 0, n), vals: make([]Value, 0, n)}
 }
@@ -23,10 +23,10 @@ func NewDict(n int) *Dict {
 // TypeName implements Value.
 func (*Dict) TypeName() string { return "dict" }
 
-// Len is the number of entries.
+// Len returns the number of entries.
 func (d *Dict) Len() int { return len(d.keys) }
 
-// At is the i-th entry in insertion order.
+// At returns the i-th entry in insertion order.
 func (d *Dict) At(i int) (key, val Value) { return d.keys[i], d.vals[i] }
 
 // GetStr looks a text key up.
@@ -70,8 +70,8 @@ func (d *Dict) Get(key Value) (Value, bool, error) {
 	return d.vals[i], true, nil
 }
 
-// Set sets any key; an equal key that is already there stays, with the new
-// value. An unhashable key is a TypeError.
+// Set sets any key. An existing equal key is kept, with the new value. An unhashable key is
+// a TypeError.
 func (d *Dict) Set(key, val Value) error {
 	if s, ok := AsStr(key); ok {
 		n := len(d.keys)
@@ -144,13 +144,13 @@ func (d *Dict) indexStrs() {
 	}
 }
 
-// DictView is what a dict's keys(), values() and items() give.
+// DictView is the result of a dict's keys(), values() or items().
 type DictView struct {
 	Dict *Dict
 	Kind DictViewKind
 }
 
-// DictViewKind tells the views apart.
+// DictViewKind is the kind of a view.
 type DictViewKind uint8
 
 // The views of a dict.
@@ -165,10 +165,10 @@ func (v *DictView) TypeName() string {
 	return [...]string{"dict_keys", "dict_values", "dict_items"}[v.Kind]
 }
 
-// Len is the number of entries.
+// Len returns the number of entries.
 func (v *DictView) Len() int { return v.Dict.Len() }
 
-// At is the i-th item of the view.
+// At returns the i-th item of the view.
 func (v *DictView) At(i int) Value {
 	switch v.Kind {
 	case DictKeys:
@@ -183,7 +183,7 @@ func (v *DictView) At(i int) Value {
 // Set is a set. Its order is that of insertion; Python's is arbitrary.
 type Set struct{ d Dict }
 
-// NewSet makes a set of the items. An unhashable one is a TypeError.
+// NewSet returns a set of the items. An unhashable item is a TypeError.
 func NewSet(items ...Value) (*Set, error) {
 	s := &Set{}
 	for _, it := range items {
@@ -197,10 +197,10 @@ func NewSet(items ...Value) (*Set, error) {
 // TypeName implements Value.
 func (*Set) TypeName() string { return "set" }
 
-// Len is the number of items.
+// Len returns the number of items.
 func (s *Set) Len() int { return s.d.Len() }
 
-// At is the i-th item.
+// At returns the i-th item.
 func (s *Set) At(i int) Value { return s.d.keys[i] }
 
 // Add adds an item. An unhashable one is a TypeError.

@@ -1,7 +1,7 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package python is the part of Python's value model that shows in templates
+// Package python implements the part of Python's value model that is visible in templates
 // and expressions: how values print, compare, add, hash and convert.
 //
 // A Value is one of the types below, and nothing else:
@@ -14,17 +14,17 @@
 //	*DictView  d.keys() and so on   *Date, *Time, *DateTime, *TimeDelta, *Decimal
 //	Object     anything with attributes that a host brings (forloop, block, …)
 //
-// An int that fits 64 bits is always Int; *Big holds only the others, so make
-// ints with NewInt. Text is UTF-8 and is counted in code points. A value with
-// identity (list, dict, set) is a pointer, so `is` is ==.
+// An int that fits into 64 bits is always an Int and never a *Big, so create ints with
+// NewInt. Text is UTF-8 and is counted in code points. A value with identity (list, dict,
+// set) is a pointer, so `is` is ==.
 //
 // Switch on the type where you need the kind; use AsStr to treat Str and
 // SafeStr alike, and AsInt to treat Bool and Int alike. A Go nil is never a
 // Value; where a function documents it, nil means "absent".
 //
-// Every fault is an *Error that carries the name of Python's exception and
-// Python's words. Every operation that can grow its result (Add, Mul, Pow,
-// shifts, Repeat, …) refuses at once what would exceed MaxLen or MaxIntBits.
+// Every error is an *Error with the name and message of Python's exception. Every operation
+// that can grow its result (Add, Mul, Pow, shifts, Repeat, …) fails immediately if the
+// result would exceed MaxLen or MaxIntBits.
 //
-// Values may be shared by concurrent readers as long as nobody changes them.
+// Values are safe for concurrent use as long as nobody modifies them.
 package python

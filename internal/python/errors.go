@@ -10,7 +10,7 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// Error is a Python exception: the name of its type and its words.
+// Error is a Python exception: the name of its type and its message.
 type Error struct {
 	Type string // "TypeError", "ValueError", "ZeroDivisionError", …
 	Msg  string
@@ -23,12 +23,12 @@ func (e *Error) Error() string {
 	return e.Type + ": " + e.Msg
 }
 
-// Errorf makes an Error of the given Python type.
+// Errorf returns an Error of the given Python type.
 func Errorf(typ, format string, args ...any) *Error {
 	return &Error{Type: typ, Msg: fmt.Sprintf(format, args...)}
 }
 
-// Is makes errors.Is(err, meter.ErrLimit) true of what is too long or too large.
+// Is makes errors.Is(err, meter.ErrLimit) true for results that are too long or too large.
 func (e *Error) Is(target error) bool { return target == meter.ErrLimit && e.Type == "LimitError" }
 
 // IsError reports whether err is, or wraps, a Python exception of one of the given types;
@@ -46,18 +46,18 @@ func IsError(err error, types ...string) bool {
 	return len(types) == 0
 }
 
-// Limits on what one operation may build.
+// Limits on the result of one operation.
 const (
-	// MaxLen bounds the bytes of a string and the items of a list or tuple.
+	// MaxLen limits the bytes of a string and the items of a list or tuple.
 	MaxLen = 1 << 20
-	// MaxIntBits bounds the size of an integer.
+	// MaxIntBits limits the size of an integer.
 	MaxIntBits = 1 << 17
-	// maxDepth bounds the nesting that Repr, Equal, Compare and HashKey follow.
+	// maxDepth limits the nesting in Repr, Equal, Compare and HashKey.
 	maxDepth = 200
 )
 
-// errTooLong and errTooLarge are of type "LimitError", which Python does not
-// have: no template or expression can mean to catch it.
+// errTooLong and errTooLarge have the type "LimitError", which doesn't exist in Python, so
+// that nothing catches it by accident.
 var (
 	errTooLong  = &Error{Type: "LimitError", Msg: "the text or list would become too long"}
 	errTooLarge = &Error{Type: "LimitError", Msg: "the number would become too large"}

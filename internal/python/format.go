@@ -13,8 +13,8 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// Format is format % args, printf-style. A tuple gives several args, a dict
-// the named ones. It charges m, which may be nil.
+// Format returns format % args, printf-style. A tuple provides several args, a dict named
+// ones. It charges m, which may be nil.
 func Format(m *meter.Meter, format string, args Value) (string, error) {
 	if err := m.SpendBytes(len(format), scanNanos); err != nil {
 		return "", err
@@ -64,7 +64,7 @@ func (f *formatter) run() (string, error) {
 	}
 	if f.next < len(f.args) && f.dict == nil {
 		switch f.args[f.next].(type) {
-		case *List: // a lone list counts as a mapping, which may stay unused
+		case *List: // a single list counts as a mapping, which may be unused
 			if len(f.args) == 1 {
 				return string(f.out), nil
 			}
@@ -149,7 +149,7 @@ func (f *formatter) conversion() error {
 		s.prec = max(s.prec, 0)
 	}
 	switch f.peek() {
-	case 'h', 'l', 'L': // C's length modifiers mean nothing
+	case 'h', 'l', 'L': // C's length modifiers are ignored
 		f.pos++
 	}
 	if f.pos >= len(f.src) {
@@ -169,8 +169,8 @@ func (f *formatter) conversion() error {
 	return f.convert(s, named)
 }
 
-// number reads digits or *. One that is too large is cut to what run refuses,
-// once it is clear that nothing else is wrong.
+// number reads digits or *. A number that is too large is clamped to one that run rejects,
+// after all other errors.
 func (f *formatter) number() (int, error) {
 	if f.peek() == '*' {
 		f.pos++
@@ -329,7 +329,7 @@ func (f *formatter) float(s spec, v Value) error {
 	return nil
 }
 
-// FormatFloat is format(f, '.<prec><verb>') for the verbs eEfFgG; alt is #.
+// FormatFloat returns format(f, '.<prec><verb>') for the verbs eEfFgG; alt is #.
 func FormatFloat(f float64, verb byte, prec int, alt bool) string {
 	lower := verb | 0x20
 	var text string
@@ -358,7 +358,7 @@ func FormatFloat(f float64, verb byte, prec int, alt bool) string {
 	return text
 }
 
-// formatGeneral is C's %g.
+// formatGeneral implements C's %g.
 func formatGeneral(f float64, prec int, alt bool) string {
 	sci := strconv.FormatFloat(f, 'e', prec-1, 64)
 	mant, exp, _ := strings.Cut(sci, "e")

@@ -9,15 +9,15 @@ import (
 	"strconv"
 )
 
-// Key is a comparable Go value that two Python values share exactly if they
-// are equal and hashable.
+// Key is a comparable Go value. The keys of two hashable Python values are equal exactly if
+// the values are.
 type Key struct {
 	kind byte
 	n    int64
 	s    string
 }
 
-// HashKey makes the key; an unhashable value is a TypeError.
+// HashKey returns the key of a value; an unhashable value is a TypeError.
 func HashKey(v Value) (Key, error) { return hashKey(v, 0) }
 
 func hashKey(v Value, depth int) (Key, error) {

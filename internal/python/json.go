@@ -14,10 +14,10 @@ import (
 	"unicode/utf8"
 )
 
-// FromJSON is json.loads(raw): objects keep their order, a repeated key keeps
-// its first place and its last value, ints have any size, 1.0 is a float. NaN
-// and Infinity are refused, and so is nesting of more than 200. The error is a
-// ValueError that names the byte, never the contents.
+// FromJSON implements json.loads(raw): objects keep their order, a duplicate key keeps its
+// first position and its last value, ints have any size, and 1.0 is a float. NaN, Infinity
+// and more than 200 levels of nesting are errors. The error is a ValueError with the byte
+// offset but without the contents.
 func FromJSON(raw []byte) (Value, error) {
 	if !utf8.Valid(raw) {
 		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
@@ -34,12 +34,12 @@ func FromJSON(raw []byte) (Value, error) {
 	return v, nil
 }
 
-// jsonDecoder makes values whose texts share the memory of src.
+// jsonDecoder creates values whose texts share the memory of src.
 type jsonDecoder struct {
 	src string
 	pos int
-	// open holds the items of the lists and the keys and values of the dicts that
-	// are being read, so that each is then made as large as it needs to be.
+	// open holds the items of the lists, and the keys and values of the dicts, that are
+	// being read, so that each is then allocated with its exact size.
 	open []Value
 }
 
@@ -310,7 +310,7 @@ func (d *jsonDecoder) hex4() (rune, bool) {
 	return rune(n), true
 }
 
-// newDictOf makes a dict of keys, which are texts, and values in turn.
+// newDictOf returns a dict of alternating keys, which are texts, and values.
 func newDictOf(pairs []Value) *Dict {
 	n := len(pairs) / 2
 	out := NewDict(n)
@@ -318,7 +318,7 @@ func newDictOf(pairs []Value) *Dict {
 		out.strs = make(map[string]int32, n)
 	}
 	for i := 0; i < len(pairs); i += 2 {
-		// The key as it is: boxing its text again would take more memory.
+		// Reuse the key, because boxing its text again would take more memory.
 		key := string(pairs[i].(Str)) //nolint:forcetypeassert // documented above
 		if at := out.findStr(key); at >= 0 {
 			out.vals[at] = pairs[i+1]
@@ -338,7 +338,7 @@ const (
 	costOfNumber = 16  //
 	costOfList   = 48  //
 	costOfDict   = 80  //
-	costOfItem   = 48  // its place in a list, and in what the decoder has open
+	costOfItem   = 48  // in a list and in jsonDecoder.open
 	costOfPair   = 176 // key and value in a dict, with the index of its keys
 )
 
@@ -361,7 +361,7 @@ func JSONCost(raw []byte) (values int, bytesOfMemory int64) {
 			escaped := bytes.IndexByte(raw[i:min(end, len(raw))], '\\') >= 0
 			values++
 			cost += costOfText
-			if escaped { // a copy, which grows as it is made
+			if escaped { // it is copied into a growing buffer
 				cost += 2 * int64(end-i)
 			}
 			i = end
@@ -382,7 +382,7 @@ func JSONCost(raw []byte) (values int, bytesOfMemory int64) {
 			}
 			values++
 			cost += costOfNumber
-			if end-i > 18 { // perhaps no int64
+			if end-i > 18 { // it may not fit into an int64
 				cost += 64 + int64(end-i)
 			}
 			i = end - 1
@@ -400,11 +400,11 @@ func isNumberByte(c byte) bool {
 	return '0' <= c && c <= '9' || c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-'
 }
 
-// compile-time check that values marshal nowhere by accident: a Dict has no
-// exported fields, so encoding/json would print {} for it.
+// Compile-time check that a Dict marshals itself: it has no exported fields, so
+// encoding/json would print {}.
 var _ json.Marshaler = (*Dict)(nil)
 
-// MarshalJSON is json.dumps(d, separators=(',', ':'), ensure_ascii=False).
+// MarshalJSON returns json.dumps(d, separators=(',', ':'), ensure_ascii=False).
 func (d *Dict) MarshalJSON() ([]byte, error) { return AppendJSON(nil, d) }
 
 // AppendJSON appends the value as JSON. Values without a JSON form are a TypeError.

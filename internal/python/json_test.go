@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestJSONCost compares what JSONCost says with what FromJSON makes, for the texts
-// that take most memory for their length.
+// TestJSONCost compares JSONCost with the memory that FromJSON takes, for the texts that
+// take the most memory for their length.
 func TestJSONCost(t *testing.T) {
 	const size = 1 << 20
 	repeated := func(open, item, end string) string {
@@ -48,7 +48,7 @@ func TestJSONCost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			raw := []byte(text)
 			if !json.Valid(raw) {
-				t.Fatal("the test's own text is no JSON")
+				t.Fatal("the test's own text is not JSON")
 			}
 			values, cost := JSONCost(raw)
 			cost += int64(len(raw)) // which the values' texts share
@@ -60,15 +60,15 @@ func TestJSONCost(t *testing.T) {
 			takes := int64(liveHeap()) - int64(before)
 			made := count(v)
 			runtime.KeepAlive(v)
-			t.Logf("%d values, %.1f MiB where %.1f MiB were said", values, float64(takes)/(1<<20), float64(cost)/(1<<20))
+			t.Logf("%d values, %.1f MiB, estimated %.1f MiB", values, float64(takes)/(1<<20), float64(cost)/(1<<20))
 			if values < made {
-				t.Errorf("it says %d values, but there are %d", values, made)
+				t.Errorf("the estimate is %d values, but there are %d", values, made)
 			}
 			if takes > cost {
-				t.Errorf("it says %d bytes, but it takes %d", cost, takes)
+				t.Errorf("the estimate is %d bytes, but it takes %d", cost, takes)
 			}
 			if takes > 1<<20 && cost > 8*takes {
-				t.Errorf("it says %d bytes, but it takes only %d", cost, takes)
+				t.Errorf("the estimate is %d bytes, but it takes only %d", cost, takes)
 			}
 		})
 	}
@@ -98,7 +98,8 @@ func count(v Value) int {
 	return n
 }
 
-// A text that breaks off, or is none, costs no less than what was made of it.
+// TestJSONCostOfInvalidText checks that the estimate for truncated or invalid JSON covers
+// what FromJSON allocates.
 func TestJSONCostOfInvalidText(t *testing.T) {
 	for _, text := range []string{"", `"`, `"\`, `{"a`, `[1,`, `{"a":`, "\xff", `]]]]`, `"\"`, "-", "tru"} {
 		if _, cost := JSONCost([]byte(text)); cost <= 0 {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestGrowth holds operations that would grow without bounds to an error, at once.
+// TestGrowth checks that operations with excessive results fail immediately.
 func TestGrowth(t *testing.T) {
 	huge := NewInt(new(big.Int).Lsh(big.NewInt(1), MaxIntBits-1))
 	long := Str(strings.Repeat("x", MaxLen))
@@ -53,7 +53,7 @@ func TestGrowth(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: no error, but a %s", name, v.TypeName())
 		}
-		// An operation that is refused before it works allocates about what it was given.
+		// An operation that fails immediately allocates no more than its input.
 		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 16<<20 {
 			t.Errorf("%s: allocated %d bytes", name, allocated)
 		}
@@ -69,8 +69,8 @@ func mustDecimal(t *testing.T, s string) *Decimal {
 	return d
 }
 
-// TestSharedItems holds operations on lists that share their items, and so are
-// small but endless to look at, to an end.
+// TestSharedItems checks that operations end on lists that share their items, which are
+// small but exponentially large when traversed.
 func TestSharedItems(t *testing.T) {
 	build := func() Value {
 		var v Value = NewList(Int(1))
@@ -80,7 +80,7 @@ func TestSharedItems(t *testing.T) {
 		return v
 	}
 	a, b := build(), build()
-	// Without a limit these would take ages, and the test would end by its own time.
+	// Without a limit these would run until the test times out.
 	if _, err := TryEqual(nil, a, b); err == nil {
 		t.Error("equality: no error")
 	}
@@ -116,8 +116,8 @@ func TestDictKeys(t *testing.T) {
 	}
 }
 
-// FuzzFromJSON checks that decoding ends, and that what was decoded survives
-// being written and read again.
+// FuzzFromJSON checks that decoding ends, and that decoded values survive encoding and
+// decoding.
 func FuzzFromJSON(f *testing.F) {
 	for _, s := range []string{`{"a": [1, 2.5, "x\u00e9\ud83d\ude00\n", null, true], "a": {}}`, `-0.0e-5`, `123456789012345678901234567890`, `"\ud800"`, `[[[`, `{"a"`, `1e999`, "\xff"} {
 		f.Add([]byte(s))

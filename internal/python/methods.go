@@ -11,8 +11,8 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// Attr is a plain attribute: dt.year, td.days, an Object's. ok is false if
-// there is none.
+// Attr returns an attribute that isn't a method, such as dt.year, td.days or one of an
+// Object. ok is false if there is none.
 func Attr(v Value, name string) (Value, bool) {
 	switch v := v.(type) {
 	case Object:
@@ -98,14 +98,13 @@ func Attr(v Value, name string) (Value, bool) {
 	return nil, false
 }
 
-// CallMethod calls the method of that name of v with positional arguments, for
-// the methods of str, dict, list, tuple, int, float and the datetime types that
-// don't change the object. ok is false if there is no such method. Templates
-// call it without arguments. A wrong number or type of arguments is a TypeError.
+// CallMethod calls a method of v with positional arguments. It supports the methods of str,
+// dict, list, tuple, int, float and the datetime types that don't modify the object. ok is
+// false if there is no such method. Templates call it without arguments. A wrong number or
+// type of arguments is a TypeError.
 //
-// It is the one place where methods are charged: the work before the call, by
-// the size of the object and the arguments, and the memory of what was made.
-// m may be nil.
+// It is the only place that charges for methods: for the work before the call, by the size
+// of the object and the arguments, and for the memory of the result. m may be nil.
 func CallMethod(m *meter.Meter, v Value, name string, args []Value) (result Value, ok bool, err error) {
 	if m != nil {
 		if err := spendMethod(m, v, name, args); err != nil {

@@ -57,7 +57,7 @@ func TestOperations(t *testing.T) {
 		}
 		failed++
 	}
-	t.Logf("%d of %d as Python", total-failed, total)
+	t.Logf("%d of %d agree with Python", total-failed, total)
 }
 
 func decodeValue(t *testing.T, v Value) Value {

@@ -11,15 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxRepr is where Repr, StrOf and AppendStr stop: beyond every limit that a
-// caller applies to their result, but short of harm from lists that share
-// their items many times over.
+// maxRepr is the length at which Repr, StrOf and AppendStr stop: larger than every limit of
+// their callers, but small enough for lists that share their items many times over.
 const maxRepr = 4 * MaxLen
 
-// Repr is repr(v).
+// Repr returns repr(v).
 func Repr(v Value) string { return string(appendRepr(nil, v, 0)) }
 
-// StrOf is str(v).
+// StrOf returns str(v).
 func StrOf(v Value) string {
 	switch v := v.(type) {
 	case Str:
@@ -142,7 +141,7 @@ func appendReprs(dst []byte, items []Value, depth int) []byte {
 	return dst
 }
 
-// ASCII is ascii(v): repr with everything outside ASCII escaped.
+// ASCII returns ascii(v): repr with everything outside ASCII escaped.
 func ASCII(v Value) string {
 	if s, ok := AsStr(v); ok {
 		return string(appendQuoted(nil, s, true))
@@ -223,11 +222,11 @@ func appendQuoted(dst []byte, s string, ascii bool) []byte {
 // IsPrintable reports whether repr prints r unescaped.
 func IsPrintable(r rune) bool { return unicode.IsPrint(r) }
 
-// FloatRepr is repr of a float.
+// FloatRepr returns repr of a float.
 func FloatRepr(f float64) string { return string(AppendFloat(nil, f)) }
 
-// AppendFloat appends repr of a float: the shortest digits that give f back,
-// with an exponent below 1e-4 and from 1e16.
+// AppendFloat appends the repr of a float: the shortest digits that identify f, with an
+// exponent below 1e-4 and from 1e16 on.
 func AppendFloat(dst []byte, f float64) []byte {
 	switch {
 	case math.IsInf(f, 1):

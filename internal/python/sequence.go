@@ -10,15 +10,14 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// Sequence is an iterable of known length: a set, a dict's view, or an Object
-// that is like a list.
+// Sequence is an iterable of known length: a set, a dict view, or a list-like Object.
 type Sequence interface {
 	Value
 	Len() int
 	At(i int) Value
 }
 
-// Len is len(v).
+// Len returns len(v).
 func Len(v Value) (int, error) {
 	switch v := v.(type) {
 	case Str:
@@ -37,8 +36,8 @@ func Len(v Value) (int, error) {
 	return 0, Errorf("TypeError", "object of type '%s' has no len()", qualified(v))
 }
 
-// Iterate is iter(v) over all items: of a str its code points, of a dict its
-// keys. A value that can't be iterated is a TypeError.
+// Iterate iterates over all items like iter(v): the code points of a str, the keys of a
+// dict. A value that can't be iterated is a TypeError.
 func Iterate(v Value) (iter.Seq[Value], error) {
 	switch v := v.(type) {
 	case Str:
@@ -85,8 +84,8 @@ func eachRune(s string) iter.Seq[Value] {
 	}
 }
 
-// Items is list(v) as a slice. It may be the value's own: don't change it. Where
-// it has to be made, m is charged for it; m may be nil.
+// Items returns list(v) as a slice, which may be shared with the value: read only. If it is
+// allocated, m is charged for it; m may be nil.
 func Items(m *meter.Meter, v Value) ([]Value, error) {
 	switch v := v.(type) {
 	case *List:
@@ -123,7 +122,7 @@ func Items(m *meter.Meter, v Value) ([]Value, error) {
 	}
 	items := make([]Value, n)
 	for i := range items {
-		if items[i] = seq.At(i); i%itemsPerLook == itemsPerLook-1 {
+		if items[i] = seq.At(i); i%itemsPerCheck == itemsPerCheck-1 {
 			if err := m.Look(); err != nil {
 				return nil, err
 			}
@@ -136,10 +135,10 @@ func notIterable(v Value) error {
 	return Errorf("TypeError", "'%s' object is not iterable", qualified(v))
 }
 
-// itemsPerLook is how many items are made between two looks at the context.
-const itemsPerLook = 16 << 10
+// itemsPerCheck is how many items are created between two checks of the context.
+const itemsPerCheck = 16 << 10
 
-// char is a text of one character. Those of one byte are made once.
+// char returns a text of one character. Those of one byte are preallocated.
 func char(s string) Value {
 	if len(s) == 1 && s[0] < utf8.RuneSelf {
 		return asciiChars[s[0]]
@@ -154,12 +153,12 @@ var asciiChars = func() (chars [utf8.RuneSelf]Value) {
 	return chars
 }()
 
-// Chars is the list of a text's characters. The caller has charged for it.
+// Chars returns the list of a text's characters. The caller has charged for it.
 func Chars(m *meter.Meter, s string) (*List, error) {
 	items := make([]Value, 0, utf8.RuneCountInString(s))
 	for i := 0; i < len(s); {
 		_, n := utf8.DecodeRuneInString(s[i:])
-		if items = append(items, char(s[i:i+n])); len(items)%itemsPerLook == 0 {
+		if items = append(items, char(s[i:i+n])); len(items)%itemsPerCheck == 0 {
 			if err := m.Look(); err != nil {
 				return nil, err
 			}
@@ -169,7 +168,7 @@ func Chars(m *meter.Meter, s string) (*List, error) {
 	return &List{items}, nil
 }
 
-// GetItem is v[key]: an IndexError, KeyError or TypeError as in Python.
+// GetItem returns v[key]: an IndexError, KeyError or TypeError as in Python.
 func GetItem(v, key Value) (Value, error) {
 	switch v := v.(type) {
 	case *Dict:
@@ -223,7 +222,7 @@ func itemAt(v Value, items []Value, key Value) (Value, error) {
 	return items[n], nil
 }
 
-// charAt is the n-th code point of s, from the end if n is negative.
+// charAt returns the n-th code point of s, from the end if n is negative.
 func charAt(s string, n int64) (string, bool) {
 	if n < 0 {
 		n += int64(utf8.RuneCountInString(s))
@@ -242,7 +241,7 @@ func charAt(s string, n int64) (string, bool) {
 	return "", false
 }
 
-// Slice is v[start:stop:step]; nil or None leaves a bound out.
+// Slice returns v[start:stop:step]; nil or None omits a bound.
 func Slice(v, start, stop, step Value) (Value, error) {
 	if named, ok := v.(interface{ Tuple() *Tuple }); ok {
 		v = named.Tuple()

@@ -13,16 +13,15 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// strFunc is a str method: its range of arguments, what it takes and its work.
+// strFunc is a str method: its number of arguments, its cost and its implementation.
 type strFunc struct {
 	lo, hi int
-	nanos  int  // a byte, on the text that is hardest for it
-	splits bool // it makes a list of parts
+	nanos  int  // per byte, for the most expensive text
+	splits bool // it returns a list of parts
 	call   func(m *meter.Meter, s string, args []Value) (Value, error)
 }
 
-// caseFunc maps the case of a text and charges for nothing, but looks at the
-// context.
+// caseFunc maps the case of a text. It checks the context but doesn't charge.
 type caseFunc func(m *meter.Meter, s string) (string, error)
 
 func mapping(f caseFunc) strFunc {
@@ -35,8 +34,8 @@ func mapping(f caseFunc) strFunc {
 	}}
 }
 
-// MapCase is s.upper(), s.lower() or s.title(), with looks at the context. The
-// caller has charged for the text.
+// MapCase returns s.upper(), s.lower() or s.title(), checking the context. The caller has
+// charged for the text.
 func MapCase(m *meter.Meter, method, s string) (string, error) {
 	switch method {
 	case "upper":
@@ -47,12 +46,12 @@ func MapCase(m *meter.Meter, method, s string) (string, error) {
 	return titleText(m, s)
 }
 
-// plain makes the work of a method that is over soon.
+// plain wraps the implementation of a fast method.
 func plain(f func(s string, args []Value) (Value, error)) func(*meter.Meter, string, []Value) (Value, error) {
 	return func(_ *meter.Meter, s string, args []Value) (Value, error) { return f(s, args) }
 }
 
-// all makes a predicate that holds if s is not empty and every rune has it.
+// all returns a predicate that is true if s is not empty and every rune satisfies f.
 func all(f func(rune) bool) strFunc {
 	return strFunc{nanos: mapNanos, call: func(m *meter.Meter, s string, _ []Value) (Value, error) {
 		other, err := containsFunc(m, s, func(r rune) bool { return !f(r) })
@@ -115,12 +114,12 @@ var strMethods = map[string]strFunc{
 	"expandtabs": {0, 1, 2 * scanNanos, false, expandTabs},
 }
 
-// truth implements a method that returns whether something holds.
+// truth wraps a predicate as a method.
 func truth(f func(string) bool) func(*meter.Meter, string, []Value) (Value, error) {
 	return func(_ *meter.Meter, s string, _ []Value) (Value, error) { return Bool(f(s)), nil }
 }
 
-// none makes the work of a method that holds if no character is like that.
+// none wraps a method that is true if no character satisfies f.
 func none(like func(rune) bool) func(*meter.Meter, string, []Value) (Value, error) {
 	return func(m *meter.Meter, s string, _ []Value) (Value, error) {
 		found, err := containsFunc(m, s, like)
@@ -128,7 +127,7 @@ func none(like func(rune) bool) func(*meter.Meter, string, []Value) (Value, erro
 	}
 }
 
-// cased is none of a text that has letters with a case.
+// cased is none for texts that contain cased letters.
 func cased(like func(rune) bool) func(*meter.Meter, string, []Value) (Value, error) {
 	return func(m *meter.Meter, s string, _ []Value) (Value, error) {
 		if has, err := containsFunc(m, s, isCased); !has || err != nil {
@@ -139,7 +138,7 @@ func cased(like func(rune) bool) func(*meter.Meter, string, []Value) (Value, err
 	}
 }
 
-// MethodNames are the names of the methods that CallMethod knows of str.
+// MethodNames returns the names of the methods of str that CallMethod supports.
 func MethodNames() []string { return slices.Sorted(maps.Keys(strMethods)) }
 
 func strMethod(m *meter.Meter, s, name string, args []Value) (Value, bool, error) {
@@ -154,7 +153,7 @@ func strMethod(m *meter.Meter, s, name string, args []Value) (Value, bool, error
 	return v, true, err
 }
 
-// isDigit adds superscripts and the like to the decimal digits.
+// isDigit includes superscripts and similar characters in addition to decimal digits.
 func isDigit(r rune) bool {
 	switch {
 	case unicode.IsDigit(r):
@@ -171,8 +170,8 @@ func isDigit(r rune) bool {
 	return false
 }
 
-// isNumeric is close to Unicode's Numeric_Type: the number categories and the
-// ideographs that are numerals.
+// isNumeric approximates Unicode's Numeric_Type: the number categories, and the ideographs
+// that are numerals.
 func isNumeric(r rune) bool {
 	if unicode.IsNumber(r) {
 		return true
@@ -227,7 +226,7 @@ func textList(parts []string) *List {
 	return &List{items}
 }
 
-// textArg is an argument that must be a str.
+// textArg returns an argument that must be a str.
 func textArg(v Value) (string, error) {
 	s, ok := AsStr(v)
 	if !ok {
@@ -236,8 +235,8 @@ func textArg(v Value) (string, error) {
 	return s, nil
 }
 
-// intArg is an argument that must be an int; huge ones are cut to what no text
-// can reach.
+// intArg returns an argument that must be an int; huge ones are clamped to more than any
+// text's length.
 func intArg(v Value) (int, error) {
 	if b, ok := v.(*Big); ok {
 		return b.n.Sign() * (MaxLen + 1), nil
@@ -395,7 +394,7 @@ func replace(s string, args []Value) (Value, error) {
 	return Str(strings.Replace(s, old, repl, n)), nil
 }
 
-// window is s[start:end] for the methods that take bounds, with the number of
+// window returns s[start:end] for the methods that take bounds, with the number of
 // code points before it; ok is false if the start lies behind the end.
 func window(s string, bounds []Value) (part string, before int, ok bool, err error) {
 	if len(bounds) == 0 {

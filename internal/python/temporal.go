@@ -21,7 +21,7 @@ func dateOf(t time.Time) (*Date, error) {
 	return &Date{t.Year(), t.Month(), t.Day()}, nil
 }
 
-// NewTimeDelta makes a timedelta of a duration, rounded down to a microsecond.
+// NewTimeDelta converts a duration to a timedelta, rounded down to a microsecond.
 func NewTimeDelta(d time.Duration) *TimeDelta {
 	td, _ := durationOf(big.NewInt(d.Microseconds())) // always in range
 	return td
@@ -43,8 +43,8 @@ func durationOf(micros *big.Int) (*TimeDelta, error) {
 	return &TimeDelta{days.Int64(), us / 1e6, us % 1e6}, nil
 }
 
-// cmpTemporal orders two values of one datetime type; ok is false if they
-// can't be compared.
+// cmpTemporal compares two values of one datetime type; ok is false if they can't be
+// compared.
 func cmpTemporal(a, b Value) (cmp int, ok bool) {
 	switch x := a.(type) {
 	case *DateTime:
@@ -71,7 +71,7 @@ func (t *Time) micros() int {
 	return ((t.Hour*60+t.Minute)*60+t.Second)*1e6 + t.Microsecond
 }
 
-// temporalStr is str() of a datetime type or a Decimal.
+// temporalStr returns str() of a datetime type or a Decimal.
 func temporalStr(v Value) string {
 	switch v := v.(type) {
 	case *Date:
@@ -104,7 +104,7 @@ func temporalStr(v Value) string {
 	return Repr(v)
 }
 
-// ISOFormat is dt.isoformat(sep).
+// ISOFormat returns dt.isoformat(sep).
 func (d *DateTime) ISOFormat(sep string) string {
 	t := d.T
 	s := fmt.Sprintf("%04d-%02d-%02d%s%02d:%02d:%02d", t.Year(), t.Month(), t.Day(), sep, t.Hour(), t.Minute(), t.Second())
@@ -130,7 +130,7 @@ func offset(t time.Time) string {
 	return s
 }
 
-// temporalRepr is repr() of a datetime type or a Decimal.
+// temporalRepr returns repr() of a datetime type or a Decimal.
 func temporalRepr(v Value) string {
 	switch v := v.(type) {
 	case *Date:

@@ -26,10 +26,10 @@ func IsSpace(r rune) bool {
 	return unicode.IsSpace(r)
 }
 
-// Strip is s.strip().
+// Strip returns s.strip().
 func Strip(s string) string { return strings.TrimFunc(s, IsSpace) }
 
-// Fields is s.split().
+// Fields returns s.split().
 func Fields(s string) []string { return strings.FieldsFunc(s, IsSpace) }
 
 func isASCII(s string) bool {
@@ -41,7 +41,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// Upper is s.upper(), with full mapping: 'ß' becomes 'SS'.
+// Upper returns s.upper(), with full mapping: 'ß' becomes 'SS'.
 func Upper(s string) string {
 	out, _ := upperText(nil, s)
 	return out
@@ -67,7 +67,7 @@ func upperText(m *meter.Meter, s string) (string, error) {
 	return b.String(), nil
 }
 
-// Lower is s.lower(), with full mapping and the final sigma.
+// Lower returns s.lower(), with full mapping and the final sigma.
 func Lower(s string) string {
 	out, _ := lowerText(nil, s)
 	return out
@@ -96,7 +96,7 @@ func lowerText(m *meter.Meter, s string) (string, error) {
 	return b.String(), nil
 }
 
-// titleRune is the title case of one character, which may be several.
+// titleRune returns the title case of one character, which may be several.
 func titleRune(r rune) string {
 	if t := unicode.ToTitle(r); r < utf8.RuneSelf || t != r {
 		return string(t)
@@ -107,12 +107,12 @@ func titleRune(r rune) string {
 	return string(r)
 }
 
-// longCases are the title and upper cases of characters that become several,
-// such as "Ss" and "SS" of "ß".
+// longCases are the title and upper cases of characters that map to several, such as "Ss"
+// and "SS" for "ß".
 var longCases = sync.OnceValue(func() (long struct{ titles, uppers map[rune]string }) {
 	long.titles, long.uppers = map[rune]string{}, map[rune]string{}
 	upper := cases.Upper(language.Und)
-	for _, block := range [...][2]rune{{0x80, 0x600}, {0x1e00, 0x2000}, {0xfb00, 0xfb20}} { // where Unicode has them
+	for _, block := range [...][2]rune{{0x80, 0x600}, {0x1e00, 0x2000}, {0xfb00, 0xfb20}} { // the blocks that contain them
 		for r := block[0]; r < block[1]; r++ {
 			up := upper.String(string(r))
 			first, n := utf8.DecodeRuneInString(up)
@@ -129,7 +129,7 @@ var longCases = sync.OnceValue(func() (long struct{ titles, uppers map[rune]stri
 	return long
 })
 
-// lowerRune is the lower case of one character.
+// lowerRune returns the lower case of one character.
 func lowerRune(r rune) string {
 	if r == 'İ' {
 		return "i̇"
@@ -145,7 +145,7 @@ func isCased(r rune) bool {
 		unicode.Is(unicode.Other_Lowercase, r) || unicode.Is(unicode.Other_Uppercase, r)
 }
 
-// Title is s.title(): a letter after something that isn't one becomes title case.
+// Title returns s.title(): a letter after something that isn't one becomes title case.
 func Title(s string) string {
 	out, _ := titleText(nil, s)
 	return out
@@ -211,7 +211,7 @@ func afterCased(before string) bool {
 	return false
 }
 
-// isCaseIgnorable is Unicode's property Case_Ignorable.
+// isCaseIgnorable reports Unicode's property Case_Ignorable.
 func isCaseIgnorable(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r == '\'' || r == '.' || r == ':' || r == '^' || r == '`'
@@ -220,7 +220,7 @@ func isCaseIgnorable(r rune) bool {
 		strings.ContainsRune("··՟״‘’․‧︓﹒﹕＇．：", r)
 }
 
-// Capitalize is s.capitalize().
+// Capitalize returns s.capitalize().
 func Capitalize(s string) string {
 	out, _ := capitalizeText(nil, s)
 	return out
@@ -238,7 +238,7 @@ func capitalizeText(m *meter.Meter, s string) (string, error) {
 	return titleRune(r) + lower[len(Lower(s[:n])):], nil
 }
 
-// Swapcase is s.swapcase().
+// Swapcase returns s.swapcase().
 func Swapcase(s string) string {
 	out, _ := swapcaseText(nil, s)
 	return out
@@ -276,7 +276,7 @@ func swapcaseText(m *meter.Meter, s string) (string, error) {
 	return b.String(), nil
 }
 
-// upperRune is the upper case of one character, which may be several.
+// upperRune returns the upper case of one character, which may be several.
 func upperRune(r rune) string {
 	if up, ok := longCases().uppers[r]; ok {
 		return up
@@ -284,7 +284,7 @@ func upperRune(r rune) string {
 	return string(unicode.ToUpper(r))
 }
 
-// Casefold is s.casefold().
+// Casefold returns s.casefold().
 func Casefold(s string) string {
 	out, _ := casefoldText(nil, s)
 	return out
@@ -309,7 +309,7 @@ func casefoldText(m *meter.Meter, s string) (string, error) {
 	return b.String(), nil
 }
 
-// SplitLines is s.splitlines(), at every line boundary that Python knows.
+// SplitLines returns s.splitlines(), at every line boundary that Python knows.
 func SplitLines(s string, keepEnds bool) []string {
 	var out []string
 	for s != "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/rehive/extension-operator/internal/meter"
 )
 
-// TestRuneCases compares the cases of single characters with Unicode's full
+// TestRuneCases compares the case mappings of single characters with Unicode's full
 // mappings, and methods with the functions that they call.
 func TestRuneCases(t *testing.T) {
 	upper, lower := cases.Upper(language.Und), cases.Lower(language.Und)

@@ -9,16 +9,16 @@ import (
 
 // Value is one Python object; the package comment lists the types.
 type Value interface {
-	// TypeName is the name of the Python type: "int", "NoneType", "str", …
+	// TypeName returns the name of the Python type: "int", "NoneType", "str", …
 	TypeName() string
 }
 
-// Object is a value of the host that is none of Python's own types.
+// Object is a value of the host program that isn't one of Python's own types.
 type Object interface {
 	Value
-	// Attr is the attribute's value, or false if there is none of that name.
+	// Attr returns the value of an attribute, or false if there is none with the name.
 	Attr(name string) (Value, bool)
-	// Repr is what repr() prints.
+	// Repr returns the value's repr().
 	Repr() string
 }
 
@@ -27,9 +27,9 @@ type (
 	NoneType struct{}
 	// Bool is True or False.
 	Bool bool
-	// Int is an int that fits 64 bits.
+	// Int is an int that fits into 64 bits.
 	Int int64
-	// Big is an int that does not fit 64 bits. Its number must not be changed.
+	// Big is an int that doesn't fit into 64 bits. Its number must not be modified.
 	Big struct{ n *big.Int }
 	// Float is a float.
 	Float float64
@@ -37,9 +37,9 @@ type (
 	Str string
 	// SafeStr is Django's SafeString: text that needs no HTML escaping.
 	SafeStr string
-	// List is a list. Items may be changed by its owner only.
+	// List is a list. Only its owner may modify Items.
 	List struct{ Items []Value }
-	// Tuple is a tuple. Its items must not be changed.
+	// Tuple is a tuple. Its items must not be modified.
 	Tuple struct{ Items []Value }
 )
 
@@ -77,7 +77,7 @@ func (*List) TypeName() string { return "list" }
 // TypeName implements Value.
 func (*Tuple) TypeName() string { return "tuple" }
 
-// NewInt makes an int of any size. It keeps n, which must not change again.
+// NewInt returns an int of any size. It keeps n, which must not be modified.
 func NewInt(n *big.Int) Value {
 	if n.IsInt64() {
 		return Int(n.Int64())
@@ -85,16 +85,16 @@ func NewInt(n *big.Int) Value {
 	return &Big{n}
 }
 
-// Int is the number; the caller must not change it.
+// Int returns the number; the caller must not change it.
 func (b *Big) Int() *big.Int { return b.n }
 
-// NewList makes a list of the items, which it keeps.
+// NewList returns a list of the items, which it keeps.
 func NewList(items ...Value) *List { return &List{items} }
 
-// NewTuple makes a tuple of the items, which it keeps.
+// NewTuple returns a tuple of the items, which it keeps.
 func NewTuple(items ...Value) *Tuple { return &Tuple{items} }
 
-// AsStr is the text of a Str or SafeStr.
+// AsStr returns the text of a Str or SafeStr.
 func AsStr(v Value) (string, bool) {
 	switch v := v.(type) {
 	case Str:
@@ -105,7 +105,7 @@ func AsStr(v Value) (string, bool) {
 	return "", false
 }
 
-// AsInt is the number of an Int or Bool; false for a *Big and everything else.
+// AsInt returns the number of an Int or Bool; false for a *Big and everything else.
 func AsInt(v Value) (int64, bool) {
 	switch v := v.(type) {
 	case Int:
@@ -119,8 +119,8 @@ func AsInt(v Value) (int64, bool) {
 	return 0, false
 }
 
-// AsBig is the number of an Int, *Big or Bool (an int in Python's sense). The
-// caller must not change it.
+// AsBig returns the number of an Int, *Big or Bool (an int in Python's sense). The caller
+// must not modify it.
 func AsBig(v Value) (*big.Int, bool) {
 	if b, ok := v.(*Big); ok {
 		return b.n, true

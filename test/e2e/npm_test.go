@@ -85,7 +85,7 @@ func testPublishedClient(t *testing.T) {
 	c.refresh(t)
 }
 
-// serviceToken is the token of the company's service user.
+// serviceToken returns the token of the company's service user.
 func (c *company) serviceToken() string {
 	for _, service := range c.stage.Platform.Services(c.id) {
 		if service.ID == c.service.ID {

@@ -531,7 +531,7 @@ func (a *API) resolveReferences(ctx context.Context, r *rest.Request, n *notific
 	return nil
 }
 
-// noSuchKey is the error of Django REST Framework's PrimaryKeyRelatedField.
+// noSuchKey returns the error of Django REST Framework's PrimaryKeyRelatedField.
 func noSuchKey(field, id string) rest.FieldError {
 	return rest.FieldError{Field: field, Messages: []string{fmt.Sprintf("Invalid pk %q - object does not exist.", id)}}
 }

@@ -49,7 +49,7 @@ type Field[T any] struct {
 	schema func(f *Field[T], components openapi3.Schemas) *openapi3.SchemaRef
 }
 
-// Name is the member's name.
+// Name returns the member's name.
 func (f Field[T]) Name() string { return f.name }
 
 // ReadOnly marks a field that is ignored in requests.
@@ -76,7 +76,7 @@ func (f Field[T]) Choices(choices ...string) Field[T] { f.choices = choices; ret
 // Describe sets the field's description in the OpenAPI document.
 func (f Field[T]) Describe(text string) Field[T] { f.description = text; return f }
 
-// Char is a text field (CharField). As in Django REST Framework, surrounding white space is
+// Char returns a text field (CharField). As in Django REST Framework, surrounding white space is
 // dropped and a number is read as its digits.
 func Char[T any](name string, at func(*T) *string) Field[T] {
 	return Field[T]{
@@ -94,7 +94,7 @@ func Char[T any](name string, at func(*T) *string) Field[T] {
 	}
 }
 
-// Text is a text field like [Char] that keeps surrounding white space, as templates need.
+// Text returns a text field like [Char] that keeps surrounding white space, as templates need.
 func Text[T any](name string, at func(*T) *string) Field[T] {
 	f := Char(name, at)
 	f.decode = func(f *Field[T], t *T, value json.RawMessage) string {
@@ -175,7 +175,7 @@ func (f *Field[T]) textSchema() *openapi3.SchemaRef {
 	return s.NewRef()
 }
 
-// Boolean is a boolean (BooleanField). Like Django REST Framework, it also accepts texts
+// Boolean returns a boolean (BooleanField). Like Django REST Framework, it also accepts texts
 // and numbers such as "yes" and 1.
 func Boolean[T any](name string, at func(*T) *bool) Field[T] {
 	return Field[T]{
@@ -193,7 +193,7 @@ func Boolean[T any](name string, at func(*T) *bool) Field[T] {
 	}
 }
 
-// NullBoolean is a boolean that may be null.
+// NullBoolean returns a boolean that may be null.
 func NullBoolean[T any](name string, at func(*T) **bool) Field[T] {
 	f := Field[T]{
 		name: name,
@@ -237,7 +237,7 @@ func TruthValue(text string) (v, ok bool) {
 	return false, false
 }
 
-// Integer is a read-only integer.
+// Integer returns a read-only integer.
 func Integer[T any](name string, at func(*T) int64) Field[T] {
 	f := Field[T]{
 		name:   name,
@@ -247,7 +247,7 @@ func Integer[T any](name string, at func(*T) int64) Field[T] {
 	return f.ReadOnly()
 }
 
-// NullInteger is a read-only integer, which is null if ok is false.
+// NullInteger returns a read-only integer, which is null if ok is false.
 func NullInteger[T any](name string, at func(*T) (n int64, ok bool)) Field[T] {
 	f := Integer(name, func(*T) int64 { return 0 })
 	f.encode = func(_ *Field[T], t *T, b []byte) []byte {
@@ -259,7 +259,7 @@ func NullInteger[T any](name string, at func(*T) (n int64, ok bool)) Field[T] {
 	return f.Nullable()
 }
 
-// Timestamp is a read-only time in milliseconds since the epoch, as everywhere on Rehive.
+// Timestamp returns a read-only time in milliseconds since the epoch, as everywhere on Rehive.
 // The zero time is shown as 0.
 func Timestamp[T any](name string, at func(*T) time.Time) Field[T] {
 	return Integer(name, func(t *T) int64 {
@@ -270,7 +270,7 @@ func Timestamp[T any](name string, at func(*T) time.Time) Field[T] {
 	}).Describe("Milliseconds since the epoch.")
 }
 
-// JSON is a value of any type (JSONField), stored unchanged. Check, if not nil, returns an
+// JSON returns a value of any type (JSONField), stored unchanged. Check, if not nil, returns an
 // error message for an invalid value, or "".
 func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawMessage) (message string)) Field[T] {
 	return Field[T]{
@@ -308,7 +308,7 @@ func IsObject(value json.RawMessage) string {
 	return ""
 }
 
-// Strings is a list of at most maxItems texts (ListField), each of at most MaxLength
+// Strings returns a list of at most maxItems texts (ListField), each of at most MaxLength
 // characters.
 func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 	return list(name, maxItems, at, listItem[T, string]{
@@ -325,7 +325,7 @@ func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 	})
 }
 
-// Integers is a list of at most maxItems integers.
+// Integers returns a list of at most maxItems integers.
 func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
 	return list(name, maxItems, at, listItem[T, int64]{
 		invalid: notAnInteger,
@@ -353,7 +353,7 @@ type listItem[T, E any] struct {
 	schema  func(*Field[T]) *openapi3.Schema
 }
 
-// list is a list of at most maxItems items.
+// list returns a list of at most maxItems items.
 func list[T, E any](name string, maxItems int, at func(*T) *[]E, kind listItem[T, E]) Field[T] {
 	return Field[T]{
 		name: name,
@@ -399,7 +399,7 @@ func list[T, E any](name string, maxItems int, at func(*T) *[]E, kind listItem[T
 	}
 }
 
-// Nested is a read-only object within the resource, which is null if at returns nil.
+// Nested returns a read-only object within the resource, which is null if at returns nil.
 func Nested[T, U any](name string, s *Serializer[U], at func(*T) *U) Field[T] {
 	f := Field[T]{
 		name: name,
@@ -416,7 +416,7 @@ func Nested[T, U any](name string, s *Serializer[U], at func(*T) *U) Field[T] {
 	return f.ReadOnly()
 }
 
-// NestedList is a read-only list of objects within the resource.
+// NestedList returns a read-only list of objects within the resource.
 func NestedList[T, U any](name string, s *Serializer[U], at func(*T) []U) Field[T] {
 	f := Field[T]{
 		name: name,

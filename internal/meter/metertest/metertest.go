@@ -1,8 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metertest measures for tests what metered code really takes: the CPU
-// time of the thread, which other processes don't lengthen, and the live heap.
+// Package metertest measures the actual costs of metered code in tests: the CPU time of the
+// thread, which doesn't depend on other processes, and the live heap.
 package metertest
 
 import (
@@ -20,17 +20,17 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// Full says that the environment variable HOSTILE=full asks for inputs of full
-// size, which takes minutes.
+// Full reports whether HOSTILE=full is set in the environment, which makes tests use inputs
+// of full size and take minutes.
 var Full = os.Getenv("HOSTILE") == "full"
 
-// Slowdown is how much slower than usual the code runs: the race detector
-// costs an order of magnitude.
+// Slowdown is the factor by which the race detector slows down the code, an order of
+// magnitude.
 var Slowdown = 1
 
 const rusageThread = 1 // RUSAGE_THREAD
 
-// CPU is the time that the calling thread has used.
+// CPU returns the CPU time of the calling thread.
 func CPU() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(rusageThread, &u); err != nil {
@@ -39,7 +39,7 @@ func CPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// Measure runs f and says how much CPU time it took.
+// Measure runs f and returns the CPU time that it took.
 func Measure(f func()) time.Duration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -48,9 +48,8 @@ func Measure(f func()) time.Duration {
 	return CPU() - start
 }
 
-// Allocated runs f and says how many bytes it allocated in all, and how many of
-// them were live at a time. The second is measured only if the first is more
-// than bound.
+// Allocated runs f and returns how many bytes it allocated in total, and how many of them
+// were live at a time. The second is measured only if the first exceeds bound.
 func Allocated(bound uint64, f func()) (total, live uint64) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -100,22 +99,22 @@ func (d Deadline) Err() error {
 	return nil
 }
 
-// Input is a value that is hard for some operation.
+// Input is a value that is expensive for some operation.
 type Input struct {
 	Name string
 	Make func(size int) python.Value
 }
 
-// Alphabets are texts that are hard when repeated: for parsers of markup, URLs,
-// numbers and formats, and because Unicode expands, combines or classifies them.
+// Alphabets are texts that are expensive when repeated: for parsers of markup, URLs,
+// numbers and formats, or because Unicode expands, combines or classifies them.
 var Alphabets = []string{
 	"a", "a ", " ", "\n", "a\n\n", "1", "-9.", "A'b ", "ß", "ΐ", "İ", "Σ'", "Σ\u02c2", "ﷺ", "\u1e9b\u0323", "e\u0301\u0316\u0327", "\u0315", "\U0001d160", "\U0010ffff",
 	"\x00", "<", "<a ", "<a>", "<a b='", "<![cdata[", "</", "<!--", "> <", "&", "&#x41;", "&amp;.", "a.b@c.com ", "www.a.com ", "http://ü.de/%41?a=b&c ", "http://a.com/&lt;.). ",
 	"(", ").", ",", ":", "%s", "{}", "\\", "\"'", "٣", "一", "\t", "j", "\\j", "N",
 }
 
-// Inputs are the alphabets as texts, and containers that are wide, deep, long or
-// share what they hold.
+// Inputs returns the alphabets as texts, and containers that are wide, deep or long, or
+// share their contents.
 func Inputs() []Input {
 	inputs := make([]Input, 0, len(Alphabets)+10)
 	for _, a := range Alphabets {
