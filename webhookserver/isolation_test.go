@@ -68,10 +68,7 @@ func (o operation) bodySchema() *openapi3.Schema {
 // operations, sorted.
 func (f *fixture) served() (*openapi3.T, []operation) {
 	f.Helper()
-	r := f.send("GET", "/api/schema.json", nil, nil)
-	f.Expect(r.status).To(gomega.Equal(200))
-	doc, err := openapi3.NewLoader().LoadFromData([]byte(r.body))
-	f.Expect(err).NotTo(gomega.HaveOccurred())
+	doc := f.described()
 	var all []operation
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
