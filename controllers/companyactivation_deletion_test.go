@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -109,11 +110,14 @@ func TestDeletionSlowPlatform(t *testing.T) {
 		f.create(f.rule("on-"+event, event))
 	}
 	a := f.activate(f.admin.Token)
+	registered := func() int { return len(f.registered()) }
+	f.Eventually(registered).Should(BeNumerically(">=", 12), "the rules may be seen after the activation")
+	all := registered()
 	defer platform.InjectFault(rehivetest.Fault{Company: f.company, Method: http.MethodDelete, Kind: rehivetest.FaultDelay, Delay: 500 * time.Millisecond})()
 	f.purge(a)
 	f.awaitDeletion(a)
-	f.Expect(f.registered()).NotTo(BeEmpty(), "webhooks that can't be removed in time remain")
-	f.Expect(len(f.registered())).To(BeNumerically("<", 15), "the others are removed")
+	f.Expect(registered()).To(BeNumerically(">", 0), "webhooks that can't be removed in time remain")
+	f.Expect(registered()).To(BeNumerically("<", all), "the others are removed")
 }
 
 func TestDeletionWaitsForTheLedger(t *testing.T) {
@@ -163,6 +167,22 @@ func TestReplacedActivation(t *testing.T) {
 	f.Eventually(func() []string { return theLedger.callsOf(f.company) }).Should(ContainElement("cancel"))
 	f.awaitDeletion(f.secret())
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(next), next)).To(Succeed())
+}
+
+// TestStatusOfAReplacedObject checks that a reconciliation that ends after its object was
+// replaced leaves the next object's status alone.
+func TestStatusOfAReplacedObject(t *testing.T) {
+	f := newFixture(t)
+	former := f.declare("shop")
+	report := reporter{client: k8s}.begin(former)
+	former.Status.ServiceUser = "the former one's"
+	f.Expect(k8s.Delete(f.ctx, former)).To(Succeed())
+	f.awaitDeletion(former)
+	next := f.declare("shop")
+	_, err := report.finish(f.ctx, ctrl.Result{}, nil)
+	f.Expect(err).NotTo(HaveOccurred())
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(next), next)).To(Succeed())
+	f.Expect(next.Status.ServiceUser).To(BeEmpty())
 }
 
 // TestFinalizerOfAnEarlierVersion checks that the finalizer of earlier versions is removed,

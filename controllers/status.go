@@ -71,10 +71,21 @@ func (p *report) note(kind, reason, action, message string) {
 	p.notes = append(p.notes, note{kind, reason, action, message})
 }
 
+// isReplaced reports whether another object has the name now. A patch knows objects by
+// name only, and the status of the former one is not that of the next.
+func (p *report) isReplaced(ctx context.Context) bool {
+	current := p.object.DeepCopyObject().(conditioned)
+	err := p.client.Get(ctx, client.ObjectKeyFromObject(p.object), current)
+	return err == nil && current.GetUID() != p.object.GetUID()
+}
+
 // finish writes the status if it changed, then records the events. It returns the result
 // of the reconciliation, whose error may include that of the write.
 func (p *report) finish(ctx context.Context, result ctrl.Result, err error) (ctrl.Result, error) {
 	if !equality.Semantic.DeepEqual(p.before, p.object) {
+		if p.isReplaced(ctx) {
+			return result, err
+		}
 		written := p.object.DeepCopyObject().(conditioned) // the response replaces it
 		switch failure := p.client.Status().Patch(ctx, written, client.MergeFrom(p.before)); {
 		case failure == nil:

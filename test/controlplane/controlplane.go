@@ -94,7 +94,7 @@ func Start(o Options) (_ *ControlPlane, err error) {
 			}
 		}
 	}
-	config, err := environment.Start()
+	config, err := start(environment)
 	if err != nil {
 		return nil, fmt.Errorf("starting etcd and kube-apiserver: %w", errors.Join(err, environment.Stop()))
 	}
@@ -104,6 +104,21 @@ func Start(o Options) (_ *ControlPlane, err error) {
 		return nil, fmt.Errorf("making a client of the API server: %w", errors.Join(err, environment.Stop()))
 	}
 	return &ControlPlane{Config: config, Client: admin, Assets: assets, environment: environment}, nil
+}
+
+// start starts the programs with a garbage collector that trades memory for time: they
+// use more time than the tests, and live for minutes.
+func start(environment *envtest.Environment) (*rest.Config, error) {
+	const variable = "GOGC"
+	before, wasSet := os.LookupEnv(variable)
+	if err := os.Setenv(variable, "400"); err != nil {
+		return nil, err
+	}
+	config, err := environment.Start()
+	if wasSet {
+		return config, errors.Join(err, os.Setenv(variable, before))
+	}
+	return config, errors.Join(err, os.Unsetenv(variable))
 }
 
 // AddUser adds a user, whose only permissions are those of its groups.
