@@ -33,7 +33,7 @@ func TestSecurityPageMatchesLimits(t *testing.T) {
 		fmt.Sprintf("| concurrent calls of the admin and the user API | %d |", l.APICalls),
 		fmt.Sprintf("| time for a request to arrive | %.0f s, its header %.0f s |", l.ReadTimeout.Seconds(), l.ReadHeaderTimeout.Seconds()),
 		fmt.Sprintf("| time to answer a webhook | %.0f s; for a lifecycle call %.0f s; for an API call %.0f s |", l.WebhookBudget.Seconds(), l.LifecycleBudget.Seconds(), l.APIBudget.Seconds()),
-		fmt.Sprintf("| answers to refused requests, and of pages that anybody may read | 1,%03.0f a second; beyond it, each is delayed by up to %.0f s, and its connection makes room for others |",
+		fmt.Sprintf("| responses to refused requests, and public pages | 1,%03.0f a second; beyond it, each is delayed by up to %.0f s, and its connection makes room for others |",
 			l.FreeAnswers-1000, longestHold.Seconds()),
 		fmt.Sprintf("| idle connection | %.0f s |", l.IdleTimeout.Seconds()),
 		fmt.Sprintf("| notifications of a company | %d |", admin.MaxNotifications),
@@ -41,7 +41,7 @@ func TestSecurityPageMatchesLimits(t *testing.T) {
 		fmt.Sprintf("| text of all of a company's notifications and layouts | %d MiB |", admin.MaxTexts>>20),
 		fmt.Sprintf("| what a company writes to the API server | %d KiB a second, %d MiB at once after a pause. Each call counts as %d KiB more than what it writes. Beyond it: 429 with `Retry-After` |",
 			writeBytes>>10, writeBurst>>20, writeCost>>10),
-		fmt.Sprintf("| an answer that its client doesn't read | %d KiB of it in the kernel's buffers, which Linux counts twice; after %d ms the connection makes room for others |",
+		fmt.Sprintf("| a response that its client doesn't read | %d KiB of it in the kernel's buffers, which Linux counts twice; after %d ms the connection makes room for others |",
 			writeBuffer>>10, answerTime.Milliseconds()),
 	} {
 		g.Expect(string(page)).To(ContainSubstring(row + "\n"))

@@ -15,7 +15,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// fuzzLimits are low, so that slow inputs stand out.
+// fuzzLimits are low, so that slow inputs are easy to detect.
 var fuzzLimits = Limits{Source: 16 << 10, Nodes: 2000, Steps: 20_000, Output: 64 << 10, String: 64 << 10}
 
 // fuzzTime is far longer than the CPU time that any input may take under fuzzLimits.
