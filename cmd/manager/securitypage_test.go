@@ -15,10 +15,12 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/django"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/outbound"
+	"github.com/rehive/extension-operator/internal/providers"
 )
 
 // TestSecurityPageMatchesFlags compares the flags and figures in docs/security.md with the
@@ -44,7 +46,15 @@ func TestSecurityPageMatchesFlags(t *testing.T) {
 
 	s, err := parseSettings([]string{publicURL}, environment(nil), &bytes.Buffer{})
 	g.Expect(err).NotTo(HaveOccurred())
+	limits := providers.DefaultLimits()
+	email, sms := limits[v1alpha1.ChannelEmail], limits[v1alpha1.ChannelSMS]
+	g.Expect(budgetPart).To(Equal(6), "which the page writes as a word")
+	g.Expect(s.purgeGracePeriod).To(BeZero(), "the page says that data is deleted immediately")
 	for _, row := range []string{
+		fmt.Sprintf("because the process died | %d, then it is quarantined |", ledger.MaxUnfinished),
+		"| total claims of an event or a message | " + grouped(ledger.MaxAttempts) + " |",
+		"| messages of a company a day (UTC) | " + grouped(int(email.Company)) + " emails; " + grouped(int(sms.Company)) + " SMS, " +
+			grouped(int(sms.Country)) + " of them to one country and " + grouped(int(sms.Recipient)) + " to one number |",
 		"| length of a template | " + grouped(templates.Source) + " characters |",
 		"| length of an expression | " + grouped(atoi(g, expressionLength[1])) + " characters |",
 		"| nodes of a template, with those that it includes or extends | " + grouped(templates.Nodes) + ", with " + grouped(django.MaxWords) + " literals",

@@ -13,6 +13,16 @@ const (
 	ReasonTooManyAttempts = "TooManyAttempts"
 )
 
+const (
+	// MaxUnfinished is how many claims in a row may end without an outcome, because the
+	// process died or hung, before the row is quarantined.
+	MaxUnfinished = 3
+	// MaxAttempts bounds all claims of a row together. It is a backstop: retries are
+	// bounded by age, and an event that waits for its turn at the platform is claimed
+	// some 3,000 times in the 24 hours that it may take.
+	MaxAttempts = 10_000
+)
+
 // Quarantined says what was quarantined and why.
 type Quarantined struct {
 	// Company is the platform's identifier of the company.

@@ -119,24 +119,28 @@ const noCountry = "001"
 // Classify returns the country of an E.164 number, as an ISO 3166 code, and the number's
 // kind. The country is empty for numbers without a country and for invalid numbers.
 //
-// A number in a range that the library doesn't know counts as ordinary and, if several
-// countries share its code, as one of the main country.
+// Networks ignore digits after a complete number, so a number that no country has is
+// classified as the longest valid number that it begins with. Without one, it counts as
+// ordinary and, if several countries share its code, as one of the main country.
 func Classify(number string) (country string, kind Kind) {
 	parsed, err := phonenumbers.Parse(number, "")
 	if err != nil {
 		return "", Ordinary
 	}
-	country = phonenumbers.GetRegionCodeForNumber(parsed)
-	if country == "" {
-		country = phonenumbers.GetRegionCodeForCountryCode(int(parsed.GetCountryCode()))
+	kind = Ordinary
+	numberType := phonenumbers.UNKNOWN
+	for digits := parsed.GetNationalNumber(); digits > 0 && numberType == phonenumbers.UNKNOWN; digits /= 10 {
+		parsed.NationalNumber = &digits
+		numberType, country = phonenumbers.GetNumberType(parsed), phonenumbers.GetRegionCodeForNumber(parsed)
 	}
-	switch phonenumbers.GetNumberType(parsed) { //nolint:exhaustive // the others are ordinary
-	case phonenumbers.PREMIUM_RATE:
+	switch numberType { //nolint:exhaustive // the others are ordinary
+	case phonenumbers.PREMIUM_RATE, phonenumbers.PERSONAL_NUMBER: // both can pay their owner
 		kind = Premium
 	case phonenumbers.SHARED_COST:
 		kind = SharedCost
-	default:
-		kind = Ordinary
+	}
+	if country == "" {
+		country = phonenumbers.GetRegionCodeForCountryCode(int(parsed.GetCountryCode()))
 	}
 	if country == noCountry {
 		country = ""

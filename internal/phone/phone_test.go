@@ -77,14 +77,19 @@ func TestClassify(t *testing.T) {
 		"+19002345678":  {"US", Premium},
 		"+449012345678": {"GB", Premium},
 		"+448431234567": {"GB", Premium},
-		"+870773111632": {"", Satellite},
-		"+881612345678": {"", Satellite},
-		"+88213300000":  {"", Satellite},
-		"+883510000000": {"", Satellite},
-		"+979123456789": {"", Premium},
-		"+80812345678":  {"", SharedCost},
-		"+999123":       {"", Ordinary},
-		"nothing":       {"", Ordinary},
+		"+447012345678": {"GB", Premium}, // a personal number
+		// With digits that the network ignores:
+		"+49900112345678":  {"DE", Premium},
+		"+499001123456789": {"DE", Premium},
+		"+4915112345678":   {"DE", Ordinary},
+		"+870773111632":    {"", Satellite},
+		"+881612345678":    {"", Satellite},
+		"+88213300000":     {"", Satellite},
+		"+883510000000":    {"", Satellite},
+		"+979123456789":    {"", Premium},
+		"+80812345678":     {"", SharedCost},
+		"+999123":          {"", Ordinary},
+		"nothing":          {"", Ordinary},
 	} {
 		if country, kind := Classify(number); country != want.country || kind != want.kind {
 			t.Errorf("%s is %q, %s; want %+v", number, country, kind, want)

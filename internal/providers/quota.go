@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
@@ -167,6 +169,9 @@ func (m metered) Send(ctx context.Context, message provider.Message) (provider.R
 	return receipt, err
 }
 
+// noCountry stands for the country of a number that has none.
+const noCountry = "none"
+
 // permit refuses an SMS to a number that the operator or the company doesn't allow.
 func (q *Quotas) permit(a *v1alpha1.CompanyActivation, number string) (country string, err error) {
 	country, kind := phone.Classify(number)
@@ -174,14 +179,16 @@ func (q *Quotas) permit(a *v1alpha1.CompanyActivation, number string) (country s
 		return "", provider.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("The recipient is a %s number, to which SMS are not allowed (--sms-allow-numbers).", kind))
 	}
 	if country == "" {
-		country = "none"
-	} else {
-		if len(q.Countries) > 0 && !slices.Contains(q.Countries, country) {
-			return "", provider.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("SMS to %s are not allowed (--sms-countries).", country))
-		}
-		if own := a.Spec.Quotas.SMS; own != nil && len(own.Countries) > 0 && !slices.Contains(own.Countries, country) {
-			return "", provider.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("SMS to %s are not allowed by spec.quotas.sms.countries of the CompanyActivation.", country))
-		}
+		country = noCountry
+	}
+	if country == noCountry && kind != phone.Ordinary {
+		return country, nil // the operator allows this kind, which is in no country
+	}
+	if len(q.Countries) > 0 && !slices.Contains(q.Countries, country) {
+		return "", provider.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("SMS to %s are not allowed (--sms-countries).", country))
+	}
+	if own := a.Spec.Quotas.SMS; own != nil && len(own.Countries) > 0 && !slices.Contains(own.Countries, country) {
+		return "", provider.Permanent(ReasonNumberNotAllowed, fmt.Sprintf("SMS to %s are not allowed by spec.quotas.sms.countries of the CompanyActivation.", country))
 	}
 	return country, nil
 }
@@ -203,7 +210,7 @@ func (m metered) charge(ctx context.Context, recipient, country string) (giveBac
 		quotas = append(quotas, ledger.Quota{Channel: channel, Scope: ledger.ScopeCountry, Key: country, Limit: m.limits.Country})
 	}
 	if m.limits.Recipient != Unlimited {
-		quotas = append(quotas, ledger.Quota{Channel: channel, Scope: ledger.ScopeRecipient, Key: recipient, Limit: m.limits.Recipient})
+		quotas = append(quotas, ledger.Quota{Channel: channel, Scope: ledger.ScopeRecipient, Key: quotaKey(m.channel, recipient), Limit: m.limits.Recipient})
 	}
 	c, err := m.quotas.spend(ctx, m.company.Spec.Company, 1, quotas)
 	if err != nil {
@@ -216,6 +223,16 @@ func (m metered) charge(ctx context.Context, recipient, country string) (giveBac
 			m.quotas.Log.Error(err, "Giving back what was charged for a message that was not sent failed", "company", m.company.Spec.Company)
 		}
 	}, nil
+}
+
+// quotaKey is what a recipient is counted by. Mail servers ignore the case of addresses,
+// and most ignore how their characters are composed or how wide they are. Other recipients
+// have one form only.
+func quotaKey(channel v1alpha1.Channel, recipient string) string {
+	if channel != v1alpha1.ChannelEmail {
+		return recipient
+	}
+	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(recipient)))
 }
 
 const giveBackTimeout = 5 * time.Second

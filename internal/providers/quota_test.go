@@ -78,7 +78,7 @@ func (s *spending) want(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel,
 func TestExpensiveNumbers(t *testing.T) {
 	s := newSpending(t, "sms.recipient=3")
 	shop := tenant("shop", "")
-	for _, number := range []string{"+19002345678", "+448431234567", "+870773111632", "+881612345678", "+88213300000", "+979123456789"} {
+	for _, number := range []string{"+19002345678", "+448431234567", "+870773111632", "+881612345678", "+88213300000", "+979123456789", "+447012345678", "+49900112345678"} {
 		for range 5 {
 			s.want(shop, v1alpha1.ChannelSMS, number, ReasonNumberNotAllowed)
 		}
@@ -94,6 +94,7 @@ func TestExpensiveNumbers(t *testing.T) {
 	s.quotas.Countries = []string{"ZA", "US"}
 	s.want(shop, v1alpha1.ChannelSMS, "+27820000001", "")
 	s.want(shop, v1alpha1.ChannelSMS, "+4915112345678", ReasonNumberNotAllowed)
+	s.want(shop, v1alpha1.ChannelSMS, "+999123456", ReasonNumberNotAllowed) // of no country
 	shop.Spec.Quotas.SMS = &v1alpha1.SMSQuota{Countries: []string{"US", "DE"}}
 	s.want(shop, v1alpha1.ChannelSMS, "+14155552671", "")
 	s.want(shop, v1alpha1.ChannelSMS, "+27820000001", ReasonNumberNotAllowed)
@@ -138,6 +139,26 @@ func TestQuotas(t *testing.T) {
 	spent, err := s.store.Spent(t.Context(), "bank")
 	if err != nil || spent["sms"] != 2 {
 		t.Errorf("spent %v, %v", spent, err)
+	}
+}
+
+// TestQuotaOfOneMailbox writes one address in several ways, which mail servers deliver to
+// one mailbox.
+func TestQuotaOfOneMailbox(t *testing.T) {
+	s := newSpending(t, "email.recipient=1")
+	shop := tenant("shop", "")
+	for _, same := range [][]string{
+		{"joe@example.com", "JOE@example.com", "Joe@example.com", "\uff4aoe@example.com", "\uff2aoe@example.com"},
+		{"andr\u00e9@example.com", "andre\u0301@example.com", "ANDR\u00c9@example.com"},
+		{"stra\u00dfe@example.com", "STRASSE@example.com"},
+	} {
+		s.want(shop, v1alpha1.ChannelEmail, same[0], "")
+		for _, other := range same {
+			s.want(shop, v1alpha1.ChannelEmail, other, ReasonQuotaExceeded)
+		}
+	}
+	for _, other := range []string{"jo.e@example.com", "joe+2@example.com", "joe@example.org"} {
+		s.want(shop, v1alpha1.ChannelEmail, other, "")
 	}
 }
 

@@ -95,18 +95,16 @@ var alone = map[string]bool{"LargeEventsDelayNobody": true, "SmallEventsPassLarg
 
 // Limits of the ledger that the tests go beyond.
 const (
-	step          = 500 // rows in one transaction of a long change
-	stepRows      = 200 // of an event in one transaction
-	maxLogText    = 16 << 10
-	cleanLimit    = 5000
-	cleanPause    = time.Second
-	statsAge      = 10 * time.Second
-	maxUnfinished = 3
-	maxSuspects   = 8
-	maxAttempts   = 10_000
-	suspectWait   = time.Second
-	rowBytes      = 1024
-	byUID         = "uid:"
+	step        = 500 // rows in one transaction of a long change
+	stepRows    = 200 // of an event in one transaction
+	maxLogText  = 16 << 10
+	cleanLimit  = 5000
+	cleanPause  = time.Second
+	statsAge    = 10 * time.Second
+	maxSuspects = 8
+	suspectWait = time.Second
+	rowBytes    = 1024
+	byUID       = "uid:"
 )
 
 // Run runs the conformance suite, each test in a new place.

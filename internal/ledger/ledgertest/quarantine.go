@@ -74,7 +74,7 @@ func testKillersAreQuarantined(t *testing.T, at Place) {
 				}
 			}
 			g.Expect(decided).To(HaveLen(innocents))
-			g.Expect(deaths).To(BeNumerically("<=", maxUnfinished*killers))
+			g.Expect(deaths).To(BeNumerically("<=", ledger.MaxUnfinished*killers))
 
 			found, err := s.QuarantinedEvents(bg, company, 0, 100)
 			g.Expect(err).NotTo(HaveOccurred())
@@ -86,7 +86,7 @@ func testKillersAreQuarantined(t *testing.T, at Place) {
 				g.Expect(found[i].Data).To(BeNil())
 				g.Expect(found[i].Reason).To(Equal(ledger.ReasonUnfinished))
 				g.Expect(found[i].Message).To(ContainSubstring("3 times"))
-				g.Expect(found[i].Attempts).To(Equal(maxUnfinished))
+				g.Expect(found[i].Attempts).To(Equal(ledger.MaxUnfinished))
 			}
 			_, more, err := s.NextEventDue(bg)
 			g.Expect(err).NotTo(HaveOccurred())
@@ -101,7 +101,7 @@ func testHangingWorkIsQuarantined(t *testing.T, at Place) {
 	clk := FakeClock()
 	s := at.open(t, clk)
 	Accept(t, s, "shop", "1")
-	for range maxUnfinished {
+	for range ledger.MaxUnfinished {
 		ClaimOne(t, s)
 		clk.Step(time.Minute)
 	}
@@ -121,7 +121,7 @@ func testOutcomesClearSuspicion(t *testing.T, at Place) {
 	clk := FakeClock()
 	s := at.open(t, clk)
 	Accept(t, s, "shop", "1")
-	for range 4 * maxUnfinished {
+	for range 4 * ledger.MaxUnfinished {
 		e := ClaimOne(t, s)
 		g.Expect(s.RetryEvent(bg, e, time.Minute, "the platform does not answer")).To(Succeed())
 		clk.Step(time.Minute)
@@ -138,7 +138,7 @@ func testOutcomesClearSuspicion(t *testing.T, at Place) {
 		clk.Step(time.Minute)
 	}
 	g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), []ledger.NewDelivery{Email("rule", "a@example.com")})).To(Succeed())
-	for range 4 * maxUnfinished {
+	for range 4 * ledger.MaxUnfinished {
 		g.Expect(s.RetryDelivery(bg, ClaimDelivery(t, s), 0, "Busy", "It is busy.")).To(Succeed())
 		ClaimDelivery(t, s)
 		clk.Step(time.Minute)
@@ -359,7 +359,7 @@ func testQuarantinedDelivery(t *testing.T, at Place) {
 		}
 	}
 	g.Expect(sent).To(Equal(innocents))
-	g.Expect(deaths).To(Equal(maxUnfinished))
+	g.Expect(deaths).To(Equal(ledger.MaxUnfinished))
 	page, err := s.Log(bg, ledger.LogFilter{Company: "shop", States: []ledger.DeliveryState{ledger.DeliveryQuarantined}}, 0, 10)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(page.Deliveries).To(HaveLen(1))
@@ -397,7 +397,7 @@ func testAttemptsHaveACeiling(t *testing.T, at Place) {
 	Pending(t, s, "shop", 1)
 	Accept(t, s, "shop", "often")
 	for _, table := range []string{"events", "deliveries"} {
-		at.exec(t, "UPDATE "+table+" SET attempts = $1 WHERE state = 'pending'", maxAttempts-1)
+		at.exec(t, "UPDATE "+table+" SET attempts = $1 WHERE state = 'pending'", ledger.MaxAttempts-1)
 	}
 	g.Expect(s.RetryEvent(bg, ClaimOne(t, s), 0, "x")).To(Succeed())
 	g.Expect(s.RetryDelivery(bg, ClaimDelivery(t, s), 0, "X", "x")).To(Succeed())

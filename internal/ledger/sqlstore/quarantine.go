@@ -18,13 +18,6 @@ import (
 )
 
 const (
-	// maxUnfinished is how many claims in a row may end without an outcome, because the
-	// process died or hung, before the row is quarantined.
-	maxUnfinished = 3
-	// maxAttempts bounds all claims of a row together. It is a backstop: retries are
-	// bounded by age, and an event that waits for its turn at the platform is claimed
-	// some 3,000 times in the 24 hours that it may take.
-	maxAttempts = 10_000
 	// maxSuspects is how many rows whose last claim ended without an outcome are handed
 	// out to a process at a time. A row with two such claims is handed out alone.
 	maxSuspects = 8
@@ -56,15 +49,15 @@ type claimedRow struct {
 	attempts, unfinished int
 }
 
-func (r *claimedRow) suspicious() bool { return r.unfinished > 0 || r.attempts > maxAttempts }
+func (r *claimedRow) suspicious() bool { return r.unfinished > 0 || r.attempts > ledger.MaxAttempts }
 
 // verdict says why a row is quarantined instead of handed out; the reason is empty if
 // it is not.
 func (r *claimedRow) verdict() (reason, message string) {
 	switch {
-	case r.unfinished >= maxUnfinished:
+	case r.unfinished >= ledger.MaxUnfinished:
 		return ledger.ReasonUnfinished, fmt.Sprintf("Work on it ended %d times in a row without an outcome: the operator died or hung.", r.unfinished)
-	case r.attempts > maxAttempts:
+	case r.attempts > ledger.MaxAttempts:
 		return ledger.ReasonTooManyAttempts, fmt.Sprintf("It was tried %d times.", r.attempts-1)
 	}
 	return "", ""
