@@ -306,7 +306,7 @@ func TestAuthenticationIsRateLimited(t *testing.T) {
 
 func TestTokenCacheIsBounded(t *testing.T) {
 	g := gomega.NewWithT(t)
-	var m tokenCache
+	m := newTokenCache()
 	now := time.Now()
 	good := func(i int, company string) (tokenKey, tokenVerdict) {
 		return tokenKey{byte(i), byte(i >> 8), 1}, tokenVerdict{caller: caller{company: company}}
@@ -328,7 +328,7 @@ func TestTokenCacheIsBounded(t *testing.T) {
 	for i := range 2 * maxRefusals {
 		m.put(tokenKey{byte(i), byte(i >> 8), 2}, tokenVerdict{refusal: &rest.Error{}}, now)
 	}
-	g.Expect(len(m.refused) + len(m.former)).To(gomega.Equal(maxRefusals))
+	g.Expect(m.refused.Len()).To(gomega.Equal(maxRefusals))
 	const latest = 2*maxRefusals - 1
 	_, _, ok := m.get(tokenKey{latest & 0xff, latest >> 8, 2}, now)
 	g.Expect(ok).To(gomega.BeTrue(), "the latest refusals are known")

@@ -129,7 +129,7 @@ type Server struct {
 	knownNetworks knownNetworks
 	// Limits on verifying tokens with the platform, for known callers and for strangers.
 	knownCalls, strangersCalls *flow.Gate
-	tokens                     tokenCache
+	tokens                     *tokenCache
 	tokenLocks                 keyedMutex
 	bodyBytes                  *flow.Budget // of webhooks, by secret
 	freeAnswers                *rate.Limiter
@@ -183,6 +183,7 @@ func New(o Options) (*Server, error) {
 		limits:       o.Limits.withDefaults(),
 		log:          o.Log,
 		now:          o.Now,
+		tokens:       newTokenCache(),
 		ledgerErrors: rate.Sometimes{First: 1, Interval: time.Second},
 	}
 	s.activation = &activation.Lifecycle{

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
@@ -43,26 +45,31 @@ func (v tokenVerdict) answer() (*caller, error) {
 }
 
 // tokenCache caches the platform's answers. Refusals are kept separately, so that no number
-// of made-up tokens evicts valid ones. The zero value is ready to use.
+// of made-up tokens evicts valid ones.
 type tokenCache struct {
-	mu   sync.Mutex
-	good map[tokenKey]tokenVerdict
-	// refused are the refusals since former was full, and former the maxRefusals/2 before
-	// them. So making room costs nothing, however fast strangers make up tokens.
-	refused, former map[tokenKey]tokenVerdict
-	tokens          map[string]int // number of valid tokens by company
+	refused *lru.Cache[tokenKey, tokenVerdict]
+
+	mu     sync.Mutex
+	good   map[tokenKey]tokenVerdict
+	tokens map[string]int // number of valid tokens by company
+}
+
+func newTokenCache() *tokenCache {
+	refused, err := lru.New[tokenKey, tokenVerdict](maxRefusals)
+	if err != nil {
+		panic(err) // only a size below 1 is an error
+	}
+	return &tokenCache{refused: refused, good: make(map[tokenKey]tokenVerdict), tokens: make(map[string]int)}
 }
 
 // get returns the cached answer about a token. If a valid token must be verified again, ok
 // is false and company is the one that it belonged to.
 func (m *tokenCache) get(key tokenKey, now time.Time) (v tokenVerdict, company string, ok bool) {
+	if v, ok := m.refused.Peek(key); ok && now.Before(v.until) {
+		return v, "", true
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, refused := range []map[tokenKey]tokenVerdict{m.refused, m.former} {
-		if v, ok := refused[key]; ok && now.Before(v.until) {
-			return v, "", true
-		}
-	}
 	if v, ok := m.good[key]; ok && now.Before(v.forget) {
 		return v, v.caller.company, now.Before(v.until)
 	}
@@ -73,20 +80,13 @@ func (m *tokenCache) get(key tokenKey, now time.Time) (v tokenVerdict, company s
 func (m *tokenCache) put(key tokenKey, v tokenVerdict, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.good == nil {
-		m.good, m.refused, m.tokens = make(map[tokenKey]tokenVerdict), make(map[tokenKey]tokenVerdict), make(map[string]int)
-	}
 	m.forgetGood(key)
-	delete(m.refused, key)
-	delete(m.former, key)
 	if v.refusal != nil {
 		v.until = now.Add(refusalTTL)
-		if len(m.refused) >= maxRefusals/2 {
-			m.refused, m.former = make(map[tokenKey]tokenVerdict), m.refused
-		}
-		m.refused[key] = v
+		m.refused.Add(key, v)
 		return
 	}
+	m.refused.Remove(key)
 	v.until, v.forget = now.Add(tokenTTL), now.Add(companyTTL)
 	if len(m.good) >= maxTokens {
 		m.makeRoom(now)

@@ -100,49 +100,6 @@ func ParseBare(text string) (Address, error) {
 	return split(text)
 }
 
-// FromField parses a header field that a template rendered. The template contains at most
-// one address, so everything before the last < is the display name, even if it contains
-// commas, quotes, an @ or another address from the data.
-func FromField(rendered string) (Address, error) {
-	text := strings.TrimSpace(strings.Map(func(r rune) rune {
-		if isBreak(r) {
-			return ' '
-		}
-		return r
-	}, rendered))
-	open := strings.LastIndexByte(text, '<')
-	if open < 0 {
-		return ParseBare(text)
-	}
-	inner, closed := strings.CutSuffix(text[open+1:], ">")
-	if !closed {
-		return Address{}, errNotOne
-	}
-	a, err := ParseBare(strings.TrimSpace(inner))
-	if err != nil {
-		return Address{}, err
-	}
-	name := strings.TrimSpace(text[:open])
-	a.Name = cleanName(plainName(name))
-	return a, nil
-}
-
-// plainName removes the quotes that RFC 5322 requires around some names, and decodes
-// encoded words.
-func plainName(name string) string {
-	quoted := len(name) > 1 && name[0] == '"' && name[len(name)-1] == '"'
-	if !quoted && !strings.Contains(name, "=?") || len(name) > 4*maxName {
-		return name
-	}
-	if parsed, err := mail.ParseAddress(name + " <a@a.example>"); err == nil {
-		return parsed.Name
-	}
-	if quoted {
-		return name[1 : len(name)-1]
-	}
-	return name
-}
-
 // WithName returns the address with a display name, which may be any text.
 func (a Address) WithName(name string) Address {
 	a.Name = cleanName(name)

@@ -280,12 +280,6 @@ func templateFault(err error) *Fault {
 	return f
 }
 
-// EvaluateText evaluates a text all of which its author wrote.
-func EvaluateText(ctx context.Context, text string, limits Limits) Verdict {
-	x := &Expression{limits: limits.withDefaults()}
-	return x.evaluate(ctx, []django.Segment{{Text: text}}, nil)
-}
-
 func (x *Expression) evaluate(ctx context.Context, segments []django.Segment, trace *Trace) (v Verdict) {
 	defer func() {
 		// The last belt: nothing is known to get here.

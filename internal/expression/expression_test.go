@@ -304,3 +304,9 @@ func TestResultTooLongToPrint(t *testing.T) {
 		}
 	}
 }
+
+// EvaluateText evaluates a text all of which its author wrote.
+func EvaluateText(ctx context.Context, text string, limits Limits) Verdict {
+	x := &Expression{limits: limits.withDefaults()}
+	return x.evaluate(ctx, []django.Segment{{Text: text}}, nil)
+}

@@ -220,12 +220,6 @@ func isCaseIgnorable(r rune) bool {
 		strings.ContainsRune("··՟״‘’․‧︓﹒﹕＇．：", r)
 }
 
-// Capitalize returns s.capitalize().
-func Capitalize(s string) string {
-	out, _ := capitalizeText(nil, s)
-	return out
-}
-
 func capitalizeText(m *meter.Meter, s string) (string, error) {
 	if s == "" {
 		return "", nil
@@ -236,12 +230,6 @@ func capitalizeText(m *meter.Meter, s string) (string, error) {
 		return "", err
 	}
 	return titleRune(r) + lower[len(Lower(s[:n])):], nil
-}
-
-// Swapcase returns s.swapcase().
-func Swapcase(s string) string {
-	out, _ := swapcaseText(nil, s)
-	return out
 }
 
 func swapcaseText(m *meter.Meter, s string) (string, error) {
@@ -282,12 +270,6 @@ func upperRune(r rune) string {
 		return up
 	}
 	return string(unicode.ToUpper(r))
-}
-
-// Casefold returns s.casefold().
-func Casefold(s string) string {
-	out, _ := casefoldText(nil, s)
-	return out
 }
 
 func casefoldText(m *meter.Meter, s string) (string, error) {

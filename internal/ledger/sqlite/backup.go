@@ -43,7 +43,7 @@ func Backup(ctx context.Context, path string, w io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("another backup may be running: %w", err)
 	}
-	defer func() { err = errors.Join(err, held.release()) }()
+	defer func() { err = errors.Join(err, held.Close()) }()
 	copied := path + backupSuffix
 	if err := os.RemoveAll(copied); err != nil { // left by a backup that was killed
 		return fmt.Errorf("removing the copy of an earlier backup: %w", err)
@@ -118,7 +118,7 @@ func Restore(ctx context.Context, r io.Reader, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, held.release()) }()
+	defer func() { err = errors.Join(err, held.Close()) }()
 	incoming := path + ".restoring"
 	defer func() { err = errors.Join(err, os.RemoveAll(incoming)) }()
 	if err := receive(r, incoming); err != nil {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/gofrs/flock"
 	"k8s.io/utils/clock"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -38,7 +39,7 @@ func OpenDriver(ctx context.Context, path string, o ledger.Options) (driver.Driv
 
 // database is a SQLite file, which has one writer.
 type database struct {
-	lock         *lock
+	lock         *flock.Flock
 	writer       *sql.DB
 	reader       *sql.DB
 	committer    *committer
@@ -76,11 +77,11 @@ func openFile(ctx context.Context, path string, o ledger.Options, s settings) (*
 	}
 	d.writer, d.reader, d.clock, err = openDatabase(ctx, path, s, machine)
 	if err != nil {
-		return nil, errors.Join(err, d.lock.release())
+		return nil, errors.Join(err, d.lock.Close())
 	}
 	checkpoints, err := sql.Open("sqlite", dsn(path, s))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), d.reader.Close(), d.writer.Close(), d.lock.release())
+		return nil, errors.Join(fmt.Errorf("opening the ledger: %w", err), d.reader.Close(), d.writer.Close(), d.lock.Close())
 	}
 	checkpoints.SetMaxOpenConns(1)
 	d.committer = newCommitter(ctx,
@@ -141,5 +142,5 @@ func (d *database) Failing() bool           { return d.committer.failure.Load() 
 
 func (d *database) Close() error {
 	d.committer.close()
-	return errors.Join(d.checkpointer.close(), d.reader.Close(), d.writer.Close(), d.lock.release())
+	return errors.Join(d.checkpointer.close(), d.reader.Close(), d.writer.Close(), d.lock.Close())
 }
