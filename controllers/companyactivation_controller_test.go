@@ -604,6 +604,20 @@ func TestImmutableSecret(t *testing.T) {
 	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("The Secret shop-rehive is immutable, "))
 }
 
+// TestImmutableSecretIsAnnounced checks that the status says what will fail while the
+// token is still valid.
+func TestImmutableSecretIsAnnounced(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	var secret corev1.Secret
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(f.secret()), &secret)).To(Succeed())
+	secret.Immutable = ptr.To(true)
+	f.Expect(k8s.Update(f.ctx, &secret)).To(Succeed())
+	f.check(a)
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal("True/Active"))
+	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(ContainSubstring("The Secret shop-rehive is immutable, so the next token cannot be stored"))
+}
+
 // TestServiceUserIsRecorded checks that the user is stored with the token, also in Secrets
 // of earlier versions.
 func TestServiceUserIsRecorded(t *testing.T) {

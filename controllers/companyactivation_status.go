@@ -108,6 +108,9 @@ func (s *scope) summary() string {
 	if n := len(s.activation.Status.UnknownEvents); n > 0 {
 		message += fmt.Sprintf(" Events that Rehive doesn't know: %s.", strings.Join(s.activation.Status.UnknownEvents, ", "))
 	}
+	if s.credentials.IsImmutable() {
+		message += fmt.Sprintf(" The Secret %s is immutable, so the next token cannot be stored: delete it, then activate the extension again in the dashboard of Rehive.", activation.SecretName(s.activation))
+	}
 	return message
 }
 

@@ -74,6 +74,11 @@ func (c *Credentials) RecordUser(user *rehive.User) {
 	}
 }
 
+// IsImmutable reports whether the Secret accepts no other credentials.
+func (c Credentials) IsImmutable() bool {
+	return c.secret != nil && c.secret.Immutable != nil && *c.secret.Immutable
+}
+
 // String implements fmt.Stringer without revealing the credentials.
 func (Credentials) String() string { return "Credentials(redacted)" }
 

@@ -183,7 +183,7 @@ func (w *Webhook) respond(kind string, j *judgment) admission.Response {
 	}
 	for i := range j.causes {
 		status.Details.Causes = append(status.Details.Causes, metav1.StatusCause{
-			Type: metav1.CauseTypeFieldValueInvalid, Field: j.causes[i].Field, Message: j.causes[i].Error(),
+			Type: metav1.CauseTypeFieldValueInvalid, Field: j.causes[i].Field, Message: j.causes[i].Text(), // kubectl shows both
 		})
 	}
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: status}}.WithWarnings(warnings...)

@@ -98,6 +98,7 @@ func testRefusals(t *testing.T) {
 			var fields []string
 			for _, cause := range status.Status().Details.Causes {
 				fields = append(fields, cause.Field)
+				g.Expect(cause.Message).NotTo(HavePrefix(cause.Field), "kubectl writes the field before it")
 			}
 			if name != "two channels" {
 				g.Expect(fields).To(ContainElement(test.field))

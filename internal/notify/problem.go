@@ -27,6 +27,14 @@ func (p Problem) Error() string {
 	return fmt.Sprintf("%s, line %d, column %d: %s", p.Field, p.Line, p.Column, p.Message)
 }
 
+// Text describes the problem without its field, for readers that show the field themselves.
+func (p Problem) Text() string {
+	if p.Line == 0 {
+		return p.Message
+	}
+	return fmt.Sprintf("line %d, column %d: %s", p.Line, p.Column, p.Message)
+}
+
 // Problems are the mistakes of one rule, in the order of its fields.
 type Problems []Problem
 
