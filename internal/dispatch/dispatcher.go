@@ -254,6 +254,12 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 			deliveries, err = d.decide(ctx, &event, &memory)
 		}
 	}
+	if subject, deleted := deletedUser(&event); deleted && (err == nil || errors.Is(err, catalog.ErrNotActive)) {
+		deliveries, event.Sensitive = withoutSubject(deliveries, &subject), true
+		if _, failed := d.Ledger.EraseUser(ctx, subject, ledger.ErasedByPlatform, event.Key); failed != nil {
+			err = fmt.Errorf("erasing a deleted user: %w", failed)
+		}
+	}
 	if !errors.Is(err, errNoMemory) {
 		d.needs.forget(event.Key)
 	}

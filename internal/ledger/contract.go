@@ -23,6 +23,7 @@ type Store interface {
 	Inbox
 	Preferences
 	Suppressions
+	Erasures
 	Quotas
 	Quarantine
 	Companies
@@ -247,6 +248,22 @@ type Suppressions interface {
 	Suppressed(ctx context.Context, company, channel, recipient string) ([]Suppression, error)
 	// Unsuppress ends the suppressions of some addresses of a recipient.
 	Unsuppress(ctx context.Context, company, channel, recipient string, addresses ...string) error
+}
+
+// Erasures removes what the ledger holds about users.
+type Erasures interface {
+	// EraseUser deletes the messages that are about a user or were sent to the user's
+	// addresses, pending ones too, with their attempts, and the user's preferences,
+	// suppressions and quotas. Events whose data names the user are masked; those that were
+	// not decided yet are cancelled. The event with the key except is left alone. Messages to
+	// others stay, even if their texts mention the user.
+	//
+	// It works in small steps, and can be called again after an error. What it did is
+	// recorded without saying for whom.
+	EraseUser(ctx context.Context, u Subject, cause string, except int64) (Erasure, error)
+	// Erasures returns the erasures of a company, newest first: at most limit (1,000 if
+	// more).
+	Erasures(ctx context.Context, company string, limit int) ([]Erasure, error)
 }
 
 // Quotas counts what companies send in a day.

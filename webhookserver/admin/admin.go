@@ -29,6 +29,7 @@ type Ledger interface {
 	ledger.Log
 	ledger.History
 	ledger.Quarantine
+	ledger.Erasures
 }
 
 // Options configure an API. All fields except Previews are required.
@@ -86,11 +87,12 @@ func (a *API) Operations() []rest.Operation {
 	ops = append(ops, a.events().Operations()...)
 	ops = append(ops, a.explain())
 	ops = append(ops, a.quarantine().Operations()...)
+	ops = append(ops, a.erasures().Operations()...)
 	if a.Previews != nil {
 		ops = append(ops, a.previews()...)
 		ops = append(ops, a.replay())
 	}
-	return append(ops, a.sendLog(), a.sendLogs(), a.releaseQuarantined())
+	return append(ops, a.sendLog(), a.sendLogs(), a.releaseQuarantined(), a.erase())
 }
 
 // isWebURL reports whether a text is an absolute http or https URL.

@@ -34,6 +34,7 @@ var conformance = []func(*testing.T, Place){
 	testValidityOfACopy,
 	testSensitive,
 	testDigest,
+	testEraseUser,
 	testSensitiveEventFails,
 	testSensitiveAtOnce,
 	testMaskedTextsAreFree,

@@ -6,9 +6,11 @@ package sqlite
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,4 +68,45 @@ func TestFilesForgetWhatWasMasked(t *testing.T) {
 			g.Expect(holds(t, path, ledger.Mask)).To(BeTrue())
 		})
 	}
+}
+
+// The files keep nothing of a user who was erased, among many others.
+func TestFilesForgetAnErasedUser(t *testing.T) {
+	g := NewWithT(t)
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	s, err := Open(bg, path, ledger.Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = s.Close() })
+	const user, email, name = "11111111-2222-4333-8444-555555555555", "zoe.quill@example.com", "Zoe Quill"
+	for i := range 300 {
+		who, address, called := fmt.Sprintf("%08d-2222-4333-8444-555555555555", i), fmt.Sprintf("user%d@example.com", i), "Somebody"
+		if i%30 == 7 {
+			who, address, called = user, email, name
+		}
+		data := fmt.Sprintf(`{"user":{"id":%q,"email":%q,"first_name":%q},"more":%q}`, who, address, called, strings.Repeat("x", i*20))
+		_, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: fmt.Sprint(i), Name: "transaction.execute", Data: []byte(data)})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(s.CompleteEvent(bg, ledgertest.ClaimOne(t, s), []ledger.NewDelivery{{
+			RuleName: "shop/paid", Channel: ledger.ChannelEmail, Recipient: address, UserID: who,
+			Content: ledger.Content{Subject: "Hi " + called, Text: called + strings.Repeat(" paid", i*10)},
+		}})).To(Succeed())
+		d := ledgertest.ClaimDelivery(t, s)
+		if i%2 == 0 {
+			g.Expect(s.FailDelivery(bg, d, "Refused", "It was refused.")).To(Succeed())
+		} else {
+			g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
+		}
+	}
+	g.Expect(s.SetPreference(bg, ledger.Preference{Company: "shop", UserID: user, Rule: ledger.Rule{Name: "shop/paid"}})).To(Succeed())
+	for _, text := range []string{user, email, name} {
+		g.Expect(holds(t, path, text)).To(BeTrue(), text)
+	}
+	done, err := s.EraseUser(bg, ledger.Subject{Company: "shop", UserID: user, Addresses: []string{email}}, ledger.ErasedByAdmin, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(done.Deliveries).To(BeEquivalentTo(10))
+	g.Eventually(func() error { return s.Scrub(bg) }, "10s", "10ms").Should(Succeed())
+	for _, text := range []string{user, email, name} {
+		g.Expect(holds(t, path, text)).To(BeFalse(), text)
+	}
+	g.Expect(holds(t, path, "user8@example.com")).To(BeTrue())
 }

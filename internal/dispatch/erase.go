@@ -1,0 +1,59 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+// userUpdate is the event by which the platform reports that a user was deleted.
+const userUpdate = "user.update"
+
+// deletedUser returns the user whom an event reports as deleted, whose data must not be kept.
+func deletedUser(event *ledger.ClaimedEvent) (ledger.Subject, bool) {
+	if event.Name != userUpdate || event.Replay != nil || !bytes.Contains(event.Data, []byte(`"retention_state"`)) {
+		return ledger.Subject{}, false
+	}
+	type addresses struct{ Email, Mobile string }
+	var user struct {
+		addresses
+
+		ID             string    `json:"id"`
+		RetentionState string    `json:"retention_state"`
+		Original       addresses `json:"original_user"`
+	}
+	if json.Unmarshal(event.Data, &user) != nil || user.RetentionState != "deleted" || uuid.Validate(user.ID) != nil {
+		return ledger.Subject{}, false
+	}
+	subject := ledger.Subject{Company: event.Company, UserID: strings.ToLower(user.ID)}
+	for _, address := range []string{user.Email, user.Mobile, user.Original.Email, user.Original.Mobile} {
+		if address != "" && !slices.Contains(subject.Addresses, address) {
+			subject.Addresses = append(subject.Addresses, address)
+		}
+	}
+	return subject, true
+}
+
+// withoutSubject returns the deliveries that are not sent to a user who was deleted. The
+// others, to a back office for instance, no longer name the user once they have ended.
+func withoutSubject(deliveries []ledger.NewDelivery, subject *ledger.Subject) []ledger.NewDelivery {
+	is := func(recipient string) bool {
+		return strings.EqualFold(recipient, subject.UserID) ||
+			slices.ContainsFunc(subject.Addresses, func(address string) bool { return strings.EqualFold(recipient, address) })
+	}
+	deliveries = slices.DeleteFunc(deliveries, func(d ledger.NewDelivery) bool { return is(d.Recipient) })
+	for i := range deliveries {
+		if d := &deliveries[i]; is(d.UserID) {
+			d.UserID, d.Sensitive = "", d.Channel != ledger.ChannelSystem
+		}
+	}
+	return deliveries
+}

@@ -1,0 +1,117 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledgertest
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+const (
+	erasedUser = "11111111-2222-4333-8444-555555555555"
+	otherUser  = "99999999-2222-4333-8444-555555555555"
+)
+
+// about is an email about a user.
+func about(rule, recipient, user string) ledger.NewDelivery {
+	d := Email(rule, recipient)
+	d.UserID = user
+	return d
+}
+
+func testEraseUser(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	accept := func(company, id, data string) {
+		_, err := s.AcceptEvent(bg, ledger.Event{Company: company, ID: id, Name: "x", Data: []byte(data)})
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	decide := func(company, id, data string, deliveries ...ledger.NewDelivery) {
+		accept(company, id, data)
+		g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), deliveries)).To(Succeed())
+	}
+	push := about("push", erasedUser, erasedUser)
+	push.Channel = ledger.ChannelPush
+	decide("shop", "sent", `{"user":{"id":"`+erasedUser+`"}}`, about("a", "zoe@example.com", erasedUser), push)
+	for _, d := range claimAll(t, s) {
+		g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
+	}
+	decide("shop", "shared", `{"to":"Zoe@example.com"}`, about("a", "ZOE@example.com", ""), about("a", "ann@example.com", otherUser))
+	decide("shop", "other", `{"to":"not-zoe@example.com"}`, about("a", "not-zoe@example.com", otherUser))
+	decide("bank", "elsewhere", `{"user":"`+erasedUser+`"}`, about("a", "zoe@example.com", erasedUser))
+	accept("shop", "this", `{"user":"`+erasedUser+`"}`)
+	this := ClaimOne(t, s)
+	accept("shop", "pending", `{"user":"`+erasedUser+`"}`)
+	for _, p := range []ledger.Preference{
+		{Company: "shop", UserID: erasedUser, Rule: ledger.Rule{Name: "a"}}, {Company: "shop", UserID: otherUser, Rule: ledger.Rule{Name: "a"}},
+		{Company: "bank", UserID: erasedUser, Rule: ledger.Rule{Name: "a"}},
+	} {
+		g.Expect(s.SetPreference(bg, p)).To(Succeed())
+	}
+	g.Expect(s.Suppress(bg, ledger.Suppression{Company: "shop", Channel: ledger.ChannelPush, Recipient: erasedUser, Address: "hash", Reason: "X"}, 0)).To(Succeed())
+	_, _, err := s.Spend(bg, "shop", 1, ledger.Quota{Channel: ledger.ChannelEmail, Scope: ledger.ScopeRecipient, Key: "zoe@example.com", Limit: 10})
+	g.Expect(err).NotTo(HaveOccurred())
+
+	subject := ledger.Subject{Company: "shop", UserID: erasedUser, Addresses: []string{"Zoe@example.com"}}
+	done, err := s.EraseUser(bg, subject, ledger.ErasedByPlatform, this.Key)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(done.Deliveries).To(BeEquivalentTo(3))
+	g.Expect(done.Events).To(BeEquivalentTo(3))
+	g.Expect(done.Preferences).To(BeEquivalentTo(1))
+	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list).To(HaveLen(2))
+	for _, d := range list {
+		g.Expect(d.UserID).To(Equal(otherUser))
+		g.Expect(d.Content.Text).To(Equal("You paid."), "a content that others share stays")
+	}
+	for id, want := range map[string]struct {
+		masked bool
+		state  ledger.EventState
+	}{
+		"sent": {true, ledger.EventDone}, "shared": {true, ledger.EventDone}, "other": {false, ledger.EventDone},
+		"this": {false, ledger.EventPending}, "pending": {true, ledger.EventCancelled},
+	} {
+		e, err := s.StoredEvent(bg, "shop", id)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(e.Masked).To(Equal(want.masked), id)
+		g.Expect(e.State).To(Equal(want.state), id)
+	}
+	this.Sensitive = true
+	g.Expect(s.CompleteEvent(bg, this, nil)).To(Succeed(), "the event that reports the deletion goes on")
+	for table, want := range map[string]int{"preferences": 2, "suppressions": 0, "charges": 0, "erasures": 1} {
+		var n int
+		at.query(t, "SELECT COUNT(*) FROM "+table, &n)
+		g.Expect(n).To(Equal(want), table)
+	}
+	elsewhere, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "bank"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(elsewhere).To(HaveLen(1), "another company's user")
+
+	// The fact stays, without the name.
+	clk.Step(time.Hour)
+	again, err := s.EraseUser(bg, subject, ledger.ErasedByAdmin, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(again.Deliveries + again.Events + again.Preferences).To(BeZero())
+	erasures, err := s.Erasures(bg, "shop", 10)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(erasures).To(HaveLen(2))
+	g.Expect(erasures[0].Cause).To(Equal(ledger.ErasedByAdmin))
+	g.Expect(erasures[1].Subject).To(Equal(subject.Digest()))
+	g.Expect(erasures[1].ErasedAt).To(Equal(clk.Now().Add(-time.Hour)))
+	for _, column := range []string{"company", "subject", "cause"} {
+		var n int
+		at.query(t, "SELECT COUNT(*) FROM erasures WHERE "+column+" LIKE '%"+erasedUser[:8]+"%'", &n)
+		g.Expect(n).To(BeZero())
+	}
+	g.Expect(s.Erasures(bg, "bank", 10)).To(BeEmpty())
+
+	_, err = s.EraseUser(bg, ledger.Subject{Company: "shop"}, ledger.ErasedByAdmin, 0)
+	g.Expect(err).To(HaveOccurred(), "nobody is everybody")
+}
