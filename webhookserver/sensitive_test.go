@@ -53,7 +53,7 @@ func TestSensitiveNotification(t *testing.T) {
 	for _, again := range []string{log + "send/", event + "replay/"} {
 		r := f.call(f.admin.Token, "POST", again, "")
 		f.Expect(r.status).To(gomega.Equal(409), r.String())
-		f.Expect(r.body).To(gomega.ContainSubstring("triggered anew"))
+		f.Expect(r.body).To(gomega.ContainSubstring("Trigger a new one instead"))
 	}
 
 	for change, field := range map[string]string{

@@ -10,8 +10,8 @@ import (
 )
 
 // CompanyActivationFinalizer keeps a CompanyActivation that is being purged until its
-// ledger rows and, as far as the platform allows, its webhooks are removed. Other
-// activations have no finalizer, so that they can be deleted when the operator is gone.
+// ledger rows and, if the platform allows it, its webhooks are removed. Other activations
+// have no finalizer, so that they can be deleted while the operator is not running.
 const CompanyActivationFinalizer = "extensions.rehive.com/company-activation"
 
 // RequestedAtAnnotation triggers the reconciliation of a CompanyActivation when its value
@@ -26,9 +26,9 @@ const RequestedAtAnnotation = "extensions.rehive.com/requested-at"
 const PurgeAnnotation = "extensions.rehive.com/purge"
 
 // PurgeAfterAnnotation is the time, in RFC 3339, at which a company that was removed from
-// Rehive is purged, if the operator was started with a grace period
-// (--purge-grace-period). Until then the activation is inactive; a new activation
-// removes the annotation. Deleting the object by hand purges it at once.
+// Rehive is purged, if the operator was started with a grace period (--purge-grace-period).
+// Until then the activation is inactive; a new activation removes the annotation. Deleting
+// the object manually purges it immediately.
 const PurgeAfterAnnotation = "extensions.rehive.com/purge-after"
 
 // APIWritesLabel on a CompanyActivation, with the value APIWritesAllow, lets admins change
@@ -109,8 +109,8 @@ type CompanyActivationSpec struct {
 	// +kubebuilder:default=true
 	PushEnabled *bool `json:"pushEnabled,omitempty"`
 
-	// companyInfo overrides what the platform says about the company, in templates and in
-	// the API. Unset fields have the platform's values.
+	// companyInfo overrides the platform's data about the company, in templates and in the
+	// API. Unset fields have the platform's values.
 	// +optional
 	CompanyInfo CompanyProfile `json:"companyInfo,omitzero"`
 
@@ -254,7 +254,7 @@ func (p *CompanyProviders) For(channel Channel) string {
 	return reference.Name
 }
 
-// CompanyInfo is what Rehive says about the company.
+// CompanyInfo is the company's data on Rehive.
 type CompanyInfo struct {
 	CompanyProfile `json:",inline"`
 
@@ -299,7 +299,7 @@ type CompanyActivationStatus struct {
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// companyInfo is what Rehive last said about the company.
+	// companyInfo is the company's data as Rehive last returned it.
 	// +optional
 	CompanyInfo CompanyInfo `json:"companyInfo,omitzero"`
 
@@ -346,7 +346,7 @@ type CompanyActivationStatus struct {
 
 // CompanyActivation represents a company on Rehive that uses this extension. The operator
 // creates one when an admin activates the extension. A platform team can also declare it
-// beforehand, in the namespace that is to hold the company's rules.
+// beforehand, in the namespace for the company's rules.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"

@@ -35,10 +35,10 @@ const (
 	// as that can be checked without an event.
 	ExpressionParsedCondition = "ExpressionParsed"
 	// WarningsCondition is True when something in the rule is valid, but probably not what
-	// its author meant. It is absent otherwise. The rule is in force nevertheless.
+	// its author meant. It is absent otherwise. The rule is in effect nevertheless.
 	WarningsCondition = "Warnings"
 	// TestsPassedCondition says whether the tests of a rule pass. It is absent if the rule
-	// has none. The rule is in force whatever it says.
+	// has none. The rule is in effect regardless.
 	TestsPassedCondition = "TestsPassed"
 )
 
@@ -52,8 +52,8 @@ const (
 	// AwaitingActivationReason: the object was declared, but the platform has
 	// not called /activate/ yet, so there is no token.
 	AwaitingActivationReason = "AwaitingActivation"
-	// SecretMissingReason: the Secret with the token or the webhook secret is
-	// gone. A new activation or token rotation restores it.
+	// SecretMissingReason: the Secret does not exist, or lacks the token or the webhook
+	// secret. A new activation or token rotation restores it.
 	SecretMissingReason = "SecretMissing"
 	// TokenAcceptedReason: the platform accepted the token.
 	TokenAcceptedReason = "TokenAccepted"

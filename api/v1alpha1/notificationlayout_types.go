@@ -42,7 +42,7 @@ type NotificationLayoutSpec struct {
 	Description string `json:"description,omitempty"`
 
 	// html is a Django template that wraps the HTML part of an email, which it prints with
-	// {{ content }}. Without it, the HTML part is sent as it is. An email without an HTML
+	// {{ content }}. Without it, the HTML part is sent unchanged. An email without an HTML
 	// part does not get one. At most 262144 characters. At least one of html and text must
 	// be set.
 	// +optional
@@ -50,9 +50,9 @@ type NotificationLayoutSpec struct {
 	// +kubebuilder:validation:MaxLength=262144
 	HTML string `json:"html,omitempty"`
 
-	// text is a Django template that wraps the text of a message, which it prints with
-	// {{ content }}; for an email, that is the plain text part. Without it, the text is
-	// sent as it is. At most 262144 characters. At least one of html and text must be set.
+	// text is a Django template that wraps the text of a message, which it prints with {{
+	// content }}; for an email, that is the plain text part. Without it, the text is sent
+	// unchanged. At most 262144 characters. At least one of html and text must be set.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144

@@ -166,9 +166,9 @@ type SMSMessage struct {
 	WhatsApp *WhatsAppTemplate `json:"whatsApp,omitempty"`
 
 	// useTwilioVerify sends the one-time code in the message through Twilio Verify, which
-	// words the text itself. The message must render exactly one number of 4 to 10 digits,
-	// and the company's DeliveryProvider for SMS must set twilio.verifyServiceSid. It
-	// defaults to false.
+	// generates the text itself. The message must render exactly one number of 4 to 10
+	// digits, and the company's DeliveryProvider for SMS must set twilio.verifyServiceSid.
+	// It defaults to false.
 	// +optional
 	UseTwilioVerify bool `json:"useTwilioVerify,omitempty"`
 }
@@ -285,9 +285,9 @@ type NotificationRuleSpec struct {
 	SystemEnabled bool `json:"systemEnabled,omitempty"`
 
 	// expiresAfter is how long after the event a message may still be sent, such as 10m or
-	// 24h. A message that its provider has not accepted by then is not sent any more. The
-	// time counts from when the event was received. 0 means that messages never expire.
-	// It is 0, or from 1m to 720h; the default is 24h.
+	// 24h. A message that its provider has not accepted by then is no longer sent. The time
+	// counts from when the event was received. 0 means that messages never expire. It is 0,
+	// or from 1m to 720h; the default is 24h.
 	// +optional
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:MinLength=1
@@ -296,15 +296,16 @@ type NotificationRuleSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self) == duration('0s') || (duration(self) >= duration('1m') && duration(self) <= duration('720h'))",message="must be 0, or from 1m to 720h"
 	ExpiresAfter string `json:"expiresAfter,omitempty"`
 
-	// sensitive says that messages hold something that must not be kept, such as a one-time
-	// code or a link to sign in. Once such a message is sent, failed or expired, the ledger
-	// masks its texts, and the data of its event; it can't be sent again. It can't be set
-	// together with system or systemEnabled, because an inbox keeps what it shows.
+	// sensitive says that messages contain something that must not be kept, such as a
+	// one-time code or a link to sign in. Once such a message is sent, failed or expired,
+	// the ledger masks its texts, and the data of its event; it can't be sent again. It
+	// can't be set together with system or systemEnabled, because an inbox keeps what it
+	// shows.
 	// +optional
 	Sensitive bool `json:"sensitive,omitempty"`
 
 	// event is the name of the platform event that triggers the rule, such as
-	// transaction.execute. A rule without an event can only be triggered by hand. At most
+	// transaction.execute. A rule without an event can only be triggered manually. At most
 	// 100 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=100
@@ -338,9 +339,9 @@ type NotificationRuleSpec struct {
 	// +optional
 	System *SystemMessage `json:"system,omitempty"`
 
-	// tests are examples of what the rule makes of events. A rule with a test that fails
-	// is refused when it is applied, and the condition TestsPassed reports tests that fail
-	// later. At most 20.
+	// tests are example events with the messages that the rule must send for them. A rule
+	// with a test that fails is refused when it is applied, and the condition TestsPassed
+	// reports tests that fail later. At most 20.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -348,7 +349,7 @@ type NotificationRuleSpec struct {
 	Tests []RuleTest `json:"tests,omitempty"`
 }
 
-// DefaultValidity is how long messages of a rule are valid that does not say otherwise.
+// DefaultValidity is the validity of messages whose rule does not set one.
 const DefaultValidity = 24 * time.Hour
 
 // Validity is how long after its event a message may be sent; 0 if it never expires.

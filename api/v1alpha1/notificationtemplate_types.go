@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// NotificationTemplateSpec is what rules created from a template start with.
+// NotificationTemplateSpec defines the initial values of rules created from a template.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
 // +kubebuilder:validation:XValidation:rule="!(has(self.sensitive) && self.sensitive && (has(self.system) || has(self.systemEnabled) && self.systemEnabled))",message="sensitive can't be set together with system or systemEnabled: an inbox keeps what it shows"
@@ -57,8 +57,8 @@ type NotificationTemplateSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self) == duration('0s') || (duration(self) >= duration('1m') && duration(self) <= duration('720h'))",message="must be 0, or from 1m to 720h"
 	ExpiresAfter string `json:"expiresAfter,omitempty"`
 
-	// sensitive says that messages of rules created from the template hold something that
-	// must not be kept, such as a one-time code or a link to sign in.
+	// sensitive says that messages of rules created from the template contain something
+	// that must not be kept, such as a one-time code or a link to sign in.
 	// +optional
 	Sensitive bool `json:"sensitive,omitempty"`
 
@@ -96,8 +96,9 @@ type NotificationTemplateSpec struct {
 	// +optional
 	System *SystemMessage `json:"system,omitempty"`
 
-	// tests are examples of what rules created from the template make of events. Rules do not
-	// receive them. A template with a test that fails is refused when it is applied. At most 20.
+	// tests are example events with the messages that rules created from the template must
+	// send for them. Rules do not receive them. A template with a test that fails is
+	// refused when it is applied. At most 20.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -121,18 +122,18 @@ type NotificationTemplate struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what rules created from the template start with.
+	// spec defines the initial values of rules created from the template.
 	// +required
 	Spec NotificationTemplateSpec `json:"spec"`
 }
 
-// IsDeletable says whether admins may delete rules made from the template.
+// IsDeletable reports whether admins may delete rules created from the template.
 func (t *NotificationTemplate) IsDeletable() bool {
 	return t.Spec.Deletable == nil || *t.Spec.Deletable
 }
 
-// RuleSpec returns the spec of a rule made from the template for a company, given
-// the name of its CompanyActivation.
+// RuleSpec returns the spec of a rule created from the template for a company, given the
+// name of its CompanyActivation.
 func (t *NotificationTemplate) RuleSpec(activation string) NotificationRuleSpec {
 	s := t.Spec.DeepCopy()
 	return NotificationRuleSpec{

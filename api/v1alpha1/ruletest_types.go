@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// RuleTest is an example of what a rule makes of an event.
+// RuleTest is an example event with the message that a rule must send for it.
 type RuleTest struct {
 	// name says what the test is about, such as "a pending payment". At most 100
 	// characters.
@@ -16,16 +16,17 @@ type RuleTest struct {
 	// +kubebuilder:validation:MaxLength=100
 	Name string `json:"name"`
 
-	// event is what the rule is tried on. It defaults to the sample of spec.event.
+	// event is the event that the rule is tested with. It defaults to the sample of
+	// spec.event.
 	// +optional
 	Event RuleTestEvent `json:"event,omitzero"`
 
-	// expect is what must come of it. Fields that are not set are not compared.
+	// expect is the expected result. Fields that are not set are not compared.
 	// +required
 	Expect RuleTestExpectation `json:"expect"`
 }
 
-// RuleTestEvent is an event that a rule is tried on.
+// RuleTestEvent is an event that a rule is tested with.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.data) && has(self.changes))",message="data and changes can't be combined: data is the whole event"
 type RuleTestEvent struct {
@@ -54,7 +55,7 @@ type RuleTestEvent struct {
 	Computed *runtime.RawExtension `json:"computed,omitempty"`
 }
 
-// RuleTestExpectation is what must come of an event.
+// RuleTestExpectation is the expected result of an event.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.reason) || has(self.sent) && !self.sent",message="reason must not be set unless sent is false"
 // +kubebuilder:validation:XValidation:rule="!has(self.sent) || self.sent || !(has(self.recipients) || has(self.subject) || has(self.text) || has(self.html))",message="recipients, subject, text and html must not be set if sent is false"
@@ -91,11 +92,11 @@ type RuleTestExpectation struct {
 	HTML *TextExpectation `json:"html,omitempty"`
 }
 
-// TextExpectation is what a text must be.
+// TextExpectation describes an expected text.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.equals) || has(self.contains) || has(self.excludes)",message="equals, contains or excludes must be set"
 type TextExpectation struct {
-	// equals is the whole text. White space at its end is not compared. At most 16384
+	// equals is the whole text. Trailing white space is not compared. At most 16384
 	// characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16384

@@ -36,7 +36,7 @@ var parts = []part{
 	{name: "ingest-postgres", what: "the same on PostgreSQL", run: (*bench).ingestPostgres},
 	{name: "message", what: "from a webhook to an email, sustained and at low load", run: (*bench).message},
 	{name: "neighbour", what: "one company's burst, another's latency", run: (*bench).neighbour},
-	{name: "walls", what: "one company's large events, another's webhooks", run: (*bench).walls},
+	{name: "isolation", what: "one company's large events, another's webhooks", run: (*bench).isolation},
 	{name: "api", what: "lists of notifications for admins, with 10,000 rules", run: (*bench).api},
 	{name: "controlplane", what: "activations and rules to Ready, memory, start-up", run: (*bench).controlPlane},
 	{name: "soak", what: "steady load for -soak: memory, goroutines, files, ledger", run: (*bench).soak, asked: true},

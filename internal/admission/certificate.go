@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	// validity is how long a certificate is valid. It is replaced when a third of that is
+	// validity is the validity of a certificate, which is replaced when a third of it is
 	// left.
 	validity = 90 * 24 * time.Hour
 	// clockSkew is how much an API server's clock may be behind.
 	clockSkew = time.Hour
 )
 
-// certificate is what the webhook is served with.
+// certificate is a certificate that the webhook is served with.
 type certificate struct {
 	pair tls.Certificate
 	// bundle are the PEM certificates of the authority that issued it, and of the one
@@ -96,7 +96,7 @@ func encode(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// parseBundle returns the certificates of a PEM bundle. It skips what is not one.
+// parseBundle returns the certificates of a PEM bundle. It skips all other blocks.
 func parseBundle(bundle []byte) (certificates []*x509.Certificate) {
 	for {
 		var block *pem.Block
@@ -132,8 +132,8 @@ func (c *certificate) check(host string, now time.Time) error {
 	return nil
 }
 
-// hostToVerify returns a host as crypto/x509 takes it, which is in brackets for an IP
-// address.
+// hostToVerify returns a host in the form that crypto/x509 expects: IP addresses are in
+// brackets.
 func hostToVerify(host string) string {
 	if net.ParseIP(host) != nil {
 		return "[" + host + "]"

@@ -56,16 +56,15 @@ type KeeperOptions struct {
 	Client kubernetes.Interface
 	// Configuration is the name of the ValidatingWebhookConfiguration.
 	Configuration string
-	// Namespace is the operator's own, to whose Service the configuration must lead.
+	// Namespace is the operator's own, whose Service the configuration must refer to.
 	Namespace string
 	// Watched are the namespaces whose objects are checked.
 	Watched namespaces.Set
-	// Self is the user name of the operator, whose requests the API server need not ask
-	// about; it may be empty.
+	// Self is the user name of the operator, whose requests the API server admits without
+	// calling the webhook; it may be empty.
 	Self string
-	// CertDir is a directory with tls.crt, tls.key and, optionally, ca.crt, which
-	// something else maintains. If it is empty, the keeper maintains a certificate in a
-	// Secret.
+	// CertDir is a directory with tls.crt, tls.key and, optionally, ca.crt, which another
+	// program maintains. If it is empty, the keeper maintains a certificate in a Secret.
 	CertDir string
 	Metrics *Metrics
 	Log     logr.Logger
@@ -73,8 +72,9 @@ type KeeperOptions struct {
 
 // Keeper maintains the certificate of the webhook, and the parts of its configuration that
 // are only known while the operator runs: the certificates that the API server trusts, and
-// the namespaces and requests that the webhook is for. Every replica has one; they agree
-// through the Secret. Its failures are logged and counted, and never stop the manager.
+// the namespaces and requests that the webhook applies to. Every replica has one; they
+// agree through the Secret. Its failures are logged and counted, and never stop the
+// manager.
 type Keeper struct {
 	o       KeeperOptions
 	serving atomic.Pointer[certificate]
@@ -84,7 +84,7 @@ type Keeper struct {
 	logged  time.Time
 }
 
-// NewKeeper returns a keeper, which does nothing before Start.
+// NewKeeper returns a keeper that does nothing before Start.
 func NewKeeper(o KeeperOptions) *Keeper { return &Keeper{o: o, now: time.Now} }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.
@@ -116,7 +116,7 @@ func (k *Keeper) Start(ctx context.Context) error {
 	}
 }
 
-// report logs an error when it changes and from time to time.
+// report logs an error when it changes, and repeats it periodically.
 func (k *Keeper) report(err error) {
 	if err == nil {
 		if k.failure != "" {
@@ -129,7 +129,7 @@ func (k *Keeper) report(err error) {
 	k.o.Metrics.ready.Set(0)
 	if text := err.Error(); text != k.failure || k.now().Sub(k.logged) > reminder {
 		k.failure, k.logged = text, k.now()
-		k.o.Log.Error(err, "The admission webhook does not work: rules, layouts and templates are accepted unchecked. Their condition Ready still says whether they work", "configuration", k.o.Configuration)
+		k.o.Log.Error(err, "The admission webhook does not work: rules, layouts and templates are accepted unchecked. Their condition Ready still reports whether they work", "configuration", k.o.Configuration)
 	}
 }
 
@@ -184,7 +184,7 @@ func (k *Keeper) serve(c *certificate) {
 }
 
 // host returns the host that the API server connects to. All webhooks of the configuration
-// must lead to one, which must be of this installation.
+// must have the same one, which must belong to this installation.
 func (k *Keeper) host(configuration *admissionregistrationv1.ValidatingWebhookConfiguration) (string, error) {
 	var host string
 	for i := range configuration.Webhooks {
@@ -216,8 +216,8 @@ func (k *Keeper) certificate(ctx context.Context, host string) (*certificate, er
 	if k.o.CertDir != "" {
 		return readDirectory(k.o.CertDir)
 	}
-	// Another replica may create or replace the Secret at the same time. Then its
-	// certificate counts.
+	// Another replica may create or replace the Secret at the same time. Then that
+	// certificate is used.
 	for range 3 {
 		c, err := k.fromSecret(ctx, host)
 		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
@@ -284,7 +284,7 @@ func readDirectory(directory string) (*certificate, error) {
 	return c, nil
 }
 
-// selector selects the namespaces that the operator works in.
+// selector selects the namespaces that the operator watches.
 func (k *Keeper) selector() *metav1.LabelSelector {
 	if k.o.Watched.IsAll() {
 		return &metav1.LabelSelector{}
@@ -310,7 +310,7 @@ func (k *Keeper) isUpToDate(configuration *admissionregistrationv1.ValidatingWeb
 	return true
 }
 
-// desired returns what the keeper owns of the configuration, and nothing else, so that it
+// desired returns only the fields of the configuration that the keeper owns, so that it
 // does not conflict with the tool that applies the rest.
 func (k *Keeper) desired(configuration *admissionregistrationv1.ValidatingWebhookConfiguration, c *certificate) *applyadmission.ValidatingWebhookConfigurationApplyConfiguration {
 	selector := k.selector()

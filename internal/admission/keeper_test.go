@@ -41,7 +41,7 @@ func stored(t *testing.T) *admissionregistrationv1.ValidatingWebhookConfiguratio
 	return c
 }
 
-// TestRotation replaces the certificate while the webhook is asked all the time.
+// TestRotation replaces the certificate while the webhook is called continuously.
 func TestRotation(t *testing.T) {
 	g := NewWithT(t)
 	deleteSecret(t)
@@ -60,7 +60,7 @@ func TestRotation(t *testing.T) {
 		}
 	})
 	before := asked.Load()
-	moreQuestions := func() {
+	moreReviews := func() {
 		at := asked.Load()
 		eventually(t, "more questions", func() bool { return asked.Load() > at+20 })
 	}
@@ -73,11 +73,11 @@ func TestRotation(t *testing.T) {
 	r.keeper.now = func() time.Time { return time.Now().Add(validity*2/3 + time.Hour) }
 	g.Expect(r.keeper.Sync(ctx)).To(Succeed())
 	g.Expect(r.keeper.serving.Load().pair.Leaf).To(Equal(first.pair.Leaf), "the API server is given time to notice the new authority")
-	moreQuestions()
+	moreReviews()
 	g.Expect(r.keeper.Sync(ctx)).To(Succeed())
 	second := r.keeper.serving.Load()
 	g.Expect(second.pair.Leaf).NotTo(Equal(first.pair.Leaf))
-	moreQuestions()
+	moreReviews()
 	g.Expect(parseBundle(stored(t).Webhooks[0].ClientConfig.CABundle)).To(HaveLen(2), "another replica may still serve the former certificate")
 	cancel()
 	asking.Wait()
@@ -86,14 +86,14 @@ func TestRotation(t *testing.T) {
 	g.Expect(missed.Load()).To(BeNumerically("<=", 1))
 	g.Expect(testutil.ToFloat64(r.keeper.o.Metrics.expiry)).To(BeNumerically("==", second.pair.Leaf.NotAfter.Unix()))
 
-	// An authority is forgotten once it has expired.
+	// An authority is removed once it has expired.
 	r.keeper.now = func() time.Time { return time.Now().Add(validity*2 + time.Hour) }
 	g.Expect(r.keeper.Sync(t.Context())).To(Succeed())
 	g.Expect(parseBundle(stored(t).Webhooks[0].ClientConfig.CABundle)).To(HaveLen(1))
 	deleteSecret(t)
 }
 
-// TestReplicas has several replicas start at once: they agree on a certificate.
+// TestReplicas starts several replicas at once: they agree on a certificate.
 func TestReplicas(t *testing.T) {
 	g := NewWithT(t)
 	deleteSecret(t)
@@ -113,8 +113,8 @@ func TestReplicas(t *testing.T) {
 	g.Expect(trusts(stored(t).Webhooks[0].ClientConfig.CABundle, keepers[0].serving.Load().bundle)).To(BeTrue())
 }
 
-// TestConfiguration has the keeper set its part of the configuration, beside whatever
-// applies the manifests.
+// TestConfiguration checks that the keeper sets its part of the configuration, beside the
+// tool that applies the manifests.
 func TestConfiguration(t *testing.T) {
 	g := NewWithT(t)
 	deleteSecret(t)
@@ -133,25 +133,25 @@ func TestConfiguration(t *testing.T) {
 	g.Expect(*w.SideEffects).To(Equal(admissionregistrationv1.SideEffectClassNone))
 	g.Expect(time.Duration(*w.TimeoutSeconds) * time.Second).To(BeNumerically(">", judgeTime))
 
-	// Nothing is written when nothing differs.
+	// Without a difference, nothing is written.
 	version := stored(t).ResourceVersion
 	g.Expect(k.Sync(t.Context())).To(Succeed())
 	g.Expect(stored(t).ResourceVersion).To(Equal(version))
 
-	// What somebody else changes of it comes back.
+	// Changes by others are reverted.
 	drifted := stored(t)
 	drifted.Webhooks[0].ClientConfig.CABundle, drifted.Webhooks[0].NamespaceSelector, drifted.Webhooks[0].MatchConditions = nil, nil, applied.Webhooks[0].MatchConditions
 	g.Expect(plane.Client.Update(t.Context(), drifted)).To(Succeed())
 	g.Expect(k.Sync(t.Context())).To(Succeed())
 	g.Expect(k.isUpToDate(stored(t), k.serving.Load())).To(BeTrue())
 
-	// An operator of every namespace.
+	// An operator that watches every namespace.
 	wide := newKeeper(t, operator(), func(o *KeeperOptions) { o.Watched = namespaces.All() })
 	g.Expect(wide.Sync(t.Context())).To(Succeed())
 	g.Expect(stored(t).Webhooks[0].NamespaceSelector.MatchExpressions).To(BeEmpty())
 }
 
-// TestFailures says what is wrong in each case, and keeps going.
+// TestFailures checks that each failure is reported, and that the keeper continues.
 func TestFailures(t *testing.T) {
 	g := NewWithT(t)
 	deleteSecret(t)
@@ -165,7 +165,7 @@ func TestFailures(t *testing.T) {
 	nobody.Impersonate = rest.ImpersonationConfig{UserName: "nobody", Groups: []string{"system:authenticated"}}
 	g.Expect(newKeeper(t, nobody, nil).Sync(t.Context())).To(MatchError(ContainSubstring("the service account may not read the ValidatingWebhookConfiguration")))
 
-	// A Secret of the same name that is somebody else's.
+	// A Secret of the same name with another owner.
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: SecretName}}
 	g.Expect(plane.Client.Create(t.Context(), secret)).To(Succeed())
 	g.Expect(k.Sync(t.Context())).To(MatchError(ContainSubstring("was not created by the operator")))

@@ -31,7 +31,7 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		reviews: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "rehive_extension", Name: "admission_reviews_total",
-			Help: "Objects that the API server asked about, by kind and result: admitted, warned, refused or unchecked.",
+			Help: "Objects that the API server sent for review, by kind and result: admitted, warned, refused or unchecked.",
 		}, []string{"kind", "result"}),
 		ready: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "rehive_extension", Name: "admission_ready",
@@ -50,7 +50,7 @@ func NewMetrics(registerer prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// reviewed counts a review. Kinds other than the operator's count as one.
+// reviewed counts a review. All kinds that are not the operator's share one label value.
 func (m *Metrics) reviewed(kind, result string) {
 	if !check.IsKind(kind) {
 		kind = "other"

@@ -92,7 +92,7 @@ func install(ctx context.Context) error {
 	return nil
 }
 
-// operator returns a configuration with the rights of the manager's service account.
+// operator returns a configuration with the permissions of the manager's service account.
 func operator() *rest.Config {
 	config := rest.CopyConfig(plane.Config)
 	config.Impersonate = rest.ImpersonationConfig{
@@ -169,8 +169,8 @@ func newKeeper(t *testing.T, config *rest.Config, change func(*KeeperOptions)) *
 	return NewKeeper(o)
 }
 
-// configure applies the configuration of config/default, leading to a port of this
-// machine, and deletes it at the end of the test.
+// configure applies the configuration of config/default, with a port of this machine as its
+// target, and deletes it at the end of the test.
 func configure(t *testing.T, port int) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	t.Helper()
 	objects, err := manifests()
@@ -206,7 +206,7 @@ func configure(t *testing.T, port int) *admissionregistrationv1.ValidatingWebhoo
 	return applied
 }
 
-// serve starts one replica and waits until the API server asks it.
+// serve starts one replica and waits until the API server calls it.
 func serve(t *testing.T) *replica {
 	t.Helper()
 	r := startReplica(t, "")

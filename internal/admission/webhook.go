@@ -34,7 +34,7 @@ import (
 const Path = "/validate"
 
 const (
-	// judgeTime is how long the check of one object may take, waiting included. It is
+	// judgeTime is how long the check of one object may take, including waiting. It is
 	// shorter than timeoutSeconds of the configuration.
 	judgeTime = 2 * time.Second
 	// concurrentReviews is how many objects are checked at once. The objects of one
@@ -54,14 +54,13 @@ const (
 
 // Options configure a Webhook.
 type Options struct {
-	// Cache and Live read layouts; Live is asked for a layout that Cache does not have
-	// yet.
+	// Cache and Live read layouts; Live is used for a layout that is not in Cache yet.
 	Cache, Live client.Reader
-	// Watched are the namespaces that the operator works in. Objects elsewhere are
-	// admitted unchecked.
+	// Watched are the namespaces that the operator watches. Objects elsewhere are admitted
+	// unchecked.
 	Watched namespaces.Set
-	// Self is the user name of the operator, whose own objects are admitted unchecked:
-	// the API has checked them. Nobody's are if it is empty.
+	// Self is the user name of the operator, whose own objects are admitted unchecked: the
+	// API has checked them. It may be empty.
 	Self    string
 	Metrics *Metrics
 	Log     logr.Logger
@@ -82,7 +81,7 @@ func New(o Options) *Webhook {
 	return w
 }
 
-// Handler returns the HTTP handler for [Path]. It bounds what requests cost before they
+// Handler returns the HTTP handler for [Path]. It bounds the cost of requests before they
 // are read.
 func (w *Webhook) Handler() http.Handler {
 	next := &admission.Webhook{Handler: w}
@@ -101,7 +100,7 @@ func (w *Webhook) Handler() http.Handler {
 	})
 }
 
-// judgment is what is decided about an object.
+// judgment is the decision about an object.
 type judgment struct {
 	refusal  string // empty to admit it
 	causes   notify.Problems
@@ -127,7 +126,7 @@ func (w *Webhook) Handle(ctx context.Context, request admission.Request) admissi
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		// The turn lasts as long as the work, even if nobody waits for the result.
+		// The slot is occupied until the work ends, even if no caller waits for the result.
 		defer turn.Release()
 		var o outcome
 		defer func() {
@@ -151,7 +150,7 @@ func (w *Webhook) Handle(ctx context.Context, request admission.Request) admissi
 	}
 }
 
-// concerns reports whether a request is to be checked.
+// concerns reports whether a request must be checked.
 func (w *Webhook) concerns(r *admissionv1.AdmissionRequest) bool {
 	return r.SubResource == "" &&
 		(r.Operation == admissionv1.Create || r.Operation == admissionv1.Update) &&
@@ -163,7 +162,7 @@ func (w *Webhook) concerns(r *admissionv1.AdmissionRequest) bool {
 func (w *Webhook) unchecked(r *admission.Request, why string) admission.Response {
 	w.o.Metrics.reviewed(r.Kind.Kind, resultUnchecked)
 	return admission.Allowed("").WithWarnings(fmt.Sprintf(
-		"accepted unchecked, because %s. Whether it works is in its condition Ready.", why))
+		"accepted unchecked, because %s. Its condition Ready reports whether it works.", why))
 }
 
 func (w *Webhook) respond(kind string, j *judgment) admission.Response {
@@ -213,7 +212,7 @@ func (w *Webhook) judge(ctx context.Context, kind string, object, old []byte, dr
 }
 
 // judge refuses an object for the problems that it has and its predecessor did not have.
-// What was wrong before is a warning, so that a rule from before an upgrade can still be
+// Earlier problems are warnings, so that a rule from before an upgrade can still be
 // disabled.
 func judge[T any, P interface {
 	*T

@@ -22,7 +22,7 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
-// TestWebhook has the API server ask the webhook about what people apply.
+// TestWebhook applies objects to an API server that calls the webhook.
 func TestWebhook(t *testing.T) {
 	r := serve(t)
 	t.Run("refusals", testRefusals)
@@ -79,7 +79,7 @@ func testRefusals(t *testing.T) {
 			&v1alpha1.NotificationLayout{
 				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "refused"},
 				Spec:       v1alpha1.NotificationLayoutSpec{HTML: "<html>\n{{ contents }}</html>"},
-			}, "spec.html", "spec.html: the message has no place: print it by {{ content }}.",
+			}, "spec.html", "spec.html: the layout does not contain the message: print it with {{ content }}.",
 		},
 		"template preset": {
 			&v1alpha1.NotificationTemplate{
@@ -105,7 +105,7 @@ func testRefusals(t *testing.T) {
 				g.Expect(isRefused(err)).To(BeTrue())
 			}
 			if r, is := test.object.(*v1alpha1.NotificationRule); is && name != "two channels" {
-				// The reconciler's sentence, which a test of the controllers compares.
+				// The reconciler's message, which a test of the controllers compares.
 				g.Expect(err.Error()).To(ContainSubstring(check.Rule(t.Context(), r, nil, notify.CompileLayout).Refusal()))
 			}
 		})
@@ -148,7 +148,7 @@ func testLayouts(t *testing.T) {
 	g.Expect(c.Create(t.Context(), r)).To(Succeed())
 	g.Expect(heard.take()).To(BeEmpty())
 
-	// A layout of another channel doesn't fit.
+	// A layout of another channel can't be used.
 	other := rule("misfit", func(r *v1alpha1.NotificationRule) {
 		r.Spec.Email = nil
 		r.Spec.SMS = &v1alpha1.SMSMessage{To: "+27840000000", Message: "m", LayoutRef: &v1alpha1.NotificationLayoutReference{Name: "frame"}}
@@ -178,7 +178,7 @@ func testUpdates(t *testing.T) {
 	g.Expect(c.Status().Patch(ctx, changed, client.MergeFrom(broken))).To(Succeed())
 	g.Expect(heard.take()).To(BeEmpty())
 
-	// What was wrong before can stay while something else changes.
+	// Earlier mistakes may remain when something else changes.
 	disabled := false
 	g.Expect(patch(func(r *v1alpha1.NotificationRule) { r.Spec.Enabled = &disabled })).To(Succeed())
 	g.Expect(heard.take()).To(ContainSubstring("spec.email.text, line 1, column 1: "))
@@ -206,8 +206,8 @@ func testUpdates(t *testing.T) {
 	g.Expect(apierrors.IsNotFound(c.Get(ctx, client.ObjectKeyFromObject(broken), broken))).To(BeTrue())
 }
 
-// testRuleTests refuses a rule whose tests fail, and stores the events of those that pass
-// as they were written.
+// testRuleTests applies a rule whose tests fail, which is refused, and one whose tests
+// pass, which is stored with its events unchanged.
 func testRuleTests(t *testing.T) {
 	g := NewWithT(t)
 	apply := func(expected string) error {
@@ -253,7 +253,7 @@ spec:
 	g.Expect(plane.Client.Update(t.Context(), wrong)).To(MatchError(ContainSubstring("reason must not be set unless sent is false")))
 }
 
-// testScope has a namespace that the operator doesn't watch.
+// testScope applies objects in a namespace that the operator doesn't watch.
 func testScope(t *testing.T) {
 	g := NewWithT(t)
 	elsewhere := rule("elsewhere", withText("{% if %}"))
@@ -261,8 +261,8 @@ func testScope(t *testing.T) {
 	g.Expect(dryRun(t, elsewhere)).To(Succeed())
 }
 
-// testLargeTemplates has the largest templates that are stored, in forms that are costly
-// to parse, answered in time.
+// testLargeTemplates applies the largest possible templates, in forms that are costly to
+// parse, and expects an answer in time.
 func testLargeTemplates(t *testing.T) {
 	c, _ := user(t)
 	for name, text := range map[string]string{
@@ -305,8 +305,8 @@ func testUnchecked(t *testing.T, r *replica) {
 		return judgment{refusal: "too late"}, nil
 	}
 	g.Expect(c.Create(t.Context(), rule("slow"), client.DryRunAll)).To(Succeed())
-	g.Expect(heard.take()).To(Equal("accepted unchecked, because it takes longer than 2s. Whether it works is in its condition Ready."))
-	// The work that nobody waits for still counts: a namespace has half of the turns.
+	g.Expect(heard.take()).To(Equal("accepted unchecked, because it takes longer than 2s. Its condition Ready reports whether it works."))
+	// Abandoned checks still occupy slots, of which a namespace has half.
 	for range concurrentReviews {
 		g.Expect(c.Create(t.Context(), rule("slow"), client.DryRunAll)).To(Succeed())
 	}
@@ -318,5 +318,5 @@ func testUnchecked(t *testing.T, r *replica) {
 	g.Eventually(func() string {
 		g.Expect(c.Create(t.Context(), rule("panics"), client.DryRunAll)).To(Succeed())
 		return heard.take()
-	}).WithTimeout(time.Minute).Should(Equal("accepted unchecked, because the check failed. Whether it works is in its condition Ready."))
+	}).WithTimeout(time.Minute).Should(Equal("accepted unchecked, because the check failed. Its condition Ready reports whether it works."))
 }

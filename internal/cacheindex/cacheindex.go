@@ -30,9 +30,9 @@ type Index[T client.Object] struct {
 	forget func(T)
 }
 
-// New indexes the objects of the kind of object by key. The cache need not be started
-// yet. Objects that are being deleted stay indexed until they are gone; forget, if not
-// nil, is then called.
+// New indexes the objects of the kind of object by key. The cache need not be started yet.
+// Objects that are being deleted stay indexed until they are removed; forget, if not nil,
+// is then called.
 func New[T client.Object](ctx context.Context, c cache.Cache, object T, key func(T) string, forget func(T)) (*Index[T], error) {
 	x := &Index[T]{key: key, byKey: make(map[string][]T), known: make(map[types.NamespacedName]T), forget: forget}
 	informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))

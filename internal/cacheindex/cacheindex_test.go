@@ -13,8 +13,8 @@ import (
 	toolscache "k8s.io/client-go/tools/cache"
 )
 
-// Updates as the cache reports them, but without a cache; the tests of package activation
-// have one.
+// This test reports updates in the way of a cache; the tests of package activation use a
+// real one.
 func TestObjectsAreReplacedByName(t *testing.T) {
 	g := NewWithT(t)
 	var forgotten []types.UID

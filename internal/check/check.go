@@ -13,7 +13,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ruletest"
 )
 
-// CompileLayout compiles a layout: [notify.CompileLayout], or a function that remembers its
+// CompileLayout compiles a layout: [notify.CompileLayout], or a function that caches its
 // results.
 type CompileLayout func(*v1alpha1.NotificationLayout) (*notify.Layout, notify.Problems)
 
@@ -22,7 +22,7 @@ type Report struct {
 	// Compiled is set for rules and templates. The LayoutProblem of a template is nil:
 	// its layout is looked up in the namespace of each rule that is created from it.
 	Compiled notify.Compiled
-	// Problems keep the object from working.
+	// Problems prevent the object from working.
 	Problems notify.Problems
 	// Warnings are about what is valid and probably a mistake.
 	Warnings notify.Problems
@@ -43,8 +43,8 @@ func Rule(ctx context.Context, rule *v1alpha1.NotificationRule, layout *v1alpha1
 	return r
 }
 
-// Template checks a template as the rules that are created from it will be, and runs its
-// tests.
+// Template checks a template in the same way as the rules that are created from it, and
+// runs its tests.
 func Template(ctx context.Context, template *v1alpha1.NotificationTemplate) *Report {
 	rule := &v1alpha1.NotificationRule{Spec: template.RuleSpec("company")}
 	r := &Report{spec: &template.Spec, Compiled: notify.CompileRule(rule, nil, notify.CompileLayout)}
@@ -65,7 +65,7 @@ func Layout(layout *v1alpha1.NotificationLayout) *Report {
 	return &Report{Problems: problems, spec: &layout.Spec}
 }
 
-// All returns everything that keeps the object from being admitted: its problems, its
+// All returns everything that prevents the object from being admitted: its problems, its
 // layout's, and its tests that fail.
 func (r *Report) All() notify.Problems {
 	all := slices.Clone(r.Problems)
@@ -84,8 +84,8 @@ func (r *Report) FailedTests() notify.Problems {
 	return failed
 }
 
-// Without returns a report without what another report has, too: what an edit did not
-// cause.
+// Without returns a report without the findings that another report has too, because an
+// edit did not cause those.
 func (r *Report) Without(before *Report) *Report {
 	rest, known := *r, before.All()
 	rest.Problems = slices.DeleteFunc(slices.Clone(r.Problems), func(p notify.Problem) bool { return slices.Contains(known, p) })
@@ -97,8 +97,8 @@ func (r *Report) Without(before *Report) *Report {
 }
 
 // Refusal returns why the object is not admitted, in one sentence that its condition Ready
-// or TestsPassed has, too; empty if it is. The problem of a layout is left out if the object
-// has problems of its own.
+// or TestsPassed has too; empty if it is admitted. The problem of a layout is left out if
+// the object has problems of its own.
 func (r *Report) Refusal() string {
 	switch {
 	case len(r.Problems) > 0:

@@ -60,7 +60,7 @@ func TestLayoutExcerpt(t *testing.T) {
 	}
 }
 
-// TestWithout keeps what an edit caused.
+// TestWithout checks that only the findings that an edit caused remain.
 func TestWithout(t *testing.T) {
 	before := Rule(t.Context(), email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression = "1 +" }), nil, notify.CompileLayout)
 	after := Rule(t.Context(), email(func(s *v1alpha1.NotificationRuleSpec) { s.Expression, s.Email.Text = "1 +", "{% if %}" }), nil, notify.CompileLayout)
@@ -76,7 +76,7 @@ func TestWithout(t *testing.T) {
 	}
 }
 
-// TestFailingTest refuses a rule that works otherwise.
+// TestFailingTest checks that a failing test alone is reason to refuse a rule.
 func TestFailingTest(t *testing.T) {
 	text := "Hi\x1b"
 	r := email(func(s *v1alpha1.NotificationRuleSpec) {
@@ -93,7 +93,7 @@ func TestFailingTest(t *testing.T) {
 	}
 }
 
-// TestPresets checks what is shipped.
+// TestPresets checks the shipped presets.
 func TestPresets(t *testing.T) {
 	templates, err := presets.Templates()
 	if err != nil {

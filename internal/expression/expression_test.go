@@ -85,7 +85,7 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-func TestCompileTellsWhatCannotBeRight(t *testing.T) {
+func TestCompileRefusesWhatFailsForAnyData(t *testing.T) {
 	for source, want := range map[string]string{
 		"'{{ status }}' == ":               "a value is missing at the end (line 1, column 18)",
 		"'{{ status }}' = 'x'":             "write == to compare (a single = assigns) (line 1, column 16)",

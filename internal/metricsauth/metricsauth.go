@@ -1,7 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metricsauth serves metrics only to callers that Kubernetes knows and permits.
+// Package metricsauth serves metrics only to callers that Kubernetes authenticates and
+// authorizes.
 //
 // It asks the API server with the caller's own token, through a SelfSubjectAccessReview,
 // which every authenticated user may create. controller-runtime's filter asks with the
@@ -28,28 +29,29 @@ import (
 )
 
 const (
-	// trustTime is how long a caller that was permitted is let in without asking again,
-	// and so how long a right that was taken away still works.
+	// trustTime is how long a permission is cached, and so how long a revoked permission
+	// still works.
 	trustTime = time.Minute
-	// maxTrusted bounds how many such callers are remembered.
+	// maxTrusted bounds the cached permissions.
 	maxTrusted = 64
-	// maxReviews bounds how many callers the API server is asked about at once.
+	// maxReviews bounds the concurrent requests to the API server.
 	maxReviews = 4
-	// reviewTimeout bounds asking about one, waiting for a turn included.
+	// reviewTimeout bounds one request, including waiting for a slot.
 	reviewTimeout = 10 * time.Second
 )
 
 // ServerOptions serve metrics on an address over HTTPS, to permitted callers only. The
 // certificate is tls.crt and tls.key in certDir, read again when they change; without a
-// certDir it is self-signed and made at each start, so that it encrypts but proves
-// nothing about the server.
+// certDir it is self-signed and created at each start, so that it encrypts but does not
+// authenticate the server.
 func ServerOptions(address, certDir string) metricsserver.Options {
 	return metricsserver.Options{
 		BindAddress:    address,
 		SecureServing:  true,
 		CertDir:        certDir,
 		FilterProvider: New,
-		// HTTP/2 brings a page of metrics nothing but its denial-of-service attacks.
+		// For a page of metrics, HTTP/2 has no advantage, only its denial-of-service
+		// attacks.
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.MinVersion, c.NextProtos = tls.VersionTLS12, []string{"http/1.1"}
 		}},
@@ -65,8 +67,8 @@ type reviewer struct {
 }
 
 // New is a FilterProvider of the metrics server. The filter answers 401 without a token
-// that the API server accepts, 403 to a caller that may not get the URL, and 503 when the
-// API server gives no answer.
+// that the API server accepts, 403 to a caller that may not get the URL, and 503 if the API
+// server does not answer.
 func New(config *rest.Config, _ *http.Client) (metricsserver.Filter, error) {
 	r, err := newReviewer(config, time.Now)
 	if err != nil {
@@ -77,12 +79,12 @@ func New(config *rest.Config, _ *http.Client) (metricsserver.Filter, error) {
 
 func newReviewer(config *rest.Config, now func() time.Time) (*reviewer, error) {
 	// The client that the metrics server offers carries the operator's credentials: a
-	// caller whose token were not sent would be taken for the operator.
+	// caller whose token is not sent would have the operator's permissions.
 	anonymous := rest.AnonymousClientConfig(config)
 	anonymous.QPS = -1 // turns bound it
 	client, err := authorizationclient.NewForConfig(anonymous)
 	if err != nil {
-		return nil, fmt.Errorf("making a client that checks who reads metrics: %w", err)
+		return nil, fmt.Errorf("creating a client that authorizes readers of metrics: %w", err)
 	}
 	return &reviewer{
 		client:  client.RESTClient(),
@@ -104,10 +106,10 @@ func (r *reviewer) filter(log logr.Logger, handler http.Handler) (http.Handler, 
 		case apierrors.IsUnauthorized(err):
 			unauthorized(w)
 		case err != nil:
-			log.Error(err, "Could not check who reads metrics")
-			http.Error(w, "The Kubernetes API server could not be asked about you. Try again later.", http.StatusServiceUnavailable)
+			log.Error(err, "Could not authorize a reader of metrics")
+			http.Error(w, "The Kubernetes API server could not check your permissions. Try again later.", http.StatusServiceUnavailable)
 		case !permitted:
-			http.Error(w, "You may not read this URL: it takes a ClusterRole that permits it as a nonResourceURL.", http.StatusForbidden)
+			http.Error(w, "You may not read this URL: it requires a ClusterRole that permits it as a nonResourceURL.", http.StatusForbidden)
 		default:
 			handler.ServeHTTP(w, request)
 		}
@@ -153,7 +155,7 @@ func (r *reviewer) review(ctx context.Context, token, verb, path string) (bool, 
 		Body(review).Do(ctx).Into(answer)
 	switch {
 	case apierrors.IsForbidden(err):
-		return false, nil // who may not even ask may not read metrics
+		return false, nil // a caller that may not create the review may not read metrics either
 	case err != nil:
 		return false, fmt.Errorf("asking the API server: %w", err)
 	}

@@ -38,7 +38,8 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// serviceAccount makes one, with the ClusterRole if it has a name, and returns its token.
+// serviceAccount creates a service account, bound to the ClusterRole if one is named, and
+// returns its token.
 func serviceAccount(t *testing.T, name, clusterRole string) string {
 	t.Helper()
 	g := NewWithT(t)
@@ -116,19 +117,19 @@ func TestFilter(t *testing.T) {
 	g.Expect(get(http.MethodPost, "/metrics", "Bearer "+reader).Code).To(Equal(http.StatusForbidden), "another verb")
 	g.Expect(get(http.MethodGet, "/debug/pprof/", "Bearer "+reader).Code).To(Equal(http.StatusForbidden), "another path")
 
-	// A right that was taken away works for as long as the caller is remembered.
+	// A revoked permission works for as long as it is cached.
 	client, err := kubernetes.NewForConfig(admin)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(client.RbacV1().ClusterRoleBindings().Delete(t.Context(), "reader", metav1.DeleteOptions{})).To(Succeed())
 	g.Expect(get(http.MethodGet, "/metrics", "Bearer "+reader).Code).To(Equal(http.StatusOK))
 	g.Eventually(func() int {
-		// The API server may not know it yet, and what it answers is remembered again.
+		// The API server may not know it yet, and its answer is cached again.
 		clock.Add(int64(trustTime / time.Second))
 		return get(http.MethodGet, "/metrics", "Bearer "+reader).Code
 	}, "20s", "50ms").Should(Equal(http.StatusForbidden))
 }
 
-// TestServer asks a metrics server over the network.
+// TestServer calls a metrics server over the network.
 func TestServer(t *testing.T) {
 	g := NewWithT(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -177,7 +178,8 @@ func TestServer(t *testing.T) {
 	g.Expect(page).To(ContainSubstring("rest_client_requests_total"))
 }
 
-// The operator's own credentials vouch for nobody.
+// TestOperatorsCredentialsAreNotUsed checks that a caller without a token does not get the
+// operator's permissions.
 func TestOperatorsCredentialsAreNotUsed(t *testing.T) {
 	g := NewWithT(t)
 	filter, err := New(admin, http.DefaultClient)
@@ -191,7 +193,7 @@ func TestOperatorsCredentialsAreNotUsed(t *testing.T) {
 	g.Expect(answer.Code).To(Equal(http.StatusUnauthorized))
 }
 
-func TestAPIServerAway(t *testing.T) {
+func TestAPIServerUnreachable(t *testing.T) {
 	g := NewWithT(t)
 	away := httptest.NewServer(http.NotFoundHandler())
 	away.Close()

@@ -1,9 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package namespaces says which namespaces the operator works in. Only these hold
-// CompanyActivations, rules, layouts and providers that count; the operator neither
-// reads nor writes anything in another namespace, and needs no rights there.
+// Package namespaces determines which namespaces the operator watches. The operator neither
+// reads nor writes anything in other namespaces, and needs no permissions there.
 package namespaces
 
 import (
@@ -102,10 +101,10 @@ func (s Set) CacheNamespaces() map[string]cache.Config {
 	return configs
 }
 
-// Reader returns a reader that lists across the set where r would list across the
-// cluster, which a service account with rights in some namespaces may not do. Such a
-// list is one call for each namespace, so it is not a snapshot of one moment, and it
-// supports neither a limit nor paging.
+// Reader returns a reader that lists across the set where r would list across the cluster,
+// which a service account with permissions in some namespaces may not do. Such a list is
+// one call for each namespace, so it is not a snapshot of one moment, and it supports
+// neither a limit nor paging.
 func (s Set) Reader(r client.Reader) client.Reader {
 	if s.IsAll() {
 		return r

@@ -58,7 +58,7 @@ func (c *compiler) wrapper(path, source string, autoescape bool) *field {
 	problems, variables := len(c.problems), len(c.variables)
 	f := c.optional(path, source, autoescape)
 	if f != nil && len(c.problems) == problems && !slices.Contains(c.variables[variables:], v1alpha1.LayoutContentVariable) {
-		c.problems = append(c.problems, Problem{Field: path, Message: "the message has no place: print it by {{ " + v1alpha1.LayoutContentVariable + " }}"})
+		c.problems = append(c.problems, Problem{Field: path, Message: "the layout does not contain the message: print it with {{ " + v1alpha1.LayoutContentVariable + " }}"})
 	}
 	return f
 }

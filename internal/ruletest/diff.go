@@ -12,7 +12,7 @@ const (
 	shownLine = 160
 )
 
-// split cuts a text into lines, without white space at its end.
+// split splits a text into lines, without trailing white space.
 func split(text string) []string {
 	text = strings.TrimRight(text, " \t\r\n")
 	if text == "" {
@@ -43,8 +43,7 @@ func firstDifference(want, got string) (line int, expected, actual string) {
 	return n + 1, expected, actual
 }
 
-// diff shows the lines between what two texts have in common at their beginnings and at
-// their ends.
+// diff shows the lines between the common beginning and the common end of two texts.
 func diff(want, got string) string {
 	a, b := split(want), split(got)
 	n := common(a, b)

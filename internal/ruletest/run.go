@@ -27,7 +27,7 @@ const (
 	shownValue = 200
 )
 
-// Company is the company that tests belong to: templates read it as context.company.
+// Company is the company that tests use: templates read it as context.company.
 var Company = notify.Company{
 	ID: "northwind", Name: "Northwind", SystemEmail: "no-reply@northwind.example",
 	Logo: "https://northwind.example/logo.png", Website: "https://northwind.example", SupportEmail: "support@northwind.example",
@@ -41,7 +41,7 @@ type Failure struct {
 	// Index and Name are those of the test.
 	Index int
 	Name  string
-	// Message is what differs, in one sentence without a full stop.
+	// Message describes the difference in one sentence without a full stop.
 	Message string
 	// Diff shows the lines that differ, those that were expected after "- " and those that
 	// were rendered after "+ "; empty if the failure is not about a text.
@@ -56,17 +56,17 @@ func (f *Failure) Problem() notify.Problem {
 // Field is the path of a test in its rule.
 func Field(index int) string { return fmt.Sprintf("spec.tests[%d]", index) }
 
-// Result is what came of the tests of a rule.
+// Result is the result of the tests of a rule.
 type Result struct {
 	Tests    int
 	Failures []Failure
-	// Unfinished says that the tests took too long, or that ctx ended. Then Failures are
-	// not all.
+	// Unfinished says that the tests took too long, or that ctx ended. Failures are then
+	// incomplete.
 	Unfinished bool
 }
 
-// Run runs tests of a rule for an event, disabled or not. Nothing is run if the rule has
-// problems, also if they are its layout's.
+// Run runs tests of a rule for an event, disabled or not. Nothing is run if the rule or its
+// layout has problems.
 func Run(ctx context.Context, tests []v1alpha1.RuleTest, event string, compiled *notify.Compiled) Result {
 	result := Result{Tests: len(tests)}
 	if compiled.Rule == nil || compiled.LayoutProblem != nil {
@@ -91,7 +91,7 @@ func Run(ctx context.Context, tests []v1alpha1.RuleTest, event string, compiled 
 	return result
 }
 
-// run runs one test. The error says that there was no time for it.
+// run runs one test. The error means that there was no time for it.
 func run(ctx context.Context, test *v1alpha1.RuleTest, event string, compiled *notify.Compiled) (*Failure, error) {
 	if test.Event.Sample != "" {
 		event = test.Event.Sample
@@ -213,7 +213,8 @@ func compare(want *v1alpha1.RuleTestExpectation, got *notify.Decision, trace *no
 	fail := func(format string, args ...any) *Failure { return &Failure{Message: fmt.Sprintf(format, args...)} }
 	var sent []*notify.Message
 	for i := range got.Messages {
-		// Copies for the inbox have the channel system, and so have messages of such rules.
+		// In-app copies have the channel system, as do the messages of rules for that
+		// channel.
 		if m := &got.Messages[i]; len(sent) == 0 || m.Channel == sent[0].Channel {
 			sent = append(sent, m)
 		}

@@ -95,7 +95,7 @@ func TestProblem(t *testing.T) {
 	}
 }
 
-// TestNoEvent has a rule that is only triggered by hand.
+// TestNoEvent uses a rule that is only triggered manually.
 func TestNoEvent(t *testing.T) {
 	const byHand = "{companyRef: {name: shop}, displayName: D, sms: {to: '{{ to }}', message: '{{ text }}'}}"
 	if result := run1(t, byHand, "{name: t, event: {data: {to: '+15005550006', text: Hi}}, expect: {recipients: ['+15005550006'], text: {equals: Hi}}}"); len(result.Failures) > 0 {
@@ -106,7 +106,7 @@ func TestNoEvent(t *testing.T) {
 	}
 }
 
-// TestTimeout has tests that take longer than they may.
+// TestTimeout uses tests that exceed the time limit.
 func TestTimeout(t *testing.T) {
 	slow := strings.Replace(rule, "Hello {{ user.first_name }}", strings.Repeat("{% for a in l %}", 5)+"{{ a }}"+strings.Repeat("{% endfor %}", 5), 1)
 	test := "{name: t, event: {changes: {l: [" + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + "]}}, expect: {}}"
@@ -115,13 +115,13 @@ func TestTimeout(t *testing.T) {
 	if took := time.Since(start); took > 20*Timeout {
 		t.Errorf("it took %s", took)
 	}
-	// Either the time or the steps of a rendering end it.
+	// Either the time limit or the step limit of a rendering ends it.
 	if !result.Unfinished && len(result.Failures) != 20 {
 		t.Errorf("got %+v", result)
 	}
 }
 
-// TestProblemsComeFirst runs no tests of a rule that does not work.
+// TestProblemsComeFirst checks that no tests run for a rule that has problems.
 func TestProblemsComeFirst(t *testing.T) {
 	compiled := notify.Compiled{Problems: notify.Problems{{Field: "spec"}}}
 	if result := Run(t.Context(), make([]v1alpha1.RuleTest, 2), "user.create", &compiled); result.Tests != 0 || result.Failures != nil {

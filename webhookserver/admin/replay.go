@@ -138,7 +138,7 @@ func (a *API) replayable(ctx context.Context, r *rest.Request) (ledger.StoredEve
 	case notify.IsOwnEvent(original.Name):
 		return original, rest.Conflict("This event was not sent by the platform. Trigger the notification again instead.")
 	case original.Masked:
-		return original, rest.Conflict("The data of this event was masked, because a notification for it is sensitive, so it can't be evaluated again. Let it be triggered anew, for instance by requesting another code or link.")
+		return original, rest.Conflict("The data of this event was masked, because a notification for it is sensitive, so it can't be evaluated again. Trigger a new one instead, for example by requesting another code or link.")
 	case original.State == ledger.EventPending:
 		return original, rest.Conflict("This event has not been evaluated yet.")
 	case original.State == ledger.EventQuarantined:

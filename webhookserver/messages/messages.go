@@ -61,7 +61,7 @@ func Error(err error) error {
 	case errors.Is(err, ledger.ErrPending):
 		return rest.Conflict("This message has not been sent yet.")
 	case errors.Is(err, ledger.ErrMasked):
-		return rest.Conflict("This message is sensitive and was masked, so it can't be sent again. Let it be triggered anew, for instance by requesting another code or link.")
+		return rest.Conflict("This message is sensitive and was masked, so it can't be sent again. Trigger a new one instead, for example by requesting another code or link.")
 	case errors.Is(err, ledger.ErrNoMessage):
 		return rest.InvalidField(nil, rest.NonFieldErrors, "There is no message to send: see error_message.")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -26,15 +26,15 @@ const (
 	manyRules = 10_000
 )
 
-// walls measures the latency of one company's webhooks while another company's events are
+// isolation measures the latency of one company's webhooks while another company's events are
 // as large, and match as many rules, as possible.
-func (b *bench) walls(ctx context.Context) (err error) {
+func (b *bench) isolation(ctx context.Context) (err error) {
 	server, err := startPostgres()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.set.Manager.Stop(), server.Stop()) }()
-	t := &table{name: "walls", title: "Webhooks of one company while another company's events are large", what: "the other company's events", columns: []string{
+	t := &table{name: "isolation", title: "Webhooks of one company while another company's events are large", what: "the other company's events", columns: []string{
 		"p50 ms", "p99 ms", "longest ms", "webhooks",
 	}}
 	measure := func(what, database string, noise func(ctx context.Context, end time.Time) error) error {
