@@ -42,7 +42,7 @@ demo: build ## Run the operator against a simulated Rehive platform; EXIT=1 exit
 	exec env KUBEBUILDER_ASSETS="$$assets" bin/demo --manager bin/manager $(if $(EXIT),--exit)
 
 .PHONY: build
-build: ## Build the manager and the platform simulator into bin/.
+build: ## Build the manager, the kubectl plugin and the platform simulator into bin/.
 	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/ ./cmd/...
 
 .PHONY: build-installer

@@ -144,6 +144,15 @@ func (r *Report) Explanation() string {
 	return text
 }
 
+// Excerpt returns the line that a problem of the report is in; empty if it has no place in
+// the object.
+func (r *Report) Excerpt(p *notify.Problem) string {
+	if p.Line == 0 {
+		return ""
+	}
+	return Excerpt(fieldText(r.spec, p.Field), p.Line, p.Column)
+}
+
 // IsKind reports whether the package checks objects of a kind.
 func IsKind(kind string) bool {
 	return kind == "NotificationRule" || kind == "NotificationLayout" || kind == "NotificationTemplate"

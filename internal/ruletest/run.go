@@ -75,10 +75,8 @@ func Run(ctx context.Context, tests []v1alpha1.RuleTest, event string, compiled 
 	}
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	enabled := *compiled
-	enabled.Disabled = false
 	for i := range tests {
-		failure, err := run(ctx, &tests[i], event, &enabled)
+		failure, err := run(ctx, &tests[i], event, compiled)
 		if err != nil {
 			result.Unfinished = true
 			return result
@@ -93,28 +91,63 @@ func Run(ctx context.Context, tests []v1alpha1.RuleTest, event string, compiled 
 
 // run runs one test. The error means that there was no time for it.
 func run(ctx context.Context, test *v1alpha1.RuleTest, event string, compiled *notify.Compiled) (*Failure, error) {
-	if test.Event.Sample != "" {
-		event = test.Event.Sample
+	trial, err := Try(ctx, &test.Event, event, compiled)
+	var invalid *InvalidEventError
+	switch {
+	case errors.As(err, &invalid):
+		return &Failure{Message: invalid.Error()}, nil
+	case err != nil:
+		return nil, err
 	}
-	data, err := Data(&test.Event, event)
-	if err != nil {
-		return &Failure{Message: err.Error()}, nil
+	return compare(&test.Expect, &trial.Decision, &trial.Trace), nil
+}
+
+// InvalidEventError says what is wrong with the event of a test, in a sentence without a
+// full stop that begins with the field.
+type InvalidEventError struct{ message string }
+
+func (e *InvalidEventError) Error() string { return e.message }
+
+// Trial is what a rule makes of an event.
+type Trial struct {
+	notify.Decision
+	notify.Trace
+	// Event is the name of the event, and Data its data as JSON.
+	Event string
+	Data  []byte
+	// Missing are the variables that the rule reads and the event does not have.
+	Missing []string
+}
+
+// Try decides a rule on an event, of the given name unless the event names a sample. The
+// error is an [InvalidEventError], or says that ctx ended.
+func Try(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *notify.Compiled) (*Trial, error) {
+	if e.Sample != "" {
+		name = e.Sample
 	}
-	computed, err := computedOf(&test.Event, data)
+	data, err := Data(e, name)
 	if err != nil {
-		return &Failure{Message: err.Error()}, nil
+		return nil, &InvalidEventError{err.Error()}
 	}
-	parsed, err := notify.NewEvent(event, Company, data, Now, func(context.Context) (*python.Dict, error) { return computed, nil })
+	computed, err := computedOf(e, data)
 	if err != nil {
-		return &Failure{Message: "event: the data can't be read"}, nil //nolint:nilerr // the error repeats the data
+		return nil, &InvalidEventError{err.Error()}
 	}
-	trace := new(notify.Trace)
-	parsed.Trace = trace
-	decision, err := compiled.Decide(ctx, parsed, Company.SystemEmail)
+	event, err := notify.NewEvent(name, Company, data, Now, func(context.Context) (*python.Dict, error) { return computed, nil })
 	if err != nil {
+		return nil, &InvalidEventError{"event: the data can't be read"} // the error repeats the data
+	}
+	trial := &Trial{Event: name, Data: data}
+	event.Trace = &trial.Trace
+	enabled := *compiled
+	enabled.Disabled = false
+	if trial.Decision, err = enabled.Decide(ctx, event, Company.SystemEmail); err != nil {
 		return nil, fmt.Errorf("deciding: %w", err)
 	}
-	return compare(&test.Expect, &decision, trace), nil
+	if enabled.Rule != nil {
+		trial.Missing = event.Missing(enabled.Rule.Variables())
+	}
+	return trial, nil
 }
 
 // Data returns the data of a test's event: a JSON object. The name is the event's.

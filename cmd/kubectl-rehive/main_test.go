@@ -1,0 +1,204 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// plugin runs a command line with an input.
+func plugin(ctx context.Context, in string, args ...string) (status int, out, errOut string) {
+	var stdout, stderr bytes.Buffer
+	status = run(ctx, args, genericiooptions.IOStreams{In: strings.NewReader(in), Out: &stdout, ErrOut: &stderr})
+	return status, stdout.String(), stderr.String()
+}
+
+const (
+	head = `apiVersion: extensions.rehive.com/v1alpha1
+kind: NotificationRule
+metadata: {name: payment}
+spec:
+  companyRef: {name: shop}
+  displayName: Payment
+  event: transaction.execute
+`
+	wrong = head + `  expression: "'{{ status }}' == 'complete'"
+  email:
+    to: "{{ user.email }}"
+    subject: Hi
+    text: |
+      Hello
+        {% iff x %}
+`
+	right = head + `  expression: "'{{ status }}' == 'Complete'"
+  email: {to: "{{ user.email }}", subject: "Hi", text: "You received {{ amount|money:2 }}", layoutRef: {name: frame}}
+  tests:
+  - name: a payment
+    event: {changes: {amount: 2500}}
+    expect: {text: {equals: "Dear customer\nYou received 25.00"}}
+  - name: pending
+    event: {changes: {status: Pending}}
+    expect: {sent: false, reason: ExpressionFalse}
+`
+	frame = `
+---
+apiVersion: extensions.rehive.com/v1alpha1
+kind: NotificationLayout
+metadata: {name: frame}
+spec: {text: "Dear customer\n{{ content }}"}
+`
+)
+
+func TestLint(t *testing.T) {
+	for name, test := range map[string]struct {
+		in     string
+		args   []string
+		status int
+		want   []string
+	}{
+		"mistakes": {wrong, nil, 1, []string{
+			"standard input: NotificationRule payment\n",
+			"  error:   spec.email.text, line 2, column 3: Invalid block tag on line 2: 'iff'. Did you forget to register or load this tag?\n      2 |   {% iff x %}\n        |   ^\n",
+			"  warning: spec.expression, line 1, column 19: status is never 'complete': write 'Complete'\n",
+			"1 object checked: 1 error, 1 warning\n",
+		}},
+		"right":             {right + frame, []string{"--strict"}, 0, []string{"2 objects checked: 0 errors, 0 warnings\n"}},
+		"missing layout":    {right, nil, 0, []string{"warning: spec.email.layoutRef: the NotificationLayout frame is not in these files\n"}},
+		"strict":            {right, []string{"--strict"}, 1, nil},
+		"failing test":      {strings.Replace(right, "2500", "2600", 1) + frame, nil, 1, []string{`error:   spec.tests[0]: the test "a payment" fails: text, line 2: is "You received 26.00" and must be "You received 25.00"`}},
+		"unknown field":     {head + "  enabeld: true\n", nil, 1, []string{`error:   unknown field "spec.enabeld"`}},
+		"no channel":        {head, nil, 1, []string{"error:   spec: no channel is set"}},
+		"two channels":      {right + "  sms: {to: '+15005550006', message: m}\n" + frame, nil, 1, []string{"error:   spec: exactly one channel must be set: email, sms, push or system"}},
+		"other kinds":       {"kind: ConfigMap\napiVersion: v1\n---\n# nothing\n---\n" + right + frame, nil, 0, []string{"2 objects checked"}},
+		"terminal escapes":  {strings.Replace(wrong, "{% iff x %}", "{% iff \"\\e[31m\" %}", 1), nil, 1, nil},
+		"no YAML of ours":   {"a: [", nil, 0, []string{"0 objects checked"}},
+		"broken YAML":       {"apiVersion: extensions.rehive.com/v1alpha1\nkind: [", nil, 1, []string{"error:"}},
+		"colors":            {wrong, []string{"--color=always"}, 1, []string{"\x1b[31merror:  \x1b[0m"}},
+		"wrong color":       {wrong, []string{"--color=blue"}, 2, nil},
+		"wrong format":      {wrong, []string{"-o", "xml"}, 2, nil},
+		"missing directory": {"", []string{"/nowhere"}, 2, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			status, out, errOut := plugin(t.Context(), test.in, append([]string{"lint", "-"}, test.args...)...)
+			g.Expect(status).To(Equal(test.status), "%s%s", out, errOut)
+			for _, want := range test.want {
+				g.Expect(out).To(ContainSubstring(want))
+			}
+			if status == exitError {
+				g.Expect(errOut).To(HavePrefix("error: "))
+			}
+		})
+	}
+	g := NewWithT(t)
+	status, out, _ := plugin(t.Context(), wrong, "lint", "-", "-o", "json")
+	g.Expect(status).To(Equal(1))
+	var findings []finding
+	g.Expect(json.Unmarshal([]byte(out), &findings)).To(Succeed())
+	g.Expect(findings).To(HaveLen(2))
+	g.Expect(findings[0]).To(Equal(finding{
+		File: "standard input", Kind: "NotificationRule", Name: "payment", Severity: "error", Field: "spec.email.text", Line: 2, Column: 3,
+		Message: "Invalid block tag on line 2: 'iff'. Did you forget to register or load this tag?",
+	}))
+}
+
+// TestPresets checks and tests what is shipped, from its directory.
+func TestPresets(t *testing.T) {
+	g := NewWithT(t)
+	status, out, _ := plugin(t.Context(), "", "lint", "../../config/presets", "../../config/samples")
+	g.Expect(status).To(Equal(0), out)
+	status, out, _ = plugin(t.Context(), "", "test", "-f", "../../config/presets")
+	g.Expect(status).To(Equal(0), out)
+	g.Expect(out).To(MatchRegexp(`\d\d tests: \d\d passed, 0 failed\n`))
+}
+
+func TestTest(t *testing.T) {
+	g := NewWithT(t)
+	directory := t.TempDir()
+	for name, content := range map[string]string{"a.yaml": right, "b.yml": frame[4:], "ignored.txt": wrong} {
+		g.Expect(os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600)).To(Succeed())
+	}
+	report := filepath.Join(t.TempDir(), "report.xml")
+	status, out, errOut := plugin(t.Context(), "", "test", "-f", directory, "--junit", report)
+	g.Expect(status).To(Equal(0), "%s%s", out, errOut)
+	g.Expect(out).To(ContainSubstring("  ok   a payment\n  ok   pending\n2 tests: 2 passed, 0 failed\n"))
+
+	g.Expect(os.WriteFile(filepath.Join(directory, "a.yaml"), []byte(strings.Replace(right, "2500", "2600", 1)), 0o600)).To(Succeed())
+	status, out, _ = plugin(t.Context(), "", "test", "-f", directory, "--junit", report)
+	g.Expect(status).To(Equal(1))
+	g.Expect(out).To(ContainSubstring("  FAIL a payment\n       text, line 2: is \"You received 26.00\" and must be \"You received 25.00\"\n       - You received 25.00\n       + You received 26.00\n"))
+	written, err := os.ReadFile(report)
+	g.Expect(err).NotTo(HaveOccurred())
+	var suites junitSuites
+	g.Expect(xml.Unmarshal(written, &suites)).To(Succeed())
+	g.Expect(suites.Tests).To(Equal(2))
+	g.Expect(suites.Failures).To(Equal(1))
+	g.Expect(suites.Suites).To(HaveLen(1))
+	g.Expect(suites.Suites[0].Cases[0].Failure.Message).To(ContainSubstring("text, line 2"))
+	g.Expect(suites.Suites[0].Cases[1].Failure).To(BeNil())
+
+	// Tests of a rule that can't work fail.
+	status, out, _ = plugin(t.Context(), right, "test", "-f", "-")
+	g.Expect(status).To(Equal(1))
+	g.Expect(out).To(ContainSubstring("the NotificationLayout frame does not exist in this namespace."))
+}
+
+func TestPreview(t *testing.T) {
+	g := NewWithT(t)
+	status, out, errOut := plugin(t.Context(), right+frame, "preview", "-f", "-", "--changes", `{amount: 100, user: {email: joe@example.com}}`)
+	g.Expect(status).To(Equal(0), errOut)
+	g.Expect(out).To(ContainSubstring("payment on transaction.execute\nExpression: 'Complete' == 'Complete'\n\nemail to joe@example.com\nFrom: <no-reply@northwind.example>\nSubject: Hi\n\nDear customer\nYou received 1.00\n"))
+	_, out, _ = plugin(t.Context(), right+frame, "preview", "-f", "-", "payment", "--data", `{"status": "Pending"}`)
+	g.Expect(out).To(ContainSubstring("Not sent: ExpressionFalse."))
+	g.Expect(out).To(ContainSubstring("warning: the event's data has no amount\n"))
+	status, out, _ = plugin(t.Context(), right+frame, "preview", "-f", "-", "-o", "json")
+	g.Expect(status).To(Equal(0))
+	var v previewView
+	g.Expect(json.Unmarshal([]byte(out), &v)).To(Succeed())
+	g.Expect(v.Messages).To(HaveLen(1))
+	for _, args := range [][]string{
+		{"another"},
+		{"--event", "weather.change"},
+		{"--changes", "1"},
+		{"--changes", "{}", "--data", "{}"},
+		{"--data", "@/nowhere"},
+	} {
+		status, _, errOut := plugin(t.Context(), right+frame, append([]string{"preview", "-f", "-"}, args...)...)
+		g.Expect(status).To(Equal(2), "%v", args)
+		g.Expect(errOut).To(HavePrefix("error: "))
+	}
+	status, _, errOut = plugin(t.Context(), wrong, "preview", "-f", "-")
+	g.Expect(status).To(Equal(2))
+	g.Expect(errOut).To(ContainSubstring("line 2, column 3"))
+}
+
+func TestExplain(t *testing.T) {
+	g := NewWithT(t)
+	status, out, _ := plugin(t.Context(), "", "explain")
+	g.Expect(status).To(Equal(0))
+	g.Expect(out).To(MatchRegexp(`(?m)^transaction\.execute +A transaction became Complete or Failed\.$`))
+	_, out, _ = plugin(t.Context(), "", "explain", "transaction.execute")
+	g.Expect(out).To(MatchRegexp(`(?m)^currency\.code +text`))
+	_, out, _ = plugin(t.Context(), "", "explain", "transaction.execute", "--sample")
+	g.Expect(json.Valid([]byte(out))).To(BeTrue())
+	_, out, _ = plugin(t.Context(), "", "explain", "transaction.execute", "-o", "json")
+	var v eventView
+	g.Expect(json.Unmarshal([]byte(out), &v)).To(Succeed())
+	g.Expect(v.Fields).NotTo(BeEmpty())
+	status, _, errOut := plugin(t.Context(), "", "explain", "transaction.executed")
+	g.Expect(status).To(Equal(2))
+	g.Expect(errOut).To(Equal("error: no event transaction.executed is known: did you mean transaction.execute?\n"))
+	_, out, _ = plugin(t.Context(), "", "__complete", "explain", "")
+	g.Expect(out).To(ContainSubstring("transaction.execute\tA transaction became"))
+}
