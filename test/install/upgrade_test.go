@@ -32,7 +32,7 @@ func releases(g *WithT) []string {
 }
 
 // TestUpgrade stores objects with the CRDs of each released version, applies today's CRDs
-// and reads all objects back. Each must be unchanged, but for new defaults, and it must
+// and reads all objects back. Each must be unchanged, except for new defaults, and it must
 // still be possible to write it.
 func TestUpgrade(t *testing.T) {
 	for _, folder := range releases(NewWithT(t)) {
@@ -145,7 +145,6 @@ func incompatible(before, after map[string]any, at string) (problems []string) {
 	properties, _ := after["properties"].(map[string]any)
 	for _, field := range now {
 		if !slices.Contains(required, field) {
-			// A required field in a new object is no problem, but this object is not new.
 			problems = append(problems, fmt.Sprintf("%s.%v became required", at, field))
 		}
 	}
