@@ -203,11 +203,11 @@ func TestOutageWhileRegistering(t *testing.T) {
 			// The platform gives up when its time is over.
 			f.Expect(f.platform.Activate(t.Context(), f.company, service.ID)).To(gomega.Succeed())
 			f.Expect(f.activation().IsActive()).To(gomega.BeTrue())
-			f.Expect(f.condition(v1alpha1.WebhooksRegisteredCondition).Reason).To(gomega.Equal(v1alpha1.PlatformUnavailableReason))
+			f.Eventually(func() string { return f.condition(v1alpha1.WebhooksRegisteredCondition).Reason }).Should(gomega.Equal(v1alpha1.PlatformUnavailableReason))
 			remove()
 			f.Eventually(func() metav1.ConditionStatus {
 				return f.condition(v1alpha1.WebhooksRegisteredCondition).Status
-			}, "30s").Should(gomega.Equal(metav1.ConditionTrue))
+			}).Should(gomega.Equal(metav1.ConditionTrue))
 		})
 	}
 }

@@ -70,6 +70,10 @@ func plain(number string) (string, bool) {
 			ascii.WriteByte('(')
 		case r == '\uff09':
 			ascii.WriteByte(')')
+		case r == '\u00b7', r == '\u2022', r == '\u30fb': // French separators
+			ascii.WriteByte(' ')
+		case unicode.Is(unicode.Variation_Selector, r):
+			// Invisible, though it counts as a mark.
 		case r == '\uff0e':
 			ascii.WriteByte('.')
 		default:

@@ -179,8 +179,9 @@ func (p *Provider) Check(ctx context.Context) error {
 // Phrases, in lower case, of refusals that are about the account and not the message.
 // SendGrid has no codes for them.
 var (
-	quotaExceeded   = regexp.MustCompile(`credits exceeded|(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota)`)
-	accountInactive = regexp.MustCompile(`account .{0,60}(suspended|disabled|deactivated|banned|frozen|review)`)
+	quotaExceeded   = regexp.MustCompile(`credits exceeded|(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota)|(limit|quota) (exceeded|reached)|reached (your|the) .{0,40}(limit|quota)`)
+	accountInactive = regexp.MustCompile(`account .{0,60}(suspended|disabled|deactivated|banned|frozen|review|not (been )?activated|inactive|past due)|trial .{0,40}(expired|ended)|upgrade your (account|plan)`)
+	senderRefused   = regexp.MustCompile(`sender identity|verified sender|unverified|from (address|e-?mail|domain)|authorized to send from|authorised to send from|domain .{0,60}(not verified|not authenticated)`)
 )
 
 // fieldName matches a field of our own request, the only part of an answer that may be
@@ -213,7 +214,7 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 		return provider.Misconfigured("AccountInactive", "SendGrid has suspended the account or is reviewing it.")
 	case resp.Status == http.StatusUnavailableForLegalReasons:
 		return provider.Misconfigured("WrongRegion", "SendGrid refuses the message in this region; check the base URL.")
-	case refused && (field == "from" || strings.HasPrefix(field, "from.") || strings.Contains(message, "sender identity")):
+	case refused && (field == "from" || strings.HasPrefix(field, "from.") || senderRefused.MatchString(message)):
 		if ownSender {
 			return provider.Permanent("SenderRefused", "SendGrid refuses the sender that the rule names; it is probably not verified there.")
 		}

@@ -252,7 +252,7 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) error {
 	answer := fmt.Sprintf("Twilio (error %d)", code)
 	switch code {
-	case 21211, 21214, 21217, 21265, 21266, 21614, 21635, 21662, 30004, 30005, 30006, 60033, 60205, 63003, 63024, 63033:
+	case 21211, 21214, 21217, 21265, 21266, 21614, 21635, 21662, 30004, 30005, 30006, 60033, 60205, 63003, 63024, 63032, 63033:
 		return provider.Permanent("RecipientRefused", answer+" can't send to the recipient's number.")
 	case 21655, 21656, 63005, 63016, 63021, 63027, 63028, 63040, 63041, 63042:
 		return provider.Permanent("ContentTemplateRefused", answer+": WhatsApp refuses the content template or its variables; check the template at Twilio and the rule's whatsApp.")
@@ -266,23 +266,23 @@ func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) 
 		return provider.Permanent("RecipientRefused", answer+" has no way from this sender to the recipient.")
 	case 21602, 21619:
 		return provider.Permanent("MessageEmpty", answer+": the message has no text.")
-	case 21605, 21617:
+	case 21605, 21617, 30019:
 		return provider.Permanent("MessageTooBig", answer+": the text is too long.")
-	case 30007, 30038, 60238, 60410, 63013, 63049:
+	case 30007, 30038, 60238, 60410, 30453, 63013, 63014, 63049:
 		return provider.Permanent("Filtered", answer+": the message was filtered as unwanted.")
 	case 30003:
 		return provider.Deferred("RecipientDeferred", answer+" can't reach the recipient's phone now.", 0)
-	case 14101, 14102, 14108, 21210, 21212, 21267, 21401, 21601, 21603, 21606, 21607, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21712,
-		30024, 30032, 30033, 30034, 30035, 30036, 30040, 30041, 30042, 63007:
+	case 14101, 14102, 14108, 21210, 21212, 21213, 21267, 21401, 21601, 21603, 21606, 21607, 21616, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21712,
+		30018, 30024, 30032, 30033, 30034, 30035, 30036, 30040, 30041, 30042, 63002, 63007, 63020, 63051, 63112:
 		if ownSender {
 			return provider.Permanent("SenderRefused", answer+" refuses the sender that the rule names.")
 		}
 		return provider.Misconfigured("SenderRefused", answer+" refuses the provider's sender.")
 	case 21408, 60605:
 		return provider.Permanent("RegionNotEnabled", answer+": Twilio's geographic permissions of the account don't include the recipient's country.")
-	case 10002, 21608, 572005:
+	case 10002, 21219, 21608, 30044, 63015, 572005:
 		return provider.Misconfigured("AccountRestricted", answer+": a trial or unapproved account sends to verified numbers only.")
-	case 20003, 20004, 20005, 20006, 20007, 20008, 20010, 10001, 30002, 30037, 90010:
+	case 20003, 20004, 20005, 20006, 20007, 20008, 20010, 10001, 30002, 30037, 63001, 90010:
 		return provider.Misconfigured("CredentialsRefused", answer+" refuses the credentials, or the account isn't active.")
 	case 20404:
 		return provider.Misconfigured("NotFound", answer+" doesn't know the account or the Verify service.")
