@@ -29,7 +29,7 @@ type webhookPass struct {
 	r *companyActivationReconciler
 	s *scope
 	// own are the platform's webhooks with our URL, by event, including the changes of this
-	// pass. All other webhooks are left alone: an admin may have registered them by hand.
+	// pass. All other webhooks are left alone: an admin may have registered them manually.
 	own map[string]rehive.Webhook
 	// good are the events whose webhooks are correct.
 	good     []string

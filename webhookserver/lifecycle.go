@@ -86,7 +86,7 @@ func (s *Server) rotate(ctx context.Context, c *call) (rest.Answer, error) {
 }
 
 // lifecycle runs do with the token's user once the platform has confirmed the token, one
-// call at a time per company. From then on a caller that hangs up doesn't cancel the call,
+// call at a time per company. From then on, a closed connection doesn't cancel the call,
 // so that no company is left half activated; the time budget still applies.
 func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(context.Context, *rehive.User) error) (rest.Answer, error) {
 	user, err := s.verify(ctx, c, token)

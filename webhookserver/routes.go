@@ -53,7 +53,7 @@ func (s *Server) table() []route {
 		lifecycle("/api/deactivate/", s.deactivate),
 		lifecycle("/api/rotate/", s.rotate),
 		webhook("/api/webhook/"),
-		// Some admins registered webhooks with this URL by hand.
+		// Some admins registered webhooks with this URL manually.
 		webhook("/api/admin/webhook/"),
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ruletest"
 )
 
-// previewView is what a rule makes of an event, as -o json and -o yaml print it.
+// previewView is the result of a rule for an event, as -o json and -o yaml print it.
 type previewView struct {
 	Rule       string           `json:"rule"`
 	Event      string           `json:"event"`
@@ -50,8 +50,8 @@ func (o *options) previewCommand() *cobra.Command {
 	var format, sample, changes, data string
 	command := &cobra.Command{
 		Use:   "preview -f FILE|DIRECTORY [NAME]",
-		Short: "Show what a rule makes of an event, without sending",
-		Long: `Decides a rule or template on an event and prints the messages. The event is the sample of
+		Short: "Show the messages of a rule for an event, without sending them",
+		Long: `Evaluates a rule or template for an event and prints the messages. The event is the sample of
 the rule's own event unless --event or --data is set. Nothing is sent, and no cluster is
 needed. The company is always Northwind.`,
 		Example: `  kubectl rehive preview -f rule.yaml

@@ -249,8 +249,8 @@ func markdown(page string) []block {
 // blank replaces code by a placeholder that matches no phrase and keeps line breaks.
 func blank(code string) string { return "§" + strings.Repeat("\n", strings.Count(code, "\n")) }
 
-// goText returns the comments of a Go file, and its strings unless it is a test, whose
-// strings are data.
+// goText returns the comments of a Go file, the names of its tests, and its strings unless
+// it is a test, whose strings are data.
 func goText(source []byte, test bool) []block {
 	var blocks []block
 	var s scanner.Scanner
@@ -258,12 +258,19 @@ func goText(source []byte, test bool) []block {
 	file := set.AddFile("", set.Base(), len(source))
 	s.Init(file, source, nil, scanner.ScanComments)
 	last := -1 // the line of the comment before
+	var previous token.Token
 	for {
 		pos, kind, literal := s.Scan()
 		if kind == token.EOF {
 			return blocks
 		}
 		line := file.Line(pos)
+		if kind == token.IDENT && previous == token.FUNC {
+			if name := testName(literal); name != "" {
+				blocks = append(blocks, block{line, name})
+			}
+		}
+		previous = kind
 		switch kind {
 		case token.COMMENT:
 			text, isLine := strings.CutPrefix(literal, "//")
@@ -286,6 +293,24 @@ func goText(source []byte, test bool) []block {
 			}
 		}
 	}
+}
+
+var (
+	testFunction = regexp.MustCompile(`^(?:Test|Fuzz|Benchmark)(\p{Lu}.*)$`)
+	nameWord     = regexp.MustCompile(`\p{Lu}+[^\p{Lu}_]*`)
+)
+
+// testName returns the words of a test's name as a sentence; empty for other functions.
+func testName(function string) string {
+	match := testFunction.FindStringSubmatch(function)
+	if match == nil {
+		return ""
+	}
+	words := nameWord.FindAllString(match[1], -1)
+	for i := 1; i < len(words); i++ {
+		words[i] = strings.ToLower(words[i])
+	}
+	return strings.Join(words, " ")
 }
 
 // plain returns the lines of a configuration or script, with comments of several lines

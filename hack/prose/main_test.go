@@ -21,6 +21,13 @@ func TestCheck(t *testing.T) {
 		"the log tells which":                                "tells",
 		"What it jumps, leases and retries jump.":            "What it",
 		"the webhooks that stand on the platform":            "stand",
+		"examples of what the rule makes of events":          "what the rule makes of",
+		"/events/7/ shows what became of the replay":         "what became of",
+		"a deleted provider is not used any more":            "not used any more",
+		"whoever reads the ledger":                           "whoever",
+		"a right that was taken away":                        "taken away",
+		"the namespace that is to hold the rules":            "that is to hold",
+		"a rule that is only triggered by hand":              "by hand",
 		"There is no rule. There is no longer one.":          "",
 		"Two answers that cannot be told apart.":             "",
 		"What happens then?":                                 "",
@@ -43,6 +50,10 @@ func TestFindingsHaveTheirLines(t *testing.T) {
 	}
 	findings = check(goText([]byte("package p\n\n// A comment\n// is mended.\nvar x = \"told\" // fine\n"), true))
 	if len(findings) != 1 || findings[0].line != 4 {
+		t.Errorf("%+v", findings)
+	}
+	findings = check(goText([]byte("package p\n\nfunc TestWhatIsNoLedger(t *testing.T) {}\n\nfunc TestWhatsApp(t *testing.T) {}\n"), true))
+	if len(findings) == 0 || findings[0].line != 3 || findings[len(findings)-1].line != 3 {
 		t.Errorf("%+v", findings)
 	}
 	findings = check(goText([]byte("package p\n\nvar x = \"it is told\"\n"), false))

@@ -31,6 +31,11 @@ var phrases = compile([][3]string{
 	{`(?i)\bneed be\b`, `write "necessary"`, ``},
 	{`(?i)\bat (its|their) most\b`, `write "at its peak"`, ``},
 	{`(?i)\bspeaks for (itself|themselves)\b`, `leave it out`, ``},
+	{`(?i)\banew\b`, `write "again" or "a new …"`, ``},
+	{`(?i)\bby hand\b`, `write "manually"`, `(?i)\b(written|coded) by hand\b`},
+	{`(?i)\bhangs up\b`, `write "closes the connection"`, ``},
+	{`(?i)\b(takes?|taken|took|taking)( it| them)? away\b`, `write "removes", "deletes" or "revokes"`, ``},
+	{`(?i)\b(comes?|came) (once|twice)\b`, `write "arrives" or "is sent"`, ``},
 
 	// Constructions that read as if translated.
 	{`(?i)\b(is|are|was|were|be|been) no \pL+`, `write "is not a …"`, `(?i)\b(there|here|it) (\S+ )?(is|are|was|were|be|been) no\b|\b(is|are|was|were|be|been) no (longer|more|less|fewer|older|newer|larger|smaller|bigger|faster|slower|better|worse|later|earlier|different|way)\b`},
@@ -42,6 +47,11 @@ var phrases = compile([][3]string{
 	{`(?i)\bas of an? (email|event|rule|push|message|text|list|user|company)\b`, `write "as for" or "as in"`, ``},
 	{`(?i)\b(so|thus) chose\b`, `say who chose what`, ``},
 	{`(?i)\bof (one's|its|their|our) own making\b`, `leave it out`, ``},
+	{`(?i)\bwhoever\b`, `name the person`, ``},
+	{`(?i)\bwhat (\S+ ){1,4}makes? of\b`, `write "the result of … for"`, ``},
+	{`(?i)\b(what|whatever) (becomes|became|comes|came|must come) of\b`, `write "the outcome of"`, ``},
+	{`(?i)\b(which|that|who) (is|are) to (hold|have|get|keep)\b`, `write "will" or "must"`, ``},
+	{`(?i)\bnot (\S+ ){1,3}any ?more\b`, `write "no longer"`, ``},
 	{`(?i)\bwhat (is|was) (not|no|too|there|left|sent|stored|given|needed|missing|wrong|generated|built)\b[^,.;:]*\b(is|are|was|does|has|gets|goes|stays|comes|prints|counts|fails|waits)\b`, `begin with a noun instead of "what is"`, `\?$`},
 })
 

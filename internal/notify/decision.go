@@ -122,7 +122,7 @@ type NotSent struct {
 	Detail string
 }
 
-// Decision is what a rule makes of an event.
+// Decision is the result of a rule for an event.
 type Decision struct {
 	Messages []Message
 	NotSent  []NotSent

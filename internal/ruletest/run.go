@@ -108,7 +108,7 @@ type InvalidEventError struct{ message string }
 
 func (e *InvalidEventError) Error() string { return e.message }
 
-// Trial is what a rule makes of an event.
+// Trial is the result of a rule for an event.
 type Trial struct {
 	notify.Decision
 	notify.Trace

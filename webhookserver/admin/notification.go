@@ -331,7 +331,7 @@ func (m *message) readParked(rule *v1alpha1.NotificationRule) {
 		}
 	}
 	if m.kind != string(v1alpha1.ChannelSMS) {
-		// The annotation may have been edited by hand.
+		// The annotation may have been edited manually.
 		if values, err := contentVariables(json.RawMessage(texts["whatsapp_content_variables"])); err == nil {
 			m.contentVariables = encodeContentVariables(values)
 		}

@@ -27,7 +27,7 @@ const maxParked = 240 << 10
 func parkedTexts(object metav1.Object) map[string]string {
 	var texts map[string]string
 	if json.Unmarshal([]byte(object.GetAnnotations()[parkedAnnotation]), &texts) != nil {
-		return nil // there are none, or the annotation was edited by hand
+		return nil // there are none, or the annotation was edited manually
 	}
 	return texts
 }
