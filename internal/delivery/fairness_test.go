@@ -210,7 +210,7 @@ func TestBacklogOfABrokenProvider(t *testing.T) {
 	g.Eventually(sentCount(s, "shop")).Should(BeNumerically(">=", 500-failed-DefaultConcurrency))
 }
 
-// What the rate doesn't allow yet stays due, and nothing is held back.
+// Messages that the rate doesn't allow yet stay due, and others are not delayed.
 func TestBacklogOfALimitedProvider(t *testing.T) {
 	g := NewWithT(t)
 	s := openLedger(t, nil)

@@ -139,8 +139,8 @@ type ProviderMetrics struct {
 	gone bool
 }
 
-// Forget removes the provider's metrics. What comes of its last messages is not
-// counted any more: another may go by its name.
+// Forget removes the provider's metrics. Its last messages are no longer counted, because
+// another provider may have its name.
 func (m *ProviderMetrics) Forget() {
 	if m == nil {
 		return

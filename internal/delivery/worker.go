@@ -35,14 +35,13 @@ const (
 	maxSleep = time.Minute
 	// leastSleep is how long it sleeps at least, so that it never spins.
 	leastSleep = 10 * time.Millisecond
-	// gather is how long a claim waits for more free hands while most are busy.
+	// gather is how long a claim waits for more free worker slots while most are occupied.
 	gather = 5 * time.Millisecond
-	// configurationWait is about how long a message waits for a provider that a
-	// person must mend, and configurationPatience how long in all.
+	// configurationWait is about how long a message waits for a provider that a person must
+	// fix, and configurationPatience how long in total.
 	configurationWait     = 10 * time.Minute
 	configurationPatience = 7 * 24 * time.Hour
-	// unsureWait is about how long a message waits when it can't be told whether
-	// it may be sent.
+	// unsureWait is about how long a message waits if it is unknown whether it may be sent.
 	unsureWait = 15 * time.Second
 	// unknownWait is about how long a message waits whose outcome is unknown, until it
 	// is sent once more: what was accepted by then arrives twice.
@@ -59,17 +58,17 @@ type Options struct {
 	Companies Companies
 	// Retry is the policy for failed attempts; DefaultRetry if nil.
 	Retry RetryPolicy
-	// Concurrency is how many messages are in hand at once; 256 if 0.
+	// Concurrency is how many messages are in progress at once; 256 if 0.
 	Concurrency int
-	// SendTimeout bounds one send; 30 s if 0. The lease is three times as long: so
-	// late another worker takes over what one that died had in hand.
+	// SendTimeout bounds one send; 30 s if 0. The lease is three times as long, after
+	// which another worker takes over the messages of one that died.
 	SendTimeout time.Duration
-	// Grace is how long sends in flight may go on after the stop; 10 s if 0.
+	// Grace is how long sends in flight may continue after the stop; 10 s if 0.
 	Grace time.Duration
 	// Memory is what all messages that are being sent take together, in bytes; one of
 	// DefaultMemory if nil.
 	Memory *flow.Budget
-	// Clock tells the time and makes timers; the real one if nil.
+	// Clock is the clock and creates timers; the real one if nil.
 	Clock clock.Clock
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
@@ -92,7 +91,7 @@ type Worker struct {
 	metrics *metrics
 
 	mu     sync.Mutex
-	held   map[any]int // deliveries in hand, by company and by Gate
+	held   map[any]int // deliveries in progress, by company and by Gate
 	inHand int
 	// aside are sends that have waited so long for an answer that they no longer occupy
 	// a worker slot; by company, and in all.
@@ -107,7 +106,7 @@ type inHand struct {
 	ledger.ClaimedDelivery
 	keys  []any // of Worker.held
 	aside bool  // of Worker.aside, and no longer of Worker.held
-	// passed tells the gate that the provider is done with it.
+	// passed notifies the gate that the provider is done with the message.
 	passed func()
 }
 
@@ -155,7 +154,7 @@ func (w *Worker) Start(ctx context.Context) error {
 		a := w.admit(ctx)
 		claimed, err := w.claim(ctx, a)
 		if err != nil && ctx.Err() == nil {
-			w.o.Log.Error(err, "Claiming deliveries failed; it is tried again")
+			w.o.Log.Error(err, "Claiming deliveries failed; retrying")
 			w.sleep(ctx, time.Second, nil)
 			continue
 		}
@@ -180,7 +179,7 @@ func (w *Worker) Start(ctx context.Context) error {
 	return nil
 }
 
-// take and leave count what is in hand.
+// take and leave count the deliveries in progress.
 func (w *Worker) take(a *admission, d ledger.ClaimedDelivery) *inHand {
 	taken := &inHand{ClaimedDelivery: d, keys: []any{companyKey(d.Company)}}
 	leave := func() {}
@@ -228,7 +227,7 @@ func (w *Worker) free(d *inHand) {
 	w.inHand--
 }
 
-// stepAside lets a send that only waits for an answer go on without its worker slot,
+// stepAside lets a send that only waits for an answer continue without its worker slot,
 // so that a few slow mail servers don't occupy them all. As many may as there are
 // slots, shared among the companies in the same way. The provider still counts it.
 func (w *Worker) stepAside(d *inHand) {
@@ -251,8 +250,8 @@ func (w *Worker) signal() {
 	}
 }
 
-// admit begins an admission by the hands that are free. While most are busy it waits a
-// moment for more: one claim for many costs hardly more than one for one.
+// admit begins an admission for the free worker slots. While most are occupied, it waits a
+// moment for more: a claim of many costs hardly more than a claim of one.
 func (w *Worker) admit(ctx context.Context) *admission {
 	timer := time.NewTimer(gather)
 	defer timer.Stop()
@@ -315,12 +314,12 @@ func (w *Worker) wait(ctx context.Context, a *admission) {
 	case err != nil:
 		sleep = time.Second
 	case ok:
-		// What is due already came this moment, or is being claimed by another.
+		// Deliveries that are overdue were just added, or another worker is claiming them.
 		sleep = min(sleep, max(due, leastSleep))
 	}
 	var freed <-chan struct{}
 	if a.full {
-		// It waits for room. Gates tell real time.
+		// It waits for room. Gates use real time.
 		sleep, freed = min(sleep, time.Second), w.freed
 		if !a.again.IsZero() {
 			sleep = min(sleep, max(time.Until(a.again), leastSleep))
@@ -329,8 +328,8 @@ func (w *Worker) wait(ctx context.Context, a *admission) {
 	w.sleep(ctx, sleep, freed)
 }
 
-// moment waits a moment of real time for what sleep waits for, and tells whether it
-// came.
+// moment waits a moment of real time for the same events as sleep, and reports whether one
+// occurred.
 func (w *Worker) moment(ctx context.Context, a *admission) bool {
 	var freed <-chan struct{}
 	if a.exhausted() {
@@ -348,7 +347,7 @@ func (w *Worker) moment(ctx context.Context, a *admission) bool {
 	return true
 }
 
-// sleep ends early when there are new deliveries, or a free hand where it matters.
+// sleep ends early when there are new deliveries or, if it matters, a free worker slot.
 func (w *Worker) sleep(ctx context.Context, d time.Duration, freed <-chan struct{}) {
 	timer := w.o.Clock.NewTimer(d)
 	defer timer.Stop()
@@ -381,7 +380,7 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	switch {
 	case err != nil:
 		w.o.Log.Error(err, "Looking for the company failed; the delivery waits", "company", d.Company, "delivery", d.ID)
-		w.postpone(sending, d, jitter(unsureWait), "CompanyUnknown", "It could not be told whether the company is active.")
+		w.postpone(sending, d, jitter(unsureWait), "CompanyUnknown", "The operator could not determine whether the company is active.")
 		return
 	case !active:
 		w.record(sending, d, outcomeCancelled, func(c context.Context) error {
@@ -429,7 +428,7 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 		log.Info("A delivery failed for good")
 		w.fail(sending, d, outcomeFailed, reason, message)
 	case provider.IsMisconfigured(err) && d.Age < configurationPatience:
-		log.Info("A delivery waits for the provider's configuration to be mended")
+		log.Info("A delivery waits for the provider's configuration to be fixed")
 		w.postpone(sending, d, max(after, jitter(configurationWait)), reason, message)
 	case provider.IsMisconfigured(err):
 		w.fail(sending, d, outcomeFailed, reason, message)
@@ -501,7 +500,7 @@ func (w *Worker) load(sending context.Context, d *ledger.ClaimedDelivery) (flow.
 
 // holds makes sure that nobody else may send the delivery while this worker does:
 // it may have waited for long since it was claimed, or the machine was suspended.
-// Who can't reach the ledger then doesn't send: another replica may.
+// A worker that can't reach the ledger then doesn't send: another replica may.
 func (w *Worker) holds(sending context.Context, d *ledger.ClaimedDelivery) bool {
 	if w.o.Ledger.LeaseLeft(d.Lease) >= w.o.SendTimeout {
 		return true
@@ -548,7 +547,7 @@ func (w *Worker) keep(ctx context.Context, taken *inHand, d ledger.ClaimedDelive
 			err := w.o.Ledger.RenewDelivery(renewing, &d, leaseFactor*w.o.SendTimeout)
 			stop()
 			if err != nil && ctx.Err() == nil {
-				// What was sent can't be called back.
+				// The message may have been sent, which can't be undone.
 				w.o.Log.Error(err, "Renewing the lease of a delivery that is being sent failed", "delivery", d.ID)
 			}
 			w.pause(ctx, every)
@@ -626,7 +625,7 @@ func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outco
 			return false
 		}
 		if attempt == 1 {
-			w.o.Log.Error(err, "Recording the outcome of a delivery failed; it is tried again", "delivery", d.ID, "outcome", outcome)
+			w.o.Log.Error(err, "Recording the outcome of a delivery failed; retrying", "delivery", d.ID, "outcome", outcome)
 		}
 		w.pause(sending, wait)
 		wait = min(2*wait, 2*time.Second)

@@ -289,7 +289,7 @@ func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
 			break
 		}
 		// It is tried again neither before its hour nor by itself. The worker sleeps
-		// a minute at most, so time goes on in such steps.
+		// a minute at most, so time advances in such steps.
 		next := began.Add(time.Duration(i+1) * time.Hour)
 		g.Eventually(func() time.Time { return row(t, s).NextAttemptAt }, "10s", "5ms").Should(Equal(next))
 		for clk.Now().Before(next) {

@@ -59,7 +59,7 @@ func (c *computing) compute(ctx context.Context, work func(context.Context) erro
 	return notify.ErrTooSlow
 }
 
-// try tells whether the piece took too long.
+// try runs the work once and reports whether it took too long.
 func (c *computing) try(ctx context.Context, work func(context.Context) error) (late bool, err error) {
 	turn, err := c.processors.Acquire(ctx, c.company, 1)
 	if err != nil {
@@ -70,7 +70,7 @@ func (c *computing) try(ctx context.Context, work func(context.Context) error) (
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	started := time.Now()
-	// A moment in which the machine stood still is not the event's.
+	// The event is not charged for the time during which the machine was suspended.
 	defer func() { c.left -= min(time.Since(started), limit) }()
 	err = work(bounded)
 	return err != nil && bounded.Err() != nil, err

@@ -30,7 +30,7 @@ func TestComputeEndsWhatTakesTooLong(t *testing.T) {
 	g.Expect(c.compute(t.Context(), forever)).To(gomega.MatchError(notify.ErrTooSlow))
 	g.Expect(c.left).To(gomega.BeNumerically("~", 160*time.Millisecond, time.Millisecond), "two attempts were made, and cost no more than they may")
 
-	// The first attempt met a machine that stood still.
+	// The machine was suspended during the first attempt.
 	attempts := 0
 	g.Expect(c.compute(t.Context(), func(ctx context.Context) error {
 		if attempts++; attempts == 1 {

@@ -73,8 +73,8 @@ func computed(ctx context.Context, platform rehive.Session, event string, data [
 	return result, nil
 }
 
-// readTransaction finds the transaction: it is the data itself, or stands in
-// the data of a transaction.transition event.
+// readTransaction finds the transaction: it is the data itself, or a member of the data of
+// a transaction.transition event.
 func readTransaction(event string, data []byte) (transactionData, error) {
 	var nested struct {
 		transactionData

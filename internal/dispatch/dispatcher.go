@@ -1,9 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package dispatch turns the ledger's events into deliveries: it claims an
-// event, asks every rule the event meets for a decision, and hands all
-// deliveries back to the ledger in one transaction.
+// Package dispatch turns the ledger's events into deliveries: it claims an event, evaluates
+// every rule for it, and stores all deliveries in the ledger in one transaction.
 package dispatch
 
 import (
@@ -40,31 +39,30 @@ const (
 	recordTimeout = 20 * time.Second
 	// lease is how long a claimed event is kept from other workers.
 	lease = memoryTimeout + decideTimeout + recordTimeout
-	// giveUpAfter is how long an event that can't be decided is tried again.
+	// giveUpAfter is how long an event that can't be decided is retried.
 	giveUpAfter = 24 * time.Hour
-	// maxBackoff is the longest wait between two tries.
+	// maxBackoff is the longest wait between two attempts.
 	maxBackoff = 30 * time.Minute
-	// maxTurnWait is that of an event that waits for its turn of the company's calls.
+	// maxTurnWait is the same for an event whose calls to the platform are paced.
 	maxTurnWait = time.Minute
-	// idle is how often the ledger is asked though nothing said that there is
-	// work: what another replica's death gave back comes up then.
+	// idle is how often the ledger is queried without a signal that there is work, such as
+	// work that a replica that died had claimed.
 	idle = 5 * time.Second
-	// gather is how long events that just came wait for others: to claim and
-	// complete several together costs hardly more than one.
+	// gather is how long new events wait for others: claiming and completing several
+	// together costs hardly more than one.
 	gather = 2 * time.Millisecond
-	// shareWait is how long the ledger is left alone at most when a company has more
-	// events due than it may have in hand.
+	// shareWait is the longest pause between claims when a company has more events due than
+	// it may have in progress.
 	shareWait = 250 * time.Millisecond
-	// claimRetry is how long a ledger is left alone that can't be claimed from.
+	// claimRetry is the pause after a claim that failed.
 	claimRetry = time.Second
 )
 
-// reasonTooManyMessages is why an event is quarantined whose rules make more messages
-// than one event may.
+// reasonTooManyMessages is the reason for quarantining an event whose rules create more
+// messages than one event may.
 const reasonTooManyMessages = "TooManyMessages"
 
-// Options are what a Dispatcher works with. All but those that say otherwise
-// are needed.
+// Options configure a Dispatcher. Fields are required unless they say otherwise.
 type Options struct {
 	Ledger   ledger.Store
 	Catalog  *catalog.Catalog
@@ -72,15 +70,15 @@ type Options struct {
 	// DefaultFrom is the sender of emails when neither the rule nor the company
 	// has one; it may be empty.
 	DefaultFrom string
-	// Senders know the sender of a company's own provider of emails, which goes
-	// before DefaultFrom; may be nil.
+	// Senders finds the sender of a company's own email provider, which takes precedence
+	// over DefaultFrom; may be nil.
 	Senders Senders
-	// Concurrency is how many events are decided at once; 64 if 0.
+	// Concurrency is how many events are decided concurrently; 64 if 0.
 	Concurrency int
-	// Memory is what all events that are being decided take together, in bytes; one of
+	// Memory is the budget, in bytes, of all events that are being decided; one of
 	// DefaultMemory if nil.
 	Memory *flow.Budget
-	// Clock tells the time and makes timers; the real one if nil.
+	// Clock is the clock and creates timers; the real one if nil.
 	Clock clock.Clock
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
@@ -90,7 +88,7 @@ type Options struct {
 // DefaultMemory is the size of a Dispatcher's own budget of memory, in bytes.
 const DefaultMemory = 128 << 20
 
-// Senders know through whom, and so from whom, a company's emails go.
+// Senders finds the sender of a company's emails.
 type Senders interface {
 	// EmailSender returns the sender of emails when neither the rule nor the company
 	// has one; empty if there is none.
@@ -134,8 +132,8 @@ func New(o Options) (*Dispatcher, error) {
 // NeedLeaderElection says that every replica dispatches.
 func (d *Dispatcher) NeedLeaderElection() bool { return false }
 
-// Start claims and decides events until ctx is done. Events in work are then
-// given back, undecided, at once. It is called once.
+// Start claims and decides events until ctx is done. It then releases events in progress,
+// undecided. Call it once.
 func (d *Dispatcher) Start(ctx context.Context) error {
 	decide := func(event ledger.ClaimedEvent) {
 		go func() {
@@ -143,9 +141,9 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 			d.dispatch(ctx, event)
 		}()
 	}
-	// While nothing waits in the ledger, new events need no claim. Where more comes than
-	// there are slots for, and for large events, the ledger is asked: it is fair between
-	// companies, and keeps what there is no memory for yet.
+	// While the ledger has no pending events, new ones need no claim. Large events, and those
+	// for which there is no free slot, go through the ledger: it is fair between companies,
+	// and holds events until there is memory for them.
 	var upToDate atomic.Bool
 	d.Ledger.HandOver(&ledger.Handover{
 		Lease: lease,
@@ -167,7 +165,7 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 		d.slots.drain(d.Concurrency)
 	}()
 	for ctx.Err() == nil {
-		// Claim no more than can be begun: what waits in memory runs out of lease.
+		// Claim no more than can be started: the lease of an event that waits in memory runs out.
 		room := d.slots.reserve(ctx)
 		if room == nil {
 			return nil
@@ -184,14 +182,14 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 			decide(event)
 		}
 		if err != nil && ctx.Err() == nil {
-			d.Log.Error(err, "Claiming events failed; it is tried again")
+			d.Log.Error(err, "Claiming events failed; retrying")
 			pause(ctx, claimRetry)
 		}
 		switch {
 		case room.bounded():
 			upToDate.Store(false)
 			d.waitForShare(ctx)
-		case len(events) < limit: // else there may be more
+		case len(events) < limit: // otherwise there may be more
 			upToDate.Store(err == nil)
 			d.wait(ctx)
 		}
@@ -199,8 +197,8 @@ func (d *Dispatcher) Start(ctx context.Context) error {
 	return nil
 }
 
-// waitForShare returns when a company that has its share of the slots may get more, or
-// another may have events.
+// waitForShare returns when a company at its share of the slots may get more, or another
+// company may have events.
 func (d *Dispatcher) waitForShare(ctx context.Context) {
 	timer := time.NewTimer(shareWait)
 	defer timer.Stop()
@@ -233,7 +231,7 @@ func (d *Dispatcher) wait(ctx context.Context) {
 	case <-ctx.Done():
 	case <-timer.C():
 	case <-d.Ledger.EventsReady():
-		// Real time, whatever the clock: it spares work and schedules nothing.
+		// In real time, whatever the clock: it only saves work.
 		time.Sleep(gather)
 	}
 }
@@ -264,7 +262,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		d.needs.forget(event.Key)
 	}
 
-	// The outcome is recorded also while stopping: work that is done is not lost.
+	// The outcome is recorded even while stopping, so that finished work is not lost.
 	record, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	// Most events have nothing to log.
@@ -316,7 +314,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	}
 	d.decided.WithLabelValues(outcome).Inc()
 	if err := d.record(ctx, record, write); err != nil && !errors.Is(err, ledger.ErrLeaseLost) {
-		// The lease runs out and the event comes up again.
+		// The event becomes due again when its lease ends.
 		log().Error(err, "Recording what was decided")
 	}
 }
@@ -341,9 +339,9 @@ func sentence(err error) string {
 	return string(unicode.ToUpper(first)) + err.Error()[size:] + "."
 }
 
-// record writes an outcome, again and again while the lease lasts if the ledger
-// can't take it (its disk is full, say), so that the event need not wait for the
-// lease's end. A dispatcher that stops tries once.
+// record writes an outcome. If the ledger is unavailable, because its disk is full for
+// example, it retries until the lease ends, so that the event need not wait for that. A
+// dispatcher that is stopping tries once.
 func (d *Dispatcher) record(ctx, record context.Context, write func(context.Context) error) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		err := write(record)
@@ -354,8 +352,7 @@ func (d *Dispatcher) record(ctx, record context.Context, write func(context.Cont
 	}
 }
 
-// pause is a moment of real time, whatever the clock: it spares work and schedules
-// nothing.
+// pause waits in real time, whatever the clock: it only saves work.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -365,8 +362,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// finalError is one that would come again whenever the event is tried. Such an event is
-// quarantined, for the reason.
+// finalError is an error that would recur at each attempt. The event is quarantined with
+// the reason.
 type finalError struct {
 	error
 	reason string
@@ -374,7 +371,7 @@ type finalError struct {
 
 func (e finalError) Unwrap() error { return e.error }
 
-// Reasons why an event is quarantined at its first attempt.
+// Reasons for quarantining an event at its first attempt.
 const (
 	// reasonTooLarge: the event would take more memory than it may.
 	reasonTooLarge = "TooLarge"
@@ -382,18 +379,18 @@ const (
 	reasonInvalidData = "InvalidData"
 )
 
-// errNoMemory says that there was no room for an event yet.
+// errNoMemory means that there is no memory for an event yet.
 var errNoMemory = errors.New("no memory is free for the event")
 
-// load draws what the event takes from the budget of memory, and reads its data where
-// the claim did not bring it. The grant is to be released also after an error.
+// load reserves memory for the event, and reads its data if the claim left it out. Release
+// the grant even after an error.
 func (d *Dispatcher) load(ctx context.Context, event *ledger.ClaimedEvent) (memory flow.Grant, err error) {
 	ctx, cancel := context.WithTimeout(ctx, memoryTimeout)
 	defer cancel()
 	deferred := event.Size > len(event.Data)
 	var cost int64
 	if deferred {
-		// As if the data were the worst of its length, until it is known.
+		// Until the data is known, it counts as the most expensive of its length.
 		cost = min(notify.MaxDataCost(event.Size), d.Memory.Share())
 	} else if cost, err = notify.DataCost(event.Data); err != nil {
 		return memory, finalError{err, reasonTooLarge}
@@ -429,13 +426,13 @@ func (d *Dispatcher) tooLarge(cost int64) error {
 	return fmt.Errorf("the event's data would take %d bytes of memory, and %d are the most that one company may take: raise --memory-budget, or send less", cost, d.Memory.Share())
 }
 
-// decide asks every rule that the event meets. It marks the event as sensitive if one of them
+// decide evaluates every rule for the event. It marks the event as sensitive if one of them
 // is.
 func (d *Dispatcher) decide(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
 	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
 	defer cancel()
 	defer func() {
-		// One event must never end the process and, coming up again, end the next.
+		// An event must never crash the process, and then the next one that claims it.
 		if p := recover(); p != nil {
 			d.Log.Error(nil, "Deciding an event panicked; this is a bug", "event", claimed.Name, "stack", string(debug.Stack()))
 			deliveries, err = nil, errors.New("deciding the event failed for an internal reason")
@@ -461,8 +458,8 @@ func (d *Dispatcher) decide(ctx context.Context, claimed *ledger.ClaimedEvent, m
 	return deliveries, err
 }
 
-// decideAll asks every rule that an event of an active company meets, and passes on what
-// each decides.
+// decideAll evaluates every rule for an event of an active company, and passes each decision
+// on.
 func (d *Dispatcher) decideAll(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, each func(*catalog.Rule, notify.Decision) error) error {
 	rules, beyond, err := d.Catalog.Rules(ctx, company, of.Name)
 	if err != nil || len(rules) == 0 {
@@ -503,18 +500,18 @@ func (d *Dispatcher) computedOf(company *v1alpha1.CompanyActivation, of ledger.E
 	}
 }
 
-// decider is what the rules of an event are decided with.
+// decider holds what the evaluation of an event's rules needs.
 type decider struct {
 	d         *Dispatcher
 	namespace string // of the rules
 	event     *notify.Event
-	sender    string // of emails whose rule and company have none
+	sender    string // of emails if neither rule nor company has one
 	compute   *computing
-	// optedOut tells what users opted out of, by rule UID.
+	// optedOut returns the UIDs of the rules that users opted out of, by user.
 	optedOut func(ctx context.Context, users []string) (map[string][]string, error)
 }
 
-// newDecider prepares to decide the rules of a company for an event, with data that may
+// newDecider prepares the evaluation of a company's rules for an event, with data that may
 // differ from the event's. Computed may be nil.
 func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, data []byte, rules []*catalog.Rule, computed func(context.Context) (*python.Dict, error)) (*decider, error) {
 	profile := company.Profile()
@@ -610,8 +607,8 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 
 // backoff is how long an event waits after its attempt, counted from 1: about a
 // second at first, doubling, and never less than the platform asked for. An event
-// for which the platform wasn't asked, because it wasn't the company's turn, waits a
-// minute at most: the turns go on, and it should not miss one for long.
+// that was held back, because the company's calls are paced, waits a minute at most: the
+// next call may be allowed soon.
 func backoff(attempt int, err error) time.Duration {
 	longest := maxBackoff
 	if rehive.IsHeldBack(err) {

@@ -31,7 +31,7 @@ import (
 	"github.com/rehive/extension-operator/test/controlplane"
 )
 
-// What all tests share: an API server, and a catalog over its objects.
+// All tests share an API server and a catalog of its objects.
 var (
 	kube  client.Client
 	rules *catalog.Catalog
@@ -432,7 +432,7 @@ func TestDispatchWrapsInTheLayout(t *testing.T) {
 	})
 }
 
-// What isn't sent is recorded on the rule's own channel.
+// A message that isn't sent is recorded on the rule's own channel.
 func TestDispatchRecordsTheChannel(t *testing.T) {
 	s := newScene(t, "own-channel")
 	s.rule("a-sms", "user.update", func(r *v1alpha1.NotificationRuleSpec) {

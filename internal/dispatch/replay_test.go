@@ -68,7 +68,7 @@ func TestReplay(t *testing.T) {
 		t.Errorf("the third rule's message is %s (%s)", got.State, got.Reason)
 	}
 
-	// What is not there, or not the platform's, is given up at once.
+	// A replay of a missing event, or of one that is not the platform's, fails at once.
 	if e := s.ended(s.replay(99_999, "a")); e.State != ledger.EventFailed || e.Message != replayedEventGone {
 		t.Errorf("the replay of an unknown event is %s: %s", e.State, e.Message)
 	}

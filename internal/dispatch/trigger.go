@@ -27,8 +27,8 @@ const (
 	maxTriggeredUsers = 10_000
 	// maxTriggeredBytes is how much text all messages of a trigger may hold.
 	maxTriggeredBytes = 256 << 20
-	// triggerStep is how many users are decided and stored in one go. In between, others
-	// get their turn of the ledger, and the step's memory is free again.
+	// triggerStep is how many users are evaluated and stored at once. Between steps, other
+	// work has access to the ledger, and the step's memory is released.
 	triggerStep = rehive.MaxUserIDs
 	// triggerStepBytes is how many bytes a step holds at least to be stored before all of
 	// its users are decided.
@@ -54,9 +54,9 @@ type trigger struct {
 	page int64 // bytes that the step's users take
 }
 
-// trigger decides one rule, for each of the users that a person sends it to. It stores
-// all deliveries but those that it returns. If it is interrupted, the event is decided
-// from the start, and what the ledger has already is left out.
+// trigger evaluates one rule for each of the users to whom a person sends it. It stores all
+// deliveries except those that it returns. If it is interrupted, the event is decided from
+// the start, and deliveries that the ledger already has are left out.
 func (d *Dispatcher) trigger(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -167,7 +167,7 @@ func (t *trigger) groups(ctx context.Context, names []string) (groups []string, 
 	return groups, users, nil
 }
 
-// isUnknown says whether the platform refused the name of something, and not the caller.
+// isUnknown reports whether the platform refused a name, and not the caller.
 func isUnknown(err error) bool {
 	return rehive.IsPermanent(err) && !rehive.IsUnauthorized(err) && !rehive.IsForbidden(err)
 }
@@ -215,8 +215,8 @@ func (t *trigger) users(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// isOwn says whether a user is of the company whose trigger it is: the platform may know
-// the token as another's.
+// isOwn reports whether a user belongs to the trigger's company: the token may belong to
+// another company.
 func (t *trigger) isOwn(user *rehive.UserRecord) bool {
 	return user.Company == "" || user.Company == t.claimed.Company
 }
@@ -241,7 +241,7 @@ func (t *trigger) group(ctx context.Context, group string) error {
 	return t.step(ctx, page)
 }
 
-// step stores what was decided before, and decides the rule for some users more.
+// step stores the decisions so far, and evaluates the rule for more users.
 func (t *trigger) step(ctx context.Context, users []rehive.UserRecord) error {
 	t.page = 0
 	if err := t.store(ctx); err != nil {
@@ -297,7 +297,7 @@ func (t *trigger) step(ctx context.Context, users []rehive.UserRecord) error {
 	return nil
 }
 
-// hold draws the memory that users take, of whom one at a time is parsed.
+// hold reserves memory for users, one of whom at a time is parsed.
 func (t *trigger) hold(users []rehive.UserRecord) error {
 	var parsed int64
 	for i := range users {
@@ -312,7 +312,7 @@ func (t *trigger) hold(users []rehive.UserRecord) error {
 	return t.messages.grow(t.page)
 }
 
-// askUsers reads at once what users opted out of.
+// askUsers reads the opt-outs of all users at once.
 func (t *trigger) askUsers(ctx context.Context, users []string) error {
 	if t.optedOut == nil || len(users) == 0 {
 		return nil
@@ -327,7 +327,7 @@ func (t *trigger) askUsers(ctx context.Context, users []string) error {
 	}
 	t.event.OptedOut = func(ctx context.Context, users []string) (map[string][]string, error) {
 		for _, user := range users {
-			if !asked[user] { // somebody whom the rule itself names
+			if !asked[user] { // a user named by the rule itself
 				return t.optedOut(ctx, users)
 			}
 		}
@@ -340,7 +340,7 @@ func (t *trigger) askUsers(ctx context.Context, users []string) error {
 	return nil
 }
 
-// store stores the deliveries so far, and keeps the claim.
+// store stores the deliveries so far, and renews the claim.
 func (t *trigger) store(ctx context.Context) error {
 	if err := t.d.Ledger.RenewEvent(ctx, t.claimed, lease); err != nil {
 		return err
@@ -356,13 +356,13 @@ func (t *trigger) store(ctx context.Context) error {
 	return nil
 }
 
-// notSent records why somebody gets nothing. What is not an address or a user must not
-// look like one: the ledger keeps one delivery for each recipient.
+// notSent records why a recipient gets no message. A recipient that is not an address or a
+// user must not look like one: the ledger has one delivery for each recipient.
 func (t *trigger) notSent(recipient, user string, reason notify.Reason, detail string) error {
 	return t.add(notify.Decision{NotSent: []notify.NotSent{{Recipient: recipient, User: user, Reason: reason, Detail: detail}}})
 }
 
-// add takes what was decided for one user.
+// add adds the decision for one user.
 func (t *trigger) add(decision notify.Decision) error {
 	if err := t.messages.add(&decision); err != nil {
 		return err

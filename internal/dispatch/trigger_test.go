@@ -81,7 +81,7 @@ func TestTriggerForUsersAndGroups(t *testing.T) {
 	ann := s.user(rehivetest.User{Email: "ann@example.com", FirstName: "Ann"})
 	nobody := s.user(rehivetest.User{FirstName: "No", Group: "vip"})
 	nobody2 := s.user(rehivetest.User{FirstName: "Neither", Group: "vip"})
-	// Who shares the address of somebody who opted out gets the message.
+	// A user who shares the address of one who opted out gets the message.
 	twin := s.user(rehivetest.User{Email: "ann@example.com", FirstName: "Twin", Group: "vip"})
 	gone := s.user(rehivetest.User{Email: "gone@example.com", Archived: true})
 	s.user(rehivetest.User{Email: "left@example.com", Group: "vip", Deactivated: true})
@@ -148,7 +148,8 @@ func (s *scene) noPending() error {
 	return err
 }
 
-// A trigger that the platform interrupts goes on later, and nobody gets it twice.
+// A trigger that an outage of the platform interrupts continues later, and nobody gets it
+// twice.
 func TestTriggerOutageDelays(t *testing.T) {
 	s := newCompanyScene(t, "trigger-outage")
 	const n = 260 // more than a page

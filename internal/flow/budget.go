@@ -181,7 +181,7 @@ func (b *Budget) lineOf(n int64) *line {
 	return &b.large
 }
 
-// fits tells whether there is room for a request.
+// fits reports whether there is room for a request.
 func (b *Budget) fits(n int64) bool {
 	if b.isSmall(n) {
 		return b.used+n <= b.total
@@ -190,7 +190,7 @@ func (b *Budget) fits(n int64) bool {
 	return b.used+n <= b.total-b.total/smallPart
 }
 
-// mayHold tells whether a party stays within its share.
+// mayHold reports whether a party stays within its share.
 func (b *Budget) mayHold(party string, n int64) bool { return b.held[party]+n <= b.Share() }
 
 // give books an amount, which is negative when it comes back.

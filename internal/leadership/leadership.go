@@ -4,8 +4,8 @@
 // Package leadership runs what only one replica may run, the reconcilers above all,
 // while that replica holds the leader election lease. Unlike the manager's own leader
 // election, losing the lease ends those parts and not the process: a replica that can't
-// reach the API server goes on accepting and delivering from what it has cached, and
-// campaigns again when the API server is back.
+// reach the API server continues to accept and deliver from its caches, and competes for
+// the lease again when the API server is back.
 package leadership
 
 import (
@@ -27,7 +27,7 @@ const (
 	leaseDuration = 15 * time.Second
 	retryPeriod   = 2 * time.Second
 
-	// RenewDeadline is how long a leader that can't renew its lease goes on leading. The
+	// RenewDeadline is how long a leader that can't renew its lease remains leader. The
 	// lock's requests must time out earlier.
 	RenewDeadline = 10 * time.Second
 )
@@ -149,7 +149,7 @@ func (c *Campaign) lead(ctx context.Context) error {
 		return nil
 	}
 	if c.o.Lock != nil {
-		c.o.Log.Info("Gave up the lease: the reconcilers have stopped, everything else goes on")
+		c.o.Log.Info("Gave up the lease: the reconcilers have stopped, everything else continues")
 	}
 	return nil
 }

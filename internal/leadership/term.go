@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
 
-// Term is the manager that the parts of one term are set up with. What is added to it
-// runs during the term only, and so do the event handlers that are added to its caches.
+// Term is the manager with which the controllers of one term are set up. Runnables that are
+// added to it run during the term only, as do event handlers that are added to its caches.
 type Term struct {
 	manager.Manager
 	parts []manager.Runnable

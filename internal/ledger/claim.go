@@ -25,7 +25,7 @@ type Claim struct {
 	// Lease is how long the caller has until another worker may claim them.
 	Lease time.Duration
 	// Lanes are the lanes to claim from, in the order of their turns, such as those of
-	// [EventQueue.DueEventLanes] that the caller has room for. What can't be worked on now
+	// [EventQueue.DueEventLanes] that the caller has room for. Work that can't be done now
 	// stays due instead of being claimed and returned. If nil, all due lanes are claimed
 	// from.
 	Lanes []ClaimLane
@@ -54,9 +54,9 @@ type Lease struct {
 }
 
 // Left returns how much of the lease is left by the clocks of this machine, so that a
-// worker that can't reach the database knows too. It counts by whichever clock advanced
-// more: the monotonic one stands still while the machine is suspended, and the wall
-// clock may have been set.
+// worker that can't reach the database knows too. Of the monotonic clock, which stops while
+// the machine is suspended, and the wall clock, which may have been set, the one that
+// advanced more counts.
 func (l Lease) Left(machine clock.PassiveClock) time.Duration {
 	return l.Length - max(machine.Since(l.Begun), machine.Now().Round(0).Sub(l.Begun.Round(0)))
 }

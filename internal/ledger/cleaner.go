@@ -55,7 +55,7 @@ func (c *Cleaner) Start(ctx context.Context) error {
 	for {
 		switch n, err := c.clean(ctx); {
 		case err != nil && ctx.Err() == nil:
-			c.log.Error(err, "Deleting expired rows of the ledger failed; it is tried again soon", "after", cleanInterval)
+			c.log.Error(err, "Deleting expired rows of the ledger failed; retrying soon", "after", cleanInterval)
 		case n > 0:
 			c.log.Info("Deleted expired rows of the ledger", "rows", n)
 		}

@@ -258,8 +258,8 @@ type Erasures interface {
 	// not decided yet are cancelled. The event with the key except is left alone. Messages to
 	// others stay, even if their texts mention the user.
 	//
-	// It works in small steps, and can be called again after an error. What it did is
-	// recorded without saying for whom.
+	// It works in small steps, and can be called again after an error. The
+	// record of an erasure doesn't name the user.
 	EraseUser(ctx context.Context, u Subject, cause string, except int64) (Erasure, error)
 	// Erasures returns the erasures of a company, newest first: at most limit (1,000 if
 	// more).

@@ -45,7 +45,7 @@ const (
 	ReasonExpired = "Expired"
 )
 
-// Mask stands in place of texts that were masked.
+// Mask replaces texts that were masked.
 const Mask = "•••"
 
 // Content is the rendered text of a delivery.
@@ -57,8 +57,8 @@ type Content struct {
 
 // SMSOptions are ways to send an SMS other than as its text.
 type SMSOptions struct {
-	// ContentSID is the SID of a Twilio content template, which is sent through WhatsApp in
-	// place of the text; empty to send the text.
+	// ContentSID is the SID of a Twilio content template, which is sent through WhatsApp
+	// instead of the text; empty to send the text.
 	ContentSID string `json:"contentSid,omitempty"`
 	// ContentVariables are the values of the template's placeholders, as a JSON object.
 	ContentVariables string `json:"contentVariables,omitempty"`

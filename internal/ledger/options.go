@@ -29,7 +29,7 @@ type Options struct {
 	PollInterval time.Duration
 }
 
-// Limits are what one company may use of a ledger. A zero limit is no limit.
+// Limits are how much of a ledger one company may use. Zero means unlimited.
 type Limits struct {
 	// Pending is how many of a company's events and deliveries may be pending.
 	Pending int64

@@ -19,11 +19,11 @@ func rule(event, expression, text string) *v1alpha1.NotificationRule {
 	}}
 }
 
-// TestExpressions has the mistakes that people make in expressions, those that Rehive's
-// guide lists among them, and what is no mistake. want is the warning without its field.
+// TestExpressions has common mistakes in expressions, including those that Rehive's guide
+// lists, and correct expressions. want is the warning without its field.
 func TestExpressions(t *testing.T) {
 	for _, test := range []struct{ event, expression, want string }{
-		// What Rehive's guide teaches, and is right.
+		// Correct advice of Rehive's guide.
 		{"transaction.update", "'{{ status }}' == 'Complete' and '{{ original_transaction.status }}' != 'Complete'", ""},
 		{"transaction.create", "'{{ user.groups.0.name }}' == 'individual'", ""},
 		{"transaction.create", "{{ amount }} > 1000", ""},
@@ -43,7 +43,7 @@ func TestExpressions(t *testing.T) {
 		{"conversion.quote", "'{{ something }}' == 'x'", ""},
 		{"", "'{{ anything }}' == 'x'", ""},
 
-		// What it teaches, and what a null makes of it.
+		// Advice of the guide that fails if a value is null.
 		{"user.create", "'{{ first_name }}' and not {{ temporary }}", `line 1, column 1: first_name may be null, which prints None and counts as true: write '{{ first_name|default_if_none:"" }}'`},
 		{"address.update", "not '{{ line_1 }}'", `line 1, column 5: line_1 may be null, which prints None and counts as true: write '{{ line_1|default_if_none:"" }}'`},
 

@@ -21,7 +21,7 @@ func (e *addressError) Error() string {
 }
 
 var (
-	// global6 is all that is assigned for global unicast in IPv6. What is outside it
+	// global6 is all that is assigned for global unicast in IPv6. Every other address
 	// is link-local, unique local, multicast, or a form that carries an IPv4 address.
 	global6 = netip.MustParsePrefix("2000::/3")
 	// nat64 carries an IPv4 address, through which clusters that have IPv6 alone reach
@@ -87,7 +87,7 @@ func checkAddress(ip netip.Addr, allowed []netip.Prefix) error {
 	return nil
 }
 
-// IsAddressRefused tells whether a dial ended because of [Guard].
+// IsAddressRefused reports whether [Guard] refused a dial.
 func IsAddressRefused(err error) bool { return AddressRefusal(err) != "" }
 
 // AddressRefusal returns the end of a sentence that names the address that [Guard]

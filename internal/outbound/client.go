@@ -87,8 +87,8 @@ func New(o Options) *Client {
 	o.AllowNetworks = slices.Clone(o.AllowNetworks)
 
 	dialer := &net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
-	// A proxy would be dialled in place of the server, so that the check of addresses would
-	// judge the proxy's.
+	// A proxy would be dialed instead of the server, so that the proxy's address would be
+	// checked.
 	var proxy func(*http.Request) (*url.URL, error)
 	if o.Trusted {
 		o.AllowPlaintext, proxy = true, http.ProxyFromEnvironment

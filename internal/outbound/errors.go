@@ -95,8 +95,8 @@ func newError(ctx context.Context, err error, sent bool) *Error {
 	}
 }
 
-// traceSent tells whether the request may have been written: whether it got as far
-// as a connection.
+// traceSent reports whether the request may have been written, that is, whether it got a
+// connection.
 func traceSent(ctx context.Context) (context.Context, *atomic.Bool) {
 	sent := new(atomic.Bool)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

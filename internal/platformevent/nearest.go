@@ -12,8 +12,9 @@ import (
 const maxCompared = 100
 
 // NearestOf returns the one of words that a misspelled word was probably meant to be:
-// the same word but for its case or the order of its parts, or with at most a third of its letters
-// changed. It returns an empty string if none is near, or two are as near.
+// the same word except for its case or the order of its parts, or with at most a third of
+// its letters changed. It returns an empty string if none is close, or two are equally
+// close.
 func NearestOf(word string, words []string) string {
 	if word == "" || len(word) > maxCompared {
 		return ""

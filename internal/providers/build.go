@@ -66,7 +66,7 @@ type Built struct {
 	close func()
 }
 
-// Close gives back connections. Messages in hand are still sent.
+// Close closes connections. Messages in progress are still sent.
 func (b *Built) Close() {
 	if b.close != nil {
 		b.close()
@@ -115,9 +115,9 @@ func (b *Builder) secret(ctx context.Context, p *v1alpha1.DeliveryProvider) (*co
 	return &secret, nil
 }
 
-// Build makes a provider of a DeliveryProvider and its Secret. It calls nobody but
-// the reader of Secrets. Errors that a person must mend are classed
-// provider.Misconfigured; their text names fields and keys and holds no value of the
+// Build creates a provider from a DeliveryProvider and its Secret. It makes no calls except
+// to the reader of Secrets. Errors that a person must fix are classed
+// provider.Misconfigured; their text names fields and keys and contains no value of the
 // Secret.
 func (b *Builder) Build(ctx context.Context, p *v1alpha1.DeliveryProvider) (*Built, error) {
 	secret, err := b.secret(ctx, p)

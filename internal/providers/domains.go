@@ -50,7 +50,7 @@ type held struct {
 // company.
 type holders map[types.NamespacedName]string
 
-// other tells whether another company is among the holders.
+// other reports whether another company is among the holders.
 func (h holders) other(company string) bool {
 	for _, holder := range h {
 		if holder != company {

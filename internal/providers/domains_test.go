@@ -83,7 +83,7 @@ func TestDomains(t *testing.T) {
 	}
 }
 
-// TestDomainsFollow changes and removes what stands in the way.
+// TestDomainsFollow changes and removes the objects that block a domain.
 func TestDomainsFollow(t *testing.T) {
 	shop, bank := tenant("shop", "a@bank.example"), tenant("bank", "a@bank.example")
 	again := bank.DeepCopy() // of the same company, in another namespace

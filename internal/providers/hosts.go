@@ -59,8 +59,8 @@ func checkHost(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) error {
 	return nil
 }
 
-// holdsCredentials tells whether anything of a Secret is sent: certificates to trust a
-// server by are not.
+// holdsCredentials reports whether any value of a Secret is sent to the server, unlike CA
+// certificates.
 func holdsCredentials(secret *corev1.Secret) bool {
 	for key := range secret.Data {
 		if key != v1alpha1.SecretKeyCA {
@@ -124,7 +124,7 @@ func orDefault(value, fallback string) string {
 
 func normalHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
-// allows tells whether a pattern allows a host and port: a host's name or address, with
+// allows reports whether a pattern allows a host and port: a host's name or address, with
 // or without a port, and at most one * for one or more labels of the name, two labels
 // of which must follow it. A pattern of another form allows nothing.
 func allows(pattern, host, port string) bool {

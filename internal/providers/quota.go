@@ -242,8 +242,8 @@ func (q *Quotas) spend(ctx context.Context, company string, n int64, quotas []le
 	c, exceeded, err := q.Ledger.Spend(ctx, company, n, quotas...)
 	switch {
 	case err != nil:
-		q.Log.Error(err, "Charging a message to a quota failed; it is tried again", "company", company)
-		return c, provider.Transient(ReasonQuotaUnknown, "It could not be told whether the company's quota is used up.", 0)
+		q.Log.Error(err, "Charging a message to a quota failed; retrying", "company", company)
+		return c, provider.Transient(ReasonQuotaUnknown, "The company's quota could not be checked.", 0)
 	case exceeded == nil:
 		return c, nil
 	}
@@ -259,8 +259,8 @@ func (q *Quotas) spend(ctx context.Context, company string, n int64, quotas []le
 }
 
 // maxBlock is how many messages are charged at once where only the company's quota of a
-// channel counts, so that the ledger isn't written for each. What is left of a block when
-// the process ends is lost to the company for the day.
+// channel counts, so that the ledger isn't written for each. The unused rest of a block is
+// lost to the company for the day when the process ends.
 const maxBlock = 64
 
 type blockKey struct{ company, channel string }

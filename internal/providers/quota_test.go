@@ -109,7 +109,7 @@ func TestQuotas(t *testing.T) {
 	s.want(shop, v1alpha1.ChannelSMS, joe, "")
 	s.want(shop, v1alpha1.ChannelSMS, joe, ReasonQuotaExceeded) // sent again is sent
 
-	// What wasn't sent costs nothing, and what may have been sent does.
+	// A message that wasn't sent is not charged; one that may have been sent is.
 	for _, err := range []error{provider.Transient("Unreachable", "", 0), provider.Permanent("Refused", ""), provider.Misconfigured("Login", "")} {
 		s.fail = err
 		for range 3 {

@@ -19,17 +19,16 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
-// Companies know the activation in force for a company, and its token.
+// Companies finds a company's activation and its token.
 type Companies interface {
 	Activation(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error)
 	Token(ctx context.Context, a *v1alpha1.CompanyActivation) (string, error)
 }
 
-// RegistryOptions are what a [Registry] works with. Reader, Companies and Builder
-// are needed.
+// RegistryOptions configure a [Registry]. Reader, Companies and Builder are required.
 type RegistryOptions struct {
-	// Reader finds DeliveryProviders, without calls of the API server: it is asked
-	// for each message.
+	// Reader finds DeliveryProviders without calling the API server: it is used for each
+	// message.
 	Reader    client.Reader
 	Companies Companies
 	Builder   *Builder
@@ -45,7 +44,7 @@ type RegistryOptions struct {
 	// EmailFrom is the sender of these providers where they have none of their own; it
 	// may be empty.
 	EmailFrom string
-	// Metrics tell how the providers do; may be nil.
+	// Metrics measure the providers; may be nil.
 	Metrics *delivery.ProvidersMetrics
 	Log     logr.Logger
 }
@@ -121,7 +120,8 @@ func (r *Registry) direct(ctx context.Context, a *v1alpha1.CompanyActivation, ch
 	return delivery.RouteTo(guarded), p.Spec.Sender, key == r.Defaults[channel], nil
 }
 
-// known returns the provider so that it is told whether a rule chose a message's sender.
+// known returns the provider, which then learns from each message whether a rule chose its
+// sender.
 func (r *Registry) known(a *v1alpha1.CompanyActivation, p provider.Provider, sender string) provider.Provider {
 	return knownSenders{next: p, senders: [...]string{sender, r.EmailFrom, a.Profile().SystemEmail}}
 }
@@ -223,7 +223,7 @@ func (r *Registry) start(key types.NamespacedName, p *v1alpha1.DeliveryProvider,
 	return l
 }
 
-// LogCircuit tells a log when a provider becomes unusable and usable again.
+// LogCircuit logs when a provider becomes unusable and usable again.
 func LogCircuit(log logr.Logger) func(open bool) {
 	return func(open bool) {
 		if open {

@@ -213,8 +213,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestMissingParts takes away one part after the other. Each time the delivery is
-// told what a person must mend.
+// TestMissingParts removes one part after the other. Each time the delivery records what a
+// person must fix.
 func TestMissingParts(t *testing.T) {
 	s := newScene(t, "missing", nil)
 	if err := s.send(v1alpha1.ChannelSMS, sms()); err == nil || err.Error() != "no provider" {

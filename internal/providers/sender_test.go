@@ -36,7 +36,7 @@ func TestKnownSenders(t *testing.T) {
 			t.Errorf("%q counts as the rule's own: %t", from, last.OwnSender)
 		}
 	}
-	// Templates and rules without a sender use what an admin put in place of the platform's.
+	// Templates and rules without a sender use the admin's value instead of the platform's.
 	a.Spec.CompanyInfo.SystemEmail = "admin@shop.example"
 	if _, err := r.known(a, last, "").Send(t.Context(), provider.Message{From: "admin@shop.example"}); err != nil || last.OwnSender {
 		t.Errorf("spec.companyInfo.systemEmail counts as the rule's own: %t, %v", last.OwnSender, err)

@@ -293,7 +293,7 @@ func fieldOf(err error) string {
 	return ""
 }
 
-// usableToken says whether the token can stand in a header.
+// usableToken reports whether the token is valid in a header.
 func usableToken(token string) bool {
 	if token == "" || len(token) > maxTokenLength {
 		return false

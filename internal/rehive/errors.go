@@ -229,8 +229,8 @@ func fieldMessages(raw json.RawMessage, clean func(string) string) map[string][]
 	return data
 }
 
-// parseRetryAfter reads seconds or an HTTP date. What can't be read is 0; what
-// is absurd is cut, so that no answer can silence us for a day.
+// parseRetryAfter parses seconds or an HTTP date. An invalid value is 0, and a large one is
+// capped, so that no answer can stop our calls for a day.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	var wait time.Duration

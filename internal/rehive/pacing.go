@@ -59,7 +59,7 @@ type pacer struct {
 	perMinute int
 	overall   *flow.Bucket
 	guards    *lru.Cache[tokenKey, *flow.Guard]
-	// throttled is until when the platform told a token to wait. Further calls fail at
+	// throttled is until when the platform asked a token to wait. Further calls fail at
 	// once: they would be refused anyway, and a refused call counts against the token.
 	throttled *lru.Cache[tokenKey, time.Time]
 }
@@ -144,7 +144,7 @@ func (p *pacer) throttledFor(key tokenKey) time.Duration {
 	return max(left, 0)
 }
 
-// throttle remembers that the platform told a token to wait.
+// throttle records that the platform asked a token to wait.
 func (p *pacer) throttle(key tokenKey, wait time.Duration) {
 	p.throttled.Add(key, time.Now().Add(wait))
 }

@@ -120,7 +120,7 @@ func TestOtherCallsNeverWait(t *testing.T) {
 	})
 }
 
-// TestStrangersUseUpNothing: however many calls strangers cause, companies' calls go on.
+// TestStrangersUseUpNothing: however many calls strangers cause, companies' calls continue.
 func TestStrangersUseUpNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPacedClient(t, func(context.Context, string) (*outbound.Response, error) { return answer(200, emptyList) })
@@ -203,8 +203,8 @@ func TestHangingCallsOfOneToken(t *testing.T) {
 	})
 }
 
-// What the caller gave up and what the platform refuses says nothing about whether it
-// works.
+// A call that the caller cancelled or the platform refused doesn't count as a failure of
+// the platform.
 func TestRefusalsLeaveNobodyAlone(t *testing.T) {
 	c := newPacedClient(t, func(ctx context.Context, token string) (*outbound.Response, error) {
 		if token == "refused" {
@@ -237,7 +237,7 @@ func TestTokensAreBounded(t *testing.T) {
 	}
 }
 
-// A token that the platform told to wait makes no calls until then; others do.
+// A token that the platform asked to wait makes no calls until then; others do.
 func TestThrottledTokensFailFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		throttles, calls := true, 0

@@ -157,7 +157,7 @@ func (s Session) User(ctx context.Context, id string) (*User, error) {
 	return user, nil
 }
 
-// MaxUserIDs is how many identifiers [Session.UsersByID] takes: they stand in the URL.
+// MaxUserIDs is how many identifiers [Session.UsersByID] takes: they are part of the URL.
 const MaxUserIDs = 100
 
 // UsersByID returns the users of the company that have one of at most [MaxUserIDs]

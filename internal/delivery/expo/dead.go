@@ -49,7 +49,7 @@ func (p *Provider) alive(ctx context.Context, company, user string, listed []str
 		return slices.Contains(dead, hash)
 	})
 	if len(stale) > 0 {
-		// What fails is tried again with the next message.
+		// If it fails, the next message tries again.
 		_ = p.config.Dead.Forget(ctx, company, user, stale)
 	}
 	return alive, nil

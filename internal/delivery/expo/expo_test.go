@@ -19,7 +19,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
 )
 
-// feedback keeps what it is told.
+// feedback records its calls.
 type feedback struct {
 	mu   sync.Mutex
 	told []string
@@ -356,7 +356,7 @@ func TestReceiptLoop(t *testing.T) {
 	<-done
 }
 
-// What Expo called dead is not sent to again, until it was registered anew.
+// A token that Expo called dead gets no more messages until it is registered again.
 func TestRemembersDeadTokens(t *testing.T) {
 	t.Run("by receipt", func(t *testing.T) {
 		w := newWorld(t)

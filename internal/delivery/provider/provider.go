@@ -41,8 +41,8 @@ type Message struct {
 // SMSOptions are ways to send an SMS that only some providers know. A provider that doesn't
 // know the one that is set refuses the message.
 type SMSOptions struct {
-	// ContentSID is the SID of a Twilio content template, which is sent through WhatsApp in
-	// place of the text; empty to send the text.
+	// ContentSID is the SID of a Twilio content template, which is sent through WhatsApp
+	// instead of the text; empty to send the text.
 	ContentSID string
 	// ContentVariables are the values of the template's placeholders as a JSON object of
 	// strings; empty if there are none.

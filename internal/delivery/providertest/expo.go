@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// Expo is a fake of Expo's push API. Tokens and receipts can be told how to end.
+// Expo is a fake of Expo's push API. The outcome of tokens and receipts can be set.
 type Expo struct {
 	*API
 
@@ -81,7 +81,7 @@ func (e *Expo) send(r *http.Request, body []byte, n int) ([]Received, answer, bo
 	projects := map[string][]string{}
 	for _, m := range messages {
 		if !strings.HasPrefix(m.To, "ExponentPushToken[") && !strings.HasPrefix(m.To, "ExpoPushToken[") {
-			return nil, expoErrors(http.StatusBadRequest, "VALIDATION_ERROR", m.To+" is no token", nil), true
+			return nil, expoErrors(http.StatusBadRequest, "VALIDATION_ERROR", m.To+" is not a token", nil), true
 		}
 		projects[e.projects[m.To]] = append(projects[e.projects[m.To]], m.To)
 	}

@@ -65,7 +65,7 @@ func mechanisms(offered []string, encrypted, plaintext bool) ([]string, error) {
 // login logs in with the best mechanism that the server accepts. That one mechanism is
 // refused says nothing about the others: a server can't check SCRAM where it keeps a
 // password as a hash of its own. Refused mechanisms are added to refused, so that the
-// next connection goes on where a server hung up.
+// next connection continues where a server hung up.
 func (s *Provider) login(ctx context.Context, c *conn, refused *[]string) error {
 	if !c.offers("AUTH") {
 		return errNoAuth
@@ -74,7 +74,7 @@ func (s *Provider) login(ctx context.Context, c *conn, refused *[]string) error 
 	if err != nil {
 		return err
 	}
-	// What worked the last time comes first: refused logins lock accounts.
+	// The mechanism that worked last comes first: refused logins lock accounts.
 	if last, ok := s.mechanism.Load().(string); ok && slices.Contains(names, last) {
 		names = append([]string{last}, slices.DeleteFunc(names, func(n string) bool { return n == last })...)
 	}

@@ -70,8 +70,8 @@ func (e *stageError) reply() *reply {
 	return r
 }
 
-// aboutConnection tells whether a connection that was used before may be the reason,
-// so that the mail may be sent on another one at once: nothing of it was accepted.
+// aboutConnection reports whether the reused connection may be the cause, so that the mail
+// may be sent on another one at once: the server accepted no part of it.
 func (e *stageError) aboutConnection() bool {
 	if e.complete {
 		return false
@@ -197,8 +197,8 @@ func (c *conn) read(wait time.Duration) (*reply, error) {
 	}
 }
 
-// readLine reads a line without its end. What is longer than a reply may be is read
-// and dropped.
+// readLine reads a line without its end. The part of a line that exceeds the limit of a
+// reply is read and dropped.
 func (c *conn) readLine() (string, error) {
 	var line []byte
 	for {
@@ -312,7 +312,7 @@ func (c *conn) startTLS(ctx context.Context, config *tls.Config) error {
 	if _, err := c.ask("STARTTLS", 2); err != nil {
 		return err
 	}
-	// What came unencrypted after the reply would be taken for the encrypted server's.
+	// Unencrypted data after the reply would be mistaken for encrypted replies.
 	if c.reader.Buffered() > 0 {
 		return errBadReply
 	}
@@ -428,7 +428,7 @@ func (c *conn) open(m *composed) error {
 }
 
 // openPipelined is open for a server that takes several commands at once (RFC
-// 2920): one round trip in place of three.
+// 2920): one round trip instead of three.
 func (c *conn) openPipelined(m *composed) error {
 	mail, rcpt := c.envelope(m)
 	if err := c.say(mail, rcpt, "DATA"); err != nil {
@@ -496,19 +496,19 @@ func (c *conn) quit() {
 	_ = c.raw.Close()
 }
 
-// loopback tells whether the other end is on this machine.
+// loopback reports whether the server is on this machine.
 func (c *conn) loopback() bool {
 	a, ok := c.raw.RemoteAddr().(*net.TCPAddr)
 	return ok && a.IP.IsLoopback()
 }
 
-// timedOut tells whether the other side didn't answer in time.
+// timedOut reports whether the server didn't answer in time.
 func timedOut(err error) bool {
 	var n net.Error
 	return errors.As(err, &n) && n.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// hungUp tells whether the server ended the connection, with a word (421) or without.
+// hungUp reports whether the server closed the connection, with a reply (421) or without.
 func (e *stageError) hungUp() bool {
 	if r := e.reply(); r != nil {
 		return r.code == 421

@@ -48,7 +48,7 @@ func (s *Provider) classifyEvent(e *stageError) error {
 	return o.error(sentence+".", false)
 }
 
-// eventOf says what happened in place of a refusal.
+// eventOf returns what happened instead of a refusal.
 func eventOf(e *stageError) event {
 	var dns *net.DNSError
 	switch err := e.err; {
@@ -110,7 +110,7 @@ func badCertificate(err error) bool {
 	return errors.As(err, &verification) || errors.As(err, &unknown) || errors.As(err, &name) || errors.As(err, &invalid)
 }
 
-// notTLS tells whether a handshake failed in a way that trying again won't change.
+// notTLS reports whether a handshake failed in a way that trying again won't change.
 func notTLS(err error) bool {
 	var record tls.RecordHeaderError
 	var operation *net.OpError

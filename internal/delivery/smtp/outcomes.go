@@ -17,7 +17,7 @@ import (
 type outcome struct {
 	// steps are where it happened.
 	steps []stage
-	// event is what happened in place of a refusal; empty in rows about refusals.
+	// event is what happened instead of a refusal; empty in rows about refusals.
 	event event
 	// codes are reply codes, "4yz" or "5yz".
 	codes []string
@@ -77,7 +77,7 @@ var (
 // outcomes is the table. The first row that matches decides. It is in
 // docs/deliveryprovider.md too, and a test keeps them equal.
 var outcomes = []outcome{
-	// What happens besides refusals.
+	// Events other than refusals.
 	{event: eventBlocked, result: resultWaits, reason: "AddressRefused", meaning: "The mail server can't be used"},
 	{event: eventNoHost, result: resultWaits, reason: "HostUnknown", meaning: "The mail server's name does not exist"},
 	{event: eventNoSTARTTLS, result: resultWaits, reason: "TLSUnavailable", meaning: "The mail server offers no STARTTLS, which the configuration requires"},
@@ -117,7 +117,7 @@ var outcomes = []outcome{
 	{steps: []stage{stageConnect}, codes: fiveYZ, result: resultWaits, reason: "ServerRefused", meaning: "The mail server refused the operator"},
 	{steps: []stage{stageConnect, stageTLS, stageAuth}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
 
-	// Refusals of a message, from the most telling to the least.
+	// Refusals of a message, from the most specific to the least.
 	{
 		codes: anyRefusal,
 		texts: []string{
@@ -298,7 +298,7 @@ func phrases(all ...string) *regexp.Regexp {
 // enhancedCode is an enhanced status code at the beginning of a reply's text.
 var enhancedCode = regexp.MustCompile(`^\s*([245])\.(\d{1,3}\.\d{1,3})\b`)
 
-// matches tells whether a refusal is one that the row is about.
+// matches reports whether the row applies to a refusal.
 func (o *outcome) matches(stage stage, r *reply, enhanced, text string, texts *regexp.Regexp) bool {
 	if o.event != "" || !o.at(stage) || len(o.codes) > 0 && !o.hasCode(r.code) {
 		return false

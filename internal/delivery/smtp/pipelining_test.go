@@ -95,7 +95,7 @@ func TestAsksForTheTextOfARefusedMail(t *testing.T) {
 			case "RCPT":
 				_, _ = fmt.Fprint(c, "550 5.1.1 no such user\r\n")
 			case "DATA":
-				_, _ = fmt.Fprint(c, "354 go on\r\n")
+				_, _ = fmt.Fprint(c, "354 continue\r\n")
 				rest, _ := io.ReadAll(lines)
 				mu.Lock()
 				after = append(after, rest...)

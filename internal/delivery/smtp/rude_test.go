@@ -144,8 +144,7 @@ func TestExtensions(t *testing.T) {
 	}
 }
 
-// What came before the handshake counts for nothing, and what a stranger slipped in
-// even less.
+// Replies from before the handshake are ignored, and so is injected data.
 func TestStartTLSIsNotUndone(t *testing.T) {
 	for name, test := range map[string]struct {
 		said          *smtptest.Said
@@ -181,7 +180,7 @@ func TestLateAnswer(t *testing.T) {
 		"garbage":       {Raw: "what?\r\n", Keep: true},
 		"half a reply":  {Raw: "250-queu", Close: true, Keep: true},
 		"too much":      {Raw: strings.Repeat("250-queued\r\n", 100), Endless: true, Keep: true},
-		"odd code":      {Raw: "354 go on\r\n", Keep: true},
+		"odd code":      {Raw: "354 continue\r\n", Keep: true},
 		"drop by drop":  {Raw: "250", Delay: time.Hour, Keep: true},
 		"NUL":           {Raw: "\x00\x00\x00\r\n", Keep: true},
 		"a number only": {Raw: "999 no\r\n", Keep: true},
@@ -208,7 +207,7 @@ func TestSlowSteps(t *testing.T) {
 			case "":
 				slow.Raw = "220 rude.example\r\n"
 			case "DATA":
-				slow.Raw = "354 go on\r\n"
+				slow.Raw = "354 continue\r\n"
 			}
 			s, p := rude(t, smtptest.Script{Extensions: extensions, Say: on(verb, slow)}, func(c *Config) { c.CommandTimeout = 5 * time.Second })
 			all.Go(func() {
@@ -224,7 +223,7 @@ func TestSlowSteps(t *testing.T) {
 	all.Wait()
 }
 
-// What a server does about one recipient doesn't count against it.
+// A refusal of one recipient doesn't count against the server.
 func TestOneRecipientIsNotTheServer(t *testing.T) {
 	for name, said := range map[string]*smtptest.Said{
 		"silence":  {Delay: time.Hour},
@@ -260,7 +259,7 @@ func TestRefusedBeforeTheEnd(t *testing.T) {
 			if reply != "" {
 				midway.Raw = reply + "\r\n"
 			}
-			_, p := rude(t, smtptest.Script{Say: on("DATA", &smtptest.Said{Raw: "354 go on\r\n", Midway: midway})}, nil)
+			_, p := rude(t, smtptest.Script{Say: on("DATA", &smtptest.Said{Raw: "354 continue\r\n", Midway: midway})}, nil)
 			m := message()
 			m.Text = strings.Repeat("A long text.\n", 1<<20)
 			if class, reason := reasonOf(t, p, m); class+" "+reason != want {
@@ -364,7 +363,7 @@ func TestSessionLimits(t *testing.T) {
 	})
 }
 
-// What mail servers say, and what it means.
+// Replies of mail servers and their outcomes.
 func TestReplies(t *testing.T) {
 	const mail, rcpt, data, dot, greeting = "MAIL", "RCPT", "DATA", ".", ""
 	for _, test := range []struct{ verb, reply, class, reason string }{
@@ -453,7 +452,7 @@ func TestReplies(t *testing.T) {
 		{dot, "554 no", "fails", "MessageRefused"},
 		{dot, "500 5.5.2 line too long", "fails", "MessageRefused"},
 		{data, "554 5.5.1 no valid recipients", "fails", "MessageRefused"},
-		// What particular servers and services say.
+		// Replies of particular servers and services.
 		{mail, "553 5.1.8 Sender address rejected: Domain not found", "waits", "SenderRefused"},
 		{rcpt, "550 5.7.1 Sender ID (PRA) Not Permitted", "waits", "SenderRefused"},
 		{dot, "550 5.1.8 Access denied, bad outbound sender", "waits", "SenderRefused"},
@@ -546,12 +545,12 @@ func TestReplies(t *testing.T) {
 		// An enhanced code of another class contradicts the reply's and doesn't count.
 		{rcpt, "450 5.1.1 odd", "retried alone", "RecipientDeferred"},
 		{rcpt, "550 4.7.1 odd", "fails", "RecipientRefused"},
-		// What isn't SMTP.
+		// Replies that aren't SMTP.
 		{mail, "what?", "retried", "BadReply"},
 		{mail, "2", "retried", "BadReply"},
 		{mail, "150 no", "retried", "BadReply"},
 		{mail, "250ok", "retried", "BadReply"},
-		{rcpt, "354 go on", "retried", "BadReply"},
+		{rcpt, "354 continue", "retried", "BadReply"},
 		{data, "250 ok", "retried", "BadReply"},
 		{rcpt, "\x00\x00\x00", "retried", "BadReply"},
 		{rcpt, "", "retried", "BadReply"},
@@ -846,7 +845,7 @@ func TestScram(t *testing.T) {
 	if class, reason, commands := try(scramServer("another", nil, 4096, false)); class != "sent" || !strings.Contains(commands, "AUTH PLAIN") {
 		t.Errorf("it doesn't go on with PLAIN: %s %s\n%s", class, reason, commands)
 	}
-	// A server that doesn't know the password doesn't get it told.
+	// A server that doesn't know the password is not sent it.
 	if class, reason, commands := try(scramServer("planted-password", nil, 4096, true)); class != "waits" || reason != "LoginUnsafe" || strings.Contains(commands, "AUTH PLAIN") {
 		t.Errorf("%s %s\n%s", class, reason, commands)
 	}

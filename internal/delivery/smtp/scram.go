@@ -48,7 +48,7 @@ type scram struct {
 
 const scramHeader = "n,,"
 
-// prepare normalizes what the user typed. What can't be is sent as it is.
+// prepare normalizes a user name or password, or returns it unchanged if it can't.
 func prepare(profile *precis.Profile, s string) string {
 	if prepared, err := profile.String(s); err == nil {
 		return prepared

@@ -266,7 +266,7 @@ func (s *Provider) greet(ctx context.Context, c *conn, refused *[]string) (stage
 			if err := c.startTLS(ctx, config); err != nil {
 				return stageTLS, err
 			}
-			// What was said unencrypted counts for nothing (RFC 3207, 4.2).
+			// Unencrypted replies must be discarded (RFC 3207, 4.2).
 			if err := c.hello(s.config.HELO); err != nil {
 				return stageConnect, err
 			}

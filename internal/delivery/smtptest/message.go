@@ -35,8 +35,8 @@ type Content struct {
 	Header mail.Header
 	// Subject is decoded.
 	Subject string
-	// Text and HTML are the parts of these types, decoded. Alternatives tells the
-	// types of a multipart/alternative in their order, else it is nil.
+	// Text and HTML are the parts of these types, decoded. Alternatives are the
+	// types of a multipart/alternative in their order, or nil.
 	Text, HTML   string
 	Alternatives []string
 }

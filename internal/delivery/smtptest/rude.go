@@ -228,7 +228,7 @@ func (s *rudeSession) note(line string) {
 	s.commands = append(s.commands, line)
 }
 
-// command answers one line and tells whether there is to be another.
+// command answers one line and reports whether to read another.
 func (s *rudeSession) command(verb, argument, line string) bool {
 	sound := "250 2.0.0 ok"
 	switch verb {
@@ -247,9 +247,9 @@ func (s *rudeSession) command(verb, argument, line string) bool {
 	case "RCPT":
 		s.to = append(s.to, argument)
 	case "DATA":
-		sound = "354 go on"
+		sound = "354 continue"
 	case "STARTTLS":
-		sound = "220 2.0.0 go on"
+		sound = "220 2.0.0 continue"
 	case "AUTH", "RESPONSE":
 		sound = "235 2.7.0 welcome"
 	case "QUIT":

@@ -1,9 +1,9 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package smtptest is an SMTP server that keeps what it gets, for tests, the
-// demo and the benchmarks. It speaks the real protocol, can be told to refuse,
-// stall or hang up at any step, and shows what came over HTTP.
+// Package smtptest is an SMTP server that stores the mail it receives, for tests, the demo
+// and the benchmarks. It speaks the real protocol, can be set to refuse, stall or hang up at
+// any step, and serves the mail over HTTP.
 package smtptest
 
 import (

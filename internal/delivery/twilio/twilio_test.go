@@ -158,7 +158,7 @@ func TestErrorCodes(t *testing.T) {
 	}
 }
 
-// Who chose the sender decides whether waiting helps.
+// Whether waiting helps depends on whether the rule or the provider chose the sender.
 func TestOwnSender(t *testing.T) {
 	base, client := providertest.Answer(t, http.StatusBadRequest, `{"code":21607}`)
 	p, err := New(Config{AccountSID: accountSID, AuthToken: authToken, From: "Rehive", BaseURL: base, Client: client})

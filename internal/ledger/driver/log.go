@@ -29,4 +29,4 @@ func RateLimited(log logr.Logger, message string) func(error) {
 }
 
 // WriteFailed is the message of a failing database.
-const WriteFailed = "Writing to the ledger failed; what was not written is refused"
+const WriteFailed = "Writing to the ledger failed; writes that were not committed are refused"

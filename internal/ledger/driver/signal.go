@@ -3,8 +3,8 @@
 
 package driver
 
-// Signal tells one receiver that there is something to do. Raising it again before it
-// was received changes nothing.
+// Signal notifies one receiver that there is work. Raising it again before it was received
+// has no effect.
 type Signal chan struct{}
 
 // NewSignal returns a signal that is not raised.

@@ -61,8 +61,8 @@ func testAttempts(t *testing.T, at Place) {
 	g.Expect(s.MarkSent(bg, d, "p")).To(Succeed())
 	g.Expect(attempts(d.ID)).To(HaveLen(4))
 
-	// However often it is tried, it takes a bounded number of rows, and the last says how
-	// it stands.
+	// However often it is tried, it takes a bounded number of rows, and the last one has the
+	// current state.
 	Decided(t, s, "shop", "2", Email("a", "zoe@example.com"))
 	for i := range 120 {
 		d = next()

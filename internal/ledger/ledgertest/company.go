@@ -51,7 +51,7 @@ func testCancelCompany(t *testing.T, at Place) {
 	g.Expect(s.MarkSent(bg, sent[1], "")).To(MatchError(ledger.ErrLeaseLost))
 	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop"})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(list[0].State).To(Equal(ledger.DeliverySent), "what was sent stays so")
+	g.Expect(list[0].State).To(Equal(ledger.DeliverySent), "a sent delivery stays sent")
 	g.Expect(list[1].State).To(Equal(ledger.DeliveryCancelled))
 	g.Expect(list[1].Reason).To(Equal(ledger.ReasonCompanyDeleted))
 	duplicate, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "event"})

@@ -24,8 +24,8 @@ func withText(rule, recipient, text string) ledger.NewDelivery {
 	return d
 }
 
-// What deliveries of one rule and channel say in common is stored once, and goes with
-// the last of them.
+// Deliveries of one rule and channel share a stored content, which is deleted with the last
+// of them.
 func testSharedContent(t *testing.T, at Place) {
 	g := NewWithT(t)
 	clk := FakeClock()
@@ -117,8 +117,8 @@ func testLargeEventGoesInSteps(t *testing.T, at Place) {
 	g.Expect(more).To(BeFalse())
 }
 
-// A process that dies between two steps has the event decided again: what is there
-// stays as it is, the rest is added, and nothing comes twice.
+// If a process dies between two steps, the event is decided again: stored deliveries stay
+// unchanged, the rest is added, and there are no duplicates.
 func testInterruptedStepsAreRepeated(t *testing.T, at Place) {
 	g := NewWithT(t)
 	clk := FakeClock()
@@ -204,7 +204,7 @@ func testSmallEventsPassLargeOnes(t *testing.T, at Place) {
 			small++
 		}
 	}
-	// Events are counted in place of time, which a busy machine takes from all of them.
+	// Events are counted instead of time, which a busy machine takes from all of them.
 	// One that waited for all that came before it would be stored with the last large one.
 	t.Logf("%d small events were stored beside %d large ones", small, large)
 	if small < large/8 {
@@ -271,7 +271,7 @@ func testLargeEventsDelayNobody(t *testing.T, at Place) {
 				all = errors.Join(all, err)
 			}
 			g.Expect(all).NotTo(HaveOccurred())
-			// Events are counted in place of time, which a busy machine takes from both sides.
+			// Events are counted instead of time, which a busy machine takes from both sides.
 			// They should get their turn after each transaction.
 			t.Logf("%d webhooks during %d transactions", meanwhile, events*test.steps)
 			g.Expect(meanwhile).To(BeNumerically(">=", events*test.steps/4))

@@ -216,7 +216,7 @@ func testClaimLeavesRoomForOtherCompanies(t *testing.T, at Place) {
 		To(Equal(map[ledger.Lane]int{mail("alpha"): 10, mail("bravo"): 9, mail("charlie"): 4}))
 }
 
-// What is too little for all that want it is divided between them, in turn.
+// A bound that is too small for all lanes is divided between them, in turn.
 func testClaimDividesABound(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)

@@ -84,7 +84,7 @@ func testEraseUser(t *testing.T, at Place) {
 		g.Expect(e.State).To(Equal(want.state), id)
 	}
 	this.Sensitive = true
-	g.Expect(s.CompleteEvent(bg, this, nil)).To(Succeed(), "the event that reports the deletion goes on")
+	g.Expect(s.CompleteEvent(bg, this, nil)).To(Succeed(), "the event that reports the deletion is still decided")
 	for table, want := range map[string]int{"preferences": 2, "suppressions": 0, "charges": 0, "erasures": 1} {
 		var n int
 		at.query(t, "SELECT COUNT(*) FROM "+table, &n)

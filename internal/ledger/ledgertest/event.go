@@ -30,7 +30,7 @@ func testAcceptedEventSurvivesReopening(t *testing.T, at Place) {
 	g.Expect(s.Close()).To(Succeed())
 
 	s = at.open(t, nil)
-	g.Expect(raised(s.EventsReady())).To(BeTrue(), "what was left undone is announced")
+	g.Expect(raised(s.EventsReady())).To(BeTrue(), "unfinished work is announced")
 	got := ClaimOne(t, s)
 	g.Expect(got.Event).To(Equal(e), "untouched, spaces and all")
 	g.Expect(got.Attempts).To(Equal(1))
@@ -248,7 +248,7 @@ func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 	for round := range 400 {
 		ctx, stop := context.WithCancel(bg)
 		var timer *time.Timer
-		if round >= 5 { // the first tell how long a claim takes here
+		if round >= 5 { // the first rounds measure how long a claim takes
 			timer = time.AfterFunc(longest*time.Duration(round%40)/30, stop)
 		}
 		begun := time.Now()
@@ -276,7 +276,7 @@ func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 	g.Expect(claimed).To(HaveLen(events))
 }
 
-// What is handed over is stored as claimed; what isn't taken can be claimed.
+// An event that is handed over is stored as claimed; one that isn't taken can be claimed.
 func testHandover(t *testing.T, at Place) {
 	g := NewWithT(t)
 	c := FakeClock()
@@ -376,7 +376,7 @@ func testClaimedData(t *testing.T, at Place) {
 	g.Expect(err).To(MatchError(ledger.ErrNotFound))
 }
 
-// A company that may have only some events in hand gets no more, and others get theirs.
+// A company with a bound on its events in progress gets no more, and others get theirs.
 func testEventsWithinBounds(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, FakeClock())

@@ -81,7 +81,7 @@ func testEventHistory(t *testing.T, at Place) {
 	g.Expect(e.ReceivedAt).To(BeTemporally("==", start.Add(2*time.Minute)))
 	g.Expect(e.NextAttemptAt).To(BeTemporally("==", clk.Now().Add(time.Hour)))
 
-	// What is another company's is as if it weren't there.
+	// Another company's event is as if it didn't exist.
 	_, err = s.StoredEvent(bg, "club", "1")
 	g.Expect(err).To(MatchError(ledger.ErrNotFound))
 	own, err := s.StoredEvent(bg, "shop", "1")

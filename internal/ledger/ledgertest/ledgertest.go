@@ -88,7 +88,7 @@ func (p Place) database(t testing.TB, use func(*sql.DB) error) {
 
 var bg = context.Background()
 
-// FakeClock is a clock that stands still.
+// FakeClock returns a clock that doesn't advance by itself.
 func FakeClock() *clocktesting.FakeClock {
 	return clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 }

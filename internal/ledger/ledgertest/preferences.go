@@ -65,8 +65,8 @@ func rules(names ...string) []ledger.Rule {
 	return all
 }
 
-// What users chose when rules were known by UID counts, is then known by name, and
-// survives that the rule gets another UID.
+// Choices made when rules were identified by UID still count, are then stored by name, and
+// outlive a change of the rule's UID.
 func testPreferencesByUID(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
@@ -78,7 +78,7 @@ func testPreferencesByUID(t *testing.T, at Place) {
 	g.Expect(chosen).To(HaveLen(1))
 	g.Expect(chosen[0].Rule).To(Equal(ledger.Rule{UID: "1"}))
 	g.Expect(s.SetPreference(bg, ledger.Preference{Company: "shop", UserID: "ann", Rule: ledger.Rule{Name: "shop/promo", UID: "1"}, Enabled: true})).To(Succeed())
-	g.Expect(s.Preferences(bg, "shop", "ann")).To(HaveLen(1), "in place of the old")
+	g.Expect(s.Preferences(bg, "shop", "ann")).To(HaveLen(1), "instead of the old one")
 
 	g.Expect(s.OptedOut(bg, "shop", []string{"zoe"}, []ledger.Rule{{Name: "shop/promo", UID: "2"}})).To(BeEmpty(), "it is another rule's")
 	for _, uid := range []string{"1", "2"} {

@@ -26,12 +26,12 @@ func dies(t *testing.T, at Place, s ledger.Store, clk *clocktesting.FakeClock) l
 	return at.open(t, clk)
 }
 
-// isKiller tells whether an event kills the process that works on it.
+// isKiller reports whether an event kills the process that works on it.
 func isKiller(id string) bool { return strings.HasPrefix(id, "killer") }
 
 // Events that kill the process are found, and those that were only in the same process
-// are decided. All that a process claims is in hand at once, so a killer takes all
-// others with it.
+// are decided. Everything that a process claims is in progress at once, so a killer
+// takes all others with it.
 func testKillersAreQuarantined(t *testing.T, at Place) {
 	for _, killers := range []int{1, 2} {
 		t.Run(fmt.Sprint(killers), func(t *testing.T) {
@@ -165,7 +165,7 @@ func testHandedOverEventCounts(t *testing.T, at Place) {
 }
 
 // Suspects are handed out a few at a time, and one by one after a second death, while
-// other work goes on.
+// other work continues.
 func testSuspectsAreHandedOutApart(t *testing.T, at Place) {
 	g := NewWithT(t)
 	clk := FakeClock()
@@ -195,13 +195,13 @@ func testSuspectsAreHandedOutApart(t *testing.T, at Place) {
 	g.Expect(others).To(HaveLen(1))
 	clk.Step(2 * suspectWait)
 	more, _ := claim()
-	g.Expect(more).To(BeEmpty(), "while those are in hand")
+	g.Expect(more).To(BeEmpty(), "while those are in progress")
 	g.Expect(s.CompleteEvent(bg, suspects[0], nil)).To(Succeed())
 	clk.Step(3 * suspectWait)
 	more, _ = claim()
 	g.Expect(more).To(HaveLen(1))
 
-	// Those in hand are suspected by two deaths now.
+	// Those in progress have now been interrupted twice.
 	s = dies(t, at, s, clk)
 	seen := 0
 	for range 100 {
@@ -304,7 +304,7 @@ func testReleaseQuarantinedEvents(t *testing.T, at Place) {
 
 	g.Expect(logged()).To(BeEmpty())
 
-	// What is left is kept as long as all that ended.
+	// The remaining rows have the same retention as other finished work.
 	stats, err := s.Stats(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(stats.QuarantinedEvents).To(BeEquivalentTo(1))

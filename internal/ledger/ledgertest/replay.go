@@ -105,7 +105,7 @@ func testReplay(t *testing.T, at Place) {
 	g.Expect(got[1].EventID).To(Equal(ledger.ReplayID(e.Key, "1")))
 	g.Expect(at.contents(t)).To(Equal(contents + 2))
 
-	// What a replay is about to send, the next one doesn't.
+	// A replay doesn't send what an earlier one is about to send.
 	earlier, err := s.EarlierTo(bg, "shop", e.Key, "b", ledger.ChannelEmail, "ann@example.com")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(earlier).To(HaveLen(1))
@@ -131,7 +131,7 @@ func testReplay(t *testing.T, at Place) {
 		g.Expect(ok).To(BeFalse(), other)
 	}
 
-	// When the event is gone, nobody can tell who got what.
+	// Once the event is deleted, it is unknown who received which message.
 	at.exec(t, "DELETE FROM events WHERE id = $1", e.Key)
 	Accept(t, s, "shop", ledger.ReplayID(e.Key, "4"))
 	claimed := ClaimOne(t, s)

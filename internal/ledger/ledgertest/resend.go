@@ -84,7 +84,7 @@ func testResendSent(t *testing.T, at Place) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(id).NotTo(Equal(sent.ID))
 		g.Expect(raised(s.DeliveriesReady())).To(BeTrue())
-		g.Expect(entry(t, s, sent.ID)).To(Equal(sent), "what was sent stays as it is")
+		g.Expect(entry(t, s, sent.ID)).To(Equal(sent), "the sent delivery stays unchanged")
 		want := sent
 		want.ID, want.State, want.ProviderID, want.Attempts = id, ledger.DeliveryPending, "", 0
 		want.NextAttemptAt, want.CreatedAt, want.UpdatedAt = clk.Now(), clk.Now(), clk.Now()
@@ -155,7 +155,7 @@ func testResendRefuses(t *testing.T, at Place) {
 	g.Expect(s.Healthy(bg)).To(Succeed())
 	var probes int
 	at.query(t, "SELECT COUNT(*) FROM probe", &probes)
-	g.Expect(probes).To(BeZero(), "a refusal is no fault of the database, so the check of its health need not write")
+	g.Expect(probes).To(BeZero(), "a refusal is not a failure of the database, so the health check need not write")
 
 	g.Expect(s.CancelCompany(bg, "shop", ledger.ReasonCompanyInactive, "The company is not active.")).To(Succeed())
 	_, err = s.Resend(bg, "shop", list[2].ID, "")

@@ -58,7 +58,7 @@ func testSuppressions(t *testing.T, at Place) {
 	at.query(t, "SELECT COUNT(*) FROM suppressions", &rows)
 	g.Expect(rows).To(Equal(1))
 
-	// What was stored counts for whoever opens the ledger next.
+	// Stored suppressions count after the ledger is opened again.
 	g.Expect(s.Close()).To(Succeed())
 	s = at.open(t, clk)
 	expect("shop", "zoe", "a Bounced "+renewed)

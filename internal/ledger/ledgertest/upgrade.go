@@ -45,7 +45,7 @@ func ledgerBefore(t *testing.T, at Place, version int64) {
 	}
 }
 
-// A ledger of the first version goes on with the rows that it has.
+// A ledger of the first version keeps its rows.
 func testLedgerOfTheFirstVersion(t *testing.T, at Place) {
 	g := NewWithT(t)
 	ledgerBefore(t, at, 1)
@@ -101,7 +101,7 @@ func testLedgerOfTheFirstVersion(t *testing.T, at Place) {
 	g.Expect(log).To(HaveLen(1))
 	g.Expect(log[0].ID).To(BeEquivalentTo(8))
 
-	// What users chose is known by the rule's name, where the log knows it.
+	// Choices are stored by the rule's name if the log has it.
 	chosen, err := s.Preferences(bg, "shop", "zoe")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(chosen).To(HaveLen(1))
@@ -113,7 +113,7 @@ func testLedgerOfTheFirstVersion(t *testing.T, at Place) {
 	g.Expect(chosen[0].Rule).To(Equal(ledger.Rule{UID: "uid of no delivery"}))
 	g.Expect(s.SetPreference(bg, ledger.Preference{Company: "shop", UserID: "zoe", Rule: ledger.Rule{Name: "shop/rule"}})).To(Succeed())
 
-	// What is said goes with its delivery; the new states can be stored.
+	// Contents stay with their deliveries, and the new states can be stored.
 	deliveries, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(deliveries).To(HaveLen(2))

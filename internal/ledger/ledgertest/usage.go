@@ -65,8 +65,8 @@ func testPendingIsBounded(t *testing.T, at Place) {
 	g.Eventually(func() error { return take("shop", "new") }).Should(Succeed())
 }
 
-// What a company stores is counted with what its messages say, also after a restart, and
-// what is deleted makes room.
+// The bytes that a company stores include the contents of its messages, also after a
+// restart, and deleting rows frees them.
 func testStorageIsBounded(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := limited(t, at, ledger.Limits{Bytes: 300 << 10})

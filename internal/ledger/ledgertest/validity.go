@@ -101,7 +101,7 @@ func testValidityOfACopy(t *testing.T, at Place) {
 	d := ClaimDelivery(t, s)
 	g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
 	clk.Step(2 * time.Hour)
-	g.Expect(s.ExpireDeliveries(bg)).To(BeZero(), "what was sent has not expired")
+	g.Expect(s.ExpireDeliveries(bg)).To(BeZero(), "a sent delivery has not expired")
 	id, err := s.Resend(bg, "shop", d.ID, "")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(entry(t, s, id).ExpiresAt).To(Equal(clk.Now().Add(ledger.ResendValidity)))
@@ -210,7 +210,7 @@ func testSensitive(t *testing.T, at Place) {
 	expectMasked(two[0].ID)
 	expectMasked(two[1].ID)
 
-	// What is quarantined can still be sent, by whoever releases it.
+	// A quarantined delivery can still be sent once it is released.
 	sensitive(t, s, "quarantined", code("otp", "+15005550001"))
 	d := ClaimDelivery(t, s)
 	g.Expect(s.QuarantineDelivery(bg, d, "X", "x")).To(Succeed())

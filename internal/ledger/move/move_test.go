@@ -124,7 +124,7 @@ func TestMove(t *testing.T) {
 	_, err = ToPostgres(bg, path, at, ledger.Options{Clock: clk})
 	g.Expect(err).To(MatchError(ContainSubstring("another process has the ledger open")))
 	g.Expect(s.Close()).To(Succeed())
-	// What the move is to bring: a lease ends with its process.
+	// The expected log, read after a restart: leases end with their process.
 	s = open(t, path, clk)
 	log, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
 	g.Expect(err).NotTo(HaveOccurred())

@@ -131,7 +131,7 @@ func (a *accepter) close() {
 }
 
 func (a *accepter) work(waiting queue) {
-	// What did not fit into the batch before.
+	// left did not fit into the previous batch.
 	var left *acceptance
 	for {
 		var batch []*acceptance

@@ -207,7 +207,7 @@ func (n *network) slow(delay time.Duration) {
 	n.delay = delay
 }
 
-// sever lets nothing through, and tells nobody.
+// sever drops everything without closing connections.
 func (n *network) sever() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -254,7 +254,7 @@ func TestSlowDatabaseIsUnavailableInTimeThenRecovers(t *testing.T) {
 	g.Expect(s.Healthy(bg)).To(Succeed())
 }
 
-// One of two replicas is cut off from the database with a delivery in its hands:
+// One of two replicas is cut off from the database while it sends a delivery:
 // the other takes it over when the lease ends, and the one knows that it must not
 // send it any more.
 func TestPartitionedReplicaLosesItsWork(t *testing.T) {

@@ -27,9 +27,9 @@ const (
 // errTransactionPooling says which setting to change.
 var errTransactionPooling = errors.New("the ledger's database is reached through a pooler that gives a connection to others between transactions: set pool_mode = session in PgBouncer for this database or user, or connect to PostgreSQL itself")
 
-// session holds the settings of each connection. A statement makes them on a new
-// connection: as startup parameters, PgBouncer refuses them or, told to ignore them,
-// drops them.
+// session holds the settings of each connection. A statement applies them to a new
+// connection, because PgBouncer refuses them as startup parameters or, if it is configured
+// to ignore them, drops them.
 type session map[string]string
 
 // begin applies the settings to a new connection, and makes its commits wait for the disk

@@ -16,8 +16,7 @@ import (
 // Time is a stored time, by the ledger's clock.
 func Time(milliseconds int64) time.Time { return time.UnixMilli(milliseconds).UTC() }
 
-// What a claim returns of an event, but for the number of unfinished claims, which
-// stands between.
+// The columns of a claimed event, before and after the number of unfinished claims.
 const (
 	claimedEventHead = "id, event_id, name, received_at, attempts, "
 	claimedEventTail = ", CASE WHEN length(data) <= 65536 THEN data END, length(data)"

@@ -153,7 +153,7 @@ func TestCloseCommitsWhatWasHandedIn(t *testing.T) {
 	g.Expect(st.PendingEvents).To(BeEquivalentTo(50))
 }
 
-// What dispatches events waits while there are webhooks, and goes together then.
+// Jobs of the dispatcher wait while there are webhooks, and then share a commit.
 func TestPatientJobsMakeWayForWebhooks(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Now()

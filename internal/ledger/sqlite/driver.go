@@ -89,7 +89,7 @@ func openFile(ctx context.Context, path string, o ledger.Options, s settings) (*
 		driver.RateLimited(o.Log, driver.WriteFailed),
 	)
 	d.checkpointer = newCheckpointer(ctx, checkpoints, d.committer, s,
-		driver.RateLimited(o.Log, "Copying the ledger's write-ahead log into its database failed; it is tried again"))
+		driver.RateLimited(o.Log, "Copying the ledger's write-ahead log into its database failed; retrying"))
 	return d, nil
 }
 

@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child is this test program, told to do something else.
+// child is this test program with another task.
 func child(t *testing.T, name, path string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])

@@ -91,7 +91,7 @@ func (p *promises) load(ctx context.Context, s *opened, round int) {
 	workers.Wait()
 }
 
-// broken tells which promises a ledger doesn't keep, and what else is wrong.
+// broken returns the promises that a ledger doesn't keep, and other errors.
 func (p *promises) broken(path string) (found []error) {
 	s, err := openWith(path, ledger.Options{}, settings{})
 	if err != nil {

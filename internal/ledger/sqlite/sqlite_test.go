@@ -108,8 +108,8 @@ func TestDamagedLedgerIsRefusedAndLeftAsItIs(t *testing.T) {
 	}
 }
 
-// What is not a ledger is refused before anything is made beside it.
-func TestWhatIsNoLedgerIsRefused(t *testing.T) {
+// A file that is not a ledger is refused before anything is created beside it.
+func TestOtherFilesAreRefused(t *testing.T) {
 	text := func(text string) func(path string) error {
 		return func(path string) error { return os.WriteFile(path, []byte(text), 0o600) }
 	}

@@ -212,8 +212,8 @@ func (s *Store) lanesOf(ctx context.Context, q *queue, t *turn, c ledger.Claim) 
 	return lanes, nil
 }
 
-// newLease is the number of a claim, which no other has.
-func newLease() int64 { return rand.Int64() | 1 } // 0 is no lease
+// newLease returns a unique number for a claim.
+func newLease() int64 { return rand.Int64() | 1 } // 0 means that there is no lease
 
 // shares divides what is left between companies, what a company gets between its lanes,
 // and each bound between the lanes that it bounds. Everybody's share is at least one, so

@@ -15,7 +15,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/schema"
 )
 
-// byUID stands in place of a rule's name in preferences that only have its UID.
+// byUID begins the rule column of preferences that have the rule's UID instead of its name.
 const byUID = "uid:"
 
 // SetPreference implements [ledger.Preferences].
@@ -92,7 +92,7 @@ func (s *Store) OptedOut(ctx context.Context, company string, users []string, ru
 			return nil, err
 		}
 		for _, rule := range old {
-			// What fails is tried again with the next event: the choice counts as it is.
+			// If it fails, the next event tries again: the choice counts in any case.
 			_ = s.nameRule(ctx, company, rule)
 		}
 	}

@@ -160,7 +160,7 @@ const (
 	unlogQuarantinedEvent = "DELETE FROM deliveries WHERE event = $1 AND rule = '' AND channel = '" + ledger.ChannelSystem + "' AND state = 'quarantined'"
 )
 
-// admits tells whether a row is handed out. One that is not goes back to wait, or is
+// admits reports whether a row is handed out. Otherwise it is returned to the queue or
 // quarantined.
 func (c *screening) admits(tx driver.Tx, r claimedRow) (bool, error) {
 	if !r.suspicious() {

@@ -166,8 +166,9 @@ func (c *completion) dropUnused() {
 	}
 }
 
-// withheldFor returns the last delivery for which a message is withheld; nil if it is sent. What
-// failed before is marked, so that it is not sent again with other failed messages.
+// withheldFor returns the last delivery for which a message is withheld; nil if it is
+// sent. Earlier failures are marked, so that they are not sent again with other failed
+// messages.
 func withheldFor(tx driver.Tx, r *ledger.Replay, company string, d *ledger.NewDelivery) (*earlier, error) {
 	from, until := ledger.ReplayIDs(r.Of)
 	rows, err := tx.Query(earlierTo, company, r.Of, from, until, d.RuleName, d.Channel, d.Recipient)

@@ -108,7 +108,7 @@ func TestStatementsUseTheIndexesOfPostgres(t *testing.T) {
 	db, err := postgres.Prepare(bg, to)
 	g.Expect(err).NotTo(HaveOccurred())
 	defer func() { g.Expect(db.Close()).To(Succeed()) }()
-	s, _ := openSQLite(t) // its statements are the same, but for the log's
+	s, _ := openSQLite(t) // its statements are the same, except for the log's
 	for _, q := range []string{
 		`INSERT INTO events (company, event_id, name, received_at, next_attempt_at, updated_at, data, state)
 		SELECT 'company-' || i % 20, i::text, 'x', 1, 1, 1, '', CASE WHEN i % 10 = 0 THEN 'pending' ELSE 'done' END FROM generate_series(1, 20000) AS i`,

@@ -36,7 +36,7 @@ type usage struct {
 	mu      sync.Mutex
 	pending map[string]int64
 	bytes   map[string]int64
-	// added is what was stored since it was last written to the table storage.
+	// added counts bytes that are not written to the table storage yet.
 	added map[string]int64
 	// begun is what became pending since the current count started, which may lack it.
 	begun map[string]int64

@@ -26,7 +26,7 @@ func (realClock) AfterFunc(d time.Duration, f func()) func() {
 	return func() { timer.Stop() }
 }
 
-// ManualClock stands still until it is advanced. It is safe for concurrent use.
+// ManualClock only advances when Advance is called. It is safe for concurrent use.
 type ManualClock struct {
 	mu     sync.Mutex
 	now    time.Time
@@ -39,7 +39,7 @@ type manualTimer struct {
 	f  func()
 }
 
-// NewManualClock returns a clock that stands at start.
+// NewManualClock returns a clock that shows start.
 func NewManualClock(start time.Time) *ManualClock {
 	return &ManualClock{now: start, timers: make(map[int]manualTimer)}
 }
@@ -51,7 +51,7 @@ func (c *ManualClock) Now() time.Time {
 	return c.now
 }
 
-// AfterFunc implements Clock. What is due runs inside Advance.
+// AfterFunc implements Clock. Functions that become due run inside Advance.
 func (c *ManualClock) AfterFunc(d time.Duration, f func()) func() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

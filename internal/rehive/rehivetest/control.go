@@ -16,7 +16,7 @@ const controlHelp = `The simulated platform's control API. JSON in, JSON out.
 
 GET    /control/companies/                                     list
 POST   /control/companies/                                     {"id", "name", "mode", "system_email", "currencies", ...}
-DELETE /control/companies/{company}/                           remove; active services are told to purge
+DELETE /control/companies/{company}/                           remove; active services get a purge call
 GET    /control/companies/{company}/users/                     list, with tokens
 POST   /control/companies/{company}/users/                     {"email", "mobile", "first_name", "group", ...}
 PATCH  /control/companies/{company}/users/{user}/              the same fields; raises user.update

@@ -14,7 +14,7 @@ import (
 )
 
 // Emit raises an event with the data (a json.RawMessage is sent as it is) and
-// returns the ids of the webhook tasks it made. Delivery goes on in the
+// returns the IDs of the webhook tasks it created. Delivery continues in the
 // background: see Idle.
 func (p *Platform) Emit(companyID, event string, data any) ([]int64, error) {
 	raw, err := encodeData(data)
@@ -116,7 +116,7 @@ func (p *Platform) sample(e *platformevent.Event, u *user) (object, error) {
 			data[name] = p.nowMS()
 		}
 	}
-	// What is to be verified is the user's, and each event has a secret of its own.
+	// The email or number to verify is the user's, and each event has a secret of its own.
 	_, isEmail := data["email"]
 	if _, isMobile := data["mobile"]; (isEmail || isMobile) && e.User == "user" && !strings.HasPrefix(e.Name, "wallet_account.") {
 		if isEmail {

@@ -231,7 +231,7 @@ func TestActivationByAnAdmin(t *testing.T) {
 	var fromInside error
 	ext := newExtension(t, nil)
 	ext.answer(func(w http.ResponseWriter, r *http.Request) {
-		// What an extension does while it is being activated.
+		// The calls of an extension while it is being activated.
 		ext.mu.Lock()
 		token, _ := ext.calls[len(ext.calls)-1].body["token"].(string)
 		ext.mu.Unlock()

@@ -96,8 +96,8 @@ func (p *Platform) withService(companyID string, serviceID int64, f func(*servic
 	return f(s)
 }
 
-// Activate does what the platform does when an admin switches the service on.
-// What the admin is told when it fails is an *ExtensionError.
+// Activate does what the platform does when an admin activates the service. If the
+// extension fails, the error, which the admin sees, is an *ExtensionError.
 func (p *Platform) Activate(ctx context.Context, companyID string, serviceID int64) error {
 	return p.withService(companyID, serviceID, func(s *service) error { return p.activate(ctx, s) })
 }
@@ -107,7 +107,7 @@ func (p *Platform) Deactivate(ctx context.Context, companyID string, serviceID i
 	return p.withService(companyID, serviceID, func(s *service) error { return p.deactivate(ctx, s, false) })
 }
 
-// RotateToken gives the service's user a new token and tells the extension. The
+// RotateToken gives the service's user a new token and notifies the extension. The
 // old token is valid until the extension has accepted the new one.
 func (p *Platform) RotateToken(ctx context.Context, companyID string, serviceID int64) error {
 	return p.withService(companyID, serviceID, func(s *service) error {
@@ -217,8 +217,8 @@ func (p *Platform) disable(s *service) {
 	s.user.Deactivated, s.user.Token, s.Token = true, "", ""
 }
 
-// callExtension posts to the extension without the platform's lock, for the
-// extension calls back. A failure is told in one of the platform's three forms.
+// callExtension posts to the extension without the platform's lock, because the
+// extension calls back. A failure is reported in one of the platform's three forms.
 func (p *Platform) callExtension(ctx context.Context, s *service, path string, body object) error {
 	s.busy = true
 	target := strings.TrimRight(s.URL, "/") + "/" + path

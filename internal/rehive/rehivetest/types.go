@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The exported types are what a test, the demo or the control API hands in and
-// gets back. What the platform's API shows of them is in views.go.
+// The exported types are the arguments and results of tests, the demo and the control API.
+// Their representation in the platform's API is in views.go.
 
 // Company is a tenant of the platform.
 type Company struct {
@@ -179,8 +179,8 @@ type Request struct {
 	Fault   FaultKind `json:"fault,omitempty"` // what was done to it
 }
 
-// ExtensionError is what an admin is told when an extension could not be
-// activated, deactivated or given a new token.
+// ExtensionError is the error that an admin sees when an extension could not be activated,
+// deactivated or given a new token.
 type ExtensionError struct{ Message string }
 
 // Error implements error.

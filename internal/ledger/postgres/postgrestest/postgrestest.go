@@ -90,7 +90,7 @@ const (
 	leastRoom = 4 << 30
 )
 
-// makeDir makes a directory whose name tells which process it is of.
+// makeDir creates a directory whose name contains the process ID.
 func makeDir(parent string) (string, error) {
 	dir, err := os.MkdirTemp(parent, fmt.Sprintf("postgrestest-%d-", os.Getpid()))
 	if err != nil {
