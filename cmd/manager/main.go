@@ -11,11 +11,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -75,10 +77,16 @@ func main() {
 }
 
 func setUpLogging(s *settings) {
-	level, _ := zapcore.ParseLevel(s.logLevel) // validated
-	log := zap.New(zap.UseDevMode(s.logFormat == "console"), zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel))
+	log := newLogger(s, os.Stderr)
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
+}
+
+// newLogger returns a logger that writes 100 entries per second with the same message, and
+// then one in 100, so that callers cannot flood the log. Output for people is not sampled.
+func newLogger(s *settings, w io.Writer) logr.Logger {
+	level, _ := zapcore.ParseLevel(s.logLevel) // validated
+	return zap.New(zap.UseDevMode(s.logFormat == "console"), zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel), zap.WriteTo(w))
 }
 
 // run starts everything and blocks until ctx is done and everything has stopped, or until

@@ -227,3 +227,28 @@ func hashOf(texts ...string) uint32 {
 	}
 	return h.Sum32() >> 3
 }
+
+// TestHostileOperators compares hostileOperators with the grammar, so that an operator that
+// is added to the parser is tested as well.
+func TestHostileOperators(t *testing.T) {
+	grammar := []string{"and", "or", "in", "not in", "is", "is not", "**"}
+	for op := range compareOps {
+		grammar = append(grammar, op)
+	}
+	for _, level := range levels {
+		grammar = append(grammar, level...)
+	}
+	tested := slices.Clone(hostileOperators)
+	slices.Sort(grammar)
+	slices.Sort(tested)
+	if !slices.Equal(grammar, tested) {
+		t.Errorf("the grammar has %q, hostileOperators %q", grammar, tested)
+	}
+	// Whatever else the lexer knows is not a binary operator.
+	others := []string{"~", "(", ")", "[", "]", "{", "}", ",", ":", ".", "...", ";", "=", "->", ":=", "<>"}
+	for _, op := range operators {
+		if !slices.Contains(tested, op) && !slices.Contains(others, op) && !strings.HasSuffix(op, "=") {
+			t.Errorf("hostileOperators lacks %s", op)
+		}
+	}
+}
