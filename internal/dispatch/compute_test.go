@@ -15,6 +15,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/flow"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
 )
 
@@ -130,4 +131,34 @@ func TestMessageMemory(t *testing.T) {
 	g.Expect(errors.As(m.add(decision), &final)).To(gomega.BeTrue(), "it exceeds the share")
 	d.needs.forget(7)
 	g.Expect(d.needs.of(7)).To(gomega.BeZero())
+}
+
+// TestEventsDrawTheirCost loads events of one size, whose data takes very different amounts
+// of memory, and checks what each draws from the budget.
+func TestEventsDrawTheirCost(t *testing.T) {
+	g := gomega.NewWithT(t)
+	d, err := New(Options{Memory: flow.NewBudget(256 << 20)})
+	g.Expect(err).NotTo(gomega.HaveOccurred())
+	for _, data := range []string{
+		`{"a":"` + strings.Repeat("x", 30_000) + `"}`,
+		`{"a":[` + strings.Repeat("{},", 10_000) + `1]}`,
+		`{"a":[` + strings.Repeat(`{"":1},`, 4_000) + `1]}`,
+	} {
+		cost, err := notify.DataCost([]byte(data))
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		event := ledger.ClaimedEvent{Event: ledger.Event{Company: "shop", Data: []byte(data)}, Size: len(data)}
+		memory, err := d.load(t.Context(), &event)
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(memory.Held()).To(gomega.Equal(cost))
+		g.Expect(d.Memory.Used()).To(gomega.Equal(cost))
+		memory.Release()
+	}
+	// What waits for memory is put back, and no event goes ahead without it.
+	all, err := d.Memory.Acquire(t.Context(), "shop", d.Memory.Share())
+	g.Expect(err).NotTo(gomega.HaveOccurred())
+	defer all.Release()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = d.load(ctx, &ledger.ClaimedEvent{Event: ledger.Event{Company: "shop", Data: []byte(`{"a":1}`)}, Size: 7})
+	g.Expect(err).To(gomega.MatchError(errNoMemory))
 }
