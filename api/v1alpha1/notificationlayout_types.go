@@ -57,6 +57,14 @@ type NotificationLayoutSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
 	Text string `json:"text,omitempty"`
+
+	// translations are the templates in other languages. A message is wrapped in those of
+	// its own language. At most 32.
+	// +optional
+	// +listType=map
+	// +listMapKey=language
+	// +kubebuilder:validation:MaxItems=32
+	Translations []LayoutTranslation `json:"translations,omitempty"`
 }
 
 // NotificationLayoutStatus is what was observed of a layout.

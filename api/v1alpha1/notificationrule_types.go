@@ -339,6 +339,14 @@ type NotificationRuleSpec struct {
 	// +optional
 	System *SystemMessage `json:"system,omitempty"`
 
+	// translations are the message's texts in other languages, chosen by the language of
+	// the user whom the message is about. At most 32.
+	// +optional
+	// +listType=map
+	// +listMapKey=language
+	// +kubebuilder:validation:MaxItems=32
+	Translations []RuleTranslation `json:"translations,omitempty"`
+
 	// tests are example events with the messages that the rule must send for them. A rule
 	// with a test that fails is refused when it is applied, and the condition TestsPassed
 	// reports tests that fail later. At most 20.

@@ -96,6 +96,14 @@ type NotificationTemplateSpec struct {
 	// +optional
 	System *SystemMessage `json:"system,omitempty"`
 
+	// translations are the message's texts in other languages, chosen by the language of
+	// the user whom the message is about. At most 32.
+	// +optional
+	// +listType=map
+	// +listMapKey=language
+	// +kubebuilder:validation:MaxItems=32
+	Translations []RuleTranslation `json:"translations,omitempty"`
+
 	// tests are example events with the messages that rules created from the template must
 	// send for them. Rules do not receive them. A template with a test that fails is
 	// refused when it is applied. At most 20.
@@ -151,6 +159,7 @@ func (t *NotificationTemplate) RuleSpec(activation string) NotificationRuleSpec 
 		SMS:               s.SMS,
 		Push:              s.Push,
 		System:            s.System,
+		Translations:      s.Translations,
 	}
 }
 

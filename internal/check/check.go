@@ -40,6 +40,9 @@ func Rule(ctx context.Context, rule *v1alpha1.NotificationRule, layout *v1alpha1
 		r.layout = &layout.Spec
 	}
 	r.finish(ctx, rule, rule.Spec.Tests)
+	if layout != nil {
+		r.Warnings = append(r.Warnings, lint.InLayout(rule, layout)...)
+	}
 	return r
 }
 

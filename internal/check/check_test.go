@@ -115,3 +115,18 @@ func TestPresets(t *testing.T) {
 		}
 	}
 }
+
+// TestTranslationExcerpt shows the line of a mistake in a translation.
+func TestTranslationExcerpt(t *testing.T) {
+	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
+		SMS: &v1alpha1.SMSMessage{To: "+15005550006", Message: "Hello"},
+		Translations: []v1alpha1.RuleTranslation{
+			{Language: "de", SMS: &v1alpha1.SMSTranslation{Message: "Hallo"}},
+			{Language: "fr", SMS: &v1alpha1.SMSTranslation{Message: "Bonjour\n{{ a b }}"}},
+		},
+	}}
+	got := Rule(t.Context(), rule, nil, notify.CompileLayout).Explanation()
+	if !strings.Contains(got, "spec.translations[fr].sms.message, line 2") || !strings.Contains(got, "{{ a b }}") {
+		t.Errorf("the explanation is %s", got)
+	}
+}

@@ -97,9 +97,23 @@ func fieldText(spec any, field string) string {
 		return ""
 	}
 	for name := range strings.SplitSeq(field, ".") {
+		name, language, isItem := strings.Cut(strings.TrimSuffix(name, "]"), "[")
 		object, _ := value.(map[string]any)
-		value = object[name]
+		if value = object[name]; isItem {
+			value = translationOf(value, language)
+		}
 	}
 	text, _ := value.(string)
 	return text
+}
+
+// translationOf returns the item of a language.
+func translationOf(list any, language string) any {
+	items, _ := list.([]any)
+	for _, item := range items {
+		if object, _ := item.(map[string]any); object["language"] == language {
+			return object
+		}
+	}
+	return nil
 }

@@ -100,6 +100,7 @@ type Dispatcher struct {
 	Options
 	slots      *slots
 	processors *flow.Budget
+	languages  *languageCache
 	previews   *flow.Budget
 	needs      needs
 	decided    *prometheus.CounterVec
@@ -116,7 +117,7 @@ func New(o Options) (*Dispatcher, error) {
 	if o.Memory == nil {
 		o.Memory = flow.NewBudget(DefaultMemory)
 	}
-	d := &Dispatcher{Options: o, slots: newSlots(o.Concurrency), processors: newProcessors(o.Memory.Total()), previews: flow.NewBudget(maxPreviews), decided: prometheus.NewCounterVec(prometheus.CounterOpts{
+	d := &Dispatcher{Options: o, slots: newSlots(o.Concurrency), languages: newLanguageCache(), processors: newProcessors(o.Memory.Total()), previews: flow.NewBudget(maxPreviews), decided: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: "rehive_extension",
 		Name:      "events_dispatched_total",
 		Help:      "Events that were decided, put back, quarantined or given up, by outcome.",
@@ -551,6 +552,7 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 		return out, err
 	}
 	event.OptedOut = decider.optedOut
+	event.Languages = d.languagesOf(company)
 	if d.Senders != nil {
 		own, err := d.Senders.EmailSender(ctx, company)
 		if err != nil {

@@ -46,6 +46,61 @@ func Rule(rule *v1alpha1.NotificationRule) notify.Problems {
 		l.template("spec.system.title", spec.System.Title)
 		l.template("spec.system.message", spec.System.Message)
 	}
+	for i := range spec.Translations {
+		l.translation(spec, &spec.Translations[i])
+	}
+	return l.warnings
+}
+
+// translation warns of what the texts in one language lack and of what is probably wrong in
+// them.
+func (l *linter) translation(spec *v1alpha1.NotificationRuleSpec, t *v1alpha1.RuleTranslation) {
+	path := "spec.translations[" + t.Language + "]." + string(spec.Channel())
+	text := func(name, own, translated string) {
+		if own != "" && translated == "" {
+			l.warn(path+"."+name, 0, 0, "is missing: users get the rule's own")
+		}
+		l.template(path+"."+name, translated)
+	}
+	switch {
+	case spec.Email != nil:
+		in := valueOf(t.Email)
+		text("subject", spec.Email.Subject, in.Subject)
+		text("text", spec.Email.Text, in.Text)
+		text("html", spec.Email.HTML, in.HTML)
+	case spec.SMS != nil:
+		text("message", spec.SMS.Message, valueOf(t.SMS).Message)
+	case spec.Push != nil:
+		in := valueOf(t.Push)
+		text("title", spec.Push.Title, in.Title)
+		text("message", spec.Push.Message, in.Message)
+	case spec.System != nil:
+		in := valueOf(t.System)
+		text("title", spec.System.Title, in.Title)
+		text("message", spec.System.Message, in.Message)
+	}
+}
+
+// valueOf is what p points to, or nothing.
+func valueOf[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// InLayout returns the warnings about a rule in its layout.
+func InLayout(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout) notify.Problems {
+	if len(layout.Spec.Translations) == 0 {
+		return nil // its texts may fit every language
+	}
+	l := &linter{}
+	for i := range rule.Spec.Translations {
+		language := rule.Spec.Translations[i].Language
+		if !notify.HasLanguage(layout, language) {
+			l.warn("spec.translations["+language+"]", 0, 0, "the NotificationLayout %s has no translation for it: messages are wrapped in its own texts", layout.Name)
+		}
+	}
 	return l.warnings
 }
 

@@ -169,3 +169,38 @@ func TestPresetsHaveNoWarnings(t *testing.T) {
 		}
 	}
 }
+
+// TestTranslations warns of texts that a translation lacks, and of mistakes in those it has.
+func TestTranslations(t *testing.T) {
+	r := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
+		Event: "transaction.execute",
+		Email: &v1alpha1.EmailMessage{To: "{{ user.email }}", Subject: "s", Text: "t", HTML: "<p>t</p>"},
+		Translations: []v1alpha1.RuleTranslation{
+			{Language: "fr", Email: &v1alpha1.EmailTranslation{Subject: "s", Text: "{{ code }}", HTML: "<p>t</p>"}},
+			{Language: "de", Email: &v1alpha1.EmailTranslation{Text: "t"}},
+			{Language: "pt"},
+		},
+	}}
+	layout := &v1alpha1.NotificationLayout{Spec: v1alpha1.NotificationLayoutSpec{Translations: []v1alpha1.LayoutTranslation{{Language: "pt"}, {Language: "de"}}}}
+	layout.Name = "plain"
+	const missing = ": is missing: users get the rule's own"
+	want := []string{
+		"spec.translations[fr].email.text, line 1, column 1: {{ code }} is not among the known fields of transaction.execute: did you mean {{ currency.code }}?",
+		"spec.translations[de].email.subject" + missing, "spec.translations[de].email.html" + missing,
+		"spec.translations[pt].email.subject" + missing, "spec.translations[pt].email.text" + missing, "spec.translations[pt].email.html" + missing,
+		"spec.translations[fr]: the NotificationLayout plain has no translation for it: messages are wrapped in its own texts",
+	}
+	got := append(Rule(r), InLayout(r, layout)...)
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i >= len(got):
+			t.Errorf("no warning: %s", want[i])
+		case i >= len(want) || got[i].Error() != want[i]:
+			t.Errorf("got  %s", got[i].Error())
+		}
+	}
+	layout.Spec.Translations = nil
+	if w := InLayout(r, layout); w != nil {
+		t.Errorf("a layout without words: %v", w)
+	}
+}

@@ -55,9 +55,21 @@ func (c *Compiled) Decide(ctx context.Context, event *Event, defaultFrom string)
 		return decision, err
 	}
 
+	groups, err := r.byLanguage(ctx, event, to)
+	if err != nil {
+		return Decision{}, err
+	}
 	var written Decision
 	err = event.compute(ctx, func(ctx context.Context) error {
-		written, failed = r.write(ctx, event, values, user, to, defaultFrom)
+		written, failed = Decision{}, nil
+		for _, group := range groups {
+			var some Decision
+			if some, failed = r.write(ctx, event, values, user, group.texts, group.to, defaultFrom); failed != nil {
+				break
+			}
+			written.Messages = append(written.Messages, some.Messages...)
+			written.NotSent = append(written.NotSent, some.NotSent...)
+		}
 		return ctx.Err()
 	})
 	if err != nil {

@@ -86,6 +86,8 @@ type Message struct {
 	// User is the identifier of the user on Rehive that the message is about; empty
 	// if that isn't known.
 	User string
+	// Language is the tag of the translation that the texts are of; empty for the rule's own.
+	Language string
 	// From and HTML are of emails only. Subject is the title of a push or in-app
 	// message.
 	From    string

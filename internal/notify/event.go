@@ -43,6 +43,11 @@ type Event struct {
 	// user. It is called once for each user when a rule that lets users opt out is about to
 	// send; its errors are considered temporary. If nil, nobody has opted out.
 	OptedOut func(ctx context.Context, users []string) (map[string][]string, error)
+	// Languages, if it isn't nil, returns, by user, the language tags of users whose
+	// language the event's data doesn't have; users may be missing. It is called when a
+	// rule with translations is about to send, and once for each user; its error is treated
+	// as temporary.
+	Languages func(ctx context.Context, users []string) (map[string]string, error)
 	// Compute, if not nil, runs CPU-bound work: an expression, or the templates of a
 	// message. It may wait for a free CPU, and limits the time with the context that it
 	// passes to work, which it may call more than once. It returns ErrTooSlow or
@@ -54,11 +59,12 @@ type Event struct {
 	// decision.
 	Trace *Trace
 
-	optedOut map[string][]string // results of OptedOut
-	data     *python.Dict
-	computed func(context.Context) (*python.Dict, error)
-	complete *python.Dict // data with computed, once it was read
-	now      time.Time
+	optedOut  map[string][]string // results of OptedOut
+	languages map[string]string   // language tags by user; nil until a rule needs one
+	data      *python.Dict
+	computed  func(context.Context) (*python.Dict, error)
+	complete  *python.Dict // data with computed, once it was read
+	now       time.Time
 }
 
 // Errors of [Event.Compute].

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/python"
@@ -19,6 +20,8 @@ type Layout struct {
 	html      *field // nil: HTML is not wrapped
 	text      *field // nil: text is not wrapped
 	variables []string
+	// translations have the layout's own templates where they have none.
+	translations []texts
 }
 
 // CompileLayout parses the templates of a layout. It returns every problem it finds;
@@ -28,6 +31,21 @@ func CompileLayout(layout *v1alpha1.NotificationLayout) (*Layout, Problems) {
 	l := &Layout{name: layout.Name}
 	l.html = c.wrapper("spec.html", layout.Spec.HTML, true)
 	l.text = c.wrapper("spec.text", layout.Spec.Text, false)
+	for i := range layout.Spec.Translations {
+		t := &layout.Spec.Translations[i]
+		path := "spec.translations[" + t.Language + "]"
+		if slices.ContainsFunc(l.translations, func(other texts) bool { return strings.EqualFold(other.language, t.Language) }) {
+			c.problems = append(c.problems, Problem{Field: path, Message: "the language has another translation"})
+		}
+		translated := texts{language: t.Language, html: l.html, text: l.text}
+		if t.HTML != "" {
+			translated.html = c.wrapper(path+".html", t.HTML, true)
+		}
+		if t.Text != "" {
+			translated.text = c.wrapper(path+".text", t.Text, false)
+		}
+		l.translations = append(l.translations, translated)
+	}
 	if l.html == nil && l.text == nil && len(c.problems) == 0 {
 		c.problems = append(c.problems, Problem{Field: "spec", Message: "nothing is set: set spec.html or spec.text"})
 	}
@@ -39,7 +57,13 @@ func CompileLayout(layout *v1alpha1.NotificationLayout) (*Layout, Problems) {
 }
 
 // Size returns approximately how many bytes of memory the layout takes.
-func (l *Layout) Size() int { return l.html.size() + l.text.size() }
+func (l *Layout) Size() int {
+	n := l.html.size() + l.text.size()
+	for i := range l.translations {
+		n += l.translations[i].size() // counts what is the layout's own again
+	}
+	return n
+}
 
 // misfit returns why a rule can't use a layout, regardless of the templates, as the end of
 // a sentence, or "".
@@ -79,26 +103,30 @@ func (r *Rule) WithLayout(l *Layout) *Rule {
 // never parsed as a template.
 func (l *Layout) wrap(ctx context.Context, event *Event, values *python.Dict, message *Message) error {
 	var err error
-	if l.text != nil {
-		if message.Text, err = l.render(ctx, l.text, event, values, python.Str(message.Text)); err != nil {
+	text, html := l.text, l.html
+	if i := chooseLanguage(l.translations, func(t *texts) string { return t.language }, message.Language); i >= 0 {
+		text, html = l.translations[i].text, l.translations[i].html
+	}
+	if text != nil {
+		if message.Text, err = l.render(ctx, text, event, values, message.Language, python.Str(message.Text)); err != nil {
 			return err
 		}
 	}
-	if l.html != nil && message.HTML != "" {
+	if html != nil && message.HTML != "" {
 		// The HTML part is already escaped; escaping it again would make tags visible.
-		if message.HTML, err = l.render(ctx, l.html, event, values, python.SafeStr(message.HTML)); err != nil {
+		if message.HTML, err = l.render(ctx, html, event, values, message.Language, python.SafeStr(message.HTML)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *Layout) render(ctx context.Context, f *field, event *Event, values *python.Dict, content python.Value) (string, error) {
+func (l *Layout) render(ctx context.Context, f *field, event *Event, values *python.Dict, language string, content python.Value) (string, error) {
 	withContent, err := with(values, v1alpha1.LayoutContentVariable, content)
 	if err != nil {
 		return "", err
 	}
-	text, err := f.render(ctx, event, withContent)
+	text, err := f.renderIn(ctx, event, withContent, language)
 	if err != nil {
 		return "", &layoutError{name: l.name, err: err}
 	}

@@ -33,16 +33,15 @@ type Rule struct {
 	channel      Channel
 	expression   *expression.Expression
 	to           field
-	user         *field // the user that an email or SMS is about; nil: the event's user
-	text         field
+	user         *field        // the user that an email or SMS is about; nil: the event's user
 	from         *field        // of an email; nil: the company's or the operator's
-	subject      *field        // nil: no subject or title
-	html         *field        // nil: no HTML part
 	region       string        // of phone numbers without a country code
 	contentSID   string        // of an SMS through WhatsApp
 	placeholders []placeholder // of contentSID
 	verify       bool          // an SMS through Twilio Verify
 	layout       *Layout       // nil: messages are not wrapped
+	texts                      // the rule's own
+	translations []texts
 
 	variables []string
 	// Reading computed costs a call of the platform, so it is tracked separately for the
@@ -81,6 +80,9 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 
 	before := len(c.variables)
 	c.message(r, &rule.Spec)
+	for i := range rule.Spec.Translations {
+		c.translation(r, &rule.Spec.Translations[i])
+	}
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -96,11 +98,17 @@ func (r *Rule) Variables() []string { return slices.Clone(r.variables) }
 // Size returns approximately how many bytes of memory the rule takes, without its layout.
 func (r *Rule) Size() int {
 	n := r.expression.Size()
-	for _, f := range []*field{&r.to, r.user, &r.text, r.from, r.subject, r.html} {
+	for _, f := range []*field{&r.to, r.user, r.from} {
 		n += f.size()
+	}
+	n += r.texts.size()
+	for i := range r.translations {
+		n += r.translations[i].size() // counts what is the rule's own again
 	}
 	return n
 }
+
+func (t *texts) size() int { return t.text.size() + t.subject.size() + t.html.size() }
 
 // size returns approximately how many bytes of memory the field takes.
 func (f *field) size() int {
@@ -121,14 +129,14 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 		c.recipient(r, email.To)
 		r.user = c.optional("spec.email.toUser", email.ToUser, false)
 		r.subject = c.optional("spec.email.subject", email.Subject, false)
-		r.text = c.field("spec.email.text", email.Text, false)
+		r.text = c.optional("spec.email.text", email.Text, false)
 		r.from = c.optional("spec.email.from", email.From, false)
 		c.sender(email.From)
 		r.html = c.optional("spec.email.html", email.HTML, true)
 	case ChannelSMS:
 		r.to = c.field("spec.sms.to", spec.SMS.To, false)
 		r.user = c.optional("spec.sms.toUser", spec.SMS.ToUser, false)
-		r.text = c.field("spec.sms.message", spec.SMS.Message, false)
+		r.text = c.optional("spec.sms.message", spec.SMS.Message, false)
 		r.region = spec.SMS.DefaultRegion
 		if r.region != "" && !phone.IsRegion(r.region) {
 			c.problems = append(c.problems, Problem{Field: "spec.sms.defaultRegion", Message: "there is no region of this code: set an ISO 3166 code such as ZA"})
@@ -147,12 +155,12 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 		r.to = c.field("spec.push.toUser", spec.Push.ToUser, false)
 		c.recipient(r, spec.Push.ToUser)
 		r.subject = c.optional("spec.push.title", spec.Push.Title, false)
-		r.text = c.field("spec.push.message", spec.Push.Message, false)
+		r.text = c.optional("spec.push.message", spec.Push.Message, false)
 	case ChannelSystem:
 		r.to = c.field("spec.system.toUser", spec.System.ToUser, false)
 		c.recipient(r, spec.System.ToUser)
 		r.subject = c.optional("spec.system.title", spec.System.Title, false)
-		r.text = c.field("spec.system.message", spec.System.Message, false)
+		r.text = c.optional("spec.system.message", spec.System.Message, false)
 	default:
 		c.problems = append(c.problems, Problem{Field: "spec", Message: "no channel is set: set spec.email, spec.sms, spec.push or spec.system"})
 	}
@@ -230,10 +238,10 @@ func readsComputed(variables []string) bool {
 
 // write renders the message for at least one addressee. User is the user that an email or
 // SMS is about.
-func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, user string, to []addressee, defaultFrom string) (Decision, error) {
+func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, user string, texts *texts, to []addressee, defaultFrom string) (Decision, error) {
 	var decision Decision
 	var err error
-	message := Message{Channel: r.channel}
+	message := Message{Channel: r.channel, Language: texts.language}
 	if r.channel == ChannelEmail && r.sends(to) {
 		var problem string
 		if message.From, problem, err = r.sender(ctx, event, values, defaultFrom); err != nil {
@@ -247,25 +255,25 @@ func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, use
 			}
 		}
 	}
-	if r.subject != nil {
-		if message.Subject, err = r.subject.render(ctx, event, values); err != nil {
+	if texts.subject != nil {
+		if message.Subject, err = texts.subject.renderIn(ctx, event, values, texts.language); err != nil {
 			return Decision{}, err
 		}
 		message.Subject = oneLine(message.Subject)
 	}
-	if message.Text, err = r.text.render(ctx, event, values); err != nil {
+	if message.Text, err = texts.text.renderIn(ctx, event, values, texts.language); err != nil {
 		return Decision{}, err
 	}
 	if strings.TrimSpace(message.Text) == "" {
-		decision.add(NotSent{User: user, Reason: EmptyText, Detail: r.text.path + " rendered blank"})
+		decision.add(NotSent{User: user, Reason: EmptyText, Detail: texts.text.path + " rendered blank"})
 		return decision, nil
 	}
-	inApp := Message{Channel: ChannelSystem, Subject: message.Subject, Text: message.Text}
+	inApp := Message{Channel: ChannelSystem, Language: texts.language, Subject: message.Subject, Text: message.Text}
 	if r.sends(to) {
 		if message.SMS, err = r.smsOptions(ctx, event, values); err != nil {
 			return Decision{}, err
 		}
-		if err := r.addHTML(ctx, event, values, &message); err != nil {
+		if err := r.addHTML(ctx, event, values, texts, &message); err != nil {
 			return Decision{}, err
 		}
 	}
@@ -322,9 +330,9 @@ func (r *Rule) smsOptions(ctx context.Context, event *Event, values *python.Dict
 }
 
 // addHTML adds the HTML part and the layout.
-func (r *Rule) addHTML(ctx context.Context, event *Event, values *python.Dict, message *Message) (err error) {
-	if r.html != nil {
-		if message.HTML, err = r.html.render(ctx, event, values); err != nil {
+func (r *Rule) addHTML(ctx context.Context, event *Event, values *python.Dict, texts *texts, message *Message) (err error) {
+	if texts.html != nil {
+		if message.HTML, err = texts.html.renderIn(ctx, event, values, texts.language); err != nil {
 			return err
 		}
 	}
@@ -365,7 +373,12 @@ func (r *Rule) sender(ctx context.Context, event *Event, values *python.Dict, de
 }
 
 func (f *field) render(ctx context.Context, event *Event, values *python.Dict) (string, error) {
-	text, err := f.template.Render(ctx, values, django.RenderOptions{Autoescape: f.autoescape, Now: event.clock})
+	return f.renderIn(ctx, event, values, "")
+}
+
+// renderIn renders with dates and numbers in a language; empty for English.
+func (f *field) renderIn(ctx context.Context, event *Event, values *python.Dict, language string) (string, error) {
+	text, err := f.template.Render(ctx, values, django.RenderOptions{Autoescape: f.autoescape, Language: language, Now: event.clock})
 	if err != nil {
 		return "", err // it begins with the template's name, which is the field's path
 	}

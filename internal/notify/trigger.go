@@ -58,7 +58,7 @@ func (e *Event) ForUser(user []byte) (*Event, error) {
 		return nil, fmt.Errorf("reading the user: %w", err)
 	}
 	one := *e
-	one.complete, one.optedOut = nil, nil
+	one.complete, one.optedOut, one.languages = nil, nil, nil
 	one.data, err = with(e.data, userKey, value)
 	return &one, err
 }

@@ -466,6 +466,9 @@ func problemError(problem *notify.Problem, names func(path string) string) rest.
 		field = rest.NonFieldErrors
 	}
 	message := strings.TrimSuffix(problem.Message, ".") + "."
+	if of, isTranslation := strings.CutPrefix(problem.Field, translationsPath); isTranslation {
+		message = "translations" + of + ": " + message // the API has no such field
+	}
 	if problem.Line > 0 {
 		message = fmt.Sprintf("Line %d, column %d: %s", problem.Line, problem.Column, message)
 	} else {

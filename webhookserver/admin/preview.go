@@ -31,6 +31,9 @@ type Previewer interface {
 	DryRun(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, output int64, use func(*catalog.Rule, *notify.Decision) error) error
 }
 
+// translationsPath begins the paths of a rule's translations.
+const translationsPath = "spec.translations"
+
 // maxEventID is the longest identifier of an event, in characters.
 const maxEventID = 255
 
@@ -65,10 +68,10 @@ type comparison struct {
 
 // messagePreview is a message with all of its recipients.
 type messagePreview struct {
-	kind, from, encoding string
-	recipients           []string
-	texts                messages.Texts
-	segments             int
+	kind, language, from, encoding string
+	recipients                     []string
+	texts                          messages.Texts
+	segments                       int
 }
 
 type notSentPreview struct{ kind, recipient, user, reason, message string }
@@ -125,6 +128,7 @@ var (
 func messagePreviewFields() []rest.Field[messagePreview] {
 	fields := []rest.Field[messagePreview]{
 		rest.Char("type", func(m *messagePreview) *string { return &m.kind }).ReadOnly(),
+		rest.Char("language", func(m *messagePreview) *string { return &m.language }).ReadOnly().Nullable().Describe("The language of the translation that was used; null for the notification's own texts."),
 		rest.Text("from", func(m *messagePreview) *string { return &m.from }).ReadOnly().Nullable(),
 		rest.Strings("recipients", notify.MaxRecipients, func(m *messagePreview) *[]string { return &m.recipients }).ReadOnly(),
 	}
@@ -196,7 +200,11 @@ func (a *API) preview(ctx context.Context, r *rest.Request, n *notification) (re
 	}
 	rule := catalog.NewRule(n.rule, layout, notify.CompileLayout)
 	result.addProblems(rule.Compiled.Problems, n)
-	for _, w := range lint.Rule(n.rule) {
+	warnings := lint.Rule(n.rule)
+	if layout != nil {
+		warnings = append(warnings, lint.InLayout(n.rule, layout)...)
+	}
+	for _, w := range warnings {
 		result.warnings = append(result.warnings, n.remarkOn(&w))
 	}
 	if problem := rule.Compiled.LayoutProblem; problem != nil {
@@ -335,15 +343,15 @@ func (p *preview) readMessages(all []notify.Message) {
 }
 
 // groupMessages groups the messages of a decision, which have the same texts on each
-// channel.
+// channel in each language.
 func groupMessages(all []notify.Message) (grouped []messagePreview) {
 	for i := range all {
 		m := &all[i]
-		if last := len(grouped) - 1; last >= 0 && grouped[last].kind == string(m.Channel) {
+		if last := len(grouped) - 1; last >= 0 && grouped[last].kind == string(m.Channel) && grouped[last].language == m.Language {
 			grouped[last].recipients = append(grouped[last].recipients, m.Recipient)
 			continue
 		}
-		shown := messagePreview{kind: string(m.Channel), from: m.From, recipients: []string{m.Recipient}}
+		shown := messagePreview{kind: string(m.Channel), language: m.Language, from: m.From, recipients: []string{m.Recipient}}
 		shown.texts = messages.TextsOf(&ledger.Delivery{
 			Channel: string(m.Channel), Content: ledger.Content{Subject: m.Subject, Text: m.Text, HTML: m.HTML, SMS: ledger.SMSOptions(m.SMS)},
 		})
@@ -397,8 +405,14 @@ func (n *notification) remarkOn(problem *notify.Problem) remark {
 	if !strings.HasSuffix(message, "?") {
 		message = strings.TrimSuffix(message, ".") + "."
 	}
-	first, size := utf8.DecodeRuneInString(message)
-	return remark{field: n.apiName(problem.Field), message: strings.ToUpper(string(first)) + message[size:], line: problem.Line, column: problem.Column}
+	field := n.apiName(problem.Field)
+	if of, isTranslation := strings.CutPrefix(problem.Field, translationsPath); isTranslation {
+		message = "translations" + of + ": " + message // the API has no such field
+	} else {
+		first, size := utf8.DecodeRuneInString(message)
+		message = strings.ToUpper(string(first)) + message[size:]
+	}
+	return remark{field: field, message: message, line: problem.Line, column: problem.Column}
 }
 
 // warned reports whether there is already a warning that the event's kind doesn't have the

@@ -1,0 +1,110 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// RuleTranslation is the texts of a rule in another language. Those of the rule's own channel
+// may be set; a text that is left out stays that of the rule. A user whose language is pt-BR
+// gets the translation pt-BR, else pt, else the rule's own texts.
+type RuleTranslation struct {
+	// language is the language of the texts: a BCP 47 language tag, such as fr or pt-BR.
+	// It also decides how dates and numbers are written. At most 35 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=35
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$')",message="must be a language tag, such as fr or pt-BR"
+	Language string `json:"language"`
+
+	// email holds the texts of an email.
+	// +optional
+	Email *EmailTranslation `json:"email,omitempty"`
+
+	// sms holds the text of an SMS.
+	// +optional
+	SMS *SMSTranslation `json:"sms,omitempty"`
+
+	// push holds the texts of a push notification.
+	// +optional
+	Push *TitledTranslation `json:"push,omitempty"`
+
+	// system holds the texts of an in-app message.
+	// +optional
+	System *TitledTranslation `json:"system,omitempty"`
+}
+
+// EmailTranslation is the texts of an email in another language, which are Django templates.
+type EmailTranslation struct {
+	// subject is the subject. At most 4096 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Subject string `json:"subject,omitempty"`
+
+	// text is the plain text part. At most 262144 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	Text string `json:"text,omitempty"`
+
+	// html is the HTML part. At most 262144 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	HTML string `json:"html,omitempty"`
+}
+
+// SMSTranslation is the text of an SMS in another language.
+type SMSTranslation struct {
+	// message is a Django template that renders the text. At most 16384 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16384
+	Message string `json:"message,omitempty"`
+}
+
+// TitledTranslation is the texts of a push notification or an in-app message in another
+// language, which are Django templates.
+type TitledTranslation struct {
+	// title is the title. At most 4096 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Title string `json:"title,omitempty"`
+
+	// message is the text. At most 16384 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=16384
+	Message string `json:"message,omitempty"`
+}
+
+// LayoutTranslation is the templates of a layout in another language. It wraps messages in
+// that language; a template that is left out stays that of the layout.
+type LayoutTranslation struct {
+	// language is a BCP 47 language tag, such as fr or pt-BR. At most 35 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=35
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$')",message="must be a language tag, such as fr or pt-BR"
+	Language string `json:"language"`
+
+	// html wraps the HTML part of an email. At most 262144 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	HTML string `json:"html,omitempty"`
+
+	// text wraps the text of a message. At most 262144 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=262144
+	Text string `json:"text,omitempty"`
+}
+
+// Each calls f with each channel that the translation has texts for.
+func (t *RuleTranslation) Each(f func(Channel)) {
+	if t.Email != nil {
+		f(ChannelEmail)
+	}
+	if t.SMS != nil {
+		f(ChannelSMS)
+	}
+	if t.Push != nil {
+		f(ChannelPush)
+	}
+	if t.System != nil {
+		f(ChannelSystem)
+	}
+}

@@ -1,0 +1,59 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dispatch
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+)
+
+// TestDispatchInTheUsersLanguage: the platform is asked for a language that the event doesn't
+// have, only for a rule with translations, and not again within a while.
+func TestDispatchInTheUsersLanguage(t *testing.T) {
+	s := newCompanyScene(t, "languages")
+	zoe := s.user(rehivetest.User{Email: "zoe@example.com", Language: "fr-CA"})
+	lookups := func() (n int) {
+		for _, r := range s.platform.Requests() {
+			if strings.Contains(r.Path, "/admin/users/") {
+				n++
+			}
+		}
+		return n
+	}
+	s.rule("plain", "document.update", nil)
+	s.rule("translated", "transaction.execute", func(r *v1alpha1.NotificationRuleSpec) {
+		r.Email.Text = "Hello"
+		r.Translations = []v1alpha1.RuleTranslation{{Language: "fr", Email: &v1alpha1.EmailTranslation{Text: "Bonjour, {{ at|timestamp|date }}"}}}
+	})
+	data := fmt.Sprintf(`{"at": 1596795344112, "to": "zoe@example.com", "user": {"id": %q, "email": "zoe@example.com"}}`, zoe.ID)
+	s.accept("0", "document.update", data)
+	s.deliveries("0", 1)
+	if n := lookups(); n != 0 {
+		t.Errorf("%d lookups for a rule without translations", n)
+	}
+	for _, id := range []string{"1", "2"} {
+		s.accept(id, "transaction.execute", data)
+		if got := s.deliveries(id, 1)[0].Content.Text; got != "Bonjour, 7 août 2020" {
+			t.Errorf("event %s: %q", id, got)
+		}
+		if n := lookups(); n != 1 {
+			t.Errorf("event %s: %d lookups", id, n)
+		}
+	}
+	s.clock.Step(languageTTL + 1)
+	s.accept("3", "transaction.execute", data)
+	s.deliveries("3", 1)
+	if n := lookups(); n != 2 {
+		t.Errorf("%d lookups after the language expired", n)
+	}
+	named := fmt.Sprintf(`{"at": 1596795344112, "to": "zoe@example.com", "user": {"id": %q, "email": "zoe@example.com", "language": "en"}}`, s.seed.Customers[0].ID)
+	s.accept("4", "transaction.execute", named)
+	if got := s.deliveries("4", 1)[0].Content.Text; got != "Hello" || lookups() != 2 {
+		t.Errorf("%q with %d lookups for a user whose language the event has", got, lookups())
+	}
+}
