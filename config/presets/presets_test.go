@@ -5,10 +5,12 @@ package presets
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/lint"
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/platformevent"
 )
@@ -230,6 +233,9 @@ func TestSubjectsHaveNoCodes(t *testing.T) {
 		switch {
 		case spec.Email != nil:
 			spec.Email = &v1alpha1.EmailMessage{To: "{{ email }}", Subject: spec.Email.Subject, Text: "text"}
+			for i := range spec.Translations {
+				spec.Translations[i].Email = &v1alpha1.EmailTranslation{Subject: spec.Translations[i].Email.Subject}
+			}
 		case spec.Push != nil:
 			spec.Push = &v1alpha1.PushMessage{ToUser: "{{ id }}", Title: spec.Push.Title, Message: spec.Push.Message}
 		default:
@@ -317,12 +323,12 @@ func TestHTML(t *testing.T) {
 			if strings.TrimSpace(got.Text) == "" || strings.Contains(got.Text, "<p>") || strings.Contains(got.Text, "&amp;") {
 				t.Errorf("%s: the text part is %q", where, got.Text)
 			}
-			checkDocument(t, where, got.html)
+			checkDocument(t, where, "en", got.html)
 		}
 	}
 }
 
-func checkDocument(t *testing.T, where, source string) {
+func checkDocument(t *testing.T, where, language, source string) {
 	t.Helper()
 	document, err := html.Parse(strings.NewReader(source))
 	if err != nil {
@@ -340,7 +346,7 @@ func checkDocument(t *testing.T, where, source string) {
 		}
 		switch n.Data {
 		case "html":
-			if attributes["lang"] != "en" || attributes["dir"] != "ltr" {
+			if attributes["lang"] != language || attributes["dir"] != direction(language) {
 				t.Errorf("%s: the document has lang %q and dir %q", where, attributes["lang"], attributes["dir"])
 			}
 		case "img":
@@ -370,4 +376,95 @@ func checkDocument(t *testing.T, where, source string) {
 	if strings.Contains(source, "http://") {
 		t.Errorf("%s: a link without https", where)
 	}
+}
+
+// languages are those that every preset is in, besides English.
+var languages = []string{"fr", "es", "pt", "ar"}
+
+func direction(language string) string {
+	if language == "ar" {
+		return "rtl"
+	}
+	return "ltr"
+}
+
+var userLanguage = regexp.MustCompile(`"language":\s*"[^"]*"`)
+
+// TestPresetsInEveryLanguage renders each case of each preset for users of each language.
+func TestPresetsInEveryLanguage(t *testing.T) {
+	branded := layouts(t)["branded"]
+	for _, template := range all(t) {
+		t.Run(template.Name, func(t *testing.T) {
+			rule := &v1alpha1.NotificationRule{Spec: template.RuleSpec("northwind")}
+			if len(rule.Spec.Translations) != len(languages) {
+				t.Errorf("%d translations", len(rule.Spec.Translations))
+			}
+			for _, warning := range lint.Rule(rule) {
+				if strings.HasPrefix(warning.Field, "spec.translations") {
+					t.Errorf("a warning: %v", warning)
+				}
+			}
+			compiled := compile(t, &template)
+			if template.Spec.Email != nil {
+				compiled = compiled.WithLayout(branded)
+			}
+			raw, err := os.ReadFile(filepath.Join(template.Name, "expected.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var cases []expectation
+			if err := yaml.Unmarshal(raw, &cases); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range cases {
+				if c.NotSent != "" {
+					continue
+				}
+				seen := map[string]string{c.Text: "en"}
+				for _, language := range languages {
+					m := decideIn(t, compiled, template.Spec.Event, language, c)
+					if m.User == "" { // the language of somebody who is not a user is not known
+						if m.Language != "" {
+							t.Errorf("%s: %s for nobody", c.Case, m.Language)
+						}
+						continue
+					}
+					if m.Language != language || seen[m.Text] != "" {
+						t.Errorf("%s: a user of %s gets %s, as of %s:\n%s", c.Case, language, m.Language, seen[m.Text], m.Text)
+					}
+					seen[m.Text] = language
+					if strings.Contains(m.Text, "None") || strings.Contains(m.Text, "  ") || strings.Contains(m.Text, "&amp;") {
+						t.Errorf("%s in %s: %s", c.Case, language, m.Text)
+					}
+					if m.HTML != "" {
+						checkDocument(t, c.Case+" in "+language, language, m.HTML)
+						if !strings.Contains(m.HTML, `<div lang="`+language+`" dir="`+direction(language)+`">`) || len(m.HTML) > maxSize {
+							t.Errorf("%s in %s: %s", c.Case, language, m.HTML)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+func decideIn(t *testing.T, rule *notify.Rule, name, language string, c expectation) notify.Message {
+	t.Helper()
+	data := userLanguage.ReplaceAll(changed(t, name, c.Data), []byte(`"language":"`+language+`"`))
+	event, err := notify.NewEvent(name, company, data, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event.Languages = func(_ context.Context, users []string) (map[string]string, error) {
+		found := map[string]string{}
+		for _, user := range users {
+			found[user] = language
+		}
+		return found, nil
+	}
+	decision, err := (&notify.Compiled{Rule: rule}).Decide(t.Context(), event, "")
+	if err != nil || len(decision.Messages) != 1 {
+		t.Fatalf("%s in %s: %v, %+v", c.Case, language, err, decision)
+	}
+	return decision.Messages[0]
 }

@@ -19,7 +19,8 @@ const (
 	// maxLanguages is how many users' languages are kept, about 200 bytes each.
 	maxLanguages = 20_000
 	// languageTTL is how long a user's language is used before the platform is asked again.
-	languageTTL = 15 * time.Minute
+	// People rarely change it, and each question is one of the company's platform calls.
+	languageTTL = 24 * time.Hour
 	// maxLanguageTag is the length of the longest language that is kept.
 	maxLanguageTag = 35
 )
