@@ -46,7 +46,7 @@ func TestPreview(t *testing.T) {
 		},
 	}))
 	f.Expect(got["messages"]).To(gomega.ConsistOf(object{
-		"type": "email", "from": "<noreply@example.com>", "recipients": []any{"joe@example.com"}, "subject": "Hello Joe",
+		"type": "email", "language": nil, "from": "<noreply@example.com>", "recipients": []any{"joe@example.com"}, "subject": "Hello Joe",
 		"text_message": " Hi!\n", "html_message": "<p>Hi</p>", "sms_message": nil, "push_message": nil, "whatsapp_content_sid": nil, "whatsapp_variables": nil, "segments": 0.0, "encoding": nil,
 	}))
 
