@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
@@ -324,9 +325,16 @@ func TestServiceAccountRights(t *testing.T) {
 		g.Expect(right).NotTo(ContainSubstring("*"))
 		return strings.HasSuffix(right, ".extensions.rehive.com")
 	}
-	here, there := rights(operatorNamespace), rights("team-a")
-	g.Expect(slices.DeleteFunc(slices.Clone(here), own)).To(ConsistOf(electing))
-	g.Expect(slices.DeleteFunc(slices.Clone(there), own)).To(ConsistOf(working))
+	// The API server's authorizer learns of new bindings a moment later.
+	var here, there []string
+	g.Eventually(func() []string {
+		here = rights(operatorNamespace)
+		return slices.DeleteFunc(slices.Clone(here), own)
+	}, 30*time.Second, 50*time.Millisecond).Should(ConsistOf(electing))
+	g.Eventually(func() []string {
+		there = rights("team-a")
+		return slices.DeleteFunc(slices.Clone(there), own)
+	}, 30*time.Second, 50*time.Millisecond).Should(ConsistOf(working))
 	g.Expect(there).To(ContainElements("create companyactivations.extensions.rehive.com", "patch notificationrules/status.extensions.rehive.com"))
 	for _, right := range there {
 		g.Expect(here).To(ContainElement(right))
