@@ -84,7 +84,7 @@ needed. The company is always Northwind.`,
 			if text := report.Explanation(); len(report.Problems) > 0 || report.Compiled.LayoutProblem != nil {
 				return errors.New(check.Printable(text))
 			}
-			name := ""
+			var name string
 			if chosen.rule != nil {
 				name = chosen.rule.Spec.Event
 			} else {

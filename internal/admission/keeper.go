@@ -33,7 +33,7 @@ import (
 const (
 	// SecretName is the name of the Secret, in the operator's namespace, that holds the
 	// certificate that all replicas serve.
-	SecretName = "rehive-extension-admission-tls" //nolint:gosec // a name, not a credential
+	SecretName = "rehive-extension-admission-tls"
 	// SecretLabel marks a Secret as created by the operator.
 	SecretLabel = "extensions.rehive.com/admission-certificate"
 	// fieldManager owns what the keeper sets in the configuration.
@@ -272,7 +272,7 @@ func readDirectory(directory string) (*certificate, error) {
 	var files [3][]byte
 	for i, name := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey, bundleKey} {
 		content, err := os.ReadFile(filepath.Join(directory, name))
-		if err != nil && !(name == bundleKey && errors.Is(err, os.ErrNotExist)) {
+		if err != nil && (name != bundleKey || !errors.Is(err, os.ErrNotExist)) {
 			return nil, fmt.Errorf("--admission-cert-dir: %w", err)
 		}
 		files[i] = content
