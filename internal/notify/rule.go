@@ -101,7 +101,8 @@ func (r *Rule) Size() int {
 	for _, f := range []*field{&r.to, r.user, r.from} {
 		n += f.size()
 	}
-	n += r.texts.size()
+	own := &r.texts
+	n += own.size()
 	for i := range r.translations {
 		n += r.translations[i].size() // counts what is the rule's own again
 	}
