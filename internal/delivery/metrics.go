@@ -27,7 +27,7 @@ const (
 	outcomeLost      = "lease_lost"
 )
 
-var outcomes = []string{outcomeSent, outcomeRetried, outcomePostponed, outcomeFailed, outcomeExhausted, outcomeCancelled, outcomeLost}
+var outcomes = []string{outcomeSent, outcomeRetried, outcomePostponed, outcomeFailed, outcomeExhausted, outcomeCancelled, outcomeExpired, outcomeLost}
 
 // metrics have no label that a customer could fill.
 type metrics struct {
