@@ -132,9 +132,9 @@ func TestEvents(t *testing.T) {
 	// A failed event and a quarantined one.
 	claimed, err := f.store.ClaimEvents(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
-	f.Expect(f.store.FailEvent(t.Context(), claimed[0], "the company is not active any more")).To(gomega.Succeed())
+	f.Expect(f.store.FailEvent(t.Context(), claimed[0], "the company is no longer active")).To(gomega.Succeed())
 	f.Expect(f.admined("adminEventsRetrieve", "GET", key(f.admin.Token, "e-3"), "", 200)).To(gomega.And(gomega.HaveKeyWithValue("state", "failed"),
-		gomega.HaveKeyWithValue("explanation", "It could not be evaluated, and nothing was sent: the company is not active any more.")))
+		gomega.HaveKeyWithValue("explanation", "It could not be evaluated, and nothing was sent: the company is no longer active.")))
 	f.received(f.company, "e-4", "user.create")
 	claimed, err = f.store.ClaimEvents(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
 	f.Expect(err).NotTo(gomega.HaveOccurred())

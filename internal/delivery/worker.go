@@ -369,7 +369,7 @@ func (w *Worker) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// deliver sends one delivery and records what came of it. Its context outlasts
+// deliver sends one delivery and records the outcome. Its context outlasts
 // the worker's by the grace period.
 func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	d := taken.ClaimedDelivery
@@ -471,8 +471,8 @@ func (w *Worker) within(d *ledger.ClaimedDelivery, wait time.Duration) time.Dura
 	return min(wait, max(w.validity(d), 0))
 }
 
-// doubtful keeps the reason of a delivery whose outcome was unknown once, whatever
-// becomes of its later attempts: it must not be unknown twice.
+// doubtful keeps the reason of a delivery whose outcome was unknown once, even if its
+// later attempts fail for another reason: it must not be unknown twice.
 func doubtful(d *ledger.ClaimedDelivery, reason, message string) (string, string) {
 	if d.Reason != provider.ReasonOutcomeUnknown || reason == provider.ReasonOutcomeUnknown {
 		return reason, message

@@ -151,7 +151,7 @@ func TestWorkerSendsOverSMTP(t *testing.T) {
 	g.Expect(problems).To(BeEmpty())
 }
 
-func TestWorkerSendsEachOnceWithManyHands(t *testing.T) {
+func TestWorkerSendsEachOnceConcurrently(t *testing.T) {
 	g := NewWithT(t)
 	s := openLedger(t, nil)
 	var mu sync.Mutex
@@ -250,9 +250,9 @@ type lookup struct{ error }
 
 func (l lookup) Route(context.Context, string, string) (Route, error) { return Route{}, l.error }
 
-// TestWorkerTellsWhyThereIsNoProvider has the reason of a lookup reach the delivery, if
+// TestWorkerReportsMissingProviders has the reason of a lookup reach the delivery, if
 // it was made for that, and stay in the log otherwise.
-func TestWorkerTellsWhyThereIsNoProvider(t *testing.T) {
+func TestWorkerReportsMissingProviders(t *testing.T) {
 	for reason, err := range map[string]error{
 		"SecretNotFound":  fmt.Errorf("outer: %w", provider.Misconfigured("SecretNotFound", "There is no Secret.")),
 		"ProviderUnknown": errors.New("the API server said joe@example.org"),
@@ -521,7 +521,7 @@ func TestHangingProviderOfOneCompanyHoldsUpNoOther(t *testing.T) {
 	stop()
 }
 
-func TestWorkerTellsWhatItNeeds(t *testing.T) {
+func TestWorkerReportsItsLoad(t *testing.T) {
 	g := NewWithT(t)
 	_, err := NewWorker(Options{})
 	g.Expect(err).To(HaveOccurred())

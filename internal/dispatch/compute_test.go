@@ -153,7 +153,7 @@ func TestEventsDrawTheirCost(t *testing.T) {
 		g.Expect(d.Memory.Used()).To(gomega.Equal(cost))
 		memory.Release()
 	}
-	// What waits for memory is put back, and no event goes ahead without it.
+	// Events that wait for memory are put back, and none is decided without it.
 	all, err := d.Memory.Acquire(t.Context(), "shop", d.Memory.Share())
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	defer all.Release()

@@ -291,7 +291,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	case errors.Is(err, catalog.ErrNotActive):
 		outcome = "cancelled"
 		write = func(ctx context.Context) error {
-			return d.Ledger.FailEvent(ctx, event, "the company is not active any more")
+			return d.Ledger.FailEvent(ctx, event, "the company is no longer active")
 		}
 	case errors.Is(err, ledger.ErrNotFound):
 		outcome = "failed"

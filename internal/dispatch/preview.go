@@ -37,7 +37,7 @@ var (
 	ErrInvalidData = errors.New("the event's data can't be read")
 )
 
-// Preview is what a rule would make of an event.
+// Preview is the message that a rule would send for an event.
 type Preview struct {
 	notify.Decision
 	notify.Trace

@@ -32,7 +32,7 @@ func (d *Dispatcher) resolveReplay(ctx context.Context, claimed *ledger.ClaimedE
 		return fmt.Errorf("reading the event to decide again: %w", err)
 	}
 	if of.Masked {
-		return finalError{errors.New("the data of the event was masked because a rule of it is sensitive, so it can't be decided again: it must be triggered anew"), reasonInvalidData}
+		return finalError{errors.New("the data of the event was masked because a rule of it is sensitive, so it can't be decided again: it must be triggered again"), reasonInvalidData}
 	}
 	if notify.IsOwnEvent(of.Name) {
 		return finalError{errors.New("only events of the platform can be decided again"), reasonInvalidData}

@@ -48,7 +48,7 @@ type GateOptions struct {
 // to others. So callers that ask for little find room however much others ask for: a
 // flood from one address takes what nobody else needs, and one from a thousand
 // addresses waits as soon as each of them has tried a few times. Among equals the
-// latest goes first, since the others may not be waiting any more.
+// latest goes first, since the others may have stopped waiting.
 //
 // Demand is counted in a sketch of fixed size. So no number of callers exhausts memory
 // or makes the gate forget what one of them did. A Gate is safe for concurrent use.

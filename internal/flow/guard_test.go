@@ -166,7 +166,7 @@ func TestGuardSparesWhatKeepsFailing(t *testing.T) {
 		if again := rejected(t, err, CircuitOpen); again != 40*time.Second {
 			t.Errorf("again in %s", again)
 		}
-		// One call is let through; its failure opens the circuit anew.
+		// One call is let through; its failure opens the circuit again.
 		time.Sleep(41 * time.Second)
 		through(t, g, Failed)
 		_, err = g.Enter(t.Context())

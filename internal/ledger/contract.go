@@ -238,7 +238,7 @@ type Preferences interface {
 	OptedOut(ctx context.Context, company string, users []string, rules []Rule) (map[string][]string, error)
 }
 
-// Suppressions holds the addresses that are not sent to any more.
+// Suppressions holds the addresses that no longer receive messages.
 type Suppressions interface {
 	// Suppress stores a suppression and replaces an earlier one of the same address. It
 	// expires after keep, never if that is 0. A company that has [MaxSuppressions] gets no

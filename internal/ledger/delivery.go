@@ -183,7 +183,7 @@ type ClaimedDelivery struct {
 // ExpiredMessage says, in sentences for a person, that a delivery expired and why it was not
 // sent before.
 func (d *Delivery) ExpiredMessage() string {
-	message := "The message was not sent within " + duration(d.ExpiresAt.Sub(d.EventReceivedAt)) + " after its event, and is not sent any more."
+	message := "The message was not sent within " + duration(d.ExpiresAt.Sub(d.EventReceivedAt)) + " after its event and has expired."
 	switch {
 	case d.Message != "":
 		message += " Before that: " + d.Message

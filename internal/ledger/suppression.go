@@ -9,7 +9,7 @@ import "time"
 // ones are not stored.
 const MaxSuppressions = 10_000
 
-// Suppression is an address that a company's messages are not sent to any more.
+// Suppression is an address that no longer receives a company's messages.
 type Suppression struct {
 	// Company is the platform's identifier.
 	Company string

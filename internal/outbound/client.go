@@ -3,7 +3,7 @@
 
 // Package outbound is the operator's HTTP client: for the Rehive platform, whose address
 // its own flags name, and for the APIs of delivery providers, whose addresses admins
-// choose. Whoever may write a DeliveryProvider must not reach the cluster's own network
+// choose. A person who may write a DeliveryProvider must not reach the cluster's own network
 // through the operator, and a server that misbehaves must cost no more than a bounded time
 // and memory.
 package outbound
@@ -162,7 +162,7 @@ type Response struct {
 	// Body is what arrived of the body, up to the limit.
 	Body []byte
 	// BodyErr is why Body isn't whole. The status counts all the same: a provider
-	// that answered 201 has taken the message, whatever became of the rest.
+	// that answered 201 has taken the message even if the rest of the answer is lost.
 	BodyErr error
 }
 

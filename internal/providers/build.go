@@ -51,7 +51,7 @@ type Builder struct {
 	UserAgent string
 }
 
-// Built is a live provider. Whoever built it closes it.
+// Built is a live provider. The caller of Build closes it.
 type Built struct {
 	// Provider sends.
 	Provider provider.Provider

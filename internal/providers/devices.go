@@ -113,7 +113,7 @@ func (d DeadTokens) Forget(ctx context.Context, company, user string, hashes []s
 	return nil
 }
 
-// Feedback counts what becomes of push messages after they were accepted.
+// Feedback counts the outcomes of push messages after they were accepted.
 type Feedback struct {
 	log         logr.Logger
 	dead        prometheus.Counter

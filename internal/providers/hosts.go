@@ -29,8 +29,8 @@ var vendorHosts = map[string]string{
 }
 
 // checkHost refuses to send the credentials in a Secret to a host that the Secret
-// doesn't allow. Whoever may write a DeliveryProvider chooses its host, and may not be
-// allowed to read the Secret. The error is a provider.Misconfigured.
+// doesn't allow. A person who may write a DeliveryProvider chooses its host, but may not
+// be allowed to read the Secret. The error is a provider.Misconfigured.
 func checkHost(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) error {
 	kind, _ := p.Spec.Type()
 	if kind == "" || secret == nil || !holdsCredentials(secret) {

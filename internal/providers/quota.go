@@ -254,7 +254,7 @@ func (q *Quotas) spend(ctx context.Context, company string, n int64, quotas []le
 	case ledger.ScopeCountry:
 		of = "to send to the country " + exceeded.Key
 	}
-	return c, provider.Permanent(ReasonQuotaExceeded, fmt.Sprintf("The company's quota of %d messages a day on the channel %s %s is used up. It begins anew at midnight UTC; the message can be sent again then.",
+	return c, provider.Permanent(ReasonQuotaExceeded, fmt.Sprintf("The company's quota of %d messages a day on the channel %s %s is used up. It is reset at midnight UTC; the message can be sent again then.",
 		exceeded.Limit, exceeded.Channel, of))
 }
 

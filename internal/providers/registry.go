@@ -51,7 +51,7 @@ type RegistryOptions struct {
 
 // Registry finds the provider for a company's channel: the one that the company
 // names, else the operator's default. It keeps providers alive between messages and
-// makes them anew when the DeliveryProvider or its Secret changes. It implements
+// rebuilds them when the DeliveryProvider or its Secret changes. It implements
 // [delivery.Routes] and is safe for concurrent use.
 type Registry struct {
 	RegistryOptions

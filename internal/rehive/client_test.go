@@ -414,7 +414,7 @@ func TestForeignNextPageIsNotFollowed(t *testing.T) {
 }
 
 // Taken for an empty list, such an answer would look as if all webhooks were gone.
-func TestWhatIsNoListIsAnError(t *testing.T) {
+func TestAnswersThatAreNotListsAreErrors(t *testing.T) {
 	e := newEnv(t)
 	for _, data := range []string{`{}`, `{"results":null}`, `{"results":[null]}`, `{"results":[1]}`, `{"results":{}}`, `[]`, `"x"`} {
 		remove := e.InjectFault(rehivetest.Fault{Kind: rehivetest.FaultGarbage, Body: `{"status":"success","data":` + data + `}`})

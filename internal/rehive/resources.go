@@ -47,7 +47,7 @@ type WebhookFilter struct {
 	Event string
 }
 
-// Webhooks lists the company's webhooks, whoever registered them.
+// Webhooks lists all webhooks of the company, including those that others registered.
 func (s Session) Webhooks(ctx context.Context, filter WebhookFilter) ([]Webhook, error) {
 	query := url.Values{}
 	if filter.URL != "" {

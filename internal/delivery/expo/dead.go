@@ -32,8 +32,8 @@ func hashToken(token string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// alive returns those of a user's listed tokens that aren't dead. Dead tokens that are no
-// longer listed are forgotten: if one is listed again, it was registered anew.
+// alive returns the tokens that are listed for a user and aren't dead. Dead tokens that are
+// no longer listed are forgotten: if one is listed again, it was registered again.
 func (p *Provider) alive(ctx context.Context, company, user string, listed []string) ([]string, error) {
 	if p.config.Dead == nil {
 		return listed, nil

@@ -44,7 +44,7 @@ type Devices interface {
 	PushTokens(ctx context.Context, company, user string) ([]string, error)
 }
 
-// Feedback learns what becomes of push messages beyond the outcome of their deliveries.
+// Feedback receives what is known of push messages after their deliveries have ended.
 // Its methods are called concurrently and must not block.
 type Feedback interface {
 	// DeadToken reports that the app was uninstalled or refuses notifications. Sending

@@ -395,7 +395,7 @@ func TestRemembersDeadTokens(t *testing.T) {
 		if err := w.send(t, watch, tablet); err != nil {
 			t.Error(err)
 		}
-		// Gone and listed again: it was registered anew.
+		// It was removed and is listed again, so the app registered it again.
 		if err := w.send(t, watch); err != nil {
 			t.Error(err)
 		}
@@ -446,7 +446,7 @@ func TestSizes(t *testing.T) {
 	providertest.CheckReason(t, err, "MessageTooBig")
 }
 
-// Whoever answers must not choose the words that become labels of metrics.
+// A server must not choose the labels of metrics by its answers.
 func TestReasonsAreBounded(t *testing.T) {
 	w := newWorld(t)
 	for _, code := range []string{"Planted", "AnotherOne", "MismatchSenderId"} {

@@ -139,7 +139,7 @@ func (p *Provider) checkBatch(ctx context.Context, due []pendingReceipt) (missin
 }
 
 // undeliveredReason returns the error of a receipt as one of a fixed set of words: it
-// becomes the label of a metric, and whoever answers could choose any.
+// becomes the label of a metric, and the server could answer with any text.
 func undeliveredReason(code string) string {
 	switch code {
 	case "MessageTooBig", "MessageRateExceeded", "MismatchSenderId", "InvalidCredentials", "DeveloperError", "ExpoError", "ProviderError":

@@ -4,7 +4,7 @@
 // Package providertest holds fakes of the providers' APIs, faithful at the wire,
 // and the conformance suite that every provider passes.
 //
-// A fake is an http.Handler and works by hand as well: messages that it accepted
+// A fake is an http.Handler and can be used manually as well: messages that it accepted
 // are at GET /-/messages, and PUT /-/behavior?is=throttle changes how it answers.
 package providertest
 
@@ -71,7 +71,7 @@ type Received struct {
 	Validity int64
 }
 
-// maxReceived bounds what a fake remembers, so that it can run for long by hand.
+// maxReceived bounds what a fake remembers, so that it can run for a long time.
 const maxReceived = 100_000
 
 // API is a fake of one provider's API. It is safe for concurrent use.

@@ -33,7 +33,7 @@ type outcome struct {
 	meaning string
 }
 
-// result is what becomes of the message.
+// result is the outcome for the message.
 type result string
 
 const (

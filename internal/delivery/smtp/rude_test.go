@@ -243,7 +243,8 @@ func TestOneRecipientIsNotTheServer(t *testing.T) {
 	}
 }
 
-// A server that refuses the text before its end, and hangs up, is heard.
+// The refusal of a server counts even if it comes before the end of the text and the
+// server closes the connection.
 func TestRefusedBeforeTheEnd(t *testing.T) {
 	for reply, want := range map[string]string{
 		"552 5.3.4 message too big":           "fails MessageTooBig",

@@ -46,7 +46,7 @@ type Heard struct {
 type Said struct {
 	// Raw is sent as it is, line ends and all.
 	Raw string
-	// Endless sends Raw again and again until the client hangs up.
+	// Endless sends Raw again and again until the client closes the connection.
 	Endless bool
 	// After is waited for before Raw is sent: a channel to close, or a time.
 	After <-chan struct{}
@@ -95,7 +95,7 @@ func StartRude(s Script) (*Rude, error) {
 	return r, nil
 }
 
-// Close hangs up on everybody and stops.
+// Close closes all connections and stops the server.
 func (r *Rude) Close() error {
 	close(r.closed)
 	err := r.listener.Close()

@@ -72,7 +72,7 @@ type Reply struct {
 	// Drop closes the connection without an answer. After StageData with Keep the
 	// message was accepted all the same.
 	Drop, Keep bool
-	// Hang answers nothing until the client hangs up or the server closes.
+	// Hang answers nothing until the client closes the connection or the server is closed.
 	Hang bool
 }
 
@@ -138,7 +138,7 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close hangs up on everybody and stops.
+// Close closes all connections and stops the server.
 func (s *Server) Close() error {
 	var err error
 	s.once.Do(func() {
@@ -276,7 +276,7 @@ func (s *Server) reply(c *smtp.Conn, r *Reply) error {
 	case r == nil:
 		return nil
 	case r.Hang:
-		// Until the client hangs up: nothing more is expected from it now.
+		// Until the client closes the connection; it should send nothing more.
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)

@@ -139,7 +139,7 @@ func testInterruptedStepsAreRepeated(t *testing.T, at Place) {
 	g.Expect(s.AddDeliveries(bg, &former, deliveries[stepRows:])).To(MatchError(ledger.ErrLeaseLost))
 	again := slices.Clone(deliveries)
 	for i := range again {
-		again[i].Content.Text = "rendered anew"
+		again[i].Content.Text = "rendered again"
 	}
 	g.Expect(s.CompleteEvent(bg, e, again)).To(Succeed())
 	log, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop", Limit: 1000})

@@ -197,7 +197,7 @@ func testRetryReleaseAndFail(t *testing.T, at Place) {
 	e := ClaimOne(t, s)
 	raised(s.EventsReady())
 	g.Expect(s.RetryEvent(bg, e, time.Hour, "the rules aren't read yet")).To(Succeed())
-	g.Expect(raised(s.EventsReady())).To(BeTrue(), "whoever sleeps looks when to wake again")
+	g.Expect(raised(s.EventsReady())).To(BeTrue(), "a sleeping dispatcher is woken to compute its next wake-up time")
 	due, _, err := s.NextEventDue(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(due).To(Equal(time.Hour))

@@ -288,7 +288,7 @@ func testReleaseQuarantinedEvents(t *testing.T, at Place) {
 		g.Expect(released).To(Equal(want))
 	}
 	g.Expect(raised(s.EventsReady())).To(BeTrue())
-	g.Expect(logged()).To(HaveLen(2), "what became of it is logged in its place")
+	g.Expect(logged()).To(HaveLen(2), "its result is logged in its place")
 	e := ClaimOne(t, s)
 	g.Expect(e.Key).To(Equal(shop[0].Key))
 	g.Expect(e.Attempts).To(Equal(1), "it has all its attempts again")

@@ -57,7 +57,7 @@ func testQuotas(t *testing.T, at Place) {
 	spend("shop", "", quotas(2, 2, 2))
 	spend("shop", "company", quotas(2, 2, 2))
 
-	// The next day begins anew, and what came before goes at last.
+	// Counting starts again the next day, and old counts are deleted in the end.
 	clk.Step(24 * time.Hour)
 	spent("shop", 0)
 	spend("shop", "", quotas(1, 1, 1))

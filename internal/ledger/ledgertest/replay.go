@@ -89,8 +89,8 @@ func testReplay(t *testing.T, at Place) {
 	g.Expect(err).NotTo(HaveOccurred())
 	original := deliveriesOf(t, s, e.Key)
 
-	// Today's rules reach more people. Whoever has the message doesn't get it again, and
-	// nothing is stored of what is withheld.
+	// Today's rules reach more people. Recipients who have the message don't get it again, and
+	// withheld messages are not stored.
 	contents := at.contents(t)
 	joe := Email("a", "joe@example.com")
 	joe.Content.Text = "Another text."

@@ -58,8 +58,8 @@ func testValidity(t *testing.T, at Place) {
 	g.Expect(s.ExpireDeliveries(bg)).To(Equal(2))
 	g.Expect(s.ExpireDeliveries(bg)).To(BeZero())
 	for rule, want := range map[string]string{
-		"short": "The message was not sent within 10m after its event, and is not sent any more. It was never tried, because its provider was busy, limited or failing, or the operator was not running.",
-		"tried": "The message was not sent within 10m after its event, and is not sent any more. Before that: The provider is busy.",
+		"short": "The message was not sent within 10m after its event and has expired. It was never tried, because its provider was busy, limited or failing, or the operator was not running.",
+		"tried": "The message was not sent within 10m after its event and has expired. Before that: The provider is busy.",
 	} {
 		d := entry(t, s, byRule[rule].ID)
 		g.Expect(d.State).To(Equal(ledger.DeliveryFailed), rule)
@@ -226,7 +226,7 @@ func testSensitive(t *testing.T, at Place) {
 	g.Expect(events + contents).To(BeZero())
 }
 
-// A digest proves what a masked message said, to whoever has the key.
+// A digest proves the text of a masked message to anybody who has the key.
 func testDigest(t *testing.T, at Place) {
 	g := NewWithT(t)
 	digests := map[string]string{}

@@ -190,7 +190,7 @@ func interrupted(g Gomega, path string, to postgres.Config, clk clock.PassiveClo
 	g.Expect(source.Close()).To(Succeed())
 }
 
-func TestInterruptedMoveGoesOn(t *testing.T) {
+func TestInterruptedMoveContinues(t *testing.T) {
 	g := NewWithT(t)
 	clk, path, at := ledgertest.FakeClock(), ledgerPath(t), target(t)
 	s := open(t, path, clk)

@@ -147,8 +147,8 @@ func (a *accepter) work(waiting queue) {
 }
 
 // next waits for an event, unless one is left, and takes those that queued behind it. It
-// returns nothing once the accepter is closed and nothing waits, and the event that did not
-// fit any more.
+// returns nothing once the accepter is closed and no event waits, and the first event that
+// did not fit.
 func (a *accepter) next(waiting queue, left *acceptance) (batch []*acceptance, rest *acceptance) {
 	first := left
 	if first == nil {

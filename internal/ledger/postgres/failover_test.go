@@ -255,8 +255,8 @@ func TestSlowDatabaseIsUnavailableInTimeThenRecovers(t *testing.T) {
 }
 
 // One of two replicas is cut off from the database while it sends a delivery:
-// the other takes it over when the lease ends, and the one knows that it must not
-// send it any more.
+// the other takes it over when the lease ends, and the first knows that it must no
+// longer send it.
 func TestPartitionedReplicaLosesItsWork(t *testing.T) {
 	g := NewWithT(t)
 	clk := ledgertest.NewMachineClock()

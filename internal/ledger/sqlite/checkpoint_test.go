@@ -14,7 +14,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
-// While writes never pause the log begins anew all the same.
+// The write-ahead log is truncated even while writes never pause.
 func TestLogStaysShortUnderConstantWriting(t *testing.T) {
 	g := NewWithT(t)
 	path := ledgerPath(t)

@@ -66,7 +66,7 @@ type committer struct {
 	closing   chan struct{}
 	done      chan struct{}
 
-	// turn is held by whoever commits, and guards what follows.
+	// turn is held by the goroutine that commits, and guards the fields below.
 	turn   sync.Mutex
 	writer *writer
 	// held are the background jobs that wait, the oldest first, and accepted is when the

@@ -159,8 +159,8 @@ func acceptWithoutRoom(path string) error {
 		return err
 	}
 	var accepted []string
-	// A refusal may be followed by an acceptance: the log is folded into the
-	// database and begun anew. In the end there is no room for either.
+	// A refusal may be followed by an acceptance: the log is copied into the
+	// database and truncated. In the end there is no room for either.
 	refused, inARow := "", 0
 	for i := 0; inARow < 5; i++ {
 		id := fmt.Sprint(i)

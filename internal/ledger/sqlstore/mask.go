@@ -89,8 +89,8 @@ func readContent(rows *sql.Rows, failed error) (id int64, c ledger.Content, err 
 	return id, c, rows.Err()
 }
 
-// digest identifies a content that is masked. It is made with a key, because whoever reads
-// the ledger could try all codes of six digits against a plain hash.
+// digest identifies a content that is masked. It needs a key, because a reader of
+// the ledger could try all six-digit codes against a plain hash.
 func (s *Store) digest(c *ledger.Content) string {
 	if len(s.digestKey) == 0 {
 		return schema.NoDigest

@@ -25,7 +25,7 @@
 // Conditions of webhooks are stored, not evaluated. Cursor pagination,
 // Idempotency-Key and MFA challenges are not simulated.
 //
-// # By hand
+// # Manual use
 //
 // Everything can also be done with curl, through the control API that the same
 // listener serves under /control/ (JSON in, JSON out, no authentication: bind it

@@ -104,7 +104,7 @@ func (c *apiCall) webhook() *webhook {
 }
 
 // tied says that the webhook belongs to a service that is active or becoming
-// so; the platform then refuses changes, whoever asks.
+// so; the platform then refuses changes by any caller.
 func (w *webhook) tied() bool {
 	return w.service != nil && (w.service.Active || w.service.busy)
 }
@@ -175,8 +175,8 @@ func (p *Platform) Webhooks(companyID string) []Webhook {
 	return all
 }
 
-// RemoveWebhook deletes a webhook behind the extension's back, whoever it is
-// tied to.
+// RemoveWebhook deletes a webhook without a call to the extension, even if it is tied to a
+// service.
 func (p *Platform) RemoveWebhook(companyID string, id int64) error {
 	return p.withWebhook(companyID, id, p.removeWebhook)
 }

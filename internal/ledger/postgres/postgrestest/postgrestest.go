@@ -256,7 +256,7 @@ func (s *Server) initialize() error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initializing PostgreSQL: %w\n%s", err, out)
 	}
-	// Whoever owns a ledger must know its password.
+	// The owner of a ledger must know its password.
 	rules := "local all,replication " + superuser + " trust\nlocal all all scram-sha-256\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
 	if err := os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(rules), 0o600); err != nil {
 		return fmt.Errorf("setting who may log in to PostgreSQL: %w", err)
