@@ -18,16 +18,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"sort"
 	"strings"
 )
 
 func main() {
 	root := flag.String("root", ".", "`directory` to check")
-	all := flag.Bool("all", false, "also check what pending.txt exempts")
 	flag.Parse()
-	failures, err := run(*root, *all)
+	failures, err := run(*root)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "prose:", err)
 		os.Exit(2)
@@ -42,11 +40,7 @@ func main() {
 }
 
 // run checks every file under root and returns the findings, sorted by place.
-func run(root string, all bool) ([]string, error) {
-	pending, err := readList(filepath.Join(root, "hack/prose/pending.txt"))
-	if err != nil {
-		return nil, err
-	}
+func run(root string) ([]string, error) {
 	exceptions, err := readList(filepath.Join(root, "hack/prose/exceptions.txt"))
 	if err != nil {
 		return nil, err
@@ -73,10 +67,6 @@ func run(root string, all bool) ([]string, error) {
 			return err
 		}
 		for _, f := range check(blocks) {
-			if entry := covering(pending, name); entry != "" && !all {
-				used[entry] = true
-				continue
-			}
 			if entry := excepted(exceptions, name, f.sentence); entry != "" {
 				used[entry] = true
 				continue
@@ -89,11 +79,9 @@ func run(root string, all bool) ([]string, error) {
 		return nil, err
 	}
 	sort.Strings(failures)
-	if !all {
-		for _, entry := range slices.Concat(pending, exceptions) {
-			if !used[entry] && !strings.HasPrefix(entry, "!") {
-				failures = append(failures, fmt.Sprintf("hack/prose: %q exempts nothing any more: remove it", entry))
-			}
+	for _, entry := range exceptions {
+		if !used[entry] {
+			failures = append(failures, fmt.Sprintf("hack/prose: the exception %q is no longer used: remove it", entry))
 		}
 	}
 	return failures, nil
@@ -121,24 +109,6 @@ func readList(path string) ([]string, error) {
 		}
 	}
 	return entries, nil
-}
-
-// covering returns the entry that exempts a file: its own name, or a directory that
-// contains it, which ends in a slash. Of several the longest counts; one that begins with
-// ! exempts nothing.
-func covering(pending []string, name string) string {
-	var found string
-	for _, entry := range pending {
-		path := strings.TrimPrefix(entry, "!")
-		matches := path == name || (strings.HasSuffix(path, "/") && strings.HasPrefix(name, path))
-		if matches && len(path) > len(strings.TrimPrefix(found, "!")) {
-			found = entry
-		}
-	}
-	if strings.HasPrefix(found, "!") {
-		return ""
-	}
-	return found
 }
 
 // excepted returns the exception "file: words: reason" that covers a sentence.
