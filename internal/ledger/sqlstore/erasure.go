@@ -150,7 +150,7 @@ func (s *Store) eraseEvents(ctx context.Context, u *ledger.Subject, except int64
 		n, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (n int64, err error) {
 			freed = 0
 			for _, id := range ids {
-				size, err := unmaskedSize(tx.Query(eventToMask, id)) //nolint:sqlclosecheck // the function does
+				size, err := unmaskedSize(tx.Query(eventToMask, id))
 				if err != nil {
 					return 0, err
 				}

@@ -45,7 +45,7 @@ func (s *Store) mask(tx driver.Tx, delivery int64) (freed int64, err error) {
 		}
 	}
 	s.unscrubbed.Store(true)
-	id, content, err := readContent(tx.Query(contentToMask, delivery)) //nolint:sqlclosecheck // the function does
+	id, content, err := readContent(tx.Query(contentToMask, delivery))
 	if err != nil || id == 0 {
 		return 0, err
 	}
@@ -111,7 +111,7 @@ func (s *Store) maskEvents(tx driver.Tx, e *ledger.ClaimedEvent) (freed int64, e
 		keys = append(keys, e.Replay.Of)
 	}
 	for _, key := range keys {
-		size, err := unmaskedSize(tx.Query(eventToMask, key)) //nolint:sqlclosecheck // the function does
+		size, err := unmaskedSize(tx.Query(eventToMask, key))
 		if err != nil {
 			return 0, err
 		}
