@@ -101,7 +101,7 @@ func (b *bench) controlPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	peak, err := peakBytes(b.set.Manager.PID())
+	peak, err := b.set.Manager.PeakMemory()
 	if err != nil {
 		return err
 	}

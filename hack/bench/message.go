@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -173,6 +174,6 @@ func (b *bench) cpu() (manager, own time.Duration, err error) {
 	if manager, err = cpuTime(b.set.Manager.PID()); err != nil {
 		return 0, 0, err
 	}
-	own, err = ownCPUTime()
+	own, err = cpuTime(os.Getpid())
 	return manager, own, err
 }

@@ -10,69 +10,51 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/procfs"
 )
-
-// userHz is the number of clock ticks per second in /proc/<pid>/stat, the same on every
-// Linux that Go supports.
-const userHz = 100
 
 // cpuTime returns the CPU time of a process.
 func cpuTime(pid int) (time.Duration, error) {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	stat, err := stat(pid)
 	if err != nil {
-		return 0, fmt.Errorf("reading the process's times: %w", err)
+		return 0, err
 	}
-	// The second field, the name, is in parentheses and may contain spaces.
-	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
-	if len(fields) < 13 {
-		return 0, errors.New("reading the process's times: unexpected format of /proc")
-	}
-	var ticks int64
-	for _, field := range fields[11:13] { // utime and stime
-		n, err := strconv.ParseInt(string(field), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("reading the process's times: %w", err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * time.Second / userHz, nil
+	return time.Duration(stat.CPUTime() * float64(time.Second)), nil
 }
 
 // residentBytes returns the resident memory of a process.
-func residentBytes(pid int) (int64, error) { return memoryOf(pid, "VmRSS:") }
+func residentBytes(pid int) (int64, error) {
+	stat, err := stat(pid)
+	return int64(stat.ResidentMemory()), err
+}
 
-// peakBytes returns the peak resident memory of a process.
-func peakBytes(pid int) (int64, error) { return memoryOf(pid, "VmHWM:") }
-
-func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
-
-func memoryOf(pid int, field string) (int64, error) {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+func stat(pid int) (procfs.ProcStat, error) {
+	process, err := procfs.NewProc(pid)
 	if err != nil {
-		return 0, fmt.Errorf("reading the process's memory: %w", err)
+		return procfs.ProcStat{}, fmt.Errorf("reading the process's state: %w", err)
 	}
-	for line := range strings.Lines(string(content)) {
-		if value, ok := strings.CutPrefix(line, field); ok {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-			return kib << 10, err
-		}
+	stat, err := process.Stat()
+	if err != nil {
+		return procfs.ProcStat{}, fmt.Errorf("reading the process's state: %w", err)
 	}
-	return 0, errors.New("reading the process's memory: /proc does not contain it")
+	return stat, nil
 }
 
 // openFiles returns the number of open files of a process.
 func openFiles(pid int) (int, error) {
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	return len(entries), err
+	process, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0, fmt.Errorf("counting the process's files: %w", err)
+	}
+	return process.FileDescriptorsLen()
 }
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
 // errNoMetric reports that the manager does not export a metric, or not yet.
 var errNoMetric = errors.New("the manager has no such metric")
@@ -121,6 +103,3 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	}
 	return io.ReadAll(response.Body)
 }
-
-// ownCPUTime returns the CPU time of this process.
-func ownCPUTime() (time.Duration, error) { return cpuTime(os.Getpid()) }

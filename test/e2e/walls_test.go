@@ -4,7 +4,6 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -154,7 +152,10 @@ func (w *hostileStage) testMemory(t *testing.T) {
 		}
 	}
 	posting.Wait()
-	peak := w.peakMemory(t)
+	peak, err := w.Manager.PeakMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("the manager used up to %d MiB; %v emails of the flood overtook those of the quiet company", peak>>20, passed)
 	if peak > maxPeak {
 		t.Errorf("the manager used %d MiB, which is more than %d", peak>>20, maxPeak>>20)
@@ -162,27 +163,6 @@ func (w *hostileStage) testMemory(t *testing.T) {
 	if most := slices.Max(passed); most > flood/3 {
 		t.Errorf("%d emails of %d of the flood overtook one of the quiet company", most, flood)
 	}
-}
-
-// peakMemory returns the peak memory usage of the manager's process in bytes.
-func (w *hostileStage) peakMemory(t *testing.T) int64 {
-	t.Helper()
-	file, err := os.Open(fmt.Sprintf("/proc/%d/status", w.Manager.PID()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
-			kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kilobytes << 10
-		}
-	}
-	t.Fatal("the kernel does not report the manager's peak memory")
-	return 0
 }
 
 // testPoison sends an event that kills the manager whenever it is evaluated. After a few

@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
@@ -274,6 +275,19 @@ func (m *Manager) Ready(ctx context.Context) error {
 
 // PID returns the process ID of the running manager.
 func (m *Manager) PID() int { return m.process.Process.Pid }
+
+// PeakMemory returns the peak resident memory of the running manager in bytes.
+func (m *Manager) PeakMemory() (int64, error) {
+	process, err := procfs.NewProc(m.PID())
+	if err != nil {
+		return 0, fmt.Errorf("reading the manager's memory: %w", err)
+	}
+	status, err := process.NewStatus()
+	if err != nil {
+		return 0, fmt.Errorf("reading the manager's memory: %w", err)
+	}
+	return int64(status.VmHWM), nil //nolint:gosec // far below 8 EiB
+}
 
 // Done returns a channel that is closed when the manager has ended.
 func (m *Manager) Done() <-chan struct{} { return m.done }
