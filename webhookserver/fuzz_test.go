@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
 	"github.com/onsi/gomega"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -485,6 +486,8 @@ func (z *fuzzer) valid(o operation) string {
 		return `{"data":{"a":1},"users":["u"],"groups":["g"]}`
 	case strings.HasSuffix(path, "/send/"):
 		return `{}`
+	case path == "admin/erasures/" && o.method == http.MethodPost:
+		return fmt.Sprintf(`{"user":%q}`, uuid.NewString())
 	}
 	return validBody(o)
 }
