@@ -86,10 +86,10 @@ func testTransactionBecomesSMSAndPush(t *testing.T) {
 	if got := twilio.Received(); len(got) != 1 || got[0] != want {
 		t.Errorf("Twilio received %+v, want %+v", got, want)
 	}
-	// The provider is told how long the message is worth delivering; by default, that is a day.
+	// The provider receives the validity of the message, which is a day by default.
 	validity := expo.Received()[0].Validity
 	if validity < 86_000 || validity > 86_400 {
-		t.Errorf("Expo was told a validity of %d seconds", validity)
+		t.Errorf("Expo received a validity of %d seconds", validity)
 	}
 	want = providertest.Received{Key: expo.Received()[0].Key, Validity: validity, To: pushToken, Subject: "Company " + c.id, Text: "You paid -10.50."}
 	if got := expo.Received(); len(got) != 1 || got[0] != want {
