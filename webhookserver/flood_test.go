@@ -218,34 +218,35 @@ func drip(ctx context.Context, conn net.Conn, begin string) {
 // than its limit, and reads nothing. It reopens connections that the server closes.
 func ignoreAnswers(ctx context.Context, f *fixture, worker, addresses int) {
 	requests := strings.Repeat("GET /api/schema.json HTTP/1.1\r\nHost: x\r\n\r\n", 100)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for i := worker; i < 1200; i += floodWorkers {
-		wg.Go(func() {
-			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(stranger(i, addresses))}}
-			for ; ctx.Err() == nil; pause(ctx, 500*time.Millisecond) {
-				conn, err := dialer.DialContext(ctx, "tcp", f.server.Addr().String())
-				if err != nil {
-					continue
-				}
-				_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-				for err == nil && ctx.Err() == nil { // until the server closes it
-					_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
-					if _, err = io.WriteString(conn, requests); errors.Is(err, os.ErrDeadlineExceeded) {
-						err = nil
-					}
-					pause(ctx, 500*time.Millisecond)
-				}
-				_ = conn.Close()
+	keepOpen(ctx, f, worker, addresses, func(conn net.Conn) {
+		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		for ctx.Err() == nil { // until the server closes it
+			_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+			if _, err := io.WriteString(conn, requests); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				return
 			}
-		})
-	}
+			pause(ctx, 500*time.Millisecond)
+		}
+	})
 }
 
 // pipeline sends requests without waiting for their answers, on as many connections as the
 // server serves, so that there is always a next request to work on.
 func pipeline(ctx context.Context, f *fixture, worker, addresses int) {
 	requests := strings.Repeat("POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret planted\r\nContent-Length: 0\r\n\r\n", 100)
+	keepOpen(ctx, f, worker, addresses, func(conn net.Conn) {
+		go func() { _, _ = io.Copy(io.Discard, conn) }() // until the connection is closed
+		for {
+			if _, err := io.WriteString(conn, requests); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// keepOpen has one worker's part of 1,200 connections used until ctx is done, and reopens
+// those whose use has ended.
+func keepOpen(ctx context.Context, f *fixture, worker, addresses int, use func(net.Conn)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for i := worker; i < 1200; i += floodWorkers {
@@ -257,10 +258,7 @@ func pipeline(ctx context.Context, f *fixture, worker, addresses int) {
 					continue
 				}
 				stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-				go func() { _, _ = io.Copy(io.Discard, conn) }() // until the connection is closed
-				for err == nil {
-					_, err = io.WriteString(conn, requests)
-				}
+				use(conn)
 				stop()
 				_ = conn.Close()
 			}
