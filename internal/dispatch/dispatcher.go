@@ -246,6 +246,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		defer memory.Release()
 	}
 	var deliveries []ledger.NewDelivery
+	begun := time.Now()
 	if err == nil {
 		if event.Name == notify.TriggerEvent {
 			deliveries, err = d.trigger(ctx, &event, &memory)
@@ -255,7 +256,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	}
 	if subject, deleted := deletedUser(&event); deleted && (err == nil || errors.Is(err, catalog.ErrNotActive)) {
 		deliveries, event.Sensitive = withoutSubject(deliveries, &subject), true
-		if _, failed := d.Ledger.EraseUser(ctx, subject, ledger.ErasedByPlatform, event.Key); failed != nil {
+		if failed := d.erase(ctx, begun.Add(decideTimeout), subject, event.Key); failed != nil {
 			err = fmt.Errorf("erasing a deleted user: %w", failed)
 		}
 	}

@@ -5,9 +5,11 @@ package dispatch
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -40,6 +42,21 @@ func deletedUser(event *ledger.ClaimedEvent) (ledger.Subject, bool) {
 		}
 	}
 	return subject, true
+}
+
+// erase erases the data of a deleted user, except for an event, in the turn of the company:
+// the ledger reads everything that it holds of the company. After an error, including the
+// end of the time, the next attempt continues with the remaining data.
+func (d *Dispatcher) erase(ctx context.Context, until time.Time, subject ledger.Subject, except int64) error {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	turn, err := d.processors.Acquire(ctx, subject.Company, 1)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller does
+	}
+	defer turn.Release()
+	_, err = d.Ledger.EraseUser(ctx, subject, ledger.ErasedByPlatform, except)
+	return err //nolint:wrapcheck // the caller does
 }
 
 // withoutSubject returns the deliveries that are not sent to a user who was deleted. The

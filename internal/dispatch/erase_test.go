@@ -4,6 +4,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -50,6 +51,31 @@ func TestDispatchErasesDeletedUsers(t *testing.T) {
 	erasures, err := s.store.Erasures(t.Context(), "erases", 10)
 	if err != nil || len(erasures) != 1 || erasures[0].Cause != ledger.ErasedByPlatform {
 		t.Errorf("recorded %+v, %v", erasures, err)
+	}
+}
+
+// TestErasuresWaitForTheirTurn has a company compute so much that an erasure gets no turn in
+// its time, and then no time at all.
+func TestErasuresWaitForTheirTurn(t *testing.T) {
+	s := newScene(t, "erases-later")
+	subject := ledger.Subject{Company: "erases-later", UserID: "11111111-2222-4333-8444-555555555555"}
+	erased := func() int {
+		erasures, err := s.store.Erasures(t.Context(), subject.Company, 10)
+		s.must(err)
+		return len(erasures)
+	}
+	busy, err := s.dispatcher.processors.Acquire(t.Context(), subject.Company, s.dispatcher.processors.Share())
+	s.must(err)
+	if err := s.dispatcher.erase(t.Context(), time.Now().Add(10*time.Millisecond), subject, 0); !errors.Is(err, context.DeadlineExceeded) || erased() != 0 {
+		t.Errorf("without a turn: %v, %d erasures", err, erased())
+	}
+	busy.Release()
+	if err := s.dispatcher.erase(t.Context(), time.Now(), subject, 0); err == nil || erased() != 0 {
+		t.Errorf("without time: %v, %d erasures", err, erased())
+	}
+	s.must(s.dispatcher.erase(t.Context(), time.Now().Add(time.Minute), subject, 0))
+	if erased() != 1 {
+		t.Errorf("%d erasures are recorded", erased())
 	}
 }
 
