@@ -87,7 +87,7 @@ unknown fields: kubectl apply --dry-run=server does.`,
 func lintDocument(ctx context.Context, d *document, all []document) []finding {
 	base := finding{File: d.file, Kind: d.kind, Namespace: d.namespace, Name: d.name}
 	if d.err != nil {
-		base.Severity, base.Message, base.text = severityError, d.err.Error(), d.err.Error()
+		base.Severity, base.Message, base.text = severityError, d.err.Error(), check.Printable(d.err.Error())
 		return []finding{base}
 	}
 	report := checkDocument(ctx, d, all)
@@ -159,7 +159,7 @@ func (o *options) printFindings(p paint, findings []finding, objects int) {
 		f := &findings[i]
 		if head := f.File + ": " + strings.TrimSpace(f.Kind+" "+f.Name); head != last {
 			last = head
-			fmt.Fprintln(o.Out, p.bold(head))
+			fmt.Fprintln(o.Out, p.bold(check.Printable(head)))
 		}
 		label := p.red("error:  ")
 		if f.Severity == severityWarning {

@@ -180,13 +180,13 @@ func (o *options) printPreview(v *previewView) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Out, "%s on %s\n", p.bold(v.Rule), v.Event)
+	fmt.Fprintf(o.Out, "%s on %s\n", p.bold(check.Printable(v.Rule)), check.Printable(v.Event))
 	if v.Expression != "" {
 		fmt.Fprintln(o.Out, "Expression: "+check.Printable(v.Expression))
 	}
 	for i := range v.Messages {
 		m := &v.Messages[i]
-		fmt.Fprintf(o.Out, "\n%s\n", p.green(m.Channel+" to "+strings.Join(m.Recipients, ", ")))
+		fmt.Fprintf(o.Out, "\n%s\n", p.green(m.Channel+" to "+check.Printable(strings.Join(m.Recipients, ", "))))
 		for _, line := range [][2]string{{"From", m.From}, {"Subject", m.Subject}} {
 			if line[1] != "" {
 				fmt.Fprintf(o.Out, "%s: %s\n", line[0], check.Printable(line[1]))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
@@ -64,10 +65,8 @@ func encode(out io.Writer, format string, value any) (bool, error) {
 
 // checkFormat checks the value of -o.
 func checkFormat(format string, allowed ...string) error {
-	for _, a := range allowed {
-		if format == a {
-			return nil
-		}
+	if slices.Contains(allowed, format) {
+		return nil
 	}
 	return fmt.Errorf("-o must be one of %q, not %q", allowed, format)
 }

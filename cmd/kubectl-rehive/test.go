@@ -57,7 +57,7 @@ that fails if it has tests.`,
 			for i := range all {
 				d := &all[i]
 				if d.err != nil {
-					results = append(results, testResult{File: d.file, Kind: d.kind, Object: d.name, Message: d.err.Error()})
+					results = append(results, testResult{File: d.file, Kind: d.kind, Object: d.name, Message: check.Printable(d.err.Error())})
 					continue
 				}
 				results = append(results, testDocument(d, checkDocument(command.Context(), d, all))...)
@@ -119,14 +119,14 @@ func (o *options) printTests(p paint, results []testResult) {
 		r := &results[i]
 		if head := r.File + ": " + r.Kind + " " + r.Object; head != last {
 			last = head
-			fmt.Fprintln(o.Out, p.bold(head))
+			fmt.Fprintln(o.Out, p.bold(check.Printable(head)))
 		}
 		if r.Passed {
-			fmt.Fprintf(o.Out, "  %s %s\n", p.green("ok  "), r.Test)
+			fmt.Fprintf(o.Out, "  %s %s\n", p.green("ok  "), check.Printable(r.Test))
 			continue
 		}
 		failed++
-		fmt.Fprintf(o.Out, "  %s %s\n       %s\n", p.red("FAIL"), r.Test, r.Message)
+		fmt.Fprintf(o.Out, "  %s %s\n       %s\n", p.red("FAIL"), check.Printable(r.Test), r.Message)
 		for line := range strings.SplitSeq(r.Diff, "\n") {
 			switch {
 			case strings.HasPrefix(line, "- "):
