@@ -44,28 +44,14 @@ type attempt struct {
 // endAttempt runs a statement that ends the claim of a delivery, and adds the attempt to
 // those of the delivery.
 func (s *Store) endAttempt(ctx context.Context, d *ledger.ClaimedDelivery, now int64, a attempt, committed func(), query string, args ...any) error {
-	stored, err := write(ctx, s, &driver.Job{Committed: committed}, func(tx driver.Tx) (stored int64, err error) {
-		n, err := tx.Exec(query, args...)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			return 0, ledger.ErrLeaseLost
-		}
+	return s.endClaimAnd(ctx, &s.suspectDeliveries, d.ID, d.Lease, d.Company, committed, func(tx driver.Tx) (stored int64, err error) {
 		added, err := addAttempt(tx, d, now, a)
 		if err != nil || !d.Sensitive || a.state == ledger.DeliveryPending {
 			return attemptBytes * number(added), err
 		}
 		freed, err := s.mask(tx, d.ID)
 		return attemptBytes*number(added) - freed, err
-	})
-	if stored != 0 {
-		s.usage.add(d.Company, 0, stored)
-	}
-	if err == nil || errors.Is(err, ledger.ErrLeaseLost) {
-		s.suspectDeliveries.end(d.ID, d.Lease.ID)
-	}
-	return err
+	}, query, args...)
 }
 
 // addAttempt reports whether it added a row.

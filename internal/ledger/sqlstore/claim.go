@@ -368,6 +368,28 @@ func (s *Store) endClaim(ctx context.Context, held *suspects, id int64, l ledger
 	return err
 }
 
+// endClaimAnd ends a claim as endClaim does, and runs more in the same transaction, which
+// returns how many bytes more are stored for the company.
+func (s *Store) endClaimAnd(ctx context.Context, held *suspects, id int64, l ledger.Lease, company string, committed func(), more func(driver.Tx) (stored int64, err error), query string, args ...any) error {
+	stored, err := write(ctx, s, &driver.Job{Committed: committed}, func(tx driver.Tx) (int64, error) {
+		n, err := tx.Exec(query, args...)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			return 0, ledger.ErrLeaseLost
+		}
+		return more(tx)
+	})
+	if stored != 0 {
+		s.usage.add(company, 0, stored)
+	}
+	if err == nil || errors.Is(err, ledger.ErrLeaseLost) {
+		held.end(id, l.ID)
+	}
+	return err
+}
+
 // leased runs a statement that changes the one row of a claim.
 func (s *Store) leased(ctx context.Context, relaxed bool, committed func(), query string, args ...any) error {
 	return s.driver.Write(ctx, &driver.Job{Single: true, Relaxed: relaxed, Committed: committed, Run: func(tx driver.Tx) error {

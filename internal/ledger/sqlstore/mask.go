@@ -137,40 +137,18 @@ func unmaskedSize(rows *sql.Rows, failed error) (size int64, err error) {
 
 // endEventMasked ends the claim of a sensitive event, and masks its data.
 func (s *Store) endEventMasked(ctx context.Context, e *ledger.ClaimedEvent, query string, args ...any) error {
-	freed, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (int64, error) {
-		n, err := tx.Exec(query, args...)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			return 0, ledger.ErrLeaseLost
-		}
-		return s.maskEvents(tx, e)
-	})
-	if err == nil || errors.Is(err, ledger.ErrLeaseLost) {
-		s.suspectEvents.end(e.Key, e.Lease.ID)
-	}
-	s.usage.add(e.Company, 0, -freed)
-	return err
+	return s.endClaimAnd(ctx, &s.suspectEvents, e.Key, e.Lease, e.Company, nil, func(tx driver.Tx) (int64, error) {
+		freed, err := s.maskEvents(tx, e)
+		return -freed, err
+	}, query, args...)
 }
 
 // endSensitive marks a sensitive delivery as sent, and masks its texts.
 func (s *Store) endSensitive(ctx context.Context, d *ledger.ClaimedDelivery, query string, args ...any) error {
-	freed, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (int64, error) {
-		n, err := tx.Exec(query, args...)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			return 0, ledger.ErrLeaseLost
-		}
-		return s.mask(tx, d.ID)
-	})
-	if err == nil || errors.Is(err, ledger.ErrLeaseLost) {
-		s.suspectDeliveries.end(d.ID, d.Lease.ID)
-	}
-	s.usage.add(d.Company, 0, -freed)
-	return err
+	return s.endClaimAnd(ctx, &s.suspectDeliveries, d.ID, d.Lease, d.Company, nil, func(tx driver.Tx) (int64, error) {
+		freed, err := s.mask(tx, d.ID)
+		return -freed, err
+	}, query, args...)
 }
 
 const sensitiveCancelled = `
