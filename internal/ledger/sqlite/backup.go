@@ -138,11 +138,7 @@ func Restore(ctx context.Context, r io.Reader, path string) (err error) {
 	if err := os.Rename(incoming, path); err != nil {
 		return fmt.Errorf("putting the backup in place: %w", err)
 	}
-	directory, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("syncing the ledger's directory: %w", err)
-	}
-	if err := errors.Join(directory.Sync(), directory.Close()); err != nil {
+	if err := syncDirectory(path); err != nil {
 		return fmt.Errorf("syncing the ledger's directory: %w", err)
 	}
 	return nil

@@ -196,14 +196,19 @@ func prepareFile(path string) error {
 		return fmt.Errorf("creating the ledger: %w", err)
 	}
 	// An event in the file is durable only once the file's name is on the disk too.
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("creating the ledger: %w", err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+	if err := syncDirectory(path); err != nil {
 		return fmt.Errorf("creating the ledger: %w", err)
 	}
 	return nil
+}
+
+// syncDirectory makes the name of a file durable.
+func syncDirectory(path string) error {
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err //nolint:wrapcheck // the callers do
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // check refuses a damaged file and one on which commits would not be durable (some
