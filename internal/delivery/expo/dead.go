@@ -42,13 +42,19 @@ func (p *Provider) alive(ctx context.Context, company, user string, listed []str
 	if err != nil || len(dead) == 0 {
 		return listed, err
 	}
-	stale := slices.Clone(dead)
+	isListed := make(map[string]bool, len(dead))
+	for _, hash := range dead {
+		isListed[hash] = false
+	}
 	alive := slices.DeleteFunc(slices.Clone(listed), func(token string) bool {
 		hash := hashToken(token)
-		stale = slices.DeleteFunc(stale, func(h string) bool { return h == hash })
-		return slices.Contains(dead, hash)
+		_, isDead := isListed[hash]
+		if isDead {
+			isListed[hash] = true
+		}
+		return isDead
 	})
-	if len(stale) > 0 {
+	if stale := slices.DeleteFunc(slices.Clone(dead), func(hash string) bool { return isListed[hash] }); len(stale) > 0 {
 		// If it fails, the next message tries again.
 		_ = p.config.Dead.Forget(ctx, company, user, stale)
 	}
