@@ -17,12 +17,14 @@ import (
 	"time"
 
 	"golang.org/x/net/html"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/lint"
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/platformevent"
+	"github.com/rehive/extension-operator/internal/ruletest"
 )
 
 var update = flag.Bool("update", false, "write the rendered presets to the files of expected output")
@@ -40,10 +42,10 @@ type expectation struct {
 	html string
 }
 
-var company = notify.Company{
-	ID: "northwind", Name: "Northwind", SystemEmail: "no-reply@northwind.example",
-	Logo: "https://northwind.example/logo.png", Website: "https://northwind.example", SupportEmail: "support@northwind.example",
-}
+var company = ruletest.Company
+
+// expectedFile has the expectations of a preset.
+const expectedFile = "expected.yaml"
 
 func all(t *testing.T) []v1alpha1.NotificationTemplate {
 	t.Helper()
@@ -91,15 +93,7 @@ func TestPresetsRenderAsExpected(t *testing.T) {
 	for _, template := range all(t) {
 		t.Run(template.Name, func(t *testing.T) {
 			rule := compile(t, &template)
-			file := filepath.Join(template.Name, "expected.yaml")
-			raw, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var want []expectation
-			if err := yaml.UnmarshalStrict(raw, &want); err != nil {
-				t.Fatal(err)
-			}
+			raw, want := expected(t, template.Name)
 			got := make([]expectation, len(want))
 			sends, silent := false, false
 			for i := range want {
@@ -116,7 +110,7 @@ func TestPresetsRenderAsExpected(t *testing.T) {
 				checkHTML(t, template.Name, decide(t, rule.WithLayout(plain), template.Spec.Event, want[0]).html)
 			}
 			if *update {
-				write(t, file, raw, got)
+				write(t, filepath.Join(template.Name, expectedFile), raw, got)
 			}
 		})
 	}
@@ -186,41 +180,33 @@ func decide(t *testing.T, rule *notify.Rule, name string, c expectation) expecta
 // catalogue.
 func changed(t *testing.T, name string, patch []byte) []byte {
 	t.Helper()
-	kind := platformevent.Lookup(name)
-	if kind == nil {
-		t.Fatalf("there is no event %s", name)
+	event := &v1alpha1.RuleTestEvent{}
+	if patch != nil {
+		event.Changes = &runtime.RawExtension{Raw: patch}
 	}
-	if patch == nil {
-		return kind.Sample()
-	}
-	var sample, changes map[string]any
-	for raw, into := range map[*map[string]any][]byte{&sample: kind.Sample(), &changes: patch} {
-		decoder := json.NewDecoder(bytes.NewReader(into))
-		decoder.UseNumber()
-		if err := decoder.Decode(raw); err != nil {
-			t.Fatal(err)
-		}
-	}
-	merge(sample, changes)
-	data, err := json.Marshal(sample)
+	data, err := ruletest.Data(event, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, difference := range kind.Differences(data) {
-		t.Error(difference)
+	if patch != nil {
+		for _, difference := range platformevent.Lookup(name).Differences(data) {
+			t.Error(difference)
+		}
 	}
 	return data
 }
 
-func merge(into, changes map[string]any) {
-	for name, value := range changes {
-		inner, is := into[name].(map[string]any)
-		if more, too := value.(map[string]any); is && too {
-			merge(inner, more)
-			continue
-		}
-		into[name] = value
+// expected returns the cases of a preset.
+func expected(t *testing.T, preset string) (raw []byte, cases []expectation) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(preset, expectedFile))
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := yaml.UnmarshalStrict(raw, &cases); err != nil {
+		t.Fatal(err)
+	}
+	return raw, cases
 }
 
 // TestSubjectsHaveNoCodes checks that subjects and titles, which locked screens show,
@@ -307,14 +293,7 @@ func TestHTML(t *testing.T) {
 			if template.Spec.Email == nil {
 				continue
 			}
-			raw, err := os.ReadFile(filepath.Join(template.Name, "expected.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var cases []expectation
-			if err := yaml.Unmarshal(raw, &cases); err != nil {
-				t.Fatal(err)
-			}
+			_, cases := expected(t, template.Name)
 			got := decide(t, compile(t, &template).WithLayout(layout), template.Spec.Event, cases[0])
 			where := template.Name + " in " + name
 			if len(got.html) == 0 || len(got.html) > maxSize {
@@ -408,14 +387,7 @@ func TestPresetsInEveryLanguage(t *testing.T) {
 			if template.Spec.Email != nil {
 				compiled = compiled.WithLayout(branded)
 			}
-			raw, err := os.ReadFile(filepath.Join(template.Name, "expected.yaml"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var cases []expectation
-			if err := yaml.Unmarshal(raw, &cases); err != nil {
-				t.Fatal(err)
-			}
+			_, cases := expected(t, template.Name)
 			for _, c := range cases {
 				if c.NotSent != "" {
 					continue
