@@ -12,6 +12,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -21,8 +22,6 @@ const (
 	// languageTTL is how long a user's language is used before the platform is asked again.
 	// People rarely change it, and each question is one of the company's platform calls.
 	languageTTL = 24 * time.Hour
-	// maxLanguageTag is the length of the longest language that is kept.
-	maxLanguageTag = 35
 )
 
 type languageKey struct{ company, user string }
@@ -73,7 +72,7 @@ func (d *Dispatcher) languagesOf(company *v1alpha1.CompanyActivation) func(conte
 			return nil, fmt.Errorf("reading users: %w", err)
 		}
 		for i := range records {
-			if len(records[i].Language) <= maxLanguageTag {
+			if len(records[i].Language) <= notify.MaxLanguage {
 				found[strings.ToLower(records[i].ID)] = records[i].Language
 			}
 		}

@@ -116,8 +116,8 @@ func (r *Rule) byLanguage(ctx context.Context, event *Event, to []addressee) ([]
 	return groups, nil
 }
 
-// maxLanguage is the length of the longest language tag that is used.
-const maxLanguage = 35
+// MaxLanguage is the length of the longest language tag that is used.
+const MaxLanguage = 35
 
 // askLanguages makes sure that the users' languages are known: from the event's data, or else
 // from the platform.
@@ -127,7 +127,7 @@ func (e *Event) askLanguages(ctx context.Context, users []string) error {
 		for _, user := range [...]*python.Dict{dict(e.data, "user"), dict(dict(e.data, "transaction"), "user"), e.data} {
 			if id := userID(user); id != "" {
 				value, _ := user.GetStr("language")
-				if language, ok := value.(python.Str); ok && language != "" && len(language) <= maxLanguage {
+				if language, ok := value.(python.Str); ok && language != "" && len(language) <= MaxLanguage {
 					e.languages[id] = string(language)
 				}
 			}

@@ -4,6 +4,7 @@
 package ruletest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -191,7 +192,7 @@ func Data(e *v1alpha1.RuleTestEvent, name string) ([]byte, error) {
 }
 
 func object(raw []byte) (o map[string]any, err error) {
-	decoder := json.NewDecoder(strings.NewReader(string(raw)))
+	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	if err := decoder.Decode(&o); err != nil {
 		return nil, fmt.Errorf("reading JSON: %w", err)
