@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -139,11 +137,4 @@ func (s *scope) recordEvents() {
 }
 
 // sentence begins a text with a capital and ends it with a full stop.
-func sentence(text string) string {
-	text = notify.Sentence(text)
-	if text == "" {
-		return ""
-	}
-	first, size := utf8.DecodeRuneInString(text)
-	return string(unicode.ToUpper(first)) + text[size:]
-}
+func sentence(text string) string { return notify.Capitalized(notify.Sentence(text)) }

@@ -14,8 +14,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -336,10 +334,7 @@ func (d *Dispatcher) isSensitive(ctx context.Context, event *ledger.ClaimedEvent
 }
 
 // sentence is an error with a capital and a full stop.
-func sentence(err error) string {
-	first, size := utf8.DecodeRuneInString(err.Error())
-	return string(unicode.ToUpper(first)) + err.Error()[size:] + "."
-}
+func sentence(err error) string { return notify.Capitalized(err.Error()) + "." }
 
 // record writes an outcome. If the ledger is unavailable, because its disk is full for
 // example, it retries until the lease ends, so that the event need not wait for that. A

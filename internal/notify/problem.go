@@ -6,6 +6,8 @@ package notify
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Problem is one mistake in a rule, with its position.
@@ -55,4 +57,13 @@ func Sentence(message string) string {
 		return message
 	}
 	return message + "."
+}
+
+// Capitalized returns a message that begins with a capital.
+func Capitalized(message string) string {
+	if message == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(message)
+	return string(unicode.ToUpper(first)) + message[size:]
 }

@@ -409,8 +409,7 @@ func (n *notification) remarkOn(problem *notify.Problem) remark {
 	if of, isTranslation := strings.CutPrefix(problem.Field, translationsPath); isTranslation {
 		message = "translations" + of + ": " + message // the API has no such field
 	} else {
-		first, size := utf8.DecodeRuneInString(message)
-		message = strings.ToUpper(string(first)) + message[size:]
+		message = notify.Capitalized(message)
 	}
 	return remark{field: field, message: message, line: problem.Line, column: problem.Column}
 }
