@@ -115,7 +115,12 @@ func TestDefaultTemplatesBecomeRules(t *testing.T) {
 	template := &v1alpha1.NotificationTemplate{
 		ObjectMeta: metav1.ObjectMeta{Namespace: templateNamespace, Name: "welcome"},
 		Spec: v1alpha1.NotificationTemplateSpec{
-			DisplayName: "Welcome", Event: "user.create", Default: true, SMS: &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "Welcome"},
+			Default: true,
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: "Welcome",
+				Event:       "user.create",
+				SMS:         &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "Welcome"},
+			},
 		},
 	}
 	f.create(template)

@@ -486,10 +486,12 @@ func (f *fixture) rule(name, event string) *v1alpha1.NotificationRule {
 	return &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef:  v1alpha1.CompanyActivationReference{Name: "shop"},
-			DisplayName: "A rule",
-			Event:       event,
-			Email:       &v1alpha1.EmailMessage{To: "{{ user.email }}", Subject: "Hello", Text: "Hello {{ user.first_name }}"},
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"},
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: "A rule",
+				Event:       event,
+				Email:       &v1alpha1.EmailMessage{To: "{{ user.email }}", Subject: "Hello", Text: "Hello {{ user.first_name }}"},
+			},
 		},
 	}
 }

@@ -127,8 +127,12 @@ func (f *fixture) rule(name, displayName string, change func(*v1alpha1.Notificat
 	rule := &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: a.Name + "-" + name},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef: v1alpha1.CompanyActivationReference{Name: a.Name}, DisplayName: displayName, Event: "user.create",
-			SMS: &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "Hello"},
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: a.Name},
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: displayName,
+				Event:       "user.create",
+				SMS:         &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "Hello"},
+			},
 		},
 	}
 	if change != nil {

@@ -58,8 +58,13 @@ func (f *fixture) ruleOf(name, html string) *v1alpha1.NotificationRule {
 	return &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef: v1alpha1.CompanyActivationReference{Name: f.activation().Name}, DisplayName: name, Event: "user.create", Expression: "True",
-			Email: &v1alpha1.EmailMessage{To: "{{ email }}", Subject: "Hello", Text: "Hi", HTML: html},
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: f.activation().Name},
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: name,
+				Event:       "user.create",
+				Expression:  "True",
+				Email:       &v1alpha1.EmailMessage{To: "{{ email }}", Subject: "Hello", Text: "Hi", HTML: html},
+			},
 		},
 	}
 }

@@ -148,7 +148,11 @@ func (f *fixture) quarantined(c tenant) {
 func (f *fixture) addPresets() {
 	f.Helper()
 	template := &v1alpha1.NotificationTemplate{Spec: v1alpha1.NotificationTemplateSpec{
-		DisplayName: "Preset", Event: "user.create", SMS: &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "Hello"},
+		NotificationSpec: v1alpha1.NotificationSpec{
+			DisplayName: "Preset",
+			Event:       "user.create",
+			SMS:         &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "Hello"},
+		},
 	}}
 	template.Namespace, template.Name = namespace, "preset-"+f.company
 	layout := &v1alpha1.NotificationLayout{Spec: v1alpha1.NotificationLayoutSpec{Text: "{{ content }}"}}

@@ -283,8 +283,12 @@ func TestTemplates(t *testing.T) {
 	f.expectSuccess(f.activate(f.admin.Token))
 	no := false
 	template := &v1alpha1.NotificationTemplate{Spec: v1alpha1.NotificationTemplateSpec{
-		DisplayName: "Receipt", Event: "transaction.execute", Deletable: &no,
-		SMS: &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "Paid"},
+		Deletable: &no,
+		NotificationSpec: v1alpha1.NotificationSpec{
+			DisplayName: "Receipt",
+			Event:       "transaction.execute",
+			SMS:         &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "Paid"},
+		},
 	}}
 	template.Namespace, template.Name = namespace, "receipt"
 	f.Expect(f.client.Create(t.Context(), template)).To(gomega.Succeed())
@@ -392,7 +396,10 @@ func TestUpdatedIsTheTimeOfTheLastChange(t *testing.T) {
 		`{"credential_type":"sendgrid","credentials":{"sendgrid_api_key":"planted-key","sendgrid_from_email":"a@acme.example"}}`, 201)
 	credentialPath := fmt.Sprintf("/api/admin/credentials/%.0f/", credential["id"])
 	template := &v1alpha1.NotificationTemplate{Spec: v1alpha1.NotificationTemplateSpec{
-		DisplayName: "Dated", SMS: &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "Paid"},
+		NotificationSpec: v1alpha1.NotificationSpec{
+			DisplayName: "Dated",
+			SMS:         &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "Paid"},
+		},
 	}}
 	template.Namespace, template.Name = namespace, "dated"
 	f.Expect(f.client.Create(t.Context(), template)).To(gomega.Succeed())

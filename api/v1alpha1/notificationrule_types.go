@@ -237,23 +237,13 @@ type SystemMessage struct {
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
-// NotificationRuleSpec defines when a message is sent, to whom, and its content.
+// NotificationSpec defines when a message is sent, to whom, and its content. Rules and the
+// templates that they are created from have it in common.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.email), has(self.sms), has(self.push), has(self.system)].exists_one(isSet, isSet)",message="exactly one channel must be set: email, sms, push or system"
 // +kubebuilder:validation:XValidation:rule="!(has(self.system) && has(self.systemEnabled) && self.systemEnabled)",message="systemEnabled can't be set together with system: the message is an in-app message already"
 // +kubebuilder:validation:XValidation:rule="!(has(self.sensitive) && self.sensitive && (has(self.system) || has(self.systemEnabled) && self.systemEnabled))",message="sensitive can't be set together with system or systemEnabled: an inbox keeps what it shows"
-type NotificationRuleSpec struct {
-	// companyRef names the CompanyActivation, in the same namespace, of the company whose
-	// events the rule handles. It is immutable.
-	// +required
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="companyRef can't be changed: create another rule for the other company"
-	CompanyRef CompanyActivationReference `json:"companyRef"`
-
-	// templateRef names the NotificationTemplate, in the operator's namespace, that the
-	// rule was created from. Later changes to the template do not change the rule.
-	// +optional
-	TemplateRef *NotificationTemplateReference `json:"templateRef,omitempty"`
-
+type NotificationSpec struct {
 	// displayName is the name that admins and users see. It need not be unique and is not
 	// a template. At most 250 characters.
 	// +required
@@ -267,12 +257,6 @@ type NotificationRuleSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Description string `json:"description,omitempty"`
-
-	// enabled says whether the rule sends messages. The operator registers a webhook on
-	// Rehive for an event only while an enabled rule handles it.
-	// +optional
-	// +kubebuilder:default=true
-	Enabled *bool `json:"enabled,omitempty"`
 
 	// preferenceEnabled says whether users may opt out of the rule's messages. While it
 	// is false, earlier opt-outs have no effect.
@@ -347,9 +331,10 @@ type NotificationRuleSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	Translations []RuleTranslation `json:"translations,omitempty"`
 
-	// tests are example events with the messages that the rule must send for them. A rule
-	// with a test that fails is refused when it is applied, and the condition TestsPassed
-	// reports tests that fail later. At most 20.
+	// tests are example events with the messages that the rule must send for them. A rule or
+	// template with a test that fails is refused when it is applied. The condition TestsPassed
+	// of a rule reports tests that fail later. Rules do not receive the tests of the template
+	// that they are created from. At most 20.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -357,11 +342,33 @@ type NotificationRuleSpec struct {
 	Tests []RuleTest `json:"tests,omitempty"`
 }
 
+// NotificationRuleSpec defines a company's rule.
+type NotificationRuleSpec struct {
+	// companyRef names the CompanyActivation, in the same namespace, of the company whose
+	// events the rule handles. It is immutable.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="companyRef can't be changed: create another rule for the other company"
+	CompanyRef CompanyActivationReference `json:"companyRef"`
+
+	// templateRef names the NotificationTemplate, in the operator's namespace, that the
+	// rule was created from. Later changes to the template do not change the rule.
+	// +optional
+	TemplateRef *NotificationTemplateReference `json:"templateRef,omitempty"`
+
+	// enabled says whether the rule sends messages. The operator registers a webhook on
+	// Rehive for an event only while an enabled rule handles it.
+	// +optional
+	// +kubebuilder:default=true
+	Enabled *bool `json:"enabled,omitempty"`
+
+	NotificationSpec `json:",inline"`
+}
+
 // DefaultValidity is the validity of messages whose rule does not set one.
 const DefaultValidity = 24 * time.Hour
 
 // Validity is how long after its event a message may be sent; 0 if it never expires.
-func (s *NotificationRuleSpec) Validity() time.Duration {
+func (s *NotificationSpec) Validity() time.Duration {
 	after, err := time.ParseDuration(s.ExpiresAfter)
 	if err != nil { // it is empty: the schema admits nothing else that doesn't parse
 		return DefaultValidity
@@ -370,7 +377,7 @@ func (s *NotificationRuleSpec) Validity() time.Duration {
 }
 
 // Channel returns the channel that is set, empty if none is.
-func (s *NotificationRuleSpec) Channel() Channel {
+func (s *NotificationSpec) Channel() Channel {
 	switch {
 	case s.Email != nil:
 		return ChannelEmail
@@ -386,7 +393,7 @@ func (s *NotificationRuleSpec) Channel() Channel {
 
 // Layout returns the name of the layout that the message is wrapped in, empty if there
 // is none.
-func (s *NotificationRuleSpec) Layout() string {
+func (s *NotificationSpec) Layout() string {
 	var reference *NotificationLayoutReference
 	switch {
 	case s.Email != nil:

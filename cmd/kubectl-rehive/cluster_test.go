@@ -82,8 +82,11 @@ func TestCluster(t *testing.T) {
 	rule := &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "payment"},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"}, DisplayName: "Payment",
-			SMS: &v1alpha1.SMSMessage{To: "+15005550006", Message: "m"},
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"},
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: "Payment",
+				SMS:         &v1alpha1.SMSMessage{To: "+15005550006", Message: "m"},
+			},
 		},
 	}
 	create(rule)

@@ -106,10 +106,12 @@ func (b *bench) addLargeRule(ctx context.Context) error {
 	rule := &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: stage.Namespace, Name: "large", Labels: map[string]string{multiplied: "copy"}},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef:  v1alpha1.CompanyActivationReference{Name: b.companies[0].company},
-			DisplayName: "Large",
-			Event:       largeEvent,
-			Email:       &v1alpha1.EmailMessage{To: "{{ to }}", Subject: "Large", Text: "{{ text }}"},
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: b.companies[0].company},
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: "Large",
+				Event:       largeEvent,
+				Email:       &v1alpha1.EmailMessage{To: "{{ to }}", Subject: "Large", Text: "{{ text }}"},
+			},
 		},
 	}
 	if err := b.set.Kube.Create(ctx, rule); err != nil {

@@ -194,15 +194,17 @@ func newRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRule {
 	return &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: fmt.Sprintf("%s-rule-%d", a.Name, n)},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef:  v1alpha1.CompanyActivationReference{Name: a.Name},
-			DisplayName: fmt.Sprintf("Purchase, variant %d", n),
-			Event:       ruledEvent,
-			Expression:  fmt.Sprintf("'{{ status }}' == 'Complete' and '{{ tx_type }}' == 'debit' and '{{ currency.code }}' in ['ZAR', 'USD', 'EUR'] and {{ amount }} < -%d", limit),
-			Email: &v1alpha1.EmailMessage{
-				To:      "{{ user.email }}",
-				Subject: `You paid {{ currency.symbol }}{{ amount|cut:"-"|money:currency.divisibility }}`,
-				Text:    emailText,
-				HTML:    emailHTML,
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: a.Name},
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: fmt.Sprintf("Purchase, variant %d", n),
+				Event:       ruledEvent,
+				Expression:  fmt.Sprintf("'{{ status }}' == 'Complete' and '{{ tx_type }}' == 'debit' and '{{ currency.code }}' in ['ZAR', 'USD', 'EUR'] and {{ amount }} < -%d", limit),
+				Email: &v1alpha1.EmailMessage{
+					To:      "{{ user.email }}",
+					Subject: `You paid {{ currency.symbol }}{{ amount|cut:"-"|money:currency.divisibility }}`,
+					Text:    emailText,
+					HTML:    emailHTML,
+				},
 			},
 		},
 	}

@@ -247,8 +247,12 @@ func rule(name string, changes ...func(*v1alpha1.NotificationRule)) *v1alpha1.No
 	r := &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"}, DisplayName: "A rule", Event: "transaction.execute",
-			Email: &v1alpha1.EmailMessage{To: "{{ user.email }}", Subject: "Hello", Text: "Hello {{ user.first_name }}"},
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"},
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: "A rule",
+				Event:       "transaction.execute",
+				Email:       &v1alpha1.EmailMessage{To: "{{ user.email }}", Subject: "Hello", Text: "Hello {{ user.first_name }}"},
+			},
 		},
 	}
 	for _, change := range changes {

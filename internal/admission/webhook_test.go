@@ -84,7 +84,7 @@ func testRefusals(t *testing.T) {
 		"template preset": {
 			&v1alpha1.NotificationTemplate{
 				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "refused"},
-				Spec:       v1alpha1.NotificationTemplateSpec{DisplayName: "T", SMS: &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "a\nb {{ x|nofilter }}"}},
+				Spec:       v1alpha1.NotificationTemplateSpec{NotificationSpec: v1alpha1.NotificationSpec{DisplayName: "T", SMS: &v1alpha1.SMSMessage{To: "{{ mobile }}", Message: "a\nb {{ x|nofilter }}"}}},
 			}, "spec.sms.message", "spec.sms.message, line 2, column 3: Invalid filter: 'nofilter'.\nspec.sms.message:\n    2 | b {{ x|nofilter }}\n      |   ^",
 		},
 	} {

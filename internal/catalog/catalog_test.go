@@ -23,7 +23,7 @@ func TestOldestRules(t *testing.T) {
 	for i := range MaxRules + 10 {
 		found = append(found, &v1alpha1.NotificationRule{ObjectMeta: metav1.ObjectMeta{
 			Name: fmt.Sprintf("rule-%04d", i), UID: types.UID(fmt.Sprint(i)), CreationTimestamp: metav1.NewTime(begin.Add(time.Duration(i/2) * time.Second)),
-		}, Spec: v1alpha1.NotificationRuleSpec{SMS: &v1alpha1.SMSMessage{}}})
+		}, Spec: v1alpha1.NotificationRuleSpec{NotificationSpec: v1alpha1.NotificationSpec{SMS: &v1alpha1.SMSMessage{}}}})
 	}
 	deleted := metav1.Now()
 	found[3].DeletionTimestamp = &deleted

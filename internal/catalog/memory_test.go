@@ -40,8 +40,11 @@ func TestCompiledRulesAreBounded(t *testing.T) {
 		return &v1alpha1.NotificationRule{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: fmt.Sprint(i), UID: types.UID(activation + fmt.Sprint(i))},
 			Spec: v1alpha1.NotificationRuleSpec{
-				CompanyRef: v1alpha1.CompanyActivationReference{Name: activation}, Expression: "[" + strings.Repeat("1,", 4000) + "]",
-				Email: &v1alpha1.EmailMessage{To: "a@example.com", Subject: "s", Text: "t", HTML: html},
+				CompanyRef: v1alpha1.CompanyActivationReference{Name: activation},
+				NotificationSpec: v1alpha1.NotificationSpec{
+					Expression: "[" + strings.Repeat("1,", 4000) + "]",
+					Email:      &v1alpha1.EmailMessage{To: "a@example.com", Subject: "s", Text: "t", HTML: html},
+				},
 			},
 		}
 	}

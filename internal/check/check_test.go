@@ -41,8 +41,11 @@ func TestExcerpt(t *testing.T) {
 
 func email(change func(*v1alpha1.NotificationRuleSpec)) *v1alpha1.NotificationRule {
 	r := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
-		CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"}, Event: "user.create",
-		Email: &v1alpha1.EmailMessage{To: "{{ email }}", Subject: "s", Text: "t", LayoutRef: &v1alpha1.NotificationLayoutReference{Name: "frame"}},
+		CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"},
+		NotificationSpec: v1alpha1.NotificationSpec{
+			Event: "user.create",
+			Email: &v1alpha1.EmailMessage{To: "{{ email }}", Subject: "s", Text: "t", LayoutRef: &v1alpha1.NotificationLayoutReference{Name: "frame"}},
+		},
 	}}
 	change(&r.Spec)
 	return r
@@ -119,10 +122,12 @@ func TestPresets(t *testing.T) {
 // TestTranslationExcerpt shows the line of a mistake in a translation.
 func TestTranslationExcerpt(t *testing.T) {
 	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
-		SMS: &v1alpha1.SMSMessage{To: "+15005550006", Message: "Hello"},
-		Translations: []v1alpha1.RuleTranslation{
-			{Language: "de", SMS: &v1alpha1.SMSTranslation{Message: "Hallo"}},
-			{Language: "fr", SMS: &v1alpha1.SMSTranslation{Message: "Bonjour\n{{ a b }}"}},
+		NotificationSpec: v1alpha1.NotificationSpec{
+			SMS: &v1alpha1.SMSMessage{To: "+15005550006", Message: "Hello"},
+			Translations: []v1alpha1.RuleTranslation{
+				{Language: "de", SMS: &v1alpha1.SMSTranslation{Message: "Hallo"}},
+				{Language: "fr", SMS: &v1alpha1.SMSTranslation{Message: "Bonjour\n{{ a b }}"}},
+			},
 		},
 	}}
 	got := Rule(t.Context(), rule, nil, notify.CompileLayout).Explanation()

@@ -160,10 +160,12 @@ func (s *scene) rule(name, event string, change func(*v1alpha1.NotificationRuleS
 	rule := &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.activation.Namespace, Name: name},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef:  v1alpha1.CompanyActivationReference{Name: s.activation.Name},
-			DisplayName: name,
-			Event:       event,
-			Email:       &v1alpha1.EmailMessage{To: "{{ to }}", Subject: "Subject", Text: "Text of {{ context.company.name }}"},
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: s.activation.Name},
+			NotificationSpec: v1alpha1.NotificationSpec{
+				DisplayName: name,
+				Event:       event,
+				Email:       &v1alpha1.EmailMessage{To: "{{ to }}", Subject: "Subject", Text: "Text of {{ context.company.name }}"},
+			},
 		},
 	}
 	if change != nil {

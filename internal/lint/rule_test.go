@@ -15,7 +15,11 @@ import (
 
 func rule(event, expression, text string) *v1alpha1.NotificationRule {
 	return &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
-		Event: event, Expression: expression, SMS: &v1alpha1.SMSMessage{To: "+15005550006", Message: text},
+		NotificationSpec: v1alpha1.NotificationSpec{
+			Event:      event,
+			Expression: expression,
+			SMS:        &v1alpha1.SMSMessage{To: "+15005550006", Message: text},
+		},
 	}}
 }
 
@@ -173,12 +177,14 @@ func TestPresetsHaveNoWarnings(t *testing.T) {
 // TestTranslations warns of texts that a translation lacks, and of mistakes in those it has.
 func TestTranslations(t *testing.T) {
 	r := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
-		Event: "transaction.execute",
-		Email: &v1alpha1.EmailMessage{To: "{{ user.email }}", Subject: "s", Text: "t", HTML: "<p>t</p>"},
-		Translations: []v1alpha1.RuleTranslation{
-			{Language: "fr", Email: &v1alpha1.EmailTranslation{Subject: "s", Text: "{{ code }}", HTML: "<p>t</p>"}},
-			{Language: "de", Email: &v1alpha1.EmailTranslation{Text: "t"}},
-			{Language: "pt"},
+		NotificationSpec: v1alpha1.NotificationSpec{
+			Event: "transaction.execute",
+			Email: &v1alpha1.EmailMessage{To: "{{ user.email }}", Subject: "s", Text: "t", HTML: "<p>t</p>"},
+			Translations: []v1alpha1.RuleTranslation{
+				{Language: "fr", Email: &v1alpha1.EmailTranslation{Subject: "s", Text: "{{ code }}", HTML: "<p>t</p>"}},
+				{Language: "de", Email: &v1alpha1.EmailTranslation{Text: "t"}},
+				{Language: "pt"},
+			},
 		},
 	}}
 	layout := &v1alpha1.NotificationLayout{Spec: v1alpha1.NotificationLayoutSpec{Translations: []v1alpha1.LayoutTranslation{{Language: "pt"}, {Language: "de"}}}}

@@ -160,7 +160,9 @@ func TestCompileLayout(t *testing.T) {
 func TestLayoutMisfit(t *testing.T) {
 	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
 		CompanyRef: v1alpha1.CompanyActivationReference{Name: "acme"},
-		SMS:        &v1alpha1.SMSMessage{LayoutRef: &v1alpha1.NotificationLayoutReference{Name: "frame"}},
+		NotificationSpec: v1alpha1.NotificationSpec{
+			SMS: &v1alpha1.SMSMessage{LayoutRef: &v1alpha1.NotificationLayoutReference{Name: "frame"}},
+		},
 	}}
 	for name, test := range map[string]struct {
 		spec v1alpha1.NotificationLayoutSpec

@@ -162,7 +162,10 @@ func TestDecidePreferencesAndInAppCopies(t *testing.T) {
 		"SMS where push is disabled": {rule: sms(nil), pushDisabled: true, want: "sms to +27820000001 about zoe"},
 		"in-app where push is disabled": {
 			rule: &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
-				DisplayName: "A rule", System: &v1alpha1.SystemMessage{ToUser: "{{ user.id }}", Message: "Hello"},
+				NotificationSpec: v1alpha1.NotificationSpec{
+					DisplayName: "A rule",
+					System:      &v1alpha1.SystemMessage{ToUser: "{{ user.id }}", Message: "Hello"},
+				},
 			}},
 			system: true, pushDisabled: true, want: "system to zoe about zoe",
 		},

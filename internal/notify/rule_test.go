@@ -29,12 +29,14 @@ const transaction = `{
 // email returns a rule that sends to the event's user.
 func email(change func(*v1alpha1.NotificationRuleSpec)) *v1alpha1.NotificationRule {
 	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
-		DisplayName: "A rule",
-		Event:       "transaction.execute",
-		Email: &v1alpha1.EmailMessage{
-			To:      "{{ user.email }}",
-			Subject: "{{ amount|money:currency.divisibility }} for {{ user.first_name }}",
-			Text:    "{{ context.company.name }}: {{ created|timestamp|date:'Y-m-d' }}",
+		NotificationSpec: v1alpha1.NotificationSpec{
+			DisplayName: "A rule",
+			Event:       "transaction.execute",
+			Email: &v1alpha1.EmailMessage{
+				To:      "{{ user.email }}",
+				Subject: "{{ amount|money:currency.divisibility }} for {{ user.first_name }}",
+				Text:    "{{ context.company.name }}: {{ created|timestamp|date:'Y-m-d' }}",
+			},
 		},
 	}}
 	if change != nil {
@@ -343,7 +345,7 @@ func sms(change func(*v1alpha1.SMSMessage)) *v1alpha1.NotificationRule {
 	if change != nil {
 		change(message)
 	}
-	return &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{DisplayName: "A rule", Event: "transaction.execute", SMS: message}}
+	return &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{NotificationSpec: v1alpha1.NotificationSpec{DisplayName: "A rule", Event: "transaction.execute", SMS: message}}}
 }
 
 // push returns a rule that sends a push message to the event's user.
@@ -352,7 +354,7 @@ func push(change func(*v1alpha1.PushMessage)) *v1alpha1.NotificationRule {
 	if change != nil {
 		change(message)
 	}
-	return &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{DisplayName: "A rule", Event: "transaction.execute", Push: message}}
+	return &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{NotificationSpec: v1alpha1.NotificationSpec{DisplayName: "A rule", Event: "transaction.execute", Push: message}}}
 }
 
 const mobileData = `{
@@ -411,7 +413,10 @@ func TestDecidePush(t *testing.T) {
 
 func TestDecideSystem(t *testing.T) {
 	rule := &v1alpha1.NotificationRule{Spec: v1alpha1.NotificationRuleSpec{
-		DisplayName: "A rule", System: &v1alpha1.SystemMessage{ToUser: "{{ user.id }}, {{ user.email }}", Title: "{{ user.name }}", Message: "{{ context.company.name }}"},
+		NotificationSpec: v1alpha1.NotificationSpec{
+			DisplayName: "A rule",
+			System:      &v1alpha1.SystemMessage{ToUser: "{{ user.id }}, {{ user.email }}", Title: "{{ user.name }}", Message: "{{ context.company.name }}"},
+		},
 	}}
 	decision := decide(t, rule, mobileData)
 	want := Message{Channel: ChannelSystem, Recipient: zoe, User: zoe, Subject: "Zoë <b>", Text: "Acme & Sons"}
@@ -467,7 +472,7 @@ func TestCompileOfEachChannel(t *testing.T) {
 		"spec.push.toUser":       push(func(p *v1alpha1.PushMessage) { p.ToUser = "{% if %}" }),
 		"spec.push.title":        push(func(p *v1alpha1.PushMessage) { p.Title = "{% if %}" }),
 		"spec.push.message":      push(func(p *v1alpha1.PushMessage) { p.Message = "{% if %}" }),
-		"spec.system.message":    {Spec: v1alpha1.NotificationRuleSpec{System: &v1alpha1.SystemMessage{ToUser: "{{ user.id }}", Message: "{% if %}"}}},
+		"spec.system.message":    {Spec: v1alpha1.NotificationRuleSpec{NotificationSpec: v1alpha1.NotificationSpec{System: &v1alpha1.SystemMessage{ToUser: "{{ user.id }}", Message: "{% if %}"}}}},
 		"spec":                   {},
 	} {
 		if _, problems := Compile(rule); len(problems) != 1 || problems[0].Field != field {
