@@ -23,6 +23,8 @@ type Store interface {
 	Inbox
 	Preferences
 	Suppressions
+	FeedbackLog
+	Keys
 	Erasures
 	Quotas
 	Quarantine
@@ -133,6 +135,9 @@ type DeliveryQueue interface {
 	PostponeDelivery(ctx context.Context, d ClaimedDelivery, wait time.Duration, reason, message string) error
 	// FailDelivery marks the delivery failed for good.
 	FailDelivery(ctx context.Context, d ClaimedDelivery, reason, message string) error
+	// SkipDelivery marks the delivery skipped: it was decided, and then turned out not to be
+	// wanted.
+	SkipDelivery(ctx context.Context, d ClaimedDelivery, reason, message string) error
 	// CancelDelivery marks the delivery cancelled.
 	CancelDelivery(ctx context.Context, d ClaimedDelivery, reason, message string) error
 	// ReleaseDelivery returns an untouched claim at once; it doesn't count as an attempt.
@@ -154,8 +159,8 @@ type Log interface {
 	// ListDeliveries returns the deliveries that match the filter, by ID.
 	ListDeliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error)
 	// Resend sends a delivery of a company again, to the recipient (in the channel's own
-	// form) or, if that is empty, its own. A delivery that failed, was cancelled or is
-	// quarantined becomes pending again, with all its attempts. One that was sent is left
+	// form) or, if that is empty, its own. A delivery that failed, was cancelled, skipped when it was to be sent
+	// or is quarantined becomes pending again, with all its attempts. One that was sent is left
 	// unchanged and a copy becomes pending, as for another recipient; to the provider the
 	// copy is another message. The ID is that of the delivery that is now pending.
 	//
@@ -240,21 +245,57 @@ type Preferences interface {
 
 // Suppressions holds the addresses that no longer receive messages.
 type Suppressions interface {
-	// Suppress stores a suppression and replaces an earlier one of the same address. It
-	// expires after keep, never if that is 0. A company that has [MaxSuppressions] gets no
-	// more.
+	// Suppress stores a suppression and renews an earlier one of the same address and
+	// reason. It expires after keep, never if that is 0; one that never expires stays so.
+	// [ErrSuppressionsFull] means that the company has [MaxSuppressions] on the channel.
 	Suppress(ctx context.Context, s Suppression, keep time.Duration) error
-	// Suppressed returns the suppressions of a recipient, in no particular order.
+	// Suppressed returns the suppressed addresses of a recipient that has several, in no
+	// particular order.
 	Suppressed(ctx context.Context, company, channel, recipient string) ([]Suppression, error)
-	// Unsuppress ends the suppressions of some addresses of a recipient.
+	// Unsuppress ends the suppressions of some addresses of a recipient that has several.
 	Unsuppress(ctx context.Context, company, channel, recipient string, addresses ...string) error
+	// SuppressedAmong returns which of some recipients are suppressed, and why: for a hard
+	// reason if there is one. It doesn't ask the database about a company that has no
+	// suppressions on the channel. Those that another replica added count about a second
+	// later.
+	SuppressedAmong(ctx context.Context, company, channel string, recipients ...string) (map[string]SuppressionReason, error)
+	// EndSuppressions ends the suppressions of a recipient for some reasons, and returns how
+	// many there were.
+	EndSuppressions(ctx context.Context, company, channel, recipient string, reasons ...SuppressionReason) (int, error)
+	// ListSuppressions returns suppressions that match the filter, expired ones excluded: at
+	// most limit (250 if more) after offset.
+	ListSuppressions(ctx context.Context, f SuppressionFilter, offset, limit int) (SuppressionPage, error)
+	// Suppression returns a suppression of a company, or [ErrNotFound].
+	Suppression(ctx context.Context, company string, id int64) (Suppression, error)
+	// DeleteSuppression deletes a suppression of a company; [ErrNotFound] if there is none.
+	DeleteSuppression(ctx context.Context, company string, id int64) error
+}
+
+// FeedbackLog records what providers report about messages that they accepted.
+type FeedbackLog interface {
+	// FeedbackTargets returns those of some deliveries that the ledger has, without their
+	// content.
+	FeedbackTargets(ctx context.Context, ids []int64) ([]Delivery, error)
+	// RecordFeedback records reports, in small steps. One that doesn't raise the rank of the
+	// delivery's outcome changes nothing, so they may be repeated. A delivery whose outcome
+	// was unknown is now known to have been sent. It returns which of the reports changed
+	// something, in their order.
+	RecordFeedback(ctx context.Context, reports []Feedback) (changed []bool, err error)
+}
+
+// Keys generates secrets that live as long as the ledger.
+type Keys interface {
+	// Key returns 32 random bytes for a purpose. All calls with the same name, by all
+	// processes that share the ledger, return the same bytes.
+	Key(ctx context.Context, name string) ([]byte, error)
 }
 
 // Erasures removes what the ledger holds about users.
 type Erasures interface {
 	// EraseUser deletes the messages that are about a user or were sent to the user's
-	// addresses, pending ones too, with their attempts, and the user's preferences,
-	// suppressions and quotas. Events whose data names the user are masked; those that were
+	// addresses, pending ones too, with their attempts, and the user's preferences and
+	// quotas. Suppressions that are a wish of the user stay, with a digest instead of the
+	// address: to forget that somebody said stop is not what they asked for. Events whose data names the user are masked; those that were
 	// not decided yet are cancelled. The event with the key except is left alone. Messages to
 	// others stay, even if their texts mention the user.
 	//

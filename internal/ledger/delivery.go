@@ -152,6 +152,11 @@ type Delivery struct {
 	NextAttemptAt time.Time
 	// ProviderID is the provider's identifier of the message.
 	ProviderID string
+	// Outcome is what the provider reported after it had accepted the message, OutcomeDetail
+	// one sentence about it (may be empty), and OutcomeAt when that happened.
+	Outcome       DeliveryOutcome
+	OutcomeDetail string
+	OutcomeAt     time.Time
 	// ReceivedAt is when the user marked an in-app message as received; zero if the user
 	// did not.
 	ReceivedAt           time.Time

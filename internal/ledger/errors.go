@@ -19,6 +19,9 @@ var (
 	// company may. Try again later.
 	ErrCompanyFull = errors.New("the company uses as much of the ledger as it may")
 
+	// ErrSuppressionsFull says that a company has as many suppressions on a channel as one
+	// may have.
+	ErrSuppressionsFull = errors.New("the company has as many suppressions on the channel as it may")
 	// ErrEventTooLarge says that an event makes more deliveries, or more text, than one
 	// event may. Trying again gives the same result.
 	ErrEventTooLarge = errors.New("the event makes too many messages")

@@ -23,6 +23,9 @@ type LogFilter struct {
 	// Reason matches that reason, NotReasons all others.
 	Reason     string
 	NotReasons []string
+	// Outcomes, if not empty, are those that match; [OutcomeNone] matches messages about
+	// which nothing was reported.
+	Outcomes []DeliveryOutcome
 	// EventID is the platform's identifier of the delivery's event, which the ledger must
 	// still have.
 	EventID string

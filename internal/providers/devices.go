@@ -80,12 +80,9 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 // replicas know them, and those that start later too.
 type DeadTokens struct{ Ledger ledger.Suppressions }
 
-// reasonDeviceNotRegistered is Expo's word for it.
-const reasonDeviceNotRegistered = "DeviceNotRegistered"
-
 // MarkDead implements [expo.DeadTokens].
 func (d DeadTokens) MarkDead(ctx context.Context, company, user, hash string) error {
-	s := ledger.Suppression{Company: company, Channel: ledger.ChannelPush, Recipient: user, Address: hash, Reason: reasonDeviceNotRegistered}
+	s := ledger.Suppression{Company: company, Channel: ledger.ChannelPush, Recipient: user, Address: hash, Reason: ledger.SuppressedDeadToken}
 	if err := d.Ledger.Suppress(ctx, s, expo.DeadFor); err != nil {
 		return fmt.Errorf("storing a dead push token: %w", err)
 	}

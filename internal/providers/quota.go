@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
@@ -210,7 +208,7 @@ func (m metered) charge(ctx context.Context, recipient, country string) (giveBac
 		quotas = append(quotas, ledger.Quota{Channel: channel, Scope: ledger.ScopeCountry, Key: country, Limit: m.limits.Country})
 	}
 	if m.limits.Recipient != Unlimited {
-		quotas = append(quotas, ledger.Quota{Channel: channel, Scope: ledger.ScopeRecipient, Key: quotaKey(m.channel, recipient), Limit: m.limits.Recipient})
+		quotas = append(quotas, ledger.Quota{Channel: channel, Scope: ledger.ScopeRecipient, Key: ledger.RecipientKey(channel, recipient), Limit: m.limits.Recipient})
 	}
 	c, err := m.quotas.spend(ctx, m.company.Spec.Company, 1, quotas)
 	if err != nil {
@@ -223,16 +221,6 @@ func (m metered) charge(ctx context.Context, recipient, country string) (giveBac
 			m.quotas.Log.Error(err, "Giving back what was charged for a message that was not sent failed", "company", m.company.Spec.Company)
 		}
 	}, nil
-}
-
-// quotaKey is what a recipient is counted by. Mail servers ignore the case of addresses,
-// and most ignore how their characters are composed or how wide they are. Other recipients
-// have one form only.
-func quotaKey(channel v1alpha1.Channel, recipient string) string {
-	if channel != v1alpha1.ChannelEmail {
-		return recipient
-	}
-	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(recipient)))
 }
 
 const giveBackTimeout = 5 * time.Second

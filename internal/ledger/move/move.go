@@ -120,6 +120,11 @@ func begin(ctx context.Context, from, to *sql.DB, tables []table, now int64) (er
 	case n == 0:
 		return resume(ctx, tx)
 	}
+	// A manager that was started on the empty database may have generated keys. The moved
+	// ones are those that providers and links know.
+	if _, err := tx.ExecContext(ctx, "DELETE FROM keys"); err != nil {
+		return fmt.Errorf("beginning the move: %w", err)
+	}
 	for _, t := range tables {
 		var used bool
 		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM "+t.name+")").Scan(&used); err != nil {

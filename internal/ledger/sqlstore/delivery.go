@@ -29,7 +29,7 @@ const (
 
 // setBack converts times by the ledger's clock to the callers'.
 func setBack(d *ledger.Delivery, ahead time.Duration) {
-	for _, t := range []*time.Time{&d.EventReceivedAt, &d.NextAttemptAt, &d.ReceivedAt, &d.CreatedAt, &d.UpdatedAt, &d.ExpiresAt} {
+	for _, t := range []*time.Time{&d.EventReceivedAt, &d.NextAttemptAt, &d.ReceivedAt, &d.CreatedAt, &d.UpdatedAt, &d.ExpiresAt, &d.OutcomeAt} {
 		if !t.IsZero() {
 			*t = t.Add(-ahead)
 		}
@@ -122,6 +122,11 @@ func (s *Store) delay(ctx context.Context, d ledger.ClaimedDelivery, query strin
 // FailDelivery implements [ledger.DeliveryQueue].
 func (s *Store) FailDelivery(ctx context.Context, d ledger.ClaimedDelivery, reason, message string) error {
 	return s.endDelivery(ctx, d, ledger.DeliveryFailed, reason, message, "")
+}
+
+// SkipDelivery implements [ledger.DeliveryQueue].
+func (s *Store) SkipDelivery(ctx context.Context, d ledger.ClaimedDelivery, reason, message string) error {
+	return s.endDelivery(ctx, d, ledger.DeliverySkipped, reason, message, "")
 }
 
 // CancelDelivery implements [ledger.DeliveryQueue].

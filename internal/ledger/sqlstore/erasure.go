@@ -54,6 +54,9 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 	if e.Deliveries, err = s.eraseDeliveries(ctx, u.Company, addresses); err != nil {
 		return e, fmt.Errorf("erasing a user's messages: %w", err)
 	}
+	if err := s.eraseSuppressions(ctx, u.Company, addresses); err != nil {
+		return e, fmt.Errorf("erasing a user's suppressions: %w", err)
+	}
 	s.unscrubbed.Store(true)
 	e, err = write(ctx, s, &driver.Job{}, func(tx driver.Tx) (ledger.Erasure, error) {
 		done, now := e, s.now()
@@ -62,13 +65,8 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 			return e, err
 		}
 		for _, a := range addresses {
-			for _, query := range []string{
-				"DELETE FROM charges WHERE company = $1 AND scope = 'recipient' AND lower(key) = $2",
-				"DELETE FROM suppressions WHERE company = $1 AND (lower(recipient) = $2 OR lower(address) = $2)",
-			} {
-				if _, err := tx.Exec(query, u.Company, a); err != nil {
-					return e, err
-				}
+			if _, err := tx.Exec("DELETE FROM charges WHERE company = $1 AND scope = 'recipient' AND lower(key) = $2", u.Company, a); err != nil {
+				return e, err
 			}
 		}
 		done.ErasedAt = schema.Time(now).Add(-s.clock.Ahead())

@@ -124,6 +124,13 @@ func (s *Store) where(f ledger.LogFilter) (where string, args []any) {
 	for _, reason := range f.NotReasons {
 		c.compare("reason <>", reason)
 	}
+	if len(f.Outcomes) > 0 {
+		outcomes := make([]string, len(f.Outcomes))
+		for i, outcome := range f.Outcomes {
+			outcomes[i] = string(outcome)
+		}
+		c.among("outcome", outcomes)
+	}
 	if f.EventID != "" {
 		// Not by the company's index: an event has few of the company's rows.
 		c.tests[0] = "company || '' = $1"

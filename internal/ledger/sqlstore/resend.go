@@ -26,7 +26,7 @@ const (
 	resendDelivery = `
 		UPDATE deliveries SET state = 'pending', attempts = 0, unfinished = 0, lease = 0, next_attempt_at = $1, updated_at = $1,
 			expires_at = ` + resentValidity + `
-		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled', 'quarantined') AND (sensitive = 0 OR state = 'quarantined')`
+		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled', 'skipped', 'quarantined') AND (sensitive = 0 OR state = 'quarantined')`
 	// A copy has a number of its own in the unique key, and so its own key at the
 	// provider. While one to the same recipient is pending there is no other.
 	insertCopy = `

@@ -54,6 +54,8 @@ type Store struct {
 	suspectEvents, suspectDeliveries suspects
 	onQuarantine                     atomic.Pointer[func(ledger.Quarantined)]
 	usage                            usage
+	suppressed                       suppressed
+	keys                             keys
 	// digestKey is the key of [Store.digest]; empty if there is none.
 	digestKey []byte
 	// unscrubbed is whether something was masked or erased since the last scrub.
@@ -84,6 +86,7 @@ func New(d driver.Driver, o ledger.Options) *Store {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.stopped.Go(func() { s.trackUsage(ctx, cmp.Or(o.UsageInterval, usageInterval)) })
+	s.stopped.Go(func() { s.trackSuppressed(ctx, cmp.Or(o.PollInterval, pollInterval)) })
 	if d.Shared() {
 		s.stopped.Go(func() { s.poll(ctx, cmp.Or(o.PollInterval, pollInterval)) })
 	}

@@ -1,0 +1,179 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledgertest
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+// testFeedback tests that reports of providers may come late, repeatedly and in any order.
+func testFeedback(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	Accept(t, s, "shop", "1")
+	g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), []ledger.NewDelivery{Email("a", "Zoe@example.com"), Email("a", "ann@example.com")})).To(Succeed())
+	claimed := claimAll(t, s)
+	for _, d := range claimed {
+		g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
+	}
+	id := claimed[0].ID
+	at0 := clk.Now()
+	report := func(outcome ledger.DeliveryOutcome, suppress ledger.SuppressionReason) bool {
+		t.Helper()
+		changed, err := s.RecordFeedback(bg, []ledger.Feedback{{Delivery: id, Company: "shop", Outcome: outcome, Detail: "It is " + string(outcome) + ".", At: at0, Suppress: suppress}})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(changed).To(HaveLen(1))
+		return changed[0]
+	}
+	expect := func(want ledger.DeliveryOutcome) {
+		t.Helper()
+		d, err := s.LogEntry(bg, "shop", id)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(d.Outcome).To(Equal(want))
+		g.Expect(d.State).To(Equal(ledger.DeliverySent))
+		if want != ledger.OutcomeNone {
+			g.Expect(d.OutcomeDetail).To(Equal("It is " + string(want) + "."))
+			g.Expect(d.OutcomeAt).To(Equal(at0))
+		}
+	}
+	suppressed := func() map[string]ledger.SuppressionReason {
+		t.Helper()
+		found, err := s.SuppressedAmong(bg, "shop", ledger.ChannelEmail, "zoe@example.com")
+		g.Expect(err).NotTo(HaveOccurred())
+		return found
+	}
+	expect(ledger.OutcomeNone)
+	g.Expect(report(ledger.OutcomeOpened, "")).To(BeTrue())
+	g.Expect(report(ledger.OutcomeDelivered, "")).To(BeFalse(), "it comes late")
+	g.Expect(report(ledger.OutcomeOpened, "")).To(BeFalse(), "it is repeated")
+	g.Expect(report("unknown", ledger.SuppressedStop)).To(BeFalse())
+	expect(ledger.OutcomeOpened)
+	g.Expect(suppressed()).To(BeEmpty())
+	g.Expect(report(ledger.OutcomeBounced, ledger.SuppressedHardBounce)).To(BeTrue())
+	expect(ledger.OutcomeBounced)
+	g.Expect(suppressed()).To(HaveLen(1))
+	page, err := s.ListSuppressions(bg, ledger.SuppressionFilter{Company: "shop"}, 0, 10)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(page.Suppressions[0].Source).To(Equal(ledger.SourceFeedback))
+	g.Expect(page.Suppressions[0].Until).To(Equal(clk.Now().Add(ledger.SuppressedHardBounce.KeepFor())))
+
+	// A repeated report doesn't restore a suppression that an admin removed.
+	g.Expect(s.DeleteSuppression(bg, "shop", page.Suppressions[0].ID)).To(Succeed())
+	g.Expect(report(ledger.OutcomeBounced, ledger.SuppressedHardBounce)).To(BeFalse())
+	g.Expect(suppressed()).To(BeEmpty())
+
+	// Several at once, twice in the same call, unknown ones and another company's.
+	changed, err := s.RecordFeedback(bg, []ledger.Feedback{
+		{Delivery: 999_999, Company: "shop", Outcome: ledger.OutcomeDelivered, At: at0},
+		{Delivery: claimed[1].ID, Company: "bank", Outcome: ledger.OutcomeDelivered, At: at0},
+		{Delivery: claimed[1].ID, Company: "shop", Outcome: ledger.OutcomeDelivered, At: at0},
+		{Delivery: claimed[1].ID, Company: "shop", Outcome: ledger.OutcomeDelivered, At: at0},
+	})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(changed).To(Equal([]bool{false, false, true, false}))
+
+	for want, outcomes := range map[int][]ledger.DeliveryOutcome{
+		1: {ledger.OutcomeDelivered}, 2: {ledger.OutcomeDelivered, ledger.OutcomeBounced}, 0: {ledger.OutcomeNone},
+	} {
+		page, err := s.Log(bg, ledger.LogFilter{Company: "shop", Outcomes: outcomes}, 0, 10)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(page.Deliveries).To(HaveLen(want))
+	}
+	targets, err := s.FeedbackTargets(bg, []int64{claimed[0].ID, claimed[1].ID, 999_999})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(targets).To(HaveLen(2))
+}
+
+// testFeedbackSettlesUnknownOutcomes tests that a provider that reports about a message has
+// accepted it.
+func testFeedbackSettlesUnknownOutcomes(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, FakeClock())
+	Accept(t, s, "shop", "1")
+	code := Email("codes", "zoe@example.com")
+	code.Sensitive = true
+	g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), []ledger.NewDelivery{
+		code, Email("a", "failed@example.com"), Email("a", "other@example.com"), Email("a", "claimed@example.com"),
+	})).To(Succeed())
+	ids := map[string]int64{}
+	for _, d := range claimAll(t, s) {
+		ids[d.Recipient] = d.ID
+		switch d.Recipient {
+		case "zoe@example.com":
+			g.Expect(s.RetryDelivery(bg, d, time.Hour, "OutcomeUnknown", "It may have arrived.")).To(Succeed())
+		case "failed@example.com":
+			g.Expect(s.FailDelivery(bg, d, "OutcomeUnknown", "It may have arrived.")).To(Succeed())
+		case "other@example.com":
+			g.Expect(s.FailDelivery(bg, d, "RecipientRefused", "It was refused.")).To(Succeed())
+		default:
+			g.Expect(s.RetryDelivery(bg, d, 0, "OutcomeUnknown", "It may have arrived.")).To(Succeed())
+		}
+	}
+	again := claimAll(t, s)
+	g.Expect(again).To(HaveLen(1))
+	reports := make([]ledger.Feedback, 0, len(ids))
+	for _, id := range ids {
+		reports = append(reports, ledger.Feedback{Delivery: id, Company: "shop", Outcome: ledger.OutcomeDelivered})
+	}
+	_, err := s.RecordFeedback(bg, reports)
+	g.Expect(err).NotTo(HaveOccurred())
+	for recipient, want := range map[string]ledger.DeliveryState{
+		"zoe@example.com": ledger.DeliverySent, "failed@example.com": ledger.DeliverySent,
+		"other@example.com": ledger.DeliveryFailed, "claimed@example.com": ledger.DeliveryPending,
+	} {
+		d, err := s.LogEntry(bg, "shop", ids[recipient])
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(d.State).To(Equal(want), recipient)
+		g.Expect(d.Outcome).To(Equal(ledger.OutcomeDelivered))
+		if want == ledger.DeliverySent {
+			g.Expect(d.Reason + d.Message).To(BeEmpty())
+		}
+		g.Expect(d.Content.Text == ledger.Mask).To(Equal(d.Sensitive), "it is sent, so it is masked")
+	}
+	g.Expect(s.MarkSent(bg, again[0], "x")).To(Succeed(), "who sends it says so")
+}
+
+// testSkippedDelivery tests a delivery that turns out not to be wanted when it is to be
+// sent.
+func testSkippedDelivery(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, FakeClock())
+	Accept(t, s, "shop", "1")
+	g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), []ledger.NewDelivery{Email("a", "zoe@example.com")})).To(Succeed())
+	d := claimAll(t, s)[0]
+	g.Expect(s.SkipDelivery(bg, d, "Suppressed", "The recipient is suppressed.")).To(Succeed())
+	g.Expect(s.SkipDelivery(bg, d, "Suppressed", "The recipient is suppressed.")).To(MatchError(ledger.ErrLeaseLost))
+	skipped, err := s.LogEntry(bg, "shop", d.ID)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(skipped.State).To(Equal(ledger.DeliverySkipped))
+	g.Expect(skipped.Reason).To(Equal("Suppressed"))
+
+	n, _, err := s.ResendAll(bg, ledger.LogFilter{Company: "shop"}, 10)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(n).To(BeZero(), "not with those that failed")
+	g.Expect(s.Resend(bg, "shop", d.ID, "")).To(Equal(d.ID))
+	g.Expect(claimAll(t, s)).To(HaveLen(1))
+}
+
+// testSuppressionOfAnotherReplica tests that a replica learns of a company's first
+// suppression, which another replica added.
+func testSuppressionOfAnotherReplica(t *testing.T, at Place) {
+	if !at.Shared {
+		return
+	}
+	g := NewWithT(t)
+	one := at.openWith(t, ledger.Options{PollInterval: 10 * time.Millisecond})
+	other := at.open(t, nil)
+	g.Expect(one.SuppressedAmong(bg, "shop", ledger.ChannelEmail, "zoe@example.com")).To(BeEmpty())
+	g.Expect(other.Suppress(bg, ledger.Suppression{Company: "shop", Channel: ledger.ChannelEmail, Address: "zoe@example.com", Reason: ledger.SuppressedStop}, 0)).To(Succeed())
+	g.Eventually(func() (map[string]ledger.SuppressionReason, error) {
+		return one.SuppressedAmong(bg, "shop", ledger.ChannelEmail, "zoe@example.com")
+	}, 30*time.Second).Should(HaveLen(1))
+}

@@ -1,0 +1,180 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/driver"
+	"github.com/rehive/extension-operator/internal/ledger/schema"
+)
+
+const (
+	// feedbackStep is how many reports a transaction records.
+	feedbackStep = 100
+	// reasonUnknown is the reason of a delivery that its provider may have accepted.
+	reasonUnknown = "OutcomeUnknown"
+	// A delivery that is being sent again right now will say itself that it was sent.
+	settleUnknown = `
+		UPDATE deliveries SET state = 'sent', reason = '', message = '', updated_at = $1
+		WHERE id = $2 AND reason = '` + reasonUnknown + `' AND (state = 'failed' OR state = 'pending' AND lease = 0)`
+	feedbackTarget = `
+		SELECT id, company, event_id, event_name, rule, copy, channel, recipient, user_id, state, reason, outcome, sensitive, created_at
+		FROM deliveries WHERE id IN (%s)`
+)
+
+// recordOutcome records an outcome of a higher rank. Its rank is the last parameter.
+var recordOutcome = func() string {
+	var rank strings.Builder
+	for _, o := range ledger.DeliveryOutcomes {
+		_, _ = fmt.Fprintf(&rank, " WHEN '%s' THEN %d", o, o.Rank())
+	}
+	return `
+		UPDATE deliveries SET outcome = $1, outcome_detail = $2, outcome_at = $3
+		WHERE id = $4 AND company = $5 AND state NOT IN ('skipped', 'quarantined') AND CASE outcome` + rank.String() + " ELSE 0 END < $6"
+}()
+
+// FeedbackTargets implements [ledger.FeedbackLog].
+func (s *Store) FeedbackTargets(ctx context.Context, ids []int64) (found []ledger.Delivery, err error) {
+	for some := range slices.Chunk(ids, maxAmong) {
+		var c conditions
+		places := make([]string, len(some))
+		for i, id := range some {
+			places[i] = c.place(id)
+		}
+		if found, err = s.readTargets(ctx, found, fmt.Sprintf(feedbackTarget, join(places)), c.values); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func (s *Store) readTargets(ctx context.Context, found []ledger.Delivery, query string, args []any) (_ []ledger.Delivery, err error) {
+	rows, err := s.pool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, unavailable("reading deliveries", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var d ledger.Delivery
+		var created, sensitive int64
+		if err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
+			&d.State, &d.Reason, &d.Outcome, &sensitive, &created); err != nil {
+			return nil, unavailable("reading deliveries", err)
+		}
+		d.Sensitive, d.CreatedAt = sensitive != 0, schema.Time(created).Add(-s.clock.Ahead())
+		found = append(found, d)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable("reading deliveries", err)
+	}
+	return found, nil
+}
+
+// RecordFeedback implements [ledger.FeedbackLog].
+func (s *Store) RecordFeedback(ctx context.Context, reports []ledger.Feedback) ([]bool, error) {
+	changed := make([]bool, 0, len(reports))
+	for some := range slices.Chunk(reports, feedbackStep) {
+		done, err := s.recordSome(ctx, some)
+		if err != nil {
+			return changed, fmt.Errorf("recording what a provider reported: %w", err)
+		}
+		changed = append(changed, done...)
+	}
+	return changed, nil
+}
+
+func (s *Store) recordSome(ctx context.Context, reports []ledger.Feedback) ([]bool, error) {
+	ids := make([]int64, len(reports))
+	for i := range reports {
+		ids[i] = reports[i].Delivery
+	}
+	targets, err := s.FeedbackTargets(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[int64]*ledger.Delivery, len(targets))
+	for i := range targets {
+		byID[targets[i].ID] = &targets[i]
+	}
+	// Most repeated reports end here, without a write.
+	stale := true
+	for i := range reports {
+		d := byID[reports[i].Delivery]
+		if d == nil || d.Company != reports[i].Company || reports[i].Outcome.Rank() <= d.Outcome.Rank() {
+			continue
+		}
+		stale = false
+	}
+	if stale {
+		return make([]bool, len(reports)), nil
+	}
+	freed := map[string]int64{}
+	committed := func() {
+		for i := range reports {
+			if d := byID[reports[i].Delivery]; d != nil && reports[i].Suppress != "" {
+				s.suppressed.add(ledger.Lane{Company: d.Company, Channel: d.Channel})
+			}
+		}
+	}
+	changed, err := write(ctx, s, &driver.Job{Background: true, Committed: committed}, func(tx driver.Tx) ([]bool, error) {
+		clear(freed)
+		changed := make([]bool, len(reports))
+		for i := range reports {
+			d := byID[reports[i].Delivery]
+			if d == nil {
+				continue
+			}
+			var err error
+			if changed[i], err = s.recordOne(tx, &reports[i], d, freed); err != nil {
+				return nil, err
+			}
+		}
+		return changed, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for company, bytes := range freed {
+		s.usage.add(company, 0, -bytes)
+	}
+	return changed, nil
+}
+
+func (s *Store) recordOne(tx driver.Tx, f *ledger.Feedback, d *ledger.Delivery, freed map[string]int64) (changed bool, err error) {
+	n, err := tx.Exec(recordOutcome, f.Outcome, f.Detail, s.stored(f.At), f.Delivery, f.Company, f.Outcome.Rank())
+	if err != nil || n == 0 {
+		return false, err
+	}
+	if d.Reason == reasonUnknown {
+		n, err := tx.Exec(settleUnknown, s.now(), f.Delivery)
+		if err != nil {
+			return false, err
+		}
+		if n > 0 && d.Sensitive {
+			bytes, err := s.mask(tx, f.Delivery)
+			if err != nil {
+				return false, err
+			}
+			freed[d.Company] += bytes
+		}
+	}
+	if f.Suppress == "" {
+		return true, nil
+	}
+	err = s.suppress(tx, ledger.Suppression{
+		Company: d.Company, Channel: d.Channel, Address: d.Recipient, Reason: f.Suppress, Source: ledger.SourceFeedback,
+	}, f.Suppress.KeepFor())
+	if errors.Is(err, ledger.ErrSuppressionsFull) {
+		err = nil // the outcome is recorded all the same
+	}
+	return true, err
+}
+
+func join(places []string) string { return strings.Join(places, ", ") }
