@@ -56,7 +56,7 @@ image: ## Build the image for linux/amd64 and linux/arm64 into dist/image, witho
 ##@ Develop
 
 .PHONY: generate
-generate: ## Generate deep copies, CRDs, RBAC, the chart's copies of them, and the pages of fields and events.
+generate: ## Generate deep copies, CRDs, RBAC, the chart's copies of them, and the pages of fields, events and flags.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
@@ -66,6 +66,7 @@ generate: ## Generate deep copies, CRDs, RBAC, the chart's copies of them, and t
 	cp config/components/grafana-dashboard/rehive-extension.json $(CHART)/files/dashboard.json
 	go tool -modfile=hack/tools/go.mod crd-ref-docs --source-path=api --config=hack/apidocs.yaml --renderer=markdown --output-path=docs/api.md
 	go run ./hack/eventdocs
+	go run ./hack/flagdocs
 
 .PHONY: fmt
 fmt: ## Format the code.

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-generated=(api/v1alpha1/zz_generated.deepcopy.go charts/rehive-extension-operator/files config/crd/bases config/rbac/namespaced/role.yaml docs/api.md docs/events.md)
+generated=(api/v1alpha1/zz_generated.deepcopy.go charts/rehive-extension-operator/files config/crd/bases config/rbac/namespaced/role.yaml docs/api.md docs/events.md docs/manager.md)
 
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
