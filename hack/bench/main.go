@@ -3,7 +3,7 @@
 
 // Command bench measures the operator with real components on this machine: etcd and
 // kube-apiserver, the manager as users run it, a simulator of the Rehive platform and an
-// SMTP server. It prints tables and writes each as JSON and as a chart. docs/performance.md
+// SMTP server. It prints tables and writes each as JSON. docs/performance.md
 // says how to read them.
 package main
 
@@ -62,7 +62,7 @@ func main() {
 	}
 	flag.StringVar(&o.run, "run", "", "comma-separated `parts` to run: "+strings.Join(names, ", ")+"; all but soak if empty")
 	flag.StringVar(&o.manager, "manager", "bin/manager", "`path` of the manager binary")
-	flag.StringVar(&o.out, "out", ".run/bench", "`directory` for tables, charts and profiles")
+	flag.StringVar(&o.out, "out", ".run/bench", "`directory` for tables and profiles")
 	flag.StringVar(&o.root, "root", ".", "`directory` of the repository")
 	flag.BoolVar(&o.short, "short", false, "take less time, for less precise figures")
 	flag.BoolVar(&o.profile, "profile", false, "write CPU profiles of the manager under load")
@@ -123,7 +123,7 @@ func runParts(ctx context.Context, o options) (err error) {
 	if err := b.summarise(os.Stdout); err != nil {
 		return err
 	}
-	fmt.Printf("\nIt took %s. The tables are in %s, as JSON and as charts.\n", time.Since(began).Round(time.Second), o.out)
+	fmt.Printf("\nIt took %s. The tables are in %s, as JSON.\n", time.Since(began).Round(time.Second), o.out)
 	return nil
 }
 

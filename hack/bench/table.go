@@ -11,21 +11,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
+	"text/tabwriter"
 )
 
 // table is one table of figures. Each row has one sample for each column.
 type table struct {
-	// name is the name of its files.
+	// name is the name of its file.
 	name  string
 	title string
 	// what is the heading of the rows' names.
 	what    string
 	columns []string
 	rows    []row
-	// chart is the column that the chart shows.
-	chart int
-	notes []string
+	notes   []string
 }
 
 type row struct {
@@ -43,39 +41,23 @@ func (t *table) note(format string, args ...any) {
 
 // print writes the table as text.
 func (t *table) print(w io.Writer) {
-	cells := [][]string{append([]string{t.what}, t.columns...)}
-	for _, r := range t.rows {
-		line := []string{r.name}
-		for _, s := range r.samples {
-			line = append(line, s.String())
-		}
-		cells = append(cells, line)
-	}
-	widths := make([]int, len(t.columns)+1)
-	for _, line := range cells {
-		for i, cell := range line {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
 	fmt.Fprintf(w, "\n%s\n\n", t.title)
-	for _, line := range cells {
-		var b strings.Builder
-		for i, cell := range line {
-			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
-				b.WriteString("  " + cell + space)
-			} else {
-				b.WriteString("   " + space + cell)
-			}
+	columns := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(columns, "%s\t%s\t\n", t.what, strings.Join(t.columns, "\t"))
+	for _, r := range t.rows {
+		fmt.Fprintf(columns, "%s\t", r.name)
+		for _, s := range r.samples {
+			fmt.Fprintf(columns, "%s\t", s)
 		}
-		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
+		fmt.Fprintln(columns)
 	}
+	_ = columns.Flush()
 	for _, note := range t.notes {
 		fmt.Fprintf(w, "  - %s\n", note)
 	}
 }
 
-// save writes the table as JSON and as a chart into a directory.
+// save writes the table as JSON into a directory.
 func (t *table) save(dir string, m machine) error {
 	type figure struct {
 		Column string    `json:"column"`
@@ -107,9 +89,6 @@ func (t *table) save(dir string, m machine) error {
 	}
 	if err := os.WriteFile(filepath.Join(dir, t.name+".json"), append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("writing the table %s: %w", t.name, err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, t.name+".svg"), []byte(t.svg()), 0o600); err != nil {
-		return fmt.Errorf("drawing the table %s: %w", t.name, err)
 	}
 	return nil
 }
