@@ -80,6 +80,13 @@ func TestPreview(t *testing.T) {
 		object{"field": "subject", "line": 1.0, "column": 6.0, "message": "{{ user.first_name }} is not among the known fields of user.create: write {{ first_name }}, because the data is the user itself."},
 	))
 
+	// So does HTML that email clients don't support, in the template and in what it prints.
+	got = f.previewed(`"html_message":"<p>\n<script></script>{{ first_name|safe }}"`, `{"name":"user.create","data":{"email":"joe@example.com","first_name":"<a href='/x'>Joe</a>"}}`)
+	f.Expect(got["warnings"]).To(gomega.ConsistOf(
+		object{"field": "html_message", "line": 2.0, "column": 1.0, "message": "Email clients remove <script>: everything must work without it."},
+		object{"field": "html_message", "line": 0.0, "column": 0.0, "message": "An email has no address that the link could be relative to: write the whole URL, from https:// on."},
+	))
+
 	// Errors have positions, including those that are found after parsing.
 	got = f.previewed(`"html_message":"<p>\n{% if %}"`, created)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "RuleInvalid")))

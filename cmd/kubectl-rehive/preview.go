@@ -153,6 +153,7 @@ func argument(flag, value string) (*runtime.RawExtension, error) {
 
 func viewOf(d *document, trial *ruletest.Trial, report *check.Report) previewView {
 	v := previewView{Rule: d.name, Event: trial.Event, Expression: trial.Expression.Text, Messages: []previewMessage{}}
+	var email notify.Problems
 	for i := range trial.Messages {
 		m := &trial.Messages[i]
 		if n := len(v.Messages); n > 0 && v.Messages[n-1].Channel == string(m.Channel) {
@@ -162,12 +163,16 @@ func viewOf(d *document, trial *ruletest.Trial, report *check.Report) previewVie
 		v.Messages = append(v.Messages, previewMessage{
 			Channel: string(m.Channel), Recipients: []string{m.Recipient}, From: m.From, Subject: m.Subject, Text: m.Text, HTML: m.HTML,
 		})
+		email = append(email, report.Message(m.HTML)...)
 	}
 	for _, not := range trial.NotSent {
 		v.NotSent = append(v.NotSent, previewNotSent{string(not.Channel), not.Recipient, string(not.Reason), not.Detail})
 	}
 	for i := range report.Warnings {
 		v.Warnings = append(v.Warnings, report.Warnings[i].Error())
+	}
+	for i := range email {
+		v.Warnings = append(v.Warnings, email[i].Error())
 	}
 	for _, path := range trial.Missing {
 		v.Warnings = append(v.Warnings, "the event's data has no "+path)

@@ -56,6 +56,18 @@ func Template(ctx context.Context, template *v1alpha1.NotificationTemplate) *Rep
 	return r
 }
 
+// Message returns the warnings about the HTML of a rendered message that the report doesn't
+// have.
+func (r *Report) Message(html string) (warnings notify.Problems) {
+	for _, w := range lint.Email("spec.email.html", html) {
+		if !slices.ContainsFunc(r.Warnings, func(other notify.Problem) bool { return other.Message == w.Message }) {
+			w.Line, w.Column = 0, 0 // the place in the template is not known
+			warnings = append(warnings, w)
+		}
+	}
+	return warnings
+}
+
 func (r *Report) finish(ctx context.Context, rule *v1alpha1.NotificationRule, tests []v1alpha1.RuleTest) {
 	r.Problems = r.Compiled.Problems
 	r.Warnings = lint.Rule(rule)
@@ -65,7 +77,7 @@ func (r *Report) finish(ctx context.Context, rule *v1alpha1.NotificationRule, te
 // Layout checks a layout.
 func Layout(layout *v1alpha1.NotificationLayout) *Report {
 	_, problems := notify.CompileLayout(layout)
-	return &Report{Problems: problems, spec: &layout.Spec}
+	return &Report{Problems: problems, Warnings: lint.Layout(layout), spec: &layout.Spec}
 }
 
 // All returns everything that prevents the object from being admitted: its problems, its

@@ -135,3 +135,37 @@ func TestTranslationExcerpt(t *testing.T) {
 		t.Errorf("the explanation is %s", got)
 	}
 }
+
+// TestHTML warns of what email clients don't support in rules, layouts, templates and
+// rendered messages.
+func TestHTML(t *testing.T) {
+	const html = "<p>\n{{ content }}<a href=\"http://x.example\">x</a></p>"
+	const want = "line 2, column 23: the link isn't encrypted"
+	rule := email(func(s *v1alpha1.NotificationRuleSpec) {
+		s.Email.HTML = html
+		s.Translations = []v1alpha1.RuleTranslation{{Language: "fr", Email: &v1alpha1.EmailTranslation{HTML: html}}}
+	})
+	layout := &v1alpha1.NotificationLayout{Spec: v1alpha1.NotificationLayoutSpec{
+		HTML: html, Translations: []v1alpha1.LayoutTranslation{{Language: "fr", HTML: html}},
+	}}
+	template := &v1alpha1.NotificationTemplate{Spec: v1alpha1.NotificationTemplateSpec{NotificationSpec: v1alpha1.NotificationSpec{Email: &v1alpha1.EmailMessage{HTML: html}}}}
+	for name, report := range map[string]*Report{
+		"spec.email.html":                  Rule(t.Context(), rule, nil, notify.CompileLayout),
+		"spec.translations[fr].email.html": Rule(t.Context(), rule, nil, notify.CompileLayout),
+		"spec.html":                        Layout(layout),
+		"spec.translations[fr].html":       Layout(layout),
+		"spec.email.html ":                 Template(t.Context(), template),
+	} {
+		found := false
+		for _, w := range report.Warnings {
+			found = found || w.Field == strings.TrimSpace(name) && strings.HasPrefix(w.Text(), want)
+		}
+		if !found {
+			t.Errorf("%s: %v", name, report.Warnings)
+		}
+	}
+	report := Layout(layout)
+	if more := report.Message(html + "<script></script>"); len(more) != 1 || !strings.HasPrefix(more[0].Error(), "spec.email.html: email clients remove <script>") {
+		t.Errorf("of the message: %v", more)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/django"
 	"github.com/rehive/extension-operator/internal/expression"
+	"github.com/rehive/extension-operator/internal/htmlcheck"
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/platformevent"
 )
@@ -32,7 +33,7 @@ func Rule(rule *v1alpha1.NotificationRule) notify.Problems {
 		l.template("spec.email.from", spec.Email.From)
 		l.template("spec.email.subject", spec.Email.Subject)
 		l.template("spec.email.text", spec.Email.Text)
-		l.template("spec.email.html", spec.Email.HTML)
+		l.html("spec.email.html", spec.Email.HTML)
 	case spec.SMS != nil:
 		l.template("spec.sms.to", spec.SMS.To)
 		l.template("spec.sms.toUser", spec.SMS.ToUser)
@@ -68,6 +69,7 @@ func (l *linter) translation(spec *v1alpha1.NotificationRuleSpec, t *v1alpha1.Ru
 		text("subject", spec.Email.Subject, in.Subject)
 		text("text", spec.Email.Text, in.Text)
 		text("html", spec.Email.HTML, in.HTML)
+		l.email(path+".html", in.HTML)
 	case spec.SMS != nil:
 		text("message", spec.SMS.Message, valueOf(t.SMS).Message)
 	case spec.Push != nil:
@@ -101,6 +103,27 @@ func InLayout(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayo
 			l.warn("spec.translations["+language+"]", 0, 0, "the NotificationLayout %s has no translation for it: messages are wrapped in its own texts", layout.Name)
 		}
 	}
+	return l.warnings
+}
+
+// Layout returns the warnings about a layout, in the order of its fields.
+func Layout(layout *v1alpha1.NotificationLayout) notify.Problems {
+	l := &linter{}
+	spec := &layout.Spec
+	l.html("spec.html", spec.HTML)
+	l.template("spec.text", spec.Text)
+	for i := range spec.Translations {
+		path := "spec.translations[" + spec.Translations[i].Language + "]."
+		l.html(path+"html", spec.Translations[i].HTML)
+		l.template(path+"text", spec.Translations[i].Text)
+	}
+	return l.warnings
+}
+
+// Email returns the warnings about the HTML of a rendered message.
+func Email(field, html string) notify.Problems {
+	l := &linter{}
+	l.findings(field, htmlcheck.Message(html))
 	return l.warnings
 }
 
@@ -146,6 +169,25 @@ func (l *linter) template(field, source string) {
 		l.warn(field, r.Line, r.Column, "%s", r.Message)
 	}
 	l.uses(field, template.Uses())
+}
+
+// html checks a template that prints HTML.
+func (l *linter) html(field, source string) {
+	l.template(field, source)
+	l.email(field, source)
+}
+
+// email warns of HTML that email clients don't show as it is written.
+func (l *linter) email(field, source string) {
+	if source != "" {
+		l.findings(field, htmlcheck.Template(source))
+	}
+}
+
+func (l *linter) findings(field string, all []htmlcheck.Finding) {
+	for _, f := range all {
+		l.warn(field, f.Line, f.Column, "%s", f.Message)
+	}
 }
 
 func (l *linter) expression(source string) {

@@ -310,6 +310,7 @@ func (p *preview) read(decided *dispatch.Preview, n *notification, event string)
 		p.expression.comparisons = append(p.expression.comparisons, comparison{c.Left, c.Operator, c.Right, c.Holds})
 	}
 	p.readMessages(decided.Messages)
+	p.checkHTML(n)
 	p.notSent = readNotSent(decided.NotSent, n.kind)
 	p.addProblems(decided.Failed, n)
 	for _, path := range decided.Missing {
@@ -329,6 +330,20 @@ func (p *preview) read(decided *dispatch.Preview, n *notification, event string)
 		p.send = true
 	case len(p.notSent) > 0:
 		p.reason = p.notSent[0].reason
+	}
+}
+
+// checkHTML warns of what email clients don't support in the rendered messages, unless the
+// templates have the warning.
+func (p *preview) checkHTML(n *notification) {
+	for i := range p.messages {
+		for _, w := range lint.Email("spec.email.html", p.messages[i].texts.HTML) {
+			shown := n.remarkOn(&w)
+			shown.line, shown.column = 0, 0 // it is not in the field's text
+			if !slices.ContainsFunc(p.warnings, func(r remark) bool { return r.field == shown.field && r.message == shown.message }) {
+				p.warnings = append(p.warnings, shown)
+			}
+		}
 	}
 }
 
