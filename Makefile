@@ -59,7 +59,7 @@ image: ## Build the image for linux/amd64 and linux/arm64 into dist/image, witho
 generate: ## Generate deep copies, CRDs, RBAC, the chart's copies of them, and the pages of fields, events and flags.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
-	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
+	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./internal/clusterapi/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
 	cp config/crd/bases/*.yaml $(CHART)/files/crds/
 	cp config/rbac/namespaced/role.yaml $(CHART)/files/manager_role.yaml
 	cp config/components/prometheus/rules.yaml $(CHART)/files/alerts.yaml

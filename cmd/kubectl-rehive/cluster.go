@@ -13,7 +13,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -21,6 +23,7 @@ import (
 
 // scope is where a command looks.
 type scope struct {
+	config    *rest.Config
 	client    client.Client
 	namespace string // empty for all
 }
@@ -46,7 +49,7 @@ func (o *options) clusterFlags(command *cobra.Command) func() (*scope, error) {
 		if err != nil {
 			return nil, fmt.Errorf("connecting to the cluster: %w", err)
 		}
-		s := &scope{client: c}
+		s := &scope{config: config, client: c}
 		if !all {
 			if s.namespace, _, err = o.cluster.ToRawKubeConfigLoader().Namespace(); err != nil {
 				return nil, fmt.Errorf("reading the kubeconfig: %w", err)
@@ -79,6 +82,8 @@ func (i *item) works() bool { return i.State == stateOK || i.State == stateWarni
 
 // operatorLabels are those of the operator's own objects.
 var operatorLabels = client.MatchingLabels{"app.kubernetes.io/name": "rehive-extension-operator"}
+
+func labelSelector(match client.MatchingLabels) string { return labels.Set(match).String() }
 
 // look returns the state of everything in the scope. Kinds that the user may not list are
 // returned as items with the state waiting.

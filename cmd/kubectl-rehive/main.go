@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // kubectl-rehive is a plugin of kubectl for the Rehive extension operator: it checks, tests
-// and previews rules without a cluster, and says what works in one.
+// and previews rules without a cluster, says what works in one, and asks the running operator
+// about messages.
 package main
 
 import (
@@ -46,11 +47,11 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &options{IOStreams: streams, cluster: genericclioptions.NewConfigFlags(true).WithDiscoveryBurst(100)}
 	root := &cobra.Command{
 		Use:   "kubectl-rehive",
-		Short: "Check, test and preview notification rules, and see what works",
+		Short: "Check, test and preview notification rules, and see what works and what was sent",
 		Long: `Commands for the Rehive extension operator.
 
 lint, test, preview and explain read files and need no cluster. activations, status and check
-read the objects of a cluster with your own rights.
+read the objects of a cluster with your own rights. logs and replay ask the running operator.
 
 Exit status: 0 if everything is right, 1 if there are findings, 2 after an error.`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl rehive"},
@@ -62,7 +63,7 @@ Exit status: 0 if everything is right, 1 if there are findings, 2 after an error
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	root.PersistentFlags().StringVar(&o.color, "color", "auto", "color the output: auto, always or never")
-	root.AddCommand(o.lintCommand(), o.testCommand(), o.previewCommand(), o.explainCommand(), o.activationsCommand(), o.statusCommand(), o.checkCommand())
+	root.AddCommand(o.lintCommand(), o.testCommand(), o.previewCommand(), o.explainCommand(), o.activationsCommand(), o.statusCommand(), o.checkCommand(), o.logsCommand(), o.replayCommand())
 	return root
 }
 

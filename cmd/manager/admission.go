@@ -18,12 +18,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/admission"
+	"github.com/rehive/extension-operator/internal/clusterapi"
+	clusterserver "github.com/rehive/extension-operator/internal/clusterapi/server"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
 )
 
-// addAdmission adds the admission webhook to the manager if it has an address.
-func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, watched namespaces.Set) error {
+// addAdmission adds the server that the API server calls to the manager, if it has an
+// address: the admission webhook, and the operations of kubectl rehive.
+func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, watched namespaces.Set, store ledger.Store, activations *activation.Index) error {
 	if s.admissionAddress == "" {
 		return nil
 	}
@@ -53,6 +58,9 @@ func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, watched
 	server.Register(admission.Path, admission.New(admission.Options{
 		Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Watched: watched, Self: self, Metrics: measured, Log: log,
 	}).Handler())
+	server.Register(clusterapi.Prefix, clusterserver.New(clusterserver.Options{
+		Kubernetes: client, Cache: mgr.GetClient(), Activations: activations, Watched: watched, Ledger: store, Log: ctrl.Log.WithName("clusterapi"),
+	}))
 	for _, runnable := range []manager.Runnable{keeper, server} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding the admission webhook to the manager: %w", err)

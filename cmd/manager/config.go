@@ -141,7 +141,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.metricsAddress, "metrics-address", "127.0.0.1:8082", "`address` to serve /metrics on; 0 disables it")
 	flags.BoolVar(&s.metricsAuth, "metrics-auth", false, "serve /metrics over HTTPS and only to callers whose Kubernetes bearer token permits it; use it unless --metrics-address is a loopback address")
 	flags.StringVar(&s.metricsCertDir, "metrics-cert-dir", "", "`directory` with tls.crt and tls.key for --metrics-auth; without it, a self-signed certificate is generated")
-	flags.StringVar(&s.admissionAddress, "admission-address", "", "`address` of the admission webhook, such as :9443, which refuses rules, layouts and templates that can't work; off by default")
+	flags.StringVar(&s.admissionAddress, "admission-address", "", "`address`, such as :9443, of the admission webhook, which refuses rules, layouts and templates that can't work, and of what kubectl rehive asks the operator for; off by default")
 	flags.StringVar(&s.admissionConfiguration, "admission-configuration", "rehive-extension-admission", "`name` of the ValidatingWebhookConfiguration whose certificates and namespaces the manager maintains")
 	flags.StringVar(&s.admissionCertDir, "admission-cert-dir", "", "`directory` with tls.crt, tls.key and ca.crt for the admission webhook, such as a Secret of cert-manager; without it, the manager issues and rotates a certificate")
 	flags.StringVar(&s.pprofAddress, "pprof-address", "0", "`address` to serve the profiles of /debug/pprof/ on, without authentication; 0 disables it")

@@ -206,7 +206,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := addAdmission(ctx, mgr, s, watched); err != nil {
+	if err := addAdmission(ctx, mgr, s, watched, store, activations); err != nil {
 		return err
 	}
 	leader, err := newCampaign(mgr, s, func(term *leadership.Term) error {

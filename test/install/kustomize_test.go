@@ -83,7 +83,7 @@ func TestComponents(t *testing.T) {
 		"ingress":               {"Ingress"},
 		"metrics-certificate":   {"Certificate", "Issuer"},
 		"prometheus":            {"ClusterRoleBinding", "PrometheusRule", "ServiceMonitor"},
-		"watched-namespace":     {"Role", "RoleBinding"},
+		"watched-namespace":     {"Role", "RoleBinding", "ServiceAccount"},
 	}
 	NewWithT(t).Expect(entries).To(HaveLen(len(added)), "a component without a test")
 	base := identities(objects(NewWithT(t), "../../config/default"))
@@ -298,6 +298,7 @@ func TestServiceAccountRights(t *testing.T) {
 	everybody := []string{
 		"get validatingwebhookconfigurations.admissionregistration.k8s.io rehive-extension-admission",
 		"patch validatingwebhookconfigurations.admissionregistration.k8s.io rehive-extension-admission",
+		"create tokenreviews.authentication.k8s.io",
 		"create selfsubjectaccessreviews.authorization.k8s.io",
 		"create selfsubjectreviews.authentication.k8s.io",
 		"create selfsubjectrulesreviews.authorization.k8s.io",
@@ -305,6 +306,7 @@ func TestServiceAccountRights(t *testing.T) {
 	// Permissions on kinds other than the operator's own. The generated role covers those.
 	working := append([]string{
 		"create events.events.k8s.io",
+		"create localsubjectaccessreviews.authorization.k8s.io",
 		"create secrets",
 		"delete secrets",
 		"get secrets",
@@ -397,6 +399,22 @@ func TestRolesForPeople(t *testing.T) {
 				continue
 			}
 			g.Expect(verbs[builtIn][kind]).To(ContainElements("create", "delete", "patch"), kind)
+		}
+	}
+}
+
+// TestBuiltInRolesReachTheOperator checks what docs/kubectl-plugin.md says about the built-in
+// roles: edit and admin can do what the roles of kubectl rehive permit, and view cannot.
+func TestBuiltInRolesReachTheOperator(t *testing.T) {
+	g := NewWithT(t)
+	for name, permitted := range map[string]bool{"system:aggregate-to-view": false, "system:aggregate-to-edit": true} {
+		var role rbacv1.ClusterRole
+		g.Expect(k8s.Get(t.Context(), client.ObjectKey{Name: name}, &role)).To(Succeed())
+		for _, resource := range []string{"serviceaccounts/token", "services/proxy"} {
+			found := slices.ContainsFunc(role.Rules, func(r rbacv1.PolicyRule) bool {
+				return slices.Contains(r.Resources, resource) && slices.Contains(r.Verbs, "create")
+			})
+			g.Expect(found).To(Equal(permitted), "%s: create %s", name, resource)
 		}
 	}
 }

@@ -1,0 +1,171 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package clusterapi is the contract between kubectl rehive and a running operator: the
+// operations, their requests and results, and the permissions that they require. The
+// operator serves them beside its admission webhook, where the API server's proxy of
+// Services reaches it. See docs/adr/0021-identity-of-kubectl-users.md.
+package clusterapi
+
+import "time"
+
+const (
+	// Prefix is the path of all operations.
+	Prefix = "/cluster/v1/"
+	// Audience is that of the tokens, so that neither is a token of the API server accepted
+	// by the operator, nor one for the operator by the API server.
+	Audience = "rehive-extension-operator"
+	// TokenHeader carries the token of a service account. The API server's proxy removes the
+	// header Authorization.
+	TokenHeader = "Rehive-Token" //nolint:gosec // the name of a header
+	// UserHeader carries the name that the API server knows the caller by. It is for the
+	// audit log only and is not verified.
+	UserHeader = "Rehive-User"
+
+	// Service is the Service of the operations in the manifests, in the operator's namespace.
+	Service = "rehive-extension-admission"
+	// Port is the name of its port.
+	Port = "https"
+	// Viewer is the service account of the manifests, in each watched namespace, that may see
+	// things.
+	Viewer = "rehive-extension-cli-viewer"
+	// Editor is the one that may also change things.
+	Editor = "rehive-extension-cli-editor"
+
+	// Group is the API group of all permissions.
+	Group = "extensions.rehive.com"
+	// Resource is the resource of all permissions, with [Operation.Subresource].
+	Resource = "companyactivations"
+)
+
+// Operation is one call. It requires a permission on a subresource of the
+// CompanyActivation that its request names. The subresources exist for authorization only.
+type Operation struct {
+	// Path is relative to Prefix.
+	Path string
+	// Subresource and Verb are the permission.
+	Subresource, Verb string
+}
+
+// The operations. All are POST requests with a JSON body, so that the API server's audit
+// log, which records URLs, receives no customer data.
+var (
+	// ListMessages returns messages of a company: MessageQuery to MessageList.
+	ListMessages = Operation{"messages/list", "messages", "get"}
+	// ReplayMessages sends messages again and releases quarantined ones: Replay to Replayed.
+	ReplayMessages = Operation{"messages/replay", "messages", "create"}
+)
+
+// Target is the CompanyActivation that a request is about. It is part of every request.
+type Target struct {
+	Namespace  string `json:"namespace"`
+	Activation string `json:"activation"`
+}
+
+// Of returns the target; requests embed it.
+func (t Target) Of() Target { return t }
+
+const (
+	// MaxMessages is the size of a page of messages.
+	MaxMessages = 250
+	// MaxIDs is how many messages one request may name.
+	MaxIDs = 100
+	// MaxReplayed is how many messages one request sends again.
+	MaxReplayed = 10_000
+)
+
+// Selection selects messages of a company. Empty fields match everything.
+type Selection struct {
+	// Rule is the name of a NotificationRule in the activation's namespace.
+	Rule      string `json:"rule,omitempty"`
+	Channel   string `json:"channel,omitempty"`
+	Recipient string `json:"recipient,omitempty"`
+	User      string `json:"user,omitempty"`
+	// Event is the platform's identifier of an event.
+	Event  string   `json:"event,omitempty"`
+	States []string `json:"states,omitempty"`
+	Reason string   `json:"reason,omitempty"`
+	// Since is exclusive.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// MessageQuery asks for messages.
+type MessageQuery struct {
+	Target
+	Selection
+	// IDs, if any, are the messages to return; everything else is ignored. Unknown ones are
+	// left out.
+	IDs []int64 `json:"ids,omitempty"`
+	// After, if not 0, is the ID that the messages follow in the order of the list.
+	After int64 `json:"after,omitempty"`
+	// OldestFirst reverses the order, which is newest first.
+	OldestFirst bool `json:"oldestFirst,omitempty"`
+	// Limit is at most MaxMessages, which 0 also means.
+	Limit int `json:"limit,omitempty"`
+	// All includes the decisions of rules that are disabled or whose expression was false.
+	All bool `json:"all,omitempty"`
+}
+
+// MessageList is a page of messages.
+type MessageList struct {
+	Messages []Message `json:"messages"`
+	// More reports whether there are messages after these.
+	More bool `json:"more,omitempty"`
+}
+
+// Message is a message, or the decision not to send one, without its texts.
+type Message struct {
+	ID int64 `json:"id"`
+	// Created and Updated are when it was decided and when its state last changed.
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	// Company is the platform's identifier. Rule is namespace/name, and empty for an event
+	// that is quarantined.
+	Company    string `json:"company"`
+	Rule       string `json:"rule,omitempty"`
+	Channel    string `json:"channel"`
+	Recipient  string `json:"recipient,omitempty"`
+	User       string `json:"user,omitempty"`
+	Event      string `json:"event"`
+	EventID    string `json:"eventID"`
+	State      string `json:"state"`
+	Reason     string `json:"reason,omitempty"`
+	Message    string `json:"message,omitempty"`
+	Attempts   int    `json:"attempts"`
+	Copy       int    `json:"copy,omitempty"`
+	ProviderID string `json:"providerID,omitempty"`
+	// Expires is when it may no longer be sent.
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Ended reports whether the message will not change unless somebody sends it again.
+func (m *Message) Ended() bool { return m.State != "pending" }
+
+// Replay sends messages again, or releases quarantined ones.
+type Replay struct {
+	Target
+	// IDs are messages. If there are none, the Selection is used, whose States may be
+	// failed, cancelled and quarantined, and are failed if empty.
+	IDs []int64 `json:"ids,omitempty"`
+	Selection
+	// DryRun only counts.
+	DryRun bool `json:"dryRun,omitempty"`
+}
+
+// Replayed says what was sent again.
+type Replayed struct {
+	// Count is how many messages are sent again, and Events how many quarantined events are
+	// evaluated again.
+	Count  int `json:"count"`
+	Events int `json:"events,omitempty"`
+	// More reports whether the selection has more messages than one request sends.
+	More bool `json:"more,omitempty"`
+	// Refused are the messages among the IDs that can't be sent again.
+	Refused []Refusal `json:"refused,omitempty"`
+}
+
+// Refusal says in one sentence why a message can't be sent again.
+type Refusal struct {
+	ID      int64  `json:"id"`
+	Message string `json:"message"`
+}
