@@ -59,7 +59,7 @@ func (f *fixture) request(ctx context.Context, c *http.Client, method, path, aut
 // isn't flooded, because a busy machine delays both.
 func (f *fixture) genuineCalls(own, others map[string]func(i int) (status int, err error)) (latencies, controls []time.Duration) {
 	f.Helper()
-	const rounds = 15
+	const rounds = 10
 	var mu sync.Mutex
 	failures := map[string]int{}
 	var wg sync.WaitGroup
@@ -90,7 +90,7 @@ func (f *fixture) genuineCalls(own, others map[string]func(i int) (status int, e
 	}
 	f.Logf("%d genuine calls, refused: %v, p50 %s, max %s; without the flood p50 %s, max %s", len(latencies), failures,
 		latencies[len(latencies)/2], latencies[len(latencies)-1], controls[len(controls)/2], controls[len(controls)-1])
-	f.Expect(refused*len(own)).To(gomega.BeNumerically("<", len(latencies)/10), "%v of %d", failures, len(latencies))
+	f.Expect(refused).To(gomega.BeNumerically("<=", len(latencies)/30), "%v of %d", failures, len(latencies))
 	return latencies, controls
 }
 
@@ -116,12 +116,21 @@ func (f *fixture) calls() map[string]func(i int) (status int, err error) {
 	}
 }
 
+// The limits of a server under flood, and the size of the floods: a quarter of the default
+// numbers, because the flood itself runs on this machine, under the race detector.
+const (
+	floodedConnections = 256
+	floodConnections   = 300
+	freeAnswers        = 250
+)
+
 // newFloodFixture returns a fixture whose platform has already called once, and whose clock
 // runs fast, so that tokens are looked up every second.
 func newFloodFixture(t *testing.T) *fixture {
 	start := time.Now()
 	f := newFixture(t, func(o *Options) {
 		o.Now = func() time.Time { return start.Add(30 * time.Since(start)) }
+		o.Limits.Connections, o.Limits.FreeAnswers = floodedConnections, freeAnswers
 	})
 	status, err := f.request(t.Context(), clientAt(t, "127.0.0.2", false), "POST", "/api/activate/", "", `{"token":"`+f.admin.Token+`"}`)
 	f.Expect(status, err).To(gomega.Equal(200))
@@ -174,7 +183,7 @@ func holdConnections(begins ...string) func(ctx context.Context, f *fixture, wor
 	return func(ctx context.Context, f *fixture, worker, addresses int) {
 		var wg sync.WaitGroup
 		defer wg.Wait()
-		for i := worker; i < 1200; i += floodWorkers {
+		for i := worker; i < floodConnections; i += floodWorkers {
 			wg.Go(func() {
 				dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(stranger(i, addresses))}}
 				for ; ctx.Err() == nil; pause(ctx, 500*time.Millisecond) {
@@ -233,23 +242,23 @@ func ignoreAnswers(ctx context.Context, f *fixture, worker, addresses int) {
 // pipeline sends requests without waiting for their answers, on as many connections as the
 // server serves, so that there is always a next request to work on.
 func pipeline(ctx context.Context, f *fixture, worker, addresses int) {
-	requests := strings.Repeat("POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret planted\r\nContent-Length: 0\r\n\r\n", 100)
+	requests := []byte(strings.Repeat("POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret planted\r\nContent-Length: 0\r\n\r\n", 100))
 	keepOpen(ctx, f, worker, addresses, func(conn net.Conn) {
 		go func() { _, _ = io.Copy(io.Discard, conn) }() // until the connection is closed
 		for {
-			if _, err := io.WriteString(conn, requests); err != nil {
+			if _, err := conn.Write(requests); err != nil {
 				return
 			}
 		}
 	})
 }
 
-// keepOpen has one worker's part of 1,200 connections used until ctx is done, and reopens
-// those whose use has ended.
+// keepOpen has one worker's part of the flood's connections used until ctx is done, and
+// reopens those whose use has ended.
 func keepOpen(ctx context.Context, f *fixture, worker, addresses int, use func(net.Conn)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for i := worker; i < 1200; i += floodWorkers {
+	for i := worker; i < floodConnections; i += floodWorkers {
 		wg.Go(func() {
 			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(stranger(i, addresses))}}
 			for ; ctx.Err() == nil; pause(ctx, 500*time.Millisecond) {
@@ -286,6 +295,7 @@ func TestFreeAnswersArePaced(t *testing.T) {
 		"absolute URLs":   "GET http://x/nothing HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits
 			f := newFixture(t, func(o *Options) {
 				o.Limits.FreeAnswers = rate
 				o.AllowedOrigins = []string{"https://a.example"}

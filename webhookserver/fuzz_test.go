@@ -32,7 +32,7 @@ var (
 )
 
 // fuzzRequests is how many requests TestHostileRequests makes by default.
-const fuzzRequests = 1500
+const fuzzRequests = 750
 
 // TestHostileRequests makes malformed requests, derived from the OpenAPI document. None may
 // get a 5xx, and every answer must be in the envelope and match the document. Each request

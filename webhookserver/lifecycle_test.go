@@ -106,6 +106,7 @@ var platformFaults = map[string]rehivetest.Fault{
 }
 
 func TestPlatformFailsAtAuth(t *testing.T) {
+	t.Parallel() // it waits
 	f := newFixture(t, func(o *Options) { o.Limits.PlatformCall = time.Second })
 	for name, fault := range platformFaults {
 		for _, path := range lifecyclePaths {
@@ -123,6 +124,7 @@ func TestPlatformFailsAtAuth(t *testing.T) {
 }
 
 func TestPlatformFailsAtCompany(t *testing.T) {
+	t.Parallel() // it waits
 	f := newFixture(t, func(o *Options) { o.Limits.PlatformCall = time.Second })
 	for name, fault := range platformFaults {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +166,7 @@ func TestPlatformFailsAtCompany(t *testing.T) {
 // TestHangingPlatform checks that the server answers within the platform's time limit even
 // if both calls to the platform almost time out.
 func TestHangingPlatform(t *testing.T) {
+	t.Parallel() // it waits
 	f := newFixture(t, func(o *Options) {
 		o.Limits.PlatformCall = 30 * time.Second
 		o.Limits.LifecycleBudget = 4 * time.Second

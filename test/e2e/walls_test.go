@@ -60,6 +60,10 @@ func TestHostileEvents(t *testing.T) {
 	t.Run("poison", w.testPoison)
 }
 
+// poster makes each call over a new connection: a server may close an idle one at any time,
+// and a call that meets that fails.
+var poster = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // post sends an event, like the platform, until it is accepted or permanently refused. It
 // returns the last status, or 0 if there was none, and the failures before that.
 func (c *company) post(ctx context.Context, id string, data []byte) (status int, failures []string) {
@@ -71,7 +75,7 @@ func (c *company) post(ctx context.Context, id string, data []byte) (status int,
 		}
 		request.Header.Set("Authorization", "Secret "+c.secret)
 		request.Header.Set("Content-Type", "application/json")
-		response, err := http.DefaultClient.Do(request)
+		response, err := poster.Do(request)
 		if err != nil {
 			failures = append(failures, err.Error())
 		} else {

@@ -126,11 +126,48 @@ type notification struct {
 }
 
 type ticket struct {
-	Status  string `json:"status"`
-	ID      string `json:"id"`
-	Details struct {
-		Error string `json:"error"`
-	} `json:"details"`
+	Status  string        `json:"status"`
+	ID      string        `json:"id"`
+	Message string        `json:"message"`
+	Details ticketDetails `json:"details"`
+}
+
+type ticketDetails struct {
+	Error string `json:"error"`
+	// Token is the device's token, which Expo repeats in some errors.
+	Token string `json:"expoPushToken"`
+}
+
+// unregistered is how Expo words DeviceNotRegistered where it gives no code.
+const unregistered = "is not a registered push notification recipient"
+
+// error returns Expo's code of the error, or nothing.
+func (t *ticket) error() string {
+	if t.Details.Error == "" && strings.Contains(t.Message, unregistered) {
+		return "DeviceNotRegistered"
+	}
+	return knownCode(t.Details.Error)
+}
+
+// tickets are a list of tickets, or a single one.
+type tickets []ticket
+
+// UnmarshalJSON implements json.Unmarshaler. Members of an unexpected type keep their zero
+// values, so that one of them doesn't hide that Expo accepted the message.
+func (t *tickets) UnmarshalJSON(b []byte) error {
+	items := []json.RawMessage{b}
+	if len(b) > 0 && b[0] == '[' {
+		if err := json.Unmarshal(b, &items); err != nil {
+			return err
+		}
+	} else if len(b) == 0 || b[0] != '{' {
+		return nil
+	}
+	*t = make(tickets, len(items))
+	for i, item := range items {
+		_ = json.Unmarshal(item, &(*t)[i])
+	}
+	return nil
 }
 
 // Send implements [provider.Provider]. The title of the notification is the message's
@@ -236,25 +273,31 @@ func (p *Provider) sendBatch(ctx context.Context, m provider.Message, n notifica
 		return
 	}
 	var answer struct {
-		Data   []ticket `json:"data"`
-		Errors []struct {
-			Code    string              `json:"code"`
-			Details map[string][]string `json:"details"`
-		} `json:"errors"`
+		Data   tickets         `json:"data"`
+		Errors json.RawMessage `json:"errors"`
 	}
-	unreadable := json.Unmarshal(resp.Body, &answer)
+	unreadable := httpapi.Decode(resp.Body, &answer)
+	var failures httpapi.Texts
 	code := ""
-	if len(answer.Errors) > 0 {
-		code = answer.Errors[0].Code
+	if _ = json.Unmarshal(answer.Errors, &failures); len(failures) > 0 {
+		code = failures[0].Code
 	}
 	switch {
 	case code == "PUSH_TOO_MANY_EXPERIENCE_IDS" && split:
 		// The user has apps of several Expo projects, which a call must not mix.
-		for _, group := range groupTokens(tokens, answer.Errors[0].Details) {
+		var projects []struct {
+			Details map[string][]string `json:"details"`
+		}
+		if _ = json.Unmarshal(answer.Errors, &projects); len(projects) == 0 {
+			projects = append(projects, struct {
+				Details map[string][]string `json:"details"`
+			}{})
+		}
+		for _, group := range groupTokens(tokens, projects[0].Details) {
 			p.sendBatch(ctx, m, n, group, sent, false)
 		}
 		return
-	case resp.Status == http.StatusOK && unreadable != nil, resp.Status == http.StatusOK && len(answer.Data) == 0 && code == "":
+	case resp.Status/100 == 2 && len(answer.Data) == 0 && (unreadable != nil || len(failures) == 0):
 		sent.broken = true
 		sent.failed(provider.Unknown("Expo may or may not have accepted the message: its answer is not one of its API."))
 		return
@@ -265,6 +308,9 @@ func (p *Provider) sendBatch(ctx context.Context, m provider.Message, n notifica
 	}
 	for i, t := range answer.Data {
 		token := ""
+		if slices.Contains(tokens, t.Details.Token) {
+			token = t.Details.Token
+		}
 		// Tickets are in the order of the notifications. If their number is wrong,
 		// nobody knows whose they are, and the wrong device must not be declared dead.
 		if len(answer.Data) == len(tokens) {
@@ -285,7 +331,7 @@ func (p *Provider) addTicket(ctx context.Context, m provider.Message, t ticket, 
 		}
 		return
 	}
-	switch code := knownCode(t.Details.Error); code {
+	switch code := t.error(); code {
 	case "DeviceNotRegistered":
 		p.markDead(ctx, m.Company, m.To, token)
 		sent.failed(provider.Permanent("NoDevice", "The user has no device that accepts push messages: the app was removed."))
@@ -311,7 +357,7 @@ func (p *Provider) callError(resp *outbound.Response, code string) error {
 	switch {
 	case code == "TOO_MANY_REQUESTS" && resp.Status < 400:
 		return provider.Transient(provider.ReasonThrottled, "Expo asks to send more slowly.", httpapi.RetryAfter(resp.Header))
-	case resp.Status < 300 && code == "":
+	case resp.Status < 300 && (code == "" || code == "INTERNAL_SERVER_ERROR"):
 		return provider.Transient("UnexpectedAnswer", "Expo's answer is not one of its API.", 0)
 	case resp.Status < 300:
 		return provider.Permanent("MessageRefused", "Expo ("+code+") refuses the message.")
@@ -319,7 +365,7 @@ func (p *Provider) callError(resp *outbound.Response, code string) error {
 	return p.api.StatusError(resp, code)
 }
 
-var codePattern = regexp.MustCompile(`^[A-Za-z_]{1,60}$`)
+var codePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,59}$`)
 
 // knownCode returns a code of an answer, or nothing if it doesn't look like one.
 func knownCode(code string) string {

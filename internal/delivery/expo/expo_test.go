@@ -224,6 +224,58 @@ func TestTickets(t *testing.T) {
 }
 
 // Apps of two Expo projects on the phones of one user.
+// Expo, and what is between it and us, may answer in other forms than documented. A ticket
+// that says ok counts, whatever is beside it: to send again would be to send twice.
+func TestOddAnswers(t *testing.T) {
+	const token = "ExponentPushToken[a]"
+	for _, row := range []struct {
+		status int
+		body   string
+		reason string // empty if sent
+		dead   bool
+	}{
+		{200, `{"data":{"status":"ok","id":"1"}}`, "", false}, {200, `{"data":[{"status":"ok","id":7}]}`, "", false}, {200, `{"data":[{"status":"ok","details":"none"}]}`, "", false},
+		{200, `{"data":[{"status":"ok","id":"1"}],"errors":{"code":"X"}}`, "", false}, {200, `{"data":[{"status":"ok","id":"1"}],"errors":[{"code":7,"details":[]}]}`, "", false},
+		{200, "\uFEFF" + `{"data":[{"status":"ok","id":"1"}]}`, "", false}, {201, `{"data":[{"status":"ok","id":"1"}]}`, "", false},
+		{200, `{"data":[{"status":"error","details":{"error":"DeviceNotRegistered"}}]}`, "NoDevice", true},
+		{200, `{"data":{"status":"error","details":{"error":"DeviceNotRegistered"}}}`, "NoDevice", true},
+		{200, `{"data":[{"status":"error","message":7,"details":{"error":"DeviceNotRegistered","fault":{}}}]}`, "NoDevice", true},
+		{200, `{"data":[{"status":"error","message":"\"ExponentPushToken[a]\" is not a registered push notification recipient"}]}`, "NoDevice", true},
+		{200, `{"data":[{"status":"error","details":{"error":"DeviceNotRegistered","expoPushToken":"ExponentPushToken[a]"}},{"status":"error","details":{"error":"ExpoError"}}]}`, "Unavailable", true},
+		{200, `{"data":[{"status":"error","details":{"error":"DeviceNotRegistered","expoPushToken":"ExponentPushToken[other]"}},{"status":"error","details":{"error":"ExpoError"}}]}`, "Unavailable", false},
+		{200, `{"data":[{"status":"error","details":null}]}`, "MessageRefused", false}, {200, `{"data":[{"status":"error","details":[]}]}`, "MessageRefused", false},
+		{200, `{"data":[null]}`, "MessageRefused", false}, {200, `{"data":[7]}`, "MessageRefused", false},
+		{200, ``, provider.ReasonOutcomeUnknown, false}, {200, `<html>`, provider.ReasonOutcomeUnknown, false}, {200, `[]`, provider.ReasonOutcomeUnknown, false},
+		{200, `null`, provider.ReasonOutcomeUnknown, false}, {200, `{"data":"ok"}`, provider.ReasonOutcomeUnknown, false}, {200, `{"data":[]}`, provider.ReasonOutcomeUnknown, false},
+		{200, `{"errors":[]}`, provider.ReasonOutcomeUnknown, false}, {204, ``, provider.ReasonOutcomeUnknown, false},
+		{200, `{"errors":[{"code":"VALIDATION_ERROR"}]}`, "MessageRefused", false}, {200, `{"errors":{"code":"VALIDATION_ERROR"}}`, "MessageRefused", false},
+		{200, `{"errors":"TOO_MANY_REQUESTS"}`, "UnexpectedAnswer", false}, {200, `{"errors":[{"code":"INTERNAL_SERVER_ERROR"}]}`, "UnexpectedAnswer", false},
+		{200, `{"errors":[{"code":"TOO_MANY_REQUESTS"}]}`, provider.ReasonThrottled, false}, {429, `<html>`, provider.ReasonThrottled, false},
+		{400, `{"errors":{"code":"PUSH_TOO_MANY_EXPERIENCE_IDS"}}`, "MessageRefused", false}, {400, ``, "MessageRefused", false}, {401, `[]`, "CredentialsRefused", false},
+		{302, ``, "Redirected", false}, {415, `<html>`, "UnexpectedAnswer", false}, {502, `<html>`, "Unavailable", false},
+	} {
+		base, client := providertest.Answer(t, row.status, row.body)
+		told := new(feedback)
+		p, err := New(Config{Devices: devices{"shop/jane": {token}}, Feedback: told, BaseURL: base, Client: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := providertest.Message()
+		m.Company, m.To = "shop", "jane"
+		_, err = p.Send(t.Context(), m)
+		reason := ""
+		if classed := new(provider.Error); errors.As(err, &classed) {
+			reason = classed.Reason
+		}
+		if reason != row.reason || err != nil && (reason == "" || strings.ContainsAny(err.Error(), "<{")) {
+			t.Errorf("%d %s: %v, want %q", row.status, row.body, err, row.reason)
+		}
+		if dead := len(told.take()) > 0; dead != row.dead {
+			t.Errorf("%d %s: the device counts as dead: %t", row.status, row.body, dead)
+		}
+	}
+}
+
 func TestProjects(t *testing.T) {
 	w := newWorld(t)
 	w.fake.Project(phone, "@shop/app")

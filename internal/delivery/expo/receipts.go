@@ -129,10 +129,10 @@ func (p *Provider) checkBatch(ctx context.Context, due []pendingReceipt) (missin
 		case !found:
 			missing = append(missing, r)
 		case receipt.Status == "ok":
-		case receipt.Details.Error == "DeviceNotRegistered":
+		case receipt.error() == "DeviceNotRegistered":
 			p.markDead(ctx, r.company, r.user, r.token)
 		case p.config.Feedback != nil:
-			p.config.Feedback.Undelivered(ctx, r.company, r.key, undeliveredReason(receipt.Details.Error))
+			p.config.Feedback.Undelivered(ctx, r.company, r.key, undeliveredReason(receipt.error()))
 		}
 	}
 	return missing, nil
@@ -155,10 +155,18 @@ func (p *Provider) readReceipts(resp *outbound.Response) (map[string]ticket, err
 		return nil, p.callError(resp, "")
 	}
 	var answer struct {
-		Data map[string]ticket `json:"data"`
+		Data map[string]json.RawMessage `json:"data"`
 	}
-	if err := json.Unmarshal(resp.Body, &answer); err != nil || answer.Data == nil {
+	if err := httpapi.Decode(resp.Body, &answer); err != nil || answer.Data == nil {
 		return nil, provider.Transient("UnexpectedAnswer", "Expo's answer is not one of its API.", 0)
 	}
-	return answer.Data, nil
+	receipts := make(map[string]ticket, len(answer.Data))
+	for id, raw := range answer.Data {
+		var receipt ticket
+		// Members of an unexpected type keep their zero values.
+		if _ = json.Unmarshal(raw, &receipt); receipt.Status != "" {
+			receipts[id] = receipt
+		}
+	}
+	return receipts, nil
 }

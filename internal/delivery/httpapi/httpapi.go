@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -94,15 +95,19 @@ func (a *API) StatusError(resp *outbound.Response, detail string) error {
 		return provider.Misconfigured("CredentialsRefused", answer+": it refuses the credentials.")
 	case s >= 300 && s < 400:
 		return provider.Misconfigured("Redirected", answer+", a redirect, which is never followed; check the base URL.")
-	case s == http.StatusNotFound || s == http.StatusMethodNotAllowed:
+	case s == http.StatusNotFound || s == http.StatusMethodNotAllowed || s == http.StatusGone:
 		return provider.Misconfigured("NotFound", answer+"; check the base URL and the account.")
+	case isAboutHTTP(s):
+		return provider.Misconfigured("UnexpectedAnswer", answer+", which its API never does; check the base URL and what is between the operator and "+a.name+".")
+	case s == http.StatusUnavailableForLegalReasons:
+		return provider.Misconfigured("WrongRegion", answer+": it refuses the message in this region; check the base URL.")
 	case s == http.StatusPaymentRequired:
 		return provider.Misconfigured("QuotaExceeded", answer+": the account can't pay for the message.")
 	case s == http.StatusRequestEntityTooLarge:
 		return provider.Permanent("MessageTooBig", answer+": the message is too big.")
 	case s == http.StatusTooManyRequests:
 		return provider.Transient(provider.ReasonThrottled, answer+": it asks to send more slowly.", RetryAfter(resp.Header))
-	case s == http.StatusRequestTimeout || s == http.StatusTooEarly || s >= 500:
+	case s == http.StatusRequestTimeout || s == http.StatusConflict || s == http.StatusLocked || s == http.StatusTooEarly || s >= 500:
 		return provider.Transient("Unavailable", answer+".", RetryAfter(resp.Header))
 	case s >= 400:
 		return provider.Permanent("MessageRefused", answer+": it refuses the message.")
@@ -110,6 +115,19 @@ func (a *API) StatusError(resp *outbound.Response, detail string) error {
 		// A 200 where the API never says 200 comes from something in between.
 		return provider.Transient("UnexpectedAnswer", answer+", which its API never does.", 0)
 	}
+}
+
+// isAboutHTTP reports whether a status is about how the call was made, not about the
+// message. Our calls are all made alike, so it comes from a proxy, or from another server
+// than the provider's.
+func isAboutHTTP(status int) bool {
+	switch status {
+	case http.StatusNotAcceptable, http.StatusProxyAuthRequired, http.StatusLengthRequired, http.StatusPreconditionFailed, http.StatusRequestURITooLong,
+		http.StatusUnsupportedMediaType, http.StatusRequestedRangeNotSatisfiable, http.StatusExpectationFailed, http.StatusMisdirectedRequest,
+		http.StatusUpgradeRequired, http.StatusPreconditionRequired, http.StatusRequestHeaderFieldsTooLarge:
+		return true
+	}
+	return false
 }
 
 // RetryAfter returns the wait that an answer's header asks for: Retry-After (seconds or
@@ -128,6 +146,61 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		wait = time.Unix(at, 0).Sub(now)
 	}
 	return min(max(wait, 0), maxRetryAfter)
+}
+
+// Decode reads the JSON of an answer into v. Members of an unexpected type keep their zero
+// values, and a byte order mark is skipped. The error says that the answer, or a part of
+// it, is not of the expected form.
+func Decode(body []byte, v any) error {
+	return json.Unmarshal(bytes.TrimPrefix(body, []byte("\uFEFF")), v) //nolint:wrapcheck // never shown
+}
+
+// Code is a provider's numeric error code: 21610, 21610.0 or "21610". Anything else is 0.
+type Code int
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails.
+func (c *Code) UnmarshalJSON(b []byte) error {
+	text := strings.TrimSpace(strings.Trim(string(b), `"`))
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil || number < 0 || number > 1e9 || number != math.Trunc(number) {
+		number = 0
+	}
+	*c = Code(number)
+	return nil
+}
+
+// Texts are an answer's error messages: a list or a single one, each a text or an object
+// with the members field, code and message. Anything else is left out.
+type Texts []Text
+
+// Text is one error of an answer.
+type Text struct {
+	Field, Code, Message string
+}
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails.
+func (t *Texts) UnmarshalJSON(b []byte) error {
+	*t = nil
+	items := []json.RawMessage{b}
+	var list []json.RawMessage
+	if json.Unmarshal(b, &list) == nil && list != nil {
+		items = list
+	}
+	for _, item := range items {
+		var text string
+		var members map[string]json.RawMessage
+		switch {
+		case json.Unmarshal(item, &text) == nil && text != "":
+			*t = append(*t, Text{Message: text})
+		case json.Unmarshal(item, &members) == nil && members != nil:
+			var one Text
+			for name, field := range map[string]*string{"field": &one.Field, "code": &one.Code, "message": &one.Message} {
+				_ = json.Unmarshal(members[name], field)
+			}
+			*t = append(*t, one)
+		}
+	}
+	return nil
 }
 
 // JSON is json.Marshal without the escapes for HTML, which turn one byte into six where

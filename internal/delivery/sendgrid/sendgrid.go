@@ -6,7 +6,6 @@ package sendgrid
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -149,7 +148,9 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 	if err != nil {
 		return provider.Receipt{}, err
 	}
-	if resp.Status == http.StatusAccepted {
+	// SendGrid answers 202. A 200 or 201 with the number of a message comes from something in
+	// between, and to send again would be to send twice.
+	if resp.Status == http.StatusAccepted || resp.Status/100 == 2 && resp.Header.Get("X-Message-Id") != "" {
 		return provider.Receipt{ID: httpapi.ReceiptID(resp.Header.Get("X-Message-Id"))}, nil
 	}
 	return provider.Receipt{}, p.refusal(resp, m.OwnSender)
@@ -167,7 +168,7 @@ func (p *Provider) Check(ctx context.Context) error {
 	var scopes struct {
 		Scopes []string `json:"scopes"`
 	}
-	if err := json.Unmarshal(resp.Body, &scopes); err != nil {
+	if err := httpapi.Decode(resp.Body, &scopes); err != nil {
 		return provider.Transient("UnexpectedAnswer", "SendGrid's answer is not one of its API.", 0)
 	}
 	if !slices.Contains(scopes.Scopes, "mail.send") {
@@ -191,16 +192,9 @@ var fieldName = regexp.MustCompile(`^[a-z][a-z0-9_.\[\]]{0,60}$`)
 // refusal classes an answer other than success. If the rule chose the sender, a refused
 // sender is an error of that rule, else one of the configuration.
 func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
-	var answer struct {
-		Errors []struct {
-			Field   string `json:"field"`
-			Message string `json:"message"`
-		} `json:"errors"`
-	}
 	// If the answer is not JSON, its status decides.
-	_ = json.Unmarshal(resp.Body, &answer)
 	var field, message string
-	for _, e := range answer.Errors {
+	for _, e := range errorsOf(resp.Body) {
 		message += strings.ToLower(e.Message) + "\n"
 		if field == "" && fieldName.MatchString(e.Field) {
 			field = e.Field
@@ -212,8 +206,6 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 		return provider.Misconfigured("QuotaExceeded", "SendGrid's quota of emails is used up.")
 	case resp.Status < 500 && accountInactive.MatchString(message):
 		return provider.Misconfigured("AccountInactive", "SendGrid has suspended the account or is reviewing it.")
-	case resp.Status == http.StatusUnavailableForLegalReasons:
-		return provider.Misconfigured("WrongRegion", "SendGrid refuses the message in this region; check the base URL.")
 	case refused && (field == "from" || strings.HasPrefix(field, "from.") || senderRefused.MatchString(message)):
 		if ownSender {
 			return provider.Permanent("SenderRefused", "SendGrid refuses the sender that the rule names; it is probably not verified there.")
@@ -226,4 +218,19 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 		field = "field " + field
 	}
 	return p.api.StatusError(resp, field)
+}
+
+// errorsOf returns the errors that an answer names. SendGrid writes them in several forms:
+// {"errors": [{"field": …, "message": …}]}, {"errors": ["…"]} and {"error": "…"}.
+func errorsOf(body []byte) httpapi.Texts {
+	var answer struct {
+		Errors  httpapi.Texts `json:"errors"`
+		Error   httpapi.Texts `json:"error"`
+		Message httpapi.Texts `json:"message"`
+	}
+	var list httpapi.Texts
+	if httpapi.Decode(body, &answer) != nil {
+		_ = httpapi.Decode(body, &list)
+	}
+	return slices.Concat(answer.Errors, answer.Error, answer.Message, list)
 }

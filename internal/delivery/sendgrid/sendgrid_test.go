@@ -4,6 +4,7 @@
 package sendgrid
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -100,6 +101,24 @@ func TestRefusals(t *testing.T) {
 		{"too big", 413, "", "", "MessageTooBig", true},
 		{"hostile field", 400, `{"errors":[{"message":"x","field":"jane@example.com <script>"}]}`, "", "MessageRefused", true},
 		{"region", 451, "", "", "WrongRegion", false},
+		{"a list of texts", 400, `{"message":"error","errors":["Maximum credits exceeded"]}`, "", "QuotaExceeded", false},
+		{"a text in place of a list", 401, `{"errors":"Maximum credits exceeded"}`, "", "QuotaExceeded", false},
+		{"an object in place of a list", 400, `{"errors":{"message":"Your account is suspended","field":null}}`, "", "AccountInactive", false},
+		{"an error", 400, `{"error":"Your account has been disabled"}`, "", "AccountInactive", false},
+		{"an error with a message", 403, `{"error":{"message":"The from address does not match a verified Sender Identity."}}`, "", "SenderRefused", false},
+		{"a message alone", 400, `{"message":"Maximum credits exceeded"}`, "", "QuotaExceeded", false},
+		{"a list alone", 400, `[{"message":"Maximum credits exceeded"}]`, "", "QuotaExceeded", false},
+		{"a byte order mark", 400, "\uFEFF" + `{"errors":[{"message":"Maximum credits exceeded"}]}`, "", "QuotaExceeded", false},
+		{"members of other types", 400, `{"errors":[7,null,[],{"message":7,"field":["from"]},{"message":"Maximum credits exceeded","field":7,"help":{}}]}`, "", "QuotaExceeded", false},
+		{"a page", 400, `<html><body>Maximum credits exceeded</body></html>`, "", "MessageRefused", true},
+		{"nothing", 400, ``, "", "MessageRefused", true},
+		{"null", 400, `null`, "", "MessageRefused", true},
+		{"a redirect", 302, `<html>`, "", "Redirected", false},
+		{"a permanent redirect", 308, ``, "", "Redirected", false},
+		{"a proxy's login", 407, `<html>Log in</html>`, "", "UnexpectedAnswer", false},
+		{"another server", 415, `<html>`, "", "UnexpectedAnswer", false},
+		{"another server's header limit", 431, ``, "", "UnexpectedAnswer", false},
+		{"gone", 410, ``, "", "NotFound", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := providertest.Message()
@@ -113,6 +132,30 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// Something in between may turn the 202 into another success, which must not make the
+// message be sent again.
+func TestSuccessThroughAProxy(t *testing.T) {
+	for _, status := range []int{200, 201, 202, 204} {
+		base, client, stop := providertest.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Message-Id", "abc.123")
+			w.WriteHeader(status)
+		}))
+		p, err := New(Config{APIKey: apiKey, From: "shop@example.com", BaseURL: base, Client: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipt, err := p.Send(t.Context(), providertest.Message())
+		if err != nil || receipt.ID != "abc.123" {
+			t.Errorf("%d: %+v, %v", status, receipt, err)
+		}
+		stop()
+	}
+	for _, body := range []string{"", "<html>Welcome to the hotel</html>", `{"errors":[{"message":"x"}]}`} {
+		_, err := answering(t, 200, body).Send(t.Context(), providertest.Message())
+		providertest.CheckReason(t, err, "UnexpectedAnswer")
 	}
 }
 

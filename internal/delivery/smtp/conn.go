@@ -87,6 +87,16 @@ func (e *stageError) aboutConnection() bool {
 	return sessionLimit.MatchString(r.text)
 }
 
+// aboutParameters reports whether the server refused the parameters of MAIL, although it
+// offers them.
+func (e *stageError) aboutParameters() bool {
+	r := e.reply()
+	return e.stage == stageMail && r != nil && (r.code == 555 || (r.code == 501 || r.code == 504) && parameterNames.MatchString(r.text))
+}
+
+// parameterNames matches what servers say about parameters that they don't know.
+var parameterNames = phrases("SIZE", "BODY", "8BITMIME", "parameter", "parameters", "option", "options", "extension", "extensions")
+
 // conn is a connection to a server. One goroutine uses it at a time.
 type conn struct {
 	raw       net.Conn
@@ -99,6 +109,8 @@ type conn struct {
 
 	*Config      // its times
 	reused  bool // a message was sent on it before
+	// plain says that MAIL goes without the parameters that only inform the server.
+	plain bool
 
 	deadline time.Time // of the context in force
 	heard    int       // bytes since begin
@@ -286,7 +298,11 @@ func (c *conn) hello(name string) error {
 		return err
 	}
 	lines := strings.Split(r.text, "\n")
-	for _, line := range lines[1:] {
+	// The first line greets. Where it is the keyword itself, nothing must go out unencrypted.
+	if !strings.EqualFold(strings.TrimSpace(lines[0]), "STARTTLS") {
+		lines = lines[1:]
+	}
+	for _, line := range lines {
 		line = strings.TrimSpace(line)
 		// Before RFC 2554 it was AUTH=PLAIN; many servers still say both.
 		end := strings.IndexAny(line, " \t=")
@@ -400,10 +416,10 @@ func (c *conn) transact(m *composed) error {
 // was composed: they hold no line end.
 func (c *conn) envelope(m *composed) (mail, rcpt string) {
 	mail = "MAIL FROM:<" + m.from + ">"
-	if c.offers("SIZE") {
+	if c.offers("SIZE") && !c.plain {
 		mail += " SIZE=" + strconv.Itoa(len(m.raw))
 	}
-	if c.offers("8BITMIME") {
+	if c.offers("8BITMIME") && !c.plain {
 		mail += " BODY=8BITMIME"
 	}
 	if m.utf8 {

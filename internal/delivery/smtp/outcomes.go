@@ -108,11 +108,14 @@ var outcomes = []outcome{
 	},
 	{
 		// The server works, and serves the other connections.
-		steps: []stage{stageConnect, stageTLS, stageAuth}, codes: fourYZ,
+		steps: []stage{stageConnect, stageTLS, stageAuth}, codes: anyRefusal,
 		texts:  []string{"too many connections", "too many … connections", "too many concurrent", "too many sessions", "concurrent connections", "concurrent sessions", "connection limit", "connections … limit", "connections exceeded", "connection rate", "connections … exceeded"},
 		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server has too many connections",
 	},
 	{steps: []stage{stageAuth}, codes: fiveYZ, result: resultWaits, reason: "LoginRefused", meaning: "The mail server refused the login"},
+	// A password that must be changed is refused with a temporary code.
+	{steps: []stage{stageAuth}, codes: []string{"432", "435"}, result: resultWaits, reason: "LoginRefused", meaning: "The mail server refused the login"},
+	{steps: []stage{stageAuth}, codes: fourYZ, enhanced: []string{"7.12", "7.13"}, result: resultWaits, reason: "LoginRefused", meaning: "The mail server refused the login"},
 	{steps: []stage{stageTLS}, codes: fiveYZ, result: resultWaits, reason: "TLSUnavailable", meaning: "The mail server refused to encrypt"},
 	{steps: []stage{stageConnect}, codes: fiveYZ, result: resultWaits, reason: "ServerRefused", meaning: "The mail server refused the operator"},
 	{steps: []stage{stageConnect, stageTLS, stageAuth}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
@@ -122,25 +125,25 @@ var outcomes = []outcome{
 		codes: anyRefusal,
 		texts: []string{
 			"for test purposes only", "out of credits", "insufficient credits", "insufficient credit", "insufficient balance", "insufficient funds", "trial … expired", "trial … ended",
-			"subscription … expired", "subscription … ended", "your account … expired", "not authorized to perform", "configuration set", "not been enabled for smtp", "not enabled for smtp",
+			"subscription … expired", "subscription … ended", "your account … expired", "not enough credit", "not enough credits", "no credit", "no credits", "payment required", "upgrade your … plan", "upgrade your plan", "upgrade your account", "not authorized to perform", "configuration set", "not been enabled for smtp", "not enabled for smtp", "smtp … disabled for this account", "smtp … disabled for your account",
 		},
 		result: resultWaits, reason: "AccountRestricted", meaning: "The operator's account at the mail server is restricted",
 	},
 	{
-		steps: []stage{stageMail, stageData, stageText}, codes: anyRefusal, texts: []string{"account … under review", "account … on hold"},
+		steps: []stage{stageMail, stageData, stageText}, codes: anyRefusal, texts: []string{"account … under review", "account … on hold", "account … inactive", "account … closed", "account … not activated", "account … not confirmed", "account … not verified"},
 		result: resultWaits, reason: "AccountRestricted", meaning: "The operator's account at the mail server is restricted",
 	},
 	{
 		codes: fiveYZ, enhanced: []string{"3.4", "2.3"},
-		texts:  []string{"message size", "size exceeds", "size limit", "message … too big", "message … too large", "message length exceeds"},
+		texts:  []string{"message size", "size exceeds", "size limit", "message … too big", "message … too large", "message … too long", "message … larger than", "message length exceeds"},
 		result: resultFails, reason: "MessageTooBig", meaning: "The mail is bigger than the mail server takes",
 	},
 	{
-		codes: fiveYZ, enhanced: []string{"7.20", "7.21", "7.22", "7.23", "7.24", "7.25", "7.26", "7.27", "7.29"},
-		texts:  []string{"spf", "dkim", "dmarc", "reverse dns", "rdns", "ptr record", "no ptr", "unauthenticated"},
+		codes: fiveYZ, enhanced: []string{"7.20", "7.21", "7.22", "7.23", "7.24", "7.25", "7.26", "7.27", "7.29", "7.30", "7.32", "7.509", "7.515"},
+		texts:  []string{"spf", "dkim", "dmarc", "required authentication level", "reverse dns", "rdns", "ptr record", "no ptr", "unauthenticated"},
 		result: resultWaits, reason: "SenderUnauthenticated", meaning: "The mail server can't verify that the operator may send for the sender's domain",
 	},
-	{codes: fiveYZ, enhanced: []string{"7.10"}, texts: []string{"starttls", "encryption required", "encryption needed", "must use tls"}, result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption"},
+	{codes: fiveYZ, enhanced: []string{"7.10"}, texts: []string{"starttls", "encryption required", "encryption is required", "encryption needed", "must use tls", "tls required", "tls is required", "ssl required", "ssl is required"}, result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption"},
 	{
 		codes:  []string{"530", "534", "535", "538"},
 		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
@@ -149,7 +152,7 @@ var outcomes = []outcome{
 		codes: anyRefusal, enhanced: []string{"7.8", "7.9", "7.11", "7.14"},
 		texts: []string{
 			"authentication … required", "authentication needed", "authenticate first", "must authenticate", "must be authenticated", "not authenticated", "auth first", "auth required", "auth is required",
-			"login required", "log in first", "login first", "please log in", "client was not authenticated", "turn on smtp authentication",
+			"authentification … required", "authentication … mandatory", "pop before smtp", "please authenticate", "login required", "log in first", "login first", "please log in", "client was not authenticated", "turn on smtp authentication",
 		},
 		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
 	},
@@ -159,7 +162,7 @@ var outcomes = []outcome{
 		texts: []string{
 			"relay access denied", "relay … denied", "relaying denied", "relaying … denied", "relay not permitted", "relay … not permitted", "relaying not permitted", "not permitted to relay",
 			"not allowed to relay", "unable to relay", "cannot relay", "can't relay", "do not relay", "don't relay", "not relay", "relaying not allowed", "relaying is not allowed", "relaying prohibited", "relay prohibited", "no relaying", "open relay",
-			"relay not allowed", "relay … not allowed", "relaying disallowed", "relay disallowed", "as a relay", "allowed rcpthosts", "list of … rcpthosts",
+			"relay not allowed", "relay … not allowed", "relaying disallowed", "relay disallowed", "as a relay", "to be relayed", "not a relay", "no relay", "relaying … restricted", "relay … restricted", "allowed rcpthosts", "list of … rcpthosts",
 		},
 		result: resultWaits, reason: "RelayDenied", meaning: "The mail server doesn't relay mail for the operator",
 	},
@@ -170,7 +173,11 @@ var outcomes = []outcome{
 		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
 	},
 	{
-		steps: []stage{stageRcpt}, codes: []string{"421"}, enhanced: []string{"1", "2"},
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"2.121", "2.122"}, texts: []string{"recipient's … limit", "recipient … exceeded their", "receiving mail too quickly", "receiving mail at a rate"},
+		result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient",
+	},
+	{
+		steps: []stage{stageRcpt, stageData, stageText}, codes: []string{"421"}, enhanced: []string{"1", "2"},
 		result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient",
 	},
 	{
@@ -180,7 +187,7 @@ var outcomes = []outcome{
 	},
 	{codes: []string{"421"}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
 	{
-		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "2.2"},
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "2.2", "7.17", "7.18"},
 		texts:  []string{"mailbox full", "mailbox is full", "mailbox … quota", "over quota", "mailbox size limit", "storage allocation", "insufficient storage", "resolver.rst…"},
 		result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient",
 	},
@@ -190,17 +197,19 @@ var outcomes = []outcome{
 			"quota exceeded", "quotaexceeded…", "submissionquotaexceeded…", "exceeded … quota", "quota … exceeded", "over … quota", "quota … reached", "out of quota",
 			"limit … exceeded", "limit … reached", "exceeded … limit", "exceeds … limit", "exceeding … limit", "reached … limit", "over … limit", "exceeded … limits", "exceeds … limits", "hourly quota", "daily quota", "reached … allowance", "sending limit", "rate limit", "rate limited", "ratelimit",
 			"too many messages", "too many mails", "too many emails", "too many e-mails", "too much mail", "too many recipients", "credits exceeded", "unusual rate",
-			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast", "per hour", "per minute", "unusual … activity", "exceed … limit",
+			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast", "frequency limited", "frequency limit", "quota … exhausted", "quota … used up", "allotment", "per hour", "per minute", "unusual … activity", "exceed … limit",
 		},
 		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
 	},
+	{codes: fiveYZ, texts: []string{"your ip … not allowed", "your ip … not permitted", "your host … not allowed", "client … permission", "client … permissions to submit"}, result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account"},
 	{
 		codes: fiveYZ, enhanced: []string{"1.7", "1.8", "7.60", "7.501", "7.502", "7.503"},
 		texts: []string{
 			"sender address rejected", "sender … rejected", "sender … denied", "sender … refused", "sender … not allowed", "sender … not permitted", "sender … not authorized", "sender … not authorised",
 			"sender … not verified", "sender … not valid", "sender … invalid", "sender … not found", "sender … unknown", "sender … unverified", "sender … does not exist", "unverified sender", "sender verify failed", "sender verification", "invalid sender", "bad sender", "unknown sender", "unauthorized sender",
 			"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "sendas denied", "address is not verified", "address not verified", "identities failed the check", "domain … not verified", "domain … unverified",
-			"from address", "from domain", "mail from … not allowed", "mail from … denied", "envelope from", "not allowed to send from", "not permitted to send", "not authorized to send", "not authorised to send", "not allowed to send",
+			"from address", "from domain", "from header", "mail from … not allowed", "mail from … denied", "mail from must", "envelope from", "envelope sender", "badmailfrom", "sender signature", "local sender", "originator",
+			"sender … match", "sender … blocked", "sender … mismatch", "use this sender", "use … sender address", "as the sender", "as sender", "not allowed to send from", "not permitted to send", "not authorized to send", "not authorised to send", "not allowed to send",
 		},
 		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
 	},
@@ -239,10 +248,18 @@ var outcomes = []outcome{
 	},
 	{
 		codes: fiveYZ, enhanced: []string{"7"},
-		texts:  []string{"policy reasons", "policy reason", "policy restrictions", "policy violation", "policy rejection", "local policy", "due to policy", "violates … policy"},
+		texts:  []string{"policy reasons", "policy reason", "policy restrictions", "policy violation", "policy rejection", "local policy", "by policy", "by … policy", "security policy", "against policy", "administrative prohibition", "administratively prohibited", "administratively denied", "due to policy", "violates … policy"},
+		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
+	},
+	{
+		steps: []stage{stageRcpt}, codes: fiveYZ, texts: []string{"access denied", "permission denied", "not served here", "not authorized", "not authorised", "authenticate"},
 		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
 	},
 	{codes: []string{"521"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
+	{
+		// The server does not know the command, so this is not about the recipient.
+		steps: []stage{stageRcpt, stageData}, codes: []string{"500", "502"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail",
+	},
 	{codes: fiveYZ, enhanced: []string{"3.2"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
 	{steps: []stage{stageMail}, codes: fiveYZ, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
 	{steps: []stage{stageRcpt}, codes: fiveYZ, result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient"},
@@ -258,6 +275,11 @@ var outcomes = []outcome{
 			"too many messages", "too much mail", "too many emails", "too fast", "slow down", "throttled", "throttling", "too many … connections", "concurrent connections", "ratelimit … exceeded",
 		},
 		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server asks to send more slowly",
+	},
+	{
+		// The recipient of this message is full or busy, not the server.
+		steps: afterRcpt, codes: fourYZ, enhanced: []string{"1", "2"}, texts: []string{"mailbox full", "mailbox is full", "over quota", "mailbox … quota"},
+		result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient",
 	},
 	{steps: afterRcpt, codes: fourYZ, enhanced: []string{"3"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
 	{steps: afterRcpt, codes: []string{"452"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
@@ -295,8 +317,9 @@ func phrases(all ...string) *regexp.Regexp {
 	return regexp.MustCompile(`(?i)\b(?:` + strings.Join(alternatives, "|") + `)`)
 }
 
-// enhancedCode is an enhanced status code at the beginning of a reply's text.
-var enhancedCode = regexp.MustCompile(`^\s*([245])\.(\d{1,3}\.\d{1,3})\b`)
+// enhancedCode is an enhanced status code at the beginning of a line of a reply, or in
+// parentheses with a number sign, as qmail and Cisco's servers write it.
+var enhancedCode = regexp.MustCompile(`(?m)(?:^\s*[#\[(]{0,2}|\(#)([245])\.(\d{1,3}\.\d{1,3})\b`)
 
 // matches reports whether the row applies to a refusal.
 func (o *outcome) matches(stage stage, r *reply, enhanced, text string, texts *regexp.Regexp) bool {
@@ -339,7 +362,7 @@ func outcomeOfReply(stage stage, r *reply) *outcome {
 	if m := enhancedCode.FindStringSubmatch(r.text); m != nil && int(m[1][0]-'0') == r.code/100 {
 		enhanced = m[2]
 	}
-	text := plainReply(r.text)
+	text := phraseText(r.text)
 	for i := range outcomes {
 		if o := &outcomes[i]; o.matches(stage, r, enhanced, text, outcomeTexts[i]) {
 			return o
@@ -368,4 +391,14 @@ func plainReply(text string) string {
 		return r
 	}, text)
 	return strings.Join(strings.Fields(addressLike.ReplaceAllString(text, "…")), " ")
+}
+
+// quotes are quotation marks around words. Those within words are apostrophes.
+var quotes = regexp.MustCompile("\\B['‘’`]|['‘’`]\\B|[\"“”«»]")
+
+// phraseText makes the text of a reply fit to be compared with phrases: as plainReply, with
+// straight apostrophes and without quotation marks.
+func phraseText(text string) string {
+	text = quotes.ReplaceAllString(plainReply(text), "")
+	return strings.ReplaceAll(text, "’", "'")
 }

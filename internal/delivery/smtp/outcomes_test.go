@@ -140,3 +140,121 @@ func TestOutcomesAreComplete(t *testing.T) {
 		}
 	}
 }
+
+// Replies of servers and services, and what they mean. [TestReplies] has those for which a
+// conversation is held.
+func TestOutcomesOfReplies(t *testing.T) {
+	for _, test := range []struct {
+		stage  stage
+		reply  string
+		result result
+		reason string // any if empty
+	}{
+		{stageRcpt, "550 5.7.1 <shop@example.com>: Sender address rejected: undeliverable address", resultSender, "SenderRefused"},
+		{stageRcpt, "550 not local sender over smtp", resultSender, "SenderRefused"},
+		{stageText, "550 5.7.0 From address is not one of your addresses.", resultSender, "SenderRefused"},
+		{stageRcpt, "550 Envelope sender domain not authorized", resultSender, "SenderRefused"},
+		{stageRcpt, "550 Sender does not match authenticated user", resultSender, "SenderRefused"},
+		{stageText, "550 From header does not match the authenticated user", resultSender, "SenderRefused"},
+		{stageRcpt, "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)", resultSender, "SenderRefused"},
+		{stageText, "550 The 'From' address you supplied is not a Sender Signature on your account.", resultSender, "SenderRefused"},
+		{stageRcpt, "550 you must use your own address as the sender", resultSender, "SenderRefused"},
+		{stageRcpt, "501 mail from address must be same as authorization user", resultSender, "SenderRefused"},
+		{stageRcpt, "553 Mail from must equal authorized user", resultSender, "SenderRefused"},
+		{stageRcpt, "550 5.1.0 Originator address unknown", resultSender, ""},
+		{stageRcpt, "550 You are not authorised to use this sender address", resultSender, "SenderRefused"},
+		{stageRcpt, "550 Client does not have permission to submit mail to this server", resultWaits, ""},
+		{stageRcpt, "550 Administrative prohibition", resultWaits, "PolicyRefused"},
+		{stageRcpt, "550 Rejected by policy", resultWaits, "PolicyRefused"},
+		{stageRcpt, "554 Denied by security policy", resultWaits, "PolicyRefused"},
+		{stageRcpt, "550 Access denied", resultWaits, "PolicyRefused"},
+		{stageRcpt, "554 Permission denied", resultWaits, "PolicyRefused"},
+		{stageRcpt, "550 #5.1.0 Address rejected.", resultFails, "RecipientRefused"},
+		{stageRcpt, "554 #5.7.1 Rejected", resultWaits, "PolicyRefused"},
+		{stageRcpt, "550 Rejected (#5.7.1)", resultWaits, "PolicyRefused"},
+		{stageText, "554 sorry, message looks like nothing (#5.3.0)", resultFails, "MessageRefused"},
+		{stageRcpt, "550-Rejected\r\n550 5.7.1 see http://x.example", resultWaits, "PolicyRefused"},
+		{stageRcpt, "552 Requested mail action aborted: exceeded storage allocation (#5.2.2)", resultFails, "RecipientRefused"},
+		{stageMail, "550 cannot route to sender address (#5.1.8)", resultSender, "SenderRefused"},
+		{stageText, "452 4.2.2 The email account that you tried to reach is over quota", resultDeferred, ""},
+		{stageText, "452-4.2.2 The email account that you tried to reach is out of storage\r\n452 4.2.2 space", resultDeferred, ""},
+		{stageText, "421 4.2.1 The user you are trying to contact is receiving mail too quickly", resultDeferred, ""},
+		{stageData, "421 4.2.1 The user you are trying to contact is receiving mail too quickly", resultDeferred, ""},
+		{stageText, "452 mailbox full", resultDeferred, ""},
+		{stageRcpt, "550 5.2.121 Recipient's per hour message receive limit from specific sender exceeded", resultDeferred, ""},
+		{stageRcpt, "550 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour", resultDeferred, ""},
+		{stageText, "550 5.7.515 Access denied, sending domain example.com does not meet the required authentication level.", resultWaits, "SenderUnauthenticated"},
+		{stageText, "550 5.7.32 From header not aligned with authenticated organizational domain", resultWaits, "SenderUnauthenticated"},
+		{stageText, "550 5.7.30 this mail has been blocked because DKIM does not pass", resultWaits, "SenderUnauthenticated"},
+		{stageAuth, "432 4.7.12 A password transition is needed", resultWaits, ""},
+		{stageAuth, "454 4.7.0 Temporary authentication failure", resultRetried, ""},
+		{stageAuth, "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.", resultWaits, "LoginRefused"},
+		{stageConnect, "554 5.7.1 Too many connections from your IP", resultRetried, ""},
+		{stageConnect, "550 Too many concurrent connections, try again later", resultRetried, ""},
+		{stageRcpt, "502 5.5.2 Error: command not recognized", resultWaits, ""},
+		{stageData, "502 5.5.1 Command not implemented", resultWaits, ""},
+		{stageText, "550 Not enough credit", resultWaits, "AccountRestricted"},
+		{stageRcpt, "550 Connection frequency limited", resultWaits, "QuotaExceeded"},
+		{stageText, "550 Ip frequency limited", resultWaits, ""},
+		{stageRcpt, "550 5.7.17 Mailbox owner has changed", resultFails, "RecipientRefused"},
+		{stageRcpt, "550 5.7.1 ... has exceeded its 24-hour sending limit. Messages to 250 recipients out of 250 allowed have been sent. Relay quota will reset in 2 hours", resultWaits, "QuotaExceeded"},
+		{stageRcpt, "550 That smtp username has exceeded its rate limit", resultWaits, "QuotaExceeded"},
+		{stageText, "550 Sender domain not verified", resultSender, "SenderRefused"},
+		{stageMail, "525 5.7.1 Unauthorized IP address", resultWaits, ""},
+		{stageRcpt, "550 Your IP is not allowed to send mail here", resultWaits, ""},
+		{stageRcpt, "550 5.7.511 Access denied, banned sender[192.0.2.1]", resultWaits, ""},
+		{stageRcpt, "550 Unable to send: account is over its quota", resultWaits, "QuotaExceeded"},
+		{stageRcpt, "554 You have sent too many messages today", resultWaits, "QuotaExceeded"},
+		{stageText, "554 5.7.0 Maximum number of messages per day reached", resultWaits, "QuotaExceeded"},
+		{stageText, "550 Quota of sent mails exhausted", resultWaits, "QuotaExceeded"},
+		{stageMail, "550 Send quota used up", resultWaits, "QuotaExceeded"},
+		{stageText, "552 Daily message allotment used", resultWaits, "QuotaExceeded"},
+		{stageText, "554 5.7.1 Monthly limit reached", resultWaits, "QuotaExceeded"},
+		{stageRcpt, "550 please upgrade your plan to send more emails", resultWaits, ""},
+		{stageText, "550 Billing: payment required", resultWaits, "AccountRestricted"},
+		{stageMail, "550 Account closed", resultWaits, ""},
+		{stageRcpt, "550 SMTP service is disabled for this account", resultWaits, ""},
+		{stageText, "550 account inactive, please confirm your email", resultWaits, ""},
+		{stageRcpt, "550 Sender blocked by administrator", resultSender, ""},
+		{stageRcpt, "550 authentification required", resultWaits, "LoginRequired"},
+		{stageRcpt, "550 SMTP authentication is mandatory", resultWaits, "LoginRequired"},
+		{stageRcpt, "550 POP before SMTP: check your mail first", resultWaits, "LoginRequired"},
+		{stageRcpt, "550 No relay for you, authenticate", resultWaits, ""},
+		{stageRcpt, "554 <joe@example.org>: Relaying is restricted", resultWaits, "RelayDenied"},
+		{stageRcpt, "550 relay denied", resultWaits, "RelayDenied"},
+		{stageRcpt, "550 Unable to relay for joe@example.org", resultWaits, "RelayDenied"},
+		{stageRcpt, "551 This is not a relay host", resultWaits, "RelayDenied"},
+		{stageRcpt, "550 that domain isn't allowed to be relayed", resultWaits, "RelayDenied"},
+		{stageRcpt, "550 Domain of recipient not served here", resultWaits, ""},
+		{stageRcpt, "553 5.7.1 rejected: SSL required", resultWaits, ""},
+		{stageMail, "530 Must issue STARTTLS first", resultWaits, "EncryptionRequired"},
+		{stageMail, "550 TLS required", resultWaits, "EncryptionRequired"},
+		{stageRcpt, "554 5.7.1 Session encryption is required", resultWaits, "EncryptionRequired"},
+		{stageRcpt, "450 4.7.1 Client host rejected: cannot find your hostname, [192.0.2.1]", resultDeferred, ""},
+		{stageText, "550 Message contains illegal attachment", resultFails, ""},
+		{stageText, "554 5.6.1 Body type not supported", resultFails, ""},
+		{stageText, "550 High probability of spam", resultFails, ""},
+		{stageText, "550 Blocked", resultFails, ""},
+		{stageText, "550 maximum allowed line length is 998 octets, got 1200", resultFails, "MessageRefused"},
+		{stageText, "554 5.4.14 Hop count exceeded - possible mail loop", resultFails, ""},
+		{stageText, "550 too many hops", resultFails, ""},
+		{stageMail, "552 Message size exceeds fixed maximum message size", resultFails, "MessageTooBig"},
+		{stageText, "552 Message larger than 10 MB", resultFails, "MessageTooBig"},
+		{stageText, "554 Message too long", resultFails, "MessageTooBig"},
+		{stageRcpt, "550 5.4.4 Host unknown", resultFails, ""},
+		{stageRcpt, "550 5.1.1 blocked by policy: recipient suppressed", resultFails, ""},
+	} {
+		code, err := strconv.Atoi(test.reply[:3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(test.reply, "\r\n")
+		for i, line := range lines {
+			lines[i] = line[4:]
+		}
+		o := outcomeOfReply(test.stage, &reply{code: code, text: strings.Join(lines, "\n")})
+		if o.result != test.result || test.reason != "" && o.reason != test.reason {
+			t.Errorf("%s at %s: %s %s, want %s %s", test.reply, test.stage, o.result, o.reason, test.result, test.reason)
+		}
+	}
+}

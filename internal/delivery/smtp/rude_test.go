@@ -82,10 +82,12 @@ func reasonOf(t *testing.T, p *Provider, m provider.Message) (class, reason stri
 // Keywords are compared in any case. Nothing goes out unencrypted where the server
 // offers encryption.
 func TestKeywordsInAnyCase(t *testing.T) {
-	for _, starttls := range []string{"STARTTLS", "starttls", "StartTLS", "sTARTTLS ", "starttls\t", "StartTls REQUIRED"} {
+	for _, starttls := range []string{
+		"STARTTLS", "starttls", "StartTLS", "sTARTTLS ", "starttls\t", "StartTls REQUIRED", " starttls", "\tSTARTTLS", "startTLS=", "Starttls\x0b", "STARTTLS\r", "starttls\nSTARTTLS\nstarttls",
+	} {
 		for _, mode := range []TLSMode{StartTLS, StartTLSOptional} {
 			t.Run(fmt.Sprintf("%q %s", starttls, mode), func(t *testing.T) {
-				s, p := rude(t, smtptest.Script{Extensions: []string{"pipelining", "size 1000000", "8bitmime", "SmtpUtf8", "auth Plain login", starttls}}, func(c *Config) {
+				s, p := rude(t, smtptest.Script{Extensions: append([]string{"pipelining", "size 1000000", "8bitmime", "SmtpUtf8", "auth Plain login"}, strings.Split(starttls, "\n")...)}, func(c *Config) {
 					c.TLS, c.Username, c.Password = mode, "user", "planted"
 				})
 				m := message()
@@ -106,14 +108,50 @@ func TestKeywordsInAnyCase(t *testing.T) {
 			})
 		}
 	}
-	for _, auth := range []string{"AUTH LOGIN", "auth login", "AUTH=LOGIN", "auth=login", "Auth =  Login", "AUTH\tLogin"} {
+	for _, auth := range []string{
+		"AUTH LOGIN", "auth login", "AUTH=LOGIN", "auth=login", "Auth =  Login", "AUTH\tLogin", "AuTh\tntlm  LoGiN ", "auth\nauth login", "AUTH XOAUTH2\nauth=Login\nX", "AUTH EXTERNAL\nAUTH=\nauth login",
+		"auth\tOAUTHBEARER\tlogin\t", "AUTH=XOAUTH2 login",
+	} {
 		t.Run(auth, func(t *testing.T) {
-			s, p := rude(t, smtptest.Script{Extensions: []string{auth}, Say: on("AUTH", smtptest.Line("334 VXNlcm5hbWU6"))}, func(c *Config) { c.Username, c.Password = "user", "planted" })
+			s, p := rude(t, smtptest.Script{Extensions: strings.Split(auth, "\n"), Say: on("AUTH", smtptest.Line("334 VXNlcm5hbWU6"))}, func(c *Config) { c.Username, c.Password = "user", "planted" })
 			if _, err := p.Send(bg, message()); err != nil {
 				t.Fatalf("%v: %v", err, s.Commands())
 			}
 		})
 	}
+}
+
+// A server may offer parameters and then refuse them. They only inform it, so the mail goes
+// without them, and so do the next ones.
+func TestRefusedParameters(t *testing.T) {
+	for _, refusal := range []string{
+		"555 5.5.4 Unsupported option: SIZE=100", "555 MAIL FROM/RCPT TO parameters not recognized or not implemented", "501 5.5.4 Syntax error in parameters", "504 5.5.4 BODY not implemented",
+	} {
+		for _, extensions := range [][]string{{"SIZE", "8BITMIME"}, {"size 1000000", "PIPELINING"}, {"8bitmime"}} {
+			t.Run(fmt.Sprint(refusal, extensions), func(t *testing.T) {
+				s, p := rude(t, smtptest.Script{Extensions: extensions, Say: func(h smtptest.Heard) *smtptest.Said {
+					if h.Verb == "MAIL" && strings.Contains(h.Line, "=") {
+						return smtptest.Line("%s", refusal)
+					}
+					return nil
+				}}, nil)
+				for range 3 {
+					if _, err := p.Send(bg, message()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if n := len(s.Messages()); n != 3 || s.Connections() > 2 {
+					t.Errorf("%d messages on %d connections", n, s.Connections())
+				}
+			})
+		}
+	}
+	t.Run("not about parameters", func(t *testing.T) {
+		s, p := rude(t, smtptest.Script{Extensions: []string{"SIZE"}, Say: on("MAIL", smtptest.Line("555 5.5.4 no"))}, nil)
+		if class, _ := reasonOf(t, p, message()); class != "waits" || s.Connections() != 2 {
+			t.Errorf("%s after %d connections", class, s.Connections())
+		}
+	})
 }
 
 // The other forms of an EHLO reply.
@@ -139,6 +177,30 @@ func TestExtensions(t *testing.T) {
 			_, p := rude(t, test.script, nil)
 			if class, reason := reasonOf(t, p, message()); class != test.class || reason != test.reason {
 				t.Errorf("%s %s, want %s %s", class, reason, test.class, test.reason)
+			}
+		})
+	}
+}
+
+// A keyword counts on any line of the reply: nothing goes out unencrypted where the server offers
+// encryption.
+func TestStartTLSAnywhere(t *testing.T) {
+	for _, ehlo := range []string{
+		"250 STARTTLS\r\n", "250 starttls\r\n", "250-starttls\r\n250 mx\r\n", "250-mx\r\n250-\r\n250 StartTLS\r\n", "250-mx\n250 starttls\n", "250-mx\r\n250-x\r\n250\tstarttls\r\n", "251-mx\r\n251 starttls\r\n",
+		"250-mx\r\n250-starttls\r\n250\r\n",
+	} {
+		t.Run(fmt.Sprintf("%q", ehlo), func(t *testing.T) {
+			s, p := rude(t, smtptest.Script{Say: func(h smtptest.Heard) *smtptest.Said {
+				if h.Verb == "EHLO" && !h.TLS {
+					return &smtptest.Said{Raw: ehlo}
+				}
+				return nil
+			}}, func(c *Config) { c.TLS = StartTLSOptional })
+			if _, err := p.Send(bg, message()); err != nil {
+				t.Fatal(err)
+			}
+			if messages := s.Messages(); len(messages) != 1 || !messages[0].TLS {
+				t.Error("it went out unencrypted")
 			}
 		})
 	}
@@ -262,7 +324,7 @@ func TestRefusedBeforeTheEnd(t *testing.T) {
 			}
 			_, p := rude(t, smtptest.Script{Say: on("DATA", &smtptest.Said{Raw: "354 continue\r\n", Midway: midway})}, nil)
 			m := message()
-			m.Text = strings.Repeat("A long text.\n", 1<<20)
+			m.Text = strings.Repeat("A long text.\n", 1<<18) // more than the buffers of both sockets
 			if class, reason := reasonOf(t, p, m); class+" "+reason != want {
 				t.Errorf("%s %s, want %s", class, reason, want)
 			}

@@ -95,6 +95,7 @@ type Provider struct {
 	pool   *pool
 
 	mechanism atomic.Value // string: of the last login that succeeded
+	plain     atomic.Bool  // whether the server refused parameters of MAIL that it offers
 	scramKeys scramCache
 }
 
@@ -181,7 +182,7 @@ func (s *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 		if err != nil {
 			return provider.Receipt{}, err
 		}
-		c.reused = reused
+		c.reused, c.plain = reused, s.plain.Load()
 		err = c.send(ctx, mail)
 		s.pool.put(c)
 		var e *stageError
@@ -190,6 +191,8 @@ func (s *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 			return provider.Receipt{ID: mail.id}, nil
 		case reused && errors.As(err, &e) && e.aboutConnection() && ctx.Err() == nil:
 			// Nothing of the mail was accepted.
+		case !c.plain && errors.As(err, &e) && e.aboutParameters() && (c.offers("SIZE") || c.offers("8BITMIME")) && ctx.Err() == nil:
+			s.plain.Store(true)
 		default:
 			return provider.Receipt{}, s.classify(err, m.OwnSender)
 		}

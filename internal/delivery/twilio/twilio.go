@@ -5,9 +5,9 @@
 package twilio
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -189,19 +189,20 @@ func (p *Provider) post(ctx context.Context, api *httpapi.API, path string, form
 	if err != nil {
 		return provider.Receipt{}, err
 	}
-	if resp.Status != http.StatusCreated {
+	var sent struct {
+		SID       string       `json:"sid"`
+		Status    string       `json:"status"`
+		ErrorCode httpapi.Code `json:"error_code"`
+	}
+	_ = httpapi.Decode(resp.Body, &sent)
+	// The status 201 means that the message was accepted. Sending again because the body
+	// is unreadable would send it twice. Another success with the SID of a message comes from
+	// something in between.
+	if resp.Status != http.StatusCreated && (resp.Status/100 != 2 || !sidForm.MatchString(sent.SID)) {
 		return provider.Receipt{}, p.refusal(resp, ownSender)
 	}
-	var sent struct {
-		SID       string `json:"sid"`
-		Status    string `json:"status"`
-		ErrorCode int    `json:"error_code"`
-	}
-	// The status 201 means that the message was accepted. Sending again because the body
-	// is unreadable would send it twice.
-	_ = json.Unmarshal(resp.Body, &sent)
 	if sent.Status == "failed" || sent.Status == "undelivered" {
-		return provider.Receipt{}, p.codeError(sent.ErrorCode, resp, ownSender)
+		return provider.Receipt{}, p.codeError(int(sent.ErrorCode), resp, ownSender)
 	}
 	return provider.Receipt{ID: httpapi.ReceiptID(sent.SID)}, nil
 }
@@ -223,7 +224,7 @@ func (p *Provider) Check(ctx context.Context) error {
 	var account struct {
 		Status string `json:"status"`
 	}
-	if err := json.Unmarshal(resp.Body, &account); err != nil {
+	if err := httpapi.Decode(resp.Body, &account); err != nil {
 		return provider.Transient("UnexpectedAnswer", "Twilio's answer is not one of its API.", 0)
 	}
 	if !p.key && account.Status != "active" {
@@ -238,12 +239,19 @@ func (p *Provider) path(resource string) string {
 
 // refusal classes an answer other than success by Twilio's own code.
 func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
-	var answer struct {
-		Code int `json:"code"`
+	type refusal struct {
+		Code      httpapi.Code `json:"code"`
+		ErrorCode httpapi.Code `json:"error_code"`
 	}
+	var answer refusal
 	// If the answer is not JSON, its status decides.
-	_ = json.Unmarshal(resp.Body, &answer)
-	return p.codeError(answer.Code, resp, ownSender)
+	if httpapi.Decode(resp.Body, &answer) != nil {
+		var list []refusal
+		if _ = httpapi.Decode(resp.Body, &list); len(list) > 0 {
+			answer = list[0]
+		}
+	}
+	return p.codeError(int(cmp.Or(answer.Code, answer.ErrorCode)), resp, ownSender)
 }
 
 // codeError classes the codes that say more than their HTTP status. The list
@@ -252,37 +260,48 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) error {
 	answer := fmt.Sprintf("Twilio (error %d)", code)
 	switch code {
-	case 21211, 21214, 21217, 21265, 21266, 21614, 21635, 21662, 30004, 30005, 30006, 60033, 60205, 63003, 63024, 63032, 63033:
+	case 14101, 21211, 21214, 21217, 21265, 21266, 21604, 21614, 21635, 21662, 30004, 30005, 30006, 30014, 60033, 60205, 63003, 63024, 63031, 63032, 63033:
 		return provider.Permanent("RecipientRefused", answer+" can't send to the recipient's number.")
-	case 21655, 21656, 63005, 63016, 63021, 63027, 63028, 63040, 63041, 63042:
+	case 21654, 21655, 21656, 63005, 63006, 63016, 63021, 63027, 63028, 63029, 63030, 63040, 63041, 63042, 92005, 92006:
 		return provider.Permanent("ContentTemplateRefused", answer+": WhatsApp refuses the content template or its variables; check the template at Twilio and the rule's whatsApp.")
-	case 60203:
+	case 60203, 60212:
 		return provider.Deferred("RecipientDeferred", answer+": the recipient was sent too many codes in the last minutes.", httpapi.RetryAfter(resp.Header))
 	case 60204:
 		return provider.Misconfigured("VerifyRefused", answer+": the Twilio Verify service doesn't accept custom codes; ask Twilio to enable them.")
+	case 60206, 60217, 60223:
+		return provider.Misconfigured("VerifyRefused", answer+": the Twilio Verify service isn't set up for codes by SMS; check its settings at Twilio.")
 	case 21610:
 		return provider.Permanent("Unsubscribed", answer+": the recipient has opted out of messages from this sender.")
 	case 21612:
 		return provider.Permanent("RecipientRefused", answer+" has no way from this sender to the recipient.")
-	case 21602, 21619:
+	case 14103, 21602, 21619:
 		return provider.Permanent("MessageEmpty", answer+": the message has no text.")
 	case 21605, 21617, 30019:
 		return provider.Permanent("MessageTooBig", answer+": the text is too long.")
-	case 30007, 30038, 60238, 60410, 30453, 63013, 63014, 63049:
+	case 21618, 30007, 30038, 30039, 60238, 60410, 30453, 63013, 63014, 63026, 63049:
 		return provider.Permanent("Filtered", answer+": the message was filtered as unwanted.")
-	case 30003:
+	case 30036:
+		return provider.Permanent("Expired", answer+": the message was not sent while it was valid.")
+	case 30003, 30008, 30017:
 		return provider.Deferred("RecipientDeferred", answer+" can't reach the recipient's phone now.", 0)
-	case 14101, 14102, 14108, 21210, 21212, 21213, 21267, 21401, 21601, 21603, 21606, 21607, 21616, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21712,
-		30018, 30024, 30032, 30033, 30034, 30035, 30036, 30040, 30041, 30042, 63002, 63007, 63020, 63051, 63112:
+	case 30450:
+		// Twilio's protection against toll fraud blocks a recipient for a quarter to half an hour.
+		return provider.Deferred("RecipientDeferred", answer+" blocks the recipient's number for now.", 30*time.Minute)
+	case 30410:
+		return provider.Unknown(answer + " may or may not have sent the message: the carrier didn't answer.")
+	case 20162, 20409, 20500, 20503, 21730, 30020, 30021, 30500, 63009, 63010, 63011, 63012:
+		return provider.Transient("Unavailable", answer+" has a fault of its own.", httpapi.RetryAfter(resp.Header))
+	case 14102, 14108, 21210, 21212, 21213, 21267, 21401, 21601, 21603, 21606, 21607, 21616, 21657, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21708, 21709, 21711, 21712, 21715,
+		30018, 30024, 30032, 30033, 30034, 30035, 30040, 30041, 30042, 63002, 63007, 63008, 63020, 63022, 63051, 63112:
 		if ownSender {
 			return provider.Permanent("SenderRefused", answer+" refuses the sender that the rule names.")
 		}
 		return provider.Misconfigured("SenderRefused", answer+" refuses the provider's sender.")
-	case 21408, 60605:
+	case 21408, 60220, 60605:
 		return provider.Permanent("RegionNotEnabled", answer+": Twilio's geographic permissions of the account don't include the recipient's country.")
-	case 10002, 21219, 21608, 30044, 63015, 572005:
+	case 10002, 14111, 21219, 21608, 30044, 63015, 572005:
 		return provider.Misconfigured("AccountRestricted", answer+": a trial or unapproved account sends to verified numbers only.")
-	case 20003, 20004, 20005, 20006, 20007, 20008, 20010, 10001, 30002, 30037, 63001, 90010:
+	case 20003, 20004, 20005, 20006, 20008, 20010, 20151, 20403, 10001, 30002, 30037, 63001, 90010:
 		return provider.Misconfigured("CredentialsRefused", answer+" refuses the credentials, or the account isn't active.")
 	case 20404:
 		return provider.Misconfigured("NotFound", answer+" doesn't know the account or the Verify service.")

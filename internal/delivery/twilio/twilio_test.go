@@ -4,6 +4,7 @@
 package twilio
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -138,6 +139,16 @@ func TestErrorCodes(t *testing.T) {
 		{400, 21655, "ContentTemplateRefused", "permanent"}, {201, 63016, "ContentTemplateRefused", "permanent"}, {201, 63041, "ContentTemplateRefused", "permanent"},
 		{201, 63024, "RecipientRefused", "permanent"}, {403, 60410, "Filtered", "permanent"}, {403, 60605, "RegionNotEnabled", "permanent"},
 		{429, 60203, "RecipientDeferred", "transient"}, {403, 60204, "VerifyRefused", "misconfigured"},
+		{400, 21657, "SenderRefused", "misconfigured"}, {400, 21709, "SenderRefused", "misconfigured"}, {400, 21715, "SenderRefused", "misconfigured"},
+		{201, 63008, "SenderRefused", "misconfigured"}, {201, 63022, "SenderRefused", "misconfigured"},
+		{400, 14101, "RecipientRefused", "permanent"}, {400, 21604, "RecipientRefused", "permanent"}, {201, 63031, "RecipientRefused", "permanent"},
+		{400, 21654, "ContentTemplateRefused", "permanent"}, {201, 63030, "ContentTemplateRefused", "permanent"},
+		{400, 21618, "Filtered", "permanent"}, {201, 30039, "Filtered", "permanent"}, {201, 63026, "Filtered", "permanent"}, {201, 30036, "Expired", "permanent"},
+		{201, 30450, "RecipientDeferred", "transient"}, {400, 20162, "Unavailable", "transient"}, {400, 21730, "Unavailable", "transient"},
+		{201, 30500, "Unavailable", "transient"}, {201, 63010, "Unavailable", "transient"}, {409, 20409, "Unavailable", "transient"},
+		{403, 60220, "RegionNotEnabled", "permanent"}, {403, 60223, "VerifyRefused", "misconfigured"}, {401, 20151, "CredentialsRefused", "misconfigured"},
+		{403, 20403, "CredentialsRefused", "misconfigured"}, {415, 0, "UnexpectedAnswer", "misconfigured"}, {407, 0, "UnexpectedAnswer", "misconfigured"},
+		{410, 0, "NotFound", "misconfigured"}, {409, 0, "Unavailable", "transient"}, {423, 0, "Unavailable", "transient"},
 	} {
 		status, code = row.status, row.code
 		_, err := p.Send(t.Context(), sms())
@@ -154,6 +165,46 @@ func TestErrorCodes(t *testing.T) {
 		}
 		if e := err.(*provider.Error); (e.RetryAfter > 0) != (class == "transient") { //nolint:errorlint // checked above
 			t.Errorf("%d %d: waits %s", row.status, row.code, e.RetryAfter)
+		}
+	}
+}
+
+// Twilio, and what is between it and us, may answer in other forms than documented.
+func TestOddAnswers(t *testing.T) {
+	const sid = "SM0123456789abcdef0123456789abcdef"
+	for _, row := range []struct {
+		status int
+		body   string
+		reason string // empty if sent
+	}{
+		{400, `{"code":"21610"}`, "Unsubscribed"}, {400, `{"code":21610.0}`, "Unsubscribed"}, {400, `{"code":" 21610 ","status":"400"}`, "Unsubscribed"},
+		{400, `{"error_code":21610}`, "Unsubscribed"}, {400, `{"code":null,"error_code":"21610"}`, "Unsubscribed"}, {400, `[{"code":21610}]`, "Unsubscribed"},
+		{400, "\uFEFF" + `{"code":21610}`, "Unsubscribed"}, {400, `{"message":["no"],"code":21610}`, "Unsubscribed"}, {400, `{"status":{},"code":21610,"more_info":7}`, "Unsubscribed"},
+		{400, `{"code":{}}`, "MessageRefused"}, {400, `{"code":"many"}`, "MessageRefused"}, {400, `{"code":-21610}`, "MessageRefused"}, {400, `{"code":1e400}`, "MessageRefused"},
+		{400, `{"code":99999999999999999999}`, "MessageRefused"}, {400, ``, "MessageRefused"}, {400, `<html>21610</html>`, "MessageRefused"}, {400, `null`, "MessageRefused"},
+		{400, `[]`, "MessageRefused"}, {400, `"21610"`, "MessageRefused"}, {400, strings.Repeat("[", 20000), "MessageRefused"},
+		{401, `<html>Log in</html>`, "CredentialsRefused"}, {403, `[]`, "CredentialsRefused"}, {302, ``, "Redirected"}, {308, `{"code":21610}`, "Unsubscribed"},
+		{200, `<html>Welcome to the hotel</html>`, "UnexpectedAnswer"}, {200, `{"code":21610}`, "Unsubscribed"}, {204, ``, "UnexpectedAnswer"},
+		{201, ``, ""}, {201, `<html>`, ""}, {201, `[]`, ""}, {201, `{"sid":7,"status":"queued"}`, ""}, {201, `{"sid":"` + sid + `","error_code":null,"status":null}`, ""},
+		{200, `{"sid":"` + sid + `","status":"queued"}`, ""}, {202, `{"sid":"` + sid + `"}`, ""},
+		{201, `{"status":"failed","error_code":"30006"}`, "RecipientRefused"}, {200, `{"sid":"` + sid + `","status":"failed","error_code":"30006"}`, "RecipientRefused"},
+		{503, `{"code":"20503"}`, "Unavailable"}, {502, `<html>`, "Unavailable"}, {201, `{"status":"failed","error_code":30410}`, provider.ReasonOutcomeUnknown},
+	} {
+		base, client := providertest.Answer(t, row.status, row.body)
+		p, err := New(Config{AccountSID: accountSID, AuthToken: authToken, From: "Rehive", BaseURL: base, Client: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.Send(t.Context(), sms())
+		if row.reason == "" {
+			if err != nil {
+				t.Errorf("%d %s: %v", row.status, row.body, err)
+			}
+			continue
+		}
+		var classed *provider.Error
+		if !errors.As(err, &classed) || classed.Reason != row.reason || strings.ContainsAny(err.Error(), "<[{") {
+			t.Errorf("%d %.100s: %v, want %s", row.status, row.body, err, row.reason)
 		}
 	}
 }
