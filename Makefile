@@ -55,6 +55,10 @@ image: ## Build the image for linux/amd64 and linux/arm64 into dist/image, witho
 
 ##@ Develop
 
+.PHONY: layouts
+layouts: ## Build the layouts of config/presets from MJML; needs npm and a network.
+	cd hack/layouts && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs
+
 .PHONY: generate
 generate: ## Generate deep copies, CRDs, RBAC, the chart's copies of them, and the pages of fields, events and flags.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
