@@ -68,7 +68,28 @@ func (c *Cleaner) Start(ctx context.Context) error {
 // clean deletes all expired rows, with a pause after every few steps.
 func (c *Cleaner) clean(ctx context.Context) (int, error) {
 	n, err := c.deleteOld(ctx)
-	return n, errors.Join(err, c.ledger.Scrub(ctx))
+	return n, errors.Join(err, c.reencrypt(ctx), c.ledger.Scrub(ctx))
+}
+
+// reencrypt encrypts all rows with the newest key, with a pause after every few steps.
+func (c *Cleaner) reencrypt(ctx context.Context) error {
+	total := 0
+	for more := true; more; {
+		var n int
+		var err error
+		n, more, err = c.ledger.Reencrypt(ctx, cleanLimit)
+		total += n
+		if err != nil {
+			return fmt.Errorf("after %d rows: %w", total, err)
+		}
+		if more && !c.wait(ctx, cleanPause) {
+			return nil
+		}
+	}
+	if total > 0 {
+		c.log.Info("Encrypted rows of the ledger with the newest key", "rows", total)
+	}
+	return nil
 }
 
 func (c *Cleaner) deleteOld(ctx context.Context) (int, error) {

@@ -368,6 +368,10 @@ type Retention interface {
 	// Scrub makes sure that texts that were masked or erased since the last call are no
 	// longer in the ledger's files. It may fail while somebody reads; call it again then.
 	Scrub(ctx context.Context) error
+	// Reencrypt encrypts about limit rows with the newest key that have another one or none,
+	// in small steps. It returns how many there were, and whether there are more. It is for one caller
+	// at a time. A key is no longer needed once no row has it, see [Options].
+	Reencrypt(ctx context.Context, limit int) (n int, more bool, err error)
 	// DeleteCharges deletes what was charged to quotas before yesterday.
 	DeleteCharges(ctx context.Context) error
 	// DeleteSuppressions deletes expired suppressions.

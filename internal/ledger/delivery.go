@@ -129,7 +129,11 @@ type Delivery struct {
 	// UserID is the user on Rehive that the message is about; empty if unknown.
 	UserID  string
 	Content Content
-	// Size is the length of the Content's subject, text and HTML in bytes.
+	// Sealed is the Content as it is encrypted in the database. A [Store] decrypts it, and
+	// returns nil.
+	Sealed []byte
+	// Size is the length of the Content's subject, text and HTML in bytes; of an encrypted
+	// Content that a claim left out, a little more.
 	Size  int
 	State DeliveryState
 	// Reason is one CamelCase word and Message one sentence, about the last attempt or

@@ -43,7 +43,8 @@ type ClaimedEvent struct {
 	Key int64
 	// Attempts counts the claims of this event, including this one.
 	Attempts int
-	// Size is the length of the Data in bytes.
+	// Size is the length of the Data in bytes; of an event that is encrypted and without its
+	// Data, a little more.
 	Size int
 	// Age is how long ago the event was received, however the clocks were set since.
 	Age time.Duration
@@ -107,7 +108,8 @@ type StoredEvent struct {
 	NextAttemptAt time.Time
 	// UpdatedAt is when the state or the message last changed.
 	UpdatedAt time.Time
-	// Size is the length of the Data in bytes.
+	// Size is the length of the Data in bytes; of an event that is encrypted and without its
+	// Data, a little more.
 	Size int
 	// Masked reports whether the Data was masked.
 	Masked bool

@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+
+	"github.com/rehive/extension-operator/internal/ledger/seal"
 )
 
 // Options say how a ledger works, whatever database it is on. Zero fields have defaults.
@@ -19,6 +21,9 @@ type Options struct {
 	Log logr.Logger
 	// DigestKey is the key of the digests of masked texts. Without one there are none.
 	DigestKey []byte
+	// Keys encrypt the data of events and the content of deliveries. Without them, new rows
+	// are not encrypted, and a ledger with rows that are is not opened.
+	Keys *seal.Keyring
 	// Limits are what one company may use.
 	Limits Limits
 	// UsageInterval is how often each company's usage is counted; every five seconds

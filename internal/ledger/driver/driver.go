@@ -69,6 +69,9 @@ type Dialect struct {
 	Position string
 	// DataContains tests whether an event's data contains the bytes of parameter %d.
 	DataContains string
+	// FoldedData is an event's data as a text in which at least the letters of ASCII are in
+	// lower case, and other characters may be written with a backslash.
+	FoldedData string
 	// EndEventRelaxed is [EndEvent] for a change that a power cut may undo.
 	EndEventRelaxed string
 	// KeepContent, if not empty, prevents a delivery's content from being deleted until

@@ -35,6 +35,12 @@ var conformance = []func(*testing.T, Place){
 	testSensitive,
 	testDigest,
 	testEraseUser,
+	testEraseEscaped,
+	testEncryption,
+	testKeyRotation,
+	testMissingKey,
+	testTamperedRows,
+	testStorageIsExact,
 	testSensitiveEventFails,
 	testSensitiveAtOnce,
 	testMaskedTextsAreFree,
@@ -99,6 +105,35 @@ var conformance = []func(*testing.T, Place){
 	testClosedStoreRefuses,
 }
 
+// encrypted are the tests that are run with keys as well: those of what is encrypted, that
+// don't measure it.
+var encrypted = []func(*testing.T, Place){
+	testAcceptedEventSurvivesReopening,
+	testHandover,
+	testAnyTextCanBeStored,
+	testCompletedEventLeavesItsDeliveries,
+	testSMSOptions,
+	testSensitive,
+	testDigest,
+	testSensitiveEventFails,
+	testSensitiveAtOnce,
+	testMaskedTextsAreFree,
+	testEraseUser,
+	testSharedContent,
+	testLargeEventGoesInSteps,
+	testInterruptedStepsAreRepeated,
+	testInbox,
+	testLog,
+	testReplay,
+	testReplaysAtOnce,
+	testResendFailed,
+	testResendSent,
+	testResendRefuses,
+	testResendAll,
+	testDeleteBefore,
+	testQuarantinedDelivery,
+}
+
 // alone are the tests that measure time, or read what the whole process counts.
 var alone = map[string]bool{"LargeEventsDelayNobody": true, "SmallEventsPassLargeOnes": true, "Collector": true}
 
@@ -116,9 +151,16 @@ const (
 	byUID       = "uid:"
 )
 
+// RunEncrypted runs a part of the conformance suite with keys.
+func RunEncrypted(t *testing.T, newPlace func(testing.TB) Place) {
+	run(t, encrypted, func(t testing.TB) Place { return newPlace(t).Encrypted(Keys(t, "1")) })
+}
+
 // Run runs the conformance suite, each test in a new place.
-func Run(t *testing.T, newPlace func(testing.TB) Place) {
-	for _, test := range conformance {
+func Run(t *testing.T, newPlace func(testing.TB) Place) { run(t, conformance, newPlace) }
+
+func run(t *testing.T, tests []func(*testing.T, Place), newPlace func(testing.TB) Place) {
+	for _, test := range tests {
 		name := runtime.FuncForPC(reflect.ValueOf(test).Pointer()).Name()
 		name = name[strings.LastIndex(name, ".test")+len(".test"):]
 		t.Run(name, func(t *testing.T) {

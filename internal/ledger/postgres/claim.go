@@ -45,6 +45,7 @@ var (
 var dialect = driver.Dialect{
 	Position:     "strpos",
 	DataContains: "position($%d IN data) > 0",
+	FoldedData:   "lower(encode(data, 'escape'))",
 	EndEventRelaxed: `
 	WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
 	UPDATE events SET state = $1, message = $2, updated_at = $3, lease = 0

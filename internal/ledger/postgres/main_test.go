@@ -97,19 +97,21 @@ func insertBare(tx driver.Tx, id string) error {
 	return err
 }
 
-func TestConformance(t *testing.T) {
-	ledgertest.Run(t, func(t testing.TB) ledgertest.Place {
-		p := newPlace(t)
-		return ledgertest.Place{
-			Open: func(ctx context.Context, o ledger.Options) (ledger.Store, error) { return Open(ctx, p.config(), o) },
-			DB: func() (*sql.DB, error) {
-				config, _, err := parse(p.config())
-				if err != nil {
-					return nil, err
-				}
-				return stdlib.OpenDB(*config), nil
-			},
-			Dialect: schema.Postgres, Shared: true,
-		}
-	})
+func conformingPlace(t testing.TB) ledgertest.Place {
+	p := newPlace(t)
+	return ledgertest.Place{
+		Open: func(ctx context.Context, o ledger.Options) (ledger.Store, error) { return Open(ctx, p.config(), o) },
+		DB: func() (*sql.DB, error) {
+			config, _, err := parse(p.config())
+			if err != nil {
+				return nil, err
+			}
+			return stdlib.OpenDB(*config), nil
+		},
+		Dialect: schema.Postgres, Shared: true,
+	}
 }
+
+func TestConformance(t *testing.T) { ledgertest.Run(t, conformingPlace) }
+
+func TestEncryptedConformance(t *testing.T) { ledgertest.RunEncrypted(t, conformingPlace) }

@@ -90,7 +90,7 @@ func Open(ctx context.Context, c Config, o ledger.Options) (*sqlstore.Store, err
 	if err != nil {
 		return nil, err
 	}
-	return sqlstore.New(d, o), nil
+	return sqlstore.Open(ctx, d, o)
 }
 
 func openDatabase(ctx context.Context, c Config, o ledger.Options) (*database, error) {

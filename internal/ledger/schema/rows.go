@@ -54,12 +54,13 @@ const (
 	deliveryHead = "deliveries.id, company, event_id, event_name, event_received_at, rule, copy, channel, recipient, user_id," +
 		" state, reason, message, attempts, "
 	deliveryDates = ", next_attempt_at, provider_id, received_at, created_at, updated_at, expires_at, sensitive, outcome, outcome_detail, outcome_at, "
-	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), COALESCE(sms, ''), COALESCE(digest, ''), "
+	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), COALESCE(sms, ''), COALESCE(digest, ''), sealed, "
 	smallContent  = "COALESCE(sender, '')," +
 		" CASE WHEN octet_length(subject) <= 32768 THEN subject ELSE '' END," +
 		" CASE WHEN octet_length(text) <= 32768 THEN text ELSE '' END," +
-		" CASE WHEN octet_length(html) <= 32768 THEN html ELSE '' END, COALESCE(sms, ''), COALESCE(digest, ''), "
-	contentSize = "COALESCE(octet_length(subject), 0) + COALESCE(octet_length(text), 0) + COALESCE(octet_length(html), 0)"
+		" CASE WHEN octet_length(html) <= 32768 THEN html ELSE '' END, COALESCE(sms, ''), COALESCE(digest, '')," +
+		" CASE WHEN octet_length(sealed) <= 98304 THEN sealed END, "
+	contentSize = "COALESCE(octet_length(subject), 0) + COALESCE(octet_length(text), 0) + COALESCE(octet_length(html), 0) + COALESCE(octet_length(sealed), 0)"
 )
 
 const (
@@ -84,14 +85,15 @@ func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
 	var sms string
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
 		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated, &expires, &sensitive, &d.Outcome, &d.OutcomeDetail, &outcome,
-		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &sms, &d.Digest, &d.Size)
+		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &sms, &d.Digest, &d.Sealed, &d.Size)
 	if err != nil {
 		return err
 	}
-	if sms != "" {
-		if err := json.Unmarshal([]byte(sms), &d.Content.SMS); err != nil {
-			return fmt.Errorf("reading how an SMS is sent: %w", err)
-		}
+	if len(d.Sealed) == 0 {
+		d.Sealed = nil
+	}
+	if err := DecodeSMS(sms, &d.Content.SMS); err != nil {
+		return err
 	}
 	d.EventReceivedAt, d.NextAttemptAt = Time(received), Time(next)
 	d.CreatedAt, d.UpdatedAt = Time(created), Time(updated)
@@ -118,6 +120,17 @@ func EncodeSMS(o ledger.SMSOptions) (string, error) {
 	}
 	encoded, err := json.Marshal(o)
 	return string(encoded), err
+}
+
+// DecodeSMS reads the column that [EncodeSMS] wrote.
+func DecodeSMS(text string, o *ledger.SMSOptions) error {
+	if text == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text), o); err != nil {
+		return fmt.Errorf("reading how an SMS is sent: %w", err)
+	}
+	return nil
 }
 
 // ScanDeliveries reads the result of a query for [DeliveryColumns] and closes it.

@@ -28,7 +28,7 @@ func Open(ctx context.Context, path string, o ledger.Options) (*sqlstore.Store, 
 	if err != nil {
 		return nil, err
 	}
-	return sqlstore.New(d, o), nil
+	return sqlstore.Open(ctx, d, o)
 }
 
 // OpenDriver opens the file as [Open] does, for those who read the rows themselves. The
@@ -128,7 +128,7 @@ func (d *database) Accept(ctx context.Context, e *driver.Event) (bool, error) {
 }
 
 // dialect has no relaxed end of an event: the committer relaxes whole commits.
-var dialect = driver.Dialect{Position: "instr", DataContains: "instr(data, $%d) > 0", EndEventRelaxed: driver.EndEvent}
+var dialect = driver.Dialect{Position: "instr", DataContains: "instr(data, $%d) > 0", FoldedData: "lower(CAST(data AS TEXT))", EndEventRelaxed: driver.EndEvent}
 
 // Scrub implements [driver.Driver]. Deleted content is overwritten in the database
 // (secure_delete), but the write-ahead log holds earlier versions of its pages.

@@ -85,7 +85,11 @@ func openWith(path string, o ledger.Options, s settings) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &opened{Store: sqlstore.New(d, o), d: d}, nil
+	store, err := sqlstore.Open(bg, d, o)
+	if err != nil {
+		return nil, err
+	}
+	return &opened{Store: store, d: d}, nil
 }
 
 // write runs a job.
@@ -102,18 +106,20 @@ const insertBareEvent = `
 	VALUES ($1, $2, $3, $4, $5, $5, $6)
 	ON CONFLICT (company, event_id) DO NOTHING`
 
-func TestConformance(t *testing.T) {
-	ledgertest.Run(t, func(t testing.TB) ledgertest.Place {
-		path := filepath.Join(t.TempDir(), "state", "ledger.db")
-		return ledgertest.Place{
-			Open: func(ctx context.Context, o ledger.Options) (ledger.Store, error) { return Open(ctx, path, o) },
-			DB: func() (*sql.DB, error) {
-				if err := makeDirectory(path); err != nil {
-					return nil, err
-				}
-				return sql.Open("sqlite", dsn(path, settings{}))
-			},
-			Dialect: schema.SQLite,
-		}
-	})
+func newPlace(t testing.TB) ledgertest.Place {
+	path := filepath.Join(t.TempDir(), "state", "ledger.db")
+	return ledgertest.Place{
+		Open: func(ctx context.Context, o ledger.Options) (ledger.Store, error) { return Open(ctx, path, o) },
+		DB: func() (*sql.DB, error) {
+			if err := makeDirectory(path); err != nil {
+				return nil, err
+			}
+			return sql.Open("sqlite", dsn(path, settings{}))
+		},
+		Dialect: schema.SQLite,
+	}
 }
+
+func TestConformance(t *testing.T) { ledgertest.Run(t, newPlace) }
+
+func TestEncryptedConformance(t *testing.T) { ledgertest.RunEncrypted(t, newPlace) }

@@ -113,8 +113,9 @@ var (
 )
 
 // claim has take claim up to n rows of each lane, and returns those that are handed out.
+// take returns how many it claimed, including those that it returned to the queue.
 // The turn is held meanwhile, so that callers don't ask for the same rows.
-func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspects, c ledger.Claim, take func(driver.Tx, driver.Claim) ([]T, error), rowOf func(*T) claimedRow) ([]T, error) {
+func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspects, c ledger.Claim, take func(driver.Tx, driver.Claim) (rows []T, n int, err error), rowOf func(*T) claimedRow) ([]T, error) {
 	if c.Limit <= 0 {
 		return nil, nil
 	}
@@ -154,7 +155,7 @@ func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspec
 				if n <= 0 {
 					continue
 				}
-				found, err := take(tx, driver.Claim{Lane: l.Lane, Limit: n, Lease: lease, Now: now, Until: until})
+				found, taken, err := take(tx, driver.Claim{Lane: l.Lane, Limit: n, Lease: lease, Now: now, Until: until})
 				if err != nil {
 					return err
 				}
@@ -176,7 +177,7 @@ func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspec
 					}
 					last, served = l.Lane, true
 				}
-				if len(found) == n {
+				if taken == n {
 					more = append(more, *l)
 				}
 			}

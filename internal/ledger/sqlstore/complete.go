@@ -64,6 +64,19 @@ var insertContents = func() (statements [maxInsert + 1]string) {
 	return statements
 }()
 
+// insertSealed is insertContents for encrypted contents.
+var insertSealed = func() (statements [maxInsert + 1]string) {
+	rows := ""
+	for n := 1; n <= maxInsert; n++ {
+		if n > 1 {
+			rows += ","
+		}
+		rows += fmt.Sprintf(" ('', '', '', '', '', $%d)", n)
+		statements[n] = "INSERT INTO contents (sender, subject, text, html, sms, sealed) VALUES" + rows
+	}
+	return statements
+}()
+
 // An event that is decided again may bring deliveries that are there already, with
 // other texts.
 const (
@@ -78,9 +91,26 @@ type completion struct {
 	deliveries []ledger.NewDelivery
 	// contents are what the deliveries say, and says which of them each says: 0 is
 	// nothing, 1 the first.
-	contents []*ledger.Content
+	contents []content
 	says     []int
 	bytes    int
+}
+
+// content is what some deliveries say, and its form in the database: sealed if the ledger has
+// keys, or else the texts with sms.
+type content struct {
+	*ledger.Content
+
+	sms    string
+	sealed []byte
+}
+
+// size is how many bytes are stored.
+func (c *content) size() int64 {
+	if c.sealed != nil {
+		return int64(len(c.sealed))
+	}
+	return textBytes(c.Content) + int64(len(c.sms))
 }
 
 func (c *completion) bulky() bool { return c.bytes >= bulkyBytes }
@@ -88,7 +118,7 @@ func (c *completion) bulky() bool { return c.bytes >= bulkyBytes }
 // find returns which of the contents, from the first on, is the same as one.
 func (c *completion) find(content *ledger.Content, first int) int {
 	for i := len(c.contents); i > first; i-- {
-		if *c.contents[i-1] == *content { // which is quick where they share memory or differ in length
+		if *c.contents[i-1].Content == *content { // which is quick where they share memory or differ in length
 			return i
 		}
 	}
@@ -127,7 +157,7 @@ func stepsOf(deliveries []ledger.NewDelivery) ([]completion, error) {
 			step, at, group = begin(i), 0, 0
 		}
 		if at == 0 && d.Content != (ledger.Content{}) {
-			step.contents = append(step.contents, &d.Content)
+			step.contents = append(step.contents, content{Content: &d.Content})
 			at, size = len(step.contents), d.Content.Size()
 		}
 		step.bytes += size
@@ -153,11 +183,15 @@ func (s *Store) enterBulk(ctx context.Context) (leave func(), err error) {
 
 // completeStep stores a part of an event that is not the last.
 func (s *Store) completeStep(ctx context.Context, e *ledger.ClaimedEvent, c *completion) error {
+	if err := s.encode(e, c); err != nil {
+		return err
+	}
 	leave, err := s.enterBulk(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
+	stored := int64(0)
 	err = s.driver.Write(ctx, &driver.Job{Bytes: c.bytes, Committed: s.deliveries.Raise, Run: func(tx driver.Tx) error {
 		now := s.now()
 		until := max(s.stored(e.Lease.Until), now+stepLease.Milliseconds())
@@ -168,10 +202,11 @@ func (s *Store) completeStep(ctx context.Context, e *ledger.ClaimedEvent, c *com
 		if n == 0 {
 			return ledger.ErrLeaseLost
 		}
-		return s.insert(tx, e, now, c)
+		stored, err = s.insert(tx, e, now, c)
+		return err
 	}})
 	if err == nil {
-		c.count(&s.usage, e.Company)
+		c.count(&s.usage, e.Company, stored)
 	}
 	return err
 }
@@ -190,9 +225,10 @@ func (s *Store) AddDeliveries(ctx context.Context, e *ledger.ClaimedEvent, deliv
 	return nil
 }
 
-// count adds what was stored to what the company uses, as if none of it had been there.
-func (c *completion) count(u *usage, company string) {
-	if len(c.deliveries) == 0 {
+// count adds what became pending, as if none of it had been there, and how many bytes were
+// stored to what the company uses.
+func (c *completion) count(u *usage, company string, stored int64) {
+	if len(c.deliveries) == 0 && stored == 0 {
 		return
 	}
 	pending := int64(0)
@@ -201,32 +237,66 @@ func (c *completion) count(u *usage, company string) {
 			pending++
 		}
 	}
-	u.add(company, pending, int64(len(c.deliveries))*rowBytes+int64(c.bytes))
+	u.add(company, pending, stored)
 }
 
-// insert stores deliveries of an event and what they say.
-func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *completion) (err error) {
-	if e.Replay != nil && len(c.deliveries) > 0 {
-		if c, err = withhold(tx, e.Replay, e.Company, c); err != nil {
+// encode prepares what the deliveries of an event say for the database.
+func (s *Store) encode(e *ledger.ClaimedEvent, c *completion) (err error) {
+	if len(c.contents) == 0 {
+		return nil
+	}
+	sealed := 0 // contents come in the order of the first deliveries that say them
+	for i := range c.deliveries {
+		if c.says[i] <= sealed {
+			continue
+		}
+		sealed = c.says[i]
+		content, d := &c.contents[sealed-1], &c.deliveries[i]
+		if content.sms, err = schema.EncodeSMS(content.SMS); err != nil {
 			return err
+		}
+		if s.keys != nil {
+			content.sealed = s.sealContent(content.Content, content.sms, e.Company, e.ID, d.RuleName, d.Channel)
 		}
 	}
-	ids := make([]int64, 1, len(c.contents)+1)
+	return nil
+}
+
+// insertContents stores what deliveries say, and returns its IDs behind a 0.
+func (c *completion) insertContents(tx driver.Tx) (ids []int64, stored int64, err error) {
+	ids = make([]int64, 1, len(c.contents)+1)
 	for at := 0; at < len(c.contents); {
 		n := min(maxInsert, len(c.contents)-at)
-		args := make([]any, 0, 5*n)
-		for _, content := range c.contents[at : at+n] {
-			sms, err := schema.EncodeSMS(content.SMS)
-			if err != nil {
-				return err
+		statement, args := insertContents[n], make([]any, 0, 5*n)
+		for i := range c.contents[at : at+n] {
+			content := &c.contents[at+i]
+			stored += content.size()
+			if content.sealed != nil {
+				statement, args = insertSealed[n], append(args, content.sealed)
+				continue
 			}
-			args = append(args, content.From, content.Subject, content.Text, content.HTML, sms)
+			args = append(args, content.From, content.Subject, content.Text, content.HTML, content.sms)
 		}
-		some, err := tx.Insert(insertContents[n], n, args...)
+		some, err := tx.Insert(statement, n, args...)
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
 		ids, at = append(ids, some...), at+n
+	}
+	return ids, stored, nil
+}
+
+// insert stores deliveries of an event and what they say. It returns how many bytes more are
+// stored for the company.
+func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *completion) (stored int64, err error) {
+	if e.Replay != nil && len(c.deliveries) > 0 {
+		if c, err = withhold(tx, e.Replay, e.Company, c); err != nil {
+			return 0, err
+		}
+	}
+	ids, stored, err := c.insertContents(tx)
+	if err != nil {
+		return 0, err
 	}
 	received, fresh := s.stored(e.ReceivedAt), int64(0)
 	for at := 0; at < len(c.deliveries); {
@@ -240,21 +310,24 @@ func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *compl
 		}
 		inserted, err := tx.Exec(insertDeliveries[n], args...)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		fresh, at = fresh+inserted, at+n
 	}
+	stored += fresh * rowBytes
 	if fresh == int64(len(c.deliveries)) {
-		return nil
+		return stored, nil
 	}
 	checked := 0
 	for i := range c.deliveries {
 		if d := &c.deliveries[i]; c.says[i] > checked {
 			checked = c.says[i]
-			if _, err := tx.Exec(removeUnused, ids[checked], e.Key, d.RuleName, d.Channel); err != nil {
-				return err
+			n, err := tx.Exec(removeUnused, ids[checked], e.Key, d.RuleName, d.Channel)
+			if err != nil {
+				return 0, err
 			}
+			stored -= n * c.contents[checked-1].size()
 		}
 	}
-	return nil
+	return stored, nil
 }

@@ -42,23 +42,34 @@ func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
 // ClaimDeliveries implements [ledger.DeliveryQueue].
 func (s *Store) ClaimDeliveries(ctx context.Context, c ledger.Claim) ([]ledger.ClaimedDelivery, error) {
 	begun := s.machine.Now()
-	take := func(tx driver.Tx, lane driver.Claim) ([]ledger.ClaimedDelivery, error) {
+	var damaged quarantinedRows
+	take := func(tx driver.Tx, lane driver.Claim) (claimed []ledger.ClaimedDelivery, n int, err error) {
 		found, err := tx.ClaimDeliveries(lane)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		ahead := s.clock.Ahead()
 		lease := ledger.Lease{ID: lane.Lease, Until: schema.Time(lane.Until).Add(-ahead), Begun: begun, Length: c.Lease}
-		claimed := make([]ledger.ClaimedDelivery, len(found))
+		claimed = make([]ledger.ClaimedDelivery, 0, len(found))
 		for i := range found {
+			if found[i].Sealed != nil {
+				if opened, err := s.openClaimedDelivery(tx, lane, &found[i], damaged.add); err != nil {
+					return nil, 0, err
+				} else if !opened {
+					continue
+				}
+			}
 			age := schema.Time(lane.Now).Sub(found[i].CreatedAt)
 			validity := found[i].ExpiresAt.Sub(schema.Time(lane.Now))
 			setBack(&found[i], ahead)
-			claimed[i] = ledger.ClaimedDelivery{Delivery: found[i], Age: age, Validity: validity, Lease: lease}
+			claimed = append(claimed, ledger.ClaimedDelivery{Delivery: found[i], Age: age, Validity: validity, Lease: lease})
 		}
-		return claimed, nil
+		return claimed, len(found), nil
 	}
 	claimed, err := claim(ctx, s, &deliveryQueue, &s.deliveryTurn, &s.suspectDeliveries, c, take, deliveryRow)
+	if err == nil {
+		s.reportQuarantined(damaged.all())
+	}
 	return interleaved(claimed, func(d *ledger.ClaimedDelivery) string { return d.Company }), err
 }
 
@@ -152,12 +163,15 @@ func (s *Store) ReleaseDelivery(ctx context.Context, d ledger.ClaimedDelivery) e
 
 // GetDelivery implements [ledger.DeliveryQueue].
 func (s *Store) GetDelivery(ctx context.Context, id int64) (ledger.Delivery, error) {
-	found, err := s.selectDeliveries(ctx, "WHERE deliveries.id = $1", id)
+	found, err := s.readDeliveries(ctx, "WHERE deliveries.id = $1", id)
 	if err != nil {
 		return ledger.Delivery{}, err
 	}
 	if len(found) == 0 {
 		return ledger.Delivery{}, fmt.Errorf("delivery %d: %w", id, ledger.ErrNotFound)
+	}
+	if err := s.openDelivery(&found[0]); err != nil {
+		return ledger.Delivery{}, unavailable("reading a delivery", err)
 	}
 	return found[0], nil
 }
@@ -185,8 +199,17 @@ func (s *Store) ListDeliveries(ctx context.Context, f ledger.DeliveryFilter) ([]
 	return s.selectDeliveries(ctx, c.where()+" ORDER BY deliveries.id LIMIT "+strconv.Itoa(limit), c.values...)
 }
 
-// selectDeliveries reads deliveries; where contains placeholders only, no values.
+// selectDeliveries reads deliveries for a person; where contains placeholders only, no values.
 func (s *Store) selectDeliveries(ctx context.Context, where string, args ...any) ([]ledger.Delivery, error) {
+	found, err := s.readDeliveries(ctx, where, args...)
+	for i := range found {
+		s.show(&found[i])
+	}
+	return found, err
+}
+
+// readDeliveries reads deliveries whose content may be encrypted.
+func (s *Store) readDeliveries(ctx context.Context, where string, args ...any) ([]ledger.Delivery, error) {
 	found, err := schema.ScanDeliveries(s.pool.QueryContext(ctx, schema.SelectDeliveries+where, driver.StorableArgs(args)...)) //nolint:rowserrcheck // the function does
 	if err != nil {
 		return nil, unavailable("reading deliveries", err)

@@ -7,11 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
 	"github.com/rehive/extension-operator/internal/ledger/schema"
+	"github.com/rehive/extension-operator/internal/ledger/seal"
 )
 
 const (
@@ -27,8 +29,10 @@ const (
 		INSERT INTO erasures (company, subject, cause, deliveries, events, preferences, erased_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`
 	selectErasures = "SELECT id, company, subject, cause, deliveries, events, preferences, erased_at FROM erasures WHERE company = $1 ORDER BY id DESC LIMIT $2"
-	// eraseStep is how many rows a transaction erases.
+	// eraseStep is how many rows a transaction erases, and eraseRows how many events a query
+	// searches.
 	eraseStep = 100
+	eraseRows = 500
 )
 
 // EraseUser implements [ledger.Erasures].
@@ -41,8 +45,9 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 	}
 	addresses := []string{strings.ToLower(u.UserID)}
 	for _, a := range u.Addresses {
-		if a = strings.ToLower(strings.TrimSpace(driver.Storable(a))); a != "" {
-			addresses = append(addresses, a)
+		if a = strings.TrimSpace(driver.Storable(a)); a != "" {
+			// A database may know no other capitals than those of ASCII.
+			addresses = append(addresses, strings.ToLower(a), lowerASCII(a))
 		}
 	}
 	e := ledger.Erasure{Company: u.Company, Subject: u.Digest(), Cause: cause}
@@ -118,55 +123,122 @@ func (s *Store) eraseDeliveries(ctx context.Context, company string, addresses [
 	}
 }
 
-// eraseEvents masks the events whose data names a user or an address.
+// eraseWindow is the last of some events of a company in the order of their IDs on the platform,
+// which is that of the index.
+const eraseWindow = `
+	SELECT COALESCE(MAX(event_id), '') FROM (
+		SELECT event_id FROM events WHERE company = $1 AND event_id > $2 ORDER BY event_id LIMIT $3) AS part`
+
+// eraseEvents masks the events whose data names a user or an address. The database finds those
+// that may, and their decoded data decides. An erasure that was interrupted continues where it
+// was, and at the end looks at the events that were stored since it began.
 func (s *Store) eraseEvents(ctx context.Context, u *ledger.Subject, except int64) (total int64, err error) {
-	company := u.Company
-	texts := []string{u.UserID}
-	for _, a := range u.Addresses {
-		// A whole value, so that it isn't found in a longer one.
-		if a = strings.TrimSpace(a); a != "" {
-			texts = append(texts, `"`+a+`"`, `"`+strings.ToLower(a)+`"`)
-		}
-	}
-	for after := int64(0); ; {
-		var c conditions
-		c.compare("company =", company)
-		c.compare("id >", after)
-		c.compare("id <>", except)
-		c.add("masked = 0")
-		var named []string
-		for _, a := range texts {
-			c.place([]byte(a))
-			named = append(named, fmt.Sprintf(s.dialect.DataContains, len(c.values)))
-		}
-		c.add("(" + strings.Join(named, " OR ") + ")")
-		ids, err := s.readIDs(ctx, fmt.Sprintf("SELECT id FROM events %s ORDER BY id LIMIT %d", c.where(), eraseStep), c.values...)
-		if err != nil || len(ids) == 0 {
-			return total, err
-		}
-		freed := int64(0)
-		n, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (n int64, err error) {
-			freed = 0
-			for _, id := range ids {
-				size, err := unmaskedSize(tx.Query(eventToMask, id))
-				if err != nil {
-					return 0, err
-				}
-				one, err := tx.Exec(eraseEvent, maskedData, s.now(), "A user whom the event names was erased.", id)
-				if err != nil {
-					return 0, err
-				}
-				n, freed = n+one, freed+one*(size-int64(len(maskedData)))
-			}
-			return n, nil
-		})
-		total += n
+	names := newMentions(u)
+	company := driver.Storable(u.Company)
+	key := erasing{digest: u.Digest(), names: strings.Join(names.texts, "\n")}
+	at, resumed := s.erasing.resume(key)
+	defer func() {
 		if err != nil {
+			s.erasing.interrupt(key, at)
+		}
+	}()
+	if !resumed {
+		if err := s.pool.QueryRowContext(ctx, "SELECT COALESCE(MAX(id), 0) FROM events").Scan(&at.begun); err != nil {
+			return 0, unavailable("looking for events", err)
+		}
+	}
+	erase := func(test string, args ...any) error {
+		ids, err := s.eventsNaming(ctx, company, names, except, test, args...)
+		for some := range slices.Chunk(ids, eraseStep) {
+			if err != nil {
+				break
+			}
+			var n int64
+			n, err = s.eraseSome(ctx, company, some)
+			total += n
+		}
+		return err
+	}
+	for {
+		var last string
+		if err := s.pool.QueryRowContext(ctx, eraseWindow, company, at.event, eraseRows).Scan(&last); err != nil {
+			return total, unavailable("looking for events", err)
+		}
+		if last == "" {
+			break
+		}
+		if err := erase("event_id > $2 AND event_id <= $3", at.event, last); err != nil {
 			return total, err
 		}
-		s.usage.add(company, 0, -freed)
-		after = ids[len(ids)-1]
+		at.event = last
 	}
+	return total, erase("id > $2", at.begun)
+}
+
+// eventsNaming returns the events of a company whose data names somebody, among those that pass
+// a test of arguments from $2 on.
+func (s *Store) eventsNaming(ctx context.Context, company string, names *mentions, except int64, test string, args ...any) (ids []int64, err error) {
+	c := conditions{}
+	c.compare("company =", company)
+	c.values = append(c.values, args...)
+	c.add(test)
+	c.compare("id <>", except)
+	c.add("masked = 0")
+	c.place(seal.Prefix())
+	maybe := []string{fmt.Sprintf(s.dialect.DataContains, len(c.values))} // encrypted
+	for _, hint := range names.hints {
+		maybe = append(maybe, s.dialect.Position+"("+s.dialect.FoldedData+", "+c.place(hint)+") > 0")
+	}
+	maybe = append(maybe, s.dialect.Position+"("+s.dialect.FoldedData+", "+c.place(`\`)+") > 0") // something is escaped
+	c.add("(" + strings.Join(maybe, " OR ") + ")")
+	rows, err := s.pool.QueryContext(ctx, "SELECT id, event_id, data FROM events "+c.where(), c.arguments()...) //nolint:gosec // where is this package's own text; values are arguments
+	if err != nil {
+		return nil, unavailable("reading events", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var id int64
+		var event string
+		var data []byte
+		if err := rows.Scan(&id, &event, &data); err != nil {
+			return nil, unavailable("reading events", err)
+		}
+		if data, err = s.openEvent(company, event, data); err != nil {
+			// Nobody can say whom it names, so the user is not erased yet.
+			return nil, unavailable("looking for a user's events", err)
+		}
+		if names.in(data) {
+			ids = append(ids, id)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable("reading events", err)
+	}
+	return ids, nil
+}
+
+// eraseSome masks events.
+func (s *Store) eraseSome(ctx context.Context, company string, ids []int64) (int64, error) {
+	freed := int64(0)
+	n, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (n int64, err error) {
+		freed = 0
+		for _, id := range ids {
+			size, err := unmaskedSize(tx.Query(eventToMask, id))
+			if err != nil {
+				return 0, err
+			}
+			one, err := tx.Exec(eraseEvent, maskedData, s.now(), "A user whom the event names was erased.", id)
+			if err != nil {
+				return 0, err
+			}
+			n, freed = n+one, freed+one*(size-int64(len(maskedData)))
+		}
+		return n, nil
+	})
+	if err == nil {
+		s.usage.add(company, 0, -freed)
+	}
+	return n, err
 }
 
 // Erasures implements [ledger.Erasures].

@@ -13,6 +13,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
 	"github.com/rehive/extension-operator/internal/ledger/schema"
+	"github.com/rehive/extension-operator/internal/ledger/seal"
 )
 
 const retryEvent = `
@@ -39,13 +40,14 @@ func (s *Store) AcceptEvent(ctx context.Context, e ledger.Event) (duplicate bool
 	if duplicate, err := s.admitEvent(ctx, stored); duplicate || err != nil {
 		return duplicate, err
 	}
+	stored.Data = s.sealEvent(stored.Company, stored.ID, e.Data)
 	stored.Ended = func(key int64, err error) {
 		if err == nil && key != 0 {
 			s.events.Raise()
 		}
 	}
 	if h := s.handover.Load(); h != nil && h.Reserve(e.Company, len(e.Data)) {
-		s.handOver(h, stored)
+		s.handOver(h, stored, e.Data)
 	}
 	fresh, err := s.driver.Accept(ctx, stored)
 	if err != nil {
@@ -61,7 +63,7 @@ func (s *Store) AcceptEvent(ctx context.Context, e ledger.Event) (duplicate bool
 func (s *Store) HandOver(h *ledger.Handover) { s.handover.Store(h) }
 
 // handOver has an event stored as claimed, and then taken.
-func (s *Store) handOver(h *ledger.Handover, e *driver.Event) {
+func (s *Store) handOver(h *ledger.Handover, e *driver.Event, data []byte) {
 	e.Lease, e.Due = newLease(), e.Now+h.Lease.Milliseconds()
 	begun := s.machine.Now()
 	e.Ended = func(key int64, err error) {
@@ -71,8 +73,8 @@ func (s *Store) handOver(h *ledger.Handover, e *driver.Event) {
 		}
 		ahead := s.clock.Ahead()
 		h.Take(ledger.ClaimedEvent{
-			Event: ledger.Event{Company: e.Company, ID: e.ID, Name: e.Name, Data: e.Data, ReceivedAt: schema.Time(e.Received).Add(-ahead)},
-			Key:   key, Size: len(e.Data), Attempts: e.Attempts(), Age: schema.Time(e.Now).Sub(schema.Time(e.Received)),
+			Event: ledger.Event{Company: e.Company, ID: e.ID, Name: e.Name, Data: data, ReceivedAt: schema.Time(e.Received).Add(-ahead)},
+			Key:   key, Size: len(data), Attempts: e.Attempts(), Age: schema.Time(e.Now).Sub(schema.Time(e.Received)),
 			Lease: ledger.Lease{ID: e.Lease, Until: schema.Time(e.Due).Add(-ahead), Begun: begun, Length: h.Lease},
 		})
 	}
@@ -84,19 +86,32 @@ func (s *Store) EventsReady() <-chan struct{} { return s.events }
 // ClaimEvents implements [ledger.EventQueue].
 func (s *Store) ClaimEvents(ctx context.Context, c ledger.Claim) ([]ledger.ClaimedEvent, error) {
 	begun := s.machine.Now()
-	take := func(tx driver.Tx, lane driver.Claim) ([]ledger.ClaimedEvent, error) {
+	var damaged quarantinedRows
+	take := func(tx driver.Tx, lane driver.Claim) (claimed []ledger.ClaimedEvent, n int, err error) {
 		found, err := tx.ClaimEvents(lane)
 		ahead := s.clock.Ahead()
+		claimed = found[:0]
 		for i := range found {
 			e := &found[i]
 			e.Company = lane.Lane.Company
+			if seal.Sealed(e.Data) {
+				if opened, err := s.openClaimed(tx, lane, e, damaged.add); err != nil {
+					return nil, 0, err
+				} else if !opened {
+					continue
+				}
+			}
 			e.Age = schema.Time(lane.Now).Sub(e.ReceivedAt)
 			e.ReceivedAt = e.ReceivedAt.Add(-ahead)
 			e.Lease = ledger.Lease{ID: lane.Lease, Until: schema.Time(lane.Until).Add(-ahead), Begun: begun, Length: c.Lease}
+			claimed = append(claimed, *e)
 		}
-		return found, err
+		return claimed, len(found), err
 	}
 	claimed, err := claim(ctx, s, &eventQueue, &s.eventTurn, &s.suspectEvents, c, take, eventRow)
+	if err == nil {
+		s.reportQuarantined(damaged.all())
+	}
 	return interleaved(claimed, func(e *ledger.ClaimedEvent) string { return e.Company }), err
 }
 
@@ -106,14 +121,19 @@ func eventRow(e *ledger.ClaimedEvent) claimedRow {
 
 // EventData implements [ledger.EventQueue].
 func (s *Store) EventData(ctx context.Context, e ledger.ClaimedEvent) ([]byte, error) {
+	var company, id string
 	var data []byte
-	switch err := s.pool.QueryRowContext(ctx, "SELECT data FROM events WHERE id = $1", e.Key).Scan(&data); {
+	switch err := s.pool.QueryRowContext(ctx, "SELECT company, event_id, data FROM events WHERE id = $1", e.Key).Scan(&company, &id, &data); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, fmt.Errorf("event %d: %w", e.Key, ledger.ErrNotFound)
 	case err != nil:
 		return nil, unavailable("reading an event's data", err)
 	}
-	return data, nil
+	if data, err := s.openEvent(company, id, data); err != nil {
+		return nil, unavailable("decrypting an event's data", err)
+	} else {
+		return data, nil
+	}
 }
 
 // NextEventDue implements [ledger.EventQueue].
@@ -152,6 +172,9 @@ func (s *Store) CompleteEvent(ctx context.Context, e ledger.ClaimedEvent, delive
 	if len(steps) > 0 {
 		last = &steps[0]
 	}
+	if err := s.encode(&e, last); err != nil {
+		return err
+	}
 	if last.bulky() {
 		leave, err := s.enterBulk(ctx)
 		if err != nil {
@@ -159,7 +182,7 @@ func (s *Store) CompleteEvent(ctx context.Context, e ledger.ClaimedEvent, delive
 		}
 		defer leave()
 	}
-	freed := int64(0)
+	stored := int64(0)
 	j := &driver.Job{Single: len(deliveries) == 0 && !e.Sensitive, Relaxed: !wake, Background: !wake, Bytes: last.bytes, Run: func(tx driver.Tx) error {
 		now := s.now()
 		n, err := tx.Exec(end, ledger.EventDone, "", now, e.Key, e.Lease.ID)
@@ -169,10 +192,11 @@ func (s *Store) CompleteEvent(ctx context.Context, e ledger.ClaimedEvent, delive
 		if n == 0 {
 			return ledger.ErrLeaseLost
 		}
-		if err := s.insert(tx, &e, now, last); err != nil || !e.Sensitive {
+		if stored, err = s.insert(tx, &e, now, last); err != nil || !e.Sensitive {
 			return err
 		}
-		freed, err = s.maskEvents(tx, &e)
+		freed, err := s.maskEvents(tx, &e)
+		stored -= freed
 		return err
 	}}
 	if wake {
@@ -181,10 +205,7 @@ func (s *Store) CompleteEvent(ctx context.Context, e ledger.ClaimedEvent, delive
 	err = s.driver.Write(ctx, j)
 	if err == nil {
 		s.suspectEvents.end(e.Key, e.Lease.ID)
-		last.count(&s.usage, e.Company)
-		if freed != 0 {
-			s.usage.add(e.Company, 0, -freed)
-		}
+		last.count(&s.usage, e.Company, stored)
 	}
 	return err
 }

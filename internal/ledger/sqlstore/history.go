@@ -4,10 +4,13 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
@@ -18,6 +21,9 @@ const eventColumns = "id, company, event_id, name, received_at, state, reason, m
 
 // Events implements [ledger.History].
 func (s *Store) Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (page ledger.EventPage, err error) {
+	if f.DataContains != "" && s.keys != nil {
+		return s.eventsContaining(ctx, f, offset, limit)
+	}
 	where, args := s.whereEvent(f)
 	l := listing[ledger.StoredEvent]{
 		name: "events", query: "SELECT " + eventColumns + ", NULL FROM events ", table: "events", where: where,
@@ -25,6 +31,55 @@ func (s *Store) Events(ctx context.Context, f ledger.EventFilter, offset, limit 
 	}
 	page.Events, page.More, page.Count, err = l.page(ctx, s, offset, limit)
 	return page, err
+}
+
+const (
+	// maxSearched is how many encrypted events a search looks at.
+	maxSearched = 100_000
+	// searchTime is how long a search goes on counting once it has its page.
+	searchTime = logTime / 2
+)
+
+// eventsContaining is Events for a ledger whose data the database can't search. It decrypts one
+// event after another within the time of a query of the log.
+func (s *Store) eventsContaining(ctx context.Context, f ledger.EventFilter, offset, limit int) (page ledger.EventPage, err error) {
+	ctx, leave, err := s.enterLog(ctx)
+	if err != nil {
+		return page, err
+	}
+	defer leave()
+	text := []byte(f.DataContains)
+	f.DataContains = ""
+	where, args := s.whereEvent(f)
+	limit, begun := min(limit, maxLogPage), time.Now()
+	ids, err := s.readIDs(ctx, "SELECT id FROM events "+where+" ORDER BY "+eventOrder+direction(f.OldestFirst)+" LIMIT "+strconv.Itoa(maxSearched), args...)
+	if err != nil {
+		return page, stopped(ctx, "searching events", err)
+	}
+	for _, id := range ids {
+		if page.More && (page.Count >= ledger.MaxLogCount || time.Since(begun) > searchTime) {
+			return page, nil
+		}
+		found, err := s.readEvents(ctx, eventColumns+", data", "WHERE id = $1", id)
+		if err != nil {
+			return ledger.EventPage{}, stopped(ctx, "searching events", err)
+		}
+		if len(found) == 0 || !bytes.Contains(found[0].Data, text) {
+			continue
+		}
+		found[0].Data = nil
+		switch page.Count++; {
+		case page.Count <= offset:
+		case len(page.Events) < limit:
+			page.Events = append(page.Events, found[0])
+		default:
+			page.More = true
+		}
+	}
+	if len(ids) == maxSearched && !page.More {
+		return ledger.EventPage{}, stopped(ctx, "searching events", context.DeadlineExceeded)
+	}
+	return page, nil
 }
 
 // StoredEvent implements [ledger.History].
@@ -113,6 +168,13 @@ func (s *Store) scanEvent(rows *sql.Rows, e *ledger.StoredEvent) error {
 		return err
 	}
 	e.Masked = masked != 0
+	if e.Data != nil {
+		data, err := s.openEvent(e.Company, e.ID, e.Data)
+		if err != nil {
+			return err
+		}
+		e.Data, e.Size = data, len(data)
+	}
 	ahead := s.clock.Ahead()
 	e.ReceivedAt, e.NextAttemptAt, e.UpdatedAt = schema.Time(received).Add(-ahead), schema.Time(next).Add(-ahead), schema.Time(updated).Add(-ahead)
 	return nil

@@ -44,6 +44,7 @@ func (s *Store) scanShortened(rows *sql.Rows, d *ledger.Delivery) error {
 		return err //nolint:wrapcheck // the caller does
 	}
 	setBack(d, s.clock.Ahead())
+	s.show(d)
 	d.Content.Text, d.Content.HTML = cut(d.Content.Text), cut(d.Content.HTML)
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -24,11 +23,11 @@ const (
 	lockContent = "UPDATE contents SET digest = digest WHERE id = (SELECT content FROM deliveries WHERE id = $1)"
 	// contentToMask is the content of a delivery that no delivery needs any more.
 	contentToMask = `
-		SELECT c.id, c.sender, c.subject, c.text, c.html, c.sms FROM deliveries d JOIN contents c ON c.id = d.content
+		SELECT ` + contentRowColumns + ` FROM deliveries d JOIN contents c ON c.id = d.content
 		WHERE d.id = $1 AND c.digest = '' AND NOT EXISTS (
 			SELECT 1 FROM deliveries o
 			WHERE o.event = d.event AND o.rule = d.rule AND o.channel = d.channel AND o.content = d.content AND o.state IN ('pending', 'quarantined'))`
-	maskContent = "UPDATE contents SET subject = $1, text = $2, html = $3, sms = $4, digest = $5 WHERE id = $6"
+	maskContent = "UPDATE contents SET sender = $1, subject = $2, text = $3, html = $4, sms = $5, sealed = $6, digest = $7 WHERE id = $8"
 	eventToMask = "SELECT length(data) FROM events WHERE id = $1 AND masked = 0"
 	maskEvent   = "UPDATE events SET data = $1, masked = 1 WHERE id = $2 AND masked = 0"
 )
@@ -45,48 +44,35 @@ func (s *Store) mask(tx driver.Tx, delivery int64) (freed int64, err error) {
 		}
 	}
 	s.unscrubbed.Store(true)
-	id, content, err := readContent(tx.Query(contentToMask, delivery))
-	if err != nil || id == 0 {
+	row, err := readContent(tx.Query(contentToMask, delivery))
+	if err != nil || row.id == 0 {
 		return 0, err
 	}
-	masked := content
-	for _, text := range []*string{&masked.Subject, &masked.Text, &masked.HTML, &masked.SMS.ContentVariables} {
+	before, digest := row.content.size(), schema.NoDigest
+	if row.sealed == nil {
+		digest = s.digest(row.Content)
+	} else if err := s.openContent(&row); err != nil {
+		// What nobody can read must go nevertheless.
+		*row.Content = ledger.Content{Text: ledger.Mask}
+	} else {
+		digest = s.digest(row.Content)
+	}
+	for _, text := range []*string{&row.Subject, &row.Text, &row.HTML, &row.SMS.ContentVariables} {
 		if *text != "" {
 			*text = ledger.Mask
 		}
 	}
-	sms, err := schema.EncodeSMS(masked.SMS)
-	if err != nil {
+	if err := s.encodeRow(&row); err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(maskContent, masked.Subject, masked.Text, masked.HTML, sms, s.digest(&content), id)
-	return textBytes(&content) - textBytes(&masked), err
+	args := append(row.columns(), digest, row.id)
+	_, err = tx.Exec(maskContent, args...)
+	return before - row.content.size(), err
 }
 
-// textBytes is what the deletion of a content takes off its company's storage.
+// textBytes is the length of the texts of a content.
 func textBytes(c *ledger.Content) int64 {
 	return int64(len(c.From) + len(c.Subject) + len(c.Text) + len(c.HTML))
-}
-
-// readContent returns the content of at most one row, and its ID; 0 if there is none.
-func readContent(rows *sql.Rows, failed error) (id int64, c ledger.Content, err error) {
-	if failed != nil {
-		return 0, c, failed
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if !rows.Next() {
-		return 0, c, rows.Err()
-	}
-	var sms string
-	if err := rows.Scan(&id, &c.From, &c.Subject, &c.Text, &c.HTML, &sms); err != nil {
-		return 0, c, err
-	}
-	if sms != "" {
-		if err := json.Unmarshal([]byte(sms), &c.SMS); err != nil {
-			return 0, c, fmt.Errorf("reading how an SMS is sent: %w", err)
-		}
-	}
-	return id, c, rows.Err()
 }
 
 // digest identifies a content that is masked. It needs a key, because a reader of

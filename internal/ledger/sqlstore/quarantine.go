@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -41,6 +43,18 @@ func (s *Store) reportQuarantined(all []ledger.Quarantined) {
 		}
 	}
 }
+
+// quarantinedRows are those that a claim quarantined. Its transaction may run again.
+type quarantinedRows map[int64]ledger.Quarantined
+
+func (q *quarantinedRows) add(row ledger.Quarantined) {
+	if *q == nil {
+		*q = quarantinedRows{}
+	}
+	(*q)[row.Key] = row
+}
+
+func (q quarantinedRows) all() []ledger.Quarantined { return slices.Collect(maps.Values(q)) }
 
 // claimedRow is what a claim knows of a row whatever its table.
 type claimedRow struct {

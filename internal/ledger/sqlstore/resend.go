@@ -60,7 +60,7 @@ func (s *Store) Resend(ctx context.Context, company string, id int64, recipient 
 			to = driver.Storable(recipient)
 		}
 		switch {
-		case d.Content == ledger.Content{}:
+		case d.Content == ledger.Content{} && d.Sealed == nil:
 			return 0, ledger.ErrNoMessage
 		case d.State == ledger.DeliveryPending:
 			return 0, ledger.ErrPending

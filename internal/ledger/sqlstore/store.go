@@ -20,6 +20,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
+	"github.com/rehive/extension-operator/internal/ledger/seal"
 )
 
 const (
@@ -58,6 +59,16 @@ type Store struct {
 	keys                             keys
 	// digestKey is the key of [Store.digest]; empty if there is none.
 	digestKey []byte
+	// keys encrypt; nil if nothing is encrypted.
+	keys *seal.Keyring
+	// undecryptable logs why a row can't be decrypted, not too often.
+	undecryptable func(error)
+	// opened is when the ledger was opened, by its clock.
+	opened int64
+	// reencryption belongs to the caller of Reencrypt.
+	reencryption reencryption
+	// erasing are the places of interrupted erasures.
+	erasing erasingPlaces
 	// unscrubbed is whether something was masked or erased since the last scrub.
 	unscrubbed atomic.Bool
 
@@ -69,13 +80,23 @@ type Store struct {
 
 var _ ledger.Store = (*Store)(nil)
 
-// New returns the ledger on an open database. Closing it closes the database.
+// Open returns the ledger on an open database, which it closes after an error. Closing the
+// ledger closes the database. A ledger whose rows are encrypted with a key that is missing is
+// refused.
+func Open(ctx context.Context, d driver.Driver, o ledger.Options) (*Store, error) {
+	if err := registerKey(ctx, d, o.Keys); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return New(d, o), nil
+}
+
+// New is Open without keys.
 func New(d driver.Driver, o ledger.Options) *Store {
 	s := &Store{
 		driver: d, dialect: d.Dialect(), pool: d.Pool(), clock: d.Clock(), machine: o.Clock, log: o.Log,
 		events: driver.NewSignal(), deliveries: driver.NewSignal(),
 		logQueries: make(chan struct{}, driver.LogQueries), bulk: make(chan struct{}, 1),
-		usage: newUsage(o.Limits), digestKey: o.DigestKey,
+		usage: newUsage(o.Limits), digestKey: o.DigestKey, keys: o.Keys,
 	}
 	if s.machine == nil {
 		s.machine = clock.RealClock{}
@@ -83,8 +104,13 @@ func New(d driver.Driver, o ledger.Options) *Store {
 	if s.log.IsZero() {
 		s.log = logr.Discard()
 	}
+	s.undecryptable = driver.RateLimited(s.log, "A row of the ledger can't be decrypted; it is left as it is")
+	s.opened = s.now()
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
+	if s.keys != nil {
+		s.stopped.Go(func() { s.keepKey(ctx) })
+	}
 	s.stopped.Go(func() { s.trackUsage(ctx, cmp.Or(o.UsageInterval, usageInterval)) })
 	s.stopped.Go(func() { s.trackSuppressed(ctx, cmp.Or(o.PollInterval, pollInterval)) })
 	if d.Shared() {
