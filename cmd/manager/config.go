@@ -32,6 +32,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/postgres"
+	"github.com/rehive/extension-operator/internal/ledger/seal"
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
@@ -78,6 +79,7 @@ type settings struct {
 	ledgerURL          string
 	ledgerPasswordFile string
 	ledgerKeyFile      string
+	ledgerEncryption   string
 	ledgerPassword     string
 	ledgerConnections  int
 	companyPending     int64
@@ -149,6 +151,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.ledgerPath, "ledger-path", "", "`file` of the SQLite ledger; created if it does not exist (default "+defaultLedgerPath+")")
 	flags.StringVar(&s.ledgerURL, "ledger-url", "", "`URL` of a PostgreSQL database to use as the ledger instead of SQLite, without a password, such as postgres://user@host:5432/database?sslmode=verify-full; several replicas can share it")
 	flags.StringVar(&s.ledgerPasswordFile, "ledger-password-file", "", "`file` with the password of the ledger's database")
+	flags.StringVar(&s.ledgerEncryption, "ledger-encryption-keys", "", "`directory` with the keys that encrypt events and messages in the ledger, or a file with one; the name of a file is the ID of its key, the greatest ID encrypts, and a key is 32 random bytes, as they are or in base64; without it, nothing is encrypted")
 	flags.StringVar(&s.ledgerKeyFile, "ledger-key-file", "", "`file` with a random key of at least 32 bytes, for the digests of sensitive messages that were masked; without it, there are none")
 	flags.IntVar(&s.ledgerConnections, "ledger-connections", 16, "maximum `number` of connections to the ledger's database")
 	flags.DurationVar(&s.eventRetention, "event-retention", 30*24*time.Hour, "how long to keep events and deliveries after they ended; at least "+ledger.MinRetention.String())
@@ -549,6 +552,18 @@ func (s *settings) readLedgerKey() ([]byte, error) {
 		return nil, fmt.Errorf("--ledger-key-file must hold at least %d bytes, not %d", minLedgerKey, len(key))
 	}
 	return key, nil
+}
+
+// readEncryptionKeys returns the keys of --ledger-encryption-keys; nil if it is not set.
+func (s *settings) readEncryptionKeys() (*seal.Keyring, error) {
+	if s.ledgerEncryption == "" {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	keys, err := seal.Load(s.ledgerEncryption)
+	if err != nil {
+		return nil, fmt.Errorf("--ledger-encryption-keys: %w", err)
+	}
+	return keys, nil
 }
 
 // readPassword returns the password in a flag's file, or other if the flag is not set.

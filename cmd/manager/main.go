@@ -260,7 +260,11 @@ func openLedger(ctx context.Context, s *settings) (ledger.Store, *ledger.Cleaner
 	if err != nil {
 		return nil, nil, err
 	}
-	options := ledger.Options{Log: log, DigestKey: key, Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20}}
+	encryption, err := s.readEncryptionKeys()
+	if err != nil {
+		return nil, nil, err
+	}
+	options := ledger.Options{Log: log, DigestKey: key, Keys: encryption, Limits: ledger.Limits{Pending: s.companyPending, Bytes: s.companyStorage << 20}}
 	store, err := s.awaitStore(ctx, options, log, ledgerRetry)
 	if err != nil {
 		return nil, nil, err

@@ -290,6 +290,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	case errors.Is(err, catalog.ErrNotActive):
 		outcome = "cancelled"
 		write = func(ctx context.Context) error {
+			event.Sensitive = true // nobody knows whether a rule for it is
 			return d.Ledger.FailEvent(ctx, event, "the company is no longer active")
 		}
 	case errors.Is(err, ledger.ErrNotFound):

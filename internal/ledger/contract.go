@@ -341,8 +341,9 @@ type Quarantine interface {
 // Companies changes everything that belongs to a company, in small steps. The methods can
 // be called again after an error.
 type Companies interface {
-	// CancelCompany marks the pending events and deliveries of a company cancelled. Use it
-	// when its activation is gone.
+	// CancelCompany marks the pending and quarantined events and deliveries of a company
+	// cancelled. The data of the events and the texts of sensitive deliveries are masked. Use
+	// it when its activation is gone.
 	CancelCompany(ctx context.Context, company, reason, message string) error
 	// ResumeCompany makes due at once the events of a company that are to be tried again,
 	// and those of its deliveries that are to be tried again for one of the reasons. Use

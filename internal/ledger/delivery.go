@@ -41,6 +41,8 @@ const (
 	ReasonCompanyInactive = "CompanyInactive"
 	// ReasonCompanyDeleted: the company's activation was deleted.
 	ReasonCompanyDeleted = "CompanyDeleted"
+	// ReasonErased: a user whom the event names was erased.
+	ReasonErased = "Erased"
 	// ReasonExpired: the message was not sent within its validity.
 	ReasonExpired = "Expired"
 )

@@ -99,8 +99,9 @@ httpRoute:
   parentRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: gateway}]
 certManager: {http: {enabled: true}, metrics: {enabled: true}, admission: {enabled: true}}
 monitoring: {enabled: true, dashboard: {enabled: true}}
+ledger: {encryption: {enabled: true}}
 `
-	allComponents := []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard"}
+	allComponents := []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption"}
 	g := NewWithT(t)
 	for name, test := range map[string]struct {
 		values    string

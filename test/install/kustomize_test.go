@@ -81,6 +81,7 @@ func TestComponents(t *testing.T) {
 		"gateway":               {"HTTPRoute"},
 		"grafana-dashboard":     {"ConfigMap"},
 		"ingress":               {"Ingress"},
+		"ledger-encryption":     nil,
 		"metrics-certificate":   {"Certificate", "Issuer"},
 		"prometheus":            {"ClusterRoleBinding", "PrometheusRule", "ServiceMonitor"},
 		"watched-namespace":     {"Role", "RoleBinding", "ServiceAccount"},
@@ -122,7 +123,7 @@ func TestComponents(t *testing.T) {
 		})
 	}
 	t.Run("all", func(t *testing.T) {
-		tryAll(t, overlay(t, "team-a", []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard"}, ""))
+		tryAll(t, overlay(t, "team-a", []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption"}, ""))
 	})
 }
 

@@ -42,6 +42,8 @@ func testCancelCompany(t *testing.T, at Place) {
 	sent, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 2, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s.MarkSent(bg, sent[0], "")).To(Succeed())
+	Accept(t, s, "shop", "stuck")
+	g.Expect(s.QuarantineEvent(bg, ClaimOne(t, s), "X", "It is stuck.")).To(Succeed())
 	Fill(t, s, "shop", step+10)
 
 	g.Expect(s.CancelCompany(bg, "shop", ledger.ReasonCompanyDeleted, "The activation was deleted.")).To(Succeed())
@@ -54,6 +56,14 @@ func testCancelCompany(t *testing.T, at Place) {
 	g.Expect(list[0].State).To(Equal(ledger.DeliverySent), "a sent delivery stays sent")
 	g.Expect(list[1].State).To(Equal(ledger.DeliveryCancelled))
 	g.Expect(list[1].Reason).To(Equal(ledger.ReasonCompanyDeleted))
+	for _, id := range []string{"stuck", "fill-0"} {
+		e, err := s.StoredEvent(bg, "shop", id)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(e.State).To(Equal(ledger.EventCancelled))
+		g.Expect(e.Masked).To(BeTrue(), "a rule for it may be sensitive, and nobody can say so any more")
+	}
+	g.Expect(list).To(HaveLen(3))
+	g.Expect(list[2].State).To(Equal(ledger.DeliveryCancelled), "the log's entry of the quarantined event")
 	duplicate, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "event"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(duplicate).To(BeTrue(), "cancelled events still answer repeats")

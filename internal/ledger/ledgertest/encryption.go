@@ -172,7 +172,7 @@ func testKeyRotation(t *testing.T, at Place) {
 			g.Expect(string(e.Data)).To(ContainSubstring(secretText))
 		}
 	}
-	// From none to one: what was stored before is encrypted in steps.
+	// From none to one: rows from before are encrypted in steps.
 	g.Expect(reopen()).To(Succeed())
 	for _, id := range []string{"1", "2", "3", "4", "5"} {
 		secretEvent(t, current, id, 0)
@@ -354,7 +354,7 @@ func testEraseEscaped(t *testing.T, at Place) {
 	}
 }
 
-// What is taken off a company's storage is what was added, whatever its messages have.
+// Deleting rows takes exactly as much off a company's storage as storing them added.
 func testStorageIsExact(t *testing.T, at Place) {
 	g := NewWithT(t)
 	clk := FakeClock()

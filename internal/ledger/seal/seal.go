@@ -29,8 +29,8 @@ const (
 	reloadInterval = 5 * time.Second
 )
 
-// ErrTampered says that a value was sealed with a key that is available, but for another
-// place or not in this form.
+// ErrTampered says that a value was sealed with a key that is available, but is in
+// another place or was changed.
 var ErrTampered = errors.New("the value was changed, moved to another row or sealed with another key of the same name")
 
 // KeyError says that the key of a value is not available.

@@ -15,22 +15,36 @@ import (
 // workers get their turn in between.
 const step = 500
 
+const (
+	selectPendingEvents     = "SELECT id FROM events WHERE state = 'pending' AND company = $1 LIMIT $2"
+	selectQuarantinedEvents = "SELECT id FROM events WHERE state = 'quarantined' AND company = $1 LIMIT $2"
+	cancelDeliveries        = "UPDATE deliveries SET state = 'cancelled', reason = $1, message = $2, updated_at = $3, lease = 0 WHERE id IN (SELECT id FROM deliveries WHERE "
+	cancelPending           = cancelDeliveries + "state = 'pending' AND company = $4 LIMIT $5)"
+	cancelQuarantined       = cancelDeliveries + "state = 'quarantined' AND company = $4 LIMIT $5)"
+)
+
 // CancelCompany implements [ledger.Companies].
 func (s *Store) CancelCompany(ctx context.Context, company, reason, message string) error {
 	// Events first: one that is being decided now can't bring new deliveries after.
-	err := s.inSteps(ctx, nil, `
-		UPDATE events SET state = 'cancelled', message = $1, updated_at = $2, lease = 0
-		WHERE id IN (SELECT id FROM events WHERE state = 'pending' AND company = $3 LIMIT $4)`,
-		message, s.now(), company, step)
-	if err != nil {
-		return fmt.Errorf("cancelling the company's events: %w", err)
+	for _, undecided := range []string{selectPendingEvents, selectQuarantinedEvents} {
+		for {
+			ids, err := s.readIDs(ctx, undecided, company, step)
+			if err == nil && len(ids) > 0 {
+				// Nobody knows whether a rule for one of them is sensitive.
+				_, err = s.eraseSome(ctx, company, ids, reason, message)
+			}
+			if err != nil {
+				return fmt.Errorf("cancelling the company's events: %w", err)
+			}
+			if len(ids) == 0 {
+				break
+			}
+		}
 	}
-	err = s.inSteps(ctx, nil, `
-		UPDATE deliveries SET state = 'cancelled', reason = $1, message = $2, updated_at = $3, lease = 0
-		WHERE id IN (SELECT id FROM deliveries WHERE state = 'pending' AND company = $4 LIMIT $5)`,
-		reason, message, s.now(), company, step)
-	if err != nil {
-		return fmt.Errorf("cancelling the company's deliveries: %w", err)
+	for _, unsent := range []string{cancelPending, cancelQuarantined} {
+		if err := s.inSteps(ctx, nil, unsent, reason, message, s.now(), company, step); err != nil {
+			return fmt.Errorf("cancelling the company's deliveries: %w", err)
+		}
 	}
 	if err := s.maskCancelled(ctx, company); err != nil {
 		return fmt.Errorf("masking the company's sensitive messages: %w", err)

@@ -255,7 +255,7 @@ func (s *Store) encode(e *ledger.ClaimedEvent, c *completion) (err error) {
 		if content.sms, err = schema.EncodeSMS(content.SMS); err != nil {
 			return err
 		}
-		if s.keys != nil {
+		if s.cipher != nil {
 			content.sealed = s.sealContent(content.Content, content.sms, e.Company, e.ID, d.RuleName, d.Channel)
 		}
 	}

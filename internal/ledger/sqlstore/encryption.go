@@ -41,10 +41,10 @@ const postponeEvent = `
 
 // sealEvent returns an event's data as it is stored.
 func (s *Store) sealEvent(company, id string, data []byte) []byte {
-	if s.keys == nil {
+	if s.cipher == nil {
 		return data
 	}
-	return s.keys.Seal(data, eventPlace, company, id)
+	return s.cipher.Seal(data, eventPlace, company, id)
 }
 
 // openEvent returns an event's data from what is stored.
@@ -52,7 +52,7 @@ func (s *Store) openEvent(company, id string, data []byte) ([]byte, error) {
 	if !seal.Sealed(data) {
 		return data, nil
 	}
-	opened, err := s.keys.Open(data, eventPlace, company, id)
+	opened, err := s.cipher.Open(data, eventPlace, company, id)
 	if err != nil {
 		return nil, fmt.Errorf("the event's data is encrypted: %w", err)
 	}
@@ -131,7 +131,7 @@ func parseContent(from []byte, c *ledger.Content) error {
 // sealContent encrypts a content for the deliveries of an event, rule and channel.
 func (s *Store) sealContent(c *ledger.Content, sms, company, event, rule, channel string) []byte {
 	text := appendContent(make([]byte, 0, c.Size()+len(sms)+5*binary.MaxVarintLen32), c, sms)
-	return s.keys.Seal(text, contentPlace, company, event, driver.Storable(rule), driver.Storable(channel))
+	return s.cipher.Seal(text, contentPlace, company, event, driver.Storable(rule), driver.Storable(channel))
 }
 
 // openDelivery decrypts the content of a delivery.
@@ -139,7 +139,7 @@ func (s *Store) openDelivery(d *ledger.Delivery) error {
 	if d.Sealed == nil {
 		return nil
 	}
-	text, err := s.keys.Open(d.Sealed, contentPlace, d.Company, d.EventID, d.RuleName, d.Channel)
+	text, err := s.cipher.Open(d.Sealed, contentPlace, d.Company, d.EventID, d.RuleName, d.Channel)
 	if err == nil {
 		err = parseContent(text, &d.Content)
 	}
@@ -205,7 +205,7 @@ func (s *Store) openContent(row *contentRow) error {
 // encodeRow prepares a row that was changed for the database.
 func (s *Store) encodeRow(row *contentRow) (err error) {
 	row.sealed = nil
-	if row.sms, err = schema.EncodeSMS(row.SMS); err == nil && s.keys != nil {
+	if row.sms, err = schema.EncodeSMS(row.SMS); err == nil && s.cipher != nil {
 		row.sealed = s.sealContent(row.Content, row.sms, row.company, row.event, row.rule, row.channel)
 	}
 	return err
@@ -300,7 +300,7 @@ func (s *Store) keepKey(ctx context.Context) {
 		case <-ticker.C:
 		}
 		bounded, cancel := context.WithTimeout(ctx, usageTimeout)
-		if err := useNewest(bounded, s.driver, s.keys); err != nil {
+		if err := useNewest(bounded, s.driver, s.cipher); err != nil {
 			s.log.V(1).Info("The key in use is recorded later", "reason", err.Error())
 		}
 		cancel()

@@ -25,6 +25,10 @@ const (
 			state = CASE WHEN state IN ('pending', 'quarantined') THEN 'cancelled' ELSE state END,
 			message = CASE WHEN state IN ('pending', 'quarantined') THEN $3 ELSE message END
 		WHERE id = $4 AND masked = 0`
+	// cancelLogged changes the entry that the log has of a quarantined event.
+	cancelLogged = `
+		UPDATE deliveries SET state = 'cancelled', reason = $1, message = $2, updated_at = $3
+		WHERE event = $4 AND rule = '' AND channel = '` + ledger.ChannelSystem + `' AND state = 'quarantined'`
 	insertErasure = `
 		INSERT INTO erasures (company, subject, cause, deliveries, events, preferences, erased_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`
@@ -154,7 +158,7 @@ func (s *Store) eraseEvents(ctx context.Context, u *ledger.Subject, except int64
 				break
 			}
 			var n int64
-			n, err = s.eraseSome(ctx, company, some)
+			n, err = s.eraseSome(ctx, company, some, ledger.ReasonErased, "A user whom the event names was erased.")
 			total += n
 		}
 		return err
@@ -217,8 +221,8 @@ func (s *Store) eventsNaming(ctx context.Context, company string, names *mention
 	return ids, nil
 }
 
-// eraseSome masks events.
-func (s *Store) eraseSome(ctx context.Context, company string, ids []int64) (int64, error) {
+// eraseSome masks events. Those that were not decided yet are cancelled, with why.
+func (s *Store) eraseSome(ctx context.Context, company string, ids []int64, reason, message string) (int64, error) {
 	freed := int64(0)
 	n, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (n int64, err error) {
 		freed = 0
@@ -227,8 +231,12 @@ func (s *Store) eraseSome(ctx context.Context, company string, ids []int64) (int
 			if err != nil {
 				return 0, err
 			}
-			one, err := tx.Exec(eraseEvent, maskedData, s.now(), "A user whom the event names was erased.", id)
+			now := s.now()
+			one, err := tx.Exec(eraseEvent, maskedData, now, message, id)
 			if err != nil {
+				return 0, err
+			}
+			if _, err := tx.Exec(cancelLogged, reason, message, now, id); err != nil {
 				return 0, err
 			}
 			n, freed = n+one, freed+one*(size-int64(len(maskedData)))

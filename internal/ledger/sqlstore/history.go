@@ -21,7 +21,7 @@ const eventColumns = "id, company, event_id, name, received_at, state, reason, m
 
 // Events implements [ledger.History].
 func (s *Store) Events(ctx context.Context, f ledger.EventFilter, offset, limit int) (page ledger.EventPage, err error) {
-	if f.DataContains != "" && s.keys != nil {
+	if f.DataContains != "" && s.cipher != nil {
 		return s.eventsContaining(ctx, f, offset, limit)
 	}
 	where, args := s.whereEvent(f)
@@ -36,7 +36,7 @@ func (s *Store) Events(ctx context.Context, f ledger.EventFilter, offset, limit 
 const (
 	// maxSearched is how many encrypted events a search looks at.
 	maxSearched = 100_000
-	// searchTime is how long a search goes on counting once it has its page.
+	// searchTime is how long a search continues to count once it has its page.
 	searchTime = logTime / 2
 )
 

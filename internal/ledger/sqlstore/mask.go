@@ -52,7 +52,7 @@ func (s *Store) mask(tx driver.Tx, delivery int64) (freed int64, err error) {
 	if row.sealed == nil {
 		digest = s.digest(row.Content)
 	} else if err := s.openContent(&row); err != nil {
-		// What nobody can read must go nevertheless.
+		// A text that nobody can read is removed nevertheless.
 		*row.Content = ledger.Content{Text: ledger.Mask}
 	} else {
 		digest = s.digest(row.Content)

@@ -55,14 +55,14 @@ var passages = [2]passage{
 
 // Reencrypt implements [ledger.Retention].
 func (s *Store) Reencrypt(ctx context.Context, limit int) (n int, more bool, err error) {
-	if s.keys == nil {
+	if s.cipher == nil {
 		return 0, false, nil
 	}
 	used, err := usedKeys(ctx, s.pool)
 	if err != nil {
 		return 0, false, err
 	}
-	newest := s.keys.Newest()
+	newest := s.cipher.Newest()
 	if slices.ContainsFunc(used, func(k usedKey) bool { return seal.Newer(k.id, newest) }) {
 		return 0, false, nil // another replica has a newer key and does it
 	}
@@ -168,7 +168,7 @@ func (s *Store) reencryptSome(ctx context.Context, p *passage, place *int64) (n 
 // outdated returns rows that are not encrypted with the newest key, and whether there may be
 // more.
 func (s *Store) outdated(ctx context.Context, p *passage, after, last int64) (ids []int64, full bool, err error) {
-	header := s.keys.Header()
+	header := s.cipher.Header()
 	rows, err := s.pool.QueryContext(ctx, fmt.Sprintf(p.outdated, len(header)), after, last, header, reencryptRows)
 	if err != nil {
 		return nil, false, unavailable("looking for rows with another key", err)
@@ -229,7 +229,7 @@ func (s *Store) reencryptContent(tx driver.Tx, delivery int64) (company string, 
 	if err != nil || row.id == 0 {
 		return "", 0, err
 	}
-	if id, _ := seal.KeyID(row.sealed); id == s.keys.Newest() {
+	if id, _ := seal.KeyID(row.sealed); id == s.cipher.Newest() {
 		return row.company, 0, nil // another delivery shares it
 	}
 	before := row.content.size()

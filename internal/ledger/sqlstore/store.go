@@ -59,8 +59,8 @@ type Store struct {
 	keys                             keys
 	// digestKey is the key of [Store.digest]; empty if there is none.
 	digestKey []byte
-	// keys encrypt; nil if nothing is encrypted.
-	keys *seal.Keyring
+	// cipher encrypts; nil if nothing is encrypted.
+	cipher *seal.Keyring
 	// undecryptable logs why a row can't be decrypted, not too often.
 	undecryptable func(error)
 	// opened is when the ledger was opened, by its clock.
@@ -96,7 +96,7 @@ func New(d driver.Driver, o ledger.Options) *Store {
 		driver: d, dialect: d.Dialect(), pool: d.Pool(), clock: d.Clock(), machine: o.Clock, log: o.Log,
 		events: driver.NewSignal(), deliveries: driver.NewSignal(),
 		logQueries: make(chan struct{}, driver.LogQueries), bulk: make(chan struct{}, 1),
-		usage: newUsage(o.Limits), digestKey: o.DigestKey, keys: o.Keys,
+		usage: newUsage(o.Limits), digestKey: o.DigestKey, cipher: o.Keys,
 	}
 	if s.machine == nil {
 		s.machine = clock.RealClock{}
@@ -108,7 +108,7 @@ func New(d driver.Driver, o ledger.Options) *Store {
 	s.opened = s.now()
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	if s.keys != nil {
+	if s.cipher != nil {
 		s.stopped.Go(func() { s.keepKey(ctx) })
 	}
 	s.stopped.Go(func() { s.trackUsage(ctx, cmp.Or(o.UsageInterval, usageInterval)) })
