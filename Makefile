@@ -99,13 +99,17 @@ lint: ## Run golangci-lint and actionlint, and check the English (hack/prose).
 	go run ./hack/prose
 
 # The packages with the longest tests come first, so that none of them runs alone at the
-# end.
-TEST_PACKAGES = ./test/e2e ./internal/ledger/... ./webhookserver ./controllers ./...
+# end. One package more than there are processors runs at a time, because tests wait, too.
+TEST_PACKAGES = ./webhookserver ./test/e2e ./controllers ./internal/ledger/... ./...
+TEST_PROCESSES = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: test-unit
 test-unit: ## Run the tests of the operator, including those against a real API server.
 	@if [ -z "$(RACE)" ]; then echo "no C compiler found: testing without the race detector"; fi
-	assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" go test $(RACEFLAGS) $(TESTFLAGS) $(TEST_PACKAGES)
+	@# "make vet" does what go test would do again. At the end of a program the race detector
+	@# would wait a second for races to come.
+	assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" GORACE="atexit_sleep_ms=50 $$GORACE" \
+		go test -p $(TEST_PROCESSES) -vet=off $(RACEFLAGS) $(TESTFLAGS) $(TEST_PACKAGES)
 
 .PHONY: test-install
 test-install: ## Test the kustomizations, the Helm chart, the image, dashboards and alerts.

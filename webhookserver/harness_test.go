@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -59,6 +60,11 @@ type cluster struct {
 var shared *cluster
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// The parallel tests mostly wait.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	// Not klog, which reads os.Stderr while the package testing sets it.
 	logf.SetLogger(funcr.New(func(prefix, args string) { _, _ = fmt.Println(prefix, args) }, funcr.Options{LogTimestamp: true}))
 	controlplane.Main(m, startCluster)

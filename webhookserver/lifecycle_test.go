@@ -464,6 +464,7 @@ func TestAPIServerUnavailable(t *testing.T) {
 		"hanging":  func(net.Listener) {},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits
 			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)

@@ -266,11 +266,11 @@ func TestLogsAndReplay(t *testing.T) {
 	g.Eventually(func() string {
 		_, _, errOut := run(editor, "team-a", "logs")
 		return errOut
-	}, "20s", "100ms").Should(Equal("No messages found.\n"))
+	}, "1m", "100ms").Should(Equal("No messages found.\n"))
 	g.Eventually(func() string {
 		_, _, errOut := run(viewer, "team-a", "logs")
 		return errOut
-	}, "20s", "100ms").Should(Equal("No messages found.\n"))
+	}, "1m", "100ms").Should(Equal("No messages found.\n"))
 
 	c.decide(g, "my_shop", "e1", message("team-a/payment", "jo@example.com"))
 	c.end(g, func(d ledger.ClaimedDelivery) error { return c.ledger.MarkSent(ctx, d, "<p1>") })
@@ -311,7 +311,7 @@ func TestLogsAndReplay(t *testing.T) {
 	g.Eventually(func() string {
 		_, _, errOut = run(stranger, "team-b", "logs")
 		return errOut
-	}, "20s", "100ms").Should(ContainSubstring("it does not hold its company"))
+	}, "1m", "100ms").Should(ContainSubstring("it does not hold its company"))
 	_, _, errOut = run(stranger, "team-a", "logs")
 	g.Expect(errOut).To(ContainSubstring("cannot list resource"))
 
@@ -378,11 +378,11 @@ func (c *operated) testFollow(t *testing.T, kubeconfig string) {
 	go func() {
 		ended <- run(ctx, []string{"logs", "-f", "--tail", "1", "-o", "json", "--kubeconfig", kubeconfig, "-n", "team-a"}, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: os.Stderr})
 	}()
-	g.Eventually(out.String, "30s", "50ms").Should(HaveSuffix("\n"))
+	g.Eventually(out.String, "1m", "50ms").Should(HaveSuffix("\n"))
 	c.decide(g, "my_shop", "f1", message("team-a/payment", "follow@example.com"))
-	g.Eventually(out.String, "30s", "50ms").Should(ContainSubstring(`"eventID":"f1","state":"pending"`))
+	g.Eventually(out.String, "1m", "50ms").Should(ContainSubstring(`"eventID":"f1","state":"pending"`))
 	c.end(g, func(d ledger.ClaimedDelivery) error { return c.ledger.MarkSent(ctx, d, "") })
-	g.Eventually(out.String, "30s", "50ms").Should(ContainSubstring(`"eventID":"f1","state":"sent"`))
+	g.Eventually(out.String, "1m", "50ms").Should(ContainSubstring(`"eventID":"f1","state":"sent"`))
 	g.Expect(strings.Count(out.String(), `"eventID":"f1"`)).To(Equal(2))
 	cancel()
 	g.Expect(<-ended).To(Equal(0))

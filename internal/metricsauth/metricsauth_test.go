@@ -126,7 +126,7 @@ func TestFilter(t *testing.T) {
 		// The API server may not know it yet, and its answer is cached again.
 		clock.Add(int64(trustTime / time.Second))
 		return get(http.MethodGet, "/metrics", "Bearer "+reader).Code
-	}, "20s", "50ms").Should(Equal(http.StatusForbidden))
+	}, "1m", "50ms").Should(Equal(http.StatusForbidden))
 }
 
 // TestServer calls a metrics server over the network.
@@ -167,7 +167,7 @@ func TestServer(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		return response.StatusCode, string(body)
 	}
-	g.Eventually(func() int { status, _ := get("https", ""); return status }, "20s", "20ms").Should(Equal(http.StatusUnauthorized))
+	g.Eventually(func() int { status, _ := get("https", ""); return status }, "1m", "20ms").Should(Equal(http.StatusUnauthorized))
 	status, page := get("http", "")
 	g.Expect(status).To(Equal(http.StatusBadRequest), "it speaks TLS only: %s", page)
 	status, page = get("https", serviceAccount(t, "scrapes-in-vain", ""))

@@ -217,25 +217,25 @@ func testSmallEventsPassLargeOnes(t *testing.T, at Place) {
 func testLargeEventsDelayNobody(t *testing.T, at Place) {
 	shared := func() (deliveries []ledger.NewDelivery) {
 		text := strings.Repeat("x", 256<<10)
-		for i := range 50 {
+		for i := range 25 {
 			deliveries = append(deliveries, withText("rule", fmt.Sprint(i), text))
 		}
 		return deliveries
 	}
 	rules := func() (deliveries []ledger.NewDelivery) {
-		for i := range 10_000 {
+		for i := range 5_000 {
 			deliveries = append(deliveries, ledger.NewDelivery{RuleName: fmt.Sprint("shop/rule-", i), Channel: ledger.ChannelEmail, SkipReason: "ExpressionFalse", SkipMessage: "The expression is false."})
 		}
 		return deliveries
 	}
-	const events = 4
+	const events = 3
 	for name, test := range map[string]struct {
 		deliveries []ledger.NewDelivery
 		steps      int // the transactions of an event, at least
 	}{
-		"50 recipients of one text of 256 KiB": {shared(), 0},
-		"50 texts of 256 KiB":                  {largeEvent(50, 256<<10), 50 * 256 / 512},
-		"10,000 rules":                         {rules(), 10_000 / stepRows},
+		"25 recipients of one text of 256 KiB": {shared(), 0},
+		"25 texts of 256 KiB":                  {largeEvent(25, 256<<10), 25 * 256 / 512},
+		"5,000 rules":                          {rules(), 5_000 / stepRows},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -240,12 +240,12 @@ func testAnyTextCanBeStored(t *testing.T, at Place) {
 func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
-	const events = 100
+	const events, rounds = 100, 160
 	for n := range events {
 		Accept(t, s, "shop", fmt.Sprint(n))
 	}
 	stopped, longest := 0, time.Duration(0)
-	for round := range 400 {
+	for round := range rounds {
 		ctx, stop := context.WithCancel(bg)
 		var timer *time.Timer
 		if round >= 5 { // the first rounds measure how long a claim takes
@@ -270,7 +270,7 @@ func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 			g.Expect(s.ReleaseEvent(bg, e)).To(Succeed())
 		}
 	}
-	t.Logf("%d of 400 claims, which take %s, were stopped", stopped, longest)
+	t.Logf("%d of %d claims, which take %s, were stopped", stopped, rounds, longest)
 	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 2 * events, Lease: time.Hour})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(claimed).To(HaveLen(events))
