@@ -58,6 +58,14 @@ type NotificationLayoutSpec struct {
 	// +kubebuilder:validation:MaxLength=262144
 	Text string `json:"text,omitempty"`
 
+	// inlineCSS copies the rules of the message's style sheets into the style attributes of
+	// its elements, for email clients that ignore style sheets. It applies to rules whose
+	// selectors consist of elements, classes and identifiers; style sheets stay in place for
+	// the others, such as those of @media. Messages of more than 262144 bytes and those with
+	// very many rules are sent unchanged.
+	// +optional
+	InlineCSS bool `json:"inlineCSS,omitempty"`
+
 	// translations are the templates in other languages. A message is wrapped in those of
 	// its own language. At most 32.
 	// +optional

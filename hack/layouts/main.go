@@ -129,7 +129,7 @@ func (p *picture) take(directory string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work) //nolint:errcheck // a temporary directory
+	defer os.RemoveAll(work)
 	// Windows are at least 500 pixels wide, and frames are not.
 	page := fmt.Sprintf(`<meta charset="utf-8"><meta name="color-scheme" content="light dark"><body style="margin:0"><iframe style="border:0;width:%dpx;height:%dpx" srcdoc="%s">`,
 		p.width, p.height, html.EscapeString(source))
@@ -152,7 +152,7 @@ func (p *picture) take(directory string) error {
 
 // crop writes the upper left part of an image.
 func crop(from, to string, width, height int) error {
-	raw, err := os.ReadFile(from) //nolint:gosec // our own file
+	raw, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/rehive/extension-operator/internal/django"
+	"github.com/rehive/extension-operator/internal/htmltag"
 )
 
 const (
@@ -138,56 +139,15 @@ func (a *attribute) static() (string, bool) {
 	return strings.ToLower(strings.TrimSpace(a.value)), a.value == a.source
 }
 
-const space = " \t\n\r\f"
-
-// name returns the name of the tag at a position, in lower case.
-func (c *checker) name(at, end int) string {
-	tag := c.text[at+1 : end]
-	if i := strings.IndexAny(tag, space+"/>"); i >= 0 {
-		tag = tag[:i]
+// attributes returns the attributes of the tag at a position.
+func (c *checker) attributes(at, end int) []attribute {
+	read := htmltag.Attributes(c.text[at:end])
+	all := make([]attribute, len(read))
+	for i, a := range read {
+		from := at + a.ValueAt
+		all[i] = attribute{name: a.Name, value: a.Value, source: c.source[from : from+len(a.Value)], at: at + a.At, valueAt: from}
 	}
-	return strings.ToLower(tag)
-}
-
-// attributes returns the attributes of a tag, of which text[at:end] is the part after its
-// name.
-func (c *checker) attributes(at, end int) (all []attribute) {
-	until := func(from int, stop string) int {
-		if i := strings.IndexAny(c.text[from:end], stop); i >= 0 {
-			return from + i
-		}
-		return end
-	}
-	skip := func(from int, what string) int {
-		for from < end && strings.IndexByte(what, c.text[from]) >= 0 {
-			from++
-		}
-		return from
-	}
-	for {
-		at = skip(at, space+"/")
-		if at >= end || c.text[at] == '>' {
-			return all
-		}
-		nameEnd := until(min(at+1, end), space+"/>=")
-		a := attribute{name: strings.ToLower(c.text[at:nameEnd]), at: at, valueAt: nameEnd}
-		at = skip(nameEnd, space)
-		if at < end && c.text[at] == '=' {
-			at = skip(at+1, space)
-			var valueEnd int
-			if at < end && (c.text[at] == '"' || c.text[at] == '\'') {
-				a.valueAt = at + 1
-				valueEnd = until(at+1, c.text[at:at+1])
-				at = min(valueEnd+1, end)
-			} else {
-				a.valueAt = at
-				valueEnd = until(at, space+">")
-				at = valueEnd
-			}
-			a.value, a.source = c.text[a.valueAt:valueEnd], c.source[a.valueAt:valueEnd]
-		}
-		all = append(all, a)
-	}
+	return all
 }
 
 // removed are the elements that email clients remove.
@@ -201,14 +161,14 @@ var removed = map[string]string{
 }
 
 func (c *checker) tag(at, end int) {
-	name := c.name(at, end)
+	name := htmltag.Name(c.text[at:end])
 	switch c.inside = ""; name {
 	case "style", "title":
 		c.inside = name
 	case "head":
 		c.document = true
 	}
-	attributes := c.attributes(at+1+len(name), end)
+	attributes := c.attributes(at, end)
 	get := func(name string) *attribute {
 		if i := slices.IndexFunc(attributes, func(a attribute) bool { return a.name == name }); i >= 0 {
 			return &attributes[i]
@@ -289,7 +249,7 @@ func (c *checker) image(at int, get func(string) *attribute) {
 
 // isDynamic reports whether the template prints the beginning of the value.
 func (a *attribute) isDynamic() bool {
-	value := strings.TrimLeft(a.source, space)
+	value := strings.TrimLeft(a.source, htmltag.Space)
 	return value == "" || value[0] == '{' && a.source != a.value
 }
 

@@ -5,11 +5,14 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/inlinecss"
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -20,6 +23,7 @@ type Layout struct {
 	html      *field // nil: HTML is not wrapped
 	text      *field // nil: text is not wrapped
 	variables []string
+	inlineCSS bool
 	// translations have the layout's own templates where they have none.
 	translations []texts
 }
@@ -28,7 +32,7 @@ type Layout struct {
 // the Layout is nil if there is any.
 func CompileLayout(layout *v1alpha1.NotificationLayout) (*Layout, Problems) {
 	c := &compiler{}
-	l := &Layout{name: layout.Name}
+	l := &Layout{name: layout.Name, inlineCSS: layout.Spec.InlineCSS}
 	l.html = c.wrapper("spec.html", layout.Spec.HTML, true)
 	l.text = c.wrapper("spec.text", layout.Spec.Text, false)
 	for i := range layout.Spec.Translations {
@@ -117,7 +121,31 @@ func (l *Layout) wrap(ctx context.Context, event *Event, values *python.Dict, me
 		if message.HTML, err = l.render(ctx, html, event, values, message.Language, python.SafeStr(message.HTML)); err != nil {
 			return err
 		}
+		if l.inlineCSS {
+			return message.inlineCSS(ctx)
+		}
 	}
+	return nil
+}
+
+// The budget of copying the style sheets of one message.
+const (
+	inlineSteps = 200_000 // about 20 ms
+	inlineBytes = 4 << 20
+)
+
+// inlineCSS copies the style sheets of the HTML part into its style attributes. If that takes
+// too much, the HTML part stays as it is: it is readable in most email clients anyway.
+func (m *Message) inlineCSS(ctx context.Context) error {
+	budget := meter.New(ctx, inlineSteps, inlineBytes)
+	text, err := inlinecss.Document(&budget, m.HTML)
+	switch {
+	case errors.Is(err, meter.ErrLimit), errors.Is(err, inlinecss.ErrTooLarge):
+		return nil
+	case err != nil:
+		return fmt.Errorf("copying the style sheets of a message: %w", err)
+	}
+	m.HTML = text
 	return nil
 }
 

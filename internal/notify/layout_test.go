@@ -73,6 +73,31 @@ func TestLayoutWraps(t *testing.T) {
 	}
 }
 
+// TestLayoutInlinesCSS checks that style sheets are copied only where the layout says so, and
+// that a message for which that takes too much is sent as it is.
+func TestLayoutInlinesCSS(t *testing.T) {
+	const sheet = "<style>p{color:red}</style>"
+	costly := "<style>" + strings.Repeat("p{color:red}", 5000) + "</style>" + strings.Repeat("<p>", 5000)
+	for name, test := range map[string]struct {
+		on         bool
+		html, want string
+	}{
+		"off":    {false, sheet, sheet + "<p>Zoë &lt;b&gt;</p>"},
+		"on":     {true, sheet, sheet + `<p style="color: red;">Zoë &lt;b&gt;</p>`},
+		"costly": {true, costly, costly + "<p>Zoë &lt;b&gt;</p>"},
+	} {
+		l := layout(test.html+"{{ content }}", "")
+		l.Spec.InlineCSS = test.on
+		decision, err := wrapped(t, l, nil).Decide(t.Context(), event(t, transaction, nil), "")
+		if err != nil || len(decision.Messages) != 1 {
+			t.Fatalf("%s: %+v, %v", name, decision, err)
+		}
+		if got := decision.Messages[0].HTML; got != test.want {
+			t.Errorf("%s: %.300q, want %.300q", name, got, test.want)
+		}
+	}
+}
+
 func TestMissingLayoutPreventsSending(t *testing.T) {
 	rule := email(func(s *v1alpha1.NotificationRuleSpec) {
 		s.Email.LayoutRef = &v1alpha1.NotificationLayoutReference{Name: "brand"}
