@@ -39,7 +39,7 @@ func TestLimitsAreInCharacters(t *testing.T) {
 		"sms.to": "{{ user.mobile }}{# … #}", "sms.toUser": "{{ user.id }}{# … #}", "push.toUser": "{{ user.id }}{# … #}", "system.toUser": "{{ user.id }}{# … #}",
 		"expression": "'{{ user.id }}' != '…'",
 	}
-	notTemplates := []string{"sms.defaultRegion", "displayName", "description", "event", "expiresAfter"}
+	notTemplates := []string{"sms.defaultRegion", "displayName", "description", "event", "expiresAfter", "mutedBy", "muteReason"}
 	data := []byte(`{"user":{"id":"7c9b7ce5-6f4b-4a52-9e2c-0c8f1f9f0e11","email":"joe@example.com","mobile":"+27820000001"}}`)
 
 	g := NewWithT(t)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -44,6 +45,7 @@ type notificationRuleReconciler struct {
 	reporter   reporter
 	namespaces activation.Namespaces
 	served     []v1alpha1.Channel
+	now        func() time.Time
 }
 
 func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
@@ -107,7 +109,12 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	defer func() { result, err = report.finish(ctx, result, err) }()
 
 	checked := check.Rule(ctx, rule, layout, notify.CompileLayout)
-	judgeRule(rule, company, &checked.Compiled)
+	now := r.now()
+	judgeRule(rule, company, &checked.Compiled, now)
+	if until := checked.Compiled.MutedUntil; until.After(now) {
+		// Messages are sent again by then in any case: this is for the condition.
+		result.RequeueAfter = until.Sub(now)
+	}
 	setWarnings(rule, checked.Warnings)
 	setTests(rule, checked)
 	if conditionReason(rule, v1alpha1.TestsPassedCondition) == v1alpha1.TestsFailedReason {
@@ -122,7 +129,7 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 			report.note(corev1.EventTypeWarning, "InvalidRule", "Compiling", message)
 		}
 	}
-	return ctrl.Result{}, nil
+	return result, nil
 }
 
 // companyState describes how the state of a rule's company affects the rule.
@@ -215,7 +222,7 @@ func layoutProblem(p *notify.LayoutProblem) ruleProblem {
 
 // judgeRule sets the status of a rule according to the state of its company and the
 // outcome of compiling it and its layout.
-func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *notify.Compiled) {
+func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *notify.Compiled, now time.Time) {
 	problems, layout := compiled.Problems, layoutProblem(compiled.LayoutProblem)
 	rule.Status.ObservedGeneration = rule.Generation
 	rule.Status.Variables = nil
@@ -259,6 +266,8 @@ func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *
 		not(ruleProblem{v1alpha1.NoEventReason, "Nothing triggers this rule: spec.event is empty.", false})
 	case slices.Contains(company.unknownEvents, rule.Spec.Event):
 		not(ruleProblem{v1alpha1.UnknownEventReason, fmt.Sprintf("spec.event: Rehive does not know the event %s.", rule.Spec.Event), true})
+	case compiled.MutedUntil.After(now):
+		is(v1alpha1.MutedReason, "The rule is valid, but muted: "+notify.Sentence(compiled.Muted))
 	case company.awaiting:
 		is(v1alpha1.ValidReason, "The rule is valid. It takes effect once Rehive has activated the extension for the company.")
 	default:

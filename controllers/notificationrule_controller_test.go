@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -130,6 +132,23 @@ func TestDisabledRule(t *testing.T) {
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Disabled"))
 }
 
+// TestMutedRule checks that the status of a rule says that it is muted, by whom and why, and
+// that this ends by itself.
+func TestMutedRule(t *testing.T) {
+	f := newFixture(t)
+	f.declare("shop")
+	rule := f.rule("muted", "transaction.execute")
+	rule.Spec.MutedUntil, rule.Spec.MutedBy, rule.Spec.MuteReason = &metav1.Time{Time: time.Now().Add(time.Hour)}, "alice", "wrong amounts"
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Muted"))
+	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(MatchRegexp(`^The rule is valid, but muted: spec\.mutedUntil is 20\S+Z, set by alice: wrong amounts\.$`))
+
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
+	rule.Spec.MutedUntil.Time = time.Now().Add(3 * time.Second)
+	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+}
+
 // TestRuleThatCannotMatch checks that the status of a rule says why it can't match events.
 func TestRuleThatCannotMatch(t *testing.T) {
 	f := newFixture(t)
@@ -158,7 +177,7 @@ func TestJudgeRuleStaysWithinLimits(t *testing.T) {
 	rule := &v1alpha1.NotificationRule{}
 	judgeRule(rule, companyState{}, &notify.Compiled{
 		Problems: slices.Repeat(notify.Problems{{Field: "spec.email.html", Line: 1, Column: 1, Message: strings.Repeat("ü", 300)}}, 100),
-	})
+	}, time.Now())
 	for _, condition := range rule.Status.Conditions {
 		g.Expect(len([]rune(condition.Message))).To(BeNumerically("<=", maxMessageRunes))
 	}

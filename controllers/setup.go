@@ -128,7 +128,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if err := activations.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the CompanyActivation controller: %w", err)
 	}
-	rules := &notificationRuleReconciler{Client: mgr.GetClient(), reporter: reporter, namespaces: o.Namespaces, served: o.ServedChannels}
+	rules := &notificationRuleReconciler{Client: mgr.GetClient(), reporter: reporter, namespaces: o.Namespaces, served: o.ServedChannels, now: o.Now}
 	if err := rules.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the NotificationRule controller: %w", err)
 	}

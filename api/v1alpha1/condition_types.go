@@ -130,6 +130,8 @@ const (
 	TestsUnfinishedReason = "TestsUnfinished"
 	// DisabledReason: the rule is valid but spec.enabled is false.
 	DisabledReason = "Disabled"
+	// MutedReason: the rule is valid but spec.mutedUntil is in the future.
+	MutedReason = "Muted"
 )
 
 // Reasons of a DeliveryProvider's conditions. Others are reported by the

@@ -288,6 +288,23 @@ type NotificationSpec struct {
 	// +optional
 	Sensitive bool `json:"sensitive,omitempty"`
 
+	// mutedUntil is the time until which the rule sends nothing, such as
+	// 2026-12-01T08:00:00Z. Messages are then sent again without another change. Events that
+	// are evaluated while the rule is muted are not sent later.
+	// +optional
+	MutedUntil *metav1.Time `json:"mutedUntil,omitempty"`
+
+	// mutedBy says who muted the rule. The admin API sets it to the caller's identifier. At
+	// most 250 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=250
+	MutedBy string `json:"mutedBy,omitempty"`
+
+	// muteReason says why the rule is muted. At most 1024 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	MuteReason string `json:"muteReason,omitempty"`
+
 	// event is the name of the platform event that triggers the rule, such as
 	// transaction.execute. A rule without an event can only be triggered manually. At most
 	// 100 characters.
@@ -374,6 +391,22 @@ func (s *NotificationSpec) Validity() time.Duration {
 		return DefaultValidity
 	}
 	return after
+}
+
+// Muted describes until when, by whom and why the rule is muted, in a sentence without a full
+// stop; empty if it never was. It does not consider the current time.
+func (s *NotificationRuleSpec) Muted() string {
+	if s.MutedUntil.IsZero() {
+		return ""
+	}
+	text := "spec.mutedUntil is " + s.MutedUntil.UTC().Format(time.RFC3339)
+	if s.MutedBy != "" {
+		text += ", set by " + s.MutedBy
+	}
+	if s.MuteReason != "" {
+		text += ": " + s.MuteReason
+	}
+	return text
 }
 
 // Channel returns the channel that is set, empty if none is.

@@ -221,6 +221,8 @@ func stateOf(kind string, o object) item {
 		it.State, it.Reason, it.Message = stateFailed, tests.Reason, tests.Message
 	case warnings != nil && warnings.Status == metav1.ConditionTrue:
 		it.State, it.Reason, it.Message = stateWarning, warnings.Reason, warnings.Message
+	case ready.Reason == v1alpha1.MutedReason:
+		it.State = stateWarning
 	default:
 		it.State = stateOK
 	}

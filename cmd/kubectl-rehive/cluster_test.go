@@ -127,6 +127,12 @@ func TestCluster(t *testing.T) {
 	g.Expect(status).To(Equal(0), out)
 	g.Expect(out).To(ContainSubstring("Works, with warnings:\n  NotificationRule rehive-system/payment: ProbableMistakes: spec.event: ·[31m\n"))
 
+	rule.Status.Conditions = ready(metav1.ConditionTrue, v1alpha1.MutedReason)
+	g.Expect(c.Status().Update(ctx, rule)).To(Succeed())
+	status, out, _ = kubectl("status")
+	g.Expect(status).To(Equal(0), out)
+	g.Expect(out).To(ContainSubstring("Works, with warnings:\n  NotificationRule rehive-system/payment: Muted: Because.\n"))
+
 	_, out, _ = kubectl("activations")
 	g.Expect(out).To(MatchRegexp(`(?m)^rehive-system +shop +my_shop +True +Active +\d+s$`))
 	_, out, _ = kubectl("activations", "-o", "json")

@@ -45,7 +45,7 @@ type Preview struct {
 	Missing []string
 }
 
-// Preview decides one rule on an event as the dispatcher would, disabled or not. It
+// Preview decides one rule on an event as the dispatcher would, disabled or muted or not. It
 // stores and sends nothing, and asks the platform only for what the rule reads as
 // computed. Errors that are none of this package's pass.
 //
@@ -61,7 +61,7 @@ func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActiv
 		var result Preview
 		decider.event.Trace = &result.Trace
 		asked := *rule
-		asked.Compiled.Disabled = false
+		asked.Compiled = rule.Compiled.Enabled()
 		if result.Decision, err = d.decideRule(ctx, &asked, decider.event, decider.sender); err != nil {
 			return err
 		}

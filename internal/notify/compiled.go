@@ -5,6 +5,7 @@ package notify
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
@@ -14,6 +15,10 @@ import (
 type Compiled struct {
 	// Disabled means that the rule sends nothing until it is enabled.
 	Disabled bool
+	// MutedUntil is the time until which the rule sends nothing; zero if it isn't muted. Muted
+	// is a sentence about it, without a full stop.
+	MutedUntil time.Time
+	Muted      string
 	// Rule is nil if there are Problems.
 	Rule *Rule
 	// Problems are the mistakes in the rule's own templates and expression.
@@ -21,6 +26,13 @@ type Compiled struct {
 	// LayoutProblem is nil if the rule has no layout or can use it. Otherwise the rule
 	// evaluates its expression and then sends nothing.
 	LayoutProblem *LayoutProblem
+}
+
+// Enabled returns the rule as if it were enabled and not muted, for previews and tests.
+func (c *Compiled) Enabled() Compiled {
+	enabled := *c
+	enabled.Disabled, enabled.MutedUntil = false, time.Time{}
+	return enabled
 }
 
 // LayoutProblem is why a rule can't use the layout that it names.
@@ -57,7 +69,10 @@ func missingLayout(rule *v1alpha1.NotificationRule) *LayoutProblem {
 // CompileRule compiles a rule and its layout, which is nil if the rule names none or the one
 // that it names doesn't exist. CompileLayout is [CompileLayout], or remembers its results.
 func CompileRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout, compileLayout func(*v1alpha1.NotificationLayout) (*Layout, Problems)) Compiled {
-	c := Compiled{Disabled: !rule.IsEnabled()}
+	c := Compiled{Disabled: !rule.IsEnabled(), Muted: rule.Spec.Muted()}
+	if until := rule.Spec.MutedUntil; until != nil {
+		c.MutedUntil = until.Time
+	}
 	c.Rule, c.Problems = Compile(rule)
 	c.LayoutProblem = missingLayout(rule)
 	if layout == nil || c.LayoutProblem == nil {

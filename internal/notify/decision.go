@@ -16,6 +16,8 @@ const (
 	ExpressionFault Reason = "ExpressionFault"
 	// RuleDisabled: the rule is disabled.
 	RuleDisabled Reason = "RuleDisabled"
+	// Muted: the rule is muted for a time.
+	Muted Reason = "Muted"
 	// RuleInvalid: the rule does not parse.
 	RuleInvalid Reason = "RuleInvalid"
 	// RenderFailed: a template of the rule failed on this event.
@@ -59,7 +61,7 @@ const (
 // the rule working as intended.
 func (r Reason) Failure() bool {
 	switch r {
-	case RuleDisabled, ExpressionFalse, NoRecipient, OptedOut, PushDisabled:
+	case RuleDisabled, Muted, ExpressionFalse, NoRecipient, OptedOut, PushDisabled:
 		return false
 	}
 	return true

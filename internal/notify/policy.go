@@ -35,7 +35,7 @@ var (
 	beforeExpression = []policy{ruleEnabled, ruleValid}
 	// beforeRendering are evaluated if the expression is true. They decide whether the rule
 	// may send at all.
-	beforeRendering = []policy{notExpired, layoutUsable}
+	beforeRendering = []policy{notMuted, notExpired, layoutUsable}
 	// beforeWriting are evaluated for each recipient, before the texts are rendered.
 	beforeWriting = []addresseePolicy{
 		{allows: pushEnabled},
@@ -83,6 +83,15 @@ func ruleValid(in *policyInput) (reason Reason, detail string, ok bool) {
 		return "", "", true
 	}
 	return RuleInvalid, in.rule.Problems.Error(), false
+}
+
+// notMuted is evaluated after the expression, so that the log has one entry for each message
+// that would have been sent.
+func notMuted(in *policyInput) (reason Reason, detail string, ok bool) {
+	if in.rule.MutedUntil.IsZero() || !in.event.now.Before(in.rule.MutedUntil) {
+		return "", "", true
+	}
+	return Muted, in.rule.Muted, false
 }
 
 func notExpired(in *policyInput) (reason Reason, detail string, ok bool) {

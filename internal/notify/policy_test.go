@@ -7,6 +7,9 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
@@ -41,6 +44,22 @@ func TestPoliciesRunBeforeExpensiveWork(t *testing.T) {
 		"rule disabled and invalid": {
 			rule: brokenSMS, want: "not own to  about nobody: RuleDisabled",
 			change: func(s *v1alpha1.NotificationRuleSpec) { s.Enabled, s.Expression = &disabled, "(" },
+		},
+		"muted": {
+			rule: brokenSMS, want: "not own to  about zoe: Muted",
+			change: func(s *v1alpha1.NotificationRuleSpec) {
+				s.MutedUntil, s.MutedBy, s.MuteReason = &metav1.Time{Time: testNow.Add(time.Second)}, "alice", "wrong amounts"
+			},
+		},
+		"muted and the expression is false": {
+			rule: brokenSMS, want: "not own to  about zoe: ExpressionFalse",
+			change: func(s *v1alpha1.NotificationRuleSpec) {
+				s.MutedUntil, s.Expression = &metav1.Time{Time: testNow.Add(time.Second)}, "False"
+			},
+		},
+		"the mute has ended": {
+			rule: brokenSMS, want: "not own to  about zoe: RenderFailed",
+			change: func(s *v1alpha1.NotificationRuleSpec) { s.MutedUntil = &metav1.Time{Time: testNow} },
 		},
 		"rule invalid": {
 			rule: brokenSMS, want: "not own to  about nobody: RuleInvalid",

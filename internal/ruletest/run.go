@@ -140,8 +140,7 @@ func Try(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *
 	}
 	trial := &Trial{Event: name, Data: data}
 	event.Trace = &trial.Trace
-	enabled := *compiled
-	enabled.Disabled = false
+	enabled := compiled.Enabled()
 	if trial.Decision, err = enabled.Decide(ctx, event, Company.SystemEmail); err != nil {
 		return nil, fmt.Errorf("deciding: %w", err)
 	}

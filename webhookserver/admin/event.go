@@ -408,6 +408,7 @@ var explanations = map[string]string{
 	string(notify.ExpressionFalse):    "The notification's expression was false. Preview the notification with this event to see the compared values.",
 	string(notify.ExpressionFault):    "The notification's expression could not be evaluated, which counts as false.",
 	string(notify.RuleDisabled):       "The notification was disabled.",
+	string(notify.Muted):              "The notification was muted.",
 	string(notify.RuleInvalid):        "The notification has mistakes.",
 	string(notify.RenderFailed):       "A template of the notification failed on this event.",
 	string(notify.NoRecipient):        "The notification's recipient was empty for this event.",

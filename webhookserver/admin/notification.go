@@ -10,7 +10,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -30,6 +32,9 @@ type notification struct {
 	layout     *layout
 	template   *template
 	templateID string
+
+	mutedUntil          time.Time // zero if it isn't muted
+	mutedBy, muteReason string
 
 	sample sample // for a preview
 }
@@ -60,6 +65,7 @@ const (
 	maxEvent      = 100
 	maxContentSID = 34
 	maxDuration   = 32
+	maxMuteReason = 1024
 )
 
 var notificationSerializer = &rest.Serializer[notification]{Name: "AdminNotification", Fields: notificationFields()}
@@ -88,6 +94,11 @@ func notificationFields() []rest.Field[notification] {
 			Describe("How long after the event a message may still be sent, such as 10m or 24h; 0 if it never expires."),
 		rest.Boolean("sensitive", func(n *notification) *bool { return &n.sensitive }).
 			Describe("Whether the texts of a message are masked once it is sent, failed or expired."),
+		rest.NullTime("muted_until", func(n *notification) *time.Time { return &n.mutedUntil }).
+			Describe("The time until which nothing is sent, in milliseconds since the epoch."),
+		rest.Char("mute_reason", func(n *notification) *string { return &n.muteReason }).Nullable().Blank().MaxLength(maxMuteReason),
+		rest.Char("muted_by", func(n *notification) *string { return &n.mutedBy }).ReadOnly().Nullable().
+			Describe("Who muted the notification: the identifier of an admin, or what its NotificationRule says."),
 	)
 }
 
@@ -258,6 +269,10 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 		enabled: spec.Enabled == nil || *spec.Enabled, preferenceEnabled: spec.PreferenceEnabled, systemEnabled: spec.SystemEnabled,
 		expiresAfter: cmp.Or(spec.ExpiresAfter, defaultValidity), sensitive: spec.Sensitive,
 	}
+	if spec.MutedUntil != nil {
+		n.mutedUntil = spec.MutedUntil.Time
+	}
+	n.mutedBy, n.muteReason = spec.MutedBy, spec.MuteReason
 	n.readParked(rule)
 	n.readChannel(spec.Email, spec.SMS, spec.Push, spec.System)
 	if n.layoutID != "" {
@@ -399,6 +414,18 @@ func (n *notification) missing() []rest.FieldError {
 	return missing
 }
 
+// setMutedBy records who muted the notification, or changed that. Ending the mute removes the
+// reason.
+func (n *notification) setMutedBy(user string) {
+	stored := &n.rule.Spec
+	switch {
+	case n.mutedUntil.IsZero():
+		n.mutedBy, n.muteReason = "", ""
+	case stored.MutedUntil == nil || !stored.MutedUntil.Time.Equal(n.mutedUntil) || stored.MuteReason != n.muteReason:
+		n.mutedBy = user
+	}
+}
+
 // fill stores the notification's fields in its rule.
 func (n *notification) fill() {
 	spec := &n.rule.Spec
@@ -406,6 +433,10 @@ func (n *notification) fill() {
 	spec.DisplayName, spec.Description, spec.Event, spec.Expression = n.name, n.description, n.event, n.expression
 	spec.Enabled, spec.PreferenceEnabled, spec.SystemEnabled = &enabled, n.preferenceEnabled, n.systemEnabled
 	spec.ExpiresAfter, spec.Sensitive = cmp.Or(n.expiresAfter, defaultValidity), n.sensitive
+	spec.MutedUntil, spec.MutedBy, spec.MuteReason = nil, n.mutedBy, n.muteReason
+	if !n.mutedUntil.IsZero() {
+		spec.MutedUntil = &metav1.Time{Time: n.mutedUntil}
+	}
 	spec.TemplateRef = nil
 	if n.templateID != "" {
 		spec.TemplateRef = &v1alpha1.NotificationTemplateReference{Name: n.templateID}
@@ -492,6 +523,10 @@ func (n *notification) apiName(path string) string {
 		return "system_enabled"
 	case "spec.expiresAfter":
 		return "expires_after"
+	case "spec.mutedUntil":
+		return "muted_until"
+	case "spec.muteReason":
+		return "mute_reason"
 	case "spec.sensitive":
 		return "sensitive"
 	case "spec.templateRef", "spec.templateRef.name":
@@ -550,6 +585,7 @@ func (a *API) createNotification(ctx context.Context, r *rest.Request, n *notifi
 	n.rule = &v1alpha1.NotificationRule{}
 	n.rule.Namespace, n.rule.Name = activation.Namespace, newName(activation, n.name)
 	n.rule.Spec.CompanyRef.Name = activation.Name
+	n.setMutedBy(r.Caller.User)
 	if err := n.write(); err != nil {
 		return err
 	}
@@ -609,6 +645,7 @@ func (a *API) updateNotification(ctx context.Context, r *rest.Request, n *notifi
 	if err := a.resolveReferences(ctx, r, n); err != nil {
 		return err
 	}
+	n.setMutedBy(r.Caller.User)
 	if err := n.write(); err != nil {
 		return err
 	}

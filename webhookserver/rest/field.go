@@ -270,6 +270,41 @@ func Timestamp[T any](name string, at func(*T) time.Time) Field[T] {
 	}).Describe("Milliseconds since the epoch.")
 }
 
+// maxTime is the last millisecond that a Kubernetes object can store: that of the year 9999.
+const maxTime = 253402300799999
+
+// NullTime returns a time in milliseconds since the epoch that may be null, which is the zero
+// time. Fractions of a second are dropped, because Kubernetes objects do not store them.
+func NullTime[T any](name string, at func(*T) *time.Time) Field[T] {
+	f := Field[T]{
+		name: name,
+		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
+			text := string(value)
+			if Kind(value) == "str" {
+				text = strings.TrimSpace(Unquote(value))
+			}
+			milliseconds, err := strconv.ParseInt(text, 10, 64)
+			switch {
+			case err != nil:
+				return notAnInteger
+			case milliseconds <= 0 || milliseconds > maxTime:
+				return "Ensure this value is a time in milliseconds since the epoch."
+			}
+			*at(t) = time.UnixMilli(milliseconds).Truncate(time.Second)
+			return ""
+		},
+		clear: func(t *T) { *at(t) = time.Time{} },
+		encode: func(_ *Field[T], t *T, b []byte) []byte {
+			if at := *at(t); !at.IsZero() {
+				return strconv.AppendInt(b, at.UnixMilli(), 10)
+			}
+			return append(b, "null"...)
+		},
+		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef { return openapi3.NewInt64Schema().NewRef() },
+	}
+	return f.Nullable()
+}
+
 // JSON returns a value of any type (JSONField), stored unchanged. Check, if not nil, returns an
 // error message for an invalid value, or "".
 func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawMessage) (message string)) Field[T] {
