@@ -237,6 +237,33 @@ type SystemMessage struct {
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
+// Throttle limits how many of a rule's messages one recipient receives in a period, which
+// begins with the first of them. Further messages are not sent.
+type Throttle struct {
+	// messages is how many messages a recipient receives in a period, from 1 to 1000.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Messages int32 `json:"messages"`
+
+	// per is the length of the period, from 1m to 720h.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$')",message="must be a duration in hours, minutes and seconds, such as 10m or 24h"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || (duration(self) >= duration('1m') && duration(self) <= duration('720h'))",message="must be from 1m to 720h"
+	Per string `json:"per"`
+}
+
+// Period returns the length of the period; 0 if it doesn't parse, which the schema excludes.
+func (t *Throttle) Period() time.Duration {
+	period, err := time.ParseDuration(t.Per)
+	if err != nil {
+		return 0
+	}
+	return period
+}
+
 // NotificationSpec defines when a message is sent, to whom, and its content. Rules and the
 // templates that they are created from have it in common.
 //
@@ -287,23 +314,6 @@ type NotificationSpec struct {
 	// shows.
 	// +optional
 	Sensitive bool `json:"sensitive,omitempty"`
-
-	// mutedUntil is the time until which the rule sends nothing, such as
-	// 2026-12-01T08:00:00Z. Messages are then sent again without another change. Events that
-	// are evaluated while the rule is muted are not sent later.
-	// +optional
-	MutedUntil *metav1.Time `json:"mutedUntil,omitempty"`
-
-	// mutedBy says who muted the rule. The admin API sets it to the caller's identifier. At
-	// most 250 characters.
-	// +optional
-	// +kubebuilder:validation:MaxLength=250
-	MutedBy string `json:"mutedBy,omitempty"`
-
-	// muteReason says why the rule is muted. At most 1024 characters.
-	// +optional
-	// +kubebuilder:validation:MaxLength=1024
-	MuteReason string `json:"muteReason,omitempty"`
 
 	// event is the name of the platform event that triggers the rule, such as
 	// transaction.execute. A rule without an event can only be triggered manually. At most
@@ -377,6 +387,28 @@ type NotificationRuleSpec struct {
 	// +optional
 	// +kubebuilder:default=true
 	Enabled *bool `json:"enabled,omitempty"`
+
+	// throttle limits how many of the rule's messages one recipient receives in a period.
+	// Without it, there is no limit.
+	// +optional
+	Throttle *Throttle `json:"throttle,omitempty"`
+
+	// mutedUntil is the time until which the rule sends nothing, such as
+	// 2026-12-01T08:00:00Z. Messages are then sent again without another change. Events that
+	// are evaluated while the rule is muted are not sent later.
+	// +optional
+	MutedUntil *metav1.Time `json:"mutedUntil,omitempty"`
+
+	// mutedBy says who muted the rule. The admin API sets it to the caller's identifier. At
+	// most 250 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=250
+	MutedBy string `json:"mutedBy,omitempty"`
+
+	// muteReason says why the rule is muted. At most 1024 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	MuteReason string `json:"muteReason,omitempty"`
 
 	NotificationSpec `json:",inline"`
 }

@@ -42,6 +42,8 @@ type Rule struct {
 	// Sensitive reports whether the texts of messages, and the data of their events, must
 	// not be kept once they have ended.
 	Sensitive bool
+	// Throttle limits the messages to each recipient; nil if there is no limit.
+	Throttle *v1alpha1.Throttle
 	// Compiled is the rule with its layout. Its Rule is nil if the rule does not parse.
 	Compiled notify.Compiled
 }
@@ -55,6 +57,7 @@ func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayou
 		Channel:     rule.Spec.Channel(),
 		ValidFor:    rule.Spec.Validity(),
 		Sensitive:   rule.Spec.Sensitive,
+		Throttle:    rule.Spec.Throttle,
 		Compiled:    notify.CompileRule(rule, layout, compileLayout),
 	}
 }

@@ -586,6 +586,9 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 		delivery.Recipient, delivery.UserID = message.Recipient, message.User
 		delivery.Content = ledger.Content{From: message.From, Subject: message.Subject, Text: message.Text, HTML: message.HTML, SMS: ledger.SMSOptions(message.SMS)}
 		delivery.ValidFor, delivery.Sensitive = rule.ValidFor, rule.Sensitive
+		if rule.Throttle != nil {
+			delivery.Throttle = throttleOf(rule.Throttle, &message)
+		}
 		deliveries = append(deliveries, delivery)
 	}
 	for _, not := range decision.NotSent {
@@ -602,6 +605,11 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 		deliveries = append(deliveries, delivery)
 	}
 	return deliveries
+}
+
+// throttleOf returns the limit for a message of a rule with a throttle.
+func throttleOf(t *v1alpha1.Throttle, m *notify.Message) *ledger.Throttle {
+	return &ledger.Throttle{Key: ledger.RecipientKey(string(m.Channel), m.Recipient), Messages: int64(t.Messages), Period: t.Period()}
 }
 
 // backoff is how long an event waits after its attempt, counted from 1: about a

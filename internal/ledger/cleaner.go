@@ -103,6 +103,9 @@ func (c *Cleaner) deleteOld(ctx context.Context) (int, error) {
 	if err := c.ledger.DeleteCharges(ctx); err != nil {
 		return 0, err
 	}
+	if err := c.ledger.DeleteThrottles(ctx); err != nil {
+		return 0, err
+	}
 	if err := c.ledger.DeleteSuppressions(ctx); err != nil {
 		return 0, err
 	}

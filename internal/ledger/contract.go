@@ -375,6 +375,8 @@ type Retention interface {
 	Reencrypt(ctx context.Context, limit int) (n int, more bool, err error)
 	// DeleteCharges deletes what was charged to quotas before yesterday.
 	DeleteCharges(ctx context.Context) error
+	// DeleteThrottles deletes the counts of [Throttle] whose period has ended.
+	DeleteThrottles(ctx context.Context) error
 	// DeleteSuppressions deletes expired suppressions.
 	DeleteSuppressions(ctx context.Context) error
 }

@@ -45,6 +45,9 @@ const (
 	ReasonErased = "Erased"
 	// ReasonExpired: the message was not sent within its validity.
 	ReasonExpired = "Expired"
+	// ReasonThrottled: the recipient already received as many messages of the rule as its
+	// throttle allows.
+	ReasonThrottled = "Throttled"
 )
 
 // Mask replaces texts that were masked.
@@ -93,6 +96,9 @@ type NewDelivery struct {
 	ValidFor time.Duration
 	// Sensitive has the texts masked once the delivery has ended.
 	Sensitive bool
+	// Throttle, if not nil, limits the messages of the rule to the recipient. A message
+	// beyond the limit is stored as skipped, without its content.
+	Throttle *Throttle
 	// SkipReason, if not empty, stores the delivery as skipped: one CamelCase word such
 	// as ExpressionFalse or NoRecipient.
 	SkipReason string
@@ -102,6 +108,16 @@ type NewDelivery struct {
 	// matched, but its message could not be rendered (a template that fails on this
 	// event, an invalid address).
 	FailReason, FailMessage string
+}
+
+// Throttle limits how many messages of a rule one recipient receives on a channel in a
+// period, which begins with the first of them.
+type Throttle struct {
+	// Key is what the recipient is counted by: the same for all spellings of a mailbox.
+	Key string
+	// Messages is the limit, at least 1.
+	Messages int64
+	Period   time.Duration
 }
 
 // Outcome is the state that a new delivery is stored in, with its reason.

@@ -98,7 +98,7 @@ func notificationFields() []rest.Field[notification] {
 			Describe("The time until which nothing is sent, in milliseconds since the epoch."),
 		rest.Char("mute_reason", func(n *notification) *string { return &n.muteReason }).Nullable().Blank().MaxLength(maxMuteReason),
 		rest.Char("muted_by", func(n *notification) *string { return &n.mutedBy }).ReadOnly().Nullable().
-			Describe("Who muted the notification: the identifier of an admin, or what its NotificationRule says."),
+			Describe("The identifier of the admin who muted the notification, or the name in its NotificationRule."),
 	)
 }
 

@@ -62,6 +62,8 @@ var conformance = []func(*testing.T, Place){
 	testFeedbackSettlesUnknownOutcomes,
 	testSkippedDelivery,
 	testSuppressionOfAnotherReplica,
+	testThrottle,
+	testThrottleIsExact,
 	testSharedContent,
 	testPendingIsBounded,
 	testStorageIsBounded,

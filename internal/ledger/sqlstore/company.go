@@ -97,6 +97,10 @@ func (s *Store) PurgeCompany(ctx context.Context, company string) error {
 	if err != nil {
 		return fmt.Errorf("deleting what was charged to the company's quotas: %w", err)
 	}
+	err = s.inSteps(ctx, nil, "DELETE FROM throttles WHERE id IN (SELECT id FROM throttles WHERE company = $1 LIMIT $2)", company, step)
+	if err != nil {
+		return fmt.Errorf("deleting the counts of the company's throttled rules: %w", err)
+	}
 	err = s.inSteps(ctx, nil, "DELETE FROM erasures WHERE id IN (SELECT id FROM erasures WHERE company = $1 LIMIT $2)", company, step)
 	if err != nil {
 		return fmt.Errorf("deleting the record of the company's erasures: %w", err)

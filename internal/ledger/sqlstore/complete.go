@@ -294,6 +294,11 @@ func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *compl
 			return 0, err
 		}
 	}
+	if c.throttled() {
+		if c, err = s.throttle(tx, e, now, c); err != nil {
+			return 0, err
+		}
+	}
 	ids, stored, err := c.insertContents(tx)
 	if err != nil {
 		return 0, err

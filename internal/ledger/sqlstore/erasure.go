@@ -77,6 +77,9 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 			if _, err := tx.Exec("DELETE FROM charges WHERE company = $1 AND scope = 'recipient' AND lower(key) = $2", u.Company, a); err != nil {
 				return e, err
 			}
+			if _, err := tx.Exec("DELETE FROM throttles WHERE company = $1 AND lower(recipient) = $2", u.Company, a); err != nil {
+				return e, err
+			}
 		}
 		done.ErasedAt = schema.Time(now).Add(-s.clock.Ahead())
 		_, err = tx.Exec(insertErasure, done.Company, done.Subject, done.Cause, done.Deliveries, done.Events, done.Preferences, now)
