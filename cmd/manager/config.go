@@ -36,6 +36,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/testmode"
 	"github.com/rehive/extension-operator/webhookserver"
 )
 
@@ -103,6 +104,9 @@ type settings struct {
 	quotas                 string
 	smsCountries           string
 	smsAllowNumbers        string
+	testMode               string
+	testModeAllow          list
+	testModeRedirect       list
 	providerAllowNetworks  string
 	providerAllowPlaintext bool
 
@@ -175,6 +179,9 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.quotas, "quotas", "", "`limits` on the messages that one company may send per day (UTC), each a number or unlimited. They override individual defaults: email.company=1000000,sms.company=10000,sms.country=5000,sms.recipient=50; email.recipient, push.company and push.recipient are unlimited by default")
 	flags.StringVar(&s.smsCountries, "sms-countries", "", "ISO 3166 `codes` of the countries to which SMS may be sent, such as ZA,US; all by default")
 	flags.StringVar(&s.smsAllowNumbers, "sms-allow-numbers", "", "`kinds` of expensive numbers to which SMS may be sent: premium, shared-cost, satellite; none by default")
+	flags.StringVar(&s.testMode, "test-mode", testmode.Deliver, "what `happens` to messages of companies in test mode on Rehive: deliver sends them, redirect sends those to recipients outside --test-mode-allow to --test-mode-redirect, and record only logs those. In-app messages are always delivered")
+	flags.Var(&s.testModeAllow, "test-mode-allow", "comma-separated `recipients` of companies in test mode: email addresses, domains with their subdomains, international phone numbers, and identifiers of users for push notifications. Can be repeated")
+	flags.Var(&s.testModeRedirect, "test-mode-redirect", "email `address`, phone number or both, separated by a comma, that receive messages with --test-mode=redirect; those of other channels are only logged")
 	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "comma-separated private and special-purpose `networks` that DeliveryProviders may connect to, such as 10.0.0.0/8,fd00::/8; none by default")
 	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "accept base URLs of DeliveryProviders that begin with http://, which sends credentials unencrypted")
 
@@ -431,6 +438,9 @@ func (s *settings) validateProviders() error {
 		return errors.New("--default-email-provider and --smtp-address must not both be set")
 	}
 	if _, err := s.newQuotas(nil); err != nil {
+		return err
+	}
+	if _, err := s.newTestMode(); err != nil {
 		return err
 	}
 	_, err := s.allowedNetworks()

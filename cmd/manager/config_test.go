@@ -126,6 +126,7 @@ func TestSettingsRefused(t *testing.T) {
 		"quotas":              {args: []string{publicURL, "--quotas=sms.all=1"}, want: "--quotas: there is no quota"},
 		"countries":           {args: []string{publicURL, "--sms-countries=ZA,XX"}, want: "--sms-countries: \"XX\""},
 		"kinds of numbers":    {args: []string{publicURL, "--sms-allow-numbers=all"}, want: "--sms-allow-numbers: \"all\""},
+		"test mode":           {args: []string{publicURL, "--test-mode=off"}, want: `--test-mode must be deliver, redirect or record, not "off"`},
 		"two mail providers":  {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "must not both be set"},
 		"networks":            {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is not a network`},
 		"origins":             {args: []string{publicURL, "--cors-allowed-origins=https://a.example,https://*.example"}, want: `--cors-allowed-origins: "https://*.example" is not an origin such as`},

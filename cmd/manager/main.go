@@ -132,7 +132,11 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	senders, err := newSenders(ctx, s, store, mgr, watched, rules, platform)
+	testMode, err := s.newTestMode()
+	if err != nil {
+		return err
+	}
+	senders, err := newSenders(ctx, s, store, mgr, watched, rules, platform, testMode)
 	if err != nil {
 		return err
 	}
@@ -154,6 +158,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Platform:    platform,
 		DefaultFrom: s.emailFrom,
 		Senders:     senders.registry,
+		TestMode:    testMode,
 		Concurrency: s.dispatchConcurrency,
 		Memory:      memory,
 		Log:         log.WithName("dispatch"),

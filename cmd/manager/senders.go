@@ -25,6 +25,7 @@ import (
 	"github.com/rehive/extension-operator/internal/phone"
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/testmode"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 )
 
@@ -36,7 +37,7 @@ type senders struct {
 	limits   providers.Limits
 }
 
-func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client) (*senders, error) {
+func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client, testMode *testmode.Guard) (*senders, error) {
 	log := ctrl.Log.WithName("delivery")
 	doing, err := delivery.NewProvidersMetrics(metrics.Registry)
 	if err != nil {
@@ -83,6 +84,7 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
 		Domains:   domains,
 		Quotas:    quotas,
+		TestMode:  testMode,
 		EmailFrom: s.emailFrom,
 		Metrics:   doing,
 		Log:       log,
@@ -142,6 +144,11 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.P
 		OnChange:    providers.LogCircuit(log),
 		Metrics:     doing.Of(name, "smtp"),
 	}), nil
+}
+
+// newTestMode returns the guard of --test-mode; nil if it delivers.
+func (s *settings) newTestMode() (*testmode.Guard, error) {
+	return testmode.New(s.testMode, s.testModeAllow, s.testModeRedirect) //nolint:wrapcheck // it names the flags
 }
 
 // newQuotas returns the quotas of --quotas, --sms-countries and --sms-allow-numbers. The

@@ -26,6 +26,7 @@ import (
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/python"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/testmode"
 )
 
 const (
@@ -71,6 +72,8 @@ type Options struct {
 	// Senders finds the sender of a company's own email provider, which takes precedence
 	// over DefaultFrom; may be nil.
 	Senders Senders
+	// TestMode limits the recipients of companies in test mode; nil doesn't limit them.
+	TestMode *testmode.Guard
 	// Concurrency is how many events are decided concurrently; 64 if 0.
 	Concurrency int
 	// Memory is the budget, in bytes, of all events that are being decided; one of
@@ -550,6 +553,9 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 	}
 	event.OptedOut = decider.optedOut
 	event.Languages = d.languagesOf(company)
+	if d.TestMode.Covers(company) {
+		event.TestMode = d.TestMode
+	}
 	if d.Senders != nil {
 		own, err := d.Senders.EmailSender(ctx, company)
 		if err != nil {

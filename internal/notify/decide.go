@@ -51,8 +51,11 @@ func (c *Compiled) Decide(ctx context.Context, event *Event, defaultFrom string)
 	if failed != nil {
 		return r.renderFailed(event, failed), nil //nolint:nilerr // a failing template is a decision
 	}
-	if to, err = permitted(ctx, &in, to, &decision); err != nil || len(to) == 0 {
+	if to, err = permitted(ctx, &in, to, &decision); err != nil {
 		return decision, err
+	}
+	if to = redirected(&in, to, &decision); len(to) == 0 {
+		return decision, nil
 	}
 
 	groups, err := r.byLanguage(ctx, event, to)

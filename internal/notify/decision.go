@@ -55,13 +55,15 @@ const (
 	RuleNotFound Reason = "RuleNotFound"
 	// PushDisabled: the company's users get no push messages.
 	PushDisabled Reason = "PushDisabled"
+	// TestModeOnly: the company is in test mode, and the recipient is not allowed then.
+	TestModeOnly Reason = "TestMode"
 )
 
 // Failure reports whether the reason is a mistake that somebody should fix, rather than
 // the rule working as intended.
 func (r Reason) Failure() bool {
 	switch r {
-	case RuleDisabled, Muted, ExpressionFalse, NoRecipient, OptedOut, PushDisabled:
+	case RuleDisabled, Muted, ExpressionFalse, NoRecipient, OptedOut, PushDisabled, TestModeOnly:
 		return false
 	}
 	return true

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -48,6 +49,8 @@ type Event struct {
 	// rule with translations is about to send, and once for each user; its error is treated
 	// as temporary.
 	Languages func(ctx context.Context, users []string) (map[string]string, error)
+	// TestMode limits the recipients; nil if the company is not in test mode.
+	TestMode TestMode
 	// Compute, if not nil, runs CPU-bound work: an expression, or the templates of a
 	// message. It may wait for a free CPU, and limits the time with the context that it
 	// passes to work, which it may call more than once. It returns ErrTooSlow or
@@ -65,6 +68,14 @@ type Event struct {
 	computed  func(context.Context) (*python.Dict, error)
 	complete  *python.Dict // data with computed, once it was read
 	now       time.Time
+}
+
+// TestMode knows the recipients of a company that is in test mode on Rehive.
+type TestMode interface {
+	// Allows reports whether messages may be sent to a recipient.
+	Allows(channel v1alpha1.Channel, recipient string) bool
+	// RedirectTo returns who receives the messages to other recipients; empty if nobody does.
+	RedirectTo(channel v1alpha1.Channel) string
 }
 
 // Errors of [Event.Compute].

@@ -6,6 +6,8 @@ package notify
 import (
 	"context"
 	"slices"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
 // policy decides whether a rule may send. Otherwise it returns the reason that the ledger
@@ -40,6 +42,7 @@ var (
 	beforeWriting = []addresseePolicy{
 		{allows: pushEnabled},
 		{allows: notOptedOut, gather: gatherOptOuts},
+		{allows: allowedInTestMode},
 	}
 )
 
@@ -119,6 +122,35 @@ func notOptedOut(in *policyInput) (reason Reason, detail string, ok bool) {
 	rule := in.rule.Rule
 	return OptedOut, "the user opted out of the rule's messages",
 		!rule.preferenceEnabled || !slices.Contains(in.event.optedOut[in.to.user], rule.uid)
+}
+
+func allowedInTestMode(in *policyInput) (reason Reason, detail string, ok bool) {
+	mode, channel := in.event.TestMode, v1alpha1.Channel(in.to.channel)
+	switch {
+	case mode == nil || mode.Allows(channel, in.to.recipient):
+		return "", "", true
+	case mode.RedirectTo(channel) != "":
+		return TestModeOnly, "the company is in test mode on Rehive: the message went to the recipient of --test-mode-redirect", false
+	}
+	return TestModeOnly, "the company is in test mode on Rehive, and the recipient is not in --test-mode-allow", false
+}
+
+// redirected adds the recipients who receive the messages that test mode withholds from
+// others.
+func redirected(in *policyInput, to []addressee, decision *Decision) []addressee {
+	if in.event.TestMode == nil {
+		return to
+	}
+	for _, not := range decision.NotSent {
+		if not.Reason != TestModeOnly {
+			continue
+		}
+		recipient := in.event.TestMode.RedirectTo(v1alpha1.Channel(not.Channel))
+		if recipient != "" && !slices.ContainsFunc(to, func(a addressee) bool { return a.channel == not.Channel && a.recipient == recipient }) {
+			to = append(to, addressee{not.Channel, recipient, not.User})
+		}
+	}
+	return to
 }
 
 func gatherOptOuts(ctx context.Context, in *policyInput, to []addressee) error {

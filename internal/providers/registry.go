@@ -17,6 +17,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/testmode"
 )
 
 // Companies finds a company's activation and its token.
@@ -41,6 +42,8 @@ type RegistryOptions struct {
 	Domains *Domains
 	// Quotas limit what companies send; nil doesn't limit it.
 	Quotas *Quotas
+	// TestMode limits the recipients of companies in test mode; nil doesn't limit them.
+	TestMode *testmode.Guard
 	// EmailFrom is the sender of these providers where they have none of their own; it
 	// may be empty.
 	EmailFrom string
@@ -93,6 +96,9 @@ func (r *Registry) Route(ctx context.Context, company, channelName string) (deli
 	}
 	if r.Quotas != nil {
 		route.Provider = r.Quotas.charged(a, channel, route.Provider)
+	}
+	if r.TestMode.Covers(a) {
+		route.Provider = onlyAllowed{next: route.Provider, guard: r.TestMode, channel: channel}
 	}
 	return route, nil
 }

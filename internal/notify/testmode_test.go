@@ -1,0 +1,65 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package notify
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+)
+
+// testMode allows one recipient and in-app messages.
+type testMode struct{ allowed, redirect string }
+
+func (m testMode) Allows(channel v1alpha1.Channel, recipient string) bool {
+	return channel == v1alpha1.ChannelSystem || recipient == m.allowed || recipient == m.redirect
+}
+
+func (m testMode) RedirectTo(channel v1alpha1.Channel) string {
+	if channel == v1alpha1.ChannelEmail {
+		return m.redirect
+	}
+	return ""
+}
+
+func TestTestMode(t *testing.T) {
+	two := email(func(s *v1alpha1.NotificationRuleSpec) {
+		s.Email.To, s.Email.From = "ann@example.com, bob@example.com, {{ user.id }}@example.com", "shop@example.com"
+	})
+	withCopy := withUID(two.DeepCopy(), "rule", false, true)
+	for name, test := range map[string]struct {
+		rule *v1alpha1.NotificationRule
+		mode TestMode
+		want string
+	}{
+		"production": {two, nil, "email to ann@example.com about zoe; email to bob@example.com about zoe; email to zoe@example.com about zoe"},
+		"recorded": {two, testMode{allowed: "ann@example.com"},
+			"email to ann@example.com about zoe; not email to bob@example.com about zoe: TestMode; not email to zoe@example.com about zoe: TestMode"},
+		"redirected once": {two, testMode{redirect: "qa@example.com"},
+			"email to qa@example.com about zoe; not email to ann@example.com about zoe: TestMode; not email to bob@example.com about zoe: TestMode; not email to zoe@example.com about zoe: TestMode"},
+		"redirected to a recipient": {two, testMode{redirect: "ann@example.com"},
+			"email to ann@example.com about zoe; not email to bob@example.com about zoe: TestMode; not email to zoe@example.com about zoe: TestMode"},
+		"the in-app copy stays": {withCopy, testMode{allowed: "ann@example.com"},
+			"email to ann@example.com about zoe; system to zoe about zoe; not email to bob@example.com about zoe: TestMode; not email to zoe@example.com about zoe: TestMode"},
+		"a channel without a redirect": {push(nil), testMode{redirect: "qa@example.com"}, "not push to zoe about zoe: TestMode"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := event(t, mobileData, nil)
+			e.TestMode = test.mode
+			decision, err := compile(t, test.rule).Decide(t.Context(), e, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := outcome(decision); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+			for _, not := range decision.NotSent {
+				if !strings.Contains(not.Detail, "is in test mode") || strings.Contains(not.Detail, "@") {
+					t.Errorf("the detail is %q", not.Detail)
+				}
+			}
+		})
+	}
+}
