@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,7 +34,7 @@ func (r *companyActivationReconciler) activationsOfProvider(ctx context.Context,
 	for i := range list.Items {
 		a := &list.Items[i]
 		for _, channel := range providerChannels {
-			if a.Spec.Providers.For(channel) == o.GetName() {
+			if slices.Contains(a.Spec.Providers.All(channel), o.GetName()) {
 				requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(a)})
 				break
 			}
@@ -47,32 +48,40 @@ func (r *companyActivationReconciler) activationsOfProvider(ctx context.Context,
 func (r *companyActivationReconciler) resolveProviders(ctx context.Context, s *scope) error {
 	a := s.activation
 	reason, problems := v1alpha1.ResolvedReason, []string{}
-	problem := func(why string, channel v1alpha1.Channel, what string) {
+	problem := func(why string, channel v1alpha1.Channel, name, what string) {
 		if len(problems) == 0 {
 			reason = why
 		}
-		problems = append(problems, fmt.Sprintf("spec.providers.%s names the DeliveryProvider %s, %s.", channel, a.Spec.Providers.For(channel), what))
+		problems = append(problems, fmt.Sprintf("spec.providers.%s names the DeliveryProvider %s, %s.", channel, name, what))
 	}
+	blocked := false // some channel has none that works
 	for _, channel := range providerChannels {
-		name := a.Spec.Providers.For(channel)
-		if name == "" {
-			continue
+		usable := 0
+		names := a.Spec.Providers.All(channel)
+		for _, name := range names {
+			var p v1alpha1.DeliveryProvider
+			err := r.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: name}, &p, client.UnsafeDisableDeepCopy)
+			if apierrors.IsNotFound(err) {
+				problem(v1alpha1.DeliveryProviderNotFoundReason, channel, name, "which does not exist in this namespace")
+				continue
+			} else if err != nil {
+				return fmt.Errorf("reading the DeliveryProvider %s: %w", name, err)
+			}
+			if kind, serves := p.Spec.Type(); serves != channel {
+				problem(v1alpha1.WrongChannelReason, channel, name, fmt.Sprintf("which has the type %s and does not send %s", kind, channel))
+				continue
+			}
+			usable++
 		}
-		var p v1alpha1.DeliveryProvider
-		err := r.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: name}, &p, client.UnsafeDisableDeepCopy)
-		if apierrors.IsNotFound(err) {
-			problem(v1alpha1.DeliveryProviderNotFoundReason, channel, "which does not exist in this namespace")
-			continue
-		} else if err != nil {
-			return fmt.Errorf("reading the DeliveryProvider %s: %w", name, err)
-		}
-		if kind, serves := p.Spec.Type(); serves != channel {
-			problem(v1alpha1.WrongChannelReason, channel, fmt.Sprintf("which has the type %s and does not send %s", kind, channel))
-		}
+		blocked = blocked || usable == 0 && len(names) > 0
 	}
 	s.providersResolved = &verdict{metav1.ConditionTrue, reason, "Each DeliveryProvider in spec.providers exists and serves its channel."}
 	if len(problems) > 0 {
-		s.providersResolved = &verdict{metav1.ConditionFalse, reason, strings.Join(problems, " ") + " Messages on that channel stay pending."}
+		consequence := " The others send its messages."
+		if blocked {
+			consequence = " Messages on that channel stay pending."
+		}
+		s.providersResolved = &verdict{metav1.ConditionFalse, reason, strings.Join(problems, " ") + consequence}
 	}
 	return nil
 }

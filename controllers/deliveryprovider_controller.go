@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -167,8 +168,8 @@ func (r *deliveryProviderReconciler) wake(ctx context.Context, was conditioned, 
 	}
 	for i := range list.Items {
 		a := &list.Items[i]
-		name := a.Spec.Providers.For(channel)
-		if name == p.Name && a.Namespace == p.Namespace || name == "" && r.defaults[channel] == key {
+		names := a.Spec.Providers.All(channel)
+		if a.Namespace == p.Namespace && slices.Contains(names, p.Name) || len(names) == 0 && r.defaults[channel] == key {
 			if err := r.ledger.WakeDeliveries(ctx, ledger.Lane{Company: a.Spec.Company, Channel: string(channel)}); err != nil {
 				return fmt.Errorf("waking the messages that wait for the provider: %w", err)
 			}

@@ -220,6 +220,17 @@ type DeliveryProviderReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an object: lowercase letters, digits, '-' and '.', such as my-shop"
 	Name string `json:"name"`
+
+	// fallbacks name further DeliveryProviders, in the same namespace and for the same
+	// channel, in order of preference. A message is sent by the first one that can send it:
+	// one that keeps failing, has reached its rate or is misconfigured is passed over.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an object: lowercase letters, digits, '-' and '.', such as my-shop"
+	Fallbacks []string `json:"fallbacks,omitempty"`
 }
 
 // CompanyProviders are the DeliveryProviders of a company, by channel.
@@ -239,19 +250,40 @@ type CompanyProviders struct {
 
 // For returns the name of a channel's DeliveryProvider, empty if there is none.
 func (p *CompanyProviders) For(channel Channel) string {
-	var reference *DeliveryProviderReference
+	if reference := p.reference(channel); reference != nil {
+		return reference.Name
+	}
+	return ""
+}
+
+// All returns the names of a channel's DeliveryProviders in order of preference.
+func (p *CompanyProviders) All(channel Channel) []string {
+	reference := p.reference(channel)
+	switch {
+	case reference == nil:
+		return nil
+	case len(reference.Fallbacks) == 0:
+		return []string{reference.Name}
+	}
+	return append([]string{reference.Name}, reference.Fallbacks...)
+}
+
+// Several reports whether a channel has more than one DeliveryProvider.
+func (p *CompanyProviders) Several(channel Channel) bool {
+	reference := p.reference(channel)
+	return reference != nil && len(reference.Fallbacks) > 0
+}
+
+func (p *CompanyProviders) reference(channel Channel) *DeliveryProviderReference {
 	switch channel {
 	case ChannelEmail:
-		reference = p.Email
+		return p.Email
 	case ChannelSMS:
-		reference = p.SMS
+		return p.SMS
 	case ChannelPush:
-		reference = p.Push
+		return p.Push
 	}
-	if reference == nil {
-		return ""
-	}
-	return reference.Name
+	return nil
 }
 
 // CompanyInfo is the company's data on Rehive.

@@ -115,7 +115,10 @@ func (g *Guard) Send(ctx context.Context, m provider.Message) (receipt provider.
 	defer func() { leave(result) }()
 	receipt, err = g.next.Send(ctx, m)
 	result = resultOf(ctx, err)
-	if provider.IsHeldBack(err) {
+	switch {
+	case err == nil:
+		g.metrics.count()
+	case provider.IsHeldBack(err):
 		g.metrics.heldBack(err)
 	}
 	return receipt, err

@@ -97,6 +97,7 @@ func channelLabel(channel string) string {
 type ProvidersMetrics struct {
 	open *prometheus.GaugeVec
 	held *prometheus.CounterVec
+	sent *prometheus.CounterVec
 }
 
 // NewProvidersMetrics registers the metrics, unless r is nil.
@@ -111,11 +112,15 @@ func NewProvidersMetrics(r prometheus.Registerer) (*ProvidersMetrics, error) {
 			Namespace: "rehive_extension", Name: "provider_held_back_total",
 			Help: "Messages that were claimed and then held back from a provider, by reason. Most wait in the ledger instead and don't count.",
 		}, append(labels, "reason")),
+		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "rehive_extension", Name: "provider_sent_total",
+			Help: "Messages that a provider accepted.",
+		}, labels),
 	}
 	if r == nil {
 		return m, nil
 	}
-	if err := errors.Join(r.Register(m.open), r.Register(m.held)); err != nil {
+	if err := errors.Join(r.Register(m.open), r.Register(m.held), r.Register(m.sent)); err != nil {
 		return nil, fmt.Errorf("registering the metrics of providers: %w", err)
 	}
 	return m, nil
@@ -127,13 +132,15 @@ func (m *ProvidersMetrics) Of(provider, kind string) *ProviderMetrics {
 	if m == nil {
 		return nil
 	}
-	return &ProviderMetrics{ProvidersMetrics: m, labels: prometheus.Labels{"provider": provider, "type": kind}}
+	labels := prometheus.Labels{"provider": provider, "type": kind}
+	return &ProviderMetrics{ProvidersMetrics: m, labels: labels, accepted: m.sent.With(labels)}
 }
 
 // ProviderMetrics are those of one provider. A nil one counts nothing.
 type ProviderMetrics struct {
 	*ProvidersMetrics
-	labels prometheus.Labels
+	labels   prometheus.Labels
+	accepted prometheus.Counter
 
 	mu   sync.Mutex
 	gone bool
@@ -150,6 +157,7 @@ func (m *ProviderMetrics) Forget() {
 	m.gone = true
 	m.open.Delete(m.labels)
 	m.held.DeletePartialMatch(m.labels)
+	m.ProvidersMetrics.sent.Delete(m.labels)
 }
 
 func (m *ProviderMetrics) circuit(open bool) {
@@ -164,6 +172,13 @@ func (m *ProviderMetrics) circuit(open bool) {
 	defer m.mu.Unlock()
 	if !m.gone {
 		m.open.With(m.labels).Set(value)
+	}
+}
+
+// count counts a message that was accepted.
+func (m *ProviderMetrics) count() {
+	if m != nil {
+		m.accepted.Inc()
 	}
 }
 

@@ -403,7 +403,7 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	taken.passed()
 	if err == nil {
 		// The provider has it, so this must be recorded whatever it takes.
-		if w.record(sending, d, outcomeSent, func(c context.Context) error { return w.o.Ledger.MarkSent(c, d, receipt.ID) }) {
+		if w.record(sending, d, outcomeSent, func(c context.Context) error { return w.markSent(c, &d, receipt) }) {
 			w.metrics.sent(&d.Delivery, w.o.Clock.Now())
 		}
 		return
@@ -445,6 +445,18 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 		log.V(1).Info("A delivery is tried again later", "after", wait)
 		w.retry(sending, d, wait, reason, message)
 	}
+}
+
+// markSent records that a provider accepted a delivery, and what is unusual about that.
+func (w *Worker) markSent(ctx context.Context, d *ledger.ClaimedDelivery, receipt provider.Receipt) error {
+	if receipt.Reason == "" {
+		return w.o.Ledger.MarkSent(ctx, *d, receipt.ID) //nolint:wrapcheck // the caller does
+	}
+	message := receipt.Message
+	if d.Reason == provider.ReasonOutcomeUnknown {
+		message += " An earlier attempt may have arrived, so the recipient may have the message twice."
+	}
+	return w.o.Ledger.MarkSentUnusually(ctx, *d, receipt.ID, receipt.Reason, message) //nolint:wrapcheck // the caller does
 }
 
 // validity is how long a delivery may still be sent. It is meaningless without an ExpiresAt.

@@ -127,6 +127,9 @@ type DeliveryQueue interface {
 	// MarkSent records that the provider accepted the delivery, and the provider's
 	// identifier of the message.
 	MarkSent(ctx context.Context, d ClaimedDelivery, providerID string) error
+	// MarkSentUnusually is MarkSent with what is unusual about how it was sent: one CamelCase
+	// word and one sentence.
+	MarkSentUnusually(ctx context.Context, d ClaimedDelivery, providerID, reason, message string) error
 	// RetryDelivery returns the delivery to the queue, due after a wait, with why: one
 	// CamelCase word and one sentence.
 	RetryDelivery(ctx context.Context, d ClaimedDelivery, wait time.Duration, reason, message string) error

@@ -85,14 +85,20 @@ func (r *Registry) Route(ctx context.Context, company, channelName string) (deli
 		return delivery.Route{}, fmt.Errorf("finding the company's activation: %w", err)
 	}
 	channel := v1alpha1.Channel(channelName)
-	route, sender, shared, err := r.direct(ctx, a, channel)
+	var route delivery.Route
+	if a.Spec.Providers.Several(channel) {
+		route, err = r.throughSeveral(ctx, a, channel, a.Spec.Providers.All(channel))
+	} else {
+		var sender string
+		var shared bool
+		route, sender, shared, err = r.direct(ctx, a, channel)
+		if err == nil && route.Provider != nil {
+			// Whatever is put before the provider keeps the route's gate and patience.
+			route.Provider = r.sending(a, channel, route.Provider, sender, shared)
+		}
+	}
 	if err != nil || route.Provider == nil {
 		return delivery.Route{}, err
-	}
-	// Whatever is put before the provider keeps the route's gate and patience.
-	route.Provider = r.known(a, route.Provider, sender)
-	if shared {
-		route.Provider = r.shared(a, channel, route.Provider, sender)
 	}
 	if r.Quotas != nil {
 		route.Provider = r.Quotas.charged(a, channel, route.Provider)
@@ -112,6 +118,11 @@ func (r *Registry) direct(ctx context.Context, a *v1alpha1.CompanyActivation, ch
 		route, err = r.Fallback.Route(ctx, a.Spec.Company, string(channel))
 		return route, "", true, err
 	}
+	return r.to(ctx, key, channel)
+}
+
+// to is direct for a DeliveryProvider.
+func (r *Registry) to(ctx context.Context, key types.NamespacedName, channel v1alpha1.Channel) (route delivery.Route, sender string, shared bool, err error) {
 	p, err := r.get(ctx, key)
 	if err != nil {
 		return route, "", false, err
@@ -124,6 +135,15 @@ func (r *Registry) direct(ctx context.Context, a *v1alpha1.CompanyActivation, ch
 		return route, "", false, err
 	}
 	return delivery.RouteTo(guarded), p.Spec.Sender, key == r.Defaults[channel], nil
+}
+
+// sending returns a provider with the rules for senders that apply to a company there.
+func (r *Registry) sending(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel, p provider.Provider, sender string, shared bool) provider.Provider {
+	p = r.known(a, p, sender)
+	if shared {
+		p = r.shared(a, channel, p, sender)
+	}
+	return p
 }
 
 // known returns the provider, which then learns from each message whether a rule chose its

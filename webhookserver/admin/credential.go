@@ -111,7 +111,7 @@ func (a *API) companyCredentials(ctx context.Context, activation *v1alpha1.Compa
 		if !known || !provider.DeletionTimestamp.IsZero() {
 			continue
 		}
-		if activation.Spec.Providers.For(channel) == provider.Name || isFor(provider, activation) {
+		if slices.Contains(activation.Spec.Providers.All(channel), provider.Name) || isFor(provider, activation) {
 			all = append(all, readCredential(activation.Spec.Company, provider))
 		}
 	}
@@ -320,13 +320,31 @@ func (a *API) updateCredential(ctx context.Context, r *rest.Request, c *credenti
 	return nil
 }
 
+// withoutProvider returns the reference to a channel's DeliveryProviders without one of them;
+// nil if there is no other.
+func withoutProvider(names []string, name string) any {
+	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
+	if len(names) == 0 {
+		return nil
+	}
+	reference := map[string]any{"name": names[0]}
+	var fallbacks []any
+	for _, fallback := range names[1:] {
+		fallbacks = append(fallbacks, fallback)
+	}
+	if fallbacks != nil {
+		reference["fallbacks"] = fallbacks
+	}
+	return reference
+}
+
 func (a *API) deleteCredential(ctx context.Context, r *rest.Request, c *credential) error {
 	if err := mayChangeCredential(r, c); err != nil {
 		return err
 	}
 	v := vendors[c.kind]
-	if r.Caller.Activation.Spec.Providers.For(v.channel) == c.provider.Name {
-		if _, err := a.writer.setFields(ctx, a.APIReader, r.Caller.Activation, map[string]any{strings.TrimSuffix(v.path, ".name"): nil}); err != nil {
+	if names := r.Caller.Activation.Spec.Providers.All(v.channel); slices.Contains(names, c.provider.Name) {
+		if _, err := a.writer.setFields(ctx, a.APIReader, r.Caller.Activation, map[string]any{strings.TrimSuffix(v.path, ".name"): withoutProvider(names, c.provider.Name)}); err != nil {
 			return writeError(err, credentialName)
 		}
 	}

@@ -95,6 +95,9 @@ func (m *Message) SubjectLine() string {
 type Receipt struct {
 	// ID is the provider's identifier of the message; empty if it has none.
 	ID string
+	// Reason and Message, one CamelCase word and one sentence, say what is unusual about how
+	// it was sent; empty if nothing is.
+	Reason, Message string
 }
 
 // Provider sends messages of one channel. Its errors are made by [Permanent],

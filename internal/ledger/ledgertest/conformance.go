@@ -41,6 +41,7 @@ var conformance = []func(*testing.T, Place){
 	testMissingKey,
 	testTamperedRows,
 	testStorageIsExact,
+	testSentUnusually,
 	testSensitiveEventFails,
 	testSensitiveAtOnce,
 	testMaskedTextsAreFree,

@@ -358,3 +358,18 @@ func testClaimedContent(t *testing.T, at Place) {
 		g.Expect(whole.Complete()).To(BeTrue())
 	}
 }
+
+// A message that was sent in an unusual way says so.
+func testSentUnusually(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, FakeClock())
+	Decided(t, s, "shop", "1", Email("a", "a@example.com"), code("b", "+15005550001"))
+	for _, d := range claimAll(t, s) {
+		g.Expect(s.MarkSentUnusually(bg, d, "x1", "SentByFallback", "The other one sent it.")).To(Succeed())
+		sent := entry(t, s, d.ID)
+		g.Expect(sent.State).To(Equal(ledger.DeliverySent))
+		g.Expect(sent.ProviderID).To(Equal("x1"))
+		g.Expect(sent.Reason).To(Equal("SentByFallback"))
+		g.Expect(sent.Message).To(Equal("The other one sent it."))
+	}
+}

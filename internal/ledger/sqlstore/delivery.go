@@ -114,6 +114,11 @@ func (s *Store) MarkSent(ctx context.Context, d ledger.ClaimedDelivery, provider
 	return s.endDelivery(ctx, d, ledger.DeliverySent, "", "", providerID)
 }
 
+// MarkSentUnusually implements [ledger.DeliveryQueue].
+func (s *Store) MarkSentUnusually(ctx context.Context, d ledger.ClaimedDelivery, providerID, reason, message string) error {
+	return s.endDelivery(ctx, d, ledger.DeliverySent, reason, message, providerID)
+}
+
 // RetryDelivery implements [ledger.DeliveryQueue].
 func (s *Store) RetryDelivery(ctx context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) error {
 	return s.delay(ctx, d, retryDelivery, wait, reason, message)
