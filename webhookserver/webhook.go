@@ -66,7 +66,7 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 		s.metrics.newEvents.Inc()
 	}
 	if log := c.log.V(1); log.Enabled() { // avoids building the arguments
-		log.Info("Accepted a webhook", "company", event.Company, "event", event.Name, "id", event.ID, "duplicate", duplicate)
+		log.Info("Accepted a webhook", "company", event.Company, "event", event.Name, "eventID", event.ID, "duplicate", duplicate)
 	}
 	return rest.Answer{}, nil
 }

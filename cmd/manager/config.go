@@ -121,6 +121,7 @@ type settings struct {
 
 	logLevel  string
 	logFormat string
+	logSent   bool
 }
 
 // parseSettings reads the command line and the environment. The error is one
@@ -197,6 +198,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 
 	flags.StringVar(&s.logLevel, "log-level", "info", "minimum `level` of log entries: debug, info or error")
 	flags.StringVar(&s.logFormat, "log-format", "json", "`format` of log entries: json or console")
+	flags.BoolVar(&s.logSent, "log-sent", true, "log each message that was sent; those that fail are always logged. Of entries with the same text, 100 per second are logged, and then one in 100")
 	config.RegisterFlags(flags)
 
 	if err := flags.Parse(args); err != nil {

@@ -205,6 +205,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Memory:      memory,
 		SendTimeout: s.sendTimeout,
 		Grace:       s.gracePeriod / 2,
+		QuietSent:   !s.logSent,
 		Log:         log.WithName("delivery"),
 		Registerer:  metrics.Registry,
 	})

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,7 +73,10 @@ type Options struct {
 	Clock clock.Clock
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
-	Log        logr.Logger
+	// Log receives an entry for the end of each message, among others.
+	Log logr.Logger
+	// QuietSent leaves the messages that were sent out of the log.
+	QuietSent bool
 }
 
 // DefaultMemory is the size of a Worker's own budget of memory, in bytes.
@@ -161,7 +165,7 @@ func (w *Worker) Start(ctx context.Context) error {
 		for i := range claimed {
 			d := claimed[i]
 			if ctx.Err() != nil {
-				w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.ReleaseDelivery(c, d) })
+				w.record(sending, d, outcomePostponed, "", func(c context.Context) error { return w.o.Ledger.ReleaseDelivery(c, d) })
 				continue
 			}
 			taken := w.take(a, d)
@@ -383,7 +387,7 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 		w.postpone(sending, d, jitter(unsureWait), "CompanyUnknown", "The operator could not determine whether the company is active.")
 		return
 	case !active:
-		w.record(sending, d, outcomeCancelled, func(c context.Context) error {
+		w.record(sending, d, outcomeCancelled, ledger.ReasonCompanyInactive, func(c context.Context) error {
 			return w.o.Ledger.CancelDelivery(c, d, ledger.ReasonCompanyInactive, "The company is not active.")
 		})
 		return
@@ -403,7 +407,7 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	taken.passed()
 	if err == nil {
 		// The provider has it, so this must be recorded whatever it takes.
-		if w.record(sending, d, outcomeSent, func(c context.Context) error { return w.markSent(c, &d, receipt) }) {
+		if w.record(sending, d, outcomeSent, "", func(c context.Context) error { return w.markSent(c, &d, receipt) }) {
 			w.metrics.sent(&d.Delivery, w.o.Clock.Now())
 		}
 		return
@@ -425,7 +429,6 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 		// The operator stops, which says nothing about the message.
 		w.postpone(sending, d, 0, "Stopped", "The operator stopped while it was sending.")
 	case provider.IsPermanent(err):
-		log.Info("A delivery failed for good")
 		w.fail(sending, d, outcomeFailed, reason, message)
 	case provider.IsMisconfigured(err) && d.Age < configurationPatience:
 		log.Info("A delivery waits for the provider's configuration to be fixed")
@@ -437,7 +440,6 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	default:
 		wait, more := w.o.Retry.Next(d.Attempts, d.Age)
 		if !more {
-			log.Info("A delivery failed: its attempts are exhausted")
 			w.fail(sending, d, outcomeExhausted, reason, "Its attempts are exhausted. "+message)
 			return
 		}
@@ -469,7 +471,6 @@ func (w *Worker) expire(sending context.Context, d ledger.ClaimedDelivery) bool 
 	if d.ExpiresAt.IsZero() || w.validity(&d) > 0 {
 		return false
 	}
-	w.o.Log.Info("A delivery expired before it could be sent", "company", d.Company, "delivery", d.ID, "channel", d.Channel, "waitedBecause", d.Reason)
 	w.fail(sending, d, outcomeExpired, ledger.ReasonExpired, d.ExpiredMessage())
 	return true
 }
@@ -530,17 +531,17 @@ func (w *Worker) holds(sending context.Context, d *ledger.ClaimedDelivery) bool 
 func (w *Worker) postpone(sending context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) {
 	reason, message = doubtful(&d, reason, message)
 	wait = w.within(&d, wait)
-	w.record(sending, d, outcomePostponed, func(c context.Context) error { return w.o.Ledger.PostponeDelivery(c, d, wait, reason, message) })
+	w.record(sending, d, outcomePostponed, reason, func(c context.Context) error { return w.o.Ledger.PostponeDelivery(c, d, wait, reason, message) })
 }
 
 func (w *Worker) retry(sending context.Context, d ledger.ClaimedDelivery, wait time.Duration, reason, message string) {
 	reason, message = doubtful(&d, reason, message)
 	wait = w.within(&d, wait)
-	w.record(sending, d, outcomeRetried, func(c context.Context) error { return w.o.Ledger.RetryDelivery(c, d, wait, reason, message) })
+	w.record(sending, d, outcomeRetried, reason, func(c context.Context) error { return w.o.Ledger.RetryDelivery(c, d, wait, reason, message) })
 }
 
 func (w *Worker) fail(sending context.Context, d ledger.ClaimedDelivery, outcome, reason, message string) {
-	w.record(sending, d, outcome, func(c context.Context) error { return w.o.Ledger.FailDelivery(c, d, reason, message) })
+	w.record(sending, d, outcome, reason, func(c context.Context) error { return w.o.Ledger.FailDelivery(c, d, reason, message) })
 }
 
 // keep renews the lease of a delivery while a patient provider waits for an answer,
@@ -618,7 +619,7 @@ func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDe
 // record writes an outcome, again and again if the ledger can't take it (its disk
 // is full, say): who forgets that a message was sent sends it twice. Only when
 // the grace period after the stop is over it gives up.
-func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outcome string, write func(context.Context) error) bool {
+func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outcome, reason string, write func(context.Context) error) bool {
 	wait := 50 * time.Millisecond
 	for attempt := 1; ; attempt++ {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(sending), 10*time.Second)
@@ -627,6 +628,7 @@ func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outco
 		switch {
 		case err == nil:
 			w.metrics.outcome(&d.Delivery, outcome)
+			w.logEnd(&d, outcome, reason)
 			return true
 		case errors.Is(err, ledger.ErrLeaseLost):
 			w.metrics.outcome(&d.Delivery, outcomeLost)
@@ -642,6 +644,35 @@ func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outco
 		w.pause(sending, wait)
 		wait = min(2*wait, 2*time.Second)
 	}
+}
+
+// maxLogged bounds each value from outside in the log, in bytes.
+const maxLogged = 128
+
+// logEnd logs the end of a message, once for each: without its texts and its recipient. The
+// event's ID is the one in the API, in webhooks and in traces.
+func (w *Worker) logEnd(d *ledger.ClaimedDelivery, outcome, reason string) {
+	text := "A message was not sent"
+	switch outcome {
+	case outcomeSent:
+		if w.o.QuietSent {
+			return
+		}
+		text = "Sent a message"
+	case outcomeFailed, outcomeExhausted, outcomeCancelled, outcomeExpired:
+	default:
+		return // it is tried again
+	}
+	w.o.Log.Info(text, "company", d.Company, "event", shortened(d.EventName), "eventID", shortened(d.EventID), "rule", d.RuleName,
+		"channel", d.Channel, "delivery", d.ID, "outcome", outcome, "reason", reason, "attempts", d.Attempts,
+		"seconds", w.o.Clock.Since(d.EventReceivedAt).Round(time.Millisecond).Seconds())
+}
+
+func shortened(text string) string {
+	if len(text) <= maxLogged {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxLogged], "") + "…"
 }
 
 // Key is the same for a delivery whatever database it is in, and no other's.

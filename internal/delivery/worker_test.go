@@ -10,11 +10,13 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -231,6 +233,54 @@ func TestWorkerOutcomes(t *testing.T) {
 			if test.inactive {
 				g.Expect(calls.Load()).To(BeZero())
 			}
+		})
+	}
+}
+
+// The end of each message is logged once, with the event's ID and without customer data.
+func TestEndsAreLogged(t *testing.T) {
+	for name, test := range map[string]struct {
+		err   error
+		quiet bool
+		want  string
+	}{
+		"sent":           {want: `"Sent a message" "company"="shop" "event"="[a-z.]+" "eventID"="1" "rule"="[a-z/]+" "channel"="email" "delivery"=1 "outcome"="sent" "reason"="" "attempts"=1 "seconds"=`},
+		"sent, quiet":    {quiet: true},
+		"refused":        {err: provider.Permanent("RecipientRefused", "No joe@example.org."), want: `"A message was not sent" .*"eventID"="1" .*"outcome"="failed" "reason"="RecipientRefused" "attempts"=1`},
+		"refused, quiet": {err: provider.Permanent("RecipientRefused", "No."), quiet: true, want: `"A message was not sent"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			var mu sync.Mutex
+			var entries []string
+			log := funcr.New(func(_, args string) {
+				mu.Lock()
+				defer mu.Unlock()
+				entries = append(entries, args)
+			}, funcr.Options{})
+			s := openLedger(t, fakeClock())
+			decide(t, s, "shop", "1", 1)
+			p := send(func(context.Context, provider.Message) (provider.Receipt, error) {
+				return provider.Receipt{ID: "id"}, test.err
+			})
+			stop := start(t, Options{Ledger: s, Clock: fakeClock(), Routes: ByChannel{ledger.ChannelEmail: p}, Companies: companies{"shop": true}, Log: log, QuietSent: test.quiet})
+			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").ShouldNot(Equal(ledger.DeliveryPending))
+			stop()
+			mu.Lock()
+			defer mu.Unlock()
+			var ends []string
+			for _, entry := range entries {
+				if strings.Contains(entry, " message") {
+					ends = append(ends, entry)
+				}
+			}
+			if test.want == "" {
+				g.Expect(ends).To(BeEmpty())
+				return
+			}
+			g.Expect(ends).To(HaveLen(1))
+			g.Expect(ends[0]).To(MatchRegexp(test.want))
+			g.Expect(ends[0]).NotTo(Or(ContainSubstring("@"), ContainSubstring("You paid")))
 		})
 	}
 }

@@ -317,9 +317,32 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		write = func(ctx context.Context) error { return d.Ledger.RetryEvent(ctx, event, wait, err.Error()) }
 	}
 	d.decided.WithLabelValues(outcome).Inc()
-	if err := d.record(ctx, record, write); err != nil && !errors.Is(err, ledger.ErrLeaseLost) {
+	switch err := d.record(ctx, record, write); {
+	case err == nil && outcome == "decided":
+		logFailures(log, deliveries)
+	case err != nil && !errors.Is(err, ledger.ErrLeaseLost):
 		// The event becomes due again when its lease ends.
 		log().Error(err, "Recording what was decided")
+	}
+}
+
+// maxLoggedFailures is how many failed messages of one event are logged.
+const maxLoggedFailures = 20
+
+// logFailures logs the messages that could not be made, as the delivery worker logs those
+// that could not be sent.
+func logFailures(log func() logr.Logger, deliveries []ledger.NewDelivery) {
+	failed := 0
+	for i := range deliveries {
+		if deliveries[i].FailReason == "" {
+			continue
+		}
+		if failed++; failed <= maxLoggedFailures {
+			log().Info("A message was not sent", "rule", deliveries[i].RuleName, "channel", deliveries[i].Channel, "outcome", "failed", "reason", deliveries[i].FailReason)
+		}
+	}
+	if failed > maxLoggedFailures {
+		log().Info("More messages of the event were not sent", "messages", failed-maxLoggedFailures)
 	}
 }
 
