@@ -314,7 +314,11 @@ func (l *layout) write() error {
 	}
 	invalid := make([]rest.FieldError, len(problems))
 	for i := range problems {
-		invalid[i] = problemError(&problems[i], l.apiName)
+		problem := problems[i]
+		if of, isTranslation := strings.CutPrefix(problem.Field, translationsPath); isTranslation {
+			problem.Message = "translations" + of + ": " + problem.Message // the API has no such field
+		}
+		invalid[i] = problemError(&problem, l.apiName)
 	}
 	return rest.InvalidFields(invalid...)
 }

@@ -36,7 +36,8 @@ type notification struct {
 	mutedUntil          time.Time // zero if it isn't muted
 	mutedBy, muteReason string
 
-	sample sample // for a preview
+	storedKind string // the channel of the rule as it was read
+	sample     sample // for a preview
 }
 
 // message holds the fields that notifications and templates have in common.
@@ -53,6 +54,8 @@ type message struct {
 
 	expiresAfter string // a duration
 	sensitive    bool
+
+	translations json.RawMessage // see translations, or empty
 }
 
 // Maximum lengths of fields in characters, as in the custom resource.
@@ -99,6 +102,8 @@ func notificationFields() []rest.Field[notification] {
 		rest.Char("mute_reason", func(n *notification) *string { return &n.muteReason }).Nullable().Blank().MaxLength(maxMuteReason),
 		rest.Char("muted_by", func(n *notification) *string { return &n.mutedBy }).ReadOnly().Nullable().
 			Describe("The identifier of the admin who muted the notification, or the name in its NotificationRule."),
+		rest.JSON("translations", func(n *notification) *json.RawMessage { return &n.translations }, isTranslations).Nullable().
+			Describe(describeTranslations),
 	)
 }
 
@@ -267,12 +272,13 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 		kind: string(spec.Channel()), name: spec.DisplayName, description: spec.Description,
 		event: spec.Event, expression: spec.Expression, layoutID: spec.Layout(),
 		enabled: spec.Enabled == nil || *spec.Enabled, preferenceEnabled: spec.PreferenceEnabled, systemEnabled: spec.SystemEnabled,
-		expiresAfter: cmp.Or(spec.ExpiresAfter, defaultValidity), sensitive: spec.Sensitive,
+		expiresAfter: cmp.Or(spec.ExpiresAfter, defaultValidity), sensitive: spec.Sensitive, translations: encodeTranslations(spec.Translations),
 	}
 	if spec.MutedUntil != nil {
 		n.mutedUntil = spec.MutedUntil.Time
 	}
 	n.mutedBy, n.muteReason = spec.MutedBy, spec.MuteReason
+	n.storedKind = n.kind
 	n.readParked(rule)
 	n.readChannel(spec.Email, spec.SMS, spec.Push, spec.System)
 	if n.layoutID != "" {
@@ -442,6 +448,7 @@ func (n *notification) fill() {
 		spec.TemplateRef = &v1alpha1.NotificationTemplateReference{Name: n.templateID}
 	}
 	n.writeChannel(spec)
+	n.writeTranslations(spec)
 	park(n.rule, n.parked())
 }
 
@@ -484,7 +491,11 @@ func (n *notification) check() error {
 	}
 	invalid := make([]rest.FieldError, len(problems))
 	for i := range problems {
-		invalid[i] = problemError(&problems[i], n.apiName)
+		problem := problems[i]
+		if place, ok := n.translated(problem.Field); ok {
+			problem.Message = place + ": " + problem.Message
+		}
+		invalid[i] = problemError(&problem, n.apiName)
 	}
 	return rest.InvalidFields(invalid...)
 }
@@ -497,9 +508,6 @@ func problemError(problem *notify.Problem, names func(path string) string) rest.
 		field = rest.NonFieldErrors
 	}
 	message := strings.TrimSuffix(problem.Message, ".") + "."
-	if of, isTranslation := strings.CutPrefix(problem.Field, translationsPath); isTranslation {
-		message = "translations" + of + ": " + message // the API has no such field
-	}
 	if problem.Line > 0 {
 		message = fmt.Sprintf("Line %d, column %d: %s", problem.Line, problem.Column, message)
 	} else {
@@ -531,6 +539,9 @@ func (n *notification) apiName(path string) string {
 		return "sensitive"
 	case "spec.templateRef", "spec.templateRef.name":
 		return "template"
+	}
+	if strings.HasPrefix(path, translationsPath) {
+		return "translations"
 	}
 	for name, fieldPath := range channelFields[n.kind] {
 		if path == fieldPath || strings.HasPrefix(path, fieldPath+".") {
@@ -633,8 +644,12 @@ func (n *notification) fillFrom(r *rest.Request, t *template) {
 			*field[0] = *field[1]
 		}
 	}
-	if !r.Given("whatsapp_content_variables") {
-		n.contentVariables = t.contentVariables
+	for name, field := range map[string][2]*json.RawMessage{
+		"whatsapp_content_variables": {&n.contentVariables, &t.contentVariables}, "translations": {&n.translations, &t.translations},
+	} {
+		if !r.Given(name) {
+			*field[0] = *field[1]
+		}
 	}
 }
 

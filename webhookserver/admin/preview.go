@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -31,9 +32,6 @@ type Previewer interface {
 	DryRun(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, output int64, use func(*catalog.Rule, *notify.Decision) error) error
 }
 
-// translationsPath begins the paths of a rule's translations.
-const translationsPath = "spec.translations"
-
 // maxEventID is the longest identifier of an event, in characters.
 const maxEventID = 255
 
@@ -52,6 +50,29 @@ type preview struct {
 	messages               []messagePreview
 	notSent                []notSentPreview
 	errors, warnings       []remark
+	translations           []completeness
+}
+
+// completeness is a language that a notification has, and the texts that it lacks there.
+type completeness struct {
+	language string
+	missing  []string // API names
+}
+
+// readCompleteness returns the languages of a rule.
+func readCompleteness(rule *v1alpha1.NotificationRule) (languages []completeness) {
+	own := ownTexts(&rule.Spec)
+	for i := range rule.Spec.Translations {
+		t := &rule.Spec.Translations[i]
+		c := completeness{language: t.Language}
+		for _, name := range slices.Sorted(maps.Keys(own)) {
+			if textsOf(t)[name] == "" {
+				c.missing = append(c.missing, name)
+			}
+		}
+		languages = append(languages, c)
+	}
+	return languages
 }
 
 type expressionPreview struct {
@@ -110,6 +131,11 @@ var (
 		rest.Integer("column", func(r *remark) int64 { return int64(r.column) }),
 		rest.Text("message", func(r *remark) *string { return &r.message }).ReadOnly(),
 	}}
+	completenessSerializer = &rest.Serializer[completeness]{Name: "PreviewTranslation", Fields: []rest.Field[completeness]{
+		rest.Char("language", func(c *completeness) *string { return &c.language }).ReadOnly(),
+		rest.Strings("missing", len(translatedTexts), func(c *completeness) *[]string { return &c.missing }).ReadOnly().
+			Describe("The fields whose texts are missing in this language: its users get the notification's own."),
+	}}
 	previewSerializer = &rest.Serializer[preview]{Name: "NotificationPreview", Fields: []rest.Field[preview]{
 		rest.Char("event", func(p *preview) *string { return &p.event }).ReadOnly(),
 		rest.Char("event_id", func(p *preview) *string { return &p.eventID }).ReadOnly().Nullable(),
@@ -121,6 +147,7 @@ var (
 		rest.NestedList("not_sent", notSentSerializer, func(p *preview) []notSentPreview { return p.notSent }),
 		rest.NestedList("errors", remarkSerializer, func(p *preview) []remark { return p.errors }),
 		rest.NestedList("warnings", remarkSerializer, func(p *preview) []remark { return p.warnings }),
+		rest.NestedList("translations", completenessSerializer, func(p *preview) []completeness { return p.translations }),
 	}}
 	previewRequest = &rest.Serializer[notification]{Name: "NotificationPreviewRequest", Fields: previewFields()}
 )
@@ -201,6 +228,7 @@ func (a *API) preview(ctx context.Context, r *rest.Request, n *notification) (re
 	rule := catalog.NewRule(n.rule, layout, notify.CompileLayout)
 	result.addProblems(rule.Compiled.Problems, n)
 	warnings := lint.Rule(n.rule)
+	result.translations = readCompleteness(n.rule)
 	if layout != nil {
 		warnings = append(warnings, lint.InLayout(n.rule, layout)...)
 	}
@@ -421,8 +449,8 @@ func (n *notification) remarkOn(problem *notify.Problem) remark {
 		message = strings.TrimSuffix(message, ".") + "."
 	}
 	field := n.apiName(problem.Field)
-	if of, isTranslation := strings.CutPrefix(problem.Field, translationsPath); isTranslation {
-		message = "translations" + of + ": " + message // the API has no such field
+	if place, ok := n.translated(problem.Field); ok {
+		message = place + ": " + message
 	} else {
 		message = notify.Capitalized(message)
 	}
