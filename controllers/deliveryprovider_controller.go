@@ -110,6 +110,7 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 	}
 	defer func() { result, err = report.finish(ctx, result, err) }()
 	judgeProvider(p, checked, err)
+	p.Status.FeedbackURL = r.feedbackURL(p)
 	if report.readyChanged() {
 		report.noteReady("Checking")
 	}
@@ -127,6 +128,15 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 	default:
 		return ctrl.Result{}, err
 	}
+}
+
+// feedbackURL returns the URL at which a provider reports about messages; empty if it
+// doesn't call anybody.
+func (r *deliveryProviderReconciler) feedbackURL(p *v1alpha1.DeliveryProvider) string {
+	if !p.Spec.Feedback || r.builder.References == nil || p.Spec.SendGrid == nil && p.Spec.Twilio == nil {
+		return ""
+	}
+	return r.builder.References.URL(p)
 }
 
 // check verifies the provider. checked is false if the provider has no call to verify it.

@@ -30,7 +30,9 @@ func (s *Server) operations() []rest.Operation {
 		SearchTurn: s.searches.lock,
 		AdmitWrite: s.writes.admit,
 		Quotas:     s.quotas,
-		Previews:   s.previews,
+
+		Suppressions: s.suppressions,
+		Previews:     s.previews,
 	})
 	users := user.New(user.Options{Cache: s.client, Ledger: s.ledger})
 	return append(admins.Operations(), users.Operations()...)

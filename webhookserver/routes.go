@@ -81,7 +81,7 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 			mux.Handle(bare, missing)
 		}
 	}
-	for _, rt := range s.table() {
+	for _, rt := range append(s.table(), s.feedbackRoutes()...) {
 		handle(rt, s.endpoint(rt))
 	}
 	for _, rt := range s.resources(s.operations()) {

@@ -26,6 +26,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/flow"
+	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 	"github.com/rehive/extension-operator/webhookserver/user"
@@ -85,6 +86,11 @@ type Options struct {
 
 	// Quotas returns how many messages a company may send on one day; unlimited if nil.
 	Quotas func(*v1alpha1.CompanyActivation) admin.Quotas
+	// Suppressions returns why nothing is sent to the recipient of a message; nobody is
+	// suppressed if it is nil.
+	Suppressions func(context.Context, *ledger.Delivery) (ledger.SuppressionReason, error)
+	// Feedback receives what providers report about messages. If nil, they can't.
+	Feedback Feedback
 	// Version is the operator's, for the description of the API.
 	Version string
 
@@ -114,14 +120,19 @@ type Server struct {
 	ledger      Ledger
 	quotas      func(*v1alpha1.CompanyActivation) admin.Quotas
 	version     string
-	previews    admin.Previewer
-	publicURL   string
-	proxies     trustedProxies
-	drainDelay  time.Duration
-	limits      Limits
-	log         logr.Logger
-	metrics     *metrics
-	now         func() time.Time
+
+	suppressions  func(context.Context, *ledger.Delivery) (ledger.SuppressionReason, error)
+	feedback      Feedback
+	feedbackSlots *flow.Budget // by provider
+
+	previews   admin.Previewer
+	publicURL  string
+	proxies    trustedProxies
+	drainDelay time.Duration
+	limits     Limits
+	log        logr.Logger
+	metrics    *metrics
+	now        func() time.Time
 
 	apiSlots      *flow.Budget // of the admin and the user API, by company
 	searches      keyedMutex   // of the log, by company
@@ -163,6 +174,9 @@ func New(o Options) (*Server, error) {
 	if o.Quotas == nil {
 		o.Quotas = func(*v1alpha1.CompanyActivation) admin.Quotas { return admin.Quotas{SMS: -1, Email: -1} }
 	}
+	if o.Suppressions == nil {
+		o.Suppressions = func(context.Context, *ledger.Delivery) (ledger.SuppressionReason, error) { return "", nil }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -175,6 +189,8 @@ func New(o Options) (*Server, error) {
 		platform:     o.Platform,
 		ledger:       o.Ledger,
 		quotas:       o.Quotas,
+		suppressions: o.Suppressions,
+		feedback:     o.Feedback,
 		version:      cmp.Or(o.Version, "dev"),
 		previews:     o.Previews,
 		publicURL:    o.PublicURL,
@@ -195,6 +211,7 @@ func New(o Options) (*Server, error) {
 	s.bodyBytes = flow.NewBudget(s.limits.BodyBytes)
 	s.freeAnswers = rate.NewLimiter(rate.Limit(s.limits.FreeAnswers), max(1, int(s.limits.FreeAnswers)))
 	s.lifecycleSlots = flow.NewBudget(int64(s.limits.LifecycleCalls))
+	s.feedbackSlots = flow.NewBudget(feedbackCalls)
 	s.apiSlots = flow.NewBudget(int64(s.limits.APICalls))
 	s.knownCalls = flow.NewGate(flow.GateOptions{
 		Rate: s.limits.KnownRate, Burst: knownBurst, FullDemand: knownDemand, Concurrent: s.limits.LifecycleCalls, Waiting: maxQueue,

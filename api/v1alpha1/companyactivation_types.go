@@ -103,6 +103,11 @@ type CompanyActivationSpec struct {
 	// +optional
 	Quotas CompanyQuotas `json:"quotas,omitzero"`
 
+	// recordOpens says whether the log shows which messages their recipients opened, for
+	// providers that report it. If it is false, such a message is shown as delivered.
+	// +optional
+	RecordOpens bool `json:"recordOpens,omitempty"`
+
 	// pushEnabled says whether the company's users receive push notifications. If it is
 	// false, rules of the channel push send nothing, but in-app copies are still stored.
 	// +optional

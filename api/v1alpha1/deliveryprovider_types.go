@@ -31,10 +31,12 @@ const (
 	// SecretKeyAccountSID is the SID of the Twilio account. SecretKeyAuthToken is the
 	// account's token; SecretKeyAPIKeySID and SecretKeyAPIKeySecret identify an API key
 	// to use instead of it.
-	SecretKeyAccountSID   = "accountSid"
-	SecretKeyAuthToken    = "authToken"
-	SecretKeyAPIKeySID    = "apiKeySid"
-	SecretKeyAPIKeySecret = "apiKeySecret"
+	SecretKeyAccountSID = "accountSid"
+	SecretKeyAuthToken  = "authToken"
+	// SecretKeyEventWebhookKey is the verification key of SendGrid's signed event webhook.
+	SecretKeyEventWebhookKey = "eventWebhookKey"
+	SecretKeyAPIKeySID       = "apiKeySid"
+	SecretKeyAPIKeySecret    = "apiKeySecret"
 	// SecretKeyAccessToken is the access token of an Expo project with enhanced security.
 	SecretKeyAccessToken = "accessToken"
 )
@@ -223,6 +225,14 @@ type DeliveryProviderSpec struct {
 	// +kubebuilder:validation:Maximum=256
 	Concurrency int32 `json:"concurrency,omitempty"`
 
+	// feedback says whether the operator records what the provider reports about messages
+	// after it accepted them: delivered, bounced and so on. For sendgrid, enable the signed
+	// event webhook with the URL in status.feedbackURL, and put its verification key into
+	// the Secret as eventWebhookKey. For twilio, the Secret must hold authToken, with which
+	// Twilio signs its callbacks. For expo, receipts are read. smtp has no reports.
+	// +optional
+	Feedback bool `json:"feedback,omitempty"`
+
 	// timeoutSeconds is the time limit of one call to the provider. For smtp, it limits
 	// connecting, TLS, EHLO and each message of the login; the other steps have the limits
 	// of RFC 5321.
@@ -262,6 +272,13 @@ type DeliveryProviderStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	Type string `json:"type,omitempty"`
+
+	// feedbackURL is where the provider reports about messages. It is empty unless
+	// spec.feedback is true and the provider is of the type sendgrid or twilio. Whoever
+	// knows it still can't report anything without the provider's signature.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	FeedbackURL string `json:"feedbackURL,omitempty"`
 }
 
 // DeliveryProvider is a service that delivers the messages of one channel. A company uses

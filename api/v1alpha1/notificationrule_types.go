@@ -315,6 +315,21 @@ type NotificationSpec struct {
 	// +optional
 	Sensitive bool `json:"sensitive,omitempty"`
 
+	// ignoreSuppressions says that messages are also sent to recipients who reported a
+	// message as spam, asked for no more messages or were suppressed by an admin. It is for
+	// messages that somebody's security depends on. Addresses that don't exist get no
+	// messages in any case.
+	// +optional
+	IgnoreSuppressions bool `json:"ignoreSuppressions,omitempty"`
+
+	// onUnknownOutcome says what happens to a message that the provider may or may not have
+	// accepted, because the connection ended before it answered. Retry sends it once more
+	// after some time, so that it may arrive twice; Stop doesn't, so that it may not arrive
+	// at all. In both cases a provider that can be asked about the message is asked first.
+	// The default is Retry.
+	// +optional
+	OnUnknownOutcome UnknownOutcomePolicy `json:"onUnknownOutcome,omitempty"`
+
 	// event is the name of the platform event that triggers the rule, such as
 	// transaction.execute. A rule without an event can only be triggered manually. At most
 	// 100 characters.
@@ -562,3 +577,15 @@ type NotificationRuleList struct {
 	metav1.ListMeta `json:"metadata,omitzero"`
 	Items           []NotificationRule `json:"items"`
 }
+
+// UnknownOutcomePolicy says what happens to a message whose outcome is unknown.
+//
+// +kubebuilder:validation:Enum=Retry;Stop
+type UnknownOutcomePolicy string
+
+const (
+	// RetryUnknownOutcome sends the message once more.
+	RetryUnknownOutcome UnknownOutcomePolicy = "Retry"
+	// StopUnknownOutcome doesn't.
+	StopUnknownOutcome UnknownOutcomePolicy = "Stop"
+)

@@ -152,6 +152,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
+	suppressions := &delivery.Suppressions{Ledger: store, Rules: sendingRules(rules), Log: log.WithName("delivery")}
 	dispatcher, err := dispatch.New(dispatch.Options{
 		Ledger:      store,
 		Catalog:     rules,
@@ -178,6 +179,8 @@ func run(ctx context.Context, s *settings) (err error) {
 		Ledger:         store,
 		Previews:       dispatcher,
 		Quotas:         senders.quotas,
+		Suppressions:   suppressions.Of,
+		Feedback:       senders.feedback,
 		Version:        version,
 		PublicURL:      strings.TrimRight(s.publicURL, "/"),
 		Namespace:      s.namespace,
@@ -198,9 +201,13 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 	store.OnQuarantine(quarantine.Report)
 	worker, err := delivery.NewWorker(delivery.Options{
-		Ledger:      store,
-		Routes:      senders.registry,
-		Companies:   rules,
+		Ledger:    store,
+		Routes:    senders.registry,
+		Companies: rules,
+
+		Suppressions: suppressions,
+		Rules:        suppressions.Rules,
+
 		Concurrency: s.deliveryConcurrency,
 		Memory:      memory,
 		SendTimeout: s.sendTimeout,

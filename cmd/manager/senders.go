@@ -11,15 +11,19 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/expo"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/delivery/smtp"
+	"github.com/rehive/extension-operator/internal/feedback"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/phone"
@@ -35,6 +39,7 @@ type senders struct {
 	builder  *providers.Builder
 	registry *providers.Registry
 	limits   providers.Limits
+	feedback *feedback.Receiver
 }
 
 func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client, testMode *testmode.Guard) (*senders, error) {
@@ -55,7 +60,7 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 	if err != nil {
 		return nil, err
 	}
-	feedback, err := providers.NewFeedback(metrics.Registry, log)
+	push, err := providers.NewFeedback(metrics.Registry, log)
 	if err != nil {
 		return nil, err
 	}
@@ -67,14 +72,20 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 	if err != nil {
 		return nil, err
 	}
+	key, err := store.Key(ctx, feedback.KeyName)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what was tried
+	}
+	references := feedback.NewReferences(key, s.publicURL)
 	builder := &providers.Builder{
 		Secrets:        secrets,
 		Devices:        providers.Devices{Platform: platform, Companies: companies},
-		Feedback:       feedback,
+		Feedback:       push,
 		DeadTokens:     providers.DeadTokens{Ledger: store},
 		AllowNetworks:  networks,
 		AllowPlaintext: s.providerAllowPlaintext,
 		UserAgent:      "rehive-extension-operator/" + version,
+		References:     references,
 	}
 	registry := providers.NewRegistry(providers.RegistryOptions{
 		Reader:    mgr.GetCache(),
@@ -89,7 +100,16 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 		Metrics:   doing,
 		Log:       log,
 	})
-	return &senders{secrets: secrets, builder: builder, registry: registry, limits: quotas.Limits}, nil
+	receiver, err := feedback.New(feedback.Options{
+		References: references, Providers: registry, Companies: companies, Ledger: store, Registerer: metrics.Registry, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	push.Record = func(ctx context.Context, outcomes []expo.Outcome) error {
+		return receiver.PushOutcomes(ctx, outcomes, time.Now())
+	}
+	return &senders{secrets: secrets, builder: builder, registry: registry, limits: quotas.Limits, feedback: receiver}, nil
 }
 
 // newEmailProvider returns the provider of --smtp-address, protected like that of a
@@ -185,4 +205,15 @@ func (s *senders) quotas(a *v1alpha1.CompanyActivation) admin.Quotas {
 		SMS:   s.limits.Of(a, v1alpha1.ChannelSMS).Company,
 		Email: s.limits.Of(a, v1alpha1.ChannelEmail).Company,
 	}
+}
+
+// sendingRules tells the delivery worker what rules say about sending.
+func sendingRules(rules *catalog.Catalog) delivery.Rules {
+	return delivery.RulesFunc(func(ctx context.Context, company, name string) (delivery.RulePolicy, error) {
+		rule, err := rules.RuleOf(ctx, company, name)
+		if err != nil || rule == nil {
+			return delivery.RulePolicy{}, err
+		}
+		return delivery.RulePolicy{IgnoreSuppressions: rule.IgnoreSuppressions, StopUnknown: rule.StopUnknown}, nil
+	})
 }

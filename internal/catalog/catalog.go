@@ -44,6 +44,11 @@ type Rule struct {
 	Sensitive bool
 	// Throttle limits the messages to each recipient; nil if there is no limit.
 	Throttle *v1alpha1.Throttle
+	// IgnoreSuppressions reports whether messages are also sent to recipients who don't want
+	// them.
+	IgnoreSuppressions bool
+	// StopUnknown reports whether a message whose outcome is unknown must not be sent again.
+	StopUnknown bool
 	// Compiled is the rule with its layout. Its Rule is nil if the rule does not parse.
 	Compiled notify.Compiled
 }
@@ -51,14 +56,16 @@ type Rule struct {
 // NewRule compiles a rule and its layout, see [notify.CompileRule].
 func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout, compileLayout func(*v1alpha1.NotificationLayout) (*notify.Layout, notify.Problems)) *Rule {
 	return &Rule{
-		UID:         string(rule.UID),
-		Name:        rule.Name,
-		DisplayName: rule.Spec.DisplayName,
-		Channel:     rule.Spec.Channel(),
-		ValidFor:    rule.Spec.Validity(),
-		Sensitive:   rule.Spec.Sensitive,
-		Throttle:    rule.Spec.Throttle,
-		Compiled:    notify.CompileRule(rule, layout, compileLayout),
+		UID:                string(rule.UID),
+		Name:               rule.Name,
+		DisplayName:        rule.Spec.DisplayName,
+		Channel:            rule.Spec.Channel(),
+		ValidFor:           rule.Spec.Validity(),
+		Sensitive:          rule.Spec.Sensitive,
+		Throttle:           rule.Spec.Throttle,
+		IgnoreSuppressions: rule.Spec.IgnoreSuppressions,
+		StopUnknown:        rule.Spec.OnUnknownOutcome == v1alpha1.StopUnknownOutcome,
+		Compiled:           notify.CompileRule(rule, layout, compileLayout),
 	}
 }
 
@@ -212,6 +219,23 @@ func (c *Catalog) Rule(ctx context.Context, a *v1alpha1.CompanyActivation, name 
 		return nil, err
 	}
 	return c.compile(rule, layout), nil
+}
+
+// RuleOf returns the rule of a message, by the company and the rule's namespace/name; nil if
+// it was deleted or the company isn't active.
+func (c *Catalog) RuleOf(ctx context.Context, company, rule string) (*Rule, error) {
+	a, err := c.Activation(ctx, company)
+	if errors.Is(err, ErrNotActive) {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	if err != nil {
+		return nil, err
+	}
+	namespace, name, _ := strings.Cut(rule, "/")
+	if namespace != a.Namespace {
+		return nil, nil //nolint:nilnil // documented above
+	}
+	return c.Rule(ctx, a, name)
 }
 
 // TooManyRules describes the rules of an event that are not evaluated.

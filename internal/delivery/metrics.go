@@ -25,9 +25,13 @@ const (
 	outcomeCancelled = "cancelled"
 	outcomeExpired   = "expired"
 	outcomeLost      = "lease_lost"
+	// outcomeSuppressed: the recipient is suppressed; outcomeUnknown: it may have arrived,
+	// and is not sent again.
+	outcomeSuppressed = "suppressed"
+	outcomeUnknown    = "unknown"
 )
 
-var outcomes = []string{outcomeSent, outcomeRetried, outcomePostponed, outcomeFailed, outcomeExhausted, outcomeCancelled, outcomeExpired, outcomeLost}
+var outcomes = []string{outcomeSent, outcomeRetried, outcomePostponed, outcomeFailed, outcomeExhausted, outcomeCancelled, outcomeExpired, outcomeLost, outcomeSuppressed, outcomeUnknown}
 
 // metrics have no label that a customer could fill.
 type metrics struct {

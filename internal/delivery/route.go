@@ -28,6 +28,8 @@ type Route struct {
 	Provider provider.Provider
 	// Gate is passed by every message that is claimed; nil if nothing bounds their number.
 	Gate Gate
+	// Asker can be asked about messages whose outcome is unknown; nil if nobody can.
+	Asker provider.Asker
 	// Patience is how much longer than usual a send may take, see [provider.Patient].
 	Patience time.Duration
 }
@@ -35,7 +37,8 @@ type Route struct {
 // RouteTo returns the route to a provider, with the provider's own gate and patience.
 func RouteTo(p provider.Provider) Route {
 	gate, _ := p.(Gate)
-	return Route{Provider: p, Gate: gate, Patience: provider.PatienceOf(p)}
+	asker, _ := p.(provider.Asker)
+	return Route{Provider: p, Gate: gate, Asker: asker, Patience: provider.PatienceOf(p)}
 }
 
 // Routes find the route of a company's channel. A zero Route without an error means that

@@ -57,6 +57,11 @@ type Options struct {
 	Ledger    ledger.DeliveryQueue
 	Routes    Routes
 	Companies Companies
+	// Suppressions are the recipients to whom nothing is sent; none if nil.
+	Suppressions *Suppressions
+	// Rules say what is done with messages whose outcome is unknown; if nil, they are sent
+	// once more.
+	Rules Rules
 	// Retry is the policy for failed attempts; DefaultRetry if nil.
 	Retry RetryPolicy
 	// Concurrency is how many messages are in progress at once; 256 if 0.
@@ -400,10 +405,10 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 		w.postpone(sending, d, jitter(memoryWait), reason, message)
 		return
 	}
-	if w.expire(sending, d) || !w.holds(sending, &d) {
+	if w.expire(sending, d) || w.suppressed(sending, d) || !w.holds(sending, &d) || w.settle(sending, d) {
 		return
 	}
-	receipt, err := w.send(sending, taken, d)
+	receipt, route, err := w.send(sending, taken, d)
 	taken.passed()
 	if err == nil {
 		// The provider has it, so this must be recorded whatever it takes.
@@ -419,17 +424,16 @@ func (w *Worker) deliver(sending context.Context, taken *inHand) {
 	}
 	log := w.o.Log.WithValues("company", d.Company, "delivery", d.ID, "channel", d.Channel, "attempt", d.Attempts, "reason", reason)
 	switch {
-	case provider.IsUnknown(err) && d.Reason == provider.ReasonOutcomeUnknown:
-		log.Info("The outcome of a delivery is unknown again; it is not sent once more")
-		w.fail(sending, d, outcomeFailed, reason, "It was sent twice, and both times the outcome is unknown: it may have arrived. "+message)
 	case provider.IsUnknown(err):
-		log.Info("The outcome of a delivery is unknown; it is sent once more, much later")
-		w.retry(sending, d, jitter(unknownWait), reason, message)
+		w.unknown(sending, d, &route, message)
 	case sending.Err() != nil:
 		// The operator stops, which says nothing about the message.
 		w.postpone(sending, d, 0, "Stopped", "The operator stopped while it was sending.")
 	case provider.IsPermanent(err):
 		w.fail(sending, d, outcomeFailed, reason, message)
+		if fault := faultOf(err); fault != "" {
+			w.o.Suppressions.add(sending, &d.Delivery, fault)
+		}
 	case provider.IsMisconfigured(err) && d.Age < configurationPatience:
 		log.Info("A delivery waits for the provider's configuration to be fixed")
 		w.postpone(sending, d, max(after, jitter(configurationWait)), reason, message)
@@ -575,7 +579,7 @@ func (w *Worker) keep(ctx context.Context, taken *inHand, d ledger.ClaimedDelive
 }
 
 // send hands the message to the provider. A panic is an error of this message.
-func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDelivery) (receipt provider.Receipt, err error) {
+func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDelivery) (receipt provider.Receipt, route Route, err error) {
 	ctx, cancel := context.WithTimeout(sending, w.o.SendTimeout)
 	defer cancel()
 	defer func() {
@@ -586,16 +590,16 @@ func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDe
 			err = provider.Transient("ProviderPanic", "The provider failed unexpectedly.", 0)
 		}
 	}()
-	route, err := w.o.Routes.Route(ctx, d.Company, d.Channel)
+	route, err = w.o.Routes.Route(ctx, d.Company, d.Channel)
 	var classed *provider.Error
 	switch {
 	case errors.As(err, &classed):
-		return provider.Receipt{}, err
+		return provider.Receipt{}, route, err
 	case err != nil:
 		w.o.Log.Error(err, "Looking up the provider failed", "company", d.Company, "channel", d.Channel)
-		return provider.Receipt{}, provider.Transient("ProviderUnknown", "The provider could not be looked up.", 0)
+		return provider.Receipt{}, route, provider.Transient("ProviderUnknown", "The provider could not be looked up.", 0)
 	case route.Provider == nil:
-		return provider.Receipt{}, provider.Misconfigured("NoProvider", fmt.Sprintf("There is no provider for the channel %s.", d.Channel))
+		return provider.Receipt{}, route, provider.Misconfigured("NoProvider", fmt.Sprintf("There is no provider for the channel %s.", d.Channel))
 	}
 	if route.Patience > 0 {
 		cancel()
@@ -607,13 +611,8 @@ func (w *Worker) send(sending context.Context, taken *inHand, d ledger.ClaimedDe
 	if !d.ExpiresAt.IsZero() {
 		validity = max(w.validity(&d), time.Nanosecond)
 	}
-	return route.Provider.Send(ctx, provider.Message{
-		Key: Key(&d.Delivery), Company: d.Company,
-		From: d.Content.From, To: d.Recipient,
-		Subject: d.Content.Subject, Text: d.Content.Text, HTML: d.Content.HTML,
-		SMS:  provider.SMSOptions(d.Content.SMS),
-		Date: d.CreatedAt, ValidFor: validity,
-	})
+	receipt, err = route.Provider.Send(ctx, message(&d, validity))
+	return receipt, route, err
 }
 
 // record writes an outcome, again and again if the ledger can't take it (its disk

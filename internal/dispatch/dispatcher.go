@@ -467,6 +467,9 @@ func (d *Dispatcher) decide(ctx context.Context, claimed *ledger.ClaimedEvent, m
 	if err != nil {
 		return nil, err
 	}
+	if err := d.endBounces(ctx, &claimed.Event); err != nil {
+		return nil, err
+	}
 	messages := messageMemory{d: d, grant: memory, key: claimed.Key}
 	if messages.data, err = notify.DataCost(claimed.Data); err != nil {
 		return nil, finalError{err, reasonTooLarge}
@@ -575,6 +578,7 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 		return out, err
 	}
 	event.OptedOut = decider.optedOut
+	event.Suppressed = d.suppressedOf(of.Company)
 	event.Languages = d.languagesOf(company)
 	if d.TestMode.Covers(company) {
 		event.TestMode = d.TestMode

@@ -45,6 +45,8 @@ const (
 	// OptedOut: the user chose not to get the rule's messages, and the rule lets users
 	// choose.
 	OptedOut Reason = "OptedOut"
+	// Suppressed: the recipient's address doesn't exist, or the recipient wants no messages.
+	Suppressed Reason = "Suppressed"
 	// UnknownUser: the company has no such user, or the user is archived or deactivated.
 	UnknownUser Reason = "UnknownUser"
 	// UnknownGroup: the company has no such group, or no active user is in it.
@@ -63,7 +65,7 @@ const (
 // the rule working as intended.
 func (r Reason) Failure() bool {
 	switch r {
-	case RuleDisabled, Muted, ExpressionFalse, NoRecipient, OptedOut, PushDisabled, TestModeOnly:
+	case RuleDisabled, Muted, ExpressionFalse, NoRecipient, OptedOut, Suppressed, PushDisabled, TestModeOnly:
 		return false
 	}
 	return true

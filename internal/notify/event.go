@@ -44,6 +44,10 @@ type Event struct {
 	// user. It is called once for each user when a rule that lets users opt out is about to
 	// send; its errors are considered temporary. If nil, nobody has opted out.
 	OptedOut func(ctx context.Context, users []string) (map[string][]string, error)
+	// Suppressed, if not nil, returns which of some recipients of a channel receive no
+	// messages, and why. It is called once for the recipients of a rule that is about to
+	// send; its errors are considered temporary. If nil, nobody is suppressed.
+	Suppressed func(ctx context.Context, channel Channel, recipients []string) (map[string]Suppression, error)
 	// Languages, if it isn't nil, returns, by user, the language tags of users whose
 	// language the event's data doesn't have; users may be missing. It is called when a
 	// rule with translations is about to send, and once for each user; its error is treated
@@ -62,12 +66,27 @@ type Event struct {
 	// decision.
 	Trace *Trace
 
-	optedOut  map[string][]string // results of OptedOut
-	languages map[string]string   // language tags by user; nil until a rule needs one
-	data      *python.Dict
-	computed  func(context.Context) (*python.Dict, error)
-	complete  *python.Dict // data with computed, once it was read
-	now       time.Time
+	optedOut   map[string][]string          // results of OptedOut
+	suppressed map[suppressible]Suppression // results of Suppressed
+	languages  map[string]string            // language tags by user; nil until a rule needs one
+	data       *python.Dict
+	computed   func(context.Context) (*python.Dict, error)
+	complete   *python.Dict // data with computed, once it was read
+	now        time.Time
+}
+
+// Suppression is why a recipient receives no messages.
+type Suppression struct {
+	// Reason is one CamelCase word.
+	Reason string
+	// Hard means that a message can't arrive.
+	Hard bool
+}
+
+// suppressible is a recipient of a channel.
+type suppressible struct {
+	channel   Channel
+	recipient string
 }
 
 // TestMode knows the recipients of a company that is in test mode on Rehive.
@@ -255,5 +274,23 @@ func (e *Event) loadOptOuts(ctx context.Context, users []string) error {
 		e.optedOut[user] = nil
 	}
 	maps.Copy(e.optedOut, out)
+	return nil
+}
+
+// loadSuppressed adds which of some recipients are suppressed.
+func (e *Event) loadSuppressed(ctx context.Context, channel Channel, recipients []string) error {
+	if len(recipients) == 0 {
+		return nil
+	}
+	found, err := e.Suppressed(ctx, channel, recipients)
+	if err != nil {
+		return fmt.Errorf("reading the suppression list: %w", err)
+	}
+	if len(found) > 0 && e.suppressed == nil {
+		e.suppressed = make(map[suppressible]Suppression, len(found))
+	}
+	for recipient, s := range found {
+		e.suppressed[suppressible{channel, recipient}] = s
+	}
 	return nil
 }

@@ -43,6 +43,7 @@ var (
 		{allows: pushEnabled},
 		{allows: notOptedOut, gather: gatherOptOuts},
 		{allows: allowedInTestMode},
+		{allows: notSuppressed, gather: gatherSuppressed},
 	}
 )
 
@@ -162,4 +163,33 @@ func gatherOptOuts(ctx context.Context, in *policyInput, to []addressee) error {
 		users[i] = to[i].user
 	}
 	return in.event.loadOptOuts(ctx, users)
+}
+
+// notSuppressed leaves in-app copies alone, which have no address.
+func notSuppressed(in *policyInput) (reason Reason, detail string, ok bool) {
+	s := in.event.suppressed[suppressible{in.to.channel, in.to.recipient}]
+	return Suppressed, SuppressedDetail(s.Reason), s.Reason == "" || !s.Hard && in.rule.Rule.ignoreSuppressions
+}
+
+// SuppressedDetail says why a recipient receives no messages.
+func SuppressedDetail(reason string) string {
+	return "the recipient is on the company's suppression list (" + reason + ")"
+}
+
+func gatherSuppressed(ctx context.Context, in *policyInput, to []addressee) error {
+	if in.event.Suppressed == nil {
+		return nil
+	}
+	for _, channel := range []Channel{ChannelEmail, ChannelSMS, ChannelPush} {
+		var recipients []string
+		for i := range to {
+			if to[i].channel == channel {
+				recipients = append(recipients, to[i].recipient)
+			}
+		}
+		if err := in.event.loadSuppressed(ctx, channel, recipients); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -104,3 +104,58 @@ func TestPoliciesRunBeforeExpensiveWork(t *testing.T) {
 		})
 	}
 }
+
+// TestSuppressedRecipients checks that a suppressed recipient costs no rendering, that a rule
+// can override a wish but not a dead address, and that an in-app copy is stored all the same.
+func TestSuppressedRecipients(t *testing.T) {
+	for name, test := range map[string]struct {
+		rule   *v1alpha1.NotificationRule
+		found  Suppression
+		ignore bool
+		want   string
+	}{
+		"hard":                  {sms(nil), Suppression{"HardBounce", true}, false, "not sms to +27820000001 about zoe: Suppressed"},
+		"hard, a security rule": {sms(nil), Suppression{"HardBounce", true}, true, "not sms to +27820000001 about zoe: Suppressed"},
+		"stop":                  {sms(nil), Suppression{"Stop", false}, false, "not sms to +27820000001 about zoe: Suppressed"},
+		"stop, a security rule": {sms(nil), Suppression{"Stop", false}, true, ""},
+		"nobody":                {sms(nil), Suppression{}, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rule := withUID(test.rule.DeepCopy(), "rule", false, true)
+			rule.Spec.IgnoreSuppressions = test.ignore
+			compiled := CompileRule(rule, nil, CompileLayout)
+			e := event(t, mobileData, nil)
+			asked := 0
+			e.Suppressed = func(_ context.Context, channel Channel, recipients []string) (map[string]Suppression, error) {
+				asked++
+				if channel != ChannelSMS || len(recipients) != 1 || recipients[0] != "+27820000001" {
+					t.Errorf("asked for %s %q", channel, recipients)
+				}
+				if test.found.Reason == "" {
+					return nil, nil
+				}
+				return map[string]Suppression{recipients[0]: test.found}, nil
+			}
+			decision, err := compiled.Decide(t.Context(), e, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			copies := 0
+			for _, m := range decision.Messages {
+				if m.Channel == ChannelSystem {
+					copies++
+				}
+			}
+			if copies != 1 || asked != 1 {
+				t.Errorf("%d in-app copies, asked %d times", copies, asked)
+			}
+			got := ""
+			for _, not := range decision.NotSent {
+				got = outcome(Decision{NotSent: []NotSent{not}})
+			}
+			if got != test.want || (test.want == "") != (len(decision.Messages) == 2) {
+				t.Errorf("got  %s with %d messages\nwant %s", got, len(decision.Messages), test.want)
+			}
+		})
+	}
+}

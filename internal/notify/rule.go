@@ -27,6 +27,9 @@ type Rule struct {
 	uid string
 	// preferenceEnabled lets users opt out; systemEnabled sends in-app copies.
 	preferenceEnabled, systemEnabled bool
+	// ignoreSuppressions sends to recipients who don't want messages, but not to addresses
+	// that don't exist.
+	ignoreSuppressions bool
 	// validFor is how long after its event a message may be sent; 0: always.
 	validFor time.Duration
 
@@ -67,6 +70,8 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 		// One copy of an in-app message is enough.
 		systemEnabled: rule.Spec.SystemEnabled && rule.Spec.System == nil,
 		validFor:      rule.Spec.Validity(),
+
+		ignoreSuppressions: rule.Spec.IgnoreSuppressions,
 	}
 
 	compiled, err := expression.Compile("spec.expression", rule.Spec.Expression, expression.Options{})

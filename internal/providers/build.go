@@ -18,6 +18,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -49,6 +50,18 @@ type Builder struct {
 	AllowPlaintext bool
 	// UserAgent names the operator to providers.
 	UserAgent string
+	// References issues what providers refer to messages by when they report about them; if
+	// nil, they don't report.
+	References References
+}
+
+// References issues what a provider refers to messages by. *feedback.References implements
+// it.
+type References interface {
+	// For returns a function that issues the references of a DeliveryProvider.
+	For(uid types.UID) func(*provider.Message) string
+	// URL returns the URL at which a DeliveryProvider reports.
+	URL(p *v1alpha1.DeliveryProvider) string
 }
 
 // Built is a live provider. The caller of Build closes it.
@@ -58,6 +71,8 @@ type Built struct {
 	// Check tries configuration and credentials without sending; nil where the
 	// provider offers no way to.
 	Check func(context.Context) error
+	// Reporter reads what the provider reports about messages; nil if it doesn't report.
+	Reporter provider.Reporter
 	// Version is of what it was built from.
 	Version Version
 
@@ -155,9 +170,9 @@ func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*B
 		})
 		switch spec := &p.Spec; {
 		case spec.SendGrid != nil:
-			built, err = buildSendGrid(spec, values, c)
+			built, err = b.buildSendGrid(p, values, c)
 		case spec.Twilio != nil:
-			built, err = buildTwilio(spec, values, c)
+			built, err = b.buildTwilio(p, values, c)
 		case spec.Expo != nil:
 			built, err = b.buildExpo(spec, values, c)
 		default:
@@ -210,23 +225,38 @@ func (b *Builder) buildSMTP(spec *v1alpha1.DeliveryProviderSpec, values credenti
 	return &Built{Provider: p, Check: p.Check, close: func() { _ = p.Close() }}, nil
 }
 
-func buildSendGrid(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
+// reports reports whether a provider is to report about messages.
+func (b *Builder) reports(p *v1alpha1.DeliveryProvider) bool {
+	return p.Spec.Feedback && b.References != nil && p.UID != ""
+}
+
+func (b *Builder) buildSendGrid(of *v1alpha1.DeliveryProvider, values credentials, c *outbound.Client) (*Built, error) {
+	spec := &of.Spec
 	if err := values.need(v1alpha1.SecretKeyAPIKey); err != nil {
 		return nil, err
 	}
-	p, err := sendgrid.New(sendgrid.Config{
+	config := sendgrid.Config{
 		APIKey:  values.token(v1alpha1.SecretKeyAPIKey),
 		From:    spec.Sender,
 		BaseURL: spec.SendGrid.BaseURL,
 		Client:  c,
-	})
+	}
+	if b.reports(of) {
+		config.EventKey, config.Reference = values.token(v1alpha1.SecretKeyEventWebhookKey), b.References.For(of.UID)
+	}
+	p, err := sendgrid.New(config)
 	if err != nil {
 		return nil, err
 	}
-	return &Built{Provider: p, Check: p.Check}, nil
+	built := &Built{Provider: p, Check: p.Check}
+	if config.EventKey != "" {
+		built.Reporter = p
+	}
+	return built, nil
 }
 
-func buildTwilio(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
+func (b *Builder) buildTwilio(of *v1alpha1.DeliveryProvider, values credentials, c *outbound.Client) (*Built, error) {
+	spec := &of.Spec
 	secret := v1alpha1.SecretKeyAuthToken
 	config := twilio.Config{From: spec.Sender, BaseURL: spec.Twilio.BaseURL, VerifyServiceSID: spec.Twilio.VerifyServiceSID, Client: c}
 	if values.token(v1alpha1.SecretKeyAPIKeySID) != "" {
@@ -240,11 +270,22 @@ func buildTwilio(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *out
 		return nil, errors.New("spec.sender is missing: an SMS needs one")
 	}
 	config.AccountSID, config.AuthToken = values.token(v1alpha1.SecretKeyAccountSID), values.token(secret)
+	if b.reports(of) {
+		if config.SigningKey = values.token(v1alpha1.SecretKeyAuthToken); config.SigningKey == "" {
+			return nil, fmt.Errorf("spec.feedback is true and the Secret lacks the key %s, with which Twilio signs its callbacks", v1alpha1.SecretKeyAuthToken)
+		}
+		address, reference := b.References.URL(of), b.References.For(of.UID)
+		config.StatusCallback = func(m *provider.Message) string { return address + reference(m) + "/" }
+	}
 	p, err := twilio.New(config)
 	if err != nil {
 		return nil, err
 	}
-	return &Built{Provider: p, Check: p.Check}, nil
+	built := &Built{Provider: p, Check: p.Check}
+	if config.SigningKey != "" {
+		built.Reporter = p
+	}
+	return built, nil
 }
 
 func (b *Builder) buildExpo(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
@@ -252,6 +293,7 @@ func (b *Builder) buildExpo(spec *v1alpha1.DeliveryProviderSpec, values credenti
 		Devices:     b.Devices,
 		Feedback:    b.Feedback,
 		Dead:        b.DeadTokens,
+		Report:      spec.Feedback,
 		AccessToken: values.token(v1alpha1.SecretKeyAccessToken),
 		ChannelID:   spec.Expo.AndroidChannel,
 		BaseURL:     spec.Expo.BaseURL,

@@ -112,6 +112,9 @@ func (d DeadTokens) Forget(ctx context.Context, company, user string, hashes []s
 
 // Feedback counts the outcomes of push messages after they were accepted.
 type Feedback struct {
+	// Record, if not nil, records what became of push messages.
+	Record func(ctx context.Context, outcomes []expo.Outcome) error
+
 	log         logr.Logger
 	dead        prometheus.Counter
 	undelivered *prometheus.CounterVec
@@ -151,4 +154,14 @@ func (f *Feedback) DeadToken(_ context.Context, company, _, _ string) {
 func (f *Feedback) Undelivered(_ context.Context, company, key, reason string) {
 	f.undelivered.WithLabelValues(reason).Inc()
 	f.log.Info("A push message was accepted and not delivered", "company", company, "delivery", key, "reason", reason)
+}
+
+// Outcomes implements [expo.Feedback].
+func (f *Feedback) Outcomes(ctx context.Context, outcomes []expo.Outcome) {
+	if f.Record == nil {
+		return
+	}
+	if err := f.Record(ctx, outcomes); err != nil {
+		f.log.Error(err, "Recording the outcomes of push messages failed", "messages", len(outcomes))
+	}
 }

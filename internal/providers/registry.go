@@ -130,11 +130,50 @@ func (r *Registry) to(ctx context.Context, key types.NamespacedName, channel v1a
 	if kind, serves := p.Spec.Type(); serves != channel {
 		return route, "", false, provider.Misconfigured("WrongChannel", fmt.Sprintf("The DeliveryProvider %s is of the type %s, which doesn't send %s.", key, kind, channel))
 	}
-	guarded, err := r.guarded(ctx, key, p)
+	live, err := r.current(ctx, key, p)
 	if err != nil {
 		return route, "", false, err
 	}
-	return delivery.RouteTo(guarded), p.Spec.Sender, key == r.Defaults[channel], nil
+	asker, _ := live.built.Provider.(provider.Asker)
+	route = delivery.RouteTo(live.guarded)
+	route.Asker = asker
+	return route, p.Spec.Sender, key == r.Defaults[channel], nil
+}
+
+// Reporter returns a DeliveryProvider and what reads its reports; nil if the DeliveryProvider
+// doesn't exist, can't be used or doesn't report.
+func (r *Registry) Reporter(ctx context.Context, key types.NamespacedName) (*v1alpha1.DeliveryProvider, provider.Reporter, error) {
+	p, err := r.get(ctx, key)
+	if err == nil && (!p.Spec.Feedback || !p.DeletionTimestamp.IsZero()) {
+		return nil, nil, nil
+	}
+	var live *live
+	if err == nil {
+		live, err = r.current(ctx, key, p)
+	}
+	if provider.IsMisconfigured(err) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, live.built.Reporter, nil
+}
+
+// UsedBy returns the companies whose messages a DeliveryProvider sends.
+func (r *Registry) UsedBy(ctx context.Context, p *v1alpha1.DeliveryProvider) ([]string, error) {
+	var list v1alpha1.CompanyActivationList
+	if err := r.Reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing the CompanyActivations that use a provider: %w", err)
+	}
+	_, channel := p.Spec.Type()
+	var companies []string
+	for i := range list.Items {
+		if a := &list.Items[i]; r.key(a, channel) == client.ObjectKeyFromObject(p) {
+			companies = append(companies, a.Spec.Company)
+		}
+	}
+	return companies, nil
 }
 
 // sending returns a provider with the rules for senders that apply to a company there.
@@ -199,8 +238,8 @@ func (r *Registry) get(ctx context.Context, key types.NamespacedName) (*v1alpha1
 	return p, nil
 }
 
-// guarded returns the provider as it is now, with what protects it and others.
-func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1alpha1.DeliveryProvider) (*delivery.Guard, error) {
+// current returns the provider as it is now, with what protects it and others.
+func (r *Registry) current(ctx context.Context, key types.NamespacedName, p *v1alpha1.DeliveryProvider) (*live, error) {
 	secret, err := r.Builder.secret(ctx, p)
 	if err != nil {
 		return nil, r.named(key, err)
@@ -213,7 +252,7 @@ func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1a
 	}
 	known := r.live[key]
 	if known != nil && known.built.Version == now {
-		return known.guarded, nil
+		return known, nil
 	}
 	if known != nil {
 		r.Log.Info("Replacing a provider that changed", "provider", key)
@@ -225,7 +264,7 @@ func (r *Registry) guarded(ctx context.Context, key types.NamespacedName, p *v1a
 	r.drop(key)
 	fresh := r.start(key, p, built)
 	r.live[key] = fresh
-	return fresh.guarded, nil
+	return fresh, nil
 }
 
 // start puts a provider to use.

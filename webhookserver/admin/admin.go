@@ -30,6 +30,7 @@ type Ledger interface {
 	ledger.History
 	ledger.Quarantine
 	ledger.Erasures
+	ledger.Suppressions
 }
 
 // Options configure an API. All fields except Previews are required.
@@ -54,6 +55,9 @@ type Options struct {
 	AdmitWrite func(company string, bytes int) error
 	// Previews evaluates rules without sending. If nil, the API offers no previews.
 	Previews Previewer
+	// Suppressions returns why nothing is sent to the recipient of a message; empty if it is
+	// sent.
+	Suppressions func(context.Context, *ledger.Delivery) (ledger.SuppressionReason, error)
 	// Quotas returns how many messages an activation may send on one day.
 	Quotas func(*v1alpha1.CompanyActivation) Quotas
 }
@@ -88,6 +92,7 @@ func (a *API) Operations() []rest.Operation {
 	ops = append(ops, a.explain())
 	ops = append(ops, a.quarantine().Operations()...)
 	ops = append(ops, a.erasures().Operations()...)
+	ops = append(ops, a.suppressions().Operations()...)
 	if a.Previews != nil {
 		ops = append(ops, a.previews()...)
 		ops = append(ops, a.replay())

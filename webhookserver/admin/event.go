@@ -417,6 +417,7 @@ var explanations = map[string]string{
 	string(notify.EmptyText):          "The text was blank.",
 	string(notify.Expired):            "It was too late to send the message.",
 	string(notify.OptedOut):           "The user opted out of this notification.",
+	string(notify.Suppressed):         "The recipient is suppressed: see /api/admin/suppressions/.",
 	string(notify.PushDisabled):       "The company has push messages turned off.",
 	string(notify.TestModeOnly):       "The company is in test mode on Rehive.",
 	ledger.ReasonThrottled:            "The recipient already received as many messages of this notification as it allows.",

@@ -4,6 +4,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -32,7 +33,7 @@ type logEntry struct {
 	delivery *ledger.Delivery
 
 	notification, kind, user, recipient, message string
-	state, reason, rule, event, eventID          string
+	state, reason, rule, event, eventID, outcome string
 	texts                                        messages.Texts
 	sent, verified, viaWhatsApp                  bool
 	received                                     *bool
@@ -71,6 +72,10 @@ func logFields() []rest.Field[logEntry] {
 		text("event_id", func(l *logEntry) *string { return &l.eventID }),
 		rest.Timestamp("expires", func(l *logEntry) time.Time { return l.delivery.ExpiresAt }).Describe("When the message may no longer be sent, in milliseconds since the epoch; 0 if it never expires."),
 		rest.Boolean("sensitive", func(l *logEntry) *bool { return &l.delivery.Sensitive }).ReadOnly().Describe("Whether the texts are masked once the message is sent, failed or expired."),
+		text("outcome", func(l *logEntry) *string { return &l.outcome }).Nullable().Choices(logOutcomes...).
+			Describe("What the provider reported after it had accepted the message; null if nothing."),
+		text("outcome_message", func(l *logEntry) *string { return &l.delivery.OutcomeDetail }).Nullable(),
+		rest.Timestamp("outcome_updated", func(l *logEntry) time.Time { return l.delivery.OutcomeAt }).Describe("When that happened, in milliseconds since the epoch; 0 if nothing was reported."),
 		text("digest", func(l *logEntry) *string { return &l.delivery.Digest }).Nullable().Describe("The HMAC of texts that were masked."),
 	)
 }
@@ -78,7 +83,7 @@ func logFields() []rest.Field[logEntry] {
 func readLogEntry(d *ledger.Delivery, names map[string]string) logEntry {
 	l := logEntry{
 		delivery: d, notification: names[d.RuleName], kind: d.Channel, user: d.UserID, recipient: d.Recipient,
-		message: d.Message, state: string(d.State), reason: d.Reason, rule: d.RuleName, event: d.EventName, eventID: d.EventID,
+		message: d.Message, state: string(d.State), outcome: string(d.Outcome), reason: d.Reason, rule: d.RuleName, event: d.EventName, eventID: d.EventID,
 		texts: messages.TextsOf(d), sent: d.State == ledger.DeliverySent,
 	}
 	l.verified, l.viaWhatsApp = d.Content.SMS.Verify, l.sent && d.Content.SMS.ContentSID != ""
@@ -100,6 +105,14 @@ var logStates = []string{
 	string(ledger.DeliverySkipped), string(ledger.DeliveryCancelled), string(ledger.DeliveryQuarantined),
 }
 
+var logOutcomes = func() []string {
+	outcomes := make([]string, len(ledger.DeliveryOutcomes))
+	for i, outcome := range ledger.DeliveryOutcomes {
+		outcomes[i] = string(outcome)
+	}
+	return outcomes
+}()
+
 var logFilters = []rest.Filter{
 	rest.TimeFilter("created__gt"), rest.TimeFilter("created__lt"),
 	rest.TextFilter("notification"), rest.TextFilter("notification__name"), rest.TextFilter("notification__name__contains"),
@@ -108,6 +121,7 @@ var logFilters = []rest.Filter{
 	rest.TextFilter("user__identifier"),
 	// Not in Rehive's own API:
 	rest.ChoiceFilter("state", logStates...), rest.ChoicesFilter("state__in", logStates...), rest.TextFilter("reason"), rest.TextFilter("event_id"),
+	rest.ChoiceFilter("outcome", logOutcomes...), rest.ChoicesFilter("outcome__in", logOutcomes...),
 }
 
 func (a *API) logs() *rest.Resource[logEntry] {
@@ -140,7 +154,7 @@ func (a *API) listLogs(ctx context.Context, r *rest.Request, q *rest.Query) (res
 	if err != nil {
 		return rest.List[logEntry]{}, err
 	}
-	if len(filter.States) == 0 && filter.Reason == "" && filter.EventID == "" {
+	if len(filter.States) == 0 && len(filter.Outcomes) == 0 && filter.Reason == "" && filter.EventID == "" {
 		// Most rules ignore most events. Clients must ask explicitly to see that.
 		filter.NotReasons = []string{string(notify.ExpressionFalse), string(notify.RuleDisabled)}
 	}
@@ -196,6 +210,9 @@ func logFilter(q *rest.Query, company string, rules notifications.All) (ledger.L
 		CreatedAfter:      q.Time("created__gt"),
 		CreatedBefore:     q.Time("created__lt"),
 	}
+	for _, outcome := range q.Choices("outcome") {
+		filter.Outcomes = append(filter.Outcomes, ledger.DeliveryOutcome(outcome))
+	}
 	for _, state := range q.Choices("state") {
 		filter.States = append(filter.States, ledger.DeliveryState(state))
 	}
@@ -242,6 +259,11 @@ func (a *API) sendLog() rest.Operation {
 					return rest.Answer{}, rest.InvalidField(nil, "recipient", "This "+problem+".")
 				}
 				s.recipient = address
+			}
+			to := d
+			to.Recipient = cmp.Or(s.recipient, d.Recipient)
+			if err := a.maySend(ctx, &to); err != nil {
+				return rest.Answer{}, err
 			}
 			pending, err := a.Ledger.Resend(ctx, r.Caller.Company, d.ID, s.recipient)
 			if err != nil {

@@ -53,6 +53,20 @@ type Feedback interface {
 	// Undelivered reports that Apple or Google refused what Expo had accepted. Key is
 	// the message's; reason is one of Expo's error codes, such as InvalidCredentials.
 	Undelivered(ctx context.Context, company, key, reason string)
+	// Outcomes reports what became of messages, once for each call for receipts. It may
+	// take some time.
+	Outcomes(ctx context.Context, outcomes []Outcome)
+}
+
+// Outcome is what became of a message that Expo accepted.
+type Outcome struct {
+	// Company and Delivery identify the message.
+	Company  string
+	Delivery int64
+	// Delivered is whether Apple or Google accepted it for one device at least. If not,
+	// Reason is the last error.
+	Delivered bool
+	Reason    string
 }
 
 // Config is how to send through Expo. Devices is required; the other zero fields have
@@ -65,6 +79,8 @@ type Config struct {
 	Dead DeadTokens
 	// AccessToken is needed if the Expo project requires one.
 	AccessToken string
+	// Report is whether the feedback receives the outcomes of messages.
+	Report bool
 	// ChannelID is the Android notification channel; the app's default if empty.
 	ChannelID string
 	// BaseURL defaults to the constant BaseURL.
@@ -327,7 +343,7 @@ func (p *Provider) addTicket(ctx context.Context, m provider.Message, t ticket, 
 			sent.accepted, sent.id = true, id
 		}
 		if id != "" {
-			p.receipts.add(p.config.Clock.Now(), pendingReceipt{id: id, company: m.Company, user: m.To, token: token, key: m.Key})
+			p.receipts.add(p.config.Clock.Now(), pendingReceipt{id: id, company: m.Company, user: m.To, token: token, key: m.Key, delivery: m.Delivery})
 		}
 		return
 	}

@@ -31,6 +31,14 @@ func (f *feedback) DeadToken(_ context.Context, company, user, token string) {
 	f.told = append(f.told, "dead "+company+" "+user+" "+token)
 }
 
+func (f *feedback) Outcomes(_ context.Context, outcomes []Outcome) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, o := range outcomes {
+		f.told = append(f.told, fmt.Sprintf("outcome %s %d %t %s", o.Company, o.Delivery, o.Delivered, o.Reason))
+	}
+}
+
 func (f *feedback) Undelivered(_ context.Context, company, key, reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -379,6 +387,33 @@ func TestReceipts(t *testing.T) {
 	check()
 	if w.fake.Requests() != before {
 		t.Error("receipts that were read are read again")
+	}
+}
+
+func TestOutcomes(t *testing.T) {
+	w := newWorld(t)
+	w.expo.config.Report = true
+	const tv = "ExponentPushToken[tv]"
+	for token, state := range map[string]string{tablet: "DeviceNotRegistered", watch: "pending", tv: "MessageRateExceeded"} {
+		w.fake.Receipt(token, state)
+	}
+	for i, tokens := range [][]string{{tablet, phone}, {tablet, tv}, {watch}} {
+		m := providertest.Message()
+		m.To, m.Delivery, m.Key = fmt.Sprint("user", i), int64(i+1), fmt.Sprint("key", i)
+		w.devices["acme/"+m.To] = tokens
+		m.Company = "acme"
+		if _, err := w.expo.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.clock.Step(15 * time.Minute)
+	if err := w.expo.checkReceipts(t.Context()); err != nil {
+		t.Error(err)
+	}
+	got := slices.DeleteFunc(w.feedback.take(), func(line string) bool { return !strings.HasPrefix(line, "outcome") })
+	// One device is enough, and nothing is said about a receipt that doesn't exist yet.
+	if want := []string{"outcome acme 1 true ", "outcome acme 2 false MessageRateExceeded"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -22,8 +22,8 @@ const (
 	receiptExpiry = 24 * time.Hour
 	// receiptInterval is how often due receipts are read.
 	receiptInterval = time.Minute
-	// maxReceiptBatch is how many receipts are read in one call; Expo allows 1000.
-	maxReceiptBatch = 300
+	// maxReceiptBatch is how many receipts are read in one call; Expo allows no more.
+	maxReceiptBatch = 1000
 	// maxPendingReceipts bounds memory, at about 300 bytes each.
 	maxPendingReceipts = 20_000
 )
@@ -31,6 +31,7 @@ const (
 // pendingReceipt is a ticket whose receipt is still to be read.
 type pendingReceipt struct {
 	id, company, user, token, key string
+	delivery                      int64
 
 	accepted, due time.Time
 }
@@ -123,19 +124,43 @@ func (p *Provider) checkBatch(ctx context.Context, due []pendingReceipt) (missin
 	if err != nil {
 		return due, err
 	}
+	var outcomes []Outcome
 	for _, r := range due {
 		receipt, found := receipts[r.id]
 		switch {
 		case !found:
 			missing = append(missing, r)
+			continue
 		case receipt.Status == "ok":
 		case receipt.error() == "DeviceNotRegistered":
 			p.markDead(ctx, r.company, r.user, r.token)
 		case p.config.Feedback != nil:
 			p.config.Feedback.Undelivered(ctx, r.company, r.key, undeliveredReason(receipt.error()))
 		}
+		outcomes = addOutcome(outcomes, &r, &receipt)
+	}
+	if p.config.Report && p.config.Feedback != nil && len(outcomes) > 0 {
+		p.config.Feedback.Outcomes(ctx, outcomes)
 	}
 	return missing, nil
+}
+
+// addOutcome adds what a receipt says about its message. The receipts of the devices of one
+// message follow one another; one device that accepted it is enough.
+func addOutcome(outcomes []Outcome, r *pendingReceipt, receipt *ticket) []Outcome {
+	if n := len(outcomes); n == 0 || outcomes[n-1].Delivery != r.delivery || outcomes[n-1].Company != r.company {
+		outcomes = append(outcomes, Outcome{Company: r.company, Delivery: r.delivery})
+	}
+	last := &outcomes[len(outcomes)-1]
+	switch {
+	case receipt.Status == "ok":
+		last.Delivered, last.Reason = true, ""
+	case !last.Delivered && receipt.Details.Error == "DeviceNotRegistered":
+		last.Reason = receipt.Details.Error
+	case !last.Delivered:
+		last.Reason = undeliveredReason(receipt.Details.Error)
+	}
+	return outcomes
 }
 
 // undeliveredReason returns the error of a receipt as one of a fixed set of words: it

@@ -39,6 +39,8 @@ type Error struct {
 	Reason string
 	// RetryAfter is how long the provider asked to wait; 0 if it didn't.
 	RetryAfter time.Duration
+	// Fault is what is wrong with the recipient's address; empty if nothing is known to be.
+	Fault Fault
 
 	class   class
 	message string

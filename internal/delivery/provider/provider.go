@@ -16,6 +16,8 @@ type Message struct {
 	// Key is the idempotency key: the same on every attempt to send this message, and
 	// different for every other message. It consists of letters, digits and dashes.
 	Key string
+	// Delivery is the ledger's number of the message.
+	Delivery int64
 	// Company is the identifier of the company whose message it is.
 	Company string
 	// From may be empty: the provider's own sender is used then.

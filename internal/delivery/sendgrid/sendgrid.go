@@ -6,6 +6,7 @@ package sendgrid
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,6 +34,11 @@ type Config struct {
 	From string
 	// BaseURL defaults to the constant BaseURL.
 	BaseURL string
+	// EventKey is the verification key of SendGrid's signed event webhook, as SendGrid shows
+	// it; without one, no reports are accepted.
+	EventKey string
+	// Reference, if not nil, returns what SendGrid's events refer to a message by.
+	Reference func(m *provider.Message) string
 	// Client makes the calls; one with outbound's defaults if nil.
 	Client *outbound.Client
 }
@@ -42,8 +48,10 @@ type Config struct {
 // which many mailboxes recognize a duplicate, and the custom argument rehive_delivery, by
 // which the message can be found in SendGrid's activity feed and events.
 type Provider struct {
-	api  *httpapi.API
-	from address.Address
+	api       *httpapi.API
+	from      address.Address
+	eventKey  *ecdsa.PublicKey
+	reference func(m *provider.Message) string
 }
 
 // New checks the configuration. It makes no call.
@@ -54,7 +62,13 @@ func New(c Config) (*Provider, error) {
 	if c.BaseURL == "" {
 		c.BaseURL = BaseURL
 	}
-	p := &Provider{}
+	p := &Provider{reference: c.Reference}
+	if c.EventKey != "" {
+		var err error
+		if p.eventKey, err = parsePublicKey(c.EventKey); err != nil {
+			return nil, err
+		}
+	}
 	if c.From != "" {
 		var err error
 		if p.from, err = address.Parse(c.From); err != nil {
@@ -130,10 +144,14 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 	if contents == nil {
 		return provider.Receipt{}, provider.Permanent("MessageEmpty", "The message has neither text nor HTML.")
 	}
+	args := map[string]string{"rehive_delivery": m.Key}
+	if p.reference != nil {
+		args[referenceArg] = p.reference(&m)
+	}
 	body, err := httpapi.JSON(mail{
 		Personalizations: []personalization{{
 			To:         []emailAddress{{Email: to.Bare()}},
-			CustomArgs: map[string]string{"rehive_delivery": m.Key},
+			CustomArgs: args,
 		}},
 		From:    emailAddress{Email: from.Bare(), Name: from.Name},
 		ReplyTo: replyTo,

@@ -32,7 +32,11 @@ func (s *Provider) classify(err error, ownSender bool) error {
 		return s.classifyEvent(e)
 	}
 	o := outcomeOfReply(e.stage, r)
-	return o.error(strings.TrimSpace(fmt.Sprintf("%s: %d %s", o.meaning, r.code, s.tidyReply(r.text))), ownSender)
+	sentence := strings.TrimSpace(fmt.Sprintf("%s: %d %s", o.meaning, r.code, s.tidyReply(r.text)))
+	if o.reason == reasonRecipientRefused && isDeadMailbox(r) {
+		return provider.Refused(provider.FaultHardBounce, o.reason, sentence)
+	}
+	return o.error(sentence, ownSender)
 }
 
 func (s *Provider) classifyEvent(e *stageError) error {

@@ -5,6 +5,7 @@ package smtp
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -189,7 +190,7 @@ var outcomes = []outcome{
 	{
 		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "2.2", "7.17", "7.18"},
 		texts:  []string{"mailbox full", "mailbox is full", "mailbox … quota", "over quota", "mailbox size limit", "storage allocation", "insufficient storage", "resolver.rst…"},
-		result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient",
+		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
 	},
 	{
 		codes: fiveYZ, enhanced: []string{"4.5", "7.28", "1.90"},
@@ -239,7 +240,7 @@ var outcomes = []outcome{
 			"does not exist", "doesn't exist", "mailbox unavailable", "mailbox not found", "mailbox disabled", "not a valid mailbox", "unknown recipient", "recipient unknown", "address unknown", "unknown address",
 		},
 		steps:  []stage{stageRcpt, stageData, stageText},
-		result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient",
+		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
 	},
 	{
 		steps: []stage{stageText}, codes: fiveYZ, enhanced: []string{"6"},
@@ -262,7 +263,7 @@ var outcomes = []outcome{
 	},
 	{codes: fiveYZ, enhanced: []string{"3.2"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
 	{steps: []stage{stageMail}, codes: fiveYZ, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
-	{steps: []stage{stageRcpt}, codes: fiveYZ, result: resultFails, reason: "RecipientRefused", meaning: "The mail server refused the recipient"},
+	{steps: []stage{stageRcpt}, codes: fiveYZ, result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient"},
 	{steps: afterRcpt, codes: fiveYZ, result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message"},
 	{steps: []stage{stageRcpt}, codes: fourYZ, result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient"},
 	{
@@ -285,6 +286,29 @@ var outcomes = []outcome{
 	{steps: afterRcpt, codes: []string{"452"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
 	{steps: afterRcpt, codes: fourYZ, result: resultDeferred, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
 	{codes: fourYZ, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
+}
+
+// reasonRecipientRefused is the reason of a recipient whom the mail server refused for good.
+const reasonRecipientRefused = "RecipientRefused"
+
+// deadMailbox are the enhanced status codes, without their class, and the phrases by which a
+// mail server says that a mailbox doesn't exist or is closed. A mailbox that is full, a
+// domain that can't be resolved and a policy are not among them: those pass.
+var (
+	deadMailboxCodes = []string{"1.1", "1.6", "1.10", "2.1"}
+	deadMailbox      = phrases("user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox", "mailbox not found", "unknown recipient", "recipient unknown", "user … does not exist", "user … doesn't exist", "account that you tried to reach does not exist")
+)
+
+// isDeadMailbox reports whether a permanent refusal of a recipient says that its mailbox
+// doesn't exist. An enhanced code decides if there is one.
+func isDeadMailbox(r *reply) bool {
+	if r.code/100 != 5 {
+		return false
+	}
+	if m := enhancedCode.FindStringSubmatch(r.text); m != nil {
+		return m[1] == "5" && slices.Contains(deadMailboxCodes, m[2])
+	}
+	return deadMailbox.MatchString(plainReply(r.text))
 }
 
 // compiled texts of outcomes.

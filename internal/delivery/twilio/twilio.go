@@ -53,6 +53,12 @@ type Config struct {
 	// VerifyServiceSID is the SID of a Verify service (VA...), through which codes are
 	// sent; empty if there is none.
 	VerifyServiceSID string
+	// SigningKey is the account's own token, which signs status callbacks even if an API key
+	// is used to send; without one, no reports are accepted.
+	SigningKey string
+	// StatusCallback, if not nil, returns the URL at which Twilio reports what happens to a
+	// message.
+	StatusCallback func(m *provider.Message) string
 	// BaseURL defaults to the constant BaseURL. See [VerifyURL] for that of Verify.
 	BaseURL string
 	// Client makes the calls; one with outbound's defaults if nil.
@@ -71,6 +77,9 @@ type Provider struct {
 
 	verify        *httpapi.API
 	verifyService string
+
+	signingKey     []byte
+	statusCallback func(m *provider.Message) string
 }
 
 var (
@@ -100,7 +109,8 @@ func New(c Config) (*Provider, error) {
 	if c.BaseURL == "" {
 		c.BaseURL = BaseURL
 	}
-	p := &Provider{account: c.AccountSID, region: c.DefaultRegion, key: c.KeySID != "", verifyService: c.VerifyServiceSID}
+	p := &Provider{account: c.AccountSID, region: c.DefaultRegion, key: c.KeySID != "", verifyService: c.VerifyServiceSID,
+		signingKey: []byte(c.SigningKey), statusCallback: c.StatusCallback}
 	if c.From != "" {
 		var err error
 		if p.from, err = p.sender(c.From); err != nil {
@@ -179,6 +189,9 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 		if m.ValidFor > 0 && m.ValidFor < maxValidity {
 			form.Set("ValidityPeriod", strconv.Itoa(max(int(m.ValidFor/time.Second), 1)))
 		}
+	}
+	if p.statusCallback != nil {
+		form.Set("StatusCallback", p.statusCallback(&m))
 	}
 	return p.post(ctx, p.api, p.path("/Messages.json"), form, m.OwnSender)
 }
@@ -259,8 +272,14 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 // by its status, and the error contains its number.
 func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) error {
 	answer := fmt.Sprintf("Twilio (error %d)", code)
+	switch fault := faultOf(code); fault {
+	case provider.FaultHardBounce:
+		return provider.Refused(fault, "RecipientRefused", answer+" can't send to the recipient's number.")
+	case provider.FaultStop:
+		return provider.Refused(fault, "Unsubscribed", answer+": the recipient has opted out of messages from this sender.")
+	}
 	switch code {
-	case 14101, 21211, 21214, 21217, 21265, 21266, 21604, 21614, 21635, 21662, 30004, 30005, 30006, 30014, 60033, 60205, 63003, 63024, 63031, 63032, 63033:
+	case 14101, 21214, 21265, 21266, 21604, 21635, 21662, 30004, 30006, 30014, 60033, 60205, 63003, 63024, 63031, 63032, 63033:
 		return provider.Permanent("RecipientRefused", answer+" can't send to the recipient's number.")
 	case 21654, 21655, 21656, 63005, 63006, 63016, 63021, 63027, 63028, 63029, 63030, 63040, 63041, 63042, 92005, 92006:
 		return provider.Permanent("ContentTemplateRefused", answer+": WhatsApp refuses the content template or its variables; check the template at Twilio and the rule's whatsApp.")
@@ -270,8 +289,6 @@ func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) 
 		return provider.Misconfigured("VerifyRefused", answer+": the Twilio Verify service doesn't accept custom codes; ask Twilio to enable them.")
 	case 60206, 60217, 60223:
 		return provider.Misconfigured("VerifyRefused", answer+": the Twilio Verify service isn't set up for codes by SMS; check its settings at Twilio.")
-	case 21610:
-		return provider.Permanent("Unsubscribed", answer+": the recipient has opted out of messages from this sender.")
 	case 21612:
 		return provider.Permanent("RecipientRefused", answer+" has no way from this sender to the recipient.")
 	case 14103, 21602, 21619:

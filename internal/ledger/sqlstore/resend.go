@@ -22,9 +22,11 @@ const (
 	// not live longer because of that.
 	resentValidity   = "CASE WHEN expires_at = 0 OR expires_at > $4 OR sensitive = 1 THEN expires_at ELSE CAST($4 AS BIGINT) END"
 	deliveryToResend = schema.SelectDeliveries + "WHERE deliveries.id = $1 AND company = $2"
-	// The reason stays until there is another.
+	// The reason stays until there is another, except that the outcome was unknown: the
+	// person who sends the message again knows that it may arrive twice.
 	resendDelivery = `
 		UPDATE deliveries SET state = 'pending', attempts = 0, unfinished = 0, lease = 0, next_attempt_at = $1, updated_at = $1,
+			reason = CASE WHEN reason = '` + reasonUnknown + `' THEN '' ELSE reason END,
 			expires_at = ` + resentValidity + `
 		WHERE id = $2 AND company = $3 AND state IN ('failed', 'cancelled', 'skipped', 'quarantined') AND (sensitive = 0 OR state = 'quarantined')`
 	// A copy has a number of its own in the unique key, and so its own key at the

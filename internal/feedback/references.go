@@ -1,0 +1,120 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package feedback receives what providers report about messages that they accepted. A
+// message carries a reference that only the operator can issue, and each provider has a URL
+// of its own that nobody can guess.
+package feedback
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+)
+
+// KeyName is the name of the ledger's key that references and paths are made with.
+const KeyName = "feedback"
+
+// PathPrefix begins the path of every provider's URL.
+const PathPrefix = "/api/feedback/"
+
+const (
+	macLength   = 16
+	checkLength = 4
+	// maxReference is the longest reference, encoded.
+	maxReference = 60
+)
+
+// References issues references and URLs, and verifies them. It keeps nothing: both are
+// derived from a key.
+type References struct {
+	key    []byte
+	public string
+}
+
+// NewReferences returns the references of a key. The public URL is where providers reach the
+// server, without a slash at its end.
+func NewReferences(key []byte, publicURL string) *References {
+	return &References{key: key, public: strings.TrimRight(publicURL, "/")}
+}
+
+// URL returns the URL at which a provider reports.
+func (r *References) URL(p *v1alpha1.DeliveryProvider) string {
+	return r.public + PathPrefix + p.Namespace + "/" + p.Name + "/" + r.secret(p) + "/"
+}
+
+// secret is the part of a provider's URL that nobody can guess. A provider that is deleted
+// and created again has another one.
+func (r *References) secret(p *v1alpha1.DeliveryProvider) string {
+	return base64.RawURLEncoding.EncodeToString(r.mac("path", []byte(p.UID)))
+}
+
+// Opens reports whether a secret is the one of a provider's URL.
+func (r *References) Opens(p *v1alpha1.DeliveryProvider, secret string) bool {
+	return p.UID != "" && hmac.Equal([]byte(r.secret(p)), []byte(secret))
+}
+
+// For returns a function that issues a provider's references.
+func (r *References) For(uid types.UID) func(*provider.Message) string {
+	return func(m *provider.Message) string {
+		b := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64+checkLength+macLength), uint64(m.Delivery)) //nolint:gosec // the ledger's numbers are positive
+		b = append(b, checkOf(m.Key)...)
+		b = append(b, r.mac("message", []byte(uid), b)...)
+		return base64.RawURLEncoding.EncodeToString(b)
+	}
+}
+
+// Target is the message that a reference is about.
+type Target struct {
+	// Delivery is its number in the ledger.
+	Delivery int64
+	check    []byte
+}
+
+// IsFor reports whether the message is the one with a key. After a ledger was restored from
+// a backup, its numbers are issued again.
+func (t *Target) IsFor(key string) bool { return hmac.Equal(t.check, checkOf(key)) }
+
+// Read verifies a reference of a provider.
+func (r *References) Read(uid types.UID, reference string) (t Target, ok bool) {
+	if len(reference) > maxReference {
+		return t, false
+	}
+	b, err := base64.RawURLEncoding.DecodeString(reference)
+	if err != nil || len(b) < 1+checkLength+macLength {
+		return t, false
+	}
+	signed := b[:len(b)-macLength]
+	if !hmac.Equal(r.mac("message", []byte(uid), signed), b[len(signed):]) {
+		return t, false
+	}
+	id, n := binary.Uvarint(signed)
+	if n <= 0 || len(signed) != n+checkLength || int64(id) <= 0 { //nolint:gosec // negative is refused
+		return t, false
+	}
+	return Target{Delivery: int64(id), check: signed[n:]}, true //nolint:gosec // checked above
+}
+
+// checkOf shortens the key of a message.
+func checkOf(key string) []byte {
+	sum := sha256.Sum256([]byte(key))
+	return sum[:checkLength]
+}
+
+func (r *References) mac(purpose string, parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, r.key)
+	_, _ = fmt.Fprintf(h, "%s,", purpose)
+	for _, part := range parts {
+		_, _ = fmt.Fprintf(h, "%d:", len(part))
+		_, _ = h.Write(part)
+	}
+	return h.Sum(nil)[:macLength]
+}
