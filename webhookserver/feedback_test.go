@@ -197,7 +197,7 @@ func TestFeedbackOfSendGrid(t *testing.T) {
 	f.Expect(found).To(gomega.HaveLen(1))
 	f.Expect(found[0].(map[string]any)["outcome_message"]).To(gomega.And(gomega.ContainSubstring("5.1.1"), gomega.Not(gomega.ContainSubstring("zoe"))))
 
-	// Unknown messages, and those of other providers, change nothing and are no error.
+	// Unknown messages, and those of other providers, change nothing and succeed.
 	for _, unknown := range []string{foreign, "AAAA", "", strings.Repeat("A", 32)} {
 		f.expectSuccess(f.events(path, event(unknown, `"event":"bounce","type":"bounce"`)))
 	}

@@ -274,8 +274,8 @@ type DeliveryProviderStatus struct {
 	Type string `json:"type,omitempty"`
 
 	// feedbackURL is where the provider reports about messages. It is empty unless
-	// spec.feedback is true and the provider is of the type sendgrid or twilio. Whoever
-	// knows it still can't report anything without the provider's signature.
+	// spec.feedback is true and the provider is of the type sendgrid or twilio. Reports at
+	// this URL also need the provider's signature.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	FeedbackURL string `json:"feedbackURL,omitempty"`

@@ -207,7 +207,7 @@ func (s *senders) quotas(a *v1alpha1.CompanyActivation) admin.Quotas {
 	}
 }
 
-// sendingRules tells the delivery worker what rules say about sending.
+// sendingRules returns what rules say about sending, for the delivery worker.
 func sendingRules(rules *catalog.Catalog) delivery.Rules {
 	return delivery.RulesFunc(func(ctx context.Context, company, name string) (delivery.RulePolicy, error) {
 		rule, err := rules.RuleOf(ctx, company, name)

@@ -61,7 +61,7 @@ type Receiver struct {
 	reports *prometheus.CounterVec
 }
 
-// What became of a report, besides the outcomes that were recorded.
+// Results of a report, besides the outcomes that were recorded.
 const (
 	resultUnchanged = "unchanged" // late, repeated, or about an unknown message
 	resultOptedIn   = "opted_in"
@@ -223,7 +223,7 @@ func (s *Source) optIn(ctx context.Context, recipient string) error {
 	return nil
 }
 
-// PushOutcomes records what became of push messages.
+// PushOutcomes records the outcomes of push messages.
 func (r *Receiver) PushOutcomes(ctx context.Context, outcomes []expo.Outcome, now time.Time) error {
 	records := make([]ledger.Feedback, 0, len(outcomes))
 	for _, o := range outcomes {

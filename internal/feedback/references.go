@@ -65,7 +65,7 @@ func (r *References) Opens(p *v1alpha1.DeliveryProvider, secret string) bool {
 // For returns a function that issues a provider's references.
 func (r *References) For(uid types.UID) func(*provider.Message) string {
 	return func(m *provider.Message) string {
-		b := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64+checkLength+macLength), uint64(m.Delivery)) //nolint:gosec // the ledger's numbers are positive
+		b := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64+checkLength+macLength), uint64(m.Delivery))
 		b = append(b, checkOf(m.Key)...)
 		b = append(b, r.mac("message", []byte(uid), b)...)
 		return base64.RawURLEncoding.EncodeToString(b)
@@ -97,10 +97,10 @@ func (r *References) Read(uid types.UID, reference string) (t Target, ok bool) {
 		return t, false
 	}
 	id, n := binary.Uvarint(signed)
-	if n <= 0 || len(signed) != n+checkLength || int64(id) <= 0 { //nolint:gosec // negative is refused
+	if n <= 0 || len(signed) != n+checkLength || int64(id) <= 0 {
 		return t, false
 	}
-	return Target{Delivery: int64(id), check: signed[n:]}, true //nolint:gosec // checked above
+	return Target{Delivery: int64(id), check: signed[n:]}, true
 }
 
 // checkOf shortens the key of a message.

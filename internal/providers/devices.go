@@ -112,7 +112,7 @@ func (d DeadTokens) Forget(ctx context.Context, company, user string, hashes []s
 
 // Feedback counts the outcomes of push messages after they were accepted.
 type Feedback struct {
-	// Record, if not nil, records what became of push messages.
+	// Record, if not nil, records the outcomes of push messages.
 	Record func(ctx context.Context, outcomes []expo.Outcome) error
 
 	log         logr.Logger

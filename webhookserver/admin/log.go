@@ -73,7 +73,7 @@ func logFields() []rest.Field[logEntry] {
 		rest.Timestamp("expires", func(l *logEntry) time.Time { return l.delivery.ExpiresAt }).Describe("When the message may no longer be sent, in milliseconds since the epoch; 0 if it never expires."),
 		rest.Boolean("sensitive", func(l *logEntry) *bool { return &l.delivery.Sensitive }).ReadOnly().Describe("Whether the texts are masked once the message is sent, failed or expired."),
 		text("outcome", func(l *logEntry) *string { return &l.outcome }).Nullable().Choices(logOutcomes...).
-			Describe("What the provider reported after it had accepted the message; null if nothing."),
+			Describe("The provider's report about the message after it had accepted it; null if there is none."),
 		text("outcome_message", func(l *logEntry) *string { return &l.delivery.OutcomeDetail }).Nullable(),
 		rest.Timestamp("outcome_updated", func(l *logEntry) time.Time { return l.delivery.OutcomeAt }).Describe("When that happened, in milliseconds since the epoch; 0 if nothing was reported."),
 		text("digest", func(l *logEntry) *string { return &l.delivery.Digest }).Nullable().Describe("The HMAC of texts that were masked."),

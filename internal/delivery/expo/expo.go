@@ -53,12 +53,12 @@ type Feedback interface {
 	// Undelivered reports that Apple or Google refused what Expo had accepted. Key is
 	// the message's; reason is one of Expo's error codes, such as InvalidCredentials.
 	Undelivered(ctx context.Context, company, key, reason string)
-	// Outcomes reports what became of messages, once for each call for receipts. It may
+	// Outcomes reports the outcomes of messages, once for each call for receipts. It may
 	// take some time.
 	Outcomes(ctx context.Context, outcomes []Outcome)
 }
 
-// Outcome is what became of a message that Expo accepted.
+// Outcome is the outcome of a message that Expo accepted.
 type Outcome struct {
 	// Company and Delivery identify the message.
 	Company  string

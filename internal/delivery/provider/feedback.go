@@ -60,7 +60,7 @@ type Report struct {
 
 // Callback is a call of a provider that reports what happened to messages.
 type Callback struct {
-	// URL is the one that the provider called, as it was told.
+	// URL is the one that the provider called, as the provider knows it.
 	URL    string
 	Header http.Header
 	Body   []byte
