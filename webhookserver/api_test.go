@@ -506,7 +506,7 @@ func TestAdminLogs(t *testing.T) {
 			"whatsapp_content_sid": nil, "whatsapp_variables": nil, "use_twilio_verify": false, "sent_via_whatsapp": false,
 			"sent": false, "received": nil, "error_message": "The server refused it.",
 			"state": "failed", "reason": "RecipientRefused", "attempts": float64(1), "copy": float64(0), "rule": fullName(welcome), "event": "user.create",
-			"expires": float64(0), "sensitive": false, "digest": nil,
+			"expires": float64(0), "sensitive": false, "digest": nil, "outcome": nil, "outcome_message": nil, "outcome_updated": float64(0),
 		}))
 		for i, want := range map[int]string{3: "system", 4: "push", 6: "sms"} {
 			log := all.Results[i]

@@ -119,6 +119,7 @@ func (f *fixture) stock(c tenant) {
 		f.Expect(r.status).To(gomega.Equal(201), r.String())
 	}
 	create("/api/admin/layouts/", object{"name": c.marker, "type": "email", "text_layout": c.marker + " {{ content }}"})
+	create("/api/admin/suppressions/", object{"type": "email", "recipient": "suppressed@" + c.marker + ".example", "note": c.marker})
 	create("/api/admin/notifications/", object{
 		"name": c.marker, "type": "email", "event": "user.create", "preference_enabled": true,
 		"to_email": c.marker + "@acme.example", "subject": c.marker, "text_message": c.marker,
@@ -391,6 +392,8 @@ func validBody(o operation) string {
 		return ""
 	case o.bodySchema().Properties["credentials"] != nil:
 		return `{"credential_type":"sendgrid","credentials":{"sendgrid_api_key":"planted","sendgrid_from_email":"a@acme.example"}}`
+	case o.bodySchema().Properties["note"] != nil:
+		return `{"type":"email","recipient":"a@acme.example","note":"Stolen"}`
 	case o.bodySchema().Properties["html_layout"] != nil:
 		return `{"name":"Stolen","type":"email","text_layout":"{{ content }}"}`
 	case o.bodySchema().Properties["to_email"] != nil:
