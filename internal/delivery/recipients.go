@@ -96,7 +96,7 @@ func (w *Worker) suppressed(sending context.Context, d ledger.ClaimedDelivery) b
 	case reason == "":
 		return false
 	}
-	w.record(sending, d, outcomeSuppressed, func(c context.Context) error {
+	w.record(sending, d, outcomeSuppressed, ReasonSuppressed, func(c context.Context) error {
 		return w.o.Ledger.SkipDelivery(c, d, ReasonSuppressed, fmt.Sprintf("The recipient is on the company's suppression list (%s).", reason))
 	})
 	return true
@@ -116,7 +116,6 @@ func (w *Worker) stopsUnknown(ctx context.Context, d *ledger.Delivery) (bool, er
 func (w *Worker) unknown(sending context.Context, d ledger.ClaimedDelivery, route *Route, message string) {
 	log := w.o.Log.WithValues("company", d.Company, "delivery", d.ID, "channel", d.Channel, "attempt", d.Attempts)
 	if d.Reason == provider.ReasonOutcomeUnknown {
-		log.Info("The outcome of a delivery is unknown again; it is not sent once more")
 		w.fail(sending, d, outcomeUnknown, provider.ReasonOutcomeUnknown, "It was sent twice, and both times the outcome is unknown: it may have arrived. "+message)
 		return
 	}
@@ -126,7 +125,6 @@ func (w *Worker) unknown(sending context.Context, d ledger.ClaimedDelivery, rout
 		log.Error(err, "Reading the rule of a delivery failed")
 	}
 	if stop && route.Asker == nil {
-		log.Info("The outcome of a delivery is unknown; its rule doesn't let it be sent again")
 		w.fail(sending, d, outcomeUnknown, provider.ReasonOutcomeUnknown, "It may have arrived, and the rule's onUnknownOutcome doesn't let it be sent again. "+message)
 		return
 	}
@@ -180,7 +178,7 @@ func (w *Worker) settle(sending context.Context, d ledger.ClaimedDelivery) (ende
 	}
 	switch {
 	case found:
-		w.record(sending, d, outcomeSent, func(c context.Context) error { return w.o.Ledger.MarkSent(c, d, receipt.ID) })
+		w.record(sending, d, outcomeSent, "", func(c context.Context) error { return w.o.Ledger.MarkSent(c, d, receipt.ID) })
 		return true
 	case stop && !known:
 		w.fail(sending, d, outcomeUnknown, provider.ReasonOutcomeUnknown, mayHave)

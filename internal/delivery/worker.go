@@ -658,7 +658,9 @@ func (w *Worker) logEnd(d *ledger.ClaimedDelivery, outcome, reason string) {
 			return
 		}
 		text = "Sent a message"
-	case outcomeFailed, outcomeExhausted, outcomeCancelled, outcomeExpired:
+	case outcomeUnknown:
+		text = "A message may have been sent, and is not sent again"
+	case outcomeFailed, outcomeExhausted, outcomeCancelled, outcomeExpired, outcomeSuppressed:
 	default:
 		return // it is tried again
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -120,10 +121,32 @@ func (f failover) route() delivery.Route {
 			route.Gate, soonest = r.Gate, again
 		}
 	}
+	if f.canBeAsked() {
+		route.Asker = f
+	}
 	for i := range f.members {
 		route.Patience = max(route.Patience, f.members[i].route.Patience)
 	}
 	return route
+}
+
+// canBeAsked reports whether every provider that may have got a message can be asked about it.
+func (f failover) canBeAsked() bool {
+	return !slices.ContainsFunc(f.members, func(m member) bool { return m.route.Asker == nil })
+}
+
+// Find implements [provider.Asker]. A message that no provider has accepted was not sent; if
+// one of them doesn't say, nobody knows.
+func (f failover) Find(ctx context.Context, m provider.Message) (provider.Receipt, bool, error) {
+	var unknown error
+	for i := range f.members {
+		receipt, found, err := f.members[i].route.Asker.Find(ctx, m)
+		if found {
+			return receipt, true, nil
+		}
+		unknown = errors.Join(unknown, err)
+	}
+	return provider.Receipt{}, false, unknown
 }
 
 // throughSeveral returns the route through the DeliveryProviders that a company names. The

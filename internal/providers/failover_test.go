@@ -133,3 +133,46 @@ func TestOnlyWhatDidNotArriveIsPassedOn(t *testing.T) {
 		}
 	}
 }
+
+// asked is a provider that can be asked about messages.
+type asked struct {
+	id  string
+	err error
+}
+
+func (a asked) Find(context.Context, provider.Message) (provider.Receipt, bool, error) {
+	return provider.Receipt{ID: a.id}, a.id != "", a.err
+}
+
+func TestFailoverIsAsked(t *testing.T) {
+	yes, no, silent := asked{id: "1"}, asked{}, asked{err: errors.New("down")}
+	for _, test := range []struct {
+		name    string
+		askers  []provider.Asker
+		can     bool
+		found   bool
+		unknown bool
+	}{
+		{"none has it", []provider.Asker{no, no}, true, false, false},
+		{"the second has it", []provider.Asker{no, yes}, true, true, false},
+		{"the first doesn't say", []provider.Asker{silent, no}, true, false, true},
+		{"the first doesn't say, the second has it", []provider.Asker{silent, yes}, true, true, false},
+		{"one can't be asked", []provider.Asker{no, nil}, false, false, false},
+	} {
+		f := failover{}
+		for _, a := range test.askers {
+			f.members = append(f.members, member{route: delivery.Route{Asker: a}})
+		}
+		route := f.route()
+		if (route.Asker != nil) != test.can {
+			t.Errorf("%s: can be asked: %t", test.name, route.Asker != nil)
+		}
+		if route.Asker == nil {
+			continue
+		}
+		_, found, err := route.Asker.Find(t.Context(), provider.Message{})
+		if found != test.found || (err != nil) != test.unknown {
+			t.Errorf("%s: %t, %v", test.name, found, err)
+		}
+	}
+}

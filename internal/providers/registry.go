@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -169,7 +170,9 @@ func (r *Registry) UsedBy(ctx context.Context, p *v1alpha1.DeliveryProvider) ([]
 	_, channel := p.Spec.Type()
 	var companies []string
 	for i := range list.Items {
-		if a := &list.Items[i]; r.key(a, channel) == client.ObjectKeyFromObject(p) {
+		a := &list.Items[i]
+		names := a.Spec.Providers.All(channel)
+		if a.Namespace == p.Namespace && slices.Contains(names, p.Name) || len(names) == 0 && r.Defaults[channel] == client.ObjectKeyFromObject(p) {
 			companies = append(companies, a.Spec.Company)
 		}
 	}
