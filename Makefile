@@ -63,6 +63,7 @@ layouts: ## Build the layouts of config/presets from MJML; needs npm and a netwo
 generate: ## Generate deep copies, CRDs, RBAC, the chart's copies of them, and the pages of fields, events and flags.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	go run ./hack/unfold config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=manager-role paths="{./controllers/...,./webhookserver/...,./internal/clusterapi/...,./cmd/...}" output:rbac:dir=config/rbac/namespaced
 	cp config/crd/bases/*.yaml $(CHART)/files/crds/
 	cp config/rbac/namespaced/role.yaml $(CHART)/files/manager_role.yaml

@@ -689,8 +689,8 @@ func TestSecondActivationOfACompany(t *testing.T) {
 	f.Expect(k8s.Delete(f.ctx, holder)).To(Succeed())
 	f.Eventually(f.condition(second, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"), "it must not inherit the token")
 	f.Expect(messageOf(second, v1alpha1.ReadyCondition)).To(HaveSuffix("switch it off and on again."))
-	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
-	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(Equal("The rule is valid. It takes effect once Rehive has activated the extension for the company."))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
+	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(Equal("The rule is valid, but no event matches it until Rehive has activated this extension for the company."))
 	f.Eventually(f.registered).Should(BeEmpty())
 	f.Eventually(func() []string { return theLedger.callsOf(f.company) }).Should(Equal([]string{"cancel"}))
 }

@@ -46,7 +46,7 @@ func TestRuleFollowsItsLayout(t *testing.T) {
 	f.Eventually(f.condition(layout, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 	f.Expect(verdictOf(layout, v1alpha1.StalledCondition)).To(BeEmpty())
 	f.Expect(layout.Status.ObservedGeneration).To(Equal(layout.Generation))
-	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
 	f.Expect(rule.Status.Variables).To(Equal([]string{"theme.color", "user.email", "user.first_name"}))
 
 	f.Expect(k8s.Delete(f.ctx, layout)).To(Succeed())

@@ -186,8 +186,9 @@ func (r *notificationRuleReconciler) companyState(ctx context.Context, rule *v1a
 			"No provider can send the messages of this rule: name a DeliveryProvider in spec.providers.%[1]s of the CompanyActivation %[2]s, or a default one with the operator's flag --default-%[1]s-provider.",
 			channel, name)
 	}
+	reason := conditionReason(a, v1alpha1.ReadyCondition)
 	return companyState{
-		awaiting:      conditionReason(a, v1alpha1.ReadyCondition) == v1alpha1.AwaitingActivationReason,
+		awaiting:      reason == "" || reason == v1alpha1.AwaitingActivationReason,
 		unknownEvents: a.Status.UnknownEvents,
 	}, nil
 }
@@ -269,7 +270,7 @@ func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *
 	case compiled.MutedUntil.After(now):
 		is(v1alpha1.MutedReason, "The rule is valid, but muted: "+notify.Sentence(compiled.Muted))
 	case company.awaiting:
-		is(v1alpha1.ValidReason, "The rule is valid. It takes effect once Rehive has activated the extension for the company.")
+		not(ruleProblem{v1alpha1.AwaitingActivationReason, "The rule is valid, but no event matches it until Rehive has activated this extension for the company.", false})
 	default:
 		is(v1alpha1.ValidReason, "The rule is in effect.")
 	}

@@ -33,7 +33,7 @@ func TestRuleStatus(t *testing.T) {
 	rule.Spec.Expression = "'{{ status }}' == 'Complete'"
 	f.create(rule)
 	f.Expect(rule.Status.ObservedGeneration).To(Equal(int64(-1)), "the API server's default")
-	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
 	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("True/Parsed"))
 	f.Expect(verdictOf(rule, v1alpha1.ExpressionParsedCondition)).To(Equal("True/Parsed"))
 	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(BeEmpty())
@@ -61,7 +61,7 @@ func TestRuleErrorsHavePositions(t *testing.T) {
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
 	rule.Spec.Expression, rule.Spec.Email.Text = "", "mended"
 	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
-	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
 	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(BeEmpty())
 	f.Expect(rule.Status.ObservedGeneration).To(Equal(rule.Generation))
 }
@@ -120,7 +120,7 @@ func TestRuleWithMissingActivation(t *testing.T) {
 	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(ContainSubstring("the CompanyActivation shop"))
 	f.Expect(verdictOf(rule, v1alpha1.TemplatesParsedCondition)).To(Equal("True/Parsed"), "it must be parsed anyway")
 	f.declare("shop")
-	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
 }
 
 func TestDisabledRule(t *testing.T) {
@@ -163,7 +163,7 @@ func TestRuleThatCannotMatch(t *testing.T) {
 	f.change(a, func(a *v1alpha1.CompanyActivation) {
 		a.Spec.Providers.SMS = &v1alpha1.DeliveryProviderReference{Name: "twilio"}
 	})
-	f.Eventually(f.condition(sms, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+	f.Eventually(f.condition(sms, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
 
 	silent := f.rule("silent", "")
 	f.create(silent)

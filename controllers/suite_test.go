@@ -411,6 +411,9 @@ func (f *fixture) service() rehivetest.Service {
 	return service
 }
 
+// validButAwaiting is the verdict on a valid rule of a company that is only declared.
+const validButAwaiting = "False/AwaitingActivation"
+
 // declare creates the company's activation without a token.
 func (f *fixture) declare(name string) *v1alpha1.CompanyActivation {
 	f.t.Helper()

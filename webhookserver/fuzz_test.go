@@ -263,10 +263,11 @@ func (o operation) matches(path string) bool {
 	return isBelow && isItem && id != "" && !strings.Contains(id, "/")
 }
 
-func (z *fuzzer) sendRaw(method, target string, header http.Header, body []byte) response {
-	z.Helper()
-	u, err := url.Parse(z.url)
-	z.Expect(err).NotTo(gomega.HaveOccurred())
+// sendRaw makes a request whose target is sent unchanged.
+func (f *fixture) sendRaw(method, target string, header http.Header, body []byte) response {
+	f.Helper()
+	u, err := url.Parse(f.url)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
 	path, query, _ := strings.Cut(target, "?")
 	// An opaque URL is sent unchanged, even if it is malformed.
 	req := &http.Request{
@@ -276,16 +277,16 @@ func (z *fuzzer) sendRaw(method, target string, header http.Header, body []byte)
 	if len(body) == 0 {
 		req.Body = http.NoBody
 	}
-	resp, err := http.DefaultClient.Do(req.WithContext(z.Context()))
+	resp, err := http.DefaultClient.Do(req.WithContext(f.Context()))
 	if err != nil && len(body) > 2<<20 {
 		// The server closed the connection before it read the oversized request, and the
 		// answer was lost.
-		return z.send("GET", "/api/none/", nil, nil)
+		return f.send("GET", "/api/none/", nil, nil)
 	}
-	z.Expect(err).NotTo(gomega.HaveOccurred(), "%s %s", method, target)
+	f.Expect(err).NotTo(gomega.HaveOccurred(), "%s %s", method, target)
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	z.Expect(err).NotTo(gomega.HaveOccurred(), "%s %s", method, target)
+	f.Expect(err).NotTo(gomega.HaveOccurred(), "%s %s", method, target)
 	return response{resp.StatusCode, resp.Header, string(text)}
 }
 

@@ -93,8 +93,9 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 			// goes by that sees other requests on this connection (RFC 9112, 6.1).
 			w.Header().Set("Connection", "close")
 		}
-		// The mux would also redirect paths that it cleans.
-		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
+		// The mux would also redirect paths that it cleans, and a POST without the last slash.
+		clean := path.Clean(r.URL.Path)
+		if clean != r.URL.Path && clean+"/" != r.URL.Path || r.URL.Path == "/api" && r.Method != http.MethodGet && r.Method != http.MethodHead {
 			missing.ServeHTTP(w, r)
 			return
 		}
@@ -106,7 +107,7 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 // handler returns the handler for a request's method.
 func (rt route) handler(r *http.Request) (handlerFunc, error) {
 	if len(rt.methods) == 0 {
-		return nil, noSuchPath(r.URL.Path)
+		return nil, noSuchPath(r.Method, r.URL.Path)
 	}
 	method := r.Method
 	if method == http.MethodHead {
@@ -120,13 +121,15 @@ func (rt route) handler(r *http.Request) (handlerFunc, error) {
 }
 
 // noSuchPath answers 404. The platform shows the message to the admin, who may have
-// registered a URL that doesn't end in /api/.
-func noSuchPath(requested string) *rest.Error {
+// registered a URL that doesn't end in /api/, or misspelled the one of webhooks. The
+// platform only makes POST requests.
+func noSuchPath(method, requested string) *rest.Error {
 	e := rest.NotFound()
 	switch path.Base(requested) {
 	case "activate", "deactivate", "rotate", "webhook":
 	default:
-		if strings.HasPrefix(requested, "/api/") {
+		isAPI := strings.HasPrefix(requested, "/api/admin/") || strings.HasPrefix(requested, "/api/user/")
+		if isAPI || method != http.MethodPost && strings.HasPrefix(requested, "/api/") {
 			return e
 		}
 	}

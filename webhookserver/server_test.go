@@ -483,3 +483,25 @@ func jsonOf(o any) (string, error) {
 
 var _ Ledger = (ledger.Store)(nil)
 var _ = rehive.DefaultBaseURL
+
+// TestWrongURLs checks that the answer to a wrong URL says the right one, because the
+// platform shows it to the admin who registered it.
+func TestWrongURLs(t *testing.T) {
+	f := newFixture(t)
+	const helpful = "webhooks are sent to /api/webhook/. Correct the URL that is registered on Rehive."
+	for _, target := range []string{
+		"/api/webhooks/", "/api/webhook", "/api//webhook/", "//api/webhook/", "/api/webhook//", "/api/Webhook/", "/API/webhook/", "/Api/Webhook/", "/webhook/", "/webhook", "/api/webhook/x/", "/api/webhook/.",
+		"/api/webhook.json", "/api/hook/", "/api/hooks", "/api/webhook%2F", "/api/%20webhook/", "/api/webhook/%20", "/api/events/", "/api/notifications/webhook/", "/api", "/api/api/webhook/", "/api/webhook/webhook/",
+		"/3/webhook/", "/activate/", "/api/activate", "/api/activate//", "/api/activated/", "/api/deactivate", "/api/Rotate/", "/rotate/?a=b", "/api/rotate/x", "/api/webhooks/?company=x", "/index.php", "/api/admin/webhook",
+	} {
+		r := f.sendRaw("POST", target, http.Header{"Content-Type": {"application/json"}, "Authorization": {"Secret planted"}}, []byte(`{"id":1}`))
+		f.Expect(r.status).To(gomega.Equal(404), target)
+		f.Expect(r.body).To(gomega.ContainSubstring(helpful), target)
+		f.Expect(r.header.Get("Location")).To(gomega.BeEmpty(), target)
+	}
+	for _, target := range []string{"/api/admin/nothing/", "/api/user/nothing/", "/api/admin/logs/1/nothing/"} {
+		f.expectError(f.sendRaw("POST", target, http.Header{"Content-Type": {"application/json"}}, []byte(`{}`)), 404, "", "Not found.")
+	}
+	f.expectError(f.sendRaw("GET", "/api/nothing/", http.Header{}, nil), 404, "", "Not found.")
+	f.Expect(f.sendRaw("POST", "/api/webhook/?a=b", http.Header{"Content-Type": {"application/json"}}, []byte(`{}`)).status).To(gomega.Equal(400))
+}

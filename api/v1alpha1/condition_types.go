@@ -117,7 +117,7 @@ const (
 	NoProviderReason = "NoProvider"
 	// NoEventReason: spec.event is empty, so nothing triggers the rule.
 	NoEventReason = "NoEvent"
-	// ValidReason: the rule is in effect, or will be once the company is activated.
+	// ValidReason: the rule is in effect.
 	ValidReason = "Valid"
 	// ProbableMistakesReason: the message says what is probably a mistake, with field, line
 	// and column.

@@ -8,7 +8,7 @@ import "strings"
 // otherLanguages are words of JavaScript, JSON and SQL, with their Python equivalents.
 var otherLanguages = map[string]string{
 	"true": "True", "TRUE": "True", "false": "False", "FALSE": "False",
-	"null": "None", "NULL": "None", "Null": "None", "nil": "None", "none": "None", "NONE": "None",
+	"null": "None", "NULL": "None", "Null": "None", "nil": "None", "none": "None", "NONE": "None", "undefined": "None",
 }
 
 // spelledOperators are operators that are written in lower case only.
@@ -75,6 +75,64 @@ func (c *certainty) name(n *nameNode, always bool) {
 	c.found(faultf(NameNotDefined, n.offset(), "'%s' is not defined; text needs quotes, and data braces, as in '{{ %s }}'", n.name, n.name))
 }
 
+// add adds a fault of a part, of which always says whether it is evaluated regardless of the
+// data.
+func (c *certainty) add(f *Fault, always bool) {
+	if always || c.needed {
+		c.found(f)
+	} else {
+		c.possible = append(c.possible, f)
+	}
+}
+
+// isTextNode reports whether a node is a text regardless of the data.
+func isTextNode(n node) bool {
+	switch n := ungroup(n).(type) {
+	case *textNode, *joinedNode:
+		return true
+	case *constantNode:
+		return n.value.TypeName() == "str"
+	}
+	return false
+}
+
+// foreignAttributes are what texts have in JavaScript and other languages, with their Python
+// equivalents.
+var foreignAttributes = map[string]string{
+	"startsWith": "write .startswith(…)", "endsWith": "write .endswith(…)", "toLowerCase": "write .lower()", "toUpperCase": "write .upper()",
+	"toString": "write the text alone", "trim": "write .strip()", "trimStart": "write .lstrip()", "trimEnd": "write .rstrip()", "indexOf": "write .find(…)", "lastIndexOf": "write .rfind(…)",
+	"includes": "write 'part' in 'whole'", "contains": "write 'part' in 'whole'", "has": "write 'part' in 'whole'", "match": "write 'part' in 'whole'", "matches": "write 'part' in 'whole'",
+	"equals": "write == to compare", "equalsIgnoreCase": "write .lower() on both sides of ==", "length": "write '{{ text|length }}', the filter of Django", "size": "write '{{ text|length }}', the filter of Django",
+	"len": "write '{{ text|length }}', the filter of Django", "replaceAll": "write .replace(…)", "padStart": "write .rjust(…)", "padEnd": "write .ljust(…)", "substring": "write [from:to]", "slice": "write [from:to]", "substr": "write [from:to]",
+}
+
+// attribute checks an attribute of a text, which no data can change.
+func (c *certainty) attribute(n *attributeNode, always bool) {
+	if !isTextNode(n.value) || methodNames["str"][n.name] || strings.HasPrefix(n.name, "_") || n.name == "format" || n.name == "format_map" {
+		return // those that exist but are forbidden have their own message
+	}
+	if hint := foreignAttributes[n.name]; hint != "" {
+		c.add(faultf(AttributeNotFound, n.offset(), "%s (texts have no '%s' in Python)", hint, n.name), always)
+		return
+	}
+	c.add(faultf(AttributeNotFound, n.offset(), "texts have no '%s'", n.name), always)
+}
+
+// operation checks an operator that no text has.
+func (c *certainty) operation(n *binaryNode, always bool) {
+	if !isTextNode(n.left) && !isTextNode(n.right) {
+		return
+	}
+	switch n.op {
+	case "&":
+		c.add(faultf("TypeError", n.offset(), "write 'and' (& is for numbers)"), always)
+	case "|":
+		c.add(faultf("TypeError", n.offset(), "write 'or' (| is for numbers)"), always)
+	case "^":
+		c.add(faultf("TypeError", n.offset(), "write ** for a power (^ is for numbers)"), always)
+	}
+}
+
 // unneeded visits parts without which the expression may be true.
 func (c *certainty) unneeded(visit func()) {
 	before := c.needed
@@ -109,6 +167,7 @@ func (c *certainty) visit(n node, always bool) {
 	case *binaryNode:
 		c.visit(n.left, always)
 		c.visit(n.right, always)
+		c.operation(n, always)
 	case *boolNode:
 		for i, v := range n.values {
 			if n.and {
@@ -141,6 +200,7 @@ func (c *certainty) visit(n node, always bool) {
 		}
 	case *attributeNode:
 		c.visit(n.value, always)
+		c.attribute(n, always)
 	case *listNode:
 		c.all(n.items, always)
 	case *tupleNode:

@@ -14,6 +14,7 @@ func TestCompileAcceptsPossiblyValid(t *testing.T) {
 	for _, source := range []string{
 		"'{{ a }}' == 'x' and foo", "1 if {{ a }} else foo", "1 < {{ a }} < foo", "[null for null in ['{{ a }}']]", "[foo for x in []]",
 		"'true' == '{{ a }}'", "'a && b' == '{{ a }}'", "'{{ a }}' != '!=='", "{% if a %}true{% endif %}", "f'{1!r}'", "str('{{ a }}') != ''",
+		"'{{ a }}'.lower() == 'x'", "'{{ a }}' != '' or '{{ a }}'.length", "{{ a }}.length", "{{ a }} & 1", "'includes' in '{{ a }}'", "'{{ a }}'.startswith('?')", "[x.length for x in []]",
 	} {
 		if _, err := Compile("rule", source, Options{}); err != nil {
 			t.Errorf("%q: %v", source, err)

@@ -396,6 +396,7 @@ var foreignOperators = [...]struct{ text, hint string }{
 	{"<>", "write != (<> is SQL)"},
 	{"=>", "write >= for 'at least'"},
 	{"=<", "write <= for 'at most'"},
+	{"=!", "write != to compare"},
 }
 
 // foreignCharacters are those that word processors substitute for plain ones.
@@ -410,14 +411,23 @@ var foreignCharacters = map[rune]string{
 func (l *lexer) operator() error {
 	rest := l.src[l.pos:]
 	// Few operators have a second character that a foreign one has.
-	if len(rest) > 1 && strings.IndexByte("=&|<>", rest[1]) >= 0 {
+	if len(rest) > 1 && strings.IndexByte("=&|<>!", rest[1]) >= 0 {
 		for _, f := range foreignOperators {
 			if strings.HasPrefix(rest, f.text) {
 				return l.fault(l.pos, "%s", f.hint)
 			}
 		}
 	}
-	if rest[0] == '!' && !strings.HasPrefix(rest, "!=") {
+	switch {
+	case rest[0] == '!' && strings.HasPrefix(strings.TrimLeft(rest[1:], " "), "="):
+		if rest[1] == ' ' {
+			return l.fault(l.pos, "write != without a space")
+		}
+	case rest[0] == '?':
+		return l.fault(l.pos, "write 'a if condition else b' ('?' is JavaScript)")
+	case rest[0] == '`':
+		return l.fault(l.pos, "write straight quotes (') instead of '`'")
+	case rest[0] == '!':
 		return l.fault(l.pos, "write 'not' before the value ('!' is JavaScript)")
 	}
 	for _, op := range operators {

@@ -158,7 +158,21 @@ func (p *parser) unexpected(want string) error {
 	if t.kind == tokOp && t.text == "=" {
 		return faultf(SyntaxError, t.pos, "write == to compare (a single = assigns)")
 	}
+	if hint := foreignWords[strings.ToLower(t.text)]; hint != "" && t.kind == tokName {
+		return faultf(SyntaxError, t.pos, "%s ('%s' is not an operator)", hint, t.text)
+	}
 	return faultf(SyntaxError, t.pos, "%s was expected here, not '%s'", want, t.text)
+}
+
+// foreignWords are operators of other languages that are spelled, in lower case, with hints.
+// A hint never has the opposite meaning.
+var foreignWords = map[string]string{
+	"eq": "write ==", "equal": "write == or != to compare", "equals": "write == or != to compare", "to": "write == or != to compare",
+	"ne": "write !=", "neq": "write !=", "isnt": "write !=", "xor": "write != between two conditions",
+	"gt": "write >", "lt": "write <", "gte": "write >=", "ge": "write >=", "lte": "write <=", "le": "write <=",
+	"contains": "write 'part' in 'whole'", "includes": "write 'part' in 'whole'", "has": "write 'part' in 'whole'", "like": "write 'part' in 'whole'", "matches": "write 'part' in 'whole'",
+	"startswith": "write 'whole'.startswith('part')", "endswith": "write 'whole'.endswith('part')",
+	"between": "write low <= value <= high", "mod": "write %", "div": "write //",
 }
 
 func (p *parser) enter() error {
