@@ -295,7 +295,6 @@ func TestFreeAnswersArePaced(t *testing.T) {
 		"absolute URLs":   "GET http://x/nothing HTTP/1.1\r\nHost: x\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // it waits
 			f := newFixture(t, func(o *Options) {
 				o.Limits.FreeAnswers = rate
 				o.AllowedOrigins = []string{"https://a.example"}
