@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/rehive/extension-operator/internal/flow"
 )
 
 const (
@@ -101,6 +103,22 @@ func parseAddress(text string) netip.Addr {
 		address = withPort.Addr()
 	}
 	return address.Unmap().WithZone("")
+}
+
+// callerAt names the caller in a network and the larger networks that it belongs to: who
+// controls many addresses usually has them in few networks.
+func callerAt(network netip.Addr) flow.Caller {
+	larger := [...]int{24, 16}
+	if network.Is6() {
+		larger = [...]int{48, 32}
+	}
+	caller := flow.Caller{network.String()}
+	for _, bits := range larger {
+		if prefix, err := network.Prefix(bits); err == nil {
+			caller = append(caller, prefix.String())
+		}
+	}
+	return caller
 }
 
 // networkOf returns the key of per-caller limits: the IPv4 address, or the /64 of an IPv6

@@ -373,17 +373,57 @@ func TestKnownNetworksAreBounded(t *testing.T) {
 	var k knownNetworks
 	now := time.Now()
 	network := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
-	for i := range maxKnown + 10 {
-		k.add(network(i), now.Add(time.Duration(i)*time.Millisecond))
-		k.add(network(0), now.Add(time.Duration(i)*time.Millisecond+2*renewInterval)) // stays in use
+	contains := func(i int, at time.Time) bool {
+		_, known := k.get(network(i), at)
+		return known
 	}
-	g.Expect(k.until).To(gomega.HaveLen(maxKnown))
-	g.Expect(k.contain(network(0), now)).To(gomega.BeTrue())
-	g.Expect(k.contain(network(1), now)).To(gomega.BeFalse(), "the least recently used one is evicted first")
+	many, other := holder{Name: "many"}, holder{Name: "other"}
+	k.add(network(0), other, now)
+	for i := range 2 * maxKnown {
+		k.add(network(i+1), many, now.Add(time.Duration(i+1)*time.Millisecond))
+		g.Expect(len(k.networks)).To(gomega.BeNumerically("<=", maxKnown))
+	}
+	g.Expect(len(k.networks)).To(gomega.BeNumerically(">", maxKnown*9/10))
+	g.Expect(contains(0, now)).To(gomega.BeTrue(), "a company with many networks can't evict another's")
+	g.Expect(contains(1, now)).To(gomega.BeFalse(), "the least recently used one is evicted first")
+	g.Expect(contains(2*maxKnown, now)).To(gomega.BeTrue())
 	later := now.Add(2 * knownTTL)
-	g.Expect(k.contain(network(0), later)).To(gomega.BeFalse())
-	k.add(network(1), later)
-	g.Expect(k.until).To(gomega.HaveLen(1), "expired entries are evicted first")
+	g.Expect(contains(0, later)).To(gomega.BeFalse())
+	for i := range maxKnown {
+		k.add(network(i), many, now)
+	}
+	k.add(network(2*maxKnown), many, later)
+	g.Expect(len(k.networks)).To(gomega.Equal(1), "expired entries are evicted first")
+}
+
+// TestNetworksOfHolders checks that a network belongs to a holder while only credentials of
+// that one came from it.
+func TestNetworksOfHolders(t *testing.T) {
+	g := gomega.NewWithT(t)
+	var k knownNetworks
+	network, now := netip.MustParseAddr("192.0.2.1"), time.Now()
+	one, two := holder{Name: "one"}, holder{Name: "two"}
+	expect := func(who holder, several bool) {
+		known, ok := k.get(network, now)
+		g.Expect(ok).To(gomega.BeTrue())
+		g.Expect(known.several).To(gomega.Equal(several))
+		if !several {
+			g.Expect(known.holder).To(gomega.Equal(who))
+		}
+	}
+	k.add(network, holder{}, now)
+	expect(holder{}, false)
+	k.add(network, one, now)
+	expect(one, false)
+	k.add(network, holder{}, now)
+	expect(one, false)
+	k.add(network, two, now)
+	expect(holder{}, true)
+	k.add(network, one, now)
+	expect(holder{}, true)
+	now = now.Add(2 * knownTTL)
+	k.add(network, one, now)
+	expect(one, false)
 }
 
 func TestAdminLogs(t *testing.T) {

@@ -50,6 +50,11 @@ func (s *Server) authenticated(who audience, h apiFunc) handlerFunc {
 		if err != nil {
 			return rest.Answer{}, err
 		}
+		from.activation, err = s.activations.Find(ctx, from.company)
+		if err != nil {
+			return rest.Answer{}, rest.Unavailable(err, "The company could not be looked up. Try again later.")
+		}
+		s.vouchFor(c.request, holderOf(from.activation))
 		// Unauthenticated callers get no slot, so they can't use them all up.
 		slot, ok := s.apiSlots.TryAcquire(from.company, 1)
 		if !ok {
@@ -59,10 +64,6 @@ func (s *Server) authenticated(who audience, h apiFunc) handlerFunc {
 		forbidden := &rest.Error{Status: http.StatusForbidden, Message: "You do not have permission to perform this action."}
 		if who == forAdmins && !from.admin && !from.service {
 			return rest.Answer{}, forbidden
-		}
-		from.activation, err = s.activations.Find(ctx, from.company)
-		if err != nil {
-			return rest.Answer{}, rest.Unavailable(err, "The company could not be looked up. Try again later.")
 		}
 		if from.activation == nil || !from.activation.IsActive() {
 			return rest.Answer{}, rest.InvalidField(nil, rest.NonFieldErrors, "Inactive company.")
@@ -78,6 +79,14 @@ func (s *Server) authenticated(who audience, h apiFunc) handlerFunc {
 		}
 		return h(ctx, c, from)
 	}
+}
+
+// holderOf returns the name of an activation, which may be nil.
+func holderOf(a *v1alpha1.CompanyActivation) holder {
+	if a == nil {
+		return holder{}
+	}
+	return holder{Namespace: a.Namespace, Name: a.Name}
 }
 
 // isServiceUser reports whether the caller is the user who activated this extension for the
@@ -108,16 +117,18 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 		return known.answer()
 	}
 	// Concurrent calls with the same token share one lookup.
+	done := waitAside(r)
 	unlock, err := s.tokenLocks.lock(ctx, string(key[:]))
+	done()
 	if err != nil {
 		return nil, rest.Unavailable(err, platformUnavailable)
 	}
 	defer unlock()
-	known, company, ok := s.tokens.get(key, s.now())
+	known, companyID, ok := s.tokens.get(key, s.now())
 	if ok {
 		return known.answer()
 	}
-	user, err := s.fetchUser(ctx, r, token, chain, company)
+	user, err := s.fetchUser(ctx, r, token, chain, companyID)
 	if err != nil {
 		refusal := new(rest.Error)
 		if errors.As(err, &refusal) && refusal.Status < http.StatusTooManyRequests {
@@ -132,7 +143,6 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 		},
 	}
 	s.tokens.put(key, known, s.now())
-	s.vouchFor(r)
 	return known.answer()
 }
 
@@ -171,8 +181,8 @@ const platformUnavailable = "Rehive could not be reached to verify the token. Tr
 // user's chain of addresses only if a trusted proxy vouches for it; otherwise anyone could
 // forge what the platform's access rules judge. The platform's refusals are passed on
 // unchanged. The company is that of the token's last successful lookup, or empty.
-func (s *Server) fetchUser(ctx context.Context, r *http.Request, token, chain, company string) (*rehive.User, error) {
-	turn, err := s.platformTurn(ctx, r, token, company)
+func (s *Server) fetchUser(ctx context.Context, r *http.Request, token, chain, companyID string) (*rehive.User, error) {
+	turn, err := s.platformTurn(ctx, r, token, companyID)
 	if err != nil {
 		return nil, err
 	}

@@ -45,20 +45,26 @@ func (s *Server) readFields(r *http.Request, names ...string) (*fields, error) {
 	return &fields{members: members}, nil
 }
 
-// readBody reads the whole body, up to the route's limit. The connection of an unknown
-// caller may be closed meanwhile to make room for others.
+// readBody reads the whole body, up to the route's limit. The connection may be closed
+// meanwhile to make room for others.
 func readBody(r *http.Request) ([]byte, error) {
 	c, size := connectionFrom(r.Context()), r.ContentLength
 	slow := c != nil && size != 0 && (c.vouchedAt.IsZero() || size < 0 || size > smallBody)
 	if c != nil {
 		c.bodyRead = true
 	}
-	if slow {
+	switch {
+	case slow:
 		c.startBody(size)
+	case c != nil:
+		c.wait()
 	}
 	body, err := readAll(r.Body, size)
-	if slow {
+	switch {
+	case slow:
 		c.endBody(err)
+	case c != nil:
+		c.serve()
 	}
 	var maxBytes *http.MaxBytesError
 	switch {

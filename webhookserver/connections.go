@@ -12,15 +12,22 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/rehive/extension-operator/internal/flow"
 )
 
 // connections is a listener with a bounded number of open connections. At the limit, a new
-// connection replaces one that is waiting for its client: between requests, in the middle
-// of a header or of an unauthenticated body, or while the client isn't reading the answer.
-// Connections of strangers are evicted first, starting with the oldest one of the network
-// that has the most. So idle and slow clients, however many, can't keep others out, yet a
-// single client may use all the capacity that nobody else needs. A new connection waits
-// only while every open one is being served.
+// connection replaces one that is waiting: for its client, between requests, in the middle
+// of a header or of a body, or while the client isn't reading the answer; or for a turn
+// that its company must leave to others. So idle, slow and greedy clients, however many,
+// can't keep others out, yet a single client may use all the capacity that nobody else
+// needs. A new connection waits only while every open one is being served.
+//
+// Under pressure, strangers share a quarter of the connections. Among them, those whose
+// networks connected most often lately are evicted first. Known callers share the rest:
+// the party that has the most connections loses the one that has waited longest.
 //
 // A connection belongs to a stranger unless it comes from a trusted proxy, or a request on
 // it, or a recent one from its network, carried a valid credential.
@@ -29,28 +36,48 @@ type connections struct {
 	limit int
 	// readTimeout is the maximum time for a body to arrive.
 	readTimeout time.Duration
-	isKnown     func(netip.Addr) bool // whether the address belongs to a known caller
-	evicted     func()
+	// lookUp returns the holder that a network's connections count towards, if it is known
+	// to call for just one, and whether its callers are known.
+	lookUp  func(netip.Addr) (holder, bool)
+	evicted func()
 
 	mu      sync.Mutex
-	freed   sync.Cond   // signalled when a connection closes or starts waiting for its client
+	freed   sync.Cond   // signalled when a connection closes or starts waiting
 	full    atomic.Bool // whether Accept is waiting for room
 	open    []*connection
-	peers   map[netip.Addr]*peers
-	unknown int // number of open connections of strangers
+	parties map[party]*tally
+	arrived *flow.Demand // the connections of strangers, by network
+	unknown int          // number of open connections of strangers
 	closed  bool
 }
 
-// strangersShare is the fraction (one in …) of all connections up to which a new stranger
-// may replace a known caller's idle connection.
+// strangersShare is the fraction (one in …) of all connections that strangers get under
+// pressure.
 const strangersShare = 4
+
+// arrivalWindow is how long a stranger's connection counts against its network. It fades
+// until twice the window has passed.
+const arrivalWindow = 30 * time.Second
 
 // writeBuffer is the size of a connection's kernel send buffer in bytes; Linux doubles it.
 // The default is several megabytes, which count towards the container's memory.
 const writeBuffer = 64 << 10
 
-// peers are the open connections of one network.
-type peers struct{ n int }
+// holder names the CompanyActivation that holds a company; the zero value names none.
+type holder = types.NamespacedName
+
+// party is who a connection counts towards: the holder of a company, once a request on the connection
+// carried a credential of it, or else a network.
+type party struct {
+	holder  holder
+	network netip.Addr
+}
+
+// tally is what a party has.
+type tally struct {
+	n       int     // open connections
+	arrived float64 // how often a stranger's network connected lately
+}
 
 // connection is a connection of a listener. The server that serves it may set its
 // deadlines.
@@ -58,14 +85,19 @@ type connection struct {
 	net.Conn
 	table   *connections
 	network netip.Addr
-	peers   *peers
-	index   int // in open; -1 when closed
-	known   bool
-	closed  chan struct{} // closed with the connection
-	since   atomic.Int64  // when state changed, in nanoseconds since the epoch
+	since   atomic.Int64 // when state changed, in nanoseconds since the epoch
 	state   atomic.Int32
-	// vouchedAt is when the last valid credential arrived. It and bodyRead belong to the
-	// goroutine that serves the connection.
+
+	// These are guarded by the table's mutex.
+	party  party
+	tally  *tally
+	index  int // in open; -1 when removed
+	known  bool
+	cancel context.CancelFunc // ends the requests; nil before withConnection
+
+	// These belong to the goroutine that serves the connection. The holder is that of the
+	// last valid credential, which arrived at vouchedAt.
+	holder    holder
 	vouchedAt time.Time
 	bodyRead  bool
 }
@@ -82,8 +114,11 @@ const (
 // microseconds unless the client isn't reading.
 const answerTime = 250 * time.Millisecond
 
-func newConnections(listener net.Listener, limit int, readTimeout time.Duration, isKnown func(netip.Addr) bool, evicted func()) *connections {
-	t := &connections{Listener: listener, limit: limit, readTimeout: readTimeout, isKnown: isKnown, evicted: evicted, peers: make(map[netip.Addr]*peers)}
+func newConnections(listener net.Listener, limit int, readTimeout time.Duration, lookUp func(netip.Addr) (holder, bool), evicted func()) *connections {
+	t := &connections{
+		Listener: listener, limit: limit, readTimeout: readTimeout, lookUp: lookUp, evicted: evicted,
+		parties: make(map[party]*tally), arrived: flow.NewDemand(arrivalWindow),
+	}
 	t.freed.L = &t.mu
 	return t
 }
@@ -98,7 +133,8 @@ func (t *connections) Accept() (net.Conn, error) {
 		_ = sized.SetWriteBuffer(writeBuffer) // the default works too
 	}
 	peer := parseAddress(accepted.RemoteAddr().String())
-	c := &connection{Conn: accepted, table: t, network: networkOf(peer), known: t.isKnown(peer), closed: make(chan struct{})}
+	c := &connection{Conn: accepted, table: t, network: networkOf(peer)}
+	c.party.holder, c.known = t.lookUp(peer)
 	c.since.Store(time.Now().UnixNano())
 	if !t.admit(c) {
 		_ = accepted.Close()
@@ -139,59 +175,99 @@ func (t *connections) admit(c *connection) bool {
 	t.full.Store(false)
 	c.index = len(t.open)
 	t.open = append(t.open, c)
-	if c.peers = t.peers[c.network]; c.peers == nil {
-		c.peers = new(peers)
-		t.peers[c.network] = c.peers
-	}
-	c.peers.n++
+	t.count(c, c.party.holder)
 	if !c.known {
 		t.unknown++
+		now, caller := time.Now(), callerAt(c.network)
+		t.arrived.Add(caller, 1, now)
+		c.tally.arrived = t.arrived.Of(caller, now)
 	}
 	return true
+}
+
+// count has a connection count towards a holder, or towards its network if there is none.
+func (t *connections) count(c *connection, who holder) {
+	t.discount(c)
+	c.party = party{holder: who}
+	if who == (holder{}) {
+		c.party.network = c.network
+	}
+	if c.tally = t.parties[c.party]; c.tally == nil {
+		c.tally = new(tally)
+		t.parties[c.party] = c.tally
+	}
+	c.tally.n++
+}
+
+// discount undoes count.
+func (t *connections) discount(c *connection) {
+	if c.tally == nil {
+		return
+	}
+	if c.tally.n--; c.tally.n == 0 {
+		delete(t.parties, c.party)
+	}
+	c.tally = nil
 }
 
 // evictFor closes a connection to make room for a new one. It reports false if none can be
 // closed.
 func (t *connections) evictFor(c *connection) bool {
-	spareKnown := !c.known && t.unknown >= t.limit/strangersShare
+	strangers := t.unknown
+	if !c.known {
+		strangers++
+	}
+	tooManyStrangers := strangers > t.limit/strangersShare
 	for {
 		now := time.Now().UnixNano()
-		var victim *connection
-		var was int32
+		var stranger, known candidate
 		for _, other := range t.open {
 			state := other.state.Load()
-			waiting := state == waitingForClient || state == answering && now-other.since.Load() >= int64(answerTime)
-			if !waiting || other.known && spareKnown {
+			if state != waitingForClient && (state != answering || now-other.since.Load() < int64(answerTime)) {
 				continue
 			}
-			if victim == nil || evictedBefore(other, victim) {
-				victim, was = other, state
+			if other.known {
+				known.consider(other, state)
+			} else {
+				stranger.consider(other, state)
 			}
 		}
-		if victim == nil {
+		victim := known
+		if tooManyStrangers && (stranger.connection != nil || !c.known) || known.connection == nil {
+			victim = stranger
+		}
+		if victim.connection == nil {
 			return false
 		}
-		if !victim.state.CompareAndSwap(was, evictedState) {
+		if !victim.connection.state.CompareAndSwap(victim.state, evictedState) {
 			continue // its request arrived, or its answer was sent, just now
 		}
-		t.remove(victim)
+		t.remove(victim.connection)
 		t.evicted()
-		_ = victim.Conn.Close() // data still unsent is useless to the client
+		_ = victim.connection.Conn.Close() // data still unsent is useless to the client
 		return true
 	}
 }
 
-// evictedBefore reports whether a is evicted in preference to b.
-func evictedBefore(a, b *connection) bool {
-	switch {
-	case a.known != b.known:
-		return b.known
-	case a.peers.n != b.peers.n:
-		return a.peers.n > b.peers.n
-	default:
-		return a.since.Load() < b.since.Load()
-	}
+// candidate is a connection that may be evicted, and the state that it was seen in.
+type candidate struct {
+	connection *connection
+	state      int32
 }
+
+// consider replaces the candidate if another connection is evicted in preference to it.
+func (e *candidate) consider(other *connection, state int32) {
+	if e.connection != nil {
+		load, otherLoad := e.connection.tally.load(), other.tally.load()
+		if otherLoad < load || otherLoad == load && other.since.Load() >= e.connection.since.Load() {
+			return
+		}
+	}
+	e.connection, e.state = other, state
+}
+
+// load is what counts against a party.
+func (h *tally) load() float64 { return float64(h.n) + h.arrived }
 
 // remove removes a connection from the table. Removing it again has no effect.
 func (t *connections) remove(c *connection) {
@@ -204,10 +280,10 @@ func (t *connections) remove(c *connection) {
 	t.open[len(t.open)-1] = nil
 	t.open = t.open[:len(t.open)-1]
 	c.index = -1
-	close(c.closed)
-	if c.peers.n--; c.peers.n == 0 {
-		delete(t.peers, c.network)
+	if c.cancel != nil {
+		c.cancel()
 	}
+	t.discount(c)
 	if !c.known {
 		t.unknown--
 	}
@@ -247,7 +323,8 @@ func (c *connection) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// wait marks a connection as waiting for its client.
+// wait marks a connection as waiting for its client or for its turn, until serve: it may be
+// evicted, which ends its request's context.
 func (c *connection) wait() {
 	c.since.Store(time.Now().UnixNano())
 	if c.state.CompareAndSwap(beingServed, waitingForClient) && c.table.full.Load() {
@@ -256,6 +333,9 @@ func (c *connection) wait() {
 		c.table.mu.Unlock()
 	}
 }
+
+// isEvicted reports whether the connection was closed to make room for another.
+func (c *connection) isEvicted() bool { return c.state.Load() == evictedState }
 
 // startBody sets a deadline for a body to arrive, according to its size. Until endBody, the
 // connection counts as waiting for its client.
@@ -287,19 +367,27 @@ func (c *connection) abandonBody() {
 	c.wait()
 }
 
-// vouch records that a request on the connection carried a valid credential.
-func (c *connection) vouch(now time.Time) {
-	first := c.vouchedAt.IsZero()
+// vouch records that a request on the connection carried a valid credential, of a
+// holder if one is given.
+func (c *connection) vouch(now time.Time, who holder) {
+	first, other := c.vouchedAt.IsZero(), who != (holder{}) && who != c.holder
 	c.vouchedAt = now
-	if !first {
+	if !first && !other {
 		return
 	}
 	c.table.mu.Lock()
 	defer c.table.mu.Unlock()
-	if !c.known && c.index >= 0 {
-		c.table.unknown--
+	if c.index < 0 {
+		return
 	}
-	c.known = true
+	if !c.known {
+		c.table.unknown--
+		c.known = true
+	}
+	if other {
+		c.holder = who
+		c.table.count(c, who)
+	}
 }
 
 // Close implements net.Conn.
@@ -330,10 +418,18 @@ func connectionOf(conn net.Conn) *connection {
 
 type connectionKey struct{}
 
-// withConnection is the ConnContext of the http.Server.
+// withConnection is the ConnContext of the http.Server. The context ends with the
+// connection.
 func withConnection(ctx context.Context, conn net.Conn) context.Context {
-	if c := connectionOf(conn); c != nil {
-		return context.WithValue(ctx, connectionKey{}, c)
+	c := connectionOf(conn)
+	if c == nil {
+		return ctx
+	}
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, connectionKey{}, c))
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	if c.cancel = cancel; c.index < 0 {
+		cancel()
 	}
 	return ctx
 }
@@ -343,4 +439,15 @@ func withConnection(ctx context.Context, conn net.Conn) context.Context {
 func connectionFrom(ctx context.Context) *connection {
 	c, _ := ctx.Value(connectionKey{}).(*connection)
 	return c
+}
+
+// waitAside marks the connection of a request as waiting until the returned function is
+// called, so that the connection makes room for others; see connection.wait.
+func waitAside(r *http.Request) (done func()) {
+	c := connectionFrom(r.Context())
+	if c == nil {
+		return func() {}
+	}
+	c.wait()
+	return c.serve
 }

@@ -47,6 +47,9 @@ func (s *Server) endpoint(rt route) http.Handler {
 
 		conn, body := connectionFrom(r.Context()), r.Body
 		if conn != nil {
+			if conn.isEvicted() {
+				return // a request that was already read with the one before
+			}
 			conn.bodyRead = false
 		}
 		result, err := s.handle(w, c, rt)
@@ -98,17 +101,11 @@ func (s *Server) holdBack(r *http.Request, longest time.Duration) {
 	if wait <= 0 {
 		return
 	}
-	var evicted <-chan struct{}
-	if c := connectionFrom(r.Context()); c != nil {
-		evicted = c.closed
-		c.wait()
-		defer c.serve()
-	}
+	defer waitAside(r)()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-evicted:
 	case <-r.Context().Done():
 	}
 }

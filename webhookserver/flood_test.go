@@ -16,10 +16,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/activation"
 )
 
 // clientAt returns a client whose connections come from an address. With reuse, it keeps
@@ -57,7 +60,7 @@ func (f *fixture) request(ctx context.Context, c *http.Client, method, path, aut
 // genuineCalls makes calls from two addresses, checks that almost none is refused, and
 // returns their sorted latencies. Each is followed by the same call to the control, which
 // isn't flooded, because a busy machine delays both.
-func (f *fixture) genuineCalls(own, others map[string]func(i int) (status int, err error)) (latencies, controls []time.Duration) {
+func (f *floodFixture) genuineCalls(own, others map[string]func(i int) (status int, err error)) (latencies, controls []time.Duration) {
 	f.Helper()
 	const rounds = 10
 	var mu sync.Mutex
@@ -96,7 +99,7 @@ func (f *fixture) genuineCalls(own, others map[string]func(i int) (status int, e
 
 // calls returns the calls that the platform and an app make, by name; i is the number of
 // the call.
-func (f *fixture) calls() map[string]func(i int) (status int, err error) {
+func (f *floodFixture) calls() map[string]func(i int) (status int, err error) {
 	f.Helper()
 	secret := f.credentials().WebhookSecret
 	platform, phone := clientAt(f.T, "127.0.0.2", true), clientAt(f.T, "127.0.0.3", true)
@@ -113,6 +116,15 @@ func (f *fixture) calls() map[string]func(i int) (status int, err error) {
 		"API call": func(int) (int, error) {
 			return f.request(f.Context(), phone, "GET", "/api/user/logs/", "Token "+user.Token, "")
 		},
+		"webhook on a new connection": func(i int) (int, error) {
+			body, _ := json.Marshal(f.event(fmt.Sprint(time.Now().UnixNano(), "-new-", i)))
+			return f.request(f.Context(), clientAt(f.T, "127.0.0.2", false), "POST", "/api/webhook/", "Secret "+secret, string(body))
+		},
+		"newcomer's API call": func(int) (int, error) {
+			newcomer := f.addUser(f.company, "user")
+			address := fmt.Sprintf("127.0.1.%d", f.newcomers.Add(1))
+			return f.request(f.Context(), clientAt(f.T, address, false), "GET", "/api/user/logs/", "Token "+newcomer.Token, "")
+		},
 	}
 }
 
@@ -124,16 +136,33 @@ const (
 	freeAnswers        = 250
 )
 
+// floodFixture is a fixture with a second company, whose credentials floods use.
+type floodFixture struct {
+	*fixture
+	greedy        string
+	secret, token string
+	newcomers     atomic.Int64
+}
+
 // newFloodFixture returns a fixture whose platform has already called once, and whose clock
 // runs fast, so that tokens are looked up every second.
-func newFloodFixture(t *testing.T) *fixture {
+func newFloodFixture(t *testing.T) *floodFixture {
 	start := time.Now()
-	f := newFixture(t, func(o *Options) {
+	f := &floodFixture{fixture: newFixture(t, func(o *Options) {
 		o.Now = func() time.Time { return start.Add(30 * time.Since(start)) }
-		o.Limits.Connections, o.Limits.FreeAnswers = floodedConnections, freeAnswers
-	})
-	status, err := f.request(t.Context(), clientAt(t, "127.0.0.2", false), "POST", "/api/activate/", "", `{"token":"`+f.admin.Token+`"}`)
-	f.Expect(status, err).To(gomega.Equal(200))
+		o.Limits.Connections, o.Limits.APICalls, o.Limits.FreeAnswers = floodedConnections, floodedConnections/4, freeAnswers
+	})}
+	f.greedy = f.addCompany("greedy")
+	f.token = f.addUser(f.greedy, "admin").Token
+	for _, token := range []string{f.token, f.admin.Token} {
+		status, err := f.request(t.Context(), clientAt(t, "127.0.0.2", false), "POST", "/api/activate/", "", `{"token":"`+token+`"}`)
+		f.Expect(status, err).To(gomega.Equal(200))
+	}
+	greedy, err := activation.AllNamespaces().Find(t.Context(), f.mgr.GetAPIReader(), f.greedy)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	credentials, err := activation.Get(t.Context(), f.mgr.GetAPIReader(), greedy)
+	f.Expect(err).NotTo(gomega.HaveOccurred())
+	f.secret = credentials.WebhookSecret
 	return f
 }
 
@@ -149,7 +178,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // junkCalls makes calls with made-up credentials, each over a new connection.
-func junkCalls(ctx context.Context, f *fixture, worker, addresses int) {
+func junkCalls(ctx context.Context, f *floodFixture, worker, addresses int) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for n := range 4 {
@@ -157,7 +186,7 @@ func junkCalls(ctx context.Context, f *fixture, worker, addresses int) {
 	}
 }
 
-func makeJunkCalls(ctx context.Context, f *fixture, worker, addresses int) {
+func makeJunkCalls(ctx context.Context, f *floodFixture, worker, addresses int) {
 	const workers = 4 * floodWorkers
 	for i := worker; ctx.Err() == nil; i += workers {
 		c := clientAt(f.T, stranger(i, addresses), false)
@@ -179,8 +208,8 @@ func makeJunkCalls(ctx context.Context, f *fixture, worker, addresses int) {
 // holdConnections opens more connections than the server's limit, and sends the beginning
 // of a request on each, followed by a byte now and then. It reopens connections that the
 // server closes.
-func holdConnections(begins ...string) func(ctx context.Context, f *fixture, worker, addresses int) {
-	return func(ctx context.Context, f *fixture, worker, addresses int) {
+func holdConnections(begins ...func(*floodFixture) string) func(ctx context.Context, f *floodFixture, worker, addresses int) {
+	return func(ctx context.Context, f *floodFixture, worker, addresses int) {
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		for i := worker; i < floodConnections; i += floodWorkers {
@@ -188,7 +217,7 @@ func holdConnections(begins ...string) func(ctx context.Context, f *fixture, wor
 				dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(stranger(i, addresses))}}
 				for ; ctx.Err() == nil; pause(ctx, 500*time.Millisecond) {
 					if conn, err := dialer.DialContext(ctx, "tcp", f.server.Addr().String()); err == nil {
-						drip(ctx, conn, begins[i%len(begins)])
+						drip(ctx, conn, begins[i%len(begins)](f))
 					}
 				}
 			})
@@ -225,7 +254,7 @@ func drip(ctx context.Context, conn net.Conn, begin string) {
 
 // ignoreAnswers requests more data than the server can send at once, on more connections
 // than its limit, and reads nothing. It reopens connections that the server closes.
-func ignoreAnswers(ctx context.Context, f *fixture, worker, addresses int) {
+func ignoreAnswers(ctx context.Context, f *floodFixture, worker, addresses int) {
 	requests := strings.Repeat("GET /api/schema.json HTTP/1.1\r\nHost: x\r\n\r\n", 100)
 	keepOpen(ctx, f, worker, addresses, func(conn net.Conn) {
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
@@ -241,21 +270,52 @@ func ignoreAnswers(ctx context.Context, f *fixture, worker, addresses int) {
 
 // pipeline sends requests without waiting for their answers, on as many connections as the
 // server serves, so that there is always a next request to work on.
-func pipeline(ctx context.Context, f *fixture, worker, addresses int) {
-	requests := []byte(strings.Repeat("POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret planted\r\nContent-Length: 0\r\n\r\n", 100))
-	keepOpen(ctx, f, worker, addresses, func(conn net.Conn) {
-		go func() { _, _ = io.Copy(io.Discard, conn) }() // until the connection is closed
-		for {
-			if _, err := conn.Write(requests); err != nil {
-				return
+func pipeline(request func(*floodFixture) string) func(ctx context.Context, f *floodFixture, worker, addresses int) {
+	return func(ctx context.Context, f *floodFixture, worker, addresses int) {
+		requests := []byte(strings.Repeat(request(f), 100))
+		keepOpen(ctx, f, worker, addresses, func(conn net.Conn) {
+			go func() { _, _ = io.Copy(io.Discard, conn) }() // until the connection is closed
+			for {
+				if _, err := conn.Write(requests); err != nil {
+					return
+				}
+				pause(ctx, 300*time.Millisecond) // leave the processors to the server
 			}
-		}
-	})
+		})
+	}
+}
+
+func junkWebhook(*floodFixture) string {
+	return "POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret planted\r\nContent-Length: 0\r\n\r\n"
+}
+
+// greedyWebhook returns a valid webhook of the greedy company, the same one each time.
+func greedyWebhook(f *floodFixture) string {
+	body := fmt.Sprintf(`{"id":1,"event":"user.create","company":%q,"data":{}}`, f.greedy)
+	return fmt.Sprintf("POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", f.secret, len(body), body)
+}
+
+// greedyCall returns a valid call of the greedy company's admin.
+func greedyCall(f *floodFixture) string {
+	return "GET /api/admin/logs/ HTTP/1.1\r\nHost: x\r\nAuthorization: Token " + f.token + "\r\n\r\n"
+}
+
+// unfinishedWebhook returns the beginning of a webhook of the greedy company.
+func unfinishedWebhook(f *floodFixture) string {
+	return "POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nAuthorization: Secret " + f.secret + "\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n{"
+}
+
+// literally returns texts that don't depend on the fixture.
+func literally(texts ...string) (all []func(*floodFixture) string) {
+	for _, text := range texts {
+		all = append(all, func(*floodFixture) string { return text })
+	}
+	return all
 }
 
 // keepOpen has one worker's part of the flood's connections used until ctx is done, and
 // reopens those whose use has ended.
-func keepOpen(ctx context.Context, f *fixture, worker, addresses int, use func(net.Conn)) {
+func keepOpen(ctx context.Context, f *floodFixture, worker, addresses int, use func(net.Conn)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for i := worker; i < floodConnections; i += floodWorkers {
@@ -328,25 +388,29 @@ func TestFreeAnswersArePaced(t *testing.T) {
 	}
 }
 
-// TestFloods checks that floods from strangers don't delay tenants, whether they come from
-// one address or from a thousand.
+// TestFloods checks that floods from strangers, and from a tenant with valid credentials,
+// keep neither other tenants nor newcomers from being answered, whether they come from one
+// address or from a thousand.
 func TestFloods(t *testing.T) {
 	control := newFloodFixture(t)
-	for name, flood := range map[string]func(ctx context.Context, f *fixture, worker, addresses int){
-		"junk calls":   junkCalls,
-		"deaf":         ignoreAnswers,
-		"pipelined":    pipeline,
-		"idle":         holdConnections("GET / HTTP/1.1\r\nHost: x\r\n\r\n", ""),
-		"slow headers": holdConnections("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nX-Slow: "),
-		"slow bodies": holdConnections(
+	for name, flood := range map[string]func(ctx context.Context, f *floodFixture, worker, addresses int){
+		"junk calls":             junkCalls,
+		"deaf":                   ignoreAnswers,
+		"pipelined":              pipeline(junkWebhook),
+		"a tenant's webhooks":    pipeline(greedyWebhook),
+		"a tenant's calls":       pipeline(greedyCall),
+		"a tenant's slow bodies": holdConnections(unfinishedWebhook),
+		"idle":                   holdConnections(literally("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "")...),
+		"slow headers":           holdConnections(literally("POST /api/activate/ HTTP/1.1\r\nHost: x\r\nX-Slow: ")...),
+		"slow bodies": holdConnections(literally(
 			"POST /api/activate/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16000\r\n\r\n{",
 			"POST /api/rotate/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{    ",
-			"POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n{"),
+			"POST /api/webhook/ HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n{")...),
 	} {
 		for _, addresses := range []int{1, 1000} {
 			t.Run(fmt.Sprint(name, " from ", addresses), func(t *testing.T) {
 				f := newFloodFixture(t)
-				// The callers are known before the flood begins: strangers compete with it.
+				// The platform and one of the users are known before the flood begins.
 				own, others := f.calls(), control.calls()
 				for name, call := range own {
 					status, err := call(0)

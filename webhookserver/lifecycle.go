@@ -93,7 +93,7 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	slot, err := s.takeSlot(ctx, user.Company)
+	slot, err := s.takeSlot(ctx, c, user.Company)
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -119,10 +119,11 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 }
 
 // takeSlot waits for a slot of the company, for up to QueueTime.
-func (s *Server) takeSlot(ctx context.Context, company string) (flow.Grant, error) {
+func (s *Server) takeSlot(ctx context.Context, c *call, companyID string) (flow.Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
 	defer cancel()
-	slot, err := s.lifecycleSlots.Acquire(ctx, company, 1)
+	defer waitAside(c.request)()
+	slot, err := s.lifecycleSlots.Acquire(ctx, companyID, 1)
 	if err != nil {
 		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for a slot: %w", err), tooManyCalls)
 	}
@@ -151,7 +152,7 @@ func (s *Server) verify(ctx context.Context, c *call, token string) (*rehive.Use
 		err := fmt.Errorf("user %s is neither in the group admin nor in service", rest.Truncate(user.ID, maxIDLength))
 		return nil, rest.InvalidField(err, "token", invalidAdminUser)
 	}
-	s.vouchFor(c.request)
+	s.vouchFor(c.request, holder{})
 	return user, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -452,9 +453,9 @@ func (emptyCache) Find(ctx context.Context, _ string) (*v1alpha1.CompanyActivati
 	return nil, ctx.Err()
 }
 
-func (emptyCache) HoldsWebhookSecret(ctx context.Context, _ string) (bool, error) {
+func (emptyCache) FindSecret(ctx context.Context, _ string) (types.NamespacedName, error) {
 	<-ctx.Done()
-	return false, ctx.Err()
+	return types.NamespacedName{}, ctx.Err()
 }
 
 // TestAPIServerUnavailable checks that a call fails if its result can't be stored.

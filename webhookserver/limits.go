@@ -35,8 +35,13 @@ type Limits struct {
 	BodyBytes int64
 
 	// Connections is how many connections are open at once. Beyond it, connections that are
-	// waiting for their clients are closed, those of strangers first; see connections.
+	// waiting for their clients or their turn are closed; see connections.
 	Connections int
+	// Webhooks is how many webhooks are stored at once. One company can use half of it at
+	// most, and its further webhooks wait for up to QueueTime. Together with LifecycleCalls
+	// and APICalls it is less than Connections, so that there is always a connection that
+	// can make room for another.
+	Webhooks int
 	// LifecycleCalls is how many activations, deactivations and rotations are in progress
 	// at once. Each makes calls to the platform and to Kubernetes.
 	LifecycleCalls int
@@ -87,9 +92,11 @@ type Limits struct {
 	// APIBudget is the time for a call to the admin or user API from its header to its
 	// answer. A search of the log is cancelled when it ends.
 	APIBudget time.Duration
-	// QueueTime is how long a call may wait for BodyBytes, LifecycleCalls, StrangerRate and
-	// KnownRate.
+	// QueueTime is how long a call may wait for BodyBytes, Webhooks and LifecycleCalls.
 	QueueTime time.Duration
+	// TurnTime is how long a call may wait for StrangerRate and KnownRate. The platform may
+	// make many calls at once when it rotates tokens.
+	TurnTime time.Duration
 }
 
 // Lengths of text fields, in characters.
@@ -110,10 +117,6 @@ const (
 	strangersDemand, knownDemand = 100, 1000
 	// strangersAtOnce is how many calls to the platform may be in flight for strangers.
 	strangersAtOnce = 16
-	// maxQueue is how many calls may wait to ask the platform, separately for strangers and
-	// for known callers.
-	maxQueue = 256
-
 	// smallBody is the size up to which a body is not counted: all connections together
 	// hold at most 16 MiB of small bodies.
 	smallBody = 16 << 10
@@ -141,6 +144,7 @@ func (l Limits) withDefaults() Limits {
 	l.HeaderBytes = cmp.Or(l.HeaderBytes, 16<<10)
 	l.JSONDepth = cmp.Or(l.JSONDepth, 128)
 	l.Connections = cmp.Or(l.Connections, 1024)
+	l.Webhooks = cmp.Or(l.Webhooks, max(l.Connections/2, 2))
 	l.LifecycleCalls = cmp.Or(l.LifecycleCalls, 64)
 	l.APICalls = cmp.Or(l.APICalls, 256)
 	l.BodyBytes = cmp.Or(l.BodyBytes, 64<<20)
@@ -158,5 +162,6 @@ func (l Limits) withDefaults() Limits {
 	l.WebhookBudget = cmp.Or(l.WebhookBudget, 4*time.Second)
 	l.APIBudget = cmp.Or(l.APIBudget, 8*time.Second)
 	l.QueueTime = cmp.Or(l.QueueTime, time.Second)
+	l.TurnTime = cmp.Or(l.TurnTime, 3*time.Second)
 	return l
 }

@@ -142,7 +142,7 @@ type Server struct {
 	knownCalls, strangersCalls *flow.Gate
 	tokens                     *tokenCache
 	tokenLocks                 keyedMutex
-	bodyBytes                  *flow.Budget // of webhooks, by secret
+	bodyBytes, webhookSlots    *flow.Budget // by company
 	freeAnswers                *rate.Limiter
 
 	lifecycleSlots *flow.Budget // by company
@@ -209,15 +209,16 @@ func New(o Options) (*Server, error) {
 	}
 	s.refusalLogs = rate.NewLimiter(refusalLogRate, refusalLogBurst)
 	s.bodyBytes = flow.NewBudget(s.limits.BodyBytes)
+	s.webhookSlots = flow.NewBudget(int64(s.limits.Webhooks))
 	s.freeAnswers = rate.NewLimiter(rate.Limit(s.limits.FreeAnswers), max(1, int(s.limits.FreeAnswers)))
 	s.lifecycleSlots = flow.NewBudget(int64(s.limits.LifecycleCalls))
 	s.feedbackSlots = flow.NewBudget(feedbackCalls)
 	s.apiSlots = flow.NewBudget(int64(s.limits.APICalls))
 	s.knownCalls = flow.NewGate(flow.GateOptions{
-		Rate: s.limits.KnownRate, Burst: knownBurst, FullDemand: knownDemand, Concurrent: s.limits.LifecycleCalls, Waiting: maxQueue,
+		Rate: s.limits.KnownRate, Burst: knownBurst, FullDemand: knownDemand, Concurrent: s.limits.LifecycleCalls, Waiting: s.limits.Connections,
 	})
 	s.strangersCalls = flow.NewGate(flow.GateOptions{
-		Rate: s.limits.StrangerRate, Burst: rehive.StrangerBurst, FullDemand: strangersDemand, Concurrent: strangersAtOnce, Waiting: maxQueue,
+		Rate: s.limits.StrangerRate, Burst: rehive.StrangerBurst, FullDemand: strangersDemand, Concurrent: strangersAtOnce, Waiting: s.limits.Connections,
 	})
 	var err error
 	if s.metrics, err = newMetrics(o.Registerer); err != nil {
@@ -239,7 +240,7 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("listening for HTTP requests: %w", err)
 		}
 	}
-	s.listener = newConnections(listener, s.limits.Connections, s.limits.ReadTimeout, s.isKnown, s.metrics.evictedConnections.Inc)
+	s.listener = newConnections(listener, s.limits.Connections, s.limits.ReadTimeout, s.lookUp, s.metrics.evictedConnections.Inc)
 	return s, nil
 }
 

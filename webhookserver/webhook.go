@@ -26,11 +26,12 @@ const fullRetryAfter = time.Minute
 // event is durable; everything else happens later.
 func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	secret := credential(c.request, "secret")
-	if err := s.admitWebhook(ctx, secret); err != nil {
+	sender, err := s.admitWebhook(ctx, secret)
+	if err != nil {
 		return rest.Answer{}, err
 	}
-	s.vouchFor(c.request)
-	memory, err := s.reserveBody(ctx, c.request, secret)
+	s.vouchFor(c.request, sender)
+	memory, err := s.acquire(ctx, c.request, s.bodyBytes, sender, s.bodySize(c.request))
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -39,6 +40,11 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
+	slot, err := s.acquire(ctx, c.request, s.webhookSlots, sender, 1)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	defer slot.Release()
 	if err := s.authenticateWebhook(ctx, event.Company, secret); err != nil {
 		return rest.Answer{}, err
 	}
@@ -71,37 +77,49 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	return rest.Answer{}, nil
 }
 
-// admitWebhook refuses a webhook with an unknown secret before its body is read, with the
-// answer for an unknown company.
-func (s *Server) admitWebhook(ctx context.Context, secret string) error {
-	held, err := s.activations.HoldsWebhookSecret(ctx, secret)
+// admitWebhook returns the company whose secret a webhook carries. It refuses one with an
+// unknown secret before its body is read, with the answer for an unknown company.
+func (s *Server) admitWebhook(ctx context.Context, secret string) (holder, error) {
+	found, err := s.activations.FindSecret(ctx, secret)
 	if err != nil {
-		return companyUnreadable(err)
+		return holder{}, companyUnreadable(err)
 	}
-	if !held {
-		return rest.InvalidField(nil, "company", invalidCompany)
+	if found == (holder{}) {
+		return holder{}, rest.InvalidField(nil, "company", invalidCompany)
 	}
-	return nil
+	return found, nil
 }
 
-// reserveBody waits for up to QueueTime until there is memory for a webhook's body. A body
-// of unknown length counts as the largest allowed.
-func (s *Server) reserveBody(ctx context.Context, r *http.Request, secret string) (flow.Grant, error) {
-	size := r.ContentLength
-	if size < 0 {
-		size = s.limits.WebhookBody
+// bodySize is how much memory a webhook's body needs; 0 if it is small. A body of unknown
+// length counts as the largest allowed.
+func (s *Server) bodySize(r *http.Request) int64 {
+	switch size := r.ContentLength; {
+	case size < 0:
+		return s.limits.WebhookBody
+	case size <= smallBody:
+		return 0
+	default:
+		return size
 	}
-	if size <= smallBody {
+}
+
+// acquire draws on a budget for a company's request. It waits for up to QueueTime.
+func (s *Server) acquire(ctx context.Context, r *http.Request, budget *flow.Budget, who holder, n int64) (flow.Grant, error) {
+	if n == 0 {
 		return flow.Grant{}, nil
+	}
+	name := who.String()
+	if grant, ok := budget.TryAcquire(name, n); ok {
+		return grant, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
 	defer cancel()
-	party := sha256.Sum256([]byte(secret)) // one per company, held only as long as the body
-	held, err := s.bodyBytes.Acquire(ctx, string(party[:]), size)
+	defer waitAside(r)()
+	grant, err := budget.Acquire(ctx, name, n)
 	if err != nil {
-		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for memory for the body: %w", err), tooManyCalls)
+		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for the company's share: %w", err), tooManyCalls)
 	}
-	return held, nil
+	return grant, nil
 }
 
 // companyUnreadable answers 503, because the manager's cache has not synced yet.

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -49,15 +50,19 @@ func NewIndex(ctx context.Context, c cache.Cache, namespaces Namespaces) (*Index
 	return &Index{companies, secrets, hashes}, err
 }
 
-// HoldsWebhookSecret reports whether a webhook secret belongs to any company, active or
-// not. It is a cheap check to refuse unknown callers. Like Find, it waits for the cache.
-func (x *Index) HoldsWebhookSecret(ctx context.Context, secret string) (bool, error) {
+// FindSecret returns the name of the activation that a webhook secret belongs to, active or
+// not; the zero value if there is none. It is a cheap check to refuse unknown callers. Like
+// Find, it waits for the cache.
+func (x *Index) FindSecret(ctx context.Context, secret string) (types.NamespacedName, error) {
 	if secret == "" {
-		return false, nil
+		return types.NamespacedName{}, nil
 	}
 	// The time of looking up a hash doesn't reveal parts of the secret.
 	found, err := x.hashes.Get(ctx, hashOf(secret))
-	return len(found) > 0, err
+	if len(found) == 0 {
+		return types.NamespacedName{}, err
+	}
+	return types.NamespacedName{Namespace: found[0].Namespace, Name: found[0].Labels[ActivationLabel]}, nil
 }
 
 func hashOf(secret string) string {

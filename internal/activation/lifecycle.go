@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/klog/v2"
@@ -68,7 +69,7 @@ func (e *WebhooksRefusedError) Error() string { return "webhooks were refused: "
 // its credentials. It is implemented by *Index.
 type Finder interface {
 	Find(ctx context.Context, company string) (*v1alpha1.CompanyActivation, error)
-	HoldsWebhookSecret(ctx context.Context, secret string) (bool, error)
+	FindSecret(ctx context.Context, secret string) (types.NamespacedName, error)
 	Credentials(ctx context.Context, a *v1alpha1.CompanyActivation) (Credentials, error)
 }
 
@@ -547,8 +548,8 @@ func (l *Lifecycle) awaitCredentials(ctx context.Context, a *v1alpha1.CompanyAct
 		if err != nil || credentials.Token != token {
 			return false
 		}
-		held, err := l.Cache.HoldsWebhookSecret(ctx, credentials.WebhookSecret)
-		return err == nil && held
+		holder, err := l.Cache.FindSecret(ctx, credentials.WebhookSecret)
+		return err == nil && holder != (types.NamespacedName{})
 	})
 }
 

@@ -50,13 +50,15 @@ type GateOptions struct {
 // addresses waits as soon as each of them has tried a few times. Among equals the
 // latest goes first, since the others may have stopped waiting.
 //
-// Demand is counted in a sketch of fixed size. So no number of callers exhausts memory
-// or makes the gate forget what one of them did. A Gate is safe for concurrent use.
+// Callers of the same group, such as a network, share some of their demand, so a flood from
+// many addresses of few networks waits for callers of all others.
+//
+// No number of callers exhausts memory or makes the gate forget what one of them did. A Gate is safe for concurrent use.
 type Gate struct {
 	options GateOptions
 
 	mu      sync.Mutex
-	demand  *sketch
+	demand  *Demand
 	bucket  *Bucket
 	inUse   int
 	waiting []*queued // the latest last
@@ -64,19 +66,19 @@ type Gate struct {
 }
 
 type queued struct {
-	caller string
+	caller Caller
 	demand float64
 	turn   chan error // gets nil when it is the call's turn
 }
 
 // NewGate returns a gate with a full burst.
 func NewGate(o GateOptions) *Gate {
-	return &Gate{options: o, demand: newSketch(demandWindow), bucket: NewBucket(o.Rate, o.Burst)}
+	return &Gate{options: o, demand: NewDemand(demandWindow), bucket: NewBucket(o.Rate, o.Burst)}
 }
 
 // Enter waits for the turn of a call and returns what must be called when it is over.
 // The error is ErrCrowded or wraps ErrNoTurn.
-func (g *Gate) Enter(ctx context.Context, caller string) (leave func(), err error) {
+func (g *Gate) Enter(ctx context.Context, caller Caller) (leave func(), err error) {
 	if ctx.Err() != nil {
 		return nil, errors.Join(ErrNoTurn, ctx.Err())
 	}
@@ -97,10 +99,10 @@ func (g *Gate) Enter(ctx context.Context, caller string) (leave func(), err erro
 }
 
 // Blame adds to a caller's demand as if it had made n more calls.
-func (g *Gate) Blame(caller string, n int) {
+func (g *Gate) Blame(caller Caller, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.demand.add(caller, uint32(max(n, 0)), time.Now())
+	g.demand.Add(caller, n, time.Now())
 }
 
 // InUse is how many calls are under way.
@@ -111,12 +113,12 @@ func (g *Gate) InUse() int {
 }
 
 // arrive counts the call and decides about it at once if it can.
-func (g *Gate) arrive(caller string) *queued {
+func (g *Gate) arrive(caller Caller) *queued {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	g.demand.add(caller, 1, now)
-	w := &queued{caller: caller, demand: g.demand.estimate(caller, now), turn: make(chan error, 1)}
+	g.demand.Add(caller, 1, now)
+	w := &queued{caller: caller, demand: g.demand.Of(caller, now), turn: make(chan error, 1)}
 	// The calls that wait can't be let through yet, so only the new one may be.
 	if g.inUse < g.options.Concurrent && g.bucket.turns(now) >= g.needed(w) {
 		g.admit(w, now)
@@ -163,7 +165,7 @@ func (g *Gate) remove(i int) {
 func (g *Gate) next(now time.Time) int {
 	best := -1
 	for i, w := range g.waiting {
-		w.demand = g.demand.estimate(w.caller, now)
+		w.demand = g.demand.Of(w.caller, now)
 		if best < 0 || w.demand <= g.waiting[best].demand {
 			best = i
 		}

@@ -17,7 +17,7 @@ var testGate = GateOptions{Rate: 5, Burst: 20, FullDemand: 100, Concurrent: 16, 
 
 // enter makes a call that takes a moment and reports whether it was let through within
 // a second.
-func enter(g *Gate, caller string) bool {
+func enter(g *Gate, caller ...string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	leave, err := g.Enter(ctx, caller)
@@ -77,7 +77,7 @@ func TestGateServesTheLeastDemandingFirst(t *testing.T) {
 					}
 					time.Sleep(400 * time.Millisecond)
 				}
-				passed := time.Since(g.demand.began).Seconds() // since the start: the window is longer
+				passed := time.Since(g.demand.sketch.began).Seconds() // since the start: the window is longer
 				if through := stop(); float64(through) > testGate.Rate*(passed+1)+float64(testGate.Burst) {
 					t.Errorf("%d calls in %.0f s", through, passed)
 				}
@@ -119,12 +119,12 @@ func TestGateLendsWhatNobodyNeeds(t *testing.T) {
 func TestGateForgetsDemand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(testGate)
-		g.Blame("caller", 1000)
-		if enter(g, "caller"); g.demand.estimate("caller", time.Now()) < 1000 {
+		g.Blame(Caller{"caller"}, 1000)
+		if enter(g, "caller"); g.demand.Of(Caller{"caller"}, time.Now()) < 1000 {
 			t.Error("blame was not counted")
 		}
 		time.Sleep(2*demandWindow + time.Second)
-		if d := g.demand.estimate("caller", time.Now()); d != 0 {
+		if d := g.demand.Of(Caller{"caller"}, time.Now()); d != 0 {
 			t.Errorf("a demand of %v is still held against the caller", d)
 		}
 	})
@@ -135,7 +135,7 @@ func TestGateBounds(t *testing.T) {
 		g := NewGate(GateOptions{Rate: 1000, Burst: 1000, FullDemand: 100, Concurrent: 2, Waiting: 2})
 		var leave []func()
 		for range 2 {
-			l, err := g.Enter(t.Context(), "busy")
+			l, err := g.Enter(t.Context(), Caller{"busy"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,7 +147,7 @@ func TestGateBounds(t *testing.T) {
 		results := make(chan error, 10)
 		wait := func(caller string) {
 			go func() {
-				l, err := g.Enter(t.Context(), caller)
+				l, err := g.Enter(t.Context(), Caller{caller})
 				if err == nil {
 					defer l()
 				}
@@ -179,7 +179,7 @@ func TestGateBounds(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := g.Enter(ctx, "gone"); !errors.Is(err, ErrNoTurn) || !errors.Is(err, context.Canceled) {
+		if _, err := g.Enter(ctx, Caller{"gone"}); !errors.Is(err, ErrNoTurn) || !errors.Is(err, context.Canceled) {
 			t.Errorf("a caller that is gone got %v", err)
 		}
 	})
@@ -209,5 +209,30 @@ func TestSketchForgetsNobody(t *testing.T) {
 		if d := s.estimate("flooder", now); d < 500 {
 			t.Errorf("the count ran over: %v", d)
 		}
+	})
+}
+
+// TestGateServesOtherGroupsFirst checks that callers who call for the first time wait for
+// no flood of others who do so too, if those belong to few groups.
+func TestGateServesOtherGroupsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(testGate)
+		ctx, cancel := context.WithCancel(t.Context())
+		var flooding sync.WaitGroup
+		flooding.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				flooding.Go(func() { enter(g, fmt.Sprint("junk-", i), fmt.Sprint("group-", i%100), fmt.Sprint("provider-", i%10)) })
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+		time.Sleep(10 * time.Second)
+		for i := range 20 {
+			if !enter(g, fmt.Sprint("honest-", i), fmt.Sprint("home-", i), "provider-1") {
+				t.Errorf("newcomer %d was refused", i)
+			}
+			time.Sleep(400 * time.Millisecond)
+		}
+		cancel()
+		flooding.Wait()
 	})
 }
