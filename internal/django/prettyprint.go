@@ -237,6 +237,10 @@ func (p *prettyPrinter) newLine(before string, indent int) error {
 	if n := p.out.Len() + indent; n > p.c.limits.String {
 		return p.c.Grow(n)
 	}
+	// It is written twice, and copied when the output grows.
+	if err := p.c.meter.SpendBytes(indent, 4*copyNanos); err != nil {
+		return err
+	}
 	p.out.WriteString(before + "\n" + strings.Repeat(" ", indent))
 	return nil
 }

@@ -1,0 +1,79 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package django
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rehive/extension-operator/internal/meter"
+	"github.com/rehive/extension-operator/internal/meter/metertest"
+	"github.com/rehive/extension-operator/internal/python"
+)
+
+// maxUndercharge is how many times longer than its charge an operation may take: 250 ms of
+// CPU for a budget of 100 ms.
+const maxUndercharge = 2.5
+
+// TestPrices compares the charge of each filter, tag, operator and method with the time
+// that it takes. A rendering is charged for all of its operations together, so
+// TestHostileWork may miss a wrong price that makes only one of them too cheap.
+func TestPrices(t *testing.T) {
+	if metertest.Slowdown > 1 {
+		t.Skip("the race detector changes what operations cost")
+	}
+	const size, fixed = 16 << 10, 20 * time.Microsecond
+	every := uint32(32)
+	if metertest.Full {
+		every = 1
+	}
+	// A second of work ends what would never end.
+	limits := (Limits{Steps: 10_000_000, Memory: 1 << 30, Output: 1 << 30, String: 1 << 30}).withDefaults()
+	inputs := metertest.Inputs()
+	values, others := make([]python.Value, len(inputs)), make([]python.Value, len(inputs))
+	for i, in := range inputs {
+		values[i], others[i] = in.Make(size), in.Make(size)
+	}
+	priced := make(map[string]bool)
+	var worst []string
+	for _, h := range hostileTemplates(t) {
+		if strings.HasPrefix(h.name, "chain ") || strings.HasPrefix(h.name, "kept ") {
+			continue
+		}
+		tmpl, err := Parse("main", h.source(1), Options{Limits: limits, Loader: mapLoader(map[string]string{"part": "{{ a }}{{ b.x }}"})})
+		if err != nil {
+			continue // TestHostileWork reports it
+		}
+		// Filters have a price each: try each with all inputs, once.
+		filter, arg, _ := strings.Cut(strings.TrimPrefix(h.name, "filter "), ":")
+		isFilter := strings.HasPrefix(h.name, "filter ") && (arg == "" || arg == "5" && !priced[filter])
+		if isFilter {
+			priced[filter] = true
+		}
+		for i, in := range inputs {
+			if !isFilter && hashOf(h.unit, h.name, in.Name)%every != 0 {
+				continue
+			}
+			data := python.NewDict(2)
+			data.SetStr("v", values[i])
+			data.SetStr("w", others[i])
+			ratio := metertest.Undercharge(maxUndercharge, fixed, func() time.Duration {
+				c := tmpl.newContext(context.Background(), data, RenderOptions{Autoescape: true})
+				_ = tmpl.run(c)
+				return time.Duration(c.meter.Spent()) * meter.StepTime
+			})
+			if ratio > maxUndercharge {
+				t.Errorf("%s of %q takes %.1f times as long as it is charged for", h.name, in.Name, ratio)
+			}
+			if ratio > maxUndercharge/2 {
+				worst = append(worst, h.name+" of "+in.Name)
+			}
+		}
+	}
+	slices.Sort(worst)
+	t.Logf("close to the limit: %q", worst)
+}
