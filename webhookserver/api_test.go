@@ -389,11 +389,12 @@ func TestKnownNetworksAreBounded(t *testing.T) {
 	g.Expect(contains(2*maxKnown, now)).To(gomega.BeTrue())
 	later := now.Add(2 * knownTTL)
 	g.Expect(contains(0, later)).To(gomega.BeFalse())
+	var full knownNetworks
 	for i := range maxKnown {
-		k.add(network(i), many, now)
+		full.add(network(i), many, now)
 	}
-	k.add(network(2*maxKnown), many, later)
-	g.Expect(len(k.networks)).To(gomega.Equal(1), "expired entries are evicted first")
+	full.add(network(maxKnown), many, later)
+	g.Expect(len(full.networks)).To(gomega.Equal(1), "expired entries are evicted first")
 }
 
 // TestNetworksOfHolders checks that a network belongs to a holder while only credentials of

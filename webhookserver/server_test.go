@@ -214,7 +214,7 @@ func TestSlowClients(t *testing.T) {
 func TestConnectionsAreBounded(t *testing.T) {
 	entered, proceed := make(chan struct{}, 2), make(chan struct{})
 	f := newFixture(t, func(o *Options) {
-		o.Limits.Connections = 2
+		o.Limits.Connections, o.Limits.Webhooks = 2, 4
 		o.Limits.ReadHeaderTimeout, o.Limits.ReadTimeout = time.Minute, time.Minute
 		o.Ledger = failing(func(context.Context) error {
 			entered <- struct{}{}
