@@ -93,23 +93,33 @@ func do(t *testing.T, c *Client, url string) (*Response, *Error) {
 	return resp, e
 }
 
-// A name that resolves to an inside address passes every check of the URL; the
-// dial refuses it, and the server sees no connection.
+// A name that resolves to a private address passes every check of the URL; so does an
+// address in a form that only some resolvers read. The server must see no connection.
 func TestNameOfPrivateAddress(t *testing.T) {
 	var asked atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
 	defer server.Close()
 	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 	c := New(Options{AllowPlaintext: true})
-	base, err := c.BaseURL("http://localhost:" + port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, e := do(t, c, base); e == nil || e.Kind != AddressRefused || e.Sent {
-		t.Errorf("%+v", e)
-	}
-	if asked.Load() {
-		t.Error("the server was asked")
+	for host, resolves := range map[string]bool{
+		"localhost": true, "LOCALHOST": true,
+		"2130706433": false, "0x7f000001": false, "017700000001": false, "0177.0.0.1": false, "127.1": false, "127.0.0.1.": false,
+		"[::ffff:127.0.0.1]": false, "[::ffff:7f00:1]": false, "[::1%25lo]": false, "①②⑦.⓪.⓪.①": false, "127。0。0。1": false,
+	} {
+		base, err := c.BaseURL("http://" + host + ":" + port)
+		if err != nil {
+			if resolves {
+				t.Errorf("%s: %v", host, err)
+			}
+			continue
+		}
+		_, e := do(t, c, base)
+		if e == nil || e.Sent || resolves && e.Kind != AddressRefused {
+			t.Errorf("%s: %+v", host, e)
+		}
+		if asked.Swap(false) {
+			t.Errorf("%s: the server was asked", host)
+		}
 	}
 }
 
