@@ -57,14 +57,12 @@ func (s *Server) receiveFeedback(ctx context.Context, c *call) (rest.Answer, err
 		return rest.Answer{}, rest.Unavailable(err, "The provider could not be looked up. Try again later.")
 	}
 	party := namespace + "/" + name
-	waiting, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
-	defer cancel()
-	slot, err := s.feedbackSlots.Acquire(waiting, party, 1)
+	slot, err := s.acquire(ctx, r, s.feedbackSlots, party, 1)
 	if err != nil {
-		return rest.Answer{}, rest.Unavailable(err, tooManyCalls)
+		return rest.Answer{}, err
 	}
 	defer slot.Release()
-	memory, err := s.reserveBody(ctx, r, party)
+	memory, err := s.acquire(ctx, r, s.bodyBytes, party, s.bodySize(r))
 	if err != nil {
 		return rest.Answer{}, err
 	}

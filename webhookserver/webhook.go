@@ -31,7 +31,7 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 		return rest.Answer{}, err
 	}
 	s.vouchFor(c.request, sender)
-	memory, err := s.acquire(ctx, c.request, s.bodyBytes, sender, s.bodySize(c.request))
+	memory, err := s.acquire(ctx, c.request, s.bodyBytes, sender.String(), s.bodySize(c.request))
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -40,7 +40,7 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	slot, err := s.acquire(ctx, c.request, s.webhookSlots, sender, 1)
+	slot, err := s.acquire(ctx, c.request, s.webhookSlots, sender.String(), 1)
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -103,21 +103,20 @@ func (s *Server) bodySize(r *http.Request) int64 {
 	}
 }
 
-// acquire draws on a budget for a company's request. It waits for up to QueueTime.
-func (s *Server) acquire(ctx context.Context, r *http.Request, budget *flow.Budget, who holder, n int64) (flow.Grant, error) {
+// acquire draws on a budget for a party's request. It waits for up to QueueTime.
+func (s *Server) acquire(ctx context.Context, r *http.Request, budget *flow.Budget, party string, n int64) (flow.Grant, error) {
 	if n == 0 {
 		return flow.Grant{}, nil
 	}
-	name := who.String()
-	if grant, ok := budget.TryAcquire(name, n); ok {
+	if grant, ok := budget.TryAcquire(party, n); ok {
 		return grant, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
 	defer cancel()
 	defer waitAside(r)()
-	grant, err := budget.Acquire(ctx, name, n)
+	grant, err := budget.Acquire(ctx, party, n)
 	if err != nil {
-		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for the company's share: %w", err), tooManyCalls)
+		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for the party's share: %w", err), tooManyCalls)
 	}
 	return grant, nil
 }
