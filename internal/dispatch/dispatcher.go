@@ -579,7 +579,7 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 	}
 	event.OptedOut = decider.optedOut
 	event.Suppressed = d.suppressedOf(of.Company)
-	event.Languages = d.languagesOf(company)
+	event.Languages = d.languagesOf(company, event.Age)
 	if d.TestMode.Covers(company) {
 		event.TestMode = d.TestMode
 	}

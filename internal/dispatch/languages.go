@@ -19,9 +19,18 @@ import (
 const (
 	// maxLanguages is how many users' languages are kept, about 200 bytes each.
 	maxLanguages = 20_000
+	// maxPaused is how many companies' failures are remembered.
+	maxPaused = 4096
 	// languageTTL is how long a user's language is used before the platform is asked again.
 	// People rarely change it, and each question is one of the company's platform calls.
 	languageTTL = 24 * time.Hour
+	// languageTimeout is how long a lookup may take, waiting for its turn included.
+	languageTimeout = 3 * time.Second
+	// languageWait is the age of an event up to which its messages wait for the turn of a
+	// lookup that was held back, because the company's calls are paced.
+	languageWait = 2 * time.Minute
+	// languagePause is how long no language is looked up for a company after a failure.
+	languagePause = time.Minute
 )
 
 type languageKey struct{ company, user string }
@@ -35,16 +44,21 @@ type knownLanguage struct {
 // concurrent use.
 type languageCache struct {
 	known *lru.Cache[languageKey, knownLanguage]
+	// paused are the companies for which a lookup failed, each until a time.
+	paused *lru.Cache[string, time.Time]
 }
 
 func newLanguageCache() *languageCache {
 	known, _ := lru.New[languageKey, knownLanguage](maxLanguages) // it fails for sizes below 1
-	return &languageCache{known: known}
+	paused, _ := lru.New[string, time.Time](maxPaused)
+	return &languageCache{known: known, paused: paused}
 }
 
 // languagesOf returns a function that reads the languages of a company's users, see
-// [notify.Event.Languages].
-func (d *Dispatcher) languagesOf(company *v1alpha1.CompanyActivation) func(context.Context, []string) (map[string]string, error) {
+// [notify.Event.Languages]. A receipt in another language is better than none, so if the
+// platform doesn't answer soon, the messages are sent in the rules' own language. Age is how
+// long ago the event was received.
+func (d *Dispatcher) languagesOf(company *v1alpha1.CompanyActivation, age time.Duration) func(context.Context, []string) (map[string]string, error) {
 	return func(ctx context.Context, users []string) (map[string]string, error) {
 		now := d.Clock.Now()
 		found := make(map[string]string, len(users))
@@ -56,20 +70,27 @@ func (d *Dispatcher) languagesOf(company *v1alpha1.CompanyActivation) func(conte
 				unknown = append(unknown, user)
 			}
 		}
-		if len(unknown) == 0 {
+		if until, ok := d.languages.paused.Get(company.Spec.Company); len(unknown) == 0 || ok && now.Before(until) {
 			return found, nil
 		}
 		token, err := d.Catalog.Token(ctx, company)
 		if err != nil {
 			return nil, err
 		}
-		records, err := d.Platform.WithToken(token).Paced().UsersByID(ctx, unknown)
-		if rehive.IsPermanent(err) && !rehive.IsUnauthorized(err) {
-			// The platform won't say: the messages are sent in the rules' own language.
-			records, err = nil, nil
-		}
-		if err != nil {
+		records, err := d.lookUpUsers(ctx, token, unknown)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
 			return nil, fmt.Errorf("reading users: %w", err)
+		case rehive.IsPermanent(err) && !rehive.IsUnauthorized(err):
+			records = nil // the platform won't say, so it isn't asked again
+		case rehive.IsHeldBack(err) && age < languageWait:
+			return nil, fmt.Errorf("reading users: %w", err)
+		default:
+			d.languages.paused.Add(company.Spec.Company, now.Add(languagePause))
+			d.Log.Info("Sending in the rules' own language, because the users' languages could not be read",
+				"company", company.Spec.Company, "reason", err.Error(), "pause", languagePause.String())
+			return found, nil
 		}
 		for i := range records {
 			if len(records[i].Language) <= notify.MaxLanguage {
@@ -81,4 +102,11 @@ func (d *Dispatcher) languagesOf(company *v1alpha1.CompanyActivation) func(conte
 		}
 		return found, nil
 	}
+}
+
+// lookUpUsers reads users from the platform within languageTimeout.
+func (d *Dispatcher) lookUpUsers(ctx context.Context, token string, users []string) ([]rehive.UserRecord, error) {
+	ctx, cancel := context.WithTimeout(ctx, languageTimeout)
+	defer cancel()
+	return d.Platform.WithToken(token).Paced().UsersByID(ctx, users)
 }

@@ -57,3 +57,41 @@ func TestDispatchInTheUsersLanguage(t *testing.T) {
 		t.Errorf("%q with %d lookups for a user whose language the event has", got, lookups())
 	}
 }
+
+// TestMessagesDontWaitForALanguage checks that a message is sent in the rule's own language
+// while the platform fails or says nothing, without another lookup within a while, and in the
+// user's own afterwards.
+func TestMessagesDontWaitForALanguage(t *testing.T) {
+	for _, fault := range []rehivetest.Fault{
+		{Kind: rehivetest.FaultStatus, Status: 503},
+		{Kind: rehivetest.FaultHang},
+	} {
+		t.Run(string(fault.Kind), func(t *testing.T) {
+			s := newCompanyScene(t, "unanswered-"+string(fault.Kind))
+			zoe := s.user(rehivetest.User{Email: "zoe@example.com", Language: "fr"})
+			s.rule("translated", "transaction.execute", func(r *v1alpha1.NotificationRuleSpec) {
+				r.Email.Text = "Hello"
+				r.Translations = []v1alpha1.RuleTranslation{{Language: "fr", Email: &v1alpha1.EmailTranslation{Text: "Bonjour"}}}
+			})
+			fault.Path = "/3/admin/users/"
+			remove := s.platform.InjectFault(fault)
+			data := fmt.Sprintf(`{"to": "zoe@example.com", "user": {"id": %q, "email": "zoe@example.com"}}`, zoe.ID)
+			text := func(id string) string {
+				s.accept(id, "transaction.execute", data)
+				return s.deliveries(id, 1)[0].Content.Text
+			}
+			if got := text("1"); got != "Hello" {
+				t.Errorf("while the platform fails: %q", got)
+			}
+			lookups := len(s.platform.Requests())
+			if got := text("2"); got != "Hello" || len(s.platform.Requests()) != lookups {
+				t.Errorf("soon after it failed: %q, %d more requests", got, len(s.platform.Requests())-lookups)
+			}
+			remove()
+			s.clock.Step(languagePause + 1)
+			if got := text("3"); got != "Bonjour" {
+				t.Errorf("when the platform is well: %q", got)
+			}
+		})
+	}
+}
