@@ -418,6 +418,7 @@ func TestPresetsInEveryLanguage(t *testing.T) {
 					if strings.Contains(m.Text, "None") || strings.Contains(m.Text, "  ") || strings.Contains(m.Text, "&amp;") {
 						t.Errorf("%s in %s: %s", c.Case, language, m.Text)
 					}
+					checkTypography(t, c.Case+" in "+language, language, template.Spec.SMS != nil, m)
 					if m.HTML != "" {
 						checkDocument(t, c.Case+" in "+language, language, m.HTML)
 						if !strings.Contains(m.HTML, `<div lang="`+language+`" dir="`+direction(language)+`">`) || len(m.HTML) > maxSize {
@@ -476,5 +477,43 @@ func TestLayoutsAreBuilt(t *testing.T) {
 	command.Dir = sources
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, output)
+	}
+}
+
+// Characters that isolate a piece of text from the direction of the text around it.
+const leftToRight, firstStrong, popIsolate = "\u2066", "\u2068", "\u2069"
+
+var (
+	// ordered are amounts and identifiers, which bidirectional text would reorder.
+	ordered = regexp.MustCompile(`(?:\d+\.\d+ [A-Z]{3}|[0-9a-f]{8}-[0-9a-f-]{27})`)
+	// looseMark is French punctuation that may begin a line.
+	looseMark = regexp.MustCompile(`\pL [:;?!](\s|$|<)`)
+)
+
+// checkTypography checks what the direction and the punctuation of a language need.
+func checkTypography(t *testing.T, where, language string, isSMS bool, m notify.Message) {
+	t.Helper()
+	for name, text := range map[string]string{"subject": m.Subject, "text": m.Text, "HTML": m.HTML} {
+		if language == "fr" && !isSMS && looseMark.MatchString(text) { // an SMS would need twice the segments
+			t.Errorf("%s: the %s has a mark after a space that may break: %s", where, name, text)
+		}
+		if opened := strings.Count(text, leftToRight) + strings.Count(text, firstStrong); opened != strings.Count(text, popIsolate) {
+			t.Errorf("%s: the %s has isolates without an end: %q", where, name, text)
+		}
+		if language != "ar" {
+			continue
+		}
+		for _, at := range ordered.FindAllStringIndex(text, -1) {
+			before := text[:at[0]]
+			if strings.HasSuffix(before, "=") { // in a URL, on a line of its own
+				continue
+			}
+			if !strings.HasSuffix(before, leftToRight) && !strings.HasSuffix(before, `dir="ltr">`) {
+				t.Errorf("%s: in the %s, %s may be shown in another order: %q", where, name, text[at[0]:at[1]], text)
+			}
+		}
+		if isSMS && name == "text" && !strings.HasPrefix(text, "\u200f") {
+			t.Errorf("%s: the message begins from the left: %q", where, text)
+		}
 	}
 }
