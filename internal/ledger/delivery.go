@@ -43,6 +43,14 @@ const (
 	ReasonCompanyDeleted = "CompanyDeleted"
 	// ReasonErased: a user whom the event names was erased.
 	ReasonErased = "Erased"
+	// ReasonFallbackWaiting: the message stands in for another one, which has not ended yet.
+	ReasonFallbackWaiting = "FallbackWaiting"
+	// ReasonFallbackUnread: the message is sent unless the one that it stands in for is read.
+	ReasonFallbackUnread = "FallbackUnread"
+	// ReasonFallbackNotNeeded: the message that this one stands in for was sent or read.
+	ReasonFallbackNotNeeded = "FallbackNotNeeded"
+	// ReasonSuppressed: messages to the address are suppressed.
+	ReasonSuppressed = "Suppressed"
 	// ReasonExpired: the message was not sent within its validity.
 	ReasonExpired = "Expired"
 	// ReasonThrottled: the recipient already received as many messages of the rule as its
@@ -96,6 +104,8 @@ type NewDelivery struct {
 	ValidFor time.Duration
 	// Sensitive has the texts masked once the delivery has ended.
 	Sensitive bool
+	// Fallback, if not nil, has the delivery stand in for another one of the event.
+	Fallback *Fallback
 	// Throttle, if not nil, limits the messages of the rule to the recipient. A message
 	// beyond the limit is stored as skipped, without its content.
 	Throttle *Throttle
@@ -108,6 +118,18 @@ type NewDelivery struct {
 	// matched, but its message could not be rendered (a template that fails on this
 	// event, an invalid address).
 	FailReason, FailMessage string
+}
+
+// Fallback says for which delivery of the same event a new one stands in. It is the first
+// delivery of a rule and channel to a recipient, which is stored before it or with it.
+type Fallback struct {
+	RuleName, Channel, Recipient string
+	// Waits keeps the new delivery from being sent until the other one has failed or was
+	// suppressed. If that is sent, the new one is not.
+	Waits bool
+	// IfUnread, if not 0, sends the new delivery also if the user has not read the other one,
+	// or its in-app copy, so long after it was sent.
+	IfUnread time.Duration
 }
 
 // Throttle limits how many messages of a rule one recipient receives on a channel in a
@@ -127,6 +149,8 @@ func (d *NewDelivery) Outcome() (state DeliveryState, reason, message string) {
 		return DeliveryFailed, d.FailReason, d.FailMessage
 	case d.SkipReason != "":
 		return DeliverySkipped, d.SkipReason, d.SkipMessage
+	case d.Fallback != nil && d.Fallback.Waits:
+		return DeliverySkipped, ReasonFallbackWaiting, "It is sent only if the message that it stands in for can't be delivered."
 	}
 	return DeliveryPending, "", ""
 }
@@ -164,6 +188,8 @@ type Delivery struct {
 	Unfinished int
 	// ExpiresAt is when the message may no longer be sent; zero if it never expires.
 	ExpiresAt time.Time
+	// FallbackOf is the ID of the delivery that this one stands in for; 0 for none.
+	FallbackOf int64
 	// Sensitive says that the texts are masked once the delivery has ended.
 	Sensitive bool
 	// Digest is the HMAC-SHA-256 of texts that were masked, in hexadecimal digits; empty if

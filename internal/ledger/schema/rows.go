@@ -53,7 +53,7 @@ const NoDigest = "-"
 const (
 	deliveryHead = "deliveries.id, company, event_id, event_name, event_received_at, rule, copy, channel, recipient, user_id," +
 		" state, reason, message, attempts, "
-	deliveryDates = ", next_attempt_at, provider_id, received_at, created_at, updated_at, expires_at, sensitive, outcome, outcome_detail, outcome_at, "
+	deliveryDates = ", next_attempt_at, provider_id, received_at, created_at, updated_at, expires_at, sensitive, outcome, outcome_detail, outcome_at, fallback_of, "
 	wholeContent  = "COALESCE(sender, ''), COALESCE(subject, ''), COALESCE(text, ''), COALESCE(html, ''), COALESCE(sms, ''), COALESCE(digest, ''), sealed, "
 	smallContent  = "COALESCE(sender, '')," +
 		" CASE WHEN octet_length(subject) <= 32768 THEN subject ELSE '' END," +
@@ -84,7 +84,7 @@ func ScanDelivery(rows *sql.Rows, d *ledger.Delivery) error {
 	var received, next, seen, created, updated, expires, sensitive, outcome int64
 	var sms string
 	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &received, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
-		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated, &expires, &sensitive, &d.Outcome, &d.OutcomeDetail, &outcome,
+		&d.State, &d.Reason, &d.Message, &d.Attempts, &d.Unfinished, &next, &d.ProviderID, &seen, &created, &updated, &expires, &sensitive, &d.Outcome, &d.OutcomeDetail, &outcome, &d.FallbackOf,
 		&d.Content.From, &d.Content.Subject, &d.Content.Text, &d.Content.HTML, &sms, &d.Digest, &d.Sealed, &d.Size)
 	if err != nil {
 		return err

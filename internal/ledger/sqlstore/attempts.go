@@ -46,11 +46,17 @@ type attempt struct {
 func (s *Store) endAttempt(ctx context.Context, d *ledger.ClaimedDelivery, now int64, a attempt, committed func(), query string, args ...any) error {
 	return s.endClaimAnd(ctx, &s.suspectDeliveries, d.ID, d.Lease, d.Company, committed, func(tx driver.Tx) (stored int64, err error) {
 		added, err := addAttempt(tx, d, now, a)
-		if err != nil || !d.Sensitive || a.state == ledger.DeliveryPending {
-			return attemptBytes * number(added), err
+		stored = attemptBytes * number(added)
+		if err != nil || a.state == ledger.DeliveryPending {
+			return stored, err
 		}
-		freed, err := s.mask(tx, d.ID)
-		return attemptBytes*number(added) - freed, err
+		freed, err := s.endFallbacks(tx, d.ID, a.state, a.reason, now)
+		stored -= freed
+		if err != nil || !d.Sensitive {
+			return stored, err
+		}
+		freed, err = s.mask(tx, d.ID)
+		return stored - freed, err
 	}, query, args...)
 }
 

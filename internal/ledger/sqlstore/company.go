@@ -41,7 +41,7 @@ func (s *Store) CancelCompany(ctx context.Context, company, reason, message stri
 			}
 		}
 	}
-	for _, unsent := range []string{cancelPending, cancelQuarantined} {
+	for _, unsent := range []string{cancelPending, cancelQuarantined, cancelFallbacks} {
 		if err := s.inSteps(ctx, nil, unsent, reason, message, s.now(), company, step); err != nil {
 			return fmt.Errorf("cancelling the company's deliveries: %w", err)
 		}

@@ -320,8 +320,10 @@ func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *compl
 		fresh, at = fresh+inserted, at+n
 	}
 	stored += fresh * rowBytes
-	if fresh == int64(len(c.deliveries)) {
-		return stored, nil
+	freed, err := s.link(tx, e, now, c.deliveries)
+	stored -= freed
+	if err != nil || fresh == int64(len(c.deliveries)) {
+		return stored, err
 	}
 	checked := 0
 	for i := range c.deliveries {

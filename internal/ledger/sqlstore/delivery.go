@@ -5,6 +5,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -19,6 +20,8 @@ const (
 	endDelivery = `
 		UPDATE deliveries SET state = $1, reason = $2, message = $3, provider_id = $4, updated_at = $5, lease = 0
 		WHERE id = $6 AND lease = $7 AND state = 'pending'`
+	// endUnlinked is endDelivery unless other deliveries may stand in for it.
+	endUnlinked   = endDelivery + " AND fallback = 0"
 	retryDelivery = `
 		UPDATE deliveries SET next_attempt_at = $1, reason = $2, message = $3, updated_at = $4, lease = 0, unfinished = 0
 		WHERE id = $5 AND lease = $6 AND state = 'pending'`
@@ -56,6 +59,13 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ledger.Claim) ([]ledger.C
 				if opened, err := s.openClaimedDelivery(tx, lane, &found[i], damaged.add); err != nil {
 					return nil, 0, err
 				} else if !opened {
+					continue
+				}
+			}
+			if found[i].Reason == ledger.ReasonFallbackUnread {
+				if unread, err := s.stillUnread(tx, lane, &found[i]); err != nil {
+					return nil, 0, err
+				} else if !unread {
 					continue
 				}
 			}
@@ -152,13 +162,21 @@ func (s *Store) CancelDelivery(ctx context.Context, d ledger.ClaimedDelivery, re
 
 func (s *Store) endDelivery(ctx context.Context, d ledger.ClaimedDelivery, state ledger.DeliveryState, reason, message, providerID string) error {
 	now := s.now()
-	if state == ledger.DeliverySent && !d.Sensitive { // its own row says all of it
-		return s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, false, nil, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
-	}
 	if state == ledger.DeliverySent {
-		return s.endSensitive(ctx, &d, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
+		args := []any{state, reason, message, providerID, now, d.ID, d.Lease.ID}
+		var err error
+		if d.Sensitive {
+			err = s.endSensitive(ctx, &d, endUnlinked, args...)
+		} else { // its own row says all of it
+			err = s.endClaim(ctx, &s.suspectDeliveries, d.ID, d.Lease, false, nil, endUnlinked, args...)
+		}
+		if !errors.Is(err, ledger.ErrLeaseLost) {
+			return err
+		}
+		// Others may stand in for it, or the lease is lost indeed.
+		return s.endLinked(ctx, &d, now, reason, args...)
 	}
-	return s.endAttempt(ctx, &d, now, attempt{state, reason, message}, nil, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
+	return s.endAttempt(ctx, &d, now, attempt{state, reason, message}, s.deliveries.Raise, endDelivery, state, reason, message, providerID, now, d.ID, d.Lease.ID)
 }
 
 // ReleaseDelivery implements [ledger.DeliveryQueue].

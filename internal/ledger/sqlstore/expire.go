@@ -101,6 +101,9 @@ func (s *Store) expireSome(ctx context.Context, l ledger.Lane) (n int, more bool
 			if err == nil && d.Sensitive {
 				freed, err = s.mask(tx, d.ID)
 			}
+			if err == nil {
+				_, err = s.endFallbacks(tx, d.ID, ledger.DeliveryFailed, ledger.ReasonExpired, now)
+			}
 			if err != nil {
 				return 0, err
 			}
@@ -112,5 +115,8 @@ func (s *Store) expireSome(ctx context.Context, l ledger.Lane) (n int, more bool
 		return 0, false, fmt.Errorf("ending expired deliveries: %w", err)
 	}
 	s.usage.add(l.Company, 0, stored)
+	if n > 0 {
+		s.deliveries.Raise()
+	}
 	return n, len(found) == expireStep && n > 0, nil
 }

@@ -26,7 +26,7 @@ const (
 		SELECT ` + contentRowColumns + ` FROM deliveries d JOIN contents c ON c.id = d.content
 		WHERE d.id = $1 AND c.digest = '' AND NOT EXISTS (
 			SELECT 1 FROM deliveries o
-			WHERE o.event = d.event AND o.rule = d.rule AND o.channel = d.channel AND o.content = d.content AND o.state IN ('pending', 'quarantined'))`
+			WHERE o.event = d.event AND o.rule = d.rule AND o.channel = d.channel AND o.content = d.content AND (o.state IN ('pending', 'quarantined') OR o.state = 'skipped' AND o.reason = '` + ledger.ReasonFallbackWaiting + `'))`
 	maskContent = "UPDATE contents SET sender = $1, subject = $2, text = $3, html = $4, sms = $5, sealed = $6, digest = $7 WHERE id = $8"
 	eventToMask = "SELECT length(data) FROM events WHERE id = $1 AND masked = 0"
 	maskEvent   = "UPDATE events SET data = $1, masked = 1 WHERE id = $2 AND masked = 0"

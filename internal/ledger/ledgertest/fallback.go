@@ -1,0 +1,188 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledgertest
+
+import (
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+// chain returns a push message, an SMS that stands in for it, and an email that stands in for
+// that.
+func chain(unread time.Duration) []ledger.NewDelivery {
+	user := "11111111-2222-4333-8444-555555555555"
+	push, sms, email := about("a-push", user, user), about("b-sms", "+27820000001", user), about("c-email", "zoe@example.com", user)
+	push.Channel, sms.Channel = ledger.ChannelPush, ledger.ChannelSMS
+	sms.Sensitive = true
+	sms.Fallback = &ledger.Fallback{RuleName: push.RuleName, Channel: push.Channel, Recipient: push.Recipient, Waits: true, IfUnread: unread}
+	email.Fallback = &ledger.Fallback{RuleName: sms.RuleName, Channel: sms.Channel, Recipient: sms.Recipient, Waits: true}
+	for _, d := range []*ledger.NewDelivery{&push, &sms, &email} {
+		d.ValidFor = time.Hour
+	}
+	return []ledger.NewDelivery{push, sms, email}
+}
+
+// states returns the states and reasons of an event's deliveries by rule.
+func states(t testing.TB, s ledger.Store) map[string]string {
+	t.Helper()
+	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for i := range list {
+		found[list[i].RuleName+"/"+list[i].Channel] = string(list[i].State) + " " + list[i].Reason
+	}
+	return found
+}
+
+func testFallback(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	Decided(t, s, "shop", "1", chain(0)...)
+	push := ClaimDelivery(t, s)
+	g.Expect(push.Channel).To(Equal(ledger.ChannelPush), "the others wait")
+	g.Expect(s.RetryDelivery(bg, push, 0, "Busy", "It is busy.")).To(Succeed())
+	push = ClaimDelivery(t, s)
+	g.Expect(s.FailDelivery(bg, push, "Refused", "It was refused.")).To(Succeed())
+	g.Expect(raised(s.DeliveriesReady())).To(BeTrue())
+	sms := ClaimDelivery(t, s)
+	g.Expect(sms.Channel).To(Equal(ledger.ChannelSMS))
+	g.Expect(sms.FallbackOf).To(Equal(push.ID))
+	g.Expect(sms.EventID).To(Equal("1"))
+	g.Expect(sms.Content.Text).To(Equal("You paid."))
+	g.Expect(sms.ExpiresAt).To(Equal(push.ExpiresAt), "validity counts from the event")
+	g.Expect(s.MarkSent(bg, sms, "x")).To(Succeed())
+	g.Expect(states(t, s)).To(Equal(map[string]string{"a-push/push": "failed Refused", "b-sms/sms": "sent ", "c-email/email": "skipped FallbackNotNeeded"}))
+	g.Expect(entry(t, s, sms.ID).Content.Text).To(Equal(ledger.Mask))
+	g.Expect(s.MarkSent(bg, sms, "x")).To(MatchError(ledger.ErrLeaseLost))
+	g.Expect(claimAll(t, s)).To(BeEmpty())
+	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed())
+	g.Expect(s.Close()).To(Succeed())
+	g.Expect(at.stored(t, "shop")).To(BeZero())
+}
+
+// A message that is sent needs none that stands in for it, and the texts go.
+func testFallbackNotNeeded(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, FakeClock())
+	Decided(t, s, "shop", "1", chain(0)...)
+	g.Expect(s.MarkSent(bg, ClaimDelivery(t, s), "x")).To(Succeed())
+	g.Expect(states(t, s)).To(Equal(map[string]string{"a-push/push": "sent ", "b-sms/sms": "skipped FallbackNotNeeded", "c-email/email": "skipped FallbackNotNeeded"}))
+	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop", Rule: "b-sms"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list[0].Content.Text).To(Equal(ledger.Mask))
+	// As are those of a company that leaves.
+	Decided(t, s, "shop", "2", chain(0)...)
+	g.Expect(s.CancelCompany(bg, "shop", ledger.ReasonCompanyDeleted, "It is gone.")).To(Succeed())
+	list, err = s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop", EventID: "2"})
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, d := range list {
+		g.Expect(d.State).To(Equal(ledger.DeliveryCancelled), d.RuleName)
+	}
+	g.Expect(list[1].Content.Text).To(Equal(ledger.Mask))
+}
+
+// Messages that expire hand over as well, and those that stand in for them have expired too.
+func testFallbackOfExpired(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	deliveries := chain(0)
+	deliveries[0].ValidFor = 10 * time.Minute
+	Decided(t, s, "shop", "1", deliveries...)
+	clk.Step(11 * time.Minute)
+	g.Expect(s.ExpireDeliveries(bg)).To(Equal(1))
+	sms := ClaimDelivery(t, s)
+	g.Expect(sms.Channel).To(Equal(ledger.ChannelSMS))
+	g.Expect(sms.Validity).To(Equal(49 * time.Minute))
+	g.Expect(s.SkipDelivery(bg, sms, ledger.ReasonSuppressed, "The number is suppressed.")).To(Succeed())
+	email := ClaimDelivery(t, s)
+	g.Expect(email.Channel).To(Equal(ledger.ChannelEmail))
+	g.Expect(email.FallbackOf).To(Equal(sms.ID))
+	g.Expect(s.ReleaseDelivery(bg, email)).To(Succeed())
+	clk.Step(time.Hour)
+	g.Expect(s.ExpireDeliveries(bg)).To(Equal(1))
+	g.Expect(states(t, s)).To(Equal(map[string]string{"a-push/push": "failed Expired", "b-sms/sms": "skipped Suppressed", "c-email/email": "failed Expired"}))
+}
+
+// A message that nobody reads is followed by another, after its time and not before, also if
+// everything that waits is woken or the ledger is opened again.
+func testFallbackOfUnread(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	unread := func(id string) ledger.Delivery {
+		deliveries := chain(5 * time.Minute)
+		read := about("a-push", deliveries[0].Recipient, deliveries[0].UserID)
+		read.Channel = ledger.ChannelSystem
+		Decided(t, s, "shop", id, append(deliveries, read)...)
+		for _, d := range claimAll(t, s) {
+			g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
+		}
+		list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop", EventID: id, State: ledger.DeliverySent})
+		g.Expect(err).NotTo(HaveOccurred())
+		for i := range list {
+			if list[i].Channel == ledger.ChannelSystem {
+				return list[i]
+			}
+		}
+		t.Fatal("there is no in-app copy")
+		return ledger.Delivery{}
+	}
+	unread("1")
+	g.Expect(s.WakeDeliveries(bg, ledger.Lane{Company: "shop", Channel: ledger.ChannelSMS})).To(Succeed())
+	g.Expect(claimAll(t, s)).To(BeEmpty(), "it is not time yet")
+	g.Expect(s.Close()).To(Succeed())
+	s = at.open(t, clk)
+	clk.Step(4 * time.Minute)
+	g.Expect(claimAll(t, s)).To(BeEmpty())
+	clk.Step(time.Minute)
+	sms := ClaimDelivery(t, s)
+	g.Expect(sms.Channel).To(Equal(ledger.ChannelSMS))
+	g.Expect(s.MarkSent(bg, sms, "x")).To(Succeed())
+	g.Expect(states(t, s)["c-email/email"]).To(Equal("skipped FallbackNotNeeded"))
+
+	read := unread("2")
+	g.Expect(s.SetReceived(bg, "shop", read.UserID, read.ID, true)).To(Succeed())
+	clk.Step(5 * time.Minute)
+	g.Expect(claimAll(t, s)).To(BeEmpty(), "it was read")
+	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop", EventID: "2", Rule: "b-sms"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list[0].State).To(Equal(ledger.DeliverySkipped))
+	g.Expect(list[0].Reason).To(Equal(ledger.ReasonFallbackNotNeeded))
+	g.Expect(list[0].Content.Text).To(Equal(ledger.Mask))
+}
+
+// An event that is decided again changes nothing, and one that is stored in steps may have sent
+// a message before the one that stands in for it is stored.
+func testFallbackAgain(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, FakeClock())
+	all := chain(0)
+	Accept(t, s, "shop", "1")
+	e := ClaimOne(t, s)
+	g.Expect(s.AddDeliveries(bg, &e, all[:1])).To(Succeed())
+	g.Expect(s.FailDelivery(bg, ClaimDelivery(t, s), "Refused", "It was refused.")).To(Succeed())
+	g.Expect(s.CompleteEvent(bg, e, all)).To(Succeed())
+	sms := ClaimDelivery(t, s)
+	g.Expect(sms.Channel).To(Equal(ledger.ChannelSMS))
+	g.Expect(s.MarkSent(bg, sms, "x")).To(Succeed())
+
+	Accept(t, s, "shop", "2")
+	e = ClaimOne(t, s)
+	g.Expect(s.AddDeliveries(bg, &e, all)).To(Succeed())
+	g.Expect(s.FailDelivery(bg, ClaimDelivery(t, s), "Refused", "It was refused.")).To(Succeed())
+	g.Expect(s.MarkSent(bg, ClaimDelivery(t, s), "x")).To(Succeed())
+	g.Expect(s.CompleteEvent(bg, e, all)).To(Succeed())
+	g.Expect(claimAll(t, s)).To(BeEmpty())
+	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list).To(HaveLen(6))
+}
