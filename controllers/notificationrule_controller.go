@@ -109,6 +109,12 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	defer func() { result, err = report.finish(ctx, result, err) }()
 
 	checked := check.Rule(ctx, rule, layout, notify.CompileLayout)
+	own := len(checked.Problems)
+	if err := checked.Fallback(rule, func(name string) (*v1alpha1.NotificationRule, error) { return r.rule(ctx, rule.Namespace, name) }); err != nil {
+		return ctrl.Result{}, err
+	}
+	// The rule itself works, and its fallbacks end with the first mistake.
+	checked.Warnings = append(checked.Warnings, checked.Problems[own:]...)
 	now := r.now()
 	judgeRule(rule, company, &checked.Compiled, now)
 	if until := checked.Compiled.MutedUntil; until.After(now) {
@@ -130,6 +136,18 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 		}
 	}
 	return result, nil
+}
+
+// rule returns a rule; nil if it doesn't exist.
+func (r *notificationRuleReconciler) rule(ctx context.Context, namespace, name string) (*v1alpha1.NotificationRule, error) {
+	rule := new(v1alpha1.NotificationRule)
+	switch err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, rule, client.UnsafeDisableDeepCopy); {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // documented above
+	case err != nil:
+		return nil, fmt.Errorf("reading the NotificationRule of spec.fallback: %w", err)
+	}
+	return rule, nil
 }
 
 // companyState describes how the state of a rule's company affects the rule.

@@ -425,7 +425,46 @@ type NotificationRuleSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	MuteReason string `json:"muteReason,omitempty"`
 
+	// fallback names another rule that stands in for this one: its message is sent to the same
+	// user if the message of this rule fails, is suppressed or expires. At most three rules
+	// follow one another.
+	// +optional
+	Fallback *RuleFallback `json:"fallback,omitempty"`
+
 	NotificationSpec `json:",inline"`
+}
+
+// MaxFallbacks is how many rules stand in for one, one after the other.
+const MaxFallbacks = 3
+
+// RuleFallback names the rule that stands in for another one.
+type RuleFallback struct {
+	// name is the metadata.name of a NotificationRule of the same company, in the same
+	// namespace. It should not handle the same event itself.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an object: lowercase letters, digits, '-' and '.', such as my-shop"
+	Name string `json:"name"`
+
+	// ifUnreadAfter sends the message of the other rule also if the user has not read the
+	// in-app message of this rule so long after it was sent, such as 5m. It is for in-app
+	// messages, and for push messages with systemEnabled. From 10s to 24h.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$')",message="must be a duration in hours, minutes and seconds, such as 5m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || (duration(self) >= duration('10s') && duration(self) <= duration('24h'))",message="must be from 10s to 24h"
+	IfUnreadAfter string `json:"ifUnreadAfter,omitempty"`
+}
+
+// UnreadTime is how long a message may stay unread; 0 if it need not be read.
+func (f *RuleFallback) UnreadTime() time.Duration {
+	after, err := time.ParseDuration(f.IfUnreadAfter)
+	if err != nil { // it is empty: the schema admits nothing else that doesn't parse
+		return 0
+	}
+	return after
 }
 
 // DefaultValidity is the validity of messages whose rule does not set one.

@@ -197,7 +197,11 @@ func (w *Webhook) judge(ctx context.Context, kind string, object, old []byte, dr
 			if err != nil {
 				return nil, err
 			}
-			return check.Rule(ctx, r, layout, notify.CompileLayout), nil
+			report := check.Rule(ctx, r, layout, notify.CompileLayout)
+			if err := report.Fallback(r, func(name string) (*v1alpha1.NotificationRule, error) { return w.rule(ctx, r.Namespace, name) }); err != nil {
+				return nil, err
+			}
+			return report, nil
 		}, dryRun)
 	case "NotificationLayout":
 		return judge(object, old, func(l *v1alpha1.NotificationLayout) any { return &l.Spec }, func(l *v1alpha1.NotificationLayout) (*check.Report, error) {
@@ -265,6 +269,20 @@ func judge[T any, P interface {
 		j.warnings = append(j.warnings, report.Warnings[i].Error())
 	}
 	return j, nil
+}
+
+// rule returns a rule; nil if it doesn't exist.
+func (w *Webhook) rule(ctx context.Context, namespace, name string) (*v1alpha1.NotificationRule, error) {
+	rule := &v1alpha1.NotificationRule{}
+	err := w.o.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, rule)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil //nolint:nilnil // documented above
+	case err != nil:
+		w.o.Log.Error(err, "Could not read the fallback of a rule", "namespace", namespace, "rule", name)
+		return nil, fmt.Errorf("its fallback %s could not be read", name)
+	}
+	return rule, nil
 }
 
 // layout returns the layout that a rule names; nil if it names none or one that does not

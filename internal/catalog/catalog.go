@@ -49,13 +49,17 @@ type Rule struct {
 	IgnoreSuppressions bool
 	// StopUnknown reports whether a message whose outcome is unknown must not be sent again.
 	StopUnknown bool
+	// Fallback is the name of the rule that stands in for this one; empty if there is none.
+	// FallbackIfUnread is how long a message may stay unread; 0 if it need not be read.
+	Fallback         string
+	FallbackIfUnread time.Duration
 	// Compiled is the rule with its layout. Its Rule is nil if the rule does not parse.
 	Compiled notify.Compiled
 }
 
 // NewRule compiles a rule and its layout, see [notify.CompileRule].
 func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayout, compileLayout func(*v1alpha1.NotificationLayout) (*notify.Layout, notify.Problems)) *Rule {
-	return &Rule{
+	r := &Rule{
 		UID:                string(rule.UID),
 		Name:               rule.Name,
 		DisplayName:        rule.Spec.DisplayName,
@@ -67,6 +71,10 @@ func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayou
 		StopUnknown:        rule.Spec.OnUnknownOutcome == v1alpha1.StopUnknownOutcome,
 		Compiled:           notify.CompileRule(rule, layout, compileLayout),
 	}
+	if f := rule.Spec.Fallback; f != nil {
+		r.Fallback, r.FallbackIfUnread = f.Name, f.UnreadTime()
+	}
+	return r
 }
 
 // Catalog is safe for concurrent use.

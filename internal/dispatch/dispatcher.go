@@ -474,20 +474,25 @@ func (d *Dispatcher) decide(ctx context.Context, claimed *ledger.ClaimedEvent, m
 	if messages.data, err = notify.DataCost(claimed.Data); err != nil {
 		return nil, finalError{err, reasonTooLarge}
 	}
-	err = d.decideAll(ctx, company, claimed.Event, func(rule *catalog.Rule, decision notify.Decision) error {
+	var standIns []ledger.NewDelivery // behind those that they stand in for
+	err = d.decideAll(ctx, company, claimed.Event, func(decider *decider, rule *catalog.Rule, decision notify.Decision) error {
 		claimed.Sensitive = claimed.Sensitive || rule.Sensitive
 		if err := messages.add(&decision); err != nil {
 			return err
 		}
 		deliveries = appendDecision(deliveries, company.Namespace, rule, decision)
-		return nil
+		if rule.Fallback == "" || claimed.Replay != nil {
+			return nil
+		}
+		f := fallbacks{d: d, company: company, decider: decider, claimed: claimed, messages: &messages, deliveries: &standIns}
+		return f.add(ctx, rule, &decision)
 	})
-	return deliveries, err
+	return append(deliveries, standIns...), err
 }
 
 // decideAll evaluates every rule for an event of an active company, and passes each decision
 // on.
-func (d *Dispatcher) decideAll(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, each func(*catalog.Rule, notify.Decision) error) error {
+func (d *Dispatcher) decideAll(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, each func(*decider, *catalog.Rule, notify.Decision) error) error {
 	rules, beyond, err := d.Catalog.Rules(ctx, company, of.Name)
 	if err != nil || len(rules) == 0 {
 		return err
@@ -502,7 +507,7 @@ func (d *Dispatcher) decideAll(ctx context.Context, company *v1alpha1.CompanyAct
 		if err != nil {
 			return fmt.Errorf("rule %s: %w", rule.Name, err)
 		}
-		if err := each(rule, decision); err != nil {
+		if err := each(decider, rule, decision); err != nil {
 			return err
 		}
 	}
@@ -510,7 +515,7 @@ func (d *Dispatcher) decideAll(ctx context.Context, company *v1alpha1.CompanyAct
 		return nil
 	}
 	left := &catalog.Rule{UID: beyond.UID, Name: beyond.Name, Channel: beyond.Channel}
-	return each(left, notify.Decision{NotSent: []notify.NotSent{{
+	return each(decider, left, notify.Decision{NotSent: []notify.NotSent{{
 		Reason: notify.TooManyRules,
 		Detail: fmt.Sprintf("the company has %d rules for this event, and only the %d oldest are looked at: delete or merge some", beyond.Count, catalog.MaxRules),
 	}}})

@@ -82,7 +82,7 @@ func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActiv
 func (d *Dispatcher) DryRun(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, output int64, use func(*catalog.Rule, *notify.Decision) error) error {
 	of.ReceivedAt = time.Time{} // as if it came now
 	return d.rehearse(ctx, of, output, func(ctx context.Context, grow func(int64) bool) error {
-		return d.decideAll(ctx, company, of, func(rule *catalog.Rule, decision notify.Decision) error {
+		return d.decideAll(ctx, company, of, func(_ *decider, rule *catalog.Rule, decision notify.Decision) error {
 			if !grow(output + textBytes(decision.Messages)) {
 				return ErrBusy
 			}

@@ -120,7 +120,7 @@ type NewDelivery struct {
 	FailReason, FailMessage string
 }
 
-// Fallback says for which delivery of the same event a new one stands in. It is the first
+// Fallback says which delivery of the same event a new one replaces. It is the first
 // delivery of a rule and channel to a recipient, which is stored before it or with it.
 type Fallback struct {
 	RuleName, Channel, Recipient string

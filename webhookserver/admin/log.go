@@ -70,6 +70,7 @@ func logFields() []rest.Field[logEntry] {
 		text("rule", func(l *logEntry) *string { return &l.rule }),
 		text("event", func(l *logEntry) *string { return &l.event }),
 		text("event_id", func(l *logEntry) *string { return &l.eventID }),
+		rest.Integer("fallback_of", func(l *logEntry) int64 { return l.delivery.FallbackOf }).Describe("The log entry that this message stands in for; 0 if there is none."),
 		rest.Timestamp("expires", func(l *logEntry) time.Time { return l.delivery.ExpiresAt }).Describe("When the message may no longer be sent, in milliseconds since the epoch; 0 if it never expires."),
 		rest.Boolean("sensitive", func(l *logEntry) *bool { return &l.delivery.Sensitive }).ReadOnly().Describe("Whether the texts are masked once the message is sent, failed or expired."),
 		text("outcome", func(l *logEntry) *string { return &l.outcome }).Nullable().Choices(logOutcomes...).
