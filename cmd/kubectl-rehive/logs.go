@@ -217,13 +217,13 @@ func (f *following) poll(ctx context.Context) ([]clusterapi.Message, error) {
 	return changed, nil
 }
 
-// changed returns those messages whose state was not seen yet.
+// changed returns those messages whose state, reason or outcome was not seen yet.
 func (f *following) changed(found []clusterapi.Message) (changed []clusterapi.Message) {
 	if f.seen == nil {
 		f.seen = make(map[int64]string)
 	}
 	for i := range found {
-		state := found[i].State + " " + found[i].Reason
+		state := found[i].State + " " + found[i].Reason + " " + found[i].Outcome
 		if f.seen[found[i].ID] != state {
 			f.seen[found[i].ID] = state
 			changed = append(changed, found[i])
@@ -276,7 +276,7 @@ func (o *options) printMessages(format string, all []clusterapi.Message) error {
 func messageHead(wide bool, separator string) string {
 	head := "TIME" + separator + "ID" + separator + "STATE" + separator + "CHANNEL" + separator + "RULE" + separator + "RECIPIENT" + separator + "EVENT" + separator + "REASON"
 	if wide {
-		head += separator + "COMPANY" + separator + "EVENT-ID" + separator + "ATTEMPTS" + separator + "PROVIDER-ID" + separator + "MESSAGE"
+		head += separator + "COMPANY" + separator + "EVENT-ID" + separator + "OUTCOME" + separator + "ATTEMPTS" + separator + "PROVIDER-ID" + separator + "MESSAGE"
 	}
 	return head
 }
@@ -293,7 +293,7 @@ func messageRow(m *clusterapi.Message, wide bool, separator string) string {
 		row += separator + column
 	}
 	if wide {
-		for _, column := range []string{or(m.Company), or(m.EventID), strconv.Itoa(m.Attempts), or(m.ProviderID), or(m.Message)} {
+		for _, column := range []string{or(m.Company), or(m.EventID), or(m.Outcome), strconv.Itoa(m.Attempts), or(m.ProviderID), or(m.Message)} {
 			row += separator + column
 		}
 	}

@@ -273,7 +273,9 @@ func TestLogsAndReplay(t *testing.T) {
 	}, "1m", "100ms").Should(Equal("No messages found.\n"))
 
 	c.decide(g, "my_shop", "e1", message("team-a/payment", "jo@example.com"))
-	c.end(g, func(d ledger.ClaimedDelivery) error { return c.ledger.MarkSent(ctx, d, "<p1>") })
+	delivered := c.end(g, func(d ledger.ClaimedDelivery) error { return c.ledger.MarkSent(ctx, d, "<p1>") })
+	_, err := c.ledger.RecordFeedback(ctx, []ledger.Feedback{{Delivery: delivered.ID, Company: "my_shop", Outcome: ledger.OutcomeDelivered, At: time.Now()}})
+	g.Expect(err).NotTo(HaveOccurred())
 	c.decide(g, "my_shop", "e2", message("team-a/welcome", "ann@example.com"))
 	failed := c.end(g, func(d ledger.ClaimedDelivery) error {
 		return c.ledger.FailDelivery(ctx, d, "ProviderRejected", "The mailbox \x1b[31m does not exist.")
@@ -284,8 +286,8 @@ func TestLogsAndReplay(t *testing.T) {
 
 	status, out, errOut := run(viewer, "team-a", "logs", "-o", "wide")
 	g.Expect(status).To(Equal(0), errOut)
-	g.Expect(out).To(MatchRegexp(`(?m)^\S+Z?\S* +\d+ +sent +email +team-a/payment +jo@example.com +transaction.execute +- +my_shop +e1 +1 +<p1> +-$`))
-	g.Expect(out).To(MatchRegexp(`(?m)^\S+ +\d+ +failed +email +team-a/welcome +ann@example.com +transaction.execute +ProviderRejected +my_shop +e2 +1 +- +The mailbox ·\[31m does not exist\.$`))
+	g.Expect(out).To(MatchRegexp(`(?m)^\S+Z?\S* +\d+ +sent +email +team-a/payment +jo@example.com +transaction.execute +- +my_shop +e1 +delivered +1 +<p1> +-$`))
+	g.Expect(out).To(MatchRegexp(`(?m)^\S+ +\d+ +failed +email +team-a/welcome +ann@example.com +transaction.execute +ProviderRejected +my_shop +e2 +- +1 +- +The mailbox ·\[31m does not exist\.$`))
 	g.Expect(strings.Count(out, "\n")).To(Equal(3), "what doesn't concern an event is hidden: %s", out)
 	g.Expect(out).NotTo(ContainSubstring("secret"))
 	_, out, _ = run(viewer, "team-a", "logs", "--all", "--tail", "1")
@@ -337,7 +339,7 @@ func TestLogsAndReplay(t *testing.T) {
 	g.Expect(audit).NotTo(ContainSubstring("ann@example.com"))
 
 	// Quarantined events are released.
-	_, err := c.ledger.AcceptEvent(ctx, ledger.Event{Company: "my_shop", ID: "e5", Name: "user.create", Data: []byte("{}")})
+	_, err = c.ledger.AcceptEvent(ctx, ledger.Event{Company: "my_shop", ID: "e5", Name: "user.create", Data: []byte("{}")})
 	g.Expect(err).NotTo(HaveOccurred())
 	quarantine := func() {
 		claimed, err := c.ledger.ClaimEvents(ctx, ledger.Claim{Limit: 1, Lease: time.Minute})

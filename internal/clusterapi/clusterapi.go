@@ -134,6 +134,10 @@ type Message struct {
 	Attempts   int    `json:"attempts"`
 	Copy       int    `json:"copy,omitempty"`
 	ProviderID string `json:"providerID,omitempty"`
+	// Outcome is the provider's report after it had accepted the message, such as delivered
+	// or bounced, with one sentence about it; empty if there is none.
+	Outcome       string `json:"outcome,omitempty"`
+	OutcomeDetail string `json:"outcomeDetail,omitempty"`
 	// Expires is when it may no longer be sent.
 	Expires time.Time `json:"expires,omitzero"`
 }

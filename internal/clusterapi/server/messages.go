@@ -81,7 +81,7 @@ func messageOf(d *ledger.Delivery) clusterapi.Message {
 	return clusterapi.Message{
 		ID: d.ID, Created: d.CreatedAt, Updated: d.UpdatedAt, Company: d.Company, Rule: d.RuleName, Channel: d.Channel,
 		Recipient: d.Recipient, User: d.UserID, Event: d.EventName, EventID: d.EventID, State: string(d.State),
-		Reason: d.Reason, Message: d.Message, Attempts: d.Attempts, Copy: d.Copy, ProviderID: d.ProviderID, Expires: d.ExpiresAt,
+		Reason: d.Reason, Message: d.Message, Attempts: d.Attempts, Copy: d.Copy, ProviderID: d.ProviderID, Outcome: string(d.Outcome), OutcomeDetail: d.OutcomeDetail, Expires: d.ExpiresAt,
 	}
 }
 
