@@ -29,7 +29,7 @@ func (d *Dispatcher) suppressedOf(company string) func(context.Context, notify.C
 // endBounces ends the suppression of an address that the platform has verified: a message
 // arrived there. It doesn't end what the recipient wants.
 func (d *Dispatcher) endBounces(ctx context.Context, e *ledger.Event) error {
-	channel := ""
+	var channel string
 	switch e.Name {
 	case "email.create", "email.update":
 		channel = ledger.ChannelEmail
@@ -46,7 +46,7 @@ func (d *Dispatcher) endBounces(ctx context.Context, e *ledger.Event) error {
 	}
 	// Data of another form says nothing.
 	if json.Unmarshal(e.Data, &data) != nil || !data.Verified || data.Archived {
-		return nil
+		return nil //nolint:nilerr // see above
 	}
 	address := data.Email
 	if channel == ledger.ChannelSMS {

@@ -5,7 +5,7 @@ package twilio
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // as Twilio does
+	"crypto/sha1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -47,11 +47,7 @@ func callback(token, signedURL string, form url.Values) *provider.Callback {
 
 func reporting(t *testing.T) *Provider {
 	t.Helper()
-	p, err := New(Config{AccountSID: accountSID, KeySID: keySID, AuthToken: "key secret-less", SigningKey: authToken})
-	if err == nil {
-		t.Fatal("a token with a space")
-	}
-	p, err = New(Config{AccountSID: accountSID, KeySID: keySID, AuthToken: "keysecret", SigningKey: authToken})
+	p, err := New(Config{AccountSID: accountSID, KeySID: keySID, AuthToken: "keysecret", SigningKey: authToken})
 	if err != nil {
 		t.Fatal(err)
 	}
