@@ -324,6 +324,7 @@ func TestCompany(t *testing.T) {
 	f.Expect(f.call(f.admin.Token, "PUT", path, "").status).To(gomega.Equal(200)) // without a body
 	f.expectError(f.call(f.admin.Token, "PATCH", path, `{"system_email":"nobody"}`), 400, "system_email", "Enter a valid email address.")
 	f.expectError(f.call(f.admin.Token, "PATCH", path, `{"logo":"javascript:alert(1)"}`), 400, "logo", "Enter a valid URL.")
+	f.expectError(f.call(f.admin.Token, "PATCH", path, `{"bimi_selector_header":"v=BIMI2; s=one"}`), 400, "bimi_selector_header", "Enter a BIMI selector, such as v=BIMI1; s=default.")
 	f.Expect(f.activation().Spec.State).To(gomega.Equal(v1alpha1.ActivationActive))
 }
 
@@ -332,10 +333,10 @@ func TestCompany(t *testing.T) {
 func TestForeignFieldsOfTheCompanyAreReadOnly(t *testing.T) {
 	f := newFixture(t)
 	a := f.declare(namespace, "declared-"+f.company)
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"pushEnabled":true,"bimiSelector":"v=BIMI1"}}`))
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"pushEnabled":true,"bimiSelector":"v=BIMI1; s=one"}}`))
 	f.Expect(f.client.Patch(t.Context(), a, patch, client.FieldOwner("argocd-controller"))).To(gomega.Succeed())
 	f.expectSuccess(f.activate(f.admin.Token))
-	r := f.call(f.admin.Token, "PATCH", "/api/admin/company/", `{"bimi_selector_header":"v=BIMI2"}`)
+	r := f.call(f.admin.Token, "PATCH", "/api/admin/company/", `{"bimi_selector_header":"v=BIMI1; s=two"}`)
 	f.Expect(r.status).To(gomega.Equal(403), r.String())
 	f.Expect(r.body).To(gomega.ContainSubstring("managed by argocd-controller in Kubernetes"))
 	f.admined("adminCompanyPartialUpdate", "PATCH", "/api/admin/company/", `{"website":"https://acme.example"}`, 200)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rehive/extension-operator/internal/unsubscribe"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
@@ -72,6 +73,13 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/api/{$}", s.paced(page))
 	mux.Handle("/api/schema.json", shared(s.paced(document)))
+	if s.unsubscribe != nil {
+		page, err := newUnsubscriber(s, s.unsubscribe)
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle(unsubscribe.Path+"{token}", s.paced(page))
+	}
 	missing := s.endpoint(route{path: "other", quiet: true})
 	mux.Handle("/", missing)
 	handle := func(rt route, h http.Handler) {

@@ -28,6 +28,7 @@ import (
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/unsubscribe"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 	"github.com/rehive/extension-operator/webhookserver/user"
 )
@@ -67,6 +68,8 @@ type Options struct {
 	// PublicURL is where callers reach the server, without a slash at its end. Links to
 	// further pages of a list begin with it, or with the request's host if it is empty.
 	PublicURL string
+	// Unsubscribe checks the links by which users opt out; nil serves no page for them.
+	Unsubscribe *unsubscribe.Links
 	// TrustedProxies are the networks of the reverse proxies in front of the server. Limits
 	// and the platform's access rules apply to the address that they report in
 	// X-Forwarded-For; the header is ignored on all other connections.
@@ -124,6 +127,8 @@ type Server struct {
 	suppressions  func(context.Context, *ledger.Delivery) (ledger.SuppressionReason, error)
 	feedback      Feedback
 	feedbackSlots *flow.Budget // by provider
+
+	unsubscribe *unsubscribe.Links
 
 	previews   admin.Previewer
 	publicURL  string
@@ -194,6 +199,7 @@ func New(o Options) (*Server, error) {
 		version:      cmp.Or(o.Version, "dev"),
 		previews:     o.Previews,
 		publicURL:    o.PublicURL,
+		unsubscribe:  o.Unsubscribe,
 		proxies:      o.TrustedProxies,
 		drainDelay:   o.DrainDelay,
 		limits:       o.Limits.withDefaults(),

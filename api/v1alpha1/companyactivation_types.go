@@ -5,6 +5,8 @@ package v1alpha1
 
 import (
 	"cmp"
+	"regexp"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -120,7 +122,8 @@ type CompanyActivationSpec struct {
 	CompanyInfo CompanyProfile `json:"companyInfo,omitzero"`
 
 	// bimiSelector is the value of the header BIMI-Selector in the company's emails, such as
-	// "v=BIMI1; s=default".
+	// "v=BIMI1; s=default", or the selector alone, such as default. Emails don't get the
+	// header if it is something else.
 	// +optional
 	// +kubebuilder:validation:MaxLength=255
 	// +kubebuilder:validation:XValidation:rule="!self.contains('\\n') && !self.contains('\\r')",message="bimiSelector must be one line"
@@ -440,6 +443,28 @@ func (a *CompanyActivation) Profile() CompanyProfile {
 		Logo:         cmp.Or(own.Logo, platform.Logo),
 		Icon:         cmp.Or(own.Icon, platform.Icon),
 	}
+}
+
+var (
+	bimiHeader   = regexp.MustCompile(`^v=BIMI1; ?s=([A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?);?$`)
+	bimiSelector = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`)
+)
+
+// BIMIHeader returns the value of the header BIMI-Selector for a spec.bimiSelector: a whole
+// value, such as "v=BIMI1; s=default", or a selector alone. It is empty if there is none, and
+// ok is false if the text is neither.
+func BIMIHeader(text string) (value string, ok bool) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return "", true
+	}
+	selector := text
+	if match := bimiHeader.FindStringSubmatch(text); match != nil {
+		selector = match[1]
+	} else if !bimiSelector.MatchString(text) {
+		return "", false
+	}
+	return "v=BIMI1; s=" + selector + ";", true
 }
 
 // GetConditions returns the conditions of the status.

@@ -136,7 +136,11 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	senders, err := newSenders(ctx, s, store, mgr, watched, rules, platform, testMode)
+	links, err := s.newLinks()
+	if err != nil {
+		return err
+	}
+	senders, err := newSenders(ctx, s, store, mgr, watched, rules, platform, testMode, optOutLinks(links, rules))
 	if err != nil {
 		return err
 	}
@@ -160,6 +164,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		DefaultFrom: s.emailFrom,
 		Senders:     senders.registry,
 		TestMode:    testMode,
+		Unsubscribe: links.URL,
 		Concurrency: s.dispatchConcurrency,
 		Memory:      memory,
 		Log:         log.WithName("dispatch"),
@@ -186,6 +191,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Namespace:      s.namespace,
 		Namespaces:     holders,
 		PurgeGrace:     s.purgeGracePeriod,
+		Unsubscribe:    links,
 		TrustedProxies: proxies,
 		AllowedOrigins: s.corsOrigins,
 		DrainDelay:     s.drainDelay,

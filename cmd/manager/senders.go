@@ -42,7 +42,7 @@ type senders struct {
 	feedback *feedback.Receiver
 }
 
-func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client, testMode *testmode.Guard) (*senders, error) {
+func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client, testMode *testmode.Guard, unsubscribe optOutURL) (*senders, error) {
 	log := ctrl.Log.WithName("delivery")
 	doing, err := delivery.NewProvidersMetrics(metrics.Registry)
 	if err != nil {
@@ -88,17 +88,18 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 		References:     references,
 	}
 	registry := providers.NewRegistry(providers.RegistryOptions{
-		Reader:    mgr.GetCache(),
-		Companies: companies,
-		Builder:   builder,
-		Defaults:  s.defaultProviders(),
-		Fallback:  delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
-		Domains:   domains,
-		Quotas:    quotas,
-		TestMode:  testMode,
-		EmailFrom: s.emailFrom,
-		Metrics:   doing,
-		Log:       log,
+		Reader:      mgr.GetCache(),
+		Companies:   companies,
+		Builder:     builder,
+		Defaults:    s.defaultProviders(),
+		Fallback:    delivery.ByChannel{ledger.ChannelEmail: mailServer, ledger.ChannelSystem: delivery.Inbox{}},
+		Domains:     domains,
+		Quotas:      quotas,
+		TestMode:    testMode,
+		Unsubscribe: unsubscribe,
+		EmailFrom:   s.emailFrom,
+		Metrics:     doing,
+		Log:         log,
 	})
 	receiver, err := feedback.New(feedback.Options{
 		References: references, Providers: registry, Companies: companies, Ledger: store, Registerer: metrics.Registry, Log: log,

@@ -35,6 +35,10 @@ var ErrNotActive = errors.New("the company is not active")
 type Rule struct {
 	// UID and Name identify the NotificationRule; DisplayName is for people.
 	UID, Name, DisplayName string
+	// Namespace is that of the NotificationRule.
+	Namespace string
+	// PreferenceEnabled reports whether users may opt out of the rule's messages.
+	PreferenceEnabled bool
 	// Channel is the channel of the rule's messages.
 	Channel v1alpha1.Channel
 	// ValidFor is how long after its event a message may be sent; 0 if it never expires.
@@ -63,6 +67,8 @@ func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayou
 		UID:                string(rule.UID),
 		Name:               rule.Name,
 		DisplayName:        rule.Spec.DisplayName,
+		Namespace:          rule.Namespace,
+		PreferenceEnabled:  rule.Spec.PreferenceEnabled,
 		Channel:            rule.Spec.Channel(),
 		ValidFor:           rule.Spec.Validity(),
 		Sensitive:          rule.Spec.Sensitive,

@@ -194,6 +194,7 @@ func message(d *ledger.ClaimedDelivery, validFor time.Duration) provider.Message
 		From: d.Content.From, To: d.Recipient,
 		Subject: d.Content.Subject, Text: d.Content.Text, HTML: d.Content.HTML,
 		SMS:  provider.SMSOptions(d.Content.SMS),
+		Rule: d.RuleName, User: d.UserID,
 		Date: d.CreatedAt, ValidFor: validFor,
 	}
 }

@@ -74,6 +74,9 @@ type Options struct {
 	Senders Senders
 	// TestMode limits the recipients of companies in test mode; nil doesn't limit them.
 	TestMode *testmode.Guard
+	// Unsubscribe returns the URL by which a user opts out of the messages of a rule with the
+	// given namespace/name; empty if there is none. May be nil.
+	Unsubscribe func(company, user, rule string) string
 	// Concurrency is how many events are decided concurrently; 64 if 0.
 	Concurrency int
 	// Memory is the budget, in bytes, of all events that are being decided; one of
@@ -613,6 +616,11 @@ func (d *Dispatcher) decideRule(ctx context.Context, rule *catalog.Rule, event *
 			}}}, nil
 		}
 	}()
+	if d.Unsubscribe != nil {
+		event.UnsubscribeURL = func(user string) string {
+			return d.Unsubscribe(event.Company.ID, user, rule.Namespace+"/"+rule.Name)
+		}
+	}
 	return rule.Compiled.Decide(ctx, event, sender)
 }
 

@@ -62,6 +62,7 @@ func (c *Compiled) Decide(ctx context.Context, event *Event, defaultFrom string)
 	if err != nil {
 		return Decision{}, err
 	}
+	r.setUnsubscribeURL(event, user)
 	var written Decision
 	err = event.compute(ctx, func(ctx context.Context) error {
 		written, failed = Decision{}, nil

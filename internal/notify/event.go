@@ -53,6 +53,9 @@ type Event struct {
 	// rule with translations is about to send, and once for each user; its error is treated
 	// as temporary.
 	Languages func(ctx context.Context, users []string) (map[string]string, error)
+	// UnsubscribeURL, if not nil, returns the URL by which a user opts out of the messages of
+	// the rule that is being evaluated; empty if there is none.
+	UnsubscribeURL func(user string) string
 	// TestMode limits the recipients; nil if the company is not in test mode.
 	TestMode TestMode
 	// Compute, if not nil, runs CPU-bound work: an expression, or the templates of a
@@ -165,8 +168,10 @@ func (e *Event) compute(ctx context.Context, work func(context.Context) error) e
 // Names in a template's context that are not part of the event's data. They take precedence
 // over keys with the same name in the data.
 const (
-	contextKey  = "context"
-	computedKey = "computed"
+	contextKey = "context"
+	// unsubscribeKey is a member of context.
+	unsubscribeKey = "unsubscribe_url"
+	computedKey    = "computed"
 )
 
 // NewEvent parses the data of an event: the JSON of a webhook's "data". Data that is not a
@@ -190,8 +195,9 @@ func NewEvent(name string, company Company, data []byte, now time.Time, computed
 	info.SetStr("logo", python.Str(company.Logo))
 	info.SetStr("website", python.Str(company.Website))
 	info.SetStr("support_email", python.Str(company.SupportEmail))
-	root := python.NewDict(1)
+	root := python.NewDict(2)
 	root.SetStr("company", info)
+	root.SetStr(unsubscribeKey, python.Str(""))
 	parsed.SetStr(contextKey, root)
 	return &Event{Name: name, Company: company, data: parsed, computed: computed, now: now}, nil
 }

@@ -97,6 +97,7 @@ func (r *Rule) WithLayout(l *Layout) *Rule {
 	wrapped := *r
 	wrapped.layout = l
 	wrapped.messageReadsComputed = r.messageReadsComputed || readsComputed(l.variables)
+	wrapped.readsUnsubscribe = r.readsUnsubscribe || readsUnsubscribe(l.variables)
 	wrapped.variables = append(slices.Clone(r.variables), l.variables...)
 	slices.Sort(wrapped.variables)
 	wrapped.variables = slices.Compact(wrapped.variables)

@@ -51,6 +51,8 @@ type Rule struct {
 	// expression, which decides whether the rest is needed at all.
 	expressionReadsComputed bool
 	messageReadsComputed    bool
+	// readsUnsubscribe says that the message contains the link to opt out.
+	readsUnsubscribe bool
 }
 
 // field is one template of a rule.
@@ -92,6 +94,7 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 		return nil, c.problems
 	}
 	r.messageReadsComputed = readsComputed(c.variables[before:])
+	r.readsUnsubscribe = readsUnsubscribe(c.variables[before:])
 	slices.Sort(c.variables)
 	r.variables = slices.Compact(c.variables)
 	return r, nil
@@ -234,6 +237,27 @@ func problemOf(path string, err error) Problem {
 		problem.Line, problem.Column, problem.Message = djangoError.Line, djangoError.Column, djangoError.Msg
 	}
 	return problem
+}
+
+func readsUnsubscribe(variables []string) bool {
+	return slices.ContainsFunc(variables, func(path string) bool {
+		return path == contextKey || path == contextKey+"."+unsubscribeKey || path == django.Any
+	})
+}
+
+// setUnsubscribeURL sets the link to opt out that the message's templates read. There is none
+// if the rule doesn't let users opt out, or the user is unknown.
+func (r *Rule) setUnsubscribeURL(event *Event, user string) {
+	if !r.readsUnsubscribe {
+		return
+	}
+	url := ""
+	if r.preferenceEnabled && user != "" && event.UnsubscribeURL != nil {
+		url = event.UnsubscribeURL(user)
+	}
+	if root := dict(event.data, contextKey); root != nil {
+		root.SetStr(unsubscribeKey, python.Str(url)) // each rule sets its own
+	}
 }
 
 func readsComputed(variables []string) bool {

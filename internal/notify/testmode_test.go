@@ -24,6 +24,49 @@ func (m testMode) RedirectTo(channel v1alpha1.Channel) string {
 	return ""
 }
 
+// TestUnsubscribeURL checks who gets a link to opt out in a text, and that no rule gets the
+// link of another.
+func TestUnsubscribeURL(t *testing.T) {
+	const text = "[{{ context.unsubscribe_url }}]"
+	e := event(t, mobileData, nil)
+	made := 0
+	rule := func(preference bool, change func(*v1alpha1.NotificationRuleSpec)) *Rule {
+		r := email(func(s *v1alpha1.NotificationRuleSpec) {
+			s.Email.To, s.Email.From, s.Email.Text = "ann@example.com", "shop@example.com", text
+			if change != nil {
+				change(s)
+			}
+		})
+		return compile(t, withUID(r, "rule", preference, false))
+	}
+	e.UnsubscribeURL = func(user string) string {
+		made++
+		return "https://x.example/" + user
+	}
+	want := "[https://x.example/" + zoe + "]"
+	for _, test := range []struct {
+		name string
+		rule *Rule
+		want string
+		made int
+	}{
+		{"optional", rule(true, nil), want, 1},
+		{"not optional", rule(false, nil), "[]", 0},
+		{"another one", rule(true, nil), want, 1},
+		{"about nobody", rule(true, func(s *v1alpha1.NotificationRuleSpec) { s.Email.ToUser = "{{ nobody }}" }), "[]", 0},
+		{"not read", rule(true, func(s *v1alpha1.NotificationRuleSpec) { s.Email.Text = "Hi {{ context.company.name }}" }), "Hi Rehive & Co", 0},
+	} {
+		made = 0
+		decision, err := test.rule.Decide(t.Context(), e, "")
+		if err != nil || len(decision.Messages) != 1 {
+			t.Fatalf("%s: %+v, %v", test.name, decision, err)
+		}
+		if got := decision.Messages[0].Text; got != test.want && test.made+made > 0 || made != test.made {
+			t.Errorf("%s: %q after %d links were made", test.name, got, made)
+		}
+	}
+}
+
 func TestTestMode(t *testing.T) {
 	two := email(func(s *v1alpha1.NotificationRuleSpec) {
 		s.Email.To, s.Email.From = "ann@example.com, bob@example.com, {{ user.id }}@example.com", "shop@example.com"

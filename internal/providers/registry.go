@@ -45,6 +45,9 @@ type RegistryOptions struct {
 	Quotas *Quotas
 	// TestMode limits the recipients of companies in test mode; nil doesn't limit them.
 	TestMode *testmode.Guard
+	// Unsubscribe returns the URL by which a user opts out of a rule's messages; empty if
+	// there is none. May be nil.
+	Unsubscribe func(ctx context.Context, a *v1alpha1.CompanyActivation, rule, user string) string
 	// EmailFrom is the sender of these providers where they have none of their own; it
 	// may be empty.
 	EmailFrom string
@@ -100,6 +103,9 @@ func (r *Registry) Route(ctx context.Context, company, channelName string) (deli
 	}
 	if err != nil || route.Provider == nil {
 		return delivery.Route{}, err
+	}
+	if channel == v1alpha1.ChannelEmail {
+		route.Provider = r.withHeaders(a, route.Provider)
 	}
 	if r.Quotas != nil {
 		route.Provider = r.Quotas.charged(a, channel, route.Provider)

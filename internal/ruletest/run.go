@@ -34,6 +34,9 @@ var Company = notify.Company{
 	Logo: "https://northwind.example/logo.png", Website: "https://northwind.example", SupportEmail: "support@northwind.example",
 }
 
+// UnsubscribeURL is the link that tests use: templates read it as context.unsubscribe_url.
+const UnsubscribeURL = "https://notifications.example/unsubscribe/token"
+
 // Now is the time that tests run at.
 var Now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -138,6 +141,7 @@ func Try(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *
 	if err != nil {
 		return nil, &InvalidEventError{"event: the data can't be read"} // the error repeats the data
 	}
+	event.UnsubscribeURL = func(string) string { return UnsubscribeURL }
 	trial := &Trial{Event: name, Data: data}
 	event.Trace = &trial.Trace
 	enabled := compiled.Enabled()

@@ -106,7 +106,7 @@ func (a *API) updateCompany(ctx context.Context, r *rest.Request, c *company) er
 	set("contact_email", "companyInfo.contactEmail", &p.ContactEmail, isEmail, notAnEmail)
 	set("logo", "companyInfo.logo", &p.Logo, isWebURL, notAURL)
 	set("icon", "companyInfo.icon", &p.Icon, isWebURL, notAURL)
-	set("bimi_selector_header", "bimiSelector", &c.bimi, isOneLine, "Enter one line.")
+	set("bimi_selector_header", "bimiSelector", &c.bimi, isBIMISelector, "Enter a BIMI selector, such as v=BIMI1; s=default.")
 	if r.Given("push_enabled") {
 		fields["pushEnabled"] = c.pushEnabled
 	}
@@ -137,6 +137,11 @@ func companyName(path string) string {
 		"spec.companyInfo.logo": "logo", "spec.companyInfo.icon": "icon",
 		"spec.bimiSelector": "bimi_selector_header", "spec.pushEnabled": "push_enabled",
 	}[path]
+}
+
+func isBIMISelector(text string) bool {
+	_, ok := v1alpha1.BIMIHeader(text)
+	return ok
 }
 
 func isEmail(text string) bool {

@@ -33,11 +33,40 @@ type Message struct {
 	Subject, Text, HTML string
 	// SMS changes how an SMS is sent.
 	SMS SMSOptions
+	// Rule is the namespace/name of the rule, and User the identifier of the user on Rehive
+	// whom the message is about; empty if that isn't known.
+	Rule, User string
+	// Unsubscribe is the URL by which the user of an email opts out of the rule's messages;
+	// empty if there is none.
+	Unsubscribe string
+	// BIMISelector is the value of an email's header BIMI-Selector; empty if there is none.
+	BIMISelector string
 	// Date is when the delivery was decided.
 	Date time.Time
 	// ValidFor is how long the message may still be delivered; 0 if it never expires.
 	// Providers that can hold a message back pass it on.
 	ValidFor time.Duration
+}
+
+// Header is a header of an email.
+type Header struct{ Name, Value string }
+
+// Headers returns the headers of an email that not every email has. Values that are not
+// printable ASCII are left out: they would break the header.
+func (m *Message) Headers() []Header {
+	var headers []Header
+	add := func(name, value string) {
+		if value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+			headers = append(headers, Header{name, value})
+		}
+	}
+	if m.Unsubscribe != "" {
+		// RFC 8058: a POST with this body unsubscribes, and a link scanner's GET doesn't.
+		add("List-Unsubscribe", "<"+m.Unsubscribe+">")
+		add("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+	}
+	add("BIMI-Selector", m.BIMISelector)
+	return headers
 }
 
 // SMSOptions are ways to send an SMS that only some providers know. A provider that doesn't

@@ -69,6 +69,8 @@ type Received struct {
 	// Validity is for how many seconds the message may still be delivered; 0 if that was
 	// not said.
 	Validity int64
+	// ListUnsubscribe, ListUnsubscribePost and BIMISelector are headers of an email.
+	ListUnsubscribe, ListUnsubscribePost, BIMISelector string
 }
 
 // maxReceived bounds what a fake remembers, so that it can run for a long time.

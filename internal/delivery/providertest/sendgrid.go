@@ -75,7 +75,7 @@ func (s sendGrid) send(r *http.Request, body []byte, n int) ([]Received, answer,
 	}
 	got := Received{
 		Key: m.Personalizations[0].CustomArgs["rehive_delivery"], From: strings.TrimSpace(m.From.Name + " <" + m.From.Email + ">"), To: to.Email, Subject: m.Subject,
-		ReplyTo: m.ReplyTo.Email,
+		ReplyTo: m.ReplyTo.Email, ListUnsubscribe: m.Headers["List-Unsubscribe"], ListUnsubscribePost: m.Headers["List-Unsubscribe-Post"], BIMISelector: m.Headers["BIMI-Selector"],
 	}
 	for i, c := range m.Content {
 		switch {

@@ -148,6 +148,10 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 	if p.reference != nil {
 		args[referenceArg] = p.reference(&m)
 	}
+	headers := map[string]string{"Message-ID": "<" + m.Key + "@" + from.Domain + ">"}
+	for _, header := range m.Headers() {
+		headers[header.Name] = header.Value
+	}
 	body, err := httpapi.JSON(mail{
 		Personalizations: []personalization{{
 			To:         []emailAddress{{Email: to.Bare()}},
@@ -157,7 +161,7 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 		ReplyTo: replyTo,
 		Subject: m.SubjectLine(),
 		Content: contents,
-		Headers: map[string]string{"Message-ID": "<" + m.Key + "@" + from.Domain + ">"},
+		Headers: headers,
 	})
 	if err != nil {
 		return provider.Receipt{}, provider.Permanent("MessageInvalid", "The message can't be written as JSON.")

@@ -61,6 +61,9 @@ func (s *Provider) compose(m provider.Message) (*composed, error) {
 	msg.SetDateWithValue(m.Date.UTC())
 	// No machine should answer it (RFC 3834).
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	for _, header := range m.Headers() {
+		msg.SetGenHeader(mail.Header(header.Name), header.Value)
+	}
 	if text != "" || html == "" {
 		msg.SetBodyString(mail.TypeTextPlain, text)
 		if html != "" {
