@@ -231,6 +231,9 @@ type Inbox interface {
 	// the user has no message with this ID. Its retention still counts from when it was
 	// delivered.
 	SetReceived(ctx context.Context, company, user string, id int64, received bool) error
+	// SetAllReceived records that the user received the in-app messages with an ID up to
+	// upTo, in small steps. It returns how many of them were unread.
+	SetAllReceived(ctx context.Context, company, user string, upTo int64) (int, error)
 }
 
 // Preferences holds the users' choices.

@@ -247,6 +247,33 @@ func Integer[T any](name string, at func(*T) int64) Field[T] {
 	return f.ReadOnly()
 }
 
+// Number returns an integer that requests may set, without a sign (IntegerField with the
+// minimum 0).
+func Number[T any](name string, at func(*T) *int64) Field[T] {
+	return Field[T]{
+		name: name,
+		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
+			text := string(value)
+			if Kind(value) == "str" {
+				text = strings.TrimSpace(Unquote(value))
+			}
+			n, err := strconv.ParseInt(text, 10, 64)
+			switch {
+			case err != nil:
+				return notAnInteger
+			case n < 0:
+				return "Ensure this value is greater than or equal to 0."
+			}
+			*at(t) = n
+			return ""
+		},
+		encode: func(_ *Field[T], t *T, b []byte) []byte { return strconv.AppendInt(b, *at(t), 10) },
+		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef {
+			return openapi3.NewInt64Schema().WithMin(0).NewRef()
+		},
+	}
+}
+
 // NullInteger returns a read-only integer, which is null if ok is false.
 func NullInteger[T any](name string, at func(*T) (n int64, ok bool)) Field[T] {
 	f := Integer(name, func(*T) int64 { return 0 })

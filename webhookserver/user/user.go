@@ -40,5 +40,5 @@ func New(o Options) *API { return &API{o} }
 
 // Operations returns the API's operations.
 func (a *API) Operations() []rest.Operation {
-	return append(a.notifications().Operations(), a.logs().Operations()...)
+	return append(append(a.notifications().Operations(), a.logs().Operations()...), a.inbox(), a.readInbox())
 }

@@ -79,6 +79,7 @@ var conformance = []func(*testing.T, Place){
 	testLargeEventsDelayNobody,
 	testSmallEventsPassLargeOnes,
 	testInbox,
+	testAllReceived,
 	testLog,
 	testEventHistory,
 	testEventOutcomes,

@@ -4,6 +4,7 @@
 package ledgertest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -96,4 +97,45 @@ func testInbox(t *testing.T, at Place) {
 		g.Expect(err).To(MatchError(ledger.ErrNotFound))
 		g.Expect(s.SetReceived(bg, "shop", "zoe", d.ID, true)).To(MatchError(ledger.ErrNotFound))
 	}
+}
+
+func testAllReceived(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	inApp := func(rule, user string) ledger.NewDelivery {
+		return ledger.NewDelivery{RuleName: rule, Channel: ledger.ChannelSystem, Recipient: user, UserID: user, Content: ledger.Content{Text: rule}}
+	}
+	const messages = 450 // several steps
+	for company, n := range map[string]int{"shop": messages, "bank": 1} {
+		deliveries := []ledger.NewDelivery{inApp("other", "joe"), Email("mail", "zoe@example.com")}
+		for i := range n {
+			deliveries = append(deliveries, inApp(fmt.Sprint("rule-", i), "zoe"))
+		}
+		Decided(t, s, company, "1", deliveries...)
+	}
+	for {
+		claimed := claimAll(t, s)
+		if len(claimed) == 0 {
+			break
+		}
+		for _, d := range claimed {
+			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+		}
+	}
+	no := false
+	unread := func(company, user string) int {
+		t.Helper()
+		n, err := s.InboxCount(bg, ledger.InboxFilter{Company: company, UserID: user, Received: &no})
+		g.Expect(err).NotTo(HaveOccurred())
+		return n
+	}
+	newest, err := s.Inbox(bg, ledger.InboxFilter{Company: "shop", UserID: "zoe", Limit: 2})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.SetReceived(bg, "shop", "zoe", newest[1].ID, true)).To(Succeed())
+	g.Expect(s.SetAllReceived(bg, "shop", "zoe", newest[1].ID)).To(Equal(messages - 2))
+	g.Expect(unread("shop", "zoe")).To(Equal(1), "a message that the user had not seen yet stays unread")
+	g.Expect(s.SetAllReceived(bg, "shop", "zoe", newest[0].ID)).To(Equal(1))
+	g.Expect(s.SetAllReceived(bg, "shop", "zoe", newest[0].ID)).To(BeZero())
+	g.Expect(unread("shop", "joe")).To(Equal(1))
+	g.Expect(unread("bank", "zoe")).To(Equal(1))
 }

@@ -83,3 +83,20 @@ func (s *Store) SetReceived(ctx context.Context, company, user string, id int64,
 		return err
 	}})
 }
+
+// receivedStep is how many messages one statement marks as received.
+const receivedStep = 200
+
+// SetAllReceived implements [ledger.Inbox].
+func (s *Store) SetAllReceived(ctx context.Context, company, user string, upTo int64) (total int, err error) {
+	for {
+		n, err := write(ctx, s, &driver.Job{Single: true}, func(tx driver.Tx) (int64, error) {
+			return tx.Exec("UPDATE deliveries SET received_at = $3 WHERE id IN (SELECT id FROM deliveries WHERE "+inInbox+
+				" AND received_at = 0 AND id <= $4 ORDER BY id LIMIT $5)", company, user, s.now(), upTo, receivedStep)
+		})
+		total += int(n)
+		if err != nil || n < receivedStep {
+			return total, err
+		}
+	}
+}
