@@ -62,17 +62,18 @@ type companyActivationReconciler struct {
 	// apiReader bypasses the cache. The HTTP server first writes the Secret and then the
 	// annotation that requests a check; the two reach the cache in any order, and a check
 	// with the previous token would answer the wrong call.
-	apiReader    client.Reader
-	platform     *rehive.Client
-	webhookURL   string
-	ledger       ledger.Companies
-	reporter     reporter
-	namespaces   activation.Namespaces
-	resyncPeriod time.Duration
-	defaultRules []v1alpha1.NotificationRule
-	namespace    string // of NotificationTemplates; empty if there are none
-	now          func() time.Time
-	memory       *memory
+	apiReader     client.Reader
+	platform      *rehive.Client
+	webhookURL    string
+	ledger        ledger.Companies
+	reporter      reporter
+	namespaces    activation.Namespaces
+	resyncPeriod  time.Duration
+	defaultRules  []v1alpha1.NotificationRule
+	namespace     string // of NotificationTemplates; empty if there are none
+	now           func() time.Time
+	memory        *memory
+	senderDomains SenderDomains // may be nil
 }
 
 func (r *companyActivationReconciler) setupWithManager(mgr ctrl.Manager) error {

@@ -39,7 +39,8 @@ type scope struct {
 	wanted map[string][]string
 
 	// Results of the phases; nil if the phase was not reached.
-	tokenValid, webhooksRegistered, providersResolved *verdict
+	tokenValid, webhooksRegistered, providersResolved, senderDomain *verdict
+	senderDomainChecked                                             bool
 
 	created, removed []string      // events whose webhooks were created and removed
 	unchanged        bool          // unchanged since the last check
@@ -62,6 +63,7 @@ func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) e
 		r.verifyToken,
 		r.resumeWork,
 		r.refreshCompany,
+		r.checkSenderDomain,
 		r.createDefaultRules,
 		r.reconcileWebhooks,
 		r.remember,

@@ -55,6 +55,7 @@ func (s *scope) conclude(outcome error) bool {
 	if s.providersResolved != nil {
 		set(a, v1alpha1.ProvidersResolvedCondition, *s.providersResolved)
 	}
+	s.concludeSenderDomain()
 	if s.unchanged {
 		s.markHandled()
 		return true

@@ -310,10 +310,10 @@ func setTests(rule *v1alpha1.NotificationRule, checked *check.Report) {
 	}
 }
 
-func removeCondition(rule *v1alpha1.NotificationRule, kind string) {
-	conditions := rule.GetConditions()
+func removeCondition(o conditioned, kind string) {
+	conditions := o.GetConditions()
 	meta.RemoveStatusCondition(&conditions, kind)
-	rule.SetConditions(conditions)
+	o.SetConditions(conditions)
 }
 
 // setWarnings sets the condition for probable mistakes in a valid rule, or removes it.

@@ -84,6 +84,8 @@ type Options struct {
 	// Namespaces define which namespaces may hold the activations of which companies; the
 	// zero value allows none.
 	Namespaces activation.Namespaces
+	// SenderDomains knows the DNS records of the companies' domains; nil checks none.
+	SenderDomains SenderDomains
 	// Now is the clock. The default is time.Now.
 	Now func() time.Time
 }
@@ -112,18 +114,19 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	}
 	reporter := reporter{client: mgr.GetClient(), recorder: o.Recorder}
 	activations := &companyActivationReconciler{
-		Client:       mgr.GetClient(),
-		apiReader:    o.APIReader,
-		platform:     o.Platform,
-		webhookURL:   WebhookURL(o.PublicURL),
-		ledger:       o.Ledger,
-		reporter:     reporter,
-		namespaces:   o.Namespaces,
-		resyncPeriod: o.ResyncPeriod,
-		defaultRules: o.DefaultRules,
-		namespace:    o.TemplateNamespace,
-		now:          o.Now,
-		memory:       newMemory(),
+		Client:        mgr.GetClient(),
+		apiReader:     o.APIReader,
+		platform:      o.Platform,
+		webhookURL:    WebhookURL(o.PublicURL),
+		ledger:        o.Ledger,
+		reporter:      reporter,
+		namespaces:    o.Namespaces,
+		resyncPeriod:  o.ResyncPeriod,
+		defaultRules:  o.DefaultRules,
+		namespace:     o.TemplateNamespace,
+		now:           o.Now,
+		senderDomains: o.SenderDomains,
+		memory:        newMemory(),
 	}
 	if err := activations.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the CompanyActivation controller: %w", err)

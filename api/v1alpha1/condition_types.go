@@ -25,6 +25,10 @@ const (
 	// spec.providers names exists and serves the channel. Messages on a channel whose
 	// provider is missing stay pending; the company is still Ready.
 	ProvidersResolvedCondition = "ProvidersResolved"
+	// SenderDomainReadyCondition is True when the domain of the company's system email has SPF
+	// and DMARC records. It is absent if there is no such domain. The company is Ready
+	// regardless.
+	SenderDomainReadyCondition = "SenderDomainReady"
 )
 
 // Condition types of a NotificationRule.
@@ -92,6 +96,14 @@ const (
 	// DeliveryProviderNotFoundReason: a DeliveryProvider in spec.providers does not exist in
 	// the activation's namespace.
 	DeliveryProviderNotFoundReason = "DeliveryProviderNotFound"
+	// RecordsFoundReason: the domain of the system email has SPF and DMARC records.
+	RecordsFoundReason = "RecordsFound"
+	// RecordsMissingReason: the message says which records to publish.
+	RecordsMissingReason = "RecordsMissing"
+	// LookupFailedReason: the records could not be looked up. The lookup is repeated.
+	LookupFailedReason = "LookupFailed"
+	// LookupPendingReason: the records are being looked up.
+	LookupPendingReason = "LookupPending"
 	// WrongChannelReason: spec.providers names a DeliveryProvider of another channel.
 	WrongChannelReason = "WrongChannel"
 )

@@ -42,6 +42,7 @@ import (
 	"github.com/rehive/extension-operator/internal/metricsauth"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/senderdomain"
 	"github.com/rehive/extension-operator/webhookserver"
 )
 
@@ -228,6 +229,10 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err := addAdmission(ctx, mgr, s, watched, store, activations); err != nil {
 		return err
 	}
+	var senderDomains controllers.SenderDomains
+	if s.checkSenderDomains {
+		senderDomains = senderdomain.New(nil)
+	}
 	leader, err := newCampaign(mgr, s, func(term *leadership.Term) error {
 		if err := term.Add(cleaner); err != nil {
 			return err
@@ -241,6 +246,7 @@ func run(ctx context.Context, s *settings) (err error) {
 			DefaultProviders:  s.defaultProviders(),
 			ProviderSecrets:   term.Cache(senders.secrets),
 			ServedChannels:    s.servedChannels(),
+			SenderDomains:     senderDomains,
 			TemplateNamespace: s.namespace,
 			Namespaces:        holders,
 			APIReader:         watched.Reader(mgr.GetAPIReader()),
