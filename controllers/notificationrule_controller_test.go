@@ -136,7 +136,7 @@ func TestDisabledRule(t *testing.T) {
 // that this ends by itself.
 func TestMutedRule(t *testing.T) {
 	f := newFixture(t)
-	f.declare("shop")
+	f.activate(f.admin.Token)
 	rule := f.rule("muted", "transaction.execute")
 	rule.Spec.MutedUntil, rule.Spec.MutedBy, rule.Spec.MuteReason = &metav1.Time{Time: time.Now().Add(time.Hour)}, "alice", "wrong amounts"
 	f.create(rule)
