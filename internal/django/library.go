@@ -63,7 +63,7 @@ type Filter struct {
 	CharWise bool
 	// Nanos is the time per byte of the input and the argument, in nanoseconds, for the
 	// most expensive text; 0 means 10. WideNanos applies to text that is not ASCII, unless
-	// it is 0. TestHostileWork checks these values.
+	// it is 0. TestPrices checks these values.
 	Nanos, WideNanos int
 	// Reads is how deeply the filter reads the input.
 	Reads Reach

@@ -57,7 +57,9 @@ func FuzzHeaders(f *testing.F) {
 			}
 		}
 		for _, envelope := range []string{c.from, c.to} {
-			if strings.ContainsFunc(envelope, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune("<>,;:\"", r) }) {
+			if strings.ContainsFunc(envelope, func(r rune) bool {
+				return unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune("<>,;:\"", r)
+			}) {
 				t.Errorf("the envelope has the address %q", envelope)
 			}
 		}
