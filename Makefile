@@ -110,7 +110,7 @@ test-unit: ## Run the tests of the operator, including those against a real API 
 	@# "make vet" does what go test would do again. At the end of a program the race detector
 	@# would wait a second for races to come.
 	assets="$(ASSETS)" && KUBEBUILDER_ASSETS="$$assets" GORACE="atexit_sleep_ms=50 $$GORACE" \
-		go test -p $(TEST_PROCESSES) -vet=off $(RACEFLAGS) $(TESTFLAGS) $(TEST_PACKAGES)
+		go test -p $(TEST_PROCESSES) -timeout=20m -vet=off $(RACEFLAGS) $(TESTFLAGS) $(TEST_PACKAGES)
 
 .PHONY: test-install
 test-install: ## Test the kustomizations, the Helm chart, the image, dashboards and alerts.

@@ -311,7 +311,7 @@ func (q *Query) paging(values url.Values, orderings []string) error {
 	case "last":
 		p.Last = true
 	default:
-		number, err := strconv.Atoi(text)
+		number, err := strconv.Atoi(strings.TrimSpace(text)) // as Django does
 		if err != nil || number < 1 || number > 1<<31/maxPageSize {
 			return InvalidPage()
 		}

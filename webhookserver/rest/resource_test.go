@@ -168,7 +168,21 @@ func TestPages(t *testing.T) {
 	p, err = get(t, ops, "/api/admin/blue-widgets/?page_size=x&page_size=100000")
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	g.Expect(p.Results).To(gomega.HaveLen(7))
-	for _, bad := range []string{"4", "0", "-1", "x", "1e3", "99999999999999999999"} {
+	for _, same := range []string{"page_size=3&page=last", "page=last&page_size=3", "page_size=3&page=1&page=last", "page_size=3&page=last&name=", "page_size=%33&page=l%61st", "page_size=3&page=03", "page_size=3&page=%203"} {
+		p, err = get(t, ops, "/api/admin/blue-widgets/?"+same)
+		g.Expect(err).NotTo(gomega.HaveOccurred(), same)
+		g.Expect(ids(p)).To(gomega.Equal("7"), same)
+	}
+	p, err = get(t, ops, "/api/admin/blue-widgets/?page_size=3&page=")
+	g.Expect(err).NotTo(gomega.HaveOccurred())
+	g.Expect(ids(p)).To(gomega.Equal("1 2 3"))
+	for _, exact := range []string{"1", "7"} { // a last page that is full
+		p, err = get(t, ops, "/api/admin/blue-widgets/?page=last&page_size="+exact)
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(p.Next).To(gomega.BeNil())
+		g.Expect(ids(p)).To(gomega.HaveSuffix("7"))
+	}
+	for _, bad := range []string{"4", "0", "-1", "x", "1e3", "99999999999999999999", "Last", "LAST", "last2", "lastt", "first", "3.5", "NaN"} {
 		_, err = get(t, ops, "/api/admin/blue-widgets/?page_size=3&page="+bad)
 		g.Expect(err).To(gomega.MatchError("Invalid page."), bad)
 	}

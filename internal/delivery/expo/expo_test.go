@@ -528,6 +528,17 @@ func TestSizes(t *testing.T) {
 	if got := w.fake.Received(); len(got) != 1 || got[0].Text != m.Text {
 		t.Errorf("%+v", got)
 	}
+	for _, text := range []string{
+		"&", "<", ">", "\u2028", "\u2029", "'", "/", "é", "😀", "\u200b", "\u00a0", "<b>&amp;\u2028</b>",
+	} {
+		m.Text = strings.Repeat(text, 3800/len(text))
+		if _, err := w.expo.Send(t.Context(), m); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+		if got := w.fake.Received(); got[len(got)-1].Text != m.Text {
+			t.Errorf("%q arrived as %.50q", text, got[len(got)-1].Text)
+		}
+	}
 	m.Text = strings.Repeat("&", 4100)
 	_, err := w.expo.Send(t.Context(), m)
 	providertest.CheckReason(t, err, "MessageTooBig")

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/outbound"
@@ -203,8 +204,8 @@ func (t *Texts) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// JSON is json.Marshal without the escapes for HTML, which turn one byte into six where
-// a provider counts one.
+// JSON is json.Marshal without the escapes for HTML and JavaScript, which turn one byte, or
+// the three of a line separator, into six where a provider counts one or three.
 func JSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -212,7 +213,28 @@ func JSON(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return unescaped(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+// unescaped replaces the escapes of U+2028 and U+2029, which encoding/json always writes.
+func unescaped(text []byte) []byte {
+	if !bytes.Contains(text, []byte(`\u202`)) {
+		return text
+	}
+	plain := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] != '\\' || i+1 == len(text):
+			plain = append(plain, text[i])
+		case bytes.HasPrefix(text[i:], []byte(`\u2028`)), bytes.HasPrefix(text[i:], []byte(`\u2029`)):
+			plain = utf8.AppendRune(plain, 0x2028+rune(text[i+5]-'8'))
+			i += 5
+		default: // another escape, whose second byte must not begin one
+			plain = append(plain, text[i], text[i+1])
+			i++
+		}
+	}
+	return plain
 }
 
 // IsHeaderValue reports whether s, a credential from a Secret, is safe to put into a

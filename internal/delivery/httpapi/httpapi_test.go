@@ -4,6 +4,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"testing"
@@ -34,6 +35,20 @@ func TestRetryAfter(t *testing.T) {
 		h.Set(c.name, c.value)
 		if got := retryAfter(h, now); got != c.want {
 			t.Errorf("%s: %s is %s, want %s", c.name, c.value, got, c.want)
+		}
+	}
+}
+
+// TestJSON checks that a text takes no more bytes than it must, and stays the same.
+func TestJSON(t *testing.T) {
+	for text, size := range map[string]int{
+		"&<>": 3, "\u2028": 3, "\u2029": 3, "é": 2, "😀": 4, "\u007f": 1, "/": 1, "'": 1, "\u00a0": 2, "\ufeff": 3, "=+": 2, "\u200b": 3,
+		"\n": 2, `"`: 2, `\`: 2, `\u2028`: 7, `\\u2029`: 9, "\\\u2028": 5, "\u2028\u2029&": 7, `\u202`: 6, "\x00": 6,
+	} {
+		got, err := JSON(text)
+		var back string
+		if err != nil || json.Unmarshal(got, &back) != nil || back != text || len(got) != size+2 {
+			t.Errorf("%q became %s (%d bytes), want %d: %v", text, got, len(got), size+2, err)
 		}
 	}
 }
