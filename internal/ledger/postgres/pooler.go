@@ -36,15 +36,17 @@ type session map[string]string
 // whatever the server's default is. Commits may also wait for a standby.
 func (s session) begin(ctx context.Context, conn *pgx.Conn) error {
 	query := strings.Builder{}
-	query.WriteString(`SELECT CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN current_setting('synchronous_commit')
-		ELSE set_config('synchronous_commit', 'on', false) END`)
+	query.WriteString("SELECT ")
 	// The simple protocol, because with transaction pooling a statement that is prepared
 	// here would be prepared in another client's session.
 	args := []any{pgx.QueryExecModeSimpleProtocol}
 	for _, name := range slices.Sorted(maps.Keys(s)) {
-		fmt.Fprintf(&query, ", set_config($%d, $%d, false)", len(args), len(args)+1)
+		fmt.Fprintf(&query, "set_config($%d, $%d, false), ", len(args), len(args)+1)
 		args = append(args, name, s[name])
 	}
+	// Last, so that no setting of the URL goes before it.
+	query.WriteString(`CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN current_setting('synchronous_commit')
+		ELSE set_config('synchronous_commit', 'on', false) END`)
 	rows, err := conn.Query(ctx, query.String(), args...)
 	if err != nil {
 		return fmt.Errorf("making the settings of a connection: %w", err)
@@ -54,7 +56,7 @@ func (s session) begin(ctx context.Context, conn *pgx.Conn) error {
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprint(values[0]), nil
+		return fmt.Sprint(values[len(values)-1]), nil
 	})
 	if err != nil {
 		return fmt.Errorf("making the settings of a connection: %w", err)
@@ -76,9 +78,17 @@ func newSession(config *pgx.ConnConfig) session {
 		"idle_in_transaction_session_timeout": milliseconds(jobTimeout),
 		"default_transaction_isolation":       "read committed",
 	}
+	// A pooler refuses the parameter options, whose settings go first, as on the server.
+	if options, ok := config.RuntimeParams["options"]; ok {
+		if settings, ok := settingsOf(options); ok {
+			maps.Copy(s, settings)
+			delete(config.RuntimeParams, "options")
+		}
+	}
 	for name, value := range config.RuntimeParams {
-		if !slices.Contains(startupParameters, strings.ToLower(name)) {
-			s[name] = value
+		// The names of settings are the same in any case.
+		if lower := strings.ToLower(name); !slices.Contains(startupParameters, lower) {
+			s[lower] = value
 			delete(config.RuntimeParams, name)
 		}
 	}
@@ -86,6 +96,27 @@ func newSession(config *pgx.ConnConfig) session {
 		config.RuntimeParams["application_name"] = "rehive-extension-operator"
 	}
 	return s
+}
+
+// settingsOf reads the settings of the connection parameter options: -c name=value or
+// --name=value, separated by spaces, of which a backslash escapes one. It reports false if
+// there is anything else in it.
+func settingsOf(options string) (s session, ok bool) {
+	const escaped = "\x00"
+	s = session{}
+	options = strings.ReplaceAll(strings.ReplaceAll(options, `\ `, escaped), "-c ", "-c")
+	for _, option := range strings.Fields(options) {
+		setting, found := strings.CutPrefix(option, "-c")
+		if !found {
+			setting, found = strings.CutPrefix(option, "--")
+		}
+		name, value, assigned := strings.Cut(setting, "=")
+		if !found || !assigned || name == "" {
+			return nil, false
+		}
+		s[strings.ReplaceAll(strings.ToLower(name), "-", "_")] = strings.ReplaceAll(value, escaped, " ")
+	}
+	return s, true
 }
 
 // checkPooling refuses a pooler that gives a server's session to another client while

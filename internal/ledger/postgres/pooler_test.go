@@ -67,15 +67,39 @@ func TestSessionPooling(t *testing.T) {
 	}
 }
 
-// The settings of the URL go before the ledger's own, through a pooler too.
+// The settings of the URL go before the ledger's own, through a pooler too, in whichever
+// way they are written.
 func TestSettingsOfTheURL(t *testing.T) {
-	g := NewWithT(t)
-	at := bounced(t, "session")
-	at.url += "&statement_timeout=7000"
-	s := at.open(t, nil)
-	var got string
-	g.Expect(s.d.pool.QueryRowContext(bg, "SELECT current_setting('statement_timeout')").Scan(&got)).To(Succeed())
-	g.Expect(got).To(Equal("7s"))
+	base := bounced(t, "session")
+	for added, want := range map[string][3]string{ // statement_timeout, lock_timeout, work_mem
+		"&statement_timeout=7000":                                       {"7s", "5s", "4MB"},
+		"&STATEMENT_TIMEOUT=7000&Lock_Timeout=3s":                       {"7s", "3s", "4MB"},
+		"&options=-c%20statement_timeout%3D7000":                        {"7s", "5s", "4MB"},
+		"&options=-cstatement_timeout%3D7000%20-c%20work_mem%3D8MB":     {"7s", "5s", "8MB"},
+		"&options=--statement-timeout%3D7000%20--work_mem%3D8MB":        {"7s", "5s", "8MB"},
+		"&options=-c%20Statement_Timeout%3D9000&statement_timeout=7s":   {"7s", "5s", "4MB"},
+		"&options=-c%20search_path%3Dpublic,%5C%20pg_temp":              {"10s", "5s", "4MB"},
+		"&synchronous_commit=off":                                       {"10s", "5s", "4MB"},
+		"&options=-c%20synchronous_commit%3Doff":                        {"10s", "5s", "4MB"},
+		"&options=":                                                     {"10s", "5s", "4MB"},
+		"&application_name=x&TimeZone=Africa/Johannesburg&jit=off":      {"10s", "5s", "4MB"},
+		"&search_path=public&extra_float_digits=2&work_mem=8MB":         {"10s", "5s", "8MB"},
+		"&default_query_exec_mode=simple_protocol&client_encoding=UTF8": {"10s", "5s", "4MB"},
+	} {
+		t.Run(added, func(t *testing.T) {
+			g := NewWithT(t)
+			at := base
+			at.url += added
+			s := at.open(t, nil)
+			var got [3]string
+			g.Expect(s.d.pool.QueryRowContext(bg, "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('work_mem')").Scan(&got[0], &got[1], &got[2])).To(Succeed())
+			g.Expect(got).To(Equal(want))
+			var durable string
+			g.Expect(s.d.pool.QueryRowContext(bg, "SELECT current_setting('synchronous_commit')").Scan(&durable)).To(Succeed())
+			g.Expect(durable).To(Equal("on"))
+			g.Expect(s.Close()).To(Succeed())
+		})
+	}
 }
 
 func TestOtherPoolingIsRefused(t *testing.T) {
