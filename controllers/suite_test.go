@@ -156,8 +156,8 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 	if err := IndexFields(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	// A second is long for loopback, yet short enough for tests of an API that hangs.
-	options.Platform, err = rehive.New(platform.URL(), rehive.WithTimeout(time.Second))
+	// Three seconds are long for loopback, yet short enough for tests of an API that hangs.
+	options.Platform, err = rehive.New(platform.URL(), rehive.WithTimeout(3*time.Second))
 	if err != nil {
 		return nil, err
 	}
