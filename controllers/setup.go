@@ -57,6 +57,8 @@ type Options struct {
 	PublicURL string
 	// Ledger is notified when a company has a new token, and cleaned when it is deleted.
 	Ledger ledger.Companies
+	// Activity is reported in the status of rules and activations; if nil, it is not.
+	Activity ledger.Activity
 	// Recorder records events; the manager's own by default.
 	Recorder events.EventRecorder
 	// ResyncPeriod is how often an unchanged activation is compared with the platform.
@@ -138,6 +140,12 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	layouts := &notificationLayoutReconciler{Client: mgr.GetClient(), reporter: reporter}
 	if err := layouts.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the NotificationLayout controller: %w", err)
+	}
+	if o.Activity != nil {
+		activity := newActivityReporter(mgr.GetClient(), o.Activity, o.Namespaces, o.Now, mgr.GetLogger().WithName("activity"))
+		if err := mgr.Add(activity); err != nil {
+			return fmt.Errorf("setting up the report of activity: %w", err)
+		}
 	}
 	if o.Providers == nil {
 		return nil

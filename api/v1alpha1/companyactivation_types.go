@@ -383,6 +383,53 @@ type CompanyActivationStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	LastHandledRequestedAt string `json:"lastHandledRequestedAt,omitempty"`
+
+	// activity is the outcome of the company's messages. It is updated about once a minute,
+	// and later if very many companies are active.
+	// +optional
+	Activity CompanyActivity `json:"activity,omitzero"`
+}
+
+// CompanyActivity is the outcome of the messages of a company.
+type CompanyActivity struct {
+	// pending is how many messages wait to be sent.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Pending int64 `json:"pending,omitempty"`
+
+	// sentLastDay is how many messages were sent in the last 24 hours, by whole hours.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SentLastDay int64 `json:"sentLastDay,omitempty"`
+
+	// failedLastDay is how many messages failed or were quarantined in the last 24 hours.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	FailedLastDay int64 `json:"failedLastDay,omitempty"`
+
+	// charged are the messages that count towards the company's quotas of today (UTC), by
+	// channel.
+	// +optional
+	// +listType=map
+	// +listMapKey=channel
+	// +kubebuilder:validation:MaxItems=8
+	Charged []ChargedMessages `json:"charged,omitempty"`
+
+	// observedTime is when the operator last wrote these fields.
+	// +optional
+	ObservedTime *metav1.Time `json:"observedTime,omitempty"`
+}
+
+// ChargedMessages is how many messages count towards a quota.
+type ChargedMessages struct {
+	// channel is that of the messages.
+	// +required
+	Channel Channel `json:"channel"`
+
+	// messages is how many there are.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Messages int64 `json:"messages"`
 }
 
 // CompanyActivation represents a company on Rehive that uses this extension. The operator
@@ -398,6 +445,9 @@ type CompanyActivationStatus struct {
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.spec.state`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Pending",type=integer,priority=1,JSONPath=`.status.activity.pending`
+// +kubebuilder:printcolumn:name="Sent",type=integer,priority=1,JSONPath=`.status.activity.sentLastDay`
+// +kubebuilder:printcolumn:name="Failed",type=integer,priority=1,JSONPath=`.status.activity.failedLastDay`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name must not be longer than 63 characters"

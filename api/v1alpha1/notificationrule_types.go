@@ -560,6 +560,41 @@ type NotificationRuleStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=256
 	Variables []string `json:"variables,omitempty"`
+
+	// activity is the outcome of the rule's messages. It is updated about once a minute, and
+	// later if very many rules are active.
+	// +optional
+	Activity RuleActivity `json:"activity,omitzero"`
+}
+
+// RuleActivity is the outcome of the messages of a rule.
+type RuleActivity struct {
+	// sentLastDay is how many messages were sent in the last 24 hours, by whole hours.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	SentLastDay int64 `json:"sentLastDay,omitempty"`
+
+	// failedLastDay is how many messages failed or were quarantined in the last 24 hours.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	FailedLastDay int64 `json:"failedLastDay,omitempty"`
+
+	// lastSentTime is when a message was last sent.
+	// +optional
+	LastSentTime *metav1.Time `json:"lastSentTime,omitempty"`
+
+	// lastFailureTime is when a message last failed.
+	// +optional
+	LastFailureTime *metav1.Time `json:"lastFailureTime,omitempty"`
+
+	// lastFailureReason is why, in one CamelCase word. kubectl rehive logs shows the message.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	LastFailureReason string `json:"lastFailureReason,omitempty"`
+
+	// observedTime is when the operator last wrote these fields.
+	// +optional
+	ObservedTime *metav1.Time `json:"observedTime,omitempty"`
 }
 
 // NotificationRule sends a message on one channel when an event of its company matches.
@@ -575,6 +610,9 @@ type NotificationRuleStatus struct {
 // +kubebuilder:printcolumn:name="Enabled",type=boolean,JSONPath=`.spec.enabled`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Sent",type=integer,priority=1,JSONPath=`.status.activity.sentLastDay`
+// +kubebuilder:printcolumn:name="Failed",type=integer,priority=1,JSONPath=`.status.activity.failedLastDay`
+// +kubebuilder:printcolumn:name="Last Sent",type=date,priority=1,JSONPath=`.status.activity.lastSentTime`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type NotificationRule struct {

@@ -241,6 +241,7 @@ func run(ctx context.Context, s *settings) (err error) {
 			Platform:          platform,
 			PublicURL:         apiURL(s.publicURL),
 			Ledger:            store,
+			Activity:          store,
 			ResyncPeriod:      s.resyncPeriod,
 			Providers:         senders.builder,
 			DefaultProviders:  s.defaultProviders(),

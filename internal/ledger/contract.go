@@ -31,6 +31,7 @@ type Store interface {
 	Companies
 	Retention
 	Monitor
+	Activity
 
 	// Healthy returns nil if the ledger can be read and written, or else one clear
 	// sentence that wraps [ErrUnavailable].
@@ -385,6 +386,23 @@ type Retention interface {
 	DeleteThrottles(ctx context.Context) error
 	// DeleteSuppressions deletes expired suppressions.
 	DeleteSuppressions(ctx context.Context) error
+}
+
+// Activity reports the outcome of messages, for statistics: of all companies together, because
+// asking for each takes too long.
+type Activity interface {
+	// LastBefore returns an ID that no delivery has that was created at or after a time, and
+	// that is not less than those of all others; 0 if there are no others.
+	LastBefore(ctx context.Context, created time.Time) (int64, error)
+	// ProgressAfter returns deliveries with a greater ID, by ID, up to the first one that was
+	// not created before a time: at most limit ([MaxProgress] if more).
+	ProgressAfter(ctx context.Context, after int64, createdBefore time.Time, limit int) ([]Progress, error)
+	// ProgressOf returns those of at most [MaxProgress] deliveries that there are, by ID.
+	ProgressOf(ctx context.Context, ids []int64) ([]Progress, error)
+	// PendingByCompany counts the pending deliveries of each company that has some.
+	PendingByCompany(ctx context.Context) (map[string]int64, error)
+	// SpentByCompany is [Quotas.Spent] for all companies.
+	SpentByCompany(ctx context.Context) (map[string]map[string]int64, error)
 }
 
 // Monitor counts the work for metrics.

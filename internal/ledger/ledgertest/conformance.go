@@ -98,6 +98,7 @@ var conformance = []func(*testing.T, Place){
 	testResumeCompany,
 	testDeleteBefore,
 	testStats,
+	testActivity,
 	testCleanerDeletesWhatIsOld,
 	testCollector,
 	testKillersAreQuarantined,
