@@ -4,6 +4,7 @@
 package ledgertest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -121,4 +122,63 @@ func testLedgerOfTheFirstVersion(t *testing.T, at Place) {
 	g.Expect(s.QuarantineEvent(bg, events[0], "X", "x")).To(Succeed())
 	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed())
 	g.Expect(at.contents(t)).To(BeZero())
+}
+
+// releasedVersions is how many versions of the tables were released.
+const releasedVersions = 8
+
+// RunUpgrades opens ledgers with the tables of each released version, which have rows of the
+// first version and of their own.
+func RunUpgrades(t *testing.T, newPlace func(testing.TB) Place) {
+	for version := range int64(releasedVersions) {
+		t.Run(fmt.Sprint(version+1), func(t *testing.T) {
+			t.Parallel()
+			testUpgradeFrom(t, newPlace(t), version+1)
+		})
+	}
+}
+
+func testUpgradeFrom(t *testing.T, at Place, version int64) {
+	g := NewWithT(t)
+	ledgerBefore(t, at, 1)
+	db, err := at.DB()
+	g.Expect(err).NotTo(HaveOccurred())
+	db.SetMaxOpenConns(1)
+	g.Expect(schema.MigrateTo(bg, db, at.Dialect, version)).To(Succeed())
+	_, err = db.ExecContext(bg, `INSERT INTO events (company, event_id, name, received_at, state, attempts, next_attempt_at, lease, message, updated_at, data)
+		VALUES ('shop', 'own', 'x', 1, 'pending', 0, 2, 0, '', 3, 'five')`)
+	g.Expect(err).NotTo(HaveOccurred())
+	want := 6
+	if version > 1 {
+		want++
+		_, err = db.ExecContext(bg, `INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule, channel, recipient, state, next_attempt_at, created_at, updated_at)
+			VALUES (1, 'shop', 'done', 'x', 1, 'shop/other', 'email', 'own@example.com', 'skipped', 2, 4, 5)`)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(db.Close()).To(Succeed())
+
+	s := at.open(t, nil)
+	log, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(log).To(HaveLen(want))
+	g.Expect(log[0].Content.Text).To(Equal("You paid."))
+	chosen, err := s.Preferences(bg, "shop", "zoe")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(chosen).To(HaveLen(1))
+	events, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	data := make(map[string]string)
+	for _, e := range events {
+		data[e.ID] = string(e.Data)
+		if e.ID == "own" {
+			g.Expect(s.CompleteEvent(bg, e, []ledger.NewDelivery{Email("rule", "new@example.com")})).To(Succeed())
+		}
+	}
+	g.Expect(data).To(Equal(map[string]string{"pending": "two", "claimed": "three", "own": "five"}))
+	deliveries, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(deliveries).To(HaveLen(2))
+	for _, d := range deliveries {
+		g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+	}
 }

@@ -114,4 +114,6 @@ func conformingPlace(t testing.TB) ledgertest.Place {
 
 func TestConformance(t *testing.T) { ledgertest.Run(t, conformingPlace) }
 
+func TestUpgrades(t *testing.T) { ledgertest.RunUpgrades(t, conformingPlace) }
+
 func TestEncryptedConformance(t *testing.T) { ledgertest.RunEncrypted(t, conformingPlace) }

@@ -23,6 +23,12 @@ var released = map[string]string{
 	"migrations/postgres/00004_attempts.sql":                 "e83df5869e6a98469a3a376ccbecf2669e0d38330a21442a6c5bde388c655c75",
 	"migrations/sqlite/00005_sms_options.sql":                "b594a8cd78d5a2169a7a5a606b9d38f91571daebbdbb5ccc78b2ef7e30619561",
 	"migrations/postgres/00005_sms_options.sql":              "b594a8cd78d5a2169a7a5a606b9d38f91571daebbdbb5ccc78b2ef7e30619561",
+	"migrations/postgres/00006_suppressions.sql":             "31493409c655472e7988930e40fb4ac49af1089f4a0c7f8c89b971eda66085d2",
+	"migrations/postgres/00007_validity.sql":                 "ff7640f0f61d23c3564cffe6b0bfa2fb107738ecc5ebf9f77b3c34e7c0c61ddf",
+	"migrations/postgres/00008_erasures.sql":                 "12ca408553262ca5bc318f7bcc2fd38000bed9cc0237a75cc20054513e59319e",
+	"migrations/sqlite/00006_suppressions.sql":               "a662ee67f2ba8253517eb32ba3d4e16d515514e8947323898dd86a7a6f83f6a6",
+	"migrations/sqlite/00007_validity.sql":                   "255bebf36ed4e11ed8a08c5c4cf80e3501c243f2ba7d6b0067de9dc2514c679b",
+	"migrations/sqlite/00008_erasures.sql":                   "4f75114a561a1423e40360f53cc60eb173418431d5a2d001b83189dab2280748",
 }
 
 func TestReleasedMigrationsAreFrozen(t *testing.T) {

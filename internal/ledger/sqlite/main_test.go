@@ -122,4 +122,6 @@ func newPlace(t testing.TB) ledgertest.Place {
 
 func TestConformance(t *testing.T) { ledgertest.Run(t, newPlace) }
 
+func TestUpgrades(t *testing.T) { ledgertest.RunUpgrades(t, newPlace) }
+
 func TestEncryptedConformance(t *testing.T) { ledgertest.RunEncrypted(t, newPlace) }
