@@ -323,7 +323,7 @@ func (r *activityReporter) write(ctx context.Context) error {
 	var failures []error
 	for _, one := range queue {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the manager stops, which is not a failure
 		}
 		var err error
 		switch one := one.(type) {

@@ -127,8 +127,8 @@ func TestWritesAreRateLimited(t *testing.T) {
 	f.Expect(f.call(f.admin.Token, "PATCH", path, string(body)).status).To(gomega.Equal(200))
 	var last response
 	for n := range 40 {
-		// What the company may write is spent except for less than the object, however slowly
-		// this machine writes.
+		// The company's writes are spent except for less than the object, however slowly this
+		// machine writes.
 		for f.server.writes.admit(f.company, 256<<10) == nil {
 		}
 		// Even a small change writes the whole object.

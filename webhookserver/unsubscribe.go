@@ -54,12 +54,12 @@ var pageTexts = map[language.Tag]unsubscribeTexts{
 	language.Spanish: {
 		"Cancelar la suscripción", "¿Ya no quiere recibir estos mensajes?", "Cancelar la suscripción",
 		"Ya no recibirá estos mensajes.", "Este enlace no es válido o ha caducado. Use el enlace de un mensaje más reciente.",
-		"Esto no funciona en este momento. Inténtelo de nuevo más tarde.",
+		"Esto no funciona por ahora. Inténtelo de nuevo más tarde.",
 	},
 	language.Portuguese: {
 		"Cancelar a inscrição", "Não quer mais receber estas mensagens?", "Cancelar a inscrição",
 		"Você não receberá mais estas mensagens.", "Este link não é válido ou expirou. Use o link de uma mensagem mais recente.",
-		"Isto não está funcionando no momento. Tente novamente mais tarde.",
+		"Isto não está funcionando agora. Tente novamente mais tarde.",
 	},
 	language.Arabic: {
 		"إلغاء الاشتراك", "هل لم تعد ترغب في تلقي هذه الرسائل؟", "إلغاء الاشتراك",

@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log"
 	"os"
@@ -46,7 +47,7 @@ func help(command string) (string, error) {
 	if command != "" {
 		args = append(args, command)
 	}
-	cmd := exec.Command("go", append(args, "--help")...) //nolint:gosec // the arguments are those above
+	cmd := exec.CommandContext(context.Background(), "go", append(args, "--help")...) //nolint:gosec // the arguments are those above
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

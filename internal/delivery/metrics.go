@@ -161,7 +161,7 @@ func (m *ProviderMetrics) Forget() {
 	m.gone = true
 	m.open.Delete(m.labels)
 	m.held.DeletePartialMatch(m.labels)
-	m.ProvidersMetrics.sent.Delete(m.labels)
+	m.sent.Delete(m.labels)
 }
 
 func (m *ProviderMetrics) circuit(open bool) {

@@ -80,6 +80,19 @@ func testAPI(t *testing.T) {
 	}
 	set.Mail.Respond(nil)
 
+	// The refusal suppresses the address until an admin deletes it from the list.
+	var suppressed struct {
+		Results []struct {
+			ID        int64
+			Recipient string
+		}
+	}
+	call(t, admin.Token, http.MethodGet, "/api/admin/suppressions/", "", &suppressed)
+	if len(suppressed.Results) != 1 || suppressed.Results[0].Recipient != guest.Email {
+		t.Fatalf("the suppression list is %+v", suppressed.Results)
+	}
+	call(t, admin.Token, http.MethodDelete, fmt.Sprintf("/api/admin/suppressions/%d/", suppressed.Results[0].ID), "", nil)
+
 	// Resent, it arrives; resent again, it is a separate message.
 	send := fmt.Sprintf("/api/admin/logs/%d/send/", failed.ID)
 	call(t, admin.Token, http.MethodPost, send, "", nil)

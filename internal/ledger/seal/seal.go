@@ -104,7 +104,7 @@ func (k *Keyring) Overhead() int { return len(k.header) + k.seals.Overhead() }
 func (k *Keyring) Seal(value []byte, place ...string) []byte {
 	sealed := make([]byte, len(k.header), len(k.header)+len(value)+k.seals.Overhead())
 	copy(sealed, k.header)
-	return k.seals.Seal(sealed, nil, value, associated(place))
+	return k.seals.Seal(sealed, nil, value, associated(place)) //nolint:gosec // the cipher makes a random nonce
 }
 
 // Open decrypts a value that was sealed for a place. Errors are a [KeyError] or wrap

@@ -123,7 +123,7 @@ func parseContent(from []byte, c *ledger.Content) error {
 		if size <= 0 || n > uint64(len(from)-size) {
 			return errors.New("the decrypted content is incomplete")
 		}
-		*text, from = string(from[size:size+int(n)]), from[size+int(n):] //nolint:gosec // n is at most len(from)
+		*text, from = string(from[size:size+int(n)]), from[size+int(n):]
 	}
 	return schema.DecodeSMS(sms, &c.SMS)
 }
@@ -225,7 +225,7 @@ const (
 		INSERT INTO encryption_keys (key, proof, used_at) VALUES ($1, $2, $3)
 		ON CONFLICT (key) DO UPDATE SET used_at = excluded.used_at`
 	selectKeys = "SELECT key, proof, used_at, pass FROM encryption_keys"
-	passKey    = "UPDATE encryption_keys SET pass = 1 WHERE key = $1"
+	passKey    = "UPDATE encryption_keys SET pass = 1 WHERE key = $1" //nolint:gosec // a statement, not a password
 	retireKeys = "DELETE FROM encryption_keys WHERE key <> $1 AND used_at < $2"
 	// keyInterval is how often a process says that it still encrypts with its key.
 	keyInterval = 10 * time.Minute

@@ -129,11 +129,11 @@ func (s *Store) EventData(ctx context.Context, e ledger.ClaimedEvent) ([]byte, e
 	case err != nil:
 		return nil, unavailable("reading an event's data", err)
 	}
-	if data, err := s.openEvent(company, id, data); err != nil {
+	opened, err := s.openEvent(company, id, data)
+	if err != nil {
 		return nil, unavailable("decrypting an event's data", err)
-	} else {
-		return data, nil
 	}
+	return opened, nil
 }
 
 // NextEventDue implements [ledger.EventQueue].

@@ -48,7 +48,7 @@ func (s *Store) mask(tx driver.Tx, delivery int64) (freed int64, err error) {
 	if err != nil || row.id == 0 {
 		return 0, err
 	}
-	before, digest := row.content.size(), schema.NoDigest
+	before, digest := row.size(), schema.NoDigest
 	if row.sealed == nil {
 		digest = s.digest(row.Content)
 	} else if err := s.openContent(&row); err != nil {
@@ -67,7 +67,7 @@ func (s *Store) mask(tx driver.Tx, delivery int64) (freed int64, err error) {
 	}
 	args := append(row.columns(), digest, row.id)
 	_, err = tx.Exec(maskContent, args...)
-	return before - row.content.size(), err
+	return before - row.size(), err
 }
 
 // textBytes is the length of the texts of a content.

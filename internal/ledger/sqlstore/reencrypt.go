@@ -232,7 +232,7 @@ func (s *Store) reencryptContent(tx driver.Tx, delivery int64) (company string, 
 	if id, _ := seal.KeyID(row.sealed); id == s.cipher.Newest() {
 		return row.company, 0, nil // another delivery shares it
 	}
-	before := row.content.size()
+	before := row.size()
 	if err := s.openContent(&row); err != nil {
 		return "", 0, err
 	}
@@ -240,7 +240,7 @@ func (s *Store) reencryptContent(tx driver.Tx, delivery int64) (company string, 
 		return "", 0, err
 	}
 	n, err := tx.Exec(encryptContent, append(row.columns(), row.id, row.digest)...)
-	return row.company, n * (row.content.size() - before), err
+	return row.company, n * (row.size() - before), err
 }
 
 var _ ledger.Retention = (*Store)(nil)
