@@ -146,7 +146,7 @@ func TestMutedRule(t *testing.T) {
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
 	rule.Spec.MutedUntil.Time = time.Now().Add(3 * time.Second)
 	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
-	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 }
 
 // TestRuleThatCannotMatch checks that the status of a rule says why it can't match events.

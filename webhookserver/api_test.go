@@ -288,7 +288,7 @@ func TestAuthenticationIsRateLimited(t *testing.T) {
 	f := newActiveFixture(t, func(o *Options) {
 		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		o.Limits.StrangerRate = 0.001
-		o.Limits.QueueTime = 50 * time.Millisecond
+		o.Limits.TurnTime = 50 * time.Millisecond
 	})
 	f.platform.ClearRequests()
 	answers := make(map[int]int)
@@ -546,7 +546,7 @@ func TestAdminLogs(t *testing.T) {
 			"subject": "Hello", "text_message": "A <b>text</b>", "html_message": "<b>html</b>", "sms_message": nil, "push_message": nil,
 			"whatsapp_content_sid": nil, "whatsapp_variables": nil, "use_twilio_verify": false, "sent_via_whatsapp": false,
 			"sent": false, "received": nil, "error_message": "The server refused it.",
-			"state": "failed", "reason": "RecipientRefused", "attempts": float64(1), "copy": float64(0), "rule": fullName(welcome), "event": "user.create",
+			"state": "failed", "reason": "RecipientRefused", "attempts": float64(1), "copy": float64(0), "fallback_of": float64(0), "rule": fullName(welcome), "event": "user.create",
 			"expires": float64(0), "sensitive": false, "digest": nil, "outcome": nil, "outcome_message": nil, "outcome_updated": float64(0),
 		}))
 		for i, want := range map[int]string{3: "system", 4: "push", 6: "sms"} {

@@ -487,6 +487,8 @@ func (z *fuzzer) valid(o operation) string {
 		return `{"data":{"a":1},"users":["u"],"groups":["g"]}`
 	case strings.HasSuffix(path, "/send/"):
 		return `{}`
+	case path == "user/inbox/read/":
+		return `{"up_to":1}`
 	case path == "admin/erasures/" && o.method == http.MethodPost:
 		return fmt.Sprintf(`{"user":%q}`, uuid.NewString())
 	}

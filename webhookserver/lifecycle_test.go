@@ -516,7 +516,7 @@ func TestTooManyLifecycleCalls(t *testing.T) {
 func TestLifecycleCallsAreRateLimited(t *testing.T) {
 	f := newFixture(t, func(o *Options) {
 		o.Limits.StrangerRate = 0.001
-		o.Limits.QueueTime = 20 * time.Millisecond
+		o.Limits.TurnTime = 20 * time.Millisecond
 	})
 	answers := map[int]int{}
 	for range 50 {

@@ -147,6 +147,10 @@ rehive_extension_provider_circuit_open{provider="shop/sms",type="twilio"} 0
 # HELP rehive_extension_provider_held_back_total Messages that were claimed and then held back from a provider, by reason. Most wait in the ledger instead and don't count.
 # TYPE rehive_extension_provider_held_back_total counter
 rehive_extension_provider_held_back_total{provider="shop/mail",reason="CircuitOpen",type="smtp"} 2
+# HELP rehive_extension_provider_sent_total Messages that a provider accepted.
+# TYPE rehive_extension_provider_sent_total counter
+rehive_extension_provider_sent_total{provider="shop/mail",type="smtp"} 0
+rehive_extension_provider_sent_total{provider="shop/sms",type="twilio"} 3
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
 		t.Error(err)
@@ -156,7 +160,7 @@ rehive_extension_provider_held_back_total{provider="shop/mail",reason="CircuitOp
 	}
 	metrics.Forget()
 	metrics.circuit(true)
-	if n, err := testutil.GatherAndCount(registry); err != nil || n != 1 {
-		t.Errorf("%d metrics are left, want that of the other provider: %v", n, err)
+	if n, err := testutil.GatherAndCount(registry); err != nil || n != 2 {
+		t.Errorf("%d metrics are left, want those of the other provider: %v", n, err)
 	}
 }

@@ -307,8 +307,13 @@ func testTamperedRows(t *testing.T, at Place) {
 
 // A user is found however an event writes the address, and whether it is encrypted.
 func testEraseEscaped(t *testing.T, at Place) {
-	for name, keys := range map[string]*seal.Keyring{"plain": nil, "encrypted": Keys(t, "1")} {
+	// Once rows are encrypted, the ledger can't be opened without the key.
+	for _, name := range []string{"plain", "encrypted"} {
 		t.Run(name, func(t *testing.T) {
+			var keys *seal.Keyring
+			if name == "encrypted" {
+				keys = Keys(t, "1")
+			}
 			g := NewWithT(t)
 			s := at.openWith(t, ledger.Options{Clock: FakeClock(), Keys: keys})
 			defer func() { _ = s.Close() }()
