@@ -163,10 +163,11 @@ type Log interface {
 	// ListDeliveries returns the deliveries that match the filter, by ID.
 	ListDeliveries(ctx context.Context, f DeliveryFilter) ([]Delivery, error)
 	// Resend sends a delivery of a company again, to the recipient (in the channel's own
-	// form) or, if that is empty, its own. A delivery that failed, was cancelled, skipped when it was to be sent
-	// or is quarantined becomes pending again, with all its attempts. One that was sent is left
-	// unchanged and a copy becomes pending, as for another recipient; to the provider the
-	// copy is another message. The ID is that of the delivery that is now pending.
+	// form) or, if that is empty, its own. A delivery that failed, was cancelled, was skipped
+	// when it was to be sent, or is quarantined becomes pending again, with all its attempts.
+	// One that was sent is left unchanged and a copy becomes pending, as for another
+	// recipient; to the provider the copy is another message. The ID is that of the delivery
+	// that is now pending.
 	//
 	// A message that expires gets another [ResendValidity]. One that is sensitive was
 	// masked and can't be sent again.
@@ -302,9 +303,9 @@ type Erasures interface {
 	// EraseUser deletes the messages that are about a user or were sent to the user's
 	// addresses, pending ones too, with their attempts, and the user's preferences and
 	// quotas. Suppressions that are a wish of the user stay, with a digest instead of the
-	// address: to forget that somebody said stop is not what they asked for. Events whose data names the user are masked; those that were
-	// not decided yet are cancelled. The event with the key except is left alone. Messages to
-	// others stay, even if their texts mention the user.
+	// address, because the wish still applies. Events whose data names the user are masked;
+	// those that were not decided yet are cancelled. The event with the key except is left
+	// alone. Messages to others stay, even if their texts mention the user.
 	//
 	// It works in small steps, and can be called again after an error. The
 	// record of an erasure doesn't name the user.

@@ -18,7 +18,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
-// ReasonSentByFallback is the reason of a sent message that another provider sent than the
+// ReasonSentByFallback is the reason of a message that was sent by a provider other than the
 // first one that its company names.
 const ReasonSentByFallback = "SentByFallback"
 

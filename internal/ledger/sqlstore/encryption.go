@@ -227,9 +227,9 @@ const (
 	selectKeys = "SELECT key, proof, used_at, pass FROM encryption_keys"
 	passKey    = "UPDATE encryption_keys SET pass = 1 WHERE key = $1" //nolint:gosec // a statement, not a password
 	retireKeys = "DELETE FROM encryption_keys WHERE key <> $1 AND used_at < $2"
-	// keyInterval is how often a process says that it still encrypts with its key.
+	// keyInterval is how often a process records that it still encrypts with its key.
 	keyInterval = 10 * time.Minute
-	// keyRest is how long nobody must have said so before a key is forgotten.
+	// keyRest is how long a key must have been unused before it is forgotten.
 	keyRest = 3 * keyInterval
 )
 

@@ -50,7 +50,7 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 	addresses := []string{strings.ToLower(u.UserID)}
 	for _, a := range u.Addresses {
 		if a = strings.TrimSpace(driver.Storable(a)); a != "" {
-			// A database may know no other capitals than those of ASCII.
+			// Some databases fold the case of ASCII letters only.
 			addresses = append(addresses, strings.ToLower(a), lowerASCII(a))
 		}
 	}
