@@ -87,9 +87,14 @@ func testAPI(t *testing.T) {
 			Recipient string
 		}
 	}
-	call(t, admin.Token, http.MethodGet, "/api/admin/suppressions/", "", &suppressed)
-	if len(suppressed.Results) != 1 || suppressed.Results[0].Recipient != guest.Email {
-		t.Fatalf("the suppression list is %+v", suppressed.Results)
+	if err := set.Eventually(t.Context(), "the suppression", func() error {
+		call(t, admin.Token, http.MethodGet, "/api/admin/suppressions/", "", &suppressed)
+		if len(suppressed.Results) != 1 || suppressed.Results[0].Recipient != guest.Email {
+			return fmt.Errorf("the suppression list is %+v", suppressed.Results)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 	call(t, admin.Token, http.MethodDelete, fmt.Sprintf("/api/admin/suppressions/%d/", suppressed.Results[0].ID), "", nil)
 

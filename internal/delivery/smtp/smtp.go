@@ -182,16 +182,18 @@ func (s *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 		if err != nil {
 			return provider.Receipt{}, err
 		}
-		c.reused, c.plain = reused, s.plain.Load()
+		plain := s.plain.Load()
+		c.reused, c.plain = reused, plain
 		err = c.send(ctx, mail)
-		s.pool.put(c)
+		retryPlain := !plain && err != nil && (c.offers("SIZE") || c.offers("8BITMIME"))
+		s.pool.put(c) // another message may use it from now on
 		var e *stageError
 		switch {
 		case err == nil:
 			return provider.Receipt{ID: mail.id}, nil
 		case reused && errors.As(err, &e) && e.aboutConnection() && ctx.Err() == nil:
 			// Nothing of the mail was accepted.
-		case !c.plain && errors.As(err, &e) && e.aboutParameters() && (c.offers("SIZE") || c.offers("8BITMIME")) && ctx.Err() == nil:
+		case retryPlain && errors.As(err, &e) && e.aboutParameters() && ctx.Err() == nil:
 			s.plain.Store(true)
 		default:
 			return provider.Receipt{}, s.classify(err, m.OwnSender)
