@@ -154,6 +154,26 @@ func TestRefusedParameters(t *testing.T) {
 	})
 }
 
+// A connection that is back in the pool belongs to the next message. The race detector notices
+// if the previous one still reads it.
+func TestRefusedMessagesShareConnections(t *testing.T) {
+	s, p := rude(t, smtptest.Script{Extensions: []string{"SIZE"}, Say: on("RCPT", smtptest.Line("550 5.1.1 no such user"))}, func(c *Config) { c.MaxConnections = 1 })
+	var senders sync.WaitGroup
+	for range 4 {
+		senders.Go(func() {
+			for range 25 {
+				if _, err := p.Send(bg, message()); !provider.IsPermanent(err) {
+					t.Errorf("%v", err)
+				}
+			}
+		})
+	}
+	senders.Wait()
+	if n := s.Connections(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // The other forms of an EHLO reply.
 func TestExtensions(t *testing.T) {
 	for name, test := range map[string]struct {
