@@ -374,7 +374,7 @@ func (p *Provider) callError(resp *outbound.Response, code string) error {
 	case code == "TOO_MANY_REQUESTS" && resp.Status < 400:
 		return provider.Transient(provider.ReasonThrottled, "Expo asks to send more slowly.", httpapi.RetryAfter(resp.Header))
 	case resp.Status < 300 && (code == "" || code == "INTERNAL_SERVER_ERROR"):
-		return provider.Transient("UnexpectedAnswer", "Expo's answer is not one of its API.", 0)
+		return p.api.UnexpectedAnswer()
 	case resp.Status < 300:
 		return provider.Permanent("MessageRefused", "Expo ("+code+") refuses the message.")
 	}

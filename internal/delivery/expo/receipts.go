@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/rehive/extension-operator/internal/delivery/httpapi"
-	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/outbound"
 )
 
@@ -183,7 +182,7 @@ func (p *Provider) readReceipts(resp *outbound.Response) (map[string]ticket, err
 		Data map[string]json.RawMessage `json:"data"`
 	}
 	if err := httpapi.Decode(resp.Body, &answer); err != nil || answer.Data == nil {
-		return nil, provider.Transient("UnexpectedAnswer", "Expo's answer is not one of its API.", 0)
+		return nil, p.api.UnexpectedAnswer()
 	}
 	receipts := make(map[string]ticket, len(answer.Data))
 	for id, raw := range answer.Data {

@@ -84,6 +84,28 @@ func (a *API) Call(ctx context.Context, method, path, contentType string, body [
 	}
 }
 
+// Read makes a GET call and decodes the answer into v. Refusal classes an answer whose status
+// is not 200. The path and the errors are those of Call.
+func (a *API) Read(ctx context.Context, path string, v any, refusal func(*outbound.Response) error) error {
+	resp, err := a.Call(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return err
+	}
+	if resp.Status != http.StatusOK {
+		return refusal(resp)
+	}
+	if Decode(resp.Body, v) != nil {
+		return a.UnexpectedAnswer()
+	}
+	return nil
+}
+
+// UnexpectedAnswer is the error of an answer that has another form than the API's. It is
+// transient, so it is not for an answer that may mean that the message was accepted.
+func (a *API) UnexpectedAnswer() error {
+	return provider.Transient("UnexpectedAnswer", a.name+"'s answer is not one of its API.", 0)
+}
+
 // StatusError classes an answer by its status alone. The detail, if not empty, is a code
 // or a field name that says more.
 func (a *API) StatusError(resp *outbound.Response, detail string) error {

@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -185,20 +184,16 @@ func (p *Provider) Find(ctx context.Context, m provider.Message) (receipt provid
 		return receipt, false, err
 	}
 	query := url.Values{"limit": {"1"}, "query": {`(unique_args["rehive_delivery"]="` + m.Key + `")`}}
-	resp, err := p.api.Call(ctx, http.MethodGet, "/v3/messages?"+query.Encode(), "", nil)
-	if err != nil {
-		return receipt, false, err
-	}
-	if resp.Status != http.StatusOK {
-		return receipt, false, p.refusal(resp, false)
-	}
 	var answer struct {
 		Messages *[]struct {
 			ID string `json:"msg_id"`
 		} `json:"messages"`
 	}
-	if err := json.Unmarshal(resp.Body, &answer); err != nil || answer.Messages == nil {
-		return receipt, false, provider.Transient("UnexpectedAnswer", "SendGrid's answer is not one of its API.", 0)
+	if err := p.api.Read(ctx, "/v3/messages?"+query.Encode(), &answer, p.refusalToRead); err != nil {
+		return receipt, false, err
+	}
+	if answer.Messages == nil {
+		return receipt, false, p.api.UnexpectedAnswer()
 	}
 	for _, one := range *answer.Messages {
 		return provider.Receipt{ID: httpapi.ReceiptID(one.ID)}, true, nil

@@ -180,18 +180,11 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 
 // Check reads which scopes the API key has.
 func (p *Provider) Check(ctx context.Context) error {
-	resp, err := p.api.Call(ctx, http.MethodGet, "/v3/scopes", "", nil)
-	if err != nil {
-		return err
-	}
-	if resp.Status != http.StatusOK {
-		return p.refusal(resp, false)
-	}
 	var scopes struct {
 		Scopes []string `json:"scopes"`
 	}
-	if err := httpapi.Decode(resp.Body, &scopes); err != nil {
-		return provider.Transient("UnexpectedAnswer", "SendGrid's answer is not one of its API.", 0)
+	if err := p.api.Read(ctx, "/v3/scopes", &scopes, p.refusalToRead); err != nil {
+		return err
 	}
 	if !slices.Contains(scopes.Scopes, "mail.send") {
 		return provider.Misconfigured("MissingScope", "The SendGrid API key lacks the scope mail.send.")
@@ -241,6 +234,9 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 	}
 	return p.api.StatusError(resp, field)
 }
+
+// refusalToRead is refusal for calls that name no sender.
+func (p *Provider) refusalToRead(resp *outbound.Response) error { return p.refusal(resp, false) }
 
 // errorsOf returns the errors that an answer names. SendGrid writes them in several forms:
 // {"errors": [{"field": …, "message": …}]}, {"errors": ["…"]} and {"error": "…"}.

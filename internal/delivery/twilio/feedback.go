@@ -8,9 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // Twilio signs with HMAC-SHA1, for which SHA-1 is still good
 	"encoding/base64"
-	"encoding/json"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -148,13 +146,6 @@ func (p *Provider) Find(ctx context.Context, m provider.Message) (receipt provid
 		return receipt, false, provider.Permanent("NotSearchable", "Twilio can't be asked about this message.")
 	}
 	query := url.Values{"To": {to}, "PageSize": {strconv.Itoa(findPage)}, "DateSent>": {m.Date.Add(-time.Hour).UTC().Format(time.DateOnly)}}
-	resp, err := p.api.Call(ctx, http.MethodGet, p.path("/Messages.json?"+query.Encode()), "", nil)
-	if err != nil {
-		return receipt, false, err
-	}
-	if resp.Status != http.StatusOK {
-		return receipt, false, p.refusal(resp, false)
-	}
 	var answer struct {
 		Messages *[]struct {
 			SID     string `json:"sid"`
@@ -163,8 +154,11 @@ func (p *Provider) Find(ctx context.Context, m provider.Message) (receipt provid
 			Status  string `json:"status"`
 		} `json:"messages"`
 	}
-	if err := json.Unmarshal(resp.Body, &answer); err != nil || answer.Messages == nil {
-		return receipt, false, provider.Transient("UnexpectedAnswer", "Twilio's answer is not one of its API.", 0)
+	if err := p.api.Read(ctx, p.path("/Messages.json?"+query.Encode()), &answer, p.refusalToRead); err != nil {
+		return receipt, false, err
+	}
+	if answer.Messages == nil {
+		return receipt, false, p.api.UnexpectedAnswer()
 	}
 	for _, one := range *answer.Messages {
 		created, err := time.Parse(time.RFC1123Z, one.Created)

@@ -227,18 +227,11 @@ func (p *Provider) Check(ctx context.Context) error {
 	if p.key {
 		path = p.path("/IncomingPhoneNumbers.json?PageSize=1")
 	}
-	resp, err := p.api.Call(ctx, http.MethodGet, path, "", nil)
-	if err != nil {
-		return err
-	}
-	if resp.Status != http.StatusOK {
-		return p.refusal(resp, false)
-	}
 	var account struct {
 		Status string `json:"status"`
 	}
-	if err := httpapi.Decode(resp.Body, &account); err != nil {
-		return provider.Transient("UnexpectedAnswer", "Twilio's answer is not one of its API.", 0)
+	if err := p.api.Read(ctx, path, &account, p.refusalToRead); err != nil {
+		return err
 	}
 	if !p.key && account.Status != "active" {
 		return provider.Misconfigured("AccountInactive", "The Twilio account is suspended or closed.")
@@ -266,6 +259,9 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 	}
 	return p.codeError(int(cmp.Or(answer.Code, answer.ErrorCode)), resp, ownSender)
 }
+
+// refusalToRead is refusal for calls that name no sender.
+func (p *Provider) refusalToRead(resp *outbound.Response) error { return p.refusal(resp, false) }
 
 // codeError classes the codes that say more than their HTTP status. The list
 // (https://www.twilio.com/docs/api/errors) grows; a code that is missing here is classed
