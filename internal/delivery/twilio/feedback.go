@@ -31,6 +31,9 @@ const (
 	findPage = 100
 )
 
+// errNotSearchable is the error of a message of which Twilio's list of messages says nothing.
+var errNotSearchable = provider.Permanent("NotSearchable", "Twilio can't be asked about this message.")
+
 // Reports implements [provider.Reporter] for Twilio's status callbacks, and for incoming
 // messages by which a recipient asks for messages again.
 func (p *Provider) Reports(c *provider.Callback) ([]provider.Report, error) {
@@ -138,12 +141,13 @@ func faultOf(code int) provider.Fault {
 }
 
 // Find implements [provider.Asker]. Twilio has no identifiers of ours, so a message is
-// recognized by its recipient, its text and its time.
+// recognized by its recipient, its text and its time. Nobody knows whether Twilio has a message
+// that may have been sent after findWindow, or before everything on the page.
 func (p *Provider) Find(ctx context.Context, m provider.Message) (receipt provider.Receipt, found bool, err error) {
 	to, err := phone.E164(m.To, p.region)
 	text := strings.TrimSpace(m.Text)
 	if err != nil || m.SMS.Verify || m.SMS.ContentSID != "" || text == "" || !utf8.ValidString(text) {
-		return receipt, false, provider.Permanent("NotSearchable", "Twilio can't be asked about this message.")
+		return receipt, false, errNotSearchable
 	}
 	query := url.Values{"To": {to}, "PageSize": {strconv.Itoa(findPage)}, "DateSent>": {m.Date.Add(-time.Hour).UTC().Format(time.DateOnly)}}
 	var answer struct {
@@ -160,15 +164,21 @@ func (p *Provider) Find(ctx context.Context, m provider.Message) (receipt provid
 	if answer.Messages == nil {
 		return receipt, false, p.api.UnexpectedAnswer()
 	}
-	for _, one := range *answer.Messages {
+	from, until := m.Date.Add(-time.Minute), m.Date.Add(findWindow)
+	complete := len(*answer.Messages) < findPage
+	for _, one := range *answer.Messages { // the latest first
 		created, err := time.Parse(time.RFC1123Z, one.Created)
-		if err != nil || created.Before(m.Date.Add(-time.Minute)) || created.After(m.Date.Add(findWindow)) || one.Status == "failed" || one.Status == "canceled" {
+		complete = complete || err == nil && created.Before(from)
+		if err != nil || created.Before(from) || created.After(until) || one.Status == "failed" || one.Status == "canceled" {
 			continue
 		}
 		// Trial accounts put a text before ours.
 		if strings.HasSuffix(strings.TrimSpace(one.Body), text) {
 			return provider.Receipt{ID: httpapi.ReceiptID(one.SID)}, true, nil
 		}
+	}
+	if !complete || time.Now().After(until) {
+		return receipt, false, errNotSearchable
 	}
 	return receipt, false, nil
 }

@@ -191,9 +191,14 @@ func TestStatusCallback(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	m := sms()
+	m.Date = time.Now()
 	at := func(d time.Duration) string { return m.Date.Add(d).UTC().Format(time.RFC1123Z) }
 	message := func(body, created, status string) string {
 		return fmt.Sprintf(`{"messages":[{"sid":"SM1","body":%q,"date_created":%q,"status":%q}]}`, body, created, status)
+	}
+	page := func(others int, oldest time.Duration) string {
+		list := strings.Repeat(fmt.Sprintf(`{"body":"other","date_created":%q},`, at(time.Second)), others-1)
+		return fmt.Sprintf(`{"messages":[%s{"body":"other","date_created":%q}]}`, list, at(oldest))
 	}
 	for name, c := range map[string]struct {
 		answer string
@@ -207,6 +212,9 @@ func TestFind(t *testing.T) {
 		"earlier":    {message(m.Text, at(-time.Hour), "sent"), 200, false, true},
 		"failed":     {message(m.Text, at(time.Second), "failed"), 200, false, true},
 		"none":       {`{"messages":[]}`, 200, false, true},
+		"full page":  {page(findPage, time.Second), 200, false, false},
+		"page":       {page(findPage-1, time.Second), 200, false, true},
+		"older too":  {page(findPage, -time.Hour), 200, false, true},
 		"garbage":    {`{`, 200, false, false},
 		"refused":    {`{"code":20003}`, 401, false, false},
 	} {
@@ -218,6 +226,23 @@ func TestFind(t *testing.T) {
 		receipt, found, err := p.Find(t.Context(), m)
 		if found != c.found || (err == nil) != c.known || found && receipt.ID != "SM1" {
 			t.Errorf("%s: %v, %t, %v", name, receipt, found, err)
+		}
+	}
+}
+
+// TestFindLater asks about a message that waited before it was sent, so that it may be outside
+// the time that is searched.
+func TestFindLater(t *testing.T) {
+	m := sms()
+	for age, known := range map[time.Duration]bool{findWindow - time.Minute: true, findWindow + time.Minute: false} {
+		m.Date = time.Now().Add(-age)
+		base, client := providertest.Answer(t, http.StatusOK, `{"messages":[]}`)
+		p, err := New(Config{AccountSID: accountSID, AuthToken: authToken, BaseURL: base, Client: client})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, found, err := p.Find(t.Context(), m); found || (err == nil) != known {
+			t.Errorf("%s: %t, %v", age, found, err)
 		}
 	}
 }
