@@ -39,25 +39,27 @@ type member struct {
 
 // Send implements [provider.Provider].
 func (f failover) Send(ctx context.Context, m provider.Message) (provider.Receipt, error) {
-	var passed error
+	var first, soonest error // of the providers that could not send it
 	for i := range f.members {
 		member := &f.members[i]
 		receipt, err := member.route.Provider.Send(ctx, f.as(m, i))
 		if err == nil {
 			if i > 0 {
 				receipt.Reason = ReasonSentByFallback
-				receipt.Message = fmt.Sprintf("The DeliveryProvider %s sent it, because %s could not: %s", member.key, f.members[0].key, sentenceOf(passed))
+				receipt.Message = fmt.Sprintf("The DeliveryProvider %s sent it, because %s could not: %s", member.key, f.members[0].key, sentenceOf(first))
 			}
 			return receipt, nil
 		}
 		if !notReached(err) || ctx.Err() != nil {
 			return provider.Receipt{}, err
 		}
-		if passed == nil || sooner(err, passed) {
-			passed = err
+		if i == 0 {
+			first, soonest = err, err
+		} else if sooner(err, soonest) {
+			soonest = err
 		}
 	}
-	return provider.Receipt{}, passed
+	return provider.Receipt{}, soonest
 }
 
 // as returns a message as a provider sends it: the own sender of the first one, which a message

@@ -6,6 +6,7 @@ package providers
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -123,14 +124,25 @@ func TestOnlyWhatDidNotArriveIsPassedOn(t *testing.T) {
 			}
 		})
 	}
-	// If none can send, the one that can first says when.
 	var sent []provider.Message
+	through := func(errs ...error) failover {
+		f := failover{channel: v1alpha1.ChannelSMS}
+		for i, err := range errs {
+			f.members = append(f.members, member{key: types.NamespacedName{Namespace: "a", Name: strconv.Itoa(i)}, route: delivery.Route{Provider: answer{err, &sent}}})
+		}
+		return f
+	}
+	// If none can send, the one that can first says when.
 	late, soon := provider.HeldBack("Late", "Late.", time.Minute), provider.HeldBack("Soon", "Soon.", time.Second)
 	for _, order := range [][]error{{late, soon}, {soon, late}, {provider.Misconfigured("Never", "Never."), soon}} {
-		f := failover{members: []member{{route: delivery.Route{Provider: answer{order[0], &sent}}}, {route: delivery.Route{Provider: answer{order[1], &sent}}}}}
-		if _, err := f.Send(t.Context(), provider.Message{}); !errors.Is(err, soon) {
+		if _, err := through(order...).Send(t.Context(), provider.Message{}); !errors.Is(err, soon) {
 			t.Errorf("%v", err)
 		}
+	}
+	// If a later one can, it says why the first one could not.
+	receipt, err := through(late, soon, nil).Send(t.Context(), provider.Message{})
+	if err != nil || receipt.Message != "The DeliveryProvider a/2 sent it, because a/0 could not: Late." {
+		t.Errorf("%+v, %v", receipt, err)
 	}
 }
 
