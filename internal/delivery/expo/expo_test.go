@@ -231,7 +231,6 @@ func TestTickets(t *testing.T) {
 	}
 }
 
-// Apps of two Expo projects on the phones of one user.
 // Expo, and what is between it and us, may answer in other forms than documented. A ticket
 // that says ok counts, whatever is beside it: to send again would be to send twice.
 func TestOddAnswers(t *testing.T) {
@@ -284,6 +283,7 @@ func TestOddAnswers(t *testing.T) {
 	}
 }
 
+// Apps of two Expo projects on the phones of one user.
 func TestProjects(t *testing.T) {
 	w := newWorld(t)
 	w.fake.Project(phone, "@shop/app")
@@ -414,6 +414,15 @@ func TestOutcomes(t *testing.T) {
 	// One device is enough, and nothing is said about a receipt that doesn't exist yet.
 	if want := []string{"outcome acme 1 true ", "outcome acme 2 false MessageRateExceeded"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A receipt without a code says in words that the app was removed.
+func TestOutcomeInWords(t *testing.T) {
+	receipt := ticket{Status: "error", Message: `"ExponentPushToken[a]" is not a registered push notification recipient`}
+	want := []Outcome{{Company: "acme", Delivery: 1, Reason: "DeviceNotRegistered"}}
+	if got := addOutcome(nil, &pendingReceipt{company: "acme", delivery: 1}, &receipt); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -154,10 +154,10 @@ func addOutcome(outcomes []Outcome, r *pendingReceipt, receipt *ticket) []Outcom
 	switch {
 	case receipt.Status == "ok":
 		last.Delivered, last.Reason = true, ""
-	case !last.Delivered && receipt.Details.Error == "DeviceNotRegistered":
-		last.Reason = receipt.Details.Error
+	case !last.Delivered && receipt.error() == "DeviceNotRegistered":
+		last.Reason = receipt.error()
 	case !last.Delivered:
-		last.Reason = undeliveredReason(receipt.Details.Error)
+		last.Reason = undeliveredReason(receipt.error())
 	}
 	return outcomes
 }
