@@ -54,14 +54,14 @@ func TestUnsubscribeURL(t *testing.T) {
 		{"not optional", rule(false, nil), "[]", 0},
 		{"another one", rule(true, nil), want, 1},
 		{"about nobody", rule(true, func(s *v1alpha1.NotificationRuleSpec) { s.Email.ToUser = "{{ nobody }}" }), "[]", 0},
-		{"not read", rule(true, func(s *v1alpha1.NotificationRuleSpec) { s.Email.Text = "Hi {{ context.company.name }}" }), "Hi Rehive & Co", 0},
+		{"not read", rule(true, func(s *v1alpha1.NotificationRuleSpec) { s.Email.Text = "Hi {{ context.company.name }}" }), "Hi Acme & Sons", 0},
 	} {
 		made = 0
 		decision, err := test.rule.Decide(t.Context(), e, "")
 		if err != nil || len(decision.Messages) != 1 {
 			t.Fatalf("%s: %+v, %v", test.name, decision, err)
 		}
-		if got := decision.Messages[0].Text; got != test.want && test.made+made > 0 || made != test.made {
+		if got := decision.Messages[0].Text; got != test.want || made != test.made {
 			t.Errorf("%s: %q after %d links were made", test.name, got, made)
 		}
 	}
