@@ -15,9 +15,6 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
-// ReasonSuppressed is the reason of a message whose recipient is suppressed.
-const ReasonSuppressed = "Suppressed"
-
 // RulePolicy is what a rule says about sending its messages.
 type RulePolicy struct {
 	// IgnoreSuppressions sends to recipients who don't want messages.
@@ -96,8 +93,8 @@ func (w *Worker) suppressed(sending context.Context, d ledger.ClaimedDelivery) b
 	case reason == "":
 		return false
 	}
-	w.record(sending, d, outcomeSuppressed, ReasonSuppressed, func(c context.Context) error {
-		return w.o.Ledger.SkipDelivery(c, d, ReasonSuppressed, fmt.Sprintf("The recipient is on the company's suppression list (%s).", reason))
+	w.record(sending, d, outcomeSuppressed, ledger.ReasonSuppressed, func(c context.Context) error {
+		return w.o.Ledger.SkipDelivery(c, d, ledger.ReasonSuppressed, fmt.Sprintf("The recipient is on the company's suppression list (%s).", reason))
 	})
 	return true
 }

@@ -53,7 +53,7 @@ func TestSuppressedRecipients(t *testing.T) {
 			})
 			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "20s", "5ms").Should(Equal(test.want))
 			if test.want == ledger.DeliverySkipped {
-				g.Expect(row(t, s).Reason).To(Equal(ReasonSuppressed))
+				g.Expect(row(t, s).Reason).To(Equal(ledger.ReasonSuppressed))
 				g.Expect(row(t, s).Message).To(And(ContainSubstring(string(test.reason)), Not(ContainSubstring("@"))))
 			}
 			g.Expect(calls.Load() == 1).To(Equal(test.want == ledger.DeliverySent))
@@ -81,12 +81,12 @@ func TestRefusedAddressIsSuppressed(t *testing.T) {
 		return s.SuppressedAmong(bg, "shop", ledger.ChannelEmail, "user0@example.org")
 	}, "20s", "5ms").Should(HaveLen(1))
 	decide(t, s, "shop", "2", 1)
-	g.Eventually(func() []string { return reasons(t, s) }, "20s", "5ms").Should(Equal([]string{"RecipientRefused", ReasonSuppressed}))
+	g.Eventually(func() []string { return reasons(t, s) }, "20s", "5ms").Should(Equal([]string{"RecipientRefused", ledger.ReasonSuppressed}))
 	g.Expect(calls.Load()).To(BeEquivalentTo(1))
 	// It isn't for good.
 	clk.Step(ledger.SuppressedHardBounce.KeepFor())
 	decide(t, s, "shop", "3", 1)
-	g.Eventually(func() []string { return reasons(t, s) }, "20s", "5ms").Should(Equal([]string{"RecipientRefused", ReasonSuppressed, "RecipientRefused"}))
+	g.Eventually(func() []string { return reasons(t, s) }, "20s", "5ms").Should(Equal([]string{"RecipientRefused", ledger.ReasonSuppressed, "RecipientRefused"}))
 }
 
 func reasons(t *testing.T, s ledger.Store) []string {

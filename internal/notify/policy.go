@@ -168,12 +168,10 @@ func gatherOptOuts(ctx context.Context, in *policyInput, to []addressee) error {
 // notSuppressed leaves in-app copies alone, which have no address.
 func notSuppressed(in *policyInput) (reason Reason, detail string, ok bool) {
 	s := in.event.suppressed[suppressible{in.to.channel, in.to.recipient}]
-	return Suppressed, SuppressedDetail(s.Reason), s.Reason == "" || !s.Hard && in.rule.Rule.ignoreSuppressions
-}
-
-// SuppressedDetail says why a recipient receives no messages.
-func SuppressedDetail(reason string) string {
-	return "the recipient is on the company's suppression list (" + reason + ")"
+	if s.Reason == "" || !s.Hard && in.rule.Rule.ignoreSuppressions {
+		return "", "", true
+	}
+	return Suppressed, "the recipient is on the company's suppression list (" + s.Reason + ")", false
 }
 
 func gatherSuppressed(ctx context.Context, in *policyInput, to []addressee) error {
