@@ -43,8 +43,7 @@ func afterText(said *smtptest.Said) smtptest.Script {
 // again. A late answer counts, even beyond the worker's own time for a send.
 func TestWorkerUnknownOutcome(t *testing.T) {
 	t.Run("late answer", func(t *testing.T) {
-		// The ledger's clock stands still unless the test steps it, so that a busy machine
-		// doesn't end the lease.
+		// Only the test moves the ledger's clock, so that a busy machine doesn't end the lease.
 		clock := fakeClock()
 		store := openLedger(t, clock)
 		answer := make(chan struct{})
