@@ -29,6 +29,14 @@ func (s *Store) Statements() map[string]string {
 		"message":       "UPDATE deliveries SET received_at = $3 WHERE " + inInbox + " AND id = $4",
 		"opted out":     "SELECT user_id, rule FROM preferences WHERE company = $1 AND user_id IN ($2, $3) AND rule IN ($4, $5) AND enabled = 0",
 		"unused":        removeUnused,
+		"primary":       markPrimary,
+		"link":          linkFallback,
+		"release":       releaseFallbacks,
+		"arm":           armFallbacks,
+		"dismiss":       dismissFallbacks,
+		"unread":        unreadPrimary,
+		"throttle":      countThrottled,
+		"outcome":       recordOutcome,
 		"list":          schema.SelectDeliveries + "WHERE deliveries.id > $1 AND company = $2 ORDER BY deliveries.id LIMIT 100",
 	}
 }

@@ -35,11 +35,13 @@ const (
 		RETURNING id, sensitive`
 	cancelFallbacks = cancelDeliveries + "company = $4 AND " + waiting + " LIMIT $5)"
 	// unreadPrimary is since when a message that another one stands in for has been sent, how
-	// long it may stay unread, and whether its user has read it or its in-app copy.
+	// long it may stay unread, and whether its user has read it or its in-app copy. The
+	// recipient of an in-app message is its user: by that the unique key finds one row, where
+	// an event may have thousands.
 	unreadPrimary = `
 		SELECT COALESCE(p.updated_at, 0), f.fallback_after, EXISTS (
 			SELECT 1 FROM deliveries r
-			WHERE r.event = p.event AND r.rule = p.rule AND r.channel = '` + ledger.ChannelSystem + `' AND r.user_id = p.user_id AND r.received_at <> 0)
+			WHERE r.event = p.event AND r.rule = p.rule AND r.channel = '` + ledger.ChannelSystem + `' AND r.recipient = p.user_id AND r.received_at <> 0)
 		FROM deliveries f LEFT JOIN deliveries p ON p.id = f.fallback_of WHERE f.id = $1`
 	dismissClaimed = `
 		UPDATE deliveries SET state = 'skipped', reason = '` + ledger.ReasonFallbackNotNeeded + `', message = $1, updated_at = $2, lease = 0, attempts = attempts - 1

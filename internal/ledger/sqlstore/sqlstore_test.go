@@ -101,7 +101,15 @@ func TestStatementsUseTheIndexes(t *testing.T) {
 	}
 }
 
-// The same on PostgreSQL, where it depends on the number of rows.
+// An event may have thousands of in-app messages, and each message that stands in for an unread
+// one looks for the one of its user.
+func TestUnreadMessageIsFoundByItsUser(t *testing.T) {
+	s, d := openSQLite(t)
+	plan := strings.Join(planOf(t, d.Pool(), s.Statements()["unread"], 1), "\n")
+	NewWithT(t).Expect(plan).To(ContainSubstring("(event=? AND rule=? AND channel=? AND recipient=?)"))
+}
+
+// The statements use the indexes of PostgreSQL too, where it depends on the number of rows.
 func TestStatementsUseTheIndexesOfPostgres(t *testing.T) {
 	g := NewWithT(t)
 	to := postgres.Config{URL: postgrestest.NewDatabase(t), Password: postgrestest.Password}
