@@ -46,6 +46,7 @@ func (s *Store) DeliveriesReady() <-chan struct{} { return s.deliveries }
 func (s *Store) ClaimDeliveries(ctx context.Context, c ledger.Claim) ([]ledger.ClaimedDelivery, error) {
 	begun := s.machine.Now()
 	var damaged quarantinedRows
+	var freed freedRows
 	take := func(tx driver.Tx, lane driver.Claim) (claimed []ledger.ClaimedDelivery, n int, err error) {
 		found, err := tx.ClaimDeliveries(lane)
 		if err != nil {
@@ -63,9 +64,12 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ledger.Claim) ([]ledger.C
 				}
 			}
 			if found[i].Reason == ledger.ReasonFallbackUnread {
-				if unread, err := s.stillUnread(tx, lane, &found[i]); err != nil {
+				unread, bytes, err := s.stillUnread(tx, lane, &found[i])
+				if err != nil {
 					return nil, 0, err
-				} else if !unread {
+				}
+				if !unread {
+					freed.add(&found[i], bytes)
 					continue
 				}
 			}
@@ -79,8 +83,30 @@ func (s *Store) ClaimDeliveries(ctx context.Context, c ledger.Claim) ([]ledger.C
 	claimed, err := claim(ctx, s, &deliveryQueue, &s.deliveryTurn, &s.suspectDeliveries, c, take, deliveryRow)
 	if err == nil {
 		s.reportQuarantined(damaged.all())
+		for _, row := range freed {
+			s.usage.add(row.company, 0, -row.bytes)
+		}
 	}
 	return interleaved(claimed, func(d *ledger.ClaimedDelivery) string { return d.Company }), err
+}
+
+// freedRows are deliveries that a claim ended, and how many bytes less are stored because of
+// that. Its transaction may run again.
+type freedRows map[int64]freedRow
+
+type freedRow struct {
+	company string
+	bytes   int64
+}
+
+func (f *freedRows) add(d *ledger.Delivery, bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	if *f == nil {
+		*f = freedRows{}
+	}
+	(*f)[d.ID] = freedRow{d.Company, bytes}
 }
 
 func deliveryRow(d *ledger.ClaimedDelivery) claimedRow {

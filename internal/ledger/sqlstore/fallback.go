@@ -152,29 +152,29 @@ func dismissed(tx driver.Tx, of, now int64) (ids []int64, sensitive []bool, err 
 }
 
 // stillUnread reports whether a claimed delivery that stands in for an unread one is sent now.
-// Otherwise it waits on, or is dismissed.
-func (s *Store) stillUnread(tx driver.Tx, c driver.Claim, d *ledger.Delivery) (bool, error) {
+// Otherwise it continues to wait, or is dismissed. It returns how many bytes less are stored.
+func (s *Store) stillUnread(tx driver.Tx, c driver.Claim, d *ledger.Delivery) (unread bool, freed int64, err error) {
 	sent, after, read, err := readUnread(tx, d.ID)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	switch {
 	case sent == 0 || read: // it was erased or read
 		if _, err := tx.Exec(dismissClaimed, sentInstead, c.Now, d.ID, c.Lease); err != nil {
-			return false, err
+			return false, 0, err
 		}
 		if d.Sensitive {
-			if _, err := s.mask(tx, d.ID); err != nil {
-				return false, err
+			if freed, err = s.mask(tx, d.ID); err != nil {
+				return false, 0, err
 			}
 		}
-		_, err := s.dismiss(tx, d.ID, c.Now)
-		return false, err
-	case sent+after > c.Now: // it was woken with others
+		n, err := s.dismiss(tx, d.ID, c.Now)
+		return false, freed + n, err
+	case sent+after > c.Now: // it was made due too early
 		_, err := tx.Exec(deliveryQueue.release, sent+after, d.ID, c.Lease)
-		return false, err
+		return false, 0, err
 	}
-	return true, nil
+	return true, 0, nil
 }
 
 func readUnread(tx driver.Tx, id int64) (sent, after int64, read bool, err error) {
