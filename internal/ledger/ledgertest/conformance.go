@@ -47,6 +47,8 @@ var conformance = []func(*testing.T, Place){
 	testFallbackOfExpired,
 	testFallbackOfUnread,
 	testFallbackAgain,
+	testFallbackOfReadIsFree,
+	testClaimEndsAfterManyUnread,
 	testSensitiveEventFails,
 	testSensitiveAtOnce,
 	testMaskedTextsAreFree,
@@ -149,6 +151,7 @@ var alone = map[string]bool{"LargeEventsDelayNobody": true, "SmallEventsPassLarg
 
 // Limits of the ledger that the tests go beyond.
 const (
+	maxReturned = 200
 	step        = 500 // rows in one transaction of a long change
 	stepRows    = 200 // of an event in one transaction
 	maxLogText  = 16 << 10

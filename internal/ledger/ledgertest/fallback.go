@@ -4,6 +4,10 @@
 package ledgertest
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,7 +142,9 @@ func testFallbackOfUnread(t *testing.T, at Place) {
 		return ledger.Delivery{}
 	}
 	unread("1")
+	raised(s.DeliveriesReady())
 	g.Expect(s.WakeDeliveries(bg, ledger.Lane{Company: "shop", Channel: ledger.ChannelSMS})).To(Succeed())
+	g.Expect(raised(s.DeliveriesReady())).To(BeFalse(), "there is nothing to try again")
 	g.Expect(claimAll(t, s)).To(BeEmpty(), "it is not time yet")
 	g.Expect(s.Close()).To(Succeed())
 	s = at.open(t, clk)
@@ -186,4 +192,77 @@ func testFallbackAgain(t *testing.T, at Place) {
 	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(list).To(HaveLen(6))
+}
+
+// The texts of a message that isn't needed because another one was read are taken off what
+// the company stores.
+func testFallbackOfReadIsFree(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	deliveries := chain(5 * time.Minute)
+	deliveries[1].Content.Text = strings.Repeat("x", 10_000)
+	read := about("a-push", deliveries[0].Recipient, deliveries[0].UserID)
+	read.Channel = ledger.ChannelSystem
+	Decided(t, s, "shop", "1", append(deliveries, read)...)
+	for _, d := range claimAll(t, s) {
+		g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
+	}
+	inbox, err := s.Inbox(bg, ledger.InboxFilter{Company: "shop", UserID: read.UserID})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(inbox).To(HaveLen(1))
+	g.Expect(s.SetReceived(bg, "shop", read.UserID, inbox[0].ID, true)).To(Succeed())
+	clk.Step(5 * time.Minute)
+	g.Expect(claimAll(t, s)).To(BeEmpty(), "it was read")
+	g.Expect(s.Close()).To(Succeed())
+	s = at.open(t, clk)
+	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed())
+	g.Expect(at.stored(t, "shop")).To(BeZero())
+}
+
+// A claim returns some of the messages that aren't to be sent after all, and ends: thousands
+// of them in one transaction would delay everybody.
+func testClaimEndsAfterManyUnread(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	const n = 3 * maxReturned
+	deliveries := make([]ledger.NewDelivery, 0, 3*n)
+	for i := range n {
+		user := fmt.Sprintf("11111111-2222-4333-8444-%012d", i)
+		inApp, sms := about("a", user, user), about("b", fmt.Sprintf("+2782%07d", i), user)
+		inApp.Channel, sms.Channel = ledger.ChannelSystem, ledger.ChannelSMS
+		sms.Fallback = &ledger.Fallback{RuleName: inApp.RuleName, Channel: inApp.Channel, Recipient: inApp.Recipient, Waits: true, IfUnread: time.Minute}
+		deliveries = append(deliveries, inApp, sms)
+	}
+	Decided(t, s, "shop", "1", deliveries...)
+	sent, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: n, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(sent).To(HaveLen(n))
+	var marking sync.WaitGroup
+	for _, d := range sent {
+		marking.Go(func() {
+			if err := errors.Join(s.MarkSent(bg, d, "x"), s.SetReceived(bg, "shop", d.UserID, d.ID, true)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	marking.Wait()
+	clk.Step(time.Minute)
+	Decided(t, s, "bank", "1", Email("a", "joe@example.com"))
+	claimed := claimAll(t, s)
+	g.Expect(claimed).To(HaveLen(1), "the other company's")
+	left := func() int {
+		list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop", State: ledger.DeliveryPending, Limit: 1000})
+		g.Expect(err).NotTo(HaveOccurred())
+		return len(list)
+	}
+	g.Expect(left()).To(BeNumerically("~", n-maxReturned, 100))
+	for range 3 {
+		_, due, err := s.NextDeliveryDue(bg, nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(due).To(BeTrue(), "who claims asks again")
+		g.Expect(claimAll(t, s)).To(BeEmpty())
+	}
+	g.Expect(left()).To(BeZero())
 }

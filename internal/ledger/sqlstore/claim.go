@@ -112,8 +112,13 @@ var (
 		) `, "channel")
 )
 
+// maxReturned is about how many of the claimed rows one claim returns to the queue, so that
+// its transaction stays short where thousands are not to be handed out yet.
+const maxReturned = 200
+
 // claim has take claim up to n rows of each lane, and returns those that are handed out.
-// take returns how many it claimed, including those that it returned to the queue.
+// take returns how many it claimed, including those that it returned to the queue. After many
+// of those the claim ends, although more rows may be due.
 // The turn is held meanwhile, so that callers don't ask for the same rows.
 func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspects, c ledger.Claim, take func(driver.Tx, driver.Claim) (rows []T, n int, err error), rowOf func(*T) claimedRow) ([]T, error) {
 	if c.Limit <= 0 {
@@ -143,10 +148,10 @@ func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspec
 		until = now + c.Lease.Milliseconds()
 		screen = screening{queue: q, lease: lease, now: now}
 		screen.held, screen.alone = held.inHand(now)
-		left, bounds := c.Limit, slices.Clone(c.Bounds)
+		left, returned, bounds := c.Limit, 0, slices.Clone(c.Bounds)
 		open := slices.Clone(lanes)
 		// In rounds: what one lane doesn't use of its share goes to the others.
-		for left > 0 && len(open) > 0 {
+		for left > 0 && returned < maxReturned && len(open) > 0 {
 			share := shares(open, bounds, left)
 			more := open[:0]
 			for i := range open {
@@ -170,6 +175,7 @@ func claim[T any](ctx context.Context, s *Store, q *queue, t *turn, held *suspec
 						got++
 					}
 				}
+				returned += taken - got
 				if got > 0 {
 					left -= got
 					for _, b := range l.Bounds {

@@ -108,11 +108,13 @@ func (s *Store) PurgeCompany(ctx context.Context, company string) error {
 	return nil
 }
 
+// wakeDeliveries leaves out what waits for its time and not for another attempt.
 const wakeDeliveries = `
 	UPDATE deliveries SET next_attempt_at = $1
 	WHERE id IN (
 		SELECT id FROM deliveries
-		WHERE state = 'pending' AND company = $2 AND channel = $3 AND next_attempt_at > $1 AND lease = 0 LIMIT $4
+		WHERE state = 'pending' AND company = $2 AND channel = $3 AND next_attempt_at > $1 AND lease = 0
+			AND reason <> '` + ledger.ReasonFallbackUnread + `' LIMIT $4
 	) AND state = 'pending' AND lease = 0`
 
 // WakeDeliveries implements [ledger.Companies].
