@@ -47,6 +47,7 @@ var conformance = []func(*testing.T, Place){
 	testFallbackOfExpired,
 	testFallbackOfUnread,
 	testFallbackAgain,
+	testFallbackOfSettled,
 	testFallbackOfReadIsFree,
 	testClaimEndsAfterManyUnread,
 	testSensitiveEventFails,

@@ -194,6 +194,35 @@ func testFallbackAgain(t *testing.T, at Place) {
 	g.Expect(list).To(HaveLen(6))
 }
 
+// A message that turns out to have been sent needs none that stands in for it either, or one
+// after the time in which it may be read.
+func testFallbackOfSettled(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	settled := func(id string, unread time.Duration) map[string]string {
+		Decided(t, s, "shop", id, chain(unread)...)
+		push := ClaimDelivery(t, s)
+		g.Expect(s.RetryDelivery(bg, push, time.Hour, "OutcomeUnknown", "It may have arrived.")).To(Succeed())
+		raised(s.DeliveriesReady())
+		changed, err := s.RecordFeedback(bg, []ledger.Feedback{{Delivery: push.ID, Company: "shop", Outcome: ledger.OutcomeDelivered, At: clk.Now()}})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(changed).To(Equal([]bool{true}))
+		g.Expect(raised(s.DeliveriesReady())).To(BeTrue())
+		return states(t, s)
+	}
+	g.Expect(settled("1", 0)).To(Equal(map[string]string{"a-push/push": "sent ", "b-sms/sms": "skipped FallbackNotNeeded", "c-email/email": "skipped FallbackNotNeeded"}))
+	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop", Rule: "b-sms"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list[0].Content.Text).To(Equal(ledger.Mask))
+	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed())
+
+	g.Expect(settled("2", 5*time.Minute)).To(HaveKeyWithValue("b-sms/sms", "pending FallbackUnread"))
+	g.Expect(claimAll(t, s)).To(BeEmpty())
+	clk.Step(5 * time.Minute)
+	g.Expect(ClaimDelivery(t, s).Channel).To(Equal(ledger.ChannelSMS))
+}
+
 // The texts of a message that isn't needed because another one was read are taken off what
 // the company stores.
 func testFallbackOfReadIsFree(t *testing.T, at Place) {

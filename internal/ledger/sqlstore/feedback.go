@@ -104,27 +104,26 @@ func (s *Store) recordSome(ctx context.Context, reports []ledger.Feedback) ([]bo
 		byID[targets[i].ID] = &targets[i]
 	}
 	// Most repeated reports end here, without a write.
-	stale := true
-	for i := range reports {
-		d := byID[reports[i].Delivery]
-		if d == nil || d.Company != reports[i].Company || reports[i].Outcome.Rank() <= d.Outcome.Rank() {
-			continue
-		}
-		stale = false
-	}
-	if stale {
+	if !slices.ContainsFunc(reports, func(f ledger.Feedback) bool {
+		d := byID[f.Delivery]
+		return d != nil && d.Company == f.Company && f.Outcome.Rank() > d.Outcome.Rank()
+	}) {
 		return make([]bool, len(reports)), nil
 	}
-	freed := map[string]int64{}
+	freed, settled := map[string]int64{}, false
 	committed := func() {
 		for i := range reports {
 			if d := byID[reports[i].Delivery]; d != nil && reports[i].Suppress != "" {
 				s.suppressed.add(ledger.Lane{Company: d.Company, Channel: d.Channel})
 			}
 		}
+		if settled {
+			s.deliveries.Raise() // messages that stand in for others have a time now
+		}
 	}
 	changed, err := write(ctx, s, &driver.Job{Background: true, Committed: committed}, func(tx driver.Tx) ([]bool, error) {
 		clear(freed)
+		settled = false
 		changed := make([]bool, len(reports))
 		for i := range reports {
 			d := byID[reports[i].Delivery]
@@ -132,8 +131,16 @@ func (s *Store) recordSome(ctx context.Context, reports []ledger.Feedback) ([]bo
 				continue
 			}
 			var err error
-			if changed[i], err = s.recordOne(tx, &reports[i], d, freed); err != nil {
+			if changed[i], err = s.recordOne(tx, &reports[i], d); err != nil {
 				return nil, err
+			}
+			if changed[i] && d.Reason == reasonUnknown {
+				bytes, err := s.settle(tx, d)
+				if err != nil {
+					return nil, err
+				}
+				freed[d.Company] += bytes
+				settled = true
 			}
 		}
 		return changed, nil
@@ -147,23 +154,10 @@ func (s *Store) recordSome(ctx context.Context, reports []ledger.Feedback) ([]bo
 	return changed, nil
 }
 
-func (s *Store) recordOne(tx driver.Tx, f *ledger.Feedback, d *ledger.Delivery, freed map[string]int64) (changed bool, err error) {
+func (s *Store) recordOne(tx driver.Tx, f *ledger.Feedback, d *ledger.Delivery) (changed bool, err error) {
 	n, err := tx.Exec(recordOutcome, f.Outcome, f.Detail, s.stored(f.At), f.Delivery, f.Company, f.Outcome.Rank())
 	if err != nil || n == 0 {
 		return false, err
-	}
-	if d.Reason == reasonUnknown {
-		n, err := tx.Exec(settleUnknown, s.now(), f.Delivery)
-		if err != nil {
-			return false, err
-		}
-		if n > 0 && d.Sensitive {
-			bytes, err := s.mask(tx, f.Delivery)
-			if err != nil {
-				return false, err
-			}
-			freed[d.Company] += bytes
-		}
 	}
 	if f.Suppress == "" {
 		return true, nil
@@ -175,6 +169,23 @@ func (s *Store) recordOne(tx driver.Tx, f *ledger.Feedback, d *ledger.Delivery, 
 		err = nil // the outcome is recorded all the same
 	}
 	return true, err
+}
+
+// settle marks a delivery as sent that its provider turned out to have accepted, as
+// [Store.MarkSent] does. It returns how many bytes less are stored.
+func (s *Store) settle(tx driver.Tx, d *ledger.Delivery) (freed int64, err error) {
+	now := s.now()
+	n, err := tx.Exec(settleUnknown, now, d.ID)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	if d.Sensitive {
+		if freed, err = s.mask(tx, d.ID); err != nil {
+			return 0, err
+		}
+	}
+	n, err = s.endFallbacks(tx, d.ID, ledger.DeliverySent, "", now)
+	return freed + n, err
 }
 
 func join(places []string) string { return strings.Join(places, ", ") }
