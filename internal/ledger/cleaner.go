@@ -53,37 +53,38 @@ func (*Cleaner) NeedLeaderElection() bool { return true }
 // tries again the next time.
 func (c *Cleaner) Start(ctx context.Context) error {
 	for {
-		switch n, err := c.clean(ctx); {
+		next := c.clock.Now().Add(cleanInterval)
+		switch n, err := c.clean(ctx, next); {
 		case err != nil && ctx.Err() == nil:
 			c.log.Error(err, "Deleting expired rows of the ledger failed; retrying soon", "after", cleanInterval)
 		case n > 0:
 			c.log.Info("Deleted expired rows of the ledger", "rows", n)
 		}
-		if !c.wait(ctx, cleanInterval) {
+		if !c.wait(ctx, max(next.Sub(c.clock.Now()), cleanPause)) {
 			return nil
 		}
 	}
 }
 
 // clean deletes all expired rows, with a pause after every few steps.
-func (c *Cleaner) clean(ctx context.Context) (int, error) {
+func (c *Cleaner) clean(ctx context.Context, next time.Time) (int, error) {
 	n, err := c.deleteOld(ctx)
-	return n, errors.Join(err, c.reencrypt(ctx), c.ledger.Scrub(ctx))
+	return n, errors.Join(err, c.reencrypt(ctx, next), c.ledger.Scrub(ctx))
 }
 
-// reencrypt encrypts all rows with the newest key, with a pause after every few steps.
-func (c *Cleaner) reencrypt(ctx context.Context) error {
+// reencrypt encrypts rows with the newest key, with a pause after every few steps. It ends
+// when it is time to clean again, which must not wait for all rows of a large ledger, and
+// continues then.
+func (c *Cleaner) reencrypt(ctx context.Context, next time.Time) error {
 	total := 0
-	for more := true; more; {
-		var n int
-		var err error
-		n, more, err = c.ledger.Reencrypt(ctx, cleanLimit)
+	for {
+		n, more, err := c.ledger.Reencrypt(ctx, cleanLimit)
 		total += n
 		if err != nil {
 			return fmt.Errorf("after %d rows: %w", total, err)
 		}
-		if more && !c.wait(ctx, cleanPause) {
-			return nil
+		if !more || !c.clock.Now().Before(next) || !c.wait(ctx, cleanPause) {
+			break
 		}
 	}
 	if total > 0 {

@@ -20,6 +20,9 @@ const (
 	// reencryptRows and reencryptBytes bound a transaction.
 	reencryptRows  = 100
 	reencryptBytes = 1 << 20
+	// reencryptSteps is how many transactions or windows without such rows follow one another
+	// before the caller may pause.
+	reencryptSteps = 50
 )
 
 // reencryption is how far the rows from before were encrypted with the newest key. It starts
@@ -74,8 +77,10 @@ func (s *Store) Reencrypt(ctx context.Context, limit int) (n int, more bool, err
 	if r.begun == 0 {
 		*r = reencryption{begun: s.now()}
 	}
+	steps := 0
 	for i := range passages {
 		for {
+			steps++
 			done, end, err := s.reencryptSome(ctx, &passages[i], &r.places[i])
 			n += done
 			if err != nil {
@@ -84,7 +89,7 @@ func (s *Store) Reencrypt(ctx context.Context, limit int) (n int, more bool, err
 			if end {
 				break
 			}
-			if n >= limit {
+			if n >= limit || steps >= reencryptSteps {
 				return n, true, nil
 			}
 		}
