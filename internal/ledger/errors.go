@@ -3,7 +3,10 @@
 
 package ledger
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 var (
 	// ErrUnavailable says that the ledger could not store or return something for now:
@@ -22,6 +25,7 @@ var (
 	// ErrSuppressionsFull says that a company has as many suppressions on a channel as one
 	// may have.
 	ErrSuppressionsFull = errors.New("the company has as many suppressions on the channel as it may")
+
 	// ErrEventTooLarge says that an event makes more deliveries, or more text, than one
 	// event may. Trying again gives the same result.
 	ErrEventTooLarge = errors.New("the event makes too many messages")
@@ -41,3 +45,13 @@ var (
 	// send, or its message could not be rendered.
 	ErrNoMessage = errors.New("the delivery has no message")
 )
+
+var answers = []error{
+	ErrLeaseLost, ErrCompanyFull, ErrSuppressionsFull, ErrEventTooLarge, ErrNotFound, ErrPending, ErrMasked, ErrNoMessage,
+}
+
+// IsAnswer reports whether an error is the ledger's answer to a request, which says nothing
+// about whether its database works.
+func IsAnswer(err error) bool {
+	return slices.ContainsFunc(answers, func(answer error) bool { return errors.Is(err, answer) })
+}

@@ -163,6 +163,7 @@ func testSensitive(t *testing.T, at Place) {
 		g.Expect(d.Complete()).To(BeTrue())
 		_, err = s.Resend(bg, "shop", id, "")
 		g.Expect(err).To(MatchError(ledger.ErrMasked))
+		g.Expect(err).NotTo(MatchError(ledger.ErrUnavailable))
 		_, err = s.Resend(bg, "shop", id, "+15005550007")
 		g.Expect(err).To(MatchError(ledger.ErrMasked))
 	}

@@ -405,7 +405,7 @@ func rolledBack(err error) bool {
 func databaseFailed(err error) bool {
 	switch c := code(err); {
 	case c == "":
-		return !errors.Is(err, ledger.ErrLeaseLost) && !errors.Is(err, ledger.ErrNotFound) && !errors.Is(err, ledger.ErrPending) && !errors.Is(err, ledger.ErrNoMessage)
+		return !ledger.IsAnswer(err)
 	case c[:2] == "22", c[:2] == "23": // data exceptions, constraint violations
 		return false
 	case c == "54000": // a key that is too long for its index
