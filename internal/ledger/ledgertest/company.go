@@ -35,6 +35,16 @@ func testPurgeCompany(t *testing.T, at Place) {
 	Accept(t, s, "shop", "event") // a purged ID is new again
 }
 
+// A company that is purged before what it stores was written stores nothing afterwards.
+func testPurgedCompanyStoresNothing(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	Pending(t, s, "shop", 3)
+	g.Expect(s.PurgeCompany(bg, "shop")).To(Succeed())
+	g.Expect(s.Close()).To(Succeed())
+	g.Expect(at.stored(t, "shop")).To(BeZero())
+}
+
 func testCancelCompany(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)

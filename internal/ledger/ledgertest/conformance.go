@@ -97,6 +97,7 @@ var conformance = []func(*testing.T, Place){
 	testResendAtOnce,
 	testResendAll,
 	testPurgeCompany,
+	testPurgedCompanyStoresNothing,
 	testCancelCompany,
 	testResumeCompany,
 	testDeleteBefore,

@@ -77,6 +77,8 @@ func (s *Store) ResumeCompany(ctx context.Context, company string, reasons ...st
 
 // PurgeCompany implements [ledger.Companies].
 func (s *Store) PurgeCompany(ctx context.Context, company string) error {
+	s.flushUsage(ctx) // what the rows take, which is taken off as they are deleted
+	defer s.usage.recount()
 	err := s.inSteps(ctx, nil, "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE company = $1 LIMIT $2)", company, step)
 	if err != nil {
 		return fmt.Errorf("deleting the company's events: %w", err)

@@ -33,6 +33,8 @@ const (
 type usage struct {
 	limits ledger.Limits
 
+	flushing sync.Mutex // held while what was added is written
+
 	mu      sync.Mutex
 	pending map[string]int64
 	bytes   map[string]int64
@@ -96,6 +98,13 @@ func (u *usage) giveBack(added map[string]int64) {
 	u.changed = true
 }
 
+// recount has what companies use counted again soon.
+func (u *usage) recount() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.changed = true
+}
+
 // set replaces the estimate by what was counted in the database.
 func (u *usage) set(pending, bytes map[string]int64) {
 	u.mu.Lock()
@@ -146,6 +155,8 @@ func (s *Store) trackUsage(ctx context.Context, every time.Duration) {
 
 // flushUsage writes what was added since the last time.
 func (s *Store) flushUsage(ctx context.Context) (changed bool) {
+	s.usage.flushing.Lock()
+	defer s.usage.flushing.Unlock()
 	added, changed := s.usage.take()
 	if len(added) == 0 {
 		return changed
