@@ -71,6 +71,7 @@ var conformance = []func(*testing.T, Place){
 	testFeedbackSettlesUnknownOutcomes,
 	testSkippedDelivery,
 	testSuppressionOfAnotherReplica,
+	testErasedSuppressionOfAnotherReplica,
 	testThrottle,
 	testThrottleIsExact,
 	testSharedContent,

@@ -4,6 +4,7 @@
 package ledgertest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -176,4 +177,27 @@ func testSuppressionOfAnotherReplica(t *testing.T, at Place) {
 	g.Eventually(func() (map[string]ledger.SuppressionReason, error) {
 		return one.SuppressedAmong(bg, "shop", ledger.ChannelEmail, "zoe@example.com")
 	}, 30*time.Second).Should(HaveLen(1))
+}
+
+// testErasedSuppressionOfAnotherReplica tests that an erasure finds what this replica doesn't
+// know of yet.
+func testErasedSuppressionOfAnotherReplica(t *testing.T, at Place) {
+	if !at.Shared {
+		return
+	}
+	g := NewWithT(t)
+	one, other := at.open(t, nil), at.open(t, nil) // which don't look for what the other one adds
+	company := ""
+	n := 0
+	g.Eventually(func() (map[string]ledger.SuppressionReason, error) {
+		n++
+		company = fmt.Sprint("shop-", n)
+		g.Expect(other.Suppress(bg, ledger.Suppression{Company: company, Channel: ledger.ChannelEmail, Address: "zoe@example.com", Reason: ledger.SuppressedHardBounce}, 0)).To(Succeed())
+		return one.SuppressedAmong(bg, company, ledger.ChannelEmail, "zoe@example.com")
+	}, 30*time.Second).Should(BeEmpty(), "once it has read what there is")
+	_, err := one.EraseUser(bg, ledger.Subject{Company: company, UserID: erasedUser, Addresses: []string{"zoe@example.com"}}, ledger.ErasedByAdmin, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	var left int
+	at.query(t, "SELECT COUNT(*) FROM suppressions WHERE company = '"+company+"'", &left)
+	g.Expect(left).To(BeZero())
 }

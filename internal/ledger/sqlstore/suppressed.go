@@ -55,16 +55,6 @@ func (s *suppressed) any(l ledger.Lane) bool {
 	return !s.known || s.lanes[l]
 }
 
-// ofCompany is any for all lanes of a company.
-func (s *suppressed) ofCompany(company string) bool {
-	for _, channel := range []string{ledger.ChannelEmail, ledger.ChannelSMS, ledger.ChannelPush} {
-		if s.any(ledger.Lane{Company: company, Channel: channel}) {
-			return true
-		}
-	}
-	return false
-}
-
 // add says that a lane has a suppression, which is committed: a reload that began before
 // may not have seen it, and one that begins afterwards will.
 func (s *suppressed) add(l ledger.Lane) {

@@ -284,13 +284,6 @@ func (s *Store) DeleteSuppressions(ctx context.Context) error {
 // eraseSuppressions removes a user's suppressions. Wishes stay, with the digest of the
 // address.
 func (s *Store) eraseSuppressions(ctx context.Context, company string, addresses []string) error {
-	if !s.suppressed.ofCompany(company) {
-		return nil
-	}
-	hidden, err := s.hidden(ctx)
-	if err != nil {
-		return err
-	}
 	var c conditions
 	c.compare("company =", company)
 	forms := make([]string, 0, 2*len(addresses))
@@ -303,8 +296,13 @@ func (s *Store) eraseSuppressions(ctx context.Context, company string, addresses
 	}
 	list := "(" + join(places) + ")"
 	c.add("(lower(recipient) IN " + list + " OR lower(address) IN " + list + ")")
+	// Not as s.suppressed knows it: another replica may have added one just now.
 	found, err := s.readSuppressions(ctx, c.where(), c.values...)
 	if err != nil || len(found) == 0 {
+		return err
+	}
+	hidden, err := s.hidden(ctx)
+	if err != nil {
 		return err
 	}
 	return s.driver.Write(ctx, &driver.Job{Run: func(tx driver.Tx) error {
