@@ -54,6 +54,7 @@ type activityReporter struct {
 	log        logr.Logger
 	now        func() time.Time
 	writes     *rate.Limiter
+	interval   time.Duration // activityInterval except in tests
 
 	next    int64 // the ID up to which messages are counted
 	begun   bool
@@ -86,11 +87,8 @@ func (t *tally) at(hour int64) *struct{ sent, failed int64 } {
 	if hour <= t.hour-day {
 		return nil
 	}
-	for ; t.hour < hour; t.hour++ {
+	for t.hour = max(t.hour, hour-day); t.hour < hour; t.hour++ {
 		t.hours[(t.hour+1)%day] = struct{ sent, failed int64 }{}
-		if hour-t.hour > day {
-			t.hour = hour - day - 1
-		}
 	}
 	return &t.hours[hour%day]
 }
@@ -129,7 +127,7 @@ func hourOf(t time.Time) int64 { return t.Unix() / int64(time.Hour/time.Second) 
 func newActivityReporter(c client.Client, l ledger.Activity, namespaces activation.Namespaces, now func() time.Time, log logr.Logger) *activityReporter {
 	return &activityReporter{
 		client: c, ledger: l, namespaces: namespaces, log: log, now: now,
-		writes:  rate.NewLimiter(activityWrites, activityWrites),
+		writes:  rate.NewLimiter(activityWrites, activityWrites), interval: activityInterval,
 		unended: make(map[int64]struct{}), tallies: make(map[string]map[string]*tally),
 		staleRules: make(map[tallyKey]struct{}), staleCompanies: make(map[string]struct{}), written: make(map[any]time.Time),
 	}
@@ -141,16 +139,16 @@ func (*activityReporter) NeedLeaderElection() bool { return true }
 // Start works until ctx is done. An error ends a round, not the reporter.
 func (r *activityReporter) Start(ctx context.Context) error {
 	for {
-		round, cancel := context.WithTimeout(ctx, activityInterval)
+		round, cancel := context.WithTimeout(ctx, r.interval)
 		begun := time.Now()
-		if err := r.round(round); err != nil && round.Err() == nil {
-			r.log.Error(err, "Reporting what was sent failed; trying again soon")
+		if err := r.round(round); err != nil && ctx.Err() == nil {
+			r.log.Error(err, "Could not bring the activity in the status of rules and activations up to date; trying again within a minute")
 		}
 		cancel()
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(max(0, activityInterval-time.Since(begun))):
+		case <-time.After(max(0, r.interval-time.Since(begun))):
 		}
 	}
 }
@@ -322,9 +320,6 @@ func (r *activityReporter) write(ctx context.Context) error {
 	slices.SortFunc(queue, func(a, b any) int { return r.written[a].Compare(r.written[b]) })
 	var failures []error
 	for _, one := range queue {
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the manager stops, which is not a failure
-		}
 		var err error
 		switch one := one.(type) {
 		case tallyKey:
@@ -332,8 +327,8 @@ func (r *activityReporter) write(ctx context.Context) error {
 		case string:
 			err = r.writeCompany(ctx, one)
 		}
-		if errors.Is(err, errRoundOver) {
-			break
+		if errors.Is(err, errRoundOver) || ctx.Err() != nil {
+			break // the next round continues, and a write that was interrupted is not a failure
 		}
 		if err != nil {
 			if failures = append(failures, err); len(failures) > 3 {

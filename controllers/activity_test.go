@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -114,6 +115,36 @@ func TestActivity(t *testing.T) {
 		g.Expect(ofRule.LastSentTime).NotTo(BeNil())
 		g.Expect(ofRule.LastFailureReason).To(Equal("Refused"))
 	}
+}
+
+// hungLedger never answers.
+type hungLedger struct{ ledger.Activity }
+
+func (hungLedger) LastBefore(ctx context.Context, _ time.Time) (int64, error) {
+	<-ctx.Done()
+	return 0, fmt.Errorf("reading the log: %w", ctx.Err())
+}
+
+// TestActivityOfHungLedger expects a log entry about a ledger that does not answer within a
+// round, and none when the manager stops.
+func TestActivityOfHungLedger(t *testing.T) {
+	g := NewWithT(t)
+	ctx, stop := context.WithCancel(t.Context())
+	entries := make(chan string)
+	log := funcr.New(func(_, entry string) {
+		select {
+		case entries <- entry:
+		case <-ctx.Done():
+			t.Errorf("logged after the end: %s", entry)
+		}
+	}, funcr.Options{})
+	r := newActivityReporter(k8s, hungLedger{}, activation.AllNamespaces(), time.Now, log)
+	r.interval = 10 * time.Millisecond
+	ended := make(chan error, 1)
+	go func() { ended <- r.Start(ctx) }()
+	g.Eventually(entries, "1m").Should(Receive(ContainSubstring("reading the log: context deadline exceeded")))
+	stop()
+	g.Eventually(ended, "1m").Should(Receive(Succeed()))
 }
 
 // busyLedger has one sent message of each of many companies, and one more in each round.
