@@ -208,20 +208,18 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 	store.OnQuarantine(quarantine.Report)
 	worker, err := delivery.NewWorker(delivery.Options{
-		Ledger:    store,
-		Routes:    senders.registry,
-		Companies: rules,
-
+		Ledger:       store,
+		Routes:       senders.registry,
+		Companies:    rules,
 		Suppressions: suppressions,
 		Rules:        suppressions.Rules,
-
-		Concurrency: s.deliveryConcurrency,
-		Memory:      memory,
-		SendTimeout: s.sendTimeout,
-		Grace:       s.gracePeriod / 2,
-		QuietSent:   !s.logSent,
-		Log:         log.WithName("delivery"),
-		Registerer:  metrics.Registry,
+		Concurrency:  s.deliveryConcurrency,
+		Memory:       memory,
+		SendTimeout:  s.sendTimeout,
+		Grace:        s.gracePeriod / 2,
+		QuietSent:    !s.logSent,
+		Log:          log.WithName("delivery"),
+		Registerer:   metrics.Registry,
 	})
 	if err != nil {
 		return err
