@@ -127,7 +127,7 @@ func hourOf(t time.Time) int64 { return t.Unix() / int64(time.Hour/time.Second) 
 func newActivityReporter(c client.Client, l ledger.Activity, namespaces activation.Namespaces, now func() time.Time, log logr.Logger) *activityReporter {
 	return &activityReporter{
 		client: c, ledger: l, namespaces: namespaces, log: log, now: now,
-		writes:  rate.NewLimiter(activityWrites, activityWrites), interval: activityInterval,
+		writes: rate.NewLimiter(activityWrites, activityWrites), interval: activityInterval,
 		unended: make(map[int64]struct{}), tallies: make(map[string]map[string]*tally),
 		staleRules: make(map[tallyKey]struct{}), staleCompanies: make(map[string]struct{}), written: make(map[any]time.Time),
 	}
