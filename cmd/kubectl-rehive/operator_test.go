@@ -317,7 +317,13 @@ func TestLogsAndReplay(t *testing.T) {
 	_, _, errOut = run(stranger, "team-a", "logs")
 	g.Expect(errOut).To(ContainSubstring("cannot list resource"))
 
-	// Messages are sent again, and the log says by whom.
+	// Messages are sent again, and the log says by whom. The one that was masked is not counted.
+	masked := message("team-a/welcome", "ann@example.com")
+	masked.Sensitive = true
+	c.decide(g, "my_shop", "e2-code", masked)
+	c.end(g, func(d ledger.ClaimedDelivery) error {
+		return c.ledger.FailDelivery(ctx, d, "ProviderRejected", "No.")
+	})
 	status, out, errOut = run(editor, "team-a", "replay", "--failed", "--rule", "welcome", "--since", "1h")
 	g.Expect(status).To(Equal(1))
 	g.Expect(out).To(Equal("Would send 1 message again.\n"))

@@ -88,14 +88,18 @@ func (o *options) replay(ctx context.Context, op *operator, r *replay) (err erro
 	for {
 		var done clusterapi.Replayed
 		if err := op.call(ctx, clusterapi.ReplayMessages, r.request, &done); err != nil {
+			if total.Count > 0 {
+				return fmt.Errorf("after %s that are sent again: %w", count(total.Count, "message"), err)
+			}
 			return err
 		}
 		total.Count, total.Events = total.Count+done.Count, total.Events+done.Events
 		total.Refused = append(total.Refused, done.Refused...)
-		if !done.More || r.request.DryRun || done.Count == 0 {
+		if done.Next == 0 {
 			total.More = done.More
 			break
 		}
+		r.request.After = done.Next
 	}
 	if encoded, err := encode(o.Out, r.format, total); err != nil {
 		return err
@@ -127,7 +131,10 @@ func (o *options) printReplayed(total *clusterapi.Replayed, dryRun bool) {
 		}
 		fmt.Fprintf(o.Out, "%s %s again.\n", verb, count(total.Events, "quarantined event"))
 	}
-	if total.More {
+	switch {
+	case total.More && dryRun:
+		fmt.Fprintln(o.Out, "There are more.")
+	case total.More:
 		fmt.Fprintln(o.Out, "There are more: repeat the command.")
 	}
 	for _, refusal := range total.Refused {

@@ -152,6 +152,8 @@ type Replay struct {
 	// failed, cancelled and quarantined, and are failed if empty.
 	IDs []int64 `json:"ids,omitempty"`
 	Selection
+	// After, if not 0, is the Next of the request before: only later messages are sent.
+	After int64 `json:"after,omitempty"`
 	// DryRun only counts.
 	DryRun bool `json:"dryRun,omitempty"`
 }
@@ -162,8 +164,11 @@ type Replayed struct {
 	// evaluated again.
 	Count  int `json:"count"`
 	Events int `json:"events,omitempty"`
-	// More reports whether the selection has more messages than one request sends.
-	More bool `json:"more,omitempty"`
+	// More reports whether the selection has more messages than one request sends. Next is
+	// then the After of the request for them, so that those that failed again by then are not
+	// sent once more; it is 0 for a dry run.
+	More bool  `json:"more,omitempty"`
+	Next int64 `json:"next,omitempty"`
 	// Refused are the messages among the IDs that can't be sent again.
 	Refused []Refusal `json:"refused,omitempty"`
 }

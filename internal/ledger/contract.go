@@ -179,8 +179,12 @@ type Log interface {
 	// cancelled or quarantined, and that have a message. Deliveries that a replay of their
 	// event replaced and sensitive ones are left out, and so are those that expired unless
 	// the filter's Reason is [ReasonExpired]. It returns how many there were, even before an
-	// error, and whether there are more.
-	ResendAll(ctx context.Context, f LogFilter, limit int) (n int, more bool, err error)
+	// error, and the ID that further ones follow, which is 0 if there are none: with it as the
+	// filter's After, the next call sends no delivery once more that has failed again by then.
+	ResendAll(ctx context.Context, f LogFilter, limit int) (n int, next int64, err error)
+	// CountResendable counts the deliveries that ResendAll would send, up to limit, and
+	// reports whether there are more.
+	CountResendable(ctx context.Context, f LogFilter, limit int) (n int, more bool, err error)
 }
 
 // History is the log of events.

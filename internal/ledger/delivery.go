@@ -216,6 +216,20 @@ func (d *Delivery) Ended() bool {
 	return d.State != DeliveryPending && d.State != DeliveryQuarantined
 }
 
+// Resendable returns nil if the delivery can be sent again, and otherwise the error of
+// [Log.Resend].
+func (d *Delivery) Resendable() error {
+	switch {
+	case d.Content == Content{} && d.Sealed == nil:
+		return ErrNoMessage
+	case d.State == DeliveryPending:
+		return ErrPending
+	case d.Sensitive && d.Ended():
+		return ErrMasked
+	}
+	return nil
+}
+
 // Complete reports whether a claim returned all of the Content.
 func (d *Delivery) Complete() bool {
 	return d.Size == len(d.Content.Subject)+len(d.Content.Text)+len(d.Content.HTML)

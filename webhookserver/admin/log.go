@@ -318,11 +318,11 @@ func (a *API) sendLogs() rest.Operation {
 					return rest.Answer{}, err
 				}
 				defer leave()
-				n, more, err := a.Ledger.ResendAll(ctx, filter, maxResend)
+				n, next, err := a.Ledger.ResendAll(ctx, filter, maxResend)
 				if err != nil && n == 0 {
 					return rest.Answer{}, messages.Error(err)
 				}
-				done = resent{count: int64(n), more: more}
+				done = resent{count: int64(n), more: next != 0 || err != nil}
 			}
 			r.Log.Info("Sending messages again", "company", r.Caller.Company, "user", r.Caller.User, "count", done.count, "more", done.more)
 			return rest.DataOf(resentSerializer, &done), nil

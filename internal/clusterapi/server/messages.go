@@ -90,6 +90,7 @@ func (s *Server) replayMessages(ctx context.Context, c *call, r *clusterapi.Repl
 		return s.replayByID(ctx, c, r)
 	}
 	filter := c.filter(&r.Selection)
+	filter.After = r.After
 	if len(filter.States) == 0 {
 		filter.States = []ledger.DeliveryState{ledger.DeliveryFailed}
 	}
@@ -107,7 +108,8 @@ func (s *Server) replayMessages(ctx context.Context, c *call, r *clusterapi.Repl
 	}
 	done := &clusterapi.Replayed{}
 	var err error
-	done.Count, done.More, err = s.o.Ledger.ResendAll(ctx, filter, clusterapi.MaxReplayed)
+	done.Count, done.Next, err = s.o.Ledger.ResendAll(ctx, filter, clusterapi.MaxReplayed)
+	done.More = done.Next != 0
 	if err == nil && events {
 		done.Events, err = s.o.Ledger.ReleaseQuarantinedEvents(ctx, c.company)
 	}
@@ -124,18 +126,17 @@ func (s *Server) replayMessages(ctx context.Context, c *call, r *clusterapi.Repl
 }
 
 func (s *Server) countReplay(ctx context.Context, c *call, filter ledger.LogFilter, events bool) (*clusterapi.Replayed, error) {
-	page, err := s.o.Ledger.Log(ctx, filter, 0, 1)
-	if err != nil {
+	counted := &clusterapi.Replayed{}
+	var err error
+	if counted.Count, counted.More, err = s.o.Ledger.CountResendable(ctx, filter, clusterapi.MaxReplayed); err != nil {
 		return nil, statusOf(err)
 	}
-	counted := &clusterapi.Replayed{Count: page.Count}
 	if events {
 		found, err := s.o.Ledger.QuarantinedEvents(ctx, c.company, 0, maxReleased)
 		if err != nil {
 			return nil, statusOf(err)
 		}
-		// Each has an entry in the log.
-		counted.Events, counted.Count = len(found), max(0, counted.Count-len(found))
+		counted.Events = len(found)
 	}
 	return counted, nil
 }
@@ -180,15 +181,7 @@ func (s *Server) replayOne(ctx context.Context, c *call, id int64, dryRun bool) 
 		if isEvent {
 			return 0, true, nil
 		}
-		switch {
-		case d.Content == ledger.Content{}:
-			err = ledger.ErrNoMessage
-		case d.State == ledger.DeliveryPending:
-			err = ledger.ErrPending
-		case d.Sensitive && d.Ended():
-			err = ledger.ErrMasked
-		}
-		return 0, false, err
+		return 0, false, d.Resendable() //nolint:wrapcheck // the caller converts it
 	}
 	if !isEvent {
 		pending, err = s.o.Ledger.Resend(ctx, c.company, id, "")

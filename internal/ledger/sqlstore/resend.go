@@ -57,18 +57,14 @@ func (s *Store) Resend(ctx context.Context, company string, id int64, recipient 
 			return 0, fmt.Errorf("delivery %d: %w", id, ledger.ErrNotFound)
 		}
 		d := &found[0]
+		if err := d.Resendable(); err != nil {
+			return 0, err //nolint:wrapcheck // one of the contract's
+		}
 		to := d.Recipient
 		if recipient != "" {
 			to = driver.Storable(recipient)
 		}
-		switch {
-		case d.Content == ledger.Content{} && d.Sealed == nil:
-			return 0, ledger.ErrNoMessage
-		case d.State == ledger.DeliveryPending:
-			return 0, ledger.ErrPending
-		case d.Sensitive && d.Ended():
-			return 0, ledger.ErrMasked
-		case d.State != ledger.DeliverySent && to == d.Recipient:
+		if d.State != ledger.DeliverySent && to == d.Recipient {
 			n, err := tx.Exec(resendDelivery, s.now(), id, company, s.resentUntil())
 			if err == nil && n == 0 {
 				return 0, ledger.ErrPending // another call was faster
@@ -97,20 +93,22 @@ func copyDelivery(tx driver.Tx, args ...any) (id int64, err error) {
 }
 
 // ResendAll implements [ledger.Log].
-func (s *Store) ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n int, more bool, err error) {
-	if len(f.States) == 0 {
-		f.States = []ledger.DeliveryState{ledger.DeliveryFailed}
-	}
-	for after := int64(0); ; {
-		ids, err := s.toResend(ctx, f, after, min(step, limit-n+1))
+func (s *Store) ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n int, next int64, err error) {
+	for {
+		ids, err := s.toResend(ctx, f, min(step, limit-n+1))
 		if err != nil {
-			return n, true, err
+			return n, f.After, err
 		}
-		if more = len(ids) > limit-n; more {
+		more := len(ids) > limit-n
+		if more {
 			ids = ids[:limit-n]
 		}
-		if len(ids) == 0 {
-			return n, more, nil
+		switch {
+		case len(ids) > 0:
+		case more:
+			return n, f.After, nil
+		default:
+			return n, 0, nil
 		}
 		// Else the caller would not learn how many there were.
 		changed, err := write(context.WithoutCancel(ctx), s, &driver.Job{Committed: s.deliveries.Raise}, func(tx driver.Tx) (changed int64, err error) {
@@ -124,29 +122,39 @@ func (s *Store) ResendAll(ctx context.Context, f ledger.LogFilter, limit int) (n
 			return changed, nil
 		})
 		if err != nil {
-			return n, true, err
+			return n, f.After, err
 		}
-		n, after = n+int(changed), ids[len(ids)-1]
+		n, f.After = n+int(changed), ids[len(ids)-1]
 		if more {
-			return n, true, nil
+			return n, f.After, nil
 		}
 	}
 }
 
-// toResend returns the IDs of deliveries to send again, behind an ID.
-func (s *Store) toResend(ctx context.Context, f ledger.LogFilter, after int64, limit int) (ids []int64, err error) {
+// CountResendable implements [ledger.Log].
+func (s *Store) CountResendable(ctx context.Context, f ledger.LogFilter, limit int) (n int, more bool, err error) {
+	ids, err := s.toResend(ctx, f, limit+1)
+	return min(len(ids), limit), len(ids) > limit, err
+}
+
+// toResend returns the IDs of the deliveries to send again that follow the filter's After,
+// the oldest first.
+func (s *Store) toResend(ctx context.Context, f ledger.LogFilter, limit int) (ids []int64, err error) {
+	if len(f.States) == 0 {
+		f.States = []ledger.DeliveryState{ledger.DeliveryFailed}
+	}
+	f.OldestFirst = true
 	ctx, leave, err := s.enterLog(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
 	where, args := s.where(f)
-	args = append(args, after)
 	if f.Reason != ledger.ReasonExpired {
 		where += " AND reason <> '" + ledger.ReasonExpired + "'"
 	}
 	rows, err := s.pool.QueryContext(ctx, "SELECT id FROM deliveries "+where+ //nolint:gosec // where is this package's own text; values are arguments
-		" AND "+hasMessage+" AND (sensitive = 0 OR state = 'quarantined') AND state IN ('failed', 'cancelled', 'quarantined') AND reason <> '"+ledger.ReasonReplayed+"' AND id > $"+strconv.Itoa(len(args))+" ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
+		" AND "+hasMessage+" AND (sensitive = 0 OR state = 'quarantined') AND state IN ('failed', 'cancelled', 'quarantined') AND reason <> '"+ledger.ReasonReplayed+"' ORDER BY id LIMIT "+strconv.Itoa(limit), args...)
 	if err != nil {
 		return nil, stopped(ctx, "looking for what to send again", err)
 	}

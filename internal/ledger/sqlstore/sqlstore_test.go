@@ -185,6 +185,8 @@ func TestLogTurns(t *testing.T) {
 			g.Expect(err).To(And(MatchError(ledger.ErrUnavailable), MatchError(context.DeadlineExceeded)))
 			_, _, err = s.ResendAll(ctx, ledger.LogFilter{Company: "shop"}, 10)
 			g.Expect(err).To(MatchError(ledger.ErrUnavailable))
+			_, _, err = s.CountResendable(ctx, ledger.LogFilter{Company: "shop"}, 10)
+			g.Expect(err).To(MatchError(ledger.ErrUnavailable))
 			ledgertest.Pending(t, s, "shop", 1)
 			ledgertest.ClaimDelivery(t, s)
 			release()
