@@ -78,12 +78,21 @@ func (s *Server) endpoint(rt route) http.Handler {
 	})
 }
 
-// paced holds back the answers of a handler that anybody may ask.
+// paced holds back the answers of a handler that anybody may ask, and that reads no body.
 func (s *Server) paced(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.holdBack(r, longestHold)
+		abandonBody(r)
 		h.ServeHTTP(w, r)
 	})
+}
+
+// abandonBody gives up on the body of a request that nobody reads. Otherwise net/http would
+// wait for it before it sends the answer, on a connection that nobody can evict.
+func abandonBody(r *http.Request) {
+	if conn := connectionFrom(r.Context()); conn != nil && r.ContentLength != 0 {
+		conn.abandonBody()
+	}
 }
 
 // holdBack delays an answer that its caller needed no credential for if there are many

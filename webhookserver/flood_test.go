@@ -353,11 +353,13 @@ func TestFreeAnswersArePaced(t *testing.T) {
 		"bad lifecycles":  "POST /api/rotate/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
 		"unclean paths":   "GET /api//webhook/ HTTP/1.1\r\nHost: x\r\n\r\n",
 		"absolute URLs":   "GET http://x/nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+		"unsubscribing":   "GET /unsubscribe/x HTTP/1.1\r\nHost: x\r\n\r\n",
+		"opting out":      "POST /unsubscribe/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx",
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(o *Options) {
 				o.Limits.FreeAnswers = rate
-				o.AllowedOrigins = []string{"https://a.example"}
+				o.AllowedOrigins, o.Unsubscribe = []string{"https://a.example"}, newLinks(t)
 			})
 			f.expectSuccess(f.activate(f.admin.Token))
 			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())

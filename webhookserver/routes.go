@@ -78,7 +78,7 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 		if err != nil {
 			return nil, err
 		}
-		mux.Handle(unsubscribe.Path+"{token}", s.paced(page))
+		mux.Handle(unsubscribe.Path+"{token}", page)
 	}
 	missing := s.endpoint(route{path: "other", quiet: true})
 	mux.Handle("/", missing)

@@ -259,6 +259,36 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestPagesDoNotWaitForBodies checks that the connection of a client that doesn't finish the
+// body of its request for a public page can be evicted like others that wait for their clients.
+func TestPagesDoNotWaitForBodies(t *testing.T) {
+	for name, request := range map[string]string{
+		"the page":             "GET /api/",
+		"the schema":           "GET /api/schema.json",
+		"a preflight":          "OPTIONS /api/user/logs/",
+		"an unsubscribe page":  "GET /unsubscribe/x",
+		"an opt-out":           "POST /unsubscribe/x",
+		"an unsubscribe probe": "BREW /unsubscribe/x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, func(o *Options) {
+				o.Limits.Connections, o.Limits.ReadTimeout, o.Limits.WriteTimeout = 2, time.Minute, time.Minute
+				o.AllowedOrigins, o.Unsubscribe = []string{"https://a.example"}, newLinks(t)
+			})
+			for range 2 {
+				conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+				f.Expect(err).NotTo(gomega.HaveOccurred())
+				t.Cleanup(func() { _ = conn.Close() })
+				_, err = io.WriteString(conn, request+" HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: GET\r\nContent-Length: 100\r\n\r\nx")
+				f.Expect(err).NotTo(gomega.HaveOccurred())
+			}
+			start := time.Now()
+			f.Expect(f.send(http.MethodGet, "/", nil, nil).status).To(gomega.Equal(200))
+			f.Expect(time.Since(start)).To(gomega.BeNumerically("<", 30*time.Second), "it must not wait for the bodies to time out")
+		})
+	}
+}
+
 // TestClientsThatDoNotRead checks that the connection of a client that doesn't read its
 // answers can be evicted like others that wait for their clients.
 func TestClientsThatDoNotRead(t *testing.T) {

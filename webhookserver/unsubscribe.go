@@ -7,9 +7,9 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"html/template"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -19,6 +19,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/unsubscribe"
 	"github.com/rehive/extension-operator/webhookserver/notifications"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 const (
@@ -87,6 +88,10 @@ func newUnsubscriber(s *Server, links *unsubscribe.Links) (*unsubscriber, error)
 
 // ServeHTTP implements http.Handler.
 func (u *unsubscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	u.server.holdBack(r, longestHold)
+	if r.Method != http.MethodPost {
+		abandonBody(r)
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), unsubscribeBudget)
 	defer cancel()
 	texts, tag := u.textsFor(r.Header.Get("Accept-Language"))
@@ -99,8 +104,13 @@ func (u *unsubscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodGet, http.MethodHead:
 	case http.MethodPost:
 		// The body says nothing that the link doesn't, but it must be one that can be read.
-		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxUnsubscribeBody)); err != nil {
-			answer(http.StatusRequestEntityTooLarge, texts.unavailable, "", "")
+		r.Body = http.MaxBytesReader(w, r.Body, maxUnsubscribeBody)
+		if _, err := readBody(r); err != nil {
+			status := http.StatusBadRequest
+			if refusal := (*rest.Error)(nil); errors.As(err, &refusal) {
+				status = refusal.Status
+			}
+			answer(status, texts.unavailable, "", "")
 			return
 		}
 	default:

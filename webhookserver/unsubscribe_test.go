@@ -21,8 +21,8 @@ import (
 
 const unsubscribeBase = "https://notifications.example.com"
 
-// newUnsubscribeFixture is an active fixture with links to opt out.
-func newUnsubscribeFixture(t *testing.T) (*fixture, *unsubscribe.Links) {
+// newLinks returns links to opt out, signed with a key of their own.
+func newLinks(t *testing.T) *unsubscribe.Links {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "key"), bytes.Repeat([]byte{7}, 32), 0o600); err != nil {
@@ -32,7 +32,13 @@ func newUnsubscribeFixture(t *testing.T) (*fixture, *unsubscribe.Links) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	links := unsubscribe.NewLinks(unsubscribeBase, keys)
+	return unsubscribe.NewLinks(unsubscribeBase, keys)
+}
+
+// newUnsubscribeFixture is an active fixture with links to opt out.
+func newUnsubscribeFixture(t *testing.T) (*fixture, *unsubscribe.Links) {
+	t.Helper()
+	links := newLinks(t)
 	return newActiveFixture(t, func(o *Options) {
 		o.Unsubscribe = links
 		o.Previews.(*dispatch.Dispatcher).Unsubscribe = links.URL
