@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// feedbackCalls is how many reports of providers are handled at once. One provider can
-	// use half of it.
+	// feedbackCalls is how many reports of providers are handled at once, once they have
+	// arrived. One provider can use half of it.
 	feedbackCalls = 8
 	// callbackBody is the largest body of a report about one message, in bytes.
 	callbackBody = 16 << 10
@@ -56,12 +56,7 @@ func (s *Server) receiveFeedback(ctx context.Context, c *call) (rest.Answer, err
 	if err != nil {
 		return rest.Answer{}, rest.Unavailable(err, "The provider could not be looked up. Try again later.")
 	}
-	party := namespace + "/" + name
-	slot, err := s.acquire(ctx, r, s.feedbackSlots, party, 1)
-	if err != nil {
-		return rest.Answer{}, err
-	}
-	defer slot.Release()
+	party := "provider " + namespace + "/" + name // not an activation of the same name
 	memory, err := s.acquire(ctx, r, s.bodyBytes, party, s.bodySize(r))
 	if err != nil {
 		return rest.Answer{}, err
@@ -71,6 +66,11 @@ func (s *Server) receiveFeedback(ctx context.Context, c *call) (rest.Answer, err
 	if err != nil {
 		return rest.Answer{}, err
 	}
+	slot, err := s.acquire(ctx, r, s.feedbackSlots, party, 1)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	defer slot.Release()
 	reference := r.PathValue("reference")
 	callback := &provider.Callback{URL: source.URL(reference), Header: r.Header, Body: body, Reference: reference, Now: s.now()}
 	if query := r.URL.RawQuery; query != "" {

@@ -14,12 +14,15 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,9 +51,11 @@ type reporters struct {
 	reporter  map[string]provider.Reporter
 	companies []string
 	opens     bool
+	asked     atomic.Int64 // how often Reporter was called
 }
 
 func (r *reporters) Reporter(_ context.Context, key types.NamespacedName) (*v1alpha1.DeliveryProvider, provider.Reporter, error) {
+	r.asked.Add(1)
 	return r.all[key.Name], r.reporter[key.Name], nil
 }
 
@@ -260,4 +265,18 @@ func TestFeedbackOfStrangers(t *testing.T) {
 	f.Expect(f.events(path, "{").status).To(gomega.Equal(http.StatusBadRequest))
 	f.expectSuccess(f.events(path, body))
 	f.Expect(f.outcome(id)).To(gomega.Equal("sent complained"))
+}
+
+// TestSlowFeedback checks that reports that don't arrive keep no others from being handled.
+func TestSlowFeedback(t *testing.T) {
+	f := newFeedbackFixture(t)
+	for i := range feedbackCalls {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, "POST "+f.path([]string{"mail", "sms"}[i%2])+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[")
+		f.Expect(err).NotTo(gomega.HaveOccurred())
+	}
+	f.Eventually(f.reporters.asked.Load).Should(gomega.BeEquivalentTo(feedbackCalls))
+	f.expectSuccess(f.events(f.path("mail"), "[]"))
 }
