@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/rehive/extension-operator/internal/activation"
-	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
@@ -93,7 +92,7 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	slot, err := s.takeSlot(ctx, c, user.Company)
+	slot, err := s.acquire(ctx, c.request, s.lifecycleSlots, user.Company, 1)
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -116,18 +115,6 @@ func (s *Server) lifecycle(ctx context.Context, c *call, token string, do func(c
 	}
 	c.log.Info("Handled a lifecycle call", "took", time.Since(start).Round(time.Millisecond).String())
 	return rest.Answer{}, nil
-}
-
-// takeSlot waits for a slot of the company, for up to QueueTime.
-func (s *Server) takeSlot(ctx context.Context, c *call, companyID string) (flow.Grant, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.limits.QueueTime)
-	defer cancel()
-	defer waitAside(c.request)()
-	slot, err := s.lifecycleSlots.Acquire(ctx, companyID, 1)
-	if err != nil {
-		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for a slot: %w", err), tooManyCalls)
-	}
-	return slot, nil
 }
 
 // verify asks the platform for the token's user, who must be allowed to act for the

@@ -31,7 +31,8 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 		return rest.Answer{}, err
 	}
 	s.vouchFor(c.request, sender)
-	memory, err := s.acquire(ctx, c.request, s.bodyBytes, sender.String(), s.bodySize(c.request))
+	party := sender.String()
+	memory, err := s.acquire(ctx, c.request, s.bodyBytes, party, s.bodySize(c.request))
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -40,7 +41,7 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	if err != nil {
 		return rest.Answer{}, err
 	}
-	slot, err := s.acquire(ctx, c.request, s.webhookSlots, sender.String(), 1)
+	slot, err := s.acquire(ctx, c.request, s.webhookSlots, party, 1)
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -116,7 +117,7 @@ func (s *Server) acquire(ctx context.Context, r *http.Request, budget *flow.Budg
 	defer waitAside(r)()
 	grant, err := budget.Acquire(ctx, party, n)
 	if err != nil {
-		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for the party's share: %w", err), tooManyCalls)
+		return flow.Grant{}, rest.Unavailable(fmt.Errorf("waiting for a share of the budget: %w", err), tooManyCalls)
 	}
 	return grant, nil
 }
