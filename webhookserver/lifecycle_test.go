@@ -530,10 +530,8 @@ func TestLifecycleCallsAreRateLimited(t *testing.T) {
 // TestLifecycleCallsAreSerializedPerCompany checks that a call waits for another call of
 // its company, but not for calls of other companies.
 func TestLifecycleCallsAreSerializedPerCompany(t *testing.T) {
-	f := newFixture(t, func(o *Options) {
-		o.Limits.LifecycleBudget = 2 * time.Second
-		o.Limits.RollbackReserve = 200 * time.Millisecond
-	})
+	t.Parallel() // it waits
+	f := newFixture(t)
 	unlock, err := f.server.companies.lock(t.Context(), f.company)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.expectError(f.activate(f.admin.Token), 503, "", "Another call for this company is in progress. Try again later.")
