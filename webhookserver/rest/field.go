@@ -247,19 +247,25 @@ func Integer[T any](name string, at func(*T) int64) Field[T] {
 	return f.ReadOnly()
 }
 
+// parseInteger parses an integer, or a string with one, as Django REST Framework does.
+func parseInteger(value json.RawMessage) (n int64, ok bool) {
+	text := string(value)
+	if Kind(value) == "str" {
+		text = strings.TrimSpace(Unquote(value))
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil
+}
+
 // Number returns an integer that requests may set, without a sign (IntegerField with the
 // minimum 0).
 func Number[T any](name string, at func(*T) *int64) Field[T] {
 	return Field[T]{
 		name: name,
 		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
-			text := string(value)
-			if Kind(value) == "str" {
-				text = strings.TrimSpace(Unquote(value))
-			}
-			n, err := strconv.ParseInt(text, 10, 64)
+			n, ok := parseInteger(value)
 			switch {
-			case err != nil:
+			case !ok:
 				return notAnInteger
 			case n < 0:
 				return "Ensure this value is greater than or equal to 0."
@@ -306,13 +312,9 @@ func NullTime[T any](name string, at func(*T) *time.Time) Field[T] {
 	f := Field[T]{
 		name: name,
 		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
-			text := string(value)
-			if Kind(value) == "str" {
-				text = strings.TrimSpace(Unquote(value))
-			}
-			milliseconds, err := strconv.ParseInt(text, 10, 64)
+			milliseconds, ok := parseInteger(value)
 			switch {
-			case err != nil:
+			case !ok:
 				return notAnInteger
 			case milliseconds <= 0 || milliseconds > maxTime:
 				return "Ensure this value is a time in milliseconds since the epoch."
@@ -392,12 +394,8 @@ func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
 	return list(name, maxItems, at, listItem[T, int64]{
 		invalid: notAnInteger,
 		decode: func(_ *Field[T], item json.RawMessage) (int64, string) {
-			text := string(item)
-			if Kind(item) == "str" {
-				text = Unquote(item)
-			}
-			number, err := strconv.ParseInt(text, 10, 64)
-			if err != nil {
+			number, ok := parseInteger(item)
+			if !ok {
 				return 0, notAnInteger
 			}
 			return number, ""
