@@ -63,10 +63,10 @@ type completeness struct {
 func readCompleteness(rule *v1alpha1.NotificationRule) (languages []completeness) {
 	own := ownTexts(&rule.Spec)
 	for i := range rule.Spec.Translations {
-		t := &rule.Spec.Translations[i]
-		c := completeness{language: t.Language}
+		texts := textsOf(&rule.Spec.Translations[i])
+		c := completeness{language: rule.Spec.Translations[i].Language}
 		for _, name := range slices.Sorted(maps.Keys(own)) {
-			if textsOf(t)[name] == "" {
+			if texts[name] == "" {
 				c.missing = append(c.missing, name)
 			}
 		}

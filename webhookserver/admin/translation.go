@@ -5,6 +5,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -105,37 +106,30 @@ func encodeTranslations(of []v1alpha1.RuleTranslation) json.RawMessage {
 	return bytes.TrimSpace(out.Bytes())
 }
 
-// textsOf returns the texts of a translation by the API's names.
+// textsOf returns the texts of a translation that aren't empty, by the API's names. If a name
+// stands for texts of several channels, which only an invalid rule has, it is the first one.
 func textsOf(t *v1alpha1.RuleTranslation) map[string]string {
-	return withoutEmpty(map[v1alpha1.Channel]map[string]string{
-		v1alpha1.ChannelEmail:  {"subject": value(t.Email).Subject, "html_message": value(t.Email).HTML, "text_message": value(t.Email).Text},
-		v1alpha1.ChannelSMS:    {"sms_message": value(t.SMS).Message},
-		v1alpha1.ChannelPush:   {"subject": value(t.Push).Title, "push_message": value(t.Push).Message},
-		v1alpha1.ChannelSystem: {"subject": value(t.System).Title, "text_message": value(t.System).Message},
-	})
+	email, sms, push, system := value(t.Email), value(t.SMS), value(t.Push), value(t.System)
+	texts := map[string]string{
+		"subject":      cmp.Or(email.Subject, push.Title, system.Title),
+		"html_message": email.HTML,
+		"text_message": cmp.Or(email.Text, system.Message),
+		"sms_message":  sms.Message,
+		"push_message": push.Message,
+	}
+	maps.DeleteFunc(texts, func(_, text string) bool { return text == "" })
+	return texts
 }
 
 // ownTexts returns the texts of a rule that may have translations, by the API's names.
 func ownTexts(spec *v1alpha1.NotificationRuleSpec) map[string]string {
-	return withoutEmpty(map[v1alpha1.Channel]map[string]string{
-		v1alpha1.ChannelEmail:  {"subject": value(spec.Email).Subject, "html_message": value(spec.Email).HTML, "text_message": value(spec.Email).Text},
-		v1alpha1.ChannelSMS:    {"sms_message": value(spec.SMS).Message},
-		v1alpha1.ChannelPush:   {"subject": value(spec.Push).Title, "push_message": value(spec.Push).Message},
-		v1alpha1.ChannelSystem: {"subject": value(spec.System).Title, "text_message": value(spec.System).Message},
+	email, sms, push, system := value(spec.Email), value(spec.SMS), value(spec.Push), value(spec.System)
+	return textsOf(&v1alpha1.RuleTranslation{
+		Email:  &v1alpha1.EmailTranslation{Subject: email.Subject, HTML: email.HTML, Text: email.Text},
+		SMS:    &v1alpha1.SMSTranslation{Message: sms.Message},
+		Push:   &v1alpha1.TitledTranslation{Title: push.Title, Message: push.Message},
+		System: &v1alpha1.TitledTranslation{Title: system.Title, Message: system.Message},
 	})
-}
-
-// withoutEmpty returns the texts of all channels that aren't empty.
-func withoutEmpty(texts map[v1alpha1.Channel]map[string]string) map[string]string {
-	all := map[string]string{}
-	for _, of := range texts {
-		for name, text := range of {
-			if text != "" {
-				all[name] = text
-			}
-		}
-	}
-	return all
 }
 
 // value returns what a pointer points to, or its zero value.
