@@ -195,6 +195,9 @@ func parseLanguage(p *Parser, tok *Token) (Node, error) {
 	return n, err
 }
 
+// languageNanos is the time per byte of a language code, in nanoseconds: it is lowercased.
+const languageNanos = 60
+
 func (n *languageNode) Render(c *Context) error {
 	v, err := n.code.Value(c)
 	if err != nil {
@@ -206,6 +209,9 @@ func (n *languageNode) Render(c *Context) error {
 	} else {
 		code, err := c.print(v, copyNanos)
 		if err != nil {
+			return err
+		}
+		if err := c.meter.SpendBytes(len(code), languageNanos); err != nil {
 			return err
 		}
 		if code != "" {

@@ -65,13 +65,20 @@ func inZone(v python.Value, zone *time.Location) python.Value {
 // zones caches time zones, because loading one is slow.
 var zones sync.Map // name to *time.Location
 
-// zoneSteps is the cost of loading a zone.
-const zoneSteps = 2000
+const (
+	// zoneSteps is the cost of loading a zone.
+	zoneSteps = 2000
+	// zoneNanos is the time per byte of its name, in nanoseconds: the path is normalized.
+	zoneNanos = 10
+)
 
 // findZone finds a zone of the IANA database by its name.
 func findZone(c *Context, name string) (zone *time.Location, ok bool, err error) {
 	if name == "UTC" {
 		return time.UTC, true, nil
+	}
+	if err := c.meter.SpendBytes(len(name), zoneNanos); err != nil {
+		return nil, false, err
 	}
 	if !isZoneKey(name) {
 		return nil, false, python.Errorf("ValueError", "the name of a time zone must be a relative path such as Europe/Paris")
