@@ -45,7 +45,7 @@ func FuzzLexer(f *testing.F) {
 			return
 		}
 		start := cpuTime(t)
-		l := lexer{src: src, line: 1, openTag: -1}
+		l := newLexer(src)
 		at := 0
 		for {
 			tok, ok := l.next()

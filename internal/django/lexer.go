@@ -35,11 +35,18 @@ type lexer struct {
 	line     int
 	verbatim string // the contents of the tag that ends {% verbatim %}, if within
 	// The next tag, from openTag to tagEnd, which was found while searching for the end of
-	// a text. Zero if not known yet.
+	// a text. Negative if not known yet.
 	openTag, tagEnd int
+	// lineEnd is where the line of the last tag ends, so that the rest of a long line is not
+	// searched for its end at each tag.
+	lineEnd int
 	// dead[kind] is the end of a line that has no further closing delimiter of that kind,
 	// so that a line of opening delimiters is read only once.
 	dead [4]int
+}
+
+func newLexer(source string) lexer {
+	return lexer{src: source, line: 1, openTag: -1}
 }
 
 // next returns the next token, or false at the end.
@@ -112,14 +119,16 @@ func (l *lexer) findTag(from int) (start, end int) {
 			i++
 			continue
 		}
-		line := l.src[i+2:]
-		if eol := strings.IndexByte(line, '\n'); eol >= 0 {
-			line = line[:eol]
+		if i >= l.lineEnd {
+			l.lineEnd = len(l.src)
+			if n := strings.IndexByte(l.src[i:], '\n'); n >= 0 {
+				l.lineEnd = i + n
+			}
 		}
-		if end := strings.Index(line, closing); end >= 0 {
+		if end := strings.Index(l.src[i+2:l.lineEnd], closing); end >= 0 {
 			return i, i + 2 + end + 2
 		}
-		l.dead[kind] = i + 2 + len(line)
+		l.dead[kind] = l.lineEnd
 		i++
 	}
 }

@@ -23,7 +23,7 @@ func Mask(source string) (masked string, kept int) {
 			}
 		}
 	}
-	l := lexer{src: source, line: 1, openTag: -1}
+	l := newLexer(source)
 	comment := -1 // where an open {% comment %} begins
 	for {
 		tok, ok := l.next()

@@ -69,7 +69,7 @@ func (p *compiler) parse(t *Template) error {
 		}
 	}
 	t.compiler = p
-	parser := &Parser{compiler: p, template: t, lexer: lexer{src: t.source.text, line: 1, openTag: -1}}
+	parser := &Parser{compiler: p, template: t, lexer: newLexer(t.source.text)}
 	if len(t.source.text) > 1000 {
 		parser.arena, parser.places, parser.open = make([]Node, 0, 64), make([]int32, 0, 64), make([]Token, 0, 8)
 	}
