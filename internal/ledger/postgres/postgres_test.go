@@ -266,7 +266,8 @@ func TestConnectionLostInATransaction(t *testing.T) {
 	}})
 	g.Expect(err).To(MatchError(ledger.ErrUnavailable))
 	g.Expect(s.d.Failing()).To(BeTrue())
-	g.Expect(s.Healthy(bg)).To(Succeed(), "it finds out by itself")
+	// Each connection of the pool finds out by itself, some only when they are used.
+	g.Eventually(func() error { return s.Healthy(bg) }).WithTimeout(10 * time.Second).Should(Succeed())
 	st, err := s.Stats(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(st.PendingEvents).To(BeZero(), "all or nothing")
