@@ -4,7 +4,6 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,6 +24,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/providers"
 )
 
 const (
@@ -51,6 +52,7 @@ type activityReporter struct {
 	client     client.Client
 	ledger     ledger.Activity
 	namespaces activation.Namespaces
+	limits     providers.Limits
 	log        logr.Logger
 	now        func() time.Time
 	writes     *rate.Limiter
@@ -124,9 +126,9 @@ func (t *tally) lastDay(hour int64) (sent, failed int64) {
 
 func hourOf(t time.Time) int64 { return t.Unix() / int64(time.Hour/time.Second) }
 
-func newActivityReporter(c client.Client, l ledger.Activity, namespaces activation.Namespaces, now func() time.Time, log logr.Logger) *activityReporter {
+func newActivityReporter(c client.Client, l ledger.Activity, namespaces activation.Namespaces, limits providers.Limits, now func() time.Time, log logr.Logger) *activityReporter {
 	return &activityReporter{
-		client: c, ledger: l, namespaces: namespaces, log: log, now: now,
+		client: c, ledger: l, namespaces: namespaces, limits: limits, log: log, now: now,
 		writes: rate.NewLimiter(activityWrites, activityWrites), interval: activityInterval,
 		unended: make(map[int64]struct{}), tallies: make(map[string]map[string]*tally),
 		staleRules: make(map[tallyKey]struct{}), staleCompanies: make(map[string]struct{}), written: make(map[any]time.Time),
@@ -269,11 +271,10 @@ func (r *activityReporter) readCompanies(ctx context.Context) error {
 			}
 		}
 	}
+	// Companies with the same charges may have other quotas now.
 	for _, charged := range []map[string]map[string]int64{spent, r.spent} {
 		for company := range charged {
-			if !maps.Equal(spent[company], r.spent[company]) {
-				r.staleCompanies[company] = struct{}{}
-			}
+			r.staleCompanies[company] = struct{}{}
 		}
 	}
 	r.pending, r.spent = pending, spent
@@ -389,12 +390,10 @@ func (r *activityReporter) writeCompany(ctx context.Context, company string) err
 		sent, failed := t.lastDay(hour)
 		want.SentLastDay, want.FailedLastDay = want.SentLastDay+sent, want.FailedLastDay+failed
 	}
-	for channel, n := range r.spent[company] {
-		want.Charged = append(want.Charged, v1alpha1.ChargedMessages{Channel: v1alpha1.Channel(channel), Messages: n})
-	}
-	slices.SortFunc(want.Charged, func(a, b v1alpha1.ChargedMessages) int { return cmp.Compare(a.Channel, b.Channel) })
+	want.Charged, want.QuotaUse = r.quotaUse(a)
 	old := &a.Status.Activity
-	if want.Pending == old.Pending && want.SentLastDay == old.SentLastDay && want.FailedLastDay == old.FailedLastDay && slices.Equal(want.Charged, old.Charged) {
+	if want.Pending == old.Pending && want.SentLastDay == old.SentLastDay && want.FailedLastDay == old.FailedLastDay && want.QuotaUse == old.QuotaUse &&
+		equality.Semantic.DeepEqual(want.Charged, old.Charged) {
 		return nil
 	}
 	charged := want.Charged
@@ -402,8 +401,24 @@ func (r *activityReporter) writeCompany(ctx context.Context, company string) err
 		charged = []v1alpha1.ChargedMessages{}
 	}
 	return r.patch(ctx, company, a, map[string]any{
-		"pending": want.Pending, "sentLastDay": want.SentLastDay, "failedLastDay": want.FailedLastDay, "charged": charged,
+		"pending": want.Pending, "sentLastDay": want.SentLastDay, "failedLastDay": want.FailedLastDay, "charged": charged, "quotaUse": orNull(want.QuotaUse),
 	})
+}
+
+// quotaUse returns what counts towards a company's quotas of today, and a summary of it.
+func (r *activityReporter) quotaUse(a *v1alpha1.CompanyActivation) (charged []v1alpha1.ChargedMessages, summary string) {
+	spent := r.spent[a.Spec.Company]
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(spent)) {
+		one := v1alpha1.ChargedMessages{Channel: v1alpha1.Channel(name), Messages: spent[name]}
+		part := fmt.Sprintf("%s %d", name, one.Messages)
+		if limit := r.limits.Of(a, one.Channel).Company; limit != providers.Unlimited {
+			one.Limit = &limit
+			part += fmt.Sprintf("/%d", limit)
+		}
+		charged, parts = append(charged, one), append(parts, part)
+	}
+	return charged, strings.Join(parts, ", ")
 }
 
 // errRoundOver means that a write must wait for the next round.

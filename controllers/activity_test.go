@@ -23,6 +23,7 @@ import (
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
+	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/test/controlplane"
 )
 
@@ -67,7 +68,7 @@ func TestActivity(t *testing.T) {
 
 	now := time.Now().Add(activityDelay + time.Second)
 	leader := func() *activityReporter {
-		return newActivityReporter(k8s, store, activation.AllNamespaces(), func() time.Time { return now }, logr.Discard())
+		return newActivityReporter(k8s, store, activation.AllNamespaces(), providers.DefaultLimits(), func() time.Time { return now }, logr.Discard())
 	}
 	first := leader()
 	look := func(r *activityReporter) (v1alpha1.RuleActivity, v1alpha1.CompanyActivity) {
@@ -82,7 +83,9 @@ func TestActivity(t *testing.T) {
 	g.Expect(ofRule.LastSentTime.Time).To(BeTemporally("~", time.Now(), time.Minute))
 	g.Expect(ofRule.LastFailureReason).To(Equal("Refused"))
 	g.Expect([]int64{ofCompany.Pending, ofCompany.SentLastDay, ofCompany.FailedLastDay}).To(Equal([]int64{1, 1, 2}), "with the rule that was deleted")
-	g.Expect(ofCompany.Charged).To(Equal([]v1alpha1.ChargedMessages{{Channel: "sms", Messages: 3}}))
+	limit := providers.DefaultLimits()[v1alpha1.ChannelSMS].Company
+	g.Expect(ofCompany.Charged).To(Equal([]v1alpha1.ChargedMessages{{Channel: "sms", Messages: 3, Limit: &limit}}))
+	g.Expect(ofCompany.QuotaUse).To(Equal("sms 3/10000"))
 
 	// Nothing new is not written, also by the next leader.
 	second := leader()
@@ -92,6 +95,13 @@ func TestActivity(t *testing.T) {
 		g.Expect(againRule.ObservedTime.Time).To(BeTemporally("==", ofRule.ObservedTime.Time))
 		g.Expect(againCompany.ObservedTime.Time).To(BeTemporally("==", ofCompany.ObservedTime.Time))
 	}
+
+	// A quota of the company's own, which changes while nothing is sent.
+	lower := int64(5)
+	holder.Spec.Quotas.SMS = &v1alpha1.SMSQuota{ChannelQuota: v1alpha1.ChannelQuota{PerDay: &lower}}
+	g.Expect(k8s.Update(ctx, holder)).To(Succeed())
+	_, ofCompany = look(second)
+	g.Expect(ofCompany.QuotaUse).To(Equal("sms 3/5"))
 
 	// A message that ends later is counted then, and a reconciler that has read an older
 	// status leaves the counts alone.
@@ -138,7 +148,7 @@ func TestActivityOfHungLedger(t *testing.T) {
 			t.Errorf("logged after the end: %s", entry)
 		}
 	}, funcr.Options{})
-	r := newActivityReporter(k8s, hungLedger{}, activation.AllNamespaces(), time.Now, log)
+	r := newActivityReporter(k8s, hungLedger{}, activation.AllNamespaces(), providers.DefaultLimits(), time.Now, log)
 	r.interval = 10 * time.Millisecond
 	ended := make(chan error, 1)
 	go func() { ended <- r.Start(ctx) }()
@@ -212,7 +222,7 @@ func TestActivityOfManyCompanies(t *testing.T) {
 			return c.SubResource(subresource).Patch(ctx, o, p, opts...)
 		}}).Build()
 	busy := &busyLedger{companies: companies}
-	r := newActivityReporter(c, busy, activation.AllNamespaces(), time.Now, logr.Discard())
+	r := newActivityReporter(c, busy, activation.AllNamespaces(), providers.DefaultLimits(), time.Now, logr.Discard())
 	begin := time.Now()
 	total := 0
 	for total < 2*sample { // every object is due again in each round

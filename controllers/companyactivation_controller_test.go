@@ -742,6 +742,42 @@ func TestOverwrittenStatus(t *testing.T) {
 		return a.Status
 	}).Should(Equal(*before))
 	f.Expect(f.calls()).To(HaveLen(calls))
+
+	// The activity is not the reconciler's, which leaves it alone.
+	f.Expect(k8s.Status().Patch(f.ctx, a, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"serviceUser":"somebody","activity":{"pending":7}}}`)))).To(Succeed())
+	f.change(a, func(a *v1alpha1.CompanyActivation) { metav1.SetMetaDataAnnotation(&a.ObjectMeta, "touched", "again") })
+	f.Eventually(func() string {
+		f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+		return a.Status.ServiceUser
+	}).Should(Equal(before.ServiceUser))
+	f.Expect(a.Status.Activity.Pending).To(Equal(int64(7)))
+}
+
+// TestTokenStatus checks what the status shows of the token and its rotation.
+func TestTokenStatus(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	f.Expect(a.Status.Token).To(Equal(v1alpha1.TokenStatus{}), "the Secret doesn't say when the token came")
+	received := metav1.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	receive := func(rotated bool) *v1alpha1.CompanyActivation {
+		credentials, err := activation.Get(f.ctx, k8s, a)
+		f.Expect(err).NotTo(HaveOccurred())
+		credentials.ReceiveToken(f.user("admin").Token, received.Time)
+		if rotated {
+			credentials.TokenRotated = received.Time
+		}
+		f.Expect(activation.Save(f.ctx, k8s, a, credentials)).To(Succeed())
+		a := f.check(a)
+		for _, at := range []*metav1.Time{a.Status.Token.ReceivedTime, a.Status.Token.LastRotationTime, a.Status.Token.NextRotationTime} {
+			if at != nil {
+				at.Time = at.UTC()
+			}
+		}
+		return a
+	}
+	f.Expect(receive(false).Status.Token).To(Equal(v1alpha1.TokenStatus{ReceivedTime: &received}), "it is unknown whether Rehive rotates it")
+	next := metav1.NewTime(received.AddDate(0, 0, 8))
+	f.Expect(receive(true).Status.Token).To(Equal(v1alpha1.TokenStatus{ReceivedTime: &received, LastRotationTime: &received, NextRotationTime: &next}))
 }
 
 // TestStatusIsWrittenWhenLedgerFails checks that results are reported even though another

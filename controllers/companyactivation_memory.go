@@ -147,11 +147,13 @@ func (m *memory) keepStatus(a *v1alpha1.CompanyActivation) {
 }
 
 // restoreStatus replaces a status that may have been overwritten with that of the last
-// check.
+// check, except for the activity, which the activityReporter writes.
 func (m *memory) restoreStatus(a *v1alpha1.CompanyActivation) {
 	m.with(a, func(entry *remembered) {
 		if entry.status != nil {
+			activity := a.Status.Activity
 			a.Status = *entry.status.DeepCopy()
+			a.Status.Activity = activity
 		}
 	})
 }

@@ -142,7 +142,8 @@ func (r *companyActivationReconciler) checkHolder(ctx context.Context, s *scope)
 // hold it, so that a duplicate never inherits a company: when the holder is deleted, the
 // platform must activate the company again.
 func (r *companyActivationReconciler) forgetToken(ctx context.Context, s *scope) error {
-	s.activation.Status.ServiceUser, s.activation.Status.Webhooks, s.activation.Status.UnknownEvents = "", nil, nil
+	status := &s.activation.Status
+	status.ServiceUser, status.Token, status.Webhooks, status.UnknownEvents = "", v1alpha1.TokenStatus{}, nil, nil
 	credentials, err := activation.Get(ctx, r.apiReader, s.activation)
 	var unusable *activation.UnusableSecretError
 	if errors.Is(err, activation.ErrMissing) || errors.As(err, &unusable) {
@@ -222,7 +223,11 @@ func (r *companyActivationReconciler) checkState(ctx context.Context, s *scope) 
 		return nil
 	}
 	message := "The extension was deactivated for the company on Rehive: its events are refused until it is activated again there."
-	if credentials, err := activation.Get(ctx, r.apiReader, s.activation); err == nil && credentials.Token != "" {
+	credentials, err := activation.Get(ctx, r.apiReader, s.activation)
+	if err == nil || errors.Is(err, activation.ErrMissing) {
+		s.activation.Status.Token = tokenStatus(credentials)
+	}
+	if err == nil && credentials.Token != "" {
 		// A deactivation on the platform removes the token.
 		message = "spec.state is Inactive, so the company's events are refused, though the extension is active on Rehive. Set spec.state to Active to accept them again."
 	}
@@ -236,6 +241,7 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 	if err != nil && !errors.Is(err, activation.ErrMissing) {
 		return err
 	}
+	a.Status.Token = tokenStatus(credentials)
 	if credentials.Token != "" {
 		// The label that the cache selects by may have been removed.
 		if err := activation.Save(ctx, r.Client, a, credentials); err != nil {
@@ -263,6 +269,15 @@ func (r *companyActivationReconciler) loadCredentials(ctx context.Context, s *sc
 		message: message + " Activate the extension again in the dashboard of Rehive, which writes a new one.",
 		stalled: true,
 	}
+}
+
+// tokenStatus returns what the status shows of a token.
+func tokenStatus(c activation.Credentials) v1alpha1.TokenStatus {
+	status := v1alpha1.TokenStatus{ReceivedTime: seconds(c.TokenReceived), LastRotationTime: seconds(c.TokenRotated)}
+	if !c.TokenReceived.IsZero() && !c.TokenRotated.IsZero() {
+		status.NextRotationTime = seconds(c.TokenReceived.Add(v1alpha1.TokenRotationPeriod))
+	}
+	return status
 }
 
 // dropFinalizer removes the finalizer that earlier versions gave to every activation.

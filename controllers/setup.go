@@ -59,6 +59,9 @@ type Options struct {
 	Ledger ledger.Companies
 	// Activity is reported in the status of rules and activations; if nil, it is not.
 	Activity ledger.Activity
+	// QuotaLimits are the operator's limits on what companies send, for the report of
+	// activity.
+	QuotaLimits providers.Limits
 	// Recorder records events; the manager's own by default.
 	Recorder events.EventRecorder
 	// ResyncPeriod is how often an unchanged activation is compared with the platform.
@@ -142,7 +145,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		return fmt.Errorf("setting up the NotificationLayout controller: %w", err)
 	}
 	if o.Activity != nil {
-		activity := newActivityReporter(mgr.GetClient(), o.Activity, o.Namespaces, o.Now, mgr.GetLogger().WithName("activity"))
+		activity := newActivityReporter(mgr.GetClient(), o.Activity, o.Namespaces, o.QuotaLimits, o.Now, mgr.GetLogger().WithName("activity"))
 		if err := mgr.Add(activity); err != nil {
 			return fmt.Errorf("setting up the report of activity: %w", err)
 		}

@@ -416,12 +416,16 @@ func TestRotate(t *testing.T) {
 	f.expectError(rotate(f.admin.Token), 400, "token", "Company has not been activated yet.")
 	f.expectSuccess(f.activate(f.admin.Token))
 	secret, asked := f.credentials().WebhookSecret, f.activation().Annotations[v1alpha1.RequestedAtAnnotation]
+	f.Expect(f.credentials().TokenReceived).To(gomega.BeTemporally("~", time.Now(), time.Minute))
+	f.Expect(f.credentials().TokenRotated).To(gomega.BeZero())
 
 	next, err := f.platform.IssueToken(f.company, f.admin.ID)
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	f.expectSuccess(rotate(next))
 	f.Expect(f.credentials().Token).To(gomega.Equal(next))
 	f.Expect(f.credentials().WebhookSecret).To(gomega.Equal(secret))
+	f.Expect(f.credentials().TokenRotated).To(gomega.BeTemporally("~", time.Now(), time.Minute))
+	f.Expect(f.credentials().TokenReceived).To(gomega.Equal(f.credentials().TokenRotated))
 	f.Expect(f.activation().Annotations[v1alpha1.RequestedAtAnnotation]).NotTo(gomega.Equal(asked), "the controller is triggered")
 
 	t.Run("brings a lost Secret back", func(t *testing.T) {

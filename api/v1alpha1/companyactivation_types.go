@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"regexp"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -355,6 +356,11 @@ type CompanyActivationStatus struct {
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
 
+	// token says since when the stored token is in use and when Rehive is expected to replace
+	// it. It never contains the token.
+	// +optional
+	Token TokenStatus `json:"token,omitzero"`
+
 	// webhooks are the enabled webhooks of this extension on the platform, one for each
 	// event, including those that no rule needs and the platform refuses to delete.
 	// +optional
@@ -390,6 +396,30 @@ type CompanyActivationStatus struct {
 	Activity CompanyActivity `json:"activity,omitzero"`
 }
 
+// TokenRotationPeriod is how often Rehive replaces the tokens of extensions that are
+// configured for rotation (Rehive's documentation of extensions, "Requirements").
+const TokenRotationPeriod = 8 * 24 * time.Hour
+
+// TokenStatus is what is known about a service user's token. Rehive alone decides when it
+// replaces a token.
+type TokenStatus struct {
+	// receivedTime is when Rehive sent the token that is in use. It is unset if the token
+	// was entered manually or stored by a version that did not record the time.
+	// +optional
+	ReceivedTime *metav1.Time `json:"receivedTime,omitempty"`
+
+	// lastRotationTime is when Rehive last replaced the token through /api/rotate/. It is
+	// unset if Rehive has never done so for this company.
+	// +optional
+	LastRotationTime *metav1.Time `json:"lastRotationTime,omitempty"`
+
+	// nextRotationTime is when Rehive is expected to replace the token: eight days after it
+	// sent the current one. It is unset until Rehive has rotated the company's token once,
+	// because only Rehive knows whether the extension is configured for rotation.
+	// +optional
+	NextRotationTime *metav1.Time `json:"nextRotationTime,omitempty"`
+}
+
 // CompanyActivity is the outcome of the messages of a company.
 type CompanyActivity struct {
 	// pending is how many messages wait to be sent.
@@ -408,12 +438,17 @@ type CompanyActivity struct {
 	FailedLastDay int64 `json:"failedLastDay,omitempty"`
 
 	// charged are the messages that count towards the company's quotas of today (UTC), by
-	// channel.
+	// channel. Channels without a quota are not counted.
 	// +optional
 	// +listType=map
 	// +listMapKey=channel
 	// +kubebuilder:validation:MaxItems=8
 	Charged []ChargedMessages `json:"charged,omitempty"`
+
+	// quotaUse summarizes charged for people, such as "email 120/1000000, sms 30/10000".
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	QuotaUse string `json:"quotaUse,omitempty"`
 
 	// observedTime is when the operator last wrote these fields.
 	// +optional
@@ -430,6 +465,12 @@ type ChargedMessages struct {
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Messages int64 `json:"messages"`
+
+	// limit is how many the company may send per day: the lower one of spec.quotas and the
+	// operator's limit. It is unset if there is none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Limit *int64 `json:"limit,omitempty"`
 }
 
 // CompanyActivation represents a company on Rehive that uses this extension. The operator
@@ -448,6 +489,9 @@ type ChargedMessages struct {
 // +kubebuilder:printcolumn:name="Pending",type=integer,priority=1,JSONPath=`.status.activity.pending`
 // +kubebuilder:printcolumn:name="Sent",type=integer,priority=1,JSONPath=`.status.activity.sentLastDay`
 // +kubebuilder:printcolumn:name="Failed",type=integer,priority=1,JSONPath=`.status.activity.failedLastDay`
+// +kubebuilder:printcolumn:name="Quotas",type=string,priority=1,JSONPath=`.status.activity.quotaUse`
+// +kubebuilder:printcolumn:name="Token Age",type=date,priority=1,JSONPath=`.status.token.receivedTime`
+// +kubebuilder:printcolumn:name="Next Rotation",type=string,priority=1,JSONPath=`.status.token.nextRotationTime`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name must not be longer than 63 characters"

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -75,6 +76,11 @@ type item struct {
 	State     string `json:"state"`
 	Reason    string `json:"reason,omitempty"`
 	Message   string `json:"message,omitempty"`
+
+	// QuotaUse and NextTokenRotation are those of a CompanyActivation; see its status.
+	QuotaUse          string       `json:"quotaUse,omitempty"`
+	NextTokenRotation *metav1.Time `json:"nextTokenRotation,omitempty"`
+	quotaShare        float64      // the largest used share of a quota
 }
 
 // works reports whether the object does what it is for.
@@ -226,5 +232,44 @@ func stateOf(kind string, o object) item {
 	default:
 		it.State = stateOK
 	}
+	if a, ok := o.(*v1alpha1.CompanyActivation); ok {
+		it.addUse(a, time.Now())
+	}
 	return it
+}
+
+const (
+	// quotaWarning is the used share of a quota from which on status warns.
+	quotaWarning = 0.9
+	// rotationGrace is how late a rotation may be before status warns.
+	rotationGrace = 24 * time.Hour
+)
+
+// addUse adds the use of quotas and the expected rotation of the token to the state of a
+// company, and turns it into a warning if either deserves attention.
+func (i *item) addUse(a *v1alpha1.CompanyActivation, now time.Time) {
+	activity := &a.Status.Activity
+	if at := activity.ObservedTime; at != nil && at.UTC().Truncate(24*time.Hour).Equal(now.UTC().Truncate(24*time.Hour)) {
+		i.QuotaUse = activity.QuotaUse
+		for k := range activity.Charged {
+			if one := &activity.Charged[k]; one.Limit != nil {
+				i.quotaShare = max(i.quotaShare, float64(one.Messages)/float64(max(*one.Limit, 1)))
+			}
+		}
+	}
+	i.NextTokenRotation = a.Status.Token.NextRotationTime
+	if i.State != stateOK || !a.IsActive() {
+		return
+	}
+	switch next := i.NextTokenRotation; {
+	case i.quotaShare >= 1:
+		i.State, i.Reason = stateWarning, "QuotaExceeded"
+		i.Message = fmt.Sprintf("A quota of today is used up (%s). Further messages on its channel fail until midnight UTC; raise spec.quotas or the operator's --quotas.", i.QuotaUse)
+	case i.quotaShare >= quotaWarning:
+		i.State, i.Reason = stateWarning, "QuotaNearlyUsed"
+		i.Message = fmt.Sprintf("A quota of today is nearly used up (%s).", i.QuotaUse)
+	case next != nil && now.Sub(next.Time) > rotationGrace:
+		i.State, i.Reason = stateWarning, "RotationOverdue"
+		i.Message = fmt.Sprintf("Rehive was expected to replace the token at %s and has not called %s.", next.UTC().Format(time.RFC3339), "/api/rotate/")
+	}
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,6 +141,39 @@ func TestCluster(t *testing.T) {
 	g.Expect(json.Unmarshal([]byte(out), &list)).To(Succeed())
 	g.Expect(list.Items).To(HaveLen(1))
 	g.Expect(list.Items[0].Kind).To(Equal("CompanyActivation"))
+
+	// Quotas and tokens.
+	at := func(d time.Duration) *metav1.Time {
+		return &metav1.Time{Time: time.Now().Add(d).UTC().Truncate(time.Second)}
+	}
+	limit, used := int64(10_000), int64(9_500)
+	use := func(messages int64, next *metav1.Time) {
+		t.Helper()
+		activation.Status.Activity = v1alpha1.CompanyActivity{
+			Charged:  []v1alpha1.ChargedMessages{{Channel: "sms", Messages: messages, Limit: &limit}},
+			QuotaUse: fmt.Sprintf("sms %d/%d", messages, limit), ObservedTime: at(0),
+		}
+		activation.Status.Token = v1alpha1.TokenStatus{ReceivedTime: at(-25 * time.Hour), LastRotationTime: at(-25 * time.Hour), NextRotationTime: next}
+		g.Expect(c.Status().Update(ctx, activation)).To(Succeed())
+	}
+	next := at(7 * 24 * time.Hour)
+	use(used, next)
+	status, out, _ = kubectl("status")
+	g.Expect(status).To(Equal(0), out)
+	g.Expect(out).To(MatchRegexp(`(?m)^Quotas +95 % used at most: rehive-system/shop, sms 9500/10000 today$`))
+	g.Expect(out).To(MatchRegexp(`(?m)^Tokens +next rotation expected at ` + next.Format(time.RFC3339) + `: rehive-system/shop$`))
+	g.Expect(out).To(ContainSubstring("CompanyActivation rehive-system/shop: QuotaNearlyUsed: "))
+	_, out, _ = kubectl("activations", "-o", "wide")
+	g.Expect(out).To(MatchRegexp(`(?m)^rehive-system +shop +my_shop +True +Active +\S+ +sms 9500/10000 +25h +` + next.Format(time.RFC3339) + ` +Because\.$`))
+	use(limit, next)
+	_, out, _ = kubectl("status")
+	g.Expect(out).To(ContainSubstring("CompanyActivation rehive-system/shop: QuotaExceeded: A quota of today is used up (sms 10000/10000)."))
+	use(1, at(-25*time.Hour))
+	_, out, _ = kubectl("status")
+	g.Expect(out).To(ContainSubstring("CompanyActivation rehive-system/shop: RotationOverdue: "))
+	use(1, next)
+	_, out, _ = kubectl("status")
+	g.Expect(out).NotTo(ContainSubstring("CompanyActivation rehive-system/shop: "))
 
 	// A rule whose tests fail, and one that is stalled.
 	rule.Status.Conditions = ready(metav1.ConditionTrue, "Valid", metav1.Condition{Type: v1alpha1.TestsPassedCondition, Status: metav1.ConditionFalse, Reason: "TestsFailed", Message: "spec.tests[0]", LastTransitionTime: metav1.Now()})

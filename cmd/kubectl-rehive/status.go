@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -102,6 +103,9 @@ func (o *options) printStatus(items []item) error {
 			text = strings.Join(parts, ", ")
 		}
 		fmt.Fprintf(table, "%s\t%s\n", section.title, check.Printable(text))
+		if section.kind == "CompanyActivation" {
+			printUse(table, items)
+		}
 	}
 	if err := table.Flush(); err != nil {
 		return err //nolint:wrapcheck // an error of the terminal
@@ -129,6 +133,29 @@ func (o *options) printStatus(items []item) error {
 	}
 	return nil
 }
+
+// printUse prints which company has used most of a quota, and the next token rotation.
+func printUse(out io.Writer, items []item) {
+	var most, next *item
+	for i := range items {
+		it := &items[i]
+		if it.quotaShare > 0 && (most == nil || it.quotaShare > most.quotaShare) {
+			most = it
+		}
+		if it.NextTokenRotation != nil && (next == nil || it.NextTokenRotation.Before(next.NextTokenRotation)) {
+			next = it
+		}
+	}
+	if most != nil {
+		fmt.Fprintf(out, "Quotas\t%s used at most: %s/%s, %s today\n", percent(most.quotaShare), most.Namespace, most.Name, check.Printable(most.QuotaUse))
+	}
+	if next != nil {
+		fmt.Fprintf(out, "Tokens\tnext rotation expected at %s: %s/%s\n", next.NextTokenRotation.UTC().Format(time.RFC3339), next.Namespace, next.Name)
+	}
+}
+
+// percent rounds down, so that only a quota that is used up shows 100 %.
+func percent(share float64) string { return fmt.Sprintf("%d %%", int64(100*share)) }
 
 func label(it *item) string {
 	name := it.Name
@@ -263,7 +290,7 @@ func (o *options) printActivations(list *v1alpha1.CompanyActivationList, wide bo
 	table := tabwriter.NewWriter(o.Out, 0, 0, 3, ' ', 0)
 	head := "NAMESPACE\tNAME\tCOMPANY\tREADY\tREASON\tAGE"
 	if wide {
-		head += "\tMESSAGE"
+		head += "\tQUOTAS\tTOKEN AGE\tNEXT ROTATION\tMESSAGE"
 	}
 	fmt.Fprintln(table, head)
 	for i := range list.Items {
@@ -274,9 +301,31 @@ func (o *options) printActivations(list *v1alpha1.CompanyActivationList, wide bo
 		}
 		row := fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", a.Namespace, a.Name, a.Spec.Company, ready.Status, ready.Reason, duration.HumanDuration(time.Since(a.CreationTimestamp.Time)))
 		if wide {
-			row += "\t" + check.Printable(ready.Message)
+			row += "\t" + strings.Join([]string{check.Printable(orNone(a.Status.Activity.QuotaUse)), age(a.Status.Token.ReceivedTime), timestamp(a.Status.Token.NextRotationTime), check.Printable(ready.Message)}, "\t")
 		}
 		fmt.Fprintln(table, row)
 	}
 	return table.Flush() //nolint:wrapcheck // an error of the terminal
+}
+
+// orNone, age and timestamp print values that may be unset as kubectl does.
+func orNone(text string) string {
+	if text == "" {
+		return "<none>"
+	}
+	return text
+}
+
+func age(at *metav1.Time) string {
+	if at == nil {
+		return "<none>"
+	}
+	return duration.HumanDuration(time.Since(at.Time))
+}
+
+func timestamp(at *metav1.Time) string {
+	if at == nil {
+		return "<none>"
+	}
+	return at.UTC().Format(time.RFC3339)
 }

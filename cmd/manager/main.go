@@ -240,6 +240,7 @@ func run(ctx context.Context, s *settings) (err error) {
 			PublicURL:         apiURL(s.publicURL),
 			Ledger:            store,
 			Activity:          store,
+			QuotaLimits:       senders.limits,
 			ResyncPeriod:      s.resyncPeriod,
 			Providers:         senders.builder,
 			DefaultProviders:  s.defaultProviders(),

@@ -6,11 +6,14 @@ package activation
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -61,9 +64,22 @@ type Credentials struct {
 	// empty if it is not known yet.
 	ServiceUser string `json:"-"`
 
+	// TokenReceived is when the platform sent the token, and TokenRotated when it last
+	// replaced one through /api/rotate/, in whole seconds. They are zero if that is not
+	// known, or never happened.
+	TokenReceived, TokenRotated time.Time `json:"-"`
+
 	// secret is the Secret that Get read, so that Save neither overwrites concurrent
 	// changes nor drops unknown keys.
 	secret *corev1.Secret
+}
+
+// ReceiveToken replaces the token by one that the platform sends. A token that is sent
+// again keeps its time.
+func (c *Credentials) ReceiveToken(token string, now time.Time) {
+	if c.Token != token {
+		c.Token, c.TokenReceived = token, now.UTC().Truncate(time.Second)
+	}
 }
 
 // RecordUser records the user who activated the company. An admin who steps in does not
@@ -111,12 +127,61 @@ func credentialsIn(secret *corev1.Secret, a *v1alpha1.CompanyActivation) (Creden
 	if !secret.DeletionTimestamp.IsZero() {
 		return Credentials{}, ErrMissing
 	}
-	return Credentials{
+	c := Credentials{
 		Token:         valueIn(secret, v1alpha1.SecretKeyToken),
 		WebhookSecret: valueIn(secret, v1alpha1.SecretKeyWebhookSecret),
 		ServiceUser:   valueIn(secret, v1alpha1.SecretKeyServiceUser),
 		secret:        secret,
-	}, nil
+	}
+	// The time of a token that was since replaced manually is not that of the current one.
+	if at, digest, _ := strings.Cut(secret.Annotations[tokenReceivedAnnotation], " "); c.Token != "" && digest == tokenDigest(c.Token) {
+		c.TokenReceived = parseTime(at)
+	}
+	c.TokenRotated = parseTime(secret.Annotations[tokenRotatedAnnotation])
+	return c, nil
+}
+
+// Annotations of the Secret.
+const (
+	// tokenReceivedAnnotation is the time at which the platform sent the token, in RFC 3339,
+	// and the token's digest.
+	tokenReceivedAnnotation = "extensions.rehive.com/token-received"
+	// tokenRotatedAnnotation is the time of the last rotation, in RFC 3339.
+	tokenRotatedAnnotation = "extensions.rehive.com/token-rotated"
+)
+
+// tokenDigest returns enough of a token's digest to recognize the token among a few, and
+// too little to find it.
+func tokenDigest(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:4])
+}
+
+// parseTime returns a time in RFC 3339, zero if the text is something else.
+func parseTime(text string) time.Time {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// annotateTimes records the times of the token.
+func (c Credentials) annotateTimes(secret *corev1.Secret) {
+	received, rotated := "", ""
+	if c.Token != "" && !c.TokenReceived.IsZero() {
+		received = c.TokenReceived.Format(time.RFC3339) + " " + tokenDigest(c.Token)
+	}
+	if !c.TokenRotated.IsZero() {
+		rotated = c.TokenRotated.Format(time.RFC3339)
+	}
+	for key, value := range map[string]string{tokenReceivedAnnotation: received, tokenRotatedAnnotation: rotated} {
+		if value == "" {
+			delete(secret.Annotations, key)
+			continue
+		}
+		metav1.SetMetaDataAnnotation(&secret.ObjectMeta, key, value)
+	}
 }
 
 // valueIn returns the value of a key without surrounding space: values that people enter
@@ -167,6 +232,7 @@ func Save(ctx context.Context, c client.Client, a *v1alpha1.CompanyActivation, c
 	put(secret.Data, v1alpha1.SecretKeyToken, credentials.Token)
 	put(secret.Data, v1alpha1.SecretKeyWebhookSecret, credentials.WebhookSecret)
 	put(secret.Data, v1alpha1.SecretKeyServiceUser, credentials.ServiceUser)
+	credentials.annotateTimes(secret)
 
 	if credentials.secret == nil {
 		if err := c.Create(ctx, secret); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -54,6 +55,32 @@ func TestSaveAndGet(t *testing.T) {
 	g.Expect(Save(t.Context(), k8s, a, credentials)).To(Succeed())
 	g.Expect(k8s.Get(t.Context(), key, &secret)).To(Succeed())
 	g.Expect(secret.ResourceVersion).To(Equal(version))
+}
+
+// TestTimesOfToken checks that the Secret records when the platform sent the token, and
+// that nothing is known of a token that was entered manually.
+func TestTimesOfToken(t *testing.T) {
+	g := NewWithT(t)
+	a := declare(t, newNamespace(t), "shop", "times-of-token")
+	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	var c Credentials
+	c.ReceiveToken("token-1", at.Add(time.Millisecond))
+	c.TokenRotated = at
+	g.Expect(Save(t.Context(), k8s, a, c)).To(Succeed())
+	c, err := Get(t.Context(), k8s, a)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect([]time.Time{c.TokenReceived, c.TokenRotated}).To(Equal([]time.Time{at, at}))
+	c.ReceiveToken("token-1", at.Add(time.Hour))
+	g.Expect(c.TokenReceived).To(Equal(at), "it was sent again")
+
+	secret := c.secret.DeepCopy()
+	secret.Data["token"] = []byte("token-2\n")
+	g.Expect(k8s.Update(t.Context(), secret)).To(Succeed())
+	c, err = Get(t.Context(), k8s, a)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(c.Token).To(Equal("token-2"))
+	g.Expect(c.TokenReceived).To(BeZero())
+	g.Expect(c.TokenRotated).To(Equal(at))
 }
 
 func TestSaveDoesNotOverwriteConcurrentChanges(t *testing.T) {

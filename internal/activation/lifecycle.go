@@ -125,7 +125,7 @@ func (l *Lifecycle) Activate(ctx context.Context, user *rehive.User, token strin
 				return err
 			}
 		}
-		c.Token = token
+		c.ReceiveToken(token, l.Now())
 		c.RecordUser(user)
 		return nil
 	})
@@ -261,7 +261,8 @@ func (l *Lifecycle) Rotate(ctx context.Context, user *rehive.User, token string)
 		return fmt.Errorf("%w: it is inactive", ErrNotActivated)
 	}
 	if _, err := l.updateCredentials(ctx, a, func(c *Credentials) error {
-		c.Token = token
+		c.ReceiveToken(token, l.Now())
+		c.TokenRotated = c.TokenReceived
 		c.RecordUser(user)
 		return nil
 	}); err != nil {
@@ -495,7 +496,7 @@ func (l *Lifecycle) restore(ctx context.Context, a *v1alpha1.CompanyActivation, 
 		if c.Token != token {
 			return errOvertaken
 		}
-		c.Token, c.ServiceUser = before.Token, before.ServiceUser
+		c.Token, c.TokenReceived, c.ServiceUser = before.Token, before.TokenReceived, before.ServiceUser
 		return nil
 	})
 	_, stateErr := l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
