@@ -6,6 +6,8 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -107,10 +109,31 @@ func (r *QuarantineReporter) record(ctx context.Context, q ledger.Quarantined) {
 		r.Log.Info("No event says that work was quarantined", "company", q.Company, "reason", err.Error())
 		return
 	}
-	where := "GET /api/admin/quarantine/ lists quarantined events, and a call releases them"
+	r.Recorder.Eventf(a, nil, corev1.EventTypeWarning, "Quarantined", "Quarantine", "%s", note(q))
+}
+
+const (
+	// maxNotedID and maxNotedMessage bound the parts of a note, in bytes: the API server
+	// refuses events with a note of more than 1024 bytes.
+	maxNotedID      = 128
+	maxNotedMessage = 512
+)
+
+// note says what was quarantined, with the ID by which webhooks, the API and the log name the
+// event, and what a person can do.
+func note(q ledger.Quarantined) string {
+	what, where := "event "+shortened(strconv.Quote(q.EventID), maxNotedID), "GET /api/admin/quarantine/ lists quarantined events, and a call releases them"
 	if q.Channel != "" {
+		what = fmt.Sprintf("message %d of %s", q.Key, what)
 		where = "GET /api/admin/logs/?state=quarantined lists quarantined messages, and sending one again releases it"
 	}
-	r.Recorder.Eventf(a, nil, corev1.EventTypeWarning, "Quarantined", "Quarantine", "%s",
-		fmt.Sprintf("Quarantined %s %d of the ledger (%s): %s %s.", kindOf(q), q.Key, q.Reason, q.Message, where))
+	return fmt.Sprintf("Quarantined %s (%s): %s %s.", what, q.Reason, shortened(q.Message, maxNotedMessage), where)
+}
+
+// shortened cuts a text from outside to a number of bytes.
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

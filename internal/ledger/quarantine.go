@@ -29,6 +29,8 @@ type Quarantined struct {
 	Company string
 	// Key is the row: [ClaimedEvent.Key] of an event, [Delivery.ID] of a delivery.
 	Key int64
+	// EventID is the platform's identifier of the event, or of the delivery's event.
+	EventID string
 	// Channel is the delivery's; empty for an event.
 	Channel string
 	// Reason is one CamelCase word, Message one sentence.

@@ -248,7 +248,7 @@ func (w *hostileStage) testPoison(t *testing.T) {
 			return err
 		}
 		for i := range events.Items {
-			if e := &events.Items[i]; e.Reason == "Quarantined" && e.InvolvedObject.Name == victim.activation.Name {
+			if e := &events.Items[i]; e.Reason == "Quarantined" && e.InvolvedObject.Name == victim.activation.Name && strings.Contains(e.Message, `event "poison"`) {
 				return nil
 			}
 		}

@@ -292,8 +292,11 @@ func testTamperedRows(t *testing.T, at Place) {
 	Accept(t, s, "shop", "4")
 	at.exec(t, "UPDATE contents SET sealed = (SELECT sealed FROM contents WHERE id = (SELECT content FROM deliveries WHERE event_id = '2')) WHERE id = (SELECT content FROM deliveries WHERE event_id = '1')")
 	at.exec(t, "UPDATE events SET data = (SELECT data FROM events WHERE event_id = '4') WHERE event_id = '3'")
+	var reported []string
+	s.OnQuarantine(func(q ledger.Quarantined) { reported = append(reported, q.EventID) })
 	g.Expect(ClaimOne(t, s).ID).To(Equal("4"))
 	g.Expect(ClaimDelivery(t, s).EventID).To(Equal("2"))
+	g.Expect(reported).To(Equal([]string{"3", "1"}))
 	quarantined, err := s.QuarantinedEvents(bg, "shop", 0, 10)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(quarantined).To(HaveLen(1))

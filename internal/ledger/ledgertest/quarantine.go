@@ -82,6 +82,8 @@ func testKillersAreQuarantined(t *testing.T, at Place) {
 			g.Expect(seen).To(HaveLen(killers), "each is reported once")
 			for i := range found {
 				g.Expect(isKiller(found[i].ID)).To(BeTrue())
+				g.Expect(found[i].EventID).To(Equal(found[i].ID))
+				g.Expect(seen).To(ContainElement(And(HaveField("Key", found[i].Key), HaveField("EventID", found[i].ID))))
 				g.Expect(found[i].Event.Company).To(Equal(company))
 				g.Expect(found[i].Data).To(BeNil())
 				g.Expect(found[i].Reason).To(Equal(ledger.ReasonUnfinished))
@@ -336,7 +338,9 @@ func testQuarantinedDelivery(t *testing.T, at Place) {
 	}
 	g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), deliveries)).To(Succeed())
 	deaths, sent := 0, 0
+	var seen []ledger.Quarantined
 	for idle := 0; idle < 20; {
+		s.OnQuarantine(func(q ledger.Quarantined) { seen = append(seen, q) })
 		claimed, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 64, Lease: time.Minute})
 		g.Expect(err).NotTo(HaveOccurred())
 		killed := false
@@ -360,6 +364,8 @@ func testQuarantinedDelivery(t *testing.T, at Place) {
 	}
 	g.Expect(sent).To(Equal(innocents))
 	g.Expect(deaths).To(Equal(ledger.MaxUnfinished))
+	g.Expect(seen).To(HaveLen(1))
+	g.Expect(seen[0].EventID).To(Equal("1"))
 	page, err := s.Log(bg, ledger.LogFilter{Company: "shop", States: []ledger.DeliveryState{ledger.DeliveryQuarantined}}, 0, 10)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(page.Deliveries).To(HaveLen(1))

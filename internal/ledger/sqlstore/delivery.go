@@ -110,7 +110,7 @@ func (f *freedRows) add(d *ledger.Delivery, bytes int64) {
 }
 
 func deliveryRow(d *ledger.ClaimedDelivery) claimedRow {
-	return claimedRow{id: d.ID, lane: ledger.Lane{Company: d.Company, Channel: d.Channel}, attempts: d.Attempts, unfinished: d.Unfinished}
+	return claimedRow{id: d.ID, lane: ledger.Lane{Company: d.Company, Channel: d.Channel}, eventID: d.EventID, attempts: d.Attempts, unfinished: d.Unfinished}
 }
 
 // NextDeliveryDue implements [ledger.DeliveryQueue].

@@ -75,7 +75,7 @@ func (s *Store) openClaimed(tx driver.Tx, c driver.Claim, e *ledger.ClaimedEvent
 	if _, err := tx.Exec(eventQueue.quarantine, reasonTampered, sentence(err), c.Now, e.Key, c.Lease, 0); err != nil {
 		return false, err
 	}
-	set(ledger.Quarantined{Company: e.Company, Key: e.Key, Reason: reasonTampered, Message: sentence(err)})
+	set(ledger.Quarantined{Company: e.Company, Key: e.Key, EventID: e.ID, Reason: reasonTampered, Message: sentence(err)})
 	_, failed := tx.Exec(logQuarantinedEvent, e.Key)
 	return false, failed
 }
@@ -91,7 +91,7 @@ func (s *Store) openClaimedDelivery(tx driver.Tx, c driver.Claim, d *ledger.Deli
 	switch {
 	case errors.Is(err, seal.ErrTampered):
 		_, failed := tx.Exec(deliveryQueue.quarantine, reasonTampered, sentence(err), c.Now, d.ID, c.Lease, 0)
-		set(ledger.Quarantined{Company: d.Company, Channel: d.Channel, Key: d.ID, Reason: reasonTampered, Message: sentence(err)})
+		set(ledger.Quarantined{Company: d.Company, Channel: d.Channel, Key: d.ID, EventID: d.EventID, Reason: reasonTampered, Message: sentence(err)})
 		return false, failed
 	case d.Reason == reasonOutcomeUnknown: // which must not be forgotten
 		_, failed := tx.Exec(deliveryQueue.release, until, d.ID, c.Lease)

@@ -116,7 +116,7 @@ func (s *Store) ClaimEvents(ctx context.Context, c ledger.Claim) ([]ledger.Claim
 }
 
 func eventRow(e *ledger.ClaimedEvent) claimedRow {
-	return claimedRow{id: e.Key, lane: ledger.Lane{Company: e.Company}, attempts: e.Attempts, unfinished: e.Unfinished}
+	return claimedRow{id: e.Key, lane: ledger.Lane{Company: e.Company}, eventID: e.ID, attempts: e.Attempts, unfinished: e.Unfinished}
 }
 
 // EventData implements [ledger.EventQueue].

@@ -37,7 +37,7 @@ func (s *Store) reportQuarantined(all []ledger.Quarantined) {
 			kind = "event"
 			s.usage.add(q.Company, 0, rowBytes) // its entry in the log
 		}
-		s.log.Info("Quarantined work; it is not tried again until it is released", "kind", kind, "company", q.Company, "key", q.Key, "reason", q.Reason)
+		s.log.Info("Quarantined work; it is not tried again until it is released", "kind", kind, "company", q.Company, "eventID", q.EventID, "key", q.Key, "reason", q.Reason)
 		if f := s.onQuarantine.Load(); f != nil && *f != nil {
 			(*f)(q)
 		}
@@ -60,6 +60,7 @@ func (q quarantinedRows) all() []ledger.Quarantined { return slices.Collect(maps
 type claimedRow struct {
 	id                   int64
 	lane                 ledger.Lane
+	eventID              string // the platform's
 	attempts, unfinished int
 }
 
@@ -189,7 +190,7 @@ func (c *screening) admits(tx driver.Tx, r claimedRow) (bool, error) {
 				return false, err
 			}
 		}
-		c.quarantined = append(c.quarantined, ledger.Quarantined{Company: r.lane.Company, Channel: r.lane.Channel, Key: r.id, Reason: reason, Message: message})
+		c.quarantined = append(c.quarantined, ledger.Quarantined{Company: r.lane.Company, Channel: r.lane.Channel, Key: r.id, EventID: r.eventID, Reason: reason, Message: message})
 		return false, nil
 	}
 	alone := r.unfinished > 1
@@ -232,7 +233,7 @@ func (s *Store) quarantine(ctx context.Context, q *queue, held *suspects, r clai
 		return err
 	}})
 	if err == nil {
-		s.reportQuarantined([]ledger.Quarantined{{Company: r.lane.Company, Channel: r.lane.Channel, Key: r.id, Reason: reason, Message: message}})
+		s.reportQuarantined([]ledger.Quarantined{{Company: r.lane.Company, Channel: r.lane.Channel, Key: r.id, EventID: r.eventID, Reason: reason, Message: message}})
 	}
 	return err
 }
@@ -256,7 +257,7 @@ func (s *Store) QuarantinedEvents(ctx context.Context, company string, after int
 		if err := rows.Scan(&e.Key, &e.Event.Company, &e.ID, &e.Name, &received, &e.Reason, &e.Message, &e.Attempts, &at); err != nil {
 			return nil, unavailable("reading quarantined events", err)
 		}
-		e.Quarantined.Company = e.Event.Company
+		e.Quarantined.Company, e.EventID = e.Event.Company, e.ID
 		e.ReceivedAt, e.At = schema.Time(received).Add(-ahead), schema.Time(at).Add(-ahead)
 		found = append(found, e)
 	}
