@@ -51,7 +51,7 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: `Commands for the Rehive extension operator.
 
 lint, test, preview and explain read files and need no cluster. activations, status and check
-read the objects of a cluster with your own rights. logs and replay ask the running operator.
+read the objects of a cluster with your own rights. logs, replay and erase ask the running operator.
 register sets a company up on Rehive.
 
 Exit status: 0 if everything is right, 1 if there are findings, 2 after an error.`,
@@ -64,7 +64,7 @@ Exit status: 0 if everything is right, 1 if there are findings, 2 after an error
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	root.PersistentFlags().StringVar(&o.color, "color", "auto", "color the output: auto, always or never")
-	root.AddCommand(o.lintCommand(), o.testCommand(), o.previewCommand(), o.explainCommand(), o.activationsCommand(), o.statusCommand(), o.checkCommand(), o.logsCommand(), o.replayCommand(), o.registerCommand())
+	root.AddCommand(o.lintCommand(), o.testCommand(), o.previewCommand(), o.explainCommand(), o.activationsCommand(), o.statusCommand(), o.checkCommand(), o.logsCommand(), o.replayCommand(), o.eraseCommand(), o.registerCommand())
 	return root
 }
 

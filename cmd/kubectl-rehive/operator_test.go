@@ -372,8 +372,57 @@ func TestLogsAndReplay(t *testing.T) {
 	g.Expect(claimed).To(HaveLen(1))
 	g.Expect(c.ledger.FailEvent(ctx, claimed[0], "Enough.")).To(Succeed())
 
+	t.Run("erase", func(t *testing.T) { c.testErase(t, viewer, editor) })
 	t.Run("follow", func(t *testing.T) { c.testFollow(t, viewer) })
 	t.Run("tokens", c.testTokens)
+}
+
+// testErase erases a user's data after it said how much there is.
+func (c *operated) testErase(t *testing.T, viewer, editor string) {
+	g := NewWithT(t)
+	const user = "11111111-2222-4333-8444-555555555555"
+	erase := func(kubeconfig string, args ...string) (int, string, string) {
+		return plugin(t.Context(), "", append([]string{"erase", "--kubeconfig", kubeconfig, "-n", "team-a"}, args...)...)
+	}
+	about := message("team-a/payment", "zoe@example.com")
+	about.UserID = user
+	c.decide(g, "my_shop", "erase-1", about)
+	c.decide(g, "my_shop", "erase-2", message("team-a/payment", "zoe@example.com"))
+	c.decide(g, "another", "erase-3", about)
+
+	status, out, errOut := erase(editor, user)
+	g.Expect(status).To(Equal(1), errOut)
+	g.Expect(out).To(Equal("Would erase 1 message, 0 events and 0 preferences.\n"))
+	g.Expect(errOut).To(ContainSubstring("Nothing was erased. Repeat the command with --yes"))
+	status, out, _ = erase(editor, user, "--email", "Zoe@example.com")
+	g.Expect(status).To(Equal(1))
+	g.Expect(out).To(Equal("Would erase 2 messages, 0 events and 0 preferences.\n"))
+	status, _, errOut = erase(viewer, user, "--yes")
+	g.Expect(status).To(Equal(2))
+	g.Expect(errOut).To(ContainSubstring("cannot create resource"))
+	status, _, errOut = erase(viewer, user, "--yes", "--service-account", "rehive-extension-cli-viewer")
+	g.Expect(status).To(Equal(2))
+	g.Expect(errOut).To(ContainSubstring("may not delete companyactivations/users of team-a/shop."))
+	for _, invalid := range []string{"zoe@example.com", "{" + user + "}", strings.ReplaceAll(user, "-", "")} {
+		status, _, errOut = erase(editor, invalid)
+		g.Expect(status).To(Equal(2), invalid)
+		g.Expect(errOut).To(ContainSubstring("The user must be a user's identifier on Rehive"), invalid)
+	}
+
+	status, out, errOut = erase(editor, strings.ToUpper(user), "--email", "zoe@example.com", "--yes")
+	g.Expect(status).To(Equal(0), errOut)
+	recorded, err := c.ledger.Erasures(t.Context(), "my_shop", 1)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(recorded).To(HaveLen(1))
+	g.Expect(out).To(Equal("Erased 2 messages, 0 events and 0 preferences.\nThe erasure is recorded with the subject " + recorded[0].Subject + ".\n"))
+	status, out, errOut = erase(editor, user, "--email", "zoe@example.com")
+	g.Expect(status).To(Equal(0), errOut)
+	g.Expect(out).To(Equal("Nothing is stored about the user.\n"))
+	left := c.end(g, func(d ledger.ClaimedDelivery) error { return c.ledger.MarkSent(t.Context(), d, "") })
+	g.Expect(left.Company).To(Equal("another"))
+	audit := c.log.String()
+	g.Expect(audit).To(MatchRegexp(`"Erasing a user's data" "company"="my_shop" .*"claimedUser"="editor" "subject"="` + recorded[0].Subject + `" "messages"=2 "events"=0 "complete"=true`))
+	g.Expect(audit).NotTo(Or(ContainSubstring(user), ContainSubstring("zoe@example.com")))
 }
 
 // testFollow prints new messages, and each new state.

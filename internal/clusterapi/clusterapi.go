@@ -54,6 +54,8 @@ var (
 	ListMessages = Operation{"messages/list", "messages", "get"}
 	// ReplayMessages sends messages again and releases quarantined ones: Replay to Replayed.
 	ReplayMessages = Operation{"messages/replay", "messages", "create"}
+	// EraseUser erases what the operator stores about a user: Erase to Erased.
+	EraseUser = Operation{"users/erase", "users", "delete"}
 )
 
 // Target is the CompanyActivation that a request is about. It is part of every request.
@@ -177,4 +179,26 @@ type Replayed struct {
 type Refusal struct {
 	ID      int64  `json:"id"`
 	Message string `json:"message"`
+}
+
+// Erase erases what the operator stores about one of the company's users.
+type Erase struct {
+	Target
+	// User is the platform's identifier of the user, a UUID.
+	User string `json:"user"`
+	// Addresses are email addresses and phone numbers of the user, at most 20. Messages to
+	// them are erased even if they name no user.
+	Addresses []string `json:"addresses,omitempty"`
+	// DryRun only counts.
+	DryRun bool `json:"dryRun,omitempty"`
+}
+
+// Erased counts what was erased or, after a dry run, would be.
+type Erased struct {
+	Messages    int64 `json:"messages"`
+	Events      int64 `json:"events"`
+	Preferences int64 `json:"preferences"`
+	// Subject identifies the record of the erasure without naming the user: see
+	// /api/admin/erasures/. It is empty after a dry run.
+	Subject string `json:"subject,omitempty"`
 }

@@ -314,6 +314,8 @@ type Erasures interface {
 	// It works in small steps, and can be called again after an error. The
 	// record of an erasure doesn't name the user.
 	EraseUser(ctx context.Context, u Subject, cause string, except int64) (Erasure, error)
+	// FindUser counts what EraseUser would erase now, without erasing or recording it.
+	FindUser(ctx context.Context, u Subject) (Erasure, error)
 	// Erasures returns the erasures of a company, newest first: at most limit (1,000 if
 	// more).
 	Erasures(ctx context.Context, company string, limit int) ([]Erasure, error)

@@ -54,6 +54,7 @@ type Ledger interface {
 	ledger.Log
 	ledger.History
 	ledger.Quarantine
+	ledger.Erasures
 }
 
 // Activations finds the activation in force for a company; nil if there is none.
@@ -91,6 +92,7 @@ func New(o Options) *Server {
 	}
 	add(s, clusterapi.ListMessages, s.listMessages)
 	add(s, clusterapi.ReplayMessages, s.replayMessages)
+	add(s, clusterapi.EraseUser, s.eraseUser)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "The operator doesn't know this operation. Use the version of kubectl rehive that belongs to the operator's.")
 	})

@@ -59,6 +59,10 @@ func testEraseUser(t *testing.T, at Place) {
 	g.Expect(err).NotTo(HaveOccurred())
 
 	subject := ledger.Subject{Company: "shop", UserID: erasedUser, Addresses: []string{"Zoe@example.com"}}
+	found, err := s.FindUser(bg, subject)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect([]int64{found.Deliveries, found.Events, found.Preferences}).To(Equal([]int64{3, 4, 1}), "with the event that is in progress")
+	g.Expect(s.Erasures(bg, "shop", 10)).To(BeEmpty(), "nothing was erased")
 	done, err := s.EraseUser(bg, subject, ledger.ErasedByPlatform, this.Key)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(done.Deliveries).To(BeEquivalentTo(3))
@@ -113,5 +117,7 @@ func testEraseUser(t *testing.T, at Place) {
 	g.Expect(s.Erasures(bg, "bank", 10)).To(BeEmpty())
 
 	_, err = s.EraseUser(bg, ledger.Subject{Company: "shop"}, ledger.ErasedByAdmin, 0)
+	g.Expect(err).To(HaveOccurred(), "nobody is everybody")
+	_, err = s.FindUser(bg, ledger.Subject{Company: "shop"})
 	g.Expect(err).To(HaveOccurred(), "nobody is everybody")
 }

@@ -41,21 +41,11 @@ const (
 
 // EraseUser implements [ledger.Erasures].
 func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, except int64) (ledger.Erasure, error) {
-	if u.Company == "" || u.UserID == "" {
-		return ledger.Erasure{}, errors.New("an erasure needs a company and a user")
-	}
-	if len(u.Addresses) > ledger.MaxSubjectAddresses {
-		return ledger.Erasure{}, fmt.Errorf("an erasure names at most %d addresses", ledger.MaxSubjectAddresses)
-	}
-	addresses := []string{strings.ToLower(u.UserID)}
-	for _, a := range u.Addresses {
-		if a = strings.TrimSpace(driver.Storable(a)); a != "" {
-			// Some databases fold the case of ASCII letters only.
-			addresses = append(addresses, strings.ToLower(a), lowerASCII(a))
-		}
+	addresses, err := addressesOf(&u)
+	if err != nil {
+		return ledger.Erasure{}, err
 	}
 	e := ledger.Erasure{Company: u.Company, Subject: u.Digest(), Cause: cause}
-	var err error
 	// Events first: one that is being decided can't add messages afterwards.
 	if e.Events, err = s.eraseEvents(ctx, &u, except); err != nil {
 		return e, fmt.Errorf("erasing a user's events: %w", err)
@@ -95,19 +85,75 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 	return e, nil
 }
 
+// FindUser implements [ledger.Erasures].
+func (s *Store) FindUser(ctx context.Context, u ledger.Subject) (ledger.Erasure, error) {
+	addresses, err := addressesOf(&u)
+	if err != nil {
+		return ledger.Erasure{}, err
+	}
+	e := ledger.Erasure{Company: u.Company, Subject: u.Digest()}
+	company, names := driver.Storable(u.Company), newMentions(&u)
+	for after := ""; ; {
+		last, err := s.lastOfWindow(ctx, company, after)
+		if err != nil {
+			return e, err
+		}
+		if last == "" {
+			break
+		}
+		ids, err := s.eventsNaming(ctx, company, names, 0, inWindow, after, last)
+		if err != nil {
+			return e, err
+		}
+		e.Events, after = e.Events+int64(len(ids)), last
+	}
+	about := deliveriesAbout(u.Company, addresses)
+	if err := s.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM deliveries "+about.where(), about.arguments()...).Scan(&e.Deliveries); err != nil {
+		return e, unavailable("counting a user's messages", err)
+	}
+	if err := s.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM preferences WHERE company = $1 AND user_id = $2", company, driver.Storable(u.UserID)).Scan(&e.Preferences); err != nil {
+		return e, unavailable("counting a user's preferences", err)
+	}
+	return e, nil
+}
+
+// addressesOf returns a user's identifier and addresses in the forms that are compared, the
+// identifier first.
+func addressesOf(u *ledger.Subject) ([]string, error) {
+	if u.Company == "" || u.UserID == "" {
+		return nil, errors.New("an erasure needs a company and a user")
+	}
+	if len(u.Addresses) > ledger.MaxSubjectAddresses {
+		return nil, fmt.Errorf("an erasure names at most %d addresses", ledger.MaxSubjectAddresses)
+	}
+	addresses := []string{strings.ToLower(u.UserID)}
+	for _, a := range u.Addresses {
+		if a = strings.TrimSpace(driver.Storable(a)); a != "" {
+			// Some databases fold the case of ASCII letters only.
+			addresses = append(addresses, strings.ToLower(a), lowerASCII(a))
+		}
+	}
+	return addresses, nil
+}
+
+// deliveriesAbout selects the messages that are about a user or sent to an address.
+func deliveriesAbout(company string, addresses []string) *conditions {
+	c := &conditions{}
+	c.compare("company =", company)
+	places := make([]string, len(addresses))
+	for i, a := range addresses {
+		places[i] = c.place(a)
+	}
+	c.add("(lower(user_id) = " + places[0] + " OR lower(recipient) IN (" + strings.Join(places, ", ") + "))")
+	return c
+}
+
 // eraseDeliveries deletes the messages that are about a user or sent to an address, with
 // their attempts and those contents that nobody else was sent.
 func (s *Store) eraseDeliveries(ctx context.Context, company string, addresses []string) (total int64, err error) {
 	for after := int64(0); ; {
-		var c conditions
-		c.compare("company =", company)
+		c := deliveriesAbout(company, addresses)
 		c.compare("id >", after)
-		places := make([]string, len(addresses))
-		for i, a := range addresses {
-			places[i] = c.place(a)
-		}
-		list := strings.Join(places, ", ")
-		c.add("(lower(user_id) = " + places[0] + " OR lower(recipient) IN (" + list + "))")
 		ids, err := s.readIDs(ctx, fmt.Sprintf("SELECT id FROM deliveries %s ORDER BY id LIMIT %d", c.where(), eraseStep), c.values...)
 		if err != nil || len(ids) == 0 {
 			return total, err
@@ -135,6 +181,18 @@ func (s *Store) eraseDeliveries(ctx context.Context, company string, addresses [
 const eraseWindow = `
 	SELECT COALESCE(MAX(event_id), '') FROM (
 		SELECT event_id FROM events WHERE company = $1 AND event_id > $2 ORDER BY event_id LIMIT $3) AS part`
+
+// inWindow are the events of a window after another one, for eventsNaming.
+const inWindow = "event_id > $2 AND event_id <= $3"
+
+// lastOfWindow returns the last event of a window that begins after another event, and an
+// empty string after the last window.
+func (s *Store) lastOfWindow(ctx context.Context, company, after string) (last string, err error) {
+	if err := s.pool.QueryRowContext(ctx, eraseWindow, company, after, eraseRows).Scan(&last); err != nil {
+		return "", unavailable("looking for events", err)
+	}
+	return last, nil
+}
 
 // eraseEvents masks the events whose data names a user or an address. The database finds those
 // that may, and their decoded data decides. An erasure that was interrupted continues where it
@@ -167,14 +225,14 @@ func (s *Store) eraseEvents(ctx context.Context, u *ledger.Subject, except int64
 		return err
 	}
 	for {
-		var last string
-		if err := s.pool.QueryRowContext(ctx, eraseWindow, company, at.event, eraseRows).Scan(&last); err != nil {
-			return total, unavailable("looking for events", err)
+		last, err := s.lastOfWindow(ctx, company, at.event)
+		if err != nil {
+			return total, err
 		}
 		if last == "" {
 			break
 		}
-		if err := erase("event_id > $2 AND event_id <= $3", at.event, last); err != nil {
+		if err := erase(inWindow, at.event, last); err != nil {
 			return total, err
 		}
 		at.event = last
