@@ -56,6 +56,31 @@ type SMSTranslation struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=16384
 	Message string `json:"message,omitempty"`
+
+	// whatsApp is the content template in the language, for a rule that sends through
+	// WhatsApp. Twilio's content templates are each in one language.
+	// +optional
+	WhatsApp *WhatsAppTranslation `json:"whatsApp,omitempty"`
+}
+
+// WhatsAppTranslation is what a rule sends through WhatsApp in another language.
+type WhatsAppTranslation struct {
+	// contentSid is the SID of the content template in the language: HX and 32 hexadecimal
+	// digits. It defaults to that of the rule.
+	// +optional
+	// +kubebuilder:validation:MaxLength=34
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(HX[0-9a-fA-F]{32})?$')",message="must be the SID of a Twilio content template: HX and 32 hexadecimal digits"
+	ContentSID string `json:"contentSid,omitempty"`
+
+	// contentVariables are the values of the placeholders, as in the rule, all of whose
+	// values they replace. They default to those of the rule, with dates and numbers as
+	// written in the language. At most 32 placeholders, each with a value of at most 1024
+	// characters.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[A-Za-z0-9_]{1,32}$'))",message="names of placeholders must be 1 to 32 letters, digits and underscores"
+	// +kubebuilder:validation:XValidation:rule="self.all(name, self[name].size() <= 1024)",message="values must not be longer than 1024 characters"
+	ContentVariables map[string]string `json:"contentVariables,omitempty"`
 }
 
 // TitledTranslation is the texts of a push notification or an in-app message in another

@@ -5,6 +5,7 @@ package lint
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,6 +39,9 @@ func Rule(rule *v1alpha1.NotificationRule) notify.Problems {
 		l.template("spec.sms.to", spec.SMS.To)
 		l.template("spec.sms.toUser", spec.SMS.ToUser)
 		l.template("spec.sms.message", spec.SMS.Message)
+		if template := spec.SMS.WhatsApp; template != nil {
+			l.contentVariables("spec.sms.whatsApp", template.ContentVariables)
+		}
 	case spec.Push != nil:
 		l.template("spec.push.toUser", spec.Push.ToUser)
 		l.template("spec.push.title", spec.Push.Title)
@@ -71,7 +75,9 @@ func (l *linter) translation(spec *v1alpha1.NotificationRuleSpec, t *v1alpha1.Ru
 		text("html", spec.Email.HTML, in.HTML)
 		l.email(path+".html", in.HTML)
 	case spec.SMS != nil:
-		text("message", spec.SMS.Message, valueOf(t.SMS).Message)
+		in := valueOf(t.SMS)
+		text("message", spec.SMS.Message, in.Message)
+		l.whatsAppTranslation(path+".whatsApp", spec.SMS.WhatsApp, in.WhatsApp)
 	case spec.Push != nil:
 		in := valueOf(t.Push)
 		text("title", spec.Push.Title, in.Title)
@@ -80,6 +86,26 @@ func (l *linter) translation(spec *v1alpha1.NotificationRuleSpec, t *v1alpha1.Ru
 		in := valueOf(t.System)
 		text("title", spec.System.Title, in.Title)
 		text("message", spec.System.Message, in.Message)
+	}
+}
+
+// whatsAppTranslation warns about what a rule sends through WhatsApp in another language.
+func (l *linter) whatsAppTranslation(path string, own *v1alpha1.WhatsAppTemplate, translated *v1alpha1.WhatsAppTranslation) {
+	in := valueOf(translated)
+	switch {
+	case own == nil && translated != nil:
+		l.warn(path, 0, 0, "is not used: the rule doesn't send through WhatsApp")
+		return
+	case own != nil && in.ContentSID == "":
+		l.warn(path+".contentSid", 0, 0, "is missing: users get the rule's own")
+	}
+	l.contentVariables(path, in.ContentVariables)
+}
+
+// contentVariables warns of what is probably wrong in the values of a content template.
+func (l *linter) contentVariables(path string, values map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		l.template(path+".contentVariables."+name, values[name])
 	}
 }
 

@@ -4,6 +4,7 @@
 package lint
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -194,6 +195,28 @@ func TestPresetsHaveNoWarnings(t *testing.T) {
 			}
 			t.Errorf("%s: %s", templates[i].Name, w.Error())
 		}
+	}
+}
+
+// TestContentTemplates checks the warnings about the values of content templates, in the
+// rule's own language and in others.
+func TestContentTemplates(t *testing.T) {
+	r := rule("transaction.execute", "", "text")
+	r.Spec.SMS.WhatsApp = &v1alpha1.WhatsAppTemplate{ContentVariables: map[string]string{"1": "{{ code }}"}}
+	r.Spec.Translations = []v1alpha1.RuleTranslation{
+		{Language: "fr", SMS: &v1alpha1.SMSTranslation{Message: "texte"}},
+		{Language: "pt", SMS: &v1alpha1.SMSTranslation{Message: "texto", WhatsApp: &v1alpha1.WhatsAppTranslation{ContentSID: "HX", ContentVariables: map[string]string{"1": "{{ kode }}"}}}},
+	}
+	const unknown = "line 1, column 1: {{ %s }} is not among the known fields of transaction.execute"
+	want := "spec.sms.whatsApp.contentVariables.1, " + fmt.Sprintf(unknown, "code") + ": did you mean {{ currency.code }}?; " +
+		"spec.translations[fr].sms.whatsApp.contentSid: is missing: users get the rule's own; " +
+		"spec.translations[pt].sms.whatsApp.contentVariables.1, " + fmt.Sprintf(unknown, "kode") + ", and prints nothing: a text needs no braces"
+	if got := Rule(r).Error(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	r.Spec.SMS.WhatsApp = nil
+	if got, want := Rule(r).Error(), "spec.translations[pt].sms.whatsApp: is not used: the rule doesn't send through WhatsApp"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

@@ -36,14 +36,12 @@ type Rule struct {
 	channel      Channel
 	expression   *expression.Expression
 	to           field
-	user         *field        // the user that an email or SMS is about; nil: the event's user
-	from         *field        // of an email; nil: the company's or the operator's
-	region       string        // of phone numbers without a country code
-	contentSID   string        // of an SMS through WhatsApp
-	placeholders []placeholder // of contentSID
-	verify       bool          // an SMS through Twilio Verify
-	layout       *Layout       // nil: messages are not wrapped
-	texts                      // the rule's own
+	user         *field  // the user that an email or SMS is about; nil: the event's user
+	from         *field  // of an email; nil: the company's or the operator's
+	region       string  // of phone numbers without a country code
+	verify       bool    // an SMS through Twilio Verify
+	layout       *Layout // nil: messages are not wrapped
+	texts                // the rule's own
 	translations []texts
 
 	variables []string
@@ -117,7 +115,13 @@ func (r *Rule) Size() int {
 	return n
 }
 
-func (t *texts) size() int { return t.text.size() + t.subject.size() + t.html.size() }
+func (t *texts) size() int {
+	n := t.text.size() + t.subject.size() + t.html.size()
+	for i := range t.placeholders {
+		n += t.placeholders[i].value.size()
+	}
+	return n
+}
 
 // size returns approximately how many bytes of memory the field takes.
 func (f *field) size() int {
@@ -155,10 +159,7 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 		r.verify = spec.SMS.UseTwilioVerify
 		if template := spec.SMS.WhatsApp; template != nil {
 			r.contentSID = template.ContentSID
-			for _, name := range slices.Sorted(maps.Keys(template.ContentVariables)) {
-				value := c.field("spec.sms.whatsApp.contentVariables."+name, template.ContentVariables[name], false)
-				r.placeholders = append(r.placeholders, placeholder{name, value})
-			}
+			r.placeholders = c.contentVariables("spec.sms.whatsApp", template.ContentVariables)
 		}
 	case ChannelPush:
 		r.to = c.field("spec.push.toUser", spec.Push.ToUser, false)
@@ -173,6 +174,15 @@ func (c *compiler) message(r *Rule, spec *v1alpha1.NotificationRuleSpec) {
 	default:
 		c.problems = append(c.problems, Problem{Field: "spec", Message: "no channel is set: set spec.email, spec.sms, spec.push or spec.system"})
 	}
+}
+
+// contentVariables parses the values of a content template's placeholders.
+func (c *compiler) contentVariables(path string, values map[string]string) []placeholder {
+	placeholders := make([]placeholder, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		placeholders = append(placeholders, placeholder{name, c.field(path+".contentVariables."+name, values[name], false)})
+	}
+	return placeholders
 }
 
 type compiler struct {
@@ -300,7 +310,7 @@ func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, use
 	}
 	inApp := Message{Channel: ChannelSystem, Language: texts.language, Subject: message.Subject, Text: message.Text}
 	if r.sends(to) {
-		if message.SMS, err = r.smsOptions(ctx, event, values); err != nil {
+		if message.SMS, err = r.smsOptions(ctx, event, values, texts); err != nil {
 			return Decision{}, err
 		}
 		if err := r.addHTML(ctx, event, values, texts, &message); err != nil {
@@ -334,19 +344,19 @@ type placeholder struct {
 const maxContentVariables = 16 << 10
 
 // smsOptions renders the options of an SMS in addition to its text.
-func (r *Rule) smsOptions(ctx context.Context, event *Event, values *python.Dict) (SMSOptions, error) {
-	options := SMSOptions{ContentSID: r.contentSID, Verify: r.verify}
-	if len(r.placeholders) == 0 {
+func (r *Rule) smsOptions(ctx context.Context, event *Event, values *python.Dict, texts *texts) (SMSOptions, error) {
+	options := SMSOptions{ContentSID: texts.contentSID, Verify: r.verify}
+	if len(texts.placeholders) == 0 {
 		return options, nil
 	}
-	rendered := make(map[string]string, len(r.placeholders))
-	for i := range r.placeholders {
-		text, err := r.placeholders[i].value.render(ctx, event, values)
+	rendered := make(map[string]string, len(texts.placeholders))
+	for i := range texts.placeholders {
+		text, err := texts.placeholders[i].value.renderIn(ctx, event, values, texts.language)
 		if err != nil {
 			return SMSOptions{}, err
 		}
 		// WhatsApp rejects values with line breaks, tabs or consecutive spaces.
-		rendered[r.placeholders[i].name] = strings.Join(strings.Fields(text), " ")
+		rendered[texts.placeholders[i].name] = strings.Join(strings.Fields(text), " ")
 	}
 	encoded, err := json.Marshal(rendered)
 	if err != nil {

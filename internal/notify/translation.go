@@ -4,6 +4,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,6 +20,9 @@ type texts struct {
 	text     *field
 	subject  *field // nil: no subject or title
 	html     *field // nil: no HTML part
+
+	contentSID   string        // of an SMS through WhatsApp
+	placeholders []placeholder // of contentSID
 }
 
 // translation parses the texts of one translation of a rule, as far as it has any; the others
@@ -47,6 +51,7 @@ func (c *compiler) translation(r *Rule, of *v1alpha1.RuleTranslation) {
 		replace(&t.html, "html", of.Email.HTML, true)
 	case of.SMS != nil:
 		replace(&t.text, "message", of.SMS.Message, false)
+		c.whatsAppTranslation(&t, path+".sms.whatsApp", of.SMS.WhatsApp)
 	case of.Push != nil:
 		replace(&t.subject, "title", of.Push.Title, false)
 		replace(&t.text, "message", of.Push.Message, false)
@@ -55,6 +60,18 @@ func (c *compiler) translation(r *Rule, of *v1alpha1.RuleTranslation) {
 		replace(&t.text, "message", of.System.Message, false)
 	}
 	r.translations = append(r.translations, t)
+}
+
+// whatsAppTranslation parses what an SMS through WhatsApp has in another language. It is
+// unused if the rule doesn't send through WhatsApp.
+func (c *compiler) whatsAppTranslation(t *texts, path string, of *v1alpha1.WhatsAppTranslation) {
+	if of == nil || t.contentSID == "" {
+		return
+	}
+	t.contentSID = cmp.Or(of.ContentSID, t.contentSID)
+	if len(of.ContentVariables) > 0 {
+		t.placeholders = c.contentVariables(path, of.ContentVariables)
+	}
 }
 
 // chooseLanguage returns the index of the language that suits a user best: that of the user,

@@ -161,3 +161,45 @@ func TestTranslationProblems(t *testing.T) {
 		t.Errorf("the layout's problems are %v", problems)
 	}
 }
+
+// TestTranslationsOfWhatsApp checks that a message through WhatsApp uses the content template
+// of the user's language, and values as written in that language.
+func TestTranslationsOfWhatsApp(t *testing.T) {
+	rule := sms(func(s *v1alpha1.SMSMessage) {
+		s.Message = "Hello"
+		s.WhatsApp = &v1alpha1.WhatsAppTemplate{ContentSID: "HX1", ContentVariables: map[string]string{"1": "{{ created|timestamp|date }}", "2": "own"}}
+	})
+	rule.Spec.Translations = []v1alpha1.RuleTranslation{
+		{Language: "pt", SMS: &v1alpha1.SMSTranslation{Message: "Olá", WhatsApp: &v1alpha1.WhatsAppTranslation{ContentSID: "HX2"}}},
+		{Language: "fr", SMS: &v1alpha1.SMSTranslation{WhatsApp: &v1alpha1.WhatsAppTranslation{ContentVariables: map[string]string{"1": "{{ created|timestamp|date }} !"}}}},
+		{Language: "es", SMS: &v1alpha1.SMSTranslation{Message: "Hola"}},
+	}
+	compiled := compile(t, rule)
+	for language, want := range map[string]SMSOptions{
+		"en": {ContentSID: "HX1", ContentVariables: `{"1":"Aug. 7, 2020","2":"own"}`},
+		"pt": {ContentSID: "HX2", ContentVariables: `{"1":"7 de Agosto de 2020","2":"own"}`},
+		"fr": {ContentSID: "HX1", ContentVariables: `{"1":"7 août 2020 !"}`},
+		"es": {ContentSID: "HX1", ContentVariables: `{"1":"7 de agosto de 2020","2":"own"}`},
+	} {
+		data := fmt.Sprintf(`{"created": 1596795344112, "user": {"id": %q, "mobile": "+27820000001", "language": %q}}`, anna, language)
+		decision, err := compiled.Decide(t.Context(), event(t, data, nil), "")
+		if err != nil || len(decision.Messages) != 1 || decision.Messages[0].SMS != want {
+			t.Errorf("%s: got %+v, %v, want %+v", language, decision, err, want)
+		}
+	}
+
+	// Values of a rule that doesn't send through WhatsApp are not used.
+	rule.Spec.SMS.WhatsApp = nil
+	data := fmt.Sprintf(`{"user": {"id": %q, "mobile": "+27820000001", "language": "pt"}}`, anna)
+	decision, err := compile(t, rule).Decide(t.Context(), event(t, data, nil), "")
+	if err != nil || len(decision.Messages) != 1 || decision.Messages[0].SMS != (SMSOptions{}) {
+		t.Errorf("got %+v, %v", decision, err)
+	}
+
+	rule.Spec.SMS.WhatsApp = &v1alpha1.WhatsAppTemplate{ContentSID: "HX1"}
+	rule.Spec.Translations[1].SMS.WhatsApp.ContentVariables["1"] = "{% if %}"
+	const path = "spec.translations[fr].sms.whatsApp.contentVariables.1"
+	if _, problems := Compile(rule); len(problems) != 1 || problems[0].Field != path {
+		t.Errorf("got %v, want a problem of %s", problems, path)
+	}
+}

@@ -4,9 +4,12 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +29,12 @@ type layout struct {
 
 	id, name, description, kind string
 	html, text, sms, push       string
+	inlineCSS                   bool
+	translations                json.RawMessage // see the type translations; empty if there are none
+
+	// The channel and the translations of the layout as they were read.
+	storedKind         string
+	storedTranslations json.RawMessage
 }
 
 func (l *layout) created() time.Time { return l.object.CreationTimestamp.Time }
@@ -64,6 +73,10 @@ func layoutFields() []rest.Field[layout] {
 		body("text_layout", func(l *layout) *string { return &l.text }),
 		body("sms_layout", func(l *layout) *string { return &l.sms }),
 		body("push_layout", func(l *layout) *string { return &l.push }),
+		rest.Boolean("inline_css", func(l *layout) *bool { return &l.inlineCSS }).
+			Describe("Whether the rules of style sheets are copied into style attributes, for email clients that ignore style sheets."),
+		rest.JSON(translationsField, func(l *layout) *json.RawMessage { return &l.translations }, isTranslations(translatedLayouts)).Nullable().
+			Describe(describeLayoutTranslations),
 		fields[3], fields[4],
 	)
 }
@@ -72,23 +85,52 @@ func readLayout(object *v1alpha1.NotificationLayout) layout {
 	spec := &object.Spec
 	l := layout{
 		object: object, id: object.Name, name: cmp.Or(spec.DisplayName, object.Name), description: spec.Description,
-		kind: string(spec.ForChannel()), html: spec.HTML,
+		kind: string(spec.ForChannel()), html: spec.HTML, inlineCSS: spec.InlineCSS,
 	}
+	l.storedKind = l.kind
 	texts := parkedTexts(object)
 	for name, field := range l.otherTexts() {
 		*field = texts[name]
 	}
 	*l.body() = spec.Text
+	translations := translations{}
+	for i := range spec.Translations {
+		t := &spec.Translations[i]
+		translations[t.Language] = map[string]string{"html_layout": t.HTML, l.bodyName(): t.Text}
+	}
+	translations.unpark(texts, translatedLayouts, l.ownField)
+	l.translations = translations.encode()
+	l.storedTranslations = l.translations
 	return l
+}
+
+// ownField reports whether the layout's type has a field.
+func (l *layout) ownField(name string) bool {
+	return name == l.bodyName() || name == "html_layout" && v1alpha1.Channel(l.kind) == v1alpha1.ChannelEmail
+}
+
+// writeTranslations stores the layout's translations in its object, those of other types
+// excepted. Those that were not changed stay as they are.
+func (l *layout) writeTranslations(all translations) {
+	if !bytes.Equal(l.translations, l.storedTranslations) || l.kind != l.storedKind {
+		l.object.Spec.Translations = nil
+		for _, language := range slices.Sorted(maps.Keys(all)) {
+			t := v1alpha1.LayoutTranslation{Language: language, Text: all[language][l.bodyName()]}
+			if l.ownField("html_layout") {
+				t.HTML = all[language]["html_layout"]
+			}
+			if t.HTML != "" || t.Text != "" {
+				l.object.Spec.Translations = append(l.object.Spec.Translations, t)
+			}
+		}
+	}
+	l.translations = all.encode() // the answer shows what is stored
 }
 
 // otherTexts returns, by the API's names, the texts that the layout's channel doesn't use.
 func (l *layout) otherTexts() map[string]*string {
 	texts := map[string]*string{"html_layout": &l.html, "text_layout": &l.text, "sms_layout": &l.sms, "push_layout": &l.push}
-	delete(texts, l.bodyName())
-	if v1alpha1.Channel(l.kind) == v1alpha1.ChannelEmail {
-		delete(texts, "html_layout")
-	}
+	maps.DeleteFunc(texts, func(name string, _ *string) bool { return l.ownField(name) })
 	return texts
 }
 
@@ -298,7 +340,13 @@ func (l *layout) write() error {
 	if spec.HTML == "" && spec.Text == "" {
 		return rest.InvalidField(nil, l.bodyName(), fmt.Sprintf("A layout of the type %s needs this field.", l.kind))
 	}
+	spec.InlineCSS = l.inlineCSS
+	translations, _ := decodeTranslations(l.translations) // checked when it was received
+	l.writeTranslations(translations)
 	others := map[string]string{}
+	if parked := translations.without(l.ownField).encode(); parked != nil {
+		others[translationsField] = string(parked)
+	}
 	for name, field := range l.otherTexts() {
 		if *field != "" {
 			others[name] = *field
@@ -314,11 +362,7 @@ func (l *layout) write() error {
 	}
 	invalid := make([]rest.FieldError, len(problems))
 	for i := range problems {
-		problem := problems[i]
-		if of, isTranslation := strings.CutPrefix(problem.Field, translationsPath); isTranslation {
-			problem.Message = "translations" + of + ": " + problem.Message // the API has no such field
-		}
-		invalid[i] = problemError(&problem, l.apiName)
+		invalid[i] = problemError(&problems[i], l.apiName)
 	}
 	return rest.InvalidFields(invalid...)
 }
@@ -336,6 +380,11 @@ func (l *layout) apiName(path string) string {
 		return "html_layout"
 	case "spec.text":
 		return l.bodyName()
+	case "spec.inlineCSS":
+		return "inline_css"
+	}
+	if strings.HasPrefix(path, translationsPath) {
+		return translationsField
 	}
 	return ""
 }

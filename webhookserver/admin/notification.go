@@ -36,8 +36,11 @@ type notification struct {
 	mutedUntil          time.Time // zero if it isn't muted
 	mutedBy, muteReason string
 
-	storedKind string // the channel of the rule as it was read
-	sample     sample // for a preview
+	// The channel and the translations of the rule as they were read.
+	storedKind         string
+	storedTranslations json.RawMessage
+
+	sample sample // for a preview
 }
 
 // message holds the fields that notifications and templates have in common.
@@ -55,7 +58,7 @@ type message struct {
 	expiresAfter string // a duration
 	sensitive    bool
 
-	translations json.RawMessage // see translations, or empty
+	translations json.RawMessage // see the type translations; empty if there are none
 }
 
 // Maximum lengths of fields in characters, as in the custom resource.
@@ -102,7 +105,7 @@ func notificationFields() []rest.Field[notification] {
 		rest.Char("mute_reason", func(n *notification) *string { return &n.muteReason }).Nullable().Blank().MaxLength(maxMuteReason),
 		rest.Char("muted_by", func(n *notification) *string { return &n.mutedBy }).ReadOnly().Nullable().
 			Describe("The identifier of the admin who muted the notification, or the name in its NotificationRule."),
-		rest.JSON("translations", func(n *notification) *json.RawMessage { return &n.translations }, isTranslations).Nullable().
+		rest.JSON(translationsField, func(n *notification) *json.RawMessage { return &n.translations }, isTranslations(translatedTexts)).Nullable().
 			Describe(describeTranslations),
 	)
 }
@@ -272,7 +275,7 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 		kind: string(spec.Channel()), name: spec.DisplayName, description: spec.Description,
 		event: spec.Event, expression: spec.Expression, layoutID: spec.Layout(),
 		enabled: spec.Enabled == nil || *spec.Enabled, preferenceEnabled: spec.PreferenceEnabled, systemEnabled: spec.SystemEnabled,
-		expiresAfter: cmp.Or(spec.ExpiresAfter, defaultValidity), sensitive: spec.Sensitive, translations: encodeTranslations(spec.Translations),
+		expiresAfter: cmp.Or(spec.ExpiresAfter, defaultValidity), sensitive: spec.Sensitive,
 	}
 	if spec.MutedUntil != nil {
 		n.mutedUntil = spec.MutedUntil.Time
@@ -280,6 +283,10 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 	n.mutedBy, n.muteReason = spec.MutedBy, spec.MuteReason
 	n.storedKind = n.kind
 	n.readParked(rule)
+	translations := readTranslations(spec.Translations)
+	translations.unpark(parkedTexts(rule), translatedTexts, n.ownField)
+	n.translations = translations.encode()
+	n.storedTranslations = n.translations
 	n.readChannel(spec.Email, spec.SMS, spec.Push, spec.System)
 	if n.layoutID != "" {
 		if n.layout, err = a.layoutNamed(ctx, rule.Namespace, n.layoutID); err != nil {
@@ -347,13 +354,13 @@ var required = map[string][]string{
 func (m *message) readParked(rule *v1alpha1.NotificationRule) {
 	texts := parkedTexts(rule)
 	for name, field := range m.fieldsByName() {
-		if _, own := channelFields[m.kind][name]; !own && texts != nil {
+		if !m.ownField(name) && texts != nil {
 			*field = texts[name]
 		}
 	}
 	if m.kind != string(v1alpha1.ChannelSMS) {
 		// The annotation may have been edited manually.
-		if values, err := contentVariables(json.RawMessage(texts["whatsapp_content_variables"])); err == nil {
+		if values, err := contentVariables(json.RawMessage(texts[contentVariablesField])); err == nil {
 			m.contentVariables = encodeContentVariables(values)
 		}
 		m.useTwilioVerify = texts["use_twilio_verify"] != ""
@@ -364,17 +371,21 @@ func (m *message) readParked(rule *v1alpha1.NotificationRule) {
 func (m *message) parked() map[string]string {
 	texts := map[string]string{}
 	for name, field := range m.fieldsByName() {
-		if _, own := channelFields[m.kind][name]; !own && *field != "" {
+		if !m.ownField(name) && *field != "" {
 			texts[name] = *field
 		}
 	}
 	if m.kind != string(v1alpha1.ChannelSMS) {
 		if values, _ := contentVariables(m.contentVariables); len(values) > 0 {
-			texts["whatsapp_content_variables"] = string(m.contentVariables)
+			texts[contentVariablesField] = string(m.contentVariables)
 		}
 		if m.useTwilioVerify {
 			texts["use_twilio_verify"] = "true"
 		}
+	}
+	all, _ := decodeTranslations(m.translations) // checked when it was received
+	if others := all.without(m.ownField).encode(); others != nil {
+		texts[translationsField] = string(others)
 	}
 	return texts
 }
@@ -491,11 +502,7 @@ func (n *notification) check() error {
 	}
 	invalid := make([]rest.FieldError, len(problems))
 	for i := range problems {
-		problem := problems[i]
-		if place, ok := n.translated(problem.Field); ok {
-			problem.Message = place + ": " + problem.Message
-		}
-		invalid[i] = problemError(&problem, n.apiName)
+		invalid[i] = problemError(&problems[i], n.apiName)
 	}
 	return rest.InvalidFields(invalid...)
 }
@@ -508,10 +515,14 @@ func problemError(problem *notify.Problem, names func(path string) string) rest.
 		field = rest.NonFieldErrors
 	}
 	message := strings.TrimSuffix(problem.Message, ".") + "."
+	place, isTranslation := translated(problem.Field, names)
+	if isTranslation {
+		message = place + ": " + message
+	}
 	if problem.Line > 0 {
 		message = fmt.Sprintf("Line %d, column %d: %s", problem.Line, problem.Column, message)
-	} else {
-		message = strings.ToUpper(message[:1]) + message[1:]
+	} else if !isTranslation {
+		message = notify.Capitalized(message)
 	}
 	return rest.FieldError{Field: field, Messages: []string{message}}
 }
@@ -541,7 +552,7 @@ func (n *notification) apiName(path string) string {
 		return "template"
 	}
 	if strings.HasPrefix(path, translationsPath) {
-		return "translations"
+		return translationsField
 	}
 	for name, fieldPath := range channelFields[n.kind] {
 		if path == fieldPath || strings.HasPrefix(path, fieldPath+".") {
@@ -645,7 +656,7 @@ func (n *notification) fillFrom(r *rest.Request, t *template) {
 		}
 	}
 	for name, field := range map[string][2]*json.RawMessage{
-		"whatsapp_content_variables": {&n.contentVariables, &t.contentVariables}, "translations": {&n.translations, &t.translations},
+		contentVariablesField: {&n.contentVariables, &t.contentVariables}, translationsField: {&n.translations, &t.translations},
 	} {
 		if !r.Given(name) {
 			*field[0] = *field[1]

@@ -58,6 +58,9 @@ func checkParked(kind string, texts map[string]string) error {
 	if len(texts) == 0 || len(encodeParked(texts)) <= maxParked {
 		return nil
 	}
+	if others := texts[translationsField]; len(others) > maxParked/2 {
+		return rest.InvalidField(nil, translationsField, fmt.Sprintf("The texts of other types than %s are too long to be kept for them. Shorten or remove them.", kind))
+	}
 	longest := slices.MaxFunc(slices.Sorted(maps.Keys(texts)), func(a, b string) int { return len(texts[a]) - len(texts[b]) })
 	return rest.InvalidField(nil, longest, fmt.Sprintf("The type %s doesn't use this field, and its value is too long to be kept for another type. Shorten or clear it.", kind))
 }

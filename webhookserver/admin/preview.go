@@ -449,7 +449,7 @@ func (n *notification) remarkOn(problem *notify.Problem) remark {
 		message = strings.TrimSuffix(message, ".") + "."
 	}
 	field := n.apiName(problem.Field)
-	if place, ok := n.translated(problem.Field); ok {
+	if place, ok := translated(problem.Field, n.apiName); ok {
 		message = place + ": " + message
 	} else {
 		message = notify.Capitalized(message)

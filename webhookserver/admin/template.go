@@ -54,7 +54,7 @@ func templateFields() []rest.Field[template] {
 		rest.Boolean("use_twilio_verify", func(t *template) *bool { return &t.useTwilioVerify }).ReadOnly(),
 		rest.Char("expires_after", func(t *template) *string { return &t.expiresAfter }).ReadOnly(),
 		rest.Boolean("sensitive", func(t *template) *bool { return &t.sensitive }).ReadOnly(),
-		rest.JSON("translations", func(t *template) *json.RawMessage { return &t.translations }, nil).Nullable().ReadOnly().
+		rest.JSON(translationsField, func(t *template) *json.RawMessage { return &t.translations }, nil).Nullable().ReadOnly().
 			Describe(describeTranslations),
 		rest.Boolean("default", func(t *template) *bool { return &t.isDefault }).ReadOnly(),
 		rest.Boolean("deletable", func(t *template) *bool { return &t.deletable }).ReadOnly(),
@@ -131,7 +131,7 @@ func (a *API) readTemplate(ctx context.Context, object *v1alpha1.NotificationTem
 			event: rule.Event, expression: rule.Expression, layoutID: rule.Layout(),
 			enabled: true, preferenceEnabled: rule.PreferenceEnabled, systemEnabled: rule.SystemEnabled,
 			expiresAfter: cmp.Or(rule.ExpiresAfter, defaultValidity), sensitive: rule.Sensitive,
-			translations: encodeTranslations(rule.Translations),
+			translations: readTranslations(rule.Translations).encode(),
 		},
 	}
 	t.readChannel(rule.Email, rule.SMS, rule.Push, rule.System)

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -15,8 +16,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
+
+// translationsField is the API's name of the translations, also among parked fields.
+const translationsField = "translations"
 
 // translationsPath begins the paths of a rule's translations.
 const translationsPath = "spec.translations"
@@ -25,41 +30,61 @@ const translationsPath = "spec.translations"
 // custom resource.
 const maxTranslations = 32
 
-const describeTranslations = `The texts in other languages: an object with a member for each language, such as fr or pt-BR, ` +
-	`whose members are texts by the names of their fields, such as subject. A text that is missing is the notification's own.`
+const (
+	describeTranslations = `The texts in other languages: an object with a member for each language, such as fr or pt-BR, ` +
+		`whose members are texts by the names of their fields, such as subject. A text that is missing is the notification's own.`
+	describeLayoutTranslations = `The layout in other languages: an object with a member for each language, such as fr or pt-BR, ` +
+		`whose members are texts by the names of their fields, such as html_layout. A text that is missing is the layout's own.`
+)
 
-// translatedTexts are the lengths of the texts that have translations, in characters.
+// contentVariablesField is the one field whose translations are objects, not texts.
+const contentVariablesField = "whatsapp_content_variables"
+
+// translatedTexts are the fields of notifications that have translations, with their maximum
+// lengths in characters.
 var translatedTexts = map[string]int{
 	"subject": maxLine, "html_message": maxBody, "text_message": maxBody, "sms_message": maxShort, "push_message": maxShort,
+	"whatsapp_content_sid": maxContentSID, contentVariablesField: maxBody,
 }
+
+// translatedLayouts are the same for layouts.
+var translatedLayouts = map[string]int{"html_layout": maxBody, "text_layout": maxBody, "sms_layout": maxBody, "push_layout": maxBody}
 
 var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
-// translations are texts by language and by the API's name of their field.
+// translations are texts by language and by the API's name of their field. Those of
+// contentVariablesField are JSON objects.
 type translations map[string]map[string]string
 
-// isTranslations checks the field translations.
-func isTranslations(raw json.RawMessage) string {
-	if message := rest.IsObject(raw); message != "" {
-		return message
+// isTranslations returns the check of a field translations that accepts the given texts.
+func isTranslations(texts map[string]int) func(json.RawMessage) string {
+	return func(raw json.RawMessage) string {
+		if message := rest.IsObject(raw); message != "" {
+			return message
+		}
+		all, err := decodeTranslations(raw)
+		if err != nil {
+			return notify.Capitalized(err.Error()) + "."
+		}
+		return all.check(texts)
 	}
-	all, err := decodeTranslations(raw)
-	if err != nil {
-		return `Give an object of texts for each language, as in {"fr": {"subject": "…"}}.`
-	}
-	if len(all) > maxTranslations {
+}
+
+// check returns what is wrong with the translations, or "".
+func (t translations) check(texts map[string]int) string {
+	if len(t) > maxTranslations {
 		return fmt.Sprintf("Ensure this field has no more than %d languages.", maxTranslations)
 	}
-	for _, language := range slices.Sorted(maps.Keys(all)) {
+	for _, language := range slices.Sorted(maps.Keys(t)) {
 		if len(language) > maxLanguage || !languageTag.MatchString(language) {
 			return fmt.Sprintf("%q is not a language tag, such as fr or pt-BR.", shortened(language))
 		}
-		for _, name := range slices.Sorted(maps.Keys(all[language])) {
-			limit, known := translatedTexts[name]
+		for _, name := range slices.Sorted(maps.Keys(t[language])) {
+			limit, known := texts[name]
 			if !known {
 				return fmt.Sprintf("%s: %q is not a text that has translations.", language, shortened(name))
 			}
-			if message := rest.CheckText(all[language][name], limit); message != "" && all[language][name] != "" {
+			if message := rest.CheckText(t[language][name], limit); message != "" && t[language][name] != "" {
 				return fmt.Sprintf("%s, %s: %s", language, name, message)
 			}
 		}
@@ -79,38 +104,103 @@ func shortened(text string) string {
 	return string([]rune(text)[:most]) + "…"
 }
 
+// decodeTranslations reads translations in the API's form. The error is for their author.
 func decodeTranslations(raw json.RawMessage) (translations, error) {
-	if len(raw) == 0 || string(raw) == "null" {
+	if len(raw) == 0 {
 		return nil, nil //nolint:nilnil // there are none
 	}
-	var all translations
-	if err := json.Unmarshal(raw, &all); err != nil {
-		return nil, err
+	errForm := errors.New(`give an object of texts for each language, as in {"fr": {"subject": "…"}}`)
+	var decoded map[string]map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &decoded); err != nil {
+		return nil, errForm
+	}
+	all := make(translations, len(decoded))
+	for language, texts := range decoded {
+		all[language] = make(map[string]string, len(texts))
+		for name, value := range texts {
+			var text string
+			if name == contentVariablesField {
+				values, err := contentVariables(value)
+				if err != nil {
+					return nil, fmt.Errorf("give an object of strings and numbers as %s of %s", name, shortened(language))
+				}
+				text = string(encodeContentVariables(values))
+			} else if json.Unmarshal(value, &text) != nil {
+				return nil, errForm
+			}
+			all[language][name] = text
+		}
 	}
 	return all, nil
 }
 
-// encodeTranslations returns the translations of a rule in the API's form.
-func encodeTranslations(of []v1alpha1.RuleTranslation) json.RawMessage {
-	if len(of) == 0 {
-		return nil
+// encode returns the translations in the API's form, without empty texts, or nil if there
+// are none.
+func (t translations) encode() json.RawMessage {
+	all := map[string]map[string]any{}
+	for language, texts := range t {
+		for name, text := range texts {
+			if text == "" {
+				continue
+			}
+			if all[language] == nil {
+				all[language] = map[string]any{}
+			}
+			if all[language][name] = text; name == contentVariablesField {
+				all[language][name] = json.RawMessage(text)
+			}
+		}
 	}
-	all := translations{}
-	for i := range of {
-		all[of[i].Language] = textsOf(&of[i])
+	if len(all) == 0 {
+		return nil
 	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(all) // strings can always be encoded
+	_ = encoder.Encode(all) // strings and the objects that were decoded can always be encoded
 	return bytes.TrimSpace(out.Bytes())
+}
+
+// without returns the translations of the fields that aren't own.
+func (t translations) without(own func(name string) bool) translations {
+	others := make(translations, len(t))
+	for language, texts := range t {
+		others[language] = maps.Clone(texts)
+		maps.DeleteFunc(others[language], func(name, _ string) bool { return own(name) })
+	}
+	return others
+}
+
+// unpark adds the parked translations of the fields that aren't own.
+func (t translations) unpark(parked map[string]string, known map[string]int, own func(name string) bool) {
+	others, err := decodeTranslations(json.RawMessage(parked[translationsField]))
+	if err != nil || others.check(known) != "" {
+		return // the annotation was edited manually
+	}
+	for language, texts := range others.without(own) {
+		if t[language] == nil {
+			t[language] = map[string]string{}
+		}
+		maps.Copy(t[language], texts)
+	}
+}
+
+// readTranslations returns the translations of a rule.
+func readTranslations(of []v1alpha1.RuleTranslation) translations {
+	all := translations{}
+	for i := range of {
+		all[of[i].Language] = textsOf(&of[i])
+	}
+	return all
 }
 
 // textsOf returns the texts of a translation that aren't empty, by the API's names. If a name
 // stands for texts of several channels, which only an invalid rule has, it is the first one.
 func textsOf(t *v1alpha1.RuleTranslation) map[string]string {
 	email, sms, push, system := value(t.Email), value(t.SMS), value(t.Push), value(t.System)
+	whatsApp := value(sms.WhatsApp)
 	texts := map[string]string{
+		"whatsapp_content_sid": whatsApp.ContentSID, contentVariablesField: string(encodeContentVariables(whatsApp.ContentVariables)),
 		"subject":      cmp.Or(email.Subject, push.Title, system.Title),
 		"html_message": email.HTML,
 		"text_message": cmp.Or(email.Text, system.Message),
@@ -124,9 +214,10 @@ func textsOf(t *v1alpha1.RuleTranslation) map[string]string {
 // ownTexts returns the texts of a rule that may have translations, by the API's names.
 func ownTexts(spec *v1alpha1.NotificationRuleSpec) map[string]string {
 	email, sms, push, system := value(spec.Email), value(spec.SMS), value(spec.Push), value(spec.System)
+	whatsApp := value(sms.WhatsApp)
 	return textsOf(&v1alpha1.RuleTranslation{
 		Email:  &v1alpha1.EmailTranslation{Subject: email.Subject, HTML: email.HTML, Text: email.Text},
-		SMS:    &v1alpha1.SMSTranslation{Message: sms.Message},
+		SMS:    &v1alpha1.SMSTranslation{Message: sms.Message, WhatsApp: &v1alpha1.WhatsAppTranslation{ContentSID: whatsApp.ContentSID}},
 		Push:   &v1alpha1.TitledTranslation{Title: push.Title, Message: push.Message},
 		System: &v1alpha1.TitledTranslation{Title: system.Title, Message: system.Message},
 	})
@@ -140,19 +231,23 @@ func value[T any](p *T) (v T) {
 	return v
 }
 
-// ruleTranslations returns the translations for a rule of a channel, without texts that the
-// channel doesn't have.
-func ruleTranslations(raw json.RawMessage, kind string) []v1alpha1.RuleTranslation {
-	all, _ := decodeTranslations(raw) // checked when it was received
+// forRule returns the translations for a rule of a channel, without texts that the channel
+// doesn't have.
+func (t translations) forRule(kind string) []v1alpha1.RuleTranslation {
 	var of []v1alpha1.RuleTranslation
-	for _, language := range slices.Sorted(maps.Keys(all)) {
-		texts := all[language]
+	for _, language := range slices.Sorted(maps.Keys(t)) {
+		texts := t[language]
 		t := v1alpha1.RuleTranslation{Language: language}
 		switch v1alpha1.Channel(kind) {
 		case v1alpha1.ChannelEmail:
 			t.Email = unlessZero(&v1alpha1.EmailTranslation{Subject: texts["subject"], HTML: texts["html_message"], Text: texts["text_message"]})
 		case v1alpha1.ChannelSMS:
-			t.SMS = unlessZero(&v1alpha1.SMSTranslation{Message: texts["sms_message"]})
+			sms := &v1alpha1.SMSTranslation{Message: texts["sms_message"]}
+			values, _ := contentVariables(json.RawMessage(texts[contentVariablesField])) // checked when they were decoded
+			if sid := texts["whatsapp_content_sid"]; sid != "" || len(values) > 0 {
+				sms.WhatsApp = &v1alpha1.WhatsAppTranslation{ContentSID: sid, ContentVariables: values}
+			}
+			t.SMS = unlessZero(sms)
 		case v1alpha1.ChannelPush:
 			t.Push = unlessZero(&v1alpha1.TitledTranslation{Title: texts["subject"], Message: texts["push_message"]})
 		case v1alpha1.ChannelSystem:
@@ -173,27 +268,33 @@ func unlessZero[T comparable](p *T) *T {
 	return p
 }
 
-// writeTranslations stores the notification's translations in its rule. Those of a rule that
-// were not changed stay as they are.
-func (n *notification) writeTranslations(spec *v1alpha1.NotificationRuleSpec) {
-	if !bytes.Equal(n.translations, encodeTranslations(spec.Translations)) || n.kind != n.storedKind {
-		spec.Translations = ruleTranslations(n.translations, n.kind)
-	}
-	n.translations = encodeTranslations(spec.Translations) // the answer shows what is stored
+// ownField reports whether the notification's type has a field.
+func (m *message) ownField(name string) bool {
+	_, own := channelFields[m.kind][name]
+	return own
 }
 
-// translated returns the language and the API's name of the field at a path within a rule's
-// translations, as in fr, subject; ok is false for other paths.
-func (n *notification) translated(path string) (place string, ok bool) {
+// writeTranslations stores the notification's translations in its rule, those of other types
+// excepted, which are parked. Those of a rule that were not changed stay as they are.
+func (n *notification) writeTranslations(spec *v1alpha1.NotificationRuleSpec) {
+	all, _ := decodeTranslations(n.translations) // checked when it was received
+	if !bytes.Equal(n.translations, n.storedTranslations) || n.kind != n.storedKind {
+		spec.Translations = all.forRule(n.kind)
+	}
+	n.translations = all.encode() // the answer shows what is stored
+}
+
+// translated returns the language and the API's name of the field at a path within
+// translations, as in fr, subject; ok is false for other paths. Names returns the API's name
+// of the same field of the object itself.
+func translated(path string, names func(path string) string) (place string, ok bool) {
 	rest, ok := strings.CutPrefix(path, translationsPath+"[")
 	if !ok {
 		return "", false
 	}
 	language, field, _ := strings.Cut(rest, "]")
-	for name, fieldPath := range channelFields[n.kind] {
-		if field != "" && "spec"+field == fieldPath {
-			return language + ", " + name, true
-		}
+	if field == "" {
+		return language, true
 	}
-	return language + strings.TrimPrefix(field, "."), true
+	return language + ", " + cmp.Or(names("spec"+field), strings.TrimPrefix(field, ".")), true
 }

@@ -22,7 +22,7 @@ func TestTranslationsOfSeveralChannels(t *testing.T) {
 	}}
 	const want = `{"fr":{"html_message":"<b>email</b>","push_message":"push","sms_message":"sms","subject":"email","text_message":"system"}}`
 	for range 50 {
-		if got := string(encodeTranslations(of)); got != want {
+		if got := string(readTranslations(of).encode()); got != want {
 			t.Fatalf("%s, want %s", got, want)
 		}
 	}
