@@ -619,9 +619,39 @@ func TestImmutableSecretIsAnnounced(t *testing.T) {
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(f.secret()), &secret)).To(Succeed())
 	secret.Immutable = ptr.To(true)
 	f.Expect(k8s.Update(f.ctx, &secret)).To(Succeed())
-	f.check(a)
+	f.Eventually(func(g Gomega) {
+		g.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+		g.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(ContainSubstring("The Secret shop-rehive is immutable, so the next token cannot be stored"))
+	}).Should(Succeed())
 	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal("True/Active"))
-	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(ContainSubstring("The Secret shop-rehive is immutable, so the next token cannot be stored"))
+}
+
+// TestRefusedRotationIsReported checks that an activation is not Ready after the HTTP server
+// could not store a new token, until its Secret can take one.
+func TestRefusedRotationIsReported(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	var secret corev1.Secret
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(f.secret()), &secret)).To(Succeed())
+	secret.Immutable = ptr.To(true)
+	f.Expect(k8s.Update(f.ctx, &secret)).To(Succeed())
+	f.check(a, func(a *v1alpha1.CompanyActivation) {
+		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.TokenNotStoredAnnotation, "2026-01-31T12:00:00Z")
+	})
+	f.Expect(verdictOf(a, v1alpha1.ReadyCondition)).To(Equal("False/SecretUnusable"))
+	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("Rehive sent a new token, which could not be stored: the Secret shop-rehive is immutable. "))
+	f.Expect(verdictOf(a, v1alpha1.TokenValidCondition)).To(Equal("True/TokenAccepted"))
+	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(HavePrefix("True/"))
+
+	replacement := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace: secret.Namespace, Name: secret.Name, Labels: secret.Labels, OwnerReferences: secret.OwnerReferences,
+	}, Data: secret.Data}
+	f.Expect(k8s.Delete(f.ctx, &secret)).To(Succeed())
+	f.Expect(k8s.Create(f.ctx, replacement)).To(Succeed())
+	f.Eventually(func() string {
+		f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+		return verdictOf(a, v1alpha1.ReadyCondition)
+	}).Should(Equal("True/Active"))
 }
 
 // TestServiceUserIsRecorded checks that the user is stored with the token, also in Secrets

@@ -136,8 +136,8 @@ func (m *memory) departureOfDeleting(a *v1alpha1.CompanyActivation) (d *departur
 // fingerprint digests everything that determines the result of a check.
 func (s *scope) fingerprint() [sha256.Size]byte {
 	events := slices.Sorted(maps.Keys(s.wanted))
-	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q %d %q",
-		s.credentials.Token, s.credentials.WebhookSecret,
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %t %q %d %q",
+		s.credentials.Token, s.credentials.WebhookSecret, s.credentials.IsImmutable(),
 		s.activation.Annotations[v1alpha1.RequestedAtAnnotation], s.activation.Generation, events))
 }
 

@@ -64,6 +64,10 @@ func (s *scope) conclude(outcome error) bool {
 	ready := verdict{metav1.ConditionTrue, v1alpha1.ActiveReason, s.summary()}
 	stalled := false
 	switch {
+	case outcome == nil && s.lacksNewToken():
+		ready, stalled = verdict{metav1.ConditionFalse, v1alpha1.SecretUnusableReason,
+			fmt.Sprintf("Rehive sent a new token, which could not be stored: the Secret %s is immutable. Delete it, then activate the extension again in the dashboard of Rehive. "+
+				"Until Rehive withdraws the stored token, the company's events are handled.", activation.SecretName(a))}, true
 	case outcome == nil:
 	case isStop(outcome, &stop):
 		ready = verdict{metav1.ConditionFalse, stop.reason, stop.message}
@@ -81,6 +85,12 @@ func (s *scope) conclude(outcome error) bool {
 	set(a, v1alpha1.WebhooksRegisteredCondition, s.webhooksRegistered.or(ready))
 	s.markHandled()
 	return true
+}
+
+// lacksNewToken reports whether the platform sent a token that the immutable Secret could
+// not take.
+func (s *scope) lacksNewToken() bool {
+	return s.credentials.IsImmutable() && s.activation.Annotations[v1alpha1.TokenNotStoredAnnotation] != ""
 }
 
 // markHandled shows that the requested check took place.

@@ -217,7 +217,11 @@ func TestUnusableSecret(t *testing.T) {
 		f.Expect(f.client.Update(t.Context(), secret)).To(gomega.Succeed())
 		f.expectSuccess(f.activate(f.admin.Token)) // nothing to store
 		f.expectError(f.activate(f.second.Token), 503, "", message)
+		f.Expect(f.activation().Annotations).To(gomega.HaveKey(v1alpha1.TokenNotStoredAnnotation))
+		f.expectSuccess(f.activate(f.admin.Token))
+		f.Expect(f.activation().Annotations).NotTo(gomega.HaveKey(v1alpha1.TokenNotStoredAnnotation))
 		f.expectError(f.lifecycle("rotate", f.second.Token), 503, "", message)
+		f.Expect(f.activation().Annotations).To(gomega.HaveKey(v1alpha1.TokenNotStoredAnnotation))
 		f.expectError(f.lifecycle("deactivate", f.admin.Token), 503, "", message)
 		f.Expect(f.activation().IsActive()).To(gomega.BeFalse(), "events must be refused anyway")
 		f.expectSuccess(f.lifecycle("purge", f.admin.Token))

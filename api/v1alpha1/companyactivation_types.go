@@ -34,6 +34,12 @@ const PurgeAnnotation = "extensions.rehive.com/purge"
 // the object manually purges it immediately.
 const PurgeAfterAnnotation = "extensions.rehive.com/purge-after"
 
+// TokenNotStoredAnnotation is the time, in RFC 3339, at which the platform sent a token that
+// could not be stored because the Secret is immutable. The operator sets it, and removes it
+// when it stores a token. Until then the activation is not Ready: the platform may withdraw
+// the stored token at any time.
+const TokenNotStoredAnnotation = "extensions.rehive.com/token-not-stored"
+
 // APIWritesLabel on a CompanyActivation, with the value APIWritesAllow, lets admins change
 // through the API objects that are managed in Kubernetes, such as by Argo CD. Without it,
 // those objects are read-only in the API.

@@ -130,11 +130,13 @@ func (l *Lifecycle) Activate(ctx context.Context, user *rehive.User, token strin
 		return nil
 	})
 	if err != nil {
+		l.reportNotStored(ctx, a, err)
 		return err
 	}
 	requested, err := l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
 		a.Spec.State = v1alpha1.ActivationActive
 		delete(a.Annotations, v1alpha1.PurgeAfterAnnotation)
+		delete(a.Annotations, v1alpha1.TokenNotStoredAnnotation)
 		return nil
 	})
 	if err != nil {
@@ -266,10 +268,30 @@ func (l *Lifecycle) Rotate(ctx context.Context, user *rehive.User, token string)
 		c.RecordUser(user)
 		return nil
 	}); err != nil {
+		l.reportNotStored(ctx, a, err)
 		return err
 	}
-	_, err = l.request(ctx, a, func(*v1alpha1.CompanyActivation) error { return nil })
+	_, err = l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
+		delete(a.Annotations, v1alpha1.TokenNotStoredAnnotation)
+		return nil
+	})
 	return err
+}
+
+// reportNotStored makes the controller report that a token of the platform could not be
+// stored, if that is what the error says. It is best effort: the caller reports the error.
+func (l *Lifecycle) reportNotStored(ctx context.Context, a *v1alpha1.CompanyActivation, err error) {
+	var unusable *UnusableSecretError
+	if !errors.As(err, &unusable) {
+		return
+	}
+	_, err = l.request(ctx, a, func(a *v1alpha1.CompanyActivation) error {
+		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.TokenNotStoredAnnotation, l.Now().UTC().Format(time.RFC3339))
+		return nil
+	})
+	if err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "Could not report that the token was not stored", "companyActivation", klog.KObj(a))
+	}
 }
 
 // managed returns the company's activation if the platform has activated the company

@@ -17,14 +17,22 @@ const (
 	// characters.
 	maxInput  = 400
 	maxNumber = 40
+
+	// maxAreaCode is how many digits a country code and an area code have together. A slash
+	// after more digits begins the last digits of a second number.
+	maxAreaCode = 8
+
+	mexico = 52
 )
 
 // E164 converts a phone number to E.164 (+27840000000). A number without a country code
-// belongs to the region, an ISO 3166 code such as ZA; without a region it is an error. The
+// belongs to the region, an ISO 3166 code such as ZA; without a region it is an error. A
+// number that begins with 00 has a country code unless the region reads it differently. The
 // error completes a sentence and doesn't repeat the number.
 //
 // Characters that often come with copied numbers are accepted: direction marks, zero-width
-// characters, any kind of space or dash, and digits of other scripts.
+// characters, any kind of space or dash, the separators of address books, and digits of
+// other scripts.
 //
 // Only the length is checked against the country's plan. Lists of assigned ranges are
 // always outdated, and a number that is missing from one could never receive a message.
@@ -35,14 +43,40 @@ func E164(number, region string) (string, error) {
 	if !ok {
 		return "", errors.New("is not a phone number")
 	}
-	if region == "" && !strings.HasPrefix(number, "+") {
+	international := strings.HasPrefix(number, "+")
+	if region != "" || international {
+		if found, ok := parse(number, strings.ToUpper(region)); ok {
+			return found, nil
+		}
+	}
+	if rest, ok := strings.CutPrefix(number, "00"); ok {
+		if found, ok := parse("+"+rest, ""); ok {
+			return found, nil
+		}
+	}
+	if region == "" && !international {
 		return "", errors.New("is a phone number without a country code, and no default region is set")
 	}
-	parsed, err := phonenumbers.Parse(number, strings.ToUpper(region))
-	if err != nil || !phonenumbers.IsPossibleNumber(parsed) {
-		return "", errors.New("is not a phone number")
+	return "", errors.New("is not a phone number")
+}
+
+// parse returns a number in E.164 if its length is that of a complete number: without an
+// area code, it can only be called from its own city.
+func parse(number, region string) (string, bool) {
+	parsed, err := phonenumbers.Parse(number, region)
+	if err != nil {
+		return "", false
 	}
-	return phonenumbers.Format(parsed, phonenumbers.E164), nil
+	if parsed.GetCountryCode() == mexico {
+		// Mobile numbers began with a 1 until 2019, and are still stored like that.
+		if national := parsed.GetNationalNumber(); national/1e10 == 1 {
+			*parsed.NationalNumber = national % 1e10
+		}
+	}
+	if phonenumbers.IsPossibleNumberWithReason(parsed) != phonenumbers.IS_POSSIBLE {
+		return "", false
+	}
+	return phonenumbers.Format(parsed, phonenumbers.E164), true
 }
 
 // plain returns a number in ASCII; false if it contains characters that don't occur in
@@ -51,37 +85,44 @@ func plain(number string) (string, bool) {
 	if len(number) > maxInput {
 		return "", false
 	}
+	// Spreadsheets save numbers as decimal fractions.
+	if whole, ok := strings.CutSuffix(number, ".0"); ok && !strings.ContainsFunc(whole, func(r rune) bool { return r != '+' && (r < '0' || r > '9') }) {
+		number = whole
+	}
 	var ascii strings.Builder
+	digits := 0
 	for _, r := range number {
 		switch {
-		case r >= '0' && r <= '9', strings.ContainsRune("+-.() ", r):
-			ascii.WriteByte(byte(r))
-		case unicode.Is(unicode.Cf, r):
-			// Invisible.
 		case unicode.Is(unicode.Nd, r):
 			ascii.WriteByte('0' + digit(r))
-		case unicode.IsSpace(r) && r != '\n' && r != '\r', unicode.Is(unicode.Zs, r):
+			digits++
+		case invisible(r):
+		case r == '/' || r == '\uff0f':
+			if digits > maxAreaCode {
+				return "", false
+			}
 			ascii.WriteByte(' ')
-		case unicode.Is(unicode.Pd, r), r == '\u2212', r == '\u30fc': // a minus sign and a long vowel mark pass for dashes
-			ascii.WriteByte('-')
-		case r == '\uff0b', r == '\ufe62': // full-width and small plus signs
+		case r == '+' || r == '\uff0b' || r == '\ufe62': // and full-width and small plus signs
 			ascii.WriteByte('+')
-		case r == '\uff08':
-			ascii.WriteByte('(')
-		case r == '\uff09':
-			ascii.WriteByte(')')
-		case r == '\u00b7', r == '\u2022', r == '\u30fb': // French separators
+		case unicode.IsSpace(r) && r != '\n' && r != '\r', unicode.Is(unicode.Zs, r), unicode.Is(unicode.Pd, r), strings.ContainsRune(separators, r):
 			ascii.WriteByte(' ')
-		case unicode.Is(unicode.Variation_Selector, r):
-			// Invisible, though it counts as a mark.
-		case r == '\uff0e':
-			ascii.WriteByte('.')
 		default:
 			return "", false
 		}
 	}
 	text := strings.TrimSpace(ascii.String())
 	return text, text != "" && len(text) <= maxNumber
+}
+
+// separators are the characters, besides spaces, dashes and slashes, that separate groups of
+// digits: in ASCII and its full-width forms, a minus sign, a long vowel mark and a hyphen
+// bullet, which pass for dashes, and dots at half height.
+const separators = ".()[]~" + "\uff0e\uff08\uff09\uff3b\uff3d\uff5e" + "\u2212\u30fc\u2043" + "\u00b7\u2022\u30fb\uff65\u2027\u2219\u22c5"
+
+// invisible reports whether a character has no glyph: format characters, joiners, fillers,
+// variation selectors and the Braille blank.
+func invisible(r rune) bool {
+	return r > 0x7f && (unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == '\u2800')
 }
 
 // digit returns the value of a decimal digit of any script: Unicode assigns them in
