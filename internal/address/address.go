@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
-	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -163,13 +162,17 @@ func split(text string) (Address, error) {
 func isDotAtom(s string) bool {
 	for atom := range strings.SplitSeq(s, ".") {
 		if atom == "" || strings.ContainsFunc(atom, func(r rune) bool {
-			return r <= ' ' || r == 0x7f || strings.ContainsRune("\"(),:;<>@[\\]\ufffd", r) || r > 0x7f && !unicode.IsPrint(r)
+			return r <= ' ' || r == 0x7f || strings.ContainsRune("\"(),:;<>@[\\]\ufffd", r) || r > 0x7f && (!unicode.IsPrint(r) || isQuote(r))
 		}) {
 			return false
 		}
 	}
 	return true
 }
+
+// isQuote reports whether a character is a quotation mark or a bracket. No mailbox has them:
+// word processors add them round an address or in place of an apostrophe.
+func isQuote(r rune) bool { return unicode.In(r, unicode.Pi, unicode.Pf, unicode.Ps, unicode.Pe) }
 
 // toASCII maps a domain with non-ASCII letters as UTS 46 does for lookups, but allows the
 // hyphens in positions 3 and 4 that some host names have.
@@ -179,6 +182,9 @@ var toASCII = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainNa
 // domains, because DNS has more names than IDNA permits, such as r3---sn.example.
 func asciiDomain(domain string) (string, error) {
 	if !isASCII(domain) {
+		if strings.ContainsFunc(domain, isQuote) {
+			return "", errDomain
+		}
 		var err error
 		if domain, err = toASCII.ToASCII(domain); err != nil {
 			return "", errDomain
@@ -196,8 +202,9 @@ func asciiDomain(domain string) (string, error) {
 			return "", errDomain
 		}
 	}
-	// Customers don't have addresses at IP addresses.
-	if _, err := netip.ParseAddr(domain); err == nil {
+	// Customers don't have addresses at IP addresses, also not at abbreviated ones such as
+	// 127.1. No top-level domain is a number.
+	if top := domain[strings.LastIndexByte(domain, '.')+1:]; strings.Trim(top, "0123456789") == "" {
 		return "", errDomain
 	}
 	return domain, nil

@@ -58,6 +58,8 @@ var refused = []string{
 	"\u202ajane@example.com\u202c", "jane@\u202eelpmaxe.com", "\u2066jane\u2069@example.com", "jane\u2060@example.com", "jane\u3164@example.com",
 	"jane\u115f@example.com", "jane\ufe0f@example.com", "jane\u2800@example.com", "jane\u00a0@example.com", "jane@\u00a0example.com", "jane＠example.com",
 	"jane\U000e0041@example.com", "jane\u034f@example.com", "joe@example.org/path", "joe@exam!ple.org", "joe@exam%ple.org", "mailto:joe@example.org",
+	"“jane@example.com”", "‘jane@example.com’", "«jane@example.com»", "jane@“example”.com", "o’neil@example.com", "„jane@example.com", "（jane@example.com）",
+	"jane@127.1", "jane@1.2.3", "jane@example.0", "jane@bücher.1",
 	"<>", "<@>", "Joe <>", "Joe <joe@example.org", "<joe@example.org", "joe@example.org>",
 }
 

@@ -23,16 +23,19 @@ func authored(text string) entry { return entry{{Text: text}} }
 
 // splitField splits a rendered field at the commas, semicolons and line breaks that its
 // author wrote outside quotes and angle brackets. If an entry consists of a single
-// variable, such as {{ emails }}, its value may itself be a list.
+// variable, such as {{ emails }}, its value may itself be a list. Entries without a value
+// are left out.
 func splitField(field []django.Segment) []entry {
 	var entries []entry
 	var current entry
 	finish := func() {
 		if value, ok := current.value(); ok {
 			for _, part := range splitList(value) {
-				entries = append(entries, entry{{Text: part, Data: true}})
+				if e := (entry{{Text: part, Data: true}}); !e.isNothing() {
+					entries = append(entries, e)
+				}
 			}
-		} else if strings.TrimSpace(current.String()) != "" {
+		} else if !current.isNothing() {
 			entries = append(entries, current)
 		}
 		current = nil
@@ -63,7 +66,7 @@ func splitList(value string) []string {
 	var syntax separators
 	start := 0
 	for i := 0; i <= len(value); i++ {
-		if i < len(value) && !syntax.separates(value[i]) {
+		if i < len(value) && (!syntax.separates(value[i]) || value[i] == ';' && endsEntity(value[start:i])) {
 			continue
 		}
 		if part := strings.TrimSpace(value[start:i]); part != "" {
@@ -72,6 +75,17 @@ func splitList(value string) []string {
 		start = i + 1
 	}
 	return parts
+}
+
+// endsEntity reports whether a semicolon after the text is that of an HTML entity, such as
+// &#x27;. Without this, an address whose data was escaped could become somebody else's.
+func endsEntity(text string) bool {
+	const longest = 32
+	text = text[max(len(text)-longest, 0):]
+	name := text[strings.LastIndexByte(text, '&')+1:]
+	return len(name) < len(text) && name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '#' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
 }
 
 // separators reads a list byte by byte and recognizes what separates its entries.
@@ -106,6 +120,25 @@ func (e entry) String() string {
 		text.WriteString(segment.Text)
 	}
 	return text.String()
+}
+
+// isNothing reports whether the entry has no value where its author wrote a variable, such
+// as the mobile number of a user who has none.
+func (e entry) isNothing() bool {
+	if _, inside, ok := e.angled(); ok && !inside.isAuthored() {
+		e = inside
+	}
+	if e.isAuthored() {
+		return strings.TrimSpace(e.String()) == ""
+	}
+	return isNothing(e.String())
+}
+
+// isNothing reports whether rendered text stands for a missing value: Django prints null as
+// None.
+func isNothing(text string) bool {
+	text = strings.TrimSpace(text)
+	return text == "" || text == "None"
 }
 
 // value returns the value of the one variable that the entry consists of; false if it

@@ -109,6 +109,67 @@ func TestVariableMayBeAList(t *testing.T) {
 	}
 }
 
+// TestNullIsNobody checks that a null, which Django prints as None, and a blank value are
+// nobody, not a mistake, however the author writes the field: many users have no mobile
+// number.
+func TestNullIsNobody(t *testing.T) {
+	for _, value := range []string{"null", `""`, `" "`} {
+		data := `{"v":` + value + `,"list":[` + value + `,"a@example.com"],"name":"Joe","user":{"email":"joe@example.com"}}`
+		for name, test := range map[string]struct {
+			rule *v1alpha1.NotificationRule
+			want string
+		}{
+			"an email":              {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ v }}" }), ""},
+			"a named email":         {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ name }} <{{ v }}>" }), ""},
+			"an email in a block":   {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{% if name %}\n{{ v }}\n{% endif %}" }), ""},
+			"one of two emails":     {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ v }}, Joe <{{ v }}>, b@example.com" }), "b@example.com"},
+			"one of a list":         {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{% for x in list %}{{ x }},{% endfor %}" }), "a@example.com"},
+			"a number":              {sms(func(s *v1alpha1.SMSMessage) { s.To = "{{ v }}" }), ""},
+			"a user":                {push(func(p *v1alpha1.PushMessage) { p.ToUser = "{{ v }}" }), ""},
+			"a copy":                {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.ToUser, s.SystemEnabled = "b@example.com", "{{ v }}", true }), "b@example.com"},
+			"the sender":            {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.From = "b@example.com", "{{ v }}" }), "b@example.com"},
+			"the sender and a name": {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.From = "b@example.com", "{{ name }} <{{ v }}>" }), "b@example.com"},
+		} {
+			if test.rule.Spec.Email != nil {
+				test.rule.Spec.Email.Subject = "Hello"
+			}
+			decision := decide(t, test.rule, data)
+			var got []string
+			for _, m := range decision.Messages {
+				got = append(got, m.Recipient)
+			}
+			if strings.Join(got, " ") != test.want {
+				t.Errorf("%s with %s: got %q, want %q; %+v", name, value, got, test.want, decision.NotSent)
+			}
+			for _, not := range decision.NotSent {
+				if not.Reason != NoRecipient || not.Reason.Failure() {
+					t.Errorf("%s with %s: %+v", name, value, not)
+				}
+			}
+		}
+	}
+}
+
+// TestEntitiesDoNotEndRecipients checks that the semicolon of an HTML entity in data doesn't
+// make the rest of an address an address of somebody else.
+func TestEntitiesDoNotEndRecipients(t *testing.T) {
+	for _, value := range []string{"o&#x27;neil@example.com", "o&#39;neil@example.com", "neil&amp;sons@example.com", "a@example.com,o&#x27;neil@example.com"} {
+		decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.Subject = "{{ v }}", "Hello" }), `{"v":"`+value+`"}`)
+		for _, m := range decision.Messages {
+			if m.Recipient != "a@example.com" {
+				t.Errorf("%s is sent to %s", value, m.Recipient)
+			}
+		}
+		if len(decision.NotSent) != 1 || decision.NotSent[0].Reason != MalformedRecipient {
+			t.Errorf("%s: %+v", value, decision.NotSent)
+		}
+	}
+	decision := decide(t, email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.Subject = "{{ v }}", "Hello" }), `{"v":"r&d@example.com;ops@example.com"}`)
+	if len(decision.Messages) != 2 {
+		t.Errorf("got %+v", decision)
+	}
+}
+
 // TestNamesOfSenders puts every hostile name before the sender's address: the address must
 // not change, and the name must be shown unchanged.
 func TestNamesOfSenders(t *testing.T) {
@@ -199,6 +260,7 @@ func TestConstantsAreChecked(t *testing.T) {
 	}{
 		"an address":                {rule: to("ops@acme.example")},
 		"addresses":                 {rule: to("ops@acme.example, Dev <dev@acme.example>;\n")},
+		"null":                      {to("None"), "spec.email.to: contains a recipient that is not exactly one email address"},
 		"no address":                {to("ops"), "spec.email.to: contains a recipient that is not exactly one email address"},
 		"no address beside another": {to("{{ user.email }}, ops@"), "spec.email.to: contains a recipient that is not exactly one email address"},
 		"no address beside a name":  {to("{{ user.name }} <ops>"), "spec.email.to: contains a recipient that is not exactly one email address"},

@@ -70,7 +70,7 @@ func (r *Rule) about(ctx context.Context, event *Event, values *python.Dict) (us
 		return "", NotSent{}, err
 	}
 	switch text = strings.TrimSpace(text); {
-	case text == "":
+	case isNothing(text):
 		return "", NotSent{Reason: NoRecipient, Detail: r.user.path + " rendered as nothing"}, nil
 	case !isUser(text):
 		return "", NotSent{Recipient: shown(text), Reason: MalformedRecipient, Detail: r.user.path + " rendered something that is not the identifier of a user"}, nil

@@ -400,7 +400,7 @@ func (r *Rule) sender(ctx context.Context, event *Event, values *python.Dict, de
 		{authored(event.Company.SystemEmail), "the company's system email on Rehive "},
 		{authored(defaultFrom), "the default sender, which is that of the DeliveryProvider or the operator's --email-from, "},
 	} {
-		if strings.TrimSpace(candidate.sender.String()) == "" {
+		if candidate.sender.isNothing() {
 			continue
 		}
 		a, err := candidate.sender.address()
