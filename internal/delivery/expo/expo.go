@@ -155,11 +155,11 @@ type ticketDetails struct {
 }
 
 // unregistered is how Expo words DeviceNotRegistered where it gives no code.
-const unregistered = "is not a registered push notification recipient"
+var unregistered = regexp.MustCompile(`is not a registered push notification recipient|is not registered with (FCM|APNs)`)
 
 // error returns Expo's code of the error, or nothing.
 func (t *ticket) error() string {
-	if t.Details.Error == "" && strings.Contains(t.Message, unregistered) {
+	if t.Details.Error == "" && unregistered.MatchString(t.Message) {
 		return "DeviceNotRegistered"
 	}
 	return knownCode(t.Details.Error)
@@ -373,6 +373,8 @@ func (p *Provider) callError(resp *outbound.Response, code string) error {
 	switch {
 	case code == "TOO_MANY_REQUESTS" && resp.Status < 400:
 		return provider.Transient(provider.ReasonThrottled, "Expo asks to send more slowly.", httpapi.RetryAfter(resp.Header))
+	case code == "UNAUTHORIZED" && resp.Status < 500:
+		return provider.Misconfigured("CredentialsRefused", "Expo (UNAUTHORIZED) refuses the access token, or the project requires one.")
 	case resp.Status < 300 && (code == "" || code == "INTERNAL_SERVER_ERROR"):
 		return p.api.UnexpectedAnswer()
 	case resp.Status < 300:

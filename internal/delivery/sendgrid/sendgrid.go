@@ -195,8 +195,8 @@ func (p *Provider) Check(ctx context.Context) error {
 // Phrases, in lower case, of refusals that are about the account and not the message.
 // SendGrid has no codes for them.
 var (
-	quotaExceeded   = regexp.MustCompile(`credits exceeded|(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota)|(limit|quota) (exceeded|reached)|reached (your|the) .{0,40}(limit|quota)`)
-	accountInactive = regexp.MustCompile(`account .{0,60}(suspended|disabled|deactivated|banned|frozen|review|not (been )?activated|inactive|past due)|trial .{0,40}(expired|ended)|upgrade your (account|plan)`)
+	quotaExceeded   = regexp.MustCompile(`credits exceeded|(insufficient|not enough) credits|(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota)|(limit|quota) (exceeded|reached)|reached (your|the) .{0,40}(limit|quota)`)
+	accountInactive = regexp.MustCompile(`account .{0,60}(suspended|disabled|deactivated|banned|frozen|review|not (been )?activated|inactive|past due)|(suspended|disabled|deactivated|blocked|banned|restricted) .{0,60}account|trial .{0,40}(expired|ended)|upgrade your (account|plan)`)
 	senderRefused   = regexp.MustCompile(`sender identity|verified sender|unverified|from (address|e-?mail|domain)|authorized to send from|authorised to send from|domain .{0,60}(not verified|not authenticated)`)
 )
 

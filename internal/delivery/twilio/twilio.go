@@ -316,6 +316,8 @@ func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) 
 		return provider.Misconfigured("AccountRestricted", answer+": a trial or unapproved account sends to verified numbers only.")
 	case 20003, 20004, 20005, 20006, 20008, 20010, 20151, 20403, 10001, 30002, 30037, 63001, 90010:
 		return provider.Misconfigured("CredentialsRefused", answer+" refuses the credentials, or the account isn't active.")
+	case 21609, 48002:
+		return provider.Misconfigured("CallbackRefused", answer+" refuses the URL to which it would report: --public-url must have a public host name without underscores.")
 	case 20404:
 		return provider.Misconfigured("NotFound", answer+" doesn't know the account or the Verify service.")
 	case 30023, 30027, 60728, 63038:

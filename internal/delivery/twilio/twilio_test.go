@@ -148,6 +148,7 @@ func TestErrorCodes(t *testing.T) {
 		{201, 30500, "Unavailable", "transient"}, {201, 63010, "Unavailable", "transient"}, {409, 20409, "Unavailable", "transient"},
 		{403, 60220, "RegionNotEnabled", "permanent"}, {403, 60223, "VerifyRefused", "misconfigured"}, {401, 20151, "CredentialsRefused", "misconfigured"},
 		{403, 20403, "CredentialsRefused", "misconfigured"}, {415, 0, "UnexpectedAnswer", "misconfigured"}, {407, 0, "UnexpectedAnswer", "misconfigured"},
+		{400, 21609, "CallbackRefused", "misconfigured"}, {400, 48002, "CallbackRefused", "misconfigured"},
 		{410, 0, "NotFound", "misconfigured"}, {409, 0, "Unavailable", "transient"}, {423, 0, "Unavailable", "transient"},
 	} {
 		status, code = row.status, row.code
