@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 )
@@ -91,14 +92,44 @@ func MigrateTo(ctx context.Context, db *sql.DB, d Dialect, version int64) error 
 }
 
 func (d Dialect) provider(db *sql.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations/"+d.dir)
+	all, err := d.migrations()
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger's migrations: %w", err)
 	}
-	p, err := goose.NewProvider(d.goose, db, files,
+	p, err := goose.NewProvider(d.goose, db, nil, goose.WithGoMigrations(all...),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger's migrations: %w", err)
 	}
 	return p, nil
+}
+
+// migrations reads the migrations. Each is executed as a whole, because the databases split
+// SQL into statements themselves: goose would do it with a buffer of 4 MiB for each line.
+func (d Dialect) migrations() ([]*goose.Migration, error) {
+	files, err := fs.Glob(migrations, "migrations/"+d.dir+"/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*goose.Migration, len(files))
+	for i, file := range files {
+		version, err := goose.NumericComponent(file)
+		if err != nil {
+			return nil, err
+		}
+		text, err := migrations.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		_, up, found := strings.Cut(string(text), "-- +goose Up\n")
+		if !found {
+			return nil, fmt.Errorf("%s lacks the line -- +goose Up", file)
+		}
+		up, _, _ = strings.Cut(up, "-- +goose Down\n")
+		all[i] = goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, up)
+			return err
+		}}, nil)
+	}
+	return all, nil
 }
