@@ -62,7 +62,7 @@ func (f *fixture) request(ctx context.Context, c *http.Client, method, path, aut
 // isn't flooded, because a busy machine delays both.
 func (f *floodFixture) genuineCalls(own, others map[string]func(i int) (status int, err error)) (latencies, controls []time.Duration) {
 	f.Helper()
-	const rounds = 10
+	const rounds = 6
 	var mu sync.Mutex
 	failures := map[string]int{}
 	var wg sync.WaitGroup
@@ -128,12 +128,12 @@ func (f *floodFixture) calls() map[string]func(i int) (status int, err error) {
 	}
 }
 
-// The limits of a server under flood, and the size of the floods: a quarter of the default
+// The limits of a server under flood, and the size of the floods: an eighth of the default
 // numbers, because the flood itself runs on this machine, under the race detector.
 const (
-	floodedConnections = 256
-	floodConnections   = 300
-	freeAnswers        = 250
+	floodedConnections = 128
+	floodConnections   = 150
+	freeAnswers        = 125
 )
 
 // floodFixture is a fixture with a second company, whose credentials floods use.
