@@ -171,7 +171,7 @@ func isDotAtom(s string) bool {
 }
 
 // isQuote reports whether a character is a quotation mark or a bracket. No mailbox has them:
-// word processors add them round an address or in place of an apostrophe.
+// word processors put them around an address and for an apostrophe.
 func isQuote(r rune) bool { return unicode.In(r, unicode.Pi, unicode.Pf, unicode.Ps, unicode.Pe) }
 
 // toASCII maps a domain with non-ASCII letters as UTS 46 does for lookups, but allows the

@@ -119,16 +119,20 @@ func TestNullIsNobody(t *testing.T) {
 			rule *v1alpha1.NotificationRule
 			want string
 		}{
-			"an email":              {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ v }}" }), ""},
-			"a named email":         {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ name }} <{{ v }}>" }), ""},
-			"an email in a block":   {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{% if name %}\n{{ v }}\n{% endif %}" }), ""},
-			"one of two emails":     {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ v }}, Joe <{{ v }}>, b@example.com" }), "b@example.com"},
-			"one of a list":         {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{% for x in list %}{{ x }},{% endfor %}" }), "a@example.com"},
-			"a number":              {sms(func(s *v1alpha1.SMSMessage) { s.To = "{{ v }}" }), ""},
-			"a user":                {push(func(p *v1alpha1.PushMessage) { p.ToUser = "{{ v }}" }), ""},
-			"a copy":                {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.ToUser, s.SystemEnabled = "b@example.com", "{{ v }}", true }), "b@example.com"},
-			"the sender":            {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.From = "b@example.com", "{{ v }}" }), "b@example.com"},
-			"the sender and a name": {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.From = "b@example.com", "{{ name }} <{{ v }}>" }), "b@example.com"},
+			"an email":            {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ v }}" }), ""},
+			"a named email":       {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ name }} <{{ v }}>" }), ""},
+			"an email in a block": {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{% if name %}\n{{ v }}\n{% endif %}" }), ""},
+			"one of two emails":   {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{{ v }}, Joe <{{ v }}>, b@example.com" }), "b@example.com"},
+			"one of a list":       {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To = "{% for x in list %}{{ x }},{% endfor %}" }), "a@example.com"},
+			"a number":            {sms(func(s *v1alpha1.SMSMessage) { s.To = "{{ v }}" }), ""},
+			"a user":              {push(func(p *v1alpha1.PushMessage) { p.ToUser = "{{ v }}" }), ""},
+			"a copy": {email(func(s *v1alpha1.NotificationRuleSpec) {
+				s.Email.To, s.Email.ToUser, s.SystemEnabled = "b@example.com", "{{ v }}", true
+			}), "b@example.com"},
+			"the sender": {email(func(s *v1alpha1.NotificationRuleSpec) { s.Email.To, s.Email.From = "b@example.com", "{{ v }}" }), "b@example.com"},
+			"the sender and a name": {email(func(s *v1alpha1.NotificationRuleSpec) {
+				s.Email.To, s.Email.From = "b@example.com", "{{ name }} <{{ v }}>"
+			}), "b@example.com"},
 		} {
 			if test.rule.Spec.Email != nil {
 				test.rule.Spec.Email.Subject = "Hello"
