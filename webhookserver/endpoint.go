@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
@@ -23,6 +24,8 @@ import (
 type call struct {
 	request *http.Request
 	log     logr.Logger
+	// answer is the memory of the answer until it was written.
+	answer flow.Grant
 }
 
 // endpoint wraps a route's handler in what all requests share: the limit on the body,
@@ -41,6 +44,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 				status = http.StatusInternalServerError
 				rest.WriteError(w, rest.Internal(nil))
 			}
+			c.answer.Release()
 			inFlight.Dec()
 			s.metrics.observe(rt.path, status, time.Since(start))
 		}()

@@ -57,7 +57,7 @@ func (s *Server) receiveFeedback(ctx context.Context, c *call) (rest.Answer, err
 		return rest.Answer{}, rest.Unavailable(err, "The provider could not be looked up. Try again later.")
 	}
 	party := "provider " + namespace + "/" + name // not an activation of the same name
-	memory, err := s.acquire(ctx, r, s.bodyBytes, party, s.bodySize(r))
+	memory, err := s.acquire(ctx, r, s.bodyBytes, party, bodySize(r, s.limits.WebhookBody))
 	if err != nil {
 		return rest.Answer{}, err
 	}

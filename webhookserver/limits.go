@@ -5,6 +5,7 @@ package webhookserver
 
 import (
 	"cmp"
+	"runtime"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/rehive"
@@ -49,6 +50,16 @@ type Limits struct {
 	// APICalls is how many calls to the admin and user API are in progress at once. Further
 	// calls are refused, so that connections remain for webhooks.
 	APICalls int
+
+	// APIWork is how much work calls to the admin and user API may do at once, in the units of
+	// rest.Work. One company can do half of it, and its further calls wait for up to
+	// QueueTime.
+	APIWork int
+	// APIBodyBytes is how many bytes of bodies of such calls are in memory at once, and
+	// APIAnswerBytes how many of their answers, not counting small ones. One company can use
+	// half of each. Further calls wait for up to QueueTime with their bodies; their answers
+	// are replaced by refusals.
+	APIBodyBytes, APIAnswerBytes int64
 
 	// StrangerRate is how many tokens per second are verified with the platform for unknown
 	// callers. Anyone can call, and the platform accepts 300 requests in 10 seconds from
@@ -120,6 +131,11 @@ const (
 	// smallBody is the size up to which a body is not counted: all connections together
 	// hold at most 16 MiB of small bodies.
 	smallBody = 16 << 10
+	// smallAnswer is the size up to which an answer is not counted.
+	smallAnswer = 64 << 10
+	// workPerProcessor is how much of the API's work each processor does at once, in the
+	// units of rest.Work: one call of heavy work, and two that read.
+	workPerProcessor = 8
 	// A large body, or one of a stranger, must arrive within bodyTime plus its size at
 	// bodyRate bytes per second.
 	bodyTime = 2 * time.Second
@@ -147,6 +163,9 @@ func (l Limits) withDefaults() Limits {
 	l.Webhooks = cmp.Or(l.Webhooks, max(l.Connections/2, 2))
 	l.LifecycleCalls = cmp.Or(l.LifecycleCalls, 64)
 	l.APICalls = cmp.Or(l.APICalls, 256)
+	l.APIWork = cmp.Or(l.APIWork, workPerProcessor*max(runtime.GOMAXPROCS(0), 2))
+	l.APIBodyBytes = cmp.Or(l.APIBodyBytes, 64<<20)
+	l.APIAnswerBytes = cmp.Or(l.APIAnswerBytes, 64<<20)
 	l.BodyBytes = cmp.Or(l.BodyBytes, 64<<20)
 	l.StrangerRate = cmp.Or(l.StrangerRate, rehive.StrangerRate)
 	l.FreeAnswers = cmp.Or(l.FreeAnswers, 1000)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 	"github.com/rehive/extension-operator/webhookserver/user"
@@ -70,21 +71,48 @@ func (s *Server) operation(op *rest.Operation) handlerFunc {
 				return rest.Answer{}, err
 			}
 		}
+		party := holderOf(from.activation).String()
 		var members map[string]json.RawMessage
 		if names := op.Members(); len(names) > 0 {
+			memory, err := s.acquire(ctx, c.request, s.apiBodies, party, bodySize(c.request, s.limits.ResourceBody))
+			if err != nil {
+				return rest.Answer{}, err
+			}
+			defer memory.Release()
 			f, err := s.readFields(c.request, names...)
 			if err != nil {
 				return rest.Answer{}, err
 			}
 			members = f.members
 		}
+		var work flow.Grant
+		defer func() { work.Release() }()
+		begin := func(ctx context.Context) (err error) {
+			if work.Held() == 0 {
+				work, err = s.acquire(ctx, c.request, s.apiWork, party, s.workOf(op))
+			}
+			return err
+		}
 		r := &rest.Request{
-			HTTP: c.request, Log: c.log,
+			HTTP: c.request, Log: c.log, BeginWork: begin, EndWork: func() { work.Release() },
 			Caller: &rest.Caller{
 				User: from.user, Company: from.company, Activation: from.activation,
 				Admin: from.admin || who == forAdmins, // our own service user counts as an admin there
 			},
 		}
-		return op.Serve(ctx, r, members, s.publicURL)
+		if err := begin(ctx); err != nil {
+			return rest.Answer{}, err
+		}
+		answer, err := op.Serve(ctx, r, members, s.publicURL)
+		if size := int64(answer.Size()); size > smallAnswer {
+			var ok bool
+			if c.answer, ok = s.apiAnswers.TryAcquire(party, min(size, s.apiAnswers.Share())); !ok && !op.Writes() {
+				return rest.Answer{}, rest.Unavailable(nil, tooManyCalls)
+			}
+		}
+		return answer, err
 	})
 }
+
+// workOf is what an operation draws on the budget of work, at most a company's share.
+func (s *Server) workOf(op *rest.Operation) int64 { return min(int64(op.Work()), s.apiWork.Share()) }

@@ -148,6 +148,8 @@ type Server struct {
 	tokens                     *tokenCache
 	tokenLocks                 keyedMutex
 	bodyBytes, webhookSlots    *flow.Budget // by company
+	apiWork                    *flow.Budget // by company, as are the next two
+	apiBodies, apiAnswers      *flow.Budget
 	freeAnswers                *rate.Limiter
 
 	lifecycleSlots *flow.Budget // by company
@@ -215,6 +217,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.refusalLogs = rate.NewLimiter(refusalLogRate, refusalLogBurst)
 	s.bodyBytes = flow.NewBudget(s.limits.BodyBytes)
+	s.apiWork = flow.NewBudget(int64(s.limits.APIWork))
+	s.apiBodies = flow.NewBudget(s.limits.APIBodyBytes)
+	s.apiAnswers = flow.NewBudget(s.limits.APIAnswerBytes)
 	s.webhookSlots = flow.NewBudget(int64(s.limits.Webhooks))
 	s.freeAnswers = rate.NewLimiter(rate.Limit(s.limits.FreeAnswers), max(1, int(s.limits.FreeAnswers)))
 	s.lifecycleSlots = flow.NewBudget(int64(s.limits.LifecycleCalls))

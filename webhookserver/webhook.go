@@ -32,7 +32,7 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 	}
 	s.vouchFor(c.request, sender)
 	party := sender.String()
-	memory, err := s.acquire(ctx, c.request, s.bodyBytes, party, s.bodySize(c.request))
+	memory, err := s.acquire(ctx, c.request, s.bodyBytes, party, bodySize(c.request, s.limits.WebhookBody))
 	if err != nil {
 		return rest.Answer{}, err
 	}
@@ -91,12 +91,12 @@ func (s *Server) admitWebhook(ctx context.Context, secret string) (holder, error
 	return found, nil
 }
 
-// bodySize is how much memory a webhook's body needs; 0 if it is small. A body of unknown
-// length counts as the largest allowed.
-func (s *Server) bodySize(r *http.Request) int64 {
+// bodySize is how much memory a body needs; 0 if it is small. A body of unknown length counts
+// as the largest allowed.
+func bodySize(r *http.Request, largest int64) int64 {
 	switch size := r.ContentLength; {
 	case size < 0:
-		return s.limits.WebhookBody
+		return largest
 	case size <= smallBody:
 		return 0
 	default:

@@ -226,7 +226,7 @@ type History interface {
 // Inbox holds the users' in-app messages.
 type Inbox interface {
 	// Inbox returns a user's in-app messages, newest first unless the filter says
-	// otherwise.
+	// otherwise. Once their texts exceed 1 MiB together, each further text is cut to 16 KiB.
 	Inbox(ctx context.Context, f InboxFilter) ([]Delivery, error)
 	// InboxCount returns how many messages match the filter, ignoring its Offset and
 	// Limit.

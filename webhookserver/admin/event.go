@@ -221,6 +221,12 @@ func (a *API) explain() rest.Operation {
 	action := rest.Action[struct{}]{
 		Method: "GET", Path: "admin/events/{event_id}/", NumericID: true, For: rest.Admins, Result: rest.ResultOf(explainSerializer),
 		Do: func(ctx context.Context, r *rest.Request, _ *struct{}) (rest.Answer, error) {
+			// In its turn, because an event can have a megabyte of data.
+			leave, err := a.searchTurn(ctx, r.Caller.Company)
+			if err != nil {
+				return rest.Answer{}, err
+			}
+			defer leave()
 			stored, err := a.Ledger.EventByKey(ctx, r.Caller.Company, r.Number())
 			if err != nil {
 				return rest.Answer{}, historyError(err)
@@ -229,11 +235,6 @@ func (a *API) explain() rest.Operation {
 			if err != nil {
 				return rest.Answer{}, unreadable(err)
 			}
-			leave, err := a.searchTurn(ctx, r.Caller.Company)
-			if err != nil {
-				return rest.Answer{}, err
-			}
-			defer leave()
 			e := readEvent(&stored)
 			if e.data = stored.Data; !json.Valid(e.data) {
 				e.data = nil

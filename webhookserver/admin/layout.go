@@ -162,7 +162,7 @@ var layoutFilters = []rest.Filter{rest.TextFilter("name"), rest.ChoiceFilter("ty
 
 func (a *API) layouts() *rest.Resource[layout] {
 	return &rest.Resource[layout]{
-		Path: "admin/layouts/", Param: "id", For: rest.Admins, Serializer: layoutSerializer,
+		Path: "admin/layouts/", Param: "id", For: rest.Admins, Serializer: layoutSerializer, Work: rest.HeavyWork,
 		Filters: layoutFilters, Orderings: []string{"created"},
 		Position: func(l *layout) string { return l.id },
 		List: func(ctx context.Context, r *rest.Request, q *rest.Query) (rest.List[layout], error) {
@@ -180,7 +180,7 @@ func (a *API) layouts() *rest.Resource[layout] {
 
 func (a *API) layoutTemplates() *rest.Resource[layout] {
 	return &rest.Resource[layout]{
-		Path: "admin/layout-templates/", Param: "id", For: rest.Admins, Serializer: layoutTemplates,
+		Path: "admin/layout-templates/", Param: "id", For: rest.Admins, Serializer: layoutTemplates, Work: rest.HeavyWork,
 		Filters: layoutFilters, Orderings: []string{"created"},
 		Position: func(l *layout) string { return l.id },
 		List: func(ctx context.Context, _ *rest.Request, q *rest.Query) (rest.List[layout], error) {
@@ -251,7 +251,12 @@ func (a *API) companyLayout(ctx context.Context, r *rest.Request) (*layout, erro
 		return l, nil
 	}
 	object := new(v1alpha1.NotificationLayout)
-	if err := a.APIReader.Get(ctx, client.ObjectKeyFromObject(l.object), object); err != nil {
+	r.EndWork()
+	err = a.APIReader.Get(ctx, client.ObjectKeyFromObject(l.object), object)
+	if err := r.BeginWork(ctx); err != nil {
+		return nil, err
+	}
+	if err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, rest.NotFound()
 		}
@@ -321,6 +326,7 @@ func (a *API) deleteLayout(ctx context.Context, r *rest.Request, l *layout) erro
 			return rest.Conflict("This layout is used by the notification " + rules.Items[i].Spec.DisplayName + ". Choose another layout there first.")
 		}
 	}
+	r.EndWork()
 	if err := a.writer.remove(ctx, l.object); err != nil {
 		return writeError(err, l.apiName)
 	}

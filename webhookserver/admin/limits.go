@@ -6,7 +6,9 @@ package admin
 import (
 	"context"
 	"fmt"
+	"reflect"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -24,11 +26,12 @@ const (
 )
 
 // admit checks that an object fits into the company's limits, and that the company may
-// write it now.
+// write it now. It ends the call's work: what follows is the write.
 func (a *API) admit(ctx context.Context, r *rest.Request, object client.Object) error {
 	if err := a.checkLimits(ctx, r, object); err != nil {
 		return err
 	}
+	r.EndWork()
 	return a.AdmitWrite(r.Caller.Company, textSize(object))
 }
 
@@ -77,27 +80,44 @@ func (a *API) checkLimits(ctx context.Context, r *rest.Request, object client.Ob
 
 func full(message string) error { return rest.InvalidField(nil, rest.NonFieldErrors, message) }
 
-// textSize returns the size of an object's texts in bytes.
+// textSize returns the size of an object's texts in bytes: of all strings in its spec, so that
+// no field is forgotten, and of the values that the API keeps beside it.
 func textSize(object client.Object) int {
 	n := len(object.GetAnnotations()[parkedAnnotation])
 	switch o := object.(type) {
 	case *v1alpha1.NotificationLayout:
-		n += len(o.Spec.DisplayName) + len(o.Spec.Description) + len(o.Spec.HTML) + len(o.Spec.Text)
+		n += stringsIn(reflect.ValueOf(&o.Spec))
 	case *v1alpha1.NotificationRule:
-		spec := &o.Spec
-		n += len(spec.DisplayName) + len(spec.Description) + len(spec.Expression)
-		if m := spec.Email; m != nil {
-			n += len(m.To) + len(m.ToUser) + len(m.From) + len(m.Subject) + len(m.Text) + len(m.HTML)
+		n += stringsIn(reflect.ValueOf(&o.Spec))
+	}
+	return n
+}
+
+// stringsIn returns the length of all strings in a value, keys of maps included.
+func stringsIn(v reflect.Value) (n int) {
+	switch v.Kind() {
+	case reflect.String:
+		return v.Len()
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			return stringsIn(v.Elem())
 		}
-		if m := spec.SMS; m != nil {
-			n += len(m.To) + len(m.ToUser) + len(m.Message)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[metav1.Time]() {
+			return 0 // it points to a time zone
 		}
-		if m := spec.Push; m != nil {
-			n += len(m.ToUser) + len(m.Title) + len(m.Message)
+		for i := range v.NumField() {
+			n += stringsIn(v.Field(i))
 		}
-		if m := spec.System; m != nil {
-			n += len(m.ToUser) + len(m.Title) + len(m.Message)
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			n += stringsIn(v.Index(i))
 		}
+	case reflect.Map:
+		for entries := v.MapRange(); entries.Next(); {
+			n += stringsIn(entries.Key()) + stringsIn(entries.Value())
+		}
+	default: // numbers and booleans
 	}
 	return n
 }

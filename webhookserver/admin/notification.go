@@ -188,7 +188,7 @@ const defaultValidity = "24h"
 
 func (a *API) notifications() *rest.Resource[notification] {
 	return &rest.Resource[notification]{
-		Path: "admin/notifications/", Param: "notification_id", NumericID: true, For: rest.Admins,
+		Path: "admin/notifications/", Param: "notification_id", NumericID: true, For: rest.Admins, Work: rest.HeavyWork,
 		Serializer: notificationSerializer, Request: "AdminCreateUpdateNotification",
 		Filters: []rest.Filter{
 			rest.TextFilter("event"), rest.TextFilter("layout"), rest.TextFilter("name"), rest.ChoiceFilter("type", channels...),
@@ -252,7 +252,11 @@ func (a *API) findNotification(ctx context.Context, r *rest.Request, cached bool
 	rule := found.Rule
 	if !cached {
 		rule = new(v1alpha1.NotificationRule)
+		r.EndWork()
 		err := a.APIReader.Get(ctx, client.ObjectKeyFromObject(found.Rule), rule)
+		if err := r.BeginWork(ctx); err != nil {
+			return nil, err
+		}
 		if client.IgnoreNotFound(err) != nil {
 			return nil, unreadable(err)
 		}
@@ -692,6 +696,7 @@ func (a *API) deleteNotification(ctx context.Context, r *rest.Request, n *notifi
 	if n.template != nil && !n.template.deletable {
 		return rest.Forbidden("Notifications made from this template can't be deleted. Disable it instead.")
 	}
+	r.EndWork()
 	if err := a.writer.remove(ctx, n.rule); err != nil {
 		return writeError(err, n.apiName)
 	}

@@ -182,7 +182,7 @@ func previewFields() []rest.Field[notification] {
 // changes.
 func (a *API) previews() []rest.Operation {
 	unsaved := rest.Action[notification]{
-		Path: "admin/notifications/preview/", For: rest.Admins, Body: previewRequest, Result: rest.ResultOf(previewSerializer),
+		Path: "admin/notifications/preview/", For: rest.Admins, Work: rest.HeavyWork, Body: previewRequest, Result: rest.ResultOf(previewSerializer),
 		Begin: func(_ context.Context, r *rest.Request) (*notification, error) {
 			n := &notification{company: r.Caller.Company, message: message{enabled: true}, rule: &v1alpha1.NotificationRule{}}
 			n.rule.Namespace, n.rule.Spec.CompanyRef.Name = r.Caller.Activation.Namespace, r.Caller.Activation.Name
@@ -191,7 +191,7 @@ func (a *API) previews() []rest.Operation {
 		Do: a.preview,
 	}
 	saved := rest.Action[notification]{
-		Path: "admin/notifications/{notification_id}/preview/", NumericID: true, For: rest.Admins, Verb: "Saved", Optional: true,
+		Path: "admin/notifications/{notification_id}/preview/", NumericID: true, For: rest.Admins, Verb: "Saved", Optional: true, Work: rest.HeavyWork,
 		Body: previewRequest, Result: rest.ResultOf(previewSerializer),
 		Begin: func(ctx context.Context, r *rest.Request) (*notification, error) {
 			n, err := a.findNotification(ctx, r, true)
@@ -242,6 +242,7 @@ func (a *API) preview(ctx context.Context, r *rest.Request, n *notification) (re
 		result.reason = string(notify.RuleInvalid)
 		return rest.DataOf(previewSerializer, &result), nil
 	}
+	r.EndWork() // the dispatcher has its own turns for previews
 	var answer rest.Answer
 	err = a.Previews.Preview(ctx, r.Caller.Activation, rule, event, func(p *dispatch.Preview) {
 		result.read(p, n, event.Name)

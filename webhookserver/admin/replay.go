@@ -200,6 +200,12 @@ func (a *API) startReplay(ctx context.Context, r *rest.Request, original *ledger
 
 // dryRun shows what a replay would send.
 func (a *API) dryRun(ctx context.Context, r *rest.Request, original *ledger.StoredEvent, body *replaying) (rest.Answer, error) {
+	// One at a time, because an event can have a megabyte of data.
+	leave, err := a.searchTurn(ctx, original.Company)
+	if err != nil {
+		return rest.Answer{}, err
+	}
+	defer leave()
 	whole, err := a.Ledger.EventByKey(ctx, original.Company, original.Key)
 	if err != nil {
 		return rest.Answer{}, historyError(err)

@@ -65,7 +65,7 @@ func templateFields() []rest.Field[template] {
 
 func (a *API) templates() *rest.Resource[template] {
 	return &rest.Resource[template]{
-		Path: "admin/templates/", Param: "template_id", For: rest.Admins, Serializer: templateSerializer,
+		Path: "admin/templates/", Param: "template_id", For: rest.Admins, Serializer: templateSerializer, Work: rest.HeavyWork,
 		Filters: []rest.Filter{
 			rest.TextFilter("event"), rest.TextFilter("layout"), rest.TextFilter("name"), rest.ChoiceFilter("type", channels...),
 		},

@@ -24,6 +24,9 @@ type Answer struct {
 // Data returns the answer's data as JSON, or nil.
 func (a Answer) Data() json.RawMessage { return a.data }
 
+// Size returns the size of the answer's data in bytes.
+func (a Answer) Size() int { return len(a.data) }
+
 // WriteAnswer writes a successful answer in Rehive's envelope.
 func WriteAnswer(w http.ResponseWriter, a Answer) {
 	status := a.Status
@@ -33,15 +36,24 @@ func WriteAnswer(w http.ResponseWriter, a Answer) {
 	if a.Replayed {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
-	const head = `{"status":"success"`
-	body := make([]byte, 0, len(head)+len(`,"data":}`)+len(a.data))
-	body = append(body, head...)
-	if a.data != nil {
-		body = append(body, `,"data":`...)
-		body = append(body, a.data...)
+	if a.data == nil {
+		writeBody(w, status, []byte(`{"status":"success"}`))
+		return
 	}
-	writeBody(w, status, append(body, '}'))
+	const head, tail = `{"status":"success","data":`, `}`
+	if len(a.data) > copiedAnswer {
+		writeBody(w, status, []byte(head), a.data, []byte(tail))
+		return
+	}
+	body := make([]byte, 0, len(head)+len(a.data)+len(tail))
+	body = append(body, head...)
+	body = append(body, a.data...)
+	writeBody(w, status, append(body, tail...))
 }
+
+// copiedAnswer is the size up to which an answer's data is copied, so that it is written at
+// once.
+const copiedAnswer = 16 << 10
 
 // WriteError writes an error in Rehive's envelope. The envelope never has a member "error",
 // because Rehive's client would show it instead of the message.
@@ -94,12 +106,18 @@ func appendFieldErrors(b []byte, fields []FieldError) []byte {
 	return append(b, '}')
 }
 
-func writeBody(w http.ResponseWriter, status int, body []byte) {
+func writeBody(w http.ResponseWriter, status int, parts ...[]byte) {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(size))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the caller may be gone
+	for _, part := range parts {
+		_, _ = w.Write(part) // the caller may be gone
+	}
 }

@@ -55,6 +55,10 @@ type Request struct {
 	// there is none or the operation takes none.
 	IdempotencyKey string
 	Log            logr.Logger
+	// EndWork gives others the call's [Work], before it waits for something such as the API
+	// server. BeginWork takes it back; its error is an answer. Calls begin with it.
+	EndWork   func()
+	BeginWork func(context.Context) error
 
 	members   map[string]json.RawMessage
 	publicURL string
@@ -84,6 +88,20 @@ const (
 	maxIdempotencyKey = 99
 )
 
+// Work is how much processor time and memory a call can take. It is counted in units, of
+// which the server has a few for each processor.
+type Work int64
+
+const (
+	// LightWork takes a few milliseconds and little memory.
+	LightWork Work = 0
+	// ReadingWork reads the texts of messages, which have up to some megabytes.
+	ReadingWork Work = 1
+	// HeavyWork parses, checks or encodes texts of which one request or one company has
+	// megabytes. It can take a processor for a hundred milliseconds or more.
+	HeavyWork Work = 6
+)
+
 // HandlerFunc answers a request.
 type HandlerFunc func(context.Context, *Request) (Answer, error)
 
@@ -106,6 +124,7 @@ type Operation struct {
 	bodyOptional  bool
 	idempotent    bool // takes an idempotency key
 	writes        bool
+	work          Work
 	body          func(openapi3.Schemas) *openapi3.SchemaRef
 	response      func(openapi3.Schemas) *openapi3.SchemaRef
 	handle        HandlerFunc
@@ -113,6 +132,9 @@ type Operation struct {
 
 // Writes reports whether the operation creates, changes or deletes a resource's item.
 func (op *Operation) Writes() bool { return op.writes }
+
+// Work returns what a call of the operation takes.
+func (op *Operation) Work() Work { return op.work }
 
 // ID returns the operation's id in the OpenAPI document, derived like drf-spectacular from
 // the words of the path and the action.

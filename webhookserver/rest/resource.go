@@ -39,6 +39,9 @@ type Resource[T any] struct {
 	// name if empty.
 	Request string
 
+	// Work is what each of its operations takes.
+	Work Work
+
 	// Filters narrow the list. Orderings are the fields that orderby accepts.
 	Filters   []Filter
 	Orderings []string
@@ -69,7 +72,7 @@ func (res *Resource[T]) Operations() []Operation {
 	add := func(method, action string, status int, handle HandlerFunc) *Operation {
 		ops = append(ops, Operation{
 			Method: method, Path: res.Path, action: action, For: res.For, Status: status, handle: handle,
-			writes: method != http.MethodGet,
+			writes: method != http.MethodGet, work: res.Work,
 		})
 		return &ops[len(ops)-1]
 	}
@@ -290,6 +293,8 @@ type Action[A any] struct {
 	// Idempotent means that the action accepts an idempotency key, see
 	// [Request.IdempotencyKey].
 	Idempotent bool
+	// Work is what a call takes.
+	Work Work
 	// Do performs the action.
 	Do func(context.Context, *Request, *A) (Answer, error)
 	// Result describes the data that Do answers with; nil if there is none.
@@ -301,6 +306,7 @@ func (a *Action[A]) Operation() Operation {
 	op := Operation{
 		id: a.ID, Method: a.Method, Path: a.Path, For: a.For, Status: http.StatusOK, action: "Create",
 		numericID: a.NumericID, filters: a.Filters, strict: a.Filters != nil, bodyOptional: a.Optional, idempotent: a.Idempotent,
+		work: a.Work,
 	}
 	switch op.Method {
 	case "":

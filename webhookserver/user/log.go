@@ -56,7 +56,7 @@ func readLog(d *ledger.Delivery, names map[string]string) log {
 
 func (a *API) logs() *rest.Resource[log] {
 	return &rest.Resource[log]{
-		Path: "user/logs/", Param: "log_id", NumericID: true, For: rest.Users, Serializer: logSerializer,
+		Path: "user/logs/", Param: "log_id", NumericID: true, For: rest.Users, Serializer: logSerializer, Work: rest.ReadingWork,
 		Filters:   []rest.Filter{rest.TimeFilter("created__gt"), rest.TimeFilter("created__lt"), rest.BooleanFilter("received")},
 		Orderings: []string{"created"},
 		Position:  func(l *log) string { return rest.NumberPosition(l.delivery.ID) },

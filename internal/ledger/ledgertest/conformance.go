@@ -84,6 +84,7 @@ var conformance = []func(*testing.T, Place){
 	testSmallEventsPassLargeOnes,
 	testInbox,
 	testAllReceived,
+	testLongInbox,
 	testLog,
 	testEventHistory,
 	testEventOutcomes,

@@ -5,6 +5,7 @@ package ledgertest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,4 +139,34 @@ func testAllReceived(t *testing.T, at Place) {
 	g.Expect(s.SetAllReceived(bg, "shop", "zoe", newest[0].ID)).To(BeZero())
 	g.Expect(unread("shop", "joe")).To(Equal(1))
 	g.Expect(unread("bank", "zoe")).To(Equal(1))
+}
+
+// testLongInbox reads a page of which the texts would take a hundred megabytes.
+func testLongInbox(t *testing.T, at Place) {
+	g := NewWithT(t)
+	s := at.open(t, nil)
+	long := strings.Repeat("é", 300<<10)
+	var deliveries []ledger.NewDelivery
+	for i := range 12 {
+		deliveries = append(deliveries, ledger.NewDelivery{
+			RuleName: fmt.Sprint("rule-", i), Channel: ledger.ChannelSystem, Recipient: "zoe", UserID: "zoe", Content: ledger.Content{Text: long, HTML: long},
+		})
+	}
+	Decided(t, s, "shop", "1", deliveries...)
+	for _, d := range claimAll(t, s) {
+		g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+	}
+	found, err := s.Inbox(bg, ledger.InboxFilter{Company: "shop", UserID: "zoe"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(found).To(HaveLen(len(deliveries)))
+	for i, d := range found {
+		want := strings.Repeat("é", maxLogText/2) + "…"
+		if i == 0 {
+			want = long
+		}
+		g.Expect(d.Content.Text == want && d.Content.HTML == want).To(BeTrue(), "message %d has texts of %d and %d bytes", i, len(d.Content.Text), len(d.Content.HTML))
+	}
+	whole, err := s.InboxMessage(bg, "shop", "zoe", found[11].ID)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(whole.Content.Text).To(HaveLen(len(long)))
 }

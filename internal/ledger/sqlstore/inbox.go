@@ -5,11 +5,13 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
+	"github.com/rehive/extension-operator/internal/ledger/schema"
 )
 
 // inInbox is the test of the index deliveries_inbox.
@@ -34,8 +36,12 @@ func (s *Store) whereInbox(f ledger.InboxFilter) (where string, args []any) {
 	return c.where(), c.values
 }
 
+// maxInboxText is how much text a page of in-app messages has in full, in bytes. In-app messages
+// have a few hundred bytes, but nothing prevents a megabyte.
+const maxInboxText = 1 << 20
+
 // Inbox implements [ledger.Inbox].
-func (s *Store) Inbox(ctx context.Context, f ledger.InboxFilter) ([]ledger.Delivery, error) {
+func (s *Store) Inbox(ctx context.Context, f ledger.InboxFilter) (found []ledger.Delivery, err error) {
 	where, args := s.whereInbox(f)
 	limit := 100
 	if f.Limit > 0 {
@@ -45,7 +51,29 @@ func (s *Store) Inbox(ctx context.Context, f ledger.InboxFilter) ([]ledger.Deliv
 	if f.OldestFirst {
 		order = "ASC"
 	}
-	return s.selectDeliveries(ctx, where+" ORDER BY deliveries.id "+order+" LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(max(f.Offset, 0)), args...)
+	rows, err := s.pool.QueryContext(ctx, schema.SelectDeliveries+where+" ORDER BY deliveries.id "+order+
+		" LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(max(f.Offset, 0)), driver.StorableArgs(args)...)
+	if err != nil {
+		return nil, unavailable("reading in-app messages", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	text := 0
+	for rows.Next() {
+		var d ledger.Delivery
+		if err := schema.ScanDelivery(rows, &d); err != nil {
+			return nil, unavailable("reading in-app messages", err)
+		}
+		setBack(&d, s.clock.Ahead())
+		s.show(&d)
+		if text += len(d.Content.Text) + len(d.Content.HTML); text > maxInboxText && len(found) > 0 {
+			d.Content.Text, d.Content.HTML = cut(d.Content.Text), cut(d.Content.HTML)
+		}
+		found = append(found, d)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable("reading in-app messages", err)
+	}
+	return found, nil
 }
 
 // InboxCount implements [ledger.Inbox].

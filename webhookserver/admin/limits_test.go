@@ -1,0 +1,66 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admin
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+)
+
+// fill sets every string of a value to one of 1000 bytes, in lists and maps of one element,
+// and returns their number.
+func fill(v reflect.Value, text string) (n int) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+		return 1
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		return fill(v.Elem(), text)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[metav1.Time]() {
+			v.Set(reflect.ValueOf(metav1.NewTime(time.Now())))
+			return 0
+		}
+		for i := range v.NumField() {
+			n += fill(v.Field(i), text)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		n = fill(v.Index(0), text)
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		n = fill(key, text) + fill(value, text)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
+	default:
+	}
+	return n
+}
+
+// TestTextSize checks that every text of an object counts towards the limits. Translations
+// once did not: a company could store 500 notifications of more than a megabyte each.
+func TestTextSize(t *testing.T) {
+	text := string(make([]byte, 1000))
+	rule, layout := &v1alpha1.NotificationRule{}, &v1alpha1.NotificationLayout{}
+	for object, spec := range map[client.Object]any{rule: &rule.Spec, layout: &layout.Spec} {
+		if size := textSize(object); size != 0 {
+			t.Errorf("an empty %T has the size %d", object, size)
+		}
+		n := fill(reflect.ValueOf(spec).Elem(), text)
+		object.SetAnnotations(map[string]string{parkedAnnotation: text})
+		if size, want := textSize(object), (n+1)*len(text); size != want {
+			t.Errorf("a %T with %d texts has the size %d, want %d", object, n, size, want)
+		}
+	}
+	if value(rule.Spec.Email).HTML == "" || value(rule.Spec.SMS.WhatsApp).ContentVariables[text] == "" || value(rule.Spec.Translations[0].Email).HTML == "" {
+		t.Error("the test doesn't fill all fields")
+	}
+}
