@@ -53,6 +53,10 @@ build-installer: ## Write dist/install.yaml for kubectl apply -f; IMG=<image>, O
 image: ## Build the image for linux/amd64 and linux/arm64 into dist/image, without Docker; PUSH=<repository> pushes it.
 	cd hack/image && go run . --version="$(VERSION)" $(if $(PUSH),--push="$(PUSH)")
 
+.PHONY: plugin
+plugin: ## Build the archives of the kubectl plugin for all platforms, with their checksums and a Krew manifest, into dist/plugin.
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} go run ./hack/plugin --version="$(VERSION)"
+
 ##@ Develop
 
 .PHONY: layouts
@@ -124,6 +128,10 @@ test-tools: ## Run the tests of the control plane builder.
 .PHONY: test-image
 test-image: ## Build the image twice, compare the digests, read its layers and run its binary.
 	cd hack/image && IMAGE=all go test -count=1 -timeout=30m ./...
+
+.PHONY: test-plugin
+test-plugin: ## Build the archives of the kubectl plugin twice for all platforms, compare them, and install one as Krew does.
+	assets="$(ASSETS)" && cd test/install && KUBEBUILDER_ASSETS="$$assets" PLUGIN=all go test -count=1 -timeout=30m -run TestPluginRelease ./...
 
 .PHONY: vulnerabilities
 vulnerabilities: ## Look for known vulnerabilities in the code that the operator calls; needs a network.

@@ -127,28 +127,53 @@ func testRepeatedEventIsProcessedOnce(t *testing.T) {
 }
 
 // testAPIServerUnavailable checks that events are accepted and delivered while the API
-// server is unavailable, and that the manager catches up with changes afterwards.
+// server is unavailable, whether it refuses connections or hangs, and that the manager
+// catches up with changes afterwards.
 func testAPIServerUnavailable(t *testing.T) {
-	c := newCompany(t, "away")
-	set.Manager.APILink.Cut()
-	status := c.send(t.Context(), "while-away", c.text(1))
-	mailed := set.Eventually(t.Context(), "the email", func() error {
-		if len(c.mails(t, c.text(1))) == 0 {
-			return fmt.Errorf("it has not arrived")
+	for name, fail := range map[string]func(){"killed": set.Manager.APILink.Cut, "hanging": set.Manager.APILink.Stall} {
+		t.Run(name, func(t *testing.T) {
+			c := newCompany(t, "away-"+name)
+			t.Cleanup(set.Manager.APILink.Restore)
+			fail()
+			c.sendDuringOutage(t, time.Now(), set.Manager)
+			set.Manager.APILink.Restore()
+			c.catchUp(t)
+		})
+	}
+}
+
+// outagePace is the time between two events during an outage.
+const outagePace = 100 * time.Millisecond
+
+// sendDuringOutage sends an event to each of the managers in turn until the outage, which
+// began at a time, is over. All must be accepted and mailed, and the managers must be ready.
+func (c *company) sendDuringOutage(t *testing.T, began time.Time, managers ...*stage.Manager) {
+	t.Helper()
+	var texts []string
+	tick := time.NewTicker(outagePace)
+	defer tick.Stop()
+	for n := 0; n < 2*len(managers) || time.Since(began) < outage; n++ {
+		manager, text := managers[n%len(managers)], fmt.Sprintf("%s outage-%d", c.id, n)
+		if status := c.sendTo(t.Context(), manager.ServeURL, text, text); status != http.StatusOK {
+			t.Fatalf("%s after the outage began, a webhook was answered with %d\n%s", time.Since(began), status, manager.LogTail())
 		}
-		return nil
-	})
-	set.Manager.APILink.Restore()
-	if status != http.StatusOK {
-		t.Errorf("the webhook was answered with %d", status)
+		if err := manager.Ready(t.Context()); err != nil {
+			t.Fatalf("%s after the outage began: %v\n%s", time.Since(began), err, manager.LogTail())
+		}
+		texts = append(texts, text)
+		<-tick.C
 	}
-	if mailed != nil {
-		t.Error(mailed)
+	c.waitMailed(t, texts...)
+	t.Logf("%d events were accepted and mailed within %s", len(texts), time.Since(began).Round(time.Second))
+}
+
+// catchUp checks that the reconcilers resume after an outage.
+func (c *company) catchUp(t *testing.T) {
+	t.Helper()
+	if _, err := c.stage.ReadyRule(t.Context(), []byte(rule(c.activation, "later", "alert.update"))); err != nil {
+		t.Fatalf("the reconcilers did not resume: %v", err)
 	}
-	if _, err := set.ReadyRule(t.Context(), []byte(rule(c.activation, "later", "alert.update"))); err != nil {
-		t.Fatal(err)
-	}
-	if err := set.Webhook(t.Context(), c.id, "alert.update"); err != nil {
+	if err := c.stage.Webhook(t.Context(), c.id, "alert.update"); err != nil {
 		t.Fatal(err)
 	}
 }

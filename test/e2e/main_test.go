@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,14 @@ var evidence = &stage.Evidence{}
 // chaos makes the tests of faults run longer: see make chaos.
 var chaos = os.Getenv("CHAOS") == "1"
 
+// outage is how long the API server is unavailable in the tests of that, at least: $OUTAGE,
+// such as 10m.
+var outage, errOutage = time.ParseDuration(cmp.Or(os.Getenv("OUTAGE"), "0s"))
+
 func TestMain(m *testing.M) {
+	if errOutage != nil {
+		panic(errOutage)
+	}
 	flag.Parse()
 	// The tests with their own stages mostly wait.
 	if err := flag.Set("test.parallel", "3"); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
 	"github.com/rehive/extension-operator/test/stage"
@@ -259,33 +260,25 @@ func (r *replicated) testPartition(t *testing.T) {
 // leader lease. Neither leads then, and both keep accepting and delivering.
 func (r *replicated) testAPIServerUnavailable(t *testing.T) {
 	c := newCompanyOn(t, r.Stage, "api-away")
+	began := time.Now()
 	r.replicas[0].APILink.Stall()
 	r.replicas[1].APILink.Cut()
-	mend := sync.OnceFunc(func() {
+	restore := sync.OnceFunc(func() {
 		for _, replica := range r.replicas {
 			replica.APILink.Restore()
 		}
 	})
-	defer mend()
+	defer restore()
 	load := r.startLoad(t, c)
 	r.awaitLeaders(t)
 	load.waitMore(t, 50)
 	c.waitMailed(t, load.end()...)
-	load.checkAnswers(t, 0)
+	load.checkAnswers(t)
+	c.sendDuringOutage(t, began, r.replicas[:]...)
 	c.checkDuplicates(t, 0)
-	for _, replica := range r.replicas {
-		if err := replica.Ready(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
 
-	mend()
-	if _, err := r.ReadyRule(t.Context(), []byte(rule(c.activation, "later", "alert.update"))); err != nil {
-		t.Fatalf("the reconcilers did not resume: %v", err)
-	}
-	if err := r.Webhook(t.Context(), c.id, "alert.update"); err != nil {
-		t.Fatal(err)
-	}
+	restore()
+	c.catchUp(t)
 }
 
 // testStartWithoutAPIServer restarts a replica that can't reach the API server. It must

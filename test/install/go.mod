@@ -2,7 +2,10 @@ module github.com/rehive/extension-operator/test/install
 
 go 1.26.0
 
-exclude golang.org/x/exp v0.0.0-20261011100332-faecfb24eb49
+exclude (
+	golang.org/x/exp v0.0.0-20261011100332-faecfb24eb49
+	k8s.io/client-go v11.0.0+incompatible // an old version in spite of its number, which krew names
+)
 
 replace github.com/rehive/extension-operator => ../..
 
@@ -14,6 +17,7 @@ require (
 	k8s.io/apimachinery v0.37.2
 	k8s.io/client-go v0.37.2
 	sigs.k8s.io/controller-runtime v0.25.2
+	sigs.k8s.io/krew v0.4.3
 	sigs.k8s.io/kustomize/api v0.21.1
 	sigs.k8s.io/kustomize/kyaml v0.21.2
 	sigs.k8s.io/yaml v1.6.0
