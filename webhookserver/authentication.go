@@ -110,9 +110,7 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 	if err != nil {
 		return nil, err
 	}
-	// The platform also judges the caller's addresses, so they are part of the key.
-	chain := joinAddresses(s.proxies.userChain(r))
-	key := tokenKey(sha256.Sum256([]byte(token + " " + chain))) // a token has no space
+	key, chain := s.tokenKey(r, token)
 	if known, _, ok := s.tokens.get(key, s.now()); ok {
 		return known.answer()
 	}
@@ -144,6 +142,13 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (*caller, er
 	}
 	s.tokens.put(key, known, s.now())
 	return known.answer()
+}
+
+// tokenKey returns the key of a request's token in the cache, and the addresses of the user.
+// The platform also judges these, so they are part of the key.
+func (s *Server) tokenKey(r *http.Request, token string) (key tokenKey, chain string) {
+	chain = joinAddresses(s.proxies.userChain(r))
+	return sha256.Sum256([]byte(token + " " + chain)), chain // a token has no space
 }
 
 // apiToken returns the token of "Authorization: Token <token>".

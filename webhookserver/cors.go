@@ -44,7 +44,7 @@ func crossOrigin(origins []string, paced func(http.Handler) http.Handler) (func(
 	allowed := cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key"},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"},
 		ExposedHeaders: []string{"Idempotent-Replayed", "Retry-After"},
 		MaxAge:         int(preflightTime.Seconds()),
 	})

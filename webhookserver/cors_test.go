@@ -18,7 +18,7 @@ func (f *fixture) preflight(origin, method, path string) response {
 	f.Helper()
 	return f.send(http.MethodOptions, path, nil, http.Header{
 		"Origin": {origin}, "Access-Control-Request-Method": {method},
-		"Access-Control-Request-Headers": {"authorization,content-type,idempotency-key"},
+		"Access-Control-Request-Headers": {"authorization,content-type,idempotency-key,last-event-id"},
 	})
 }
 
@@ -39,7 +39,7 @@ func TestCrossOriginRequests(t *testing.T) {
 		f.Expect(r.status).To(gomega.Equal(204), o.String())
 		f.Expect(r.header.Get("Access-Control-Allow-Origin")).To(gomega.Equal(dashboard), o.String())
 		f.Expect(r.header.Get("Access-Control-Allow-Methods")).To(gomega.Equal(o.method), o.String())
-		f.Expect(r.header.Get("Access-Control-Allow-Headers")).To(gomega.Equal("authorization,content-type,idempotency-key"))
+		f.Expect(r.header.Get("Access-Control-Allow-Headers")).To(gomega.Equal("authorization,content-type,idempotency-key,last-event-id"))
 		f.Expect(r.header).NotTo(gomega.HaveKey("Access-Control-Allow-Credentials"))
 		for _, stranger := range []string{"https://evil.example", "null", "https://dashboard.example.com.evil.example", "http://dashboard.example.com"} {
 			r := f.preflight(stranger, o.method, path)

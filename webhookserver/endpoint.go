@@ -37,16 +37,26 @@ func (s *Server) endpoint(rt route) http.Handler {
 		inFlight.Inc()
 		c := &call{request: r, log: s.requestLog(r, rt)}
 		status := http.StatusOK
+		streaming := false
+		observe := func() {
+			inFlight.Dec()
+			s.metrics.observe(rt.path, status, time.Since(start))
+		}
 		defer func() {
-			if v := recover(); v != nil {
+			v := recover()
+			if v != nil {
 				// The panic's value may hold a customer's data, so only its type is logged.
 				c.log.Error(nil, "Recovered from a panic", "type", fmt.Sprintf("%T", v), "at", panicSite())
+			}
+			if streaming {
+				return
+			}
+			if v != nil {
 				status = http.StatusInternalServerError
 				rest.WriteError(w, rest.Internal(nil))
 			}
 			c.answer.Release()
-			inFlight.Dec()
-			s.metrics.observe(rt.path, status, time.Since(start))
+			observe()
 		}()
 
 		conn, body := connectionFrom(r.Context()), r.Body
@@ -67,6 +77,13 @@ func (s *Server) endpoint(rt route) http.Handler {
 		if conn != nil && !conn.bodyRead && r.ContentLength != 0 {
 			conn.abandonBody()
 			r.Body = body // so that net/http sees the type that makes it give up on the rest
+		}
+		if err == nil && result.Stream != nil {
+			// A request that takes minutes would spoil the statistics of the others.
+			streaming = true
+			observe()
+			s.serveStream(w, c, result.Stream)
+			return
 		}
 		if err == nil {
 			rest.WriteAnswer(w, result)

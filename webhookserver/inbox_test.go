@@ -6,11 +6,8 @@ package webhookserver
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/onsi/gomega"
-
-	"github.com/rehive/extension-operator/internal/ledger"
 )
 
 // TestInboxSummary counts a user's unread messages and marks them as received, without those
@@ -18,22 +15,7 @@ import (
 func TestInboxSummary(t *testing.T) {
 	f := newActiveFixture(t)
 	zoe, joe := f.addUser(f.company, "user"), f.addUser(f.company, "user")
-	decided := 0
-	add := func(users ...string) {
-		t.Helper()
-		decided++
-		_, err := f.store.AcceptEvent(t.Context(), ledger.Event{Company: f.company, ID: fmt.Sprint("inbox-", decided), Name: "x", Data: []byte("{}")})
-		f.Expect(err).NotTo(gomega.HaveOccurred())
-		events, err := f.store.ClaimEvents(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
-		f.Expect(err).NotTo(gomega.HaveOccurred())
-		f.Expect(events).To(gomega.HaveLen(1))
-		var deliveries []ledger.NewDelivery
-		for _, user := range users {
-			deliveries = append(deliveries, ledger.NewDelivery{RuleName: namespace + "/rule", Channel: ledger.ChannelSystem, Recipient: user, UserID: user, Content: ledger.Content{Text: "Hi"}})
-		}
-		f.Expect(f.store.CompleteEvent(t.Context(), events[0], deliveries)).To(gomega.Succeed())
-		f.Expect(f.sendAll()).To(gomega.HaveLen(len(users)))
-	}
+	add := func(users ...string) { f.deliver("Hi", users...) }
 	call := func(token, method, path, body string) object {
 		t.Helper()
 		var state object

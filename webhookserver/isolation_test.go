@@ -211,7 +211,7 @@ func (f *fixture) snapshot(c tenant, operations []operation) map[string]string {
 	f.Helper()
 	shown := map[string]string{}
 	for _, o := range operations {
-		if o.method == http.MethodGet && o.collection() == "" {
+		if o.method == http.MethodGet && o.collection() == "" && o.path != eventsPath {
 			shown[o.path] = f.call(c.token(o), "GET", o.path, "").body
 		}
 	}
@@ -231,7 +231,7 @@ var opened = []string{
 // another user, or without the right token. It calls every operation of the OpenAPI
 // document, so that new ones are covered automatically.
 func TestTenantIsolation(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, func(o *Options) { o.Limits.StreamTime = 50 * time.Millisecond })
 	f.expectSuccess(f.activate(f.admin.Token))
 	f.addPresets()
 	owner, stranger := f.addTenant("owner"), f.addTenant("stranger")

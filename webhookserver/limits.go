@@ -61,6 +61,15 @@ type Limits struct {
 	// are replaced by refusals.
 	APIBodyBytes, APIAnswerBytes int64
 
+	// Streams is how many event streams are open at once, half of them for one company at
+	// most. Their connections make room for others, which ends them.
+	Streams int
+	// StreamTime is how long an event stream lasts at most; then its client opens another
+	// one, which verifies its token again.
+	StreamTime time.Duration
+	// StreamWrite is how long the client of an event stream may take to read what is sent.
+	StreamWrite time.Duration
+
 	// StrangerRate is how many tokens per second are verified with the platform for unknown
 	// callers. Anyone can call, and the platform accepts 300 requests in 10 seconds from
 	// our address, which companies need.
@@ -166,6 +175,9 @@ func (l Limits) withDefaults() Limits {
 	l.APIWork = cmp.Or(l.APIWork, workPerProcessor*max(runtime.GOMAXPROCS(0), 2))
 	l.APIBodyBytes = cmp.Or(l.APIBodyBytes, 64<<20)
 	l.APIAnswerBytes = cmp.Or(l.APIAnswerBytes, 64<<20)
+	l.Streams = cmp.Or(l.Streams, max(l.Connections/2, 2))
+	l.StreamTime = cmp.Or(l.StreamTime, 5*time.Minute)
+	l.StreamWrite = cmp.Or(l.StreamWrite, 5*time.Second)
 	l.BodyBytes = cmp.Or(l.BodyBytes, 64<<20)
 	l.StrangerRate = cmp.Or(l.StrangerRate, rehive.StrangerRate)
 	l.FreeAnswers = cmp.Or(l.FreeAnswers, 1000)

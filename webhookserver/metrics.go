@@ -19,6 +19,7 @@ type metrics struct {
 
 	newEvents, duplicateEvents prometheus.Counter
 	evictedConnections         prometheus.Counter
+	streams                    prometheus.Gauge
 }
 
 // newMetrics creates the server's metrics and registers them, unless the registerer is nil.
@@ -45,12 +46,16 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 			Name: "rehive_extension_http_connections_evicted_total",
 			Help: "Connections closed while they waited for their client, because the limit of connections was reached.",
 		}),
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "rehive_extension_http_event_streams",
+			Help: "Streams of in-app messages that are open.",
+		}),
 	}
 	m.newEvents, m.duplicateEvents = m.events.WithLabelValues("new"), m.events.WithLabelValues("duplicate")
 	if registerer == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.events, m.evictedConnections} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.events, m.evictedConnections, m.streams} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the HTTP server's metrics: %w", err)
 		}

@@ -103,6 +103,9 @@ func (s *Server) operation(op *rest.Operation) handlerFunc {
 		if err := begin(ctx); err != nil {
 			return rest.Answer{}, err
 		}
+		if op.Streams() {
+			return s.openStream(c.request, from, func() (rest.Answer, error) { return op.Serve(ctx, r, members, s.publicURL) })
+		}
 		answer, err := op.Serve(ctx, r, members, s.publicURL)
 		if size := int64(answer.Size()); size > smallAnswer {
 			var ok bool

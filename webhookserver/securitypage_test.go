@@ -36,6 +36,7 @@ func TestSecurityPageMatchesLimits(t *testing.T) {
 		fmt.Sprintf("| concurrent calls of the admin and the user API | %d |", l.APICalls),
 		fmt.Sprintf("| bodies of more than %d KiB of calls of these APIs in memory at a time | %d MiB, half of it for one company |", smallBody>>10, l.APIBodyBytes>>20),
 		fmt.Sprintf("| responses of more than %d KiB of these APIs in memory at a time | %d MiB, half of it for one company; others are refused |", smallAnswer>>10, l.APIAnswerBytes>>20),
+		fmt.Sprintf("| streams of new in-app messages | %d, half of them for one company, %d for one user; their connections make room for others |", l.Streams, userStreams),
 		fmt.Sprintf("| time for a request to arrive | %.0f s, its header %.0f s |", l.ReadTimeout.Seconds(), l.ReadHeaderTimeout.Seconds()),
 		fmt.Sprintf("| time to answer a webhook | %.0f s; for a lifecycle call %.0f s; for an API call %.0f s |", l.WebhookBudget.Seconds(), l.LifecycleBudget.Seconds(), l.APIBudget.Seconds()),
 		fmt.Sprintf("| responses to refused requests, and public pages | 1,%03.0f a second; beyond it, each is delayed by up to %.0f s, and its connection makes room for others |",

@@ -140,8 +140,9 @@ type Server struct {
 	now        func() time.Time
 
 	apiSlots      *flow.Budget // of the admin and the user API, by company
-	searches      keyedMutex   // of the log, by company
-	writes        writes       // to the API server, by company
+	streams       *streams
+	searches      keyedMutex // of the log, by company
+	writes        writes     // to the API server, by company
 	knownNetworks knownNetworks
 	// Limits on verifying tokens with the platform, for known callers and for strangers.
 	knownCalls, strangersCalls *flow.Gate
@@ -225,6 +226,7 @@ func New(o Options) (*Server, error) {
 	s.lifecycleSlots = flow.NewBudget(int64(s.limits.LifecycleCalls))
 	s.feedbackSlots = flow.NewBudget(feedbackCalls)
 	s.apiSlots = flow.NewBudget(int64(s.limits.APICalls))
+	s.streams = newStreams(s.limits.Streams, s.limits.StreamTime)
 	s.knownCalls = flow.NewGate(flow.GateOptions{
 		Rate: s.limits.KnownRate, Burst: knownBurst, FullDemand: knownDemand, Concurrent: s.limits.LifecycleCalls, Waiting: s.limits.Connections,
 	})
@@ -333,6 +335,7 @@ func (s *Server) Start(ctx context.Context) error {
 		case <-time.After(s.drainDelay):
 		}
 	}
+	s.streams.stop()
 	s.log.Info("Stopping the HTTP server once its requests are answered")
 	stopCtx, cancel := context.WithTimeout(base, s.limits.ShutdownTimeout)
 	defer cancel()

@@ -240,6 +240,16 @@ type Inbox interface {
 	// SetAllReceived records that the user received the in-app messages with an ID up to
 	// upTo, in small steps. It returns how many of them were unread.
 	SetAllReceived(ctx context.Context, company, user string, upTo int64) (int, error)
+	// InboxArrivals returns in-app messages of all companies in the order in which they were
+	// delivered: those after a place, at most limit. A message may become visible with a place
+	// before that of another one that is visible already, because transactions don't commit in
+	// the order in which they began: read again what was delivered a few seconds before.
+	InboxArrivals(ctx context.Context, after InboxPlace, limit int) ([]InboxArrival, error)
+	// InboxAfter returns the IDs of those among the newest [MaxInboxAfter] in-app messages of
+	// a user that were delivered after the message with the ID, in the order in which they were
+	// delivered. Messages that were delivered shortly before it are included, see InboxArrivals.
+	// If there is no such message, those with a greater ID are returned.
+	InboxAfter(ctx context.Context, company, user string, id int64) ([]int64, error)
 }
 
 // Preferences holds the users' choices.

@@ -85,3 +85,25 @@ type InboxFilter struct {
 	// Limit is the greatest number of messages to return: 100 if 0, and 1000 at most.
 	Limit int
 }
+
+// MaxInboxAfter is how many of a user's messages [Inbox.InboxAfter] considers.
+const MaxInboxAfter = 100
+
+// InboxOverlap is how long before another message an in-app message may have been delivered
+// that becomes visible after it.
+const InboxOverlap = 5 * time.Second
+
+// InboxPlace is the place of an in-app message in the order in which they were delivered.
+type InboxPlace struct {
+	// At is when it was delivered, to the millisecond.
+	At time.Time
+	// ID is the message's; it orders messages that were delivered at the same time.
+	ID int64
+}
+
+// InboxArrival is an in-app message that was delivered.
+type InboxArrival struct {
+	InboxPlace
+
+	Company, UserID string
+}

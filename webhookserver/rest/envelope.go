@@ -17,6 +17,8 @@ type Answer struct {
 	// Replayed reports that an earlier call with the same idempotency key already did the
 	// work.
 	Replayed bool
+	// Stream, if not nil, sends the answer instead; it must be called.
+	Stream ServeFunc
 
 	data []byte // JSON; nil for an envelope without data
 }

@@ -41,7 +41,7 @@ func Document(title, version, serverURL string, operations []Operation) *openapi
 }
 
 func (op *Operation) describe(schemas openapi3.Schemas) *openapi3.Operation {
-	d := &openapi3.Operation{OperationID: op.ID()}
+	d := &openapi3.Operation{OperationID: op.ID(), Description: op.description}
 	if op.For == Anyone {
 		d.Security = openapi3.NewSecurityRequirements()
 	} else {
@@ -80,9 +80,17 @@ func (op *Operation) describe(schemas openapi3.Schemas) *openapi3.Operation {
 		body := openapi3.NewRequestBody().WithRequired(!op.bodyOptional).WithJSONSchemaRef(op.body(schemas))
 		d.RequestBody = &openapi3.RequestBodyRef{Value: body}
 	}
+	content := openapi3.NewContentWithJSONSchemaRef
+	if op.streams {
+		d.AddParameter(openapi3.NewHeaderParameter(lastEventID).
+			WithDescription("The id of the last event that the client has; the stream continues after it.").
+			WithSchema(openapi3.NewInt64Schema().WithMin(1)))
+		content = func(s *openapi3.SchemaRef) openapi3.Content {
+			return openapi3.NewContentWithSchemaRef(s, []string{"text/event-stream"})
+		}
+	}
 	d.Responses = openapi3.NewResponses(
-		openapi3.WithName(strconv.Itoa(op.Status), openapi3.NewResponse().WithDescription("Success.").
-			WithContent(openapi3.NewContentWithJSONSchemaRef(op.response(schemas)))),
+		openapi3.WithName(strconv.Itoa(op.Status), openapi3.NewResponse().WithDescription("Success.").WithContent(content(op.response(schemas)))),
 		openapi3.WithName("default", openapi3.NewResponse().WithDescription("An error.").
 			WithContent(openapi3.NewContentWithJSONSchemaRef(errorResponse(schemas)))),
 	)

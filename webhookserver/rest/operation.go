@@ -125,6 +125,8 @@ type Operation struct {
 	idempotent    bool // takes an idempotency key
 	writes        bool
 	work          Work
+	streams       bool // answers with server-sent events
+	description   string
 	body          func(openapi3.Schemas) *openapi3.SchemaRef
 	response      func(openapi3.Schemas) *openapi3.SchemaRef
 	handle        HandlerFunc
@@ -135,6 +137,9 @@ func (op *Operation) Writes() bool { return op.writes }
 
 // Work returns what a call of the operation takes.
 func (op *Operation) Work() Work { return op.work }
+
+// Streams reports whether the operation answers with server-sent events.
+func (op *Operation) Streams() bool { return op.streams }
 
 // ID returns the operation's id in the OpenAPI document, derived like drf-spectacular from
 // the words of the path and the action.

@@ -33,12 +33,21 @@ type Options struct {
 }
 
 // API is the part of the API for users. It is safe for concurrent use.
-type API struct{ Options }
+type API struct {
+	Options
+
+	feed feed
+	// reads has a place for each message that may be read for a stream at once: a message may
+	// be for thousands of users.
+	reads chan struct{}
+}
 
 // New returns the API.
-func New(o Options) *API { return &API{o} }
+func New(o Options) *API {
+	return &API{Options: o, feed: feed{ledger: o.Ledger}, reads: make(chan struct{}, streamReads)}
+}
 
 // Operations returns the API's operations.
 func (a *API) Operations() []rest.Operation {
-	return append(append(a.notifications().Operations(), a.logs().Operations()...), a.inbox(), a.readInbox())
+	return append(append(a.notifications().Operations(), a.logs().Operations()...), a.inbox(), a.readInbox(), a.inboxEvents())
 }

@@ -85,6 +85,7 @@ var conformance = []func(*testing.T, Place){
 	testInbox,
 	testAllReceived,
 	testLongInbox,
+	testInboxArrivals,
 	testLog,
 	testEventHistory,
 	testEventOutcomes,

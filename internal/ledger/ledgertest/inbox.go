@@ -170,3 +170,101 @@ func testLongInbox(t *testing.T, at Place) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(whole.Content.Text).To(HaveLen(len(long)))
 }
+
+// testInboxArrivals checks that in-app messages are found in the order in which they were
+// delivered, which is not that of their IDs.
+func testInboxArrivals(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	inApp := func(rule, user string) ledger.NewDelivery {
+		return ledger.NewDelivery{RuleName: rule, Channel: ledger.ChannelSystem, Recipient: user, UserID: user, Content: ledger.Content{Text: rule}}
+	}
+	start := clk.Now()
+	Decided(t, s, "shop", "1", inApp("late", "zoe"), inApp("first", "zoe"), Email("mail", "zoe@example.com"), inApp("other", "joe"))
+	Decided(t, s, "bank", "1", inApp("same-id", "zoe"))
+	ids := map[string]int64{}
+	byRule := map[string]ledger.ClaimedDelivery{}
+	for _, d := range claimAll(t, s) {
+		ids[d.Company+" "+d.RuleName], byRule[d.Company+" "+d.RuleName] = d.ID, d
+	}
+	deliver := func(names ...string) {
+		t.Helper()
+		clk.Step(ledger.InboxOverlap + time.Second)
+		for _, name := range names {
+			d := byRule[name]
+			g.Expect(s.RenewDelivery(bg, &d, time.Minute)).To(Succeed())
+			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+		}
+	}
+	arrived := func(after ledger.InboxPlace, limit int) (names []string, last ledger.InboxPlace) {
+		t.Helper()
+		found, err := s.InboxArrivals(bg, after, limit)
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, a := range found {
+			for name, id := range ids {
+				if id == a.ID {
+					g.Expect(name).To(HavePrefix(a.Company + " "))
+					g.Expect(a.UserID).To(Equal(byRule[name].UserID))
+					names = append(names, name)
+				}
+			}
+			last = a.InboxPlace
+		}
+		return names, last
+	}
+	after := func(name string) (names []string) {
+		t.Helper()
+		found, err := s.InboxAfter(bg, "shop", "zoe", ids[name])
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, id := range found {
+			for name, known := range ids {
+				if id == known {
+					names = append(names, name)
+				}
+			}
+		}
+		return names
+	}
+	g.Expect(after("none")).To(BeEmpty())
+	deliver("shop mail", "shop first", "shop other")
+	deliver("bank same-id")
+	deliver("shop late")
+	all, _ := arrived(ledger.InboxPlace{At: start}, 100)
+	g.Expect(all).To(Equal([]string{"shop first", "shop other", "bank same-id", "shop late"}))
+	two, place := arrived(ledger.InboxPlace{At: start}, 2)
+	g.Expect(two).To(Equal([]string{"shop first", "shop other"}))
+	rest, place := arrived(place, 100)
+	g.Expect(rest).To(Equal([]string{"bank same-id", "shop late"}))
+	none, _ := arrived(place, 100)
+	g.Expect(none).To(BeEmpty())
+
+	// A message that was delivered later is found although its ID is less.
+	g.Expect(after("shop first")).To(Equal([]string{"shop late"}))
+	g.Expect(after("shop late")).To(BeEmpty())
+	g.Expect(after("none")).To(Equal([]string{"shop first", "shop late"}), "after the beginning")
+	g.Expect(after("shop mail")).To(BeEmpty(), "a message that is not in the inbox, after all that are")
+	g.Expect(s.SetReceived(bg, "shop", "zoe", ids["shop first"], true)).To(Succeed())
+	g.Expect(after("shop late")).To(BeEmpty(), "reading a message doesn't deliver it again")
+
+	// One that was delivered shortly before is included: it may have become visible afterwards.
+	Decided(t, s, "shop", "2", inApp("soon", "zoe"))
+	soon := claimAll(t, s)[0]
+	ids["shop soon"] = soon.ID
+	clk.Step(ledger.InboxOverlap / 2)
+	g.Expect(s.MarkSent(bg, soon, "")).To(Succeed())
+	g.Expect(after("shop soon")).To(Equal([]string{"shop late"}))
+
+	// Only the newest messages are considered.
+	var many []ledger.NewDelivery
+	for i := range ledger.MaxInboxAfter {
+		many = append(many, inApp(fmt.Sprint("rule-", i), "zoe"))
+	}
+	Decided(t, s, "shop", "3", many...)
+	for claimed := claimAll(t, s); len(claimed) > 0; claimed = claimAll(t, s) {
+		for _, d := range claimed {
+			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+		}
+	}
+	g.Expect(s.InboxAfter(bg, "shop", "zoe", ids["shop first"])).To(HaveLen(ledger.MaxInboxAfter))
+}

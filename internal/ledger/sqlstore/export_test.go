@@ -27,6 +27,8 @@ func (s *Store) Statements() map[string]string {
 		"retention":     retainedTables[0].window,
 		"inbox":         schema.SelectDeliveries + "WHERE " + inInbox + " AND received_at = 0 AND deliveries.id < $3 ORDER BY deliveries.id DESC LIMIT 100",
 		"message":       "UPDATE deliveries SET received_at = $3 WHERE " + inInbox + " AND id = $4",
+		"arrivals":      arrivals + "100",
+		"newest":        newestInInbox,
 		"opted out":     "SELECT user_id, rule FROM preferences WHERE company = $1 AND user_id IN ($2, $3) AND rule IN ($4, $5) AND enabled = 0",
 		"unused":        removeUnused,
 		"primary":       markPrimary,

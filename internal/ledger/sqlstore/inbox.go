@@ -4,9 +4,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -127,4 +129,69 @@ func (s *Store) SetAllReceived(ctx context.Context, company, user string, upTo i
 			return total, err
 		}
 	}
+}
+
+// arrivals reads the index deliveries_arrived.
+const arrivals = "SELECT id, updated_at, company, user_id FROM deliveries WHERE channel = 'system' AND state = 'sent'" +
+	" AND (updated_at, id) > (CAST($1 AS BIGINT), CAST($2 AS BIGINT)) ORDER BY updated_at, id LIMIT "
+
+// InboxArrivals implements [ledger.Inbox].
+func (s *Store) InboxArrivals(ctx context.Context, after ledger.InboxPlace, limit int) (found []ledger.InboxArrival, err error) {
+	const doing = "looking for new in-app messages"
+	rows, err := s.pool.QueryContext(ctx, arrivals+strconv.Itoa(limit), s.stored(after.At), after.ID)
+	if err != nil {
+		return nil, unavailable(doing, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var a ledger.InboxArrival
+		var at int64
+		if err := rows.Scan(&a.ID, &at, &a.Company, &a.UserID); err != nil {
+			return nil, unavailable(doing, err)
+		}
+		a.At = schema.Time(at).Add(-s.clock.Ahead())
+		found = append(found, a)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable(doing, err)
+	}
+	return found, nil
+}
+
+// newestInInbox reads a message and the newest others of a user.
+var newestInInbox = "SELECT id, updated_at FROM deliveries WHERE " + inInbox + " AND id = $3 UNION ALL SELECT id, updated_at FROM" + //nolint:gosec // constants
+	" (SELECT id, updated_at FROM deliveries WHERE " + inInbox + " AND id <> $3 ORDER BY id DESC LIMIT " + strconv.Itoa(ledger.MaxInboxAfter) + ") AS newest"
+
+// InboxAfter implements [ledger.Inbox].
+func (s *Store) InboxAfter(ctx context.Context, company, user string, id int64) (ids []int64, err error) {
+	const doing = "looking for a user's new in-app messages"
+	rows, err := s.pool.QueryContext(ctx, newestInInbox, driver.StorableArgs([]any{company, user, id})...)
+	if err != nil {
+		return nil, unavailable(doing, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	type message struct{ id, at int64 }
+	var newest []message
+	seen := int64(0) // when the message with the ID was delivered
+	for rows.Next() {
+		var m message
+		if err := rows.Scan(&m.id, &m.at); err != nil {
+			return nil, unavailable(doing, err)
+		}
+		if m.id == id {
+			seen = m.at
+			continue
+		}
+		newest = append(newest, m)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable(doing, err)
+	}
+	slices.SortFunc(newest, func(a, b message) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id)) })
+	for _, m := range newest {
+		if seen != 0 && m.at >= seen-ledger.InboxOverlap.Milliseconds() || seen == 0 && m.id > id {
+			ids = append(ids, m.id)
+		}
+	}
+	return ids, nil
 }
