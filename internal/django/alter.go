@@ -60,8 +60,6 @@ func (c *Context) alter(v python.Value, name string) (result python.Value, ok bo
 			key, val := v.At(n - 1)
 			v.Truncate(n - 1)
 			return python.NewTuple(key, val), true, nil
-		case "pop": // needs a key
-			return python.Str(""), true, nil
 		case "update":
 		default:
 			return nil, false, nil

@@ -259,7 +259,6 @@ func TestConformance(t *testing.T) {
 
 // knownDifferences are the cases that differ on purpose, with the reason.
 var knownDifferences = map[string]string{
-	"tags_basic: basic#182": "bytes are no value here: name.encode renders as nothing",
-	"tags_misc: misc#95":    "static and cache load in every Django project, but not in the bare engine that was asked",
-	"tags_misc: misc#96":    "static and cache load in every Django project, but not in the bare engine that was asked",
+	"tags_misc: misc#95": "static and cache load in every Django project, but not in the bare engine that was asked",
+	"tags_misc: misc#96": "static and cache load in every Django project, but not in the bare engine that was asked",
 }

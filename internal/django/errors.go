@@ -52,6 +52,7 @@ const (
 	templateSyntaxError  = "TemplateSyntaxError"
 	templateDoesNotExist = "TemplateDoesNotExist"
 	variableDoesNotExist = "VariableDoesNotExist"
+	stopIteration        = "StopIteration" // from a bug in Django that templates can't work around
 )
 
 // syntaxErrorf returns an error of the template itself.
@@ -71,7 +72,7 @@ func sentence(err error) string {
 		return msg
 	}
 	switch e.Type {
-	case templateSyntaxError, templateDoesNotExist, variableDoesNotExist, "LimitError":
+	case templateSyntaxError, templateDoesNotExist, variableDoesNotExist, stopIteration, "LimitError":
 		return e.Msg
 	case "ValueError", "KeyError", "InvalidOperation":
 		// Python quotes the value, which may be a customer's data.

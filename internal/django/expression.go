@@ -27,10 +27,19 @@ type filterCall struct {
 	// lazyInput means that the input is _("…"), which Django translates only when it
 	// becomes text: until then it does not count as safe.
 	lazyInput bool
-	// notNumber means that _("…") is used where the filter needs a number: int() does not
-	// accept a lazy translation.
-	notNumber bool
+	// strictInput and strictArg mean that _("…") is used where the filter rejects a lazy
+	// translation.
+	strictInput, strictArg bool
 }
+
+// lazyText is _("…") for the filters that reject it.
+type lazyText struct{ text python.Value }
+
+// TypeName implements python.Value.
+func (lazyText) TypeName() string { return "__proxy__" }
+
+// Str returns str(t).
+func (t lazyText) Str() string { return python.StrOf(t.text) }
 
 // parseExpression parses Django's FilterExpression.
 func (p *Parser) parseExpression(text string) (*Expression, error) {
@@ -74,8 +83,8 @@ func (p *Parser) parseExpression(text string) (*Expression, error) {
 		if err := call.checkArg(); err != nil {
 			return nil, err
 		}
-		call.notNumber = call.filter.Numbers&ArgNumber != 0 && strings.HasPrefix(arg, "_(") ||
-			call.filter.Numbers&InputNumber != 0 && len(e.filters) == 0 && strings.HasPrefix(text, "_(")
+		call.strictArg = call.filter.Strict&StrictArg != 0 && strings.HasPrefix(arg, "_(")
+		call.strictInput = call.filter.Strict&StrictInput != 0 && len(e.filters) == 0 && strings.HasPrefix(text, "_(")
 		call.lazyInput = len(e.filters) == 0 && strings.HasPrefix(text, "_(") && !call.filter.String
 		e.filters = append(e.filters, call)
 		pos = end
@@ -250,13 +259,16 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 	if def.Arg == NoArg && f.hasArg {
 		return nil, false, python.Errorf("TypeError", "the filter %s takes no argument", def.Name)
 	}
-	if f.notNumber {
-		return nil, false, python.Errorf("TypeError", "int() argument must be a string, a bytes-like object or a real number, not '__proxy__'")
+	if f.strictArg {
+		arg = lazyText{f.arg.literal}
 	}
 	if def.ExpectsLocaltime {
 		in = c.localTime(in)
 	}
 	input := in
+	if f.strictInput {
+		input = lazyText{in}
+	}
 	if def.String {
 		switch in.(type) {
 		case python.Str, python.SafeStr:
@@ -274,6 +286,9 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 	out, err := def.Func(c, input, arg)
 	if err != nil {
 		return nil, false, err
+	}
+	if lazy, isLazy := out.(lazyText); isLazy {
+		out = lazy.text
 	}
 	if err := def.made(c, out); err != nil {
 		return nil, false, err

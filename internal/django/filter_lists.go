@@ -13,13 +13,13 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "dictsort", Func: sortBy(false), Arg: RequiredArg, Reads: ReadsItems},
-		&Filter{Name: "dictsortreversed", Func: sortBy(true), Arg: RequiredArg, Reads: ReadsItems},
+		&Filter{Name: "dictsort", Func: sortBy(false), Arg: RequiredArg, Strict: StrictArg, Reads: ReadsItems},
+		&Filter{Name: "dictsortreversed", Func: sortBy(true), Arg: RequiredArg, Strict: StrictArg, Reads: ReadsItems},
 		&Filter{Name: "first", Func: itemAt(0), Reads: ReadsValue, Nanos: 2},
 		&Filter{Name: "join", Func: join, Arg: RequiredArg, IsSafe: true, NeedsAutoescape: true, Nanos: 12},
 		&Filter{Name: "last", Func: itemAt(-1), IsSafe: true, Reads: ReadsValue, Nanos: 3},
 		&Filter{Name: "length", Func: length, Reads: ReadsValue, Nanos: 2},
-		&Filter{Name: "length_is", Func: lengthIs, Arg: RequiredArg, Reads: ReadsValue, Nanos: 2},
+		&Filter{Name: "length_is", Func: lengthIs, Arg: RequiredArg, Strict: StrictArg, Reads: ReadsValue, Nanos: 2},
 		&Filter{Name: "random", Func: random, IsSafe: true, Reads: ReadsValue, Nanos: 6},
 		&Filter{Name: "slice", Func: slice, Arg: RequiredArg, IsSafe: true, Reads: ReadsItems},
 		&Filter{Name: "unordered_list", Func: unorderedList, IsSafe: true, NeedsAutoescape: true, Nanos: 20},
@@ -220,6 +220,9 @@ func slice(_ *Context, in, arg python.Value) (python.Value, error) {
 	}
 	if len(parts) == 1 { // slice(n) stops at n
 		bounds[0], bounds[1] = python.None, bounds[0]
+	}
+	if _, isDict := in.(*python.Dict); isDict { // since Python 3.12, a slice can be a key
+		return nil, python.Errorf("KeyError", "slice(%s, %s, %s)", python.Repr(bounds[0]), python.Repr(bounds[1]), python.Repr(bounds[2]))
 	}
 	v, err := python.Slice(in, bounds[0], bounds[1], bounds[2])
 	if python.IsError(err, "ValueError", "TypeError") {

@@ -13,7 +13,7 @@ func init() {
 	builtins.AddFilters(
 		&Filter{Name: "default", Func: defaultFilter, Arg: RequiredArg, Choice: true, Reads: ReadsValue, Nanos: 1},
 		&Filter{Name: "default_if_none", Func: defaultIfNone, Arg: RequiredArg, Choice: true, Reads: ReadsValue, Nanos: 1},
-		&Filter{Name: "divisibleby", Func: divisibleBy, Arg: RequiredArg, Numbers: InputNumber | ArgNumber, Nanos: 40},
+		&Filter{Name: "divisibleby", Func: divisibleBy, Arg: RequiredArg, Strict: StrictInput | StrictArg, Nanos: 40},
 		&Filter{Name: "yesno", Func: yesno, Arg: OptionalArg, Choice: true, Reads: ReadsValue, Nanos: 1},
 	)
 }

@@ -13,7 +13,7 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "filesizeformat", Func: filesizeformat, IsSafe: true, Nanos: 40},
+		&Filter{Name: "filesizeformat", Func: filesizeformat, IsSafe: true, Strict: StrictInput, Nanos: 40},
 		&Filter{Name: "phone2numeric", Func: phone2numeric, IsSafe: true, CharWise: true, WideNanos: 40},
 		&Filter{Name: "pluralize", Func: pluralize, Arg: OptionalArg, Choice: true, Reads: ReadsValue, Nanos: 40},
 		&Filter{Name: "pprint", Func: pprint, IsSafe: true, Nanos: 20},
@@ -57,7 +57,14 @@ func filesizeformat(c *Context, in, _ python.Value) (python.Value, error) {
 		if s, err = plainNumber(python.Float(f)); err != nil {
 			return nil, err
 		}
-		s += ".0"
+		coefficient, exponent, scientific := strings.Cut(s, "e")
+		if !scientific {
+			s += ".0"
+		} else if whole, fraction, found := strings.Cut(coefficient, "."); found {
+			s = whole + "." + fraction[:1] + "e" + exponent
+		} else {
+			s = coefficient + ".0e" + exponent
+		}
 	}
 	return python.Str(sign + avoidWrapping(fillText(c.locale.gettext("%s "+fileSizeUnits[unit]), c.locale.number(s, false)))), nil
 }

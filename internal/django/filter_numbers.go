@@ -11,9 +11,9 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "add", Func: add, Arg: RequiredArg, Nanos: 40},
-		&Filter{Name: "floatformat", Func: floatformat, Arg: OptionalArg, IsSafe: true, Numbers: ArgNumber, Nanos: 40},
-		&Filter{Name: "get_digit", Func: getDigit, Arg: RequiredArg, Numbers: InputNumber | ArgNumber, Nanos: 40},
+		&Filter{Name: "add", Func: add, Arg: RequiredArg, Strict: StrictInput | StrictArg, Nanos: 40},
+		&Filter{Name: "floatformat", Func: floatformat, Arg: OptionalArg, IsSafe: true, Strict: StrictArg, Nanos: 40},
+		&Filter{Name: "get_digit", Func: getDigit, Arg: RequiredArg, Strict: StrictInput | StrictArg, Nanos: 40},
 	)
 }
 
@@ -31,6 +31,12 @@ func add(c *Context, in, arg python.Value) (python.Value, error) {
 	}
 	if !python.IsError(err, "ValueError", "TypeError") {
 		return nil, err
+	}
+	if lazy, ok := in.(lazyText); ok {
+		in = lazy.text
+	}
+	if lazy, ok := arg.(lazyText); ok && !isSafe(in) { // safe text rejects it
+		arg = lazy.text
 	}
 	sum, err := python.Add(in, arg)
 	if err != nil && !python.IsError(err, "LimitError") {

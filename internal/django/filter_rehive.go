@@ -14,8 +14,8 @@ import (
 // The filters that Rehive adds to Django's.
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "money", Func: money, Arg: RequiredArg, Nanos: 60},
-		&Filter{Name: "timestamp", Func: timestamp, Nanos: 4},
+		&Filter{Name: "money", Func: money, Arg: RequiredArg, Strict: StrictInput | StrictArg, Nanos: 60},
+		&Filter{Name: "timestamp", Func: timestamp, Strict: StrictInput, Nanos: 4},
 	)
 }
 

@@ -18,28 +18,28 @@ func init() {
 	builtins.AddFilters(
 		&Filter{Name: "addslashes", Func: addslashes, String: true, IsSafe: true, CharWise: true, Nanos: 8},
 		&Filter{Name: "capfirst", Func: capfirst, String: true, IsSafe: true, Nanos: 2},
-		&Filter{Name: "center", Func: justify(padBoth), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 4},
-		&Filter{Name: "cut", Func: cut, Arg: RequiredArg, String: true, Nanos: 12},
+		&Filter{Name: "center", Func: justify(padBoth), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 4},
+		&Filter{Name: "cut", Func: cut, Arg: RequiredArg, String: true, Strict: StrictArg, Nanos: 12},
 		&Filter{Name: "escapejs", Func: escapeJS, String: true, CharWise: true, Nanos: 12},
 		&Filter{Name: "iriencode", Func: iriencode, String: true, IsSafe: true, CharWise: true, Nanos: 8},
 		&Filter{Name: "linenumbers", Func: linenumbers, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 20},
-		&Filter{Name: "ljust", Func: justify(padRight), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 4},
+		&Filter{Name: "ljust", Func: justify(padRight), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 4},
 		&Filter{Name: "lower", Func: lower, String: true, IsSafe: true, CharWise: true, Nanos: 4, WideNanos: 60},
 		&Filter{Name: "make_list", Func: makeList, String: true, Nanos: 40},
-		&Filter{Name: "rjust", Func: justify(padLeft), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 4},
+		&Filter{Name: "rjust", Func: justify(padLeft), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 4},
 		&Filter{Name: "slugify", Func: slugifyFilter, String: true, IsSafe: true, Nanos: 10, WideNanos: 60},
 		&Filter{Name: "stringformat", Func: stringformat, Arg: RequiredArg, IsSafe: true, Nanos: 20},
 		&Filter{Name: "title", Func: title, String: true, IsSafe: true, Nanos: 10, WideNanos: 60},
-		&Filter{Name: "truncatechars", Func: truncate(truncateChars), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 6, WideNanos: 150},
-		&Filter{Name: "truncatechars_html", Func: truncate(truncateCharsHTML), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 20, WideNanos: 150},
-		&Filter{Name: "truncatewords", Func: truncate(truncateWords), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 30},
-		&Filter{Name: "truncatewords_html", Func: truncate(truncateWordsHTML), Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 30},
+		&Filter{Name: "truncatechars", Func: truncate(truncateChars), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 6, WideNanos: 150},
+		&Filter{Name: "truncatechars_html", Func: truncate(truncateCharsHTML), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 20, WideNanos: 150},
+		&Filter{Name: "truncatewords", Func: truncate(truncateWords), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 30},
+		&Filter{Name: "truncatewords_html", Func: truncate(truncateWordsHTML), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 30},
 		&Filter{Name: "upper", Func: upper, String: true, CharWise: true, Nanos: 4, WideNanos: 60},
-		&Filter{Name: "urlencode", Func: urlencode, Arg: OptionalArg, String: true, Nanos: 8},
+		&Filter{Name: "urlencode", Func: urlencode, Arg: OptionalArg, String: true, Strict: StrictArg, Nanos: 8},
 		&Filter{Name: "urlize", Func: urlize, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 30},
-		&Filter{Name: "urlizetrunc", Func: urlizetrunc, Arg: RequiredArg, String: true, IsSafe: true, NeedsAutoescape: true, Numbers: ArgNumber, Nanos: 30},
+		&Filter{Name: "urlizetrunc", Func: urlizetrunc, Arg: RequiredArg, String: true, IsSafe: true, NeedsAutoescape: true, Strict: StrictArg, Nanos: 30},
 		&Filter{Name: "wordcount", Func: wordcount, String: true, Nanos: 12},
-		&Filter{Name: "wordwrap", Func: wordwrap, Arg: RequiredArg, String: true, IsSafe: true, Numbers: ArgNumber, Nanos: 40},
+		&Filter{Name: "wordwrap", Func: wordwrap, Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 40},
 	)
 }
 
@@ -314,8 +314,11 @@ func urlencode(c *Context, in, arg python.Value) (python.Value, error) {
 	if arg == nil || arg == python.None || s == "" {
 		return python.Str(quote(s, safeInPath)), nil
 	}
+	if lazy, ok := arg.(lazyText); ok && python.Truth(lazy.text) {
+		return nil, python.Errorf("TypeError", "'<' not supported between instances of 'str' and 'int'")
+	}
 	safe, ok := python.AsStr(arg)
-	if !ok { // bytes, to Python
+	if _, lazy := arg.(lazyText); !ok && !lazy { // bytes, to Python
 		codes, err := python.Items(&c.meter, arg)
 		if err != nil {
 			return nil, err

@@ -159,22 +159,25 @@ func (t *Token) name() string {
 	return t.Contents
 }
 
-// Split returns the words of a tag. Quoted text and _("…") are one word.
-func (t *Token) Split() []string {
+// Split returns the words of a tag. Quoted text and _("…") are one word. Like Django, it fails
+// if a word starts with _(" and neither it nor a later word ends with ").
+func (t *Token) Split() ([]string, error) {
 	words := smartSplit(t.Contents)
 	joined := words[:0]
 	for i := 0; i < len(words); i++ {
 		word := words[i]
 		if strings.HasPrefix(word, `_("`) || strings.HasPrefix(word, `_('`) {
-			end := word[2:3] + ")"
-			for !strings.HasSuffix(word, end) && i+1 < len(words) {
-				i++
-				word += " " + words[i]
+			first, end := i, word[2:3]+")"
+			for !strings.HasSuffix(words[i], end) {
+				if i++; i == len(words) {
+					return nil, python.Errorf(stopIteration, `within a tag, the text in _("…") can't have a filter; assign it to a variable with {%% translate %%}`)
+				}
 			}
+			word = strings.Join(words[first:i+1], " ")
 		}
 		joined = append(joined, word)
 	}
-	return joined
+	return joined, nil
 }
 
 // smartSplit splits at white space outside quotes. A word may hold quoted

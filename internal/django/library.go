@@ -33,13 +33,14 @@ const (
 	RequiredArg
 )
 
-// Numbers are flags for the values that a filter passes to int().
-type Numbers uint8
+// Strict are flags for the values that Django passes to functions of Python that reject the
+// lazy translation _("…"), such as int() or str.replace.
+type Strict uint8
 
-// The values that a filter passes to int().
+// The values that must not be lazy translations.
 const (
-	InputNumber Numbers = 1 << iota
-	ArgNumber
+	StrictInput Strict = 1 << iota
+	StrictArg
 )
 
 // Filter is one filter with the flags of Django's decorators.
@@ -56,8 +57,8 @@ type Filter struct {
 	// ExpectsLocaltime is expects_localtime=True: an aware datetime arrives in
 	// the current zone if time zones are in use.
 	ExpectsLocaltime bool
-	// Numbers are the values that must be numbers and are passed to int() first.
-	Numbers Numbers
+	// Strict are the values that must not be lazy translations.
+	Strict Strict
 	// CharWise means that the filter maps each character independently, so that the
 	// author's text and data can be distinguished in the output.
 	CharWise bool

@@ -22,6 +22,7 @@ func (l NodeList) Empty() bool { return len(l.nodes) == 0 }
 // Render prints the nodes one after another.
 func (l NodeList) Render(c *Context) error {
 	held, sets := c.meter.Held(), c.sets
+	var deferred error
 	for i, n := range l.nodes {
 		err := c.meter.Spend(1)
 		if err == nil {
@@ -34,6 +35,12 @@ func (l NodeList) Render(c *Context) error {
 			}
 		}
 		if err != nil {
+			if join, ok := err.(*joinError); ok { //nolint:errorlint // not an enclosing list's
+				if deferred == nil {
+					deferred = l.src.at(join, l.pos[i], PhaseRender)
+				}
+				continue
+			}
 			return l.src.at(err, l.pos[i], PhaseRender)
 		}
 		if c.sets == sets { // no variable holds what the node has made
@@ -42,7 +49,7 @@ func (l NodeList) Render(c *Context) error {
 			held, sets = c.meter.Held(), c.sets
 		}
 	}
-	return nil
+	return deferred
 }
 
 // textNode is the text between tags.

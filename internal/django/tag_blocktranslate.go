@@ -33,16 +33,19 @@ type blockTranslateNode struct {
 type messagePart struct {
 	text     string
 	variable bool
+	broken   bool // Django builds a format from the name, and this one doesn't work
 }
 
 func parseBlockTranslate(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	n := &blockTranslateNode{tag: words[0]}
 	if err := n.parseOptions(p, words[1:]); err != nil {
 		return nil, err
 	}
 	var end Token
-	var err error
 	n.singular, end = p.messageParts()
 	if n.count != nil {
 		if end.Contents != "plural" {
@@ -142,11 +145,28 @@ func (p *Parser) messageParts() (parts []messagePart, end Token) {
 		case tok.kind == tokenText:
 			parts = append(parts, messagePart{text: tok.Contents})
 		case tok.kind == tokenVariable:
-			parts = append(parts, messagePart{text: tok.Contents, variable: true})
+			parts = append(parts, messagePart{text: tok.Contents, variable: true, broken: !balanced(tok.Contents)})
 		default:
 			return parts, tok
 		}
 	}
+}
+
+// balanced reports whether Python's % operator finds the end of %(name)s.
+func balanced(name string) bool {
+	depth := 0
+	for i := range len(name) {
+		switch name[i] {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		}
+		if depth < 0 {
+			return false
+		}
+	}
+	return depth == 0
 }
 
 var lineEnds = regexp.MustCompile(`[\s\p{Z}\x{1c}-\x{1f}\x{85}\v]*\n[\s\p{Z}\x{1c}-\x{1f}\x{85}\v]*`)
@@ -208,6 +228,11 @@ func (n *blockTranslateNode) render(c *Context) error {
 		c.Set(n.count.Name, v, author)
 		if !python.Equal(v, python.Int(1)) {
 			parts = n.plural
+		}
+	}
+	for _, part := range parts {
+		if part.broken {
+			return python.Errorf(templateSyntaxError, "'%s' is unable to format the text: the parentheses in {{ %s }} are not balanced", n.tag, part.text)
 		}
 	}
 	for _, part := range parts {

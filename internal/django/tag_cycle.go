@@ -17,7 +17,10 @@ type cycleNode struct {
 }
 
 func parseCycle(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) < 2 {
 		return nil, p.Errorf("'cycle' tag requires at least two arguments")
 	}
@@ -88,7 +91,10 @@ func (n *cycleNode) Render(c *Context) error {
 type resetCycleNode struct{ cycle *cycleNode }
 
 func parseResetCycle(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case len(words) > 2:
 		return nil, p.Errorf("'resetcycle' tag accepts at most one argument.")

@@ -25,12 +25,14 @@ type extendsNode struct {
 }
 
 func parseExtends(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) != 2 {
 		return nil, p.Errorf("'extends' takes one argument")
 	}
 	node := &extendsNode{template: p.template}
-	var err error
 	if node.name, node.parent, err = p.templateName(words[1], false); err != nil {
 		return nil, err
 	}

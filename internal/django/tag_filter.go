@@ -79,9 +79,19 @@ func (n *filterNode) filter(c *Context, body string, bodyAuthor bool) (text stri
 	text, ok := python.AsStr(v)
 	if !ok {
 		// Django joins the results of the filters without converting them to text.
-		return "", false, python.Errorf("TypeError", "sequence item 0: expected str instance, %s found", v.TypeName())
+		return "", false, &joinError{v.TypeName()}
 	}
 	return text, author, nil
+}
+
+// joinError is the TypeError of a filter tag whose result is not text. Django only finds out
+// when it joins the output of the nodes around the tag, after they are all rendered.
+type joinError struct{ typeName string }
+
+func (e *joinError) Error() string { return e.Unwrap().Error() }
+
+func (e *joinError) Unwrap() error {
+	return python.Errorf("TypeError", "sequence item 0: expected str instance, %s found", e.typeName)
 }
 
 func (n *filterNode) charWise() bool {

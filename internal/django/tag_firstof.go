@@ -14,7 +14,11 @@ type firstOfNode struct {
 }
 
 func parseFirstOf(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()[1:]
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
+	words = words[1:]
 	if len(words) == 0 {
 		return nil, p.Errorf("'firstof' statement requires at least one argument")
 	}

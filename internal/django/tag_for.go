@@ -21,7 +21,10 @@ type forNode struct {
 }
 
 func parseFor(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) < 4 {
 		return nil, p.Errorf("'for' statements should have at least four words: %s", tok.Contents)
 	}
@@ -42,7 +45,6 @@ func parseFor(p *Parser, tok *Token) (Node, error) {
 			return nil, limitErrorf("a tag sets more than %d names", maxNames)
 		}
 	}
-	var err error
 	if node.sequence, err = p.CompileFilter(words[in+1]); err != nil {
 		return nil, err
 	}

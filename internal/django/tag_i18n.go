@@ -114,7 +114,10 @@ func parseGetLanguageInfoList(p *Parser, tok *Token) (Node, error) {
 }
 
 func parseLanguageInfo(p *Parser, tok *Token, list bool) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) != 5 || words[1] != "for" || words[3] != "as" {
 		what := "string"
 		if list {
@@ -164,6 +167,12 @@ func (n *languageInfoNode) Render(c *Context) error {
 			return err
 		} else if size > 1 {
 			code = first
+		} else {
+			text, err := c.print(code, copyNanos)
+			if err != nil {
+				return err
+			}
+			code = python.Str(text)
 		}
 		l, err := languageOf(code)
 		if err != nil {
@@ -182,7 +191,10 @@ type languageNode struct {
 }
 
 func parseLanguage(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) != 2 {
 		return nil, p.Errorf("'%s' takes one argument (language)", words[0])
 	}
@@ -230,7 +242,10 @@ type translateNode struct {
 }
 
 func parseTranslate(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) < 2 {
 		return nil, p.Errorf("'%s' takes at least one argument", words[0])
 	}
@@ -330,6 +345,10 @@ func (n *translateNode) resolve(c *Context, context string) (v python.Value, aut
 	default:
 		text, isText := python.AsStr(v)
 		if !isText {
+			switch v.(type) {
+			case *python.Date, *python.Time, *python.DateTime: // their replace takes numbers
+				return nil, false, python.Errorf("TypeError", "'str' object cannot be interpreted as an integer")
+			}
 			return nil, false, noAttribute(v, "replace")
 		}
 		if err := c.meter.SpendBytes(len(text), 10); err != nil {

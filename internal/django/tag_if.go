@@ -29,7 +29,11 @@ type branch struct {
 func parseIf(p *Parser, tok *Token) (Node, error) {
 	node := &ifNode{branches: make([]branch, 0, 1)}
 	for {
-		cond, err := p.parseCondition(tok.Split()[1:])
+		words, err := tok.Split()
+		if err != nil {
+			return nil, err
+		}
+		cond, err := p.parseCondition(words[1:])
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +85,10 @@ type ifEqualNode struct {
 }
 
 func parseIfEqual(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) != 3 {
 		return nil, p.Errorf("'%s' takes two arguments", words[0])
 	}
@@ -91,7 +98,6 @@ func parseIfEqual(p *Parser, tok *Token) (Node, error) {
 		op = "!="
 	}
 	p.remark("Django 5.0 has no {% " + words[0] + " %}: write {% if " + words[1] + " " + op + " " + words[2] + " %}")
-	var err error
 	end := "end" + words[0]
 	if node.body, err = p.ParseUntil("else", end); err != nil {
 		return nil, err

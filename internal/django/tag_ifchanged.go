@@ -32,9 +32,11 @@ type changedKey struct {
 }
 
 func parseIfChanged(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	node := &ifChangedNode{}
-	var err error
 	if node.body, err = p.ParseUntil("else", "endifchanged"); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,10 @@ type includeNode struct {
 }
 
 func parseInclude(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) < 2 {
 		return nil, p.Errorf("'include' tag takes at least one argument: the name of the template to be included.")
 	}
@@ -53,7 +56,6 @@ func parseInclude(p *Parser, tok *Token) (Node, error) {
 	for i, kw := range node.with {
 		names[i] = kw.Name
 	}
-	var err error
 	node.name, node.parsed, err = p.templateName(words[1], node.only, names...)
 	return node, err
 }

@@ -76,7 +76,10 @@ func parseLocalize(p *Parser, tok *Token) (Node, error) {
 
 // parseOnOff reads the argument of {% localize %} and {% localtime %}.
 func parseOnOff(p *Parser, tok *Token) (on bool, err error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return false, err
+	}
 	switch {
 	case len(words) == 1:
 		return true, nil

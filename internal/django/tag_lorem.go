@@ -38,7 +38,10 @@ var loremWords = strings.Fields(strings.Map(func(r rune) rune {
 }, strings.ToLower(loremParagraph)))
 
 func parseLorem(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	node := &loremNode{method: "b"}
 	if words[len(words)-1] == "random" {
 		node.random = true
@@ -53,7 +56,6 @@ func parseLorem(p *Parser, tok *Token) (Node, error) {
 		count = words[n-1]
 		words = words[:n-1]
 	}
-	var err error
 	if node.count, err = p.CompileFilter(count); err != nil {
 		return nil, err
 	}
@@ -64,18 +66,21 @@ func parseLorem(p *Parser, tok *Token) (Node, error) {
 }
 
 func (n *loremNode) Render(c *Context) error {
-	v, err := n.count.Value(c)
+	number, err := n.count.Value(c)
+	if err == nil {
+		number, err = python.ToInt(number)
+	}
+	if python.IsError(err, "TypeError", "ValueError") { // even those of filters
+		number, err = python.Int(1), nil
+	}
 	if err != nil {
 		return err
 	}
-	count := 1
-	if number, err := python.ToInt(v); err == nil {
-		i, ok := python.AsInt(number)
-		if !ok || i > 100_000 || i < -100_000 {
-			return limitErrorf("lorem prints at most 100000 words")
-		}
-		count = int(i)
+	i, ok := python.AsInt(number)
+	if !ok || i > 100_000 || i < -100_000 {
+		return limitErrorf("lorem prints at most 100000 words")
 	}
+	count := int(i)
 	steps := count
 	if n.method != "w" {
 		steps *= paragraphSteps

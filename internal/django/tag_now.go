@@ -11,7 +11,10 @@ func init() { builtins.AddTag("now", parseNow) }
 type nowNode struct{ format, as string }
 
 func parseNow(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	node := &nowNode{}
 	if len(words) == 4 {
 		words, node.as = cutAs(words)

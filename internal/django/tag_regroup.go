@@ -15,12 +15,14 @@ type regroupNode struct {
 }
 
 func parseRegroup(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) != 6 {
 		return nil, p.Errorf("'regroup' tag takes five arguments")
 	}
 	node := &regroupNode{as: words[5]}
-	var err error
 	if node.target, err = p.CompileFilter(words[1]); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func init() {
 	tz.AddTag("get_current_timezone", parseGetCurrentTimezone)
 	tz.AddFilters(
 		&Filter{Name: "localtime", Func: localtimeFilter},
-		&Filter{Name: "timezone", Func: timezoneFilter, Arg: RequiredArg},
+		&Filter{Name: "timezone", Func: timezoneFilter, Arg: RequiredArg, Strict: StrictArg},
 		&Filter{Name: "utc", Func: utcFilter},
 	)
 }
@@ -134,7 +134,10 @@ type timezoneNode struct {
 }
 
 func parseTimezone(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	if len(words) != 2 {
 		return nil, p.Errorf("'%s' takes one argument (timezone)", words[0])
 	}

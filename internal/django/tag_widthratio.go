@@ -19,7 +19,10 @@ type widthRatioNode struct {
 }
 
 func parseWidthRatio(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	node := &widthRatioNode{}
 	switch len(words) {
 	case 4:

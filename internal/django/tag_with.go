@@ -12,7 +12,10 @@ type withNode struct {
 }
 
 func parseWith(p *Parser, tok *Token) (Node, error) {
-	words := tok.Split()
+	words, err := tok.Split()
+	if err != nil {
+		return nil, err
+	}
 	node := &withNode{}
 	kw, rest, err := p.Keywords(words[1:], true)
 	if err != nil {

@@ -186,7 +186,13 @@ func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) 
 		if isFatal(err) {
 			return nil, false, err
 		}
-		return python.Str(""), true, nil // it requires arguments, which templates can't pass
+		if python.IsError(err, "TypeError") { // it needs arguments, which templates can't pass
+			return emptyText, true, nil
+		}
+		return nil, false, err
 	}
-	return val, ok, nil
+	if !ok {
+		return c.attribute(v, l.name)
+	}
+	return val, true, nil
 }

@@ -10,11 +10,12 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
+// Bytes is python.Bytes.
+type Bytes = python.Bytes
+
 // Values that expressions can make and templates can't. They don't hash, so
 // they can't be members of a set or keys of a dict.
 type (
-	// Bytes is a bytes object.
-	Bytes string
 	// Complex is a complex number.
 	Complex complex128
 	// Ellipsis is the value of `...`.
@@ -34,9 +35,6 @@ type callable interface {
 }
 
 // TypeName implements python.Value.
-func (Bytes) TypeName() string { return "bytes" }
-
-// TypeName implements python.Value.
 func (Complex) TypeName() string { return "complex" }
 
 // TypeName implements python.Value.
@@ -45,46 +43,6 @@ func (Ellipsis) TypeName() string { return "ellipsis" }
 func (*slice) TypeName() string   { return "slice" }
 func (*class) TypeName() string   { return "type" }
 func (*builtin) TypeName() string { return "builtin_function_or_method" }
-
-// Attr implements python.Object.
-func (Bytes) Attr(string) (python.Value, bool) { return nil, false }
-
-// Size implements what package python asks to count bytes as one value.
-func (b Bytes) Size() int { return len(b) }
-
-// Len makes bytes a sequence of ints.
-func (b Bytes) Len() int { return len(b) }
-
-// At returns the i-th byte.
-func (b Bytes) At(i int) python.Value { return python.Int(b[i]) }
-
-// Repr returns repr(b).
-func (b Bytes) Repr() string {
-	const hex = "0123456789abcdef"
-	quote := byte('\'')
-	if strings.IndexByte(string(b), '\'') >= 0 && strings.IndexByte(string(b), '"') < 0 {
-		quote = '"'
-	}
-	out := []byte{'b', quote}
-	for i := range len(b) {
-		c := b[i]
-		switch {
-		case c == quote || c == '\\':
-			out = append(out, '\\', c)
-		case c == '\n':
-			out = append(out, `\n`...)
-		case c == '\r':
-			out = append(out, `\r`...)
-		case c == '\t':
-			out = append(out, `\t`...)
-		case c < ' ' || c >= 0x7f:
-			out = append(out, '\\', 'x', hex[c>>4], hex[c&15])
-		default:
-			out = append(out, c)
-		}
-	}
-	return string(append(out, quote))
-}
 
 // Attr implements python.Object.
 func (c Complex) Attr(name string) (python.Value, bool) {
@@ -129,11 +87,8 @@ func (*builtin) Repr() string { return "<built-in method>" }
 
 // truth returns bool(v).
 func truth(v python.Value) bool {
-	switch v := v.(type) {
-	case Bytes:
-		return v != ""
-	case Complex:
-		return v != 0
+	if c, ok := v.(Complex); ok {
+		return c != 0
 	}
 	return python.Truth(v)
 }

@@ -26,6 +26,8 @@ func Truth(v Value) bool {
 		return v != ""
 	case SafeStr:
 		return v != ""
+	case Bytes:
+		return v != ""
 	case *List:
 		return len(v.Items) > 0
 	case *Tuple:

@@ -36,6 +36,8 @@ func ToInt(v Value) (Value, error) {
 		return NewInt(n), nil
 	case *Decimal:
 		return v.truncate()
+	case Bytes:
+		return ParseInt(string(v))
 	}
 	s, ok := AsStr(v)
 	if !ok {

@@ -289,8 +289,11 @@ func floatMethod(f Float, name string, args []Value) (Value, bool, error) {
 	case "hex":
 		out = Str(floatHex(float64(f)))
 	case "as_integer_ratio":
+		if f != f {
+			return nil, true, Errorf("ValueError", "cannot convert NaN to integer ratio")
+		}
 		if f-f != 0 {
-			return nil, true, Errorf("ValueError", "cannot convert Infinity or NaN to integer ratio")
+			return nil, true, Errorf("OverflowError", "cannot convert Infinity to integer ratio")
 		}
 		r := new(big.Rat).SetFloat64(float64(f))
 		out = NewTuple(NewInt(r.Num()), NewInt(r.Denom()))

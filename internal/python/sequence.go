@@ -198,6 +198,18 @@ func GetItem(v, key Value) (Value, error) {
 			return nil, Errorf("IndexError", "string index out of range")
 		}
 		return Str(c), nil
+	case Bytes:
+		n, ok := AsInt(key)
+		if !ok {
+			return nil, Errorf("TypeError", "byte indices must be integers or slices, not %s", key.TypeName())
+		}
+		if n < 0 {
+			n += int64(len(v))
+		}
+		if n < 0 || n >= int64(len(v)) {
+			return nil, Errorf("IndexError", "index out of range")
+		}
+		return Int(v[n]), nil
 	case interface{ Tuple() *Tuple }: // a named tuple of the host
 		t := v.Tuple()
 		return itemAt(t, t.Items, key)

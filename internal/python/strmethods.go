@@ -153,36 +153,48 @@ func strMethod(m *meter.Meter, s, name string, args []Value) (Value, bool, error
 	return v, true, err
 }
 
-// isDigit includes superscripts and similar characters in addition to decimal digits.
-func isDigit(r rune) bool {
-	switch {
-	case unicode.IsDigit(r):
-		return true
-	case r == '²' || r == '³' || r == '¹' || r == 0x2070 || 0x2074 <= r && r <= 0x2079 || 0x2080 <= r && r <= 0x2089:
-		return true
-	case 0x2460 <= r && r <= 0x2468 || 0x2474 <= r && r <= 0x247c || 0x2488 <= r && r <= 0x2490:
-		return true
-	case r == 0x24ea || 0x24f5 <= r && r <= 0x24fd || r == 0x24ff || 0x2776 <= r && r <= 0x277e:
-		return true
-	case 0x2780 <= r && r <= 0x2788 || 0x278a <= r && r <= 0x2792 || 0x1f100 <= r && r <= 0x1f10a:
-		return true
-	}
-	return false
+// digits are the digits that aren't decimal digits, such as superscripts.
+var digits = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{0xb2, 0xb3, 1}, {0xb9, 0xb9, 1}, {0x1369, 0x1371, 1}, {0x19da, 0x19da, 1}, {0x2070, 0x2070, 1}, {0x2074, 0x2079, 1},
+		{0x2080, 0x2089, 1}, {0x2460, 0x2468, 1}, {0x2474, 0x247c, 1}, {0x2488, 0x2490, 1}, {0x24ea, 0x24ea, 1}, {0x24f5, 0x24fd, 1},
+		{0x24ff, 0x24ff, 1}, {0x2776, 0x277e, 1}, {0x2780, 0x2788, 1}, {0x278a, 0x2792, 1},
+	},
+	R32:         []unicode.Range32{{0x10a40, 0x10a43, 1}, {0x10e60, 0x10e68, 1}, {0x11052, 0x1105a, 1}, {0x1f100, 0x1f10a, 1}},
+	LatinOffset: 2,
 }
 
-// isNumeric approximates Unicode's Numeric_Type: the number categories, and the ideographs
-// that are numerals.
+func isDigit(r rune) bool { return unicode.IsDigit(r) || unicode.Is(digits, r) }
+
+// numerals are the letters that are numbers: CJK ideographs.
+const numerals = "㐅㒃㠪㭍一七万三九二五亖亿什仟仨伍佰億兆兩八六十千卄卅卌叁参參叄四壱壹幺廾廿弌弍弎弐拾捌柒漆玖百肆萬貮貳贰阡陆陌陸零參拾兩零六陸什𠀁𠁤𠃢𠄡𠤪𠦃𠦌𠦜𠫪𠫽𠬙𢎐𢦘𣬛𦉭廾"
+
+// isNumeric reports whether a character has a numeric value in Unicode.
 func isNumeric(r rune) bool {
-	if unicode.IsNumber(r) {
-		return true
-	}
-	return r > 0x3000 && r < 0xa000 && strings.ContainsRune("零一二三四五六七八九十百千万億兆〇壹貳參肆伍陸柒捌玖拾佰仟", r)
+	return unicode.IsNumber(r) || r >= 0x3400 && unicode.Is(unicode.Han, r) && strings.ContainsRune(numerals, r)
 }
+
+// notIdentifiers are the letters that no identifier contains, because their compatibility
+// decomposition starts with a space or a mark; those of the second text can't start one.
+const (
+	notIdentifiers = "\u037a\u2e2f\ufc5e\ufc5f\ufc60\ufc61\ufc62\ufc63\ufdfa\ufdfb\ufe70\ufe72\ufe74\ufe76\ufe78\ufe7a\ufe7c\ufe7e"
+	notAtStart     = "\u0e33\u0eb3\uff9e\uff9f"
+	alsoAtStart    = "\u1885\u1886\u2118\u212e"
+	alsoAfterwards = "\u00b7\u0387\u1369\u136a\u136b\u136c\u136d\u136e\u136f\u1370\u1371\u19da"
+)
 
 func isIdentifier(s string) bool {
 	for i, r := range s {
-		letter := r == '_' || unicode.IsLetter(r) || unicode.Is(unicode.Nl, r)
-		if !letter && (i == 0 || !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r) && !unicode.Is(unicode.Mc, r) && !unicode.Is(unicode.Pc, r)) {
+		switch {
+		case r < utf8.RuneSelf:
+			if !isCased(r) && r != '_' && (i == 0 || r < '0' || r > '9') {
+				return false
+			}
+		case strings.ContainsRune(alsoAtStart, r), i > 0 && strings.ContainsRune(alsoAfterwards, r):
+		case strings.ContainsRune(notIdentifiers, r), i == 0 && strings.ContainsRune(notAtStart, r):
+			return false
+		case unicode.In(r, unicode.L, unicode.Nl):
+		case i == 0 || !unicode.In(r, unicode.Nd, unicode.Mn, unicode.Mc, unicode.Pc):
 			return false
 		}
 	}

@@ -138,16 +138,14 @@ func temporalRepr(v Value) string {
 	case *Time:
 		return "datetime.time(" + clockArgs(v.Hour, v.Minute, v.Second, v.Microsecond) + ")"
 	case *DateTime:
-		t := v.T
-		s := fmt.Sprintf("datetime.datetime(%d, %d, %d, %s", t.Year(), t.Month(), t.Day(),
+		t, class := v.T, "datetime.datetime"
+		if v.KeepZone { // the class of what django.templatetags.tz returns
+			class = "datetimeobject"
+		}
+		s := fmt.Sprintf("%s(%d, %d, %d, %s", class, t.Year(), t.Month(), t.Day(),
 			clockArgs(t.Hour(), t.Minute(), t.Second(), t.Nanosecond()/1000))
 		if v.Aware {
-			if _, secs := t.Zone(); secs == 0 {
-				s += ", tzinfo=datetime.timezone.utc"
-			} else {
-				delta := NewTimeDelta(time.Duration(secs) * time.Second)
-				s += ", tzinfo=datetime.timezone(" + temporalRepr(delta) + ")"
-			}
+			s += ", tzinfo=" + zoneRepr(t)
 		}
 		return s + ")"
 	case *TimeDelta:
@@ -169,6 +167,26 @@ func temporalRepr(v Value) string {
 		return "Decimal('" + v.String() + "')"
 	}
 	return ""
+}
+
+// zoneRepr returns repr(t.tzinfo): of a zone of the IANA database, of UTC, or of an offset
+// with or without a name.
+func zoneRepr(t time.Time) string {
+	name, seconds := t.Zone()
+	switch zone := t.Location(); {
+	case zone == time.UTC:
+		return "datetime.timezone.utc"
+	case strings.Contains(zone.String(), "/"):
+		return "zoneinfo.ZoneInfo(key=" + Repr(Str(zone.String())) + ")"
+	}
+	offset := temporalRepr(NewTimeDelta(time.Duration(seconds) * time.Second))
+	if name == "" || name[0] == '+' || name[0] == '-' {
+		if seconds == 0 {
+			return "datetime.timezone.utc"
+		}
+		return "datetime.timezone(" + offset + ")"
+	}
+	return "datetime.timezone(" + offset + ", " + Repr(Str(name)) + ")"
 }
 
 func clockArgs(h, m, s, us int) string {

@@ -98,6 +98,9 @@ func lowerText(m *meter.Meter, s string) (string, error) {
 
 // titleRune returns the title case of one character, which may be several.
 func titleRune(r rune) string {
+	if unicode.IsTitle(r) {
+		return string(r)
+	}
 	if t := unicode.ToTitle(r); r < utf8.RuneSelf || t != r {
 		return string(t)
 	}
@@ -252,9 +255,9 @@ func swapcaseText(m *meter.Meter, s string) (string, error) {
 		switch {
 		case r == 'Σ' && afterLetter && finalSigma(s[i+len("Σ"):]):
 			b.WriteRune('ς')
-		case unicode.IsUpper(r):
+		case isUpperLetter(r):
 			b.WriteString(lowerRune(r))
-		case unicode.IsLower(r):
+		case isLowerLetter(r):
 			b.WriteString(upperRune(r))
 		default:
 			b.WriteRune(r)
@@ -285,10 +288,21 @@ func casefoldText(m *meter.Meter, s string) (string, error) {
 		if err := m.Look(); err != nil {
 			return "", err
 		}
-		b.WriteString(fold.String(s[:n]))
+		b.WriteString(strings.Map(foldCherokee, fold.String(s[:n])))
 		s = s[n:]
 	}
 	return b.String(), nil
+}
+
+// foldCherokee maps the lower case of Cherokee to its upper case, to which Unicode folds it.
+func foldCherokee(r rune) rune {
+	switch {
+	case 0xab70 <= r && r <= 0xabbf:
+		return r - 0xab70 + 0x13a0
+	case 0x13f8 <= r && r <= 0x13fd:
+		return r - 8
+	}
+	return r
 }
 
 // SplitLines returns s.splitlines(), at every line boundary that Python knows.
