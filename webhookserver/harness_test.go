@@ -141,7 +141,7 @@ type fixture struct {
 func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	t.Helper()
 	f := &fixture{T: t, Gomega: gomega.NewWithT(t), cluster: shared, logs: &logBuffer{}}
-	f.SetDefaultEventuallyTimeout(time.Minute)
+	f.SetDefaultEventuallyTimeout(3 * time.Minute)
 	f.SetDefaultEventuallyPollingInterval(10 * time.Millisecond)
 	f.client = f.mgr.GetClient()
 

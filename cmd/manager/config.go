@@ -17,7 +17,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -279,16 +281,27 @@ manager backup --help, manager restore --help and manager migrate-ledger --help.
 	flags.PrintDefaults()
 }
 
+// serversOwnPath matches the end of a URL to which somebody added the path of the API or
+// of one of the platform's calls.
+var serversOwnPath = regexp.MustCompile(`/api(/(admin/)?(activate|deactivate|rotate|webhook))?/*$`)
+
+// isPort reports whether the port of a URL is empty or can be one.
+func isPort(port string) bool {
+	_, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil
+}
+
 // validate checks what can be checked without reading files or connecting to anything.
 func (s *settings) validate() error {
 	public, err := url.Parse(s.publicURL)
 	switch {
 	case s.publicURL == "":
 		return errors.New("--public-url is required: set it to the URL at which Rehive reaches this server, such as https://notifications.example.com")
-	case err != nil || (public.Scheme != "https" && public.Scheme != "http") || public.Hostname() == "" || public.User != nil || public.RawQuery != "" || public.Fragment != "":
+	case err != nil || (public.Scheme != "https" && public.Scheme != "http") || public.Hostname() == "" || public.User != nil || public.RawQuery != "" || public.Fragment != "" || !isPort(public.Port()):
 		return errors.New("--public-url must be an http or https URL without credentials, query or fragment, such as https://notifications.example.com")
-	case strings.HasSuffix(strings.TrimRight(public.Path, "/"), "/api"):
-		return fmt.Errorf("--public-url must not end in /api: the server adds it; set --public-url to %q", strings.TrimSuffix(strings.TrimRight(s.publicURL, "/"), "/api"))
+	}
+	if end := serversOwnPath.FindString(s.publicURL); end != "" {
+		return fmt.Errorf("--public-url must not end in %s: the server adds it; set --public-url to %q", strings.TrimRight(end, "/"), strings.TrimSuffix(s.publicURL, end))
 	}
 	if len(validation.IsDNS1123Label(s.namespace)) > 0 {
 		return fmt.Errorf("--namespace: %q is not a valid namespace name", s.namespace)

@@ -135,6 +135,18 @@ func TestSettingsRefused(t *testing.T) {
 			args: []string{"--public-url=https://x.example/hooks/api//"},
 			want: `--public-url must not end in /api: the server adds it; set --public-url to "https://x.example/hooks"`,
 		},
+		"public URL of an operation": {
+			args: []string{"--public-url=https://x.example/hooks/api/webhook/"},
+			want: `--public-url must not end in /api/webhook: the server adds it; set --public-url to "https://x.example/hooks"`,
+		},
+		"public URL of the old webhook": {
+			args: []string{"--public-url=https://x.example/api/admin/webhook"},
+			want: `--public-url must not end in /api/admin/webhook: the server adds it; set --public-url to "https://x.example"`,
+		},
+		"public URL with an impossible port": {
+			args: []string{"--public-url=https://x.example:99999"},
+			want: "--public-url must be an http or https URL",
+		},
 		"two passwords": {
 			args:      []string{publicURL, "--smtp-address=mail:25", "--smtp-password-file=f"},
 			variables: map[string]string{"REHIVE_EXTENSION_SMTP_PASSWORD": "x"},

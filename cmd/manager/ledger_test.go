@@ -49,14 +49,14 @@ func TestAwaitStore(t *testing.T) {
 		store, err = s.awaitStore(t.Context(), ledger.Options{}, log, 10*time.Millisecond)
 		opened <- err
 	}()
-	g.Eventually(waiting, "20s").Should(Receive(ContainSubstring("Waiting for the ledger's database")))
+	g.Eventually(waiting, "3m").Should(Receive(ContainSubstring("Waiting for the ledger's database")))
 	g.Consistently(opened, "50ms").ShouldNot(Receive())
 
 	front, err := net.Listen("tcp", address)
 	g.Expect(err).NotTo(HaveOccurred())
 	defer front.Close()
 	go forward(front, target.network, target.address)
-	g.Eventually(opened, "60s").Should(Receive(BeNil()))
+	g.Eventually(opened, "3m").Should(Receive(BeNil()))
 	g.Expect(store.Close()).To(Succeed())
 }
 

@@ -99,7 +99,7 @@ func TestNamespacesDecideWhoHolds(t *testing.T) {
 	mine := declare(t, own, "shop", company)
 	g.Expect(namespaces.Find(t.Context(), k8s, company)).To(HaveField("UID", mine.UID), "though %s is older", squatter.Namespace)
 	g.Eventually(func() (*v1alpha1.CompanyActivation, error) { return index.Find(ctx, company) }).
-		WithTimeout(20 * time.Second).Should(HaveField("UID", mine.UID))
+		WithTimeout(3 * time.Minute).Should(HaveField("UID", mine.UID))
 }
 
 func TestNamespaces(t *testing.T) {
@@ -183,7 +183,7 @@ func TestCompanyFieldIsSelectable(t *testing.T) {
 
 func TestIndexFollowsTheCache(t *testing.T) {
 	g := NewWithT(t)
-	g.SetDefaultEventuallyTimeout(time.Minute)
+	g.SetDefaultEventuallyTimeout(3 * time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	objects, err := cache.New(config, cache.Options{Scheme: k8s.Scheme()})
 	g.Expect(err).NotTo(HaveOccurred())

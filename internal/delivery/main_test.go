@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// A second, gomega's own, is short on a machine with more to do.
-	gomega.SetDefaultEventuallyTimeout(time.Minute)
+	gomega.SetDefaultEventuallyTimeout(3 * time.Minute)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		_ = postgrestest.StopShared()
 		os.Exit(code)
@@ -65,7 +65,7 @@ func mailer(t testing.TB, host string, port int, change func(*smtp.Config)) *smt
 // one waits for the only message of a sink.
 func one(t *testing.T, s *smtptest.Server) (*smtptest.Message, smtptest.Content) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(bg, 10*time.Second)
+	ctx, cancel := context.WithTimeout(bg, 3*time.Minute)
 	defer cancel()
 	all, err := s.Wait(ctx, 1)
 	if err != nil {

@@ -47,9 +47,10 @@ func TestWorkerUnknownOutcome(t *testing.T) {
 		clock := fakeClock()
 		store := openLedger(t, clock)
 		answer := make(chan struct{})
-		s, p := rude(t, afterText(&smtptest.Said{Raw: "250 queued\r\n", After: answer}), func(c *smtp.Config) { c.CommandTimeout = 5 * time.Second })
+		s, p := rude(t, afterText(&smtptest.Said{Raw: "250 queued\r\n", After: answer}), func(c *smtp.Config) { c.CommandTimeout = time.Minute })
 		fast := make(chan struct{}, 1)
-		const sendTimeout = 100 * time.Millisecond
+		// Long enough for the conversation before the text, also on a busy machine.
+		const sendTimeout = 2 * time.Second
 		start(t, Options{
 			// One slot, which the slow server must not keep.
 			Ledger: store, Concurrency: 1, SendTimeout: sendTimeout,
@@ -63,7 +64,7 @@ func TestWorkerUnknownOutcome(t *testing.T) {
 		decide(t, store, "fast", "2", 1)
 		select {
 		case <-fast:
-		case <-time.After(20 * time.Second):
+		case <-time.After(3 * time.Minute):
 			t.Fatal("the slow server holds up the other company")
 		}
 		// The lease is renewed for as long as the answer takes, before each ends.

@@ -333,7 +333,7 @@ func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
 	start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Routes: ByChannel{ledger.ChannelEmail: p}, Registerer: registry})
 	began := clk.Now()
 	for i := range 3 {
-		g.Eventually(attempts, "10s").Should(Receive(Equal(began.Add(time.Duration(i) * time.Hour))))
+		g.Eventually(attempts).Should(Receive(Equal(began.Add(time.Duration(i) * time.Hour))))
 		if i == 2 {
 			break
 		}
@@ -522,7 +522,7 @@ func TestWorkerFinishesWhatIsInFlightWhenStopped(t *testing.T) {
 	go func() { stop(); close(stopped) }()
 	g.Consistently(stopped, "50ms").ShouldNot(BeClosed())
 	close(finish)
-	g.Eventually(stopped, "10s").Should(BeClosed())
+	g.Eventually(stopped).Should(BeClosed())
 	g.Expect(row(t, s).State).To(Equal(ledger.DeliverySent))
 }
 
@@ -566,7 +566,7 @@ func TestHangingProviderOfOneCompanyHoldsUpNoOther(t *testing.T) {
 	stop := start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Concurrency: 8, SendTimeout: time.Minute, Grace: time.Millisecond})
 	g.Eventually(hanging.Load, "10s", "5ms").Should(BeEquivalentTo(6), "three quarters of the hands")
 	decide(t, s, "shop", "1", 1)
-	g.Eventually(arrived, "5s").Should(Receive(Equal("user0@example.org")))
+	g.Eventually(arrived).Should(Receive(Equal("user0@example.org")))
 	g.Expect(hanging.Load()).To(BeEquivalentTo(6))
 	stop()
 }

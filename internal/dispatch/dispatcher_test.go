@@ -141,7 +141,7 @@ func (s *scene) must(err error) {
 
 func (s *scene) eventually(what string, check func() error) {
 	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(3 * time.Minute)
 	for {
 		err := check()
 		if err == nil {

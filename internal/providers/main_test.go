@@ -22,7 +22,7 @@ var (
 
 func TestMain(m *testing.M) {
 	// A second, gomega's own, is short on a machine with more to do.
-	gomega.SetDefaultEventuallyTimeout(time.Minute)
+	gomega.SetDefaultEventuallyTimeout(3 * time.Minute)
 	controlplane.Main(m, func(c *controlplane.ControlPlane) (func() error, error) {
 		config, kube = c.Config, c.Client
 		return func() error { return nil }, nil

@@ -144,7 +144,7 @@ func TestChecker(t *testing.T) {
 	c.now = func() time.Time { return time.Unix(1_700_000_000+offset.Load(), 0) }
 	await := func(ready bool) {
 		t.Helper()
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(3 * time.Minute)
 		for {
 			c.mu.Lock()
 			idle := len(c.running) == 0

@@ -441,7 +441,7 @@ func TestReceiptLoop(t *testing.T) {
 		defer close(done)
 		w.expo.Run(ctx)
 	}()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(3 * time.Minute)
 	for told := false; !told; {
 		select {
 		case <-deadline:

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// A second, gomega's own, is short on a busy machine.
-	gomega.SetDefaultEventuallyTimeout(time.Minute)
+	gomega.SetDefaultEventuallyTimeout(3 * time.Minute)
 	goleak.VerifyTestMain(m)
 }
 
@@ -67,7 +67,7 @@ func message() provider.Message {
 // one waits for the only message of a sink.
 func one(t *testing.T, s *smtptest.Server) (*smtptest.Message, smtptest.Content) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(bg, 10*time.Second)
+	ctx, cancel := context.WithTimeout(bg, 3*time.Minute)
 	defer cancel()
 	all, err := s.Wait(ctx, 1)
 	if err != nil {

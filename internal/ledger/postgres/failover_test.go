@@ -96,14 +96,14 @@ func TestFailoverLosesNothing(t *testing.T) {
 	flows := func() {
 		t.Helper()
 		before := count()
-		g.Eventually(count).WithTimeout(time.Minute).Should(BeNumerically(">", before+20), "events flow")
+		g.Eventually(count).Should(BeNumerically(">", before+20), "events flow")
 	}
 	flows()
 	g.Expect(primary.Halt(true)).To(Succeed())
 	_, err = s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "between"})
 	g.Expect(err).To(MatchError(ledger.ErrUnavailable))
 	g.Expect(standby.Promote()).To(Succeed())
-	g.Eventually(count).WithTimeout(time.Minute).Should(BeNumerically(">", 0), "it is found")
+	g.Eventually(count).Should(BeNumerically(">", 0), "it is found")
 	flows()
 	g.Expect(primary.Demote()).To(Succeed())
 	flows()
@@ -250,7 +250,7 @@ func TestSlowDatabaseIsUnavailableInTimeThenRecovers(t *testing.T) {
 		defer cancel()
 		_, err := s.AcceptEvent(ctx, ledger.Event{Company: "shop", ID: "2"})
 		return err
-	}).WithTimeout(time.Minute).Should(Succeed())
+	}).Should(Succeed())
 	g.Expect(s.Healthy(bg)).To(Succeed())
 }
 
@@ -285,7 +285,7 @@ func TestPartitionedReplicaLosesItsWork(t *testing.T) {
 
 	net.heal()
 	net.reset()
-	g.Eventually(func() error { return lost.Healthy(bg) }).WithTimeout(time.Minute).Should(Succeed())
+	g.Eventually(func() error { return lost.Healthy(bg) }).Should(Succeed())
 	g.Expect(lost.MarkSent(bg, d, "id")).To(MatchError(ledger.ErrLeaseLost))
 	ledgertest.Accept(t, lost, "shop", "3")
 }

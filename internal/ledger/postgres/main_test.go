@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// A second, gomega's default, is short on a busy machine.
-	gomega.SetDefaultEventuallyTimeout(time.Minute)
+	gomega.SetDefaultEventuallyTimeout(3 * time.Minute)
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if err := postgrestest.StopShared(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

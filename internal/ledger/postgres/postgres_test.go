@@ -238,10 +238,10 @@ func TestOutagesLoseNothing(t *testing.T) {
 	}
 	for _, outage := range slices.Repeat(outages, ledgertest.Longer(1, 15)) {
 		before := count()
-		g.Eventually(count).WithTimeout(20*time.Second).Should(BeNumerically(">", before+20), "events flow")
+		g.Eventually(count).Should(BeNumerically(">", before+20), "events flow")
 		g.Expect(outage()).To(Succeed())
 	}
-	g.Eventually(func() error { return s.Healthy(bg) }).WithTimeout(10 * time.Second).Should(Succeed())
+	g.Eventually(func() error { return s.Healthy(bg) }).Should(Succeed())
 	close(stop)
 	ids := acknowledged()
 	g.Expect(len(ids)).To(BeNumerically(">", 80))
@@ -267,7 +267,7 @@ func TestConnectionLostInATransaction(t *testing.T) {
 	g.Expect(err).To(MatchError(ledger.ErrUnavailable))
 	g.Expect(s.d.Failing()).To(BeTrue())
 	// Each connection of the pool finds out by itself, some only when they are used.
-	g.Eventually(func() error { return s.Healthy(bg) }).WithTimeout(10 * time.Second).Should(Succeed())
+	g.Eventually(func() error { return s.Healthy(bg) }).Should(Succeed())
 	st, err := s.Stats(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(st.PendingEvents).To(BeZero(), "all or nothing")

@@ -34,7 +34,7 @@ var children = map[string]func(path string) error{}
 
 func TestMain(m *testing.M) {
 	// A second, gomega's default, is short on a busy machine.
-	gomega.SetDefaultEventuallyTimeout(time.Minute)
+	gomega.SetDefaultEventuallyTimeout(3 * time.Minute)
 	if name := os.Getenv(childEnv); name != "" {
 		if err := children[name](os.Getenv(childPath)); err != nil {
 			fmt.Fprintln(os.Stderr, err)

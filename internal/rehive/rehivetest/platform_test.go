@@ -133,7 +133,7 @@ func (e *extension) next(t testing.TB) received {
 	select {
 	case call := <-e.got:
 		return call
-	case <-time.After(10 * time.Second):
+	case <-time.After(3 * time.Minute):
 		t.Fatal("the extension was not called")
 		return received{}
 	}
@@ -818,7 +818,7 @@ func TestCloseLetsGoOfEverything(t *testing.T) {
 	go func() { p.Close(); close(closed) }()
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(3 * time.Minute):
 		t.Fatal("Close hangs")
 	}
 	if err := <-failed; !rehive.IsTransient(err) {
