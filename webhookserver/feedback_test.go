@@ -130,7 +130,7 @@ func (f *feedbackFixture) sent(name, event, channel, recipient string) (id int64
 	f.Expect(claimed).To(gomega.HaveLen(1))
 	f.Expect(f.store.MarkSent(f.Context(), claimed[0], "x")).To(gomega.Succeed())
 	m := provider.Message{Delivery: claimed[0].ID, Key: delivery.Key(&claimed[0].Delivery)}
-	return claimed[0].ID, f.references.For(f.reporters.all[name].UID)(&m)
+	return claimed[0].ID, f.references.For(f.reporters.all[name])(&m)
 }
 
 // events posts SendGrid's events.

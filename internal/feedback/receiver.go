@@ -90,6 +90,7 @@ func New(o Options) (*Receiver, error) {
 type Source struct {
 	r        *Receiver
 	provider *v1alpha1.DeliveryProvider
+	secret   string
 	reporter provider.Reporter
 }
 
@@ -103,13 +104,13 @@ func (r *Receiver) Source(ctx context.Context, namespace, name, secret string) (
 	case p == nil || !r.References.Opens(p, secret) || reporter == nil:
 		return nil, ErrUnknown
 	}
-	return &Source{r: r, provider: p, reporter: reporter}, nil
+	return &Source{r: r, provider: p, secret: secret, reporter: reporter}, nil
 }
 
 // URL returns the URL of a call with a reference, which may be empty, as the provider knows
 // it.
 func (s *Source) URL(reference string) string {
-	address := s.r.References.URL(s.provider)
+	address := s.r.References.url(s.provider, s.secret)
 	if reference != "" {
 		address += reference + "/"
 	}
@@ -135,7 +136,7 @@ func (s *Source) Receive(ctx context.Context, c *provider.Callback) error {
 			s.r.reports.WithLabelValues(kind, resultOptedIn).Inc()
 			continue
 		}
-		target, ok := s.r.References.Read(s.provider.UID, report.Reference)
+		target, ok := s.r.References.Read(s.provider, report.Reference)
 		if !ok {
 			s.r.reports.WithLabelValues(kind, resultUnchanged).Inc()
 			continue

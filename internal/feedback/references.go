@@ -12,9 +12,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
@@ -48,26 +47,44 @@ func NewReferences(key []byte, publicURL string) *References {
 
 // URL returns the URL at which a provider reports.
 func (r *References) URL(p *v1alpha1.DeliveryProvider) string {
-	return r.public + PathPrefix + p.Namespace + "/" + p.Name + "/" + r.secret(p) + "/"
+	return r.url(p, r.secret(identity(p)))
 }
 
-// secret is the part of a provider's URL that nobody can guess. A provider that is deleted
-// and created again has another one.
-func (r *References) secret(p *v1alpha1.DeliveryProvider) string {
-	return base64.RawURLEncoding.EncodeToString(r.mac("path", []byte(p.UID)))
+func (r *References) url(p *v1alpha1.DeliveryProvider, secret string) string {
+	return r.public + PathPrefix + p.Namespace + "/" + p.Name + "/" + secret + "/"
 }
 
-// Opens reports whether a secret is the one of a provider's URL.
+// identity is what a provider's secret and references are derived from. It survives the
+// replacement of the object, because people copy the URL into the provider's settings.
+func identity(p *v1alpha1.DeliveryProvider) string { return p.Namespace + "/" + p.Name }
+
+// identities are those that are accepted. Earlier versions used the object's UID.
+func identities(p *v1alpha1.DeliveryProvider) []string {
+	if p.UID == "" {
+		return []string{identity(p)}
+	}
+	return []string{identity(p), string(p.UID)}
+}
+
+// secret is the part of a provider's URL that nobody can guess.
+func (r *References) secret(identity string) string {
+	return base64.RawURLEncoding.EncodeToString(r.mac("path", []byte(identity)))
+}
+
+// Opens reports whether a secret is one of a provider's URL.
 func (r *References) Opens(p *v1alpha1.DeliveryProvider, secret string) bool {
-	return p.UID != "" && hmac.Equal([]byte(r.secret(p)), []byte(secret))
+	return slices.ContainsFunc(identities(p), func(identity string) bool {
+		return hmac.Equal([]byte(r.secret(identity)), []byte(secret))
+	})
 }
 
 // For returns a function that issues a provider's references.
-func (r *References) For(uid types.UID) func(*provider.Message) string {
+func (r *References) For(p *v1alpha1.DeliveryProvider) func(*provider.Message) string {
+	identity := []byte(identity(p))
 	return func(m *provider.Message) string {
 		b := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64+checkLength+macLength), uint64(m.Delivery))
 		b = append(b, checkOf(m.Key)...)
-		b = append(b, r.mac("message", []byte(uid), b)...)
+		b = append(b, r.mac("message", identity, b)...)
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
 }
@@ -84,7 +101,7 @@ type Target struct {
 func (t *Target) IsFor(key string) bool { return hmac.Equal(t.check, checkOf(key)) }
 
 // Read verifies a reference of a provider.
-func (r *References) Read(uid types.UID, reference string) (t Target, ok bool) {
+func (r *References) Read(p *v1alpha1.DeliveryProvider, reference string) (t Target, ok bool) {
 	if len(reference) > maxReference {
 		return t, false
 	}
@@ -93,7 +110,9 @@ func (r *References) Read(uid types.UID, reference string) (t Target, ok bool) {
 		return t, false
 	}
 	signed := b[:len(b)-macLength]
-	if !hmac.Equal(r.mac("message", []byte(uid), signed), b[len(signed):]) {
+	if !slices.ContainsFunc(identities(p), func(identity string) bool {
+		return hmac.Equal(r.mac("message", []byte(identity), signed), b[len(signed):])
+	}) {
 		return t, false
 	}
 	id, n := binary.Uvarint(signed)

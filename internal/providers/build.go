@@ -18,7 +18,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -59,7 +58,7 @@ type Builder struct {
 // it.
 type References interface {
 	// For returns a function that issues the references of a DeliveryProvider.
-	For(uid types.UID) func(*provider.Message) string
+	For(p *v1alpha1.DeliveryProvider) func(*provider.Message) string
 	// URL returns the URL at which a DeliveryProvider reports.
 	URL(p *v1alpha1.DeliveryProvider) string
 }
@@ -242,7 +241,7 @@ func (b *Builder) buildSendGrid(of *v1alpha1.DeliveryProvider, values credential
 		Client:  c,
 	}
 	if b.reports(of) {
-		config.EventKey, config.Reference = values.token(v1alpha1.SecretKeyEventWebhookKey), b.References.For(of.UID)
+		config.EventKey, config.Reference = values.token(v1alpha1.SecretKeyEventWebhookKey), b.References.For(of)
 	}
 	p, err := sendgrid.New(config)
 	if err != nil {
@@ -274,7 +273,7 @@ func (b *Builder) buildTwilio(of *v1alpha1.DeliveryProvider, values credentials,
 		if config.SigningKey = values.token(v1alpha1.SecretKeyAuthToken); config.SigningKey == "" {
 			return nil, fmt.Errorf("spec.feedback is true and the Secret lacks the key %s, with which Twilio signs its callbacks", v1alpha1.SecretKeyAuthToken)
 		}
-		address, reference := b.References.URL(of), b.References.For(of.UID)
+		address, reference := b.References.URL(of), b.References.For(of)
 		config.StatusCallback = func(m *provider.Message) string { return address + reference(m) + "/" }
 	}
 	p, err := twilio.New(config)
