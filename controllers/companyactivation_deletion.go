@@ -25,9 +25,9 @@ import (
 
 const (
 	// platformPatience limits the removal of the webhooks of a company that is being
-	// deleted. It is tried once: a platform that hangs must not block the deletion of a
-	// namespace.
-	platformPatience = 5 * time.Second
+	// deleted. It is tried once, and the first call that is not answered ends it earlier: a
+	// platform that hangs must not block the deletion of a namespace.
+	platformPatience = 20 * time.Second
 
 	// ledgerTimeout limits one attempt to clean the ledger, ledgerRetry separates
 	// attempts, and ledgerPatience limits all of them, counted from the deletion of the

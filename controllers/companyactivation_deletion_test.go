@@ -113,7 +113,7 @@ func TestDeletionSlowPlatform(t *testing.T) {
 	registered := func() int { return len(f.registered()) }
 	f.Eventually(registered).Should(BeNumerically(">=", 12), "the rules may be seen after the activation")
 	all := registered()
-	defer platform.InjectFault(rehivetest.Fault{Company: f.company, Method: http.MethodDelete, Kind: rehivetest.FaultDelay, Delay: 500 * time.Millisecond})()
+	defer platform.InjectFault(rehivetest.Fault{Company: f.company, Method: http.MethodDelete, Kind: rehivetest.FaultDelay, Delay: 1500 * time.Millisecond})()
 	f.purge(a)
 	f.awaitDeletion(a)
 	f.Expect(registered()).To(BeNumerically(">", 0), "webhooks that can't be removed in time remain")
