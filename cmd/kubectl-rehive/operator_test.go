@@ -71,6 +71,10 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
+// otherService is the name of the operator's Service, which is not that of the manifests: the
+// plugin must find it.
+const otherService = "acme-admission"
+
 // manifests returns the objects of a file below config in a namespace, with the prefix of
 // the installations.
 func manifests(g *WithT, path, inNamespace string) (objects []*unstructured.Unstructured) {
@@ -80,6 +84,7 @@ func manifests(g *WithT, path, inNamespace string) (objects []*unstructured.Unst
 		text = bytes.ReplaceAll(text, []byte(" "+name), []byte(" rehive-extension-"+name))
 		text = bytes.ReplaceAll(text, []byte("["+name), []byte("[rehive-extension-"+name))
 	}
+	text = bytes.ReplaceAll(text, []byte("https:"+clusterapi.Service+":"), []byte("https:"+otherService+":"))
 	for document := range strings.SplitSeq(string(text), "\n---\n") {
 		object := &unstructured.Unstructured{}
 		g.Expect(yaml.Unmarshal([]byte(document), &object.Object)).To(Succeed())
@@ -201,10 +206,10 @@ func startOperated(t *testing.T) *operated {
 	pod.Status.PodIP, pod.Status.PodIPs = ip.String(), []corev1.PodIP{{IP: ip.String()}}
 	g.Expect(plane.Client.Status().Update(t.Context(), pod)).To(Succeed())
 	create(&corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: clusterapi.Service, Labels: operatorLabels},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: otherService, Labels: operatorLabels},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: name, Port: 443}}},
 	}, &corev1.Endpoints{ //nolint:staticcheck // the API server's proxy reads it
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: clusterapi.Service},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: otherService},
 		Subsets: []corev1.EndpointSubset{{ //nolint:staticcheck // as above
 			// The proxy connects only to the addresses of pods.
 			Addresses: []corev1.EndpointAddress{{IP: ip.String(), TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: namespace, Name: pod.Name}}}, Ports: []corev1.EndpointPort{{Name: name, Port: port}},

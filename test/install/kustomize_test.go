@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,7 @@ func TestComponents(t *testing.T) {
 		"ingress":               {"Ingress"},
 		"ledger-encryption":     nil,
 		"metrics-certificate":   {"Certificate", "Issuer"},
+		"names":                 nil,
 		"prometheus":            {"ClusterRoleBinding", "PrometheusRule", "ServiceMonitor"},
 		"watched-namespace":     {"Role", "RoleBinding", "ServiceAccount"},
 	}
@@ -477,6 +479,60 @@ func TestTwoInstallations(t *testing.T) {
 		}
 	}
 	g.Expect(shared).To(BeNumerically(">", 4))
+}
+
+// TestOtherNames installs the operator with a prefix and a suffix of its own, in two levels as
+// the comment of components/names says, and as the documentation's second installation. No
+// object may name an object of the operator that does not exist.
+func TestOtherNames(t *testing.T) {
+	g := NewWithT(t)
+	text, err := os.ReadFile("../../docs/installation.md")
+	g.Expect(err).NotTo(HaveOccurred())
+	_, section, found := strings.Cut(string(text), "## A second installation\n")
+	g.Expect(found).To(BeTrue())
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(section, 2)
+	g.Expect(blocks).To(HaveLen(2))
+	lower, upper := blocks[0][1], blocks[1][1]
+	const components = "components: [../../components/gateway, ../../components/ingress, ../../components/admission-certificate]\n"
+	for name, base := range map[string]struct{ text, service string }{
+		"documented": {lower + components, "rehive-extension-admission-team-b"},
+		"prefix":     {"namespace: team-b-rehive\nnamePrefix: acme-\nresources: [../../default]\n" + components, "acme-rehive-extension-admission"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			folder := t.TempDir()
+			config, err := filepath.Abs("../../config")
+			g.Expect(err).NotTo(HaveOccurred())
+			config, err = filepath.Rel(folder, config)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(os.Mkdir(filepath.Join(folder, "base"), 0o700)).To(Succeed())
+			for path, text := range map[string]string{"base/kustomization.yaml": strings.ReplaceAll(base.text, "../../", "../"+config+"/"), "kustomization.yaml": strings.ReplaceAll(upper, "../components", config+"/components")} {
+				g.Expect(os.WriteFile(filepath.Join(folder, path), []byte(text), 0o600)).To(Succeed())
+			}
+			rendered := objects(g, folder)
+			tryAll(t, rendered)
+			names := make(map[string]bool)
+			fields := make(map[string]any)
+			for _, object := range rendered {
+				names[object.GetKind()+" "+object.GetName()] = true
+				fields[object.GetKind()] = object.Object
+				switch object.GetKind() {
+				case "Role":
+					if rules, _, _ := unstructured.NestedSlice(object.Object, "rules"); strings.Contains(object.GetName(), "cli-proxy") {
+						g.Expect(rules[0].(map[string]any)["resourceNames"]).To(ConsistOf("https:" + base.service + ":https"))
+					}
+				case "Certificate":
+					hosts, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "dnsNames")
+					g.Expect(hosts).To(ConsistOf(base.service + ".team-b-rehive.svc"))
+				}
+			}
+			g.Expect(names).To(HaveKey("Service " + base.service))
+			route := fields["HTTPRoute"].(map[string]any)["spec"].(map[string]any)["rules"].([]any)[0].(map[string]any)["backendRefs"].([]any)[0].(map[string]any)["name"]
+			path := fields["Ingress"].(map[string]any)["spec"].(map[string]any)["rules"].([]any)[0].(map[string]any)["http"].(map[string]any)["paths"].([]any)[0].(map[string]any)
+			backend := path["backend"].(map[string]any)["service"].(map[string]any)["name"]
+			g.Expect(names).To(And(HaveKey(fmt.Sprint("Service ", route)), HaveKey(fmt.Sprint("Service ", backend))))
+		})
+	}
 }
 
 // TestClusterWideRole checks that the role of config/cluster-wide equals the generated one.
