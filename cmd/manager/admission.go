@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -16,12 +17,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/admission"
 	"github.com/rehive/extension-operator/internal/clusterapi"
 	clusterserver "github.com/rehive/extension-operator/internal/clusterapi/server"
+	"github.com/rehive/extension-operator/internal/httpserver"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/namespaces"
 )
@@ -33,10 +34,6 @@ func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, watched
 		return nil
 	}
 	log := ctrl.Log.WithName("admission")
-	host, port, err := splitAddress(s.admissionAddress)
-	if err != nil {
-		return err
-	}
 	client, err := kubernetes.NewForConfig(mgr.GetConfig())
 	if err != nil {
 		return fmt.Errorf("connecting to the Kubernetes API server: %w", err)
@@ -50,17 +47,20 @@ func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, watched
 		Client: client, Configuration: s.admissionConfiguration, Namespace: s.namespace, Watched: watched,
 		Self: self, CertDir: s.admissionCertDir, Metrics: measured, Log: log,
 	})
-	server := webhook.NewServer(webhook.Options{Host: host, Port: port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-		// HTTP/2 has more ways to occupy a server, and the API server works without it.
-		c.MinVersion, c.NextProtos = tls.VersionTLS12, []string{"http/1.1"}
-		c.GetCertificate = keeper.GetCertificate
-	}}})
-	server.Register(admission.Path, admission.New(admission.Options{
+	mux := http.NewServeMux()
+	mux.Handle(admission.Path, admission.New(admission.Options{
 		Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Watched: watched, Self: self, Metrics: measured, Log: log,
 	}).Handler())
-	server.Register(clusterapi.Prefix, clusterserver.New(clusterserver.Options{
+	mux.Handle(clusterapi.Prefix, clusterserver.New(clusterserver.Options{
 		Kubernetes: client, Cache: mgr.GetClient(), Activations: activations, Watched: watched, Ledger: store, Log: ctrl.Log.WithName("clusterapi"),
 	}))
+	// HTTP/2 has more ways to occupy a server, and the API server works without it.
+	server, err := httpserver.New("admission", s.admissionAddress, &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: keeper.GetCertificate,
+	}, mux)
+	if err != nil {
+		return err //nolint:wrapcheck // it says which server
+	}
 	for _, runnable := range []manager.Runnable{keeper, server} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding the admission webhook to the manager: %w", err)

@@ -37,6 +37,7 @@ import (
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/dispatch"
+	"github.com/rehive/extension-operator/internal/httpserver"
 	"github.com/rehive/extension-operator/internal/leadership"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/metricsauth"
@@ -260,12 +261,10 @@ func run(ctx context.Context, s *settings) (err error) {
 			return fmt.Errorf("adding to the manager: %w", err)
 		}
 	}
-	if err := errors.Join(
-		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("http", server.Ready),
-		mgr.AddReadyzCheck("ledger", func(r *http.Request) error { return store.Healthy(r.Context()) }),
-	); err != nil {
-		return fmt.Errorf("adding the health checks: %w", err)
+	if err := addProbes(mgr, s.healthAddress, map[string]healthz.Checker{
+		"http": server.Ready, "ledger": func(r *http.Request) error { return store.Healthy(r.Context()) },
+	}); err != nil {
+		return err
 	}
 	if err := metrics.Registry.Register(newBuildInfo()); err != nil {
 		return fmt.Errorf("registering the metric of the version: %w", err)
@@ -316,7 +315,7 @@ func newManager(config *rest.Config, s *settings, watched namespaces.Set) (manag
 		Scheme:                  newScheme(),
 		Cache:                   cacheOptions,
 		Metrics:                 metricsServer,
-		HealthProbeBindAddress:  s.healthAddress,
+		HealthProbeBindAddress:  "0", // see addProbes
 		PprofBindAddress:        s.pprofAddress,
 		GracefulShutdownTimeout: &s.gracePeriod,
 	})
@@ -344,6 +343,27 @@ func newCampaign(mgr manager.Manager, s *settings, setup func(*leadership.Term) 
 	return leadership.New(leadership.Options{
 		Manager: mgr, Lock: lock, Name: leaseName, Setup: setup, Log: ctrl.Log.WithName("leadership"),
 	}), nil
+}
+
+// addProbes serves /healthz, and /readyz with the given checks, unless the address is 0.
+func addProbes(mgr manager.Manager, address string, ready map[string]healthz.Checker) error {
+	if address == "" || address == "0" {
+		return nil
+	}
+	mux := http.NewServeMux()
+	for path, checks := range map[string]map[string]healthz.Checker{"/healthz": {"ping": healthz.Ping}, "/readyz": ready} {
+		handler := http.StripPrefix(path, &healthz.Handler{Checks: checks})
+		mux.Handle(path, handler)
+		mux.Handle(path+"/", handler) // for a single check
+	}
+	server, err := httpserver.New("health", address, nil, mux)
+	if err != nil {
+		return err //nolint:wrapcheck // it says which server
+	}
+	if err := mgr.Add(server); err != nil {
+		return fmt.Errorf("adding the health checks: %w", err)
+	}
+	return nil
 }
 
 func metricsOptions(s *settings) (metricsserver.Options, error) {

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -23,12 +24,12 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/httpserver"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/test/controlplane"
 )
@@ -133,10 +134,12 @@ func startReplica(t *testing.T, certDir string) *replica {
 		Cache: operatorClient, Live: operatorClient, Watched: namespaces.Of(namespace), Self: self, Metrics: measured, Log: logr.Discard(),
 	})
 	r.keeper = newKeeper(t, operator(), func(o *KeeperOptions) { o.CertDir, o.Metrics = certDir, measured })
-	server := webhook.NewServer(webhook.Options{Host: "127.0.0.1", Port: r.port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-		c.NextProtos, c.GetCertificate = []string{"http/1.1"}, r.keeper.GetCertificate
-	}}})
-	server.Register(Path, r.webhook.Handler())
+	mux := http.NewServeMux()
+	mux.Handle(Path, r.webhook.Handler())
+	server, err := httpserver.New("admission", fmt.Sprint("127.0.0.1:", r.port), &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: r.keeper.GetCertificate}, mux)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -130,7 +130,7 @@ type call struct {
 // its error is an apierrors.APIStatus or is not shown to the caller.
 func add[In interface{ Of() clusterapi.Target }, Out any](s *Server, operation clusterapi.Operation, do func(context.Context, *call, *In) (*Out, error)) {
 	s.mux.HandleFunc("POST "+clusterapi.Prefix+operation.Path, func(w http.ResponseWriter, r *http.Request) {
-		out, err := serve(s, r, operation, do)
+		out, err := serve(s, w, r, operation, do)
 		var status apierrors.APIStatus
 		switch {
 		case errors.As(err, &status):
@@ -144,7 +144,7 @@ func add[In interface{ Of() clusterapi.Target }, Out any](s *Server, operation c
 	})
 }
 
-func serve[In interface{ Of() clusterapi.Target }, Out any](s *Server, r *http.Request, operation clusterapi.Operation, do func(context.Context, *call, *In) (*Out, error)) (*Out, error) {
+func serve[In interface{ Of() clusterapi.Target }, Out any](s *Server, w http.ResponseWriter, r *http.Request, operation clusterapi.Operation, do func(context.Context, *call, *In) (*Out, error)) (*Out, error) {
 	tokens := r.Header.Values(clusterapi.TokenHeader)
 	if len(tokens) != 1 || !looksValid(tokens[0], s.now()) {
 		return nil, unauthorized()
@@ -153,6 +153,8 @@ func serve[In interface{ Of() clusterapi.Target }, Out any](s *Server, r *http.R
 	if err != nil {
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("The request can't be read: it may have %d bytes, and take %s to arrive.", maxBody, readTime))
 	}
+	// If the deadline passed during the operation, it would cancel the request.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	in := new(In)
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()

@@ -1,0 +1,159 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package httpserver provides the HTTP servers for callers inside the cluster, with bounds
+// on what a connection costs. Every pod can connect to them, and controller-runtime's servers
+// accept any number of connections with a header of a megabyte each.
+package httpserver
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+const (
+	// MaxConnections is how many connections are open at once. Beyond it, the one that has
+	// waited longest for its client is closed.
+	MaxConnections = 64
+	// MaxHeader is the size of the largest request header in bytes. A token of a service
+	// account has about one kilobyte.
+	MaxHeader = 16 << 10
+	// ReadTime is the maximum time for a TLS handshake, and for a request to arrive. Handlers
+	// may change it for the body.
+	ReadTime = 5 * time.Second
+	// writeTime bounds a whole call.
+	writeTime    = 60 * time.Second
+	idleTime     = 90 * time.Second
+	shutdownTime = 10 * time.Second
+)
+
+// New returns a server that already listens on an address, so that an address in use is an
+// error here. A manager starts it before its caches. With a TLS configuration it serves HTTPS.
+func New(name, address string, config *tls.Config, handler http.Handler) (*manager.Server, error) {
+	raw, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for the server %s: %w", name, err)
+	}
+	l := &listener{Listener: raw, limit: MaxConnections, open: make(map[*connection]struct{})}
+	l.changed.L = &l.mu
+	var served net.Listener = l
+	if config != nil {
+		served = tls.NewListener(l, config)
+	}
+	timeout := shutdownTime
+	return &manager.Server{
+		Name: name, Listener: served, ShutdownTimeout: &timeout,
+		Server: &http.Server{
+			Handler: handler, MaxHeaderBytes: MaxHeader, ReadTimeout: ReadTime, WriteTimeout: writeTime,
+			IdleTimeout: idleTime, ConnState: l.observe,
+			// Every failed handshake would be an entry otherwise.
+			ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(ctrl.Log.WithName(name).V(1)), slog.LevelInfo),
+		},
+	}, nil
+}
+
+// listener is a listener with a bounded number of open connections. At the limit, a new
+// connection replaces the one that has waited longest for its client. It waits only while all
+// of them are being served.
+type listener struct {
+	net.Listener
+	limit int
+
+	mu      sync.Mutex
+	changed sync.Cond // a connection closed or began to wait
+	open    map[*connection]struct{}
+	closed  bool
+}
+
+type connection struct {
+	net.Conn
+	listener *listener
+	// since is when the connection began to wait; zero while a request is served. The
+	// listener's mutex guards it.
+	since time.Time
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	accepted, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.open) >= l.limit && !l.closed {
+		if oldest := l.longestWaiting(); oldest != nil {
+			delete(l.open, oldest)
+			_ = oldest.Conn.Close()
+			continue
+		}
+		l.changed.Wait()
+	}
+	if l.closed {
+		_ = accepted.Close()
+		return nil, net.ErrClosed
+	}
+	c := &connection{Conn: accepted, listener: l, since: time.Now()}
+	l.open[c] = struct{}{}
+	return c, nil
+}
+
+func (l *listener) longestWaiting() (oldest *connection) {
+	for c := range l.open {
+		if !c.since.IsZero() && (oldest == nil || c.since.Before(oldest.since)) {
+			oldest = c
+		}
+	}
+	return oldest
+}
+
+// Close implements net.Listener.
+func (l *listener) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.changed.Broadcast()
+	l.mu.Unlock()
+	return l.Listener.Close()
+}
+
+// observe tracks the states of connections (http.Server.ConnState). A connection is active
+// from the end of a request's header until its response is written.
+func (l *listener) observe(conn net.Conn, state http.ConnState) {
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	c, ok := conn.(*connection)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch state {
+	case http.StateActive:
+		c.since = time.Time{}
+	case http.StateIdle:
+		c.since = time.Now()
+		l.changed.Signal()
+	default:
+	}
+}
+
+// Close implements net.Conn.
+func (c *connection) Close() error {
+	l := c.listener
+	l.mu.Lock()
+	delete(l.open, c)
+	l.changed.Signal()
+	l.mu.Unlock()
+	return c.Conn.Close()
+}
