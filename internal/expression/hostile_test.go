@@ -19,7 +19,10 @@ import (
 
 // hostileExpression is an expensive expression. In it, v and w are data outside quotes, and
 // s and t are texts in quotes.
-type hostileExpression struct{ name, text string }
+type hostileExpression struct {
+	name, text string
+	unit       string // what text repeats in a loop; empty if it does something else
+}
 
 // hostileOperators are the operators of the grammar.
 var hostileOperators = []string{
@@ -29,12 +32,12 @@ var hostileOperators = []string{
 func hostileExpressions(t *testing.T) []hostileExpression {
 	t.Helper()
 	var out []hostileExpression
-	add := func(name, text string) { out = append(out, hostileExpression{name, text}) }
-	loop := func(text string) string { return "[" + text + " for i in '" + strings.Repeat("x", 5000) + "'] == 1" }
+	add := func(name, text string) { out = append(out, hostileExpression{name: name, text: text}) }
+	loop := func(name, unit string) { out = append(out, hostileExpression{name, repeated(unit, 5000), unit}) }
 	for _, op := range hostileOperators {
 		for _, pair := range [][2]string{{"s", "t"}, {"v", "w"}, {"v", "3"}, {"s", "v"}, {"[s]", "[t]"}} {
 			text := "(" + pair[0] + ") " + op + " (" + pair[1] + ")"
-			add("operator "+text, loop(text))
+			loop("operator "+text, text)
 			add("chain "+text, strings.Repeat("(", 100)+pair[0]+strings.Repeat(" "+op+" "+pair[1]+")", 100))
 		}
 	}
@@ -49,7 +52,7 @@ func hostileExpressions(t *testing.T) []hostileExpression {
 					args = "key=str.lower"
 				}
 				call := self + "." + name + "(" + args + ")"
-				add("method "+call, loop(call))
+				loop("method "+call, call)
 				add("kept "+call, "["+strings.TrimSuffix(strings.Repeat(call+", ", 100), ", ")+"] == 1")
 				if args == "" {
 					add("chain "+call, self+strings.Repeat("."+name+"()", 300))
@@ -60,7 +63,7 @@ func hostileExpressions(t *testing.T) []hostileExpression {
 	for name := range functions {
 		for _, args := range []string{"", "s", "v", "s, 16", "s, 36"} {
 			call := name + "(" + args + ")"
-			add("function "+call, loop(call))
+			loop("function "+call, call)
 			add("kept "+call, "["+strings.TrimSuffix(strings.Repeat(call+", ", 100), ", ")+"] == 1")
 		}
 	}
@@ -69,19 +72,27 @@ func hostileExpressions(t *testing.T) []hostileExpression {
 		"[x for x in v]", "[c for c in s]", "[x.append(x) for x in [[]]]", "[x.append(s.upper()) for x in [[]] for y in s]", "{}.fromkeys(v, s)", "{}.fromkeys(s)", "str.maketrans(s, s)", "s.translate(s.maketrans(t, t))", "(v, v) == (w, w)",
 		"[x for x in [] if v] or v", "v if w else s", "'%s%s%r' % (s, t, v)", "s % v", "'%(a)s' % v", "dict(v)", "set(v) | set(w)", "(1).from_bytes(s.encode(), 'big') ** 3", "int(s[:4000]) ** 9", "2 ** 100000 % 7", "str(2 ** 10000)", "3.7 ** 0.3",
 	} {
-		add("form "+text, loop(text))
+		loop("form "+text, text)
 		add("kept "+text, "["+strings.TrimSuffix(strings.Repeat(text+", ", 100), ", ")+"] == 1")
 	}
 	slices.SortFunc(out, func(a, b hostileExpression) int { return strings.Compare(a.name, b.name) })
 	return out
 }
 
-// source puts the data where it is named.
-func (h hostileExpression) source() string {
+// repeated evaluates a text n times.
+func repeated(text string, n int) string {
+	return "[" + text + " for i in '" + strings.Repeat("x", n) + "'] == 1"
+}
+
+// source is the whole expression, with the data where it is named.
+func (h hostileExpression) source() string { return withData(h.text) }
+
+// withData puts the data where a text names it.
+func withData(text string) string {
 	var b strings.Builder
-	for i := 0; i < len(h.text); i++ {
-		c := h.text[i]
-		alone := (i == 0 || !isNameByte(h.text[i-1]) && h.text[i-1] != '\'' && h.text[i-1] != '%' && h.text[i-1] != ')') && (i+1 == len(h.text) || !isNameByte(h.text[i+1]) && h.text[i+1] != '\'')
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		alone := (i == 0 || !isNameByte(text[i-1]) && text[i-1] != '\'' && text[i-1] != '%' && text[i-1] != ')') && (i+1 == len(text) || !isNameByte(text[i+1]) && text[i+1] != '\'')
 		switch {
 		case alone && (c == 's' || c == 't'):
 			b.WriteString("'{{ " + string(c) + " }}'")

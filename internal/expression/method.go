@@ -117,4 +117,4 @@ func (e *evaluator) chargeMethod(name string, self python.Value, args []python.V
 }
 
 // translateNanos is the time for translating a byte, in nanoseconds.
-const translateNanos = 120
+const translateNanos = 300
