@@ -74,6 +74,8 @@ type companyActivationReconciler struct {
 	now           func() time.Time
 	memory        *memory
 	senderDomains SenderDomains // may be nil
+	// erasureWebhook is [Options.ErasureWebhook].
+	erasureWebhook bool
 }
 
 func (r *companyActivationReconciler) setupWithManager(mgr ctrl.Manager) error {

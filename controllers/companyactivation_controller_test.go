@@ -492,6 +492,24 @@ func TestResync(t *testing.T) {
 	f.Eventually(f.registered).Should(HaveKey("transaction.execute"))
 }
 
+// TestErasureWebhook checks that a company without a rule for user.update has its webhook, by
+// which the operator learns whose data to erase.
+func TestErasureWebhook(t *testing.T) {
+	f := newFixture(t)
+	f.Expect(defaultEvents).NotTo(ContainElement(rehive.EventUserUpdate))
+	mgr, err := newManager(f.ctx, ctrl.Options{Cache: cache.Options{DefaultNamespaces: map[string]cache.Config{f.namespace: {}}}},
+		Options{ResyncPeriod: 200 * time.Millisecond, ErasureWebhook: true})
+	f.Expect(err).NotTo(HaveOccurred())
+	stopped := make(chan error, 1)
+	go func() { stopped <- mgr.Start(f.ctx) }()
+	t.Cleanup(func() { f.Expect(<-stopped).To(Succeed()) }) // t.Context ends before
+
+	f.activate(f.admin.Token)
+	// The shared manager, which doesn't have the option, may remove it for a moment.
+	f.Eventually(f.registered).Should(HaveKey(rehive.EventUserUpdate))
+	f.Expect(f.registered()).To(HaveKey("transaction.execute"))
+}
+
 func TestServiceTiedWebhooksAreTolerated(t *testing.T) {
 	f := newFixture(t)
 	service := f.service()

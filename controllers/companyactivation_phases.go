@@ -35,7 +35,8 @@ type scope struct {
 
 	// rules are the names of the activation's rules, as the cache shows them.
 	rules map[string]struct{}
-	// wanted holds, for each event that needs a webhook, the rules that name it.
+	// wanted holds, for each event that needs a webhook, the rules that name it; none for an
+	// event that only the operator itself needs.
 	wanted map[string][]string
 
 	// Results of the phases; nil if the phase was not reached.
@@ -322,6 +323,9 @@ func (r *companyActivationReconciler) loadRules(ctx context.Context, s *scope) e
 			s.rules[name] = struct{}{}
 			s.want(rule)
 		}
+	}
+	if _, ok := s.wanted[rehive.EventUserUpdate]; r.erasureWebhook && !ok {
+		s.wanted[rehive.EventUserUpdate] = nil
 	}
 	return nil
 }

@@ -357,7 +357,10 @@ func (p *webhookPass) unknownSentence() string {
 }
 
 func rulesName(rules []string) string {
-	if len(rules) == 1 {
+	switch len(rules) {
+	case 0:
+		return "the operator needs to erase the data of deleted users"
+	case 1:
 		return "the rule " + rules[0] + " names"
 	}
 	return "the rules " + strings.Join(rules, ", ") + " name"

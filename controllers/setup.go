@@ -89,6 +89,9 @@ type Options struct {
 	// Namespaces define which namespaces may hold the activations of which companies; the
 	// zero value allows none.
 	Namespaces activation.Namespaces
+	// ErasureWebhook registers the webhook of [rehive.EventUserUpdate] for every company, also
+	// if no rule handles it, so that the data of users whom Rehive deletes is erased.
+	ErasureWebhook bool
 	// SenderDomains knows the DNS records of the companies' domains; nil checks none.
 	SenderDomains SenderDomains
 	// Now is the clock. The default is time.Now.
@@ -132,6 +135,8 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		now:           o.Now,
 		senderDomains: o.SenderDomains,
 		memory:        newMemory(),
+
+		erasureWebhook: o.ErasureWebhook,
 	}
 	if err := activations.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the CompanyActivation controller: %w", err)

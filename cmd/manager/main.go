@@ -248,6 +248,7 @@ func run(ctx context.Context, s *settings) (err error) {
 			ProviderSecrets:   term.Cache(senders.secrets),
 			ServedChannels:    s.servedChannels(),
 			SenderDomains:     senderDomains,
+			ErasureWebhook:    s.erasureWebhook,
 			TemplateNamespace: s.namespace,
 			Namespaces:        holders,
 			APIReader:         watched.Reader(mgr.GetAPIReader()),

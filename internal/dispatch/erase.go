@@ -14,14 +14,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/rehive"
 )
-
-// userUpdate is the event by which the platform reports that a user was deleted.
-const userUpdate = "user.update"
 
 // deletedUser returns the user whom an event reports as deleted, whose data must not be kept.
 func deletedUser(event *ledger.ClaimedEvent) (ledger.Subject, bool) {
-	if event.Name != userUpdate || event.Replay != nil || !bytes.Contains(event.Data, []byte(`"retention_state"`)) {
+	if event.Name != rehive.EventUserUpdate || event.Replay != nil || !bytes.Contains(event.Data, []byte(`"retention_state"`)) {
 		return ledger.Subject{}, false
 	}
 	type addresses struct{ Email, Mobile string }

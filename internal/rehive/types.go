@@ -10,6 +10,10 @@ import (
 	"math/big"
 )
 
+// EventUserUpdate is the event by which the platform reports that a user was changed, and also
+// that a user was deleted: then the user's retention_state is deleted.
+const EventUserUpdate = "user.update"
+
 // Group is what a user may do on the platform. Name is the identifier; "admin"
 // and "service" are the groups whose users may act for a company.
 type Group struct {
