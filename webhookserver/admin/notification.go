@@ -36,6 +36,13 @@ type notification struct {
 	mutedUntil          time.Time // zero if it isn't muted
 	mutedBy, muteReason string
 
+	throttle json.RawMessage // see the type throttle; empty if there is none
+
+	// fallback is the notification that stands in for this one, see the type fallback, and
+	// fallbackTo its rule; both are empty if there is none.
+	fallback, storedFallback json.RawMessage
+	fallbackTo               *v1alpha1.RuleFallback
+
 	// The channel and the translations of the rule as they were read.
 	storedKind         string
 	storedTranslations json.RawMessage
@@ -57,6 +64,7 @@ type message struct {
 
 	expiresAfter string // a duration
 	sensitive    bool
+	sending
 
 	translations json.RawMessage // see the type translations; empty if there are none
 }
@@ -85,7 +93,12 @@ func notificationFields() []rest.Field[notification] {
 		rest.Char("company", func(n *notification) *string { return &n.company }).ReadOnly(),
 	}
 	fields = append(fields, messageFields(func(n *notification) *message { return &n.message })...)
+	fields = append(fields, sendingFields(func(n *notification) *sending { return &n.sending })...)
 	return append(fields,
+		rest.JSON("throttle", func(n *notification) *json.RawMessage { return &n.throttle }, isThrottle).Nullable().
+			Describe(`How many messages one recipient receives in a period, such as {"messages": 5, "per": "1h"}; null if there is no limit.`),
+		rest.JSON("fallback", func(n *notification) *json.RawMessage { return &n.fallback }, isFallback).Nullable().
+			Describe(`The notification whose message is sent if this one's fails, is suppressed or expires, such as {"notification": 1}; with "if_unread_after", also if the user doesn't read it within that time.`),
 		rest.Char("from_email", func(n *notification) *string { return &n.fromEmail }).Nullable().Blank().MaxLength(maxLine),
 		rest.Nested("layout", reducedLayoutSerializer, func(n *notification) *layout { return n.layout }).Nullable(),
 		rest.Char("layout", func(n *notification) *string { return &n.layoutID }).WriteOnly().Nullable().Blank().MaxLength(253),
@@ -198,7 +211,9 @@ func (a *API) notifications() *rest.Resource[notification] {
 		List:      a.listNotifications, FindsLast: true,
 		Retrieve: a.notification,
 		New: func(r *rest.Request) *notification {
-			return &notification{company: r.Caller.Company, message: message{enabled: true, expiresAfter: defaultValidity}}
+			return &notification{company: r.Caller.Company, message: message{
+				enabled: true, expiresAfter: defaultValidity, sending: sending{onUnknownOutcome: defaultOnUnknownOutcome},
+			}}
 		},
 		Create: a.createNotification,
 		Update: a.updateNotification,
@@ -279,8 +294,11 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 		kind: string(spec.Channel()), name: spec.DisplayName, description: spec.Description,
 		event: spec.Event, expression: spec.Expression, layoutID: spec.Layout(),
 		enabled: spec.Enabled == nil || *spec.Enabled, preferenceEnabled: spec.PreferenceEnabled, systemEnabled: spec.SystemEnabled,
-		expiresAfter: cmp.Or(spec.ExpiresAfter, defaultValidity), sensitive: spec.Sensitive,
+		expiresAfter: cmp.Or(spec.ExpiresAfter, defaultValidity), sensitive: spec.Sensitive, sending: readSending(&spec.NotificationSpec),
 	}
+	n.throttle = readThrottle(spec.Throttle)
+	n.fallback, n.fallbackTo = readFallback(company, rule), spec.Fallback
+	n.storedFallback = n.fallback
 	if spec.MutedUntil != nil {
 		n.mutedUntil = spec.MutedUntil.Time
 	}
@@ -454,6 +472,8 @@ func (n *notification) fill() {
 	spec.DisplayName, spec.Description, spec.Event, spec.Expression = n.name, n.description, n.event, n.expression
 	spec.Enabled, spec.PreferenceEnabled, spec.SystemEnabled = &enabled, n.preferenceEnabled, n.systemEnabled
 	spec.ExpiresAfter, spec.Sensitive = cmp.Or(n.expiresAfter, defaultValidity), n.sensitive
+	n.sending.fill(&spec.NotificationSpec)
+	spec.Throttle, spec.Fallback = ruleThrottle(n.throttle), n.fallbackTo
 	spec.MutedUntil, spec.MutedBy, spec.MuteReason = nil, n.mutedBy, n.muteReason
 	if !n.mutedUntil.IsZero() {
 		spec.MutedUntil = &metav1.Time{Time: n.mutedUntil}
@@ -552,6 +572,14 @@ func (n *notification) apiName(path string) string {
 		return "mute_reason"
 	case "spec.sensitive":
 		return "sensitive"
+	case "spec.throttle", "spec.throttle.messages", "spec.throttle.per":
+		return "throttle"
+	case "spec.ignoreSuppressions":
+		return "ignore_suppressions"
+	case "spec.onUnknownOutcome":
+		return "on_unknown_outcome"
+	case "spec.fallback", "spec.fallback.name", "spec.fallback.ifUnreadAfter":
+		return "fallback"
 	case "spec.templateRef", "spec.templateRef.name":
 		return "template"
 	}
@@ -587,6 +615,15 @@ func (a *API) resolveReferences(ctx context.Context, r *rest.Request, n *notific
 		}
 		if n.template == nil && r.Given("template") {
 			invalid = append(invalid, noSuchKey("template", n.templateID))
+		}
+	}
+	if len(n.fallback) > 0 || len(n.storedFallback) > 0 {
+		all, err := notifications.Of(ctx, a.Cache, r.Caller.Activation)
+		if err != nil {
+			return unreadable(err)
+		}
+		if e := n.resolveFallback(all); e != nil {
+			invalid = append(invalid, *e)
 		}
 	}
 	if len(invalid) > 0 {
@@ -646,6 +683,7 @@ func (n *notification) fillFrom(r *rest.Request, t *template) {
 	for name, field := range map[string][2]*string{
 		"type": {&n.kind, &t.kind}, "description": {&n.description, &t.description},
 		"event": {&n.event, &t.event}, "expression": {&n.expression, &t.expression}, "expires_after": {&n.expiresAfter, &t.expiresAfter},
+		"on_unknown_outcome": {&n.onUnknownOutcome, &t.onUnknownOutcome},
 	} {
 		if !r.Given(name) {
 			*field[0] = *field[1]
@@ -654,6 +692,7 @@ func (n *notification) fillFrom(r *rest.Request, t *template) {
 	for name, field := range map[string][2]*bool{
 		"preference_enabled": {&n.preferenceEnabled, &t.preferenceEnabled}, "system_enabled": {&n.systemEnabled, &t.systemEnabled},
 		"use_twilio_verify": {&n.useTwilioVerify, &t.useTwilioVerify}, "sensitive": {&n.sensitive, &t.sensitive},
+		"ignore_suppressions": {&n.ignoreSuppressions, &t.ignoreSuppressions},
 	} {
 		if !r.Given(name) {
 			*field[0] = *field[1]

@@ -49,6 +49,9 @@ func templateFields() []rest.Field[template] {
 		rest.Char("type", func(t *template) *string { return &t.kind }).Choices(channels...).ReadOnly(),
 	}
 	fields = append(fields, messageFields(func(t *template) *message { return &t.message })...)
+	for _, f := range sendingFields(func(t *template) *sending { return &t.sending }) {
+		fields = append(fields, f.ReadOnly())
+	}
 	return append(fields,
 		rest.Nested("layout", reducedLayoutTemplateSerializer, func(t *template) *layout { return t.layout }).Nullable(),
 		rest.Boolean("use_twilio_verify", func(t *template) *bool { return &t.useTwilioVerify }).ReadOnly(),
@@ -130,7 +133,7 @@ func (a *API) readTemplate(ctx context.Context, object *v1alpha1.NotificationTem
 			kind: string(rule.Channel()), name: rule.DisplayName, description: rule.Description,
 			event: rule.Event, expression: rule.Expression, layoutID: rule.Layout(),
 			enabled: true, preferenceEnabled: rule.PreferenceEnabled, systemEnabled: rule.SystemEnabled,
-			expiresAfter: cmp.Or(rule.ExpiresAfter, defaultValidity), sensitive: rule.Sensitive,
+			expiresAfter: cmp.Or(rule.ExpiresAfter, defaultValidity), sensitive: rule.Sensitive, sending: readSending(&rule.NotificationSpec),
 			translations: readTranslations(rule.Translations).encode(),
 		},
 	}
