@@ -100,8 +100,9 @@ httpRoute:
 certManager: {http: {enabled: true}, metrics: {enabled: true}, admission: {enabled: true}}
 monitoring: {enabled: true, dashboard: {enabled: true}}
 ledger: {encryption: {enabled: true}}
+unsubscribe: {enabled: true}
 `
-	allComponents := []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption"}
+	allComponents := []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption", "unsubscribe"}
 	g := NewWithT(t)
 	for name, test := range map[string]struct {
 		values    string

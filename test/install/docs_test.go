@@ -26,7 +26,7 @@ func TestDocumentedCommands(t *testing.T) {
 		}
 	}
 	// Secrets that a person creates, as the Deployments name them.
-	for _, secret := range []string{"smtp-credentials", "ledger-credentials", "ledger-encryption"} {
+	for _, secret := range []string{"smtp-credentials", "ledger-credentials", "ledger-encryption", "unsubscribe-keys"} {
 		installed["secret/rehive-extension-"+secret] = true
 	}
 	makefile, err := os.ReadFile("../../Makefile")

@@ -86,6 +86,7 @@ func TestComponents(t *testing.T) {
 		"metrics-certificate":   {"Certificate", "Issuer"},
 		"names":                 nil,
 		"prometheus":            {"ClusterRoleBinding", "PrometheusRule", "ServiceMonitor"},
+		"unsubscribe":           nil,
 		"watched-namespace":     {"Role", "RoleBinding", "ServiceAccount"},
 	}
 	NewWithT(t).Expect(entries).To(HaveLen(len(added)), "a component without a test")
@@ -125,7 +126,7 @@ func TestComponents(t *testing.T) {
 		})
 	}
 	t.Run("all", func(t *testing.T) {
-		tryAll(t, overlay(t, "team-a", []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption"}, ""))
+		tryAll(t, overlay(t, "team-a", []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption", "unsubscribe"}, ""))
 	})
 }
 
