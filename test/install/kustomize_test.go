@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/cli-runtime/pkg/resource"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -480,6 +481,29 @@ func TestTwoInstallations(t *testing.T) {
 		}
 	}
 	g.Expect(shared).To(BeNumerically(">", 4))
+}
+
+// TestUninstallKeepsData selects what the documented command deletes, as kubectl does: neither
+// the namespace nor the ledger's volume, and everything else.
+func TestUninstallKeepsData(t *testing.T) {
+	g := NewWithT(t)
+	text, err := os.ReadFile("../../docs/installation.md")
+	g.Expect(err).NotTo(HaveOccurred())
+	found := regexp.MustCompile(`(?m)^kubectl delete -k <your overlay> -l '(.*)'$`).FindStringSubmatch(string(text))
+	g.Expect(found).To(HaveLen(2))
+	for _, folder := range []string{"../../config/default", "../../config/postgres", "../../config/cluster-wide"} {
+		deleted := make(map[string]bool)
+		infos, err := resource.NewLocalBuilder().Unstructured().LabelSelectorParam(found[1]).
+			FilenameParam(false, &resource.FilenameOptions{Kustomize: folder}).Flatten().Do().Infos()
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, info := range infos {
+			deleted[identity(info.Object.(*unstructured.Unstructured))] = true
+		}
+		for _, object := range objects(g, folder) {
+			keep := object.GetKind() == "Namespace" || object.GetKind() == "PersistentVolumeClaim"
+			g.Expect(deleted[identity(object)]).To(Equal(!keep), "%s: %s", folder, identity(object))
+		}
+	}
 }
 
 // TestOtherNames installs the operator with a prefix and a suffix of its own, in two levels as

@@ -29,6 +29,14 @@ var released = map[string]string{
 	"migrations/sqlite/00006_suppressions.sql":               "a662ee67f2ba8253517eb32ba3d4e16d515514e8947323898dd86a7a6f83f6a6",
 	"migrations/sqlite/00007_validity.sql":                   "255bebf36ed4e11ed8a08c5c4cf80e3501c243f2ba7d6b0067de9dc2514c679b",
 	"migrations/sqlite/00008_erasures.sql":                   "4f75114a561a1423e40360f53cc60eb173418431d5a2d001b83189dab2280748",
+	"migrations/postgres/00009_feedback.sql":                 "11601f32c9d99ff2e96900360abcdd8511cae43445dbf71746604c79a1011106",
+	"migrations/sqlite/00009_feedback.sql":                   "1699fd869180930d40d4c840ce59872174baef7932d723b040ee6bce5cf9d281",
+	"migrations/postgres/00010_encryption.sql":               "53b991a049ae08d0ad278a2e479d2b9e632cad85e5bb990e6db5771b5f37e3ca",
+	"migrations/sqlite/00010_encryption.sql":                 "d02a2a6bdafdcf015a5f0556133c9cb39fb2c83a907c8d10bbf4a4d8ad14fda8",
+	"migrations/postgres/00011_throttles.sql":                "e7d2e5b072f71fb2bd06e861f831a5daad499fdfed13d05e58243e6007280ba6",
+	"migrations/sqlite/00011_throttles.sql":                  "c9e21ec6d2e1a87101dabaf6ea38fc6a482c21e5602c1e6cc7459031d8d2fadd",
+	"migrations/postgres/00012_fallbacks.sql":                "044f21c1a6662c7b59fcdaac944d4c0d68323433edd9b6a662d6991fd494f488",
+	"migrations/sqlite/00012_fallbacks.sql":                  "17c304ffbefedbf384633631c3c0d2350a4ea0c47e1f6dc8cb8c03c916f76952",
 }
 
 func TestReleasedMigrationsAreFrozen(t *testing.T) {
