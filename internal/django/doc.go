@@ -59,12 +59,9 @@
 //
 //   - There are no url, static or cache tags. Of the translation catalogs, there are only
 //     the texts of filters (locales.jsonl).
-//   - str.encode renders as nothing: there are no bytes.
-//   - str.count and others, for which Django with Python 3.11 raises a
-//     ValueError because it finds no signature, render as nothing, as methods
-//     that require arguments do.
-//   - A tag's word _("…")|filter, at which Django raises a StopIteration, works
-//     if it is the last word.
+//   - Decimals have no methods, because JSON has no decimals.
+//   - A text in _("…") is only translated lazily for the filters that it is the input or
+//     argument of, not where a variable or an operator passes it on.
 //   - Half of a surrogate pair, which a JSON text may escape, becomes U+FFFD.
 //   - Sets keep the order of insertion.
 //   - Exceeding Limits is an error, even where Django would catch the error of

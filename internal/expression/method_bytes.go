@@ -5,6 +5,7 @@ package expression
 
 import (
 	"encoding/hex"
+	"math"
 	"math/big"
 	"strings"
 	"unicode/utf8"
@@ -159,6 +160,18 @@ func (e *evaluator) bytesMethod(b Bytes, name string, args []python.Value) (pyth
 		return v, nil
 	}
 	texts := make([]python.Value, len(args))
+	switch name {
+	case "count", "find", "index", "rfind", "rindex": // also take one byte as a number
+		if len(args) == 0 {
+			break
+		}
+		if n, isInt := python.AsInt(args[0]); isInt {
+			if n < 0 || n > math.MaxUint8 {
+				return nil, valueError("byte must be in range(0, 256)")
+			}
+			args = append([]python.Value{Bytes([]byte{byte(n)})}, args[1:]...)
+		}
+	}
 	for i, a := range args {
 		var err error
 		if texts[i], err = toText(a); err != nil {

@@ -181,8 +181,7 @@ func (e *evaluator) subtractView(v *python.DictView, other python.Value) (python
 
 func (e *evaluator) modulo(a, b python.Value) (python.Value, error) {
 	if f, ok := a.(Bytes); ok {
-		out, err := python.Format(&e.meter, string(f), b)
-		return Bytes(out), err
+		return python.FormatBytes(&e.meter, f, b)
 	}
 	if s, ok := a.(python.Str); ok {
 		// A width or precision is limited there, but each argument may be long.

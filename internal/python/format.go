@@ -19,14 +19,29 @@ func Format(m *meter.Meter, format string, args Value) (string, error) {
 	if err := m.SpendBytes(len(format), scanNanos); err != nil {
 		return "", err
 	}
-	f := formatter{meter: m, src: format, args: []Value{args}}
+	return newFormatter(m, format, args).run()
+}
+
+// FormatBytes returns format % args for bytes, where %s and %b take bytes only.
+func FormatBytes(m *meter.Meter, format Bytes, args Value) (Bytes, error) {
+	if err := m.SpendBytes(len(format), scanNanos); err != nil {
+		return "", err
+	}
+	f := newFormatter(m, string(format), args)
+	f.bytes = true
+	out, err := f.run()
+	return Bytes(out), err
+}
+
+func newFormatter(m *meter.Meter, format string, args Value) *formatter {
+	f := &formatter{meter: m, src: format, args: []Value{args}}
 	switch a := args.(type) {
 	case *Tuple:
 		f.args = a.Items
 	case *Dict:
 		f.dict = a
 	}
-	return f.run()
+	return f
 }
 
 type formatter struct {
@@ -36,6 +51,7 @@ type formatter struct {
 	args  []Value
 	next  int
 	dict  *Dict
+	bytes bool // the format is of bytes
 	out   []byte
 }
 
@@ -162,6 +178,9 @@ func (f *formatter) conversion() error {
 			return err
 		}
 	}
+	if f.bytes && verb == 'b' {
+		verb = 's'
+	}
 	if verb >= utf8.RuneSelf || strings.IndexByte("diuoxXeEfFgGcrsa", byte(verb)) < 0 {
 		return Errorf("ValueError", "unsupported format character")
 	}
@@ -212,10 +231,15 @@ func (f *formatter) convert(s spec, v Value) error {
 	switch s.verb {
 	case 's', 'r', 'a':
 		var text string
-		switch s.verb {
-		case 's':
+		b, isBytes := v.(Bytes)
+		switch {
+		case s.verb == 's' && f.bytes && !isBytes:
+			return Errorf("TypeError", "%%b requires a bytes-like object, or an object that implements __bytes__, not '%s'", v.TypeName())
+		case s.verb == 's' && f.bytes:
+			text = string(b)
+		case s.verb == 's':
 			text = StrOf(v)
-		case 'r':
+		case s.verb == 'r' && !f.bytes:
 			text = Repr(v)
 		default:
 			text = ASCII(v)
@@ -225,6 +249,9 @@ func (f *formatter) convert(s spec, v Value) error {
 		}
 		f.pad(s, "", text, false)
 	case 'c':
+		if f.bytes {
+			return f.byte(s, v)
+		}
 		if t, ok := AsStr(v); ok {
 			if utf8.RuneCountInString(t) != 1 {
 				return Errorf("TypeError", "%%c requires int or char")
@@ -248,6 +275,23 @@ func (f *formatter) convert(s spec, v Value) error {
 	default:
 		return f.float(s, v)
 	}
+	return nil
+}
+
+// byte formats %c of bytes.
+func (f *formatter) byte(s spec, v Value) error {
+	if b, ok := v.(Bytes); ok && len(b) == 1 {
+		f.pad(s, "", string(b), false)
+		return nil
+	}
+	n, ok := AsInt(v)
+	if !ok {
+		return Errorf("TypeError", "%%c requires an integer in range(256) or a single byte")
+	}
+	if n < 0 || n > math.MaxUint8 {
+		return Errorf("OverflowError", "%%c arg not in range(256)")
+	}
+	f.pad(s, "", string([]byte{byte(n)}), false)
 	return nil
 }
 

@@ -38,6 +38,8 @@ func hashKey(v Value, depth int) (Key, error) {
 		return Key{kind: 's', s: string(v)}, nil
 	case SafeStr:
 		return Key{kind: 's', s: string(v)}, nil
+	case Bytes:
+		return Key{kind: 'y', s: string(v)}, nil
 	case *Tuple:
 		var s []byte
 		for _, it := range v.Items {

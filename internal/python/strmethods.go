@@ -84,7 +84,14 @@ var strMethods = map[string]strFunc{
 	"split":        {0, 2, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) { return split(s, args, false) })},
 	"rsplit":       {0, 2, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) { return split(s, args, true) })},
 	"splitlines": {0, 1, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) {
-		return textList(SplitLines(s, len(args) == 1 && Truth(args[0]))), nil
+		keep := 0
+		if len(args) == 1 {
+			var err error
+			if keep, err = intArg(args[0]); err != nil {
+				return nil, err
+			}
+		}
+		return textList(SplitLines(s, keep != 0)), nil
 	})},
 	"join":       {1, 1, copyNanos, false, plain(join)},
 	"replace":    {2, 3, scanNanos, false, plain(replace)},
@@ -247,11 +254,11 @@ func textArg(v Value) (string, error) {
 	return s, nil
 }
 
-// intArg returns an argument that must be an int; huge ones are clamped to more than any
-// text's length.
+// intArg returns an argument that must be an int of 64 bits; larger ones than any text's
+// length are clamped.
 func intArg(v Value) (int, error) {
-	if b, ok := v.(*Big); ok {
-		return b.n.Sign() * (MaxLen + 1), nil
+	if _, big := v.(*Big); big {
+		return 0, Errorf("OverflowError", "Python int too large to convert to C ssize_t")
 	}
 	n, ok := AsInt(v)
 	if !ok {
@@ -417,14 +424,14 @@ func window(s string, bounds []Value) (part string, before int, ok bool, err err
 	if err != nil {
 		return "", 0, false, err
 	}
-	if f, big := AsInt(bounds[0]); big && f > int64(n) {
-		return "", 0, false, nil
-	}
 	to := n
 	if len(bounds) == 2 {
 		if to, err = clampBound(bounds[1], n, n, false); err != nil {
 			return "", 0, false, err
 		}
+	}
+	if f, small := AsInt(bounds[0]); small && f > int64(n) {
+		return "", 0, false, nil
 	}
 	return sliceText(s, n, from, to, 1), from, from <= to, nil
 }
