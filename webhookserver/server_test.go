@@ -74,7 +74,7 @@ func TestPathsAndMethods(t *testing.T) {
 	}
 	r := f.send(http.MethodPost, "/", strings.NewReader(`{"token":"x"}`), nil)
 	f.expectError(r, 405, "", `Method "POST" not allowed.`)
-	f.Expect(r.header.Get("Allow")).To(gomega.Equal("GET"))
+	f.Expect(r.header.Get("Allow")).To(gomega.Equal("GET, HEAD"))
 }
 
 func TestBodyEncodings(t *testing.T) {
