@@ -86,7 +86,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 			return
 		}
 		if err == nil {
-			rest.WriteAnswer(w, result)
+			rest.WriteAnswer(w, r, result)
 			return
 		}
 		var refusal *rest.Error

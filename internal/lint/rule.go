@@ -238,19 +238,24 @@ func (l *linter) expression(source string) {
 
 // uses warns of variables that the event doesn't have, and of dates that aren't.
 func (l *linter) uses(field string, uses []django.Use) {
-	if l.event == nil || l.event.Source == platformevent.Assumed {
-		return
-	}
+	isKnown := l.event != nil && l.event.Source != platformevent.Assumed
 	// Looking for what was meant takes time, so each path is looked at once.
 	seen := make(map[string]bool)
 	for _, use := range uses {
 		first, _, _ := strings.Cut(use.Path, ".")
 		key := use.Path + "|" + use.Filter
-		if first == "context" || first == "computed" || seen[key] {
+		if seen[key] {
 			continue
 		}
 		if seen[key] = true; len(l.warnings) == MaxWarnings {
 			return
+		}
+		if _, isVariable := platformevent.Variables().Find(first); isVariable {
+			l.variable(field, &use)
+			continue
+		}
+		if !isKnown {
+			continue
 		}
 		found, known := l.event.Find(use.Path)
 		switch {
@@ -260,6 +265,19 @@ func (l *linter) uses(field string, uses []django.Use) {
 			l.warn(field, use.Line, use.Column, "{{ %[1]s }} counts milliseconds: write {{ %[1]s|timestamp|%[2]s }}", use.Path, use.Filter)
 		}
 	}
+}
+
+// variable warns of a member that context or computed doesn't have.
+func (l *linter) variable(field string, use *django.Use) {
+	variables := platformevent.Variables()
+	if _, known := variables.Find(use.Path); known {
+		return
+	}
+	message := fmt.Sprintf("{{ %s }} does not exist, and prints nothing", use.Path)
+	if suggestion := variables.Suggest(use.Path); suggestion != "" {
+		message = fmt.Sprintf("{{ %s }} does not exist: did you mean {{ %s }}?", use.Path, suggestion)
+	}
+	l.warn(field, use.Line, use.Column, "%s", message)
 }
 
 func isDateFilter(name string) bool {

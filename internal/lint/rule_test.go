@@ -154,6 +154,10 @@ func TestTemplates(t *testing.T) {
 	for _, test := range []struct{ event, text, want string }{
 		{"transaction.execute", `{{ amount|money:currency.divisibility }} {{ currency.code }} {% for g in user.groups %}{{ g.name }}{{ forloop.counter }}{% endfor %}`, ""},
 		{"transaction.execute", `{{ context.company.name }} {{ computed.fee }} {{ created|timestamp|date:"Y" }} {{ metadata.x.y }}`, ""},
+		{"transaction.execute", `{{ context.company.logo }}{{ context.unsubscribe_url }}{{ computed.total_amount }}{{ context }}`, ""},
+		{"", "{{ context.compny.name }}", "spec.sms.message, line 1, column 1: {{ context.compny.name }} does not exist: did you mean {{ context.company.name }}?"},
+		{"transaction.execute", "{{ computed.fees }}", "spec.sms.message, line 1, column 1: {{ computed.fees }} does not exist: did you mean {{ computed.fee }}?"},
+		{"weather.change", "{{ context.user.x }}", "spec.sms.message, line 1, column 1: {{ context.user.x }} does not exist, and prints nothing"},
 		{"mfa.sms.verify", "{{ token }}", ""},
 		{"mfa.sms.verify", "\n {{ otp }}", "spec.sms.message, line 2, column 2: {{ otp }} is not among the known fields of mfa.sms.verify, and prints nothing: a text needs no braces"},
 		{"user.mobile.verify", "{{ url }}", "spec.sms.message, line 1, column 1: {{ url }} is not among the known fields of user.mobile.verify, and prints nothing: a text needs no braces"},

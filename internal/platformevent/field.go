@@ -145,28 +145,32 @@ func isMethod(name string) bool {
 	return false
 }
 
-// Paths returns the dotted paths of all fields, those in objects and in the first item
-// of lists too, but not those of the original.
-func (e *Event) Paths() []string {
-	var paths []string
-	var walk func(prefix string, fields []Field)
-	walk = func(prefix string, fields []Field) {
-		for i := range fields {
-			f := &fields[i]
-			if prefix == "" && f.Name == e.Original {
-				continue
-			}
-			path := prefix + f.Name
-			paths = append(paths, path)
-			switch f.Kind {
-			case Object:
-				walk(path+".", f.Fields)
-			case List:
-				walk(path+".0.", f.Fields)
-			}
+// Each calls f with each field and its dotted path, those in objects and in the first item of
+// lists too.
+func (e *Event) Each(f func(path string, field *Field)) { each("", e.Fields, f) }
+
+func each(prefix string, fields []Field, f func(path string, field *Field)) {
+	for i := range fields {
+		field := &fields[i]
+		path := prefix + field.Name
+		f(path, field)
+		switch field.Kind {
+		case Object:
+			each(path+".", field.Fields, f)
+		case List:
+			each(path+".0.", field.Fields, f)
 		}
 	}
-	walk("", e.Fields)
+}
+
+// Paths returns the dotted paths of all fields, but not those of the original.
+func (e *Event) Paths() []string {
+	var paths []string
+	e.Each(func(path string, _ *Field) {
+		if first, _, _ := strings.Cut(path, "."); e.Original == "" || first != e.Original {
+			paths = append(paths, path)
+		}
+	})
 	return paths
 }
 

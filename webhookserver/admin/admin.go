@@ -87,6 +87,7 @@ func (a *API) Operations() []rest.Operation {
 	ops = append(ops, a.layoutTemplates().Operations()...)
 	ops = append(ops, a.templates().Operations()...)
 	ops = append(ops, a.logs().Operations()...)
+	ops = append(ops, a.vocabulary())
 	ops = append(ops, a.events().Operations()...)
 	ops = append(ops, a.explain())
 	ops = append(ops, a.quarantine().Operations()...)

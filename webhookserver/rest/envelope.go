@@ -4,10 +4,13 @@
 package rest
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // Answer is a successful answer. The zero value is a 200 without data.
@@ -21,6 +24,28 @@ type Answer struct {
 	Stream ServeFunc
 
 	data []byte // JSON; nil for an envelope without data
+	etag string // empty for an answer that must not be cached
+}
+
+// Cacheable returns the answer with an entity tag, for answers that depend on nothing but the
+// URL and the program.
+func (a Answer) Cacheable() Answer {
+	sum := sha256.Sum256(a.data)
+	a.etag = fmt.Sprintf(`"%x"`, sum[:16])
+	return a
+}
+
+// cacheTime is for how long clients may use a cacheable answer without asking again.
+const cacheTime = "private, max-age=300"
+
+// isKnown reports whether the client has the answer already.
+func (a Answer) isKnown(r *http.Request) bool {
+	for tag := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
+		if tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/"); a.etag != "" && (tag == a.etag || tag == "*") {
+			return true
+		}
+	}
+	return false
 }
 
 // Data returns the answer's data as JSON, or nil.
@@ -29,14 +54,25 @@ func (a Answer) Data() json.RawMessage { return a.data }
 // Size returns the size of the answer's data in bytes.
 func (a Answer) Size() int { return len(a.data) }
 
-// WriteAnswer writes a successful answer in Rehive's envelope.
-func WriteAnswer(w http.ResponseWriter, a Answer) {
+// WriteAnswer writes a successful answer in Rehive's envelope, or a 304 if it is cacheable and
+// the client has it.
+func WriteAnswer(w http.ResponseWriter, r *http.Request, a Answer) {
 	status := a.Status
 	if status == 0 {
 		status = http.StatusOK
 	}
 	if a.Replayed {
 		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if a.etag != "" {
+		h.Set("Cache-Control", cacheTime)
+		h.Set("ETag", a.etag)
+	}
+	if a.isKnown(r) {
+		w.WriteHeader(http.StatusNotModified)
+		return
 	}
 	if a.data == nil {
 		writeBody(w, status, []byte(`{"status":"success"}`))
@@ -77,6 +113,7 @@ func WriteError(w http.ResponseWriter, e *Error) {
 	if e.Allow != "" {
 		h.Set("Allow", e.Allow)
 	}
+	h.Set("Cache-Control", "no-store")
 	writeBody(w, e.Status, body)
 }
 
@@ -117,7 +154,6 @@ func writeBody(w http.ResponseWriter, status int, parts ...[]byte) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(size))
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	for _, part := range parts {
 		_, _ = w.Write(part) // the caller may be gone
