@@ -37,35 +37,40 @@ type unsubscribeTexts struct {
 	title, question, button, done, invalid, unavailable string
 }
 
-// unsubscribeLanguages are the languages of the page, those of the presets. The first one is
-// the default.
-var unsubscribeLanguages = []language.Tag{language.English, language.French, language.Spanish, language.Portuguese, language.Arabic}
+// unsubscribeLanguages are the languages of the page: those of the presets, and Brazilian
+// Portuguese. The first one is the default.
+var unsubscribeLanguages = []language.Tag{language.English, language.French, language.Spanish, language.EuropeanPortuguese, language.BrazilianPortuguese, language.Arabic}
 
 var pageTexts = map[language.Tag]unsubscribeTexts{
 	language.English: {
 		"Unsubscribe", "Do you no longer want to receive these messages?", "Unsubscribe",
 		"You will no longer receive these messages.", "This link is invalid or has expired. Use the link in a newer message.",
-		"This does not work at the moment. Try again later.",
+		"This is not possible at the moment. Try again later.",
 	},
 	language.French: {
 		"Se désabonner", "Vous ne souhaitez plus recevoir ces messages ?", "Se désabonner",
 		"Vous ne recevrez plus ces messages.", "Ce lien n’est pas valide ou a expiré. Utilisez le lien d’un message plus récent.",
-		"Cela ne fonctionne pas pour le moment. Réessayez plus tard.",
+		"Cette opération est momentanément indisponible. Réessayez plus tard.",
 	},
 	language.Spanish: {
 		"Cancelar la suscripción", "¿Ya no quiere recibir estos mensajes?", "Cancelar la suscripción",
 		"Ya no recibirá estos mensajes.", "Este enlace no es válido o ha caducado. Use el enlace de un mensaje más reciente.",
-		"Esto no funciona por ahora. Inténtelo de nuevo más tarde.",
+		"No es posible en este momento. Inténtelo de nuevo más tarde.",
 	},
-	language.Portuguese: {
+	language.EuropeanPortuguese: {
+		"Cancelar a subscrição", "Já não deseja receber estas mensagens?", "Cancelar a subscrição",
+		"Não voltará a receber estas mensagens.", "Esta ligação não é válida ou expirou. Utilize a ligação de uma mensagem mais recente.",
+		"De momento, não é possível. Tente novamente mais tarde.",
+	},
+	language.BrazilianPortuguese: {
 		"Cancelar a inscrição", "Não quer mais receber estas mensagens?", "Cancelar a inscrição",
 		"Você não receberá mais estas mensagens.", "Este link não é válido ou expirou. Use o link de uma mensagem mais recente.",
-		"Isto não está funcionando agora. Tente novamente mais tarde.",
+		"Não é possível no momento. Tente novamente mais tarde.",
 	},
 	language.Arabic: {
-		"إلغاء الاشتراك", "هل لم تعد ترغب في تلقي هذه الرسائل؟", "إلغاء الاشتراك",
+		"إلغاء الاشتراك", "ألم تعد ترغب في تلقي هذه الرسائل؟", "إلغاء الاشتراك",
 		"لن تتلقى هذه الرسائل بعد الآن.", "هذا الرابط غير صالح أو انتهت صلاحيته. استخدم الرابط في رسالة أحدث.",
-		"هذا لا يعمل في الوقت الحالي. حاول مرة أخرى لاحقًا.",
+		"هذه الخدمة غير متاحة حاليًا. حاول مرة أخرى لاحقًا.",
 	},
 }
 

@@ -81,7 +81,7 @@ func TestUnsubscribe(t *testing.T) {
 		page := f.send("GET", path, nil, http.Header{"Accept-Language": {"pt-BR,pt;q=0.9"}})
 		f.Expect(page.status).To(gomega.Equal(200))
 		f.Expect(page.body).To(gomega.And(
-			gomega.ContainSubstring(`<html lang="pt" dir="ltr">`), gomega.ContainSubstring("Offers &lt;b&gt;&amp;"), gomega.ContainSubstring(`<form method="post">`),
+			gomega.ContainSubstring(`<html lang="pt-BR" dir="ltr">`), gomega.ContainSubstring("Offers &lt;b&gt;&amp;"), gomega.ContainSubstring(`<form method="post">`),
 			gomega.Not(gomega.ContainSubstring("zoe")), gomega.Not(gomega.ContainSubstring("<script")),
 		))
 		f.Expect(page.header.Get("Content-Security-Policy")).To(gomega.HavePrefix("default-src 'none';"))
@@ -137,7 +137,7 @@ func TestUnsubscribeLanguages(t *testing.T) {
 		}
 	}
 	for accept, want := range map[string]string{
-		"": "en", "fr": "fr", "fr-CA, en;q=0.5": "fr", "es-MX": "es", "pt-PT": "pt", "ar-EG": "ar", "de": "en", "zz, q=": "en",
+		"": "en", "fr": "fr", "fr-CA, en;q=0.5": "fr", "es-MX": "es", "pt-PT": "pt-PT", "pt-AO": "pt-PT", "pt-BR": "pt-BR", "ar-EG": "ar", "de": "en", "zz, q=": "en",
 		strings.Repeat("fr,", 100): "en", "de, es;q=0.3": "es",
 	} {
 		if _, tag := u.textsFor(accept); tag.String() != want {

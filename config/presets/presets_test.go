@@ -488,13 +488,18 @@ var (
 	ordered = regexp.MustCompile(`(?:\d+\.\d+ [A-Z]{3}|[0-9a-f]{8}-[0-9a-f-]{27})`)
 	// looseMark is French punctuation that may begin a line.
 	looseMark = regexp.MustCompile(`\pL [:;?!](\s|$|<)`)
+	// straightElision is a French elision that isn't written with a typographic apostrophe.
+	straightElision = regexp.MustCompile(`(?i)\b(?:[cdjlmnst]|qu)(?:'|&#x27;)\pL`)
 )
 
 // checkTypography checks what the direction and the punctuation of a language need.
 func checkTypography(t *testing.T, where, language string, isSMS bool, m notify.Message) {
 	t.Helper()
 	for name, text := range map[string]string{"subject": m.Subject, "text": m.Text, "HTML": m.HTML} {
-		if language == "fr" && !isSMS && looseMark.MatchString(text) { // an SMS would need twice the segments
+		if language == "fr" && !isSMS && straightElision.MatchString(text) { // an SMS would need twice the segments
+			t.Errorf("%s: the %s has a straight apostrophe: %s", where, name, text)
+		}
+		if language == "fr" && !isSMS && looseMark.MatchString(text) {
 			t.Errorf("%s: the %s has a mark after a space that may break: %s", where, name, text)
 		}
 		if opened := strings.Count(text, leftToRight) + strings.Count(text, firstStrong); opened != strings.Count(text, popIsolate) {
