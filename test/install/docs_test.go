@@ -12,11 +12,15 @@ import (
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/restmapper"
 	"sigs.k8s.io/yaml"
 )
 
 // TestDocumentedCommands checks what commands in the documentation name: the folders, the
-// targets of make, the objects of config/default, and the values of the chart.
+// targets of make, the kinds of the API server, the objects of config/default, and the values
+// of the chart.
 func TestDocumentedCommands(t *testing.T) {
 	g := NewWithT(t)
 	installed := make(map[string]bool)
@@ -36,13 +40,17 @@ func TestDocumentedCommands(t *testing.T) {
 	runbooks, err := filepath.Glob("../../docs/runbooks/*.md")
 	g.Expect(err).NotTo(HaveOccurred())
 	var (
-		block  = regexp.MustCompile("(?s)```sh\n(.*?)```")
+		block  = regexp.MustCompile("(?s)```(?:sh|console)\n(.*?)```")
+		kinds  = regexp.MustCompile(`kubectl(?: -n \S+| --namespace \S+)? (?:get|delete|describe|annotate|wait|patch|label|edit) ([a-z.,]+)\b`)
 		folder = regexp.MustCompile(`-k (config/\S+)`)
 		target = regexp.MustCompile(`(?m)^\s*make ([a-z-]+)`)
 		object = regexp.MustCompile(`\b(deployment|pod|job|persistentvolumeclaim|clusterrole|secret generic)[ /=](rehive-extension-[a-z-]+)`)
 		set    = regexp.MustCompile(`--set ([^=\s]+)=(\S+)`)
 	)
-	commands := 0
+	server, err := discovery.NewDiscoveryClientForConfig(adminRest)
+	g.Expect(err).NotTo(HaveOccurred())
+	mapper := restmapper.NewShortcutExpander(k8s.RESTMapper(), server, nil)
+	commands, named := 0, 0
 	for _, page := range append(append(pages, runbooks...), "../../README.md") {
 		text, err := os.ReadFile(page)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -54,6 +62,16 @@ func TestDocumentedCommands(t *testing.T) {
 			for _, match := range target.FindAllStringSubmatch(found[1], -1) {
 				g.Expect(string(makefile)).To(ContainSubstring("\n"+match[1]+":"), page)
 			}
+			for _, match := range kinds.FindAllStringSubmatch(found[1], -1) {
+				for kind := range strings.SplitSeq(match[1], ",") {
+					if kind == "rehive" { // the category of all kinds of the operator
+						continue
+					}
+					named++
+					_, err := mapper.KindFor(schema.ParseGroupResource(kind).WithVersion(""))
+					g.Expect(err).NotTo(HaveOccurred(), "%s: %s", page, match[0])
+				}
+			}
 			for _, match := range object.FindAllStringSubmatch(found[1], -1) {
 				kind, _, _ := strings.Cut(match[1], " ")
 				g.Expect(installed).To(HaveKey(kind+"/"+match[2]), page)
@@ -63,7 +81,8 @@ func TestDocumentedCommands(t *testing.T) {
 			}
 		}
 	}
-	g.Expect(commands).To(BeNumerically(">", 30))
+	g.Expect(commands).To(BeNumerically(">", 60))
+	g.Expect(named).To(BeNumerically(">", 20))
 }
 
 // testHelmCommand renders the chart with the values of a documented command.
