@@ -4,14 +4,18 @@
 package admin
 
 import (
+	"errors"
+	"net/http"
 	"reflect"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
 // fill sets every string of a value to one of 1000 bytes, in lists and maps of one element,
@@ -62,5 +66,20 @@ func TestTextSize(t *testing.T) {
 	}
 	if value(rule.Spec.Email).HTML == "" || value(rule.Spec.SMS.WhatsApp).ContentVariables[text] == "" || value(rule.Spec.Translations[0].Email).HTML == "" {
 		t.Error("the test doesn't fill all fields")
+	}
+}
+
+// TestTooLarge checks that nobody is asked to repeat a write that can't succeed. The errors
+// are those of an API server with etcd, for an object of 1.6 and of 2.3 MB.
+func TestTooLarge(t *testing.T) {
+	for _, message := range []string{
+		"etcdserver: request is too large",
+		"rpc error: code = ResourceExhausted desc = trying to send message larger than max (2376054 vs. 2097152)",
+	} {
+		var refusal *rest.Error
+		err := writeError(apierrors.NewInternalError(errors.New(message)), func(string) string { return "" })
+		if !errors.As(err, &refusal) || refusal.Status != http.StatusBadRequest {
+			t.Errorf("%q is answered with %v", message, err)
+		}
 	}
 }

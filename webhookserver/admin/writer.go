@@ -217,7 +217,9 @@ func writeError(err error, names func(path string) string) error {
 		return fmt.Errorf("%w: %w", rest.ErrStale, err)
 	case apierrors.IsInvalid(err) && errors.As(err, &status) && status.Status().Details != nil:
 		return invalid(err, status.Status().Details.Causes, names)
-	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(err.Error(), "request is too large"): // the latter is etcd's
+	case apierrors.IsRequestEntityTooLargeError(err),
+		strings.Contains(err.Error(), "request is too large"),    // etcd says
+		strings.Contains(err.Error(), "message larger than max"): // its client says, of 2 MiB and more
 		return rest.InvalidField(err, rest.NonFieldErrors, "This is too large to be stored. Shorten its texts.")
 	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
 		return &rest.Error{Status: 503, Message: "The company's namespace is being deleted.", Cause: err}
