@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 )
@@ -86,7 +87,7 @@ func TestValidateOrigin(t *testing.T) {
 // TestPrivateAnswersAreNotCached checks that no answer that may hold a company's data may
 // be cached by browsers and proxies, whatever the path, the method and the caller.
 func TestPrivateAnswersAreNotCached(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, func(o *Options) { o.Limits.StreamTime = 50 * time.Millisecond })
 	f.expectSuccess(f.activate(f.admin.Token))
 	public := map[string]bool{"/api/": true, "/api/schema.json": true}
 	paths := map[string]bool{"/": true, "/nothing": true, "/api/nothing/": true, "/api/": true, "/api/schema.json": true}

@@ -162,6 +162,7 @@ func (s *Server) serveStream(w http.ResponseWriter, c *call, serve rest.ServeFun
 	if err := serve(c.request.Context(), stream); err != nil {
 		c.log.V(1).Info("Ended an event stream", "reason", err.Error())
 	}
+	stream.End()
 }
 
 // checkStream returns nil if the caller of a stream may receive a message: the company is

@@ -249,7 +249,8 @@ func TestStreamVerifiesItsToken(t *testing.T) {
 // TestStreamEnds checks that streams end after their time, with their company, and at once when
 // the server stops.
 func TestStreamEnds(t *testing.T) {
-	f := newActiveFixture(t, func(o *Options) { o.Limits.StreamTime = 300 * time.Millisecond })
+	// The deadline of the last event has passed when the stream ends.
+	f := newActiveFixture(t, func(o *Options) { o.Limits.StreamTime, o.Limits.StreamWrite = 2*time.Second, time.Second })
 	zoe := f.addUser(f.company, "user")
 	s := f.stream(zoe.Token, "")
 	text, _ := s.next(f)

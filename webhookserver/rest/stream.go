@@ -109,6 +109,10 @@ func (s *Stream) KeepAlive(ctx context.Context) error {
 	return s.write([]byte(":\n\n"))
 }
 
+// End prepares the end of the answer, which the server writes: the deadline of the last event
+// has often passed, and without an end the client takes the stream for broken.
+func (s *Stream) End() { _ = s.control.SetWriteDeadline(time.Now().Add(s.Timeout)) }
+
 func (s *Stream) write(b []byte) error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(s.Timeout)); err != nil {
 		return fmt.Errorf("sending an event: %w", err)
