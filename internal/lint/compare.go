@@ -111,6 +111,20 @@ func (l *linter) unquoted(side *expression.Side) {
 	}
 }
 
+// memberOf returns the path of the text that identifies an object, or the first one of a list;
+// empty if there is none.
+func memberOf(path string, field *platformevent.Field) string {
+	if field.Kind == platformevent.List {
+		path += ".0"
+	}
+	for _, name := range []string{"code", "name", "id"} {
+		if slices.ContainsFunc(field.Fields, func(f platformevent.Field) bool { return f.Name == name && f.Kind == platformevent.Text }) {
+			return path + "." + name
+		}
+	}
+	return ""
+}
+
 // value warns of a text that a field, in quotes, never prints.
 func (l *linter) value(operator string, side, other *expression.Side, field *platformevent.Field, value string) {
 	ordered := strings.ContainsAny(operator, "<>")
@@ -135,13 +149,17 @@ func (l *linter) value(operator string, side, other *expression.Side, field *pla
 		if _, err := strconv.ParseFloat(value, 64); err != nil {
 			l.at(other, "%s is a number, and never %s", side.Path, written)
 		}
+	case platformevent.Object, platformevent.List:
+		if member := memberOf(side.Path, field); member != "" && !strings.ContainsAny(value, "[]{}") {
+			l.at(side, "%s is %s, and never %s: compare a member, such as {{ %s }}", side.Path, article(field.Kind), written, member)
+		}
 	case platformevent.Text:
 		if len(field.Values) > 0 && !slices.Contains(field.Values, value) {
 			l.at(other, "%s is never %s: %s", side.Path, written, instead(field.Values, value))
 		} else if common := platformevent.NearestOf(value, field.Common); common != "" && !slices.Contains(field.Common, value) {
 			l.at(other, "%s is usually not called %s: did you mean '%s'?", side.Path, written, common)
 		}
-	case platformevent.Object, platformevent.List, platformevent.Free:
+	case platformevent.Free:
 	}
 }
 

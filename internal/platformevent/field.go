@@ -184,6 +184,13 @@ func (e *Event) Suggest(path string) string {
 		}
 		return ""
 	}
+	// What was before a change is never what is now.
+	if first, rest, cut := strings.Cut(path, "."); strings.HasPrefix(first, "original") {
+		if !cut || e.Original == "" {
+			return ""
+		}
+		return has(e.Original + "." + rest)
+	}
 	// The user is one level higher or lower than the author thought.
 	if rest, cut := strings.CutPrefix(path, "user."); cut && e.User == "." {
 		if found := has(rest); found != "" {
