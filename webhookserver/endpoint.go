@@ -24,6 +24,8 @@ import (
 type call struct {
 	request *http.Request
 	log     logr.Logger
+	route   string
+	begun   time.Time
 	// answer is the memory of the answer until it was written.
 	answer flow.Grant
 }
@@ -35,7 +37,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		inFlight.Inc()
-		c := &call{request: r, log: s.requestLog(r, rt)}
+		c := &call{request: r, log: s.requestLog(r, rt), route: rt.path, begun: start}
 		status := http.StatusOK
 		streaming := false
 		observe := func() {

@@ -28,6 +28,7 @@ import (
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/rehive"
+	"github.com/rehive/extension-operator/internal/tracing"
 	"github.com/rehive/extension-operator/internal/unsubscribe"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 	"github.com/rehive/extension-operator/webhookserver/user"
@@ -102,6 +103,8 @@ type Options struct {
 	DrainDelay time.Duration
 	// Limits overrides the default limits; zero fields keep their defaults.
 	Limits Limits
+	// Traces records the webhooks that were accepted; nil records none.
+	Traces *tracing.Tracer
 	// Log is the server's logger; the zero value discards everything.
 	Log logr.Logger
 	// Registerer registers the metrics; nil keeps them unregistered.
@@ -130,6 +133,7 @@ type Server struct {
 
 	unsubscribe *unsubscribe.Links
 
+	traces     *tracing.Tracer
 	previews   admin.Previewer
 	publicURL  string
 	proxies    trustedProxies
@@ -200,6 +204,7 @@ func New(o Options) (*Server, error) {
 		suppressions: o.Suppressions,
 		feedback:     o.Feedback,
 		version:      cmp.Or(o.Version, "dev"),
+		traces:       o.Traces,
 		previews:     o.Previews,
 		publicURL:    o.PublicURL,
 		unsubscribe:  o.Unsubscribe,

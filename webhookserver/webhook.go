@@ -16,6 +16,7 @@ import (
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/tracing"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
@@ -55,17 +56,9 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 			Message: fmt.Sprintf("The data of the event holds more than %d values.", notify.MaxValues),
 		}
 	}
-	duplicate, err := s.ledger.AcceptEvent(ctx, event)
-	if errors.Is(err, ledger.ErrCompanyFull) {
-		return rest.Answer{}, &rest.Error{
-			Status: http.StatusInsufficientStorage, RetryAfter: fullRetryAfter, Cause: err,
-			Message: "The company has too many events waiting or stored. Try again later.",
-		}
-	}
+	duplicate, err := s.accept(ctx, c, event)
 	if err != nil {
-		// Never a 4xx: the platform must send it again.
-		return rest.Answer{}, rest.Unavailable(fmt.Errorf("accepting the event: %w", err),
-			"The event could not be stored. Try again later.")
+		return rest.Answer{}, err
 	}
 	if duplicate {
 		s.metrics.duplicateEvents.Inc()
@@ -76,6 +69,38 @@ func (s *Server) webhook(ctx context.Context, c *call) (rest.Answer, error) {
 		log.Info("Accepted a webhook", "company", event.Company, "event", event.Name, "eventID", event.ID, "duplicate", duplicate)
 	}
 	return rest.Answer{}, nil
+}
+
+// accept stores the event of an authenticated webhook, and reports whether it was stored
+// before.
+func (s *Server) accept(ctx context.Context, c *call, event ledger.Event) (duplicate bool, err error) {
+	if trace := s.traces.Event(event.Company, event.ID); trace.Recorded() {
+		storing := time.Now()
+		defer func() {
+			status := http.StatusOK
+			var refusal *rest.Error
+			if errors.As(err, &refusal) {
+				status = refusal.Status
+			}
+			trace.Accepted(tracing.Acceptance{
+				Begun: c.begun, Storing: storing, Name: event.Name, Route: c.route, Status: status,
+				TLS: c.request.TLS != nil, Duplicate: duplicate, Header: c.request.Header,
+			})
+		}()
+	}
+	duplicate, err = s.ledger.AcceptEvent(ctx, event)
+	if errors.Is(err, ledger.ErrCompanyFull) {
+		return false, &rest.Error{
+			Status: http.StatusInsufficientStorage, RetryAfter: fullRetryAfter, Cause: err,
+			Message: "The company has too many events waiting or stored. Try again later.",
+		}
+	}
+	if err != nil {
+		// Never a 4xx: the platform must send it again.
+		return false, rest.Unavailable(fmt.Errorf("accepting the event: %w", err),
+			"The event could not be stored. Try again later.")
+	}
+	return duplicate, nil
 }
 
 // admitWebhook returns the company whose secret a webhook carries. It refuses one with an

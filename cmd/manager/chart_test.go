@@ -24,7 +24,7 @@ func TestChartKnowsEveryFlag(t *testing.T) {
 		"admission-address": true, "admission-cert-dir": true, "admission-configuration": true,
 		"drain-delay": true, "grace-period": true, "health-address": true, "http-address": true, "kubeconfig": true,
 		"leader-elect": true, "ledger-encryption-keys": true, "ledger-password-file": true, "ledger-path": true, "ledger-url": true, "metrics-address": true,
-		"metrics-auth": true, "metrics-cert-dir": true, "namespace": true, "smtp-password-file": true, "unsubscribe-keys": true, "watch-namespaces": true,
+		"metrics-auth": true, "metrics-cert-dir": true, "namespace": true, "smtp-password-file": true, "tracing": true, "unsubscribe-keys": true, "watch-namespaces": true,
 	}
 	var help bytes.Buffer
 	_, err := parseSettings([]string{"--help"}, environment(nil), &help)

@@ -124,6 +124,7 @@ type settings struct {
 	gracePeriod         time.Duration
 	drainDelay          time.Duration
 
+	tracing   bool
 	logLevel  string
 	logFormat string
 	logSent   bool
@@ -204,6 +205,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 
 	flags.DurationVar(&s.drainDelay, "drain-delay", 0, "how long to accept requests after the manager is told to stop, while /readyz already fails, so that load balancers notice")
 
+	flags.BoolVar(&s.tracing, "tracing", false, "record what happens to events in OpenTelemetry traces, and export them over HTTP to the collector in OTEL_EXPORTER_OTLP_ENDPOINT; other OTEL_ environment variables set sampling, headers and certificates")
 	flags.StringVar(&s.logLevel, "log-level", "info", "minimum `level` of log entries: debug, info or error")
 	flags.StringVar(&s.logFormat, "log-format", "json", "`format` of log entries: json or console")
 	flags.BoolVar(&s.logSent, "log-sent", true, "log each message that was sent; those that fail are always logged. Of entries with the same text, 100 per second are logged, and then one in 100")

@@ -104,6 +104,12 @@ func run(ctx context.Context, s *settings) (err error) {
 		return fmt.Errorf("--rehive-api-url: %w", err)
 	}
 
+	traces, err := newTracer(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer flushTraces(ctx, traces)
+
 	// The ledger is opened first: without it, no event may be acknowledged.
 	store, cleaner, err := openLedger(ctx, s)
 	if err != nil {
@@ -142,7 +148,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	senders, err := newSenders(ctx, s, store, mgr, watched, rules, platform, testMode, optOutLinks(links, rules))
+	senders, err := newSenders(ctx, s, store, mgr, watched, rules, platform, testMode, optOutLinks(links, rules), traces)
 	if err != nil {
 		return err
 	}
@@ -169,6 +175,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		Unsubscribe: links.URL,
 		Concurrency: s.dispatchConcurrency,
 		Memory:      memory,
+		Traces:      traces,
 		Log:         log.WithName("dispatch"),
 		Registerer:  metrics.Registry,
 	})
@@ -197,6 +204,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		TrustedProxies: proxies,
 		AllowedOrigins: s.corsOrigins,
 		DrainDelay:     s.drainDelay,
+		Traces:         traces,
 		Log:            log.WithName("webhookserver"),
 		Registerer:     metrics.Registry,
 	})
@@ -219,6 +227,7 @@ func run(ctx context.Context, s *settings) (err error) {
 		SendTimeout:  s.sendTimeout,
 		Grace:        s.gracePeriod / 2,
 		QuietSent:    !s.logSent,
+		Traces:       traces,
 		Log:          log.WithName("delivery"),
 		Registerer:   metrics.Registry,
 	})

@@ -30,6 +30,7 @@ import (
 	"github.com/rehive/extension-operator/internal/providers"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/testmode"
+	"github.com/rehive/extension-operator/internal/tracing"
 	"github.com/rehive/extension-operator/webhookserver/admin"
 )
 
@@ -42,7 +43,7 @@ type senders struct {
 	feedback *feedback.Receiver
 }
 
-func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client, testMode *testmode.Guard, unsubscribe optOutURL) (*senders, error) {
+func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manager.Manager, watched namespaces.Set, companies providers.Companies, platform *rehive.Client, testMode *testmode.Guard, unsubscribe optOutURL, traces *tracing.Tracer) (*senders, error) {
 	log := ctrl.Log.WithName("delivery")
 	doing, err := delivery.NewProvidersMetrics(metrics.Registry)
 	if err != nil {
@@ -102,7 +103,7 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 		Log:         log,
 	})
 	receiver, err := feedback.New(feedback.Options{
-		References: references, Providers: registry, Companies: companies, Ledger: store, Registerer: metrics.Registry, Log: log,
+		References: references, Providers: registry, Companies: companies, Ledger: store, Registerer: metrics.Registry, Traces: traces, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/flow"
+	"github.com/rehive/extension-operator/internal/tracing"
 )
 
 // DefaultConcurrency is how many messages are with a provider at once by default.
@@ -113,7 +114,12 @@ func (g *Guard) Send(ctx context.Context, m provider.Message) (receipt provider.
 	}
 	result := flow.Failed // if it panics
 	defer func() { leave(result) }()
-	receipt, err = g.next.Send(ctx, m)
+	sending, span := tracing.Send(ctx, g.metrics.label("provider"), g.metrics.label("type"))
+	defer span.End() // also if it panics
+	receipt, err = g.next.Send(sending, m)
+	if err != nil {
+		span.Fail(reasonOf(err))
+	}
 	result = resultOf(ctx, err)
 	switch {
 	case err == nil:
@@ -122,6 +128,15 @@ func (g *Guard) Send(ctx context.Context, m provider.Message) (receipt provider.
 		g.metrics.heldBack(err)
 	}
 	return receipt, err
+}
+
+// reasonOf returns the reason of a provider's error; empty if it has none.
+func reasonOf(err error) string {
+	var e *provider.Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return ""
 }
 
 // heldBack is the error of a message that the guard rejected.

@@ -179,6 +179,14 @@ func (m *ProviderMetrics) circuit(open bool) {
 	}
 }
 
+// label returns a label; empty without metrics.
+func (m *ProviderMetrics) label(name string) string {
+	if m == nil {
+		return ""
+	}
+	return m.labels[name]
+}
+
 // count counts a message that was accepted.
 func (m *ProviderMetrics) count() {
 	if m != nil {

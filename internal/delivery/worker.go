@@ -24,6 +24,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/tracing"
 )
 
 const (
@@ -78,6 +79,8 @@ type Options struct {
 	Clock clock.Clock
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
+	// Traces records the attempts to send messages; nil records none.
+	Traces *tracing.Tracer
 	// Log receives an entry for the end of each message, among others.
 	Log logr.Logger
 	// QuietSent leaves the messages that were sent out of the log.
@@ -381,6 +384,26 @@ func (w *Worker) pause(ctx context.Context, d time.Duration) {
 // deliver sends one delivery and records the outcome. Its context outlasts
 // the worker's by the grace period.
 func (w *Worker) deliver(sending context.Context, taken *inHand) {
+	sending, span := w.o.Traces.Event(taken.Company, taken.EventID).Deliver(sending, traced(&taken.Delivery), taken.Attempts)
+	defer span.End()
+	w.attempt(sending, taken)
+}
+
+// traced identifies a delivery in a trace.
+func traced(d *ledger.Delivery) tracing.Message {
+	return tracing.Message{Delivery: d.ID, Rule: d.RuleName, Channel: d.Channel}
+}
+
+// isFailure reports whether an attempt failed, rather than being put off or not needed.
+func isFailure(outcome string) bool {
+	switch outcome {
+	case outcomeFailed, outcomeRetried, outcomeExhausted, outcomeExpired, outcomeUnknown:
+		return true
+	}
+	return false
+}
+
+func (w *Worker) attempt(sending context.Context, taken *inHand) {
 	d := taken.ClaimedDelivery
 	if w.expire(sending, d) {
 		return
@@ -527,6 +550,7 @@ func (w *Worker) holds(sending context.Context, d *ledger.ClaimedDelivery) bool 
 	if err := w.o.Ledger.RenewDelivery(ctx, d, leaseFactor*w.o.SendTimeout); err != nil {
 		w.o.Log.Info("A delivery was not sent because its lease ended", "delivery", d.ID, "reason", err.Error())
 		w.metrics.outcome(&d.Delivery, outcomeLost)
+		tracing.Current(sending).Outcome(outcomeLost, "", true)
 		return false
 	}
 	return true
@@ -627,10 +651,12 @@ func (w *Worker) record(sending context.Context, d ledger.ClaimedDelivery, outco
 		switch {
 		case err == nil:
 			w.metrics.outcome(&d.Delivery, outcome)
+			tracing.Current(sending).Outcome(outcome, reason, isFailure(outcome))
 			w.logEnd(&d, outcome, reason)
 			return true
 		case errors.Is(err, ledger.ErrLeaseLost):
 			w.metrics.outcome(&d.Delivery, outcomeLost)
+			tracing.Current(sending).Outcome(outcomeLost, "", true)
 			w.o.Log.Info("A delivery was taken over or cancelled meanwhile", "delivery", d.ID, "outcome", outcome)
 			return false
 		case sending.Err() != nil:
@@ -664,7 +690,11 @@ func (w *Worker) logEnd(d *ledger.ClaimedDelivery, outcome, reason string) {
 	default:
 		return // it is tried again
 	}
-	w.o.Log.Info(text, "company", d.Company, "event", shortened(d.EventName), "eventID", shortened(d.EventID), "rule", d.RuleName,
+	log := w.o.Log
+	if trace := w.o.Traces.Event(d.Company, d.EventID); trace.Recorded() {
+		log = log.WithValues("traceID", trace.ID())
+	}
+	log.Info(text, "company", d.Company, "event", shortened(d.EventName), "eventID", shortened(d.EventID), "rule", d.RuleName,
 		"channel", d.Channel, "delivery", d.ID, "outcome", outcome, "reason", reason, "attempts", d.Attempts,
 		"seconds", w.o.Clock.Since(d.EventReceivedAt).Round(time.Millisecond).Seconds())
 }

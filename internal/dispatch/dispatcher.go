@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/testmode"
+	"github.com/rehive/extension-operator/internal/tracing"
 )
 
 const (
@@ -86,7 +88,9 @@ type Options struct {
 	Clock clock.Clock
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
-	Log        logr.Logger
+	// Traces records how events are decided; nil records nothing.
+	Traces *tracing.Tracer
+	Log    logr.Logger
 }
 
 // DefaultMemory is the size of a Dispatcher's own budget of memory, in bytes.
@@ -243,6 +247,9 @@ func (d *Dispatcher) wait(ctx context.Context) {
 
 // dispatch decides one event and records the outcome.
 func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
+	trace := d.Traces.Event(event.Company, event.ID)
+	ctx, span := trace.Process(ctx, event.Name, event.Attempts, notify.IsOwnEvent(event.Name))
+	defer span.End()
 	var memory flow.Grant
 	err := d.resolveReplay(ctx, &event)
 	if err == nil {
@@ -273,7 +280,11 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	defer cancel()
 	// Most events have nothing to log.
 	log := func() logr.Logger {
-		return d.Log.WithValues("company", event.Company, "event", event.Name, "eventID", event.ID)
+		log := d.Log.WithValues("company", event.Company, "event", event.Name, "eventID", event.ID)
+		if trace.Recorded() {
+			log = log.WithValues("traceID", trace.ID())
+		}
+		return log
 	}
 	outcome := "decided"
 	var write func(context.Context) error
@@ -320,12 +331,18 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 		write = func(ctx context.Context) error { return d.Ledger.RetryEvent(ctx, event, wait, err.Error()) }
 	}
 	d.decided.WithLabelValues(outcome).Inc()
+	span.Outcome(outcome, reasonOf(err), err != nil && outcome != "released")
+	storing := time.Now()
 	switch err := d.record(ctx, record, write); {
 	case err == nil && outcome == "decided":
+		trace.Sent(ctx, storing, len(deliveries))
 		logFailures(log, deliveries)
 	case err != nil && !errors.Is(err, ledger.ErrLeaseLost):
 		// The event becomes due again when its lease ends.
+		span.Fail("LedgerUnavailable")
 		log().Error(err, "Recording what was decided")
+	case err != nil:
+		span.Fail("LeaseLost")
 	}
 }
 
@@ -505,8 +522,8 @@ func (d *Dispatcher) decideAll(ctx context.Context, company *v1alpha1.CompanyAct
 		return err
 	}
 	poison(of.Data)
-	for _, rule := range rules {
-		decision, err := d.decideRule(ctx, rule, decider.event, decider.sender)
+	for i, rule := range rules {
+		decision, err := d.traceRule(ctx, i, rule, decider)
 		if err != nil {
 			return fmt.Errorf("rule %s: %w", rule.Name, err)
 		}
@@ -522,6 +539,48 @@ func (d *Dispatcher) decideAll(ctx context.Context, company *v1alpha1.CompanyAct
 		Reason: notify.TooManyRules,
 		Detail: fmt.Sprintf("the company has %d rules for this event, and only the %d oldest are looked at: delete or merge some", beyond.Count, catalog.MaxRules),
 	}}})
+}
+
+// traceRule is decideRule in a span of its own, for the first rules of a traced event.
+func (d *Dispatcher) traceRule(ctx context.Context, number int, rule *catalog.Rule, decider *decider) (notify.Decision, error) {
+	var span tracing.Span
+	if number < tracing.MaxRules {
+		ctx, span = tracing.Rule(ctx, rule.Namespace, rule.Name, string(rule.Channel))
+		defer span.End()
+	}
+	decision, err := d.decideRule(ctx, rule, decider.event, decider.sender)
+	if !span.Recorded() {
+		return decision, err
+	}
+	span.Messages(len(decision.Messages))
+	if err != nil {
+		span.Fail(reasonOf(err))
+	}
+	// One reason says enough; the log of the API has all.
+	if len(decision.NotSent) > 0 {
+		first := &decision.NotSent[0]
+		span.Outcome("", string(first.Reason), first.Reason.Failure())
+	}
+	return decision, err
+}
+
+// reasonOf returns a code for why an event could not be decided.
+func reasonOf(err error) string {
+	var final finalError
+	var platform *rehive.Error
+	switch {
+	case errors.As(err, &final):
+		return final.reason
+	case errors.Is(err, errNoMemory):
+		return "NoMemory"
+	case errors.Is(err, catalog.ErrNotActive):
+		return ledger.ReasonCompanyInactive
+	case errors.As(err, &platform) && platform.Status != 0:
+		return strconv.Itoa(platform.Status)
+	case errors.Is(err, context.DeadlineExceeded):
+		return "Timeout"
+	}
+	return ""
 }
 
 // computedOf returns a function that reads what templates read as computed for an event.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/tracing"
 )
 
 // replayedEventGone is why a replay fails whose event was deleted meanwhile.
@@ -37,6 +38,7 @@ func (d *Dispatcher) resolveReplay(ctx context.Context, claimed *ledger.ClaimedE
 	if notify.IsOwnEvent(of.Name) {
 		return finalError{errors.New("only events of the platform can be decided again"), reasonInvalidData}
 	}
+	tracing.Current(ctx).Link(d.Traces.Event(of.Company, of.ID))
 	claimed.Replay = &ledger.Replay{Of: of.Key, Repeat: asked.Repeat}
 	claimed.Name, claimed.Size, claimed.Data = of.Name, of.Size, nil
 	return nil

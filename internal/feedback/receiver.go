@@ -18,6 +18,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/expo"
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/tracing"
 )
 
 // ErrUnknown means that there is no such provider, that the URL isn't its own, or that it
@@ -52,7 +53,9 @@ type Options struct {
 	Ledger     Ledger
 	// Registerer takes the metrics; none are registered if nil.
 	Registerer prometheus.Registerer
-	Log        logr.Logger
+	// Traces records the reports; nil records none.
+	Traces *tracing.Tracer
+	Log    logr.Logger
 }
 
 // Receiver records the reports of providers. It is safe for concurrent use.
@@ -195,10 +198,36 @@ func (r *Receiver) write(ctx context.Context, kind string, records []ledger.Feed
 		}
 		r.reports.WithLabelValues(kind, result).Inc()
 	}
+	r.trace(ctx, kind, records, changed)
 	if err != nil {
 		return err //nolint:wrapcheck // it says what was tried
 	}
 	return nil
+}
+
+// trace records the reports that changed something.
+func (r *Receiver) trace(ctx context.Context, kind string, records []ledger.Feedback, changed []bool) {
+	if r.Traces == nil {
+		return
+	}
+	outcomes, ids := map[int64]ledger.DeliveryOutcome{}, []int64(nil)
+	for i, is := range changed {
+		if is {
+			ids, outcomes[records[i].Delivery] = append(ids, records[i].Delivery), records[i].Outcome
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	targets, err := r.Ledger.FeedbackTargets(ctx, ids)
+	if err != nil {
+		r.Log.V(1).Info("Reports are missing in traces", "reason", err.Error())
+	}
+	for i := range targets {
+		d := &targets[i]
+		message := tracing.Message{Delivery: d.ID, Rule: d.RuleName, Channel: d.Channel}
+		r.Traces.Event(d.Company, d.EventID).Reported(message, kind, string(outcomes[d.ID]))
+	}
 }
 
 // recordsOpens reports whether a company has its customers' opens recorded. If that can't be

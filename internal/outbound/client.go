@@ -23,6 +23,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rehive/extension-operator/internal/tracing"
 )
 
 // The defaults of [Options].
@@ -152,7 +154,9 @@ func (c *Client) BaseURL(raw string) (string, error) {
 type Request struct {
 	Method, URL string
 	Header      http.Header
-	Body        []byte
+	// Operation says in traces what the call is for; it must be a constant. It may be empty.
+	Operation string
+	Body      []byte
 }
 
 // Response is an answer whose status line arrived.
@@ -168,6 +172,34 @@ type Response struct {
 
 // Do makes one call. Every error is an [*Error].
 func (c *Client) Do(ctx context.Context, in Request) (*Response, error) {
+	span := startSpan(ctx, &in)
+	defer span.End()
+	resp, err := c.do(ctx, in)
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		span.Fail(e.Kind.String())
+	case err == nil:
+		span.Answered(resp.Status)
+	}
+	return resp, err
+}
+
+// startSpan starts the span of a call, if the context is in one. Of the URL, which may hold
+// identifiers and secrets, only the host is recorded.
+func startSpan(ctx context.Context, in *Request) tracing.Span {
+	if !tracing.Current(ctx).Recorded() {
+		return tracing.Span{}
+	}
+	host := ""
+	if u, err := url.Parse(in.URL); err == nil {
+		host = u.Hostname()
+	}
+	_, span := tracing.Call(ctx, in.Method, host, in.Operation)
+	return span
+}
+
+func (c *Client) do(ctx context.Context, in Request) (*Response, error) {
 	if int64(len(in.Body)) > c.options.MaxRequestBytes {
 		return nil, &Error{Kind: RequestTooLarge, message: fmt.Sprintf("the request is larger than %d bytes", c.options.MaxRequestBytes)}
 	}

@@ -43,6 +43,18 @@ const (
 	ResponseTooLarge
 )
 
+// String returns the name of the kind, for traces.
+func (k Kind) String() string {
+	names := [...]string{
+		"Failed", "Canceled", "TimedOut", "NotFound", "AddressRefused", "ConnectionRefused", "ConnectionLost", "Untrusted",
+		"InvalidRequest", "RequestTooLarge", "ResponseTooLarge",
+	}
+	if k < 0 || int(k) >= len(names) {
+		return names[Failed]
+	}
+	return names[k]
+}
+
 // Error is why a call has no answer. Its text is the end of a sentence; it holds
 // no URL and nothing of the request, and no address but one that isn't allowed.
 type Error struct {

@@ -260,7 +260,7 @@ func (s Session) request(in call) (outbound.Request, error) {
 		}
 		header.Set("Content-Type", "application/json")
 	}
-	return outbound.Request{Method: in.method, URL: target.String(), Header: header, Body: body}, nil
+	return outbound.Request{Method: in.method, URL: target.String(), Header: header, Body: body, Operation: in.op}, nil
 }
 
 func decode(op string, status int, body []byte, out any) error {

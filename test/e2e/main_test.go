@@ -24,12 +24,16 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
+	"github.com/rehive/extension-operator/internal/tracing/tracingtest"
 	"github.com/rehive/extension-operator/test/controlplane"
 	"github.com/rehive/extension-operator/test/stage"
 )
 
 // set is the stage that TestManager's tests share. Each test uses its own companies.
 var set *stage.Stage
+
+// traces is the collector of the traces of that stage.
+var traces *tracingtest.Collector
 
 // evidence collects the evidence of all stages. TestMain searches it for planted values at
 // the end.
@@ -56,7 +60,7 @@ func TestMain(m *testing.M) {
 	// or a customer's address, phone number or name.
 	var places []string
 	if set != nil {
-		places = []string{stage.EvidenceLog, stage.EvidenceMetrics, stage.EvidenceEvents, stage.EvidenceObjects}
+		places = []string{stage.EvidenceLog, stage.EvidenceMetrics, stage.EvidenceEvents, stage.EvidenceObjects, evidenceTraces}
 	}
 	err := evidence.Check(places...)
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -76,6 +80,7 @@ func TestMain(m *testing.M) {
 func TestManager(t *testing.T) {
 	t.Parallel()
 	options := stageOptions(t.TempDir(), program(t))
+	traces = collectTraces(t, &options)
 	var err error
 	if set, err = stage.Start(t.Context(), options); err != nil {
 		t.Fatal(err)
@@ -87,6 +92,7 @@ func TestManager(t *testing.T) {
 	}{
 		{"TransactionBecomesEmail", testTransactionBecomesEmail},
 		{"TransactionBecomesSMSAndPush", testTransactionBecomesSMSAndPush},
+		{"Traces", testTraces},
 		{"MetricsOfDashboardAndAlerts", testMetricsOfDashboardAndAlerts},
 		{"Admission", testAdmission},
 		{"API", testAPI},

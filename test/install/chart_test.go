@@ -101,8 +101,9 @@ certManager: {http: {enabled: true}, metrics: {enabled: true}, admission: {enabl
 monitoring: {enabled: true, dashboard: {enabled: true}}
 ledger: {encryption: {enabled: true}}
 unsubscribe: {enabled: true}
+tracing: {enabled: true, endpoint: "http://collector.example.com:4318"}
 `
-	allComponents := []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption", "unsubscribe"}
+	allComponents := []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption", "unsubscribe", "tracing"}
 	g := NewWithT(t)
 	for name, test := range map[string]struct {
 		values    string

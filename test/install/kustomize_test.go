@@ -88,6 +88,7 @@ func TestComponents(t *testing.T) {
 		"names":                 nil,
 		"prometheus":            {"ClusterRoleBinding", "PrometheusRule", "ServiceMonitor"},
 		"unsubscribe":           nil,
+		"tracing":               nil,
 		"watched-namespace":     {"Role", "RoleBinding", "ServiceAccount"},
 	}
 	NewWithT(t).Expect(entries).To(HaveLen(len(added)), "a component without a test")
@@ -127,7 +128,7 @@ func TestComponents(t *testing.T) {
 		})
 	}
 	t.Run("all", func(t *testing.T) {
-		tryAll(t, overlay(t, "team-a", []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption", "unsubscribe"}, ""))
+		tryAll(t, overlay(t, "team-a", []string{"ingress", "gateway", "cert-manager", "prometheus", "metrics-certificate", "admission-certificate", "grafana-dashboard", "ledger-encryption", "unsubscribe", "tracing"}, ""))
 	})
 }
 

@@ -42,6 +42,10 @@ The host of settings.public-url.
 {{- get (urlParse (index .Values.settings "public-url")) "host" -}}
 {{- end }}
 
+{{- define "rehive.collector" -}}
+{{- required "tracing.endpoint is required if tracing is enabled: set it to the URL of your OpenTelemetry collector, such as http://collector.observability:4318" .Values.tracing.endpoint -}}
+{{- end }}
+
 {{/*
 The manager's settings: what the values say, as a flag's name and its value.
 */}}
