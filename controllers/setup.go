@@ -90,7 +90,7 @@ type Options struct {
 	// zero value allows none.
 	Namespaces activation.Namespaces
 	// ErasureWebhook registers the webhook of [rehive.EventUserUpdate] for every company, also
-	// if no rule handles it, so that the data of users whom Rehive deletes is erased.
+	// if no rule needs it, so that the data of users whom Rehive deletes is erased.
 	ErasureWebhook bool
 	// SenderDomains knows the DNS records of the companies' domains; nil checks none.
 	SenderDomains SenderDomains

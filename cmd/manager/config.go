@@ -179,7 +179,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.IntVar(&s.smtpConnections, "smtp-connections", delivery.DefaultConcurrency, "maximum `number` of connections to the mail server, each of which sends one email at a time")
 	flags.Float64Var(&s.smtpRate, "smtp-rate", 0, "maximum `number` of emails per second sent to the mail server; 0 means no limit")
 
-	flags.BoolVar(&s.erasureWebhook, "erasure-webhook", true, "register the webhook of user.update for every company, so that the data of users whom Rehive deletes is erased; otherwise, it is erased only for companies with a rule for this event")
+	flags.BoolVar(&s.erasureWebhook, "erasure-webhook", false, "register the webhook of user.update for every company, so that the data of users whom Rehive deletes is erased without a rule for this event; each user.update event is then stored. Rehive may not let an active extension remove the webhook again")
 	flags.BoolVar(&s.checkSenderDomains, "check-sender-domains", true, "look up the SPF, DKIM and DMARC records of the domain of each company's system email once a day, and report what is missing in the condition SenderDomainReady")
 	flags.StringVar(&s.unsubscribeKeys, "unsubscribe-keys", "", "`directory` with the keys that sign the links by which users opt out of a rule's messages, such as a mounted Secret; each file holds a key of at least 32 bytes, and the one with the greatest name signs. Without it, there are no such links")
 	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider in --namespace for companies without one for email; replaces --smtp-address")
