@@ -41,7 +41,7 @@ func appendJSON(c *Context, b *strings.Builder, v python.Value, depth int) error
 		return appendJSONItems(c, b, v.Items, depth)
 	case *python.Tuple:
 		return appendJSONItems(c, b, v.Items, depth)
-	case *groupedResult:
+	case interface{ Tuple() *python.Tuple }: // a named tuple
 		return appendJSONItems(c, b, v.Tuple().Items, depth)
 	case *python.Dict:
 		return appendJSONDict(c, b, v, depth)
