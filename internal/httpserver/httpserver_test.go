@@ -131,7 +131,9 @@ func TestLargeHeader(t *testing.T) {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-	go func() { _, _ = conn.Write(append([]byte("GET / HTTP/1.1\r\nX: "), bytes.Repeat([]byte("a"), 1<<20)...)) }()
+	go func() {
+		_, _ = conn.Write(append([]byte("GET / HTTP/1.1\r\nX: "), bytes.Repeat([]byte("a"), 1<<20)...))
+	}()
 	answer, err := io.ReadAll(conn)
 	if !bytes.Contains(answer, []byte("431")) && (err == nil || isTimeout(err)) {
 		t.Errorf("the header was not refused: %q, %v", answer, err)

@@ -184,7 +184,7 @@ func (e *Event) Suggest(path string) string {
 		}
 		return ""
 	}
-	// What was before a change is never what is now.
+	// The value before a change is never the current one.
 	if first, rest, cut := strings.Cut(path, "."); strings.HasPrefix(first, "original") {
 		if !cut || e.Original == "" {
 			return ""

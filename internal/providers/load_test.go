@@ -48,7 +48,7 @@ func (m *moody) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	to := body.Personalizations[0].To[0].Email
-	// What it accepts is accepted before the answer, which may not arrive.
+	// A message is accepted before its answer is sent, which may not arrive.
 	answer := httptest.NewRecorder()
 	cut := false
 	accepted := m.treat(m.calls.Add(1), cutter{answer, &cut}, r)

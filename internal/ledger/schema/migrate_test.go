@@ -37,6 +37,8 @@ var released = map[string]string{
 	"migrations/sqlite/00011_throttles.sql":                  "c9e21ec6d2e1a87101dabaf6ea38fc6a482c21e5602c1e6cc7459031d8d2fadd",
 	"migrations/postgres/00012_fallbacks.sql":                "044f21c1a6662c7b59fcdaac944d4c0d68323433edd9b6a662d6991fd494f488",
 	"migrations/sqlite/00012_fallbacks.sql":                  "17c304ffbefedbf384633631c3c0d2350a4ea0c47e1f6dc8cb8c03c916f76952",
+	"migrations/postgres/00013_inbox_arrivals.sql":           "c76680d34f2759890f43e1b710025f7da593dd9ccab1e2dbc04d4886e653a9f6",
+	"migrations/sqlite/00013_inbox_arrivals.sql":             "069b015f1eed47eb029593460ac165fc214880cbed5bc9e08a9827bd0a4fdd63",
 }
 
 func TestReleasedMigrationsAreFrozen(t *testing.T) {
