@@ -60,7 +60,7 @@ func TestConnectionsThatWait(t *testing.T) {
 		}
 	}()
 	for i := range 3 * MaxConnections {
-		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
+		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
@@ -125,7 +125,7 @@ func TestConnectionsThatAreServed(t *testing.T) {
 // limit.
 func TestLargeHeader(t *testing.T) {
 	address, _ := start(t, http.NotFoundHandler())
-	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}
