@@ -254,7 +254,7 @@ type Message struct {
 	Rule, Channel string
 }
 
-// deliver returns the attributes of an operation on a message.
+// attributes returns the attributes of an operation on the message.
 func (m Message) attributes(more ...attribute.KeyValue) []attribute.KeyValue {
 	id := strconv.FormatInt(m.Delivery, 10)
 	return queued(semconv.MessagingOperationTypeProcess, messageQueue,
