@@ -4,7 +4,9 @@
 package expression
 
 import (
+	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/rehive/extension-operator/internal/django"
@@ -170,7 +172,9 @@ func (in *inspector) condition(n node) {
 			in.result.Conditions = append(in.result.Conditions, side)
 		}
 	case *tupleNode:
-		if len(n.items) > 0 {
+		if number := thousands(n.items); number != "" {
+			in.remark(n, "a comma makes a tuple, which is always true: write "+number+" without the comma")
+		} else if len(n.items) > 0 {
 			in.remark(n, "a comma makes a tuple, which is always true: write 'and' or 'or'")
 		}
 		in.values(n.items)
@@ -179,6 +183,35 @@ func (in *inspector) condition(n node) {
 	default:
 		in.value(n)
 	}
+}
+
+// thousands returns the number of an expression such as x > 1,500, without its separators;
+// "" if the items of a tuple are no such number. Python accepts 000, but not 050.
+func thousands(items []node) string {
+	if len(items) < 2 {
+		return ""
+	}
+	first, is := ungroup(items[0]).(*compareNode)
+	if !is {
+		return ""
+	}
+	number := ""
+	for i, n := range append([]node{first.rest[len(first.rest)-1]}, items[1:]...) {
+		c, is := n.(*constantNode)
+		if !is {
+			return ""
+		}
+		digits, is := c.value.(python.Int)
+		switch {
+		case !is || digits > 999 || i > 0 && digits != 0 && digits < 100 || i == 0 && digits == 0:
+			return ""
+		case i > 0:
+			number += fmt.Sprintf("%03d", int64(digits))
+		default:
+			number = strconv.FormatInt(int64(digits), 10)
+		}
+	}
+	return number
 }
 
 // loneTexts adds remarks about 'x' == 'a' or 'b', whose second part is always true.

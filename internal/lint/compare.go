@@ -39,6 +39,9 @@ func (l *linter) comparison(c *expression.StaticComparison) {
 			continue
 		}
 		if list, is := other.Literal.(*python.List); is {
+			if l.equalsList(c.Operator, side, other) {
+				continue
+			}
 			for _, item := range list.Items {
 				l.pair(c.Operator, side, other, item)
 			}
@@ -46,6 +49,17 @@ func (l *linter) comparison(c *expression.StaticComparison) {
 		}
 		l.pair(c.Operator, side, other, other.Literal)
 	}
+}
+
+// equalsList warns of a text that is compared with a list by == or !=.
+func (l *linter) equalsList(operator string, side, other *expression.Side) bool {
+	write, is := map[string]string{"==": "in", "!=": "not in"}[operator]
+	field := l.field(side)
+	if !is || !side.Quoted && (field == nil || field.Kind == platformevent.List || field.Kind == platformevent.Free) {
+		return false
+	}
+	l.at(other, "%s never equals a list: write '%s' instead of %s", side.Path, write, operator)
+	return true
 }
 
 // pair warns of a variable that is compared with a value of another type, or with one
@@ -71,6 +85,10 @@ func (l *linter) pair(operator string, side, other *expression.Side, literal pyt
 		}
 	case python.Str:
 		if side.Quoted {
+			if value == "null" || value == "undefined" {
+				l.at(other, "a null prints as 'None', and a missing field as ''")
+				return
+			}
 			if field != nil {
 				l.value(operator, side, other, field, string(value))
 			}
