@@ -82,7 +82,7 @@ namespace, and to use the proxy of the operator's Service.`,
 		if l.tail < 1 || l.tail > clusterapi.MaxMessages {
 			return fmt.Errorf("--tail must be between 1 and %d", clusterapi.MaxMessages)
 		}
-		if l.ids, err = parseIDs(args); err != nil {
+		if l.ids, err = parseIDs("message", "kubectl rehive logs", args); err != nil {
 			return err
 		}
 		if l.follow && len(l.ids) > 0 {
@@ -97,15 +97,15 @@ namespace, and to use the proxy of the operator's Service.`,
 	return command
 }
 
-// parseIDs reads the IDs of messages.
-func parseIDs(args []string) (ids []int64, err error) {
+// parseIDs reads the IDs of messages, or of other things that a command shows.
+func parseIDs(of, shownBy string, args []string) (ids []int64, err error) {
 	if len(args) > clusterapi.MaxIDs {
-		return nil, fmt.Errorf("at most %d messages can be named", clusterapi.MaxIDs)
+		return nil, fmt.Errorf("at most %d %ss can be named", clusterapi.MaxIDs, of)
 	}
 	for _, arg := range args {
 		id, err := strconv.ParseInt(arg, 10, 64)
 		if err != nil || id < 1 {
-			return nil, fmt.Errorf("%q is not the ID of a message: kubectl rehive logs shows them", arg)
+			return nil, fmt.Errorf("%q is not the ID of a %s: %s shows them", arg, of, shownBy)
 		}
 		ids = append(ids, id)
 	}
@@ -281,19 +281,21 @@ func messageHead(wide bool, separator string) string {
 	return head
 }
 
-func messageRow(m *clusterapi.Message, wide bool, separator string) string {
-	or := func(text string) string {
-		if text == "" {
-			return "-"
-		}
-		return check.Printable(text)
+// orDash returns a text of somebody else for a table, and a dash for none.
+func orDash(text string) string {
+	if text == "" {
+		return "-"
 	}
+	return check.Printable(text)
+}
+
+func messageRow(m *clusterapi.Message, wide bool, separator string) string {
 	row := m.Updated.Local().Format(time.RFC3339)
-	for _, column := range []string{strconv.FormatInt(m.ID, 10), m.State, m.Channel, or(m.Rule), or(m.Recipient), or(m.Event), or(m.Reason)} {
+	for _, column := range []string{strconv.FormatInt(m.ID, 10), m.State, m.Channel, orDash(m.Rule), orDash(m.Recipient), orDash(m.Event), orDash(m.Reason)} {
 		row += separator + column
 	}
 	if wide {
-		for _, column := range []string{or(m.Company), or(m.EventID), or(m.Outcome), strconv.Itoa(m.Attempts), or(m.ProviderID), or(m.Message)} {
+		for _, column := range []string{orDash(m.Company), orDash(m.EventID), orDash(m.Outcome), strconv.Itoa(m.Attempts), orDash(m.ProviderID), orDash(m.Message)} {
 			row += separator + column
 		}
 	}

@@ -64,7 +64,7 @@ Exit status: 0 if everything is right, 1 if there are findings, 2 after an error
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	root.PersistentFlags().StringVar(&o.color, "color", "auto", "color the output: auto, always or never")
-	root.AddCommand(o.lintCommand(), o.testCommand(), o.previewCommand(), o.explainCommand(), o.activationsCommand(), o.statusCommand(), o.checkCommand(), o.logsCommand(), o.replayCommand(), o.eraseCommand(), o.registerCommand())
+	root.AddCommand(o.lintCommand(), o.testCommand(), o.previewCommand(), o.explainCommand(), o.activationsCommand(), o.statusCommand(), o.checkCommand(), o.logsCommand(), o.replayCommand(), o.eraseCommand(), o.suppressionsCommand(), o.registerCommand())
 	return root
 }
 

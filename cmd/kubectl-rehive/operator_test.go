@@ -378,8 +378,62 @@ func TestLogsAndReplay(t *testing.T) {
 	g.Expect(c.ledger.FailEvent(ctx, claimed[0], "Enough.")).To(Succeed())
 
 	t.Run("erase", func(t *testing.T) { c.testErase(t, viewer, editor) })
+	t.Run("suppressions", func(t *testing.T) { c.testSuppressions(t, viewer, editor) })
 	t.Run("follow", func(t *testing.T) { c.testFollow(t, viewer) })
 	t.Run("tokens", c.testTokens)
+}
+
+// testSuppressions shows and changes which recipients receive none of a company's messages.
+func (c *operated) testSuppressions(t *testing.T, viewer, editor string) {
+	g := NewWithT(t)
+	run := func(kubeconfig string, args ...string) (int, string, string) {
+		return plugin(t.Context(), "", append([]string{"suppressions", args[0], "--kubeconfig", kubeconfig, "-n", "team-a"}, args[1:]...)...)
+	}
+	status, out, errOut := run(viewer, "list")
+	g.Expect([]any{status, out, errOut}).To(Equal([]any{0, "", "No suppressions found.\n"}))
+	status, _, errOut = run(viewer, "add", "email", "zoe@example.com")
+	g.Expect(status).To(Equal(2))
+	g.Expect(errOut).To(ContainSubstring("cannot create resource"))
+	status, _, errOut = run(viewer, "add", "email", "zoe@example.com", "--service-account", "rehive-extension-cli-viewer")
+	g.Expect(status).To(Equal(2))
+	g.Expect(errOut).To(ContainSubstring("may not create companyactivations/suppressions of team-a/shop."))
+	for _, invalid := range [][]string{{"system", "zoe"}, {"email", "zoe"}, {"sms", "1234"}, {"email", "zoe@example.com", "--note", strings.Repeat("x", 251)}} {
+		status, _, errOut = run(editor, append([]string{"add"}, invalid...)...)
+		g.Expect(status).To(Equal(2), "%s", invalid)
+		g.Expect(errOut).To(ContainSubstring("The "), "%s", invalid)
+	}
+
+	status, out, errOut = run(editor, "add", "email", "Zoe@Example.com", "--note", "asked by phone")
+	g.Expect(status).To(Equal(0), errOut)
+	g.Expect(out).To(MatchRegexp(`^(?i:zoe@example.com) receives no email messages of my_shop \(suppression \d+\)\.\n$`))
+	suppressed, err := c.ledger.SuppressedAmong(t.Context(), "my_shop", "email", "zoe@example.com")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(suppressed).To(HaveLen(1))
+	for i := range clusterapi.MaxMessages {
+		g.Expect(c.ledger.Suppress(t.Context(), ledger.Suppression{
+			Company: "my_shop", Channel: "sms", Address: fmt.Sprintf("+2782%07d", i), Reason: ledger.SuppressedStop, Source: ledger.SourceProvider,
+		}, 0)).To(Succeed())
+	}
+	var all clusterapi.SuppressionList
+	status, out, errOut = run(viewer, "list", "-o", "json")
+	g.Expect(status).To(Equal(0), errOut)
+	g.Expect(json.Unmarshal([]byte(out), &all)).To(Succeed())
+	g.Expect(all.Suppressions).To(HaveLen(clusterapi.MaxMessages + 1))
+	added := all.Suppressions[clusterapi.MaxMessages]
+	g.Expect([]string{added.Company, added.Channel, added.Reason, added.Source, added.Note}).To(Equal([]string{"my_shop", "email", "Manual", "Admin", "asked by phone"}))
+	_, out, _ = run(viewer, "list", "--channel", "email", "-o", "wide")
+	g.Expect(out).To(MatchRegexp(`ID +CHANNEL.*\n\d+ +email +(?i:zoe@example.com) +Manual .* my_shop +Admin +- +asked by phone\n$`))
+
+	status, _, errOut = run(editor, "remove", "x")
+	g.Expect(status).To(Equal(2))
+	g.Expect(errOut).To(ContainSubstring(`"x" is not the ID of a suppression: kubectl rehive suppressions list shows them`))
+	status, out, errOut = run(editor, "remove", fmt.Sprint(added.ID), "999999")
+	g.Expect([]any{status, out, errOut}).To(Equal([]any{1, "Removed 1 suppression.\n", "suppression 999999: There is no such suppression.\n"}))
+	_, out, errOut = run(viewer, "list", "--recipient", "zoe@example.com")
+	g.Expect(out + errOut).To(Equal("No suppressions found.\n"))
+	audit := c.log.String()
+	g.Expect(audit).To(And(ContainSubstring(`"Suppressed a recipient"`), ContainSubstring(`"Deleted a suppression"`)))
+	g.Expect(audit).NotTo(ContainSubstring("Zoe@"))
 }
 
 // testErase erases a user's data after it said how much there is.

@@ -55,7 +55,7 @@ namespace, and to use the proxy of the operator's Service. The operator logs who
 		if err := checkFormat(r.format, "", "json", "yaml"); err != nil {
 			return err
 		}
-		if r.request.IDs, err = parseIDs(args); err != nil {
+		if r.request.IDs, err = parseIDs("message", "kubectl rehive logs", args); err != nil {
 			return err
 		}
 		for state, chosen := range map[string]bool{"failed": r.failed, "cancelled": r.cancelled, "quarantined": r.quarantined} {

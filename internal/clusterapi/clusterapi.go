@@ -56,6 +56,13 @@ var (
 	ReplayMessages = Operation{"messages/replay", "messages", "create"}
 	// EraseUser erases what the operator stores about a user: Erase to Erased.
 	EraseUser = Operation{"users/erase", "users", "delete"}
+	// ListSuppressions returns the recipients that receive none of a company's messages:
+	// SuppressionQuery to SuppressionList.
+	ListSuppressions = Operation{"suppressions/list", "suppressions", "get"}
+	// AddSuppression adds one: NewSuppression to Suppression.
+	AddSuppression = Operation{"suppressions/add", "suppressions", "create"}
+	// RemoveSuppressions removes some: SuppressionRemoval to RemovedSuppressions.
+	RemoveSuppressions = Operation{"suppressions/remove", "suppressions", "delete"}
 )
 
 // Target is the CompanyActivation that a request is about. It is part of every request.
@@ -70,7 +77,7 @@ func (t Target) Of() Target { return t }
 const (
 	// MaxMessages is the size of a page of messages.
 	MaxMessages = 250
-	// MaxIDs is how many messages one request may name.
+	// MaxIDs is how many messages or suppressions one request may name.
 	MaxIDs = 100
 	// MaxReplayed is how many messages one request sends again.
 	MaxReplayed = 10_000
@@ -201,4 +208,61 @@ type Erased struct {
 	// Subject identifies the record of the erasure without naming the user: see
 	// /api/admin/erasures/. It is empty after a dry run.
 	Subject string `json:"subject,omitempty"`
+}
+
+// SuppressionQuery asks for suppressions, the newest first. Empty fields match everything.
+type SuppressionQuery struct {
+	Target
+	Channel   string `json:"channel,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+	Recipient string `json:"recipient,omitempty"`
+	// After, if not 0, is the ID that the suppressions follow in the order of the list.
+	After int64 `json:"after,omitempty"`
+}
+
+// SuppressionList is a page of at most MaxMessages suppressions.
+type SuppressionList struct {
+	Suppressions []Suppression `json:"suppressions"`
+	// More reports whether there are suppressions after these.
+	More bool `json:"more,omitempty"`
+}
+
+// Suppression is a recipient that receives none of a company's messages on a channel.
+type Suppression struct {
+	ID int64 `json:"id"`
+	// Company is the platform's identifier.
+	Company string `json:"company"`
+	Channel string `json:"channel"`
+	// Recipient is an email address, a phone number or, for push, the user's identifier; a
+	// digest if the user's data was erased.
+	Recipient string `json:"recipient"`
+	// Device is the hash of the push token if only one of the user's devices is suppressed.
+	Device string    `json:"device,omitempty"`
+	Reason string    `json:"reason"`
+	Source string    `json:"source"`
+	Note   string    `json:"note,omitempty"`
+	Since  time.Time `json:"since"`
+	// Until is when it ends; it is absent if it doesn't end by itself.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// NewSuppression adds a recipient.
+type NewSuppression struct {
+	Target
+	Channel   string `json:"channel"`
+	Recipient string `json:"recipient"`
+	// Note is a remark of at most 250 characters.
+	Note string `json:"note,omitempty"`
+}
+
+// SuppressionRemoval removes the suppressions with the IDs.
+type SuppressionRemoval struct {
+	Target
+	IDs []int64 `json:"ids"`
+}
+
+// RemovedSuppressions says which of the suppressions were removed, and which did not exist.
+type RemovedSuppressions struct {
+	Removed []int64 `json:"removed"`
+	Unknown []int64 `json:"unknown,omitempty"`
 }

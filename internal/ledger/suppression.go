@@ -90,6 +90,18 @@ type Suppression struct {
 // erased.
 func (s *Suppression) Hidden() bool { return strings.HasPrefix(s.Address, HiddenAddress) }
 
+// Owner returns the recipient of messages and, if only one of the recipient's addresses is
+// suppressed, that address.
+func (s *Suppression) Owner() (recipient, device string) {
+	if s.Recipient == "" {
+		return s.Address, ""
+	}
+	return s.Recipient, s.Address
+}
+
+// MaxNote is the longest note of a suppression, in characters.
+const MaxNote = 250
+
 // HiddenAddress begins the Address of a suppression whose owner was erased.
 const HiddenAddress = "hmac-sha256:"
 

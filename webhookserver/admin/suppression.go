@@ -15,9 +15,6 @@ import (
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
-// maxNote is the longest note of a suppression, in characters.
-const maxNote = 250
-
 // suppression is an address in the API's form.
 type suppression struct {
 	ledger.Suppression
@@ -48,7 +45,7 @@ var suppressionSerializer = &rest.Serializer[suppression]{Name: "AdminSuppressio
 		Describe("The hash of the push token if only one of the user's devices is suppressed."),
 	rest.Char("reason", func(s *suppression) *string { return &s.reason }).ReadOnly().Choices(suppressionReasons...),
 	rest.Char("source", func(s *suppression) *string { return &s.Source }).ReadOnly().Choices(ledger.SourceProvider, ledger.SourceFeedback, ledger.SourceAdmin),
-	rest.Char("note", func(s *suppression) *string { return &s.Note }).Blank().MaxLength(maxNote),
+	rest.Char("note", func(s *suppression) *string { return &s.Note }).Blank().MaxLength(ledger.MaxNote),
 	rest.Boolean("erased", func(s *suppression) *bool { return &s.hidden }).ReadOnly(),
 	rest.Timestamp("created", func(s *suppression) time.Time { return s.Since }),
 	rest.Timestamp("until", func(s *suppression) time.Time { return s.until }).
@@ -56,10 +53,8 @@ var suppressionSerializer = &rest.Serializer[suppression]{Name: "AdminSuppressio
 }}
 
 func readSuppression(s ledger.Suppression) suppression {
-	out := suppression{Suppression: s, recipient: s.Address, reason: string(s.Reason), hidden: s.Hidden(), until: s.Until}
-	if s.Recipient != "" {
-		out.recipient, out.device = s.Recipient, s.Address
-	}
+	out := suppression{Suppression: s, reason: string(s.Reason), hidden: s.Hidden(), until: s.Until}
+	out.recipient, out.device = s.Owner()
 	return out
 }
 

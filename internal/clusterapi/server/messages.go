@@ -215,7 +215,7 @@ func refusalOf(err error) string {
 
 func checkIDs(ids []int64) error {
 	if len(ids) > clusterapi.MaxIDs {
-		return apierrors.NewBadRequest(fmt.Sprintf("One request may name %d messages.", clusterapi.MaxIDs))
+		return apierrors.NewBadRequest(fmt.Sprintf("One request may have %d IDs.", clusterapi.MaxIDs))
 	}
 	return nil
 }
@@ -224,7 +224,7 @@ func checkIDs(ids []int64) error {
 func statusOf(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return unavailable("The log could not be searched in time. Narrow the search, for instance with --since, or try again later.")
+		return unavailable("The ledger could not be searched in time. Narrow the search, for instance with --since, or try again later.")
 	case errors.Is(err, ledger.ErrUnavailable):
 		return unavailable("The ledger is not available. Try again later.")
 	}

@@ -55,6 +55,7 @@ type Ledger interface {
 	ledger.History
 	ledger.Quarantine
 	ledger.Erasures
+	ledger.Suppressions
 }
 
 // Activations finds the activation in force for a company; nil if there is none.
@@ -93,6 +94,9 @@ func New(o Options) *Server {
 	add(s, clusterapi.ListMessages, s.listMessages)
 	add(s, clusterapi.ReplayMessages, s.replayMessages)
 	add(s, clusterapi.EraseUser, s.eraseUser)
+	add(s, clusterapi.ListSuppressions, s.listSuppressions)
+	add(s, clusterapi.AddSuppression, s.addSuppression)
+	add(s, clusterapi.RemoveSuppressions, s.removeSuppressions)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "The operator doesn't know this operation. Use the version of kubectl rehive that belongs to the operator's.")
 	})
