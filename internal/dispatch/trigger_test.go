@@ -102,7 +102,7 @@ func TestTriggerForUsersAndGroups(t *testing.T) {
 	s.want("t",
 		"zoe@example.com pending  Hello Zoe", "joe@example.com pending  Hello Joe", "ann@example.com pending  Hello Twin",
 		bob.ID+" skipped ExpressionFalse",
-		nobody.ID+" None failed MalformedRecipient", nobody2.ID+" None failed MalformedRecipient", ann.ID+" ann@example.com skipped OptedOut",
+		nobody.ID+" skipped NoRecipient", nobody2.ID+" skipped NoRecipient", ann.ID+" ann@example.com skipped OptedOut",
 		gone.ID+" failed UnknownUser", "user:zoe@example.com failed UnknownUser", foreign+" failed UnknownUser", "group:none failed UnknownGroup",
 	)
 	users := map[string]string{"joe@example.com": joe.ID, "ann@example.com": twin.ID}
