@@ -186,7 +186,7 @@ func (in *inspector) condition(n node) {
 }
 
 // thousands returns the number of an expression such as x > 1,500, without its separators;
-// "" if the items of a tuple are no such number. Python accepts 000, but not 050.
+// "" if a tuple isn't one. Python accepts 000, but not 050.
 func thousands(items []node) string {
 	if len(items) < 2 {
 		return ""
