@@ -39,7 +39,10 @@ func (l *linter) comparison(c *expression.StaticComparison) {
 			continue
 		}
 		if list, is := other.Literal.(*python.List); is {
-			if l.equalsList(c.Operator, side, other) {
+			if write, is := map[string]string{"==": "in", "!=": "not in"}[c.Operator]; is {
+				if l.neverList(side) {
+					l.at(other, "%s never equals a list: write '%s' instead of %s", side.Path, write, c.Operator)
+				}
 				continue
 			}
 			for _, item := range list.Items {
@@ -51,15 +54,10 @@ func (l *linter) comparison(c *expression.StaticComparison) {
 	}
 }
 
-// equalsList warns of a text that is compared with a list by == or !=.
-func (l *linter) equalsList(operator string, side, other *expression.Side) bool {
-	write, is := map[string]string{"==": "in", "!=": "not in"}[operator]
+// neverList reports whether a variable never has a list as its value.
+func (l *linter) neverList(side *expression.Side) bool {
 	field := l.field(side)
-	if !is || !side.Quoted && (field == nil || field.Kind == platformevent.List || field.Kind == platformevent.Free) {
-		return false
-	}
-	l.at(other, "%s never equals a list: write '%s' instead of %s", side.Path, write, operator)
-	return true
+	return side.Quoted || field != nil && field.Kind != platformevent.List && field.Kind != platformevent.Free
 }
 
 // pair warns of a variable that is compared with a value of another type, or with one
