@@ -48,10 +48,18 @@ type notificationRuleReconciler struct {
 	now        func() time.Time
 }
 
+// readyReasonChanged has a rule reconciled again when its new verdict appears in the cache.
+// Until then, a reconciliation may compare with an older verdict, and find nothing to write.
+var readyReasonChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(conditioned)
+	after, also := e.ObjectNew.(conditioned)
+	return ok && also && conditionReason(before, v1alpha1.ReadyCondition) != conditionReason(after, v1alpha1.ReadyCondition)
+}}
+
 func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("notificationrule").
-		For(&v1alpha1.NotificationRule{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.NotificationRule{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, readyReasonChanged))).
 		Watches(&v1alpha1.CompanyActivation{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfActivation),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 				before, ok := e.ObjectOld.(*v1alpha1.CompanyActivation)
