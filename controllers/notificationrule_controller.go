@@ -48,26 +48,27 @@ type notificationRuleReconciler struct {
 	now        func() time.Time
 }
 
-// readyReasonChanged has a rule reconciled again when its new verdict appears in the cache.
-// Until then, a reconciliation may compare with an older verdict, and find nothing to write.
-var readyReasonChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-	before, ok := e.ObjectOld.(conditioned)
-	after, also := e.ObjectNew.(conditioned)
-	return ok && also && conditionReason(before, v1alpha1.ReadyCondition) != conditionReason(after, v1alpha1.ReadyCondition)
-}}
+var (
+	readyReasonChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(conditioned)
+		after, also := e.ObjectNew.(conditioned)
+		return ok && also && conditionReason(before, v1alpha1.ReadyCondition) != conditionReason(after, v1alpha1.ReadyCondition)
+	}}
+	unknownEventsChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*v1alpha1.CompanyActivation)
+		after, also := e.ObjectNew.(*v1alpha1.CompanyActivation)
+		return ok && also && !slices.Equal(before.Status.UnknownEvents, after.Status.UnknownEvents)
+	}}
+)
 
 func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("notificationrule").
+		// A rule is reconciled again when its verdict appears in the cache: until then, a
+		// reconciliation may compare with an older verdict and find nothing to write.
 		For(&v1alpha1.NotificationRule{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, readyReasonChanged))).
 		Watches(&v1alpha1.CompanyActivation{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfActivation),
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-				before, ok := e.ObjectOld.(*v1alpha1.CompanyActivation)
-				after, also := e.ObjectNew.(*v1alpha1.CompanyActivation)
-				return ok && also && (before.Generation != after.Generation ||
-					conditionReason(before, v1alpha1.ReadyCondition) != conditionReason(after, v1alpha1.ReadyCondition) ||
-					!slices.Equal(before.Status.UnknownEvents, after.Status.UnknownEvents))
-			}})).
+			builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, readyReasonChanged, unknownEventsChanged))).
 		Watches(&v1alpha1.NotificationLayout{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfLayout),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WithOptions(controllerOptions(concurrentRules)).

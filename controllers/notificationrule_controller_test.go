@@ -182,3 +182,17 @@ func TestJudgeRuleStaysWithinLimits(t *testing.T) {
 		g.Expect(len([]rune(condition.Message))).To(BeNumerically("<=", maxMessageRunes))
 	}
 }
+
+// TestOverwrittenVerdict checks that the verdict about a rule is restored at once after somebody
+// overwrote it. A verdict that was older than another one in the cache is the same case.
+func TestOverwrittenVerdict(t *testing.T) {
+	f := newFixture(t)
+	f.declare("shop")
+	rule := f.rule("receipt", "transaction.execute")
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
+	before := rule.DeepCopy()
+	set(rule, v1alpha1.ReadyCondition, verdict{metav1.ConditionTrue, "Fine", "Somebody says so."})
+	f.Expect(k8s.Status().Patch(f.ctx, rule, client.MergeFrom(before))).To(Succeed())
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
+}
