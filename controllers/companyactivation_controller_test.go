@@ -628,15 +628,19 @@ func TestImmutableSecret(t *testing.T) {
 	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("The Secret shop-rehive is immutable, "))
 }
 
+func (f *fixture) makeSecretImmutable() *corev1.Secret {
+	f.t.Helper()
+	secret := f.secret()
+	f.Expect(k8s.Patch(f.ctx, secret, client.RawPatch("application/merge-patch+json", []byte(`{"immutable":true}`)))).To(Succeed())
+	return secret
+}
+
 // TestImmutableSecretIsAnnounced checks that the status says what will fail while the
 // token is still valid.
 func TestImmutableSecretIsAnnounced(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	var secret corev1.Secret
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(f.secret()), &secret)).To(Succeed())
-	secret.Immutable = ptr.To(true)
-	f.Expect(k8s.Update(f.ctx, &secret)).To(Succeed())
+	f.makeSecretImmutable()
 	f.Eventually(func(g Gomega) {
 		g.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
 		g.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(ContainSubstring("The Secret shop-rehive is immutable, so the next token cannot be stored"))
@@ -649,10 +653,7 @@ func TestImmutableSecretIsAnnounced(t *testing.T) {
 func TestRefusedRotationIsReported(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	var secret corev1.Secret
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(f.secret()), &secret)).To(Succeed())
-	secret.Immutable = ptr.To(true)
-	f.Expect(k8s.Update(f.ctx, &secret)).To(Succeed())
+	secret := f.makeSecretImmutable()
 	f.check(a, func(a *v1alpha1.CompanyActivation) {
 		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.TokenNotStoredAnnotation, "2026-01-31T12:00:00Z")
 	})
@@ -664,7 +665,7 @@ func TestRefusedRotationIsReported(t *testing.T) {
 	replacement := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		Namespace: secret.Namespace, Name: secret.Name, Labels: secret.Labels, OwnerReferences: secret.OwnerReferences,
 	}, Data: secret.Data}
-	f.Expect(k8s.Delete(f.ctx, &secret)).To(Succeed())
+	f.Expect(k8s.Delete(f.ctx, secret)).To(Succeed())
 	f.Expect(k8s.Create(f.ctx, replacement)).To(Succeed())
 	f.Eventually(func() string {
 		f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
