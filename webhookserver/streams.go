@@ -124,7 +124,9 @@ func (t *streams) stop() {
 // runs in serveStream, without the slot and the budget of the call.
 func (s *Server) openStream(r *http.Request, from *caller, open func() (rest.Answer, error)) (rest.Answer, error) {
 	if r.Method == http.MethodHead {
-		return rest.Answer{}, rest.MethodNotAllowed(r.Method, []string{http.MethodGet})
+		refusal := rest.MethodNotAllowed(r.Method, nil)
+		refusal.Allow = http.MethodGet // unlike elsewhere, without HEAD
+		return rest.Answer{}, refusal
 	}
 	ctx, stream, ok := s.streams.open(r.Context(), from.company, from.user)
 	if !ok {
