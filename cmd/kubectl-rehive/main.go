@@ -51,7 +51,8 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: `Commands for the Rehive extension operator.
 
 lint, test, preview and explain read files and need no cluster. activations, status and check
-read the objects of a cluster with your own rights. logs, replay and erase ask the running operator.
+read the objects of a cluster with your own rights. logs, replay, erase and suppressions
+ask the running operator.
 register sets a company up on Rehive.
 
 Exit status: 0 if everything is right, 1 if there are findings, 2 after an error.`,

@@ -142,11 +142,11 @@ func (o *options) addSuppressionCommand() *cobra.Command {
 			return err
 		}
 		request.Channel, request.Recipient = args[0], args[1]
-		var added clusterapi.Suppression
+		var added clusterapi.AddedSuppression
 		if err := op.call(command.Context(), clusterapi.AddSuppression, request, &added); err != nil {
 			return err
 		}
-		fmt.Fprintf(o.Out, "%s receives no %s messages of %s (suppression %d).\n", check.Printable(added.Recipient), added.Channel, check.Printable(added.Company), added.ID)
+		fmt.Fprintf(o.Out, "%s receives no %s messages of %s.\n", check.Printable(added.Recipient), request.Channel, check.Printable(added.Company))
 		return nil
 	}
 	return command

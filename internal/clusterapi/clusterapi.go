@@ -59,7 +59,7 @@ var (
 	// ListSuppressions returns the recipients that receive none of a company's messages:
 	// SuppressionQuery to SuppressionList.
 	ListSuppressions = Operation{"suppressions/list", "suppressions", "get"}
-	// AddSuppression adds one: NewSuppression to Suppression.
+	// AddSuppression adds one: NewSuppression to AddedSuppression.
 	AddSuppression = Operation{"suppressions/add", "suppressions", "create"}
 	// RemoveSuppressions removes some: SuppressionRemoval to RemovedSuppressions.
 	RemoveSuppressions = Operation{"suppressions/remove", "suppressions", "delete"}
@@ -253,6 +253,12 @@ type NewSuppression struct {
 	Recipient string `json:"recipient"`
 	// Note is a remark of at most 250 characters.
 	Note string `json:"note,omitempty"`
+}
+
+// AddedSuppression says which recipient was suppressed, in the form of the list.
+type AddedSuppression struct {
+	Company   string `json:"company"`
+	Recipient string `json:"recipient"`
 }
 
 // SuppressionRemoval removes the suppressions with the IDs.

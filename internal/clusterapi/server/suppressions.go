@@ -39,7 +39,7 @@ func suppressionOf(s *ledger.Suppression) clusterapi.Suppression {
 	return out
 }
 
-func (s *Server) addSuppression(ctx context.Context, c *call, r *clusterapi.NewSuppression) (*clusterapi.Suppression, error) {
+func (s *Server) addSuppression(ctx context.Context, c *call, r *clusterapi.NewSuppression) (*clusterapi.AddedSuppression, error) {
 	if !slices.Contains([]string{ledger.ChannelEmail, ledger.ChannelSMS, ledger.ChannelPush}, r.Channel) {
 		return nil, apierrors.NewBadRequest("The channel must be email, sms or push.")
 	}
@@ -50,23 +50,17 @@ func (s *Server) addSuppression(ctx context.Context, c *call, r *clusterapi.NewS
 	if problem != "" {
 		return nil, apierrors.NewBadRequest("The recipient " + problem + ".")
 	}
-	one := ledger.Suppression{
+	err := s.o.Ledger.Suppress(ctx, ledger.Suppression{
 		Company: c.company, Channel: r.Channel, Address: recipient, Reason: ledger.SuppressedManual, Source: ledger.SourceAdmin, Note: r.Note,
-	}
-	err := s.o.Ledger.Suppress(ctx, one, 0)
+	}, 0)
 	if errors.Is(err, ledger.ErrSuppressionsFull) {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("The company has %d suppressed recipients on this channel, and may not have more. Remove some first.", ledger.MaxSuppressions))
 	}
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	page, err := s.o.Ledger.ListSuppressions(ctx, ledger.SuppressionFilter{Company: c.company, Channel: r.Channel, Reason: one.Reason, Address: recipient}, 0, 1)
-	if err != nil || len(page.Suppressions) == 0 {
-		return nil, errors.Join(unavailable("The recipient is suppressed, and could not be read again. List the suppressions."), err)
-	}
-	added := suppressionOf(&page.Suppressions[0])
-	c.log.Info("Suppressed a recipient", "suppression", added.ID, "channel", added.Channel)
-	return &added, nil
+	c.log.Info("Suppressed a recipient", "channel", r.Channel)
+	return &clusterapi.AddedSuppression{Company: c.company, Recipient: recipient}, nil
 }
 
 func (s *Server) removeSuppressions(ctx context.Context, c *call, r *clusterapi.SuppressionRemoval) (*clusterapi.RemovedSuppressions, error) {
