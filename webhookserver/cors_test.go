@@ -104,13 +104,18 @@ func TestPrivateAnswersAreNotCached(t *testing.T) {
 					f.Expect(r.header.Get("Cache-Control")).To(gomega.HavePrefix("public,"), path)
 					continue
 				}
-				want := "no-store"
-				if path == "/api/admin/vocabulary/" && r.status == 200 {
-					want = "private, max-age=300" // the same for all companies
-				}
-				f.Expect(r.header.Get("Cache-Control")).To(gomega.Equal(want), method+" "+path)
+				f.Expect(r.header.Get("Cache-Control")).To(gomega.Equal(cacheControlOf(path, r.status)), method+" "+path)
 				f.Expect(r.header.Get("X-Content-Type-Options")).To(gomega.Equal("nosniff"), method+" "+path)
 			}
 		}
 	}
+}
+
+// cacheControlOf returns the header of an answer that needs a token. Only the vocabulary, which
+// is the same for all companies, may be cached.
+func cacheControlOf(path string, status int) string {
+	if path == "/api/admin/vocabulary/" && status == 200 {
+		return "private, max-age=300"
+	}
+	return "no-store"
 }
