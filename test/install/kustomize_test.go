@@ -519,10 +519,10 @@ func TestOtherNames(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(section, 2)
 	g.Expect(blocks).To(HaveLen(2))
 	lower, upper := blocks[0][1], blocks[1][1]
-	const components = "components: [../../components/gateway, ../../components/ingress, ../../components/admission-certificate]\n"
-	for name, base := range map[string]struct{ text, service string }{
-		"documented": {lower + components, "rehive-extension-admission-team-b"},
-		"prefix":     {"namespace: team-b-rehive\nnamePrefix: acme-\nresources: [../../default]\n" + components, "acme-rehive-extension-admission"},
+	const components = "components: [../../components/gateway, ../../components/ingress, ../../components/admission-certificate, ../../components/prometheus, ../../components/metrics-certificate]\n"
+	for name, base := range map[string]struct{ text, service, metrics string }{
+		"documented": {lower + components, "rehive-extension-admission-team-b", "rehive-extension-controller-manager-metrics-team-b"},
+		"prefix":     {"namespace: team-b-rehive\nnamePrefix: acme-\nresources: [../../default]\n" + components, "acme-rehive-extension-admission", "acme-rehive-extension-controller-manager-metrics"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -539,6 +539,7 @@ func TestOtherNames(t *testing.T) {
 			tryAll(t, rendered)
 			names := make(map[string]bool)
 			fields := make(map[string]any)
+			var certified, issuers []string
 			for _, object := range rendered {
 				names[object.GetKind()+" "+object.GetName()] = true
 				fields[object.GetKind()] = object.Object
@@ -549,10 +550,19 @@ func TestOtherNames(t *testing.T) {
 					}
 				case "Certificate":
 					hosts, _, _ := unstructured.NestedStringSlice(object.Object, "spec", "dnsNames")
-					g.Expect(hosts).To(ConsistOf(base.service + ".team-b-rehive.svc"))
+					certified = append(certified, hosts...)
+					issuer, _, _ := unstructured.NestedString(object.Object, "spec", "issuerRef", "name")
+					issuers = append(issuers, "Issuer "+issuer)
+				case "ServiceMonitor":
+					endpoints, _, _ := unstructured.NestedSlice(object.Object, "spec", "endpoints")
+					g.Expect(endpoints[0].(map[string]any)["tlsConfig"]).To(HaveKeyWithValue("serverName", base.metrics+".team-b-rehive.svc"))
 				}
 			}
-			g.Expect(names).To(HaveKey("Service " + base.service))
+			g.Expect(names).To(And(HaveKey("Service "+base.service), HaveKey("Service "+base.metrics)))
+			g.Expect(certified).To(ConsistOf(base.service+".team-b-rehive.svc", base.metrics+".team-b-rehive.svc"))
+			for _, issuer := range issuers {
+				g.Expect(names).To(HaveKey(issuer))
+			}
 			route := fields["HTTPRoute"].(map[string]any)["spec"].(map[string]any)["rules"].([]any)[0].(map[string]any)["backendRefs"].([]any)[0].(map[string]any)["name"]
 			path := fields["Ingress"].(map[string]any)["spec"].(map[string]any)["rules"].([]any)[0].(map[string]any)["http"].(map[string]any)["paths"].([]any)[0].(map[string]any)
 			backend := path["backend"].(map[string]any)["service"].(map[string]any)["name"]
