@@ -178,19 +178,11 @@ func TestWebhooksFollowTheRules(t *testing.T) {
 	f.create(broken)
 	f.Eventually(f.registered).Should(HaveKey("address.create"), "an invalid rule counts")
 
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
-	rule.Spec.Event = "document.create"
-	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.change(rule, func() { rule.Spec.Event = "document.create" })
 	f.Eventually(f.registered).Should(And(HaveKey("document.create"), Not(HaveKey("document.update"))))
 
 	disabled := false
-	f.Eventually(func() error {
-		if err := k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule); err != nil {
-			return err
-		}
-		rule.Spec.Enabled = &disabled
-		return k8s.Update(f.ctx, rule)
-	}).Should(Succeed())
+	f.change(rule, func() { rule.Spec.Enabled = &disabled })
 	f.Eventually(f.registered).ShouldNot(HaveKey("document.create"))
 	f.Expect(k8s.Delete(f.ctx, broken)).To(Succeed())
 	f.Eventually(f.registered).ShouldNot(HaveKey("address.create"))
@@ -427,9 +419,7 @@ func TestUnknownEventDoesNotBlockOthers(t *testing.T) {
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/UnknownEvent"))
 	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(Equal("True/UnknownEvent"))
 
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
-	rule.Spec.Event = "transaction.create"
-	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.change(rule, func() { rule.Spec.Event = "transaction.create" })
 	f.Eventually(f.condition(a, v1alpha1.WebhooksRegisteredCondition)).Should(Equal(isRegistered))
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 }
@@ -785,7 +775,7 @@ func TestOverwrittenStatus(t *testing.T) {
 		"companyInfo":null,"conditions":[{"type":"Ready","status":"False","reason":"Mischief","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`))
 	f.Expect(k8s.Status().Patch(f.ctx, a, overwrite)).To(Succeed())
 	calls := len(f.calls())
-	f.change(a, func(a *v1alpha1.CompanyActivation) { metav1.SetMetaDataAnnotation(&a.ObjectMeta, "touched", "yes") })
+	f.change(a, func() { metav1.SetMetaDataAnnotation(&a.ObjectMeta, "touched", "yes") })
 	f.Eventually(func() v1alpha1.CompanyActivationStatus {
 		f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
 		return a.Status
@@ -794,7 +784,7 @@ func TestOverwrittenStatus(t *testing.T) {
 
 	// The activity is not the reconciler's, which leaves it alone.
 	f.Expect(k8s.Status().Patch(f.ctx, a, client.RawPatch("application/merge-patch+json", []byte(`{"status":{"serviceUser":"somebody","activity":{"pending":7}}}`)))).To(Succeed())
-	f.change(a, func(a *v1alpha1.CompanyActivation) { metav1.SetMetaDataAnnotation(&a.ObjectMeta, "touched", "again") })
+	f.change(a, func() { metav1.SetMetaDataAnnotation(&a.ObjectMeta, "touched", "again") })
 	f.Eventually(func() string {
 		f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
 		return a.Status.ServiceUser
@@ -837,7 +827,7 @@ func TestStatusIsWrittenWhenLedgerFails(t *testing.T) {
 	theLedger.failWakingFor(f.company, errors.New("the disk is full"))
 	woken := theLedger.wokenFor(f.company, v1alpha1.ChannelEmail)
 	before := woken()
-	f.change(a, func(a *v1alpha1.CompanyActivation) {
+	f.change(a, func() {
 		a.Spec.Providers.Email = &v1alpha1.DeliveryProviderReference{Name: "missing"}
 	})
 	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("False/DeliveryProviderNotFound"))

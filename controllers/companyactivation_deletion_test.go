@@ -35,7 +35,7 @@ func (f *fixture) secret() *corev1.Secret {
 
 func (f *fixture) purge(a *v1alpha1.CompanyActivation) {
 	f.t.Helper()
-	f.change(a, func(a *v1alpha1.CompanyActivation) {
+	f.change(a, func() {
 		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.PurgeAnnotation, "true")
 	})
 }
@@ -190,7 +190,7 @@ func TestStatusOfAReplacedObject(t *testing.T) {
 func TestFinalizerOfAnEarlierVersion(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)
-	f.change(a, func(a *v1alpha1.CompanyActivation) {
+	f.change(a, func() {
 		controllerutil.AddFinalizer(a, v1alpha1.CompanyActivationFinalizer)
 		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.RequestedAtAnnotation, "after the upgrade")
 	})

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
@@ -68,8 +67,7 @@ func TestProviderCredentials(t *testing.T) {
 	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("False/CredentialsRefused"))
 	f.Expect(verdictOf(p, v1alpha1.StalledCondition)).To(Equal("True/CredentialsRefused"))
 
-	secret.StringData = map[string]string{"authToken": right}
-	f.Expect(k8s.Update(f.ctx, secret)).To(Succeed())
+	f.change(secret, func() { secret.StringData = map[string]string{"authToken": right} })
 	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("True/Verified"))
 	f.Expect(verdictOf(p, v1alpha1.StalledCondition)).To(BeEmpty())
 	f.Eventually(f.events(p)).Should(ContainElements("SecretNotFound", "CredentialsRefused", "Verified"))
@@ -113,10 +111,10 @@ func TestProviderInPrivateNetwork(t *testing.T) {
 	}
 	f.create(p)
 	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("False/AddressRefused"))
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(p), p)).To(Succeed())
-	p.Spec = v1alpha1.DeliveryProviderSpec{SendGrid: &v1alpha1.SendGridProvider{BaseURL: "https://10.0.0.1"}, SecretRef: &v1alpha1.SecretReference{Name: "key"}}
 	f.providerSecret("key", map[string]string{"apiKey": "a-key"})
-	f.Expect(k8s.Update(f.ctx, p)).To(Succeed())
+	f.change(p, func() {
+		p.Spec = v1alpha1.DeliveryProviderSpec{SendGrid: &v1alpha1.SendGridProvider{BaseURL: "https://10.0.0.1"}, SecretRef: &v1alpha1.SecretReference{Name: "key"}}
+	})
 	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("False/InvalidConfiguration"))
 }
 
@@ -171,7 +169,7 @@ func TestFixedProvidersWakeMessages(t *testing.T) {
 	f := newFixture(t)
 	right, wrong := secrets.add("right-"+f.namespace), secrets.add("wrong-"+f.namespace)
 	a := f.declare("shop")
-	f.change(a, func(a *v1alpha1.CompanyActivation) {
+	f.change(a, func() {
 		a.Spec.Providers.SMS = &v1alpha1.DeliveryProviderReference{Name: "sms"}
 		a.Spec.Providers.Email = &v1alpha1.DeliveryProviderReference{Name: "sms"}
 	})
@@ -182,7 +180,7 @@ func TestFixedProvidersWakeMessages(t *testing.T) {
 	f.create(p)
 	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("False/CredentialsRefused"))
 	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("False/WrongChannel"))
-	f.change(a, func(a *v1alpha1.CompanyActivation) { a.Spec.Providers.Email = nil })
+	f.change(a, func() { a.Spec.Providers.Email = nil })
 	f.Eventually(f.condition(a, v1alpha1.ProvidersResolvedCondition)).Should(Equal("True/Resolved"))
 	// The activation changed, so the messages that waited for its providers are tried.
 	f.Eventually(theLedger.wokenFor(f.company, v1alpha1.ChannelEmail)).Should(BeNumerically(">", 0))
@@ -190,18 +188,14 @@ func TestFixedProvidersWakeMessages(t *testing.T) {
 	woken := theLedger.wokenFor(f.company, v1alpha1.ChannelSMS)
 	for _, mend := range []func(){
 		func() {
-			secret.StringData = map[string]string{"authToken": right}
-			f.Expect(k8s.Update(f.ctx, secret)).To(Succeed())
+			f.change(secret, func() { secret.StringData = map[string]string{"authToken": right} })
 		},
 		func() {
 			// The credentials are unchanged, but their permissions may have changed.
-			secret.StringData = map[string]string{"note": "changed"}
-			f.Expect(k8s.Update(f.ctx, secret)).To(Succeed())
+			f.change(secret, func() { secret.StringData = map[string]string{"note": "changed"} })
 		},
 		func() {
-			f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(p), p)).To(Succeed())
-			p.Spec.Sender = "+15005550007"
-			f.Expect(k8s.Update(f.ctx, p)).To(Succeed())
+			f.change(p, func() { p.Spec.Sender = "+15005550007" })
 		},
 	} {
 		before := woken()

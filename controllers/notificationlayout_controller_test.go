@@ -41,8 +41,7 @@ func TestRuleFollowsItsLayout(t *testing.T) {
 	f.Eventually(f.events(layout)).Should(ContainElement("InvalidLayout"))
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/LayoutInvalid"))
 
-	layout.Spec.HTML = "<b>{{ content }} {{ theme.color }}</b>"
-	f.Expect(k8s.Update(f.ctx, layout)).To(Succeed())
+	f.change(layout, func() { layout.Spec.HTML = "<b>{{ content }} {{ theme.color }}</b>" })
 	f.Eventually(f.condition(layout, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 	f.Expect(verdictOf(layout, v1alpha1.StalledCondition)).To(BeEmpty())
 	f.Expect(layout.Status.ObservedGeneration).To(Equal(layout.Generation))

@@ -58,9 +58,7 @@ func TestRuleErrorsHavePositions(t *testing.T) {
 	// The admission webhook refuses with the same sentence.
 	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(Equal(check.Rule(f.ctx, rule, nil, notify.CompileLayout).Refusal()))
 
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
-	rule.Spec.Expression, rule.Spec.Email.Text = "", "mended"
-	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.change(rule, func() { rule.Spec.Expression, rule.Spec.Email.Text = "", "mended" })
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
 	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(BeEmpty())
 	f.Expect(rule.Status.ObservedGeneration).To(Equal(rule.Generation))
@@ -81,8 +79,9 @@ func TestRuleWithWarnings(t *testing.T) {
 	f.Expect(messageOf(rule, v1alpha1.WarningsCondition)).To(Equal("spec.expression, line 1, column 19: status is never 'Verified': write 'verified'; " +
 		"spec.email.text, line 1, column 7: {{ user.first_name }} is not among the known fields of user.update: write {{ first_name }}, because the data is the user itself."))
 
-	rule.Spec.Expression, rule.Spec.Email.Text = "'{{ status }}' == 'verified'", "Hello {{ first_name }}"
-	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.change(rule, func() {
+		rule.Spec.Expression, rule.Spec.Email.Text = "'{{ status }}' == 'verified'", "Hello {{ first_name }}"
+	})
 	f.Eventually(f.condition(rule, v1alpha1.WarningsCondition)).Should(BeEmpty())
 	f.Expect(f.condition(rule, v1alpha1.ReadyCondition)()).To(Equal("True/Valid"))
 }
@@ -99,16 +98,14 @@ func TestRuleTests(t *testing.T) {
 	f.create(rule)
 	f.Eventually(f.condition(rule, v1alpha1.TestsPassedCondition)).Should(Equal("True/Passed"))
 
-	rule.Spec.Email.Text = "Dear {{ first_name }}"
-	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.change(rule, func() { rule.Spec.Email.Text = "Dear {{ first_name }}" })
 	f.Eventually(f.condition(rule, v1alpha1.TestsPassedCondition)).Should(Equal("False/TestsFailed"))
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
 	f.Expect(messageOf(rule, v1alpha1.TestsPassedCondition)).To(Equal(`spec.tests[0]: the test "greets" fails: text, line 1: is "Dear Lena" and must be "Hello Lena".`))
 	f.Expect(verdictOf(rule, v1alpha1.ReadyCondition)).To(Equal("True/Valid"))
 	f.Eventually(f.events(rule)).Should(ContainElement("TestsFailed"))
 
-	rule.Spec.Tests = nil
-	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.change(rule, func() { rule.Spec.Tests = nil })
 	f.Eventually(f.condition(rule, v1alpha1.TestsPassedCondition)).Should(BeEmpty())
 }
 
@@ -143,9 +140,7 @@ func TestMutedRule(t *testing.T) {
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Muted"))
 	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(MatchRegexp(`^The rule is valid, but muted: spec\.mutedUntil is 20\S+Z, set by alice: wrong amounts\.$`))
 
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
-	rule.Spec.MutedUntil.Time = time.Now().Add(3 * time.Second)
-	f.Expect(k8s.Update(f.ctx, rule)).To(Succeed())
+	f.change(rule, func() { rule.Spec.MutedUntil.Time = time.Now().Add(3 * time.Second) })
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 }
 
@@ -160,7 +155,7 @@ func TestRuleThatCannotMatch(t *testing.T) {
 	f.Expect(verdictOf(sms, v1alpha1.StalledCondition)).To(Equal("True/NoProvider"))
 	f.Expect(messageOf(sms, v1alpha1.ReadyCondition)).To(Equal("No provider can send the messages of this rule: name a DeliveryProvider in spec.providers.sms " +
 		"of the CompanyActivation shop, or a default one with the operator's flag --default-sms-provider."))
-	f.change(a, func(a *v1alpha1.CompanyActivation) {
+	f.change(a, func() {
 		a.Spec.Providers.SMS = &v1alpha1.DeliveryProviderReference{Name: "twilio"}
 	})
 	f.Eventually(f.condition(sms, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))

@@ -453,7 +453,7 @@ func (f *fixture) save(a *v1alpha1.CompanyActivation, token string) {
 func (f *fixture) check(a *v1alpha1.CompanyActivation, changes ...func(*v1alpha1.CompanyActivation)) *v1alpha1.CompanyActivation {
 	f.t.Helper()
 	requested := uuid.NewString()
-	f.change(a, func(a *v1alpha1.CompanyActivation) {
+	f.change(a, func() {
 		metav1.SetMetaDataAnnotation(&a.ObjectMeta, v1alpha1.RequestedAtAnnotation, requested)
 		for _, change := range changes {
 			change(a)
@@ -467,12 +467,15 @@ func (f *fixture) check(a *v1alpha1.CompanyActivation, changes ...func(*v1alpha1
 	return a
 }
 
-func (f *fixture) change(a *v1alpha1.CompanyActivation, change func(*v1alpha1.CompanyActivation)) {
+// change changes an object with a patch, which can't conflict with the status that a controller
+// writes meanwhile.
+func (f *fixture) change(o client.Object, change func()) {
 	f.t.Helper()
-	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
-	before := a.DeepCopy()
-	change(a)
-	f.Expect(k8s.Patch(f.ctx, a, client.MergeFrom(before))).To(Succeed())
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(o), o)).To(Succeed())
+	before, ok := o.DeepCopyObject().(client.Object)
+	f.Expect(ok).To(BeTrue())
+	change()
+	f.Expect(k8s.Patch(f.ctx, o, client.MergeFrom(before))).To(Succeed())
 }
 
 // plant registers the activation's webhook secret for the search for leaks.

@@ -8,7 +8,6 @@ import (
 	_ "embed" // the rules' templates and the event
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -89,7 +88,7 @@ func (b *bench) scene(ctx context.Context) error {
 		}
 		return nil
 	})
-	if b.pprof, err = freeAddress(ctx); err != nil {
+	if b.pprof, err = stage.FreeAddress(); err != nil {
 		return err
 	}
 	b.set, err = stage.Start(ctx, stage.Options{
@@ -125,14 +124,6 @@ func (b *bench) clear() error {
 		failures = append(failures, b.mail.Close())
 	}
 	return errors.Join(failures...)
-}
-
-func freeAddress(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
-	}
-	return listener.Addr().String(), listener.Close()
 }
 
 // address returns the manager's address for webhooks.

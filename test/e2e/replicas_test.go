@@ -158,21 +158,25 @@ func (r *replicated) testDatabaseReadOnly(t *testing.T) {
 	c := newCompanyOn(t, r.Stage, "read-only")
 	load := r.startLoad(t, c)
 	load.waitMore(t, 50)
-	if err := errors.Join(r.database.SetReadOnly(true), r.database.Disconnect()); err != nil {
-		t.Fatal(err)
-	}
-	for _, replica := range r.replicas {
-		r.waitRefusing(t, c, replica)
-	}
-	if err := errors.Join(r.database.SetReadOnly(false), r.database.Disconnect()); err != nil {
+	readOnly, err := timed(func() error {
+		if err := errors.Join(r.database.SetReadOnly(true), r.database.Disconnect()); err != nil {
+			return err
+		}
+		for _, replica := range r.replicas {
+			r.waitRefusing(t, c, replica)
+		}
+		return errors.Join(r.database.SetReadOnly(false), r.database.Disconnect())
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	load.waitMore(t, 50)
 	r.waitAllReady(t)
 	c.waitMailed(t, load.end()...)
 	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
-	c.checkDuplicates(t, maxInFlight)
-	t.Log(load)
+	// A replica records what it sent once it can write again, unless that took longer than the
+	// lease, as on a busy machine.
+	t.Logf("%s; %d messages arrived twice", load, c.checkDuplicates(t, len(r.replicas)*maxInFlight, readOnly))
 }
 
 // waitRefusing waits until a replica answers webhooks with 503 and isn't ready.

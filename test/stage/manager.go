@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -67,7 +68,7 @@ func (s *Stage) NewReplica() (*Manager, error) {
 func newManager(s *Stage) (*Manager, error) {
 	var addresses [4]string
 	for i := range addresses {
-		address, err := freeAddress()
+		address, err := FreeAddress()
 		if err != nil {
 			return nil, err
 		}
@@ -338,10 +339,25 @@ func (m *Manager) end(signal syscall.Signal) error {
 	return nil
 }
 
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it closes at once
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
+// The ports of managers are below the ephemeral range of Linux and macOS, from which the
+// system chooses ports for connections and for listeners on port 0.
+const (
+	firstPort = 20000
+	portCount = 10000
+)
+
+// FreeAddress returns a loopback address that nothing listens on. Because the system doesn't
+// give its port to anything else, it stays free until a manager listens on it, and between
+// two runs of a manager.
+func FreeAddress() (string, error) {
+	var failure error
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(portCount))) //nolint:gosec // not a secret
+		listener, err := net.Listen("tcp", address)                                            //nolint:noctx // it closes at once
+		if err == nil {
+			return address, listener.Close()
+		}
+		failure = err
 	}
-	return listener.Addr().String(), errors.Join(listener.Close())
+	return "", fmt.Errorf("finding a free port: %w", failure)
 }

@@ -145,7 +145,7 @@ func (s *Stage) startControlPlane(ctx context.Context) error {
 	if s.Kubeconfig, err = s.writeKubeconfig("admin", "", envtest.User{Name: "stage-admin", Groups: []string{"system:masters"}}); err != nil {
 		return err
 	}
-	if s.admission, err = freeAddress(); err != nil {
+	if s.admission, err = FreeAddress(); err != nil {
 		return err
 	}
 	overlay := cmp.Or(s.options.Overlay, "config/default")
