@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
@@ -94,6 +95,10 @@ const DefaultMemory = 128 << 20
 // as it is, encoded, and in the buffers of a connection.
 const contentCopies = 4
 
+// maxAccepted is how many messages are remembered that were sent and couldn't be recorded:
+// many times those that are sent at once.
+const maxAccepted = 4096
+
 // memoryWait is about how long a message waits that there was no memory for.
 const memoryWait = time.Second
 
@@ -111,6 +116,11 @@ type Worker struct {
 	aside   int
 	freed   chan struct{} // has a value after a delivery left the hand or a gate
 	active  sync.WaitGroup
+
+	// accepted are the receipts of messages that a provider accepted and the ledger couldn't
+	// record, by Key. When such a message is claimed again after its lease, the receipt is
+	// recorded, and the message isn't sent again.
+	accepted *lru.Cache[string, provider.Receipt]
 }
 
 // inHand is a delivery that was claimed, and what it holds until it has left.
@@ -146,7 +156,8 @@ func NewWorker(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{o: o, metrics: m, held: map[any]int{}, asideOf: map[string]int{}, freed: make(chan struct{}, 1)}, nil
+	accepted, _ := lru.New[string, provider.Receipt](maxAccepted) // it fails for sizes below 1
+	return &Worker{o: o, metrics: m, held: map[any]int{}, asideOf: map[string]int{}, freed: make(chan struct{}, 1), accepted: accepted}, nil
 }
 
 // NeedLeaderElection says that every replica delivers.
@@ -405,6 +416,10 @@ func isFailure(outcome string) bool {
 
 func (w *Worker) attempt(sending context.Context, taken *inHand) {
 	d := taken.ClaimedDelivery
+	if receipt, ok := w.acceptedBefore(&d.Delivery); ok {
+		w.recordSent(sending, d, receipt)
+		return
+	}
 	if w.expire(sending, d) {
 		return
 	}
@@ -434,10 +449,7 @@ func (w *Worker) attempt(sending context.Context, taken *inHand) {
 	receipt, route, err := w.send(sending, taken, d)
 	taken.passed()
 	if err == nil {
-		// The provider has it, so this must be recorded whatever it takes.
-		if w.record(sending, d, outcomeSent, "", func(c context.Context) error { return w.markSent(c, &d, receipt) }) {
-			w.metrics.sent(&d.Delivery, w.o.Clock.Now())
-		}
+		w.recordSent(sending, d, receipt)
 		return
 	}
 	reason, message, after := "SendFailed", "The provider could not send the message.", time.Duration(0)
@@ -477,6 +489,31 @@ func (w *Worker) attempt(sending context.Context, taken *inHand) {
 }
 
 // markSent records that a provider accepted a delivery, and what is unusual about that.
+// acceptedBefore returns the receipt of a message that this worker sent and couldn't record.
+func (w *Worker) acceptedBefore(d *ledger.Delivery) (receipt provider.Receipt, ok bool) {
+	if w.accepted.Len() == 0 {
+		return receipt, false
+	}
+	return w.accepted.Get(Key(d))
+}
+
+// recordSent records that the provider has the message, whatever it takes.
+func (w *Worker) recordSent(sending context.Context, d ledger.ClaimedDelivery, receipt provider.Receipt) {
+	if !w.record(sending, d, outcomeSent, "", func(c context.Context) error {
+		err := w.markSent(c, &d, receipt)
+		if err != nil {
+			w.accepted.Add(Key(&d.Delivery), receipt)
+		}
+		return err
+	}) {
+		return
+	}
+	w.metrics.sent(&d.Delivery, w.o.Clock.Now())
+	if w.accepted.Len() > 0 {
+		w.accepted.Remove(Key(&d.Delivery))
+	}
+}
+
 func (w *Worker) markSent(ctx context.Context, d *ledger.ClaimedDelivery, receipt provider.Receipt) error {
 	if receipt.Reason == "" {
 		return w.o.Ledger.MarkSent(ctx, *d, receipt.ID) //nolint:wrapcheck // the caller does

@@ -478,6 +478,45 @@ func TestWorkerSendsOnlyWhatItHolds(t *testing.T) {
 	}
 }
 
+// readOnly is a ledger that can't record what was sent while broken is set.
+type readOnly struct {
+	ledger.Store
+	broken  atomic.Bool
+	refused atomic.Int32
+}
+
+func (s *readOnly) MarkSent(ctx context.Context, d ledger.ClaimedDelivery, id string) error {
+	if s.broken.Load() {
+		s.refused.Add(1)
+		return errors.New("the disk is full")
+	}
+	return s.Store.MarkSent(ctx, d, id)
+}
+
+// TestWorkerRecordsAfterLease checks that a message that was sent is not sent again when the
+// ledger can't record this for longer than the lease.
+func TestWorkerRecordsAfterLease(t *testing.T) {
+	g := NewWithT(t)
+	clk := fakeClock()
+	s := &readOnly{Store: openLedger(t, clk)}
+	s.broken.Store(true)
+	decide(t, s, "shop", "1", 1)
+	var sent atomic.Int32
+	p := send(func(context.Context, provider.Message) (provider.Receipt, error) {
+		return provider.Receipt{ID: fmt.Sprint(sent.Add(1))}, nil
+	})
+	start(t, Options{Ledger: s, Clock: clk, Routes: ByChannel{ledger.ChannelEmail: p}})
+	g.Eventually(s.refused.Load, "20s", "5ms").Should(BeNumerically(">", 0))
+	g.Eventually(func() int {
+		clk.Step(time.Minute)
+		return row(t, s).Attempts
+	}, "20s", "5ms").Should(BeNumerically(">", 1), "it is claimed again")
+	s.broken.Store(false)
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "20s", "5ms").Should(Equal(ledger.DeliverySent))
+	g.Expect(sent.Load()).To(BeEquivalentTo(1))
+	g.Expect(row(t, s).ProviderID).To(Equal("1"))
+}
+
 func TestWorkerSurvivesPanics(t *testing.T) {
 	g := NewWithT(t)
 	s := openLedger(t, nil)
