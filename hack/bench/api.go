@@ -13,13 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/uuid"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
-	"github.com/rehive/extension-operator/test/stage"
 )
 
 // api measures the latency of admins' lists of notifications, with many rules in the
@@ -126,71 +120,4 @@ func (l *apiLoad) call(ctx context.Context, token string) error {
 	l.calls.Add(1)
 	l.bytes.Add(n)
 	return nil
-}
-
-// multiplied is the label of the rules that multiplyRules creates.
-const multiplied = "bench"
-
-// multiplyRules copies each company's Ready rules until it has perCompany of them, written
-// directly to etcd like copyRules.
-func (b *bench) multiplyRules(ctx context.Context, companies []*webhook, perCompany int) error {
-	var list v1alpha1.NotificationRuleList
-	if err := b.set.Kube.List(ctx, &list, client.InNamespace(stage.Namespace)); err != nil {
-		return fmt.Errorf("listing the rules: %w", err)
-	}
-	originals := make(map[string][]*v1alpha1.NotificationRule)
-	for i := range list.Items {
-		rule := &list.Items[i]
-		originals[rule.Spec.CompanyRef.Name] = append(originals[rule.Spec.CompanyRef.Name], rule)
-	}
-	started := time.Now()
-	err := each(len(companies), 8, func(i int) error {
-		rules := originals[companies[i].company]
-		values := make(map[string][]byte)
-		flush := func() error {
-			defer clear(values)
-			return putInEtcd(ctx, b.set.EtcdURL(), values)
-		}
-		for n := len(rules); n < perCompany; n++ {
-			rule := rules[n%len(rules)].DeepCopy()
-			rule.Name = fmt.Sprintf("%s-copy-%d", companies[i].company, n)
-			rule.UID, rule.ResourceVersion = uuid.NewUUID(), ""
-			rule.Labels = map[string]string{multiplied: "copy"}
-			gvk := v1alpha1.GroupVersion.WithKind("NotificationRule")
-			content := &unstructured.Unstructured{}
-			if err := b.set.Kube.Scheme().Convert(rule, content, nil); err != nil {
-				return fmt.Errorf("copying a rule: %w", err)
-			}
-			content.SetGroupVersionKind(gvk)
-			value, err := content.MarshalJSON()
-			if err != nil {
-				return fmt.Errorf("copying a rule: %w", err)
-			}
-			values["/registry/extensions.rehive.com/notificationrules/"+rule.Namespace+"/"+rule.Name] = value
-			if len(values) == 50 {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-		}
-		return flush()
-	})
-	if err != nil {
-		return err
-	}
-	if _, err := b.reconciled(ctx); err != nil {
-		return err
-	}
-	fmt.Printf("  %d companies have %d rules each after %s.\n", len(companies), perCompany, time.Since(started).Round(100*time.Millisecond))
-	return nil
-}
-
-// divideRules removes the rules that multiplyRules created.
-func (b *bench) divideRules(ctx context.Context) error {
-	err := b.set.Kube.DeleteAllOf(ctx, &v1alpha1.NotificationRule{}, client.InNamespace(stage.Namespace), client.MatchingLabels{multiplied: "copy"})
-	if err != nil {
-		return fmt.Errorf("removing the copies of rules: %w", err)
-	}
-	_, err = b.reconciled(ctx)
-	return err
 }

@@ -26,7 +26,7 @@ const bareServerFlag = "bare-server"
 // throughBareServer returns the rate at which one connection gets answers from a server
 // that, in its own process like the manager, only reads and inserts webhooks. It is the
 // minimum for a net/http server.
-func (b *bench) throughBareServer(ctx context.Context, database string, length time.Duration, next func(time.Time) (*webhook, int64)) (perSecond float64, err error) {
+func (b *bench) throughBareServer(ctx context.Context, database string, length time.Duration, next source) (perSecond float64, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return 0, fmt.Errorf("finding this program: %w", err)
@@ -49,11 +49,9 @@ func (b *bench) throughBareServer(ctx context.Context, database string, length t
 	if err != nil {
 		return 0, fmt.Errorf("waiting for the bare server: %w", err)
 	}
-	count, start := 0, time.Now()
-	if err := run(ctx, strings.TrimSpace(address), 1, flatOut(start.Add(length)), next, func(int, int64, time.Time, time.Time) { count++ }); err != nil {
-		return 0, err
-	}
-	return float64(count) / time.Since(start).Seconds(), nil
+	start := time.Now()
+	took, err := run(ctx, strings.TrimSpace(address), 1, flatOut(start.Add(length)), next)
+	return float64(len(took)) / time.Since(start).Seconds(), err
 }
 
 // serveBare is the bare server: it prints its address and serves until the standard

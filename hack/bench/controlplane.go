@@ -4,19 +4,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -198,80 +192,6 @@ func declaredRule(a *v1alpha1.CompanyActivation, n int) *v1alpha1.NotificationRu
 	return rule
 }
 
-// copyRules creates Ready rules for the companies with the numbers from to to: copies of
-// another company's, written directly to etcd as by a restored backup. The API server would
-// take many minutes.
-func (b *bench) copyRules(ctx context.Context, original *v1alpha1.CompanyActivation, from, to int) error {
-	rules := make([]*unstructured.Unstructured, rulesPerCompany)
-	for n := range rules {
-		rules[n] = &unstructured.Unstructured{}
-		rules[n].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NotificationRule"))
-		if err := b.set.Kube.Get(ctx, client.ObjectKeyFromObject(declaredRule(original, n)), rules[n]); err != nil {
-			return fmt.Errorf("reading a rule: %w", err)
-		}
-		rules[n].SetResourceVersion("") // etcd stores it separately
-	}
-	return each(to-from, 16, func(i int) error {
-		a, err := b.declareCompany(ctx, from+i)
-		if err != nil {
-			return err
-		}
-		values := make(map[string][]byte)
-		for n, rule := range rules {
-			rule = rule.DeepCopy()
-			rule.SetName(declaredRule(a, n).Name)
-			rule.SetUID(uuid.NewUUID())
-			if err := unstructured.SetNestedField(rule.Object, a.Name, "spec", "companyRef", "name"); err != nil {
-				return fmt.Errorf("copying a rule: %w", err)
-			}
-			value, err := rule.MarshalJSON()
-			if err != nil {
-				return fmt.Errorf("copying a rule: %w", err)
-			}
-			values["/registry/extensions.rehive.com/notificationrules/"+rule.GetNamespace()+"/"+rule.GetName()] = value
-		}
-		return putInEtcd(ctx, b.set.EtcdURL(), values)
-	})
-}
-
-// putInEtcd writes values to etcd in one transaction.
-func putInEtcd(ctx context.Context, address string, values map[string][]byte) error {
-	type put struct {
-		Key   []byte `json:"key"`
-		Value []byte `json:"value"`
-	}
-	type operation struct {
-		Put put `json:"requestPut"`
-	}
-	var transaction struct {
-		Success []operation `json:"success"`
-	}
-	for key, value := range values {
-		transaction.Success = append(transaction.Success, operation{put{[]byte(key), value}})
-	}
-	body, err := json.Marshal(transaction)
-	if err != nil {
-		return fmt.Errorf("writing to etcd: %w", err)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address+"/v3/kv/txn", bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("writing to etcd: %w", err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("writing to etcd: %w", err)
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err == nil && (response.StatusCode != http.StatusOK || !bytes.Contains(answer, []byte(`"succeeded":true`))) {
-		err = fmt.Errorf("it answers %s: %s", response.Status, answer)
-	}
-	if err != nil {
-		return fmt.Errorf("writing to etcd: %w", err)
-	}
-	return nil
-}
-
 // coldTimes are the times from the manager's start until all objects of a kind were
 // reconciled.
 type coldTimes struct{ activations, rules time.Duration }
@@ -303,7 +223,7 @@ func (b *bench) reconciled(ctx context.Context, controllers ...string) (since ti
 	for {
 		var busy float64
 		for _, name := range []string{"workqueue_depth", "controller_runtime_active_workers"} {
-			n, err := metric(ctx, b.set.Manager.MetricsURL, name, controllers...)
+			n, err := b.metric(ctx, name, controllers...)
 			if errors.Is(err, errNoMetric) {
 				n = 1 // it is starting
 			} else if err != nil {

@@ -176,21 +176,18 @@ type acknowledged struct {
 }
 
 // acknowledge loads the webhook endpoint.
-func (b *bench) acknowledge(ctx context.Context, connections int, length time.Duration, pace pacer, next func(time.Time) (*webhook, int64)) (acknowledged, error) {
+func (b *bench) acknowledge(ctx context.Context, connections int, length time.Duration, pace pacer, next source) (acknowledged, error) {
 	pid := b.set.Manager.PID()
 	cpu, err := cpuTime(pid)
 	if err != nil {
 		return acknowledged{}, err
 	}
-	mallocs, err := metric(ctx, b.set.Manager.MetricsURL, "go_memstats_mallocs_total")
+	mallocs, err := b.metric(ctx, "go_memstats_mallocs_total")
 	if err != nil {
 		return acknowledged{}, err
 	}
-	times := make([]latencies, connections)
 	start := time.Now()
-	err = run(ctx, b.address(), connections, pace, next, func(connection int, _ int64, from, to time.Time) {
-		times[connection] = append(times[connection], to.Sub(from))
-	})
+	times, err := b.load(ctx, connections, pace, next)
 	took := max(time.Since(start), length)
 	if err != nil {
 		return acknowledged{}, err
@@ -199,21 +196,17 @@ func (b *bench) acknowledge(ctx context.Context, connections int, length time.Du
 	if err != nil {
 		return acknowledged{}, err
 	}
-	mallocsAfter, err := metric(ctx, b.set.Manager.MetricsURL, "go_memstats_mallocs_total")
+	mallocsAfter, err := b.metric(ctx, "go_memstats_mallocs_total")
 	if err != nil {
 		return acknowledged{}, err
 	}
-	var all latencies
-	for _, t := range times {
-		all = append(all, t...)
-	}
-	n := float64(len(all))
+	n := float64(len(times))
 	if n == 0 {
 		return acknowledged{}, errors.New("nothing was acknowledged")
 	}
 	return acknowledged{
 		rate:        n / took.Seconds(),
-		times:       all,
+		times:       times,
 		cpu:         float64(cpuAfter-cpu) / float64(time.Microsecond) / n,
 		allocations: (mallocsAfter - mallocs) / n,
 	}, nil

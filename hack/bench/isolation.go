@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -67,9 +66,8 @@ func (b *bench) isolation(ctx context.Context) (err error) {
 			return err
 		}
 		err := measure(rules, database, func(ctx context.Context, end time.Time) error {
-			return run(ctx, b.address(), 4, atRate(2, time.Now(), end), func(time.Time) (*webhook, int64) {
-				return b.companies[0], b.numbers.Add(1)
-			}, func(int, int64, time.Time, time.Time) {})
+			_, err := b.load(ctx, 4, atRate(2, time.Now(), end), b.only(b.companies[0]))
+			return err
 		})
 		if err := errors.Join(err, b.divideRules(ctx)); err != nil {
 			return err
@@ -87,16 +85,9 @@ func (b *bench) beside(ctx context.Context, noise func(ctx context.Context, end 
 	}
 	start := time.Now()
 	end := start.Add(length)
-	var mu sync.Mutex
 	failed := make(chan error, 1)
 	go func() { failed <- noise(ctx, end) }()
-	err = run(ctx, b.address(), 16, atRate(50, start, end), func(time.Time) (*webhook, int64) {
-		return b.companies[1], b.numbers.Add(1)
-	}, func(_ int, _ int64, from, to time.Time) {
-		mu.Lock()
-		defer mu.Unlock()
-		took = append(took, to.Sub(from))
-	})
+	took, err = b.load(ctx, 16, atRate(50, start, end), b.only(b.companies[1]))
 	return took, errors.Join(err, <-failed)
 }
 
@@ -129,16 +120,14 @@ func (b *bench) sendLarge(ctx context.Context, end time.Time) error {
 	}
 	noisy := b.companies[0]
 	event := newWebhook(noisy.company, noisy.secret, largeEvent, fmt.Sprintf(`{"to":%q,"text":%q}`, strings.Join(to, ","), strings.Repeat("x", largeText)))
-	c := &connection{address: b.address()}
-	defer c.close()
 	large := 0
 	for time.Now().Before(end) {
-		if err := c.post(ctx, event, b.numbers.Add(1)); err != nil {
+		if _, err := b.load(ctx, 1, times(1), b.only(event)); err != nil {
 			return err
 		}
 		large += largeMessages
 		if err := b.set.Eventually(ctx, "the large messages", func() error {
-			waiting, err := metric(ctx, b.set.Manager.MetricsURL, "rehive_extension_ledger_pending_deliveries")
+			waiting, err := b.metric(ctx, "rehive_extension_ledger_pending_deliveries")
 			if err == nil && waiting > 0 {
 				err = fmt.Errorf("%.0f are waiting", waiting)
 			}

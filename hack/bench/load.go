@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -147,15 +149,23 @@ func (c *connection) close() {
 // pacer returns when to send the next event; false ends the load.
 type pacer func() (at time.Time, ok bool)
 
-// run sends events over n connections until the pacer ends each of them. It calls done for
-// every acknowledged event, with the time from which its latency counts. The first error
-// ends the run.
-func run(ctx context.Context, address string, n int, pace pacer, next func(due time.Time) (*webhook, int64), done func(connection int, number int64, from, to time.Time)) error {
+// source returns an event that is due at a time, and its number.
+type source func(due time.Time) (*webhook, int64)
+
+// load sends events to the manager, see run.
+func (b *bench) load(ctx context.Context, connections int, pace pacer, next source) (latencies, error) {
+	return run(ctx, strings.TrimPrefix(b.set.Manager.PublicURL, "http://"), connections, pace, next)
+}
+
+// run sends events over some connections until the pacer ends each of them, and returns the
+// latency of every acknowledged event since it was due. The first error ends the run.
+func run(ctx context.Context, address string, connections int, pace pacer, next source) (latencies, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() {
+	took := make([]latencies, connections)
+	var running sync.WaitGroup
+	for i := range connections {
+		running.Go(func() {
 			c := &connection{address: address}
 			defer c.close()
 			for ctx.Err() == nil {
@@ -171,12 +181,12 @@ func run(ctx context.Context, address string, n int, pace pacer, next func(due t
 					cancel(err)
 					return
 				}
-				done(i, number, at, time.Now())
+				took[i] = append(took[i], time.Since(at))
 			}
 		})
 	}
-	all.Wait()
-	return context.Cause(ctx)
+	running.Wait()
+	return slices.Concat(took...), context.Cause(ctx)
 }
 
 // flatOut sends as fast as the answers arrive.
@@ -185,6 +195,12 @@ func flatOut(end time.Time) pacer {
 		now := time.Now()
 		return now, now.Before(end)
 	}
+}
+
+// times sends a number of events as fast as the answers arrive.
+func times(n int64) pacer {
+	var sent atomic.Int64
+	return func() (time.Time, bool) { return time.Now(), sent.Add(1) <= n }
 }
 
 // atRate sends events at an even rate. Latency counts from when an event was due, so it

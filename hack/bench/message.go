@@ -80,12 +80,13 @@ func (b *bench) sustain(ctx context.Context, rounds int, length time.Duration) (
 	}
 	failed := make(chan error, 1)
 	go func() {
-		failed <- run(ctx, b.address(), 64, func() (time.Time, bool) {
+		_, err := b.load(ctx, 64, func() (time.Time, bool) {
 			for outstanding() > waiting && time.Now().Before(end) && ctx.Err() == nil {
 				time.Sleep(2 * time.Millisecond)
 			}
 			return flatOut(end)()
-		}, b.next, func(int, int64, time.Time, time.Time) {})
+		}, b.next)
+		failed <- err
 	}()
 	profiled := func() error { return nil }
 	time.Sleep(warmUp)
@@ -111,7 +112,7 @@ func (b *bench) sustain(ctx context.Context, rounds int, length time.Duration) (
 		if err != nil {
 			return nil, nil, nil, nil, err
 		}
-		memory = append(memory, float64(bytes)/(1<<20))
+		memory = append(memory, mib(bytes))
 	}
 	if err := <-failed; err != nil {
 		return nil, nil, nil, nil, err
@@ -133,7 +134,7 @@ func (b *bench) drained(ctx context.Context, outstanding func() int) error {
 }
 
 // pacedMessages sends events at a rate and returns the latency of each message.
-func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Duration, next func(time.Time) (*webhook, int64)) (latencies, error) {
+func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Duration, next source) (latencies, error) {
 	var (
 		mu   sync.Mutex
 		due  = make(map[int64]time.Time)
@@ -150,13 +151,13 @@ func (b *bench) pacedMessages(ctx context.Context, rate float64, length time.Dur
 	b.arrivals.Store(&arrived)
 	defer b.arrivals.Store(nil)
 	start := time.Now()
-	if err := run(ctx, b.address(), 64, atRate(rate, start, start.Add(length)), func(at time.Time) (*webhook, int64) {
+	if _, err := b.load(ctx, 64, atRate(rate, start, start.Add(length)), func(at time.Time) (*webhook, int64) {
 		w, number := next(at)
 		mu.Lock()
 		defer mu.Unlock()
 		due[number] = at
 		return w, number
-	}, func(int, int64, time.Time, time.Time) {}); err != nil {
+	}); err != nil {
 		return nil, err
 	}
 	err := b.drained(ctx, func() int {

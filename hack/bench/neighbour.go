@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
@@ -23,24 +22,19 @@ func (b *bench) neighbour(ctx context.Context) error {
 		return err
 	}
 	noisy, quiet := b.companies[0], b.companies[1]
-	var sent atomic.Int64
 	var acknowledged time.Duration
 	failed := make(chan error, 1)
 	start := time.Now()
 	go func() {
-		err := run(ctx, b.address(), 64, func() (time.Time, bool) {
-			return time.Now(), sent.Add(1) <= burst
-		}, func(time.Time) (*webhook, int64) {
-			return noisy, b.numbers.Add(1)
-		}, func(int, int64, time.Time, time.Time) {})
+		_, err := b.load(ctx, 64, times(burst), b.only(noisy))
 		acknowledged = time.Since(start)
 		failed <- err
 	}()
-	took, err := b.pacedMessages(ctx, rate, length, func(time.Time) (*webhook, int64) { return quiet, b.numbers.Add(1) })
+	took, err := b.pacedMessages(ctx, rate, length, b.only(quiet))
 	if err := errors.Join(err, <-failed); err != nil {
 		return err
 	}
-	waiting, err := metric(ctx, b.set.Manager.MetricsURL, "rehive_extension_ledger_pending_events")
+	waiting, err := b.metric(ctx, "rehive_extension_ledger_pending_events")
 	if err != nil {
 		return err
 	}

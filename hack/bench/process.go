@@ -4,13 +4,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
@@ -61,13 +61,13 @@ var errNoMetric = errors.New("the manager has no such metric")
 
 // metric returns the sum of a metric of the manager, optionally only of the series with one
 // of the label values.
-func metric(ctx context.Context, url, name string, values ...string) (float64, error) {
-	body, err := get(ctx, url)
+func (b *bench) metric(ctx context.Context, name string, values ...string) (float64, error) {
+	page, err := b.set.Manager.Metrics(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("reading the manager's metrics: %w", err)
+		return 0, err
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
+	families, err := parser.TextToMetricFamilies(strings.NewReader(page))
 	if err != nil {
 		return 0, fmt.Errorf("reading the manager's metrics: %w", err)
 	}

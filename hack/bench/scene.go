@@ -126,9 +126,6 @@ func (b *bench) clear() error {
 	return errors.Join(failures...)
 }
 
-// address returns the manager's address for webhooks.
-func (b *bench) address() string { return strings.TrimPrefix(b.set.Manager.PublicURL, "http://") }
-
 // addCompanies activates the companies through the platform and creates their rules.
 func (b *bench) addCompanies(ctx context.Context) error {
 	started := time.Now()
@@ -226,6 +223,11 @@ func (b *bench) rulesReady(ctx context.Context, namespace string) error {
 func (b *bench) next(time.Time) (*webhook, int64) {
 	number := b.numbers.Add(1)
 	return b.companies[number%int64(len(b.companies))], number
+}
+
+// only returns events of one webhook, with unique numbers.
+func (b *bench) only(w *webhook) source {
+	return func(time.Time) (*webhook, int64) { return w, b.numbers.Add(1) }
 }
 
 // profileFor starts a CPU profile of the manager. The caller waits for the result with the

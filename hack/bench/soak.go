@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -45,49 +44,26 @@ func (b *bench) soak(ctx context.Context) error {
 	t := &table{name: "soak", title: fmt.Sprintf("%s at %d events/s, while as many from a week ago expire", length, soakRate), what: "after", columns: []string{
 		"manager MiB", "heap MiB", "goroutines", "open files", "ledger MiB", "log MiB", "events kept", "events waiting", "messages/s", "webhook p99 ms",
 	}}
-	var (
-		mu    sync.Mutex
-		times latencies
-	)
-	start, first := time.Now(), b.numbers.Load()
-	failed := make(chan error, 1)
-	go func() {
-		failed <- run(ctx, b.address(), 64, atRate(soakRate, start, start.Add(length)), b.next, func(_ int, _ int64, from, to time.Time) {
-			mu.Lock()
-			defer mu.Unlock()
-			times = append(times, to.Sub(from))
-		})
-	}()
-	begin, at := b.mail.Count(), start
-	count := begin
-	for i := range looks + 1 {
-		select {
-		case <-time.After(time.Until(start.Add(length * time.Duration(i) / looks))):
-		case err := <-failed:
-			if err != nil || i < looks {
-				return errors.Join(errors.New("the load ended early"), err)
+	first, begin := b.numbers.Load(), b.mail.Count()
+	for start, i := time.Now(), 0; i <= looks; i++ {
+		var rate, p99 sample
+		if i > 0 {
+			count, from := b.mail.Count(), time.Now()
+			until := start.Add(length * time.Duration(i) / looks)
+			took, err := b.load(ctx, 64, atRate(soakRate, until.Add(-length/looks), until), b.next)
+			if err != nil {
+				return err
 			}
-			failed <- nil
+			rate, p99 = sample{float64(b.mail.Count()-count) / time.Since(from).Seconds()}, sample{took.quantile(.99)}
 		}
 		samples, err := b.observe(ctx)
 		if err != nil {
 			return err
 		}
-		var rate, p99 sample
-		mu.Lock()
-		if i > 0 {
-			rate, p99 = sample{float64(b.mail.Count()-count) / time.Since(at).Seconds()}, sample{times.quantile(.99)}
-		}
-		times = nil
-		mu.Unlock()
-		count, at = b.mail.Count(), time.Now()
 		t.add(time.Since(start).Round(time.Second).String(), append(samples, rate, p99)...)
 		if err := t.save(b.out, b.machine); err != nil { // keep the results of an aborted run
 			return err
 		}
-	}
-	if err := <-failed; err != nil {
-		return err
 	}
 	events := int(b.numbers.Load() - first)
 	missing := func() int { return events*matchingRules - (b.mail.Count() - begin) }
@@ -115,11 +91,10 @@ func (b *bench) observe(ctx context.Context) ([]sample, error) {
 	}
 	var fromMetrics [3]float64
 	for i, name := range []string{"go_memstats_heap_inuse_bytes", "go_goroutines", "rehive_extension_ledger_pending_events"} {
-		if fromMetrics[i], err = metric(ctx, b.set.Manager.MetricsURL, name); err != nil {
+		if fromMetrics[i], err = b.metric(ctx, name); err != nil {
 			return nil, err
 		}
 	}
-	const mib = 1 << 20
 	path := b.set.Manager.Ledger()
 	var sizes [2]float64
 	for i, suffix := range []string{"", "-wal"} {
@@ -127,13 +102,13 @@ func (b *bench) observe(ctx context.Context) ([]sample, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the size of the ledger: %w", err)
 		}
-		sizes[i] = float64(info.Size()) / mib
+		sizes[i] = mib(info.Size())
 	}
 	kept, err := countEvents(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	return []sample{{float64(resident) / mib}, {fromMetrics[0] / mib}, {fromMetrics[1]}, {float64(files)}, {sizes[0]}, {sizes[1]}, {kept}, {fromMetrics[2]}}, nil
+	return []sample{{mib(resident)}, {mib(int64(fromMetrics[0]))}, {fromMetrics[1]}, {float64(files)}, {sizes[0]}, {sizes[1]}, {kept}, {fromMetrics[2]}}, nil
 }
 
 // countEvents counts the events in a ledger while the manager has it open.
