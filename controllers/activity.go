@@ -168,7 +168,7 @@ func (r *activityReporter) read(ctx context.Context) (err error) {
 	now := r.now()
 	if !r.begun {
 		if r.next, err = r.ledger.LastBefore(ctx, now.Add(-day*time.Hour)); err != nil {
-			return err //nolint:wrapcheck // says what failed
+			return err
 		}
 		if err := r.findStale(ctx); err != nil {
 			return err
@@ -181,7 +181,7 @@ func (r *activityReporter) read(ctx context.Context) (err error) {
 	for {
 		found, err := r.ledger.ProgressAfter(ctx, r.next, now.Add(-activityDelay), ledger.MaxProgress)
 		if err != nil {
-			return err //nolint:wrapcheck // says what failed
+			return err
 		}
 		for i := range found {
 			r.count(&found[i])
@@ -216,7 +216,7 @@ func (r *activityReporter) readUnended(ctx context.Context) error {
 	for ids := range slices.Chunk(slices.Sorted(maps.Keys(r.unended)), ledger.MaxProgress/10) {
 		found, err := r.ledger.ProgressOf(ctx, ids)
 		if err != nil {
-			return err //nolint:wrapcheck // says what failed
+			return err
 		}
 		for _, id := range ids {
 			delete(r.unended, id) // count puts back what is still pending
@@ -258,11 +258,11 @@ func (r *activityReporter) count(p *ledger.Progress) {
 func (r *activityReporter) readCompanies(ctx context.Context) error {
 	pending, err := r.ledger.PendingByCompany(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	spent, err := r.ledger.SpentByCompany(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	for _, counted := range []map[string]int64{pending, r.pending} {
 		for company := range counted {
@@ -350,7 +350,7 @@ func (r *activityReporter) writeRule(ctx context.Context, key tallyKey) error {
 	namespace, name, _ := strings.Cut(key.rule, "/")
 	rule := &v1alpha1.NotificationRule{}
 	if err := r.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, rule); err != nil {
-		return client.IgnoreNotFound(err) //nolint:wrapcheck // says what failed
+		return client.IgnoreNotFound(err)
 	}
 	var want v1alpha1.RuleActivity
 	if t := r.tallies[key.company][key.rule]; t != nil {
@@ -382,7 +382,7 @@ func sameRuleActivity(a, b *v1alpha1.RuleActivity) bool {
 func (r *activityReporter) writeCompany(ctx context.Context, company string) error {
 	a, err := r.namespaces.Find(ctx, r.client, company)
 	if err != nil || a == nil {
-		return err //nolint:wrapcheck // says what failed
+		return err
 	}
 	want := v1alpha1.CompanyActivity{Pending: r.pending[company]}
 	hour := hourOf(r.now())

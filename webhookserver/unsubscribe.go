@@ -180,7 +180,7 @@ func (u *unsubscriber) optOut(ctx context.Context, claim *unsubscribe.Claim, rul
 			return nil
 		}
 	}
-	return u.server.ledger.SetPreference(ctx, ledger.Preference{ //nolint:wrapcheck // the caller logs it
+	return u.server.ledger.SetPreference(ctx, ledger.Preference{
 		Company: claim.Company, UserID: claim.User, Rule: ledger.Rule{Name: rule.Name(), UID: string(rule.Rule.UID)}, Enabled: false,
 	})
 }

@@ -123,7 +123,7 @@ func (o *options) listEvents(format string) error {
 	for i := range views {
 		fmt.Fprintf(table, "%s\t%s\n", views[i].Name, views[i].Summary)
 	}
-	return table.Flush() //nolint:wrapcheck // an error of the terminal
+	return table.Flush()
 }
 
 func (o *options) explain(event *platformevent.Event, format string) error {
@@ -167,5 +167,5 @@ func (o *options) explain(event *platformevent.Event, format string) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", f.Path, f.Kind, strings.Join(notes, "; "))
 	}
 	fmt.Fprintln(table, "context.company\tobject\tid, name, system_email, logo, website, support_email")
-	return table.Flush() //nolint:wrapcheck // an error of the terminal
+	return table.Flush()
 }

@@ -157,7 +157,7 @@ func parse(path string, content []byte) ([]document, error) {
 func decode(raw []byte, into any) error {
 	encoded, err := yaml.YAMLToJSONStrict(raw)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller does
+		return err
 	}
 	strict, err := kjson.UnmarshalStrict(encoded, into)
 	return errors.Join(append(strict, err)...)

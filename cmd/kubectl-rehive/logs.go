@@ -270,7 +270,7 @@ func (o *options) printMessages(format string, all []clusterapi.Message) error {
 	for i := range all {
 		fmt.Fprintln(table, messageRow(&all[i], format == "wide", "\t"))
 	}
-	return table.Flush() //nolint:wrapcheck // an error of the terminal
+	return table.Flush()
 }
 
 func messageHead(wide bool, separator string) string {
@@ -334,7 +334,7 @@ func (p *messagePrinter) print(all []clusterapi.Message) error {
 			return fmt.Errorf("encoding a message: %w", err)
 		}
 		if _, err := fmt.Fprintln(p.out, string(text)); err != nil {
-			return err //nolint:wrapcheck // an error of the terminal
+			return err
 		}
 	}
 	return nil

@@ -92,7 +92,7 @@ needed. The company is always Northwind.`,
 			}
 			trial, err := ruletest.Try(command.Context(), &event, name, &report.Compiled)
 			if err != nil {
-				return err //nolint:wrapcheck // it is about the arguments
+				return err
 			}
 			v := viewOf(chosen, trial, report)
 			if encoded, err := encode(o.Out, format, v); encoded {

@@ -60,7 +60,7 @@ func encode(out io.Writer, format string, value any) (bool, error) {
 		return true, fmt.Errorf("encoding the output: %w", err)
 	}
 	_, err = out.Write(encoded)
-	return true, err //nolint:wrapcheck // an error of the terminal
+	return true, err
 }
 
 // checkFormat checks the value of -o.

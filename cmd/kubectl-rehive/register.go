@@ -127,7 +127,7 @@ func (o *options) register(ctx context.Context, r *registration) error {
 	session := platform.WithToken(token)
 	user, err := session.Auth(ctx)
 	if err != nil {
-		return err //nolint:wrapcheck // says what was tried
+		return err
 	}
 	plan, err := planRegistration(ctx, session, r, extension)
 	if err != nil {
@@ -176,7 +176,7 @@ func (p *registrationPlan) add(text string, do func(context.Context) error) {
 func planRegistration(ctx context.Context, session rehive.Session, r *registration, extension string) (*registrationPlan, error) {
 	services, err := session.Services(ctx)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // says what was tried
+		return nil, err
 	}
 	plan := &registrationPlan{}
 	active := false
@@ -192,13 +192,13 @@ func planRegistration(ctx context.Context, session rehive.Session, r *registrati
 	}
 	if plan.service != 0 {
 		if granted, err = session.Permissions(ctx, plan.service); err != nil {
-			return nil, err //nolint:wrapcheck // says what was tried
+			return nil, err
 		}
 	} else {
 		plan.add(fmt.Sprintf("add the extension %q", r.name), func(ctx context.Context) error {
 			created, err := session.CreateService(ctx, rehive.ServiceRequest{Name: r.name, URL: extension})
 			if err != nil {
-				return err //nolint:wrapcheck // says what was tried
+				return err
 			}
 			plan.service = created.ID
 			return nil
@@ -213,19 +213,19 @@ func planRegistration(ctx context.Context, session rehive.Session, r *registrati
 	}
 	if len(missing) > 0 {
 		plan.add("grant "+strings.Join(names, ", "), func(ctx context.Context) error {
-			return session.AddPermissions(ctx, plan.service, missing) //nolint:wrapcheck // says what was tried
+			return session.AddPermissions(ctx, plan.service, missing)
 		})
 	}
 	for _, g := range granted {
 		if !slices.ContainsFunc(rehive.RequiredPermissions(), func(p rehive.Permission) bool { return samePermission(g, p) }) {
 			plan.add("remove the permission "+permissionName(g)+", which the operator does not need", func(ctx context.Context) error {
-				return session.DeletePermission(ctx, plan.service, g.ID) //nolint:wrapcheck // says what was tried
+				return session.DeletePermission(ctx, plan.service, g.ID)
 			})
 		}
 	}
 	if r.activate && !active {
 		plan.add("switch the extension on", func(ctx context.Context) error {
-			return session.ActivateService(ctx, plan.service) //nolint:wrapcheck // says what was tried
+			return session.ActivateService(ctx, plan.service)
 		})
 	}
 	return plan, nil

@@ -108,7 +108,7 @@ func (o *options) printStatus(items []item) error {
 		}
 	}
 	if err := table.Flush(); err != nil {
-		return err //nolint:wrapcheck // an error of the terminal
+		return err
 	}
 	for _, group := range []struct {
 		state, title string
@@ -305,7 +305,7 @@ func (o *options) printActivations(list *v1alpha1.CompanyActivationList, wide bo
 		}
 		fmt.Fprintln(table, row)
 	}
-	return table.Flush() //nolint:wrapcheck // an error of the terminal
+	return table.Flush()
 }
 
 // orNone, age and timestamp print values that may be unset as kubectl does.

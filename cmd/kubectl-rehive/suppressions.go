@@ -119,7 +119,7 @@ func (o *options) printSuppressions(format string, all []clusterapi.Suppression)
 		}
 		fmt.Fprintln(table, row)
 	}
-	return table.Flush() //nolint:wrapcheck // an error of the terminal
+	return table.Flush()
 }
 
 func (o *options) addSuppressionCommand() *cobra.Command {

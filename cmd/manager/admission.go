@@ -59,7 +59,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, s *settings, watched
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: keeper.GetCertificate,
 	}, mux)
 	if err != nil {
-		return err //nolint:wrapcheck // it says which server
+		return err
 	}
 	for _, runnable := range []manager.Runnable{keeper, server} {
 		if err := mgr.Add(runnable); err != nil {

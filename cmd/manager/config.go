@@ -563,13 +563,13 @@ func (s *settings) readSMTPPassword() (string, error) {
 // openStore opens the ledger, on PostgreSQL if there is a URL.
 func (s *settings) openStore(ctx context.Context, o ledger.Options) (ledger.Store, error) {
 	if s.ledgerURL == "" {
-		return sqlite.Open(ctx, s.ledgerPath, o) //nolint:wrapcheck // the caller does
+		return sqlite.Open(ctx, s.ledgerPath, o)
 	}
 	password, err := readPassword("ledger-password-file", s.ledgerPasswordFile, s.ledgerPassword)
 	if err != nil {
 		return nil, err
 	}
-	return postgres.Open(ctx, postgres.Config{URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections}, o) //nolint:wrapcheck // the caller does
+	return postgres.Open(ctx, postgres.Config{URL: s.ledgerURL, Password: password, Connections: s.ledgerConnections}, o)
 }
 
 // readLedgerKey returns the content of --ledger-key-file.

@@ -368,7 +368,7 @@ func addProbes(mgr manager.Manager, address string, ready map[string]healthz.Che
 	}
 	server, err := httpserver.New("health", address, nil, mux)
 	if err != nil {
-		return err //nolint:wrapcheck // it says which server
+		return err
 	}
 	if err := mgr.Add(server); err != nil {
 		return fmt.Errorf("adding the health checks: %w", err)

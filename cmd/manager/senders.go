@@ -75,7 +75,7 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 	}
 	key, err := store.Key(ctx, feedback.KeyName)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says what was tried
+		return nil, err
 	}
 	references := feedback.NewReferences(key, s.publicURL)
 	builder := &providers.Builder{
@@ -170,7 +170,7 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.P
 
 // newTestMode returns the guard of --test-mode; nil if it delivers.
 func (s *settings) newTestMode() (*testmode.Guard, error) {
-	return testmode.New(s.testMode, s.testModeAllow, s.testModeRedirect) //nolint:wrapcheck // it names the flags
+	return testmode.New(s.testMode, s.testModeAllow, s.testModeRedirect)
 }
 
 // newQuotas returns the quotas of --quotas, --sms-countries and --sms-allow-numbers. The

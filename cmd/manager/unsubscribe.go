@@ -21,7 +21,7 @@ func (s *settings) newLinks() (*unsubscribe.Links, error) {
 	}
 	keys, err := unsubscribe.OpenKeys(s.unsubscribeKeys, ctrl.Log.WithName("unsubscribe"))
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says what is wrong
+		return nil, err
 	}
 	return unsubscribe.NewLinks(strings.TrimRight(s.publicURL, "/"), keys), nil
 }

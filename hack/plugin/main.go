@@ -175,16 +175,16 @@ func tarball(files []file, created time.Time) ([]byte, error) {
 	var content bytes.Buffer
 	compressed, err := gzip.NewWriterLevel(&content, gzip.BestCompression)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what failed
+		return nil, err
 	}
 	archive := tar.NewWriter(compressed)
 	for _, f := range files {
 		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: int64(f.mode), Size: int64(len(f.content)), ModTime: created})
 		if err != nil {
-			return nil, err //nolint:wrapcheck // the caller says what failed
+			return nil, err
 		}
 		if _, err := archive.Write(f.content); err != nil {
-			return nil, err //nolint:wrapcheck // the caller says what failed
+			return nil, err
 		}
 	}
 	err = errors.Join(archive.Close(), compressed.Close())
@@ -200,12 +200,12 @@ func zipped(files []file, created time.Time) ([]byte, error) {
 		header.SetMode(f.mode)
 		w, err := archive.CreateHeader(header)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // the caller says what failed
+			return nil, err
 		}
 		if _, err := w.Write(f.content); err != nil {
-			return nil, err //nolint:wrapcheck // the caller says what failed
+			return nil, err
 		}
 	}
 	err := archive.Close()
-	return content.Bytes(), err //nolint:wrapcheck // the caller says what failed
+	return content.Bytes(), err
 }

@@ -53,7 +53,7 @@ func (a *admission) claim(due iter.Seq2[ledger.Lane, error], lease time.Duration
 	c := ledger.Claim{Limit: a.limit(), Lease: lease, Lanes: []ledger.ClaimLane{}}
 	for l, err := range due {
 		if err != nil {
-			return c, err //nolint:wrapcheck // it is the ledger's, as that of the claim
+			return c, err
 		}
 		if bounds, open := a.of(l); open {
 			c.Lanes = append(c.Lanes, ledger.ClaimLane{Lane: l, Bounds: bounds})

@@ -54,7 +54,7 @@ func (s *Suppressions) Of(ctx context.Context, d *ledger.Delivery) (ledger.Suppr
 	found, err := s.Ledger.SuppressedAmong(ctx, d.Company, d.Channel, d.Recipient)
 	reason := found[d.Recipient]
 	if err != nil || reason == "" {
-		return "", err //nolint:wrapcheck // it says what was tried
+		return "", err
 	}
 	if !reason.Hard() && s.Rules != nil {
 		policy, err := s.Rules.RulePolicy(ctx, d.Company, d.RuleName)

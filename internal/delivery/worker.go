@@ -516,13 +516,13 @@ func (w *Worker) recordSent(sending context.Context, d ledger.ClaimedDelivery, r
 
 func (w *Worker) markSent(ctx context.Context, d *ledger.ClaimedDelivery, receipt provider.Receipt) error {
 	if receipt.Reason == "" {
-		return w.o.Ledger.MarkSent(ctx, *d, receipt.ID) //nolint:wrapcheck // the caller does
+		return w.o.Ledger.MarkSent(ctx, *d, receipt.ID)
 	}
 	message := receipt.Message
 	if d.Reason == provider.ReasonOutcomeUnknown {
 		message += " An earlier attempt may have arrived, so the recipient may have the message twice."
 	}
-	return w.o.Ledger.MarkSentUnusually(ctx, *d, receipt.ID, receipt.Reason, message) //nolint:wrapcheck // the caller does
+	return w.o.Ledger.MarkSentUnusually(ctx, *d, receipt.ID, receipt.Reason, message)
 }
 
 // validity is how long a delivery may still be sent. It is meaningless without an ExpiresAt.

@@ -50,11 +50,11 @@ func (d *Dispatcher) erase(ctx context.Context, until time.Time, subject ledger.
 	defer cancel()
 	turn, err := d.processors.Acquire(ctx, subject.Company, 1)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller does
+		return err
 	}
 	defer turn.Release()
 	_, err = d.Ledger.EraseUser(ctx, subject, ledger.ErasedByPlatform, except)
-	return err //nolint:wrapcheck // the caller does
+	return err
 }
 
 // withoutSubject returns the deliveries that are not sent to a user who was deleted. The

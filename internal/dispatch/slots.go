@@ -95,7 +95,7 @@ func (r *reservation) admit(due iter.Seq2[ledger.Lane, error]) error {
 	r.claim.Limit, r.claim.Lanes = r.limit(), []ledger.ClaimLane{}
 	for l, err := range due {
 		if err != nil {
-			return err //nolint:wrapcheck // it is the ledger's, as that of the claim
+			return err
 		}
 		r.slots.mu.Lock()
 		room := flow.Share(r.n, r.slots.held[l.Company])

@@ -16,7 +16,7 @@ func (d *Dispatcher) suppressedOf(company string) func(context.Context, notify.C
 	return func(ctx context.Context, channel notify.Channel, recipients []string) (map[string]notify.Suppression, error) {
 		found, err := d.Ledger.SuppressedAmong(ctx, company, string(channel), recipients...)
 		if err != nil || len(found) == 0 {
-			return nil, err //nolint:wrapcheck // the caller does
+			return nil, err
 		}
 		reasons := make(map[string]notify.Suppression, len(found))
 		for recipient, reason := range found {
@@ -56,5 +56,5 @@ func (d *Dispatcher) endBounces(ctx context.Context, e *ledger.Event) error {
 	if n > 0 {
 		d.Log.Info("An address is no longer suppressed, because it was verified", "company", e.Company, "event", e.ID)
 	}
-	return err //nolint:wrapcheck // the dispatcher retries, and logs it
+	return err
 }

@@ -170,5 +170,5 @@ func (c *Context) copyData(data *python.Dict) (*python.Dict, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out.(*python.Dict), nil //nolint:forcetypeassert // as what was cloned
+	return out.(*python.Dict), nil
 }

@@ -84,7 +84,7 @@ func findZone(c *Context, name string) (zone *time.Location, ok bool, err error)
 		return nil, false, python.Errorf("ValueError", "the name of a time zone must be a relative path such as Europe/Paris")
 	}
 	if zone, ok := zones.Load(name); ok {
-		return zone.(*time.Location), true, nil //nolint:forcetypeassert // nothing else is stored
+		return zone.(*time.Location), true, nil
 	}
 	if name == "Local" || len(name) > 64 {
 		return nil, false, nil

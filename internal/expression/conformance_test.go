@@ -200,7 +200,7 @@ func canonicalValue(v any) any {
 		if set, ok := v["$set"].([]any); ok {
 			items := make([]string, len(set))
 			for i, it := range set {
-				b, _ := json.Marshal(it) //nolint:errchkjson // came from JSON
+				b, _ := json.Marshal(it)
 				items[i] = string(b)
 			}
 			sort.Strings(items)

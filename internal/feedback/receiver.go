@@ -126,7 +126,7 @@ func (s *Source) URL(reference string) string {
 func (s *Source) Receive(ctx context.Context, c *provider.Callback) error {
 	reports, err := s.reporter.Reports(c)
 	if err != nil {
-		return err //nolint:wrapcheck // a sentinel
+		return err
 	}
 	kind, _ := s.provider.Spec.Type()
 	var targets []Target
@@ -200,7 +200,7 @@ func (r *Receiver) write(ctx context.Context, kind string, records []ledger.Feed
 	}
 	r.trace(ctx, kind, records, changed)
 	if err != nil {
-		return err //nolint:wrapcheck // it says what was tried
+		return err
 	}
 	return nil
 }

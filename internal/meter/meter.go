@@ -31,7 +31,7 @@ var ErrLimit = errors.New("limit exceeded")
 // Meter tracks what is left of a budget. A nil Meter charges nothing. A Meter is for one
 // goroutine.
 type Meter struct {
-	ctx   context.Context //nolint:containedctx // a Meter is one call's state
+	ctx   context.Context // a Meter is one call's state
 	left  int             // steps
 	next  int             // check the context when fewer steps than this are left; not negative
 	held  int             // bytes that are released at the end of a scope

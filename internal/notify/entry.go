@@ -163,7 +163,7 @@ func (e entry) address() (address.Address, error) {
 	name, bare := e.mailbox()
 	a, err := address.ParseBare(bare)
 	if err != nil {
-		return address.Address{}, err //nolint:wrapcheck // the package's errors are ends of sentences, too
+		return address.Address{}, err
 	}
 	return a.WithName(name), nil
 }

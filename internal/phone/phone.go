@@ -178,7 +178,7 @@ func Classify(number string) (country string, kind Kind) {
 		parsed.NationalNumber = &digits
 		numberType, country = phonenumbers.GetNumberType(parsed), phonenumbers.GetRegionCodeForNumber(parsed)
 	}
-	switch numberType { //nolint:exhaustive // the others are ordinary
+	switch numberType {
 	case phonenumbers.PREMIUM_RATE, phonenumbers.PERSONAL_NUMBER: // both can pay their owner
 		kind = Premium
 	case phonenumbers.SHARED_COST:

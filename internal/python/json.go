@@ -319,7 +319,7 @@ func newDictOf(pairs []Value) *Dict {
 	}
 	for i := 0; i < len(pairs); i += 2 {
 		// Reuse the key, because boxing its text again would take more memory.
-		key := string(pairs[i].(Str)) //nolint:forcetypeassert // documented above
+		key := string(pairs[i].(Str))
 		if at := out.findStr(key); at >= 0 {
 			out.vals[at] = pairs[i+1]
 			continue

@@ -134,7 +134,7 @@ type bounded struct{ *http.Transport }
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := b.Transport.RoundTrip(r)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // http.Client adds the URL
+		return nil, err
 	}
 	body := io.LimitReader(resp.Body, maxAnswer)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {

@@ -70,7 +70,7 @@ func (s *Stage) redirectWebhook(text []byte) ([]byte, error) {
 		url := "https://" + s.admission + *at.Service.Path
 		at.Service, at.URL = nil, &url
 	}
-	return yaml.Marshal(configuration) //nolint:wrapcheck // it can't fail
+	return yaml.Marshal(configuration)
 }
 
 // Apply applies one object's YAML like `kubectl apply --server-side`.

@@ -256,14 +256,14 @@ func (a *API) explain() rest.Operation {
 func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.All) error {
 	outcomes, err := a.Ledger.EventOutcomes(ctx, e.Company, e.Key)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller answers with it
+		return err
 	}
 	for _, o := range outcomes {
 		e.outcomes = append(e.outcomes, outcome{Outcome: o, state: string(o.State)})
 	}
 	found, more, err := a.Ledger.EventDeliveries(ctx, e.Company, e.Key, 0, maxDecisions)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller answers with it
+		return err
 	}
 	deliveries := make([]int64, len(found))
 	for i := range found {
@@ -271,7 +271,7 @@ func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.Al
 	}
 	attempts, err := a.Ledger.Attempts(ctx, deliveries)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller answers with it
+		return err
 	}
 	ids, names := make(map[string]int64, len(rules)), rules.DisplayNames()
 	for i := range rules {
@@ -286,7 +286,7 @@ func (a *API) addDecisions(ctx context.Context, e *event, rules notifications.Al
 	}
 	replays, err := a.Ledger.Replays(ctx, e.Company, e.Key)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller answers with it
+		return err
 	}
 	for i := range replays {
 		e.replays = append(e.replays, readEvent(&replays[i]))

@@ -252,7 +252,7 @@ func (a *API) withhold(ctx context.Context, original *ledger.StoredEvent, body *
 		m := &decision.Messages[i]
 		earlier, err := a.Ledger.EarlierTo(ctx, original.Company, original.Key, shown.rule, string(m.Channel), m.Recipient)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // the caller answers with it
+			return nil, err
 		}
 		if len(earlier) == 0 || slices.ContainsFunc(earlier, func(e ledger.Earlier) bool { return slices.Contains(body.repeat, e.ID) }) {
 			send = append(send, *m)

@@ -174,28 +174,28 @@ func (s *Server) replayByID(ctx context.Context, c *call, r *clusterapi.Replay) 
 func (s *Server) replayOne(ctx context.Context, c *call, id int64, dryRun bool) (pending int64, isEvent bool, err error) {
 	d, err := s.o.Ledger.LogEntry(ctx, c.company, id)
 	if err != nil {
-		return 0, false, err //nolint:wrapcheck // the caller converts it
+		return 0, false, err
 	}
 	isEvent = d.RuleName == ""
 	if dryRun {
 		if isEvent {
 			return 0, true, nil
 		}
-		return 0, false, d.Resendable() //nolint:wrapcheck // the caller converts it
+		return 0, false, d.Resendable()
 	}
 	if !isEvent {
 		pending, err = s.o.Ledger.Resend(ctx, c.company, id, "")
-		return pending, false, err //nolint:wrapcheck // the caller converts it
+		return pending, false, err
 	}
 	event, err := s.o.Ledger.StoredEvent(ctx, c.company, d.EventID)
 	if err != nil {
-		return 0, true, err //nolint:wrapcheck // the caller converts it
+		return 0, true, err
 	}
 	released, err := s.o.Ledger.ReleaseQuarantinedEvent(ctx, c.company, event.Key)
 	if err == nil && !released {
 		err = ledger.ErrNotFound
 	}
-	return event.Key, true, err //nolint:wrapcheck // the caller converts it
+	return event.Key, true, err
 }
 
 // refusalOf returns why a message can't be sent again; empty for other errors.

@@ -41,7 +41,7 @@ func (s *Server) eraseUser(ctx context.Context, c *call, r *clusterapi.Erase) (*
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ledger.ErrUnavailable):
 		return nil, unavailable("The user's data is not erased completely yet. Repeat the command: what was erased stays erased.")
 	case err != nil:
-		return nil, err //nolint:wrapcheck // says what failed
+		return nil, err
 	}
 	return &clusterapi.Erased{Messages: done.Deliveries, Events: done.Events, Preferences: done.Preferences, Subject: done.Subject}, nil
 }

@@ -175,7 +175,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 // values, and a byte order mark is skipped. The error says that the answer, or a part of
 // it, is not of the expected form.
 func Decode(body []byte, v any) error {
-	return json.Unmarshal(bytes.TrimPrefix(body, []byte("\uFEFF")), v) //nolint:wrapcheck // never shown
+	return json.Unmarshal(bytes.TrimPrefix(body, []byte("\uFEFF")), v)
 }
 
 // Code is a provider's numeric error code: 21610, 21610.0 or "21610". Anything else is 0.

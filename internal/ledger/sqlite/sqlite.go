@@ -206,7 +206,7 @@ func prepareFile(path string) error {
 func syncDirectory(path string) error {
 	d, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return err //nolint:wrapcheck // the callers do
+		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }

@@ -41,7 +41,7 @@ func (s *Store) Log(ctx context.Context, f ledger.LogFilter, offset, limit int) 
 // scanShortened reads a delivery with its texts cut.
 func (s *Store) scanShortened(rows *sql.Rows, d *ledger.Delivery) error {
 	if err := schema.ScanDelivery(rows, d); err != nil {
-		return err //nolint:wrapcheck // the caller does
+		return err
 	}
 	setBack(d, s.clock.Ahead())
 	s.show(d)

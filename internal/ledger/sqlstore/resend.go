@@ -58,7 +58,7 @@ func (s *Store) Resend(ctx context.Context, company string, id int64, recipient 
 		}
 		d := &found[0]
 		if err := d.Resendable(); err != nil {
-			return 0, err //nolint:wrapcheck // one of the contract's
+			return 0, err
 		}
 		to := d.Recipient
 		if recipient != "" {

@@ -263,7 +263,7 @@ func (s *Store) readSuppressions(ctx context.Context, where string, args ...any)
 func (s *Store) scanSuppression(rows *sql.Rows, p *ledger.Suppression) error {
 	var since, until int64
 	if err := rows.Scan(&p.ID, &p.Company, &p.Channel, &p.Recipient, &p.Address, &p.Reason, &p.Source, &p.Note, &since, &until); err != nil {
-		return err //nolint:wrapcheck // the caller does
+		return err
 	}
 	p.Since = schema.Time(since).Add(-s.clock.Ahead())
 	if until != 0 {

@@ -121,8 +121,8 @@ func Allocated(bound uint64, f func()) (total, live uint64) {
 
 // Deadline is a context whose deadline is a CPU time of the calling thread.
 type Deadline struct {
-	context.Context //nolint:containedctx // it is one
-	At              time.Duration
+	context.Context
+	At time.Duration
 }
 
 // Err implements context.Context.
