@@ -26,6 +26,7 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/lint"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/internal/phone"
 	"github.com/rehive/extension-operator/internal/platformevent"
 	"github.com/rehive/extension-operator/internal/ruletest"
 )
@@ -485,7 +486,9 @@ const leftToRight, firstStrong, popIsolate = "\u2066", "\u2068", "\u2069"
 
 var (
 	// ordered are amounts and identifiers, which bidirectional text would reorder.
-	ordered = regexp.MustCompile(`(?:\d+\.\d+ [A-Z]{3}|[0-9a-f]{8}-[0-9a-f-]{27})`)
+	ordered = regexp.MustCompile(`(?:\d+\.\d+(?: |&nbsp;)[A-Z]{3}|[0-9a-f]{8}-[0-9a-f-]{27})`)
+	// looseAmount is an amount in HTML whose currency may begin a line.
+	looseAmount = regexp.MustCompile(`\d\.\d+ [A-Z]{3}\b`)
 	// looseMark is French punctuation that may begin a line.
 	looseMark = regexp.MustCompile(`\pL [:;?!](\s|$|<)`)
 	// straightElision is a French elision that isn't written with a typographic apostrophe.
@@ -495,6 +498,12 @@ var (
 // checkTypography checks what the direction and the punctuation of a language need.
 func checkTypography(t *testing.T, where, language string, isSMS bool, m notify.Message) {
 	t.Helper()
+	if segments, _ := phone.Segments(m.Text); isSMS && segments > 1 {
+		t.Errorf("%s: %d segments: %s", where, segments, m.Text)
+	}
+	if amount := looseAmount.FindString(m.HTML); amount != "" {
+		t.Errorf("%s: %s may be on two lines", where, amount)
+	}
 	for name, text := range map[string]string{"subject": m.Subject, "text": m.Text, "HTML": m.HTML} {
 		if language == "fr" && !isSMS && straightElision.MatchString(text) { // an SMS would need twice the segments
 			t.Errorf("%s: the %s has a straight apostrophe: %s", where, name, text)

@@ -68,6 +68,10 @@ func (c *certainty) name(n *nameNode, always bool) {
 	if !always {
 		return
 	}
+	if n.name == "of" {
+		c.found(faultf(NameNotDefined, n.offset(), "write a percentage as a product, as in 0.1 * {{ amount }} ('%%' is the remainder)"))
+		return
+	}
 	if isSpelledOperator(n.name) {
 		c.found(faultf(NameNotDefined, n.offset(), "write '%s' in lower case", strings.ToLower(n.name)))
 		return
@@ -102,7 +106,7 @@ var foreignAttributes = map[string]string{
 	"startsWith": "write .startswith(…)", "endsWith": "write .endswith(…)", "toLowerCase": "write .lower()", "toUpperCase": "write .upper()",
 	"toString": "write the text alone", "trim": "write .strip()", "trimStart": "write .lstrip()", "trimEnd": "write .rstrip()", "indexOf": "write .find(…)", "lastIndexOf": "write .rfind(…)",
 	"includes": "write 'part' in 'whole'", "contains": "write 'part' in 'whole'", "has": "write 'part' in 'whole'", "match": "write 'part' in 'whole'", "matches": "write 'part' in 'whole'",
-	"equals": "write == to compare", "equalsIgnoreCase": "write .lower() on both sides of ==", "length": "write '{{ text|length }}', the filter of Django", "size": "write '{{ text|length }}', the filter of Django",
+	"isEmpty": "write == ''", "equals": "write == to compare", "equalsIgnoreCase": "write .lower() on both sides of ==", "length": "write '{{ text|length }}', the filter of Django", "size": "write '{{ text|length }}', the filter of Django",
 	"len": "write '{{ text|length }}', the filter of Django", "replaceAll": "write .replace(…)", "padStart": "write .rjust(…)", "padEnd": "write .ljust(…)", "substring": "write [from:to]", "slice": "write [from:to]", "substr": "write [from:to]",
 }
 
@@ -178,6 +182,9 @@ func (c *certainty) visit(n node, always bool) {
 		}
 	case *compareNode:
 		c.visit(n.first, always)
+		if f := emptiness(n); f != nil {
+			c.add(f, always)
+		}
 		for i, v := range n.rest {
 			c.visit(v, always && i == 0)
 		}
@@ -216,6 +223,8 @@ func (c *certainty) visit(n node, always bool) {
 		}
 	case *assignNode:
 		c.visit(n.value, always)
+	case *unsupportedNode:
+		c.unsupported(n, always)
 	case *comprehensionNode:
 		c.comprehension(n, always)
 	}
@@ -239,7 +248,7 @@ func (c *certainty) call(n *callNode, always bool) {
 			if isSpelledOperator(f.name) {
 				c.found(faultf(FunctionNotDefined, f.offset(), "write '%s' in lower case", strings.ToLower(f.name)))
 			} else {
-				c.found(faultf(FunctionNotDefined, f.offset(), "the function '%s' is not defined", f.name))
+				c.found(unknownFunction(f))
 			}
 		}
 	} else {
@@ -249,6 +258,24 @@ func (c *certainty) call(n *callNode, always bool) {
 	for _, k := range n.keywords {
 		c.visit(k.value, always)
 	}
+}
+
+// unsupported checks what no data makes available.
+func (c *certainty) unsupported(n *unsupportedNode, always bool) {
+	switch {
+	case !always || n.inner != nil: // a starred value, which a list may have
+	case n.what == "'return'" || n.what == "'assert'":
+		c.found(faultf(FeatureNotAvailable, n.offset(), "write the condition alone (%s is not available)", n.what))
+	default:
+		c.found(faultf(FeatureNotAvailable, n.offset(), "%s is not available", n.what))
+	}
+}
+
+func unknownFunction(f *nameNode) *Fault {
+	if hint := foreignFunctions[f.name]; hint != "" {
+		return faultf(FunctionNotDefined, f.offset(), "%s (the function '%s' is not defined)", hint, f.name)
+	}
+	return faultf(FunctionNotDefined, f.offset(), "the function '%s' is not defined", f.name)
 }
 
 func (c *certainty) comprehension(n *comprehensionNode, always bool) {

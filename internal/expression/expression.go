@@ -154,7 +154,10 @@ const (
 func (s *shape) check() *Fault {
 	tree, fault := s.plausible()
 	if tree != nil {
-		return certainFault(tree)
+		fault = certainFault(tree)
+	}
+	if fault != nil {
+		fault = s.explain(fault)
 	}
 	return fault
 }

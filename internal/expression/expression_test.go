@@ -107,7 +107,7 @@ func TestCompileRefusesWhatFailsForAnyData(t *testing.T) {
 		"‘{{ a }}’ == 'x'":                 "write straight quotes (') instead of U+2018 (line 1, column 1)",
 		"'{{ a }}' == ’x’":                 "write straight quotes (') instead of U+2019 (line 1, column 14)",
 		"status == 'Complete'":             "'status' is not defined; text needs quotes, and data braces, as in '{{ status }}' (line 1, column 1)",
-		"len('{{ a }}') > 5":               "the function 'len' is not defined (line 1, column 1)",
+		"len('{{ a }}') > 5":               "write {{ name|length }}, the filter of Django (the function 'len' is not defined) (line 1, column 1)",
 		"'{{ status }}":                    "this text is never closed: ' is missing (line 1, column 1)",
 		"('{{ status }}' == 'x'":           "'(' was never closed (line 1, column 1)",
 		"“{{ status }}” == 'x'":            "write straight quotes (' or \") instead of U+201C (line 1, column 1)",

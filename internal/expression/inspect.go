@@ -21,6 +21,8 @@ type Inspection struct {
 	Comparisons []StaticComparison
 	// Conditions are variables whose truth value is used.
 	Conditions []Side
+	// Attributes are those that are read of variables without quotes.
+	Attributes []StaticAttribute
 	// Uses are the places in the template that read variables.
 	Uses []django.Use
 }
@@ -43,12 +45,22 @@ type StaticComparison struct {
 	And bool
 }
 
+// StaticAttribute is an attribute in the source, such as length in {{ groups }}.length.
+type StaticAttribute struct {
+	Side Side
+	Name string
+}
+
 // Side is one side of a comparison in the source.
 type Side struct {
 	// Path is the path of the variable if the side is one variable; empty otherwise.
 	Path string
 	// Filtered reports that the variable has filters, or is within text.
 	Filtered bool
+	// Source is the variable with its filters. IsText reports that it has filters which print
+	// text regardless of the variable.
+	Source string
+	IsText bool
 	// Quoted reports that the variable is in quotes, so that its value is text.
 	Quoted bool
 	// Literal is the value of a side without variables, nil otherwise. It contains only the
@@ -80,7 +92,9 @@ func (x *Expression) Inspect() Inspection {
 		return in.result
 	}
 	in.statements(x.static.tokens)
-	in.condition(tree)
+	in.adjacentTexts(x.static.tokens)
+	in.literalTags()
+	in.root(tree)
 	for _, f := range possibleFaults(tree) {
 		in.remark(at(f.pos), f.Msg)
 	}
@@ -145,6 +159,7 @@ func (in *inspector) condition(n node) {
 		in.groups++
 		group, first := in.groups, len(in.result.Comparisons)
 		for _, v := range n.values {
+			in.constant(v)
 			before := len(in.result.Comparisons)
 			in.condition(v)
 			if c, is := ungroup(v).(*compareNode); is && len(c.rest) == 1 && len(in.result.Comparisons) > before {
@@ -160,6 +175,7 @@ func (in *inspector) condition(n node) {
 			in.value(n)
 		}
 	case *ifNode:
+		in.constant(n.test)
 		in.condition(n.test)
 		in.condition(n.body)
 		in.condition(n.orelse)
@@ -174,6 +190,10 @@ func (in *inspector) condition(n node) {
 	case *tupleNode:
 		if number := thousands(n.items); number != "" {
 			in.remark(n, "a comma makes a tuple, which is always true: write "+number+" without the comma")
+		} else if hasFraction(n.items) {
+			in.remark(n, "a comma makes a tuple, which is always true: write a number with a point and without separators")
+		} else if list := bracketed(n.items); list != "" {
+			in.remark(n, "a comma makes a tuple, which is always true: write "+list+" in brackets")
 		} else if len(n.items) > 0 {
 			in.remark(n, "a comma makes a tuple, which is always true: write 'and' or 'or'")
 		}
@@ -292,6 +312,7 @@ func (in *inspector) value(n node) {
 		in.value(n.body)
 		in.value(n.orelse)
 	case *callNode:
+		in.value(n.fn)
 		in.values(n.args)
 	case *listNode:
 		in.values(n.items)
@@ -303,15 +324,24 @@ func (in *inspector) value(n node) {
 		in.value(n.value)
 	case *attributeNode:
 		in.value(n.value)
+		if _, is := ungroup(n.value).(*slotNode); !is || len(in.result.Attributes) >= maxRemarks {
+			return
+		}
+		if side := in.side(n.value); side.Path != "" {
+			in.result.Attributes = append(in.result.Attributes, StaticAttribute{side, n.name})
+		}
 	}
 }
 
 func (in *inspector) comparison(n *compareNode) {
 	left := n.first
+	chained := in.chain(n)
 	for i, right := range n.rest {
 		op := n.ops[i]
 		a, b := in.side(left), in.side(right)
+		in.alternatives(op, right)
 		switch {
+		case chained:
 		case a.Literal != nil && b.Literal != nil:
 			in.remark(n, "both sides are fixed, so that this is the same for every event: a variable needs braces, as in '{{ status }}'")
 		case op == opIs || op == opIsNot:
@@ -319,6 +349,8 @@ func (in *inspector) comparison(n *compareNode) {
 		case (op == opIn || op == opNotIn) && isText(b.Literal):
 			if _, grouped := right.(*groupNode); grouped {
 				in.remark(right, "("+python.Repr(b.Literal)+") is a text, not a list: write ["+python.Repr(b.Literal)+"]")
+			} else {
+				in.partOf(op, a, right, b)
 			}
 		}
 		if (a.Path != "" || b.Path != "") && len(in.result.Comparisons) < maxRemarks {
@@ -378,7 +410,9 @@ func (in *inspector) side(n node) Side {
 			return
 		}
 		if m := singleVariable.FindStringSubmatch(in.tags[slot]); m != nil {
-			s.Path, s.Filtered = m[1], s.Filtered || m[2] != ""
+			filters := strings.TrimSpace(m[2])
+			s.Path, s.Filtered = m[1], s.Filtered || filters != ""
+			s.Source, s.IsText = m[1]+filters, printText(filters)
 		}
 	}
 	switch n := n.(type) {

@@ -370,6 +370,9 @@ func (l *lexer) endNumber(start int, kind string) error {
 		for _, k := range [...]string{"and", "else", "for", "if", "in", "is", "or", "not"} {
 			ok = ok || strings.HasPrefix(rest, k)
 		}
+		if !ok && kind == "decimal" {
+			return l.fault(start, "write the number without letters; a text needs quotes")
+		}
 		if !ok {
 			return l.fault(start, "invalid %s number", kind)
 		}
@@ -397,6 +400,7 @@ var foreignOperators = [...]struct{ text, hint string }{
 	{"=>", "write >= for 'at least'"},
 	{"=<", "write <= for 'at most'"},
 	{"=!", "write != to compare"},
+	{"=~", "write 'part' in 'whole' (=~ is for patterns)"},
 }
 
 // foreignCharacters are those that word processors substitute for plain ones.
@@ -404,6 +408,7 @@ var foreignCharacters = map[rune]string{
 	'‘': "write straight quotes (')", '’': "write straight quotes (')", '‚': "write straight quotes (')", '′': "write straight quotes (')",
 	'“': `write straight quotes (' or ")`, '”': `write straight quotes (' or ")`, '„': `write straight quotes (' or ")`, '″': `write straight quotes (' or ")`,
 	'«': `write straight quotes (' or ")`, '»': `write straight quotes (' or ")`,
+	'×': "write *", '÷': "write /", '€': "write the number alone", '£': "write the number alone", '¥': "write the number alone",
 	'≠': "write !=", '≤': "write <=", '≥': "write >=", '–': "write a plain minus (-)", '−': "write a plain minus (-)",
 	'\u00a0': "write a plain space", '\u202f': "write a plain space",
 }
@@ -411,7 +416,7 @@ var foreignCharacters = map[rune]string{
 func (l *lexer) operator() error {
 	rest := l.src[l.pos:]
 	// Few operators have a second character that a foreign one has.
-	if len(rest) > 1 && strings.IndexByte("=&|<>!", rest[1]) >= 0 {
+	if len(rest) > 1 && strings.IndexByte("=&|<>!~", rest[1]) >= 0 {
 		for _, f := range foreignOperators {
 			if strings.HasPrefix(rest, f.text) {
 				return l.fault(l.pos, "%s", f.hint)
@@ -425,6 +430,8 @@ func (l *lexer) operator() error {
 		}
 	case rest[0] == '?':
 		return l.fault(l.pos, "write 'a if condition else b' ('?' is JavaScript)")
+	case rest[0] == '$' && len(rest) > 1 && isDigit(rest[1]):
+		return l.fault(l.pos, "write the number alone, without '$'")
 	case rest[0] == '`':
 		return l.fault(l.pos, "write straight quotes (') instead of '`'")
 	case rest[0] == '!':

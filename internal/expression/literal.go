@@ -35,12 +35,12 @@ func (l *lexer) string(start int, prefix string) error {
 	body := l.pos
 	for {
 		if l.pos >= len(l.src) || !triple && l.src[l.pos] == '\n' {
-			return l.fault(start, "this text is never closed: %s is missing", quote)
+			return l.unclosed(start, quote)
 		}
 		if l.src[l.pos] == '\\' {
 			l.pos += 2
 			if l.pos > len(l.src) {
-				return l.fault(start, "this text is never closed: %s is missing", quote)
+				return l.unclosed(start, quote)
 			}
 			if l.src[l.pos-1] == slotByte { // counted below
 				l.pos--

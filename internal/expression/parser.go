@@ -145,6 +145,12 @@ func (p *parser) unexpected(want string) error {
 			return faultf(SyntaxError, before.pos, "write '%s' in lower case", strings.ToLower(before.text))
 		}
 	}
+	if hint := foreignWords[strings.ToLower(t.text)]; hint != "" && t.kind == tokName {
+		return faultf(SyntaxError, t.pos, "%s ('%s' is not an operator)", hint, t.text)
+	}
+	if hint := p.unexpectedHint(t, want); hint != "" {
+		return faultf(SyntaxError, t.pos, "%s", hint)
+	}
 	switch t.kind {
 	case tokEnd:
 		return faultf(SyntaxError, t.pos, "%s is missing at the end", want)
@@ -157,9 +163,6 @@ func (p *parser) unexpected(want string) error {
 	}
 	if t.kind == tokOp && t.text == "=" {
 		return faultf(SyntaxError, t.pos, "write == to compare (a single = assigns)")
-	}
-	if hint := foreignWords[strings.ToLower(t.text)]; hint != "" && t.kind == tokName {
-		return faultf(SyntaxError, t.pos, "%s ('%s' is not an operator)", hint, t.text)
 	}
 	return faultf(SyntaxError, t.pos, "%s was expected here, not '%s'", want, t.text)
 }
@@ -342,7 +345,7 @@ func (p *parser) compareOp() (compareOp, bool, error) {
 		case "not":
 			p.pos++
 			if !p.takeKeyword("in") {
-				return 0, false, p.unexpected("'in'")
+				return 0, false, p.lonelyNot(t)
 			}
 			return opNotIn, true, nil
 		case "is":

@@ -75,11 +75,12 @@ func newShape(authors []string) *shape {
 	text := strings.TrimLeftFunc(s.src, python.IsSpace)
 	l.base = len(s.src) - len(text)
 	l.src = strings.TrimRightFunc(text, python.IsSpace)
-	if err := l.lex(); err != nil {
+	err := l.lex()
+	s.tokens = l.tokens
+	if err != nil {
 		s.fault = faultAt(err, -1)
 		return s
 	}
-	s.tokens = l.tokens
 	s.note(l.tokens)
 	return s
 }

@@ -41,7 +41,9 @@ func (p *parser) statement() (node, error) {
 	t := p.peek()
 	if t.kind == tokKeyword {
 		switch t.text {
-		case "if", "while", "for", "try", "with", "def", "class", "async":
+		case "if":
+			return nil, faultf(FeatureNotAvailable, t.pos, "write the condition alone ('if' statements are not available)")
+		case "while", "for", "try", "with", "def", "class", "async":
 			return nil, faultf(FeatureNotAvailable, t.pos, "'%s' statements are not available", t.text)
 		case "pass", "break", "continue", "del", "assert", "raise", "return", "global", "nonlocal", "import", "from":
 			p.pos++
@@ -81,7 +83,7 @@ func (p *parser) statement() (node, error) {
 		return &assignNode{at(op.pos), value}, nil
 	case ":":
 		if !isSingleTarget(value) {
-			return nil, faultf(SyntaxError, op.pos, "':' is not allowed here")
+			return nil, faultf(SyntaxError, op.pos, "write == to compare (':' is not allowed here)")
 		}
 		p.pos++
 		if _, err := p.expression(); err != nil {

@@ -16,7 +16,16 @@ import (
 
 // field returns what is known of the variable of a side; nil if nothing is.
 func (l *linter) field(s *expression.Side) *platformevent.Field {
-	if l.event == nil || s.Path == "" || s.Filtered {
+	if s.Filtered {
+		return nil
+	}
+	return l.variableOf(s)
+}
+
+// variableOf returns what is known of the variable of a side before its filters; nil if nothing
+// is.
+func (l *linter) variableOf(s *expression.Side) *platformevent.Field {
+	if l.event == nil || s.Path == "" {
 		return nil
 	}
 	found, _ := l.event.Find(s.Path)
@@ -74,8 +83,11 @@ func (l *linter) pair(operator string, side, other *expression.Side, literal pyt
 			l.at(side, "%s in quotes is text, and never equal to %s: %s", side.Path, python.Repr(value), without)
 		}
 	case python.NoneType:
-		if side.Quoted {
+		switch {
+		case side.Quoted:
 			l.at(side, "%s in quotes is text, and never None: a null prints as text, so write 'None' in quotes", side.Path)
+		case field != nil && field.Kind == platformevent.Text:
+			l.at(side, "%[1]s is text, which needs quotes: compare '{{ %[1]s }}' with 'None'", side.Path)
 		}
 	case python.Int, python.Float, *python.Big:
 		if side.Quoted {
@@ -93,12 +105,48 @@ func (l *linter) pair(operator string, side, other *expression.Side, literal pyt
 			return
 		}
 		switch {
-		case side.Filtered:
-		case field != nil && field.Kind != platformevent.Text && field.Kind != platformevent.Free:
-			l.at(side, "%s is %s, and never equal to a text: write the value without quotes", side.Path, article(field.Kind))
-		default:
+		case side.Filtered && !side.IsText:
+		case field == nil || field.Kind == platformevent.Text || field.Kind == platformevent.Free:
 			l.quotes(side)
+		default:
+			l.otherKind(side, other, field, string(value))
 		}
+	}
+}
+
+// otherKind warns of a variable of another kind that is compared with a text.
+func (l *linter) otherKind(side, other *expression.Side, field *platformevent.Field, text string) {
+	number := func() bool { _, err := strconv.ParseFloat(text, 64); return err == nil }
+	member := memberOf(side.Path, field)
+	switch kind := article(field.Kind); {
+	case member != "":
+		l.at(side, "%s is %s, and never equal to a text: compare a member, such as '{{ %s }}'", side.Path, kind, member)
+	case field.Kind == platformevent.Time && !number():
+		l.at(side, `%[1]s counts milliseconds: compare '{{ %[1]s|timestamp|date:"Y-m-d" }}' with a day such as '2026-12-31'`, side.Path)
+	case field.Kind.IsNumber() && !number():
+		l.at(other, "%s is a number, and never %s", side.Path, python.Repr(python.Str(text)))
+	default:
+		l.at(side, "%s is %s, and never equal to a text: write the value without quotes", side.Path, kind)
+	}
+}
+
+// attribute warns of what texts and lists don't have, and of attributes of texts without quotes.
+func (l *linter) attribute(a *expression.StaticAttribute) {
+	field := l.variableOf(&a.Side)
+	if field == nil || a.Side.Filtered && !a.Side.IsText {
+		return
+	}
+	switch field.Kind {
+	case platformevent.Text:
+		l.quotes(&a.Side)
+	case platformevent.List:
+		switch a.Name {
+		case "length", "size", "len", "count":
+			l.at(&a.Side, "lists have no '%s' in Python: write {{ %s|length }}", a.Name, a.Side.Path)
+		case "includes", "contains", "has", "some":
+			l.at(&a.Side, "lists have no '%s' in Python: write 'value' in {{ %s }}", a.Name, a.Side.Path)
+		}
+	case platformevent.Integer, platformevent.Amount, platformevent.Boolean, platformevent.Time, platformevent.Object, platformevent.Free:
 	}
 }
 
@@ -117,12 +165,12 @@ func article(k platformevent.Kind) string {
 }
 
 func (l *linter) quotes(side *expression.Side) {
-	l.at(side, "%[1]s is text, which needs quotes: write '{{ %[1]s }}'", side.Path)
+	l.at(side, "%[1]s is text, which needs quotes: write '{{ %[1]s }}'", side.Source)
 }
 
 // unquoted warns of a text that isn't in quotes.
 func (l *linter) unquoted(side *expression.Side) {
-	if field := l.field(side); field != nil && field.Kind == platformevent.Text && !side.Quoted {
+	if field := l.variableOf(side); field != nil && field.Kind == platformevent.Text && !side.Quoted && (side.IsText || !side.Filtered) {
 		l.quotes(side)
 	}
 }
@@ -194,13 +242,12 @@ func instead(values []string, wrong string) string {
 
 // condition warns of a variable by itself that is always true.
 func (l *linter) condition(side *expression.Side) {
+	l.unquoted(side)
 	field := l.field(side)
 	if field == nil {
 		return
 	}
 	switch {
-	case !side.Quoted && field.Kind == platformevent.Text:
-		l.quotes(side)
 	case side.Quoted && (field.Kind == platformevent.Boolean || field.Kind.IsNumber()):
 		l.at(side, "%[1]s in quotes is text, which is true also for False and 0: write {{ %[1]s }} without quotes", side.Path)
 	case side.Quoted && field.Kind == platformevent.Text && field.Nullable:

@@ -234,6 +234,9 @@ func (l *linter) expression(source string) {
 	for i := range in.Conditions {
 		l.condition(&in.Conditions[i])
 	}
+	for i := range in.Attributes {
+		l.attribute(&in.Attributes[i])
+	}
 }
 
 // uses warns of variables that the event doesn't have, and of dates that aren't.
@@ -292,7 +295,13 @@ func isDateFilter(name string) bool {
 func (l *linter) unknown(path string) string {
 	message := fmt.Sprintf("{{ %s }} is not among the known fields of %s", path, l.event.Name)
 	suggestion := l.event.Suggest(path)
-	switch {
+	whole, last := path, ""
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		whole, last = path[:i], path[i+1:]
+	}
+	switch list, _ := l.event.Find(whole); {
+	case list != nil && list.Kind == platformevent.List && (last == "length" || last == "size"):
+		return fmt.Sprintf("%s is a list without '%s': write {{ %[1]s|length }}", whole, last)
 	case suggestion == "" && !strings.Contains(path, "."):
 		return message + ", and prints nothing: a text needs no braces"
 	case suggestion == "":

@@ -117,7 +117,10 @@ func (e *Event) Find(path string) (found *Field, ok bool) {
 			fields = next.Fields
 		case List:
 			// The next part is an index or a method; after an index come an item's fields.
-			if !isIndex(parts[i+1]) || len(next.Fields) == 0 {
+			if !isIndex(parts[i+1]) {
+				return nil, isListMethod(parts[i+1])
+			}
+			if len(next.Fields) == 0 {
 				return nil, true
 			}
 			if i+2 == len(parts) {
@@ -130,6 +133,15 @@ func (e *Event) Find(path string) (found *Field, ok bool) {
 		}
 	}
 	return nil, true
+}
+
+// isListMethod reports whether every list has the name.
+func isListMethod(name string) bool {
+	switch name {
+	case "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort":
+		return true
+	}
+	return false
 }
 
 func isIndex(part string) bool {
@@ -201,6 +213,17 @@ func (e *Event) Suggest(path string) string {
 		rest := strings.TrimPrefix(path, "user.")
 		if found := has(e.User + "." + rest); found != "" && found != path {
 			return found
+		}
+	}
+	// A member of a list, whose first item has it.
+	for i := range path {
+		if path[i] != '.' {
+			continue
+		}
+		if list, ok := e.Find(path[:i]); ok && list != nil && list.Kind == List {
+			if found := has(path[:i] + ".0" + path[i:]); found != "" {
+				return found
+			}
 		}
 	}
 	// A typing mistake, or another case.
