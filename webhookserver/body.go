@@ -145,19 +145,16 @@ const jsonSpace = " \t\r\n"
 
 // syntaxError returns an error that says where and why a body is not JSON.
 func syntaxError(body []byte) *rest.Error {
-	var discarded json.RawMessage
-	var syntax *json.SyntaxError
-	if !errors.As(json.Unmarshal(body, &discarded), &syntax) {
+	message, at := jsonFault(body)
+	if message == "" {
 		return rest.ParseError("the body is not JSON")
 	}
-	// The offset counts the bytes read, including the offending one if there is one.
-	at := min(max(int(syntax.Offset)-1, 0), len(body))
-	if syntax.Offset >= int64(len(body)) && syntax.Error() == "unexpected end of JSON input" {
-		at = len(body)
+	if at < 0 {
+		return rest.ParseError("%s", message)
 	}
 	line := bytes.Count(body[:at], []byte("\n")) + 1
 	column := utf8.RuneCount(body[bytes.LastIndexByte(body[:at], '\n')+1:at]) + 1
-	return rest.ParseError("%s: line %d column %d (char %d)", syntax, line, column, utf8.RuneCount(body[:at]))
+	return rest.ParseError("%s: line %d column %d (char %d)", message, line, column, utf8.RuneCount(body[:at]))
 }
 
 // nestedDeeper reports whether arrays and objects are nested deeper than limit. It doesn't

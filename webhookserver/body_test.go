@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -42,15 +43,15 @@ func TestParseObject(t *testing.T) {
 		"brackets in a string": {body: `{"id":"` + strings.Repeat("[", 100) + `"}`, members: map[string]string{"id": `"` + strings.Repeat("[", 100) + `"`}},
 		"invalid UTF-8":        {body: "{\"id\":\"\xff\"}", message: "JSON parse error - the body is not valid UTF-8"},
 		"a byte order mark":    {body: "\ufeff{}", message: "JSON parse error - the body begins with a byte order mark; send UTF-8 without one"},
-		"not JSON":             {body: "token=abc", message: "JSON parse error - invalid character 'o' in literal true (expecting 'r'): line 1 column 2 (char 1)"},
-		"cut off":              {body: "{\"id\":\n [1", message: "JSON parse error - unexpected end of JSON input: line 2 column 4 (char 10)"},
-		"a trailing comma":     {body: `{"id":1,}`, message: "JSON parse error - invalid character '}' looking for beginning of object key string: line 1 column 9 (char 8)"},
-		"more than one value":  {body: `{} {}`, message: "JSON parse error - invalid character '{' after top-level value: line 1 column 4 (char 3)"},
-		"only white space":     {body: "  ", message: "JSON parse error - unexpected end of JSON input: line 1 column 3 (char 2)"},
-		"NaN":                  {body: `{"data":NaN}`, message: "JSON parse error - invalid character 'N' looking for beginning of value: line 1 column 9 (char 8)"},
+		"not JSON":             {body: "token=abc", message: "JSON parse error - Expecting value: line 1 column 1 (char 0)"},
+		"cut off":              {body: "{\"id\":\n [1", message: "JSON parse error - Expecting ',' delimiter: line 2 column 4 (char 10)"},
+		"a trailing comma":     {body: `{"id":1,}`, message: "JSON parse error - Expecting property name enclosed in double quotes: line 1 column 9 (char 8)"},
+		"more than one value":  {body: `{} {}`, message: "JSON parse error - Extra data: line 1 column 4 (char 3)"},
+		"only white space":     {body: "  ", message: "JSON parse error - Expecting value: line 1 column 3 (char 2)"},
+		"NaN":                  {body: `{"data":NaN}`, message: "JSON parse error - Out of range float values are not JSON compliant: 'NaN'"},
 		"a raw control character": {
 			body:    "{\"id\":\"a\nb\"}",
-			message: `JSON parse error - invalid character '\n' in string literal: line 1 column 9 (char 8)`,
+			message: `JSON parse error - Invalid control character at: line 1 column 9 (char 8)`,
 		},
 		"a list":   {body: ` [{"id":1}]`, message: "Invalid data. Expected a dictionary, but got list."},
 		"a string": {body: `"id"`, message: "Invalid data. Expected a dictionary, but got str."},
@@ -223,4 +224,22 @@ func FuzzWebhookBody(f *testing.F) {
 			t.Fatalf("the data became %q", event.Data)
 		}
 	})
+}
+
+// The messages were recorded from json.loads of Python 3.11, with the parse_constant of Django
+// REST Framework.
+func TestJSONFaultsAsPython(t *testing.T) {
+	recorded, err := os.ReadFile("testdata/json_errors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases [][2]string
+	if err := json.Unmarshal(recorded, &cases); err != nil || len(cases) == 0 {
+		t.Fatal(err, len(cases))
+	}
+	for _, c := range cases {
+		if got, want := syntaxError([]byte(c[0])).Message, "JSON parse error - "+c[1]; got != want {
+			t.Errorf("%q: %s, want %s", c[0], got, want)
+		}
+	}
 }

@@ -5,7 +5,6 @@ package webhookserver
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
@@ -43,24 +42,14 @@ func (f *fields) value(name string) (json.RawMessage, bool) {
 	return nil, false
 }
 
-// char reads a required string of at most maxLength characters (CharField). Surrounding
-// white space is dropped. An integer is read as its digits, however many.
+// char reads a required string of at most maxLength characters (CharField).
 func (f *fields) char(name string, maxLength int) string {
 	raw, ok := f.value(name)
 	if !ok {
 		return ""
 	}
-	var text string
-	switch rest.Kind(raw) {
-	case "str":
-		text = strings.TrimSpace(rest.Unquote(raw))
-	case "int":
-		text = string(raw)
-	default:
-		f.addError(name, rest.NotAStringMessage)
-		return ""
-	}
-	if message := rest.CheckText(text, maxLength); message != "" {
+	text, message := rest.ReadChar(raw, maxLength)
+	if message != "" {
 		f.addError(name, message)
 		return ""
 	}
@@ -76,11 +65,7 @@ func (f *fields) boolean(name string, absent bool) bool {
 	if !ok {
 		return absent
 	}
-	text := string(raw)
-	if rest.Kind(raw) == "str" {
-		text = strings.ToLower(rest.Unquote(raw))
-	}
-	v, ok := rest.TruthValue(text)
+	v, ok := rest.ReadBoolean(raw)
 	if !ok {
 		f.addError(name, rest.NotABooleanMessage)
 		return absent

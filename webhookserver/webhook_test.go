@@ -82,7 +82,7 @@ func TestWebhook(t *testing.T) {
 		for name, test := range map[string]struct{ body, answer string }{
 			"no body": {``, `{"status":"error","message":"This field is required.","data":{"id":["This field is required."],
 				"event":["This field is required."],"company":["This field is required."],"data":["This field is required."]}}`},
-			"wrong types": {`{"id":true,"event":1.5,"company":{},"data":null}`, `{"status":"error",
+			"wrong types": {`{"id":true,"event":[1.5],"company":{},"data":null}`, `{"status":"error",
 				"message":"Not a valid string. This field may not be null.","data":{"id":["Not a valid string."],
 				"event":["Not a valid string."],"company":["Not a valid string."],"data":["This field may not be null."]}}`},
 			"blank": {`{"id":"","event":" ","company":"COMPANY","data":{}}`, `{"status":"error","message":"This field may not be blank.",

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -120,29 +121,45 @@ func WriteError(w http.ResponseWriter, e *Error) {
 // appendFieldErrors appends an object with the messages of each field, merging those of
 // repeated fields.
 func appendFieldErrors(b []byte, fields []FieldError) []byte {
-	var names []string
-	messages := make(map[string][]string, len(fields))
+	var merged []FieldError
 	for _, f := range fields {
-		if _, ok := messages[f.Field]; !ok {
-			names = append(names, f.Field)
+		i := slices.IndexFunc(merged, func(m FieldError) bool { return m.Field == f.Field })
+		if i < 0 {
+			f.Messages = slices.Clone(f.Messages)
+			merged = append(merged, f)
+			continue
 		}
-		messages[f.Field] = append(messages[f.Field], f.Messages...)
+		merged[i].Messages = append(merged[i].Messages, f.Messages...)
 	}
 	b = append(b, '{')
-	for i, name := range names {
+	for i, f := range merged {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, name), ":["...)
-		for j, message := range messages[name] {
-			if j > 0 {
-				b = append(b, ',')
-			}
-			b = appendString(b, message)
+		b = append(appendString(b, f.Field), ':')
+		if f.Items == nil {
+			b = appendMessages(b, f.Messages)
+			continue
 		}
-		b = append(b, ']')
+		for j, item := range f.Items {
+			b = append(b, "{,"[min(j, 1)], '"')
+			b = append(strconv.AppendInt(b, int64(item.Index), 10), '"', ':')
+			b = appendMessages(b, item.Messages)
+		}
+		b = append(b, '}')
 	}
 	return append(b, '}')
+}
+
+func appendMessages(b []byte, messages []string) []byte {
+	b = append(b, '[')
+	for i, message := range messages {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, message)
+	}
+	return append(b, ']')
 }
 
 func writeBody(w http.ResponseWriter, status int, parts ...[]byte) {

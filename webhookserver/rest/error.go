@@ -17,11 +17,23 @@ const NonFieldErrors = "non_field_errors"
 // RetryAfter is the value of the Retry-After header of a 503.
 const RetryAfter = 10 * time.Second
 
-// FieldError holds the messages about one field of a request.
+// FieldError holds the messages about one field of a request, or those about items of its
+// list.
 type FieldError struct {
 	Field    string
 	Messages []string
+	// Items are about items of a list, in their order. There are no Messages then.
+	Items []ItemError
 }
+
+// ItemError holds the messages about one item of a list.
+type ItemError struct {
+	Index    int // from 0
+	Messages []string
+}
+
+// nestedMessage is Rehive's message for errors that are not all about fields themselves.
+const nestedMessage = "Invalid request."
 
 // Error is an unsuccessful answer.
 type Error struct {
@@ -54,10 +66,14 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Cause }
 
 // InvalidFields returns a 400 with messages per field. Its own message consists, as
-// on Rehive, of the distinct messages of all fields, separated by spaces.
+// on Rehive, of the distinct messages of all fields, separated by spaces; errors about items of
+// a list have one message of their own.
 func InvalidFields(fields ...FieldError) *Error {
 	var distinct []string
 	for _, f := range fields {
+		if f.Items != nil {
+			return &Error{Status: http.StatusBadRequest, Message: nestedMessage, Fields: fields}
+		}
 		for _, m := range f.Messages {
 			if !slices.Contains(distinct, m) {
 				distinct = append(distinct, m)

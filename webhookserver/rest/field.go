@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/rehive/extension-operator/internal/python"
 )
 
 // Messages of Django REST Framework.
@@ -23,10 +25,10 @@ const (
 	NotAStringMessage  = "Not a valid string."
 	NotABooleanMessage = "Must be a valid boolean."
 
-	blankMessage     = "This field may not be blank."
-	notAnInteger     = "A valid integer is required."
-	nullCharacters   = "Null characters are not allowed."
-	surrogateMessage = "Surrogate characters are not allowed."
+	blankMessage   = "This field may not be blank."
+	notAnInteger   = "A valid integer is required."
+	tooManyDigits  = "String value too large."
+	nullCharacters = "Null characters are not allowed."
 )
 
 // Field is one member of a resource's JSON object. Create it with [Char], [Boolean] and so
@@ -42,11 +44,18 @@ type Field[T any] struct {
 	choices             []string
 
 	// decode stores a JSON value that is not null; clear stores null.
-	decode func(f *Field[T], t *T, value json.RawMessage) (message string)
+	decode func(f *Field[T], t *T, value json.RawMessage) problem
 	clear  func(t *T)
 	// encode appends the JSON value.
 	encode func(f *Field[T], t *T, b []byte) []byte
 	schema func(f *Field[T], components openapi3.Schemas) *openapi3.SchemaRef
+}
+
+// problem says what is wrong with a value: a message about all of it, or messages about
+// items of a list. The zero value means that nothing is.
+type problem struct {
+	message string
+	items   []ItemError
 }
 
 // Name returns the member's name.
@@ -81,12 +90,12 @@ func (f Field[T]) Describe(text string) Field[T] { f.description = text; return 
 func Char[T any](name string, at func(*T) *string) Field[T] {
 	return Field[T]{
 		name: name,
-		decode: func(f *Field[T], t *T, value json.RawMessage) string {
+		decode: func(f *Field[T], t *T, value json.RawMessage) problem {
 			text, message := f.text(value, true)
 			if message == "" {
 				*at(t) = text
 			}
-			return message
+			return problem{message: message}
 		},
 		clear:  func(t *T) { *at(t) = "" },
 		encode: func(f *Field[T], t *T, b []byte) []byte { return f.appendText(b, *at(t)) },
@@ -97,25 +106,24 @@ func Char[T any](name string, at func(*T) *string) Field[T] {
 // Text returns a text field like [Char] that keeps surrounding white space, as templates need.
 func Text[T any](name string, at func(*T) *string) Field[T] {
 	f := Char(name, at)
-	f.decode = func(f *Field[T], t *T, value json.RawMessage) string {
+	f.decode = func(f *Field[T], t *T, value json.RawMessage) problem {
 		text, message := f.text(value, false)
 		if message == "" {
 			*at(t) = text
 		}
-		return message
+		return problem{message: message}
 	}
 	return f
 }
 
 // text reads a text like a CharField or a ChoiceField.
 func (f *Field[T]) text(value json.RawMessage, trim bool) (text, message string) {
-	switch Kind(value) {
-	case "str":
-		text = Unquote(value)
-	case "int", "float":
-		text = string(value)
-	default:
-		return "", NotAStringMessage
+	if f.choices != nil {
+		return f.choice(value)
+	}
+	text, message = charText(value)
+	if message != "" {
+		return "", message
 	}
 	trimmed := strings.TrimSpace(text)
 	if trim {
@@ -126,13 +134,75 @@ func (f *Field[T]) text(value json.RawMessage, trim bool) (text, message string)
 		return "", ""
 	case trimmed == "":
 		return "", blankMessage
-	case f.choices != nil && !slices.Contains(f.choices, text):
-		return "", fmt.Sprintf("%q is not a valid choice.", Truncate(text, 50))
 	}
-	if message := CheckText(text, f.maxLength); message != "" {
+	if message := checkChar(value, text, f.maxLength); message != "" {
 		return "", message
 	}
 	return text, ""
+}
+
+// choice reads one of the field's choices (ChoiceField), by what Python's str returns for the
+// value.
+func (f *Field[T]) choice(value json.RawMessage) (text, message string) {
+	text = printed(value)
+	if text == "" && f.blank || slices.Contains(f.choices, text) {
+		return text, ""
+	}
+	return "", `"` + Truncate(text, maxShownChoice) + `" is not a valid choice.`
+}
+
+// maxShownChoice is how many characters of an invalid choice a message repeats.
+const maxShownChoice = 50
+
+// printed returns what Python's str returns for a JSON value. Of a large list or object, of
+// which messages show the beginning only, it returns the JSON.
+func printed(value json.RawMessage) string {
+	kind := Kind(value)
+	if kind == "str" {
+		return Unquote(value)
+	}
+	if kind == "int" && string(value) != "-0" || len(value) > 1<<10 {
+		return string(value)
+	}
+	v, err := python.FromJSON(value)
+	if err != nil { // nested too deeply
+		return string(value)
+	}
+	return python.StrOf(v)
+}
+
+// ReadChar reads a required text of at most maxLength characters (CharField). Surrounding
+// white space is dropped, and a number is read as the text that Python prints for it. The
+// message is empty if the value is valid.
+func ReadChar(value json.RawMessage, maxLength int) (text, message string) {
+	if text, message = charText(value); message != "" {
+		return "", message
+	}
+	text = strings.TrimSpace(text)
+	return text, checkChar(value, text, maxLength)
+}
+
+func charText(value json.RawMessage) (text, message string) {
+	switch Kind(value) {
+	case "str", "int", "float":
+		return printed(value), ""
+	}
+	return "", NotAStringMessage
+}
+
+// checkChar is [CheckText] for the text of a JSON value, which must not have unpaired
+// surrogates either.
+func checkChar(value json.RawMessage, text string, maxLength int) (message string) {
+	if message := CheckText(text, maxLength); message != "" {
+		return message
+	}
+	// An unpaired surrogate decodes to this, so different texts would become equal.
+	if strings.ContainsRune(text, utf8.RuneError) {
+		if r, ok := unpairedSurrogate(value); ok {
+			return fmt.Sprintf("Surrogate characters are not allowed: U+%X.", r)
+		}
+	}
+	return ""
 }
 
 // CheckText returns an error message for an invalid text, from which white space has been
@@ -146,10 +216,6 @@ func CheckText(text string, maxLength int) (message string) {
 		return fmt.Sprintf("Ensure this field has no more than %d characters.", maxLength)
 	case strings.ContainsRune(text, 0):
 		return nullCharacters
-	case strings.ContainsRune(text, utf8.RuneError):
-		// An unpaired surrogate, such as "\ud800", decodes to this, so different texts
-		// would become equal.
-		return surrogateMessage
 	}
 	return ""
 }
@@ -180,13 +246,13 @@ func (f *Field[T]) textSchema() *openapi3.SchemaRef {
 func Boolean[T any](name string, at func(*T) *bool) Field[T] {
 	return Field[T]{
 		name: name,
-		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
-			v, ok := parseBoolean(value)
+		decode: func(_ *Field[T], t *T, value json.RawMessage) problem {
+			v, ok := ReadBoolean(value)
 			if !ok {
-				return NotABooleanMessage
+				return problem{message: NotABooleanMessage}
 			}
 			*at(t) = v
-			return ""
+			return problem{}
 		},
 		encode: func(_ *Field[T], t *T, b []byte) []byte { return strconv.AppendBool(b, *at(t)) },
 		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef { return openapi3.NewBoolSchema().NewRef() },
@@ -197,13 +263,17 @@ func Boolean[T any](name string, at func(*T) *bool) Field[T] {
 func NullBoolean[T any](name string, at func(*T) **bool) Field[T] {
 	f := Field[T]{
 		name: name,
-		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
-			v, ok := parseBoolean(value)
-			if !ok {
-				return NotABooleanMessage
+		decode: func(_ *Field[T], t *T, value json.RawMessage) problem {
+			v, ok := ReadBoolean(value)
+			switch {
+			case ok:
+				*at(t) = &v
+			case Kind(value) == "str" && (len(value) == len(`""`) || strings.EqualFold(Unquote(value), "null")):
+				*at(t) = nil
+			default:
+				return problem{message: NotABooleanMessage}
 			}
-			*at(t) = &v
-			return ""
+			return problem{}
 		},
 		clear: func(t *T) { *at(t) = nil },
 		encode: func(_ *Field[T], t *T, b []byte) []byte {
@@ -217,22 +287,22 @@ func NullBoolean[T any](name string, at func(*T) **bool) Field[T] {
 	return f.Nullable()
 }
 
-func parseBoolean(value json.RawMessage) (v, ok bool) {
-	text := string(value)
-	if Kind(value) == "str" {
-		text = strings.ToLower(strings.TrimSpace(Unquote(value)))
-	}
-	return TruthValue(text)
-}
-
-// TruthValue parses a boolean as Django REST Framework does. The text is a JSON literal, a
-// number or a string in lower case.
-func TruthValue(text string) (v, ok bool) {
-	switch text {
-	case "true", "t", "yes", "y", "on", "1", "1.0":
-		return true, true
-	case "false", "f", "no", "n", "off", "0", "0.0":
-		return false, true
+// ReadBoolean reads a boolean like a BooleanField: a JSON boolean, the number 0 or 1, or one
+// of a few words in any case.
+func ReadBoolean(value json.RawMessage) (v, ok bool) {
+	switch Kind(value) {
+	case "bool":
+		return value[0] == 't', true
+	case "int", "float":
+		n, err := strconv.ParseFloat(string(value), 64)
+		return n == 1, err == nil && (n == 0 || n == 1)
+	case "str":
+		switch strings.ToLower(Unquote(value)) {
+		case "true", "t", "yes", "y", "on", "1":
+			return true, true
+		case "false", "f", "no", "n", "off", "0":
+			return false, true
+		}
 	}
 	return false, false
 }
@@ -247,14 +317,27 @@ func Integer[T any](name string, at func(*T) int64) Field[T] {
 	return f.ReadOnly()
 }
 
-// parseInteger parses an integer, or a string with one, as Django REST Framework does.
-func parseInteger(value json.RawMessage) (n int64, ok bool) {
-	text := string(value)
-	if Kind(value) == "str" {
-		text = strings.TrimSpace(Unquote(value))
+// readInteger reads an integer like an IntegerField: also a text, and a number whose decimals
+// are zero. The message is empty if the value is valid.
+func readInteger(value json.RawMessage) (n int64, message string) {
+	switch Kind(value) {
+	case "int", "float", "str":
+	default:
+		return 0, notAnInteger
+	}
+	text := printed(value)
+	if Kind(value) == "str" && utf8.RuneCountInString(text) > 1000 {
+		return 0, tooManyDigits
+	}
+	text = strings.TrimSpace(text)
+	if whole, decimals, ok := strings.Cut(text, "."); ok && strings.Trim(decimals, "0") == "" {
+		text = whole
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	return n, err == nil
+	if err != nil {
+		return 0, notAnInteger
+	}
+	return n, ""
 }
 
 // Number returns an integer that requests may set, without a sign (IntegerField with the
@@ -262,16 +345,15 @@ func parseInteger(value json.RawMessage) (n int64, ok bool) {
 func Number[T any](name string, at func(*T) *int64) Field[T] {
 	return Field[T]{
 		name: name,
-		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
-			n, ok := parseInteger(value)
-			switch {
-			case !ok:
-				return notAnInteger
-			case n < 0:
-				return "Ensure this value is greater than or equal to 0."
+		decode: func(_ *Field[T], t *T, value json.RawMessage) problem {
+			n, message := readInteger(value)
+			if message == "" && n < 0 {
+				message = "Ensure this value is greater than or equal to 0."
 			}
-			*at(t) = n
-			return ""
+			if message == "" {
+				*at(t) = n
+			}
+			return problem{message: message}
 		},
 		encode: func(_ *Field[T], t *T, b []byte) []byte { return strconv.AppendInt(b, *at(t), 10) },
 		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef {
@@ -303,24 +385,27 @@ func Timestamp[T any](name string, at func(*T) time.Time) Field[T] {
 	}).Describe("Milliseconds since the epoch.")
 }
 
-// maxTime is the last millisecond that a Kubernetes object can store: that of the year 9999.
-const maxTime = 253402300799999
+// The first and last times in milliseconds since the epoch, those of the years 1 and 9999:
+// Python has no others, and a Kubernetes object can't store a later one.
+const (
+	minTime = -62135596800000
+	maxTime = 253402300799999
+)
 
 // NullTime returns a time in milliseconds since the epoch that may be null, which is the zero
 // time. Fractions of a second are dropped, because Kubernetes objects do not store them.
 func NullTime[T any](name string, at func(*T) *time.Time) Field[T] {
 	f := Field[T]{
 		name: name,
-		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
-			milliseconds, ok := parseInteger(value)
-			switch {
-			case !ok:
-				return notAnInteger
-			case milliseconds <= 0 || milliseconds > maxTime:
-				return "Ensure this value is a time in milliseconds since the epoch."
+		decode: func(_ *Field[T], t *T, value json.RawMessage) problem {
+			milliseconds, message := readInteger(value)
+			if message == "" && (milliseconds <= 0 || milliseconds > maxTime) {
+				message = "Ensure this value is a time in milliseconds since the epoch."
 			}
-			*at(t) = time.UnixMilli(milliseconds).Truncate(time.Second)
-			return ""
+			if message == "" {
+				*at(t) = time.UnixMilli(milliseconds).Truncate(time.Second)
+			}
+			return problem{message: message}
 		},
 		clear: func(t *T) { *at(t) = time.Time{} },
 		encode: func(_ *Field[T], t *T, b []byte) []byte {
@@ -339,14 +424,14 @@ func NullTime[T any](name string, at func(*T) *time.Time) Field[T] {
 func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawMessage) (message string)) Field[T] {
 	return Field[T]{
 		name: name,
-		decode: func(_ *Field[T], t *T, value json.RawMessage) string {
+		decode: func(_ *Field[T], t *T, value json.RawMessage) problem {
 			if check != nil {
 				if message := check(value); message != "" {
-					return message
+					return problem{message: message}
 				}
 			}
 			*at(t) = bytes.Clone(value)
-			return ""
+			return problem{}
 		},
 		clear: func(t *T) { *at(t) = nil },
 		encode: func(_ *Field[T], t *T, b []byte) []byte {
@@ -393,15 +478,9 @@ func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
 	return list(name, maxItems, at, listItem[T, int64]{
 		invalid: notAnInteger,
-		decode: func(_ *Field[T], item json.RawMessage) (int64, string) {
-			number, ok := parseInteger(item)
-			if !ok {
-				return 0, notAnInteger
-			}
-			return number, ""
-		},
-		encode: func(b []byte, item int64) []byte { return strconv.AppendInt(b, item, 10) },
-		schema: func(*Field[T]) *openapi3.Schema { return openapi3.NewInt64Schema() },
+		decode:  func(_ *Field[T], item json.RawMessage) (int64, string) { return readInteger(item) },
+		encode:  func(b []byte, item int64) []byte { return strconv.AppendInt(b, item, 10) },
+		schema:  func(*Field[T]) *openapi3.Schema { return openapi3.NewInt64Schema() },
 	})
 }
 
@@ -417,26 +496,32 @@ type listItem[T, E any] struct {
 func list[T, E any](name string, maxItems int, at func(*T) *[]E, kind listItem[T, E]) Field[T] {
 	return Field[T]{
 		name: name,
-		decode: func(f *Field[T], t *T, value json.RawMessage) string {
+		decode: func(f *Field[T], t *T, value json.RawMessage) problem {
 			if given := Kind(value); given != "list" {
-				return fmt.Sprintf("Expected a list of items but got type %q.", given)
+				return problem{message: fmt.Sprintf("Expected a list of items but got type %q.", given)}
 			}
 			var raw []json.RawMessage
 			if err := json.Unmarshal(value, &raw); err != nil {
-				return kind.invalid
+				return problem{message: kind.invalid}
 			}
 			if len(raw) > maxItems {
-				return fmt.Sprintf("Ensure this field has no more than %d elements.", maxItems)
+				return problem{message: fmt.Sprintf("Ensure this field has no more than %d elements.", maxItems)}
 			}
 			items := make([]E, len(raw))
+			var wrong problem
 			for i := range raw {
-				var message string
-				if items[i], message = kind.decode(f, raw[i]); message != "" {
-					return message
+				message := NullMessage
+				if Kind(raw[i]) != "NoneType" {
+					items[i], message = kind.decode(f, raw[i])
+				}
+				if message != "" {
+					wrong.items = append(wrong.items, ItemError{Index: i, Messages: []string{message}})
 				}
 			}
-			*at(t) = items
-			return ""
+			if wrong.items == nil {
+				*at(t) = items
+			}
+			return wrong
 		},
 		clear: func(t *T) { *at(t) = nil },
 		encode: func(f *Field[T], t *T, b []byte) []byte {

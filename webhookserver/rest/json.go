@@ -6,6 +6,8 @@ package rest
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -79,6 +81,40 @@ func Unquote(quoted json.RawMessage) string {
 	var text string
 	_ = json.Unmarshal(quoted, &text) // checked before
 	return text
+}
+
+// unpairedSurrogate returns the first unpaired surrogate of a valid JSON string.
+func unpairedSurrogate(quoted json.RawMessage) (r rune, ok bool) {
+	for i := 0; i < len(quoted); i++ {
+		if quoted[i] != '\\' {
+			continue
+		}
+		if i++; quoted[i] != 'u' {
+			continue
+		}
+		r := unicodeEscape(quoted[i-1:])
+		i += 4
+		if !utf16.IsSurrogate(r) {
+			continue
+		}
+		if utf16.DecodeRune(r, unicodeEscape(quoted[i+1:])) == utf8.RuneError {
+			return r, true
+		}
+		i += len(`\udc00`)
+	}
+	return 0, false
+}
+
+// unicodeEscape returns the code point of the \uXXXX that text begins with, or -1.
+func unicodeEscape(text []byte) rune {
+	if len(text) < len(`\u0000`) || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // Truncate cuts s to at most limit characters.

@@ -105,7 +105,7 @@ func cursorLink(r *http.Request, publicURL, position string, backward bool) *str
 }
 
 func link(r *http.Request, publicURL string, change func(url.Values)) *string {
-	query := r.URL.Query()
+	query := queryOf(r)
 	change(query)
 	if publicURL == "" {
 		publicURL = "http://" + r.Host

@@ -121,10 +121,12 @@ func actionResponse(schemas openapi3.Schemas) *openapi3.SchemaRef {
 func errorResponse(schemas openapi3.Schemas) *openapi3.SchemaRef {
 	return component(schemas, "ErrorResponse", func() *openapi3.Schema {
 		messages := openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema())
+		items := openapi3.NewObjectSchema().WithAdditionalProperties(messages)
+		items.Description = "The messages about items of a list, by their index from 0."
 		s := openapi3.NewObjectSchema().
 			WithProperty("status", openapi3.NewStringSchema().WithEnum("error")).
 			WithProperty("message", openapi3.NewStringSchema()).
-			WithProperty("data", openapi3.NewObjectSchema().WithAdditionalProperties(messages))
+			WithProperty("data", openapi3.NewObjectSchema().WithAdditionalProperties(openapi3.NewAnyOfSchema(messages, items)))
 		s.Required = []string{"status", "message"}
 		return s
 	})

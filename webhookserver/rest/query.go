@@ -4,7 +4,10 @@
 package rest
 
 import (
+	"cmp"
 	"encoding/base64"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -25,8 +28,8 @@ const (
 )
 
 // Filter is a query parameter that narrows a list. Create it with [TextFilter] and so on.
-// As with django-filter, an empty value does not filter, and the last of several values
-// counts.
+// As with django-filter, an empty value does not filter, the last of several values counts,
+// and a text is matched without surrounding white space.
 type Filter struct {
 	name    string
 	kind    filterKind
@@ -46,7 +49,8 @@ const (
 // TextFilter matches a text exactly.
 func TextFilter(name string) Filter { return Filter{name: name} }
 
-// BooleanFilter matches a boolean.
+// BooleanFilter matches a boolean. A value that is not one does not filter, as with
+// django-filter.
 func BooleanFilter(name string) Filter { return Filter{name: name, kind: booleanFilter} }
 
 // TimeFilter compares a time in milliseconds. A value that is not a time matches
@@ -179,17 +183,14 @@ func (q *Query) IsSet() bool {
 // With strict, an unknown parameter is an error: if filters select what to change, a
 // mistyped one must not change more.
 func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, strict bool) (*Query, error) {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, BadRequest("The query can't be read.")
-	}
+	values := queryOf(r)
 	q := &Query{
 		texts: map[string]string{}, booleans: map[string]bool{},
 		times: map[string]time.Time{}, choices: map[string][]string{},
 	}
 	var invalid []FieldError
 	for i := range filters {
-		if message := q.filter(&filters[i], values); message != "" {
+		if message := q.filter(&filters[i], values, strict); message != "" {
 			invalid = append(invalid, FieldError{Field: filters[i].name, Messages: []string{message}})
 		}
 	}
@@ -215,6 +216,38 @@ func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, st
 	return q, nil
 }
 
+// queryOf parses a request's query like Django: what is not an escape sequence stands for
+// itself, and invalid UTF-8 for U+FFFD.
+func queryOf(r *http.Request) url.Values {
+	values := url.Values{}
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if name, value, _ := strings.Cut(pair, "="); pair != "" {
+			name = unescape(name)
+			values[name] = append(values[name], unescape(value))
+		}
+	}
+	return values
+}
+
+func unescape(text string) string {
+	b := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if c, err := hex.DecodeString(text[i+1 : i+3]); err == nil {
+				b = append(b, c[0])
+				i += 2
+				continue
+			}
+		}
+		if text[i] == '+' {
+			b = append(b, ' ')
+			continue
+		}
+		b = append(b, text[i])
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
+
 func sortedKeys(values url.Values) []string {
 	names := make([]string, 0, len(values))
 	for name := range values {
@@ -232,7 +265,8 @@ func lastOf(values url.Values, name string) string {
 	return all[len(all)-1]
 }
 
-func (q *Query) filter(f *Filter, values url.Values) (message string) {
+// filter applies a filter's value. With strict, an invalid value is always an error.
+func (q *Query) filter(f *Filter, values url.Values, strict bool) (message string) {
 	text := lastOf(values, f.name)
 	if f.kind == choicesFilter {
 		// Clients repeat the parameter or separate its values with commas.
@@ -246,19 +280,29 @@ func (q *Query) filter(f *Filter, values url.Values) (message string) {
 	}
 	switch f.kind {
 	case textFilter:
-		q.texts[f.name] = text
+		if strings.ContainsRune(text, 0) {
+			return nullCharacters
+		}
+		if trimmed := strings.TrimSpace(text); trimmed != "" || strict {
+			q.texts[f.name] = cmp.Or(trimmed, text)
+		}
 	case booleanFilter:
-		switch text {
-		case "true", "True", "1":
+		switch strings.ToLower(text) {
+		case "true", "1":
 			q.booleans[f.name] = true
-		case "false", "False", "0":
+		case "false", "0":
 			q.booleans[f.name] = false
-		default:
-			return NotABooleanMessage
+		default: // does not filter
+			if strict {
+				return NotABooleanMessage
+			}
 		}
 	case timeFilter:
-		ms, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || ms < 0 {
+		ms, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		if err != nil || ms < minTime || ms > maxTime {
+			if strict {
+				return "Enter a number of milliseconds since the epoch."
+			}
 			q.Nothing = true
 			return ""
 		}
@@ -287,7 +331,8 @@ func (q *Query) choose(f *Filter, texts []string) (message string) {
 // default, and a size above the maximum means the maximum.
 func (q *Query) paging(values url.Values, orderings []string) error {
 	p := Page{Number: 1, Size: defaultPageSize}
-	if size, err := strconv.Atoi(lastOf(values, "page_size")); err == nil && size > 0 {
+	// A number that is out of range has the nearest possible value.
+	if size, err := strconv.Atoi(strings.TrimSpace(lastOf(values, "page_size"))); size > 0 && (err == nil || errors.Is(err, strconv.ErrRange)) {
 		p.Size = min(size, maxPageSize)
 	}
 	for field := range strings.SplitSeq(lastOf(values, "orderby"), ",") {

@@ -176,6 +176,11 @@ func TestPages(t *testing.T) {
 	p, err = get(t, ops, "/api/admin/blue-widgets/?page_size=3&page=")
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	g.Expect(ids(p)).To(gomega.Equal("1 2 3"))
+	for size, want := range map[string]int{"0": 15, "-1": 15, "": 15, "2.0": 15, "%2B2": 2, "%202": 2, "99999999999999999999": 20, "-99999999999999999999": 15} {
+		p, err = get(t, stocked(20), "/api/admin/blue-widgets/?page_size="+size)
+		g.Expect(err).NotTo(gomega.HaveOccurred(), size)
+		g.Expect(p.Results).To(gomega.HaveLen(want), size)
+	}
 	for _, exact := range []string{"1", "7"} { // a last page that is full
 		p, err = get(t, ops, "/api/admin/blue-widgets/?page=last&page_size="+exact)
 		g.Expect(err).NotTo(gomega.HaveOccurred())
@@ -228,17 +233,31 @@ func TestFilters(t *testing.T) {
 	p, err := get(t, ops, "/api/admin/blue-widgets/?name=other&name=w1&unknown=1")
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	g.Expect(ids(p)).To(gomega.Equal("2 4"))
-	for _, nothing := range []string{"created__gt=yesterday", "kind=round&kind__in=square"} {
+	for query, want := range map[string]string{
+		"name=%20w1+":         "2 4", // as Django's forms strip it
+		"enabled=maybe":       "1 2 3 4",
+		"enabled=TRUE":        "1 2 3 4",
+		"created__gt=-1":      "1 2 3 4",
+		"created__gt=%201%20": "1 2 3 4",
+		"name=%20":            "1 2 3 4",
+		"name=w1&a=%zz;b":     "2 4",
+	} {
+		p, err = get(t, ops, "/api/admin/blue-widgets/?"+query)
+		g.Expect(err).NotTo(gomega.HaveOccurred(), query)
+		g.Expect(ids(p)).To(gomega.Equal(want), query)
+	}
+	for _, nothing := range []string{
+		"created__gt=yesterday", "created__gt=1.5", "created__gt=253402300800000", "created__gt=99999999999999999999", "kind=round&kind__in=square", "name=100%", "name=w1;", "name=%ff",
+	} {
 		p, err = get(t, ops, "/api/admin/blue-widgets/?"+nothing)
 		g.Expect(err).NotTo(gomega.HaveOccurred())
 		g.Expect(*p.Count).To(gomega.BeZero(), nothing)
 	}
 	for query, message := range map[string]string{
-		"enabled=maybe":                    "Must be a valid boolean.",
 		"kind=flat":                        "Select a valid choice. flat is not one of the available choices.",
 		"kind__in=round,flat":              "Select a valid choice. flat is not one of the available choices.",
 		"name=" + strings.Repeat("a", 256): "Ensure this value has at most 255 characters.",
-		"name=%zz":                         "The query can't be read.",
+		"name=w%001":                       "Null characters are not allowed.",
 	} {
 		_, err = get(t, ops, "/api/admin/blue-widgets/?"+query)
 		g.Expect(err).To(gomega.MatchError(message), query)
@@ -284,10 +303,13 @@ func TestDocumentIsValid(t *testing.T) {
 func TestWriteError(t *testing.T) {
 	g := gomega.NewWithT(t)
 	w := httptest.NewRecorder()
-	WriteError(w, InvalidFields(FieldError{"b", []string{"Bad."}}, FieldError{"a", []string{"Bad.", "Worse."}}))
+	WriteError(w, InvalidFields(FieldError{Field: "b", Messages: []string{"Bad."}}, FieldError{Field: "a", Messages: []string{"Bad.", "Worse."}}))
 	g.Expect(w.Code).To(gomega.Equal(http.StatusBadRequest))
 	g.Expect(w.Body.String()).To(gomega.Equal(`{"status":"error","message":"Bad. Worse.","data":{"b":["Bad."],"a":["Bad.","Worse."]}}`))
 	g.Expect(w.Header().Get("Content-Type")).To(gomega.Equal("application/json"))
+	w = httptest.NewRecorder()
+	WriteError(w, InvalidFields(FieldError{Field: "b", Messages: []string{"Bad."}}, FieldError{Field: "a", Items: []ItemError{{1, []string{"Worse."}}, {12, []string{"Worst."}}}}))
+	g.Expect(w.Body.String()).To(gomega.Equal(`{"status":"error","message":"Invalid request.","data":{"b":["Bad."],"a":{"1":["Worse."],"12":["Worst."]}}}`))
 	w = httptest.NewRecorder()
 	WriteError(w, Unavailable(nil, "Later."))
 	g.Expect(w.Header().Get("Retry-After")).To(gomega.Equal("10"))

@@ -50,8 +50,11 @@ func (s *Serializer[T]) Decode(t *T, members map[string]json.RawMessage, partial
 		if f.readOnly {
 			continue
 		}
-		if message := f.store(t, members, partial); message != "" {
-			invalid = append(invalid, FieldError{Field: f.name, Messages: []string{message}})
+		switch wrong := f.store(t, members, partial); {
+		case wrong.items != nil:
+			invalid = append(invalid, FieldError{Field: f.name, Items: wrong.items})
+		case wrong.message != "":
+			invalid = append(invalid, FieldError{Field: f.name, Messages: []string{wrong.message}})
 		}
 	}
 	if len(invalid) > 0 {
@@ -60,20 +63,20 @@ func (s *Serializer[T]) Decode(t *T, members map[string]json.RawMessage, partial
 	return nil
 }
 
-func (f *Field[T]) store(t *T, members map[string]json.RawMessage, partial bool) (message string) {
+func (f *Field[T]) store(t *T, members map[string]json.RawMessage, partial bool) problem {
 	value, given := members[f.name]
 	switch {
 	case !given && f.required && !partial:
-		return RequiredMessage
+		return problem{message: RequiredMessage}
 	case !given:
-		return ""
+		return problem{}
 	case Kind(value) != "NoneType":
 		return f.decode(f, t, value)
 	case f.nullable && f.clear != nil:
 		f.clear(t)
-		return ""
+		return problem{}
 	}
-	return NullMessage
+	return problem{message: NullMessage}
 }
 
 // writable returns the names of the members that requests may set.

@@ -19,6 +19,7 @@ type widget struct {
 	text     string
 	kind     string
 	note     string
+	size     int64
 	enabled  bool
 	received *bool
 	extra    json.RawMessage
@@ -38,6 +39,8 @@ var widgets = &Serializer[widget]{Name: "Widget", Fields: []Field[widget]{
 	Text("text", func(w *widget) *string { return &w.text }).Nullable().Blank(),
 	Char("kind", func(w *widget) *string { return &w.kind }).Choices("round", "square").Nullable().Blank(),
 	Char("secret", func(w *widget) *string { return &w.note }).WriteOnly(),
+	Char("shape", func(w *widget) *string { return &w.note }).Choices("None", "1.5").WriteOnly(),
+	Number("size", func(w *widget) *int64 { return &w.size }).WriteOnly(),
 	Boolean("enabled", func(w *widget) *bool { return &w.enabled }),
 	NullBoolean("received", func(w *widget) **bool { return &w.received }),
 	JSON("extra", func(w *widget) *json.RawMessage { return &w.extra }, IsObject).Nullable(),
@@ -62,6 +65,16 @@ func TestDecodeCoercesAsDjangoRESTFramework(t *testing.T) {
 	}{
 		{`{"name":"  ab "}`, func(w *widget) bool { return w.name == "ab" }},
 		{`{"name":12345}`, func(w *widget) bool { return w.name == "12345" }},
+		{`{"name":1.0}`, func(w *widget) bool { return w.name == "1.0" }},
+		{`{"name":1e2}`, func(w *widget) bool { return w.name == "100.0" }},
+		{`{"name":-0}`, func(w *widget) bool { return w.name == "0" }},
+		{`{"name":"\ufffd�"}`, func(w *widget) bool { return w.name == "\ufffd\ufffd" }},
+		{`{"name":"\ud83d\ude00"}`, func(w *widget) bool { return w.name == "😀" }},
+		{`{"shape":1.50}`, func(w *widget) bool { return w.note == "1.5" }},
+		{`{"size":"7 "}`, func(w *widget) bool { return w.size == 7 }},
+		{`{"size":7.0}`, func(w *widget) bool { return w.size == 7 }},
+		{`{"size":"007.00"}`, func(w *widget) bool { return w.size == 7 }},
+		{`{"size":7e2}`, func(w *widget) bool { return w.size == 700 }},
 		{`{"text":" kept \n"}`, func(w *widget) bool { return w.text == " kept \n" }},
 		{`{"text":null}`, func(w *widget) bool { return w.text == "" }},
 		{`{"text":"   "}`, func(w *widget) bool { return w.text == "" }},
@@ -70,6 +83,9 @@ func TestDecodeCoercesAsDjangoRESTFramework(t *testing.T) {
 		{`{"enabled":"Yes"}`, func(w *widget) bool { return w.enabled }},
 		{`{"enabled":1}`, func(w *widget) bool { return w.enabled }},
 		{`{"enabled":"off"}`, func(w *widget) bool { return !w.enabled }},
+		{`{"enabled":1.0}`, func(w *widget) bool { return w.enabled }},
+		{`{"received":""}`, func(w *widget) bool { return w.received == nil }},
+		{`{"received":"NULL"}`, func(w *widget) bool { return w.received == nil }},
 		{`{"received":null}`, func(w *widget) bool { return w.received == nil }},
 		{`{"received":true}`, func(w *widget) bool { return w.received != nil && *w.received }},
 		{`{"extra":{"a":1.50}}`, func(w *widget) bool { return string(w.extra) == `{"a":1.50}` }},
@@ -96,14 +112,33 @@ func TestDecodeRefusesAsDjangoRESTFramework(t *testing.T) {
 		{`{"name":true}`, "name", "Not a valid string."},
 		{`{"name":["a"]}`, "name", "Not a valid string."},
 		{`{"name":"a\u0000"}`, "name", "Null characters are not allowed."},
-		{`{"name":"a\ud800"}`, "name", "Surrogate characters are not allowed."},
+		{`{"name":"a\ud800"}`, "name", "Surrogate characters are not allowed: U+D800."},
+		{`{"name":"\\\ud83d\ude00\ud83d\ud83d"}`, "name", "Surrogate characters are not allowed: U+D83D."},
+		{`{"name":"\uDC00a"}`, "name", "Surrogate characters are not allowed: U+DC00."},
+		{`{"name":{}}`, "name", "Not a valid string."},
 		{`{"name":"a","kind":"flat"}`, "kind", `"flat" is not a valid choice.`},
+		{`{"name":"a","kind":true}`, "kind", `"True" is not a valid choice.`},
+		{`{"name":"a","kind":1e0}`, "kind", `"1.0" is not a valid choice.`},
+		{`{"name":"a","kind":[]}`, "kind", `"[]" is not a valid choice.`},
+		{`{"name":"a","kind":{}}`, "kind", `"{}" is not a valid choice.`},
+		{`{"name":"a","kind":["round",null,{"a":1}]}`, "kind", `"['round', None, {'a': 1}]" is not a valid choice.`},
+		{`{"name":"a","kind":" round"}`, "kind", `" round" is not a valid choice.`},
+		{`{"name":"a","kind":"a\"b"}`, "kind", `"a"b" is not a valid choice.`},
+		{`{"name":"a","shape":""}`, "shape", `"" is not a valid choice.`},
+		{`{"name":"a","shape":null}`, "shape", "This field may not be null."},
+		{`{"name":"a","size":1.5}`, "size", "A valid integer is required."},
+		{`{"name":"a","size":true}`, "size", "A valid integer is required."},
+		{`{"name":"a","size":""}`, "size", "A valid integer is required."},
+		{`{"name":"a","size":-1}`, "size", "Ensure this value is greater than or equal to 0."},
+		{`{"name":"a","size":"` + strings.Repeat("1", 1001) + `"}`, "size", "String value too large."},
+		{`{"name":"a","enabled":" true"}`, "enabled", "Must be a valid boolean."},
+		{`{"name":"a","enabled":"1.0"}`, "enabled", "Must be a valid boolean."},
+		{`{"name":"a","enabled":[]}`, "enabled", "Must be a valid boolean."},
 		{`{"name":"a","enabled":2}`, "enabled", "Must be a valid boolean."},
 		{`{"name":"a","enabled":null}`, "enabled", "This field may not be null."},
 		{`{"name":"a","extra":[]}`, "extra", `Expected a dictionary of items but got type "list".`},
 		{`{"name":"a","tags":"x"}`, "tags", `Expected a list of items but got type "str".`},
 		{`{"name":"a","tags":["1","2","3"]}`, "tags", "Ensure this field has no more than 2 elements."},
-		{`{"name":"a","tags":["1234"]}`, "tags", "Ensure this field has no more than 3 characters."},
 	} {
 		var refusal *Error
 		err := decode(t, &widget{}, c.body, false)
@@ -111,6 +146,16 @@ func TestDecodeRefusesAsDjangoRESTFramework(t *testing.T) {
 			t.Errorf("%s: got %#v, want %s: %s", c.body, err, c.field, c.message)
 		}
 	}
+}
+
+func TestDecodeNamesTheItemsOfLists(t *testing.T) {
+	g := gomega.NewWithT(t)
+	var refusal *Error
+	g.Expect(errors.As(decode(t, &widget{}, `{"name":"a","tags":["1234",null]}`, false), &refusal)).To(gomega.BeTrue())
+	g.Expect(refusal.Message).To(gomega.Equal("Invalid request."))
+	g.Expect(refusal.Fields).To(gomega.Equal([]FieldError{{Field: "tags", Items: []ItemError{
+		{0, []string{"Ensure this field has no more than 3 characters."}}, {1, []string{"This field may not be null."}},
+	}}}))
 }
 
 func TestAppend(t *testing.T) {

@@ -140,8 +140,13 @@ var outcomes = []outcome{
 		result: resultFails, reason: "MessageTooBig", meaning: "The mail is bigger than the mail server takes",
 	},
 	{
+		// A group or mailbox that takes mail from some senders only.
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"7.124", "7.133", "7.134"}, texts: []string{"resolver.rst…"},
+		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
+	},
+	{
 		codes: fiveYZ, enhanced: []string{"7.20", "7.21", "7.22", "7.23", "7.24", "7.25", "7.26", "7.27", "7.29", "7.30", "7.32", "7.509", "7.515"},
-		texts:  []string{"spf", "dkim", "dmarc", "required authentication level", "reverse dns", "rdns", "ptr record", "no ptr", "unauthenticated"},
+		texts:  []string{"spf", "dkim", "dmarc", "required authentication level", "reverse dns", "rdns", "ptr record", "no ptr", "unauthenticated", "spoofing"},
 		result: resultWaits, reason: "SenderUnauthenticated", meaning: "The mail server can't verify that the operator may send for the sender's domain",
 	},
 	{codes: fiveYZ, enhanced: []string{"7.10"}, texts: []string{"starttls", "encryption required", "encryption is required", "encryption needed", "must use tls", "tls required", "tls is required", "ssl required", "ssl is required"}, result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption"},
@@ -169,6 +174,10 @@ var outcomes = []outcome{
 	},
 	{codes: fiveYZ, texts: []string{"sender address rejected", "sender rejected"}, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
 	{
+		steps: []stage{stageMail, stageData, stageText}, codes: fourYZ, texts: []string{"request limit exceeded"},
+		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server asks to send more slowly",
+	},
+	{
 		codes:  fourYZ,
 		texts:  []string{"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "not logged in", "not allowed to send", "not permitted to send", "not authorized to send", "not authorised to send"},
 		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
@@ -189,7 +198,7 @@ var outcomes = []outcome{
 	{codes: []string{"421"}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
 	{
 		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "2.2", "7.17", "7.18"},
-		texts:  []string{"mailbox full", "mailbox is full", "mailbox … quota", "over quota", "mailbox size limit", "storage allocation", "insufficient storage", "resolver.rst…"},
+		texts:  []string{"mailbox full", "mailbox is full", "mailbox … quota", "over quota", "mailbox size limit", "storage allocation", "insufficient storage"},
 		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
 	},
 	{
@@ -208,7 +217,7 @@ var outcomes = []outcome{
 		texts: []string{
 			"sender address rejected", "sender … rejected", "sender … denied", "sender … refused", "sender … not allowed", "sender … not permitted", "sender … not authorized", "sender … not authorised",
 			"sender … not verified", "sender … not valid", "sender … invalid", "sender … not found", "sender … unknown", "sender … unverified", "sender … does not exist", "unverified sender", "sender verify failed", "sender verification", "invalid sender", "bad sender", "unknown sender", "unauthorized sender",
-			"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "sendas denied", "address is not verified", "address not verified", "identities failed the check", "domain … not verified", "domain … unverified",
+			"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "sendas denied", "address is not verified", "address not verified", "identities failed the check", "domain … not verified", "domain … unverified", "sender … not validated", "domain … not validated",
 			"from address", "from domain", "from header", "mail from … not allowed", "mail from … denied", "mail from must", "envelope from", "envelope sender", "badmailfrom", "sender signature", "local sender", "originator",
 			"sender … match", "sender … blocked", "sender … mismatch", "use this sender", "use … sender address", "as the sender", "as sender", "not allowed to send from", "not permitted to send", "not authorized to send", "not authorised to send", "not allowed to send",
 		},
@@ -235,6 +244,10 @@ var outcomes = []outcome{
 		result: resultDeferred, reason: "MessageDeferred", meaning: "The mail server deferred the message",
 	},
 	{
+		codes: fiveYZ, texts: []string{"due to policy restrictions", "security policies", "administrative lockout"},
+		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
+	},
+	{
 		codes: fiveYZ, texts: []string{
 			"recipient address rejected", "recipient … rejected", "recipient … refused", "recipient … not found", "recipient … denied", "invalid recipient", "bad recipient", "user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox",
 			"does not exist", "doesn't exist", "mailbox unavailable", "mailbox not found", "mailbox disabled", "not a valid mailbox", "unknown recipient", "recipient unknown", "address unknown", "unknown address",
@@ -244,7 +257,7 @@ var outcomes = []outcome{
 	},
 	{
 		steps: []stage{stageText}, codes: fiveYZ, enhanced: []string{"6"},
-		texts:  []string{"spam", "virus", "malware", "phishing", "content", "attachment", "unsolicited", "header", "line too long", "infected"},
+		texts:  []string{"spam", "spamassassin", "suspicious url", "suspicious link", "malicious", "virus", "malware", "phishing", "content", "attachment", "unsolicited", "header", "line too long", "infected"},
 		result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message",
 	},
 	{

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
 // table renders outcomes as docs/deliveryprovider.md has it.
@@ -243,6 +245,17 @@ func TestOutcomesOfReplies(t *testing.T) {
 		{stageText, "554 Message too long", resultFails, "MessageTooBig"},
 		{stageRcpt, "550 5.4.4 Host unknown", resultFails, ""},
 		{stageRcpt, "550 5.1.1 blocked by policy: recipient suppressed", resultFails, ""},
+		{stageRcpt, "550 5.7.124 Sender not in allowed-senders list", resultFails, "RecipientRefused"},
+		{stageRcpt, "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; Delivery restriction check failed", resultFails, "RecipientRefused"},
+		{stageText, "550 5.7.1 RESOLVER.RST.AuthRequired; authentication required", resultFails, "RecipientRefused"},
+		{stageText, "554 5.7.1 Blocked by SpamAssassin", resultFails, "MessageRefused"},
+		{stageText, "550 5.7.1 email contains suspicious URL", resultFails, "MessageRefused"},
+		{stageText, "421 Domain example.com is not allowed to send: request limit exceeded, try again later", resultRetried, provider.ReasonThrottled},
+		{stageText, "550 5.7.1 Your sender domain is not validated. Please validate", resultSender, "SenderRefused"},
+		{stageText, "550 Administrative Lockout - https://community.mimecast.com", resultWaits, "PolicyRefused"},
+		{stageText, "554 Email rejected due to security policies - https://community.mimecast.com", resultWaits, "PolicyRefused"},
+		{stageText, "550-Requested action not taken: mailbox unavailable\r\n550 Reject due to policy restrictions.", resultWaits, "PolicyRefused"},
+		{stageRcpt, "550 Anti-Spoofing policy - Inbound not allowed", resultWaits, "SenderUnauthenticated"},
 	} {
 		code, err := strconv.Atoi(test.reply[:3])
 		if err != nil {
