@@ -478,7 +478,7 @@ func TestWorkerSendsOnlyWhatItHolds(t *testing.T) {
 	}
 }
 
-// readOnly is a ledger that can't record what was sent while broken is set.
+// readOnly is a ledger that can't record sent messages while broken is set.
 type readOnly struct {
 	ledger.Store
 	broken  atomic.Bool
