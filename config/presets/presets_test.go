@@ -334,7 +334,7 @@ func checkDocument(t *testing.T, where, language, source string) {
 		}
 		switch n.Data {
 		case "html":
-			if attributes["lang"] != language || attributes["dir"] != direction(language) {
+			if !strings.EqualFold(attributes["lang"], language) || attributes["dir"] != direction(language) {
 				t.Errorf("%s: the document has lang %q and dir %q", where, attributes["lang"], attributes["dir"])
 			}
 		case "img":
@@ -369,7 +369,7 @@ func checkDocument(t *testing.T, where, language, source string) {
 }
 
 // languages are those that every preset is in, besides English.
-var languages = []string{"fr", "es", "pt", "ar"}
+var languages = []string{"fr", "es", "pt", "pt-BR", "ar"}
 
 func direction(language string) string {
 	if language == "ar" {
@@ -412,7 +412,8 @@ func TestPresetsInEveryLanguage(t *testing.T) {
 						}
 						continue
 					}
-					if m.Language != language || seen[m.Text] != "" {
+					isSame := seen[m.Text] != "" && (language != "pt-BR" || seen[m.Text] != "pt")
+					if m.Language != language || isSame {
 						t.Errorf("%s: a user of %s gets %s, as of %s:\n%s", c.Case, language, m.Language, seen[m.Text], m.Text)
 					}
 					seen[m.Text] = language

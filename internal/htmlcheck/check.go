@@ -242,9 +242,15 @@ func (c *checker) image(at int, get func(string) *attribute) {
 		c.report(src.valueAt, "an email has no address that the image's could be relative to: write its https:// URL")
 	}
 	path, _, _ := strings.Cut(value, "?")
-	if dot := strings.LastIndexByte(path, '.'); dot >= 0 && isWord(path[dot+1:]) {
+	if dot := strings.LastIndexByte(path, '.'); dot >= 0 && isExtension(path[dot+1:]) {
 		c.feature(src.valueAt, "image:"+path[dot+1:], "an image in the format "+strings.ToUpper(path[dot+1:]))
 	}
+}
+
+// isExtension reports whether a text is the extension of a file's name, not one that the template
+// prints a part of.
+func isExtension(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) < 0
 }
 
 // isDynamic reports whether the template prints the beginning of the value.

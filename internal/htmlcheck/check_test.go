@@ -5,6 +5,7 @@ package htmlcheck
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,23 @@ func TestFindings(t *testing.T) {
 		"a value of the event":   {`<p style="color: {{ color }}; {% if a %}position: fixed{% endif %}">`, []string{"1:41 position does not work"}},
 		"only for Outlook":       {`<!--[if mso]><img src="a"><![endif]-->`, nil},
 		"characters, not bytes":  {"<p>é</p>\n<b>ééé</b><script></script>", []string{"2:11 email clients remove <script>"}},
+		"a video as an image":    {`<img src="https://x.example/a.mp4" alt="" width=3>`, []string{"1:11 an image in the format MP4 does not work in Gmail"}},
+		"not for Outlook":        {`<!--[if !mso]><!--><div style="position:fixed">a</div><!--<![endif]-->`, []string{"1:32 position does not work in Gmail"}},
+		"what Outlook needs":     {`<table role="presentation" border=0 cellpadding=0 cellspacing="0" width="100%" bgcolor="#ffffff"><tr><td align=center valign="top" style="mso-line-height-rule:exactly;-webkit-text-size-adjust:100%"><center><font color="red">a</font><o:p></o:p></center></td></tr></table>`, nil},
+		"a document of Outlook":  {`<html lang="en" xmlns="http://www.w3.org/1999/xhtml" xmlns:o="urn:x" dir="auto"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>x</title></head><body bgcolor="#fff" style="margin:0 !important">`, nil},
+		"important":              {`<p style="color: red !important; margin: 0 auto!important">`, nil},
+		"selectors":              {`<style>a[href^="tel"], td > p.b, #c d, * { color: red }</style>`, nil},
+		"a condition on width":   {`<style media="screen">@media only screen and (max-width: 600px) { .a { width: 100vw !important; position: static } }</style>`, nil},
+		"an empty style sheet":   {`<style></style><style type="text/css"><!-- p { color: red } --></style>`, nil},
+		"a cut style sheet":      {`<style>p { color: red; position`, nil},
+		"another declaration":    {`<p style="; ;color;:red; color:;position:fixed">`, []string{"1:33 position does not work in Gmail"}},
+		"upper case":             {`<P STYLE="POSITION: FIXED"><IMG SRC="https://x.example/A.PNG" ALT="" WIDTH=3><SCRIPT></SCRIPT>`, []string{"1:11 position does not work in Gmail", "1:78 email clients remove <script>"}},
+		"labels for readers":     {`<a href="https://x.example" aria-label="x" role="button" title="y" target="_blank" rel="noopener">x</a>`, nil},
+		"lists and headings":     {`<h1>a</h1><ul><li>b</li></ul><ol start=3><li>c</li></ol><blockquote>d</blockquote><hr><br><pre>e</pre><sup>f</sup>`, nil},
+		"plain CSS":              {`<p style="font: bold 16px/1.5 Arial, sans-serif; color: rgb(1, 2, 3); padding: 1em 10% 0 auto; border: 1px solid #000; text-align: center; vertical-align: top; display: block; letter-spacing: 1px; text-transform: uppercase">`, nil},
+		"tags in attributes":     {`<td style="{% if a %}color: {{ b|default:"red" }};{% endif %} margin: {{ c }}px" class="{% cycle 'a' 'b' %}" {{ d }}>`, nil},
+		"a tag in a style sheet": {`<style>{% if a %}.b { color: {{ c }}; } {% endif %} .{{ d }} { margin: 0 }</style>`, nil},
+		"an address of mail":     {`<a href="mailto:{{ context.company.support_email }}?subject=x">x</a><a href="tel:{{ a }}">y</a>`, nil},
 		"broken HTML":            {`<a href="https://x.example`, nil},
 		"broken tags":            {`<p>{{ x <script></script>`, []string{"1:9 email clients remove <script>"}},
 	} {
@@ -155,5 +173,62 @@ func BenchmarkTemplate(b *testing.B) {
 	b.SetBytes(int64(len(source)))
 	for b.Loop() {
 		Template(source)
+	}
+}
+
+// construct returns HTML that uses a feature of the table.
+func construct(feature string) string {
+	kind, name, _ := strings.Cut(feature, ":")
+	switch kind {
+	case "at":
+		if name == "@import" {
+			return `<style>@import "https://x.example/a.css";</style>`
+		}
+		return "<style>" + name + " x { }</style>"
+	case "attribute":
+		return "<p " + name + `="x">`
+	case "element":
+		return "<" + name + ">"
+	case "function":
+		return `<p style="margin: ` + name + `(1)">`
+	case "image":
+		if name == "data:" {
+			return `<img alt="" width="1" src="data:image/png;base64,AA">`
+		}
+		return `<img alt="" width="1" src="https://x.example/a.` + name + `">`
+	case "input":
+		return `<input type="` + name + `">`
+	case "property":
+		return `<p style="` + name + `: 1">`
+	case "pseudo":
+		return "<style>p" + name + "(a) { color: red }</style>"
+	case "unit":
+		return `<p style="margin: 1` + name + `">`
+	}
+	return `<p style="` + name + `">` // a value with its property
+}
+
+// TestEveryFeature uses each feature of the table, and expects a warning if Gmail in browsers or
+// more than a tenth of the clients don't support it.
+func TestEveryFeature(t *testing.T) {
+	k := readTable()
+	gmail := slices.Index(k.clients, "gmail.desktop-webmail")
+	warned := 0
+	for feature, s := range k.features {
+		source := construct(feature)
+		_, name, _ := strings.Cut(feature, ":")
+		_, isRemoved := removed[name]
+		no, all := strings.Count(string(s), "n"), len(s)-strings.Count(string(s), "u")
+		want := isRemoved || !harmless[name] && all > 0 && (10*no > all || s[gmail] == 'n')
+		findings := Template(source)
+		if want {
+			warned++
+		}
+		if len(findings) > 1 || (len(findings) == 1) != want {
+			t.Errorf("%s, which %d of %d clients lack: %v", source, no, all, findings)
+		}
+	}
+	if warned < 60 {
+		t.Errorf("only %d features have warnings", warned)
 	}
 }
