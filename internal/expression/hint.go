@@ -15,16 +15,19 @@ func (s *shape) explain(f *Fault) *Fault {
 	if f.Kind != SyntaxError && f.Kind != NameNotDefined {
 		return f
 	}
+	line := strings.LastIndexByte(s.src[:f.pos], '\n') + 1
+	first := true
 	for i, t := range s.tokens {
-		switch {
-		case t.pos > f.pos:
-			return f
-		case strings.IndexByte(s.src[t.pos:f.pos], '\n') >= 0:
+		if t.pos < line {
 			continue
 		}
-		if sign := commentSign(s.tokens[i:]); sign != "" && s.startsComment(t.pos, sign) {
+		if t.pos > f.pos {
+			return f
+		}
+		if sign := commentSign(s.tokens[i:]); sign != "" && (first || s.wordFollows(t.pos+len(sign))) {
 			return faultf(f.Kind, t.pos, "write # to begin a comment ('%s' is not Python)", sign)
 		}
+		first = false
 	}
 	return f
 }
@@ -45,14 +48,10 @@ func commentSign(tokens []token) string {
 	return ""
 }
 
-// startsComment reports whether a sign begins a line or is followed by a word, so that it is not
-// an operator between values.
-func (s *shape) startsComment(pos int, sign string) bool {
-	before := s.src[:pos]
-	if strings.TrimSpace(before[strings.LastIndexByte(before, '\n')+1:]) == "" {
-		return true
-	}
-	word := strings.TrimLeft(s.src[pos+len(sign):], "* \t")
+// wordFollows reports whether a word follows, rather than a value, so that the sign before it
+// is not an operator.
+func (s *shape) wordFollows(pos int) bool {
+	word := strings.TrimLeft(s.src[pos:], "* \t")
 	end := 0
 	for end < len(word) && isNameByte(word[end]) {
 		end++
