@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
@@ -61,30 +62,50 @@ func platformCalls() []rest.Operation {
 	return operations
 }
 
-// description returns the OpenAPI document of the whole API.
-func (s *Server) description() *openapi3.T {
+// openAPI returns the OpenAPI document of the whole API.
+func (s *Server) openAPI() *openapi3.T {
 	return rest.Document("Rehive notification extension", s.version, s.publicURL+"/api/", append(platformCalls(), s.operations()...))
 }
 
 //go:embed description.html
 var descriptionPage string
 
-// describe returns the handlers of the OpenAPI document and of its HTML page.
-func (s *Server) describe() (document, page http.Handler, err error) {
-	doc := s.description()
+// describe returns the handlers of the OpenAPI document and of its HTML page. Both are
+// built at the first request for one of them, which most processes never receive.
+func (s *Server) describe() (document, page http.Handler) {
+	build := sync.OnceValues(s.buildDescription)
+	serve := func(choose func(description) http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			built, err := build()
+			if err != nil {
+				s.log.Error(err, "Describing the API failed")
+				rest.WriteError(w, rest.Internal(err))
+				return
+			}
+			choose(built).ServeHTTP(w, r)
+		})
+	}
+	return serve(func(d description) http.Handler { return d.document }), serve(func(d description) http.Handler { return d.page })
+}
+
+// description is what describes the API: its OpenAPI document and an HTML page.
+type description struct{ document, page http.Handler }
+
+func (s *Server) buildDescription() (description, error) {
+	doc := s.openAPI()
 	text, err := json.Marshal(doc)
 	if err != nil {
-		return nil, nil, fmt.Errorf("writing the OpenAPI document: %w", err)
+		return description{}, fmt.Errorf("writing the OpenAPI document: %w", err)
 	}
 	parsed, err := template.New("description").Funcs(template.FuncMap{"fields": describedFields}).Parse(descriptionPage)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the page that describes the API: %w", err)
+		return description{}, fmt.Errorf("reading the page that describes the API: %w", err)
 	}
 	var html bytes.Buffer
 	if err := parsed.Execute(&html, map[string]any{"Title": doc.Info.Title, "Version": doc.Info.Version, "Operations": describedOperations(doc)}); err != nil {
-		return nil, nil, fmt.Errorf("writing the page that describes the API: %w", err)
+		return description{}, fmt.Errorf("writing the page that describes the API: %w", err)
 	}
-	return static("application/json", text), static("text/html; charset=utf-8", html.Bytes()), nil
+	return description{static("application/json", text), static("text/html; charset=utf-8", html.Bytes())}, nil
 }
 
 // static serves a body that never changes.
