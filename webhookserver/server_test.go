@@ -404,17 +404,21 @@ func TestShutdownTimesOut(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.url+"/api/webhook/", strings.NewReader(string(body)))
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	req.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Secret " + f.credentials().WebhookSecret}}
-	failed := make(chan error, 1)
+	const cut = 0
+	answered := make(chan int, 1)
 	go func() {
 		resp, err := http.DefaultClient.Do(req)
-		if err == nil {
-			_ = resp.Body.Close()
+		if err != nil {
+			answered <- cut
+			return
 		}
-		failed <- err
+		_ = resp.Body.Close()
+		answered <- resp.StatusCode
 	}()
 	<-entered
 	f.Expect(f.stop()).To(gomega.MatchError(context.DeadlineExceeded))
-	f.Expect(<-failed).To(gomega.HaveOccurred(), "an event that is not durable must not be acknowledged")
+	// The handler ends when its connection is being closed, and may still get its answer out.
+	f.Expect(<-answered).To(gomega.BeElementOf(cut, http.StatusServiceUnavailable), "an event that is not durable must not be acknowledged")
 	f.stop = func() error { return nil } // the error was expected
 }
 
