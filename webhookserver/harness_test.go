@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +35,7 @@ import (
 	"github.com/rehive/extension-operator/internal/dispatch"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite/sqlitetest"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 	"github.com/rehive/extension-operator/test/controlplane"
@@ -155,7 +155,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	t.Cleanup(platform.CloseIdleConnections)
 
-	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), ledger.Options{})
+	store, err := sqlite.Open(t.Context(), sqlitetest.NewFile(t), ledger.Options{})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	t.Cleanup(func() { _ = store.Close() })
 	f.store = store

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +26,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/smtptest"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite/sqlitetest"
 )
 
 // send is a provider made of a function.
@@ -53,7 +53,7 @@ func (retries) Next(attempt int, _ time.Duration) (time.Duration, bool) {
 
 func openLedger(t testing.TB, c clock.PassiveClock) ledger.Store {
 	t.Helper()
-	s, err := sqlite.Open(bg, filepath.Join(t.TempDir(), "ledger.db"), ledger.Options{Clock: c})
+	s, err := sqlite.Open(bg, sqlitetest.NewFile(t), ledger.Options{Clock: c})
 	if err != nil {
 		t.Fatal(err)
 	}

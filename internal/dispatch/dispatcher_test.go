@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	"github.com/rehive/extension-operator/internal/catalog"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite/sqlitetest"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 	"github.com/rehive/extension-operator/test/controlplane"
@@ -88,7 +88,7 @@ func sceneWith(t *testing.T, name string, platform *rehivetest.Platform, seed re
 	t.Helper()
 	s := &scene{t: t, clock: clocktesting.NewFakeClock(time.Now()), platform: platform, seed: seed}
 	var err error
-	s.store, err = sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), ledger.Options{Clock: s.clock, Log: testr.New(t)})
+	s.store, err = sqlite.Open(t.Context(), sqlitetest.NewFile(t), ledger.Options{Clock: s.clock, Log: testr.New(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite/sqlitetest"
 )
 
 // moody is an API of SendGrid that treats messages in different ways, and counts those that it
@@ -139,7 +139,7 @@ func TestFailoverUnderLoad(t *testing.T) {
 	s.company.Spec.Providers.Email.Fallbacks = []string{"second"}
 	s.company.Spec.SenderDomains = []string{"example.com"}
 
-	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "ledger.db"), ledger.Options{})
+	store, err := sqlite.Open(t.Context(), sqlitetest.NewFile(t), ledger.Options{})
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = store.Close() })
 	_, err = store.AcceptEvent(t.Context(), ledger.Event{Company: s.name, ID: "1", Name: "x", Data: []byte("{}")})

@@ -17,6 +17,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite/sqlitetest"
 	"github.com/rehive/extension-operator/internal/phone"
 )
 
@@ -39,7 +40,7 @@ func (s *spending) Send(context.Context, provider.Message) (provider.Receipt, er
 
 func newSpending(t *testing.T, limits string) *spending {
 	t.Helper()
-	store, err := sqlite.Open(t.Context(), t.TempDir()+"/ledger.db", ledger.Options{})
+	store, err := sqlite.Open(t.Context(), sqlitetest.NewFile(t), ledger.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,6 @@ var conformance = []func(*testing.T, Place){
 	testReleaseQuarantinedEvents,
 	testQuarantinedDelivery,
 	testAttemptsHaveACeiling,
-	testLedgerOfTheFirstVersion,
 	testQuotas,
 	testQuotasAreExact,
 	testClosedStoreRefuses,
@@ -169,12 +168,12 @@ const (
 	byUID       = "uid:"
 )
 
-// RunEncrypted runs a part of the conformance suite with keys.
+// RunEncrypted runs a part of the conformance suite with keys, like [Run].
 func RunEncrypted(t *testing.T, newPlace func(testing.TB) Place) {
 	run(t, encrypted, func(t testing.TB) Place { return newPlace(t).Encrypted(Keys(t, "1")) })
 }
 
-// Run runs the conformance suite, each test in a new place.
+// Run runs the conformance suite, each test in a new place with the current tables.
 func Run(t *testing.T, newPlace func(testing.TB) Place) { run(t, conformance, newPlace) }
 
 func run(t *testing.T, tests []func(*testing.T, Place), newPlace func(testing.TB) Place) {

@@ -128,8 +128,12 @@ func testLedgerOfTheFirstVersion(t *testing.T, at Place) {
 const releasedVersions = 8
 
 // RunUpgrades opens ledgers with the tables of each released version, which have rows of the
-// first version and of their own.
+// first version and of their own. Each starts in a new place without tables.
 func RunUpgrades(t *testing.T, newPlace func(testing.TB) Place) {
+	t.Run("Rows", func(t *testing.T) {
+		t.Parallel()
+		testLedgerOfTheFirstVersion(t, newPlace(t))
+	})
 	for version := range int64(releasedVersions) {
 		t.Run(fmt.Sprint(version+1), func(t *testing.T) {
 			t.Parallel()

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 // place is where the ledger of one test is: opened again, it is the same ledger.
 type place struct{ url string }
 
-// newPlace is a new ledger.
+// newPlace is a new ledger without any tables.
 func newPlace(t testing.TB) place {
 	t.Helper()
 	return place{url: postgrestest.NewDatabase(t)}
@@ -97,8 +97,21 @@ func insertBare(tx driver.Tx, id string) error {
 	return err
 }
 
-func conformingPlace(t testing.TB) ledgertest.Place {
-	p := newPlace(t)
+func emptyPlace(t testing.TB) ledgertest.Place { return conformingPlace(newPlace(t)) }
+
+// migratedPlace is a new ledger with the current tables.
+func migratedPlace(t testing.TB) ledgertest.Place {
+	t.Helper()
+	return conformingPlace(place{url: postgrestest.NewLedger(t, func(url string) error {
+		s, err := place{url: url}.try()
+		if err != nil {
+			return err
+		}
+		return s.Close()
+	})})
+}
+
+func conformingPlace(p place) ledgertest.Place {
 	return ledgertest.Place{
 		Open: func(ctx context.Context, o ledger.Options) (ledger.Store, error) { return Open(ctx, p.config(), o) },
 		DB: func() (*sql.DB, error) {
@@ -112,8 +125,8 @@ func conformingPlace(t testing.TB) ledgertest.Place {
 	}
 }
 
-func TestConformance(t *testing.T) { ledgertest.Run(t, conformingPlace) }
+func TestConformance(t *testing.T) { ledgertest.Run(t, migratedPlace) }
 
-func TestUpgrades(t *testing.T) { ledgertest.RunUpgrades(t, conformingPlace) }
+func TestUpgrades(t *testing.T) { ledgertest.RunUpgrades(t, emptyPlace) }
 
-func TestEncryptedConformance(t *testing.T) { ledgertest.RunEncrypted(t, conformingPlace) }
+func TestEncryptedConformance(t *testing.T) { ledgertest.RunEncrypted(t, migratedPlace) }

@@ -20,6 +20,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/ledgertest"
 	"github.com/rehive/extension-operator/internal/ledger/schema"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite/sqlitetest"
 	"github.com/rehive/extension-operator/internal/ledger/sqlstore"
 )
 
@@ -54,7 +55,7 @@ func child(t *testing.T, name, path string) *exec.Cmd {
 	return cmd
 }
 
-func ledgerPath(t *testing.T) string {
+func ledgerPath(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "state", "ledger.db")
 }
@@ -106,8 +107,13 @@ const insertBareEvent = `
 	VALUES ($1, $2, $3, $4, $5, $5, $6)
 	ON CONFLICT (company, event_id) DO NOTHING`
 
-func newPlace(t testing.TB) ledgertest.Place {
-	path := filepath.Join(t.TempDir(), "state", "ledger.db")
+// newPlace is a ledger with the current tables.
+func newPlace(t testing.TB) ledgertest.Place { return place(sqlitetest.NewFile(t)) }
+
+// emptyPlace is a ledger without any tables.
+func emptyPlace(t testing.TB) ledgertest.Place { return place(ledgerPath(t)) }
+
+func place(path string) ledgertest.Place {
 	return ledgertest.Place{
 		Open: func(ctx context.Context, o ledger.Options) (ledger.Store, error) { return Open(ctx, path, o) },
 		DB: func() (*sql.DB, error) {
@@ -122,6 +128,6 @@ func newPlace(t testing.TB) ledgertest.Place {
 
 func TestConformance(t *testing.T) { ledgertest.Run(t, newPlace) }
 
-func TestUpgrades(t *testing.T) { ledgertest.RunUpgrades(t, newPlace) }
+func TestUpgrades(t *testing.T) { ledgertest.RunUpgrades(t, emptyPlace) }
 
 func TestEncryptedConformance(t *testing.T) { ledgertest.RunEncrypted(t, newPlace) }

@@ -365,19 +365,26 @@ func (s *Server) Exec(query string, args ...any) error {
 
 // NewDatabase makes an empty database and returns its URL, which asks for
 // Password. Its owner has no more rights than that.
-func (s *Server) NewDatabase() (string, error) {
-	n := s.databases.Add(1)
+func (s *Server) NewDatabase() (string, error) { return s.copyDatabase("template1") }
+
+// copyDatabase is NewDatabase with the contents of another one, to which nobody may be
+// connected.
+func (s *Server) copyDatabase(original string) (string, error) {
+	name := fmt.Sprint("ledger_", s.databases.Add(1))
+	if err := s.newDatabase(name, original); err != nil {
+		return "", err
+	}
+	return s.URL(name, owner), nil
+}
+
+func (s *Server) newDatabase(name, original string) error {
 	s.role.Do(func() {
 		s.roleErr = s.Exec("CREATE ROLE " + owner + " LOGIN PASSWORD '" + strings.ReplaceAll(Password, "'", "''") + "'")
 	})
 	if s.roleErr != nil {
-		return "", s.roleErr
+		return s.roleErr
 	}
-	name := fmt.Sprint("ledger_", n)
-	if err := s.Exec("CREATE DATABASE " + name + " OWNER " + owner); err != nil {
-		return "", err
-	}
-	return s.URL(name, owner), nil
+	return s.Exec("CREATE DATABASE " + name + " OWNER " + owner + " TEMPLATE " + original)
 }
 
 // Disconnect ends all connections of the databases' owner, as a failover does.

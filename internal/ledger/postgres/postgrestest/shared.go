@@ -12,6 +12,9 @@ var shared struct {
 	sync.Mutex
 	*Server
 	err error
+
+	template    sync.Once
+	templateErr error
 }
 
 // Shared returns the server that all tests of a program share, in memory. It is skipped
@@ -48,3 +51,26 @@ func NewDatabase(t testing.TB) string {
 	}
 	return url
 }
+
+// NewLedger is [NewDatabase] for a ledger with the current tables. Migrate creates them in
+// an empty database, once for each program, and closes its connections: databases are
+// copied faster than tables are created.
+func NewLedger(t testing.TB, migrate func(url string) error) string {
+	t.Helper()
+	server := Shared(t)
+	shared.template.Do(func() {
+		if shared.templateErr = server.newDatabase(template, "template1"); shared.templateErr == nil {
+			shared.templateErr = migrate(server.URL(template, owner))
+		}
+	})
+	if shared.templateErr != nil {
+		t.Fatal(shared.templateErr)
+	}
+	url, err := server.copyDatabase(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+const template = "ledger_template"
