@@ -104,6 +104,7 @@ func (w *Webhook) Handler() http.Handler {
 type judgment struct {
 	refusal  string // empty to admit it
 	causes   notify.Problems
+	texts    []string // of the causes
 	warnings []string
 }
 
@@ -146,7 +147,7 @@ func (w *Webhook) Handle(ctx context.Context, request admission.Request) admissi
 		if o.err != nil {
 			return w.unchecked(&request, o.err.Error())
 		}
-		return w.respond(kind, &o.judgment)
+		return w.respond(&request, &o.judgment)
 	}
 }
 
@@ -165,8 +166,8 @@ func (w *Webhook) unchecked(r *admission.Request, why string) admission.Response
 		"accepted unchecked, because %s. Its condition Ready reports whether it works.", why))
 }
 
-func (w *Webhook) respond(kind string, j *judgment) admission.Response {
-	warnings := j.warnings[:min(len(j.warnings), maxWarnings)]
+func (w *Webhook) respond(r *admission.Request, j *judgment) admission.Response {
+	kind, warnings := r.Kind.Kind, j.warnings[:min(len(j.warnings), maxWarnings)]
 	if j.refusal == "" {
 		result := resultAdmitted
 		if len(warnings) > 0 {
@@ -178,11 +179,12 @@ func (w *Webhook) respond(kind string, j *judgment) admission.Response {
 	w.o.Metrics.reviewed(kind, resultRefused)
 	status := &metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid,
-		Message: j.refusal, Details: &metav1.StatusDetails{},
+		Message: j.refusal, Details: &metav1.StatusDetails{Group: r.Kind.Group, Kind: kind, Name: r.Name},
 	}
+	// kubectl shows the kind, the name and the causes, and not the message.
 	for i := range j.causes {
 		status.Details.Causes = append(status.Details.Causes, metav1.StatusCause{
-			Type: metav1.CauseTypeFieldValueInvalid, Field: j.causes[i].Field, Message: j.causes[i].Text(), // kubectl shows both
+			Type: metav1.CauseTypeFieldValueInvalid, Field: j.causes[i].Field, Message: j.texts[i],
 		})
 	}
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: status}}.WithWarnings(warnings...)
@@ -254,7 +256,7 @@ func judge[T any, P interface {
 		}
 		refused = report.Without(earlier)
 	}
-	j.refusal, j.causes = refused.Explanation(), refused.All()
+	j.refusal, j.causes, j.texts = refused.Explanation(), refused.All(), refused.Explanations()
 	if refused != report {
 		for _, p := range report.All() {
 			if !slices.Contains(j.causes, p) {

@@ -6,6 +6,7 @@ package admission
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -97,11 +98,19 @@ func testRefusals(t *testing.T) {
 			var status apierrors.APIStatus
 			g.Expect(errors.As(err, &status)).To(BeTrue())
 			var fields []string
-			for _, cause := range status.Status().Details.Causes {
+			details := status.Status().Details
+			shown := fmt.Sprintf("The %s %q is invalid:", details.Kind, details.Name)
+			for _, cause := range details.Causes {
 				fields = append(fields, cause.Field)
 				g.Expect(cause.Message).NotTo(HavePrefix(cause.Field), "kubectl writes the field before it")
+				shown += " " + cause.Field + ": " + cause.Message
 			}
 			if name != "two channels" {
+				// kubectl shows the causes, not the message, so the line must be in them.
+				g.Expect(shown).To(MatchRegexp(`^The Notification\w+ "refused" is invalid: spec`))
+				if _, excerpt, found := strings.Cut(test.want, ":\n"); found {
+					g.Expect(shown).To(ContainSubstring("\n" + excerpt))
+				}
 				g.Expect(fields).To(ContainElement(test.field))
 				g.Expect(isRefused(err)).To(BeTrue())
 			}

@@ -6,6 +6,7 @@ package check
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/lint"
@@ -157,6 +158,37 @@ func (r *Report) Explanation() string {
 		}
 	}
 	return text
+}
+
+// Explanations returns the text of each of All and, below it, the line that the problem is in
+// or the difference that the test found, without the fields.
+func (r *Report) Explanations() (texts []string) {
+	shown := 0
+	add := func(p notify.Problem, details string) {
+		text := p.Text()
+		if details != "" && shown < maxExcerpts {
+			shown++
+			text += "\n" + details
+		}
+		texts = append(texts, text)
+	}
+	for i := range r.Problems {
+		add(r.Problems[i], r.Excerpt(&r.Problems[i]))
+	}
+	if layout := r.Compiled.LayoutProblem; layout != nil {
+		var lines []string
+		for i := range min(len(layout.InLayout), maxExcerpts) {
+			p := &layout.InLayout[i]
+			if excerpt := Excerpt(fieldText(r.layout, p.Field), p.Line, p.Column); excerpt != "" {
+				lines = append(lines, "layout "+p.Field+":\n"+excerpt)
+			}
+		}
+		add(layout.Problem(), strings.Join(lines, "\n"))
+	}
+	for i := range r.Tests.Failures {
+		add(r.Tests.Failures[i].Problem(), Printable(r.Tests.Failures[i].Diff))
+	}
+	return texts
 }
 
 // Excerpt returns the line that a problem of the report is in; empty if it has no place in

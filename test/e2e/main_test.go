@@ -95,6 +95,7 @@ func TestManager(t *testing.T) {
 		{"Traces", testTraces},
 		{"MetricsOfDashboardAndAlerts", testMetricsOfDashboardAndAlerts},
 		{"Admission", testAdmission},
+		{"DocumentedCommands", testDocumentedCommands},
 		{"API", testAPI},
 		{"PublishedClient", testPublishedClient},
 		{"DeactivationStopsAndReactivationResumes", testDeactivationStopsAndReactivationResumes},
