@@ -74,6 +74,10 @@ type companyActivationReconciler struct {
 	now           func() time.Time
 	memory        *memory
 	senderDomains SenderDomains // may be nil
+	// emailProvider and dkimSelectors are those of companies without a provider of their own;
+	// the selectors count if there is no such provider.
+	emailProvider types.NamespacedName
+	dkimSelectors []string
 	// erasureWebhook is [Options.ErasureWebhook].
 	erasureWebhook bool
 }

@@ -5,9 +5,13 @@ package controllers
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/address"
@@ -16,19 +20,24 @@ import (
 
 // SenderDomains knows the DNS records of domains. *senderdomain.Checker implements it.
 type SenderDomains interface {
-	// Result returns what is known without waiting; ok is false while that is nothing.
-	Result(domain string) (result senderdomain.Result, ok bool)
+	// Result returns what is known without waiting; ok is false while that is nothing. The
+	// selectors are those of DKIM.
+	Result(domain string, selectors []string) (result senderdomain.Result, ok bool)
 }
 
 // checkSenderDomain reports whether the domain of the company's system email has the records
 // that mailbox providers expect. It never stops the reconciliation.
-func (r *companyActivationReconciler) checkSenderDomain(_ context.Context, s *scope) error {
+func (r *companyActivationReconciler) checkSenderDomain(ctx context.Context, s *scope) error {
 	s.senderDomainChecked = true
 	sender, err := address.Parse(strings.TrimSpace(s.activation.Profile().SystemEmail))
 	if r.senderDomains == nil || err != nil || !strings.Contains(sender.Domain, ".") {
 		return nil //nolint:nilerr // the condition of the sender says that the address is invalid
 	}
-	result, ok := r.senderDomains.Result(strings.ToLower(sender.Domain))
+	selectors, err := r.selectorsOf(ctx, s.activation)
+	if err != nil {
+		return err
+	}
+	result, ok := r.senderDomains.Result(strings.ToLower(sender.Domain), selectors)
 	switch {
 	case !ok:
 		s.senderDomain = &verdict{metav1.ConditionUnknown, v1alpha1.LookupPendingReason, "The DNS records of " + sender.Domain + " are being looked up."}
@@ -40,6 +49,36 @@ func (r *companyActivationReconciler) checkSenderDomain(_ context.Context, s *sc
 		s.senderDomain = &verdict{metav1.ConditionFalse, v1alpha1.RecordsMissingReason, result.Message}
 	}
 	return nil
+}
+
+// selectorsOf returns the DKIM selectors of the providers that send a company's emails, each
+// once; none if they aren't known.
+func (r *companyActivationReconciler) selectorsOf(ctx context.Context, a *v1alpha1.CompanyActivation) (selectors []string, err error) {
+	var keys []client.ObjectKey
+	for _, name := range a.Spec.Providers.All(v1alpha1.ChannelEmail) {
+		keys = append(keys, client.ObjectKey{Namespace: a.Namespace, Name: name})
+	}
+	if len(keys) == 0 {
+		if r.emailProvider.Name == "" {
+			return r.dkimSelectors, nil
+		}
+		keys = append(keys, r.emailProvider)
+	}
+	for _, key := range keys {
+		var p v1alpha1.DeliveryProvider
+		switch err := r.Get(ctx, key, &p, client.UnsafeDisableDeepCopy); {
+		case apierrors.IsNotFound(err):
+			continue // another condition reports it
+		case err != nil:
+			return nil, fmt.Errorf("reading the DeliveryProvider %s: %w", key, err)
+		}
+		for _, selector := range p.Spec.Selectors() {
+			if selector = strings.ToLower(selector); !slices.Contains(selectors, selector) {
+				selectors = append(selectors, selector)
+			}
+		}
+	}
+	return selectors, nil
 }
 
 // concludeSenderDomain sets the condition, or removes it if there is no domain.

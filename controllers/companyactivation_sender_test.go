@@ -7,15 +7,20 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/senderdomain"
 )
 
-// domains are what is known about domains.
+// domains are what is known about domains, for any selectors.
 type domains map[string]senderdomain.Result
 
-func (d domains) Result(domain string) (senderdomain.Result, bool) {
+func (d domains) Result(domain string, _ []string) (senderdomain.Result, bool) {
 	result, ok := d[domain]
 	return result, ok
 }
@@ -50,4 +55,42 @@ func TestSenderDomain(t *testing.T) {
 	without := &scope{activation: a}
 	g.Expect((&companyActivationReconciler{}).checkSenderDomain(t.Context(), without)).To(Succeed())
 	g.Expect(without.senderDomain).To(BeNil())
+}
+
+// TestDKIMSelectors checks whose selectors count: those of all providers that may send a
+// company's emails.
+func TestDKIMSelectors(t *testing.T) {
+	g := NewWithT(t)
+	scheme := runtime.NewScheme()
+	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	provider := func(namespace, name string, spec v1alpha1.DeliveryProviderSpec) client.Object {
+		return &v1alpha1.DeliveryProvider{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: spec}
+	}
+	r := &companyActivationReconciler{dkimSelectors: []string{"own"}, Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		provider("team", "grid", v1alpha1.DeliveryProviderSpec{SendGrid: &v1alpha1.SendGridProvider{}}),
+		provider("team", "mail", v1alpha1.DeliveryProviderSpec{SMTP: &v1alpha1.SMTPProvider{}, DKIMSelectors: []string{"S2", "mail"}}),
+		provider("team", "unnamed", v1alpha1.DeliveryProviderSpec{SMTP: &v1alpha1.SMTPProvider{}}),
+		provider("operator", "mail", v1alpha1.DeliveryProviderSpec{SMTP: &v1alpha1.SMTPProvider{}, DKIMSelectors: []string{"default"}}),
+	).Build()}
+	for _, test := range []struct {
+		names, want []string
+		byDefault   string
+	}{
+		{names: []string{"grid", "missing", "mail"}, want: []string{"s1", "s2", "mail"}},
+		{names: []string{"unnamed"}, byDefault: "mail"},
+		{byDefault: "mail", want: []string{"default"}},
+		{want: []string{"own"}},
+	} {
+		a := &v1alpha1.CompanyActivation{ObjectMeta: metav1.ObjectMeta{Namespace: "team"}}
+		if len(test.names) > 0 {
+			a.Spec.Providers.Email = &v1alpha1.DeliveryProviderReference{Name: test.names[0], Fallbacks: test.names[1:]}
+		}
+		r.emailProvider = types.NamespacedName{}
+		if test.byDefault != "" {
+			r.emailProvider = types.NamespacedName{Namespace: "operator", Name: test.byDefault}
+		}
+		selectors, err := r.selectorsOf(t.Context(), a)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(selectors).To(Equal(test.want), "%+v", test)
+	}
 }

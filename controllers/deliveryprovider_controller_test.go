@@ -136,6 +136,11 @@ func TestDeliveryProviderValidation(t *testing.T) {
 		"rate of 0":        {func(s *v1alpha1.DeliveryProviderSpec) { s.RateLimit = &v1alpha1.RateLimit{} }, "spec.rateLimit.perSecond"},
 		"concurrency":      {func(s *v1alpha1.DeliveryProviderSpec) { s.Concurrency = 257 }, "spec.concurrency"},
 		"timeout":          {func(s *v1alpha1.DeliveryProviderSpec) { s.TimeoutSeconds = 26 }, "spec.timeoutSeconds"},
+		"DKIM selectors":   {func(s *v1alpha1.DeliveryProviderSpec) { s.DKIMSelectors = []string{"s1", "2026_a.Mail"} }, ""},
+		"selector":         {func(s *v1alpha1.DeliveryProviderSpec) { s.DKIMSelectors = []string{"s1."} }, "must be a selector"},
+		"selector of SMS": {func(s *v1alpha1.DeliveryProviderSpec) {
+			s.SMTP, s.Expo, s.DKIMSelectors = nil, &v1alpha1.ExpoProvider{}, []string{"s1"}
+		}, "dkimSelectors must be set for smtp and sendgrid only"},
 		"base URL of a file": {func(s *v1alpha1.DeliveryProviderSpec) {
 			s.SMTP, s.Expo = nil, &v1alpha1.ExpoProvider{BaseURL: "file:///etc"}
 		}, "spec.expo.baseURL"},

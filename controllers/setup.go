@@ -94,6 +94,8 @@ type Options struct {
 	ErasureWebhook bool
 	// SenderDomains knows the DNS records of the companies' domains; nil checks none.
 	SenderDomains SenderDomains
+	// DKIMSelectors are those of the operator's own mail server.
+	DKIMSelectors []string
 	// Now is the clock. The default is time.Now.
 	Now func() time.Time
 }
@@ -134,6 +136,8 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		namespace:     o.TemplateNamespace,
 		now:           o.Now,
 		senderDomains: o.SenderDomains,
+		emailProvider: o.DefaultProviders[v1alpha1.ChannelEmail],
+		dkimSelectors: o.DKIMSelectors,
 		memory:        newMemory(),
 
 		erasureWebhook: o.ErasureWebhook,

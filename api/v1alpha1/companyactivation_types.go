@@ -332,7 +332,8 @@ type CompanyActivationStatus struct {
 	// TokenValid: Rehive accepted the token at the last check.
 	// WebhooksRegistered: Rehive has a webhook for each event that an enabled rule names.
 	// ProvidersResolved: each DeliveryProvider in spec.providers exists and serves its channel.
-	// SenderDomainReady: the domain of the company's system email has SPF and DMARC records.
+	// SenderDomainReady: the domain of the company's system email has SPF and DMARC records, and
+	// the DKIM keys of its email providers as far as their selectors are known.
 	// Stalled: present, and True, if a person must act; retrying won't help.
 	//
 	// The reason and the message of Ready say what is wrong and what to do.

@@ -172,6 +172,7 @@ type RateLimit struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.smtp), has(self.sendgrid), has(self.twilio), has(self.expo)].exists_one(isSet, isSet)",message="exactly one provider must be set: smtp, sendgrid, twilio or expo"
 // +kubebuilder:validation:XValidation:rule="has(self.secretRef) || !(has(self.sendgrid) || has(self.twilio))",message="secretRef is required for sendgrid and twilio"
+// +kubebuilder:validation:XValidation:rule="!has(self.dkimSelectors) || has(self.smtp) || has(self.sendgrid)",message="dkimSelectors must be set for smtp and sendgrid only"
 // +kubebuilder:validation:XValidation:rule="!(has(self.sender) && has(self.expo))",message="sender must not be set for expo: push notifications have none"
 type DeliveryProviderSpec struct {
 	// smtp sends email through a mail server. Exactly one of smtp, sendgrid, twilio
@@ -211,6 +212,19 @@ type DeliveryProviderSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=320
 	Sender string `json:"sender,omitempty"`
+
+	// dkimSelectors are the selectors of the DKIM keys with which the provider signs emails,
+	// such as s1. The condition SenderDomainReady of a CompanyActivation says which of their
+	// keys the sender's domain lacks. They default to s1 and s2 for sendgrid; for smtp, DKIM is
+	// not checked without them. The operator itself doesn't sign.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$')",message="must be a selector: letters, digits, '-', '_' and '.', such as s1"
+	DKIMSelectors []string `json:"dkimSelectors,omitempty"`
 
 	// rateLimit limits how fast each replica of the operator sends. Without it, there is
 	// no limit.
@@ -325,6 +339,17 @@ func (s *DeliveryProviderSpec) Type() (string, Channel) {
 		return "expo", ChannelPush
 	}
 	return "", ""
+}
+
+// sendGridSelectors are those of the CNAME records by which SendGrid authenticates a domain.
+var sendGridSelectors = []string{"s1", "s2"}
+
+// Selectors returns the selectors of the provider's DKIM keys; none if they aren't known.
+func (s *DeliveryProviderSpec) Selectors() []string {
+	if len(s.DKIMSelectors) == 0 && s.SendGrid != nil {
+		return sendGridSelectors
+	}
+	return s.DKIMSelectors
 }
 
 // GetConditions returns the conditions of the status.

@@ -423,6 +423,11 @@ func (in *DeliveryProviderSpec) DeepCopyInto(out *DeliveryProviderSpec) {
 		*out = new(SecretReference)
 		**out = **in
 	}
+	if in.DKIMSelectors != nil {
+		in, out := &in.DKIMSelectors, &out.DKIMSelectors
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.RateLimit != nil {
 		in, out := &in.RateLimit, &out.RateLimit
 		*out = new(RateLimit)

@@ -49,6 +49,10 @@ const envPrefix = "REHIVE_EXTENSION_"
 // minLedgerKey is the shortest key of the ledger, in bytes.
 const minLedgerKey = 32
 
+// maxSelectors is how many DKIM selectors the operator's mail server may have, as a
+// DeliveryProvider.
+const maxSelectors = 4
+
 // defaultLedgerPath is the default file of the SQLite ledger.
 const defaultLedgerPath = "/var/lib/rehive-extension/ledger.db"
 
@@ -101,6 +105,7 @@ type settings struct {
 
 	unsubscribeKeys        string
 	checkSenderDomains     bool
+	dkimSelectors          list
 	erasureWebhook         bool
 	defaultEmailProvider   string
 	defaultSMSProvider     string
@@ -181,6 +186,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 
 	flags.BoolVar(&s.erasureWebhook, "erasure-webhook", false, "register the webhook of user.update for every company, so that the data of users whom Rehive deletes is erased without a rule for this event; each user.update event is then stored. Rehive may not let an active extension remove the webhook again")
 	flags.BoolVar(&s.checkSenderDomains, "check-sender-domains", true, "look up the SPF, DKIM and DMARC records of the domain of each company's system email once a day, and report what is missing in the condition SenderDomainReady")
+	flags.Var(&s.dkimSelectors, "smtp-dkim-selectors", "comma-separated `selectors` of the DKIM keys with which the mail server signs, at most four; without them, the condition SenderDomainReady doesn't cover DKIM for companies that use it. Can be repeated")
 	flags.StringVar(&s.unsubscribeKeys, "unsubscribe-keys", "", "`directory` with the keys that sign the links by which users opt out of a rule's messages, such as a mounted Secret; each file holds a key of at least 32 bytes, and the one with the greatest name signs. Without it, there are no such links")
 	flags.StringVar(&s.defaultEmailProvider, "default-email-provider", "", "`name` of the DeliveryProvider in --namespace for companies without one for email; replaces --smtp-address")
 	flags.StringVar(&s.defaultSMSProvider, "default-sms-provider", "", "`name` of the DeliveryProvider in --namespace for companies without one for SMS")
@@ -425,8 +431,8 @@ func (s *settings) validateSMTP() error {
 		return fmt.Errorf("--smtp-password-file and %sSMTP_PASSWORD must not both be set", envPrefix)
 	}
 	if s.smtpAddress == "" {
-		if s.smtpUsername != "" || s.smtpCAFile != "" {
-			return errors.New("--smtp-address is required with --smtp-username and --smtp-ca-file")
+		if s.smtpUsername != "" || s.smtpCAFile != "" || len(s.dkimSelectors) > 0 {
+			return errors.New("--smtp-address is required with --smtp-username, --smtp-ca-file and --smtp-dkim-selectors")
 		}
 		return nil
 	}
@@ -438,6 +444,14 @@ func (s *settings) validateSMTP() error {
 	}
 	if math.IsNaN(s.smtpRate) || s.smtpRate < 0 || s.smtpRate > 1e6 {
 		return fmt.Errorf("--smtp-rate must be between 0 and 1000000, not %v", s.smtpRate)
+	}
+	if len(s.dkimSelectors) > maxSelectors {
+		return fmt.Errorf("--smtp-dkim-selectors may name %d selectors, not %d", maxSelectors, len(s.dkimSelectors))
+	}
+	for _, selector := range s.dkimSelectors {
+		if problems := validation.IsDNS1123Subdomain(strings.ToLower(selector)); len(problems) > 0 || len(selector) > 63 {
+			return fmt.Errorf("--smtp-dkim-selectors: %q is not a selector such as s1", selector)
+		}
 	}
 	switch smtp.TLSMode(s.smtpTLS) {
 	case smtp.StartTLS, smtp.StartTLSOptional, smtp.ImplicitTLS, smtp.Plaintext:

@@ -257,6 +257,7 @@ func run(ctx context.Context, s *settings) (err error) {
 			ProviderSecrets:   term.Cache(senders.secrets),
 			ServedChannels:    s.servedChannels(),
 			SenderDomains:     senderDomains,
+			DKIMSelectors:     s.dkimSelectors,
 			ErasureWebhook:    s.erasureWebhook,
 			TemplateNamespace: s.namespace,
 			Namespaces:        holders,

@@ -7,6 +7,10 @@ package senderdomain
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -31,11 +35,9 @@ const (
 	maxRecords = 100
 	// maxParents is how many parent domains may have the DMARC record.
 	maxParents = 4
+	// minRSABits is the shortest RSA key that verifiers must accept (RFC 8301, section 3.2).
+	minRSABits = 1024
 )
-
-// selectors are the DKIM selectors of common providers. A domain may use any other, so that
-// their absence proves nothing.
-var selectors = []string{"s1", "s2", "default", "selector1", "selector2", "google", "k1", "k2", "mail", "dkim"}
 
 // Resolver is the part of [net.Resolver] that is used.
 type Resolver interface {
@@ -56,12 +58,15 @@ type Result struct {
 type Checker struct {
 	resolver Resolver
 	now      func() time.Time
-	found    *lru.Cache[string, entry]
+	found    *lru.Cache[question, entry]
 	slots    chan struct{}
 
 	mu      sync.Mutex
-	running map[string]bool
+	running map[question]bool
 }
+
+// question is what is looked up: a domain, and the DKIM selectors, separated by spaces.
+type question struct{ domain, selectors string }
 
 type entry struct {
 	result Result
@@ -73,26 +78,28 @@ func New(resolver Resolver) *Checker {
 	if resolver == nil {
 		resolver = net.DefaultResolver
 	}
-	found, _ := lru.New[string, entry](maxDomains) // it fails for sizes below 1
-	return &Checker{resolver: resolver, now: time.Now, found: found, slots: make(chan struct{}, concurrent), running: make(map[string]bool)}
+	found, _ := lru.New[question, entry](maxDomains) // it fails for sizes below 1
+	return &Checker{resolver: resolver, now: time.Now, found: found, slots: make(chan struct{}, concurrent), running: make(map[question]bool)}
 }
 
 // Result returns what is known about a domain without waiting. If nothing is known, or it is
 // too old, the domain is looked up in the background; ok is false while there is nothing at
-// all. The domain is in lower case, without a dot at its end.
-func (c *Checker) Result(domain string) (result Result, ok bool) {
-	e, ok := c.found.Get(domain)
+// all. The domain is in lower case, without a dot at its end. selectors are those of the DKIM
+// keys that the domain must have; none if they aren't known.
+func (c *Checker) Result(domain string, selectors []string) (result Result, ok bool) {
+	asked := question{domain, strings.Join(selectors, " ")}
+	e, ok := c.found.Get(asked)
 	if !ok || !c.now().Before(e.until) {
-		c.begin(domain)
+		c.begin(asked)
 	}
 	return e.result, ok
 }
 
-// begin looks a domain up unless that is happening already, or all slots are occupied.
-func (c *Checker) begin(domain string) {
+// begin answers a question unless that is happening already, or all slots are occupied.
+func (c *Checker) begin(asked question) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running[domain] {
+	if c.running[asked] {
 		return
 	}
 	select {
@@ -100,25 +107,25 @@ func (c *Checker) begin(domain string) {
 	default:
 		return // it is looked up the next time
 	}
-	c.running[domain] = true
+	c.running[asked] = true
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		result := Check(ctx, c.resolver, domain)
+		result := Check(ctx, c.resolver, asked.domain, strings.Fields(asked.selectors))
 		keep := knownFor
 		if !result.Known {
 			keep = unknownFor
 		}
-		c.found.Add(domain, entry{result, c.now().Add(keep)})
+		c.found.Add(asked, entry{result, c.now().Add(keep)})
 		c.mu.Lock()
-		delete(c.running, domain)
+		delete(c.running, asked)
 		c.mu.Unlock()
 		<-c.slots
 	}()
 }
 
 // Check looks up the records of a domain. DMARC may also be that of a parent domain.
-func Check(ctx context.Context, resolver Resolver, domain string) Result {
+func Check(ctx context.Context, resolver Resolver, domain string, selectors []string) Result {
 	spf, err := count(ctx, resolver, domain, "v=spf1")
 	if err != nil {
 		return unknown(domain)
@@ -137,28 +144,33 @@ func Check(ctx context.Context, resolver Resolver, domain string) Result {
 		}
 		_, at, _ = strings.Cut(at, ".")
 	}
-	dkim := ""
+	problems := judge(domain, spf, dmarc)
 	for _, selector := range selectors {
-		texts, err := lookup(ctx, resolver, selector+"._domainkey."+domain)
+		name := selector + "._domainkey." + domain
+		texts, err := lookup(ctx, resolver, name)
 		if err != nil {
 			return unknown(domain)
 		}
-		for _, text := range texts {
-			if strings.Contains(text, "p=") && !strings.HasSuffix(strings.TrimRight(text, "; "), "p=") {
-				dkim = selector
-			}
-		}
-		if dkim != "" {
-			break
+		if problem := judgeKeys(name, texts); problem != "" {
+			problems = append(problems, problem)
 		}
 	}
-	return judge(domain, spf, dmarc, policy, dkim)
+	message := strings.Join(problems, " ")
+	if message == "" {
+		message = fmt.Sprintf("%s has SPF and DMARC records (policy %s)", domain, policy)
+		if len(selectors) > 0 {
+			message += ", and the DKIM keys of the selectors " + strings.Join(selectors, ", ")
+		}
+		message += "."
+	}
+	if len(selectors) == 0 {
+		message += " DKIM is not checked, because the selectors of its keys are unknown: name them in spec.dkimSelectors of the DeliveryProvider, or with --smtp-dkim-selectors for the operator's own mail server."
+	}
+	return Result{Known: true, Ready: len(problems) == 0, Message: message}
 }
 
-// judge says what is missing. A DKIM key of an unknown selector can't be found, so that its
-// absence alone is not a problem.
-func judge(domain string, spf, dmarc int, policy, dkim string) Result {
-	var problems []string
+// judge returns what must be changed in the SPF and DMARC records of a domain.
+func judge(domain string, spf, dmarc int) (problems []string) {
 	switch {
 	case spf == 0:
 		problems = append(problems, fmt.Sprintf("Publish an SPF record: a TXT record at %s such as %q.", domain, "v=spf1 include:<the SPF domain of your mail provider> -all"))
@@ -171,18 +183,58 @@ func judge(domain string, spf, dmarc int, policy, dkim string) Result {
 	case dmarc > 1:
 		problems = append(problems, fmt.Sprintf("Keep one of the %d DMARC records of %s: more than one count as none.", dmarc, domain))
 	}
-	message := fmt.Sprintf("%s has SPF and DMARC records (policy %s)", domain, policy)
-	if len(problems) > 0 {
-		message = strings.Join(problems, " ")
-	} else if dkim != "" {
-		message += fmt.Sprintf(", and a DKIM key (selector %s).", dkim)
-	} else {
-		message += "."
+	return problems
+}
+
+// judgeKeys returns what must be changed at the name of a DKIM key; empty if nothing. RFC 6376,
+// section 3.6.2.2, leaves open what verifiers do with several records.
+func judgeKeys(name string, texts []string) string {
+	var keys []map[string]string
+	for _, text := range texts {
+		key := tags(text)
+		if _, ok := key["p"]; ok {
+			keys = append(keys, key)
+		}
 	}
-	if dkim == "" {
-		message += " No DKIM key was found under the selectors of common providers: make sure that your mail provider signs with a key of " + domain + "."
+	if len(keys) == 0 {
+		return fmt.Sprintf("Publish the DKIM key: %s must have the TXT or CNAME record that your mail provider shows for it. A CNAME that exists already leads to a name without a key.", name)
 	}
-	return Result{Known: true, Ready: len(problems) == 0, Message: message}
+	if len(keys) > 1 {
+		return fmt.Sprintf("Keep one of the %d DKIM keys at %s.", len(keys), name)
+	}
+	key := keys[0]
+	if version, ok := key["v"]; ok && version != "DKIM1" {
+		return fmt.Sprintf("Correct the DKIM key at %s: its record must begin with v=DKIM1.", name)
+	}
+	public := strings.Join(strings.Fields(key["p"]), "")
+	if public == "" {
+		return fmt.Sprintf("Publish a new DKIM key at %s: the one there is revoked (p= is empty).", name)
+	}
+	der, err := base64.StdEncoding.DecodeString(public)
+	usable := err == nil
+	if usable && key["k"] != "ed25519" { // the default is rsa
+		parsed, err := x509.ParsePKIXPublicKey(der)
+		public, isRSA := parsed.(*rsa.PublicKey)
+		if usable = err == nil && isRSA; usable && public.N.BitLen() < minRSABits {
+			return fmt.Sprintf("Publish a longer DKIM key at %s: it has %d bits, and mailbox providers ignore those with less than %d. Use 2048.", name, public.N.BitLen(), minRSABits)
+		}
+	} else if usable {
+		usable = len(der) == ed25519.PublicKeySize
+	}
+	if !usable {
+		return fmt.Sprintf("Publish the DKIM key at %s again: its p= is not a public key, perhaps because a part of it is missing.", name)
+	}
+	return ""
+}
+
+// tags returns the tags of a DKIM or DMARC record, without surrounding space.
+func tags(record string) map[string]string {
+	found := make(map[string]string)
+	for tag := range strings.SplitSeq(record, ";") {
+		name, value, _ := strings.Cut(tag, "=")
+		found[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return found
 }
 
 func unknown(domain string) Result {
@@ -191,12 +243,9 @@ func unknown(domain string) Result {
 
 // policyOf returns the policy of a DMARC record, of the three that there are.
 func policyOf(record string) string {
-	for tag := range strings.SplitSeq(record, ";") {
-		name, value, _ := strings.Cut(tag, "=")
-		value = strings.ToLower(strings.TrimSpace(value))
-		if strings.TrimSpace(name) == "p" && (value == "none" || value == "quarantine" || value == "reject") {
-			return value
-		}
+	switch policy := strings.ToLower(tags(record)["p"]); policy {
+	case "none", "quarantine", "reject":
+		return policy
 	}
 	return "unknown"
 }

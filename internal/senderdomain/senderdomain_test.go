@@ -4,7 +4,12 @@
 package senderdomain
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"net"
 	"strings"
 	"sync"
@@ -15,11 +20,12 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// zone is a DNS server on loopback that knows TXT records; it fails for names below
-// failing.example, and doesn't answer for those below silent.example.
+// zone is a DNS server on loopback that knows TXT and CNAME records; it fails for names below
+// failing.example and for the selector broken, and doesn't answer for those below silent.example.
 type zone struct {
 	mu      sync.Mutex
 	records map[string][]string
+	aliases map[string]string
 	queries atomic.Int64
 }
 
@@ -63,15 +69,24 @@ func (z *zone) answer(query []byte) []byte {
 	name := strings.TrimSuffix(m.Questions[0].Name.String(), ".")
 	m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
 	z.mu.Lock()
-	texts := z.records[name]
+	alias := z.aliases[name]
+	texts := z.records[cmp.Or(alias, name)]
 	z.mu.Unlock()
 	switch {
 	case strings.HasSuffix(name, "silent.example"):
 		return nil
-	case strings.HasSuffix(name, "failing.example"):
+	case strings.HasSuffix(name, "failing.example"), strings.HasPrefix(name, "broken."):
 		m.RCode = dnsmessage.RCodeServerFailure
 	case len(texts) == 0:
 		m.RCode = dnsmessage.RCodeNameError
+	}
+	owner := m.Questions[0].Name
+	if alias != "" {
+		target := dnsmessage.MustNewName(alias + ".")
+		m.Answers = append(m.Answers, dnsmessage.Resource{
+			Header: dnsmessage.ResourceHeader{Name: owner, Type: dnsmessage.TypeCNAME, Class: dnsmessage.ClassINET}, Body: &dnsmessage.CNAMEResource{CNAME: target},
+		})
+		owner = target
 	}
 	for _, text := range texts {
 		var parts []string
@@ -79,7 +94,7 @@ func (z *zone) answer(query []byte) []byte {
 			parts, text = append(parts, text[:200]), text[200:]
 		}
 		m.Answers = append(m.Answers, dnsmessage.Resource{
-			Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET},
+			Header: dnsmessage.ResourceHeader{Name: owner, Type: dnsmessage.TypeTXT, Class: dnsmessage.ClassINET},
 			Body:   &dnsmessage.TXTResource{TXT: append(parts, text)},
 		})
 	}
@@ -91,47 +106,82 @@ func (z *zone) answer(query []byte) []byte {
 }
 
 func TestCheck(t *testing.T) {
-	key := "v=DKIM1; k=rsa; p=" + strings.Repeat("A", 400)
-	z := &zone{records: map[string][]string{
-		"good.example": {"google-site-verification=x", "v=spf1 include:mail.example -all"}, "_dmarc.good.example": {"v=DMARC1; p=Reject"}, "s2._domainkey.good.example": {key},
-		"nokey.example": {"v=spf1 -all"}, "_dmarc.nokey.example": {"v=DMARC1;p=none"},
-		"revoked.example": {"v=spf1 -all"}, "_dmarc.revoked.example": {"v=DMARC1; p=none"}, "s1._domainkey.revoked.example": {"v=DKIM1; p="},
-		"mail.good.example": {"v=spf1 -all"},
-		"twice.example":     {"v=spf1 -all", "v=spf1 a -all"}, "_dmarc.twice.example": {"v=DMARC1; p=none", "v=DMARC1; p=reject"},
-		"nodmarc.example": {"v=spf1 -all", "v=spf10"},
-		"wild.example":    {"v=spf1 -all"}, "_dmarc.wild.example": {"v=DMARC1; p=\x1b[31m"},
-	}}
-	resolver := z.start(t)
-	for domain, want := range map[string]struct {
-		known, ready bool
-		contains     []string
-	}{
-		"good.example":      {true, true, []string{"policy reject", "selector s2"}},
-		"nokey.example":     {true, true, []string{"policy none", "No DKIM key was found"}},
-		"revoked.example":   {true, true, []string{"No DKIM key was found"}},
-		"mail.good.example": {true, true, []string{"policy reject"}},
-		"twice.example":     {true, false, []string{"Merge the 2 SPF records of twice.example", "Keep one of the 2 DMARC records"}},
-		"nodmarc.example":   {true, false, []string{`a TXT record at _dmarc.nodmarc.example such as "v=DMARC1; p=none`}},
-		"nothing.example":   {true, false, []string{"Publish an SPF record: a TXT record at nothing.example", "Publish a DMARC record", "No DKIM key"}},
-		"failing.example":   {false, false, []string{"could not be looked up"}},
-		"wild.example":      {true, true, []string{"policy unknown"}},
-	} {
-		result := Check(t.Context(), resolver, domain)
-		if result.Known != want.known || result.Ready != want.ready {
-			t.Errorf("%s: %+v", domain, result)
+	rsaOf := func(bits int) string {
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, text := range want.contains {
+		der, err := x509.MarshalPKIXPublicKey(key.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return base64.StdEncoding.EncodeToString(der)
+	}
+	// The longest one is stored as several strings.
+	key, longKey := "v=DKIM1; k=rsa; p="+rsaOf(1024), "k=rsa; p="+rsaOf(2048)
+	keys := map[string][]string{
+		"s1": {key}, "long": {"unrelated", longKey}, "ed": {"v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(make([]byte, 32))},
+		"folded":  {strings.Replace(key, "p=", "p = \t", 1)},
+		"revoked": {"v=DKIM1; p="}, "revoked2": {"v=DKIM1; p=;"}, "cut": {key[:100]}, "junk": {"v=DKIM1; p=***"}, "short": {"p=MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAKq5bDjzTyB+zsF786UVgDJbxuCf3dU07qRQIdNLEfdLui6QyWhaDATdZCPc7rGYS7h4EX6uycEPewKQV8p+9iUCAwEAAQ=="},
+		"two": {key, longKey}, "old": {strings.Replace(key, "DKIM1", "DKIM2", 1)}, "text": {"no key"}, "ed-short": {"k=ed25519; p=AAAA"},
+	}
+	z := &zone{
+		records: map[string][]string{
+			"good.example": {"google-site-verification=x", "v=spf1 include:mail.example -all"}, "_dmarc.good.example": {"v=DMARC1; p=Reject"},
+			"mail.good.example": {"v=spf1 -all"},
+			"twice.example":     {"v=spf1 -all", "v=spf1 a -all"}, "_dmarc.twice.example": {"v=DMARC1; p=none", "v=DMARC1; p=reject"},
+			"nodmarc.example": {"v=spf1 -all", "v=spf10"},
+			"wild.example":    {"v=spf1 -all"}, "_dmarc.wild.example": {"v=DMARC1; p=\x1b[31m"},
+			"keys.provider.example": {key},
+		},
+		aliases: map[string]string{"cname._domainkey.good.example": "keys.provider.example", "dangling._domainkey.good.example": "gone.provider.example"},
+	}
+	for selector, texts := range keys {
+		z.records[selector+"._domainkey.good.example"] = texts
+	}
+	resolver := z.start(t)
+	for _, test := range []struct {
+		domain, selectors string
+		known, ready      bool
+		contains          []string
+	}{
+		{"good.example", "", true, true, []string{"policy reject", "DKIM is not checked", "spec.dkimSelectors", "--smtp-dkim-selectors"}},
+		{"mail.good.example", "", true, true, []string{"policy reject"}},
+		{"twice.example", "", true, false, []string{"Merge the 2 SPF records of twice.example", "Keep one of the 2 DMARC records"}},
+		{"nodmarc.example", "", true, false, []string{`a TXT record at _dmarc.nodmarc.example such as "v=DMARC1; p=none`}},
+		{"nothing.example", "s1", true, false, []string{"Publish an SPF record: a TXT record at nothing.example", "Publish a DMARC record", "Publish the DKIM key: s1._domainkey.nothing.example must have"}},
+		{"failing.example", "", false, false, []string{"could not be looked up"}},
+		{"wild.example", "", true, true, []string{"policy unknown"}},
+
+		{"good.example", "s1 long ed folded cname", true, true, []string{"the DKIM keys of the selectors s1, long, ed, folded, cname."}},
+		{"good.example", "s1 dangling", true, false, []string{"dangling._domainkey.good.example must have the TXT or CNAME record", "A CNAME that exists already leads to a name without a key"}},
+		{"good.example", "s1 broken", false, false, []string{"could not be looked up"}},
+		{"good.example", "text", true, false, []string{"Publish the DKIM key: text._domainkey.good.example"}},
+		{"good.example", "revoked", true, false, []string{"Publish a new DKIM key at revoked._domainkey.good.example: the one there is revoked"}},
+		{"good.example", "revoked2", true, false, []string{"is revoked"}},
+		{"good.example", "cut", true, false, []string{"cut._domainkey.good.example again: its p= is not a public key"}},
+		{"good.example", "junk", true, false, []string{"is not a public key"}},
+		{"good.example", "ed-short", true, false, []string{"is not a public key"}},
+		{"good.example", "short", true, false, []string{"it has 512 bits"}},
+		{"good.example", "two", true, false, []string{"Keep one of the 2 DKIM keys at two._domainkey.good.example."}},
+		{"good.example", "old", true, false, []string{"must begin with v=DKIM1"}},
+	} {
+		result := Check(t.Context(), resolver, test.domain, strings.Fields(test.selectors))
+		if result.Known != test.known || result.Ready != test.ready {
+			t.Errorf("%s, %s: %+v", test.domain, test.selectors, result)
+		}
+		for _, text := range test.contains {
 			if !strings.Contains(result.Message, text) {
-				t.Errorf("%s lacks %q: %s", domain, text, result.Message)
+				t.Errorf("%s, %s lacks %q: %s", test.domain, test.selectors, text, result.Message)
 			}
 		}
 		if strings.ContainsRune(result.Message, '\x1b') {
-			t.Errorf("%s: the message has control characters of a record", domain)
+			t.Errorf("%s: the message has control characters of a record", test.domain)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if result := Check(ctx, resolver, "silent.example"); result.Known {
+	if result := Check(ctx, resolver, "silent.example", nil); result.Known {
 		t.Errorf("a server that doesn't answer is %+v", result)
 	}
 }
@@ -140,6 +190,7 @@ func TestCheck(t *testing.T) {
 func TestChecker(t *testing.T) {
 	z := &zone{records: map[string][]string{"good.example": {"v=spf1 -all"}}}
 	c := New(z.start(t))
+	var selectors []string
 	var offset atomic.Int64
 	c.now = func() time.Time { return time.Unix(1_700_000_000+offset.Load(), 0) }
 	await := func(ready bool) {
@@ -149,7 +200,7 @@ func TestChecker(t *testing.T) {
 			c.mu.Lock()
 			idle := len(c.running) == 0
 			c.mu.Unlock()
-			if result, ok := c.Result("good.example"); ok && idle && result.Ready == ready {
+			if result, ok := c.Result("good.example", selectors); ok && idle && result.Ready == ready {
 				return
 			}
 			if time.Now().After(deadline) {
@@ -158,13 +209,13 @@ func TestChecker(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	if _, ok := c.Result("good.example"); ok {
+	if _, ok := c.Result("good.example", selectors); ok {
 		t.Error("the first question is answered without a lookup")
 	}
 	await(false)
 	queries := z.queries.Load()
 	for range 10_000 {
-		c.Result("good.example")
+		c.Result("good.example", selectors)
 	}
 	if z.queries.Load() != queries {
 		t.Error("a known domain is looked up again")
@@ -174,4 +225,9 @@ func TestChecker(t *testing.T) {
 	z.mu.Unlock()
 	offset.Add(int64(knownFor.Seconds()))
 	await(true)
+	selectors = []string{"s1"}
+	if _, ok := c.Result("good.example", selectors); ok {
+		t.Error("other selectors are answered without a lookup")
+	}
+	await(false)
 }
