@@ -65,6 +65,28 @@ func TestSendingOfNotification(t *testing.T) {
 	f.Eventually(func() any { return f.admined("adminNotificationsRetrieve", "GET", path, "", 200)["throttle"] }).ShouldNot(BeNil())
 	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(set)
 
+	// Circles and long chains are refused, as kubectl apply refuses them.
+	refused := func(path, notification, message string) {
+		t.Helper()
+		f.Eventually(func() string {
+			return f.call(f.admin.Token, "PATCH", path, `{"fallback":{"notification":`+notification+`}}`).String()
+		}).
+			Should(And(HavePrefix("400"), ContainSubstring(`"data":{"fallback":["`+message)))
+	}
+	last := fmt.Sprintf("%.0f", created["id"])
+	refused("/api/admin/notifications/"+id+"/", last, "The notifications would stand in for each other in a circle: Other, Primary, Other.")
+	for _, name := range []string{"Third", "Fourth", "Fifth"} {
+		before, added := create("{" + fmt.Sprintf(sms, name, "") + "}")
+		if name == "Fifth" {
+			refused(before, last, "More than 3 notifications would follow one another: Fifth, Fourth, Third, Primary, Other.")
+			break
+		}
+		f.Eventually(func() int {
+			return f.call(f.admin.Token, "PATCH", before, `{"fallback":{"notification":`+last+`}}`).status
+		}).Should(Equal(200))
+		last = fmt.Sprintf("%.0f", added["id"])
+	}
+
 	for body, field := range map[string]string{
 		`{"throttle":5}`:                                                           "throttle",
 		`{"throttle":{}}`:                                                          "throttle",

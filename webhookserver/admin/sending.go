@@ -8,6 +8,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/webhookserver/notifications"
@@ -141,6 +143,30 @@ func (n *notification) resolveFallback(all notifications.All) *rest.FieldError {
 	case f.IfUnreadAfter != "" && n.kind != string(v1alpha1.ChannelSystem) && (n.kind != string(v1alpha1.ChannelPush) || !n.systemEnabled):
 		return invalid("Only messages in the inbox are known to be read, so if_unread_after needs the type system, or the type push with system_enabled.")
 	}
+	if chain, closed := n.chain(found, all); closed {
+		return invalid("The notifications would stand in for each other in a circle: %s.", strings.Join(chain, ", "))
+	} else if len(chain) > v1alpha1.MaxFallbacks+1 {
+		return invalid("More than %d notifications would follow one another: %s.", v1alpha1.MaxFallbacks, strings.Join(chain, ", "))
+	}
 	n.fallbackTo = &v1alpha1.RuleFallback{Name: found.Rule.Name, IfUnreadAfter: f.IfUnreadAfter}
 	return nil
+}
+
+// chain returns the names of the notification and of those that would stand in for it, one after
+// the other, if the first of them is the given one; closed is whether the last one is among those
+// before it. At most one more than allowed are returned.
+func (n *notification) chain(first notifications.Notification, all notifications.All) (names []string, closed bool) {
+	names, ids := []string{n.name}, []int64{n.id}
+	for next, ok := first, true; ok && len(ids) <= v1alpha1.MaxFallbacks+1; {
+		names = append(names, cmp.Or(next.Rule.Spec.DisplayName, next.Rule.Name))
+		if slices.Contains(ids, next.ID) {
+			return names, true
+		}
+		ids = append(ids, next.ID)
+		if next.Rule.Spec.Fallback == nil {
+			break
+		}
+		next, ok = all.ByName(next.Rule.Spec.Fallback.Name)
+	}
+	return names, false
 }

@@ -100,3 +100,12 @@ func (all All) ByID(id int64) (Notification, bool) {
 	}
 	return all[i], true
 }
+
+// ByName returns the notification of the rule with a name.
+func (all All) ByName(rule string) (Notification, bool) {
+	i := slices.IndexFunc(all, func(n Notification) bool { return n.Rule.Name == rule })
+	if i < 0 {
+		return Notification{}, false
+	}
+	return all[i], true
+}
