@@ -431,9 +431,79 @@ func (c *operated) testSuppressions(t *testing.T, viewer, editor string) {
 	g.Expect([]any{status, out, errOut}).To(Equal([]any{1, "Removed 1 suppression.\n", "suppression 999999: There is no such suppression.\n"}))
 	_, out, errOut = run(viewer, "list", "--recipient", "zoe@example.com")
 	g.Expect(out + errOut).To(Equal("No suppressions found.\n"))
+	c.testImport(t, editor, &all)
 	audit := c.log.String()
-	g.Expect(audit).To(And(ContainSubstring(`"Suppressed a recipient"`), ContainSubstring(`"Deleted a suppression"`)))
+	g.Expect(audit).To(And(ContainSubstring(`"Suppressed a recipient"`), ContainSubstring(`"Deleted a suppression"`), ContainSubstring(`"Imported suppressions"`)))
 	g.Expect(audit).NotTo(ContainSubstring("Zoe@"))
+}
+
+// testImport imports an export into the company from which a suppression was removed since, twice,
+// and then what is wrong.
+func (c *operated) testImport(t *testing.T, editor string, exported *clusterapi.SuppressionList) {
+	g := NewWithT(t)
+	run := func(content string, args ...string) (int, string, string) {
+		return plugin(t.Context(), content, append([]string{"suppressions", args[0], "--kubeconfig", editor, "-n", "team-a"}, args[1:]...)...)
+	}
+	content, err := yaml.Marshal(exported)
+	g.Expect(err).NotTo(HaveOccurred())
+	n := len(exported.Suppressions)
+	status, out, errOut := run(string(content), "import", "-")
+	g.Expect([]any{status, out}).To(Equal([]any{1, fmt.Sprintf("Would add 1 suppression; %d existed already.\n", n-1)}), errOut)
+	g.Expect(errOut).To(Equal("Nothing was added. Repeat the command with --yes to add them.\n"))
+	status, out, errOut = run(string(content), "import", "-", "--yes")
+	g.Expect([]any{status, out, errOut}).To(Equal([]any{0, fmt.Sprintf("Added 1 suppression; %d existed already.\n", n-1), ""}))
+	status, out, errOut = run(string(content), "import", "-", "--yes")
+	g.Expect([]any{status, out, errOut}).To(Equal([]any{0, fmt.Sprintf("Added 0 suppressions; %d existed already.\n", n), ""}))
+
+	const hash = "0123456789abcdef0123456789abcdef"
+	user := "11111111-2222-4333-8444-555555555555"
+	until := time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)
+	entries := []struct{ entry, problem string }{
+		{fmt.Sprintf(`{"channel":"push","recipient":%q,"device":%q,"reason":"DeadToken","source":"Provider","until":%q}`, user, hash, until.Format(time.RFC3339)), ""},
+		{fmt.Sprintf(`{"channel":"push","recipient":%q,"device":"x","reason":"DeadToken"}`, user), "not the hash of a push token"},
+		{fmt.Sprintf(`{"channel":"push","recipient":%q,"reason":"DeadToken"}`, user), "which need each other"},
+		{`{"channel":"email","recipient":"zoe","reason":"Manual"}`, "The recipient "},
+		{`{"channel":"email","recipient":"a@example.com","reason":"Bored"}`, "The reason must be"},
+		{`{"channel":"fax","recipient":"a@example.com","reason":"Stop"}`, "The channel must be"},
+		{`{"channel":"email","recipient":"a@example.com","reason":"Stop","source":"me"}`, "The source must be"},
+		{`{"channel":"email","recipient":"a@example.com","reason":"Manual","company":"bank"}`, "another company than my_shop"},
+		{`{"channel":"email","recipient":"a@example.com","reason":"HardBounce","until":"2001-01-01T00:00:00Z"}`, "It has ended"},
+		{`{"channel":"email","recipient":"hmac-sha256:00","reason":"Stop"}`, "The recipient was erased"},
+		{`{"channel":"email","recipient":"a@example.com","reason":"Manual","note":"` + strings.Repeat("x", 251) + `"}`, "The note may have 250 characters"},
+		{`{"channel":"email","recipient":"a@example.com","reason":"Manual","nickname":"x"}`, "It can't be read: unknown field"},
+		{`{"channel":7}`, "It can't be read"},
+		{`{"channel":"email","recipient":"a@example.com","reason":"Manual","note":"` + strings.Repeat("x", 9000) + `"}`, "It is too long"},
+	}
+	var list []string
+	for _, e := range entries {
+		list = append(list, e.entry)
+	}
+	status, out, errOut = run(`{"suppressions":[`+strings.Join(list, ",")+"]}", "import", "-", "--yes")
+	g.Expect([]any{status, out}).To(Equal([]any{1, "Added 1 suppression; 0 existed already.\n"}))
+	for i, e := range entries {
+		if e.problem != "" {
+			g.Expect(errOut).To(MatchRegexp(fmt.Sprintf(`(?m)^suppression %d( \(.*\))?: .*%s`, i+1, e.problem)))
+		}
+	}
+	g.Expect(strings.Count(errOut, "\n")).To(Equal(len(entries) - 1))
+	for content, problem := range map[string]string{"x": "is not a list of suppressions", "{}": "has no list named suppressions", `{"suppressions":5}`: "is not a list of suppressions"} {
+		status, _, errOut = run(content, "import", "-")
+		g.Expect(status).To(Equal(2))
+		g.Expect(errOut).To(ContainSubstring(problem))
+	}
+
+	// What is exported now has what was imported.
+	var again clusterapi.SuppressionList
+	_, out, _ = run("", "list", "-o", "json")
+	g.Expect(json.Unmarshal([]byte(out), &again)).To(Succeed())
+	kept := func(list []clusterapi.Suppression) (texts []string) {
+		for _, s := range list {
+			texts = append(texts, fmt.Sprint(s.Company, s.Channel, s.Recipient, s.Device, s.Reason, s.Source, s.Note, s.Until.Round(time.Minute)))
+		}
+		return texts
+	}
+	want := append(exported.Suppressions, clusterapi.Suppression{Company: "my_shop", Channel: "push", Recipient: user, Device: hash, Reason: "DeadToken", Source: "Provider", Until: until})
+	g.Expect(kept(again.Suppressions)).To(ConsistOf(kept(want)))
 }
 
 // testErase erases a user's data after it said how much there is.

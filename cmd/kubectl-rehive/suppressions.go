@@ -5,12 +5,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/internal/check"
 	"github.com/rehive/extension-operator/internal/clusterapi"
@@ -29,9 +36,10 @@ Service.`,
 		Example: `  kubectl rehive suppressions list -n team-a --channel email
   kubectl rehive suppressions list -A -o yaml
   kubectl rehive suppressions add email jo@example.com -n team-a --note "asked by phone"
+  kubectl rehive suppressions import team-a.yaml -n team-a --yes
   kubectl rehive suppressions remove 17 18 -n team-a`,
 	}
-	command.AddCommand(o.listSuppressionsCommand(), o.addSuppressionCommand(), o.removeSuppressionsCommand())
+	command.AddCommand(o.listSuppressionsCommand(), o.addSuppressionCommand(), o.importSuppressionsCommand(), o.removeSuppressionsCommand())
 	return command
 }
 
@@ -150,6 +158,146 @@ func (o *options) addSuppressionCommand() *cobra.Command {
 		return nil
 	}
 	return command
+}
+
+// maxImport bounds one request of an import, in bytes of JSON; the operator reads 64 KiB.
+const maxImport = 48 << 10
+
+func (o *options) importSuppressionsCommand() *cobra.Command {
+	var company string
+	var yes bool
+	command := &cobra.Command{
+		Use: "import FILE", Short: "Add the suppressions of an export", Args: cobra.ExactArgs(1),
+		Long: `Adds the suppressions that list -o yaml or -o json printed to a company, from a file or,
+with -, from the standard input. Those that the company has already stay as they are. Channel,
+recipient, device, reason, source, note and end are kept; a suppression begins at its import,
+and one that has ended is not added.
+
+Without --yes, the command only shows what it would add.`,
+	}
+	connect := o.operatorFlags(command)
+	command.Flags().StringVar(&company, "company", "", "the company, if the namespace has several")
+	command.Flags().BoolVarP(&yes, "yes", "y", false, "add the suppressions")
+	command.RunE = func(command *cobra.Command, args []string) error {
+		entries, invalid, err := o.readSuppressions(args[0])
+		if err != nil {
+			return err
+		}
+		op, err := connect(command.Context())
+		if err != nil {
+			return err
+		}
+		target, err := op.target(command.Context(), company)
+		if err != nil {
+			return err
+		}
+		return o.importSuppressions(command.Context(), op, target, entries, invalid, yes)
+	}
+	return command
+}
+
+// numbered is a suppression of a file.
+type numbered struct {
+	clusterapi.Suppression
+
+	number, size int
+}
+
+// readSuppressions reads an export. invalid are sentences about entries that can't be read.
+func (o *options) readSuppressions(path string) (entries []numbered, invalid []string, err error) {
+	in := o.In
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading a file: %w", err)
+		}
+		defer func() { _ = file.Close() }() // it was only read
+		in = file
+	}
+	content, err := io.ReadAll(io.LimitReader(in, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("reading %s: %w", path, err)
+	case len(content) > maxFile:
+		return nil, nil, fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
+	}
+	var list struct {
+		Suppressions []json.RawMessage `json:"suppressions"`
+	}
+	if err := yaml.Unmarshal(content, &list); err != nil {
+		return nil, nil, fmt.Errorf("%s is not a list of suppressions as kubectl rehive suppressions list -o yaml prints it: %w", path, err)
+	}
+	if list.Suppressions == nil {
+		return nil, nil, fmt.Errorf("%s has no list named suppressions: export one with kubectl rehive suppressions list -o yaml", path)
+	}
+	for i, raw := range list.Suppressions {
+		entry := numbered{number: i + 1, size: len(raw)}
+		strict, err := kjson.UnmarshalStrict(raw, &entry.Suppression)
+		if err == nil {
+			err = errors.Join(strict...)
+		}
+		switch {
+		case err != nil:
+			invalid = append(invalid, fmt.Sprintf("suppression %d: It can't be read: %s.", entry.number, check.Printable(strings.ReplaceAll(err.Error(), "\n", ", "))))
+		case entry.size > maxImport/8:
+			invalid = append(invalid, fmt.Sprintf("suppression %d: It is too long.", entry.number))
+		default:
+			entries = append(entries, entry)
+		}
+	}
+	return entries, invalid, nil
+}
+
+// importSuppressions adds suppressions in requests that the operator accepts, or says what they
+// would add.
+func (o *options) importSuppressions(ctx context.Context, op *operator, target clusterapi.Target, entries []numbered, invalid []string, yes bool) error {
+	added, present := 0, 0
+	for len(entries) > 0 {
+		request := clusterapi.SuppressionImport{Target: target, DryRun: !yes}
+		n, size := 0, 0
+		for n < len(entries) && n < clusterapi.MaxIDs && (n == 0 || size+entries[n].size <= maxImport) {
+			request.Suppressions = append(request.Suppressions, entries[n].Suppression)
+			size += entries[n].size
+			n++
+		}
+		var done clusterapi.ImportedSuppressions
+		if err := op.call(ctx, clusterapi.ImportSuppressions, request, &done); err != nil {
+			if added > 0 && yes {
+				return fmt.Errorf("after %s that were added: %w", count(added, "suppression"), err)
+			}
+			return err
+		}
+		if len(done.Results) != n {
+			return fmt.Errorf("the operator answered about %d suppressions instead of %d", len(done.Results), n)
+		}
+		for i, result := range done.Results {
+			switch {
+			case result.Problem != "":
+				invalid = append(invalid, fmt.Sprintf("suppression %d (%s): %s", entries[i].number, check.Printable(entries[i].Recipient), check.Printable(result.Problem)))
+			case result.Added:
+				added++
+			default:
+				present++
+			}
+		}
+		entries = entries[n:]
+	}
+	verb := "Added"
+	if !yes {
+		verb = "Would add"
+	}
+	fmt.Fprintf(o.Out, "%s %s; %d existed already.\n", verb, count(added, "suppression"), present)
+	for _, sentence := range invalid {
+		fmt.Fprintln(o.ErrOut, sentence)
+	}
+	switch {
+	case !yes && added > 0:
+		fmt.Fprintln(o.ErrOut, "Nothing was added. Repeat the command with --yes to add them.")
+		return errFindings
+	case len(invalid) > 0:
+		return errFindings
+	}
+	return nil
 }
 
 func (o *options) removeSuppressionsCommand() *cobra.Command {

@@ -61,6 +61,8 @@ var (
 	ListSuppressions = Operation{"suppressions/list", "suppressions", "get"}
 	// AddSuppression adds one: NewSuppression to AddedSuppression.
 	AddSuppression = Operation{"suppressions/add", "suppressions", "create"}
+	// ImportSuppressions adds exported ones: SuppressionImport to ImportedSuppressions.
+	ImportSuppressions = Operation{"suppressions/import", "suppressions", "create"}
 	// RemoveSuppressions removes some: SuppressionRemoval to RemovedSuppressions.
 	RemoveSuppressions = Operation{"suppressions/remove", "suppressions", "delete"}
 )
@@ -259,6 +261,29 @@ type NewSuppression struct {
 type AddedSuppression struct {
 	Company   string `json:"company"`
 	Recipient string `json:"recipient"`
+}
+
+// SuppressionImport adds suppressions as [SuppressionList] has them, at most MaxIDs. Those that
+// exist stay as they are. IDs and Since are ignored.
+type SuppressionImport struct {
+	Target
+	Suppressions []Suppression `json:"suppressions"`
+	// DryRun changes nothing.
+	DryRun bool `json:"dryRun,omitempty"`
+}
+
+// ImportedSuppressions says what became, or would become, of each suppression of a request, in
+// the same order.
+type ImportedSuppressions struct {
+	Results []ImportResult `json:"results"`
+}
+
+// ImportResult says what became of one suppression. It was there already if Added is false and
+// Problem is empty.
+type ImportResult struct {
+	Added bool `json:"added,omitempty"`
+	// Problem is a sentence about a suppression that is invalid or has ended.
+	Problem string `json:"problem,omitempty"`
 }
 
 // SuppressionRemoval removes the suppressions with the IDs.

@@ -96,6 +96,7 @@ func New(o Options) *Server {
 	add(s, clusterapi.EraseUser, s.eraseUser)
 	add(s, clusterapi.ListSuppressions, s.listSuppressions)
 	add(s, clusterapi.AddSuppression, s.addSuppression)
+	add(s, clusterapi.ImportSuppressions, s.importSuppressions)
 	add(s, clusterapi.RemoveSuppressions, s.removeSuppressions)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "The operator doesn't know this operation. Use the version of kubectl rehive that belongs to the operator's.")
