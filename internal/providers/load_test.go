@@ -96,17 +96,21 @@ type allActive struct{}
 func (allActive) Active(context.Context, string) (bool, error) { return true, nil }
 
 // TestFailoverUnderLoad sends 2,000 messages through two providers, of which the first one
-// throttles, fails, cuts connections after it accepted a message, and then stops working. Every
-// message is accepted once, unless its outcome is unknown, and that is recorded.
+// throttles, fails, doesn't answer, cuts connections after it accepted a message, and then stops
+// working. Every message is accepted once, unless its outcome is unknown, and that is recorded.
+// Once the first provider has stopped, its circuit opens, and the second one takes over without it.
 func TestFailoverUnderLoad(t *testing.T) {
 	g := NewWithT(t)
 	const messages = 2000
 	s := newScene(t, "under-load", nil)
-	first := &moody{accepted: map[string]int{}, treat: func(n int64, w http.ResponseWriter, _ *http.Request) bool {
+	first := &moody{accepted: map[string]int{}, treat: func(n int64, w http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case n > 1000, n%11 == 0:
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return false
+		case n == 200 || n == 300: // it accepts the message, and doesn't answer
+			<-r.Context().Done()
+			return true
 		case n%7 == 0:
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusTooManyRequests)
@@ -132,7 +136,7 @@ func TestFailoverUnderLoad(t *testing.T) {
 		server := httptest.NewServer(api)
 		t.Cleanup(server.Close)
 		s.provider(name, v1alpha1.DeliveryProviderSpec{
-			SendGrid: &v1alpha1.SendGridProvider{BaseURL: server.URL}, SecretRef: &v1alpha1.SecretReference{Name: "sendgrid"}, Sender: "shop@example.com",
+			SendGrid: &v1alpha1.SendGridProvider{BaseURL: server.URL}, SecretRef: &v1alpha1.SecretReference{Name: "sendgrid"}, Sender: "shop@example.com", TimeoutSeconds: 2,
 		})
 	}
 	s.use(v1alpha1.ChannelEmail, "first")
@@ -203,5 +207,7 @@ func TestFailoverUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d calls of the first provider, %d of the second; %d messages sent by the second, %d unknown", first.calls.Load(), second.calls.Load(), byFallback, unknown)
 	g.Expect(byFallback).To(BeNumerically(">", messages/4))
+	// Without a circuit, it would be called for each message that the second one sent since.
+	g.Expect(first.calls.Load()-1000).To(BeNumerically("<", byFallback/2), "calls of a provider that has stopped")
 	g.Expect(unknown).To(BeNumerically(">", 5))
 }
