@@ -27,7 +27,7 @@ import (
 	"github.com/rehive/extension-operator/test/controlplane"
 )
 
-// TestActivity writes to the status what a real ledger says.
+// TestActivity checks that the statuses show what a real ledger contains.
 func TestActivity(t *testing.T) {
 	g := NewWithT(t)
 	ctx := t.Context()
@@ -71,14 +71,14 @@ func TestActivity(t *testing.T) {
 		return newActivityReporter(k8s, store, activation.AllNamespaces(), providers.DefaultLimits(), func() time.Time { return now }, logr.Discard())
 	}
 	first := leader()
-	look := func(r *activityReporter) (v1alpha1.RuleActivity, v1alpha1.CompanyActivity) {
+	observe := func(r *activityReporter) (v1alpha1.RuleActivity, v1alpha1.CompanyActivity) {
 		t.Helper()
 		g.Expect(r.round(ctx)).To(Succeed())
 		g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
 		g.Expect(k8s.Get(ctx, client.ObjectKeyFromObject(holder), holder)).To(Succeed())
 		return rule.Status.Activity, holder.Status.Activity
 	}
-	ofRule, ofCompany := look(first)
+	ofRule, ofCompany := observe(first)
 	g.Expect([]int64{ofRule.SentLastDay, ofRule.FailedLastDay}).To(Equal([]int64{1, 1}))
 	g.Expect(ofRule.LastSentTime.Time).To(BeTemporally("~", time.Now(), time.Minute))
 	g.Expect(ofRule.LastFailureReason).To(Equal("Refused"))
@@ -87,40 +87,40 @@ func TestActivity(t *testing.T) {
 	g.Expect(ofCompany.Charged).To(Equal([]v1alpha1.ChargedMessages{{Channel: "sms", Messages: 3, Limit: &limit}}))
 	g.Expect(ofCompany.QuotaUse).To(Equal("sms 3/10000"))
 
-	// Nothing new is not written, also by the next leader.
+	// An unchanged status is not written again, not even by the next leader.
 	second := leader()
 	for _, r := range []*activityReporter{first, second} {
 		now = now.Add(time.Second)
-		againRule, againCompany := look(r)
+		againRule, againCompany := observe(r)
 		g.Expect(againRule.ObservedTime.Time).To(BeTemporally("==", ofRule.ObservedTime.Time))
 		g.Expect(againCompany.ObservedTime.Time).To(BeTemporally("==", ofCompany.ObservedTime.Time))
 	}
 
-	// A quota of the company's own, which changes while nothing is sent.
+	// The company gets a lower quota, while nothing is sent.
 	lower := int64(5)
 	holder.Spec.Quotas.SMS = &v1alpha1.SMSQuota{ChannelQuota: v1alpha1.ChannelQuota{PerDay: &lower}}
 	g.Expect(k8s.Update(ctx, holder)).To(Succeed())
-	_, ofCompany = look(second)
+	_, ofCompany = observe(second)
 	g.Expect(ofCompany.QuotaUse).To(Equal("sms 3/5"))
 
 	// A message that ends later is counted then, and a reconciler that has read an older
 	// status leaves the counts alone.
 	older := rule.DeepCopy()
 	g.Expect(store.MarkSent(ctx, claimed[2], "")).To(Succeed())
-	ofRule, ofCompany = look(second)
+	ofRule, ofCompany = observe(second)
 	g.Expect(ofRule.SentLastDay).To(Equal(int64(2)))
 	g.Expect([]int64{ofCompany.Pending, ofCompany.SentLastDay}).To(Equal([]int64{0, 2}))
 	changed := older.DeepCopy()
 	changed.Status.ObservedGeneration = 7
 	g.Expect(k8s.Status().Patch(ctx, changed, client.MergeFrom(older))).To(Succeed())
-	ofRule, _ = look(second)
+	ofRule, _ = observe(second)
 	g.Expect(rule.Status.ObservedGeneration).To(Equal(int64(7)))
 	g.Expect(ofRule.SentLastDay).To(Equal(int64(2)))
 
 	// After a day without messages, the counts are 0, and the last ones are still known.
 	for _, r := range []*activityReporter{second, leader()} {
 		now = now.Add(25 * time.Hour)
-		ofRule, ofCompany = look(r)
+		ofRule, ofCompany = observe(r)
 		g.Expect([]int64{ofRule.SentLastDay, ofRule.FailedLastDay, ofCompany.SentLastDay, ofCompany.FailedLastDay}).To(Equal([]int64{0, 0, 0, 0}))
 		g.Expect(ofRule.LastSentTime).NotTo(BeNil())
 		g.Expect(ofRule.LastFailureReason).To(Equal("Refused"))

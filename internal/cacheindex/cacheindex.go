@@ -19,7 +19,7 @@ import (
 )
 
 // Index maps keys to the objects of one kind in a cache, each of which has one key. It
-// follows the cache within moments and is safe for concurrent use.
+// follows the cache with a short delay and is safe for concurrent use.
 type Index[T client.Object] struct {
 	key    func(T) string
 	synced <-chan struct{}

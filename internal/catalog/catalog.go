@@ -31,7 +31,7 @@ import (
 // ErrNotActive means that a company is unknown, being removed, or deactivated.
 var ErrNotActive = errors.New("the company is not active")
 
-// Rule is the current NotificationRule, compiled.
+// Rule is a NotificationRule in its current, compiled form.
 type Rule struct {
 	// UID and Name identify the NotificationRule; DisplayName is for people.
 	UID, Name, DisplayName string
@@ -275,7 +275,7 @@ func oldest(found []*v1alpha1.NotificationRule) ([]*v1alpha1.NotificationRule, *
 }
 
 // layout returns the layout that a rule names, or nil if it names none or it doesn't exist.
-// The layout is shared with the cache: read only.
+// The layout is owned by the cache and must not be modified.
 func (c *Catalog) layout(ctx context.Context, rule *v1alpha1.NotificationRule) (*v1alpha1.NotificationLayout, error) {
 	name := rule.Spec.Layout()
 	if name == "" {

@@ -13,8 +13,8 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger"
 )
 
-// admission works out how much of each lane a claim may take: what the gates of the
-// lane's provider have room for, and a share of the worker's slots. It is for one claim.
+// admission computes how much of each lane one claim may take: as much as the gate of the
+// lane's provider has room for, within the company's share of the worker's slots.
 type admission struct {
 	ctx    context.Context
 	routes Routes
@@ -22,11 +22,11 @@ type admission struct {
 	held   map[any]int
 
 	gates map[ledger.Lane]Gate // nil if nothing bounds the lane
-	// bounds are the claim's, and index finds them by company and by Gate.
+	// bounds are those of the claim; index maps companies and Gates to them.
 	bounds []int
 	index  map[any]int
-	// full is whether a lane was met that has no room, and again when the first of those
-	// gates is to be asked again that said when.
+	// full reports that some lane had no room. again is the earliest time at which a gate
+	// without room should be asked again; zero if none gave a time.
 	full  bool
 	again time.Time
 }
@@ -34,8 +34,8 @@ type admission struct {
 // companyKey is the key of what a company holds, beside Gates.
 type companyKey string
 
-// limit is how many deliveries may be claimed in all. Some slots stay free each time:
-// otherwise many who take a little would leave none.
+// limit returns how many deliveries may be claimed in total. Some slots always stay free;
+// otherwise, many small claims would occupy all of them.
 func (a *admission) limit() int {
 	if a.free <= 0 {
 		return 0
@@ -43,7 +43,7 @@ func (a *admission) limit() int {
 	return flow.Share(a.free, 0)
 }
 
-// exhausted reports whether the claim used up a bound, or met one that was.
+// exhausted reports whether any bound is used up.
 func (a *admission) exhausted() bool {
 	return slices.ContainsFunc(a.bounds, func(left int) bool { return left <= 0 })
 }

@@ -10,25 +10,26 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/provider"
 )
 
-// Gate bounds how many messages are claimed, so that the others stay in the ledger, where
-// they hold nobody up, instead of being claimed and put back. It is only a forecast: the
-// provider decides when the message is sent. It is safe for concurrent use, makes no calls
+// Gate bounds how many messages are claimed. The others stay in the ledger, where they delay
+// nothing, instead of being claimed and released. It is only a forecast: the provider decides
+// when the message is sent. It is safe for concurrent use, makes no calls
 // and is comparable.
 type Gate interface {
-	// Room is how many more messages may be claimed now. If it is none, again is when to
-	// ask again; zero if a claimed message has to leave first.
+	// Room returns how many more messages may be claimed now. If there is no room, again is
+	// when to ask again; zero if a claimed message must leave first.
 	Room() (n int, again time.Time)
 	// Enter counts a claimed message until leave is called.
 	Enter() (leave func())
 }
 
-// Route is how a company's messages of one channel are sent. The zero Route leads nowhere.
+// Route is how a company's messages of one channel are sent. The zero Route has no provider.
 type Route struct {
 	// Provider sends the messages.
 	Provider provider.Provider
-	// Gate is passed by every message that is claimed; nil if nothing bounds their number.
+	// Gate bounds the number of claimed messages; nil if nothing does.
 	Gate Gate
-	// Asker can be asked about messages whose outcome is unknown; nil if nobody can.
+	// Asker answers questions about messages whose outcome is unknown; nil if the provider
+	// can't.
 	Asker provider.Asker
 	// Patience is how much longer than usual a send may take, see [provider.Patient].
 	Patience time.Duration
@@ -60,10 +61,10 @@ func (b ByChannel) Route(_ context.Context, _, channel string) (Route, error) {
 	return RouteTo(p), nil
 }
 
-// Companies know whether a company's messages may still be sent.
+// Companies reports whether a company's messages may still be sent.
 type Companies interface {
-	// Active is false if the company is inactive or unknown. With an error nothing
-	// is sent, and the delivery is tried again.
+	// Active is false if the company is inactive or unknown. After an error, nothing is
+	// sent, and the delivery is tried again.
 	Active(ctx context.Context, company string) (bool, error)
 }
 

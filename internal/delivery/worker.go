@@ -132,7 +132,7 @@ type inHand struct {
 	passed func()
 }
 
-// NewWorker makes a worker. It registers the metrics.
+// NewWorker returns a worker and registers its metrics.
 func NewWorker(o Options) (*Worker, error) {
 	if o.Ledger == nil || o.Routes == nil || o.Companies == nil {
 		return nil, errors.New("a delivery worker needs a ledger, routes and companies")

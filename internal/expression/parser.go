@@ -26,7 +26,7 @@ const (
 	classOther             // True, False, None, a list, tuple or dict
 )
 
-// parser makes a tree of tokens, by the grammar of Python 3.11's expressions
+// parser builds a tree from tokens, by the grammar of Python 3.11's expressions
 // and simple statements.
 type parser struct {
 	tokens []token

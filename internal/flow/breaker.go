@@ -12,16 +12,16 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// Result is what a call says about the health of its counterpart.
+// Result is what the outcome of a call says about the health of its counterpart.
 type Result int
 
 const (
-	// Failed is a call that the counterpart did not answer as it should.
+	// Failed is a call that the counterpart did not answer, or not properly.
 	Failed Result = iota
-	// Succeeded is a call that the counterpart answered, be it with a refusal.
+	// Succeeded is a call that the counterpart answered, even with a refusal.
 	Succeeded
-	// Inconclusive is a call that says nothing about the counterpart: one that the caller
-	// gave up, for instance.
+	// Inconclusive is a call that says nothing about the counterpart, such as one that the
+	// caller cancelled.
 	Inconclusive
 )
 
@@ -30,8 +30,8 @@ var (
 	errInconclusive = errors.New("inconclusive")
 )
 
-// breaker is a circuit breaker. It opens after several failures in a row, and then rejects
-// calls for a while. After that it lets a single call through, whose result decides.
+// breaker is a circuit breaker. It opens after several consecutive failures and then rejects
+// calls for a while. After that, it lets a single call through, whose result decides.
 type breaker struct {
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 	retryAt atomic.Int64 // Unix nanoseconds: when an open breaker lets a call through
@@ -75,8 +75,8 @@ func (b *breaker) allow() (done func(error), again time.Time) {
 	return done, time.Time{}
 }
 
-// room is how many calls may be under way: none while the breaker is open, until again;
-// then a single one.
+// room returns how many calls may be in progress: none while the breaker is open, until
+// again; then a single one.
 func (b *breaker) room() (n int, again time.Time) {
 	switch b.circuit.State() {
 	case gobreaker.StateOpen:

@@ -27,7 +27,7 @@ const (
 	reservedShare = 0.9
 )
 
-// GateOptions say what a Gate lets through.
+// GateOptions are the limits of a Gate.
 type GateOptions struct {
 	// Rate is how many calls a second are let through, and Burst how many at once
 	// after a pause.
@@ -35,9 +35,9 @@ type GateOptions struct {
 	Burst int
 	// FullDemand is the demand from which on a caller may use only the top of the burst.
 	FullDemand float64
-	// Concurrent is how many calls are under way at once.
+	// Concurrent is how many calls may be in progress at once.
 	Concurrent int
-	// Waiting is how many calls wait for their turn at once.
+	// Waiting is how many calls may wait for their turn at once.
 	Waiting int
 }
 
@@ -53,7 +53,8 @@ type GateOptions struct {
 // Callers of the same group, such as a network, share some of their demand, so a flood from
 // many addresses of few networks waits for callers of all others.
 //
-// No number of callers exhausts memory or makes the gate forget what one of them did. A Gate is safe for concurrent use.
+// No number of callers exhausts memory or makes the gate forget what one of them did. A Gate
+// is safe for concurrent use.
 type Gate struct {
 	options GateOptions
 
@@ -105,7 +106,7 @@ func (g *Gate) Blame(caller Caller, n int) {
 	g.demand.Add(caller, n, time.Now())
 }
 
-// InUse is how many calls are under way.
+// InUse returns how many calls are in progress.
 func (g *Gate) InUse() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -143,7 +144,7 @@ func (g *Gate) arrive(caller Caller) *queued {
 	return w
 }
 
-// needed is how many turns there must be for a call to be let through.
+// needed returns how many turns the bucket must hold for a call to be let through.
 func (g *Gate) needed(w *queued) float64 {
 	burst := float64(g.options.Burst)
 	return 1 + min(burst*reservedShare, burst-1)*min(w.demand/g.options.FullDemand, 1)
@@ -161,7 +162,7 @@ func (g *Gate) remove(i int) {
 	g.waiting = g.waiting[:len(g.waiting)-1]
 }
 
-// next is the index of the call whose turn is next, -1 if none waits.
+// next returns the index of the call whose turn is next; -1 if none waits.
 func (g *Gate) next(now time.Time) int {
 	best := -1
 	for i, w := range g.waiting {
@@ -173,7 +174,7 @@ func (g *Gate) next(now time.Time) int {
 	return best
 }
 
-// dispatch lets through what can be.
+// dispatch lets through as many waiting calls as possible.
 func (g *Gate) dispatch() {
 	now := time.Now()
 	for g.inUse < g.options.Concurrent && g.bucket.turns(now) >= 1 {
@@ -187,7 +188,8 @@ func (g *Gate) dispatch() {
 	g.schedule()
 }
 
-// schedule calls dispatch when there may be enough turns for a call that waits.
+// schedule arranges for dispatch to be called when there may be enough turns for a waiting
+// call.
 func (g *Gate) schedule() {
 	if len(g.waiting) == 0 || g.inUse >= g.options.Concurrent {
 		return // leave dispatches
@@ -217,7 +219,7 @@ func (g *Gate) leave() {
 	}
 }
 
-// giveUp takes a call out and reports whether it was still waiting.
+// giveUp removes a call and reports whether it was still waiting.
 func (g *Gate) giveUp(w *queued) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

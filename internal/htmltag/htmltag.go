@@ -7,16 +7,16 @@ package htmltag
 
 import "strings"
 
-// Space are the characters that separate the attributes of a tag.
+// Space has the characters that separate the attributes of a tag.
 const Space = " \t\n\r\f"
 
-// Attribute is one of a tag. Positions are in bytes from the beginning of the tag.
+// Attribute is an attribute of a tag. Positions are in bytes from the beginning of the tag.
 type Attribute struct {
 	// Name is in lower case.
 	Name string
-	// Value is as it is written, without quotes and with entities.
+	// Value is the value as written, without quotes and with entities.
 	Value string
-	// At is where the name begins, and ValueAt where the value does.
+	// At is where the name begins, and ValueAt where the value begins.
 	At, ValueAt int
 	// End is after the closing quote of the value, or after the name if there is no value.
 	End int

@@ -18,16 +18,16 @@ var (
 	// completed, cancelled or purged. The caller drops its result.
 	ErrLeaseLost = errors.New("the lease on this work was lost")
 
-	// ErrCompanyFull says that a company has as much pending, or stores as much, as one
-	// company may. Try again later.
+	// ErrCompanyFull says that a company has reached its limit for pending work or for
+	// storage. Try again later.
 	ErrCompanyFull = errors.New("the company uses as much of the ledger as it may")
 
-	// ErrSuppressionsFull says that a company has as many suppressions on a channel as one
-	// may have.
+	// ErrSuppressionsFull says that a company has reached its limit of suppressions on a
+	// channel.
 	ErrSuppressionsFull = errors.New("the company has as many suppressions on the channel as it may")
 
-	// ErrEventTooLarge says that an event makes more deliveries, or more text, than one
-	// event may. Trying again gives the same result.
+	// ErrEventTooLarge says that an event leads to more deliveries, or more text, than is
+	// allowed. Trying again gives the same result.
 	ErrEventTooLarge = errors.New("the event makes too many messages")
 
 	// ErrNotFound says that there is no such row.

@@ -5,13 +5,13 @@ package ledger
 
 import "time"
 
-// Rule identifies a NotificationRule. The name counts: a rule that is replaced or
-// restored has another UID and is the same rule to its users.
+// Rule identifies a NotificationRule by its name: a rule that is replaced or restored has
+// another UID, but is the same rule to its users.
 type Rule struct {
-	// Name is namespace/name. It is empty in a preference from the time when rules were
-	// known by UID, if no event has met the rule since.
+	// Name is namespace/name. It is empty in preferences of earlier versions, which identified
+	// rules by UID, until the next event of the rule.
 	Name string
-	// UID is metadata.uid. It finds such preferences.
+	// UID is metadata.uid, by which such preferences are found.
 	UID string
 }
 
@@ -21,7 +21,7 @@ type Preference struct {
 	// Company and UserID are the platform's identifiers.
 	Company, UserID string
 	Rule
-	// Enabled is whether the user wants the messages.
+	// Enabled reports whether the user receives the messages.
 	Enabled bool
 	// UpdatedAt is when the preference was last set; the ledger sets it.
 	UpdatedAt time.Time

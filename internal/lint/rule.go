@@ -57,8 +57,8 @@ func Rule(rule *v1alpha1.NotificationRule) notify.Problems {
 	return l.warnings
 }
 
-// translation warns of what the texts in one language lack and of what is probably wrong in
-// them.
+// translation warns about texts that one language lacks, and about probable mistakes in the
+// others.
 func (l *linter) translation(spec *v1alpha1.NotificationRuleSpec, t *v1alpha1.RuleTranslation) {
 	path := "spec.translations[" + t.Language + "]." + string(spec.Channel())
 	text := func(name, own, translated string) {
@@ -102,7 +102,7 @@ func (l *linter) whatsAppTranslation(path string, own *v1alpha1.WhatsAppTemplate
 	l.contentVariables(path, in.ContentVariables)
 }
 
-// contentVariables warns of what is probably wrong in the values of a content template.
+// contentVariables warns about probable mistakes in the values of a content template.
 func (l *linter) contentVariables(path string, values map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		l.template(path+".contentVariables."+name, values[name])
@@ -168,7 +168,7 @@ func (l *linter) warn(field string, line, column int, format string, args ...any
 	}
 }
 
-// eventName warns of an event that won't come.
+// eventName warns about an event for which no webhook is sent.
 func (l *linter) eventName() {
 	switch {
 	case l.name == "":
@@ -203,7 +203,7 @@ func (l *linter) html(field, source string) {
 	l.email(field, source)
 }
 
-// email warns of HTML that email clients don't show as it is written.
+// email warns about HTML that email clients don't show as written.
 func (l *linter) email(field, source string) {
 	if source != "" {
 		l.findings(field, htmlcheck.Template(source))
@@ -239,10 +239,11 @@ func (l *linter) expression(source string) {
 	}
 }
 
-// uses warns of variables that the event doesn't have, and of dates that aren't.
+// uses warns about variables that the event doesn't have, and about date filters on times in
+// milliseconds.
 func (l *linter) uses(field string, uses []django.Use) {
 	isKnown := l.event != nil && l.event.Source != platformevent.Assumed
-	// Looking for what was meant takes time, so each path is looked at once.
+	// Suggestions take time, so each path is checked once.
 	seen := make(map[string]bool)
 	for _, use := range uses {
 		first, _, _ := strings.Cut(use.Path, ".")
@@ -270,7 +271,7 @@ func (l *linter) uses(field string, uses []django.Use) {
 	}
 }
 
-// variable warns of a member that context or computed doesn't have.
+// variable warns about a member that context or computed doesn't have.
 func (l *linter) variable(field string, use *django.Use) {
 	variables := platformevent.Variables()
 	if _, known := variables.Find(use.Path); known {

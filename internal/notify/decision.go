@@ -3,16 +3,16 @@
 
 package notify
 
-// Reason says in one word why nothing is sent, or not to somebody. Support
-// people search for it when a customer asks.
+// Reason says in one word why a message is not sent. Support staff search for it when a
+// customer asks.
 type Reason string
 
 // The reasons.
 const (
-	// ExpressionFalse: the rule's expression said no.
+	// ExpressionFalse: the rule's expression was false.
 	ExpressionFalse Reason = "ExpressionFalse"
-	// ExpressionFault: the rule's expression could not be evaluated, which
-	// counts as no.
+	// ExpressionFault: the rule's expression could not be evaluated, which counts as
+	// false.
 	ExpressionFault Reason = "ExpressionFault"
 	// RuleDisabled: the rule is disabled.
 	RuleDisabled Reason = "RuleDisabled"
@@ -22,14 +22,14 @@ const (
 	RuleInvalid Reason = "RuleInvalid"
 	// RenderFailed: a template of the rule failed on this event.
 	RenderFailed Reason = "RenderFailed"
-	// TooSlow: the rule's expression or templates took longer on this event than they
-	// may, or all rules of the event together did.
+	// TooSlow: the rule's expression or templates, or all rules of the event together, took
+	// longer on this event than is allowed.
 	TooSlow Reason = "TooSlow"
-	// TooManyRules: the company has more rules for the event than it may.
+	// TooManyRules: the company has more rules for the event than are evaluated.
 	TooManyRules Reason = "TooManyRules"
 	// InternalError: deciding the rule failed because of a bug in this program.
 	InternalError Reason = "InternalError"
-	// NoRecipient: the recipient rendered as nothing.
+	// NoRecipient: the recipient rendered as empty text.
 	NoRecipient Reason = "NoRecipient"
 	// MalformedRecipient: a recipient is not an address.
 	MalformedRecipient Reason = "MalformedRecipient"
@@ -38,12 +38,11 @@ const (
 	// NoSender: neither the rule, the company nor the operator has a sender, or the
 	// sender is not an address.
 	NoSender Reason = "NoSender"
-	// EmptyText: the text rendered blank. Rehive does not send such an email.
+	// EmptyText: the text rendered as blank. Rehive does not send such an email.
 	EmptyText Reason = "EmptyText"
 	// Expired: the event waited until its messages were no longer valid.
 	Expired Reason = "Expired"
-	// OptedOut: the user chose not to get the rule's messages, and the rule lets users
-	// choose.
+	// OptedOut: the user opted out of the rule's messages, which the rule permits.
 	OptedOut Reason = "OptedOut"
 	// Suppressed: the recipient's address doesn't exist, or the recipient wants no messages.
 	Suppressed Reason = "Suppressed"
@@ -51,13 +50,13 @@ const (
 	UnknownUser Reason = "UnknownUser"
 	// UnknownGroup: the company has no such group, or no active user is in it.
 	UnknownGroup Reason = "UnknownGroup"
-	// TooManyUsers: a rule was triggered for more users than it may be.
+	// TooManyUsers: a rule was triggered for more users than is allowed.
 	TooManyUsers Reason = "TooManyUsers"
 	// RuleNotFound: a rule was triggered and then deleted.
 	RuleNotFound Reason = "RuleNotFound"
-	// PushDisabled: the company's users get no push messages.
+	// PushDisabled: push messages are disabled for the company.
 	PushDisabled Reason = "PushDisabled"
-	// TestModeOnly: the company is in test mode, and the recipient is not allowed then.
+	// TestModeOnly: the company is in test mode, in which the recipient is not allowed.
 	TestModeOnly Reason = "TestMode"
 )
 
@@ -71,7 +70,7 @@ func (r Reason) Failure() bool {
 	return true
 }
 
-// Channel is the way a message takes to its recipient.
+// Channel is the way by which a message reaches its recipient.
 type Channel string
 
 // The channels.
@@ -116,11 +115,11 @@ type SMSOptions struct {
 	Verify bool
 }
 
-// NotSent is one message, or a rule's only one, that is not sent.
+// NotSent is a message that is not sent.
 type NotSent struct {
-	// Channel is the way it would have taken; empty for the rule's own.
+	// Channel is the message's channel; empty for the rule's own.
 	Channel Channel
-	// Recipient is who it was for; empty when that was not known yet.
+	// Recipient is the message's recipient; empty if that was not known yet.
 	Recipient string
 	// User is the same as in a Message.
 	User   string

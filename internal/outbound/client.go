@@ -67,8 +67,8 @@ type Options struct {
 
 // Client makes calls that are bounded in time and size. It never follows redirects and
 // speaks TLS 1.2 or later. Unless its URLs are trusted, it uses no proxy and dials no
-// special-purpose address. The check is made on the address that is dialled, so that a name
-// that resolves to another address the second time can't evade it. It reuses connections
+// special-purpose address. It checks the address that it dials, so that a name which
+// resolves to another address the second time can't evade the check. It reuses connections
 // and is safe for concurrent use.
 type Client struct {
 	options   Options
@@ -76,7 +76,7 @@ type Client struct {
 	http      *http.Client
 }
 
-// New makes a client.
+// New returns a client.
 func New(o Options) *Client {
 	setDefault(&o.Timeout, DefaultTimeout)
 	setDefault(&o.ConnectTimeout, DefaultConnectTimeout)
@@ -89,8 +89,7 @@ func New(o Options) *Client {
 	o.AllowNetworks = slices.Clone(o.AllowNetworks)
 
 	dialer := &net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
-	// A proxy would be dialed instead of the server, so that the proxy's address would be
-	// checked.
+	// Through a proxy, the proxy's address would be checked instead of the server's.
 	var proxy func(*http.Request) (*url.URL, error)
 	if o.Trusted {
 		o.AllowPlaintext, proxy = true, http.ProxyFromEnvironment
@@ -141,7 +140,7 @@ func (c *Client) BaseURL(raw string) (string, error) {
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", errors.New("the base URL must not have a query or a fragment")
 	}
-	// A literal address is known now; a name is judged whenever it is dialled.
+	// A literal address can be checked now; what a name resolves to, only when it is dialled.
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !c.options.Trusted {
 		if err := checkAddress(ip, c.options.AllowNetworks); err != nil {
 			return "", err
@@ -234,5 +233,5 @@ func (c *Client) do(ctx context.Context, in Request) (*Response, error) {
 	return out, nil
 }
 
-// CloseIdleConnections gives back the connections that are kept for reuse.
+// CloseIdleConnections closes the connections that are kept for reuse.
 func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }

@@ -26,7 +26,7 @@ const (
 
 // Event is a kind of event.
 type Event struct {
-	// Name is what webhooks and rules call it, such as transaction.execute.
+	// Name identifies it in webhooks and rules, such as transaction.execute.
 	Name string
 	// Alias is another name that Rehive's guides use for it; empty if there is none. The
 	// platform registers no webhook by that name.

@@ -33,7 +33,7 @@ import (
 // defaultTimeout is that of objects that never passed the API server's defaults.
 const defaultTimeout = 15 * time.Second
 
-// Builder makes providers. It is safe for concurrent use.
+// Builder builds providers. It is safe for concurrent use.
 type Builder struct {
 	// Secrets reads the Secrets with the provider label; others it may not find.
 	Secrets client.Reader
@@ -320,7 +320,7 @@ func (c credentials) need(keys ...string) error {
 	return nil
 }
 
-// sentence makes an error's text one.
+// sentence turns an error's text into a sentence.
 func sentence(text string) string {
 	first, size := utf8.DecodeRuneInString(text)
 	text = string(unicode.ToUpper(first)) + text[size:]

@@ -17,19 +17,19 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// Reasons of push messages that wait.
+// Reasons why push messages wait.
 const (
 	// ReasonPlatformBusy is the reason of a message whose recipient's devices can't be read
 	// yet, because the company's calls to the platform have used up their share.
 	ReasonPlatformBusy = "PlatformBusy"
-	// ReasonTokenMissing and ReasonTokenRefused are the reasons of a message that waits for
-	// another token of its company.
+	// ReasonTokenMissing and ReasonTokenRefused are the reasons of a message that waits for a
+	// new token of its company.
 	ReasonTokenMissing = "TokenMissing"
 	ReasonTokenRefused = "TokenRefused"
 )
 
-// Devices reads the devices of users from the platform, with the token of the
-// company whose message it is, so that no company reaches another's users.
+// Devices reads the devices of users from the platform, with the token of the message's
+// company, so that no company can reach another's users.
 type Devices struct {
 	Platform  *rehive.Client
 	Companies Companies
@@ -63,7 +63,7 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 	}
 	var tokens []string
 	for _, device := range devices {
-		// A platform that ever ignored the filter would show every user's devices.
+		// If the platform ignored the filter, it would return the devices of all users.
 		if device.Archived || device.User.ID != "" && !strings.EqualFold(device.User.ID, user) {
 			continue
 		}
@@ -76,8 +76,8 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 	return tokens, nil
 }
 
-// DeadTokens keeps the push tokens that Expo reported dead in the ledger, so that all
-// replicas know them, and those that start later too.
+// DeadTokens stores the push tokens that Expo reported dead in the ledger, so that all replicas
+// know them, including those that start later.
 type DeadTokens struct{ Ledger ledger.Suppressions }
 
 // MarkDead implements [expo.DeadTokens].
@@ -130,7 +130,7 @@ func NewFeedback(r prometheus.Registerer, log logr.Logger) (*Feedback, error) {
 		}),
 		undelivered: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "rehive_extension", Name: "push_undelivered_total",
-			Help: "Push messages that Expo accepted and Apple or Google didn't, by reason.",
+			Help: "Push messages that Expo accepted but Apple or Google refused, by reason.",
 		}, []string{"reason"}),
 	}
 	if r == nil {

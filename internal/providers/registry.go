@@ -77,7 +77,7 @@ type live struct {
 	stop    context.CancelFunc
 }
 
-// NewRegistry makes a registry. Close it when no messages are sent any more.
+// NewRegistry returns a registry. Close it once no more messages are sent.
 func NewRegistry(o RegistryOptions) *Registry {
 	return &Registry{RegistryOptions: o, live: make(map[types.NamespacedName]*live)}
 }

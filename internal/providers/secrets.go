@@ -17,13 +17,13 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// SecretCache holds the Secrets that DeliveryProviders may use, those with the
-// provider label, and no others. It is a cache of its own because a cache selects the
-// Secrets it holds by one selector, and the manager's are those of activations. Add
-// it to the manager, which starts it before the controllers.
+// SecretCache holds the Secrets that DeliveryProviders may use: those with the provider
+// label. It is a separate cache because a cache has one selector for Secrets, and the
+// manager's selects those of activations. Add it to the manager, which starts it before the
+// controllers.
 type SecretCache struct{ cache.Cache }
 
-// NewSecretCache makes the cache; namespaces, if not nil, bound what it holds.
+// NewSecretCache returns the cache. It is limited to the namespaces, unless they are nil.
 func NewSecretCache(config *rest.Config, scheme *runtime.Scheme, namespaces map[string]cache.Config) (*SecretCache, error) {
 	labelled, err := labels.NewRequirement(v1alpha1.ProviderSecretLabel, selection.Exists, nil)
 	if err != nil {
@@ -33,14 +33,12 @@ func NewSecretCache(config *rest.Config, scheme *runtime.Scheme, namespaces map[
 		Scheme:            scheme,
 		DefaultNamespaces: namespaces,
 		ByObject:          map[client.Object]cache.ByObject{&corev1.Secret{}: {Label: labels.NewSelector().Add(*labelled)}},
-		// Nothing but Secrets is meant to be in it.
-		ReaderFailOnMissingInformer: false,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the cache of provider Secrets: %w", err)
+		return nil, fmt.Errorf("creating the cache of provider Secrets: %w", err)
 	}
 	return &SecretCache{c}, nil
 }
 
-// GetCache makes the manager start it together with its own cache.
+// GetCache lets the manager start the cache together with its own.
 func (c *SecretCache) GetCache() cache.Cache { return c.Cache }

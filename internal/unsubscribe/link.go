@@ -60,7 +60,7 @@ type Claim struct {
 	Rule          RuleID
 }
 
-// Links makes and checks links. A nil *Links makes none. It is safe for concurrent use.
+// Links creates and checks links. A nil *Links creates none. It is safe for concurrent use.
 type Links struct {
 	keys *Keys
 	base string

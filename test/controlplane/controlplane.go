@@ -90,7 +90,7 @@ func Start(o Options) (_ *ControlPlane, err error) {
 		apiserver.CertDir, etcd.DataDir = filepath.Join(o.Directory, "apiserver"), filepath.Join(o.Directory, "etcd")
 		for _, directory := range []string{apiserver.CertDir, etcd.DataDir} {
 			if err := os.MkdirAll(directory, 0o700); err != nil {
-				return nil, fmt.Errorf("making a directory: %w", err)
+				return nil, fmt.Errorf("creating a directory: %w", err)
 			}
 		}
 	}
@@ -101,7 +101,7 @@ func Start(o Options) (_ *ControlPlane, err error) {
 	config.QPS = -1
 	admin, err := client.New(config, client.Options{Scheme: Scheme()})
 	if err != nil {
-		return nil, fmt.Errorf("making a client of the API server: %w", errors.Join(err, environment.Stop()))
+		return nil, fmt.Errorf("creating a client of the API server: %w", errors.Join(err, environment.Stop()))
 	}
 	return &ControlPlane{Config: config, Client: admin, Assets: assets, environment: environment}, nil
 }

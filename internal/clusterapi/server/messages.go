@@ -215,7 +215,7 @@ func refusalOf(err error) string {
 
 func checkIDs(ids []int64) error {
 	if len(ids) > clusterapi.MaxIDs {
-		return apierrors.NewBadRequest(fmt.Sprintf("One request may have %d IDs.", clusterapi.MaxIDs))
+		return apierrors.NewBadRequest(fmt.Sprintf("One request may have at most %d IDs.", clusterapi.MaxIDs))
 	}
 	return nil
 }

@@ -156,7 +156,7 @@ func serve[In interface{ Of() clusterapi.Target }, Out any](s *Server, w http.Re
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if err != nil {
-		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("The request can't be read: it may have %d bytes, and take %s to arrive.", maxBody, readTime))
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("The request can't be read: it may have at most %d bytes, and must arrive within %s.", maxBody, readTime))
 	}
 	// If the deadline passed during the operation, it would cancel the request.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})

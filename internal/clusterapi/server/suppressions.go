@@ -143,7 +143,7 @@ func (s *Server) addSuppression(ctx context.Context, c *call, r *clusterapi.NewS
 		return nil, apierrors.NewBadRequest("The channel must be email, sms or push.")
 	}
 	if utf8.RuneCountInString(r.Note) > ledger.MaxNote {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("The note may have %d characters.", ledger.MaxNote))
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("The note may have at most %d characters.", ledger.MaxNote))
 	}
 	recipient, problem := notify.Recipient(notify.Channel(r.Channel), "", r.Recipient)
 	if problem != "" {

@@ -21,7 +21,7 @@ func (s *Server) eraseUser(ctx context.Context, c *call, r *clusterapi.Erase) (*
 		return nil, apierrors.NewBadRequest("The user must be a user's identifier on Rehive, a UUID such as 11111111-2222-4333-8444-555555555555.")
 	}
 	if len(r.Addresses) > ledger.MaxSubjectAddresses {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("One request may name %d addresses.", ledger.MaxSubjectAddresses))
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("One request may name at most %d addresses.", ledger.MaxSubjectAddresses))
 	}
 	subject := ledger.Subject{Company: c.company, UserID: strings.ToLower(r.User), Addresses: r.Addresses}
 	if r.DryRun {

@@ -44,7 +44,7 @@ type Devices interface {
 	PushTokens(ctx context.Context, company, user string) ([]string, error)
 }
 
-// Feedback receives what is known of push messages after their deliveries have ended.
+// Feedback receives what becomes known about push messages after their deliveries ended.
 // Its methods are called concurrently and must not block.
 type Feedback interface {
 	// DeadToken reports that the app was uninstalled or refuses notifications. Sending
@@ -69,7 +69,7 @@ type Outcome struct {
 	Reason    string
 }
 
-// Config is how to send through Expo. Devices is required; the other zero fields have
+// Config configures the provider. Devices is required; the other zero fields have
 // defaults.
 type Config struct {
 	Devices Devices
@@ -96,8 +96,8 @@ type Config struct {
 //
 // A message is for a user, not for a device: it counts as sent as soon as Expo has
 // accepted it for one device, and is then never sent again. So no device that accepted it
-// gets it twice, even if the operator restarts. The price is that a device which Expo
-// throttled in the same call doesn't get it. Expo has no idempotency keys; the message's
+// receives it twice, even if the operator restarts. The drawback is that a device which Expo
+// throttled in the same call doesn't receive it. Expo has no idempotency keys; the message's
 // Key is in the data as deliveryId, so that an app can drop a duplicate after an unknown
 // outcome.
 type Provider struct {
@@ -239,25 +239,26 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 	return provider.Receipt{}, sent.err
 }
 
-// outcome adds up the tickets of one message.
+// outcome combines the tickets of one message.
 type outcome struct {
 	accepted bool
 	id       string
-	// err is the error if no device accepted the message: the most hopeful one of those
-	// met, because sending again can't hurt devices that are beyond hope. That a device
-	// may have accepted it comes before everything else.
+	// err is the error if no device accepted the message. Of several errors, it is the one
+	// after which another attempt is most likely to succeed; but an unknown outcome, which
+	// may mean that a device has accepted the message, takes precedence.
 	err error
-	// broken is set when a whole call failed, so that the next one would too.
+	// broken means that a whole call failed, as the next one probably would.
 	broken bool
 }
 
 func (o *outcome) failed(err error) {
-	if o.err == nil || hope(err) > hope(o.err) {
+	if o.err == nil || precedence(err) > precedence(o.err) {
 		o.err = err
 	}
 }
 
-func hope(err error) int {
+// precedence orders the errors of one message, see [outcome.err].
+func precedence(err error) int {
 	switch {
 	case provider.IsUnknown(err):
 		return 3
@@ -269,8 +270,8 @@ func hope(err error) int {
 	return 2
 }
 
-// sendBatch sends the notification to one batch of tokens. If split is set and Expo
-// demands it, it does so in several calls.
+// sendBatch sends the notification to one batch of tokens. If split is true and Expo requires
+// it, it makes several calls.
 func (p *Provider) sendBatch(ctx context.Context, m provider.Message, n notification, tokens []string, sent *outcome, split bool) {
 	notifications := make([]notification, len(tokens))
 	for i, token := range tokens {
@@ -328,7 +329,7 @@ func (p *Provider) sendBatch(ctx context.Context, m provider.Message, n notifica
 			token = t.Details.Token
 		}
 		// Tickets are in the order of the notifications. If their number is wrong,
-		// nobody knows whose they are, and the wrong device must not be declared dead.
+		// they can't be assigned, and the wrong device must not be declared dead.
 		if len(answer.Data) == len(tokens) {
 			token = tokens[i]
 		}

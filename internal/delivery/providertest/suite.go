@@ -40,7 +40,7 @@ type Target struct {
 
 // Harness is a provider to put through the suite.
 type Harness struct {
-	// New makes a provider whose own time limits are at least ten seconds.
+	// New returns a provider whose own time limits are at least ten seconds.
 	New func(t *testing.T) Target
 	// Message is one that the provider sends. Its contents must not be words that an
 	// error may well use.
@@ -76,7 +76,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("refuses bad recipients", h.recipients)
 }
 
-// start makes a target, and checks at the end that it leaves nothing running:
+// start starts a target, and checks at the end that it leaves nothing running:
 // neither goroutines nor connections, which have goroutines.
 func (h Harness) start(t *testing.T) Target {
 	t.Helper()

@@ -412,7 +412,7 @@ func (c *conn) transact(m *composed) error {
 	return nil
 }
 
-// envelope makes the commands MAIL and RCPT. The addresses were checked when the mail
+// envelope returns the commands MAIL and RCPT. The addresses were checked when the mail
 // was composed: they hold no line end.
 func (c *conn) envelope(m *composed) (mail, rcpt string) {
 	mail = "MAIL FROM:<" + m.from + ">"

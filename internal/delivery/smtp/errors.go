@@ -86,7 +86,7 @@ func eventOf(e *stageError) event {
 	return eventLost
 }
 
-// error makes the error that the row asks for.
+// error returns the error that the row describes.
 func (o *outcome) error(sentence string, ownSender bool) error {
 	switch o.result {
 	case resultFails:

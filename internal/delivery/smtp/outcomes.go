@@ -337,7 +337,7 @@ var outcomeTexts = func() []*regexp.Regexp {
 var sessionLimit = phrases("this session", "this connection", "per session", "per connection", "same connection", "same session", "one session", "one connection", "single connection", "single session",
 	"smtp session", "smtp connection", "new connection", "new session", "reconnect", "session limit", "connection limit", "transactions")
 
-// phrases makes an expression that matches any of the phrases as whole words, nil of
+// phrases returns an expression that matches any of the phrases as whole words, nil of
 // none.
 func phrases(all ...string) *regexp.Regexp {
 	if len(all) == 0 {
@@ -418,7 +418,7 @@ func outcomeOfEvent(stage stage, event event) *outcome {
 	panic("no outcome for " + string(event)) // a test tries each
 }
 
-// plainReply makes one line of a reply's text, without addresses: those are chosen by
+// plainReply joins a reply's text into one line, without addresses: those are chosen by
 // others and could hold any of the phrases.
 func plainReply(text string) string {
 	text = strings.Map(func(r rune) rune {

@@ -27,7 +27,7 @@ type authority struct {
 func newAuthority() (*authority, error) {
 	rootKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making the authority's key: %w", err)
+		return nil, fmt.Errorf("creating the authority's key: %w", err)
 	}
 	now := time.Now()
 	root := &x509.Certificate{
@@ -37,15 +37,15 @@ func newAuthority() (*authority, error) {
 	}
 	rootDER, err := x509.CreateCertificate(rand.Reader, root, root, rootKey.Public(), rootKey)
 	if err != nil {
-		return nil, fmt.Errorf("making the authority: %w", err)
+		return nil, fmt.Errorf("creating the authority: %w", err)
 	}
 	root, err = x509.ParseCertificate(rootDER)
 	if err != nil {
-		return nil, fmt.Errorf("making the authority: %w", err)
+		return nil, fmt.Errorf("creating the authority: %w", err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making the server's key: %w", err)
+		return nil, fmt.Errorf("creating the server's key: %w", err)
 	}
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
@@ -55,7 +55,7 @@ func newAuthority() (*authority, error) {
 	}
 	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, root, key.Public(), rootKey)
 	if err != nil {
-		return nil, fmt.Errorf("making the server's certificate: %w", err)
+		return nil, fmt.Errorf("creating the server's certificate: %w", err)
 	}
 	return &authority{
 		root:        root,

@@ -59,14 +59,14 @@ func testSharedContent(t *testing.T, at Place) {
 		}
 		g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
 	}
-	// A copy says the same.
+	// A copy has the same content.
 	copied, err := s.Resend(bg, "shop", log[0].ID, "other@example.com")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(at.contents(t)).To(Equal(1 + 3 + 1))
 	clk.Step(time.Hour)
 	_, err = s.DeleteBefore(bg, clk.Now(), 1000)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(at.contents(t)).To(Equal(1), "that of the one that is not sent yet, and of the copy")
+	g.Expect(at.contents(t)).To(Equal(1), "the content of the pending delivery and its copy")
 	for _, id := range []int64{last.ID, copied} {
 		d, err := s.GetDelivery(bg, id)
 		g.Expect(err).NotTo(HaveOccurred())
@@ -92,7 +92,7 @@ func testSharedContent(t *testing.T, at Place) {
 	g.Expect(at.contents(t)).To(BeZero())
 }
 
-// largeEvent makes deliveries that need several steps, with texts of their own.
+// largeEvent returns deliveries that need several steps, each with its own text.
 func largeEvent(n, size int) (deliveries []ledger.NewDelivery) {
 	for i := range n {
 		deliveries = append(deliveries, withText(fmt.Sprint("rule-", i/50), fmt.Sprint(i, "@example.com"), fmt.Sprintf("%06d", i)+strings.Repeat("x", size)))
@@ -175,11 +175,11 @@ func testEventIsBounded(t *testing.T, at Place) {
 	for i := range shared {
 		shared[i] = withText("rule", fmt.Sprint(i), text)
 	}
-	g.Expect(s.CompleteEvent(bg, e, shared)).To(Succeed(), "what they have in common counts once")
+	g.Expect(s.CompleteEvent(bg, e, shared)).To(Succeed(), "a shared content counts once")
 }
 
-// A small event is stored while another company's many large ones are, and does not wait
-// for all that came before it.
+// A small event is stored between another company's large ones, and does not wait for all
+// that came before it.
 func testSmallEventsPassLargeOnes(t *testing.T, at Place) {
 	const large, size = 128, 1 << 20
 	s := at.open(t, nil)
@@ -204,16 +204,16 @@ func testSmallEventsPassLargeOnes(t *testing.T, at Place) {
 			small++
 		}
 	}
-	// Events are counted instead of time, which a busy machine takes from all of them.
-	// One that waited for all that came before it would be stored with the last large one.
+	// Count events instead of measuring time, which says little on a busy machine. If a small
+	// event waited for all that came before it, it would be stored with the last large one.
 	t.Logf("%d small events were stored beside %d large ones", small, large)
 	if small < large/8 {
 		t.Errorf("only %d small events were stored beside %d large ones", small, large)
 	}
 }
 
-// While one event makes many large messages, or meets very many rules, another
-// company's webhooks are taken in without delay.
+// While one event leads to many large messages, or matches very many rules, another
+// company's webhooks are stored without delay.
 func testLargeEventsDelayNobody(t *testing.T, at Place) {
 	shared := func() (deliveries []ledger.NewDelivery) {
 		text := strings.Repeat("x", 256<<10)
@@ -271,8 +271,8 @@ func testLargeEventsDelayNobody(t *testing.T, at Place) {
 				all = errors.Join(all, err)
 			}
 			g.Expect(all).NotTo(HaveOccurred())
-			// Events are counted instead of time, which a busy machine takes from both sides.
-			// They should get their turn after each transaction.
+			// Count webhooks instead of measuring time, which says little on a busy machine.
+			// One should be stored after each transaction.
 			t.Logf("%d webhooks during %d transactions", meanwhile, events*test.steps)
 			g.Expect(meanwhile).To(BeNumerically(">=", events*test.steps/4))
 		})

@@ -14,12 +14,12 @@ import (
 // conformance is what every database must do.
 var conformance = []func(*testing.T, Place){
 	testAcceptedEventSurvivesReopening,
-	testAcceptEventRefusesWhatHasNoKey,
+	testAcceptEventRefusesEmptyKeys,
 	testSameIDOfTwoCompaniesIsTwoEvents,
 	testConcurrentSameEventIsStoredOnce,
 	testEventsAreAnnouncedOnce,
 	testClaimsAreFairBetweenCompanies,
-	testSmallClaimsGoRoundTheCompanies,
+	testSmallClaimsRotateThroughCompanies,
 	testHandover,
 	testClaimedData,
 	testEventsWithinBounds,

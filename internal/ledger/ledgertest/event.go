@@ -30,9 +30,9 @@ func testAcceptedEventSurvivesReopening(t *testing.T, at Place) {
 	g.Expect(s.Close()).To(Succeed())
 
 	s = at.open(t, nil)
-	g.Expect(raised(s.EventsReady())).To(BeTrue(), "unfinished work is announced")
+	g.Expect(raised(s.EventsReady())).To(BeTrue(), "unfinished work is signalled")
 	got := ClaimOne(t, s)
-	g.Expect(got.Event).To(Equal(e), "untouched, spaces and all")
+	g.Expect(got.Event).To(Equal(e), "byte for byte")
 	g.Expect(got.Attempts).To(Equal(1))
 
 	duplicate, err = s.AcceptEvent(bg, e)
@@ -40,7 +40,7 @@ func testAcceptedEventSurvivesReopening(t *testing.T, at Place) {
 	g.Expect(duplicate).To(BeTrue())
 }
 
-func testAcceptEventRefusesWhatHasNoKey(t *testing.T, at Place) {
+func testAcceptEventRefusesEmptyKeys(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
 	for _, e := range []ledger.Event{{Company: "", ID: "1"}, {Company: "shop", ID: ""}} {
@@ -104,7 +104,7 @@ func testClaimsAreFairBetweenCompanies(t *testing.T, at Place) {
 	}
 	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 20, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(claimed).To(HaveLen(20), "what the small ones leave of their share goes to the others")
+	g.Expect(claimed).To(HaveLen(20), "shares that small companies don't need go to the others")
 	first := map[string]bool{}
 	count := map[string]int{}
 	for i, e := range claimed {
@@ -114,7 +114,7 @@ func testClaimsAreFairBetweenCompanies(t *testing.T, at Place) {
 		}
 	}
 	g.Expect(count).To(Equal(map[string]int{"alpha": 2, "midway": 2, "zulu": 2, "flood": 14}))
-	g.Expect(first).To(HaveLen(4), "one of each comes first")
+	g.Expect(first).To(HaveLen(4), "one event of each company comes first")
 	g.Expect(claimed[0].ID).To(Equal("1"))
 
 	ids := map[string]bool{}
@@ -124,11 +124,11 @@ func testClaimsAreFairBetweenCompanies(t *testing.T, at Place) {
 		}
 	}
 	for i := range 14 {
-		g.Expect(ids).To(HaveKey(fmt.Sprint(i)), "the longest waiting first")
+		g.Expect(ids).To(HaveKey(fmt.Sprint(i)), "the oldest events come first")
 	}
 }
 
-func testSmallClaimsGoRoundTheCompanies(t *testing.T, at Place) {
+func testSmallClaimsRotateThroughCompanies(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
 	for c := range 5 {
@@ -159,7 +159,7 @@ func testLeaseExpires(t *testing.T, at Place) {
 
 	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(claimed).To(BeEmpty(), "it is another's")
+	g.Expect(claimed).To(BeEmpty(), "another worker holds the lease")
 	due, ok, err := s.NextEventDue(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(ok).To(BeTrue())
@@ -170,7 +170,7 @@ func testLeaseExpires(t *testing.T, at Place) {
 	clk.Step(40 * time.Second)
 	claimed, err = s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(claimed).To(BeEmpty(), "it was renewed")
+	g.Expect(claimed).To(BeEmpty(), "the lease was renewed")
 
 	clk.Step(20 * time.Second)
 	second := ClaimOne(t, s)
@@ -235,8 +235,8 @@ func testAnyTextCanBeStored(t *testing.T, at Place) {
 	g.Expect(s.RetryDelivery(bg, ClaimDelivery(t, s), 0, hostile, hostile)).To(Succeed())
 }
 
-// A worker that is stopped while it claims learns what it got, so that it can give
-// it back: else nobody would get it before the lease ends.
+// A worker that is stopped during a claim learns which events it received, so that it can
+// release them. Otherwise, nobody could claim them before the lease ends.
 func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, nil)
@@ -261,8 +261,8 @@ func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 		stop()
 		if err != nil {
 			stopped++
-			// It may have cost a connection: the next claim is not to spend its time on
-			// making one.
+			// The claim may have lost its connection. Open another one now, so that its cost
+			// doesn't count towards the next claim.
 			_, _, err := s.NextEventDue(bg)
 			g.Expect(err).NotTo(HaveOccurred())
 		}
@@ -276,12 +276,12 @@ func testStoppedClaimKeepsNothing(t *testing.T, at Place) {
 	g.Expect(claimed).To(HaveLen(events))
 }
 
-// An event that is handed over is stored as claimed; one that isn't taken can be claimed.
+// An event that is handed over is stored as claimed; one that finds no free slot can be claimed.
 func testHandover(t *testing.T, at Place) {
 	g := NewWithT(t)
 	c := FakeClock()
 	s := at.open(t, c)
-	hands := make(chan struct{}, 1)
+	slots := make(chan struct{}, 1)
 	var taken []ledger.ClaimedEvent
 	s.HandOver(&ledger.Handover{
 		Lease: time.Minute,
@@ -289,14 +289,14 @@ func testHandover(t *testing.T, at Place) {
 			g.Expect(company).To(Equal("shop"))
 			g.Expect(size).To(BeNumerically(">", 0))
 			select {
-			case hands <- struct{}{}:
+			case slots <- struct{}{}:
 				return true
 			default:
 				return false
 			}
 		},
 		Take:    func(e ledger.ClaimedEvent) { taken = append(taken, e) },
-		Release: func(string) { <-hands },
+		Release: func(string) { <-slots },
 	})
 	raised(s.EventsReady())
 	Accept(t, s, "shop", "1")
@@ -305,27 +305,27 @@ func testHandover(t *testing.T, at Place) {
 	g.Expect(raised(s.EventsReady())).To(BeFalse(), "there is nothing to claim")
 	g.Expect(s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})).To(BeEmpty())
 
-	// No hand is free.
+	// No slot is free.
 	Accept(t, s, "shop", "2")
 	g.Expect(taken).To(HaveLen(1))
 	g.Expect(raised(s.EventsReady())).To(BeTrue())
 	g.Expect(ClaimOne(t, s).ID).To(Equal("2"))
 
-	// A duplicate, and what can't be stored, leave the hand free.
-	<-hands
+	// A duplicate, or an event that can't be stored, releases the slot.
+	<-slots
 	duplicate, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "1", Data: []byte("{}")})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(duplicate).To(BeTrue())
-	g.Expect(hands).To(BeEmpty())
+	g.Expect(slots).To(BeEmpty())
 	gone, cancel := context.WithCancel(bg)
 	cancel()
 	if _, err = s.AcceptEvent(gone, ledger.Event{Company: "shop", ID: "3", Data: []byte("{}")}); err == nil {
 		t.Error("an event of a caller that has gone was accepted")
 	}
-	g.Eventually(hands).Should(BeEmpty())
+	g.Eventually(slots).Should(BeEmpty())
 	g.Expect(taken).To(HaveLen(1))
 
-	// It is as claimed: its lease ends, and another has it then.
+	// As with a claim, another worker can claim the event when its lease has ended.
 	c.Step(2 * time.Minute)
 	claimed, err := s.ClaimEvents(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -339,19 +339,19 @@ func testHandover(t *testing.T, at Place) {
 	g.Expect(s.CompleteEvent(bg, handed, nil)).To(MatchError(ledger.ErrLeaseLost))
 	g.Expect(s.CompleteEvent(bg, again, nil)).To(Succeed())
 
-	// One that is taken is completed without any claim.
+	// An event that was handed over is completed without a claim.
 	Accept(t, s, "shop", "4")
 	g.Expect(taken).To(HaveLen(2))
 	g.Expect(s.CompleteEvent(bg, taken[1], []ledger.NewDelivery{Email("a", "joe@example.com")})).To(Succeed())
 	g.Expect(ClaimDelivery(t, s).EventID).To(Equal("4"))
 
 	s.HandOver(nil)
-	<-hands
+	<-slots
 	Accept(t, s, "shop", "5")
 	g.Expect(taken).To(HaveLen(2))
 }
 
-// A claim brings small data along; that of large events is read on its own.
+// A claim returns the data of small events; that of large ones is read separately.
 func testClaimedData(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, FakeClock())
@@ -376,7 +376,7 @@ func testClaimedData(t *testing.T, at Place) {
 	g.Expect(err).To(MatchError(ledger.ErrNotFound))
 }
 
-// A company with a bound on its events in progress gets no more, and others get theirs.
+// A claim takes no more of a company's events than its bound, and those of other companies.
 func testEventsWithinBounds(t *testing.T, at Place) {
 	g := NewWithT(t)
 	s := at.open(t, FakeClock())
@@ -392,7 +392,7 @@ func testEventsWithinBounds(t *testing.T, at Place) {
 	}
 	claimed, err := s.ClaimEvents(bg, c)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(c.Bounds).To(Equal([]int{3, 3}), "they are the caller's")
+	g.Expect(c.Bounds).To(Equal([]int{3, 3}), "the claim doesn't modify the caller's slice")
 	byCompany := map[string]int{}
 	for _, e := range claimed {
 		byCompany[e.Company]++

@@ -14,7 +14,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/schema"
 )
 
-// ledgerBefore makes a ledger with the tables of a released version and some rows.
+// ledgerBefore creates a ledger with the tables of a released version and some rows.
 func ledgerBefore(t *testing.T, at Place, version int64) {
 	t.Helper()
 	g := NewWithT(t)

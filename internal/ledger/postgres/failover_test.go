@@ -318,7 +318,7 @@ func TestTLSWithAnAuthorityOfOnesOwn(t *testing.T) {
 	}
 }
 
-// certificates makes an authority and what it says of 127.0.0.1.
+// certificates returns a new authority and its certificate for 127.0.0.1.
 func certificates(t *testing.T) (authority, certificate, key []byte) {
 	t.Helper()
 	g := NewWithT(t)

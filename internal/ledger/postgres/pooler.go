@@ -49,7 +49,7 @@ func (s session) begin(ctx context.Context, conn *pgx.Conn) error {
 		ELSE set_config('synchronous_commit', 'on', false) END`)
 	rows, err := conn.Query(ctx, query.String(), args...)
 	if err != nil {
-		return fmt.Errorf("making the settings of a connection: %w", err)
+		return fmt.Errorf("preparing the settings of a connection: %w", err)
 	}
 	mode, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (string, error) {
 		values, err := row.Values()
@@ -59,7 +59,7 @@ func (s session) begin(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Sprint(values[len(values)-1]), nil
 	})
 	if err != nil {
-		return fmt.Errorf("making the settings of a connection: %w", err)
+		return fmt.Errorf("preparing the settings of a connection: %w", err)
 	}
 	if mode != "on" && mode != "remote_apply" {
 		return fmt.Errorf("commits are not durable: synchronous_commit is %s", mode)

@@ -18,7 +18,7 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/ledgertest"
 )
 
-// BenchmarkBareInsert is what one durable insert costs without this package.
+// BenchmarkBareInsert measures a durable insert without this package.
 func BenchmarkBareInsert(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "ledger.db")
 	s := open(b, path, nil)
@@ -45,8 +45,8 @@ func BenchmarkBareInsert(b *testing.B) {
 	}
 }
 
-// BenchmarkBareBatch is the same in transactions of 256 rows, a row an
-// operation: the database's own limit.
+// BenchmarkBareBatch measures the same in transactions of 256 rows, counted by row: the
+// limit of the database itself.
 func BenchmarkBareBatch(b *testing.B) {
 	s := open(b, filepath.Join(b.TempDir(), "ledger.db"), nil)
 	now := time.Now().UnixMilli()
@@ -98,8 +98,8 @@ func BenchmarkAcceptEvent(b *testing.B) {
 	}
 }
 
-// BenchmarkAcceptEventBesideDispatch is BenchmarkAcceptEvent while others claim
-// and complete what comes, as the dispatcher does for events without a rule.
+// BenchmarkAcceptEventBesideDispatch is BenchmarkAcceptEvent while another goroutine claims
+// and completes the events, as the dispatcher does for those without a rule.
 func BenchmarkAcceptEventBesideDispatch(b *testing.B) {
 	for _, callers := range []int{1, 256} {
 		b.Run(fmt.Sprint(callers), func(b *testing.B) {
@@ -144,7 +144,7 @@ func BenchmarkAcceptEventBesideDispatch(b *testing.B) {
 							b.Error(err)
 							return
 						}
-						// The way to the client and back; a sleep would take longer.
+						// Takes as long as the way to the client and back. A sleep would take longer.
 						for end := time.Now().Add(100 * time.Microsecond); callers == 1 && time.Now().Before(end); {
 							runtime.Gosched()
 						}
@@ -159,8 +159,8 @@ func BenchmarkAcceptEventBesideDispatch(b *testing.B) {
 	}
 }
 
-// BenchmarkEventToDelivery is an event's whole way through the ledger: accepted,
-// claimed, completed with three deliveries, each claimed and marked sent.
+// BenchmarkEventToDelivery measures an event's whole path through the ledger: it is accepted,
+// claimed and completed with three deliveries, which are claimed and marked sent.
 func BenchmarkEventToDelivery(b *testing.B) {
 	s := open(b, filepath.Join(b.TempDir(), "ledger.db"), nil)
 	const batch = 64

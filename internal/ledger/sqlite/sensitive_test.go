@@ -35,7 +35,7 @@ func holds(t testing.TB, path, text string) bool {
 	return false
 }
 
-// The files keep nothing of a code that was sent, however large its row was.
+// No trace of a code that was sent is left in the files, whatever the size of its row.
 func TestFilesForgetWhatWasMasked(t *testing.T) {
 	for name, padding := range map[string]int{"in a page": 0, "on overflow pages": 20_000} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestFilesForgetWhatWasMasked(t *testing.T) {
 					Content: ledger.Content{Subject: "Your code", Text: around + code, HTML: around + code + around},
 				}})).To(Succeed())
 			}
-			g.Expect(holds(t, path, code)).To(BeTrue(), "the search finds what is there")
+			g.Expect(holds(t, path, code)).To(BeTrue(), "the search works")
 			claimed, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 10, Lease: time.Minute})
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(claimed).To(HaveLen(3))
@@ -70,7 +70,7 @@ func TestFilesForgetWhatWasMasked(t *testing.T) {
 	}
 }
 
-// The files keep nothing of a user who was erased, among many others.
+// No trace of an erased user is left in the files; the data of other users is.
 func TestFilesForgetAnErasedUser(t *testing.T) {
 	g := NewWithT(t)
 	path := filepath.Join(t.TempDir(), "ledger.db")

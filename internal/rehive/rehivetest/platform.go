@@ -21,7 +21,7 @@
 // Where Rehive's behaviour isn't documented, the simulator takes the side that
 // is harder for an extension: a webhook that a service registered can't be
 // changed while that service is active, nor while it is being activated; every
-// activation makes a new service user unless Options.ReuseServiceUser is set.
+// activation creates a new service user unless Options.ReuseServiceUser is set.
 // Conditions of webhooks are stored, not evaluated. Cursor pagination,
 // Idempotency-Key and MFA challenges are not simulated.
 //
@@ -284,7 +284,7 @@ func DefaultCurrencies() []Currency {
 	}
 }
 
-// AddCompany makes a company; empty fields get sensible values.
+// AddCompany adds a company; empty fields get sensible values.
 func (p *Platform) AddCompany(spec Company) (Company, error) {
 	if spec.ID == "" {
 		return Company{}, errors.New("a company needs an id")
@@ -361,7 +361,7 @@ func (c *company) currency(code string) (Currency, bool) {
 	return c.Currencies[i], true
 }
 
-// AddUser makes a user with a token and raises user.create.
+// AddUser adds a user with a token and raises user.create.
 func (p *Platform) AddUser(companyID string, spec User) (User, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -518,7 +518,7 @@ type Seeded struct {
 	Customers []User `json:"customers"`
 }
 
-// Seed makes the company "demo" with an admin, two customers (the first with a
+// Seed adds the company "demo" with an admin, two customers (the first with a
 // phone that receives push messages) and the currencies USD and XBT.
 func (p *Platform) Seed() (Seeded, error) {
 	demo, err := p.AddCompany(Company{

@@ -43,7 +43,7 @@ func (t *transaction) export() Transaction {
 	}
 }
 
-// AddTransaction makes a transaction, with its other side and its children, and
+// AddTransaction creates a transaction, with its other side and its children, and
 // raises the events of each: create, initiate (it became Pending) and, if it is
 // not left pending, execute (it became Complete or Failed). The first of the
 // result is the one asked for.
@@ -167,7 +167,7 @@ func (p *Platform) move(c *company, all []*transaction, status, event string) {
 	}
 }
 
-// ExecuteTransaction makes a pending transaction with its other side and its
+// ExecuteTransaction executes a pending transaction with its other side and its
 // children Complete or Failed, and raises transaction.execute for each.
 func (p *Platform) ExecuteTransaction(companyID, id, status string) error {
 	p.mu.Lock()

@@ -17,11 +17,11 @@ import (
 	"time"
 )
 
-// ErrNoPgBouncer says that there is no PgBouncer on this machine and how to get it. It is
-// an [ErrNotInstalled].
+// ErrNoPgBouncer says that PgBouncer is not installed, and how to install it. It wraps
+// [ErrNotInstalled].
 var ErrNoPgBouncer = fmt.Errorf("no PgBouncer is installed: run `apt-get install pgbouncer` (or your system's package), or put it on the PATH: %w", ErrNotInstalled)
 
-// bouncerPort is only a part of the socket's name.
+// bouncerPort only names the socket.
 const bouncerPort = 6432
 
 // Bouncer is a running PgBouncer.
@@ -31,7 +31,7 @@ type Bouncer struct {
 	lifeline *os.File
 }
 
-// Bounce starts a PgBouncer before the server, with a pool mode ("session",
+// Bounce starts a PgBouncer in front of the server, with a pool mode ("session",
 // "transaction", "statement") and its defaults otherwise. The caller stops it.
 func (s *Server) Bounce(mode string) (*Bouncer, error) {
 	program, err := exec.LookPath("pgbouncer")
@@ -44,7 +44,7 @@ func (s *Server) Bounce(mode string) (*Bouncer, error) {
 	}
 	dir, err := os.MkdirTemp("/tmp", "pgbouncertest")
 	if err != nil {
-		return nil, fmt.Errorf("making a directory for PgBouncer: %w", err)
+		return nil, fmt.Errorf("creating a directory for PgBouncer: %w", err)
 	}
 	b := &Bouncer{dir: dir}
 	if err := b.start(s, program, mode); err != nil {
@@ -83,7 +83,7 @@ pidfile = %[4]s/pid
 	}
 	lifelineRead, lifeline, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("making a pipe: %w", err)
+		return fmt.Errorf("creating a pipe: %w", err)
 	}
 	// The shell's input ends when this process does, however it dies.
 	const script = `"$@" >/dev/null 2>&1 & pid=$!; (read -r _; kill -TERM $pid) <&3 & exec 3<&-; wait $pid; kill $! 2>/dev/null`

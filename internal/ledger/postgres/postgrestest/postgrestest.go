@@ -56,7 +56,7 @@ type Server struct {
 	roleErr error
 }
 
-// Start makes a new, empty server. The caller stops it. It ends also when the
+// Start starts a new, empty server. The caller stops it. It also ends when the
 // process that started it dies.
 func Start() (*Server, error) {
 	bin, err := find()
@@ -94,7 +94,7 @@ const (
 func makeDir(parent string) (string, error) {
 	dir, err := os.MkdirTemp(parent, fmt.Sprintf("postgrestest-%d-", os.Getpid()))
 	if err != nil {
-		return "", fmt.Errorf("making a directory for PostgreSQL: %w", err)
+		return "", fmt.Errorf("creating a directory for PostgreSQL: %w", err)
 	}
 	return dir, nil
 }
@@ -183,7 +183,7 @@ func (s *Server) ListenTLS(certificate, key []byte) (int, error) {
 	return port, s.Launch()
 }
 
-// give makes a file the server's user's.
+// give makes the server's user the owner of a file.
 func (s *Server) give(path string) error {
 	if s.owner == nil {
 		return nil
@@ -194,7 +194,7 @@ func (s *Server) give(path string) error {
 	return nil
 }
 
-// write makes a file beside the server's own.
+// write creates a file beside the server's own.
 func (s *Server) write(name string, text []byte) error {
 	path := filepath.Join(s.data(), name)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
@@ -232,7 +232,7 @@ func find() (string, error) {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// initialize makes the files. PostgreSQL refuses to run as root, so root runs it
+// initialize creates the database's files. PostgreSQL refuses to run as root, so root runs it
 // as the user that the package made, or as nobody.
 func (s *Server) initialize() error {
 	if os.Geteuid() == 0 {
@@ -275,11 +275,11 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 func (s *Server) Launch() error {
 	lifelineRead, lifeline, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("making a pipe: %w", err)
+		return fmt.Errorf("creating a pipe: %w", err)
 	}
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("making the log of PostgreSQL: %w", err)
+		return fmt.Errorf("creating the log of PostgreSQL: %w", err)
 	}
 	// The shell's input ends when this process does, however it dies.
 	const script = `"$@" & pid=$!; (read -r _; kill -INT $pid) <&3 & exec 3<&-; wait $pid; kill $! 2>/dev/null`
@@ -363,7 +363,7 @@ func (s *Server) Exec(query string, args ...any) error {
 	return errors.Join(err, db.Close())
 }
 
-// NewDatabase makes an empty database and returns its URL, which asks for
+// NewDatabase creates an empty database and returns its URL, which asks for
 // Password. Its owner has no more rights than that.
 func (s *Server) NewDatabase() (string, error) { return s.copyDatabase("template1") }
 

@@ -41,7 +41,7 @@ func StopShared() error {
 	return shared.Stop()
 }
 
-// NewDatabase makes an empty database on the shared server and returns its URL; its
+// NewDatabase creates an empty database on the shared server and returns its URL; its
 // password is [Password].
 func NewDatabase(t testing.TB) string {
 	t.Helper()
