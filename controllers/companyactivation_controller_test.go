@@ -243,6 +243,20 @@ func TestDeclaredActivationWaits(t *testing.T) {
 	f.Expect(verdictOf(f.activate(f.admin.Token), v1alpha1.ReadyCondition)).To(Equal(active))
 }
 
+// A slow platform must not leave a condition that asks for what an admin has already done.
+func TestRegistrationInProgress(t *testing.T) {
+	f := newFixture(t)
+	a := f.declare("shop")
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/AwaitingActivation"))
+	answer := platform.InjectFault(rehivetest.Fault{Kind: rehivetest.FaultHang, Path: "/3/admin/webhooks/", Token: f.admin.Token})
+	defer answer()
+	f.save(a, f.admin.Token)
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/Registering"))
+	f.Expect(verdictOf(a, v1alpha1.WebhooksRegisteredCondition)).To(Equal("Unknown/Registering"))
+	answer()
+	f.Expect(verdictOf(f.check(a), v1alpha1.ReadyCondition)).To(Equal(active))
+}
+
 func TestRefusedTokens(t *testing.T) {
 	for name, token := range map[string]func(*fixture) string{
 		"unknown": func(*fixture) string { return secrets.add("unknown-unknown-unknown-unknown-unknown") },

@@ -61,6 +61,7 @@ func (r *companyActivationReconciler) reconcile(ctx context.Context, s *scope) e
 		r.loadCredentials,
 		r.loadRules,
 		r.skipUnchanged,
+		r.announce,
 		r.verifyToken,
 		r.resumeWork,
 		r.refreshCompany,
@@ -365,6 +366,22 @@ func (r *companyActivationReconciler) remember(_ context.Context, s *scope) erro
 	r.memory.settle(s, r.now().Add(s.checkAgain))
 	r.memory.checked(s, r.now())
 	return nil
+}
+
+// announce shows that the registration of a new activation is in progress. With a slow
+// platform it takes minutes, in which the status would still ask for an activation.
+func (r *companyActivationReconciler) announce(ctx context.Context, s *scope) error {
+	switch conditionReason(s.activation, v1alpha1.ReadyCondition) {
+	case "", v1alpha1.AwaitingActivationReason, v1alpha1.InactiveReason, v1alpha1.SecretMissingReason, v1alpha1.PurgePendingReason:
+	default:
+		return nil
+	}
+	registering := verdict{metav1.ConditionFalse, v1alpha1.RegisteringReason,
+		"Rehive has activated this extension for the company. Its token is being checked and its webhooks are being registered."}
+	setReady(s.activation, registering, false)
+	set(s.activation, v1alpha1.TokenValidCondition, s.tokenValid.or(registering))
+	set(s.activation, v1alpha1.WebhooksRegisteredCondition, s.webhooksRegistered.or(registering))
+	return s.report.writeConditions(ctx)
 }
 
 // verifyToken asks the platform for the token's user.

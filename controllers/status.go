@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -52,8 +53,8 @@ type reporter struct {
 }
 
 // report collects the results of one reconciliation: the object's new status, which the
-// reconciler sets on the object itself, and events. It is written once, at the end,
-// regardless of other failures.
+// reconciler sets on the object itself, and events. It is written at the end, regardless of
+// other failures.
 type report struct {
 	reporter
 	before, object conditioned
@@ -77,6 +78,22 @@ func (p *report) isReplaced(ctx context.Context) bool {
 	current := p.object.DeepCopyObject().(conditioned)
 	err := p.client.Get(ctx, client.ObjectKeyFromObject(p.object), current)
 	return err == nil && current.GetUID() != p.object.GetUID()
+}
+
+// writeConditions writes the conditions ahead of the rest of the status, before something that
+// can take long.
+func (p *report) writeConditions(ctx context.Context) error {
+	current := p.before.DeepCopyObject().(conditioned)
+	current.SetConditions(slices.Clone(p.object.GetConditions()))
+	if p.isReplaced(ctx) {
+		return nil
+	}
+	written := current.DeepCopyObject().(conditioned) // the response replaces it
+	if err := p.client.Status().Patch(ctx, written, client.MergeFrom(p.before)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("writing the conditions: %w", err)
+	}
+	p.before = current
+	return nil
 }
 
 // finish writes the status if it changed, then records the events. It returns the result

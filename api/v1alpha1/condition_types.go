@@ -56,6 +56,9 @@ const (
 	// AwaitingActivationReason: the object was declared, but the platform has
 	// not called /activate/ yet, so there is no token.
 	AwaitingActivationReason = "AwaitingActivation"
+	// RegisteringReason: the platform has activated the extension. Its token is being
+	// checked and the webhooks are being registered.
+	RegisteringReason = "Registering"
 	// SecretMissingReason: the Secret does not exist, or lacks the token or the webhook
 	// secret. A new activation or token rotation restores it.
 	SecretMissingReason = "SecretMissing"
