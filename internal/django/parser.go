@@ -97,6 +97,9 @@ type Parser struct {
 	at       int32 // where the tag that is being parsed begins
 	blocks   map[string]*blockNode
 
+	partials  map[string]*partialDefNode
+	inPartial int // how many partials are being parsed
+
 	cycles    map[string]*cycleNode // by name
 	lastCycle *cycleNode
 

@@ -31,14 +31,14 @@ type draw struct {
 // noteRead records a variable with the first filter that is applied to it, unless an
 // enclosing tag has set the name.
 func (p *Parser) noteRead(v *variable, filter string) {
-	if v == nil || p.isBound[v.first] > 0 {
+	if v == nil || p.isBound[v.first] > 0 && p.inPartial == 0 {
 		return
 	}
 	switch v.first {
 	case "True", "False", "None":
 		return
 	}
-	p.template.reads.paths = append(p.template.reads.paths, read{v, filter, p.at})
+	p.template.reads.paths = append(p.template.reads.paths, read{v, filter, p.at, p.inPartial > 0})
 }
 
 // bind declares that the names are set for the nodes parsed next, until the end of their

@@ -32,6 +32,7 @@ type read struct {
 	variable *variable
 	filter   string
 	pos      int32
+	partial  bool // in a part that is printed elsewhere, where its names may be set
 }
 
 // remark is a Remark without its line.
@@ -52,13 +53,17 @@ func (p *Parser) remark(message string) {
 const maxRemarks = 20
 
 // Uses returns the places in the template that read its data, in order. It doesn't include
-// those of included templates.
+// those of included templates and of partials, which may read what is set where they are used.
 func (t *Template) Uses() []Use {
-	uses := make([]Use, len(t.reads.paths))
+	uses := make([]Use, 0, len(t.reads.paths))
 	places := t.source.placer()
-	for i, r := range t.reads.paths {
-		uses[i] = Use{Path: r.variable.path, Filter: r.filter}
-		uses[i].Line, uses[i].Column = places.at(r.pos)
+	for _, r := range t.reads.paths {
+		if r.partial {
+			continue
+		}
+		use := Use{Path: r.variable.path, Filter: r.filter}
+		use.Line, use.Column = places.at(r.pos)
+		uses = append(uses, use)
 	}
 	return uses
 }
