@@ -7,14 +7,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -40,7 +38,6 @@ import (
 	"github.com/rehive/extension-operator/internal/httpserver"
 	"github.com/rehive/extension-operator/internal/leadership"
 	"github.com/rehive/extension-operator/internal/ledger"
-	"github.com/rehive/extension-operator/internal/metricsauth"
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/senderdomain"
@@ -267,7 +264,11 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, runnable := range []manager.Runnable{senders.secrets, server, dispatcher, worker, quarantine, leader} {
+	measured, err := metricsServer(mgr.GetConfig(), s)
+	if err != nil {
+		return err
+	}
+	for _, runnable := range append(measured, senders.secrets, server, dispatcher, worker, quarantine, leader) {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding to the manager: %w", err)
 		}
@@ -315,18 +316,14 @@ func openLedger(ctx context.Context, s *settings) (ledger.Store, *ledger.Cleaner
 }
 
 func newManager(config *rest.Config, s *settings, watched namespaces.Set) (manager.Manager, error) {
-	metricsServer, err := metricsOptions(s)
-	if err != nil {
-		return nil, err
-	}
 	cacheOptions := controllers.CacheOptions()
 	cacheOptions.DefaultNamespaces = watched.CacheNamespaces()
 	mgr, err := ctrl.NewManager(config, manager.Options{
 		NewClient:               activation.NewClient,
 		Scheme:                  newScheme(),
 		Cache:                   cacheOptions,
-		Metrics:                 metricsServer,
-		HealthProbeBindAddress:  "0", // see addProbes
+		Metrics:                 metricsserver.Options{BindAddress: "0"}, // see metricsServer
+		HealthProbeBindAddress:  "0",                                     // see addProbes
 		PprofBindAddress:        s.pprofAddress,
 		GracefulShutdownTimeout: &s.gracePeriod,
 	})
@@ -375,20 +372,6 @@ func addProbes(mgr manager.Manager, address string, ready map[string]healthz.Che
 		return fmt.Errorf("adding the health checks: %w", err)
 	}
 	return nil
-}
-
-func metricsOptions(s *settings) (metricsserver.Options, error) {
-	if !s.metricsAuth {
-		return metricsserver.Options{BindAddress: s.metricsAddress}, nil
-	}
-	if s.metricsCertDir != "" {
-		// The metrics server would treat a missing file as a request for a self-signed
-		// certificate.
-		if _, err := tls.LoadX509KeyPair(filepath.Join(s.metricsCertDir, "tls.crt"), filepath.Join(s.metricsCertDir, "tls.key")); err != nil {
-			return metricsserver.Options{}, fmt.Errorf("--metrics-cert-dir: %w", err)
-		}
-	}
-	return metricsauth.ServerOptions(s.metricsAddress, s.metricsCertDir), nil
 }
 
 func newScheme() *runtime.Scheme {

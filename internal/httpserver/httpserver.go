@@ -2,14 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package httpserver provides the HTTP servers for callers inside the cluster, with bounds
-// on what a connection costs. Every pod can connect to them, and controller-runtime's servers
-// accept any number of connections with a header of a megabyte each.
+// on what a connection costs. Every pod may be able to connect to them, and controller-runtime's
+// servers accept any number of connections with a header of a megabyte each.
 package httpserver
 
 import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -54,8 +55,11 @@ func New(name, address string, config *tls.Config, handler http.Handler) (*manag
 	return &manager.Server{
 		Name: name, Listener: served, ShutdownTimeout: &timeout,
 		Server: &http.Server{
-			Handler: handler, MaxHeaderBytes: MaxHeader, ReadTimeout: ReadTime, WriteTimeout: writeTime,
+			Handler: yielding(handler), MaxHeaderBytes: MaxHeader, ReadTimeout: ReadTime, WriteTimeout: writeTime,
 			IdleTimeout: idleTime, ConnState: l.observe,
+			ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+				return context.WithValue(ctx, connectionKey{}, connectionOf(conn))
+			},
 			// Every failed handshake would be an entry otherwise.
 			ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(ctrl.Log.WithName(name).V(1)), slog.LevelInfo),
 		},
@@ -78,9 +82,45 @@ type listener struct {
 type connection struct {
 	net.Conn
 	listener *listener
-	// since is when the connection began to wait; zero while a request is served. The
-	// listener's mutex guards it.
+	// since is when the connection began to wait for its client; zero while a request is
+	// served. The listener's mutex guards it.
 	since time.Time
+}
+
+type connectionKey struct{}
+
+// connectionOf unwraps a connection of the server; nil if it isn't one of this package.
+func connectionOf(conn net.Conn) *connection {
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	c, _ := conn.(*connection)
+	return c
+}
+
+// yielding marks a connection as waiting for its client while the handler reads the body,
+// and once the handler has returned: net/http then reads the rest of the body.
+func yielding(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, _ := r.Context().Value(connectionKey{}).(*connection); c != nil && r.ContentLength != 0 {
+			r.Body = &body{ReadCloser: r.Body, connection: c}
+			defer c.wait()
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// body is a request's body. Its connection waits for the client during each Read.
+type body struct {
+	io.ReadCloser
+	connection *connection
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	b.connection.wait()
+	defer b.connection.serve()
+	return b.ReadCloser.Read(p) //nolint:wrapcheck // it stands in for the body
 }
 
 // Accept implements net.Listener.
@@ -129,23 +169,48 @@ func (l *listener) Close() error {
 // observe tracks the states of connections (http.Server.ConnState). A connection is active
 // from the end of a request's header until its response is written.
 func (l *listener) observe(conn net.Conn, state http.ConnState) {
-	if encrypted, ok := conn.(*tls.Conn); ok {
-		conn = encrypted.NetConn()
-	}
-	c, ok := conn.(*connection)
-	if !ok {
+	c := connectionOf(conn)
+	if c == nil {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	switch state {
 	case http.StateActive:
-		c.since = time.Time{}
+		c.serve()
 	case http.StateIdle:
-		c.since = time.Now()
-		l.changed.Signal()
+		c.wait()
 	default:
 	}
+}
+
+// wait marks a connection as waiting for its client.
+func (c *connection) wait() {
+	l := c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.since.IsZero() {
+		c.since = time.Now()
+		l.changed.Signal()
+	}
+}
+
+// serve marks a connection as served.
+func (c *connection) serve() {
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	c.since = time.Time{}
+}
+
+// Write implements net.Conn. A client that doesn't read the response keeps it waiting.
+func (c *connection) Write(b []byte) (int, error) {
+	l := c.listener
+	l.mu.Lock()
+	served := c.since.IsZero()
+	l.mu.Unlock()
+	if served {
+		c.wait()
+		defer c.serve()
+	}
+	return c.Conn.Write(b) //nolint:wrapcheck // it stands in for the connection
 }
 
 // Close implements net.Conn.

@@ -30,6 +30,7 @@ func start(t *testing.T, handler http.Handler) (address string, client *http.Cli
 	if err != nil {
 		t.Fatal(err)
 	}
+	server.Server.ReadTimeout, server.Server.WriteTimeout = time.Hour, time.Hour // so that no test passes because they end
 	run(t, server)
 	transport := certificates.Client().Transport.(*http.Transport)
 	transport.DisableKeepAlives = true
@@ -49,23 +50,47 @@ func run(t *testing.T, server *manager.Server) {
 	})
 }
 
-// TestConnectionsThatWait opens more connections than the server holds, each in the middle of a
-// header, as any pod can. The server closes the oldest and serves a caller all the while.
+// TestConnectionsThatWait opens more connections than the server holds, each of which waits
+// for its client, as any pod can. The server closes the oldest and serves a caller all the
+// while.
 func TestConnectionsThatWait(t *testing.T) {
-	address, client := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+	for name, begin := range map[string]string{
+		"for a header":                 "GET / HTTP/1.1\r\nHost: x\r\n",
+		"for a body":                   "POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+		"for a body that nobody reads": "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+		"to send a response of 32 MiB": "GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
+		"for a chunk of a body":        "POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+	} {
+		t.Run(name, func(t *testing.T) { testWaiting(t, begin) })
+	}
+}
+
+func testWaiting(t *testing.T, begin string) {
+	large := make([]byte, 32<<20) // more than the kernel buffers
+	address, client := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/read":
+			_, _ = io.Copy(io.Discard, r.Body)
+		case "/large":
+			_, _ = w.Write(large)
+		default:
+			_, _ = io.WriteString(w, "ok")
+		}
+	}))
 	var waiting []net.Conn
 	defer func() {
 		for _, conn := range waiting {
 			_ = conn.Close()
 		}
 	}()
-	for i := range 3 * MaxConnections {
-		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 30 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
+	for i := range MaxConnections + 8 {
+		conn, err := dialer.DialContext(t.Context(), "tcp", address)
 		if err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
 		waiting = append(waiting, conn)
-		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n"); err != nil {
+		if _, err := io.WriteString(conn, begin); err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
 	}
@@ -75,7 +100,7 @@ func TestConnectionsThatWait(t *testing.T) {
 	}
 	_ = response.Body.Close()
 	_ = waiting[0].SetReadDeadline(time.Now().Add(30 * time.Second))
-	if _, err := waiting[0].Read(make([]byte, 1)); err == nil || isTimeout(err) {
+	if _, err := io.Copy(io.Discard, waiting[0]); isTimeout(err) {
 		t.Errorf("the oldest connection is still open: %v", err)
 	}
 }

@@ -13,7 +13,6 @@ package metricsauth
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"fmt"
 	"net/http"
 	"strings"
@@ -25,7 +24,6 @@ import (
 	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/lru"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 )
 
 const (
@@ -40,24 +38,6 @@ const (
 	reviewTimeout = 10 * time.Second
 )
 
-// ServerOptions serve metrics on an address over HTTPS, to permitted callers only. The
-// certificate is tls.crt and tls.key in certDir, read again when they change; without a
-// certDir it is self-signed and created at each start, so that it encrypts but does not
-// authenticate the server.
-func ServerOptions(address, certDir string) metricsserver.Options {
-	return metricsserver.Options{
-		BindAddress:    address,
-		SecureServing:  true,
-		CertDir:        certDir,
-		FilterProvider: New,
-		// For a page of metrics, HTTP/2 has no advantage, only its denial-of-service
-		// attacks.
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.MinVersion, c.NextProtos = tls.VersionTLS12, []string{"http/1.1"}
-		}},
-	}
-}
-
 // reviewer asks the API server about callers. It is safe for concurrent use.
 type reviewer struct {
 	client  rest.Interface // without credentials of its own
@@ -66,20 +46,20 @@ type reviewer struct {
 	now     func() time.Time
 }
 
-// New is a FilterProvider of the metrics server. The filter answers 401 without a token
-// that the API server accepts, 403 to a caller that may not get the URL, and 503 if the API
-// server does not answer.
-func New(config *rest.Config, _ *http.Client) (metricsserver.Filter, error) {
+// New returns a function that lets only permitted callers reach a handler. It answers 401
+// without a token that the API server accepts, 403 to a caller that may not get the URL, and
+// 503 if the API server does not answer.
+func New(config *rest.Config, log logr.Logger) (func(http.Handler) http.Handler, error) {
 	r, err := newReviewer(config, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	return r.filter, nil
+	return func(handler http.Handler) http.Handler { return r.filter(log, handler) }, nil
 }
 
 func newReviewer(config *rest.Config, now func() time.Time) (*reviewer, error) {
-	// The client that the metrics server offers carries the operator's credentials: a
-	// caller whose token is not sent would have the operator's permissions.
+	// With the operator's credentials, a caller whose token is not sent would have the
+	// operator's permissions.
 	anonymous := rest.AnonymousClientConfig(config)
 	anonymous.QPS = -1 // turns bound it
 	client, err := authorizationclient.NewForConfig(anonymous)
@@ -94,7 +74,7 @@ func newReviewer(config *rest.Config, now func() time.Time) (*reviewer, error) {
 	}, nil
 }
 
-func (r *reviewer) filter(log logr.Logger, handler http.Handler) (http.Handler, error) {
+func (r *reviewer) filter(log logr.Logger, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		token, ok := bearerToken(request)
 		if !ok {
@@ -113,7 +93,7 @@ func (r *reviewer) filter(log logr.Logger, handler http.Handler) (http.Handler, 
 		default:
 			handler.ServeHTTP(w, request)
 		}
-	}), nil
+	})
 }
 
 func unauthorized(w http.ResponseWriter) {

@@ -4,10 +4,6 @@
 package metricsauth
 
 import (
-	"context"
-	"crypto/tls"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/test/controlplane"
@@ -82,8 +77,7 @@ func TestFilter(t *testing.T) {
 	r, err := newReviewer(admin, func() time.Time { return time.Unix(clock.Load(), 0) })
 	g.Expect(err).NotTo(HaveOccurred())
 	served := 0
-	handler, err := r.filter(logr.Discard(), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
-	g.Expect(err).NotTo(HaveOccurred())
+	handler := r.filter(logr.Discard(), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
 	get := func(method, path string, authorization ...string) *httptest.ResponseRecorder {
 		request := httptest.NewRequest(method, path, nil)
 		request.Header["Authorization"] = authorization
@@ -129,63 +123,13 @@ func TestFilter(t *testing.T) {
 	}, "1m", "50ms").Should(Equal(http.StatusForbidden))
 }
 
-// TestServer calls a metrics server over the network.
-func TestServer(t *testing.T) {
-	g := NewWithT(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	g.Expect(err).NotTo(HaveOccurred())
-	address := listener.Addr().String()
-	g.Expect(listener.Close()).To(Succeed())
-	server, err := metricsserver.NewServer(ServerOptions(address, ""), admin, http.DefaultClient)
-	g.Expect(err).NotTo(HaveOccurred())
-	ctx, cancel := context.WithCancel(t.Context())
-	stopped := make(chan error, 1)
-	go func() { stopped <- server.Start(ctx) }()
-	defer func() {
-		cancel()
-		g.Expect(<-stopped).To(Succeed())
-	}()
-
-	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
-		ForceAttemptHTTP2: true,
-		DisableKeepAlives: true,
-	}}
-	get := func(scheme, token string) (status int, page string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://"+address+"/metrics", nil)
-		g.Expect(err).NotTo(HaveOccurred())
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return 0, ""
-		}
-		defer response.Body.Close()
-		g.Expect(response.ProtoMajor).To(Equal(1))
-		body, err := io.ReadAll(response.Body)
-		g.Expect(err).NotTo(HaveOccurred())
-		return response.StatusCode, string(body)
-	}
-	g.Eventually(func() int { status, _ := get("https", ""); return status }, "1m", "20ms").Should(Equal(http.StatusUnauthorized))
-	status, page := get("http", "")
-	g.Expect(status).To(Equal(http.StatusBadRequest), "it speaks TLS only: %s", page)
-	status, page = get("https", serviceAccount(t, "scrapes-in-vain", ""))
-	g.Expect(status).To(Equal(http.StatusForbidden))
-	g.Expect(page).NotTo(ContainSubstring("rest_client_requests_total"))
-	status, page = get("https", serviceAccount(t, "scrapes", "cluster-admin"))
-	g.Expect(status).To(Equal(http.StatusOK))
-	g.Expect(page).To(ContainSubstring("rest_client_requests_total"))
-}
-
 // TestOperatorsCredentialsAreNotUsed checks that a caller without a token does not get the
 // operator's permissions.
 func TestOperatorsCredentialsAreNotUsed(t *testing.T) {
 	g := NewWithT(t)
-	filter, err := New(admin, http.DefaultClient)
+	authorize, err := New(admin, logr.Discard())
 	g.Expect(err).NotTo(HaveOccurred())
-	handler, err := filter(logr.Discard(), http.NotFoundHandler())
-	g.Expect(err).NotTo(HaveOccurred())
+	handler := authorize(http.NotFoundHandler())
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	request.Header.Set("Authorization", "Bearer junk")
 	answer := httptest.NewRecorder()
@@ -197,10 +141,9 @@ func TestAPIServerUnreachable(t *testing.T) {
 	g := NewWithT(t)
 	away := httptest.NewServer(http.NotFoundHandler())
 	away.Close()
-	filter, err := New(&rest.Config{Host: away.URL}, http.DefaultClient)
+	authorize, err := New(&rest.Config{Host: away.URL}, logr.Discard())
 	g.Expect(err).NotTo(HaveOccurred())
-	handler, err := filter(logr.Discard(), http.NotFoundHandler())
-	g.Expect(err).NotTo(HaveOccurred())
+	handler := authorize(http.NotFoundHandler())
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	request.Header.Set("Authorization", "Bearer token")
 	answer := httptest.NewRecorder()
