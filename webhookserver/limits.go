@@ -47,8 +47,9 @@ type Limits struct {
 	// at once. Each makes calls to the platform and to Kubernetes.
 	LifecycleCalls int
 
-	// APICalls is how many calls to the admin and user API are in progress at once. Further
-	// calls are refused, so that connections remain for webhooks.
+	// APICalls is how many calls to the admin and user API are in progress at once. One
+	// company can have as many as stay free for others. Further calls are refused, so that
+	// connections remain for webhooks.
 	APICalls int
 
 	// APIWork is how much work calls to the admin and user API may do at once, in the units of
@@ -57,8 +58,8 @@ type Limits struct {
 	APIWork int
 	// APIBodyBytes is how many bytes of bodies of such calls are in memory at once, and
 	// APIAnswerBytes how many of their answers, not counting small ones. One company can use
-	// half of each. Further calls wait for up to QueueTime with their bodies; their answers
-	// are replaced by refusals.
+	// as much of each as stays free for others. Further calls wait for up to QueueTime with
+	// their bodies; their answers are replaced by refusals.
 	APIBodyBytes, APIAnswerBytes int64
 
 	// Streams is how many event streams are open at once, half of them for one company at
@@ -84,7 +85,13 @@ type Limits struct {
 	// see holdBack. It is about 5 % of one processor.
 	FreeAnswers float64
 
-	// ReadHeaderTimeout is the maximum time for a request's header to arrive.
+	// Handshakes is how many TLS handshakes per second known callers may make; strangers may
+	// make a fifth of that. The default depends on the certificate's key, and takes about a
+	// third of the processors.
+	Handshakes float64
+
+	// ReadHeaderTimeout is the maximum time for a request's header to arrive, and for a TLS
+	// handshake.
 	ReadHeaderTimeout time.Duration
 	// ReadTimeout is the maximum time for a whole request to arrive.
 	ReadTimeout time.Duration

@@ -152,6 +152,7 @@ type Server struct {
 	knownCalls, strangersCalls *flow.Gate
 	tokens                     *tokenCache
 	tokenLocks                 keyedMutex
+	handshakes                 *handshakes  // nil without TLS
 	bodyBytes, webhookSlots    *flow.Budget // by company
 	apiWork                    *flow.Budget // by company, as are the next two
 	apiBodies, apiAnswers      *flow.Budget
@@ -224,13 +225,13 @@ func New(o Options) (*Server, error) {
 	s.refusalLogs = rate.NewLimiter(refusalLogRate, refusalLogBurst)
 	s.bodyBytes = flow.NewBudget(s.limits.BodyBytes)
 	s.apiWork = flow.NewBudget(int64(s.limits.APIWork))
-	s.apiBodies = flow.NewBudget(s.limits.APIBodyBytes)
-	s.apiAnswers = flow.NewBudget(s.limits.APIAnswerBytes)
+	s.apiBodies = flow.NewFairBudget(s.limits.APIBodyBytes)
+	s.apiAnswers = flow.NewFairBudget(s.limits.APIAnswerBytes)
 	s.webhookSlots = flow.NewBudget(int64(s.limits.Webhooks))
 	s.freeAnswers = rate.NewLimiter(rate.Limit(s.limits.FreeAnswers), max(1, int(s.limits.FreeAnswers)))
 	s.lifecycleSlots = flow.NewBudget(int64(s.limits.LifecycleCalls))
 	s.feedbackSlots = flow.NewBudget(feedbackCalls)
-	s.apiSlots = flow.NewBudget(int64(s.limits.APICalls))
+	s.apiSlots = flow.NewFairBudget(int64(s.limits.APICalls))
 	s.streams = newStreams(s.limits.Streams, s.limits.StreamTime)
 	s.knownCalls = flow.NewGate(flow.GateOptions{
 		Rate: s.limits.KnownRate, Burst: knownBurst, FullDemand: knownDemand, Concurrent: s.limits.LifecycleCalls, Waiting: s.limits.Connections,
@@ -259,6 +260,13 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s.listener = newConnections(listener, s.limits.Connections, s.limits.ReadTimeout, s.lookUp, s.metrics.evictedConnections.Inc)
+	if s.certs != nil {
+		perSecond := s.limits.Handshakes
+		if certificate, _ := s.certs.GetCertificate(nil); perSecond == 0 && certificate != nil {
+			perSecond = handshakesPerSecond(certificate)
+		}
+		s.handshakes = newHandshakes(s.listener, perSecond, s.limits.ReadHeaderTimeout)
+	}
 	return s, nil
 }
 
@@ -309,7 +317,9 @@ func (s *Server) Start(ctx context.Context) error {
 
 	served := make(chan error, 1)
 	if s.certs != nil {
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certs.GetCertificate}
+		server.TLSConfig = &tls.Config{
+			MinVersion: tls.VersionTLS12, GetCertificate: s.certs.GetCertificate, GetConfigForClient: s.handshakes.admit,
+		}
 		watchCtx, stopWatching := context.WithCancel(base)
 		watched := make(chan error, 1)
 		go func() { watched <- s.certs.Start(watchCtx) }()

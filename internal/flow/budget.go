@@ -22,6 +22,7 @@ var ErrTooLarge = errors.New("larger than one party's share of the budget")
 // A Budget is safe for concurrent use.
 type Budget struct {
 	total int64
+	fair  bool // see NewFairBudget
 
 	mu      sync.Mutex
 	used    int64
@@ -43,6 +44,15 @@ const (
 // NewBudget returns a budget of an amount, of which nothing is drawn.
 func NewBudget(total int64) *Budget {
 	return &Budget{total: max(total, 1), held: make(map[string]int64)}
+}
+
+// NewFairBudget returns a budget of which one party, after each request, holds at most as
+// much as stays free: half of it if nobody else holds anything, then a quarter, and so on.
+// So a few parties that take all that they can get can't keep others out.
+func NewFairBudget(total int64) *Budget {
+	b := NewBudget(total)
+	b.fair = true
+	return b
 }
 
 // Total is the amount of the whole budget.
@@ -191,7 +201,10 @@ func (b *Budget) fits(n int64) bool {
 }
 
 // mayHold reports whether a party stays within its share.
-func (b *Budget) mayHold(party string, n int64) bool { return b.held[party]+n <= b.Share() }
+func (b *Budget) mayHold(party string, n int64) bool {
+	after := b.held[party] + n
+	return after <= b.Share() && (!b.fair || after <= b.total-b.used-n)
+}
 
 // give books an amount, which is negative when it comes back.
 func (b *Budget) give(party string, n int64) {

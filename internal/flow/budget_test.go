@@ -51,6 +51,31 @@ func TestBudgetOneCompanyHoldsHalf(t *testing.T) {
 	g.Expect(b.Used()).To(BeEquivalentTo(888))
 }
 
+func TestFairBudgetKeepsRoomForOthers(t *testing.T) {
+	g := NewWithT(t)
+	b := NewFairBudget(1024)
+	take := func(party string) (held int64) {
+		for {
+			if _, ok := b.TryAcquire(party, 1); !ok {
+				return held
+			}
+			held++
+		}
+	}
+	g.Expect([]int64{take("a"), take("b"), take("c"), take("a")}).To(Equal([]int64{512, 256, 128, 0}))
+
+	// A request that waits is granted once enough stays free.
+	waiting := acquiring(t.Context(), t, b, "d", 100)
+	b.mu.Lock()
+	b.give("a", -100)
+	b.serve()
+	b.mu.Unlock()
+	grant := <-waiting
+	g.Expect(grant.Held()).To(BeEquivalentTo(100))
+	_, ok := NewFairBudget(1024).TryAcquire("a", 512)
+	g.Expect(ok).To(BeTrue(), "the whole share at once")
+}
+
 // acquiring waits until a request waits, and returns where its grant comes.
 func acquiring(ctx context.Context, t *testing.T, b *Budget, party string, n int64) <-chan Grant {
 	t.Helper()
