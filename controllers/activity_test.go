@@ -98,8 +98,9 @@ func TestActivity(t *testing.T) {
 
 	// The company gets a lower quota, while nothing is sent.
 	lower := int64(5)
+	before := holder.DeepCopy()
 	holder.Spec.Quotas.SMS = &v1alpha1.SMSQuota{ChannelQuota: v1alpha1.ChannelQuota{PerDay: &lower}}
-	g.Expect(k8s.Update(ctx, holder)).To(Succeed())
+	g.Expect(k8s.Patch(ctx, holder, client.MergeFrom(before))).To(Succeed())
 	_, ofCompany = observe(second)
 	g.Expect(ofCompany.QuotaUse).To(Equal("sms 3/5"))
 

@@ -621,9 +621,10 @@ func TestImmutableSecret(t *testing.T) {
 	a := f.activate(f.admin.Token)
 	var secret corev1.Secret
 	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(f.secret()), &secret)).To(Succeed())
+	before := secret.DeepCopy()
 	secret.Immutable = ptr.To(true)
 	delete(secret.Data, v1alpha1.SecretKeyWebhookSecret)
-	f.Expect(k8s.Update(f.ctx, &secret)).To(Succeed())
+	f.Expect(k8s.Patch(f.ctx, &secret, client.MergeFrom(before))).To(Succeed())
 	for event, webhook := range f.registered() {
 		f.Expect(platform.RemoveWebhook(f.company, webhook.ID)).To(Succeed(), event)
 	}

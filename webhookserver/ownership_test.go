@@ -116,8 +116,9 @@ func TestSecretWithoutUser(t *testing.T) {
 	forget := func() {
 		f.Helper()
 		secret := f.secretOf(f.activation())
+		before := secret.DeepCopy()
 		delete(secret.Data, v1alpha1.SecretKeyServiceUser)
-		f.Expect(f.client.Update(t.Context(), secret)).To(gomega.Succeed())
+		f.Expect(f.client.Patch(t.Context(), secret, client.MergeFrom(before))).To(gomega.Succeed())
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"serviceUser":null}}`))
 		f.Expect(f.client.Status().Patch(t.Context(), f.activation(), patch)).To(gomega.Succeed())
 	}
@@ -213,8 +214,9 @@ func TestUnusableSecret(t *testing.T) {
 		f := newFixture(t)
 		f.expectSuccess(f.activate(f.admin.Token))
 		secret, immutable := f.secretOf(f.activation()), true
+		before := secret.DeepCopy()
 		secret.Immutable = &immutable
-		f.Expect(f.client.Update(t.Context(), secret)).To(gomega.Succeed())
+		f.Expect(f.client.Patch(t.Context(), secret, client.MergeFrom(before))).To(gomega.Succeed())
 		f.expectSuccess(f.activate(f.admin.Token)) // nothing to store
 		f.expectError(f.activate(f.second.Token), 503, "", message)
 		f.Expect(f.activation().Annotations).To(gomega.HaveKey(v1alpha1.TokenNotStoredAnnotation))

@@ -157,8 +157,9 @@ func TestForeignNotificationsAreReadOnly(t *testing.T) {
 	}
 	// A label on the activation allows the change.
 	a := f.activation()
-	a.Labels = map[string]string{v1alpha1.APIWritesLabel: v1alpha1.APIWritesAllow}
-	f.Expect(f.client.Update(t.Context(), a)).To(gomega.Succeed())
+	labeled := a.DeepCopy()
+	labeled.Labels = map[string]string{v1alpha1.APIWritesLabel: v1alpha1.APIWritesAllow}
+	f.Expect(f.client.Patch(t.Context(), labeled, client.MergeFrom(a))).To(gomega.Succeed())
 	f.Eventually(func() int { return f.call(f.admin.Token, "PATCH", path, `{"name":"Mine"}`).status }).Should(gomega.Equal(200))
 	f.Expect(f.mgr.GetAPIReader().Get(t.Context(), client.ObjectKeyFromObject(rule), rule)).To(gomega.Succeed())
 	f.Expect(rule.Spec.DisplayName).To(gomega.Equal("Mine"))

@@ -109,7 +109,7 @@ func TestRudeCollectors(t *testing.T) {
 				span.End()
 				slowest = max(slowest, time.Since(begun))
 			}
-			g.Expect(slowest).To(BeNumerically("<", 2*time.Second), "nobody waits for the collector")
+			g.Expect(slowest).To(BeNumerically("<", defaultTimeout), "nobody waits for the collector")
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			g.Expect(int64(after.HeapAlloc)-int64(before.HeapAlloc)).To(BeNumerically("<", 16<<20), "the queue is bounded")
@@ -118,7 +118,7 @@ func TestRudeCollectors(t *testing.T) {
 			defer cancel()
 			begun := time.Now()
 			_ = tracer.Shutdown(ctx) // an error says that spans were lost
-			g.Expect(time.Since(begun)).To(BeNumerically("<", 5*time.Second), "the manager stops")
+			g.Expect(time.Since(begun)).To(BeNumerically("<", defaultTimeout), "the manager stops")
 
 			counted := func() (sum float64) {
 				for _, result := range []string{resultExported, resultFailed, resultDropped} {
