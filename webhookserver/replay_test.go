@@ -136,7 +136,8 @@ func TestReplay(t *testing.T) {
 
 	// Invalid replays.
 	f.expectError(f.call(f.admin.Token, "POST", path, `{"repeat":[999999]}`), 400, "repeat", `Invalid pk "999999" - object does not exist.`)
-	f.expectError(f.call(f.admin.Token, "POST", path, `{"repeat":["a"]}`), 400, "repeat", "A valid integer is required.")
+	f.Expect(f.call(f.admin.Token, "POST", path, `{"repeat":["a"]}`).String()).To(gomega.Equal(
+		`400 {"status":"error","message":"Invalid request.","data":{"repeat":{"0":["A valid integer is required."]}}}`))
 	f.expectError(f.call(f.admin.Token, "POST", path, `{"send":"perhaps"}`), 400, "send", "Must be a valid boolean.")
 	f.expectError(f.call(f.admin.Token, "POST", "/api/admin/events/999999/replay/", ""), 404, "", "Not found.")
 	f.expectError(f.call(f.admin.Token, "POST", fmt.Sprintf("/api/admin/events/%.0f/replay/", done["id"]), ""), 409, "",
