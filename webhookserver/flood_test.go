@@ -151,6 +151,8 @@ func newFloodFixture(t *testing.T) *floodFixture {
 	f := &floodFixture{fixture: newFixture(t, func(o *Options) {
 		o.Now = func() time.Time { return start.Add(30 * time.Since(start)) }
 		o.Limits.Connections, o.Limits.APICalls, o.Limits.FreeAnswers = floodedConnections, floodedConnections/4, freeAnswers
+		// No connection ends by itself, so that the test fails if none makes room.
+		o.Limits.ReadHeaderTimeout, o.Limits.IdleTimeout = time.Minute, time.Minute
 	})}
 	f.greedy = f.addCompany("greedy")
 	f.token = f.addUser(f.greedy, "admin").Token
