@@ -39,8 +39,6 @@ type document struct {
 	err       error // the object can't be read
 }
 
-func (d *document) String() string { return d.kind + " " + d.name }
-
 // read reads the rules, layouts and templates in files and directories, and ignores other
 // kinds. "-" is the standard input.
 func (o *options) read(paths []string) ([]document, error) {
