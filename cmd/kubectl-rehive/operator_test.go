@@ -492,7 +492,7 @@ func (c *operated) testImport(t *testing.T, editor string, exported *clusterapi.
 		g.Expect(errOut).To(ContainSubstring(problem))
 	}
 
-	// What is exported now has what was imported.
+	// A new export contains the imported entries.
 	var again clusterapi.SuppressionList
 	_, out, _ = run("", "list", "-o", "json")
 	g.Expect(json.Unmarshal([]byte(out), &again)).To(Succeed())

@@ -278,7 +278,7 @@ type ImportedSuppressions struct {
 	Results []ImportResult `json:"results"`
 }
 
-// ImportResult says what became of one suppression. It was there already if Added is false and
+// ImportResult is the outcome of one suppression. It existed already if Added is false and
 // Problem is empty.
 type ImportResult struct {
 	Added bool `json:"added,omitempty"`
