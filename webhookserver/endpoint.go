@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -199,16 +200,22 @@ func (s *Server) logRefusal(c *call, rt route, e *rest.Error) {
 	}
 }
 
-// claimedChain returns the first addresses of X-Forwarded-For. They can be forged, so they
-// are only logged; operators can see there which proxies to trust.
+// claimedChain returns the last addresses of all X-Forwarded-For headers, of which the nearest
+// proxies wrote the last. They can be forged, so they are only logged; operators can see there
+// which proxies to trust.
 func claimedChain(r *http.Request) []netip.Addr {
 	const limit = 5
-	var addresses []netip.Addr
-	for entry := range strings.SplitSeq(r.Header.Get("X-Forwarded-For"), ",") {
-		if address := parseAddress(entry); address.IsValid() && len(addresses) < limit {
-			addresses = append(addresses, address)
+	var addresses []netip.Addr // from the right
+	for _, value := range slices.Backward(r.Header.Values("X-Forwarded-For")) {
+		for more := true; more && len(addresses) < limit; {
+			comma := strings.LastIndexByte(value, ',')
+			if address := parseAddress(value[comma+1:]); address.IsValid() {
+				addresses = append(addresses, address)
+			}
+			value, more = value[:max(comma, 0)], comma >= 0
 		}
 	}
+	slices.Reverse(addresses)
 	return addresses
 }
 

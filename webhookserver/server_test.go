@@ -500,7 +500,7 @@ func TestMetrics(t *testing.T) {
 func TestRefusalsAreLogged(t *testing.T) {
 	f := newFixture(t)
 	f.send(http.MethodPost, "/api/activate/", strings.NewReader(`{"token":"planted-token"}`),
-		http.Header{"Content-Type": {"application/json"}, "X-Forwarded-For": {"203.0.113.7, planted-text, ::1"}})
+		http.Header{"Content-Type": {"application/json"}, "X-Forwarded-For": {"203.0.113.7, planted-text", "::1"}})
 	f.Expect(f.logs.String()).To(gomega.And(
 		gomega.ContainSubstring(`"Refused a request"`),
 		gomega.ContainSubstring(`"endpoint"="/api/activate/"`),
