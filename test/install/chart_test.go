@@ -217,6 +217,11 @@ networkPolicy: {enabled: false}
 admission: {enabled: false}
 ledger: {persistence: {existingClaim: mine}}
 `,
+		"second": `
+crds: {enabled: false}
+rbac: {clusterRoles: false}
+monitoring: {enabled: true}
+`,
 		"everything": `
 image: {digest: "sha256:0123456789012345678901234567890123456789012345678901234567890123", pullPolicy: Always}
 imagePullSecrets: [{name: registry}]
@@ -248,7 +253,17 @@ monitoring: {enabled: true}
 		"cluster-wide": `clusterWide: true`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			tryAll(t, mustRender(t, exampleValues+values))
+			rendered := mustRender(t, exampleValues+values)
+			tryAll(t, rendered)
+			created := make(map[string]bool)
+			for _, object := range rendered {
+				created[object.GetKind()+" "+object.GetName()] = true
+			}
+			for _, object := range rendered {
+				if role, found, _ := unstructured.NestedStringMap(object.Object, "roleRef"); found {
+					NewWithT(t).Expect(created).To(HaveKey(role["kind"]+" "+role["name"]), identity(object))
+				}
+			}
 		})
 	}
 }
