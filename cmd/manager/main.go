@@ -268,7 +268,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, runnable := range append(measured, senders.secrets, server, dispatcher, worker, quarantine, leader) {
+	for _, runnable := range append(measured, senders.secrets, senders.registry, server, dispatcher, worker, quarantine, leader) {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("adding to the manager: %w", err)
 		}

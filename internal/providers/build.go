@@ -40,6 +40,9 @@ type Builder struct {
 	// Devices look up where push messages go. Feedback may be nil.
 	Devices  expo.Devices
 	Feedback expo.Feedback
+	// Earlier returns the push messages that a DeliveryProvider sent since a time and whose
+	// outcomes aren't known; nil if nobody remembers them.
+	Earlier func(ctx context.Context, p *v1alpha1.DeliveryProvider, since time.Time) ([]expo.Ticket, error)
 	// DeadTokens outlive the providers, which are replaced when they change. If nil, dead
 	// tokens are not remembered.
 	DeadTokens expo.DeadTokens
@@ -173,7 +176,7 @@ func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*B
 		case spec.Twilio != nil:
 			built, err = b.buildTwilio(p, values, c)
 		case spec.Expo != nil:
-			built, err = b.buildExpo(spec, values, c)
+			built, err = b.buildExpo(p, values, c)
 		default:
 			err = errors.New("no provider is set: set spec.smtp, spec.sendgrid, spec.twilio or spec.expo")
 		}
@@ -287,8 +290,9 @@ func (b *Builder) buildTwilio(of *v1alpha1.DeliveryProvider, values credentials,
 	return built, nil
 }
 
-func (b *Builder) buildExpo(spec *v1alpha1.DeliveryProviderSpec, values credentials, c *outbound.Client) (*Built, error) {
-	p, err := expo.New(expo.Config{
+func (b *Builder) buildExpo(of *v1alpha1.DeliveryProvider, values credentials, c *outbound.Client) (*Built, error) {
+	spec := &of.Spec
+	config := expo.Config{
 		Devices:     b.Devices,
 		Feedback:    b.Feedback,
 		Dead:        b.DeadTokens,
@@ -297,7 +301,12 @@ func (b *Builder) buildExpo(spec *v1alpha1.DeliveryProviderSpec, values credenti
 		ChannelID:   spec.Expo.AndroidChannel,
 		BaseURL:     spec.Expo.BaseURL,
 		Client:      c,
-	})
+	}
+	if b.Earlier != nil {
+		of = of.DeepCopy() // the cache's own may change
+		config.Earlier = func(ctx context.Context, since time.Time) ([]expo.Ticket, error) { return b.Earlier(ctx, of, since) }
+	}
+	p, err := expo.New(config)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,10 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/rehive/extension-operator/internal/delivery/expo"
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
@@ -67,6 +71,86 @@ func TestDeadTokensSurviveARestart(t *testing.T) {
 	for _, token := range []string{another, phone} {
 		if err := send(token, "acme")[0]; err != nil {
 			t.Errorf("%s: %v", token, err)
+		}
+	}
+}
+
+// outcomes receives the outcomes of push messages.
+type outcomes chan []expo.Outcome
+
+func (outcomes) DeadToken(context.Context, string, string, string)   {}
+func (outcomes) Undelivered(context.Context, string, string, string) {}
+func (o outcomes) Outcomes(_ context.Context, found []expo.Outcome)  { o <- found }
+
+// A restart between a message and its receipt doesn't lose the outcome.
+func TestReceiptsSurviveARestart(t *testing.T) {
+	g := NewWithT(t)
+	fake := providertest.NewExpo("")
+	base, client, stop := providertest.Serve(fake.API)
+	defer stop()
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	open := func() ledger.Store {
+		store, err := sqlite.Open(t.Context(), path, ledger.Options{})
+		g.Expect(err).NotTo(HaveOccurred())
+		return store
+	}
+	store := open()
+	_, err := store.AcceptEvent(t.Context(), ledger.Event{Company: "acme", ID: "1", Name: "x", Data: []byte("{}")})
+	g.Expect(err).NotTo(HaveOccurred())
+	events, err := store.ClaimEvents(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	// One message was accepted, and the other one was refused.
+	g.Expect(store.CompleteEvent(t.Context(), events[0], []ledger.NewDelivery{
+		{RuleName: "shop/rule", Channel: ledger.ChannelPush, Recipient: "jane", UserID: "jane", Content: ledger.Content{Text: "Paid"}},
+		{RuleName: "shop/rule", Channel: ledger.ChannelPush, Recipient: "zoe", UserID: "zoe", Content: ledger.Content{Text: "Paid"}},
+	})).To(Succeed())
+	claimed, err := store.ClaimDeliveries(t.Context(), ledger.Claim{Limit: 2, Lease: time.Minute})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(claimed).To(HaveLen(2))
+	sender, err := expo.New(expo.Config{Devices: oneDevice("ExponentPushToken[phone]"), BaseURL: base, Client: client})
+	g.Expect(err).NotTo(HaveOccurred())
+	m := providertest.Message()
+	m.Company, m.To = "acme", claimed[0].Recipient
+	receipt, err := sender.Send(t.Context(), m)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(store.MarkSent(t.Context(), claimed[0], receipt.ID)).To(Succeed())
+	g.Expect(store.FailDelivery(t.Context(), claimed[1], "Refused", "No.")).To(Succeed())
+	g.Expect(store.Close()).To(Succeed())
+
+	store = open()
+	defer func() { g.Expect(store.Close()).To(Succeed()) }()
+	clock := clocktesting.NewFakeClock(time.Now().Add(20 * time.Minute))
+	found, failures := make(outcomes, 1), 1
+	restarted, err := expo.New(expo.Config{
+		Devices: oneDevice(""), BaseURL: base, Client: client, Clock: clock, Report: true, Feedback: found,
+		Earlier: func(ctx context.Context, since time.Time) ([]expo.Ticket, error) {
+			if failures--; failures >= 0 {
+				return nil, ledger.ErrUnavailable
+			}
+			return EarlierTickets(ctx, store, []string{"acme", "other"}, since)
+		},
+	})
+	g.Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		restarted.Run(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-done
+	}()
+	deadline := time.After(3 * time.Minute)
+	for {
+		select {
+		case got := <-found:
+			g.Expect(got).To(Equal([]expo.Outcome{{Company: "acme", Delivery: claimed[0].ID, Delivered: true}}))
+			return
+		case <-deadline:
+			t.Fatal("the receipt was never read")
+		case <-time.After(20 * time.Millisecond): // Expo keeps receipts for 1,440 of these steps
+			clock.Step(time.Minute)
 		}
 	}
 }

@@ -69,6 +69,17 @@ type Outcome struct {
 	Reason    string
 }
 
+// Ticket is what Expo answered when it accepted a message before a restart: the ID of the
+// [provider.Receipt].
+type Ticket struct {
+	ID string
+	// Company, User, Key and Delivery are those of the message.
+	Company, User, Key string
+	Delivery           int64
+	// Accepted is when Expo accepted it.
+	Accepted time.Time
+}
+
 // Config configures the provider. Devices is required; the other zero fields have
 // defaults.
 type Config struct {
@@ -81,6 +92,9 @@ type Config struct {
 	AccessToken string
 	// Report is whether the feedback receives the outcomes of messages.
 	Report bool
+	// Earlier, if not nil, returns the tickets since a time whose outcomes aren't known. With
+	// Report, Run calls it until it succeeds once, so that receipts survive a restart.
+	Earlier func(ctx context.Context, since time.Time) ([]Ticket, error)
 	// ChannelID is the Android notification channel; the app's default if empty.
 	ChannelID string
 	// BaseURL defaults to the constant BaseURL.

@@ -420,6 +420,32 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// TestEarlierTickets restores tickets in any order, one of which is known, and reads their
+// receipts before those of later messages.
+func TestEarlierTickets(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	var p pendingReceipts
+	p.add(now, pendingReceipt{id: "new"})
+	p.restore([]Ticket{{ID: "second", Accepted: now.Add(-time.Hour)}, {ID: "new", Accepted: now}, {ID: "", Accepted: now}, {ID: "first", Accepted: now.Add(-2 * time.Hour)}})
+	var ids []string
+	for _, r := range p.take(now) {
+		ids = append(ids, r.id)
+	}
+	if want := []string{"first", "second"}; !slices.Equal(ids, want) {
+		t.Errorf("due are %q, want %q", ids, want)
+	}
+	if later := p.take(now.Add(receiptDelay)); len(later) != 1 || later[0].id != "new" {
+		t.Errorf("later due are %+v", later)
+	}
+	many := make([]Ticket, maxPendingReceipts+1)
+	for i := range many {
+		many[i] = Ticket{ID: fmt.Sprint(i), Accepted: now.Add(time.Duration(i))}
+	}
+	if p.restore(many); len(p.queue) != maxPendingReceipts || p.queue[0].id != "1" {
+		t.Errorf("%d receipts from %s", len(p.queue), p.queue[0].id)
+	}
+}
+
 // A receipt without a code says in words that the app was removed.
 func TestOutcomeInWords(t *testing.T) {
 	receipt := ticket{Status: "error", Message: `"ExponentPushToken[a]" is not a registered push notification recipient`}

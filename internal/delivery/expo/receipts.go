@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,9 +36,8 @@ type pendingReceipt struct {
 	accepted, due time.Time
 }
 
-// pendingReceipts are kept in memory, in the order in which they fall due, and lost when
-// the operator stops: receipts report tokens to remove and credentials to fix, which the
-// next message reports as well. Beyond the bound the oldest are dropped.
+// pendingReceipts are kept in memory, in the order in which they fall due. Beyond the bound the
+// oldest are dropped. After a restart, [Config.Earlier] knows a ticket of each message.
 type pendingReceipts struct {
 	mu    sync.Mutex
 	queue []pendingReceipt
@@ -54,6 +54,27 @@ func (p *pendingReceipts) add(now time.Time, r pendingReceipt) {
 		p.queue = append([]pendingReceipt(nil), p.queue[maxPendingReceipts/10:]...)
 	}
 	p.queue = append(p.queue, r)
+}
+
+// restore puts earlier tickets before those that were added, unless they are among them.
+func (p *pendingReceipts) restore(earlier []Ticket) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := make(map[string]bool, len(p.queue))
+	for i := range p.queue {
+		known[p.queue[i].id] = true
+	}
+	var restored []pendingReceipt
+	for _, t := range earlier {
+		if !known[t.ID] && t.ID != "" {
+			restored = append(restored, pendingReceipt{
+				id: t.ID, company: t.Company, user: t.User, key: t.Key, delivery: t.Delivery, accepted: t.Accepted, due: t.Accepted.Add(receiptDelay),
+			})
+		}
+	}
+	slices.SortStableFunc(restored, func(a, b pendingReceipt) int { return a.due.Compare(b.due) })
+	restored = restored[max(0, len(restored)+len(p.queue)-maxPendingReceipts):]
+	p.queue = append(restored, p.queue...)
 }
 
 // take removes and returns those that are due, up to a batch.
@@ -74,7 +95,15 @@ func (p *pendingReceipts) take(now time.Time) []pendingReceipt {
 func (p *Provider) Run(ctx context.Context) {
 	ticker := p.config.Clock.NewTicker(receiptInterval)
 	defer ticker.Stop()
+	restored := !p.config.Report || p.config.Earlier == nil
 	for {
+		if !restored {
+			// If it fails, it is repeated the next time.
+			earlier, err := p.config.Earlier(ctx, p.config.Clock.Now().Add(-receiptExpiry))
+			if restored = err == nil; restored {
+				p.receipts.restore(earlier)
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -132,7 +161,11 @@ func (p *Provider) checkBatch(ctx context.Context, due []pendingReceipt) (missin
 			continue
 		case receipt.Status == "ok":
 		case receipt.error() == "DeviceNotRegistered":
-			p.markDead(ctx, r.company, r.user, r.token)
+			token := r.token
+			if token == "" && tokenPattern.MatchString(receipt.Details.Token) {
+				token = receipt.Details.Token
+			}
+			p.markDead(ctx, r.company, r.user, token)
 		case p.config.Feedback != nil:
 			p.config.Feedback.Undelivered(ctx, r.company, r.key, undeliveredReason(receipt.error()))
 		}

@@ -1,0 +1,89 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package providers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/delivery"
+	"github.com/rehive/extension-operator/internal/delivery/expo"
+	"github.com/rehive/extension-operator/internal/delivery/provider"
+	"github.com/rehive/extension-operator/internal/ledger"
+)
+
+const (
+	// maxEarlier is how many messages of one company are looked up after a restart.
+	maxEarlier = 10_000
+	// earlierPage is how many of them are read at once.
+	earlierPage = 250
+	// startRetry is the pause before the providers are built once more, for example because
+	// the cache of Secrets has not started.
+	startRetry = 2 * time.Second
+)
+
+// EarlierTickets returns the push messages of companies that were sent since a time and about
+// which nothing was reported, the newest of each company. A message has the ticket of the first
+// device that accepted it.
+func EarlierTickets(ctx context.Context, log ledger.Log, companies []string, since time.Time) (found []expo.Ticket, err error) {
+	for _, company := range companies {
+		filter := ledger.LogFilter{
+			Company: company, Channels: []string{ledger.ChannelPush}, States: []ledger.DeliveryState{ledger.DeliverySent},
+			Outcomes:     []ledger.DeliveryOutcome{ledger.OutcomeNone},
+			CreatedAfter: since.Add(-v1alpha1.DefaultValidity), // it may have waited before it was sent
+		}
+		for n, more := 0, true; more && n < maxEarlier; {
+			page, err := log.Log(ctx, filter, 0, earlierPage)
+			if err != nil {
+				return nil, fmt.Errorf("finding messages without a receipt: %w", err)
+			}
+			for i := range page.Deliveries {
+				d := &page.Deliveries[i]
+				filter.After = d.ID
+				if d.ProviderID != "" && d.UpdatedAt.After(since) {
+					found = append(found, expo.Ticket{ID: d.ProviderID, Company: company, User: d.Recipient, Key: delivery.Key(d), Delivery: d.ID, Accepted: d.UpdatedAt})
+				}
+			}
+			n, more = n+len(page.Deliveries), page.More && len(page.Deliveries) > 0
+		}
+	}
+	return found, nil
+}
+
+// Start implements [manager.Runnable]: it builds the Expo providers that report, which read the
+// receipts of the time before a restart, and returns. Other providers, and those that a person
+// must fix, are built for their first message.
+func (r *Registry) Start(ctx context.Context) error {
+	for r.buildReporting(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(startRetry):
+		}
+	}
+	return nil
+}
+
+// buildReporting returns an error that may pass by itself.
+func (r *Registry) buildReporting(ctx context.Context) error {
+	var list v1alpha1.DeliveryProviderList
+	if err := r.Reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing the DeliveryProviders: %w", err)
+	}
+	for i := range list.Items {
+		if p := &list.Items[i]; p.Spec.Expo != nil && p.Spec.Feedback {
+			if _, err := r.current(ctx, client.ObjectKeyFromObject(p), p); err != nil && !provider.IsMisconfigured(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// NeedLeaderElection says that every replica reads receipts.
+func (*Registry) NeedLeaderElection() bool { return false }
