@@ -24,6 +24,11 @@ const StepTime = 100 * time.Nanosecond
 // stepsPerCheck is how many steps pass between two checks of the context: 50 µs.
 const stepsPerCheck = 500
 
+// checksPerYield is how many checks pass until a meter lets other goroutines run: about a
+// millisecond, a tenth of what the scheduler allows. Yielding more often would let a busy
+// machine run renderings into their deadlines.
+const checksPerYield = 20
+
 // ErrLimit is wrapped by errors about an exhausted budget. Retrying is pointless, because
 // the same template or expression fails again on the same data. Errors of the context don't
 // wrap it.
@@ -35,6 +40,7 @@ type Meter struct {
 	ctx   context.Context // a Meter is one call's state
 	left  int             // steps
 	next  int             // check the context when fewer steps than this are left; not negative
+	yield int             // checks until the next yield
 	held  int             // bytes that are released at the end of a scope
 	kept  int             // bytes that outlive it
 	steps int             // the limits
@@ -43,7 +49,7 @@ type Meter struct {
 
 // New returns a meter with a number of steps and of bytes held at a time.
 func New(ctx context.Context, steps, bytes int) Meter {
-	return Meter{ctx: ctx, left: steps, next: max(steps-stepsPerCheck, 0), steps: steps, bytes: bytes}
+	return Meter{ctx: ctx, left: steps, next: max(steps-stepsPerCheck, 0), yield: checksPerYield, steps: steps, bytes: bytes}
 }
 
 // Spend charges steps. If they are used up, the error wraps ErrLimit; if the context is
@@ -70,7 +76,10 @@ func (m *Meter) look() error {
 		return fmt.Errorf("%w: this takes more than %d steps of work", ErrLimit, m.steps)
 	}
 	m.next = max(m.left-stepsPerCheck, 0)
-	runtime.Gosched() // requests that take microseconds go first
+	if m.yield--; m.yield <= 0 {
+		m.yield = checksPerYield
+		runtime.Gosched() // requests that take microseconds go first
+	}
 	return m.ctx.Err()
 }
 
