@@ -529,9 +529,9 @@ func TestAdminLogs(t *testing.T) {
 		f := f.in(t)
 		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?type=fax", ""), 400, "type", "Select a valid choice. fax is not one of the available choices.")
 		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?type__in=sms,", ""), 400, "type__in", "Select a valid choice.  is not one of the available choices.")
-		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?sent=maybe", ""), 400, "sent", "Must be a valid boolean.")
+		f.Expect(f.adminLogs("sent=maybe").Count).To(gomega.Equal(8), "django-filter ignores what is not a boolean")
 		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?recipient="+strings.Repeat("x", 256), ""), 400, "recipient", "Ensure this value has at most 255 characters.")
-		f.expectError(f.call(f.admin.Token, "GET", "/api/admin/logs/?a=%zz", ""), 400, "", "The query can't be read.")
+		f.Expect(f.adminLogs("a=%zz").Count).To(gomega.Equal(8), "Django reads what is not an escape as it is")
 	})
 	t.Run("one", func(t *testing.T) {
 		f := f.in(t)
@@ -656,7 +656,7 @@ func TestSendAgainInBulk(t *testing.T) {
 		f.Expect(done.More).To(gomega.BeFalse())
 		return done.Count
 	}
-	f.Expect(count("created__gt=yesterday")).To(gomega.Equal(0))
+	refused("?created__gt=yesterday", "created__gt", "Enter a number of milliseconds since the epoch.")
 	f.Expect(count("notification=1")).To(gomega.Equal(0))
 	f.Expect(count("sent=true")).To(gomega.Equal(0))
 	f.Expect(count("recipient=failing0@example.com")).To(gomega.Equal(1))

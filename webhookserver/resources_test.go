@@ -242,10 +242,12 @@ func TestTriggerNotification(t *testing.T) {
 		`{"data":{"a":[` + strings.TrimSuffix(strings.Repeat("1,", 100_001), ",") + `]}}`: {"data", "Ensure this field holds no more than 100000 values."},
 		`{"users":"u"}`:             {"users", `Expected a list of items but got type "str".`},
 		`{"users":[` + users + `]}`: {"users", "Ensure this field has no more than 1000 elements."},
-		`{"groups":[[]]}`:           {"groups", "Not a valid string."},
-		`{"groups":[""]}`:           {"groups", "This field may not be blank."},
 	} {
 		f.expectError(f.call(f.admin.Token, "POST", path, body), 400, want[0], want[1])
+	}
+	for body, want := range map[string]string{`{"groups":[[]]}`: "Not a valid string.", `{"groups":[""]}`: "This field may not be blank."} {
+		f.Expect(f.call(f.admin.Token, "POST", path, body).String()).To(gomega.Equal(
+			`400 {"status":"error","message":"Invalid request.","data":{"groups":{"0":["` + want + `"]}}}`))
 	}
 	f.expectError(f.call(f.admin.Token, "POST", "/api/admin/notifications/1/trigger/", ""), 404, "", "Not found.")
 	f.Expect(f.call(f.addUser(f.company, "user").Token, "POST", path, "").status).To(gomega.Equal(403))

@@ -182,7 +182,7 @@ func TestTemplatesBringTheirTranslations(t *testing.T) {
 	}
 	shown := f.admined("adminTemplatesRetrieve", "GET", "/api/admin/templates/welcome/", "", 200)
 	all, _ := shown["translations"].(object)
-	f.Expect(all).To(gomega.HaveLen(4))
+	f.Expect(all).To(gomega.HaveLen(5))
 	f.Expect(all["fr"]).To(gomega.And(gomega.HaveKey("subject"), gomega.HaveKey("html_message"), gomega.HaveKey("text_message")))
 	n := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", `{"name":"W","template":"welcome"}`, 201)
 	f.Expect(n["translations"]).To(gomega.Equal(shown["translations"]))
