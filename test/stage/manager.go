@@ -352,8 +352,8 @@ const (
 func FreeAddress() (string, error) {
 	var failure error
 	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(portCount))) //nolint:gosec // not a secret
-		listener, err := net.Listen("tcp", address)                                            //nolint:noctx // it closes at once
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(portCount)))
+		listener, err := net.Listen("tcp", address) //nolint:noctx // it closes at once
 		if err == nil {
 			return address, listener.Close()
 		}

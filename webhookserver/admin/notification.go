@@ -147,7 +147,7 @@ func encodeContentVariables(values map[string]string) json.RawMessage {
 // contentVariables returns the values of a content template's placeholders.
 func contentVariables(value json.RawMessage) (map[string]string, error) {
 	if len(value) == 0 || string(value) == "null" {
-		return nil, nil //nolint:nilnil // there are none
+		return nil, nil
 	}
 	var values map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(value))

@@ -107,7 +107,7 @@ func shortened(text string) string {
 // decodeTranslations reads translations in the API's form. The error is for their author.
 func decodeTranslations(raw json.RawMessage) (translations, error) {
 	if len(raw) == 0 {
-		return nil, nil //nolint:nilnil // there are none
+		return nil, nil
 	}
 	errForm := errors.New(`give an object of texts for each language, as in {"fr": {"subject": "…"}}`)
 	var decoded map[string]map[string]json.RawMessage
