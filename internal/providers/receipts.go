@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// maxEarlier is how many messages of one company are looked up after a restart.
-	maxEarlier = 10_000
+	// maxEarlier is how many messages are looked up after a restart, and maxEarlierOfOne how
+	// many of one company.
+	maxEarlier, maxEarlierOfOne = 20_000, 10_000
 	// earlierPage is how many of them are read at once.
 	earlierPage = 250
 	// startRetry is the pause before the providers are built once more, for example because
@@ -28,7 +29,7 @@ const (
 )
 
 // EarlierTickets returns the push messages of companies that were sent since a time and about
-// which nothing was reported, the newest of each company. A message has the ticket of the first
+// which nothing was reported, the newest of each company, up to a bound. A message has the ticket of the first
 // device that accepted it.
 func EarlierTickets(ctx context.Context, log ledger.Log, companies []string, since time.Time) (found []expo.Ticket, err error) {
 	for _, company := range companies {
@@ -37,7 +38,7 @@ func EarlierTickets(ctx context.Context, log ledger.Log, companies []string, sin
 			Outcomes:     []ledger.DeliveryOutcome{ledger.OutcomeNone},
 			CreatedAfter: since.Add(-v1alpha1.DefaultValidity), // it may have waited before it was sent
 		}
-		for n, more := 0, true; more && n < maxEarlier; {
+		for n, more := 0, true; more && n < maxEarlierOfOne && len(found) < maxEarlier; {
 			page, err := log.Log(ctx, filter, 0, earlierPage)
 			if err != nil {
 				return nil, fmt.Errorf("finding messages without a receipt: %w", err)
