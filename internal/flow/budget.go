@@ -47,7 +47,8 @@ func NewBudget(total int64) *Budget {
 }
 
 // NewFairBudget returns a budget of which one party, after each request, holds at most as
-// much as stays free: half of it if nobody else holds anything, then a quarter, and so on.
+// much as stays free: half of it if nobody else holds anything, then a quarter, and so on, but
+// one unit if that is free.
 // So a few parties that take all that they can get can't keep others out.
 func NewFairBudget(total int64) *Budget {
 	b := NewBudget(total)
@@ -203,7 +204,7 @@ func (b *Budget) fits(n int64) bool {
 // mayHold reports whether a party stays within its share.
 func (b *Budget) mayHold(party string, n int64) bool {
 	after := b.held[party] + n
-	return after <= b.Share() && (!b.fair || after <= b.total-b.used-n)
+	return after <= b.Share() && (!b.fair || after <= max(b.total-b.used-n, 1))
 }
 
 // give books an amount, which is negative when it comes back.

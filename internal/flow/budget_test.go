@@ -74,6 +74,9 @@ func TestFairBudgetKeepsRoomForOthers(t *testing.T) {
 	g.Expect(grant.Held()).To(BeEquivalentTo(100))
 	_, ok := NewFairBudget(1024).TryAcquire("a", 512)
 	g.Expect(ok).To(BeTrue(), "the whole share at once")
+
+	b = NewFairBudget(2)
+	g.Expect([]int64{take("a"), take("b"), take("c")}).To(Equal([]int64{1, 1, 0}), "one unit if that is free")
 }
 
 // acquiring waits until a request waits, and returns where its grant comes.
