@@ -107,6 +107,7 @@ func testEraseUser(t *testing.T, at Place) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(erasures).To(HaveLen(2))
 	g.Expect(erasures[0].Cause).To(Equal(ledger.ErasedByAdmin))
+	g.Expect([]int64{again.ID, done.ID}).To(Equal([]int64{erasures[0].ID, erasures[1].ID}), "the response names the entry of the list")
 	g.Expect(erasures[1].Subject).To(Equal(subject.Digest()))
 	g.Expect(erasures[1].ErasedAt).To(Equal(clk.Now().Add(-time.Hour)))
 	for _, column := range []string{"company", "subject", "cause"} {

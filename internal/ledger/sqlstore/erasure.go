@@ -72,8 +72,12 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 			}
 		}
 		done.ErasedAt = schema.Time(now).Add(-s.clock.Ahead())
-		_, err = tx.Exec(insertErasure, done.Company, done.Subject, done.Cause, done.Deliveries, done.Events, done.Preferences, now)
-		return done, err
+		ids, err := tx.Insert(insertErasure, 1, done.Company, done.Subject, done.Cause, done.Deliveries, done.Events, done.Preferences, now)
+		if err != nil {
+			return e, err
+		}
+		done.ID = ids[0]
+		return done, nil
 	})
 	if err != nil {
 		return e, fmt.Errorf("recording an erasure: %w", err)
