@@ -70,8 +70,8 @@ func (c *Context) alter(v python.Value, name string) (result python.Value, ok bo
 	return python.None, true, err
 }
 
-// rearrange reorders a list's items in a new array: a loop over the list continues with
-// the old one.
+// rearrange reorders a list's items in a new array, so that they stay as they are if that
+// fails.
 func (c *Context) rearrange(l *python.List, order func([]python.Value) error) error {
 	if err := c.meter.Spend(1 + len(l.Items)/4); err != nil {
 		return err

@@ -24,15 +24,10 @@ type filterCall struct {
 	filter *Filter
 	arg    operand
 	hasArg bool
-	// lazyInput means that the input is _("…"), which Django translates only when it
-	// becomes text: until then it does not count as safe.
-	lazyInput bool
-	// strictInput and strictArg mean that _("…") is used where the filter rejects a lazy
-	// translation.
-	strictInput, strictArg bool
 }
 
-// lazyText is _("…") for the filters that reject it.
+// lazyText is _("…") for the filters to which it isn't a text. One that returns it leaves it
+// lazy.
 type lazyText struct{ text python.Value }
 
 // TypeName implements python.Value.
@@ -40,6 +35,14 @@ func (lazyText) TypeName() string { return "__proxy__" }
 
 // Str returns str(t).
 func (t lazyText) Str() string { return python.StrOf(t.text) }
+
+// unwrap returns the text of a lazy translation, or any other value.
+func unwrap(v python.Value) python.Value {
+	if lazy, ok := v.(lazyText); ok {
+		return lazy.text
+	}
+	return v
+}
 
 // parseExpression parses Django's FilterExpression.
 func (p *Parser) parseExpression(text string) (*Expression, error) {
@@ -83,9 +86,6 @@ func (p *Parser) parseExpression(text string) (*Expression, error) {
 		if err := call.checkArg(); err != nil {
 			return nil, err
 		}
-		call.strictArg = call.filter.Strict&StrictArg != 0 && strings.HasPrefix(arg, "_(")
-		call.strictInput = call.filter.Strict&StrictInput != 0 && len(e.filters) == 0 && strings.HasPrefix(text, "_(")
-		call.lazyInput = len(e.filters) == 0 && strings.HasPrefix(text, "_(") && !call.filter.String
 		e.filters = append(e.filters, call)
 		pos = end
 	}
@@ -230,9 +230,10 @@ func (e *Expression) resolve(c *Context, absent python.Value, filters int) (v py
 	if !ok {
 		v = absent
 	}
+	lazy := e.base.lazy
 	for i := range filters {
 		f := &e.filters[i]
-		if v, author, err = f.apply(c, v, author); err != nil {
+		if v, author, lazy, err = f.apply(c, v, author, lazy); err != nil {
 			return nil, false, false, err
 		}
 		ok = true
@@ -240,33 +241,34 @@ func (e *Expression) resolve(c *Context, absent python.Value, filters int) (v py
 	return v, author, ok, nil
 }
 
-// apply calls the filter with what Django's decorators add.
-func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Value, bool, error) {
+// apply calls the filter with what Django's decorators add. lazy is true for a lazy
+// translation, and again if the filter returns one.
+func (f *filterCall) apply(c *Context, in python.Value, author, lazy bool) (python.Value, bool, bool, error) {
 	var arg python.Value
 	argAuthor := true
 	if f.hasArg {
 		var ok bool
 		var err error
 		if arg, argAuthor, ok, err = f.arg.resolve(c); err != nil {
-			return nil, false, err
+			return nil, false, false, err
 		}
 		if !ok {
-			return nil, false, python.Errorf(variableDoesNotExist, "the variable %s, an argument of the filter %s, does not exist",
+			return nil, false, false, python.Errorf(variableDoesNotExist, "the variable %s, an argument of the filter %s, does not exist",
 				f.arg.variable.path, f.filter.Name)
 		}
 	}
 	def := f.filter
 	if def.Arg == NoArg && f.hasArg {
-		return nil, false, python.Errorf("TypeError", "the filter %s takes no argument", def.Name)
+		return nil, false, false, python.Errorf("TypeError", "the filter %s takes no argument", def.Name)
 	}
-	if f.strictArg {
-		arg = lazyText{f.arg.literal}
+	if f.arg.lazy && def.Strict&StrictArg != 0 {
+		arg = lazyText{arg}
 	}
 	if def.ExpectsLocaltime {
 		in = c.localTime(in)
 	}
 	input := in
-	if f.strictInput {
+	if lazy && def.Strict&StrictInput != 0 {
 		input = lazyText{in}
 	}
 	if def.String {
@@ -275,32 +277,33 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 		default:
 			s, err := c.print(in, copyNanos)
 			if err != nil {
-				return nil, false, err
+				return nil, false, false, err
 			}
 			input = python.Str(s)
 		}
 	}
 	if err := def.spend(c, input, arg); err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	out, err := def.Func(c, input, arg)
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
-	if lazy, isLazy := out.(lazyText); isLazy {
-		out = lazy.text
+	wasLazy := lazy
+	if _, lazy = out.(lazyText); lazy {
+		out = unwrap(out)
 	}
 	if err := def.made(c, out); err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
-	if def.IsSafe && !f.lazyInput {
+	if def.IsSafe && (!wasLazy || def.String) {
 		if _, safe := input.(python.SafeStr); safe {
 			if s, isStr := out.(python.Str); isStr {
 				out = python.SafeStr(s)
 			} else if _, already := out.(python.SafeStr); !already {
 				printed, err := c.print(out, copyNanos)
 				if err != nil {
-					return nil, false, err
+					return nil, false, false, err
 				}
 				out = python.SafeStr(printed)
 			}
@@ -316,7 +319,7 @@ func (f *filterCall) apply(c *Context, in python.Value, author bool) (python.Val
 	default:
 		author = author && argAuthor
 	}
-	return out, author, nil
+	return out, author, lazy, nil
 }
 
 // renderMarked separates the author's text from data in the cases in which one expression
@@ -351,7 +354,7 @@ func (e *Expression) renderMarked(c *Context) (done bool, err error) {
 	if err != nil || !ok || !sepAuthor {
 		return false, err
 	}
-	joined, _, err := last.apply(c, list, false)
+	joined, _, _, err := last.apply(c, list, false, false)
 	if err != nil {
 		return false, err
 	}

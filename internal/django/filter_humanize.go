@@ -18,10 +18,10 @@ import (
 func init() {
 	library("humanize").AddFilters(
 		&Filter{Name: "apnumber", Func: apnumber, IsSafe: true, Strict: StrictInput, Nanos: 40},
-		&Filter{Name: "intcomma", Func: intcomma, Arg: OptionalArg, IsSafe: true, Nanos: 40},
-		&Filter{Name: "intword", Func: intword, Nanos: 40},
-		&Filter{Name: "naturalday", Func: naturalday, Arg: OptionalArg, ExpectsLocaltime: true},
-		&Filter{Name: "naturaltime", Func: naturaltime},
+		&Filter{Name: "intcomma", Func: intcomma, Arg: OptionalArg, IsSafe: true, Strict: StrictInput, Nanos: 40},
+		&Filter{Name: "intword", Func: intword, Strict: StrictInput, Nanos: 40},
+		&Filter{Name: "naturalday", Func: naturalday, Arg: OptionalArg, Strict: StrictInput, ExpectsLocaltime: true},
+		&Filter{Name: "naturaltime", Func: naturaltime, Strict: StrictInput},
 		&Filter{Name: "ordinal", Func: ordinal, IsSafe: true, Strict: StrictInput, Nanos: 40},
 	)
 }

@@ -21,7 +21,7 @@ func init() {
 		&Filter{Name: "length", Func: length, Reads: ReadsValue, Nanos: 2},
 		&Filter{Name: "length_is", Func: lengthIs, Arg: RequiredArg, Strict: StrictArg, Reads: ReadsValue, Nanos: 2},
 		&Filter{Name: "random", Func: random, IsSafe: true, Reads: ReadsValue, Nanos: 6},
-		&Filter{Name: "slice", Func: slice, Arg: RequiredArg, IsSafe: true, Reads: ReadsItems},
+		&Filter{Name: "slice", Func: slice, Arg: RequiredArg, Strict: StrictInput, IsSafe: true, Reads: ReadsItems},
 		&Filter{Name: "unordered_list", Func: unorderedList, IsSafe: true, NeedsAutoescape: true, Nanos: 20},
 	)
 }
@@ -224,7 +224,7 @@ func slice(_ *Context, in, arg python.Value) (python.Value, error) {
 	if _, isDict := in.(*python.Dict); isDict { // since Python 3.12, a slice can be a key
 		return nil, python.Errorf("KeyError", "slice(%s, %s, %s)", python.Repr(bounds[0]), python.Repr(bounds[1]), python.Repr(bounds[2]))
 	}
-	v, err := python.Slice(in, bounds[0], bounds[1], bounds[2])
+	v, err := python.Slice(unwrap(in), bounds[0], bounds[1], bounds[2])
 	if python.IsError(err, "ValueError", "TypeError") {
 		return in, nil
 	}

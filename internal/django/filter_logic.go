@@ -11,15 +11,15 @@ import (
 
 func init() {
 	builtins.AddFilters(
-		&Filter{Name: "default", Func: defaultFilter, Arg: RequiredArg, Choice: true, Reads: ReadsValue, Nanos: 1},
-		&Filter{Name: "default_if_none", Func: defaultIfNone, Arg: RequiredArg, Choice: true, Reads: ReadsValue, Nanos: 1},
+		&Filter{Name: "default", Func: defaultFilter, Arg: RequiredArg, Strict: StrictInput | StrictArg, Choice: true, Reads: ReadsValue, Nanos: 1},
+		&Filter{Name: "default_if_none", Func: defaultIfNone, Arg: RequiredArg, Strict: StrictInput | StrictArg, Choice: true, Reads: ReadsValue, Nanos: 1},
 		&Filter{Name: "divisibleby", Func: divisibleBy, Arg: RequiredArg, Strict: StrictInput | StrictArg, Nanos: 40},
 		&Filter{Name: "yesno", Func: yesno, Arg: OptionalArg, Choice: true, Reads: ReadsValue, Nanos: 1},
 	)
 }
 
 func defaultFilter(_ *Context, in, arg python.Value) (python.Value, error) {
-	if python.Truth(in) {
+	if python.Truth(unwrap(in)) {
 		return in, nil
 	}
 	return arg, nil

@@ -15,7 +15,7 @@ func init() {
 	builtins.AddFilters(
 		&Filter{Name: "filesizeformat", Func: filesizeformat, IsSafe: true, Strict: StrictInput, Nanos: 40},
 		&Filter{Name: "phone2numeric", Func: phone2numeric, IsSafe: true, CharWise: true, WideNanos: 40},
-		&Filter{Name: "pluralize", Func: pluralize, Arg: OptionalArg, Choice: true, Reads: ReadsValue, Nanos: 40},
+		&Filter{Name: "pluralize", Func: pluralize, Arg: OptionalArg, Strict: StrictInput, Choice: true, Reads: ReadsValue, Nanos: 40},
 		&Filter{Name: "pprint", Func: pprint, IsSafe: true, Nanos: 20},
 	)
 }
@@ -73,6 +73,12 @@ const phoneKeys = "22233344455566677778889999" // for a to z
 
 func phone2numeric(_ *Context, in, _ python.Value) (python.Value, error) {
 	s, ok := python.AsStr(in)
+	if b, isBytes := in.(python.Bytes); isBytes { // they have a method lower, but their items are numbers
+		if len(b) == 0 {
+			return emptyText, nil
+		}
+		return nil, python.Errorf("TypeError", "sequence item 0: expected str instance, int found")
+	}
 	if !ok {
 		return nil, noAttribute(in, "lower")
 	}
@@ -102,7 +108,7 @@ func pluralize(_ *Context, in, arg python.Value) (python.Value, error) {
 	}
 	f, err := python.ToFloat(in)
 	if python.IsError(err, "TypeError") {
-		n, err := python.Len(in)
+		n, err := python.Len(unwrap(in))
 		if err != nil {
 			return python.Str(""), nil //nolint:nilerr // as in Django, what has no number has no plural
 		}

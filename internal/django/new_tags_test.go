@@ -16,7 +16,7 @@ import (
 
 // TestNewerTags checks the tags that Django 5.0 lacks, as Django 6.0 documents them.
 func TestNewerTags(t *testing.T) {
-	value, err := python.FromJSON([]byte(`{"q": {"a": "1 & 2", "b": ["x", "é/"], "c": null, "d": 5}, "empty": {}, "items": [1, 2], "x": "top", "n": null, "bad": [1]}`))
+	value, err := python.FromJSON([]byte(`{"q": {"a": "1 & 2", "b": ["x", "é/"], "c": null, "d": 5}, "empty": {}, "items": [1, 2], "x": "top", "n": null, "bad": [1], "none": {"a": null}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,6 +25,7 @@ func TestNewerTags(t *testing.T) {
 		"{% querystring empty x=x y=1 %}": "?x=top&amp;y=1",
 		"{% querystring q a=None b=n %}":  "?d=5",
 		"{% querystring q empty a='z' b=items d=n as s %}{{ s }}{% autoescape off %}{{ s }}{% endautoescape %}": "?a=z&amp;b=1&amp;b=2?a=z&b=1&b=2",
+		"{% querystring q none q %}":  "?b=x&amp;b=%C3%A9%2F&amp;d=5&amp;a=1+%26+2",
 		"{% querystring empty %}":     "?",
 		"{% querystring %}":           "error: 'querystring' needs an object",
 		"{% querystring a=1 q %}":     "error: 'querystring' received some positional",

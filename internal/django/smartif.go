@@ -149,28 +149,42 @@ func (o *operation) same(a, b python.Value) bool {
 	default:
 		return true
 	}
-	left, right := origin(o.left, a), origin(o.right, b)
-	return left != "" && left == right
+	left, leftMayChange := origin(o.left, a)
+	right, rightMayChange := origin(o.right, b)
+	return left != "" && left == right && (!leftMayChange || !rightMayChange)
 }
 
-// origin returns the path of the variable whose value a term is, or "".
-func origin(term condition, v python.Value) string {
+// origin returns the path of the variable whose value a term is, or "". mayChange means that
+// it is only if its filters have left that unchanged.
+func origin(term condition, v python.Value) (path string, mayChange bool) {
 	e, ok := term.(*Expression)
 	if !ok || e.base.variable == nil {
-		return ""
+		return "", false
 	}
+	plain, isPlain := v.(python.Str)
 	for i := range e.filters {
 		switch e.filters[i].filter.Name {
 		case "default":
 			if !python.Truth(v) {
-				return ""
+				return "", false
 			}
 		case "default_if_none":
+		case "addslashes", "apnumber", "center", "cut", "get_digit", "intcomma", "intword", "ljust", "localize", "naturalday", "naturaltime", "ordinal", "rjust",
+			"slice", "stringformat", "striptags", "truncatechars", "unlocalize":
+			mayChange = true // they return the same text if they don't change it
+		case "truncatewords", "wordwrap": // they join the text's parts
+			if strings.ContainsFunc(string(plain), python.IsSpace) {
+				return "", false
+			}
+			mayChange = true
 		default:
-			return ""
+			return "", false
 		}
 	}
-	return e.base.variable.path
+	if mayChange && !isPlain {
+		return "", false
+	}
+	return e.base.variable.path, mayChange
 }
 
 // ifWord is an operator, or a term if op is nil; the zero value is the end.

@@ -86,11 +86,19 @@ func (n *forNode) Render(c *Context) error {
 	}
 	loop := &forLoop{parent: parent, n: len(items)}
 	c.Set("forloop", loop, false)
-	for i := range items {
-		item := items[i]
+	for i := range loop.n {
+		at := i
 		if n.reversed {
-			item = items[len(items)-1-i]
+			at = loop.n - 1 - i
 		}
+		// As in Python, the loop sees what its body does to a list, such as {{ names.pop }}.
+		if list, isList := v.(*python.List); isList {
+			items = list.Items
+		}
+		if at >= len(items) {
+			break
+		}
+		item := items[at]
 		loop.i = i
 		if err := c.Step(1); err != nil {
 			return err
@@ -101,11 +109,31 @@ func (n *forNode) Render(c *Context) error {
 		} else {
 			err = n.renderUnpacked(c, item)
 		}
+		if err == nil {
+			err = checkSize(v, loop.n)
+		}
 		if err != nil {
 			return err
 		}
 	}
 	return c.meter.Keep(kept - c.meter.Kept()) // ifchanged forgets what it saw in this loop
+}
+
+// checkSize returns Python's error for a dict that its loop has changed.
+func checkSize(v python.Value, size int) error {
+	switch v := v.(type) {
+	case *python.Dict:
+		if v.Len() == size {
+			return nil
+		}
+	case *python.DictView:
+		if v.Len() == size {
+			return nil
+		}
+	default:
+		return nil
+	}
+	return python.Errorf("RuntimeError", "dictionary changed size during iteration")
 }
 
 // renderUnpacked renders the body with the item's parts, in its own scope.

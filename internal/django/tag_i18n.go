@@ -338,6 +338,7 @@ func (n *translateNode) resolve(c *Context, context string) (v python.Value, aut
 	if err != nil {
 		return nil, false, err
 	}
+	lazy := n.message.base.lazy
 	switch {
 	case !ok:
 		v = emptyText
@@ -366,9 +367,10 @@ func (n *translateNode) resolve(c *Context, context string) (v python.Value, aut
 		} else {
 			v = python.Str(text)
 		}
+		lazy = true
 	}
 	for i := range n.message.filters {
-		if v, author, err = n.message.filters[i].apply(c, v, author); err != nil {
+		if v, author, lazy, err = n.message.filters[i].apply(c, v, author, lazy); err != nil {
 			return nil, false, err
 		}
 	}

@@ -70,8 +70,14 @@ func (n *queryStringNode) Render(c *Context) error {
 
 // parameters are keys with their encoded values, in the order in which they were set.
 type parameters struct {
-	keys   []string
-	values map[string][]string
+	list   []*parameter
+	byName map[string]*parameter
+}
+
+// parameter has no values after it was removed.
+type parameter struct {
+	name   string
+	values []string
 }
 
 // queryNanos is the time of encoding a byte of a parameter, in nanoseconds.
@@ -85,7 +91,10 @@ func (p *parameters) set(c *Context, key string, value python.Value) error {
 	items := []python.Value{value}
 	switch value.(type) {
 	case python.NoneType:
-		delete(p.values, key)
+		if removed, exists := p.byName[key]; exists {
+			removed.values = nil
+			delete(p.byName, key) // set again, it comes last
+		}
 		return nil
 	case *python.List, *python.Tuple, *python.Dict:
 		var err error
@@ -107,15 +116,18 @@ func (p *parameters) set(c *Context, key string, value python.Value) error {
 		}
 		encoded = append(encoded, url.QueryEscape(text))
 	}
-	if _, exists := p.values[key]; !exists {
-		p.keys = append(p.keys, key)
+	param, exists := p.byName[key]
+	if !exists {
+		param = &parameter{name: key}
+		p.list = append(p.list, param)
+		p.byName[key] = param
 	}
-	p.values[key] = encoded
+	param.values = encoded
 	return nil
 }
 
 func (n *queryStringNode) text(c *Context) (string, error) {
-	p := &parameters{values: map[string][]string{}}
+	p := &parameters{byName: map[string]*parameter{}}
 	for _, expr := range n.objects {
 		v, err := expr.Value(c)
 		if err != nil {
@@ -148,14 +160,13 @@ func (n *queryStringNode) text(c *Context) (string, error) {
 	}
 	var out strings.Builder
 	separator := byte('?')
-	for _, key := range p.keys {
-		encoded := url.QueryEscape(key)
-		for _, value := range p.values[key] {
+	for _, param := range p.list {
+		encoded := url.QueryEscape(param.name)
+		for _, value := range param.values {
 			out.WriteByte(separator)
 			out.WriteString(encoded + "=" + value)
 			separator = '&'
 		}
-		delete(p.values, key) // it may have been removed and set again
 	}
 	if out.Len() == 0 {
 		return "?", nil

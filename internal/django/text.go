@@ -4,6 +4,8 @@
 package django
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,7 +30,11 @@ func truncateChars(c *Context, text string, length int) (string, error) {
 			return "", err
 		}
 		start := b.Len()
-		b.WriteString(norm.NFC.String(text[:n]))
+		normal, err := toNFC(c, text[:n])
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(normal)
 		for i, r := range b.String()[start:] {
 			if isCombining(r) {
 				continue
@@ -88,18 +94,93 @@ func normalize(c *Context, text string) (string, error) {
 		if err := c.meter.SpendBytes(n, normNanos(text[:n])); err != nil {
 			return "", err
 		}
-		b.WriteString(norm.NFC.String(text[:n]))
+		normal, err := toNFC(c, text[:n])
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(normal)
 		text = text[n:]
 	}
 	return b.String(), nil
 }
 
+// toNFC returns the text in NFC. The library limits a character to 30 combining ones: it
+// inserts a separator, which Python's unicodedata does not. Texts beyond 64 KiB keep it.
+func toNFC(c *Context, text string) (string, error) {
+	const (
+		separator = "\u034f"
+		maxLen    = 64 << 10
+		nanos     = 1500
+	)
+	out := norm.NFC.String(text)
+	if len(text) > maxLen || strings.Count(out, separator) == strings.Count(text, separator) {
+		return out, nil
+	}
+	if err := c.meter.SpendBytes(len(text), nanos); err != nil {
+		return "", err
+	}
+	var runes []rune // decomposed
+	for i, r := range text {
+		if parts := norm.NFD.PropertiesString(text[i:]).Decomposition(); parts != nil {
+			runes = append(runes, []rune(string(parts))...)
+		} else if unicode.Is(unicode.Hangul, r) {
+			runes = append(runes, []rune(norm.NFD.String(string(r)))...)
+		} else {
+			runes = append(runes, r)
+		}
+	}
+	for i := 0; i < len(runes); i++ { // in canonical order
+		end := i
+		for end < len(runes) && combiningClass(runes[end]) != 0 {
+			end++
+		}
+		sortByClass(runes[i:end])
+		i = end
+	}
+	composed := runes[:0]
+	starter, last := -1, -1 // the position of the last starter, and the class of the character before
+	for _, r := range runes {
+		class := combiningClass(r)
+		if starter >= 0 && (last < 0 || last < class) {
+			pair := []rune(norm.NFC.String(string(composed[starter]) + string(r)))
+			if len(pair) == 1 {
+				composed[starter] = pair[0]
+				continue
+			}
+		}
+		if last = class; class == 0 {
+			starter, last = len(composed), -1
+		}
+		composed = append(composed, r)
+	}
+	return string(composed), nil
+}
+
+// sortByClass sorts combining characters by their class in linear time. It keeps the order
+// within a class.
+func sortByClass(runes []rune) {
+	byClass := map[int][]rune{}
+	for _, r := range runes {
+		class := combiningClass(r)
+		byClass[class] = append(byClass[class], r)
+	}
+	sorted := runes[:0]
+	for _, class := range slices.Sorted(maps.Keys(byClass)) {
+		sorted = append(sorted, byClass[class]...)
+	}
+}
+
 func isCombining(r rune) bool {
+	return combiningClass(r) != 0
+}
+
+// combiningClass returns the canonical combining class of a character.
+func combiningClass(r rune) int {
 	if r < 0x300 {
-		return false
+		return 0
 	}
 	var buf [utf8.UTFMax]byte
-	return norm.NFC.Properties(buf[:utf8.EncodeRune(buf[:], r)]).CCC() != 0
+	return int(norm.NFC.Properties(buf[:utf8.EncodeRune(buf[:], r)]).CCC())
 }
 
 // truncateWords keeps the first length words, joined by single spaces. As with

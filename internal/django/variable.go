@@ -27,6 +27,9 @@ type lookup struct {
 type operand struct {
 	literal  python.Value
 	variable *variable
+	// lazy means that the literal is _("…"), which Django translates only when it becomes
+	// text: until then it does not count as safe, and some functions reject it.
+	lazy bool
 }
 
 // parseOperand parses an operand: a quoted text, _("…"), a number or a path.
@@ -36,7 +39,7 @@ func (p *Parser) parseOperand(word string) (operand, error) {
 		// Without a catalog the message itself is printed, but Django has already doubled
 		// its percent signs.
 		text := unquote(word[2 : len(word)-1])
-		return operand{literal: python.SafeStr(strings.ReplaceAll(text, "%", "%%"))}, nil
+		return operand{literal: python.SafeStr(strings.ReplaceAll(text, "%", "%%")), lazy: true}, nil
 	}
 	if word[0] == '"' || word[0] == '\'' {
 		return operand{literal: python.SafeStr(unquote(word))}, nil

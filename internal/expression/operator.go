@@ -471,8 +471,7 @@ func (e *evaluator) in(item, container python.Value) (bool, error) {
 			if imag(v) == 0 {
 				return python.Contains(&e.meter, container, python.Float(real(v)))
 			}
-			return false, nil
-		case Bytes, Ellipsis, *class, *builtin: // never a member, see values.go
+		case Ellipsis, *class, *builtin: // never a member, see values.go
 			return false, nil
 		case *python.Set:
 			if _, ok := container.(*python.Set); ok {

@@ -13,8 +13,8 @@ import (
 // Bytes is python.Bytes.
 type Bytes = python.Bytes
 
-// Values that expressions can make and templates can't. They don't hash, so
-// they can't be members of a set or keys of a dict.
+// Values that expressions can make and templates can't. Apart from complex numbers they
+// don't hash, so they can't be members of a set or keys of a dict.
 type (
 	// Complex is a complex number.
 	Complex complex128
@@ -54,6 +54,9 @@ func (c Complex) Attr(name string) (python.Value, bool) {
 	}
 	return nil, false
 }
+
+// HashKey returns the key of the number in sets and dicts.
+func (c Complex) HashKey() python.Key { return python.ComplexKey(complex128(c)) }
 
 // Repr returns repr(c).
 func (c Complex) Repr() string {

@@ -190,6 +190,9 @@ func (c *comparer) equal(a, b Value, depth int) (bool, error) {
 			}
 		}
 		return true, nil
+	case *TZInfo:
+		b, ok := b.(*TZInfo)
+		return ok && a.Repr() == b.Repr(), nil
 	case *Date, *Time, *DateTime, *TimeDelta:
 		cmp, ok := cmpTemporal(a, b)
 		return ok && cmp == 0, nil

@@ -15,8 +15,15 @@ type Date struct {
 	Day   int
 }
 
-// Time is a datetime.time without a zone.
-type Time struct{ Hour, Minute, Second, Microsecond int }
+// Time is a datetime.time.
+type Time struct {
+	Hour, Minute, Second, Microsecond int
+	// Zone is its tzinfo, or nil. Without a date, only one with a fixed offset has an offset.
+	Zone *time.Location
+}
+
+// TZInfo is a datetime.timezone or a zoneinfo.ZoneInfo.
+type TZInfo struct{ Location *time.Location }
 
 // DateTime is a datetime.datetime with the wall-clock time of T and a resolution of a
 // microsecond. If Aware is false, it is naive: T is in UTC, and its zone is meaningless.
@@ -56,6 +63,14 @@ func (*Date) TypeName() string { return "date" }
 
 // TypeName implements Value.
 func (*Time) TypeName() string { return "time" }
+
+// TypeName implements Value.
+func (z *TZInfo) TypeName() string {
+	if isNamedZone(z.Location) {
+		return "zoneinfo.ZoneInfo"
+	}
+	return "timezone"
+}
 
 // TypeName implements Value.
 func (*DateTime) TypeName() string { return "datetime" }

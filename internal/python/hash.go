@@ -71,11 +71,28 @@ func hashKey(v Value, depth int) (Key, error) {
 			return Key{kind: 'A', n: v.T.UnixMicro()}, nil
 		}
 		return Key{kind: 'N', n: v.T.UnixMicro()}, nil
-	case *Date, *Time, *TimeDelta:
+	case *Time:
+		if micros, aware := v.offset(); aware {
+			return Key{kind: 'T', n: int64(v.micros() - micros)}, nil
+		}
+		return Key{kind: 'D', s: temporalStr(v)}, nil
+	case interface{ HashKey() Key }:
+		return v.HashKey(), nil
+	case *Date, *TimeDelta:
 		return Key{kind: 'D', s: temporalRepr(v)}, nil
 	default:
 		return Key{}, Errorf("TypeError", "unhashable type: '%s'", v.TypeName())
 	}
+}
+
+// ComplexKey returns the key of a complex number. One without an imaginary part equals its
+// real part.
+func ComplexKey(c complex128) Key {
+	if imag(c) == 0 {
+		return floatKey(real(c))
+	}
+	re := real(c) + 0 // -0 equals 0
+	return Key{kind: 'c', n: int64(math.Float64bits(imag(c))), s: strconv.FormatFloat(re, 'x', -1, 64)}
 }
 
 func floatKey(f float64) Key {

@@ -48,8 +48,7 @@ func Attr(v Value, name string) (Value, bool) {
 			return Int(0), true
 		case "tzinfo":
 			if v.Aware {
-				zone, _ := v.T.Zone()
-				return Str(zone), true
+				return &TZInfo{v.T.Location()}, true
 			}
 			return None, true
 		}
@@ -74,6 +73,9 @@ func Attr(v Value, name string) (Value, bool) {
 		case "microsecond":
 			return Int(v.Microsecond), true
 		case "tzinfo":
+			if v.Zone != nil {
+				return &TZInfo{v.Zone}, true
+			}
 			return None, true
 		case "fold":
 			return Int(0), true
@@ -92,7 +94,7 @@ func Attr(v Value, name string) (Value, bool) {
 		case "real":
 			return v, true
 		case "imag":
-			return Int(0), true
+			return &Decimal{Coef: new(big.Int)}, true
 		}
 	}
 	return nil, false
@@ -145,6 +147,10 @@ func callMethod(m *meter.Meter, v Value, name string, args []Value) (result Valu
 			return nil, true, argCount(name, args, 0, 0)
 		}
 		return result, ok, nil
+	case *Decimal:
+		if name == "conjugate" {
+			return v, true, argCount(name, args, 0, 0)
+		}
 	case *Set:
 		if name == "copy" {
 			if err := m.Spend(2 * v.Len()); err != nil {
@@ -326,7 +332,11 @@ func temporalMethod(v Value, name string) (Value, bool) {
 		case "date":
 			return &Date{v.T.Year(), v.T.Month(), v.T.Day()}, true
 		case "time", "timetz":
-			return &Time{v.T.Hour(), v.T.Minute(), v.T.Second(), v.T.Nanosecond() / 1000}, true
+			t := &Time{Hour: v.T.Hour(), Minute: v.T.Minute(), Second: v.T.Second(), Microsecond: v.T.Nanosecond() / 1000}
+			if v.Aware && name == "timetz" {
+				t.Zone = v.T.Location()
+			}
+			return t, true
 		case "isoformat":
 			return Str(v.ISOFormat("T")), true
 		case "ctime":
@@ -367,7 +377,19 @@ func temporalMethod(v Value, name string) (Value, bool) {
 		switch name {
 		case "isoformat":
 			return Str(temporalStr(v)), true
-		case "utcoffset", "tzname", "dst":
+		case "utcoffset":
+			if zone, fixed := v.fixed(); fixed {
+				_, secs := zone.Zone()
+				return NewTimeDelta(time.Duration(secs) * time.Second), true
+			}
+			return None, true
+		case "tzname":
+			if zone, fixed := v.fixed(); fixed {
+				name, _ := zone.Zone()
+				return Str(name), true
+			}
+			return None, true
+		case "dst":
 			return None, true
 		}
 	case *TimeDelta:

@@ -260,7 +260,7 @@ func Slice(v, start, stop, step Value) (Value, error) {
 	}
 	var length int
 	switch v := v.(type) {
-	case Str, SafeStr, *List, *Tuple:
+	case Str, SafeStr, *List, *Tuple, Bytes:
 		length, _ = Len(v)
 	case *Dict, *Set:
 		return nil, Errorf("TypeError", "unhashable type: 'slice'")
@@ -291,6 +291,8 @@ func Slice(v, start, stop, step Value) (Value, error) {
 		return &List{sliceItems(v.Items, from, to, by)}, nil
 	case *Tuple:
 		return &Tuple{sliceItems(v.Items, from, to, by)}, nil
+	case Bytes:
+		return Bytes(sliceItems([]byte(v), from, to, by)), nil
 	default:
 		s, _ := AsStr(v)
 		return Str(sliceText(s, length, from, to, by)), nil
@@ -328,14 +330,14 @@ func clampBound(v Value, absent, length int, backward bool) (int, error) {
 	return max(min(n, hi), lo), nil
 }
 
-func sliceItems(items []Value, from, to, by int) []Value {
+func sliceItems[T any](items []T, from, to, by int) []T {
 	if by == 1 {
 		if from >= to {
 			return nil
 		}
-		return append([]Value(nil), items[from:to]...)
+		return append([]T(nil), items[from:to]...)
 	}
-	var out []Value
+	var out []T
 	for i := from; by > 0 && i < to || by < 0 && i > to; i += by {
 		out = append(out, items[i])
 	}

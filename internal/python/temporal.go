@@ -57,7 +57,9 @@ func cmpTemporal(a, b Value) (cmp int, ok bool) {
 		}
 	case *Time:
 		if y, ok := b.(*Time); ok {
-			return x.micros() - y.micros(), true
+			xOffset, xAware := x.offset()
+			yOffset, yAware := y.offset()
+			return x.micros() - xOffset - y.micros() + yOffset, xAware == yAware
 		}
 	case *TimeDelta:
 		if y, ok := b.(*TimeDelta); ok {
@@ -80,6 +82,9 @@ func temporalStr(v Value) string {
 		s := fmt.Sprintf("%02d:%02d:%02d", v.Hour, v.Minute, v.Second)
 		if v.Microsecond != 0 {
 			s += fmt.Sprintf(".%06d", v.Microsecond)
+		}
+		if zone, fixed := v.fixed(); fixed {
+			s += offset(zone)
 		}
 		return s
 	case *DateTime:
@@ -136,7 +141,11 @@ func temporalRepr(v Value) string {
 	case *Date:
 		return fmt.Sprintf("datetime.date(%d, %d, %d)", v.Year, v.Month, v.Day)
 	case *Time:
-		return "datetime.time(" + clockArgs(v.Hour, v.Minute, v.Second, v.Microsecond) + ")"
+		s := "datetime.time(" + clockArgs(v.Hour, v.Minute, v.Second, v.Microsecond)
+		if v.Zone != nil {
+			s += ", tzinfo=" + zoneRepr(time.Unix(0, 0).In(v.Zone))
+		}
+		return s + ")"
 	case *DateTime:
 		t, class := v.T, "datetime.datetime"
 		if v.KeepZone { // the class of what django.templatetags.tz returns
@@ -176,7 +185,7 @@ func zoneRepr(t time.Time) string {
 	switch zone := t.Location(); {
 	case zone == time.UTC:
 		return "datetime.timezone.utc"
-	case strings.Contains(zone.String(), "/"):
+	case isNamedZone(zone):
 		return "zoneinfo.ZoneInfo(key=" + Repr(Str(zone.String())) + ")"
 	}
 	offset := temporalRepr(NewTimeDelta(time.Duration(seconds) * time.Second))
@@ -188,6 +197,51 @@ func zoneRepr(t time.Time) string {
 	}
 	return "datetime.timezone(" + offset + ", " + Repr(Str(name)) + ")"
 }
+
+// isNamedZone reports whether a zone is one of the IANA database.
+func isNamedZone(zone *time.Location) bool {
+	return zone != time.UTC && strings.Contains(zone.String(), "/")
+}
+
+// fixed returns any time in the zone if its offset does not depend on a date.
+func (t *Time) fixed() (zone time.Time, ok bool) {
+	if t.Zone == nil || isNamedZone(t.Zone) {
+		return time.Time{}, false
+	}
+	return time.Unix(0, 0).In(t.Zone), true
+}
+
+// offset returns utcoffset() in microseconds; aware is false if it is None.
+func (t *Time) offset() (micros int, aware bool) {
+	zone, aware := t.fixed()
+	_, secs := zone.Zone()
+	return secs * 1e6, aware
+}
+
+// Attr implements Object.
+func (z *TZInfo) Attr(name string) (Value, bool) {
+	switch {
+	case name == "key" && isNamedZone(z.Location):
+		return Str(z.Location.String()), true
+	case name == "utc" && !isNamedZone(z.Location):
+		return &TZInfo{time.UTC}, true
+	case name == "utcoffset", name == "tzname", name == "dst", name == "fromutc": // they need arguments
+		return Str(""), true
+	}
+	return nil, false
+}
+
+// Str returns str(z).
+func (z *TZInfo) Str() string {
+	if isNamedZone(z.Location) {
+		return z.Location.String()
+	}
+	name, _ := time.Unix(0, 0).In(z.Location).Zone()
+	return name
+}
+
+// Repr implements Object.
+func (z *TZInfo) Repr() string { return zoneRepr(time.Unix(0, 0).In(z.Location)) }
 
 func clockArgs(h, m, s, us int) string {
 	out := fmt.Sprintf("%d, %d", h, m)
