@@ -123,3 +123,17 @@ func TestWorkOfOperations(t *testing.T) {
 		}
 	}
 }
+
+// TestHeavyWorkLeavesAProcessor checks how many companies' heavy calls are served at once.
+func TestHeavyWorkLeavesAProcessor(t *testing.T) {
+	g := gomega.NewWithT(t)
+	for processors, want := range map[int]int{1: 1, 2: 1, 3: 2, 4: 3, 8: 7} {
+		b, served := flow.NewBudget(apiWork(processors)), 0
+		for company := range processors + 1 {
+			if _, ok := b.TryAcquire(fmt.Sprint(company), int64(rest.HeavyWork)); ok {
+				served++
+			}
+		}
+		g.Expect(served).To(gomega.Equal(want), "with %d processors", processors)
+	}
+}

@@ -150,7 +150,8 @@ const (
 	// smallAnswer is the size up to which an answer is not counted.
 	smallAnswer = 64 << 10
 	// workPerProcessor is how much of the API's work each processor does at once, in the
-	// units of rest.Work: one call of heavy work, and two that read.
+	// units of rest.Work: one call of heavy work. Because a Budget keeps a part for small
+	// requests, one processor does none.
 	workPerProcessor = 8
 	// A large body, or one of a stranger, must arrive within bodyTime plus its size at
 	// bodyRate bytes per second.
@@ -167,6 +168,9 @@ const (
 	refusalLogRate, refusalLogBurst = 10, 100
 )
 
+// apiWork is the default of Limits.APIWork.
+func apiWork(processors int) int64 { return int64(workPerProcessor * max(processors, 2)) }
+
 // withDefaults replaces zero fields with their defaults.
 func (l Limits) withDefaults() Limits {
 	l.LifecycleBody = cmp.Or(l.LifecycleBody, 16<<10)
@@ -179,7 +183,7 @@ func (l Limits) withDefaults() Limits {
 	l.Webhooks = cmp.Or(l.Webhooks, max(l.Connections/2, 2))
 	l.LifecycleCalls = cmp.Or(l.LifecycleCalls, 64)
 	l.APICalls = cmp.Or(l.APICalls, 256)
-	l.APIWork = cmp.Or(l.APIWork, workPerProcessor*max(runtime.GOMAXPROCS(0), 2))
+	l.APIWork = cmp.Or(l.APIWork, int(apiWork(runtime.GOMAXPROCS(0))))
 	l.APIBodyBytes = cmp.Or(l.APIBodyBytes, 64<<20)
 	l.APIAnswerBytes = cmp.Or(l.APIAnswerBytes, 64<<20)
 	l.Streams = cmp.Or(l.Streams, max(l.Connections/2, 2))

@@ -98,8 +98,10 @@ const (
 	// ReadingWork reads the texts of messages, which have up to some megabytes.
 	ReadingWork Work = 1
 	// HeavyWork parses, checks or encodes texts of which one request or one company has
-	// megabytes. It can take a processor for a hundred milliseconds or more.
-	HeavyWork Work = 6
+	// megabytes. It can take a processor for a hundred milliseconds or more. The
+	// server does one such call fewer at a time than it has processors, so that one stays
+	// free for webhooks, but at least one.
+	HeavyWork Work = 8
 )
 
 // HandlerFunc answers a request.
