@@ -137,6 +137,9 @@ func ToFloat(v Value) (float64, error) {
 	if kindOf(v) != notNumber {
 		return toFloat(v)
 	}
+	if b, ok := v.(Bytes); ok {
+		return ParseFloat(string(b))
+	}
 	s, ok := AsStr(v)
 	if !ok {
 		return 0, Errorf("TypeError", "float() argument must be a string or a real number, not '%s'", qualified(v))

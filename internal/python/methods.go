@@ -4,6 +4,8 @@
 package python
 
 import (
+	"fmt"
+	"math"
 	"math/big"
 	"strconv"
 	"time"
@@ -315,6 +317,13 @@ func floatHex(f float64) string {
 			return map[bool]string{true: "-0x0.0p+0", false: "0x0.0p+0"}[strconv.FormatFloat(f, 'g', -1, 64) == "-0"]
 		}
 		return FloatRepr(f)
+	}
+	if bits := math.Float64bits(f); bits>>52&0x7ff == 0 { // subnormal
+		sign := ""
+		if math.Signbit(f) {
+			sign = "-"
+		}
+		return fmt.Sprintf("%s0x0.%013xp-1022", sign, bits&(1<<52-1))
 	}
 	s := strconv.FormatFloat(f, 'x', 13, 64) // 0x1.8000000000000p+00
 	i := len(s) - 1
