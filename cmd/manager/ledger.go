@@ -13,6 +13,7 @@ import (
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/postgres"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 )
 
 const (
@@ -32,7 +33,7 @@ func (s *settings) awaitStore(ctx context.Context, o ledger.Options, log logr.Lo
 		if err == nil {
 			return store, nil
 		}
-		if ctx.Err() != nil || !postgres.IsUnavailable(err) {
+		if ctx.Err() != nil || !postgres.IsUnavailable(err) && !sqlite.IsLocked(err) {
 			return nil, fmt.Errorf("opening the ledger: %w", err)
 		}
 		if time.Since(reminded) >= ledgerReminder {

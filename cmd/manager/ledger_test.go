@@ -5,12 +5,14 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"net"
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,6 +59,31 @@ func TestAwaitStore(t *testing.T) {
 	defer front.Close()
 	go forward(front, target.network, target.address)
 	g.Eventually(opened, "3m").Should(Receive(BeNil()))
+	g.Expect(store.Close()).To(Succeed())
+}
+
+// TestAwaitStoreWaitsForLock checks that a lock that another program holds on the SQLite file
+// delays the start instead of ending it.
+func TestAwaitStoreWaitsForLock(t *testing.T) {
+	t.Parallel() // SQLite waits for five seconds
+	g := NewWithT(t)
+	s := &settings{ledgerPath: filepath.Join(t.TempDir(), "ledger.db")}
+	store, err := s.awaitStore(t.Context(), ledger.Options{}, logr.Discard(), time.Millisecond)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(store.Close()).To(Succeed())
+
+	db, err := sql.Open("sqlite", s.ledgerPath)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	_, err = db.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	g.Expect(err).NotTo(HaveOccurred())
+
+	release := sync.OnceFunc(func() { _, err = db.ExecContext(t.Context(), "ROLLBACK") })
+	log := funcr.New(func(_, _ string) { release() }, funcr.Options{})
+	store, opened := s.awaitStore(t.Context(), ledger.Options{}, log, time.Millisecond)
+	g.Expect(opened).NotTo(HaveOccurred())
+	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(store.Close()).To(Succeed())
 }
 

@@ -252,6 +252,10 @@ func openError(path string, err error) error {
 	return fmt.Errorf("opening the ledger %s: %w", path, err)
 }
 
+// IsLocked reports whether the ledger could not be opened because another program, such as
+// the sqlite3 shell, holds a lock on the database.
+func IsLocked(err error) bool { return resultCode(err) == sqlitelib.SQLITE_BUSY }
+
 func unwritable(path string, err error) error {
 	return fmt.Errorf("the ledger %s can't be written, check the owner and mode of the file and its directory: %w", path, err)
 }
