@@ -19,7 +19,8 @@ import (
 // wait for that company's turn only. Otherwise, 128 previews at once took the processors from
 // everybody's webhooks for seconds, and 128 lists of notifications the container's memory.
 func TestHeavyCallsTakeTurns(t *testing.T) {
-	f := newFixture(t)
+	// With fewer processors, two companies take turns with each other too.
+	f := newFixture(t, func(o *Options) { o.Limits.APIWork = int(apiWork(4)) })
 	f.expectSuccess(f.activate(f.admin.Token))
 	other := f.addUser(f.addCompany("other"), "admin")
 	f.expectSuccess(f.activate(other.Token))
