@@ -14,13 +14,15 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// TestNewerTags checks the tags that Django 5.0 lacks, as Django 6.0 documents them.
+// TestNewerTags checks the tags and the variable that Django 5.0 lacks, as Django 6.0 documents
+// them.
 func TestNewerTags(t *testing.T) {
 	value, err := python.FromJSON([]byte(`{"q": {"a": "1 & 2", "b": ["x", "é/"], "c": null, "d": 5}, "empty": {}, "items": [1, 2], "x": "top", "n": null, "bad": [1], "none": {"a": null}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for source, want := range map[string]string{
+		"{% for i in items %}{{ forloop.counter }} of {{ forloop.length }};{% endfor %}": "1 of 2;2 of 2;",
 		"{% querystring q %}":             "?a=1+%26+2&amp;b=x&amp;b=%C3%A9%2F&amp;d=5",
 		"{% querystring empty x=x y=1 %}": "?x=top&amp;y=1",
 		"{% querystring q a=None b=n %}":  "?d=5",

@@ -182,6 +182,8 @@ func (l *forLoop) Attr(name string) (python.Value, bool) {
 		return python.Bool(l.i == 0), true
 	case "last":
 		return python.Bool(l.i == l.n-1), true
+	case "length": // since Django 6.0; in 5.0 it prints nothing, so the dict doesn't list it
+		return python.Int(l.n), true
 	case "parentloop":
 		if l.parent == nil {
 			return python.NewDict(0), true
