@@ -134,31 +134,44 @@ func decodeTranslations(raw json.RawMessage) (translations, error) {
 	return all, nil
 }
 
-// encode returns the translations in the API's form, without empty texts, or nil if there
-// are none.
+// encode returns the translations in the API's form, in alphabetical order and without empty
+// texts, or nil if there are none. Lists of notifications consist mostly of them.
 func (t translations) encode() json.RawMessage {
-	all := map[string]map[string]any{}
-	for language, texts := range t {
+	size := 0
+	for _, texts := range t {
 		for name, text := range texts {
-			if text == "" {
-				continue
-			}
-			if all[language] == nil {
-				all[language] = map[string]any{}
-			}
-			if all[language][name] = text; name == contentVariablesField {
-				all[language][name] = json.RawMessage(text)
-			}
+			size += len(name) + len(text)
 		}
 	}
-	if len(all) == 0 {
+	out := make(json.RawMessage, 0, size+size/8)
+	for _, language := range slices.Sorted(maps.Keys(t)) {
+		texts, begun := t[language], false
+		for _, name := range slices.Sorted(maps.Keys(texts)) {
+			switch {
+			case texts[name] == "":
+				continue
+			case begun:
+				out = append(out, ',')
+			default:
+				out = append(out, "{,"[min(len(out), 1)])
+				out = append(rest.AppendString(out, language), ':', '{')
+			}
+			begun = true
+			out = append(rest.AppendString(out, name), ':')
+			if name == contentVariablesField {
+				out = append(out, texts[name]...)
+			} else {
+				out = rest.AppendString(out, texts[name])
+			}
+		}
+		if begun {
+			out = append(out, '}')
+		}
+	}
+	if len(out) == 0 {
 		return nil
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(all) // strings and the objects that were decoded can always be encoded
-	return bytes.TrimSpace(out.Bytes())
+	return append(out, '}')
 }
 
 // without returns the translations of the fields that aren't own.

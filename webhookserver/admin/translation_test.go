@@ -27,3 +27,24 @@ func TestTranslationsOfSeveralChannels(t *testing.T) {
 		}
 	}
 }
+
+// TestTranslationsAsJSON checks that translations are valid JSON with the texts that they
+// have.
+func TestTranslationsAsJSON(t *testing.T) {
+	for want, of := range map[string]translations{
+		"": {},
+		`{"ar":{"subject":"\"مرحبا\"\n<b>\u2028"},"fr":{"html_message":"<p>é</p>","whatsapp_content_variables":{"1":"a","2":"b"}}}`: {
+			"fr": {"whatsapp_content_variables": `{"1":"a","2":"b"}`, "html_message": "<p>é</p>", "subject": ""},
+			"de": {"subject": ""}, "es": {},
+			"ar": {"subject": "\"مرحبا\"\n<b>\u2028"},
+		},
+	} {
+		got := of.encode()
+		if string(got) != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		if again, err := decodeTranslations(got); err != nil || string(again.encode()) != want {
+			t.Errorf("decoded: %v, %v", again, err)
+		}
+	}
+}

@@ -98,7 +98,7 @@ const copiedAnswer = 16 << 10
 // because Rehive's client would show it instead of the message.
 func WriteError(w http.ResponseWriter, e *Error) {
 	body := append(make([]byte, 0, 256), `{"status":"error","message":`...)
-	body = appendString(body, e.Message)
+	body = AppendString(body, e.Message)
 	if len(e.Fields) > 0 {
 		body = append(body, `,"data":`...)
 		body = appendFieldErrors(body, e.Fields)
@@ -136,7 +136,7 @@ func appendFieldErrors(b []byte, fields []FieldError) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, f.Field), ':')
+		b = append(AppendString(b, f.Field), ':')
 		if f.Items == nil {
 			b = appendMessages(b, f.Messages)
 			continue
@@ -157,7 +157,7 @@ func appendMessages(b []byte, messages []string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, message)
+		b = AppendString(b, message)
 	}
 	return append(b, ']')
 }

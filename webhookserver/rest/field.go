@@ -224,7 +224,7 @@ func (f *Field[T]) appendText(b []byte, text string) []byte {
 	if text == "" && f.nullable {
 		return append(b, "null"...)
 	}
-	return appendString(b, text)
+	return AppendString(b, text)
 }
 
 func (f *Field[T]) textSchema() *openapi3.SchemaRef {
@@ -463,7 +463,7 @@ func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 	return list(name, maxItems, at, listItem[T, string]{
 		invalid: NotAStringMessage,
 		decode:  func(f *Field[T], item json.RawMessage) (string, string) { return f.text(item, true) },
-		encode:  appendString,
+		encode:  AppendString,
 		schema: func(f *Field[T]) *openapi3.Schema {
 			item := openapi3.NewStringSchema()
 			if f.maxLength > 0 {

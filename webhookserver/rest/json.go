@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// appendString appends a text like encoding/json, but without escaping for HTML: answers
+// AppendString appends a text like encoding/json, but without escaping for HTML: answers
 // are never HTML, and people read them.
-func appendString(b []byte, text string) []byte {
+func AppendString(b []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	from := 0 // everything before it has been appended

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// asEncodingJSON returns the expected output of appendString.
+// asEncodingJSON returns the expected output of AppendString.
 func asEncodingJSON(t testing.TB, text string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -33,7 +33,7 @@ func FuzzAppendString(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if got, want := string(appendString([]byte("x"), text)), "x"+asEncodingJSON(t, text); got != want {
+		if got, want := string(AppendString([]byte("x"), text)), "x"+asEncodingJSON(t, text); got != want {
 			t.Errorf("appended %s, want %s", got, want)
 		}
 	})
@@ -45,6 +45,6 @@ func BenchmarkAppendString(b *testing.B) {
 	b.ReportAllocs()
 	var buffer []byte
 	for b.Loop() {
-		buffer = appendString(buffer[:0], text)
+		buffer = AppendString(buffer[:0], text)
 	}
 }

@@ -87,7 +87,7 @@ func appendLink(b []byte, link *string) []byte {
 	if link == nil {
 		return append(b, "null"...)
 	}
-	return appendString(b, *link)
+	return AppendString(b, *link)
 }
 
 // pageLink returns the URL of a list's page with a number.
