@@ -41,7 +41,7 @@ func metricsServer(cluster *rest.Config, s *settings) ([]manager.Runnable, error
 	if s.metricsAuth {
 		authorize, err := metricsauth.New(cluster, log)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it says what was tried
+			return nil, err
 		}
 		handler = authorize(handler)
 		var watcher *certwatcher.CertWatcher
@@ -56,7 +56,7 @@ func metricsServer(cluster *rest.Config, s *settings) ([]manager.Runnable, error
 	mux.Handle("/metrics", handler)
 	server, err := httpserver.New("metrics", s.metricsAddress, config, mux)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says which server
+		return nil, err
 	}
 	return append(runnables, server), nil
 }
@@ -89,7 +89,7 @@ func metricsTLS(dir string) (*tls.Config, *certwatcher.CertWatcher, error) {
 func selfSigned(now time.Time) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, err //nolint:wrapcheck // the caller says what for
+		return tls.Certificate{}, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
@@ -103,7 +103,7 @@ func selfSigned(now time.Time) (tls.Certificate, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return tls.Certificate{}, err //nolint:wrapcheck // the caller says what for
+		return tls.Certificate{}, err
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }

@@ -111,9 +111,9 @@ func newSenders(ctx context.Context, s *settings, store ledger.Store, mgr manage
 	builder.Earlier = func(ctx context.Context, p *v1alpha1.DeliveryProvider, since time.Time) ([]expo.Ticket, error) {
 		companies, err := registry.UsedBy(ctx, p)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it says what was tried
+			return nil, err
 		}
-		return providers.EarlierTickets(ctx, store, companies, since) //nolint:wrapcheck // as above
+		return providers.EarlierTickets(ctx, store, companies, since)
 	}
 	push.Record = func(ctx context.Context, outcomes []expo.Outcome) error {
 		return receiver.PushOutcomes(ctx, outcomes, time.Now())

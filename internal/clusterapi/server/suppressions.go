@@ -116,7 +116,7 @@ func (s *Server) importSuppression(ctx context.Context, c *call, from *clusterap
 	known, err := s.o.Ledger.ListSuppressions(ctx, ledger.SuppressionFilter{Company: c.company, Channel: p.Channel, Reason: reason, Address: p.Address}, 0, ledger.MaxSuppressions)
 	switch {
 	case err != nil:
-		return result, err //nolint:wrapcheck // the caller does
+		return result, err
 	case slices.ContainsFunc(known.Suppressions, func(k ledger.Suppression) bool { return k.Recipient == p.Recipient }):
 		return result, nil
 	case erased:
@@ -129,7 +129,7 @@ func (s *Server) importSuppression(ctx context.Context, c *call, from *clusterap
 	if errors.Is(err, ledger.ErrSuppressionsFull) {
 		return refuse(fullSuppressions, ledger.MaxSuppressions)
 	}
-	return result, err //nolint:wrapcheck // the caller does
+	return result, err
 }
 
 // isDevice reports whether a text has the form of the hashes that package expo stores.
