@@ -46,46 +46,53 @@ func (o *options) read(paths []string) ([]document, error) {
 		return nil, errors.New("name files or directories, or - for the standard input")
 	}
 	var all []document
-	add := func(path string, r io.Reader) error {
-		content, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-		switch {
-		case err != nil:
-			return fmt.Errorf("reading %s: %w", path, err)
-		case len(content) > maxFile:
-			return fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
-		}
-		documents, err := parse(path, content)
-		all = append(all, documents...)
-		return err
-	}
 	for _, path := range paths {
-		if path == "-" {
-			if err := add("standard input", o.In); err != nil {
-				return nil, err
-			}
-			continue
-		}
 		files, err := filesIn(path)
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range files {
-			file, err := os.Open(name)
-			if err != nil {
-				return nil, fmt.Errorf("reading a file: %w", err)
-			}
-			err = errors.Join(add(name, file), file.Close())
+		for _, file := range files {
+			name, content, err := o.readFile(file)
 			if err != nil {
 				return nil, err
 			}
+			documents, err := parse(name, content)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, documents...)
 		}
 	}
 	return all, nil
 }
 
+// readFile returns the content of a file, and its name for messages. "-" is the standard input.
+func (o *options) readFile(path string) (name string, content []byte, err error) {
+	name, in := "standard input", o.In
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return "", nil, fmt.Errorf("reading a file: %w", err)
+		}
+		defer func() { _ = file.Close() }() // it was only read
+		name, in = path, file
+	}
+	content, err = io.ReadAll(io.LimitReader(in, maxFile+1))
+	switch {
+	case err != nil:
+		return "", nil, fmt.Errorf("reading %s: %w", name, err)
+	case len(content) > maxFile:
+		return "", nil, fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
+	}
+	return name, content, nil
+}
+
 // filesIn returns a file, or the YAML and JSON files below a directory in alphabetical
-// order.
+// order. "-" is the standard input.
 func filesIn(path string) ([]string, error) {
+	if path == "-" {
+		return []string{path}, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading a file: %w", err)
@@ -157,7 +164,12 @@ func decode(raw []byte, into any) error {
 	if err != nil {
 		return err
 	}
-	strict, err := kjson.UnmarshalStrict(encoded, into)
+	return decodeJSON(encoded, into)
+}
+
+// decodeJSON is decode for JSON.
+func decodeJSON(raw []byte, into any) error {
+	strict, err := kjson.UnmarshalStrict(raw, into)
 	return errors.Join(append(strict, err)...)
 }
 

@@ -6,17 +6,13 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/rehive/extension-operator/internal/check"
@@ -205,37 +201,22 @@ type numbered struct {
 
 // readSuppressions reads an export. invalid are sentences about entries that can't be read.
 func (o *options) readSuppressions(path string) (entries []numbered, invalid []string, err error) {
-	in := o.In
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, nil, fmt.Errorf("reading a file: %w", err)
-		}
-		defer func() { _ = file.Close() }() // it was only read
-		in = file
-	}
-	content, err := io.ReadAll(io.LimitReader(in, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("reading %s: %w", path, err)
-	case len(content) > maxFile:
-		return nil, nil, fmt.Errorf("%s is larger than %d MiB", path, maxFile>>20)
+	name, content, err := o.readFile(path)
+	if err != nil {
+		return nil, nil, err
 	}
 	var list struct {
 		Suppressions []json.RawMessage `json:"suppressions"`
 	}
 	if err := yaml.Unmarshal(content, &list); err != nil {
-		return nil, nil, fmt.Errorf("%s is not a list of suppressions as kubectl rehive suppressions list -o yaml prints it: %w", path, err)
+		return nil, nil, fmt.Errorf("%s is not a list of suppressions as kubectl rehive suppressions list -o yaml prints it: %w", name, err)
 	}
 	if list.Suppressions == nil {
-		return nil, nil, fmt.Errorf("%s has no list named suppressions: export one with kubectl rehive suppressions list -o yaml", path)
+		return nil, nil, fmt.Errorf("%s has no list named suppressions: export one with kubectl rehive suppressions list -o yaml", name)
 	}
 	for i, raw := range list.Suppressions {
 		entry := numbered{number: i + 1, size: len(raw)}
-		strict, err := kjson.UnmarshalStrict(raw, &entry.Suppression)
-		if err == nil {
-			err = errors.Join(strict...)
-		}
+		err := decodeJSON(raw, &entry.Suppression)
 		switch {
 		case err != nil:
 			invalid = append(invalid, fmt.Sprintf("suppression %d: It can't be read: %s.", entry.number, check.Printable(strings.ReplaceAll(err.Error(), "\n", ", "))))
