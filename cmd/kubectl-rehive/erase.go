@@ -16,7 +16,7 @@ import (
 type erase struct {
 	request         clusterapi.Erase
 	emails, mobiles []string
-	company, format string
+	format          string
 	yes             bool
 }
 
@@ -38,11 +38,10 @@ much, but not whose data it was.`,
   kubectl rehive erase -n team-a 11111111-2222-4333-8444-555555555555 --yes`,
 		Args: cobra.ExactArgs(1),
 	}
-	connect := o.operatorFlags(command)
+	connect := o.companyFlags(command)
 	flags := command.Flags()
 	flags.StringArrayVar(&e.emails, "email", nil, "email address of the user; can be repeated")
 	flags.StringArrayVar(&e.mobiles, "mobile", nil, "phone number of the user in international format; can be repeated")
-	flags.StringVar(&e.company, "company", "", "the company, if the namespace has several")
 	flags.BoolVarP(&e.yes, "yes", "y", false, "erase the data")
 	flags.StringVarP(&e.format, "output", "o", "", "output format: json or yaml")
 	command.RunE = func(command *cobra.Command, args []string) error {
@@ -52,19 +51,17 @@ much, but not whose data it was.`,
 		e.request.User = args[0]
 		e.request.Addresses = append(e.emails, e.mobiles...)
 		e.request.DryRun = !e.yes
-		op, err := connect(command.Context())
+		op, target, err := connect(command.Context())
 		if err != nil {
 			return err
 		}
+		e.request.Target = target
 		return o.erase(command.Context(), op, e)
 	}
 	return command
 }
 
-func (o *options) erase(ctx context.Context, op *operator, e *erase) (err error) {
-	if e.request.Target, err = op.target(ctx, e.company); err != nil {
-		return err
-	}
+func (o *options) erase(ctx context.Context, op *operator, e *erase) error {
 	var done clusterapi.Erased
 	if err := op.call(ctx, clusterapi.EraseUser, e.request, &done); err != nil {
 		return err

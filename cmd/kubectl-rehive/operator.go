@@ -74,6 +74,22 @@ func (o *options) operatorFlags(command *cobra.Command) func(context.Context) (*
 	}
 }
 
+// companyFlags adds the flags of commands that ask the operator about one company, and returns
+// a function that connects to it and finds the company's activation.
+func (o *options) companyFlags(command *cobra.Command) func(context.Context) (*operator, clusterapi.Target, error) {
+	connect := o.operatorFlags(command)
+	var company string
+	command.Flags().StringVar(&company, "company", "", "the company, if the namespace has several")
+	return func(ctx context.Context) (*operator, clusterapi.Target, error) {
+		op, err := connect(ctx)
+		if err != nil {
+			return nil, clusterapi.Target{}, err
+		}
+		target, err := op.target(ctx, company)
+		return op, target, err
+	}
+}
+
 // findService returns the operator's Service: by its labels or, if the user may not list
 // Services, by the name that it has in the manifests.
 func (op *operator) findService(ctx context.Context) string {

@@ -19,7 +19,7 @@ import (
 type replay struct {
 	request                        clusterapi.Replay
 	since                          time.Duration
-	company, format                string
+	format                         string
 	failed, cancelled, quarantined bool
 	yes                            bool
 }
@@ -41,10 +41,9 @@ namespace, and to use the proxy of the operator's Service. The operator logs who
   kubectl rehive replay -n team-a --failed --rule payment --since 2h --yes
   kubectl rehive replay -n team-a --quarantined --yes`,
 	}
-	connect := o.operatorFlags(command)
+	connect := o.companyFlags(command)
 	selectionFlags(command, &r.request.Selection, &r.since)
 	flags := command.Flags()
-	flags.StringVar(&r.company, "company", "", "the company, if the namespace has several")
 	flags.BoolVar(&r.failed, "failed", false, "send all failed messages")
 	flags.BoolVar(&r.cancelled, "cancelled", false, "send all cancelled messages")
 	flags.BoolVar(&r.quarantined, "quarantined", false, "release everything that is quarantined")
@@ -66,19 +65,17 @@ namespace, and to use the proxy of the operator's Service. The operator logs who
 		if (len(r.request.IDs) == 0) == (len(r.request.States) == 0) {
 			return errors.New("name messages by their IDs, or choose --failed, --cancelled or --quarantined")
 		}
-		op, err := connect(command.Context())
+		op, target, err := connect(command.Context())
 		if err != nil {
 			return err
 		}
+		r.request.Target = target
 		return o.replay(command.Context(), op, r)
 	}
 	return command
 }
 
-func (o *options) replay(ctx context.Context, op *operator, r *replay) (err error) {
-	if r.request.Target, err = op.target(ctx, r.company); err != nil {
-		return err
-	}
+func (o *options) replay(ctx context.Context, op *operator, r *replay) error {
 	if r.since > 0 {
 		r.request.Since = time.Now().Add(-r.since)
 	}

@@ -128,24 +128,19 @@ func (o *options) printSuppressions(format string, all []clusterapi.Suppression)
 
 func (o *options) addSuppressionCommand() *cobra.Command {
 	var request clusterapi.NewSuppression
-	var company string
 	command := &cobra.Command{
 		Use: "add CHANNEL RECIPIENT", Short: "Send a recipient none of a company's messages",
 		Long: "Suppresses an email address, a phone number in international format or, for push, the\nidentifier of a user on Rehive, until somebody removes the suppression.",
 		Args: cobra.ExactArgs(2),
 	}
-	connect := o.operatorFlags(command)
-	command.Flags().StringVar(&company, "company", "", "the company, if the namespace has several")
+	connect := o.companyFlags(command)
 	command.Flags().StringVar(&request.Note, "note", "", "remark, of at most 250 characters")
 	command.RunE = func(command *cobra.Command, args []string) error {
-		op, err := connect(command.Context())
+		op, target, err := connect(command.Context())
 		if err != nil {
 			return err
 		}
-		if request.Target, err = op.target(command.Context(), company); err != nil {
-			return err
-		}
-		request.Channel, request.Recipient = args[0], args[1]
+		request.Target, request.Channel, request.Recipient = target, args[0], args[1]
 		var added clusterapi.AddedSuppression
 		if err := op.call(command.Context(), clusterapi.AddSuppression, request, &added); err != nil {
 			return err
@@ -160,7 +155,6 @@ func (o *options) addSuppressionCommand() *cobra.Command {
 const maxImport = 48 << 10
 
 func (o *options) importSuppressionsCommand() *cobra.Command {
-	var company string
 	var yes bool
 	command := &cobra.Command{
 		Use: "import FILE", Short: "Add the suppressions of an export", Args: cobra.ExactArgs(1),
@@ -171,19 +165,14 @@ and one that has ended is not added.
 
 Without --yes, the command only shows what it would add.`,
 	}
-	connect := o.operatorFlags(command)
-	command.Flags().StringVar(&company, "company", "", "the company, if the namespace has several")
+	connect := o.companyFlags(command)
 	command.Flags().BoolVarP(&yes, "yes", "y", false, "add the suppressions")
 	command.RunE = func(command *cobra.Command, args []string) error {
 		entries, invalid, err := o.readSuppressions(args[0])
 		if err != nil {
 			return err
 		}
-		op, err := connect(command.Context())
-		if err != nil {
-			return err
-		}
-		target, err := op.target(command.Context(), company)
+		op, target, err := connect(command.Context())
 		if err != nil {
 			return err
 		}
@@ -283,23 +272,19 @@ func (o *options) importSuppressions(ctx context.Context, op *operator, target c
 
 func (o *options) removeSuppressionsCommand() *cobra.Command {
 	var request clusterapi.SuppressionRemoval
-	var company string
 	command := &cobra.Command{
 		Use: "remove ID…", Short: "Let suppressed recipients receive messages again", Args: cobra.MinimumNArgs(1),
 	}
-	connect := o.operatorFlags(command)
-	command.Flags().StringVar(&company, "company", "", "the company, if the namespace has several")
+	connect := o.companyFlags(command)
 	command.RunE = func(command *cobra.Command, args []string) (err error) {
 		if request.IDs, err = parseIDs("suppression", "kubectl rehive suppressions list", args); err != nil {
 			return err
 		}
-		op, err := connect(command.Context())
+		op, target, err := connect(command.Context())
 		if err != nil {
 			return err
 		}
-		if request.Target, err = op.target(command.Context(), company); err != nil {
-			return err
-		}
+		request.Target = target
 		var done clusterapi.RemovedSuppressions
 		if err := op.call(command.Context(), clusterapi.RemoveSuppressions, request, &done); err != nil {
 			return err
