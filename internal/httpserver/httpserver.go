@@ -182,18 +182,19 @@ func (l *listener) observe(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// wait marks a connection as waiting for its client.
-func (c *connection) wait() {
+// wait marks a connection as waiting for its client, and reports whether it was being served.
+func (c *connection) wait() (served bool) {
 	l := c.listener
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.since.IsZero() {
+	if served = c.since.IsZero(); served {
 		c.since = time.Now()
 		l.changed.Signal()
 	}
+	return served
 }
 
-// serve marks a connection as served.
+// serve marks a connection as being served.
 func (c *connection) serve() {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
@@ -202,12 +203,7 @@ func (c *connection) serve() {
 
 // Write implements net.Conn. A client that doesn't read the response keeps it waiting.
 func (c *connection) Write(b []byte) (int, error) {
-	l := c.listener
-	l.mu.Lock()
-	served := c.since.IsZero()
-	l.mu.Unlock()
-	if served {
-		c.wait()
+	if c.wait() {
 		defer c.serve()
 	}
 	return c.Conn.Write(b)
