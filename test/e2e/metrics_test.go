@@ -4,6 +4,7 @@
 package e2e
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,6 +21,10 @@ import (
 // the dashboard and the alerts name, and that the operator's own metrics follow Prometheus'
 // naming rules.
 func testMetricsOfDashboardAndAlerts(t *testing.T) {
+	// The metrics of requests to an endpoint exist once there was one.
+	if status := newCompany(t, "measured").send(t.Context(), "measured", "-"); status != http.StatusOK {
+		t.Fatalf("the webhook was answered %d", status)
+	}
 	page, err := set.Manager.Metrics(t.Context())
 	if err != nil {
 		t.Fatal(err)
