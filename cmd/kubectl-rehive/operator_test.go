@@ -486,7 +486,7 @@ func (c *operated) testImport(t *testing.T, editor string, exported *clusterapi.
 		}
 	}
 	g.Expect(strings.Count(errOut, "\n")).To(Equal(len(entries) - 1))
-	for content, problem := range map[string]string{"x": "is not a list of suppressions", "{}": "has no list named suppressions", `{"suppressions":5}`: "is not a list of suppressions"} {
+	for content, problem := range map[string]string{"x": "standard input is not a list of suppressions", "{}": "standard input has no list named suppressions", `{"suppressions":5}`: "standard input is not a list of suppressions"} {
 		status, _, errOut = run(content, "import", "-")
 		g.Expect(status).To(Equal(2))
 		g.Expect(errOut).To(ContainSubstring(problem))
