@@ -49,7 +49,7 @@ const envPrefix = "REHIVE_EXTENSION_"
 // minLedgerKey is the shortest key of the ledger, in bytes.
 const minLedgerKey = 32
 
-// maxSelectors is how many DKIM selectors the operator's mail server may have, as a
+// maxSelectors is how many DKIM selectors the operator's mail server may have, as many as a
 // DeliveryProvider.
 const maxSelectors = 4
 
