@@ -110,9 +110,9 @@ type documentedCommand struct {
 }
 
 var (
-	codeBlock  = regexp.MustCompile("(?ms)^ *```(sh|console)\n(.*?)^ *```$")
-	yamlBlock  = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
-	hereString = regexp.MustCompile(`<<'(\w+)'$`)
+	codeBlock    = regexp.MustCompile("(?ms)^ *```(sh|console)\n(.*?)^ *```$")
+	yamlBlock    = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+	hereDocument = regexp.MustCompile(`<<'(\w+)'$`)
 )
 
 // documentedCommands returns the commands of a page. In a block of the kind "console", they
@@ -145,7 +145,7 @@ func documentedCommands(page string) (found []documentedCommand) {
 			// It continues in the next line after a backslash, within quotation marks and in a
 			// here-document.
 			whole := found[len(found)-1].text
-			if match := hereString.FindStringSubmatch(strings.TrimSpace(text)); match != nil {
+			if match := hereDocument.FindStringSubmatch(strings.TrimSpace(text)); match != nil {
 				heredoc = match[1]
 			} else if strings.TrimSpace(text) == heredoc {
 				heredoc = ""
@@ -291,15 +291,8 @@ func (p *documentedPage) run(t *testing.T, root string, environment []string, va
 	atEnd := func(command documentedCommand) bool {
 		return slices.ContainsFunc(p.last, func(part string) bool { return strings.Contains(command.text, part) })
 	}
-	slices.SortStableFunc(commands, func(a, b documentedCommand) int {
-		switch {
-		case atEnd(a) == atEnd(b):
-			return 0
-		case atEnd(a):
-			return 1
-		}
-		return -1
-	})
+	last := slices.DeleteFunc(slices.Clone(commands), func(command documentedCommand) bool { return !atEnd(command) })
+	commands = append(slices.DeleteFunc(commands, atEnd), last...)
 
 	script := &strings.Builder{}
 	script.WriteString(`curl() { command curl --silent --show-error --fail-with-body "$@"; }
@@ -314,9 +307,9 @@ first_id() { grep -o '"id": *[0-9]*' | head -1 | grep -o '[0-9]*$'; }
 		}
 		refused := ""
 		if isRefusal(command.output) {
-			refused = "! "
+			refused = " && false" // unlike "!", it ends the script if the command succeeds
 		}
-		fmt.Fprintf(script, "%s{ %s\n} > %d 2>&1\nOUT=%[3]d\n", refused, values.Replace(inPlace.Replace(strings.TrimSuffix(command.text, "\n"))), i)
+		fmt.Fprintf(script, "{ %s\n} > %d 2>&1%s\nOUT=%[2]d\n", values.Replace(inPlace.Replace(strings.TrimSuffix(command.text, "\n"))), i, refused)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
