@@ -121,6 +121,8 @@ func tagsOf(s *shape) []string {
 	return tags
 }
 
+// place returns where a node is. It takes time in proportion to the source, so it is only for
+// the items that Inspect returns.
 func (in *inspector) place(n node) (line, column int) {
 	f := in.shape.locate(&Fault{pos: n.offset()})
 	return f.Line, f.Column
@@ -158,16 +160,24 @@ func (in *inspector) condition(n node) {
 	case *boolNode:
 		in.groups++
 		group, first := in.groups, len(in.result.Comparisons)
+		var compared *compareNode // the last of the values so far
 		for _, v := range n.values {
 			in.constant(v)
+			if list := in.missingList(compared, v); list != "" && !n.and {
+				in.remark(ungroup(v), "a text by itself is always true: write "+list)
+				continue
+			}
 			before := len(in.result.Comparisons)
 			in.condition(v)
-			if c, is := ungroup(v).(*compareNode); is && len(c.rest) == 1 && len(in.result.Comparisons) > before {
+			c, is := ungroup(v).(*compareNode)
+			if is && len(c.rest) == 1 && len(in.result.Comparisons) > before {
 				in.result.Comparisons[before].Group, in.result.Comparisons[before].And = group, n.and
+			}
+			if is {
+				compared = c
 			}
 		}
 		in.contradictions(n, in.result.Comparisons[first:], group)
-		in.loneTexts(n)
 	case *unaryNode:
 		if n.op == "not" {
 			in.condition(n.operand)
@@ -185,7 +195,7 @@ func (in *inspector) condition(n node) {
 		}
 	case *textNode, *slotNode:
 		if side := in.side(n); side.Path != "" && len(in.result.Conditions) < maxRemarks {
-			in.result.Conditions = append(in.result.Conditions, side)
+			in.result.Conditions = append(in.result.Conditions, in.placed(side, n))
 		}
 	case *tupleNode:
 		if number := thousands(n.items); number != "" {
@@ -234,35 +244,19 @@ func thousands(items []node) string {
 	return number
 }
 
-// loneTexts adds remarks about 'x' == 'a' or 'b', whose second part is always true.
-func (in *inspector) loneTexts(n *boolNode) {
-	var before *compareNode
-	for _, v := range n.values {
-		v = ungroup(v)
-		if c, is := v.(*compareNode); is {
-			before = c
-			continue
-		}
-		text, is := v.(*constantNode)
-		if !is || before == nil || len(before.rest) != 1 || before.ops[0] != opEq {
-			continue
-		}
-		other, isText := text.value.(python.Str)
-		left, right := in.side(before.first), in.side(before.rest[0])
-		if !isText || left.Path == "" || right.Literal == nil || n.and {
-			continue
-		}
-		// There is already a remark about it, which didn't consider the text before it.
-		last := len(in.result.Remarks) - 1
-		for last >= 0 {
-			line, column := in.place(text)
-			if r := &in.result.Remarks[last]; r.Line == line && r.Column == column {
-				r.Message = "a text by itself is always true: write '{{ " + left.Path + " }}' in [" + python.Repr(right.Literal) + ", " + python.Repr(other) + "]"
-				break
-			}
-			last--
-		}
+// missingList returns the comparison with a list that 'x' == 'a' or 'b' stands for, whose
+// second part is always true; "" if a value after a comparison isn't such a text.
+func (in *inspector) missingList(compared *compareNode, value node) string {
+	text, is := ungroup(value).(*constantNode)
+	if !is || compared == nil || len(compared.rest) != 1 || compared.ops[0] != opEq {
+		return ""
 	}
+	other, isText := text.value.(python.Str)
+	left, right := in.side(compared.first), in.side(compared.rest[0])
+	if other == "" || !isText || left.Path == "" || right.Literal == nil {
+		return ""
+	}
+	return "'{{ " + left.Path + " }}' in " + listOf([]python.Value{right.Literal, other})
 }
 
 // contradictions adds remarks about comparisons of one variable with two texts that can't
@@ -328,7 +322,7 @@ func (in *inspector) value(n node) {
 			return
 		}
 		if side := in.side(n.value); side.Path != "" {
-			in.result.Attributes = append(in.result.Attributes, StaticAttribute{side, n.name})
+			in.result.Attributes = append(in.result.Attributes, StaticAttribute{in.placed(side, n.value), n.name})
 		}
 	}
 }
@@ -354,7 +348,9 @@ func (in *inspector) comparison(n *compareNode) {
 			}
 		}
 		if (a.Path != "" || b.Path != "") && len(in.result.Comparisons) < maxRemarks {
-			in.result.Comparisons = append(in.result.Comparisons, StaticComparison{Left: a, Operator: comparisonSigns[op], Right: b})
+			in.result.Comparisons = append(in.result.Comparisons, StaticComparison{
+				Left: in.placed(a, left), Operator: comparisonSigns[op], Right: in.placed(b, right),
+			})
 		}
 		in.padding(a, b, left)
 		in.padding(b, a, right)
@@ -400,11 +396,16 @@ func isText(v python.Value) bool {
 
 var singleVariable = regexp.MustCompile(`^\{\{\s*([A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*)\s*(\|.*)?\}\}$`)
 
-// side describes one side of a comparison.
+// placed returns the side that a node is, with its line and column.
+func (in *inspector) placed(s Side, n node) Side {
+	s.Line, s.Column = in.place(ungroup(n))
+	return s
+}
+
+// side describes one side of a comparison, without its line and column.
 func (in *inspector) side(n node) Side {
 	n = ungroup(n)
 	var s Side
-	s.Line, s.Column = in.place(n)
 	variable := func(slot int) {
 		if slot < 0 || slot >= len(in.tags) {
 			return
@@ -444,7 +445,7 @@ func (in *inspector) side(n node) Side {
 			case p.text != "" && strings.TrimSpace(p.text) == "":
 				s.Filtered = true
 			default:
-				return Side{Quoted: true, Line: s.Line, Column: s.Column}
+				return Side{Quoted: true}
 			}
 		}
 	case *listNode:

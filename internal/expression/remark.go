@@ -68,12 +68,14 @@ var literalTag = regexp.MustCompile(`^\{\{\s*("[^"]*"|'[^']*')\s*\}\}$`)
 
 // literalTags adds remarks about {{ 'a' }}, which prints the text without its quotes.
 func (in *inspector) literalTags() {
-	for i, slot := range in.shape.outside {
-		if slot == nil || i >= len(in.tags) {
+	pos := -1
+	for i, tag := range in.tags {
+		pos += 1 + strings.IndexByte(in.shape.src[pos+1:], slotByte)
+		if in.shape.outside[i] == nil {
 			continue
 		}
-		if m := literalTag.FindStringSubmatch(in.tags[i]); m != nil {
-			in.remark(at(in.shape.slotPos(i)), "a text needs quotes and no braces: write "+m[1])
+		if m := literalTag.FindStringSubmatch(tag); m != nil {
+			in.remark(at(pos), "a text needs quotes and no braces: write "+m[1])
 		}
 	}
 }

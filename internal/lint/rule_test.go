@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/config/presets"
+	"github.com/rehive/extension-operator/internal/meter/metertest"
 	"github.com/rehive/extension-operator/internal/notify"
 	"github.com/rehive/extension-operator/internal/platformevent"
 )
@@ -303,5 +305,33 @@ func TestTranslations(t *testing.T) {
 	layout.Spec.Translations = nil
 	if w := InLayout(r, layout); w != nil {
 		t.Errorf("a layout without words: %v", w)
+	}
+}
+
+// TestHostileExpression checks that the time grows with the length of an expression, whatever
+// is in it.
+func TestHostileExpression(t *testing.T) {
+	const size = 64 << 10
+	for first, piece := range map[string]string{
+		"1":                          "<1",
+		"1<1":                        " and 1<1",
+		"[[1]==[1]]":                 "==[[1]]",
+		"1,1":                        "==1,1",
+		"{{ amount }}==1":            " or {{ amount|upper }}==''",
+		"{{ 'a' }}==1":               " or {{'a'}}==1",
+		"'{{ status }}' == 'a'":      " or 'b'",
+		"'{{ status }}' == ('a')":    " or '{{ status }}' == ('a' or 'b')",
+		"'{{ status }}' in 'a'":      " or '{{ status }}' in 'a'",
+		"'{{ user.groups.a }}'":      " or {{ user.groups.a }}.x",
+		"{{ user.groups.0.name }}\n": "// // /* -- ",
+	} {
+		source := first + strings.Repeat(piece, (size-len(first))/len(piece))
+		if took := metertest.MeasureWithin(2*time.Second, func() { Rule(rule("transaction.execute", source, "text")) }); took > 2*time.Second {
+			t.Errorf("%s%s… took %s", first, piece, took)
+		}
+	}
+	path := "{{ user" + strings.Repeat(".groups.a", size/9) + " }}"
+	if took := metertest.MeasureWithin(2*time.Second, func() { Rule(rule("transaction.execute", "1", path)) }); took > 2*time.Second {
+		t.Errorf("a long path took %s", took)
 	}
 }

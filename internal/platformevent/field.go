@@ -220,7 +220,11 @@ func (e *Event) Suggest(path string) string {
 		if path[i] != '.' {
 			continue
 		}
-		if list, ok := e.Find(path[:i]); ok && list != nil && list.Kind == List {
+		list, ok := e.Find(path[:i])
+		if !ok {
+			break // nothing below it is known either
+		}
+		if list != nil && list.Kind == List {
 			if found := has(path[:i] + ".0" + path[i:]); found != "" {
 				return found
 			}
