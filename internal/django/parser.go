@@ -253,6 +253,18 @@ func (p *Parser) parseBody(end string) (NodeList, error) {
 	return nodes, err
 }
 
+// parseNamedBody is parseBody for a tag with a name, which its closing tag may repeat.
+func (p *Parser) parseNamedBody(end, name string) (NodeList, error) {
+	nodes, err := p.ParseUntil(end)
+	if err != nil {
+		return NodeList{}, err
+	}
+	if tok := p.NextToken(); tok.Contents != end && tok.Contents != end+" "+name {
+		return NodeList{}, p.fault(*tok, unknownTag(*tok, end, []string{end, end + " " + name}))
+	}
+	return nodes, nil
+}
+
 // skipPast drops everything up to a tag.
 func (p *Parser) skipPast(end string) error {
 	for {

@@ -239,15 +239,12 @@ func parseBlock(p *Parser, tok *Token) (Node, error) {
 	}
 	p.blocks[node.name] = node
 	mark := p.bind("block")
-	body, err := p.ParseUntil("endblock")
+	body, err := p.parseNamedBody("endblock", node.name)
 	p.unbind(mark)
 	if err != nil {
 		return nil, err
 	}
 	node.body = body
-	if end := p.NextToken(); end.Contents != "endblock" && end.Contents != "endblock "+node.name {
-		return nil, p.fault(*end, unknownTag(*end, "endblock", []string{"endblock", "endblock " + node.name}))
-	}
 	return node, nil
 }
 

@@ -32,13 +32,10 @@ func parsePartialDef(p *Parser, tok *Token) (Node, error) {
 	}
 	name := words[1]
 	p.inPartial++
-	node.body, err = p.ParseUntil("endpartialdef")
+	node.body, err = p.parseNamedBody("endpartialdef", name)
 	p.inPartial--
 	if err != nil {
 		return nil, err
-	}
-	if end := p.NextToken(); end.Contents != "endpartialdef" && end.Contents != "endpartialdef "+name {
-		return nil, p.fault(*end, unknownTag(*end, "endpartialdef", []string{"endpartialdef", "endpartialdef " + name}))
 	}
 	if p.partials[name] != nil {
 		return nil, p.Errorf("Partial %s is already defined in the template.", quoted(name))
