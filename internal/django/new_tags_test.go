@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/rehive/extension-operator/internal/meter/metertest"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -86,6 +88,24 @@ func TestPartialsAreCharged(t *testing.T) {
 	}
 	if _, err := template.Render(t.Context(), python.NewDict(0), RenderOptions{}); !errors.Is(err, ErrLimit) {
 		t.Errorf("got %v, want the limit of work", err)
+	}
+}
+
+// TestQueryStringIsCharged sets a parameter with a long name to an empty list.
+func TestQueryStringIsCharged(t *testing.T) {
+	template, err := Parse("main", "{% for i in list %}{% querystring q as s %}{% endfor %}{{ s }}", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := python.Str(strings.Repeat("é/", 30<<10))
+	q, data := python.NewDict(1), python.NewDict(2)
+	data.Set(python.Str("q"), q)
+	data.Set(python.Str("list"), &python.List{Items: slices.Repeat([]python.Value{python.None}, 2000)})
+	q.Set(name, &python.List{})
+	got, allowed := "", 200*time.Millisecond*time.Duration(metertest.Slowdown)
+	took := metertest.MeasureWithin(allowed, func() { got, err = template.Render(t.Context(), data, RenderOptions{}) })
+	if err != nil || got != "" || took > allowed {
+		t.Errorf("got %q, %v in %s", got, err, took)
 	}
 }
 

@@ -74,7 +74,7 @@ type parameters struct {
 	byName map[string]*parameter
 }
 
-// parameter has no values after it was removed.
+// parameter has no values after it was removed, or if it was set to an empty list.
 type parameter struct {
 	name   string
 	values []string
@@ -161,6 +161,9 @@ func (n *queryStringNode) text(c *Context) (string, error) {
 	var out strings.Builder
 	separator := byte('?')
 	for _, param := range p.list {
+		if len(param.values) == 0 {
+			continue // nothing was charged for its name
+		}
 		encoded := url.QueryEscape(param.name)
 		for _, value := range param.values {
 			out.WriteByte(separator)
