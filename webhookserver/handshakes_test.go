@@ -8,15 +8,12 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
-	"k8s.io/client-go/util/cert"
 )
 
 // TestHandshakesAreShared begins TLS handshakes from a few addresses as fast as it can. They
@@ -24,25 +21,7 @@ import (
 func TestHandshakesAreShared(t *testing.T) {
 	const perSecond = 20
 	f := newFixture(t)
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
-	f.Expect(err).NotTo(gomega.HaveOccurred())
-	f.Expect(os.WriteFile(certFile, certPEM, 0o600)).To(gomega.Succeed())
-	f.Expect(os.WriteFile(keyFile, keyPEM, 0o600)).To(gomega.Succeed())
-	s, err := New(Options{
-		Address: "127.0.0.1:0", CertFile: certFile, KeyFile: keyFile, Limits: Limits{Handshakes: perSecond, ReadHeaderTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second},
-		Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Ledger: f.store, Namespace: namespace,
-	})
-	f.Expect(err).NotTo(gomega.HaveOccurred())
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Start(ctx) }()
-	defer func() {
-		cancel()
-		f.Expect(<-done).To(gomega.Succeed())
-	}()
-
+	s, _, _ := f.serveTLS(Limits{Handshakes: perSecond, ReadHeaderTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second})
 	config := &tls.Config{InsecureSkipVerify: true}
 	flood, stop := context.WithCancel(t.Context())
 	start := time.Now()

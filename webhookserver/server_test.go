@@ -423,30 +423,38 @@ func TestShutdownTimesOut(t *testing.T) {
 }
 
 // TestTLS checks that a certificate that is replaced on disk is used without a restart.
-func TestTLS(t *testing.T) {
-	f := newFixture(t)
-	dir := t.TempDir()
+// serveTLS starts another server with the fixture's parts until the end of the test. It
+// returns the server's certificate and a function that replaces it.
+func (f *fixture) serveTLS(limits Limits) (s *Server, certificate []byte, renew func() []byte) {
+	f.Helper()
+	dir := f.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	write := func() []byte {
+	renew = func() []byte {
 		certPEM, keyPEM, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 		f.Expect(err).NotTo(gomega.HaveOccurred())
 		f.Expect(os.WriteFile(certFile, certPEM, 0o600)).To(gomega.Succeed())
 		f.Expect(os.WriteFile(keyFile, keyPEM, 0o600)).To(gomega.Succeed())
 		return certPEM
 	}
-	first := write()
+	certificate = renew()
 	s, err := New(Options{
-		Address: "127.0.0.1:0", CertFile: certFile, KeyFile: keyFile,
+		Address: "127.0.0.1:0", CertFile: certFile, KeyFile: keyFile, Limits: limits,
 		Client: f.client, Activations: f.activations, APIReader: f.client, Platform: f.server.platform, Ledger: f.store, Namespace: namespace,
 	})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(f.Context()))
 	done := make(chan error, 1)
 	go func() { done <- s.Start(ctx) }()
-	defer func() {
+	f.Cleanup(func() {
 		cancel()
 		f.Expect(<-done).To(gomega.Succeed())
-	}()
+	})
+	return s, certificate, renew
+}
+
+func TestTLS(t *testing.T) {
+	f := newFixture(t)
+	s, first, renew := f.serveTLS(Limits{})
 	get := func(trusted []byte) error {
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM(trusted)
@@ -466,7 +474,7 @@ func TestTLS(t *testing.T) {
 		return nil
 	}
 	f.Expect(get(first)).To(gomega.Succeed())
-	second := write()
+	second := renew()
 	f.Eventually(func() error { return get(second) }).Should(gomega.Succeed())
 	f.Expect(get(first)).NotTo(gomega.Succeed())
 }
