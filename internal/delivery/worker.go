@@ -488,7 +488,6 @@ func (w *Worker) attempt(sending context.Context, taken *inHand) {
 	}
 }
 
-// markSent records that a provider accepted a delivery, and what is unusual about that.
 // acceptedBefore returns the receipt of a message that this worker sent and couldn't record.
 func (w *Worker) acceptedBefore(d *ledger.Delivery) (receipt provider.Receipt, ok bool) {
 	if w.accepted.Len() == 0 {
@@ -514,6 +513,7 @@ func (w *Worker) recordSent(sending context.Context, d ledger.ClaimedDelivery, r
 	}
 }
 
+// markSent records that a provider accepted a delivery, and what is unusual about that.
 func (w *Worker) markSent(ctx context.Context, d *ledger.ClaimedDelivery, receipt provider.Receipt) error {
 	if receipt.Reason == "" {
 		return w.o.Ledger.MarkSent(ctx, *d, receipt.ID)
