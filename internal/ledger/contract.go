@@ -298,6 +298,12 @@ type FeedbackLog interface {
 	// FeedbackTargets returns those of some deliveries that the ledger has, without their
 	// content.
 	FeedbackTargets(ctx context.Context, ids []int64) ([]Delivery, error)
+	// Unreported returns sent deliveries of a company on a channel about which nothing was
+	// reported, without their content. One call looks at the newest 250 deliveries of the
+	// company, or of those with a smaller ID than after if that is not 0. next is the after of
+	// the following call; it is 0 if no more were created after createdAfter. It takes turns
+	// with [Log.Log].
+	Unreported(ctx context.Context, company, channel string, createdAfter time.Time, after int64) (found []Delivery, next int64, err error)
 	// RecordFeedback records reports, in small steps. One that doesn't raise the rank of the
 	// delivery's outcome changes nothing, so they may be repeated. A delivery whose outcome
 	// was unknown is now known to have been sent. It returns which of the reports changed

@@ -5,6 +5,7 @@ package providers
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
+	"github.com/rehive/extension-operator/internal/ledger/sqlite/sqlitetest"
 )
 
 // oneDevice is the token of everybody's only device.
@@ -153,4 +155,40 @@ func TestReceiptsSurviveARestart(t *testing.T) {
 			clock.Step(time.Minute)
 		}
 	}
+}
+
+// A company with many messages leaves room for the tickets of another one.
+func TestEarlierTicketsInTurns(t *testing.T) {
+	g := NewWithT(t)
+	store, err := sqlite.Open(t.Context(), sqlitetest.NewFile(t), ledger.Options{})
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { g.Expect(store.Close()).To(Succeed()) }()
+	for company, messages := range map[string]int{"large": 300, "small": 1} {
+		_, err := store.AcceptEvent(t.Context(), ledger.Event{Company: company, ID: "1", Name: "x", Data: []byte("{}")})
+		g.Expect(err).NotTo(HaveOccurred())
+		events, err := store.ClaimEvents(t.Context(), ledger.Claim{Limit: 1, Lease: time.Minute})
+		g.Expect(err).NotTo(HaveOccurred())
+		pushes := make([]ledger.NewDelivery, messages)
+		for i := range pushes {
+			pushes[i] = ledger.NewDelivery{RuleName: "shop/rule", Channel: ledger.ChannelPush, Recipient: fmt.Sprint("user", i), Content: ledger.Content{Text: "Paid"}}
+		}
+		g.Expect(store.CompleteEvent(t.Context(), events[0], pushes)).To(Succeed())
+		claimed, err := store.ClaimDeliveries(t.Context(), ledger.Claim{Limit: messages, Lease: time.Minute})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(claimed).To(HaveLen(messages))
+		for _, d := range claimed {
+			g.Expect(store.MarkSent(t.Context(), d, "ticket")).To(Succeed())
+		}
+	}
+	find := func(most int) map[string]int {
+		found, err := earlierTickets(t.Context(), store, []string{"large", "small"}, time.Now().Add(-time.Hour), most)
+		g.Expect(err).NotTo(HaveOccurred())
+		byCompany := map[string]int{}
+		for _, ticket := range found {
+			byCompany[ticket.Company]++
+		}
+		return byCompany
+	}
+	g.Expect(find(1000)).To(Equal(map[string]int{"large": 300, "small": 1}))
+	g.Expect(find(260)).To(Equal(map[string]int{"large": 259, "small": 1}))
 }

@@ -18,40 +18,60 @@ import (
 )
 
 const (
-	// maxEarlier is how many messages are looked up after a restart, and maxEarlierOfOne how
-	// many of one company.
+	// maxEarlier is how many messages are found after a restart, and maxEarlierOfOne how many
+	// of one company.
 	maxEarlier, maxEarlierOfOne = 20_000, 10_000
-	// earlierPage is how many of them are read at once.
-	earlierPage = 250
+	// maxSearched is how many times 250 deliveries of a company, of any channel, are searched.
+	maxSearched = 400
 	// startRetry is the pause before the providers are built once more, for example because
 	// the cache of Secrets has not started.
 	startRetry = 2 * time.Second
 )
 
 // EarlierTickets returns the push messages of companies that were sent since a time and about
-// which nothing was reported, the newest of each company, up to a bound. A message has the ticket of the first
-// device that accepted it.
-func EarlierTickets(ctx context.Context, log ledger.Log, companies []string, since time.Time) (found []expo.Ticket, err error) {
-	for _, company := range companies {
-		filter := ledger.LogFilter{
-			Company: company, Channels: []string{ledger.ChannelPush}, States: []ledger.DeliveryState{ledger.DeliverySent},
-			Outcomes:     []ledger.DeliveryOutcome{ledger.OutcomeNone},
-			CreatedAfter: since.Add(-v1alpha1.DefaultValidity), // it may have waited before it was sent
-		}
-		for n, more := 0, true; more && n < maxEarlierOfOne && len(found) < maxEarlier; {
-			page, err := log.Log(ctx, filter, 0, earlierPage)
+// which nothing was reported, the newest of each company, up to a bound. A message has the
+// ticket of the first device that accepted it.
+func EarlierTickets(ctx context.Context, log ledger.FeedbackLog, companies []string, since time.Time) ([]expo.Ticket, error) {
+	return earlierTickets(ctx, log, companies, since, maxEarlier)
+}
+
+// search is how far the messages of a company were searched.
+type search struct {
+	company string
+	after   int64
+	found   int
+}
+
+func earlierTickets(ctx context.Context, log ledger.FeedbackLog, companies []string, since time.Time, most int) (found []expo.Ticket, err error) {
+	createdAfter := since.Add(-v1alpha1.DefaultValidity) // it may have waited before it was sent
+	open := make([]search, len(companies))
+	for i, company := range companies {
+		open[i].company = company
+	}
+	// Companies take turns, so that one with many messages leaves room for the others.
+	for page := 0; page < maxSearched && len(open) > 0; page++ {
+		unfinished := open[:0]
+		for _, s := range open {
+			deliveries, next, err := log.Unreported(ctx, s.company, ledger.ChannelPush, createdAfter, s.after)
 			if err != nil {
 				return nil, fmt.Errorf("finding messages without a receipt: %w", err)
 			}
-			for i := range page.Deliveries {
-				d := &page.Deliveries[i]
-				filter.After = d.ID
-				if d.ProviderID != "" && d.UpdatedAt.After(since) {
-					found = append(found, expo.Ticket{ID: d.ProviderID, Company: company, User: d.Recipient, Key: delivery.Key(d), Delivery: d.ID, Accepted: d.UpdatedAt})
+			for i := range deliveries {
+				d := &deliveries[i]
+				if d.ProviderID == "" || !d.UpdatedAt.After(since) {
+					continue
 				}
+				found = append(found, expo.Ticket{ID: d.ProviderID, Company: s.company, User: d.Recipient, Key: delivery.Key(d), Delivery: d.ID, Accepted: d.UpdatedAt})
+				s.found++
 			}
-			n, more = n+len(page.Deliveries), page.More && len(page.Deliveries) > 0
+			if len(found) >= most {
+				return found[:most], nil
+			}
+			if s.after = next; next != 0 && s.found < maxEarlierOfOne {
+				unfinished = append(unfinished, s)
+			}
 		}
+		open = unfinished
 	}
 	return found, nil
 }

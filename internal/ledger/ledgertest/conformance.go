@@ -69,6 +69,7 @@ var conformance = []func(*testing.T, Place){
 	testKeys,
 	testFeedback,
 	testFeedbackSettlesUnknownOutcomes,
+	testUnreported,
 	testSkippedDelivery,
 	testSuppressionOfAnotherReplica,
 	testErasedSuppressionOfAnotherReplica,

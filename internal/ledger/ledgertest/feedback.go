@@ -92,6 +92,72 @@ func testFeedback(t *testing.T, at Place) {
 	g.Expect(targets).To(HaveLen(2))
 }
 
+// testUnreported tests that deliveries without a report are found page by page, and that one
+// call doesn't look at more than a page, whatever it finds there.
+func testUnreported(t *testing.T, at Place) {
+	g := NewWithT(t)
+	clk := FakeClock()
+	s := at.open(t, clk)
+	push := func(recipient string) ledger.NewDelivery {
+		return ledger.NewDelivery{RuleName: "shop/rule", Channel: ledger.ChannelPush, Recipient: recipient, UserID: recipient, Content: ledger.Content{Text: "Paid"}}
+	}
+	// send has push messages to some users accepted, and returns their IDs.
+	send := func(company, event string, users ...string) (ids []int64) {
+		t.Helper()
+		Accept(t, s, company, event)
+		var messages []ledger.NewDelivery
+		for _, user := range users {
+			messages = append(messages, push(user))
+		}
+		g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), messages)).To(Succeed())
+		claimed, err := s.ClaimDeliveries(bg, ledger.Claim{
+			Limit: len(users), Lease: time.Minute, Bounds: []int{len(users)},
+			Lanes: []ledger.ClaimLane{{Lane: ledger.Lane{Company: company, Channel: ledger.ChannelPush}, Bounds: []int{0}}},
+		})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(claimed).To(HaveLen(len(users)))
+		for _, d := range claimed {
+			ids = append(ids, d.ID)
+			if d.Recipient == "refused" {
+				g.Expect(s.FailDelivery(bg, d, "Refused", "No.")).To(Succeed())
+				continue
+			}
+			g.Expect(s.MarkSent(bg, d, "ticket of "+d.Recipient)).To(Succeed())
+		}
+		return ids
+	}
+	send("shop", "1", "old")
+	createdAfter := clk.Now()
+	clk.Step(time.Hour)
+	first := send("shop", "2", "ann")[0]
+	Accept(t, s, "shop", "3")
+	emails := make([]ledger.NewDelivery, 260)
+	for i := range emails {
+		emails[i] = Email("a", fmt.Sprint(i, "@example.com"))
+	}
+	g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), emails)).To(Succeed())
+	send("bank", "4", "ben")
+	reported := send("shop", "5", "reported")[0]
+	_, err := s.RecordFeedback(bg, []ledger.Feedback{{Delivery: reported, Company: "shop", Outcome: ledger.OutcomeDelivered, At: clk.Now()}})
+	g.Expect(err).NotTo(HaveOccurred())
+	send("shop", "6", "refused")
+	last := send("shop", "7", "zoe")[0]
+
+	found, next, err := s.Unreported(bg, "shop", ledger.ChannelPush, createdAfter, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(found).To(HaveLen(1))
+	d := found[0]
+	g.Expect([]any{d.ID, d.Company, d.EventID, d.RuleName, d.Recipient, d.ProviderID}).To(Equal([]any{last, "shop", "7", "shop/rule", "zoe", "ticket of zoe"}))
+	g.Expect(d.Content).To(BeZero())
+	g.Expect(d.UpdatedAt).To(BeTemporally("==", clk.Now()))
+	g.Expect(next).To(BeNumerically(">", first), "a page of emails is read first")
+	found, next, err = s.Unreported(bg, "shop", ledger.ChannelPush, createdAfter, next)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(next).To(BeZero(), "the others are too old")
+	g.Expect(found).To(HaveLen(1))
+	g.Expect(found[0].ID).To(Equal(first))
+}
+
 // testFeedbackSettlesUnknownOutcomes tests that a provider that reports about a message has
 // accepted it.
 func testFeedbackSettlesUnknownOutcomes(t *testing.T, at Place) {

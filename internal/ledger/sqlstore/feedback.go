@@ -5,10 +5,12 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
 	"github.com/rehive/extension-operator/internal/ledger/driver"
@@ -24,9 +26,9 @@ const (
 	settleUnknown = `
 		UPDATE deliveries SET state = 'sent', reason = '', message = '', updated_at = $1
 		WHERE id = $2 AND reason = '` + reasonUnknown + `' AND (state = 'failed' OR state = 'pending' AND lease = 0)`
-	feedbackTarget = `
-		SELECT id, company, event_id, event_name, rule, copy, channel, recipient, user_id, state, reason, outcome, sensitive, created_at
-		FROM deliveries WHERE id IN (%s)`
+	// selectTargets reads what [Store.scanTarget] expects.
+	selectTargets = "SELECT id, company, event_id, event_name, rule, copy, channel, recipient, user_id, state, reason, provider_id, outcome," +
+		" sensitive, created_at, updated_at FROM deliveries "
 )
 
 // recordOutcome records an outcome of a higher rank. Its rank is the last parameter.
@@ -48,7 +50,7 @@ func (s *Store) FeedbackTargets(ctx context.Context, ids []int64) (found []ledge
 		for i, id := range some {
 			places[i] = c.place(id)
 		}
-		if found, err = s.readTargets(ctx, found, fmt.Sprintf(feedbackTarget, join(places)), c.values); err != nil {
+		if found, err = s.readTargets(ctx, found, selectTargets+"WHERE id IN ("+join(places)+")", c.values); err != nil {
 			return nil, err
 		}
 	}
@@ -63,18 +65,59 @@ func (s *Store) readTargets(ctx context.Context, found []ledger.Delivery, query 
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var d ledger.Delivery
-		var created, sensitive int64
-		if err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
-			&d.State, &d.Reason, &d.Outcome, &sensitive, &created); err != nil {
+		if err := s.scanTarget(rows, &d); err != nil {
 			return nil, unavailable("reading deliveries", err)
 		}
-		d.Sensitive, d.CreatedAt = sensitive != 0, schema.Time(created).Add(-s.clock.Ahead())
 		found = append(found, d)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, unavailable("reading deliveries", err)
 	}
 	return found, nil
+}
+
+// scanTarget reads a delivery without its content.
+func (s *Store) scanTarget(rows *sql.Rows, d *ledger.Delivery) error {
+	var created, updated, sensitive int64
+	err := rows.Scan(&d.ID, &d.Company, &d.EventID, &d.EventName, &d.RuleName, &d.Copy, &d.Channel, &d.Recipient, &d.UserID,
+		&d.State, &d.Reason, &d.ProviderID, &d.Outcome, &sensitive, &created, &updated)
+	if err != nil {
+		return err
+	}
+	d.Sensitive, d.CreatedAt, d.UpdatedAt = sensitive != 0, schema.Time(created), schema.Time(updated)
+	setBack(d, s.clock.Ahead())
+	return nil
+}
+
+// Unreported implements [ledger.FeedbackLog]. The database doesn't filter the deliveries: it
+// would read any number of them to find a page of those that match.
+func (s *Store) Unreported(ctx context.Context, company, channel string, createdAfter time.Time, after int64) (found []ledger.Delivery, next int64, err error) {
+	ctx, leave, err := s.enterLog(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer leave()
+	var c conditions
+	c.compare("company =", company)
+	c.after("id", after, false)
+	l := listing[ledger.Delivery]{name: "deliveries", query: selectTargets, where: c.where(), order: "id DESC", args: c.arguments(), scan: s.scanTarget}
+	page, more, err := l.read(ctx, s, 0, maxLogPage)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range page {
+		d := &page[i]
+		if !d.CreatedAt.After(createdAfter) {
+			return found, 0, nil
+		}
+		if d.Channel == channel && d.State == ledger.DeliverySent && d.Outcome == ledger.OutcomeNone {
+			found = append(found, *d)
+		}
+	}
+	if more {
+		next = page[len(page)-1].ID
+	}
+	return found, next, nil
 }
 
 // RecordFeedback implements [ledger.FeedbackLog].
