@@ -420,13 +420,13 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// TestEarlierTickets restores tickets in any order, one of which is known, and reads their
-// receipts before those of later messages.
+// TestEarlierTickets restores tickets in any order, one of which is known, and reads all receipts
+// in the order in which they fall due.
 func TestEarlierTickets(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	var p pendingReceipts
 	p.add(now, pendingReceipt{id: "new"})
-	p.restore([]Ticket{{ID: "second", Accepted: now.Add(-time.Hour)}, {ID: "new", Accepted: now}, {ID: "", Accepted: now}, {ID: "first", Accepted: now.Add(-2 * time.Hour)}})
+	p.restore([]Ticket{{ID: "second", Accepted: now.Add(-time.Hour)}, {ID: "new", Accepted: now}, {ID: "", Accepted: now}, {ID: "first", Accepted: now.Add(-2 * time.Hour)}, {ID: "of another replica", Accepted: now.Add(time.Minute)}})
 	var ids []string
 	for _, r := range p.take(now) {
 		ids = append(ids, r.id)
@@ -436,6 +436,9 @@ func TestEarlierTickets(t *testing.T) {
 	}
 	if later := p.take(now.Add(receiptDelay)); len(later) != 1 || later[0].id != "new" {
 		t.Errorf("later due are %+v", later)
+	}
+	if last := p.take(now.Add(receiptDelay + time.Minute)); len(last) != 1 || last[0].id != "of another replica" {
+		t.Errorf("last due are %+v", last)
 	}
 	many := make([]Ticket, maxPendingReceipts+1)
 	for i := range many {

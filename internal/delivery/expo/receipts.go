@@ -56,7 +56,7 @@ func (p *pendingReceipts) add(now time.Time, r pendingReceipt) {
 	p.queue = append(p.queue, r)
 }
 
-// restore puts earlier tickets before those that were added, unless they are among them.
+// restore adds earlier tickets, unless they are among those that are pending.
 func (p *pendingReceipts) restore(earlier []Ticket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,17 +64,15 @@ func (p *pendingReceipts) restore(earlier []Ticket) {
 	for i := range p.queue {
 		known[p.queue[i].id] = true
 	}
-	var restored []pendingReceipt
 	for _, t := range earlier {
 		if !known[t.ID] && t.ID != "" {
-			restored = append(restored, pendingReceipt{
+			p.queue = append(p.queue, pendingReceipt{
 				id: t.ID, company: t.Company, user: t.User, key: t.Key, delivery: t.Delivery, accepted: t.Accepted, due: t.Accepted.Add(receiptDelay),
 			})
 		}
 	}
-	slices.SortStableFunc(restored, func(a, b pendingReceipt) int { return a.due.Compare(b.due) })
-	restored = restored[max(0, len(restored)+len(p.queue)-maxPendingReceipts):]
-	p.queue = append(restored, p.queue...)
+	slices.SortStableFunc(p.queue, func(a, b pendingReceipt) int { return a.due.Compare(b.due) })
+	p.queue = p.queue[max(0, len(p.queue)-maxPendingReceipts):]
 }
 
 // take removes and returns those that are due, up to a batch.
