@@ -5,14 +5,18 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/delivery/expo"
 	"github.com/rehive/extension-operator/internal/delivery/providertest"
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -191,4 +195,45 @@ func TestEarlierTicketsInTurns(t *testing.T) {
 	}
 	g.Expect(find(1000)).To(Equal(map[string]int{"large": 300, "small": 1}))
 	g.Expect(find(260)).To(Equal(map[string]int{"large": 259, "small": 1}))
+}
+
+// unreadable is a reader that can't read the Secret called locked at first.
+type unreadable struct {
+	client.Reader
+	open atomic.Bool
+}
+
+func (u *unreadable) Get(ctx context.Context, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
+	if key.Name == "locked" && !u.open.Load() {
+		return errors.New("the cache has not started")
+	}
+	return u.Reader.Get(ctx, key, o, options...)
+}
+
+// The providers that read receipts are built at the start, even if one of them can't be built yet.
+func TestReportingProvidersStart(t *testing.T) {
+	g := NewWithT(t)
+	secrets := &unreadable{Reader: kube}
+	earlier := make(chan string, 10)
+	s := newScene(t, "reporting-start", func(o *RegistryOptions) {
+		o.Builder.Secrets = secrets
+		o.Builder.Earlier = func(_ context.Context, p *v1alpha1.DeliveryProvider, _ time.Time) ([]expo.Ticket, error) {
+			if p.Namespace == "reporting-start" {
+				earlier <- p.Name
+			}
+			return nil, nil
+		}
+	})
+	s.secret("locked", map[string]string{v1alpha1.SecretKeyAccessToken: "x"})
+	s.provider("a-locked", v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{BaseURL: "http://127.0.0.1:1"}, Feedback: true, SecretRef: &v1alpha1.SecretReference{Name: "locked"}})
+	s.provider("b-missing", v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{}, Feedback: true, SecretRef: &v1alpha1.SecretReference{Name: "missing"}})
+	s.provider("c-silent", v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{}})
+	s.provider("d-open", v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{}, Feedback: true})
+	done := make(chan error, 1)
+	go func() { done <- s.registry.Start(t.Context()) }()
+	g.Eventually(earlier, "20s").Should(Receive(Equal("d-open")))
+	secrets.open.Store(true)
+	g.Eventually(earlier, "20s").Should(Receive(Equal("a-locked")))
+	g.Eventually(done, "20s").Should(Receive(BeNil()), "nothing waits for the Secret that is missing")
+	g.Expect(earlier).To(BeEmpty())
 }

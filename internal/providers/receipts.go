@@ -5,6 +5,7 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -80,30 +81,36 @@ func earlierTickets(ctx context.Context, log ledger.FeedbackLog, companies []str
 // receipts of the time before a restart, and returns. Other providers, and those that a person
 // must fix, are built for their first message.
 func (r *Registry) Start(ctx context.Context) error {
-	for r.buildReporting(ctx) != nil {
+	for ctx.Err() == nil {
+		err := r.buildReporting(ctx)
+		if err == nil {
+			break
+		}
+		r.Log.Error(err, "Building the providers that read receipts failed; retrying")
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(startRetry):
 		}
 	}
 	return nil
 }
 
-// buildReporting returns an error that may pass by itself.
+// buildReporting returns the errors that may pass by themselves. They don't keep it from building
+// the other providers.
 func (r *Registry) buildReporting(ctx context.Context) error {
 	var list v1alpha1.DeliveryProviderList
 	if err := r.Reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing the DeliveryProviders: %w", err)
 	}
+	var failed []error
 	for i := range list.Items {
 		if p := &list.Items[i]; p.Spec.Expo != nil && p.Spec.Feedback {
 			if _, err := r.current(ctx, client.ObjectKeyFromObject(p), p); err != nil && !provider.IsMisconfigured(err) {
-				return err
+				failed = append(failed, err)
 			}
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // NeedLeaderElection says that every replica reads receipts.
