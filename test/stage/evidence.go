@@ -165,6 +165,9 @@ func (m *Manager) Metrics(ctx context.Context) (string, error) {
 	}
 	defer response.Body.Close()
 	page, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s was answered %s", m.MetricsURL, response.Status)
+	}
 	if err != nil {
 		return "", fmt.Errorf("reading the metrics: %w", err)
 	}
