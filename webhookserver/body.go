@@ -132,8 +132,8 @@ func notAnObject(body []byte, maxDepth int) *rest.Error {
 	if nestedDeeper(body, maxDepth) {
 		return rest.ParseError("nested deeper than %d levels", maxDepth)
 	}
-	if !json.Valid(body) {
-		return syntaxError(body)
+	if err := syntaxError(body, maxDepth); err != nil {
+		return err
 	}
 	if kind := rest.Kind(bytes.TrimLeft(body, jsonSpace)); kind != "NoneType" {
 		return rest.InvalidField(nil, rest.NonFieldErrors, "Invalid data. Expected a dictionary, but got "+kind+".")
@@ -143,13 +143,14 @@ func notAnObject(body []byte, maxDepth int) *rest.Error {
 
 const jsonSpace = " \t\r\n"
 
-// syntaxError returns an error that says where and why a body is not JSON.
-func syntaxError(body []byte) *rest.Error {
-	message, at := jsonFault(body)
-	if message == "" {
-		return rest.ParseError("the body is not JSON")
+// syntaxError returns an error that says where and why a body is not JSON, or nil if it is.
+func syntaxError(body []byte, maxDepth int) *rest.Error {
+	s := scanner{body: body, maxDepth: maxDepth}
+	if s.document() {
+		return nil
 	}
-	if at < 0 {
+	message, at := s.fault.message, s.fault.at
+	if at == noPosition {
 		return rest.ParseError("%s", message)
 	}
 	line := bytes.Count(body[:at], []byte("\n")) + 1

@@ -238,8 +238,34 @@ func TestJSONFaultsAsPython(t *testing.T) {
 		t.Fatal(err, len(cases))
 	}
 	for _, c := range cases {
-		if got, want := syntaxError([]byte(c[0])).Message, "JSON parse error - "+c[1]; got != want {
+		if got, want := syntaxError([]byte(c[0]), 128).Message, "JSON parse error - "+c[1]; got != want {
 			t.Errorf("%q: %s, want %s", c[0], got, want)
+		}
+	}
+}
+
+// TestCostOfRefusingABody checks that it takes about as long to say why a large body is not JSON
+// as to read it: anybody can send one.
+func TestCostOfRefusingABody(t *testing.T) {
+	fastest := func(body string) time.Duration {
+		least := time.Hour
+		for range 5 {
+			begun := time.Now()
+			_, _ = parseObject([]byte(body), 128, "id")
+			least = min(least, time.Since(begun))
+		}
+		return least
+	}
+	for name, item := range map[string]string{
+		"numbers": "1,", "a long number": "1", "literals": "true,", "texts": `"",`, "escape sequences": `"\n\n\n\n\u00e9",`, "objects": `{"a":1},`, "white space": " ",
+	} {
+		cut := `{"id":[` + strings.Repeat(item, 1<<19/len(item))
+		whole := cut + "1]}"
+		if _, err := parseObject([]byte(whole), 128, "id"); err != nil {
+			t.Fatal(name, err)
+		}
+		if valid, invalid := fastest(whole), fastest(cut); invalid > 20*valid {
+			t.Errorf("%s: a valid body is read in %s, and an invalid one is refused after %s", name, valid, invalid)
 		}
 	}
 }

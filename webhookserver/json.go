@@ -13,13 +13,44 @@ import (
 
 // scanner validates JSON in one pass. That is most of the work on a webhook's body, and
 // encoding/json calls a function for each byte. The methods take the index at which a token
-// begins and return the index after it, or invalid; they don't say why.
+// begins and return the index after it, or invalid, and then have set the fault, unless the
+// body is nested too deeply.
 type scanner struct {
 	body     []byte
 	maxDepth int
+
+	fault fault
 }
 
-const invalid = -1
+// fault says why a text is not JSON, in the words of Python 3.11, with which Rehive parses
+// bodies, and at which byte; at is noPosition if Python names no position.
+type fault struct {
+	message string
+	at      int
+}
+
+const (
+	invalid    = -1
+	noPosition = -1
+)
+
+func (s *scanner) fail(message string, at int) int {
+	s.fault = fault{message, at}
+	return invalid
+}
+
+// document reads a body that is a single value of any type, and reports whether it is valid.
+func (s *scanner) document() bool {
+	i := s.value(s.space(0), 0)
+	if i == invalid {
+		return false
+	}
+	if i = s.space(i); i < len(s.body) {
+		s.fail("Extra data", i)
+		return false
+	}
+	return true
+}
 
 // object returns the members with the given names. The body must be a single object.
 func (s *scanner) object(names []string) (map[string]json.RawMessage, bool) {
@@ -29,15 +60,11 @@ func (s *scanner) object(names []string) (map[string]json.RawMessage, bool) {
 		return nil, false
 	}
 	i = s.inside(i, '}', 1, func(i int) int {
-		start := i
-		i = s.string(i)
-		if i == invalid {
+		key, value := s.member(i)
+		if value == invalid {
 			return invalid
 		}
-		key := s.body[start:i]
-		i = s.colon(i)
-		value := i
-		if i = s.value(i, 1); i == invalid {
+		if i = s.value(value, 1); i == invalid {
 			return invalid
 		}
 		for _, name := range names {
@@ -63,14 +90,14 @@ func isQuoted(quoted []byte, text string) bool {
 
 // at returns the byte at i, or 0, which never occurs in JSON, beyond the end.
 func (s *scanner) at(i int) byte {
-	if i < 0 || i >= len(s.body) {
+	if i >= len(s.body) {
 		return 0
 	}
 	return s.body[i]
 }
 
 func (s *scanner) space(i int) int {
-	for i >= 0 && i < len(s.body) {
+	for i < len(s.body) {
 		switch s.body[i] {
 		case ' ', '\t', '\r', '\n':
 			i++
@@ -99,45 +126,71 @@ func (s *scanner) inside(i int, end byte, depth int, item func(i int) int) int {
 		case ',':
 			i = s.space(i + 1)
 		default:
-			return invalid
+			return s.fail("Expecting ',' delimiter", i)
 		}
 	}
 }
 
-// colon reads the colon between a member's name and its value.
-func (s *scanner) colon(i int) int {
-	if i = s.space(i); s.at(i) != ':' {
-		return invalid
+// member reads the name of an object's member and the colon. It returns the quoted name, and
+// the index at which the value begins, or invalid.
+func (s *scanner) member(i int) (name []byte, value int) {
+	if s.at(i) != '"' {
+		return nil, s.fail("Expecting property name enclosed in double quotes", i)
 	}
-	return s.space(i + 1)
+	end := s.string(i)
+	if end == invalid {
+		return nil, invalid
+	}
+	colon := s.space(end)
+	if s.at(colon) != ':' {
+		return nil, s.fail("Expecting ':' delimiter", colon)
+	}
+	return s.body[i:end], s.space(colon + 1)
 }
 
 // value reads a value inside depth nested arrays and objects.
 func (s *scanner) value(i, depth int) int {
+	end := invalid
 	switch c := s.at(i); {
 	case c == '"':
 		return s.string(i)
 	case c == '{':
 		return s.inside(i, '}', depth+1, func(i int) int {
-			if i = s.string(i); i == invalid {
+			_, value := s.member(i)
+			if value == invalid {
 				return invalid
 			}
-			return s.value(s.colon(i), depth+1)
+			return s.value(value, depth+1)
 		})
 	case c == '[':
 		return s.inside(i, ']', depth+1, func(i int) int { return s.value(i, depth+1) })
 	case c == '-' || '0' <= c && c <= '9':
-		return s.number(i)
+		end = s.number(i)
 	case c == 't':
-		return s.literal(i, "true")
+		end = s.literal(i, "true")
 	case c == 'f':
-		return s.literal(i, "false")
+		end = s.literal(i, "false")
 	case c == 'n':
-		return s.literal(i, "null")
+		end = s.literal(i, "null")
 	}
-	return invalid
+	if end == invalid {
+		return s.noValue(i)
+	}
+	return end
 }
 
+// noValue sets the fault where a value is expected. Rehive refuses Python's constants in words
+// of their own.
+func (s *scanner) noValue(i int) int {
+	for _, constant := range []string{"NaN", "Infinity", "-Infinity"} {
+		if s.literal(i, constant) != invalid {
+			return s.fail("Out of range float values are not JSON compliant: '"+constant+"'", noPosition)
+		}
+	}
+	return s.fail("Expecting value", i)
+}
+
+// literal and number leave it to value to set the fault.
 func (s *scanner) literal(i int, word string) int {
 	end := i + len(word)
 	if end > len(s.body) || string(s.body[i:end]) != word {
@@ -146,6 +199,7 @@ func (s *scanner) literal(i int, word string) int {
 	return end
 }
 
+// number reads as much as is a number: of "1." or "1e", which are faults, the first digit.
 func (s *scanner) number(i int) int {
 	if s.at(i) == '-' {
 		i++
@@ -156,16 +210,20 @@ func (s *scanner) number(i int) int {
 		return invalid
 	}
 	if s.at(i) == '.' {
-		if i = s.digits(i + 1); i == invalid {
-			return invalid
+		end := s.digits(i + 1)
+		if end == invalid {
+			return i
 		}
+		i = end
 	}
 	if c := s.at(i); c == 'e' || c == 'E' {
-		i++
-		if c := s.at(i); c == '+' || c == '-' {
-			i++
+		exponent := i + 1
+		if c := s.at(exponent); c == '+' || c == '-' {
+			exponent++
 		}
-		return s.digits(i)
+		if end := s.digits(exponent); end != invalid {
+			return end
+		}
 	}
 	return i
 }
@@ -182,23 +240,34 @@ func (s *scanner) digits(i int) int {
 	return i
 }
 
-func (s *scanner) string(i int) int {
-	if s.at(i) != '"' {
-		return invalid
-	}
-	for i = s.plain(i + 1); i < len(s.body); i = s.plain(i) {
+func (s *scanner) string(start int) int {
+	for i := s.plain(start + 1); i < len(s.body); i = s.plain(i) {
 		switch s.body[i] {
 		case '"':
 			return i + 1
 		case '\\':
-			if i = s.escape(i + 1); i == invalid {
-				return invalid
+			end := s.escape(i + 1)
+			if end == invalid || end == len(s.body) {
+				return s.failEscape(start, i, end)
 			}
-		default: // a control character
-			return invalid
+			i = end
+		default:
+			return s.fail("Invalid control character at", i)
 		}
 	}
-	return invalid
+	return s.fail("Unterminated string starting at", start)
+}
+
+// failEscape sets the fault of a string whose escape sequence at i is invalid, or the last of
+// the body.
+func (s *scanner) failEscape(start, i, end int) int {
+	switch {
+	case s.at(i+1) == 'u':
+		return s.fail(`Invalid \uXXXX escape`, i+1)
+	case end == invalid && i+1 < len(s.body):
+		return s.fail(`Invalid \escape`, i)
+	}
+	return s.fail("Unterminated string starting at", start)
 }
 
 // escape reads an escape sequence after its backslash.
