@@ -122,9 +122,11 @@ func WriteError(w http.ResponseWriter, e *Error) {
 // repeated fields.
 func appendFieldErrors(b []byte, fields []FieldError) []byte {
 	var merged []FieldError
+	index := make(map[string]int, len(fields)) // in merged, by field
 	for _, f := range fields {
-		i := slices.IndexFunc(merged, func(m FieldError) bool { return m.Field == f.Field })
-		if i < 0 {
+		i, ok := index[f.Field]
+		if !ok {
+			index[f.Field] = len(merged)
 			f.Messages = slices.Clone(f.Messages)
 			merged = append(merged, f)
 			continue

@@ -182,6 +182,7 @@ func ReadChar(value json.RawMessage, maxLength int) (text, message string) {
 	return text, checkChar(value, text, maxLength)
 }
 
+// charText returns a text, or a number as the text that Python prints for it.
 func charText(value json.RawMessage) (text, message string) {
 	switch Kind(value) {
 	case "str", "int", "float":
@@ -320,12 +321,10 @@ func Integer[T any](name string, at func(*T) int64) Field[T] {
 // readInteger reads an integer like an IntegerField: also a text, and a number whose decimals
 // are zero. The message is empty if the value is valid.
 func readInteger(value json.RawMessage) (n int64, message string) {
-	switch Kind(value) {
-	case "int", "float", "str":
-	default:
+	text, message := charText(value)
+	if message != "" {
 		return 0, notAnInteger
 	}
-	text := printed(value)
 	if Kind(value) == "str" && utf8.RuneCountInString(text) > 1000 {
 		return 0, tooManyDigits
 	}
