@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -80,19 +79,29 @@ func (p *report) isReplaced(ctx context.Context) bool {
 	return err == nil && current.GetUID() != p.object.GetUID()
 }
 
+// write patches the status from before to that of o. Without an error, written is false if the
+// object was deleted or replaced, and needs no status.
+func (p *report) write(ctx context.Context, o conditioned) (written bool, err error) {
+	if p.isReplaced(ctx) {
+		return false, nil
+	}
+	patched := o.DeepCopyObject().(conditioned) // the response replaces it
+	err = p.client.Status().Patch(ctx, patched, client.MergeFrom(p.before))
+	return err == nil, client.IgnoreNotFound(err)
+}
+
 // writeConditions writes the conditions ahead of the rest of the status, before something that
 // can take long.
 func (p *report) writeConditions(ctx context.Context) error {
 	current := p.before.DeepCopyObject().(conditioned)
 	current.SetConditions(slices.Clone(p.object.GetConditions()))
-	if p.isReplaced(ctx) {
-		return nil
-	}
-	written := current.DeepCopyObject().(conditioned) // the response replaces it
-	if err := p.client.Status().Patch(ctx, written, client.MergeFrom(p.before)); client.IgnoreNotFound(err) != nil {
+	written, err := p.write(ctx, current)
+	if err != nil {
 		return fmt.Errorf("writing the conditions: %w", err)
 	}
-	p.before = current
+	if written {
+		p.before = current
+	}
 	return nil
 }
 
@@ -100,16 +109,11 @@ func (p *report) writeConditions(ctx context.Context) error {
 // of the reconciliation, whose error may include that of the write.
 func (p *report) finish(ctx context.Context, result ctrl.Result, err error) (ctrl.Result, error) {
 	if !equality.Semantic.DeepEqual(p.before, p.object) {
-		if p.isReplaced(ctx) {
-			return result, err
-		}
-		written := p.object.DeepCopyObject().(conditioned) // the response replaces it
-		switch failure := p.client.Status().Patch(ctx, written, client.MergeFrom(p.before)); {
-		case failure == nil:
-		case apierrors.IsNotFound(failure):
-			return result, err // it was deleted and needs no status
-		default:
+		switch written, failure := p.write(ctx, p.object); {
+		case failure != nil:
 			return ctrl.Result{}, errors.Join(err, fmt.Errorf("writing the status: %w", failure))
+		case !written:
+			return result, err
 		}
 	}
 	for _, n := range p.notes {
