@@ -26,7 +26,7 @@ type SenderDomains interface {
 }
 
 // checkSenderDomain reports whether the domain of the company's system email has the records
-// that mailbox providers expect. It never stops the reconciliation.
+// that mailbox providers expect. Missing records don't stop the reconciliation.
 func (r *companyActivationReconciler) checkSenderDomain(ctx context.Context, s *scope) error {
 	s.senderDomainChecked = true
 	sender, err := address.Parse(strings.TrimSpace(s.activation.Profile().SystemEmail))

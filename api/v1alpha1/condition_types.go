@@ -26,8 +26,8 @@ const (
 	// provider is missing stay pending; the company is still Ready.
 	ProvidersResolvedCondition = "ProvidersResolved"
 	// SenderDomainReadyCondition is True when the domain of the company's system email has SPF
-	// and DMARC records, and the DKIM keys whose selectors are known. It is absent if there is no such domain. The company is Ready
-	// regardless.
+	// and DMARC records, and the DKIM keys whose selectors are known. It is absent if there is
+	// no such domain. The company is Ready regardless.
 	SenderDomainReadyCondition = "SenderDomainReady"
 )
 
