@@ -132,9 +132,10 @@ func Check(ctx context.Context, resolver Resolver, domain string, selectors []st
 	}
 	dmarc, policy := 0, ""
 	for at, parents := domain, 0; strings.Contains(at, ".") && dmarc == 0 && parents <= maxParents; parents++ {
-		texts, err := lookup(ctx, resolver, "_dmarc."+at)
+		name := "_dmarc." + at
+		texts, err := lookup(ctx, resolver, name)
 		if err != nil {
-			return unknown(domain)
+			return unknown(name)
 		}
 		for _, text := range texts {
 			if strings.HasPrefix(text, "v=DMARC1") {
@@ -149,7 +150,7 @@ func Check(ctx context.Context, resolver Resolver, domain string, selectors []st
 		name := selector + "._domainkey." + domain
 		texts, err := lookup(ctx, resolver, name)
 		if err != nil {
-			return unknown(domain)
+			return unknown(name)
 		}
 		if problem := judgeKeys(name, texts); problem != "" {
 			problems = append(problems, problem)
@@ -237,8 +238,8 @@ func tags(record string) map[string]string {
 	return found
 }
 
-func unknown(domain string) Result {
-	return Result{Message: fmt.Sprintf("The DNS records of %s could not be looked up. The lookup is repeated.", domain)}
+func unknown(name string) Result {
+	return Result{Message: fmt.Sprintf("The DNS records of %s could not be looked up. The lookup is repeated.", name)}
 }
 
 // policyOf returns the policy of a DMARC record, of the three that there are.

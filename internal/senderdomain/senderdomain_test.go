@@ -155,7 +155,7 @@ func TestCheck(t *testing.T) {
 
 		{"good.example", "s1 long ed folded cname", true, true, []string{"the DKIM keys of the selectors s1, long, ed, folded, cname."}},
 		{"good.example", "s1 dangling", true, false, []string{"dangling._domainkey.good.example must have the TXT or CNAME record", "A CNAME that exists already leads to a name without a key"}},
-		{"good.example", "s1 broken", false, false, []string{"could not be looked up"}},
+		{"good.example", "s1 broken", false, false, []string{"The DNS records of broken._domainkey.good.example could not be looked up"}},
 		{"good.example", "text", true, false, []string{"Publish the DKIM key: text._domainkey.good.example"}},
 		{"good.example", "revoked", true, false, []string{"Publish a new DKIM key at revoked._domainkey.good.example: the one there is revoked"}},
 		{"good.example", "revoked2", true, false, []string{"is revoked"}},
