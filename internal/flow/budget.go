@@ -46,10 +46,10 @@ func NewBudget(total int64) *Budget {
 	return &Budget{total: max(total, 1), held: make(map[string]int64)}
 }
 
-// NewFairBudget returns a budget of which one party, after each request, holds at most as
-// much as stays free: half of it if nobody else holds anything, then a quarter, and so on, but
-// one unit if that is free.
-// So a few parties that take all that they can get can't keep others out.
+// NewFairBudget returns a budget that grants a request only if the party then holds at most as
+// much as stays free, or a single unit: half of the budget if nobody else holds anything, then a
+// quarter, and so on. So a few parties that take all that they can get can't keep others out.
+// While a waiting request would exceed that, requests of other parties may overtake it.
 func NewFairBudget(total int64) *Budget {
 	b := NewBudget(total)
 	b.fair = true
