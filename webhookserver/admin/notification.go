@@ -664,10 +664,8 @@ func (a *API) createNotification(ctx context.Context, r *rest.Request, n *notifi
 		return unreadable(err)
 	}
 	n.id = notifications.Number(r.Caller.Company, n.rule.Namespace+"/"+n.rule.Name)
-	for i := range all {
-		if all[i].Rule.Name == n.rule.Name {
-			n.id = all[i].ID
-		}
+	if created, ok := all.ByName(n.rule.Name); ok {
+		n.id = created.ID
 	}
 	return nil
 }
