@@ -4,7 +4,6 @@
 package django
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -134,7 +133,7 @@ func toNFC(c *Context, text string) (string, error) {
 		for end < len(runes) && combiningClass(runes[end]) != 0 {
 			end++
 		}
-		sortByClass(runes[i:end])
+		slices.SortStableFunc(runes[i:end], func(a, b rune) int { return combiningClass(a) - combiningClass(b) })
 		i = end
 	}
 	composed := runes[:0]
@@ -154,20 +153,6 @@ func toNFC(c *Context, text string) (string, error) {
 		composed = append(composed, r)
 	}
 	return string(composed), nil
-}
-
-// sortByClass sorts combining characters by their class in linear time. It keeps the order
-// within a class.
-func sortByClass(runes []rune) {
-	byClass := map[int][]rune{}
-	for _, r := range runes {
-		class := combiningClass(r)
-		byClass[class] = append(byClass[class], r)
-	}
-	sorted := runes[:0]
-	for _, class := range slices.Sorted(maps.Keys(byClass)) {
-		sorted = append(sorted, byClass[class]...)
-	}
 }
 
 func isCombining(r rune) bool {
