@@ -4,9 +4,7 @@
 package expression
 
 import (
-	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/rehive/extension-operator/internal/django"
@@ -198,14 +196,8 @@ func (in *inspector) condition(n node) {
 			in.result.Conditions = append(in.result.Conditions, in.placed(side, n))
 		}
 	case *tupleNode:
-		if number := thousands(n.items); number != "" {
-			in.remark(n, "a comma makes a tuple, which is always true: write "+number+" without the comma")
-		} else if hasFraction(n.items) {
-			in.remark(n, "a comma makes a tuple, which is always true: write a number with a point and without separators")
-		} else if list := bracketed(n.items); list != "" {
-			in.remark(n, "a comma makes a tuple, which is always true: write "+list+" in brackets")
-		} else if len(n.items) > 0 {
-			in.remark(n, "a comma makes a tuple, which is always true: write 'and' or 'or'")
+		if len(n.items) > 0 {
+			in.remark(n, "a comma makes a tuple, which is always true: write "+insteadOfTuple(n.items))
 		}
 		in.values(n.items)
 	case *assignNode:
@@ -213,35 +205,6 @@ func (in *inspector) condition(n node) {
 	default:
 		in.value(n)
 	}
-}
-
-// thousands returns the number of an expression such as x > 1,500, without its separators;
-// "" if a tuple isn't one. Python accepts 000, but not 050.
-func thousands(items []node) string {
-	if len(items) < 2 {
-		return ""
-	}
-	first, is := ungroup(items[0]).(*compareNode)
-	if !is {
-		return ""
-	}
-	number := ""
-	for i, n := range append([]node{first.rest[len(first.rest)-1]}, items[1:]...) {
-		c, is := n.(*constantNode)
-		if !is {
-			return ""
-		}
-		digits, is := c.value.(python.Int)
-		switch {
-		case !is || digits > 999 || i > 0 && digits != 0 && digits < 100 || i == 0 && digits == 0:
-			return ""
-		case i > 0:
-			number += fmt.Sprintf("%03d", int64(digits))
-		default:
-			number = strconv.FormatInt(int64(digits), 10)
-		}
-	}
-	return number
 }
 
 // missingList returns the comparison with a list that 'x' == 'a' or 'b' stands for, whose

@@ -4,8 +4,10 @@
 package expression
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rehive/extension-operator/internal/python"
@@ -97,27 +99,56 @@ func listOf(values []python.Value) string {
 	return python.Repr(&python.List{Items: values})
 }
 
-// bracketed returns the list that x in 'a', 'b' lacks; "" if a tuple doesn't come from that.
-func bracketed(items []node) string {
+// insteadOfTuple returns what to write instead of a condition with commas, such as x > 1,500
+// or x in 'a', 'b': the values after its operator are then those that the commas separate.
+func insteadOfTuple(items []node) string {
+	const otherwise = "'and' or 'or'"
 	first, is := ungroup(items[0]).(*compareNode)
-	if !is || len(first.ops) != 1 || first.ops[0] != opIn && first.ops[0] != opNotIn || len(items) > maxRemarks {
-		return ""
+	if !is || len(items) > maxRemarks {
+		return otherwise
 	}
-	values := literals(append([]node{first.rest[0]}, items[1:]...))
-	if values == nil {
-		return ""
+	last := len(first.rest) - 1
+	values := literals(append([]node{first.rest[last]}, items[1:]...))
+	if number := thousands(values); number != "" {
+		return number + " without the comma"
 	}
-	return listOf(values)
+	switch {
+	case hasFraction(values):
+		return "a number with a point and without separators"
+	case values != nil && last == 0 && (first.ops[0] == opIn || first.ops[0] == opNotIn):
+		return listOf(values) + " in brackets"
+	}
+	return otherwise
 }
 
-// hasFraction reports whether a tuple is a number such as x > 1,500.50 or x > 1.500,50.
-func hasFraction(items []node) bool {
-	first, is := ungroup(items[0]).(*compareNode)
-	if !is || len(items) > 4 {
+// thousands returns the number of which values such as 1 and 500 are the parts between
+// separators; "" if they aren't. Python accepts 000, but not 050.
+func thousands(values []python.Value) string {
+	if len(values) < 2 {
+		return ""
+	}
+	number := ""
+	for i, value := range values {
+		digits, is := value.(python.Int)
+		switch {
+		case !is || digits > 999 || i > 0 && digits != 0 && digits < 100 || i == 0 && digits == 0:
+			return ""
+		case i > 0:
+			number += fmt.Sprintf("%03d", int64(digits))
+		default:
+			number = strconv.FormatInt(int64(digits), 10)
+		}
+	}
+	return number
+}
+
+// hasFraction reports whether values are the parts of a number such as 1,500.50 or 1.500,50.
+func hasFraction(values []python.Value) bool {
+	if len(values) > 4 {
 		return false
 	}
 	found := false
-	for _, value := range literals(append([]node{first.rest[len(first.rest)-1]}, items[1:]...)) {
+	for _, value := range values {
 		switch value.(type) {
 		case python.Float:
 			found = true

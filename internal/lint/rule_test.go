@@ -94,6 +94,8 @@ func TestExpressions(t *testing.T) {
 		{"user.create", "not (None)", "line 1, column 1: this is always true: leave the expression empty to send for every event"},
 		{"user.create", "'{{ email }}' == 'a' or True", "line 1, column 25: True by itself is always true: write a comparison"},
 		{"user.create", "True if '{{ email }}' == 'a' else False", ""},
+		{"user.create", "()", ""},
+		{"user.create", "not () or '{{ email }}' == 'a'", ""},
 		{"user.create", "{{ email|upper }} == 'A'", "line 1, column 1: email|upper is text, which needs quotes: write '{{ email|upper }}'"},
 		{"user.create", `{{ email|default:"''" }} == 'A'`, ""},
 		{"user.create", "{{ email|length }} == 3", ""},
