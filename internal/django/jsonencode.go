@@ -45,13 +45,10 @@ func appendJSON(c *Context, b *strings.Builder, v python.Value, depth int) error
 		return appendJSONItems(c, b, v.Tuple().Items, depth)
 	case *python.Dict:
 		return appendJSONDict(c, b, v, depth)
-	case *python.Time:
-		if offset, _, _ := python.CallMethod(nil, v, "utcoffset", nil); offset != python.None {
+	case *python.DateTime, *python.Date, *python.Time:
+		if t, isTime := v.(*python.Time); isTime && t.IsAware() {
 			return python.Errorf("ValueError", "JSON can't represent timezone-aware times.")
 		}
-		b.WriteString(`"` + jsonTime(momentOf(v)) + `"`)
-		return nil
-	case *python.DateTime, *python.Date:
 		b.WriteString(`"` + jsonTime(momentOf(v)) + `"`)
 		return nil
 	case *python.TimeDelta:

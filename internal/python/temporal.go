@@ -211,6 +211,12 @@ func (t *Time) fixed() (zone time.Time, ok bool) {
 	return time.Unix(0, 0).In(t.Zone), true
 }
 
+// IsAware reports whether the time has an offset from UTC.
+func (t *Time) IsAware() bool {
+	_, fixed := t.fixed()
+	return fixed
+}
+
 // offset returns utcoffset() in microseconds; aware is false if it is None.
 func (t *Time) offset() (micros int, aware bool) {
 	zone, aware := t.fixed()
