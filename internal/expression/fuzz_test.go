@@ -50,6 +50,26 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzInspect checks for panics, and for remarks outside of the source.
+func FuzzInspect(f *testing.F) {
+	addCases(f)
+	f.Add("# only a comment")
+	f.Add("'\xff' == 1")
+	f.Add("()")
+	f.Add("'{{ a }}' == ('x' or 'y') and {{ b|upper }} in 'x', 'y' or {{ 'c' }} > 1,500.50")
+	f.Fuzz(func(t *testing.T, source string) {
+		x, err := Compile("rule", source, Options{})
+		if err != nil {
+			return
+		}
+		for _, r := range x.Inspect().Remarks {
+			if r.Message == "" || r.Line < 1 || r.Line > strings.Count(source, "\n")+1 || r.Column < 1 || r.Column > len(source)+1 {
+				t.Errorf("%q: %+v", source, r)
+			}
+		}
+	})
+}
+
 // FuzzEvaluate checks for panics and evaluations that take too long.
 func FuzzEvaluate(f *testing.F) {
 	addCases(f)

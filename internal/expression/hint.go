@@ -12,7 +12,7 @@ import (
 // explain returns a fault that names the cause, if the fault is the consequence of a comment
 // as other languages write it.
 func (s *shape) explain(f *Fault) *Fault {
-	if f.Kind != SyntaxError && f.Kind != NameNotDefined {
+	if f.pos < 0 || f.Kind != SyntaxError && f.Kind != NameNotDefined {
 		return f
 	}
 	line := strings.LastIndexByte(s.src[:f.pos], '\n') + 1
