@@ -187,7 +187,7 @@ func (in *inspector) alternatives(op compareOp, right node) {
 	if values == nil {
 		return
 	}
-	write := ""
+	var write string
 	switch op {
 	case opEq, opIn:
 		write = "'in' and "
