@@ -656,7 +656,7 @@ func TestSendAgainInBulk(t *testing.T) {
 		f.Expect(done.More).To(gomega.BeFalse())
 		return done.Count
 	}
-	// What a list ignores must not widen what is sent.
+	// Invalid values, which lists ignore, must not widen what is sent.
 	refused("?created__gt=yesterday", "created__gt", "Enter a number of milliseconds since the epoch.")
 	refused("?state=failed&sent=maybe", "sent", "Must be a valid boolean.")
 	f.Expect(count("state=failed&recipient=+")).To(gomega.Equal(0))
