@@ -42,7 +42,7 @@ func TestMutedNotification(t *testing.T) {
 		events++
 		id := fmt.Sprintf("e-%d", events)
 		f.expectSuccess(f.webhook("Secret "+f.credentials().WebhookSecret, object{
-			"id": id, "event": "mfa.sms.verify", "company": f.company, "data": object{"mobile": "+27820000001", "token": "918273"},
+			"id": id, "event": "mfa.sms.verify", "company": f.company, "data": object{"mobile": "+27820000001", "token": "QX7-unmistakable-code"},
 		}))
 		var found object
 		f.Eventually(func() int {

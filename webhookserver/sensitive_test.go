@@ -25,7 +25,7 @@ func TestSensitiveNotification(t *testing.T) {
 	path := fmt.Sprintf("/api/admin/notifications/%.0f/", created["id"])
 	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)).To(gomega.Equal(created))
 
-	const code = "918273"
+	const code = "QX7-unmistakable-code"
 	f.expectSuccess(f.webhook("Secret "+f.credentials().WebhookSecret, object{
 		"id": "e-1", "event": "mfa.sms.verify", "company": f.company, "data": object{"mobile": "+27820000001", "token": code},
 	}))

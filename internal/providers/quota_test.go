@@ -58,7 +58,7 @@ func (s *spending) try(a *v1alpha1.CompanyActivation, channel v1alpha1.Channel, 
 	_, err := s.quotas.charged(a, channel, s).Send(s.Context(), provider.Message{Key: "a", To: to})
 	var classed *provider.Error
 	if errors.As(err, &classed) {
-		if strings.Contains(err.Error(), "0001") {
+		if strings.Contains(err.Error(), to) {
 			s.Errorf("the error repeats the recipient: %v", err)
 		}
 		return classed.Reason

@@ -161,7 +161,7 @@ func TestErrorCodes(t *testing.T) {
 		case provider.IsMisconfigured(err):
 			class = "misconfigured"
 		}
-		if class != row.class || strings.Contains(err.Error(), "2782") || row.code > 0 && !strings.Contains(err.Error(), fmt.Sprint(row.code)) {
+		if class != row.class || strings.Contains(err.Error(), "27820000001") || row.code > 0 && !strings.Contains(err.Error(), fmt.Sprint(row.code)) {
 			t.Errorf("%d %d: %v is %s", row.status, row.code, err, class)
 		}
 		if e := err.(*provider.Error); (e.RetryAfter > 0) != (class == "transient") { //nolint:errorlint // checked above
@@ -354,7 +354,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%q sent %+v", text, last)
 		}
 	}
-	m.Text = "Your code is 1234."
+	m.Text = "Your code is 1234567890."
 	for behavior, reason := range map[providertest.Behavior]string{
 		providertest.Unauthorized: "CredentialsRefused", providertest.Throttle: provider.ReasonThrottled,
 		providertest.Fail: "Unavailable", providertest.Reset: provider.ReasonOutcomeUnknown,
@@ -362,7 +362,7 @@ func TestVerify(t *testing.T) {
 		fake.Behave(behavior)
 		_, err := p.Send(t.Context(), m)
 		providertest.CheckReason(t, err, reason)
-		if strings.Contains(err.Error(), "1234") {
+		if strings.Contains(err.Error(), "1234567890") {
 			t.Errorf("the error contains the code: %v", err)
 		}
 	}

@@ -44,7 +44,7 @@ func TestFilesForgetWhatWasMasked(t *testing.T) {
 			s, err := Open(bg, path, ledger.Options{})
 			g.Expect(err).NotTo(HaveOccurred())
 			t.Cleanup(func() { _ = s.Close() })
-			const code = "918273"
+			const code = "QX7-unmistakable-code"
 			around := string(bytes.Repeat([]byte("padding "), padding/8))
 			for i := range 3 {
 				_, err = s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: string(rune('a' + i)), Name: "mfa.sms.verify", Data: []byte(around + code + around)})
