@@ -23,7 +23,9 @@ import (
 // of a header or of a body, or while the client isn't reading the answer; or for a turn
 // that its company must leave to others. So idle, slow and greedy clients, however many,
 // can't keep others out, yet a single client may use all the capacity that nobody else
-// needs. A new connection waits only while every open one is being served.
+// needs. A new connection waits only while every open one is being served. It is closed
+// itself rather than replace one that began to wait just now, whose request is probably on
+// its way, of a party with less than half the load.
 //
 // Under pressure, strangers share a quarter of the connections. Among them, those whose
 // networks connected most often lately are evicted first. Known callers share the rest:
@@ -125,22 +127,33 @@ func newConnections(listener net.Listener, limit int, readTimeout time.Duration,
 
 // Accept implements net.Listener.
 func (t *connections) Accept() (net.Conn, error) {
-	accepted, err := t.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		accepted, err := t.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := t.wrap(accepted)
+		ok, err := t.admit(c)
+		if ok {
+			return c, nil
+		}
+		_ = accepted.Close()
+		if err != nil {
+			return nil, err
+		}
 	}
+}
+
+// wrap returns the connection that the table keeps for an accepted one.
+func (t *connections) wrap(accepted net.Conn) *connection {
 	if sized, ok := accepted.(interface{ SetWriteBuffer(size int) error }); ok {
 		_ = sized.SetWriteBuffer(writeBuffer) // the default works too
 	}
 	peer := parseAddress(accepted.RemoteAddr().String())
-	c := &connection{Conn: accepted, table: t, network: networkOf(peer)}
+	c := &connection{Conn: accepted, table: t, network: networkOf(peer), index: -1}
 	c.party.holder, c.known = t.lookUp(peer)
 	c.since.Store(time.Now().UnixNano())
-	if !t.admit(c) {
-		_ = accepted.Close()
-		return nil, net.ErrClosed
-	}
-	return c, nil
+	return c
 }
 
 // Close implements net.Listener.
@@ -153,17 +166,23 @@ func (t *connections) Close() error {
 	return err
 }
 
-// admit waits until there is room for a connection. It reports false when the listener
-// is closed.
-func (t *connections) admit(c *connection) bool {
+// admit waits until there is room for a connection. It reports false if the connection has
+// to make room for others itself; the error is net.ErrClosed when the listener is closed.
+func (t *connections) admit(c *connection) (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.arrive(c)
 	for len(t.open) >= t.limit {
 		if t.closed {
-			return false
+			t.leave(c)
+			return false, net.ErrClosed
 		}
 		t.full.Store(true)
-		if t.evictFor(c) {
+		switch t.evictFor(c) {
+		case nil:
+		case c:
+			return false, nil
+		default:
 			continue
 		}
 		// An answer that takes too long makes its connection evictable, which nothing else
@@ -175,6 +194,11 @@ func (t *connections) admit(c *connection) bool {
 	t.full.Store(false)
 	c.index = len(t.open)
 	t.open = append(t.open, c)
+	return true, nil
+}
+
+// arrive has a new connection count towards its party and its network.
+func (t *connections) arrive(c *connection) {
 	t.count(c, c.party.holder)
 	if !c.known {
 		t.unknown++
@@ -182,7 +206,14 @@ func (t *connections) admit(c *connection) bool {
 		t.arrived.Add(caller, 1, now)
 		c.tally.arrived = t.arrived.Of(caller, now)
 	}
-	return true
+}
+
+// leave undoes arrive, except that the network has connected lately.
+func (t *connections) leave(c *connection) {
+	t.discount(c)
+	if !c.known {
+		t.unknown--
+	}
 }
 
 // count has a connection count towards a holder, or towards its network if there is none.
@@ -210,14 +241,10 @@ func (t *connections) discount(c *connection) {
 	c.tally = nil
 }
 
-// evictFor closes a connection to make room for a new one. It reports false if none can be
-// closed.
-func (t *connections) evictFor(c *connection) bool {
-	strangers := t.unknown
-	if !c.known {
-		strangers++
-	}
-	tooManyStrangers := strangers > t.limit/strangersShare
+// evictFor closes the connection that has to make room when a new one arrives, which may be
+// the new one, and returns it. It returns nil if none can be closed.
+func (t *connections) evictFor(c *connection) *connection {
+	tooManyStrangers := t.unknown > t.limit/strangersShare
 	for {
 		now := time.Now().UnixNano()
 		var stranger, known candidate
@@ -237,7 +264,12 @@ func (t *connections) evictFor(c *connection) bool {
 			victim = stranger
 		}
 		if victim.connection == nil {
-			return false
+			return nil
+		}
+		if victim.precedes(c, now) {
+			t.leave(c)
+			t.evicted()
+			return c
 		}
 		if !victim.connection.state.CompareAndSwap(victim.state, evictedState) {
 			continue // its request arrived, or its answer was sent, just now
@@ -245,7 +277,7 @@ func (t *connections) evictFor(c *connection) bool {
 		t.remove(victim.connection)
 		t.evicted()
 		_ = victim.connection.Conn.Close() // data still unsent is useless to the client
-		return true
+		return victim.connection
 	}
 }
 
@@ -266,6 +298,13 @@ func (e *candidate) consider(other *connection, state int32) {
 	e.connection, e.state = other, state
 }
 
+// precedes reports whether a new connection has to leave the candidate its place.
+func (e *candidate) precedes(arriving *connection, now int64) bool {
+	return now-e.connection.since.Load() < int64(answerTime) &&
+		(e.connection.known || !arriving.known) &&
+		2*e.connection.tally.load() < arriving.tally.load()
+}
+
 // load is what counts against a party.
 func (h *tally) load() float64 { return float64(h.n) + h.arrived }
 
@@ -283,10 +322,7 @@ func (t *connections) remove(c *connection) {
 	if c.cancel != nil {
 		c.cancel()
 	}
-	t.discount(c)
-	if !c.known {
-		t.unknown--
-	}
+	t.leave(c)
 	t.freed.Signal()
 }
 

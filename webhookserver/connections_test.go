@@ -121,6 +121,25 @@ func TestFrequentStrangersMakeRoom(t *testing.T) {
 	b.Expect(isOpen(newcomer)).To(gomega.BeTrue())
 }
 
+// TestNewcomersRequestIsAwaited checks that a newcomer whose request is on its way isn't
+// evicted for a stranger who connects again and again, when nothing else can make room.
+func TestNewcomersRequestIsAwaited(t *testing.T) {
+	b := newTable(t, 16)
+	for range 15 {
+		b.observe(b.accept("10.0.0.1"), http.StateActive)
+	}
+	newcomer := b.accept("192.0.2.1")
+	for range 16 {
+		_, server := net.Pipe()
+		b.Expect(b.admit(b.wrap(addressed{server, "10.0.0.1"}))).To(gomega.BeFalse())
+	}
+	b.Expect(isOpen(newcomer)).To(gomega.BeTrue())
+	b.Expect(b.unknown).To(gomega.Equal(16))
+	b.known["192.0.2.9"] = holder{Name: "known"}
+	b.accept("192.0.2.9")
+	b.Expect(isOpen(newcomer)).To(gomega.BeFalse(), "a known caller needn't wait")
+}
+
 func TestEvictionEndsTheRequest(t *testing.T) {
 	b := newTable(t, 1)
 	c := b.accept("192.0.2.1")
