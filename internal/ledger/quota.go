@@ -26,6 +26,7 @@ type Charge struct {
 	// Messages is how many messages were charged to each of the Quotas.
 	Messages int64
 	// Day is the number of days since 1970-01-01 (UTC).
-	Day    int64
+	Day int64
+	// Quotas are those of the ledger, which keeps digests of recipients.
 	Quotas []Quota
 }

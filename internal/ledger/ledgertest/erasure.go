@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	erasedUser = "11111111-2222-4333-8444-555555555555"
-	otherUser  = "99999999-2222-4333-8444-555555555555"
+	erasedUser   = "11111111-2222-4333-8444-555555555555"
+	erasedMobile = "+27820000009" // which no event names
+	otherUser    = "99999999-2222-4333-8444-555555555555"
 )
 
 // about is an email about a user.
@@ -39,6 +40,10 @@ func testEraseUser(t *testing.T, at Place) {
 	push := about("push", erasedUser, erasedUser)
 	push.Channel = ledger.ChannelPush
 	decide("shop", "sent", `{"user":{"id":"`+erasedUser+`"}}`, about("a", "zoe@example.com", erasedUser), push)
+	text := about("sms", erasedMobile, erasedUser)
+	text.Channel, text.Throttle = ledger.ChannelSMS, &ledger.Throttle{Key: erasedMobile, Messages: 1, Period: time.Hour}
+	decide("shop", "texted", `{"user":{"id":"`+erasedUser+`"}}`, text, about("a", "office@example.com", erasedUser))
+	decide("shop", "office", `{"user":{"id":"`+otherUser+`"}}`, about("a", "office@example.com", otherUser))
 	for _, d := range claimAll(t, s) {
 		g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
 	}
@@ -55,22 +60,34 @@ func testEraseUser(t *testing.T, at Place) {
 		g.Expect(s.SetPreference(bg, p)).To(Succeed())
 	}
 	g.Expect(s.Suppress(bg, ledger.Suppression{Company: "shop", Channel: ledger.ChannelPush, Recipient: erasedUser, Address: "hash", Reason: "X"}, 0)).To(Succeed())
-	_, _, err := s.Spend(bg, "shop", 1, ledger.Quota{Channel: ledger.ChannelEmail, Scope: ledger.ScopeRecipient, Key: "zoe@example.com", Limit: 10})
-	g.Expect(err).NotTo(HaveOccurred())
+	const messageDeleted = "+27820000007" // the message was deleted when its time was over
+	for key, channel := range map[string]string{"zoe@example.com": ledger.ChannelEmail, erasedMobile: ledger.ChannelSMS, messageDeleted: ledger.ChannelSMS} {
+		_, _, err := s.Spend(bg, "shop", 1, ledger.Quota{Channel: channel, Scope: ledger.ScopeRecipient, Key: key, Limit: 10})
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	at.exec(t, "INSERT INTO charges (company, channel, scope, key, day, n) VALUES ('shop', 'email', 'recipient', 'Zoe@example.com', 1, 1)") // by an earlier version
+	for _, p := range []ledger.Suppression{
+		{Channel: ledger.ChannelSMS, Address: erasedMobile, Reason: ledger.SuppressedStop},
+		{Channel: ledger.ChannelSMS, Address: erasedMobile, Reason: ledger.SuppressedHardBounce},
+		{Channel: ledger.ChannelEmail, Address: "office@example.com", Reason: ledger.SuppressedHardBounce},
+	} {
+		p.Company = "shop"
+		g.Expect(s.Suppress(bg, p, 0)).To(Succeed())
+	}
 
 	subject := ledger.Subject{Company: "shop", UserID: erasedUser, Addresses: []string{"Zoe@example.com"}}
 	found, err := s.FindUser(bg, subject)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect([]int64{found.Deliveries, found.Events, found.Preferences}).To(Equal([]int64{3, 4, 1}), "with the event that is in progress")
+	g.Expect([]int64{found.Deliveries, found.Events, found.Preferences}).To(Equal([]int64{5, 5, 1}), "with the event that is in progress")
 	g.Expect(s.Erasures(bg, "shop", 10)).To(BeEmpty(), "nothing was erased")
 	done, err := s.EraseUser(bg, subject, ledger.ErasedByPlatform, this.Key)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(done.Deliveries).To(BeEquivalentTo(3))
-	g.Expect(done.Events).To(BeEquivalentTo(3))
+	g.Expect(done.Deliveries).To(BeEquivalentTo(5))
+	g.Expect(done.Events).To(BeEquivalentTo(4))
 	g.Expect(done.Preferences).To(BeEquivalentTo(1))
 	list, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "shop"})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(list).To(HaveLen(2))
+	g.Expect(list).To(HaveLen(3))
 	for _, d := range list {
 		g.Expect(d.UserID).To(Equal(otherUser))
 		g.Expect(d.Content.Text).To(Equal("You paid."), "a content that others share stays")
@@ -89,11 +106,17 @@ func testEraseUser(t *testing.T, at Place) {
 	}
 	this.Sensitive = true
 	g.Expect(s.CompleteEvent(bg, this, nil)).To(Succeed(), "the event that reports the deletion is still decided")
-	for table, want := range map[string]int{"preferences": 2, "suppressions": 0, "charges": 0, "erasures": 1} {
+	for table, want := range map[string]int{"preferences": 2, "suppressions": 2, "charges": 1, "throttles": 0, "erasures": 1} {
 		var n int
 		at.query(t, "SELECT COUNT(*) FROM "+table, &n)
 		g.Expect(n).To(Equal(want), table)
 	}
+	for table, column := range map[string]string{"suppressions": "address", "charges": "key", "deliveries": "recipient"} {
+		var n int
+		at.query(t, "SELECT COUNT(*) FROM "+table+" WHERE company = 'shop' AND "+column+" LIKE '%27820000%'", &n)
+		g.Expect(n).To(BeZero(), "%s has a number that no event names", table)
+	}
+	g.Expect(s.SuppressedAmong(bg, "shop", ledger.ChannelSMS, erasedMobile)).To(Equal(map[string]ledger.SuppressionReason{erasedMobile: ledger.SuppressedStop}))
 	elsewhere, err := s.ListDeliveries(bg, ledger.DeliveryFilter{Company: "bank"})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(elsewhere).To(HaveLen(1), "another company's user")

@@ -78,6 +78,7 @@ func TestFilesForgetAnErasedUser(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() { _ = s.Close() })
 	const user, email, name = "11111111-2222-4333-8444-555555555555", "zoe.quill@example.com", "Zoe Quill"
+	const mobile = "+27820123456" // which is known from a message only
 	for i := range 300 {
 		who, address, called := fmt.Sprintf("%08d-2222-4333-8444-555555555555", i), fmt.Sprintf("user%d@example.com", i), "Somebody"
 		if i%30 == 7 {
@@ -97,15 +98,22 @@ func TestFilesForgetAnErasedUser(t *testing.T) {
 			g.Expect(s.MarkSent(bg, d, "x")).To(Succeed())
 		}
 	}
+	ledgertest.Decided(t, s, "shop", "sms", ledger.NewDelivery{
+		RuleName: "shop/paid", Channel: ledger.ChannelSMS, Recipient: mobile, UserID: user, Content: ledger.Content{Text: name},
+		Throttle: &ledger.Throttle{Key: mobile, Messages: 1, Period: time.Hour},
+	})
+	_, _, err = s.Spend(bg, "shop", 1, ledger.Quota{Channel: ledger.ChannelSMS, Scope: ledger.ScopeRecipient, Key: mobile, Limit: 10})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Suppress(bg, ledger.Suppression{Company: "shop", Channel: ledger.ChannelSMS, Address: mobile, Reason: ledger.SuppressedStop}, 0)).To(Succeed())
 	g.Expect(s.SetPreference(bg, ledger.Preference{Company: "shop", UserID: user, Rule: ledger.Rule{Name: "shop/paid"}})).To(Succeed())
-	for _, text := range []string{user, email, name} {
+	for _, text := range []string{user, email, name, mobile} {
 		g.Expect(holds(t, path, text)).To(BeTrue(), text)
 	}
 	done, err := s.EraseUser(bg, ledger.Subject{Company: "shop", UserID: user, Addresses: []string{email}}, ledger.ErasedByAdmin, 0)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(done.Deliveries).To(BeEquivalentTo(10))
+	g.Expect(done.Deliveries).To(BeEquivalentTo(11))
 	g.Eventually(func() error { return s.Scrub(bg) }, "10s", "10ms").Should(Succeed())
-	for _, text := range []string{user, email, name} {
+	for _, text := range []string{user, email, name, mobile} {
 		g.Expect(holds(t, path, text)).To(BeFalse(), text)
 	}
 	g.Expect(holds(t, path, "user8@example.com")).To(BeTrue())

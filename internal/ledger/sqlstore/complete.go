@@ -94,6 +94,8 @@ type completion struct {
 	contents []content
 	says     []int
 	bytes    int
+	// hidden makes the digests that stand for the recipients of throttled messages.
+	hidden func(channel, key string) string
 }
 
 // content is what some deliveries say, and its form in the database: sealed if the ledger has
@@ -183,7 +185,7 @@ func (s *Store) enterBulk(ctx context.Context) (leave func(), err error) {
 
 // completeStep stores a part of an event that is not the last.
 func (s *Store) completeStep(ctx context.Context, e *ledger.ClaimedEvent, c *completion) error {
-	if err := s.encode(e, c); err != nil {
+	if err := s.encode(ctx, e, c); err != nil {
 		return err
 	}
 	leave, err := s.enterBulk(ctx)
@@ -240,8 +242,15 @@ func (c *completion) count(u *usage, company string, stored int64) {
 	u.add(company, pending, stored)
 }
 
-// encode prepares what the deliveries of an event say for the database.
-func (s *Store) encode(e *ledger.ClaimedEvent, c *completion) (err error) {
+// encode prepares what the deliveries of an event say, and their recipients where they are
+// counted, for the database.
+func (s *Store) encode(ctx context.Context, e *ledger.ClaimedEvent, c *completion) (err error) {
+	if c.throttled() {
+		// Before the transaction: the key may have to be stored.
+		if c.hidden, err = s.hidden(ctx); err != nil {
+			return err
+		}
+	}
 	if len(c.contents) == 0 {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -33,6 +34,12 @@ const (
 		INSERT INTO erasures (company, subject, cause, deliveries, events, preferences, erased_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`
 	selectErasures = "SELECT id, company, subject, cause, deliveries, events, preferences, erased_at FROM erasures WHERE company = $1 ORDER BY id DESC LIMIT $2"
+	selectOwn      = `
+		SELECT recipient FROM deliveries
+		WHERE company = $1 AND channel IN ('email', 'sms') AND recipient IN (
+			SELECT recipient FROM deliveries WHERE company = $1 AND lower(user_id) = $2 AND channel IN ('email', 'sms'))
+		GROUP BY recipient HAVING MAX(CASE WHEN lower(user_id) IN ('', $2) THEN 0 ELSE 1 END) = 0
+		ORDER BY MAX(id) DESC LIMIT `
 	// eraseStep is how many rows a transaction erases, and eraseRows how many events a query
 	// searches.
 	eraseStep = 100
@@ -46,15 +53,25 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 		return ledger.Erasure{}, err
 	}
 	e := ledger.Erasure{Company: u.Company, Subject: u.Digest(), Cause: cause}
-	// Events first: one that is being decided can't add messages afterwards.
+	// While the messages say which addresses the user had.
+	own, err := s.ownRecipients(ctx, u.Company, addresses[0])
+	if err != nil {
+		return e, fmt.Errorf("looking for a user's addresses: %w", err)
+	}
+	all := slices.Concat(addresses, own)
+	if err := s.eraseSuppressions(ctx, u.Company, all); err != nil {
+		return e, fmt.Errorf("erasing a user's suppressions: %w", err)
+	}
+	// Events before messages: one that is being decided can't add messages afterwards.
 	if e.Events, err = s.eraseEvents(ctx, &u, except); err != nil {
 		return e, fmt.Errorf("erasing a user's events: %w", err)
 	}
 	if e.Deliveries, err = s.eraseDeliveries(ctx, u.Company, addresses); err != nil {
 		return e, fmt.Errorf("erasing a user's messages: %w", err)
 	}
-	if err := s.eraseSuppressions(ctx, u.Company, addresses); err != nil {
-		return e, fmt.Errorf("erasing a user's suppressions: %w", err)
+	hidden, err := s.hidden(ctx)
+	if err != nil {
+		return e, err
 	}
 	s.unscrubbed.Store(true)
 	e, err = write(ctx, s, &driver.Job{}, func(tx driver.Tx) (ledger.Erasure, error) {
@@ -63,11 +80,8 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 		if done.Preferences, err = tx.Exec("DELETE FROM preferences WHERE company = $1 AND user_id = $2", u.Company, u.UserID); err != nil {
 			return e, err
 		}
-		for _, a := range addresses {
-			if _, err := tx.Exec("DELETE FROM charges WHERE company = $1 AND scope = 'recipient' AND lower(key) = $2", u.Company, a); err != nil {
-				return e, err
-			}
-			if _, err := tx.Exec("DELETE FROM throttles WHERE company = $1 AND lower(recipient) = $2", u.Company, a); err != nil {
+		for _, a := range all {
+			if err := eraseCounts(tx, u.Company, a, hidden); err != nil {
 				return e, err
 			}
 		}
@@ -87,6 +101,43 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 		s.log.V(1).Info("The files are cleaned up later after an erasure", "reason", err.Error())
 	}
 	return e, nil
+}
+
+// eraseCounts deletes what is counted for an address on any channel. Most rows have its digest;
+// those of earlier versions of the operator have the address.
+func eraseCounts(tx driver.Tx, company, address string, hidden func(channel, key string) string) error {
+	for _, channel := range []string{ledger.ChannelEmail, ledger.ChannelSMS, ledger.ChannelPush, ledger.ChannelSystem} {
+		digest := hidden(channel, ledger.RecipientKey(channel, address))
+		if _, err := tx.Exec("DELETE FROM charges WHERE company = $1 AND channel = $2 AND scope = 'recipient' AND (key = $3 OR lower(key) = $4)", company, channel, digest, address); err != nil {
+			return err
+		}
+		if _, err := tx.Exec("DELETE FROM throttles WHERE company = $1 AND channel = $2 AND (recipient = $3 OR lower(recipient) = $4)", company, channel, digest, address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownRecipients returns the addresses to which messages about a user were sent, the newest
+// [ledger.MaxSubjectAddresses]: the request for an erasure may not name them all. An address
+// that also received messages about others, such as a back office's, is not the user's own.
+func (s *Store) ownRecipients(ctx context.Context, company, user string) (own []string, err error) {
+	rows, err := s.pool.QueryContext(ctx, selectOwn+strconv.Itoa(ledger.MaxSubjectAddresses), driver.Storable(company), user)
+	if err != nil {
+		return nil, unavailable("reading messages", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var address string
+		if err := rows.Scan(&address); err != nil {
+			return nil, unavailable("reading messages", err)
+		}
+		own = append(own, strings.ToLower(address))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, unavailable("reading messages", err)
+	}
+	return own, nil
 }
 
 // FindUser implements [ledger.Erasures].

@@ -172,7 +172,7 @@ func (s *Store) CompleteEvent(ctx context.Context, e ledger.ClaimedEvent, delive
 	if len(steps) > 0 {
 		last = &steps[0]
 	}
-	if err := s.encode(&e, last); err != nil {
+	if err := s.encode(ctx, &e, last); err != nil {
 		return err
 	}
 	if last.bulky() {

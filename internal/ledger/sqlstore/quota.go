@@ -6,6 +6,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -27,15 +28,19 @@ func (s *Store) Spend(ctx context.Context, company string, n int64, quotas ...le
 			return ledger.Charge{}, &quotas[i], nil
 		}
 	}
+	var err error
+	if c.Quotas, err = s.withoutRecipients(ctx, quotas); err != nil {
+		return ledger.Charge{}, nil, err
+	}
 	exceeded, err := write(ctx, s, &driver.Job{Single: len(quotas) == 1}, func(tx driver.Tx) (*ledger.Quota, error) {
-		for i := range quotas {
-			q := &quotas[i]
+		for i := range c.Quotas {
+			q := &c.Quotas[i]
 			changed, err := tx.Exec(charge, company, q.Channel, q.Scope, q.Key, c.Day, n, q.Limit)
 			if err != nil {
 				return nil, err
 			}
 			if changed == 0 {
-				return q, unspend(tx, &c, quotas[:i])
+				return &quotas[i], unspend(tx, &c, c.Quotas[:i])
 			}
 		}
 		return nil, nil //nolint:nilnil // no quota is exceeded
@@ -44,6 +49,25 @@ func (s *Store) Spend(ctx context.Context, company string, n int64, quotas ...le
 		return ledger.Charge{}, exceeded, err
 	}
 	return c, nil, nil
+}
+
+// withoutRecipients returns quotas with digests instead of recipients: a charge doesn't say
+// which user it is about, so nobody could find it when the user is erased.
+func (s *Store) withoutRecipients(ctx context.Context, quotas []ledger.Quota) ([]ledger.Quota, error) {
+	if !slices.ContainsFunc(quotas, func(q ledger.Quota) bool { return q.Scope == ledger.ScopeRecipient }) {
+		return quotas, nil
+	}
+	hidden, err := s.hidden(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stored := slices.Clone(quotas)
+	for i := range stored {
+		if q := &stored[i]; q.Scope == ledger.ScopeRecipient {
+			q.Key = hidden(q.Channel, q.Key)
+		}
+	}
+	return stored, nil
 }
 
 // GiveBack implements [ledger.Quotas].

@@ -65,7 +65,7 @@ func (s *Store) throttle(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *com
 	for _, i := range limited {
 		d := &kept.deliveries[i]
 		t := d.Throttle
-		n, err := tx.Exec(countThrottled, e.Company, d.RuleName, d.Channel, t.Key, now+t.Period.Milliseconds(), e.Key, d.Recipient, now, t.Messages)
+		n, err := tx.Exec(countThrottled, e.Company, d.RuleName, d.Channel, c.hidden(d.Channel, t.Key), now+t.Period.Milliseconds(), e.Key, d.Recipient, now, t.Messages)
 		if err != nil {
 			return nil, err
 		}
