@@ -86,7 +86,10 @@ type outcomes chan []expo.Outcome
 
 func (outcomes) DeadToken(context.Context, string, string, string)   {}
 func (outcomes) Undelivered(context.Context, string, string, string) {}
-func (o outcomes) Outcomes(_ context.Context, found []expo.Outcome)  { o <- found }
+func (o outcomes) Outcomes(_ context.Context, found []expo.Outcome) error {
+	o <- found
+	return nil
+}
 
 // A restart between a message and its receipt doesn't lose the outcome.
 func TestReceiptsSurviveARestart(t *testing.T) {

@@ -157,11 +157,13 @@ func (f *Feedback) Undelivered(_ context.Context, company, key, reason string) {
 }
 
 // Outcomes implements [expo.Feedback].
-func (f *Feedback) Outcomes(ctx context.Context, outcomes []expo.Outcome) {
+func (f *Feedback) Outcomes(ctx context.Context, outcomes []expo.Outcome) error {
 	if f.Record == nil {
-		return
+		return nil
 	}
-	if err := f.Record(ctx, outcomes); err != nil {
-		f.log.Error(err, "Recording the outcomes of push messages failed", "messages", len(outcomes))
+	err := f.Record(ctx, outcomes)
+	if err != nil {
+		f.log.Error(err, "Recording the outcomes of push messages failed; retrying", "messages", len(outcomes))
 	}
+	return err
 }

@@ -54,8 +54,8 @@ type Feedback interface {
 	// the message's; reason is one of Expo's error codes, such as InvalidCredentials.
 	Undelivered(ctx context.Context, company, key, reason string)
 	// Outcomes reports the outcomes of messages, once for each call for receipts. It may
-	// take some time.
-	Outcomes(ctx context.Context, outcomes []Outcome)
+	// take some time. After an error, the receipts are requested again and reported again.
+	Outcomes(ctx context.Context, outcomes []Outcome) error
 }
 
 // Outcome is the outcome of a message that Expo accepted.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,6 +24,8 @@ import (
 type feedback struct {
 	mu   sync.Mutex
 	told []string
+	// broken is returned for outcomes instead of recording them.
+	broken error
 }
 
 func (f *feedback) DeadToken(_ context.Context, company, user, token string) {
@@ -31,12 +34,16 @@ func (f *feedback) DeadToken(_ context.Context, company, user, token string) {
 	f.told = append(f.told, "dead "+company+" "+user+" "+token)
 }
 
-func (f *feedback) Outcomes(_ context.Context, outcomes []Outcome) {
+func (f *feedback) Outcomes(_ context.Context, outcomes []Outcome) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.broken != nil {
+		return f.broken
+	}
 	for _, o := range outcomes {
 		f.told = append(f.told, fmt.Sprintf("outcome %s %d %t %s", o.Company, o.Delivery, o.Delivered, o.Reason))
 	}
+	return nil
 }
 
 func (f *feedback) Undelivered(_ context.Context, company, key, reason string) {
@@ -409,6 +416,16 @@ func TestOutcomes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Outcomes that can't be recorded are read again, and counted once.
+	w.feedback.broken = errors.New("the disk is full")
+	w.clock.Step(15 * time.Minute)
+	if err := w.expo.checkReceipts(t.Context()); !errors.Is(err, w.feedback.broken) {
+		t.Error(err)
+	}
+	if told := w.feedback.take(); len(told) > 0 {
+		t.Errorf("told %q, which is not recorded", told)
+	}
+	w.feedback.broken = nil
 	w.clock.Step(15 * time.Minute)
 	if err := w.expo.checkReceipts(t.Context()); err != nil {
 		t.Error(err)
@@ -444,8 +461,45 @@ func TestEarlierTickets(t *testing.T) {
 	for i := range many {
 		many[i] = Ticket{ID: fmt.Sprint(i), Accepted: now.Add(time.Duration(i))}
 	}
-	if p.restore(many); len(p.queue) != maxPendingReceipts || p.queue[0].id != "1" {
-		t.Errorf("%d receipts from %s", len(p.queue), p.queue[0].id)
+	if p.restore(many); p.total > maxPendingReceipts || p.total < maxPendingReceipts*8/10 || p.queues[""][p.total-1].id != many[maxPendingReceipts].ID {
+		t.Errorf("%d receipts are pending", p.total)
+	}
+}
+
+// TestReceiptsAreShared has one company accept many messages: those of the others are read first,
+// and are not dropped for it.
+func TestReceiptsAreShared(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	var p pendingReceipts
+	p.add(now, pendingReceipt{id: "first", company: "shop"})
+	for i := range 5 * maxPendingReceipts {
+		p.add(now, pendingReceipt{id: fmt.Sprint(i), company: "spammer"})
+	}
+	for i := range maxReceiptBatch / 4 {
+		p.add(now, pendingReceipt{id: fmt.Sprint(i), company: "bank"})
+	}
+	if p.total > maxPendingReceipts {
+		t.Errorf("%d receipts are pending", p.total)
+	}
+	counts := map[string]int{}
+	for _, r := range p.take(now.Add(receiptDelay)) {
+		counts[r.company]++
+	}
+	if want := map[string]int{"shop": 1, "bank": maxReceiptBatch / 4, "spammer": maxReceiptBatch*3/4 - 1}; !maps.Equal(counts, want) {
+		t.Errorf("the first batch has %v, want %v", counts, want)
+	}
+	// With more companies than a batch has room for, all have their turn in the end.
+	p = pendingReceipts{}
+	for i := range 2 * maxReceiptBatch {
+		p.add(now, pendingReceipt{id: "a", company: fmt.Sprint(i)})
+		p.add(now, pendingReceipt{id: "b", company: fmt.Sprint(i)})
+	}
+	batches := 0
+	for len(p.take(now.Add(receiptDelay))) == maxReceiptBatch {
+		batches++
+	}
+	if batches != 4 || p.total != 0 || len(p.queues) != 0 {
+		t.Errorf("%d batches, and %d are left", batches, p.total)
 	}
 }
 
@@ -453,7 +507,13 @@ func TestEarlierTickets(t *testing.T) {
 func TestOutcomeInWords(t *testing.T) {
 	receipt := ticket{Status: "error", Message: `"ExponentPushToken[a]" is not a registered push notification recipient`}
 	want := []Outcome{{Company: "acme", Delivery: 1, Reason: "DeviceNotRegistered"}}
-	if got := addOutcome(nil, &pendingReceipt{company: "acme", delivery: 1}, &receipt); !slices.Equal(got, want) {
+	if got := outcomesOf([]pendingReceipt{{id: "x", company: "acme", delivery: 1}}, map[string]ticket{"x": receipt}); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+	// The receipts of messages that were sent at once are in any order.
+	devices := []pendingReceipt{{id: "x", company: "acme", delivery: 1}, {id: "x", company: "acme", delivery: 2}, {id: "y", company: "acme", delivery: 1}}
+	want = []Outcome{{Company: "acme", Delivery: 1, Delivered: true}, {Company: "acme", Delivery: 2, Reason: "DeviceNotRegistered"}}
+	if got := outcomesOf(devices, map[string]ticket{"x": receipt, "y": {Status: "ok"}}); !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -4,10 +4,12 @@
 package expo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,11 +38,13 @@ type pendingReceipt struct {
 	accepted, due time.Time
 }
 
-// pendingReceipts are kept in memory, in the order in which they fall due. Beyond the bound the
-// oldest are dropped. After a restart, [Config.Earlier] knows a ticket of each message.
+// pendingReceipts are kept in memory, those of each company in the order in which they fall due.
+// Beyond the bound, the oldest of the company with the most are dropped. After a restart,
+// [Config.Earlier] knows a ticket of each message.
 type pendingReceipts struct {
-	mu    sync.Mutex
-	queue []pendingReceipt
+	mu     sync.Mutex
+	queues map[string][]pendingReceipt // by company; none is empty
+	total  int
 }
 
 func (p *pendingReceipts) add(now time.Time, r pendingReceipt) {
@@ -50,42 +54,97 @@ func (p *pendingReceipts) add(now time.Time, r pendingReceipt) {
 		r.accepted = now
 	}
 	r.due = now.Add(receiptDelay)
-	if len(p.queue) >= maxPendingReceipts {
-		p.queue = append([]pendingReceipt(nil), p.queue[maxPendingReceipts/10:]...)
-	}
-	p.queue = append(p.queue, r)
+	p.push(r)
+	p.drop()
 }
 
 // restore adds earlier tickets, unless they are among those that are pending.
 func (p *pendingReceipts) restore(earlier []Ticket) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	known := make(map[string]bool, len(p.queue))
-	for i := range p.queue {
-		known[p.queue[i].id] = true
+	known := make(map[string]bool, p.total)
+	for _, queue := range p.queues {
+		for i := range queue {
+			known[queue[i].id] = true
+		}
 	}
 	for _, t := range earlier {
 		if !known[t.ID] && t.ID != "" {
-			p.queue = append(p.queue, pendingReceipt{
+			p.push(pendingReceipt{
 				id: t.ID, company: t.Company, user: t.User, key: t.Key, delivery: t.Delivery, accepted: t.Accepted, due: t.Accepted.Add(receiptDelay),
 			})
 		}
 	}
-	slices.SortStableFunc(p.queue, func(a, b pendingReceipt) int { return a.due.Compare(b.due) })
-	p.queue = p.queue[max(0, len(p.queue)-maxPendingReceipts):]
+	for _, queue := range p.queues {
+		slices.SortStableFunc(queue, func(a, b pendingReceipt) int { return a.due.Compare(b.due) })
+	}
+	p.drop()
 }
 
-// take removes and returns those that are due, up to a batch.
+// push adds a receipt to its company's queue. The caller holds the lock.
+func (p *pendingReceipts) push(r pendingReceipt) {
+	if p.queues == nil {
+		p.queues = make(map[string][]pendingReceipt)
+	}
+	p.queues[r.company] = append(p.queues[r.company], r)
+	p.total++
+}
+
+// remove removes the first receipts of a company's queue. The caller holds the lock.
+func (p *pendingReceipts) remove(company string, n int) {
+	rest := p.queues[company][n:]
+	p.total -= n
+	if len(rest) == 0 {
+		delete(p.queues, company)
+		return
+	}
+	p.queues[company] = rest
+}
+
+// drop enforces the bound. It drops a tenth of a company's receipts at once, so that it doesn't
+// search for the company each time. The caller holds the lock.
+func (p *pendingReceipts) drop() {
+	for p.total > maxPendingReceipts {
+		company, most := "", 0
+		for c, queue := range p.queues {
+			if len(queue) > most {
+				company, most = c, len(queue)
+			}
+		}
+		p.remove(company, min(most/10+1, most))
+	}
+}
+
+// take removes and returns receipts that are due, up to a batch. Companies share the batch: what
+// one with few leaves is for those with more.
 func (p *pendingReceipts) take(now time.Time) []pendingReceipt {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := 0
-	for n < len(p.queue) && n < maxReceiptBatch && !now.Before(p.queue[n].due) {
-		n++
+	type part struct {
+		company string
+		due     int
 	}
-	due := p.queue[:n:n]
-	p.queue = p.queue[n:]
-	return due
+	var parts []part
+	for company, queue := range p.queues {
+		due, _ := slices.BinarySearchFunc(queue, now, func(r pendingReceipt, now time.Time) int {
+			if now.Before(r.due) {
+				return 1
+			}
+			return -1
+		})
+		if due > 0 {
+			parts = append(parts, part{company, due})
+		}
+	}
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Or(a.due-b.due, strings.Compare(a.company, b.company)) })
+	var batch []pendingReceipt
+	for i, part := range parts {
+		room := maxReceiptBatch - len(batch)
+		n := min(part.due, max(1, room/(len(parts)-i)), room)
+		batch = append(batch, p.queues[part.company][:n]...)
+		p.remove(part.company, n)
+	}
+	return batch
 }
 
 // Run reads receipts as they fall due, until ctx is done. Without it receipts are never
@@ -113,7 +172,8 @@ func (p *Provider) Run(ctx context.Context) {
 }
 
 // checkReceipts reads the receipts that are due and passes what they say to the feedback.
-// Those that don't exist yet are requested again after receiptDelay, until they expire.
+// Those that don't exist yet, and those whose outcomes can't be recorded, are requested again
+// after receiptDelay, until they expire.
 func (p *Provider) checkReceipts(ctx context.Context) error {
 	for {
 		now := p.config.Clock.Now()
@@ -150,13 +210,18 @@ func (p *Provider) checkBatch(ctx context.Context, due []pendingReceipt) (missin
 	if err != nil {
 		return due, err
 	}
-	var outcomes []Outcome
+	if p.config.Report && p.config.Feedback != nil {
+		if outcomes := outcomesOf(due, receipts); len(outcomes) > 0 {
+			if err := p.config.Feedback.Outcomes(ctx, outcomes); err != nil {
+				return due, err // Expo is asked again, and then they are recorded
+			}
+		}
+	}
 	for _, r := range due {
 		receipt, found := receipts[r.id]
 		switch {
 		case !found:
 			missing = append(missing, r)
-			continue
 		case receipt.Status == "ok":
 		case receipt.error() == "DeviceNotRegistered":
 			token := r.token
@@ -167,28 +232,40 @@ func (p *Provider) checkBatch(ctx context.Context, due []pendingReceipt) (missin
 		case p.config.Feedback != nil:
 			p.config.Feedback.Undelivered(ctx, r.company, r.key, undeliveredReason(receipt.error()))
 		}
-		outcomes = addOutcome(outcomes, &r, &receipt)
-	}
-	if p.config.Report && p.config.Feedback != nil && len(outcomes) > 0 {
-		p.config.Feedback.Outcomes(ctx, outcomes)
 	}
 	return missing, nil
 }
 
-// addOutcome adds what a receipt says about its message. The receipts of the devices of one
-// message follow one another; one device that accepted it is enough.
-func addOutcome(outcomes []Outcome, r *pendingReceipt, receipt *ticket) []Outcome {
-	if n := len(outcomes); n == 0 || outcomes[n-1].Delivery != r.delivery || outcomes[n-1].Company != r.company {
-		outcomes = append(outcomes, Outcome{Company: r.company, Delivery: r.delivery})
+// outcomesOf returns what receipts say about their messages, each of which can have several
+// devices: one that accepted it is enough.
+func outcomesOf(due []pendingReceipt, receipts map[string]ticket) (outcomes []Outcome) {
+	type message struct {
+		company  string
+		delivery int64
 	}
-	last := &outcomes[len(outcomes)-1]
-	switch {
-	case receipt.Status == "ok":
-		last.Delivered, last.Reason = true, ""
-	case !last.Delivered && receipt.error() == "DeviceNotRegistered":
-		last.Reason = receipt.error()
-	case !last.Delivered:
-		last.Reason = undeliveredReason(receipt.error())
+	at := make(map[message]int)
+	for i := range due {
+		r := &due[i]
+		receipt, found := receipts[r.id]
+		if !found {
+			continue
+		}
+		of := message{r.company, r.delivery}
+		n, known := at[of]
+		if !known {
+			n = len(outcomes)
+			at[of], outcomes = n, append(outcomes, Outcome{Company: r.company, Delivery: r.delivery})
+		}
+		o := &outcomes[n]
+		switch {
+		case receipt.Status == "ok":
+			o.Delivered, o.Reason = true, ""
+		case o.Delivered:
+		case receipt.error() == "DeviceNotRegistered":
+			o.Reason = receipt.error()
+		default:
+			o.Reason = undeliveredReason(receipt.error())
+		}
 	}
 	return outcomes
 }
