@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
@@ -74,6 +75,8 @@ type companyActivationReconciler struct {
 	now           func() time.Time
 	memory        *memory
 	senderDomains SenderDomains // may be nil
+	// queue is the controller's, for what happens outside of the cluster.
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
 	// emailProvider and dkimSelectors are those of companies without a provider of their own;
 	// the selectors count if there is no such provider.
 	emailProvider types.NamespacedName
@@ -94,6 +97,10 @@ func (r *companyActivationReconciler) setupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.DeliveryProvider{}, handler.EnqueueRequestsFromMapFunc(r.activationsOfProvider),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.NotificationRule{}, delayed(activationOfRule), builder.WithPredicates(ruleWebhooksChanged())).
+		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			r.queue = queue // before the first reconciliation
+			return nil
+		})).
 		WithOptions(controllerOptions(concurrentActivations)).
 		Complete(r)
 }
@@ -179,6 +186,7 @@ func (r *companyActivationReconciler) Reconcile(ctx context.Context, request rec
 	outcome := classify(r.reconcile(bounded, s))
 	if s.unchanged {
 		r.memory.restoreStatus(a)
+		outcome = classify(r.checkSenderDomain(bounded, s)) // what is known about it may have changed
 	}
 	if s.conclude(outcome) {
 		r.memory.keepStatus(a)

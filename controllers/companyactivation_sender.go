@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/address"
@@ -20,9 +21,9 @@ import (
 
 // SenderDomains knows the DNS records of domains. *senderdomain.Checker implements it.
 type SenderDomains interface {
-	// Result returns what is known without waiting; ok is false while that is nothing. The
-	// selectors are those of DKIM.
-	Result(domain string, selectors []string) (result senderdomain.Result, ok bool)
+	// Result returns what is known without waiting; ok is false while that is nothing. done is
+	// called when more is known. The selectors are those of DKIM.
+	Result(domain string, selectors []string, done func()) (result senderdomain.Result, ok bool)
 }
 
 // checkSenderDomain reports whether the domain of the company's system email has the records
@@ -35,9 +36,11 @@ func (r *companyActivationReconciler) checkSenderDomain(ctx context.Context, s *
 	}
 	selectors, err := r.selectorsOf(ctx, s.activation)
 	if err != nil {
+		s.senderDomainChecked = false
 		return err
 	}
-	result, ok := r.senderDomains.Result(strings.ToLower(sender.Domain), selectors)
+	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(s.activation)}
+	result, ok := r.senderDomains.Result(strings.ToLower(sender.Domain), selectors, func() { r.queue.Add(request) })
 	switch {
 	case !ok:
 		s.senderDomain = &verdict{metav1.ConditionUnknown, v1alpha1.LookupPendingReason, "The DNS records of " + sender.Domain + " are being looked up."}

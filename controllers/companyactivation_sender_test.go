@@ -4,6 +4,8 @@
 package controllers
 
 import (
+	"strings"
+	"sync"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -14,13 +16,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
+	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
 	"github.com/rehive/extension-operator/internal/senderdomain"
 )
 
 // domains are what is known about domains, for any selectors.
 type domains map[string]senderdomain.Result
 
-func (d domains) Result(domain string, _ []string) (senderdomain.Result, bool) {
+func (d domains) Result(domain string, _ []string, _ func()) (senderdomain.Result, bool) {
 	result, ok := d[domain]
 	return result, ok
 }
@@ -55,6 +58,50 @@ func TestSenderDomain(t *testing.T) {
 	without := &scope{activation: a}
 	g.Expect((&companyActivationReconciler{}).checkSenderDomain(t.Context(), without)).To(Succeed())
 	g.Expect(without.senderDomain).To(BeNil())
+}
+
+// lookups are the lookups of the shared manager: domains below late.example are found when a
+// test says so, and all others at once.
+type lookups struct {
+	mu      sync.Mutex
+	found   map[string]bool
+	waiting map[string][]func()
+}
+
+var senderDomains = lookups{found: map[string]bool{}, waiting: map[string][]func(){}}
+
+func (l *lookups) Result(domain string, _ []string, done func()) (senderdomain.Result, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if strings.HasSuffix(domain, ".late.example") && !l.found[domain] {
+		l.waiting[domain] = append(l.waiting[domain], done)
+		return senderdomain.Result{}, false
+	}
+	return senderdomain.Result{Known: true, Ready: true, Message: "Good."}, true
+}
+
+func (l *lookups) finish(domain string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found[domain] = true
+	for _, done := range l.waiting[domain] {
+		done()
+	}
+}
+
+// TestSenderDomainIsFoundLater has a lookup take longer than the reconciliation, which doesn't
+// wait for the next resync.
+func TestSenderDomainIsFoundLater(t *testing.T) {
+	f := newFixture(t)
+	domain := f.namespace + ".late.example"
+	f.company += "-late"
+	_, err := platform.AddCompany(rehivetest.Company{ID: f.company, Name: "Shop", SystemEmail: "hello@" + domain, Mode: "production"})
+	f.Expect(err).NotTo(HaveOccurred())
+	a := f.activate(f.user("admin").Token)
+	condition := f.condition(a, v1alpha1.SenderDomainReadyCondition)
+	f.Eventually(condition).Should(Equal("Unknown/" + v1alpha1.LookupPendingReason))
+	senderDomains.finish(domain)
+	f.Eventually(condition).Should(Equal("True/" + v1alpha1.RecordsFoundReason))
 }
 
 // TestDKIMSelectors checks whose selectors count: those of all providers that may send a

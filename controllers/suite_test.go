@@ -162,6 +162,7 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 		return nil, err
 	}
 	options.PublicURL = publicURL
+	options.SenderDomains = &senderDomains
 	options.TemplateNamespace = templateNamespace
 	options.Ledger = theLedger
 	if options.Namespaces, err = activation.NewNamespaces("rehive-system", "t-*"); err != nil {

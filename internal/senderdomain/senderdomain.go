@@ -29,8 +29,10 @@ const (
 	timeout = 5 * time.Second
 	// concurrent is how many domains are looked up at once.
 	concurrent = 4
-	// maxDomains is how many domains are remembered, about 500 bytes each.
+	// maxDomains is how many domains are remembered, about 500 bytes each, and how many wait.
 	maxDomains = 20_000
+	// maxWaiting is how many are notified of one lookup.
+	maxWaiting = 1000
 	// maxRecords is how many TXT records of a name are read.
 	maxRecords = 100
 	// maxParents is how many parent domains may have the DMARC record.
@@ -59,10 +61,13 @@ type Checker struct {
 	resolver Resolver
 	now      func() time.Time
 	found    *lru.Cache[question, entry]
-	slots    chan struct{}
 
-	mu      sync.Mutex
-	running map[question]bool
+	mu sync.Mutex
+	// asked are the questions that are not answered yet, with what is called then. Those of
+	// queue have not begun, and running is how many have.
+	asked   map[question][]func()
+	queue   []question
+	running int
 }
 
 // question is what is looked up: a domain, and the DKIM selectors, separated by spaces.
@@ -79,49 +84,74 @@ func New(resolver Resolver) *Checker {
 		resolver = net.DefaultResolver
 	}
 	found, _ := lru.New[question, entry](maxDomains) // it fails for sizes below 1
-	return &Checker{resolver: resolver, now: time.Now, found: found, slots: make(chan struct{}, concurrent), running: make(map[question]bool)}
+	return &Checker{resolver: resolver, now: time.Now, found: found, asked: make(map[question][]func())}
 }
 
 // Result returns what is known about a domain without waiting. If nothing is known, or it is
 // too old, the domain is looked up in the background; ok is false while there is nothing at
 // all. The domain is in lower case, without a dot at its end. selectors are those of the DKIM
-// keys that the domain must have; none if they aren't known.
-func (c *Checker) Result(domain string, selectors []string) (result Result, ok bool) {
+// keys that the domain must have; none if they aren't known. done is called after a lookup,
+// from another goroutine, and must not block.
+func (c *Checker) Result(domain string, selectors []string, done func()) (result Result, ok bool) {
 	asked := question{domain, strings.Join(selectors, " ")}
 	e, ok := c.found.Get(asked)
 	if !ok || !c.now().Before(e.until) {
-		c.begin(asked)
+		c.ask(asked, done)
 	}
 	return e.result, ok
 }
 
-// begin answers a question unless that is happening already, or all slots are occupied.
-func (c *Checker) begin(asked question) {
+// ask has a question answered, once for all who wait for it.
+func (c *Checker) ask(asked question, done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.running[asked] {
+	waiting, isAsked := c.asked[asked]
+	if len(waiting) < maxWaiting {
+		waiting = append(waiting, done)
+	}
+	if isAsked {
+		c.asked[asked] = waiting
 		return
 	}
-	select {
-	case c.slots <- struct{}{}:
-	default:
-		return // it is looked up the next time
+	if len(c.queue) >= maxDomains {
+		return // it is asked again the next time
 	}
-	c.running[asked] = true
-	go func() {
+	c.asked[asked], c.queue = waiting, append(c.queue, asked)
+	if c.running < concurrent {
+		c.running++
+		go c.answer()
+	}
+}
+
+// answer answers questions until none are left.
+func (c *Checker) answer() {
+	for {
+		c.mu.Lock()
+		if len(c.queue) == 0 {
+			c.running--
+			c.mu.Unlock()
+			return
+		}
+		asked := c.queue[0]
+		c.queue = c.queue[1:]
+		c.mu.Unlock()
+
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
-		defer cancel()
 		result := Check(ctx, c.resolver, asked.domain, strings.Fields(asked.selectors))
+		cancel()
 		keep := knownFor
 		if !result.Known {
 			keep = unknownFor
 		}
 		c.found.Add(asked, entry{result, c.now().Add(keep)})
 		c.mu.Lock()
-		delete(c.running, asked)
+		waiting := c.asked[asked]
+		delete(c.asked, asked)
 		c.mu.Unlock()
-		<-c.slots
-	}()
+		for _, done := range waiting {
+			done()
+		}
+	}
 }
 
 // Check looks up the records of a domain. DMARC may also be that of a parent domain.

@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -190,32 +191,32 @@ func TestCheck(t *testing.T) {
 func TestChecker(t *testing.T) {
 	z := &zone{records: map[string][]string{"good.example": {"v=spf1 -all"}}}
 	c := New(z.start(t))
-	var selectors []string
 	var offset atomic.Int64
 	c.now = func() time.Time { return time.Unix(1_700_000_000+offset.Load(), 0) }
-	await := func(ready bool) {
+	// lookup asks until a lookup is done, and returns its result.
+	lookup := func(known bool, selectors ...string) Result {
 		t.Helper()
-		deadline := time.Now().Add(3 * time.Minute)
-		for {
-			c.mu.Lock()
-			idle := len(c.running) == 0
-			c.mu.Unlock()
-			if result, ok := c.Result("good.example", selectors); ok && idle && result.Ready == ready {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatal("the domain was not looked up")
-			}
-			time.Sleep(time.Millisecond)
+		done := make(chan struct{}, 1)
+		if _, ok := c.Result("good.example", selectors, func() { done <- struct{}{} }); ok != known {
+			t.Errorf("known before the lookup: %t", ok)
 		}
+		select {
+		case <-done:
+		case <-time.After(3 * time.Minute):
+			t.Fatal("the domain was not looked up")
+		}
+		result, ok := c.Result("good.example", selectors, func() { t.Error("it is looked up again") })
+		if !ok {
+			t.Error("the lookup has no result")
+		}
+		return result
 	}
-	if _, ok := c.Result("good.example", selectors); ok {
-		t.Error("the first question is answered without a lookup")
+	if lookup(false).Ready {
+		t.Error("a domain without DMARC is ready")
 	}
-	await(false)
 	queries := z.queries.Load()
 	for range 10_000 {
-		c.Result("good.example", selectors)
+		c.Result("good.example", nil, func() { t.Error("a known domain is looked up again") })
 	}
 	if z.queries.Load() != queries {
 		t.Error("a known domain is looked up again")
@@ -224,10 +225,33 @@ func TestChecker(t *testing.T) {
 	z.records["_dmarc.good.example"] = []string{"v=DMARC1; p=none"}
 	z.mu.Unlock()
 	offset.Add(int64(knownFor.Seconds()))
-	await(true)
-	selectors = []string{"s1"}
-	if _, ok := c.Result("good.example", selectors); ok {
-		t.Error("other selectors are answered without a lookup")
+	if !lookup(true).Ready {
+		t.Error("a new record was not found after a day")
 	}
-	await(false)
+	if lookup(false, "s1").Ready {
+		t.Error("other selectors have the answer of none")
+	}
+}
+
+// TestManyDomains asks for more domains than are looked up at once, each by two companies: all
+// learn about it without asking again.
+func TestManyDomains(t *testing.T) {
+	z := &zone{records: map[string][]string{}}
+	c := New(z.start(t))
+	var waiting sync.WaitGroup
+	for i := range 10 * concurrent {
+		for range 2 {
+			waiting.Add(1)
+			c.Result(fmt.Sprintf("shop%d.example", i), nil, waiting.Done)
+		}
+	}
+	waiting.Wait()
+	for i := range 10 * concurrent {
+		if result, ok := c.Result(fmt.Sprintf("shop%d.example", i), nil, func() {}); !ok || !result.Known {
+			t.Errorf("%d is %+v", i, result)
+		}
+	}
+	if n := z.queries.Load(); n != 10*concurrent*2 {
+		t.Errorf("%d queries: SPF and DMARC of each domain are needed once", n)
+	}
 }
