@@ -644,7 +644,16 @@ func TestSendAgainInBulk(t *testing.T) {
 	const nameOne = "Set at least one filter, such as state=failed for all failed messages."
 	refused("", rest.NonFieldErrors, nameOne)
 	refused("?&", rest.NonFieldErrors, nameOne)
-	refused("?type=", rest.NonFieldErrors, nameOne)
+	// An empty value doesn't filter a list, and a list uses the last of several values. Here,
+	// either would send more than, or other messages than, the caller means.
+	for query, field := range map[string]string{
+		"?type=": "type", "?type=email&recipient=": "recipient", "?type=email&created__gt=": "created__gt", "?type=email&sent=": "sent", "?type=email&type__in=": "type__in",
+		"?type=email&type=": "type", "?state=failed&notification": "notification",
+	} {
+		refused(query, field, "Give the filter a value, or leave it out.")
+	}
+	refused("?recipient=failing0@example.com&recipient=failing1@example.com", "recipient", "Give the filter only once.")
+	refused("?type__in=email,", "type__in", "Select a valid choice.  is not one of the available choices.")
 	refused("?notice=1", "notice", "There is no such filter.")
 	refused("?state=sent", "state", "Only failed, cancelled and quarantined messages can be sent again in bulk.")
 	refused("?state__in=failed,skipped", "state", "Only failed, cancelled and quarantined messages can be sent again in bulk.")

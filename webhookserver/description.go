@@ -111,8 +111,14 @@ func (s *Server) buildDescription() (description, error) {
 // static serves a body that never changes.
 func static(contentType string, body []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			rest.WriteError(w, rest.MethodNotAllowed(rest.Truncate(r.Method, 20), []string{http.MethodGet}))
+		const allowed = "GET, HEAD, OPTIONS"
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+		case http.MethodOptions:
+			rest.WriteAnswer(w, r, rest.Answer{Allow: allowed})
+			return
+		default:
+			rest.WriteError(w, rest.MethodNotAllowed(rest.Truncate(r.Method, 20), allowed))
 			return
 		}
 		h := w.Header()

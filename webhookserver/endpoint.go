@@ -70,7 +70,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 			conn.bodyRead = false
 		}
 		result, err := s.handle(w, c, rt)
-		if err != nil || rt.public {
+		if err != nil || rt.public || r.Method == http.MethodOptions {
 			longest := longestHold
 			if rt.budget > 0 {
 				longest = min(longest, rt.budget-time.Since(start))

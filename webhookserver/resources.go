@@ -55,6 +55,7 @@ func (s *Server) resources(operations []rest.Operation) []route {
 			})
 		}
 		routes[at].methods[op.Method] = s.operation(op)
+		routes[at].noHead = routes[at].noHead || op.Streams()
 	}
 	return routes
 }

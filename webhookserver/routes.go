@@ -22,12 +22,13 @@ type handlerFunc func(context.Context, *call) (rest.Answer, error)
 
 // route is one path of the API.
 type route struct {
-	path    string // ends in a slash, like every path of the platform
-	methods map[string]handlerFunc
+	path    string                 // ends in a slash, like every path of the platform
+	methods map[string]handlerFunc // nil for a method that needs the last slash
+	noHead  bool                   // GET streams its answer, so there is no HEAD
 	maxBody int64
 	budget  time.Duration // from the header to the answer
 	quiet   bool          // too frequent to log each refusal
-	public  bool          // answered without a credential
+	public  bool          // answered without a credential, as OPTIONS always is
 }
 
 func (s *Server) table() []route {
@@ -79,18 +80,18 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 	}
 	missing := s.endpoint(route{path: "other", quiet: true})
 	mux.Handle("/", missing)
-	handle := func(rt route, h http.Handler) {
-		mux.Handle(rt.path+"{$}", h)
+	handle := func(rt route, wrap func(http.Handler) http.Handler) {
+		mux.Handle(rt.path+"{$}", wrap(s.endpoint(rt)))
 		if bare := strings.TrimSuffix(rt.path, "/"); bare != "" {
 			// The mux would redirect, which turns a POST into a GET.
-			mux.Handle(bare, missing)
+			mux.Handle(bare, wrap(s.endpoint(rt.withoutSlash())))
 		}
 	}
 	for _, rt := range append(s.table(), s.feedbackRoutes()...) {
-		handle(rt, s.endpoint(rt))
+		handle(rt, func(h http.Handler) http.Handler { return h })
 	}
 	for _, rt := range s.resources(s.operations()) {
-		handle(rt, shared(s.endpoint(rt)))
+		handle(rt, shared)
 	}
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		if len(r.TransferEncoding) > 0 {
@@ -115,14 +116,55 @@ func (rt route) handler(r *http.Request) (handlerFunc, error) {
 		return nil, noSuchPath(r.Method, r.URL.Path)
 	}
 	method := r.Method
-	if method == http.MethodHead {
+	if method == http.MethodHead && !rt.noHead {
 		method = http.MethodGet
 	}
 	h, ok := rt.methods[method]
-	if !ok {
-		return nil, rest.MethodNotAllowed(rest.Truncate(r.Method, 20), slices.Sorted(maps.Keys(rt.methods)))
+	switch {
+	case h != nil:
+		return h, nil
+	case ok:
+		missing := rest.NotFound()
+		missing.Message = "Not found. The path must end in a slash."
+		return nil, missing
+	case method == http.MethodOptions:
+		return func(context.Context, *call) (rest.Answer, error) { return rest.Answer{Allow: rt.allow()}, nil }, nil
 	}
-	return h, nil
+	return nil, rest.MethodNotAllowed(rest.Truncate(r.Method, 20), rt.allow())
+}
+
+// allow returns the value of the Allow header.
+func (rt route) allow() string {
+	methods := slices.Sorted(maps.Keys(rt.methods))
+	if i := slices.Index(methods, http.MethodGet); i >= 0 && !rt.noHead {
+		methods = slices.Insert(methods, i+1, http.MethodHead)
+	}
+	return strings.Join(append(methods, http.MethodOptions), ", ")
+}
+
+// withoutSlash returns the route of the same path without its last slash. Like Django with
+// APPEND_SLASH, it redirects what can be read there. Clients would repeat other requests as a GET,
+// so these are refused.
+func (rt route) withoutSlash() route {
+	if rt.methods[http.MethodGet] == nil {
+		return route{path: "other", quiet: true}
+	}
+	redirect := func(_ context.Context, c *call) (rest.Answer, error) {
+		u := c.request.URL
+		// Relative to the path, because a proxy may have removed the beginning of it.
+		location := "./" + path.Base(u.EscapedPath()) + "/"
+		if u.RawQuery != "" {
+			location += "?" + u.RawQuery
+		}
+		return rest.Answer{Status: http.StatusMovedPermanently, Location: location}, nil
+	}
+	methods := map[string]handlerFunc{http.MethodGet: redirect, http.MethodOptions: redirect}
+	for method := range rt.methods {
+		if method != http.MethodGet {
+			methods[method] = nil
+		}
+	}
+	return route{path: "other", methods: methods, maxBody: rt.maxBody, quiet: true, public: true}
 }
 
 // noSuchPath answers 404. The platform shows the message to the admin, who may have

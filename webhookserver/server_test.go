@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,15 +67,69 @@ func TestPathsAndMethods(t *testing.T) {
 		}
 	}
 	for _, path := range append(lifecyclePaths, "/api/webhook/", "/api/admin/webhook/") {
-		for _, method := range []string{"GET", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
+		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "BREW"} {
 			r := f.send(method, path, nil, nil)
-			f.expectError(r, 405, "", `Method "`+method+`" not allowed.`)
-			f.Expect(r.header.Get("Allow")).To(gomega.Equal("POST"))
+			f.Expect(r.status).To(gomega.Equal(405), r.String())
+			if method != "HEAD" {
+				f.expectError(r, 405, "", `Method "`+method+`" not allowed.`)
+			}
+			f.Expect(r.header.Get("Allow")).To(gomega.Equal("POST, OPTIONS"))
 		}
 	}
 	r := f.send(http.MethodPost, "/", strings.NewReader(`{"token":"x"}`), nil)
 	f.expectError(r, 405, "", `Method "POST" not allowed.`)
-	f.Expect(r.header.Get("Allow")).To(gomega.Equal("GET, HEAD"))
+	f.Expect(r.header.Get("Allow")).To(gomega.Equal("GET, HEAD, OPTIONS"))
+}
+
+// TestOptions checks that OPTIONS says which methods a path supports, as with Django REST
+// Framework. That is public, like the description of the API.
+func TestOptions(t *testing.T) {
+	f := newActiveFixture(t)
+	for path, allowed := range map[string]string{
+		"/": "GET, HEAD, OPTIONS", "/api/": "GET, HEAD, OPTIONS", "/api/schema.json": "GET, HEAD, OPTIONS", "/api/webhook/": "POST, OPTIONS",
+		"/api/admin/notifications/": "GET, HEAD, POST, OPTIONS", "/api/admin/notifications/1/": "DELETE, GET, HEAD, PATCH, PUT, OPTIONS",
+		"/api/user/inbox/events/": "GET, OPTIONS",
+	} {
+		for _, token := range []string{"", f.admin.Token, "wrong"} {
+			r := f.call(token, http.MethodOptions, path, "")
+			f.expectSuccess(r)
+			f.Expect(r.header.Get("Allow")).To(gomega.Equal(allowed), path)
+		}
+		r := f.call(f.admin.Token, "BREW", path, "")
+		f.expectError(r, 405, "", `Method "BREW" not allowed.`)
+		f.Expect(r.header.Get("Allow")).To(gomega.Equal(allowed), path)
+	}
+	f.Expect(f.send(http.MethodOptions, "/api/nothing/", nil, nil).status).To(gomega.Equal(404))
+}
+
+// TestMissingSlash checks that a path without its last slash is redirected, as with Django, where
+// a client can follow without turning its request into another one.
+func TestMissingSlash(t *testing.T) {
+	f := newActiveFixture(t, func(o *Options) { o.AllowedOrigins = []string{dashboard} })
+	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
+		for requested, want := range map[string]string{
+			"/api/admin/logs":                          "/api/admin/logs/",
+			"/api/admin/logs?page=2&type=sms&x=%2F%0A": "/api/admin/logs/?page=2&type=sms&x=%2F%0A",
+			"/api/admin/logs/5":                        "/api/admin/logs/5/",
+			"/api/admin/layouts/a%2Fb":                 "/api/admin/layouts/a%2Fb/",
+			"/api/admin/layouts/http:":                 "/api/admin/layouts/http:/",
+		} {
+			r := f.send(method, requested, nil, http.Header{"Origin": {dashboard}})
+			f.Expect(r.status).To(gomega.Equal(301), method+" "+requested+": "+r.String())
+			f.Expect(r.header.Get("Access-Control-Allow-Origin")).To(gomega.Equal(dashboard))
+			// Behind a proxy that removes a prefix, too.
+			base, err := url.Parse("https://shop.example/prefix" + requested)
+			f.Expect(err).NotTo(gomega.HaveOccurred())
+			location, err := base.Parse(r.header.Get("Location"))
+			f.Expect(err).NotTo(gomega.HaveOccurred())
+			f.Expect(location.String()).To(gomega.Equal("https://shop.example/prefix" + want))
+		}
+	}
+	for _, request := range []string{"POST /api/admin/layouts", "PATCH /api/admin/company", "PUT /api/admin/layouts/x", "DELETE /api/admin/layouts/x"} {
+		method, path, _ := strings.Cut(request, " ")
+		f.expectError(f.call(f.admin.Token, method, path, "{}"), 404, "", "Not found. The path must end in a slash.")
+	}
+	f.Expect(f.send("GET", "//evil.example/api/admin/logs", nil, nil).status).To(gomega.Equal(404))
 }
 
 func TestBodyEncodings(t *testing.T) {

@@ -123,11 +123,6 @@ func (t *streams) stop() {
 // openStream answers a call of an operation that streams events. The stream is bounded here and
 // runs in serveStream, without the slot and the budget of the call.
 func (s *Server) openStream(r *http.Request, from *caller, open func() (rest.Answer, error)) (rest.Answer, error) {
-	if r.Method == http.MethodHead {
-		refusal := rest.MethodNotAllowed(r.Method, nil)
-		refusal.Allow = http.MethodGet // unlike elsewhere, without HEAD
-		return rest.Answer{}, refusal
-	}
 	ctx, stream, ok := s.streams.open(r.Context(), from.company, from.user)
 	if !ok {
 		return rest.Answer{}, &rest.Error{

@@ -158,7 +158,7 @@ func TestStreamOfMessages(t *testing.T) {
 	f.Expect(f.tryStream("unknown", "").StatusCode).To(gomega.Equal(401))
 	head := f.call(zoe.Token, "HEAD", eventsPath, "")
 	f.Expect(head.status).To(gomega.Equal(405))
-	f.Expect(head.header.Get("Allow")).To(gomega.Equal("GET"))
+	f.Expect(head.header.Get("Allow")).To(gomega.Equal("GET, OPTIONS"))
 }
 
 // TestStreamsAreBounded checks that a user's newest streams stay, and that a company can't use

@@ -18,6 +18,8 @@ import (
 type Answer struct {
 	// Status is the HTTP status code; 200 if zero.
 	Status int
+	// Allow and Location become the headers of these names; empty sends none.
+	Allow, Location string
 	// Replayed reports that an earlier call with the same idempotency key already did the
 	// work.
 	Replayed bool
@@ -66,6 +68,12 @@ func WriteAnswer(w http.ResponseWriter, r *http.Request, a Answer) {
 		w.Header().Set("Idempotent-Replayed", "true")
 	}
 	h := w.Header()
+	if a.Allow != "" {
+		h.Set("Allow", a.Allow)
+	}
+	if a.Location != "" {
+		h.Set("Location", a.Location)
+	}
 	h.Set("Cache-Control", "no-store")
 	if a.etag != "" {
 		h.Set("Cache-Control", cacheTime)

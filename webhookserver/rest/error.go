@@ -121,15 +121,12 @@ func Conflict(message string) *Error {
 	return &Error{Status: http.StatusConflict, Message: message}
 }
 
-// MethodNotAllowed returns a 405 that lists the allowed methods. GET implies HEAD.
-func MethodNotAllowed(method string, allowed []string) *Error {
-	if i := slices.Index(allowed, http.MethodGet); i >= 0 {
-		allowed = slices.Insert(slices.Clone(allowed), i+1, http.MethodHead)
-	}
+// MethodNotAllowed returns a 405 with the allowed methods, separated by commas.
+func MethodNotAllowed(method, allowed string) *Error {
 	return &Error{
 		Status:  http.StatusMethodNotAllowed,
 		Message: fmt.Sprintf("Method %q not allowed.", method),
-		Allow:   strings.Join(allowed, ", "),
+		Allow:   allowed,
 	}
 }
 

@@ -180,8 +180,8 @@ func (q *Query) IsSet() bool {
 }
 
 // parseQuery reads the filters of a request and, with paged, the ordering and the page.
-// With strict, an unknown parameter is an error: if filters select what to change, a
-// mistyped one must not change more.
+// With strict, a parameter that is unknown, empty or ambiguous is an error: if filters select
+// what to change, a mistyped one must not change more.
 func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, strict bool) (*Query, error) {
 	values := queryOf(r)
 	q := &Query{
@@ -190,7 +190,14 @@ func parseQuery(r *http.Request, filters []Filter, orderings []string, paged, st
 	}
 	var invalid []FieldError
 	for i := range filters {
-		if message := q.filter(&filters[i], values, strict); message != "" {
+		message := ""
+		if strict {
+			message = ambiguity(&filters[i], values)
+		}
+		if message == "" {
+			message = q.filter(&filters[i], values, strict)
+		}
+		if message != "" {
 			invalid = append(invalid, FieldError{Field: filters[i].name, Messages: []string{message}})
 		}
 	}
@@ -263,6 +270,19 @@ func lastOf(values url.Values, name string) string {
 		return ""
 	}
 	return all[len(all)-1]
+}
+
+// ambiguity returns what makes a filter of a change unclear: a list ignores an empty value and
+// all values but the last one.
+func ambiguity(f *Filter, values url.Values) (message string) {
+	given := values[f.name]
+	switch {
+	case slices.Contains(given, ""):
+		return "Give the filter a value, or leave it out."
+	case len(given) > 1 && f.kind != choicesFilter:
+		return "Give the filter only once."
+	}
+	return ""
 }
 
 // filter applies a filter's value. With strict, an invalid value is always an error.
