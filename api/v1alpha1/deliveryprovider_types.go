@@ -4,6 +4,8 @@
 package v1alpha1
 
 import (
+	"regexp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -339,6 +341,20 @@ func (s *DeliveryProviderSpec) Type() (string, Channel) {
 		return "expo", ChannelPush
 	}
 	return "", ""
+}
+
+// dkimSelector is the pattern of the marker of DeliveryProviderSpec.DKIMSelectors.
+var dkimSelector = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`)
+
+// Limits on the DKIM selectors of a provider: how many, and how many characters each.
+const (
+	MaxDKIMSelectors      = 4
+	maxDKIMSelectorLength = 63
+)
+
+// IsDKIMSelector reports whether a DeliveryProvider's spec.dkimSelectors may contain the text.
+func IsDKIMSelector(text string) bool {
+	return len(text) <= maxDKIMSelectorLength && dkimSelector.MatchString(text)
 }
 
 // sendGridSelectors are those of the CNAME records by which SendGrid authenticates a domain.

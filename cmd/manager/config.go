@@ -49,10 +49,6 @@ const envPrefix = "REHIVE_EXTENSION_"
 // minLedgerKey is the shortest key of the ledger, in bytes.
 const minLedgerKey = 32
 
-// maxSelectors is how many DKIM selectors the operator's mail server may have, as many as a
-// DeliveryProvider.
-const maxSelectors = 4
-
 // defaultLedgerPath is the default file of the SQLite ledger.
 const defaultLedgerPath = "/var/lib/rehive-extension/ledger.db"
 
@@ -445,12 +441,12 @@ func (s *settings) validateSMTP() error {
 	if math.IsNaN(s.smtpRate) || s.smtpRate < 0 || s.smtpRate > 1e6 {
 		return fmt.Errorf("--smtp-rate must be between 0 and 1000000, not %v", s.smtpRate)
 	}
-	if len(s.dkimSelectors) > maxSelectors {
-		return fmt.Errorf("--smtp-dkim-selectors may name %d selectors, not %d", maxSelectors, len(s.dkimSelectors))
+	if len(s.dkimSelectors) > v1alpha1.MaxDKIMSelectors {
+		return fmt.Errorf("--smtp-dkim-selectors may name %d selectors, not %d", v1alpha1.MaxDKIMSelectors, len(s.dkimSelectors))
 	}
 	for _, selector := range s.dkimSelectors {
-		if problems := validation.IsDNS1123Subdomain(strings.ToLower(selector)); len(problems) > 0 || len(selector) > 63 {
-			return fmt.Errorf("--smtp-dkim-selectors: %q is not a selector such as s1", selector)
+		if !v1alpha1.IsDKIMSelector(selector) {
+			return fmt.Errorf("--smtp-dkim-selectors: %q is not a selector: letters, digits, '-', '_' and '.', such as s1", selector)
 		}
 	}
 	switch smtp.TLSMode(s.smtpTLS) {

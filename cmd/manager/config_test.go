@@ -124,6 +124,7 @@ func TestSettingsRefused(t *testing.T) {
 		"mail connections":    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-connections=0"}, want: "--smtp-connections must be"},
 		"mail rate":           {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-rate=NaN"}, want: "--smtp-rate must be"},
 		"DKIM selectors":      {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=s1,a b"}, want: `--smtp-dkim-selectors: "a b" is not a selector`},
+		"a selector's end":    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=s1_"}, want: `--smtp-dkim-selectors: "s1_" is not a selector`},
 		"many selectors":      {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=a,b,c,d,e"}, want: "--smtp-dkim-selectors may name 4 selectors, not 5"},
 		"quotas":              {args: []string{publicURL, "--quotas=sms.all=1"}, want: "--quotas: there is no quota"},
 		"countries":           {args: []string{publicURL, "--sms-countries=ZA,XX"}, want: "--sms-countries: \"XX\""},
