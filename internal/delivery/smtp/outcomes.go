@@ -126,7 +126,7 @@ var outcomes = []outcome{
 		codes: anyRefusal,
 		texts: []string{
 			"for test purposes only", "out of credits", "insufficient credits", "insufficient credit", "insufficient balance", "insufficient funds", "trial … expired", "trial … ended",
-			"subscription … expired", "subscription … ended", "your account … expired", "not enough credit", "not enough credits", "no credit", "no credits", "payment required", "upgrade your … plan", "upgrade your plan", "upgrade your account", "not authorized to perform", "configuration set", "not been enabled for smtp", "not enabled for smtp", "smtp … disabled for this account", "smtp … disabled for your account",
+			"subscription … expired", "subscription … ended", "your account … expired", "not enough credit", "not enough credits", "no credit", "no credits", "payment required", "payment overdue", "past due", "unpaid", "outboundspamexception…", "upgrade your … plan", "upgrade your plan", "upgrade your account", "not authorized to perform", "configuration set", "not been enabled for smtp", "not enabled for smtp", "smtp … disabled for this account", "smtp … disabled for your account",
 		},
 		result: resultWaits, reason: "AccountRestricted", meaning: "The operator's account at the mail server is restricted",
 	},
@@ -207,7 +207,7 @@ var outcomes = []outcome{
 			"quota exceeded", "quotaexceeded…", "submissionquotaexceeded…", "exceeded … quota", "quota … exceeded", "over … quota", "quota … reached", "out of quota",
 			"limit … exceeded", "limit … reached", "exceeded … limit", "exceeds … limit", "exceeding … limit", "reached … limit", "over … limit", "exceeded … limits", "exceeds … limits", "hourly quota", "daily quota", "reached … allowance", "sending limit", "rate limit", "rate limited", "ratelimit",
 			"too many messages", "too many mails", "too many emails", "too many e-mails", "too much mail", "too many recipients", "credits exceeded", "unusual rate",
-			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast", "frequency limited", "frequency limit", "quota … exhausted", "quota … used up", "allotment", "per hour", "per minute", "unusual … activity", "exceed … limit",
+			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast", "frequency limited", "frequency limit", "quota … exhausted", "quota … used up", "allotment", "per hour", "per minute", "per day", "per month", "daily cap", "hourly cap", "monthly cap", "used up", "unusual … activity", "exceed … limit",
 		},
 		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
 	},
@@ -216,7 +216,7 @@ var outcomes = []outcome{
 		codes: fiveYZ, enhanced: []string{"1.7", "1.8", "7.60", "7.501", "7.502", "7.503"},
 		texts: []string{
 			"sender address rejected", "sender … rejected", "sender … denied", "sender … refused", "sender … not allowed", "sender … not permitted", "sender … not authorized", "sender … not authorised",
-			"sender … not verified", "sender … not valid", "sender … invalid", "sender … not found", "sender … unknown", "sender … unverified", "sender … does not exist", "unverified sender", "sender verify failed", "sender verification", "invalid sender", "bad sender", "unknown sender", "unauthorized sender",
+			"sender … not verified", "sender … not valid", "sender … invalid", "sender … not found", "sender … unknown", "sender … unverified", "sender … does not exist", "sender … not registered", "sender … not recognized", "sender … not recognised", "unregistered sender", "unverified sender", "unverified domain", "unregistered domain", "sender … not same", "sender … not the same", "sender verify failed", "sender verification", "invalid sender", "bad sender", "unknown sender", "unauthorized sender",
 			"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "sendas denied", "address is not verified", "address not verified", "identities failed the check", "domain … not verified", "domain … unverified", "sender … not validated", "domain … not validated",
 			"from address", "from domain", "from header", "mail from … not allowed", "mail from … denied", "mail from must", "envelope from", "envelope sender", "badmailfrom", "sender signature", "local sender", "originator",
 			"sender … match", "sender … blocked", "sender … mismatch", "use this sender", "use … sender address", "as the sender", "as sender", "not allowed to send from", "not permitted to send", "not authorized to send", "not authorised to send", "not allowed to send",

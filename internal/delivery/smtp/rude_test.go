@@ -460,6 +460,18 @@ func TestReplies(t *testing.T) {
 		{mail, "553 5.1.8 Domain of sender address shop@example.com does not exist", "waits", "SenderRefused"},
 		{mail, "550 no", "waits", "SenderRefused"},
 		{rcpt, "550 Sender verify failed", "waits", "SenderRefused"},
+		{rcpt, "550-Requested action not taken\r\n550 Sender not registered for this account", "waits", "SenderRefused"},
+		{dot, "550 5.7.0 Sender address is not recognised", "waits", "SenderRefused"},
+		{rcpt, "554 5.7.1 <joe@example.org>: Recipient address rejected: Sender is not same as SMTP authenticate username", "waits", "SenderRefused"},
+		{dot, "550 Unverified domain example.com", "waits", "SenderRefused"},
+		{mail, "550 5.7.750 Unregistered domain", "waits", "SenderRefused"},
+		// An account that somebody must pay for or that was suspended, and what a plan allows.
+		{dot, "550 Your subscription is past due", "waits", "AccountRestricted"},
+		{dot, "554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; WASCL UserAction verdict is not None. Actual verdict is Suspend", "waits", "AccountRestricted"},
+		{mail, "550 Payment overdue", "waits", "AccountRestricted"},
+		{dot, "550 Message was not accepted -- daily cap of 200 has been hit", "waits", "QuotaExceeded"},
+		{dot, "550 Limit of 100 recipients per day", "waits", "QuotaExceeded"},
+		{dot, "554 5.7.1 Message rejected: monthly plan volume used up", "waits", "QuotaExceeded"},
 		{rcpt, "550 5.1.8 <shop@example.com>: Sender address rejected: Domain not found", "waits", "SenderRefused"},
 		// Relay.
 		{rcpt, "554 5.7.1 <joe@example.org>: Relay access denied", "waits", "RelayDenied"},
