@@ -371,7 +371,8 @@ func newExclusiveFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{WithT: NewWithT(t), t: t, ctx: t.Context()}
 	f.SetDefaultEventuallyTimeout(deadline)
-	f.SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
+	f.SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
+	f.SetDefaultConsistentlyPollingInterval(100 * time.Millisecond)
 	f.SetDefaultConsistentlyDuration(moment)
 	f.namespace = "t-" + uuid.NewString()[:8]
 	f.company = "shop-" + f.namespace

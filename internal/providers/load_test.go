@@ -95,30 +95,30 @@ type allActive struct{}
 
 func (allActive) Active(context.Context, string) (bool, error) { return true, nil }
 
-// TestFailoverUnderLoad sends 2,000 messages through two providers, of which the first one
+// TestFailoverUnderLoad sends 500 messages through two providers, of which the first one
 // throttles, fails, doesn't answer, cuts connections after it accepted a message, and then stops
 // working. Every message is accepted once, unless its outcome is unknown, and that is recorded.
 // Once the first provider has stopped, its circuit opens, and the second one takes over without it.
 func TestFailoverUnderLoad(t *testing.T) {
 	g := NewWithT(t)
-	const messages = 2000
+	const messages, stops = 500, 250
 	s := newScene(t, "under-load", nil)
 	first := &moody{accepted: map[string]int{}, treat: func(n int64, w http.ResponseWriter, r *http.Request) bool {
 		switch {
-		case n > 1000, n%11 == 0:
+		case n > stops, n%11 == 0:
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return false
-		case n == 200 || n == 300: // it accepts the message, and doesn't answer
+		case n == 100 || n == 150: // it accepts the message, and doesn't answer
 			<-r.Context().Done()
 			return true
 		case n%7 == 0:
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusTooManyRequests)
 			return false
-		case n%97 == 0: // it accepts the message, and the answer is lost
+		case n%37 == 0: // it accepts the message, and the answer is lost
 			*w.(cutter).cut = true
 			return true
-		case n%101 == 0: // it loses the message
+		case n%41 == 0: // it loses the message
 			*w.(cutter).cut = true
 			return false
 		}
@@ -208,6 +208,6 @@ func TestFailoverUnderLoad(t *testing.T) {
 	t.Logf("%d calls of the first provider, %d of the second; %d messages sent by the second, %d unknown", first.calls.Load(), second.calls.Load(), byFallback, unknown)
 	g.Expect(byFallback).To(BeNumerically(">", messages/4))
 	// Without a circuit, it would be called for each message that the second one sent since.
-	g.Expect(first.calls.Load()-1000).To(BeNumerically("<", byFallback/2), "calls of a provider that has stopped")
+	g.Expect(first.calls.Load()-stops).To(BeNumerically("<", byFallback/2), "calls of a provider that has stopped")
 	g.Expect(unknown).To(BeNumerically(">", 5))
 }
