@@ -156,8 +156,8 @@ func newManager(ctx context.Context, managerOptions ctrl.Options, options Option
 	if err := IndexFields(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	// Three seconds are long for loopback, yet short enough for tests of an API that hangs.
-	options.Platform, err = rehive.New(platform.URL(), rehive.WithTimeout(3*time.Second))
+	// Long for loopback on a busy machine, yet short enough for tests of an API that hangs.
+	options.Platform, err = rehive.New(platform.URL(), rehive.WithTimeout(6*time.Second))
 	if err != nil {
 		return nil, err
 	}
@@ -371,6 +371,7 @@ func newExclusiveFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{WithT: NewWithT(t), t: t, ctx: t.Context()}
 	f.SetDefaultEventuallyTimeout(deadline)
+	// Sixteen tests ask the API server at a time, which takes longer for it than their changes.
 	f.SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
 	f.SetDefaultConsistentlyPollingInterval(100 * time.Millisecond)
 	f.SetDefaultConsistentlyDuration(moment)

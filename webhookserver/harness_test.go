@@ -17,10 +17,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-logr/logr/funcr"
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -135,6 +138,8 @@ type fixture struct {
 	admin    rehivetest.User // of company, in the group admin
 	second   rehivetest.User // another admin
 	stop     func() error    // ends Start
+
+	description *openapi3.T // see described
 }
 
 // newFixture starts a server and a platform with one company.
@@ -142,7 +147,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	t.Helper()
 	f := &fixture{T: t, Gomega: gomega.NewWithT(t), cluster: shared, logs: &logBuffer{}}
 	f.SetDefaultEventuallyTimeout(3 * time.Minute)
-	f.SetDefaultEventuallyPollingInterval(10 * time.Millisecond)
+	f.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	f.client = f.mgr.GetClient()
 
 	f.platform = rehivetest.New(rehivetest.Options{})
@@ -370,8 +375,10 @@ func (f *fixture) searchLogs() {
 		}
 	}
 	var secrets corev1.SecretList
-	if err := f.mgr.GetAPIReader().List(context.Background(), &secrets, client.HasLabels{activation.ActivationLabel}); err != nil {
-		f.Errorf("listing the Secrets: %v", err)
+	if owners := f.owners(); owners != nil {
+		if err := f.mgr.GetAPIReader().List(context.Background(), &secrets, client.MatchingLabelsSelector{Selector: owners}); err != nil {
+			f.Errorf("listing the Secrets: %v", err)
+		}
 	}
 	for _, s := range secrets.Items {
 		planted = append(planted, string(s.Data[v1alpha1.SecretKeyToken]), string(s.Data[v1alpha1.SecretKeyWebhookSecret]))
@@ -381,4 +388,32 @@ func (f *fixture) searchLogs() {
 			f.Errorf("the log contains the secret %q", secret)
 		}
 	}
+}
+
+// owners selects the Secrets of the activations of the platform's companies; nil if there are
+// no activations.
+func (f *fixture) owners() labels.Selector {
+	var activations v1alpha1.CompanyActivationList
+	if err := f.mgr.GetClient().List(context.Background(), &activations, client.UnsafeDisableDeepCopy); err != nil {
+		f.Errorf("listing the activations: %v", err)
+	}
+	companies := map[string]bool{}
+	for _, company := range f.platform.Companies() {
+		companies[company.ID] = true
+	}
+	var names []string
+	for i := range activations.Items {
+		if a := &activations.Items[i]; companies[a.Spec.Company] {
+			names = append(names, a.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	is, err := labels.NewRequirement(activation.ActivationLabel, selection.In, names)
+	if err != nil {
+		f.Errorf("selecting Secrets: %v", err)
+		return nil
+	}
+	return labels.NewSelector().Add(*is)
 }

@@ -343,7 +343,7 @@ func TestTenantIsolation(t *testing.T) {
 		f := f.in(t)
 		foreign := []string{owner.id, owner.user.ID, owner.marker + "-quarantined"}
 		for _, c := range slices.Sorted(maps.Keys(own)) {
-			if !slices.Contains(sharedCollections, c) {
+			if !slices.Contains(sharedCollections, c) && !slices.Contains(foreign, own[c][0]) {
 				foreign = append(foreign, own[c][0])
 			}
 		}
@@ -362,8 +362,8 @@ func TestTenantIsolation(t *testing.T) {
 					id = ids[len(ids)-1]
 				}
 			}
-			for _, value := range foreign {
-				for _, path := range withFilters(o, o.at(id), value) {
+			for i, value := range foreign {
+				for _, path := range withFilters(o, o.at(id), value, i == 0) {
 					r := f.call(stranger.token(o), o.method, path, "")
 					f.Expect(repeated.Replace(r.body)).NotTo(gomega.ContainSubstring(owner.marker), o.method+" "+path)
 					f.Expect(r.status).To(gomega.BeNumerically("<", 500), o.method+" "+path+" "+r.String())
@@ -371,7 +371,7 @@ func TestTenantIsolation(t *testing.T) {
 				if o.method == http.MethodDelete {
 					continue
 				}
-				for _, body := range withTexts(o, value) {
+				for _, body := range withTexts(o, value, i == 0) {
 					r := f.call(stranger.token(o), o.method, o.at(id), body)
 					f.Expect(repeated.Replace(r.body)).NotTo(gomega.ContainSubstring(owner.marker), o.String()+" "+body)
 					f.Expect(r.status).To(gomega.BeNumerically("<", 500), o.String()+" "+body+" "+r.String())
@@ -402,8 +402,21 @@ func validBody(o operation) string {
 	return `{"enabled":false,"received":true}`
 }
 
+// refersTo reports whether a value can identify something in a place with a schema, which
+// only takes one of its constants, a number or a truth value otherwise.
+func refersTo(schema *openapi3.Schema, value string) bool {
+	switch {
+	case len(schema.Enum) > 0 || schema.Type.Is("boolean"):
+		return false
+	case schema.Type.Includes("integer"):
+		return strings.Trim(value, "0123456789") == ""
+	}
+	return true
+}
+
 // withTexts returns bodies for an operation that each have a value in one of the members.
-func withTexts(o operation, value string) []string {
+// Unless all is set, it omits members to which the value can't be a reference.
+func withTexts(o operation, value string, all bool) []string {
 	schema := o.bodySchema()
 	if schema == nil {
 		return nil
@@ -412,6 +425,9 @@ func withTexts(o operation, value string) []string {
 	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
 		property := schema.Properties[name].Value
 		if property.Type != nil && !property.Type.Includes("string") && !property.Type.Includes("array") {
+			continue
+		}
+		if !all && !refersTo(property, value) {
 			continue
 		}
 		members := map[string]any{}
@@ -432,10 +448,11 @@ func withTexts(o operation, value string) []string {
 }
 
 // withFilters returns paths of an operation that each have a value for one of its filters.
-func withFilters(o operation, path, value string) []string {
+// Unless all is set, it omits filters for which the value can't be a reference.
+func withFilters(o operation, path, value string, all bool) []string {
 	var paths []string
 	for _, parameter := range o.Parameters {
-		if parameter.Value.In == openapi3.ParameterInQuery {
+		if parameter.Value.In == openapi3.ParameterInQuery && (all || refersTo(parameter.Value.Schema.Value, value)) {
 			paths = append(paths, path+"?"+parameter.Value.Name+"="+value)
 		}
 	}

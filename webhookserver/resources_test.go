@@ -31,8 +31,16 @@ import (
 // race detector, and nearly all servers have the same.
 var documents sync.Map
 
-// described loads the server's OpenAPI document like a client.
+// described loads the server's OpenAPI document like a client, once for each fixture.
 func (f *fixture) described() *openapi3.T {
+	f.Helper()
+	if f.description == nil {
+		f.description = f.loadDescription()
+	}
+	return f.description
+}
+
+func (f *fixture) loadDescription() *openapi3.T {
 	f.Helper()
 	r := f.send("GET", "/api/schema.json", nil, nil)
 	f.Expect(r.status).To(gomega.Equal(200))
