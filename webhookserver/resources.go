@@ -95,7 +95,7 @@ func (s *Server) operation(op *rest.Operation) handlerFunc {
 			return err
 		}
 		r := &rest.Request{
-			HTTP: c.request, Log: c.log, BeginWork: begin, EndWork: func() { work.Release() },
+			HTTP: c.request, Log: c.log, BeginWork: begin, EndWork: func() { work.Release() }, KeepWork: func(w rest.Work) { work.Shrink(int64(w)) },
 			Caller: &rest.Caller{
 				User: from.user, Company: from.company, Activation: from.activation,
 				Admin: from.admin || who == forAdmins, // our own service user counts as an admin there

@@ -81,12 +81,20 @@ func layoutFields() []rest.Field[layout] {
 	)
 }
 
+// referToLayout returns a layout without its texts, which take most of the time and memory of
+// reading it, for [reducedLayoutSerializer].
+func referToLayout(object *v1alpha1.NotificationLayout) layout {
+	spec := &object.Spec
+	return layout{
+		object: object, id: object.Name, name: cmp.Or(spec.DisplayName, object.Name), description: spec.Description,
+		kind: string(spec.ForChannel()),
+	}
+}
+
 func readLayout(object *v1alpha1.NotificationLayout) layout {
 	spec := &object.Spec
-	l := layout{
-		object: object, id: object.Name, name: cmp.Or(spec.DisplayName, object.Name), description: spec.Description,
-		kind: string(spec.ForChannel()), html: spec.HTML, inlineCSS: spec.InlineCSS,
-	}
+	l := referToLayout(object)
+	l.html, l.inlineCSS = spec.HTML, spec.InlineCSS
 	l.storedKind = l.kind
 	texts := parkedTexts(object)
 	for name, field := range l.otherTexts() {
@@ -215,16 +223,30 @@ func (a *API) listLayouts(ctx context.Context, q *rest.Query, namespace string, 
 	name, kind := q.Text("name"), q.Choices("type")
 	var layouts []layout
 	for i := range found.Items {
-		l := readLayout(&found.Items[i])
+		l := referToLayout(&found.Items[i])
 		if has(&l) && (name == "" || name == l.name) && (kind == nil || kind[0] == l.kind) {
 			layouts = append(layouts, l)
 		}
 	}
-	return rest.Slice(layouts, q.Page, func(l *layout) string { return l.id }), nil
+	page := rest.Slice(layouts, q.Page, func(l *layout) string { return l.id })
+	for i := range page.Items {
+		page.Items[i] = readLayout(page.Items[i].object)
+	}
+	return page, nil
 }
 
 // layoutNamed returns a layout from the cache, or nil if none has this name.
 func (a *API) layoutNamed(ctx context.Context, namespace, name string) (*layout, error) {
+	l, err := a.layoutReference(ctx, namespace, name)
+	if l == nil || err != nil {
+		return nil, err
+	}
+	read := readLayout(l.object)
+	return &read, nil
+}
+
+// layoutReference is like layoutNamed, but doesn't read the layout's texts.
+func (a *API) layoutReference(ctx context.Context, namespace, name string) (*layout, error) {
 	object := new(v1alpha1.NotificationLayout)
 	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, object, client.UnsafeDisableDeepCopy)
 	if apierrors.IsNotFound(err) {
@@ -233,7 +255,7 @@ func (a *API) layoutNamed(ctx context.Context, namespace, name string) (*layout,
 	if err != nil {
 		return nil, fmt.Errorf("reading a layout: %w", err)
 	}
-	l := readLayout(object)
+	l := referToLayout(object)
 	return &l, nil
 }
 

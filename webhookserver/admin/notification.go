@@ -304,20 +304,21 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 	}
 	n.mutedBy, n.muteReason = spec.MutedBy, spec.MuteReason
 	n.storedKind = n.kind
-	n.readParked(rule)
+	parked := parkedTexts(rule)
+	n.readParked(parked)
 	translations := readTranslations(spec.Translations)
-	translations.unpark(parkedTexts(rule), translatedTexts, n.ownField)
+	translations.unpark(parked, translatedTexts, n.ownField)
 	n.translations = translations.encode()
 	n.storedTranslations = n.translations
 	n.readChannel(spec.Email, spec.SMS, spec.Push, spec.System)
 	if n.layoutID != "" {
-		if n.layout, err = a.layoutNamed(ctx, rule.Namespace, n.layoutID); err != nil {
+		if n.layout, err = a.layoutReference(ctx, rule.Namespace, n.layoutID); err != nil {
 			return n, err
 		}
 	}
 	if spec.TemplateRef != nil {
 		n.templateID = spec.TemplateRef.Name
-		if n.template, err = a.templateNamed(ctx, n.templateID); err != nil {
+		if n.template, err = a.templateReference(ctx, n.templateID); err != nil {
 			return n, err
 		}
 	}
@@ -372,11 +373,13 @@ var required = map[string][]string{
 	"system": {"to_user", "text_message"},
 }
 
-// readParked restores the fields that the rule's channel doesn't have from its annotation.
-func (m *message) readParked(rule *v1alpha1.NotificationRule) {
-	texts := parkedTexts(rule)
+// readParked restores the fields that the rule's channel doesn't have from its parked texts.
+func (m *message) readParked(texts map[string]string) {
+	if texts == nil {
+		return
+	}
 	for name, field := range m.fieldsByName() {
-		if !m.ownField(name) && texts != nil {
+		if !m.ownField(name) {
 			*field = texts[name]
 		}
 	}
@@ -600,7 +603,7 @@ func (a *API) resolveReferences(ctx context.Context, r *rest.Request, n *notific
 	n.layout, n.template = nil, nil
 	var invalid []rest.FieldError
 	if n.layoutID != "" {
-		if n.layout, err = a.layoutNamed(ctx, r.Caller.Activation.Namespace, n.layoutID); err != nil {
+		if n.layout, err = a.layoutReference(ctx, r.Caller.Activation.Namespace, n.layoutID); err != nil {
 			return unreadable(err)
 		}
 		if n.layout == nil || !n.layout.usableBy(r.Caller.Activation) {

@@ -99,20 +99,36 @@ func (a *API) listTemplates(ctx context.Context, _ *rest.Request, q *rest.Query)
 	event, layout, name, kind := q.Text("event"), q.Text("layout"), q.Text("name"), q.Choices("type")
 	var templates []template
 	for i := range found.Items {
-		t, err := a.readTemplate(ctx, &found.Items[i])
+		spec := &found.Items[i].Spec.NotificationSpec
+		if (event == "" || event == spec.Event) && (layout == "" || layout == spec.Layout()) &&
+			(name == "" || name == spec.DisplayName) && (kind == nil || kind[0] == string(spec.Channel())) {
+			templates = append(templates, referToTemplate(&found.Items[i]))
+		}
+	}
+	page := rest.Slice(templates, q.Page, func(t *template) string { return t.id })
+	for i := range page.Items {
+		t, err := a.readTemplate(ctx, page.Items[i].object)
 		if err != nil {
 			return rest.List[template]{}, unreadable(err)
 		}
-		if (event == "" || event == t.event) && (layout == "" || layout == t.layoutID) &&
-			(name == "" || name == t.name) && (kind == nil || kind[0] == t.kind) {
-			templates = append(templates, t)
-		}
+		page.Items[i] = t
 	}
-	return rest.Slice(templates, q.Page, func(t *template) string { return t.id }), nil
+	return page, nil
 }
 
 // templateNamed returns a template from the cache, or nil if none has this name.
 func (a *API) templateNamed(ctx context.Context, name string) (*template, error) {
+	t, err := a.templateReference(ctx, name)
+	if t == nil || err != nil {
+		return nil, err
+	}
+	read, err := a.readTemplate(ctx, t.object)
+	return &read, err
+}
+
+// templateReference is like templateNamed, but doesn't read the template's texts, for
+// [reducedTemplateSerializer].
+func (a *API) templateReference(ctx context.Context, name string) (*template, error) {
 	object := new(v1alpha1.NotificationTemplate)
 	err := a.Cache.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: name}, object, client.UnsafeDisableDeepCopy)
 	if apierrors.IsNotFound(err) {
@@ -121,26 +137,28 @@ func (a *API) templateNamed(ctx context.Context, name string) (*template, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading a template: %w", err)
 	}
-	t, err := a.readTemplate(ctx, object)
-	return &t, err
+	t := referToTemplate(object)
+	return &t, nil
+}
+
+func referToTemplate(object *v1alpha1.NotificationTemplate) template {
+	return template{object: object, id: object.Name, isDefault: object.Spec.Default, deletable: object.IsDeletable()}
 }
 
 func (a *API) readTemplate(ctx context.Context, object *v1alpha1.NotificationTemplate) (template, error) {
-	rule := object.RuleSpec("")
-	t := template{
-		object: object, id: object.Name, isDefault: object.Spec.Default, deletable: object.IsDeletable(),
-		message: message{
-			kind: string(rule.Channel()), name: rule.DisplayName, description: rule.Description,
-			event: rule.Event, expression: rule.Expression, layoutID: rule.Layout(),
-			enabled: true, preferenceEnabled: rule.PreferenceEnabled, systemEnabled: rule.SystemEnabled,
-			expiresAfter: cmp.Or(rule.ExpiresAfter, defaultValidity), sensitive: rule.Sensitive, sending: readSending(&rule.NotificationSpec),
-			translations: readTranslations(rule.Translations).encode(),
-		},
+	rule := &object.Spec.NotificationSpec
+	t := referToTemplate(object)
+	t.message = message{
+		kind: string(rule.Channel()), name: rule.DisplayName, description: rule.Description,
+		event: rule.Event, expression: rule.Expression, layoutID: rule.Layout(),
+		enabled: true, preferenceEnabled: rule.PreferenceEnabled, systemEnabled: rule.SystemEnabled,
+		expiresAfter: cmp.Or(rule.ExpiresAfter, defaultValidity), sensitive: rule.Sensitive, sending: readSending(rule),
+		translations: readTranslations(rule.Translations).encode(),
 	}
 	t.readChannel(rule.Email, rule.SMS, rule.Push, rule.System)
 	var err error
 	if t.layoutID != "" {
-		t.layout, err = a.layoutNamed(ctx, a.Namespace, t.layoutID)
+		t.layout, err = a.layoutReference(ctx, a.Namespace, t.layoutID)
 	}
 	return t, err
 }

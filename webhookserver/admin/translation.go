@@ -50,6 +50,17 @@ var translatedTexts = map[string]int{
 // translatedLayouts are the same for layouts.
 var translatedLayouts = map[string]int{"html_layout": maxBody, "text_layout": maxBody, "sms_layout": maxBody, "push_layout": maxBody}
 
+// translatedNames are the fields of both, in alphabetical order.
+var translatedNames = slices.Sorted(func(yield func(string) bool) {
+	for _, fields := range []map[string]int{translatedTexts, translatedLayouts} {
+		for name := range fields {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+})
+
 var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
 
 // translations are texts by language and by the API's name of their field. Those of
@@ -140,15 +151,21 @@ func (t translations) encode() json.RawMessage {
 	size := 0
 	for _, texts := range t {
 		for name, text := range texts {
-			size += len(name) + len(text)
+			if text != "" {
+				size += len(name) + len(text) + len(`"":"",`)
+			}
 		}
+	}
+	if size == 0 {
+		return nil
 	}
 	out := make(json.RawMessage, 0, size+size/8)
 	for _, language := range slices.Sorted(maps.Keys(t)) {
 		texts, begun := t[language], false
-		for _, name := range slices.Sorted(maps.Keys(texts)) {
+		for _, name := range translatedNames {
+			text := texts[name]
 			switch {
-			case texts[name] == "":
+			case text == "":
 				continue
 			case begun:
 				out = append(out, ',')
@@ -159,9 +176,9 @@ func (t translations) encode() json.RawMessage {
 			begun = true
 			out = append(rest.AppendString(out, name), ':')
 			if name == contentVariablesField {
-				out = append(out, texts[name]...)
+				out = append(out, text...)
 			} else {
-				out = rest.AppendString(out, texts[name])
+				out = rest.AppendString(out, text)
 			}
 		}
 		if begun {
@@ -200,7 +217,7 @@ func (t translations) unpark(parked map[string]string, known map[string]int, own
 
 // readTranslations returns the translations of a rule.
 func readTranslations(of []v1alpha1.RuleTranslation) translations {
-	all := translations{}
+	all := make(translations, len(of))
 	for i := range of {
 		all[of[i].Language] = textsOf(&of[i])
 	}
@@ -212,15 +229,19 @@ func readTranslations(of []v1alpha1.RuleTranslation) translations {
 func textsOf(t *v1alpha1.RuleTranslation) map[string]string {
 	email, sms, push, system := value(t.Email), value(t.SMS), value(t.Push), value(t.System)
 	whatsApp := value(sms.WhatsApp)
-	texts := map[string]string{
-		"whatsapp_content_sid": whatsApp.ContentSID, contentVariablesField: string(encodeContentVariables(whatsApp.ContentVariables)),
-		"subject":      cmp.Or(email.Subject, push.Title, system.Title),
-		"html_message": email.HTML,
-		"text_message": cmp.Or(email.Text, system.Message),
-		"sms_message":  sms.Message,
-		"push_message": push.Message,
+	texts := make(map[string]string, 3)
+	add := func(name, text string) {
+		if text != "" {
+			texts[name] = text
+		}
 	}
-	maps.DeleteFunc(texts, func(_, text string) bool { return text == "" })
+	add("whatsapp_content_sid", whatsApp.ContentSID)
+	add(contentVariablesField, string(encodeContentVariables(whatsApp.ContentVariables)))
+	add("subject", cmp.Or(email.Subject, push.Title, system.Title))
+	add("html_message", email.HTML)
+	add("text_message", cmp.Or(email.Text, system.Message))
+	add("sms_message", sms.Message)
+	add("push_message", push.Message)
 	return texts
 }
 

@@ -48,6 +48,8 @@ type Field[T any] struct {
 	clear  func(t *T)
 	// encode appends the JSON value.
 	encode func(f *Field[T], t *T, b []byte) []byte
+	// size returns about how many bytes encode appends for texts; nil if there are none.
+	size   func(t *T) int
 	schema func(f *Field[T], components openapi3.Schemas) *openapi3.SchemaRef
 }
 
@@ -99,6 +101,7 @@ func Char[T any](name string, at func(*T) *string) Field[T] {
 		},
 		clear:  func(t *T) { *at(t) = "" },
 		encode: func(f *Field[T], t *T, b []byte) []byte { return f.appendText(b, *at(t)) },
+		size:   func(t *T) int { return sizeOf(*at(t)) },
 		schema: func(f *Field[T], _ openapi3.Schemas) *openapi3.SchemaRef { return f.textSchema() },
 	}
 }
@@ -439,6 +442,7 @@ func JSON[T any](name string, at func(*T) *json.RawMessage, check func(json.RawM
 			}
 			return append(b, "null"...)
 		},
+		size: func(t *T) int { return len(*at(t)) },
 		schema: func(*Field[T], openapi3.Schemas) *openapi3.SchemaRef {
 			// List every type, because validators disagree on whether {} allows null.
 			return (&openapi3.Schema{Type: &openapi3.Types{
@@ -463,6 +467,7 @@ func Strings[T any](name string, maxItems int, at func(*T) *[]string) Field[T] {
 		invalid: NotAStringMessage,
 		decode:  func(f *Field[T], item json.RawMessage) (string, string) { return f.text(item, true) },
 		encode:  AppendString,
+		size:    sizeOf,
 		schema: func(f *Field[T]) *openapi3.Schema {
 			item := openapi3.NewStringSchema()
 			if f.maxLength > 0 {
@@ -479,6 +484,7 @@ func Integers[T any](name string, maxItems int, at func(*T) *[]int64) Field[T] {
 		invalid: notAnInteger,
 		decode:  func(_ *Field[T], item json.RawMessage) (int64, string) { return readInteger(item) },
 		encode:  func(b []byte, item int64) []byte { return strconv.AppendInt(b, item, 10) },
+		size:    func(int64) int { return 0 },
 		schema:  func(*Field[T]) *openapi3.Schema { return openapi3.NewInt64Schema() },
 	})
 }
@@ -488,6 +494,7 @@ type listItem[T, E any] struct {
 	invalid string // the message for an unreadable list
 	decode  func(*Field[T], json.RawMessage) (item E, message string)
 	encode  func(b []byte, item E) []byte
+	size    func(item E) int // as sizeOf
 	schema  func(*Field[T]) *openapi3.Schema
 }
 
@@ -537,6 +544,12 @@ func list[T, E any](name string, maxItems int, at func(*T) *[]E, kind listItem[T
 			}
 			return append(b, ']')
 		},
+		size: func(t *T) (n int) {
+			for _, item := range *at(t) {
+				n += itemOverhead + kind.size(item)
+			}
+			return n
+		},
 		schema: func(f *Field[T], _ openapi3.Schemas) *openapi3.SchemaRef {
 			return openapi3.NewArraySchema().WithItems(kind.schema(f)).WithMaxItems(int64(maxItems)).NewRef()
 		},
@@ -552,6 +565,12 @@ func Nested[T, U any](name string, s *Serializer[U], at func(*T) *U) Field[T] {
 				return s.Append(b, u)
 			}
 			return append(b, "null"...)
+		},
+		size: func(t *T) int {
+			if u := at(t); u != nil {
+				return s.size(u)
+			}
+			return 0
 		},
 		schema: func(_ *Field[T], components openapi3.Schemas) *openapi3.SchemaRef {
 			return s.component(components)
@@ -574,6 +593,13 @@ func NestedList[T, U any](name string, s *Serializer[U], at func(*T) []U) Field[
 				b = s.Append(b, &items[i])
 			}
 			return append(b, ']')
+		},
+		size: func(t *T) (n int) {
+			items := at(t)
+			for i := range items {
+				n += s.size(&items[i])
+			}
+			return n
 		},
 		schema: func(_ *Field[T], components openapi3.Schemas) *openapi3.SchemaRef {
 			list := openapi3.NewArraySchema()

@@ -59,6 +59,9 @@ type Request struct {
 	// server. BeginWork takes it back; its error is an answer. Calls begin with it.
 	EndWork   func()
 	BeginWork func(context.Context) error
+	// KeepWork keeps as much of the call's [Work] as is given, and gives others the rest. It
+	// may be nil.
+	KeepWork func(Work)
 
 	members   map[string]json.RawMessage
 	publicURL string
@@ -103,6 +106,18 @@ const (
 	// free for webhooks, but at least one.
 	HeavyWork Work = 8
 )
+
+// bytesPerWork is the size of an answer that takes a unit of work to encode: a fraction of a
+// millisecond.
+const bytesPerWork = 64 << 10
+
+// keepWorkFor keeps the work of encoding an answer of a size. Most lists are small, and
+// would otherwise wait for each other's turns.
+func (r *Request) keepWorkFor(size int) {
+	if r.KeepWork != nil {
+		r.KeepWork(Work(1 + size/bytesPerWork))
+	}
+}
 
 // HandlerFunc answers a request.
 type HandlerFunc func(context.Context, *Request) (Answer, error)

@@ -129,8 +129,14 @@ func (res *Resource[T]) list(ctx context.Context, r *Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	size := pageOverhead
+	for i := range list.Items {
+		size += res.Serializer.size(&list.Items[i])
+	}
+	r.keepWorkFor(size)
+	buffer := make([]byte, 0, size)
 	if page.ByCursor {
-		return res.cursorPage(r, page, list), nil
+		return res.cursorPage(buffer, r, page, list), nil
 	}
 	if len(list.Items) == 0 && page.Number > 1 {
 		return Answer{}, InvalidPage()
@@ -142,8 +148,11 @@ func (res *Resource[T]) list(ctx context.Context, r *Request) (Answer, error) {
 	if page.Number > 1 {
 		previous = pageLink(r.HTTP, r.publicURL, page.Number-1)
 	}
-	return Answer{data: appendPage(make([]byte, 0, 4096), res.Serializer, list, list.Count, next, previous, false)}, nil
+	return Answer{data: appendPage(buffer, res.Serializer, list, list.Count, next, previous, false)}, nil
 }
+
+// pageOverhead is about the size of a page without its items.
+const pageOverhead = 512
 
 // page returns the items of a page, and the page with its actual number.
 func (res *Resource[T]) page(ctx context.Context, r *Request, q *Query) (List[T], Page, error) {
@@ -170,8 +179,8 @@ func (res *Resource[T]) page(ctx context.Context, r *Request, q *Query) (List[T]
 	return list, q.Page, err
 }
 
-// cursorPage returns the answer for a page that is read by cursor.
-func (res *Resource[T]) cursorPage(r *Request, p Page, list List[T]) Answer {
+// cursorPage returns, in a buffer, the answer for a page that is read by cursor.
+func (res *Resource[T]) cursorPage(buffer []byte, r *Request, p Page, list List[T]) Answer {
 	var next, previous *string
 	if n := len(list.Items); n > 0 {
 		first, last := res.Position(&list.Items[0]), res.Position(&list.Items[n-1])
@@ -182,7 +191,7 @@ func (res *Resource[T]) cursorPage(r *Request, p Page, list List[T]) Answer {
 			previous = cursorLink(r.HTTP, r.publicURL, first, true)
 		}
 	}
-	return Answer{data: appendPage(make([]byte, 0, 4096), res.Serializer, list, 0, next, previous, true)}
+	return Answer{data: appendPage(buffer, res.Serializer, list, 0, next, previous, true)}
 }
 
 func (res *Resource[T]) retrieve(ctx context.Context, r *Request) (Answer, error) {
@@ -190,6 +199,7 @@ func (res *Resource[T]) retrieve(ctx context.Context, r *Request) (Answer, error
 	if err != nil {
 		return Answer{}, err
 	}
+	r.keepWorkFor(res.Serializer.size(t))
 	return res.answer(t), nil
 }
 
@@ -243,9 +253,7 @@ func (res *Resource[T]) delete(ctx context.Context, r *Request) (Answer, error) 
 	}
 }
 
-func (res *Resource[T]) answer(t *T) Answer {
-	return Answer{data: res.Serializer.Append(make([]byte, 0, 1024), t)}
-}
+func (res *Resource[T]) answer(t *T) Answer { return DataOf(res.Serializer, t) }
 
 func (res *Resource[T]) response(components openapi3.Schemas) *openapi3.SchemaRef {
 	return envelopeOf(components, res.Serializer.Name+"Response", res.Serializer.component(components))
@@ -347,7 +355,7 @@ func (a *Action[A]) Operation() Operation {
 
 // DataOf returns an answer with t as its data.
 func DataOf[T any](s *Serializer[T], t *T) Answer {
-	return Answer{data: s.Append(make([]byte, 0, 1024), t)}
+	return Answer{data: s.Append(make([]byte, 0, s.size(t)), t)}
 }
 
 // ResultOf describes answers made by [DataOf].

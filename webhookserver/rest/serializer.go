@@ -40,6 +40,28 @@ func (s *Serializer[T]) Append(b []byte, t *T) []byte {
 	return append(b, '}')
 }
 
+// itemOverhead is about the size of a short value in JSON, or of what surrounds a text.
+const itemOverhead = 16
+
+// size returns about how many bytes Append appends.
+func (s *Serializer[T]) size(t *T) (n int) {
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		if f.writeOnly {
+			continue
+		}
+		n += len(f.name) + itemOverhead
+		if f.size != nil {
+			n += f.size(t)
+		}
+	}
+	return n
+}
+
+// sizeOf returns about how many bytes a text has in JSON. Quotes, line breaks and others are
+// escaped.
+func sizeOf(text string) int { return len(text) + len(text)/8 }
+
 // Decode stores the members of a request in t. It returns an *Error if any are invalid.
 // With partial, as for PATCH, no field is required. Unknown and read-only members are
 // ignored, because typed clients send them.
