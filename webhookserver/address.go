@@ -8,17 +8,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/rehive/extension-operator/internal/flow"
 )
 
-const (
-	// maxHops is how many X-Forwarded-For addresses are read, starting from the right.
-	maxHops = 16
-	// ipv6Network is the part of an IPv6 address that identifies a caller: a single
-	// customer usually gets a whole /64.
-	ipv6Network = 64
-)
+// maxHops is how many X-Forwarded-For addresses are read, starting from the right.
+const maxHops = 16
 
 // trustedProxies are the networks of the reverse proxies whose X-Forwarded-For header is
 // trusted. If there are none, the header is ignored.
@@ -103,33 +96,4 @@ func parseAddress(text string) netip.Addr {
 		address = withPort.Addr()
 	}
 	return address.Unmap().WithZone("")
-}
-
-// callerAt names the caller in a network and the larger networks that it belongs to: who
-// controls many addresses usually has them in few networks.
-func callerAt(network netip.Addr) flow.Caller {
-	larger := [...]int{24, 16}
-	if network.Is6() {
-		larger = [...]int{48, 32}
-	}
-	caller := flow.Caller{network.String()}
-	for _, bits := range larger {
-		if prefix, err := network.Prefix(bits); err == nil {
-			caller = append(caller, prefix.String())
-		}
-	}
-	return caller
-}
-
-// networkOf returns the key of per-caller limits: the IPv4 address, or the /64 of an IPv6
-// address.
-func networkOf(address netip.Addr) netip.Addr {
-	if !address.Is6() {
-		return address
-	}
-	network, err := address.Prefix(ipv6Network)
-	if err != nil {
-		return address
-	}
-	return network.Addr()
 }

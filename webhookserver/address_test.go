@@ -16,6 +16,7 @@ import (
 
 	"github.com/onsi/gomega"
 
+	"github.com/rehive/extension-operator/internal/flow"
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
@@ -68,11 +69,11 @@ func TestNetworkOf(t *testing.T) {
 		"[2001:db8:1:2::9]:443":   "2001:db8:1:2::",
 		"2001:db8:1:2:ffff::1%e0": "2001:db8:1:2::",
 	} {
-		if got := networkOf(parseAddress(address)); got.String() != want {
+		if got := flow.NetworkOf(parseAddress(address)); got.String() != want {
 			t.Errorf("the network of %s is %s, want %s", address, got, want)
 		}
 	}
-	if got := networkOf(parseAddress("@")); got.IsValid() {
+	if got := flow.NetworkOf(parseAddress("@")); got.IsValid() {
 		t.Errorf("garbage became %s", got)
 	}
 }

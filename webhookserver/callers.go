@@ -121,7 +121,7 @@ func (s *Server) vouchFor(r *http.Request, who holder) {
 		}
 		c.vouch(now, who)
 	}
-	if network := networkOf(s.proxies.caller(r)); network.IsValid() {
+	if network := flow.NetworkOf(s.proxies.caller(r)); network.IsValid() {
 		s.knownNetworks.add(network, who, now)
 	}
 }
@@ -132,7 +132,7 @@ func (s *Server) lookUp(peer netip.Addr) (holder, bool) {
 	if s.proxies.contain(peer) {
 		return holder{}, true
 	}
-	known, ok := s.knownNetworks.get(networkOf(peer), time.Now())
+	known, ok := s.knownNetworks.get(flow.NetworkOf(peer), time.Now())
 	if !ok || known.several {
 		return holder{}, ok
 	}
@@ -154,12 +154,12 @@ func (t *turn) refused() { t.gate.Blame(t.caller, refusedCalls) }
 // Calls with a recently valid token, and calls from known networks, have a budget of their
 // own; all others share the small budget of strangers.
 func (s *Server) platformTurn(ctx context.Context, r *http.Request, token, companyID string) (*turn, error) {
-	network := networkOf(s.proxies.caller(r))
+	network := flow.NetworkOf(s.proxies.caller(r))
 	t := &turn{session: s.platform.WithToken(token), gate: s.knownCalls, caller: flow.Caller{network.String()}}
 	if companyID != "" {
 		t.caller = flow.Caller{"company " + companyID}
 	} else if known, ok := s.knownNetworks.get(network, time.Now()); !ok {
-		t.gate, t.session, t.caller = s.strangersCalls, t.session.OfStranger(), callerAt(network)
+		t.gate, t.session, t.caller = s.strangersCalls, t.session.OfStranger(), flow.CallerIn(network)
 	} else if !known.several && known.holder != (holder{}) {
 		// One company may have made any number of networks known.
 		t.caller = append(t.caller, "holder "+known.holder.String())

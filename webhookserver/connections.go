@@ -150,7 +150,7 @@ func (t *connections) wrap(accepted net.Conn) *connection {
 		_ = sized.SetWriteBuffer(writeBuffer) // the default works too
 	}
 	peer := parseAddress(accepted.RemoteAddr().String())
-	c := &connection{Conn: accepted, table: t, network: networkOf(peer), index: -1}
+	c := &connection{Conn: accepted, table: t, network: flow.NetworkOf(peer), index: -1}
 	c.party.holder, c.known = t.lookUp(peer)
 	c.since.Store(time.Now().UnixNano())
 	return c
@@ -202,7 +202,7 @@ func (t *connections) arrive(c *connection) {
 	t.count(c, c.party.holder)
 	if !c.known {
 		t.unknown++
-		now, caller := time.Now(), callerAt(c.network)
+		now, caller := time.Now(), flow.CallerIn(c.network)
 		t.arrived.Add(caller, 1, now)
 		c.tally.arrived = t.arrived.Of(caller, now)
 	}

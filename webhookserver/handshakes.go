@@ -62,7 +62,7 @@ func (h *handshakes) admit(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, nil //nolint:nilnil // the configuration of the server
 	}
 	h.table.mu.Lock()
-	gate, caller := h.strangers, callerAt(c.network)
+	gate, caller := h.strangers, flow.CallerIn(c.network)
 	if c.known {
 		gate = h.known
 		if c.party.holder != (holder{}) {

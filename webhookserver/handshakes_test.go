@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/flow"
 )
 
 // TestHandshakesAreShared begins TLS handshakes from a few addresses as fast as it can. They
@@ -38,7 +40,7 @@ func TestHandshakesAreShared(t *testing.T) {
 			}
 		})
 	}
-	s.knownNetworks.add(networkOf(parseAddress("127.0.0.2")), holder{}, time.Now())
+	s.knownNetworks.add(flow.NetworkOf(parseAddress("127.0.0.2")), holder{}, time.Now())
 	for _, address := range []string{"127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.9.9.9"} {
 		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 		c := &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: config, DisableKeepAlives: true}, Timeout: time.Minute}

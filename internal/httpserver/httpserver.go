@@ -14,12 +14,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/rehive/extension-operator/internal/flow"
 )
 
 const (
@@ -32,6 +36,13 @@ const (
 	// ReadTime is the maximum time for a TLS handshake, and for a request to arrive. Handlers
 	// may change it for the body.
 	ReadTime = 5 * time.Second
+	// handshakesPerProcessor is how many TLS handshakes a second each processor makes. With an
+	// RSA key they take about 5 % of it, with other keys less.
+	handshakesPerProcessor = 50
+	// handshakeBurst is for how many seconds' worth of handshakes may come at once.
+	handshakeBurst = 2
+	// handshakePatience is how long a handshake waits for its turn.
+	handshakePatience = 3 * time.Second
 	// writeTime bounds a whole call.
 	writeTime    = 60 * time.Second
 	idleTime     = 90 * time.Second
@@ -41,6 +52,10 @@ const (
 // New returns a server that already listens on an address, so that an address in use is an
 // error here. A manager starts it before its caches. With a TLS configuration it serves HTTPS.
 func New(name, address string, config *tls.Config, handler http.Handler) (*manager.Server, error) {
+	return serve(name, address, config, handler, newHandshakes(handshakesPerProcessor*float64(runtime.GOMAXPROCS(0)), handshakePatience))
+}
+
+func serve(name, address string, config *tls.Config, handler http.Handler, limited *handshakes) (*manager.Server, error) {
 	raw, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening for the server %s: %w", name, err)
@@ -49,6 +64,8 @@ func New(name, address string, config *tls.Config, handler http.Handler) (*manag
 	l.changed.L = &l.mu
 	var served net.Listener = l
 	if config != nil {
+		config = config.Clone()
+		config.GetConfigForClient = limited.admit
 		served = tls.NewListener(l, config)
 	}
 	timeout := shutdownTime
@@ -217,4 +234,39 @@ func (c *connection) Close() error {
 	l.changed.Signal()
 	l.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// handshakes bounds the rate of TLS handshakes, which anybody who can connect may begin, and
+// which take a hundred times as long as a request that is refused. The callers who make the
+// fewest go first.
+type handshakes struct {
+	gate     *flow.Gate
+	patience time.Duration
+}
+
+func newHandshakes(perSecond float64, patience time.Duration) *handshakes {
+	burst := max(int(handshakeBurst*perSecond), 1)
+	return &handshakes{
+		gate: flow.NewGate(flow.GateOptions{
+			Rate: perSecond, Burst: burst, FullDemand: float64(burst), Concurrent: MaxConnections, Waiting: MaxConnections,
+		}),
+		patience: patience,
+	}
+}
+
+// admit waits for the turn of a handshake (tls.Config.GetConfigForClient), before anything
+// expensive is computed. Meanwhile the connection makes room for others.
+func (h *handshakes) admit(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	ctx, cancel := context.WithTimeout(hello.Context(), h.patience)
+	defer cancel()
+	var caller flow.Caller
+	if peer, err := netip.ParseAddrPort(hello.Conn.RemoteAddr().String()); err == nil {
+		caller = flow.CallerIn(flow.NetworkOf(peer.Addr().Unmap().WithZone("")))
+	}
+	leave, err := h.gate.Enter(ctx, caller)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the turn of a TLS handshake: %w", err)
+	}
+	leave()
+	return nil, nil //nolint:nilnil // the configuration of the server
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,4 +180,34 @@ func TestAddressInUse(t *testing.T) {
 func isTimeout(err error) bool {
 	timeout, ok := err.(net.Error) //nolint:errorlint // it is not wrapped
 	return ok && timeout.Timeout()
+}
+
+// TestHandshakes checks that a handshake beyond the rate is refused, before anything is
+// computed for it.
+func TestHandshakes(t *testing.T) {
+	certificates := httptest.NewTLSServer(http.NotFoundHandler()) // only for its certificate
+	defer certificates.Close()
+	var computed atomic.Int64
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		computed.Add(1)
+		return &certificates.TLS.Certificates[0], nil
+	}}
+	server, err := serve("test", "127.0.0.1:0", config, http.NotFoundHandler(), newHandshakes(1e-9, time.Millisecond)) // one handshake
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, server)
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 30 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
+	for i := range 3 {
+		conn, err := dialer.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+		if (err == nil) != (i == 0) {
+			t.Errorf("handshake %d: %v", i, err)
+		}
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+	if n := computed.Load(); n != 1 {
+		t.Errorf("%d handshakes were computed", n)
+	}
 }
