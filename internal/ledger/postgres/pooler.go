@@ -68,7 +68,7 @@ func (s session) begin(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // startupParameters are those that PgBouncer accepts when a client connects.
-var startupParameters = []string{"application_name", "client_encoding", "datestyle", "timezone", "options"}
+var startupParameters = []string{"application_name", "client_encoding", "datestyle", "timezone", "standard_conforming_strings", "options"}
 
 // newSession removes from a configuration the settings that are not startup parameters.
 func newSession(config *pgx.ConnConfig) session {
@@ -130,7 +130,7 @@ func checkPooling(ctx context.Context, db *sql.DB) (err error) {
 	defer cancel()
 	one, err := db.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("connecting to the ledger's database: %w", err)
+		return fmt.Errorf("connecting to the ledger's database: %w", explainRefusal(err))
 	}
 	defer func() { err = errors.Join(err, one.Close()) }()
 	first, err := backend(ctx, one)
@@ -139,7 +139,7 @@ func checkPooling(ctx context.Context, db *sql.DB) (err error) {
 	}
 	other, err := db.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("opening a second connection to the ledger's database (a pooler must allow at least two): %w", err)
+		return fmt.Errorf("opening a second connection to the ledger's database (a pooler must allow at least two): %w", explainRefusal(err))
 	}
 	defer func() { err = errors.Join(err, other.Close()) }()
 	for range poolerRounds {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,13 +70,14 @@ type Config struct {
 
 // database is a PostgreSQL database, which replicas share.
 type database struct {
-	pool     *sql.DB
-	era      era
-	server   *serverClock
-	clock    driver.Clock // the server's, unless the options give one
-	log      func(error)
-	accepter *accepter
-	failure  atomic.Pointer[error]
+	pool        *sql.DB
+	connections *connector
+	era         era
+	server      *serverClock
+	clock       driver.Clock // the server's, unless the options give one
+	log         func(error)
+	accepter    *accepter
+	failure     atomic.Pointer[error]
 
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
@@ -111,9 +113,7 @@ func openDatabase(ctx context.Context, c Config, o ledger.Options) (*database, e
 	if o.Clock != nil {
 		d.clock = callersClock{o.Clock}
 	}
-	d.pool = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(d.era.begin), stdlib.OptionResetSession(d.era.check))
-	d.pool.SetMaxOpenConns(c.Connections)
-	d.pool.SetMaxIdleConns(c.Connections)
+	d.pool, d.connections = openPool(stdlib.GetConnector(*config, stdlib.OptionAfterConnect(d.era.begin), stdlib.OptionResetSession(d.era.check)), c.Connections, o.Log)
 	d.pool.SetConnMaxLifetime(connectionAge)
 	if err := errors.Join(checkMove(ctx, d.pool), d.server.adjust(ctx, d.pool)); err != nil {
 		return nil, errors.Join(err, d.pool.Close())
@@ -167,6 +167,15 @@ func parse(c Config) (*pgx.ConnConfig, session, error) {
 		// After a failover a standby may answer under the old address.
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
+	config.ValidateConnect = explained(config.ValidateConnect)
+	// Statements of the simple protocol need these. They are among the startup parameters that
+	// PgBouncer accepts.
+	for _, name := range slices.Collect(maps.Keys(config.RuntimeParams)) {
+		if lower := strings.ToLower(name); lower == "client_encoding" || lower == "standard_conforming_strings" {
+			delete(config.RuntimeParams, name)
+		}
+	}
+	config.RuntimeParams["client_encoding"], config.RuntimeParams["standard_conforming_strings"] = "UTF8", "on"
 	return config, newSession(config), nil
 }
 
@@ -221,7 +230,7 @@ func (e *era) end() { e.number.Add(1) }
 // start together do it one after another; it ends with the connection, however that ends.
 func prepare(ctx context.Context, config *pgx.ConnConfig, settings session) (err error) {
 	settings = maps.Clone(settings)
-	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
+	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {
 		settings[name] = "0" // a migration, and the wait for one, may take long
 	}
 	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(settings.begin))
@@ -240,7 +249,9 @@ func prepare(ctx context.Context, config *pgx.ConnConfig, settings session) (err
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
 		return fmt.Errorf("waiting for another replica to update the ledger's tables: %w", err)
 	}
-	if err := schema.Migrate(ctx, db, schema.Postgres); err != nil {
+	if err := schema.Migrate(ctx, db, schema.Postgres); code(err) == "42501" {
+		return fmt.Errorf("the role of the ledger's URL must own the database, or the ledger's tables and have the privilege CREATE on their schema: %w", err)
+	} else if err != nil {
 		return err
 	}
 	_, err = conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", int64(migrationLock))
@@ -249,9 +260,11 @@ func prepare(ctx context.Context, config *pgx.ConnConfig, settings session) (err
 
 func checkServer(ctx context.Context, conn *sql.Conn) error {
 	var version int
-	var fsync, encoding string
-	err := conn.QueryRowContext(ctx, "SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('server_encoding')").
-		Scan(&version, &fsync, &encoding)
+	var fsync, encoding, path string
+	var current sql.NullString
+	err := conn.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('fsync'), current_setting('server_encoding'),
+			current_setting('search_path'), current_schema()`).
+		Scan(&version, &fsync, &encoding, &path, &current)
 	switch {
 	case err != nil:
 		return fmt.Errorf("asking the ledger's database for its version: %w", err)
@@ -261,6 +274,8 @@ func checkServer(ctx context.Context, conn *sql.Conn) error {
 		return errors.New("the ledger's database has fsync off, so a power cut would lose what was acknowledged: set fsync = on in its configuration")
 	case encoding != "UTF8":
 		return fmt.Errorf("the ledger's database has the encoding %s and can't hold every text: create it with ENCODING 'UTF8'", encoding)
+	case !current.Valid:
+		return fmt.Errorf("no schema of the search_path %q exists in the ledger's database: create one that the role may use, or set the search_path of the role or in the ledger's URL, as in ?search_path=public", path)
 	}
 	return nil
 }
@@ -363,7 +378,8 @@ func (d *database) Close() error {
 	return d.pool.Close()
 }
 
-// adjustClock keeps the server's clock right until the database is closed.
+// adjustClock keeps the server's clock right, and the pool as large as it may be, until the
+// database is closed.
 func (d *database) adjustClock() {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
@@ -380,6 +396,7 @@ func (d *database) adjustClock() {
 			bounded, cancel := context.WithTimeout(ctx, statementTimeout)
 			_ = server.adjust(bounded, d.pool) // if it fails, the clock runs on
 			cancel()
+			d.connections.regrow()
 		}
 	})
 }

@@ -15,16 +15,20 @@ import (
 // has no connection left. Waiting may help, unlike with a wrong password or an unsuitable
 // server.
 func IsUnavailable(err error) bool {
+	if noConnectionLeft(err) {
+		return true
+	}
+	var failed *pgconn.ConnectError
 	var refusal *pgconn.PgError
 	if errors.As(err, &refusal) {
 		switch refusal.Code {
 		case "25006", // it is a standby
-			"53300",                   // too many connections
 			"57P01", "57P02", "57P03": // it is stopping or starting
 			return true
+		case "55000": // the database does not allow connections
+			return errors.As(err, &failed)
 		}
 		return false
 	}
-	var failed *pgconn.ConnectError
 	return errors.As(err, &failed) || errors.Is(err, context.DeadlineExceeded)
 }

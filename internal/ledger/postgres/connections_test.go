@@ -1,0 +1,115 @@
+// Copyright 2026 The Rehive Extension Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+
+	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
+)
+
+// databaseOf returns the name of the database of a ledger.
+func databaseOf(t *testing.T, p place) string {
+	t.Helper()
+	u, err := url.Parse(p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path.Base(u.Path)
+}
+
+// The server or a pooler allows fewer connections than the pool may have: callers wait for those
+// that it has.
+func TestFewerConnectionsThanConfigured(t *testing.T) {
+	for name, place := range map[string]func() place{
+		"a limit of the database": func() place {
+			p := newPlace(t)
+			NewWithT(t).Expect(postgrestest.Shared(t).Exec("ALTER DATABASE " + databaseOf(t, p) + " CONNECTION LIMIT 3")).To(Succeed())
+			return p
+		},
+		"PgBouncer's clients":       func() place { return bounced(t, "session\nmax_client_conn = 3") },
+		"PgBouncer's pool":          func() place { return bounced(t, "session\ndefault_pool_size = 3\nquery_wait_timeout = 1") },
+		"PgBouncer without a limit": func() place { return bounced(t, "session\ndefault_pool_size = 3") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := place().open(t, nil)
+			var calls sync.WaitGroup
+			for i := range 40 {
+				calls.Go(func() {
+					if _, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: fmt.Sprint(i), Data: []byte("{}")}); err != nil {
+						t.Errorf("accepting: %v", err)
+					}
+					if _, err := s.Stats(bg); err != nil {
+						t.Errorf("reading: %v", err)
+					}
+				})
+			}
+			calls.Wait()
+			st, err := s.Stats(bg)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(st.PendingEvents).To(BeEquivalentTo(40))
+			g.Expect(s.d.pool.Stats().MaxOpenConnections).To(BeNumerically("<=", 3))
+			c := s.d.connections
+			c.mu.Lock()
+			c.shrunk = time.Now().Add(-2 * regrowTime)
+			c.mu.Unlock()
+			c.regrow()
+			g.Expect(s.d.pool.Stats().MaxOpenConnections).To(Equal(defaultConnections), "others may have gone")
+			_, err = s.Stats(bg)
+			g.Expect(err).NotTo(HaveOccurred())
+		})
+	}
+}
+
+// What a database administrator may have set is either overridden or explained.
+func TestSettingsOfTheDatabase(t *testing.T) {
+	server := postgrestest.Shared(t)
+	for setting, want := range map[string]string{
+		"SET standard_conforming_strings = off":              "",
+		"SET client_min_messages = debug5":                   "",
+		"SET datestyle = 'German, DMY'":                      "",
+		"SET default_transaction_isolation = 'serializable'": "",
+		"SET idle_session_timeout = 100":                     "",
+		"SET search_path = nowhere":                          `no schema of the search_path "nowhere" exists`,
+		"SET search_path = ''":                               "set the search_path of the role or in the ledger's URL",
+		"SET default_transaction_read_only = on":             "default_transaction_read_only is on",
+		"CONNECTION LIMIT 0":                                 "lower --ledger-connections",
+		"ALLOW_CONNECTIONS false":                            "is not currently accepting connections",
+		"OWNER TO postgres":                                  "must own the database",
+	} {
+		t.Run(setting, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			g.Expect(server.Exec("ALTER DATABASE " + databaseOf(t, p) + " " + setting)).To(Succeed())
+			s, err := p.try()
+			if want != "" {
+				g.Expect(err).To(MatchError(ContainSubstring(want)))
+				waiting := strings.Contains(setting, "read_only") || strings.Contains(setting, "CONNECTION")
+				g.Expect(IsUnavailable(err)).To(Equal(waiting), "whether waiting may help")
+				return
+			}
+			g.Expect(err).NotTo(HaveOccurred())
+			_, err = s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "1", Data: []byte("{}")})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(s.Close()).To(Succeed())
+		})
+	}
+	for i, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		g := NewWithT(t)
+		name := fmt.Sprint("encoded_", i)
+		g.Expect(server.Exec("CREATE DATABASE " + name + " OWNER ledger TEMPLATE template0 ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C'")).To(Succeed())
+		_, err := place{url: server.URL(name, "ledger")}.try()
+		g.Expect(err).To(MatchError(ContainSubstring("has the encoding " + encoding)))
+	}
+}
