@@ -72,7 +72,7 @@ func TestFewerConnectionsThanConfigured(t *testing.T) {
 	}
 }
 
-// What a database administrator may have set is either overridden or explained.
+// Settings that a database administrator may have made are either overridden or explained.
 func TestSettingsOfTheDatabase(t *testing.T) {
 	server := postgrestest.Shared(t)
 	for setting, want := range map[string]string{
