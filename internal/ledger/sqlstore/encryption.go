@@ -267,7 +267,11 @@ func registerKey(ctx context.Context, d driver.Driver, keys *seal.Keyring) error
 		return err
 	}
 	for _, k := range used {
-		if _, err := keys.Open(k.proof, proofPlace, k.id); err != nil {
+		_, err := keys.Open(k.proof, proofPlace, k.id)
+		if errors.Is(err, seal.ErrTampered) {
+			return fmt.Errorf("the key %q of --ledger-encryption-keys is not the one that encrypted rows of the ledger: put the original key back, and give a new key another name", k.id)
+		}
+		if err != nil {
 			return fmt.Errorf("rows of the ledger are encrypted with the key %q, which can't be used (see --ledger-encryption-keys): %w", k.id, err)
 		}
 	}
