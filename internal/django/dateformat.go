@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/rehive/extension-operator/internal/meter"
 	"github.com/rehive/extension-operator/internal/python"
 )
 
@@ -48,12 +50,13 @@ type moment struct {
 	hasTime bool
 	aware   bool // a datetime with a time zone
 	locale  *locale
+	meter   *meter.Meter // charged for formats; may be nil
 }
 
 // momentOf returns the moment of a value, for the current language.
 func (c *Context) momentOf(v python.Value) moment {
 	m := momentOf(v)
-	m.locale = c.locale
+	m.locale, m.meter = c.locale, &c.meter
 	return m
 }
 
@@ -119,8 +122,24 @@ func (m moment) format(format, known string) (string, error) {
 	return string(b), nil
 }
 
+// formatSteps are the steps that each format character takes.
+var formatSteps = func() (steps [utf8.RuneSelf]uint8) {
+	for i := range len(formatChars) {
+		steps[formatChars[i]] = 1
+	}
+	for chars, n := range map[string]uint8{"bEfNPt": 2, "eIOTZ": 3, "r": 5, "c": 11} {
+		for i := range len(chars) {
+			steps[chars[i]] = n
+		}
+	}
+	return steps
+}()
+
 // append appends what one format character stands for.
 func (m moment) append(b []byte, c byte, known string) ([]byte, error) {
+	if err := m.meter.Spend(int(formatSteps[c])); err != nil {
+		return nil, err
+	}
 	if m.hasDate && !m.hasTime && strings.IndexByte(timeChars, c) >= 0 {
 		return nil, errTimeInDate
 	}

@@ -14,7 +14,7 @@ import (
 func init() {
 	builtins.AddFilters(
 		&Filter{Name: "filesizeformat", Func: filesizeformat, IsSafe: true, Strict: StrictInput, Nanos: 40},
-		&Filter{Name: "phone2numeric", Func: phone2numeric, IsSafe: true, CharWise: true, WideNanos: 40},
+		&Filter{Name: "phone2numeric", Func: phone2numeric, IsSafe: true, CharWise: true, WideNanos: 60},
 		&Filter{Name: "pluralize", Func: pluralize, Arg: OptionalArg, Strict: StrictInput, Choice: true, Reads: ReadsValue, Nanos: 40},
 		&Filter{Name: "pprint", Func: pprint, IsSafe: true, Nanos: 20},
 	)

@@ -27,7 +27,7 @@ func init() {
 		&Filter{Name: "lower", Func: lower, String: true, IsSafe: true, CharWise: true, Nanos: 4, WideNanos: 60},
 		&Filter{Name: "make_list", Func: makeList, String: true, Nanos: 40},
 		&Filter{Name: "rjust", Func: justify(padLeft), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 4},
-		&Filter{Name: "slugify", Func: slugifyFilter, String: true, IsSafe: true, Nanos: 10, WideNanos: 60},
+		&Filter{Name: "slugify", Func: slugifyFilter, String: true, IsSafe: true, Nanos: 15, WideNanos: 60},
 		&Filter{Name: "stringformat", Func: stringformat, Arg: RequiredArg, IsSafe: true, Nanos: 20},
 		&Filter{Name: "title", Func: title, String: true, IsSafe: true, Nanos: 10, WideNanos: 60},
 		&Filter{Name: "truncatechars", Func: truncate(truncateChars), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 6, WideNanos: 150},

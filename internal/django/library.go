@@ -73,15 +73,22 @@ type Filter struct {
 	Choice bool
 }
 
-// defaultNanos is the default of Filter.Nanos.
-const defaultNanos = 10
+const (
+	// defaultNanos is the default of Filter.Nanos.
+	defaultNanos = 10
+	// callSteps are charged for each call of a filter or method, however small its input and
+	// output are: those that parse and format numbers take about a microsecond.
+	callSteps = 8
+	// failureSteps are charged for an operation that fails, which creates an error.
+	failureSteps = 10
+)
 
 // spend charges for a call of the filter in advance. Together with made it is the only
 // place that charges for filters, except that a filter charges itself for work beyond a
 // fixed time per byte of its input and argument.
 func (f *Filter) spend(c *Context, in, arg python.Value) error {
 	if s, ok := python.AsStr(in); ok && arg == nil && len(s) < 32 {
-		return c.meter.Spend(1)
+		return c.meter.Spend(callSteps)
 	}
 	n, err := f.size(c, in)
 	if err != nil {
@@ -95,7 +102,7 @@ func (f *Filter) spend(c *Context, in, arg python.Value) error {
 		n += size
 	}
 	if n < 32 {
-		return c.meter.Spend(1)
+		return c.meter.Spend(callSteps)
 	}
 	nanos := cmp.Or(f.Nanos, defaultNanos)
 	if f.WideNanos > 0 {
@@ -103,7 +110,7 @@ func (f *Filter) spend(c *Context, in, arg python.Value) error {
 			nanos = f.WideNanos
 		}
 	}
-	return c.meter.Spend(1 + n*nanos/int(meter.StepTime))
+	return c.meter.Spend(callSteps + n*nanos/int(meter.StepTime))
 }
 
 func (f *Filter) size(c *Context, in python.Value) (int, error) {

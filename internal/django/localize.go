@@ -21,8 +21,9 @@ func (c *Context) localize(v python.Value) (string, error) {
 		case *python.Time:
 			format = "TIME_FORMAT"
 		}
-		if s, err := formatDate(c.momentOf(v), c.format(format, c.l10n)); err == nil {
-			return s, nil
+		s, err := formatDate(c.momentOf(v), c.format(format, c.l10n))
+		if !python.IsError(err, "AttributeError", "TypeError") {
+			return s, err
 		}
 	}
 	return python.StrOf(v), nil

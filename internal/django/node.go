@@ -9,6 +9,9 @@ type Node interface {
 	Render(c *Context) error
 }
 
+// tagSteps are charged for each tag, besides what it does.
+const tagSteps = 4
+
 // NodeList is a list of nodes with their positions in the source.
 type NodeList struct {
 	nodes []Node
@@ -24,9 +27,15 @@ func (l NodeList) Render(c *Context) error {
 	held, sets := c.meter.Held(), c.sets
 	var deferred error
 	for i, n := range l.nodes {
-		err := c.meter.Spend(1)
+		text, isText := n.(*textNode)
+		_, isVariable := n.(*variableNode)
+		steps := tagSteps
+		if isText || isVariable {
+			steps = 1
+		}
+		err := c.meter.Spend(steps)
 		if err == nil {
-			if text, ok := n.(*textNode); ok { // every other node is text, which holds no memory
+			if isText { // every other node is text, which holds no memory
 				if err = c.WriteText(text.text); err == nil {
 					continue
 				}

@@ -86,7 +86,7 @@ func findOperator(word string) *operator {
 func (o *operation) eval(c *Context) (python.Value, error) {
 	v, err := o.try(c)
 	if err != nil && !isFatal(err) {
-		return python.False, nil
+		return python.False, c.meter.Spend(failureSteps)
 	}
 	return v, err
 }

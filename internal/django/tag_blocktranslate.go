@@ -190,6 +190,9 @@ func trimMessage(parts []messagePart) []messagePart {
 }
 
 func (n *blockTranslateNode) Render(c *Context) error {
+	if err := c.meter.Spend(callSteps); err != nil {
+		return err
+	}
 	if n.asName == "" {
 		return n.render(c)
 	}

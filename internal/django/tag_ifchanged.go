@@ -56,6 +56,9 @@ func parseIfChanged(p *Parser, tok *Token) (Node, error) {
 }
 
 func (n *ifChangedNode) Render(c *Context) error {
+	if err := c.meter.Spend(callSteps); err != nil {
+		return err
+	}
 	var now changedState
 	var body *Captured
 	held := c.meter.Held()

@@ -113,6 +113,9 @@ func (n *includeNode) Render(c *Context) error {
 		return err
 	}
 	defer c.leave()
+	if err := c.meter.Spend(callSteps); err != nil {
+		return err
+	}
 	state := c.state
 	c.state = &renderState{outer: state, include: n}
 	defer func() { c.state = state }()

@@ -43,14 +43,14 @@ func (c *Context) localized(v python.Value, mode l10nMode) (python.Value, error)
 			return python.Str(c.locale.number(s, false)), err
 		}
 	case *python.DateTime:
-		s, _ := formatDate(c.momentOf(v), c.format("DATETIME_FORMAT", mode)) // it has all that this asks for
-		return python.Str(s), nil
+		s, err := formatDate(c.momentOf(v), c.format("DATETIME_FORMAT", mode)) // it has all that this asks for
+		return python.Str(s), err
 	case *python.Date:
-		s, _ := formatDate(c.momentOf(v), c.format("DATE_FORMAT", mode))
-		return python.Str(s), nil
+		s, err := formatDate(c.momentOf(v), c.format("DATE_FORMAT", mode))
+		return python.Str(s), err
 	case *python.Time:
-		s, _ := formatTime(c.momentOf(v), c.format("TIME_FORMAT", mode))
-		return python.Str(s), nil
+		s, err := formatTime(c.momentOf(v), c.format("TIME_FORMAT", mode))
+		return python.Str(s), err
 	}
 	return python.Str(python.StrOf(v)), nil
 }

@@ -33,6 +33,9 @@ func parseNow(p *Parser, tok *Token) (Node, error) {
 }
 
 func (n *nowNode) Render(c *Context) error {
+	if err := c.meter.Spend(callSteps); err != nil {
+		return err
+	}
 	v, err := date(c, &python.DateTime{T: c.Now().In(c.location), Aware: true, KeepZone: true}, python.Str(n.format))
 	if err != nil {
 		return err

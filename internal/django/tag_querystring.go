@@ -57,6 +57,9 @@ func parseQueryString(p *Parser, tok *Token) (Node, error) {
 }
 
 func (n *queryStringNode) Render(c *Context) error {
+	if err := c.meter.Spend(callSteps); err != nil {
+		return err
+	}
 	text, err := n.text(c)
 	if err != nil {
 		return err

@@ -169,6 +169,9 @@ func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) 
 		if err == nil {
 			return val, true, nil
 		}
+		if err := c.meter.Spend(failureSteps); err != nil {
+			return nil, false, err
+		}
 		if s, ok := v.(python.Sequence); ok && l.index >= 0 && l.index < int64(s.Len()) {
 			if _, isObject := v.(python.Object); isObject {
 				return s.At(int(l.index)), true, nil
@@ -183,6 +186,9 @@ func (c *Context) lookUp(v python.Value, l *lookup) (python.Value, bool, error) 
 		if val, ok, err := c.alter(v, l.name); ok || err != nil {
 			return val, ok, err
 		}
+	}
+	if err := c.meter.Spend(callSteps); err != nil {
+		return nil, false, err
 	}
 	val, ok, err := python.CallMethod(&c.meter, v, l.name, nil)
 	if err != nil {
