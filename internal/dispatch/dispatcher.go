@@ -487,7 +487,7 @@ func (d *Dispatcher) decide(ctx context.Context, claimed *ledger.ClaimedEvent, m
 	if err != nil {
 		return nil, err
 	}
-	if err := d.endBounces(ctx, &claimed.Event); err != nil {
+	if err := d.endBounces(ctx, claimed); err != nil {
 		return nil, err
 	}
 	messages := messageMemory{d: d, grant: memory, key: claimed.Key}

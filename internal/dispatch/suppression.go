@@ -27,8 +27,12 @@ func (d *Dispatcher) suppressedOf(company string) func(context.Context, notify.C
 }
 
 // endBounces ends the suppression of an address that the platform has verified: a message
-// arrived there. It doesn't end what the recipient wants.
-func (d *Dispatcher) endBounces(ctx context.Context, e *ledger.Event) error {
+// arrived there. It doesn't end what the recipient wants. A replay says nothing new: the address
+// may have bounced since.
+func (d *Dispatcher) endBounces(ctx context.Context, e *ledger.ClaimedEvent) error {
+	if e.Replay != nil {
+		return nil
+	}
 	var channel string
 	switch e.Name {
 	case "email.create", "email.update":
