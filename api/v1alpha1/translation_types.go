@@ -34,17 +34,17 @@ type RuleTranslation struct {
 
 // EmailTranslation is the texts of an email in another language, which are Django templates.
 type EmailTranslation struct {
-	// subject is the subject. At most 4096 characters.
+	// subject is a Django template that renders the subject. At most 4096 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Subject string `json:"subject,omitempty"`
 
-	// text is the plain text part. At most 262144 characters.
+	// text is a Django template that renders the plain text part. At most 262144 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=262144
 	Text string `json:"text,omitempty"`
 
-	// html is the HTML part. At most 262144 characters.
+	// html is a Django template that renders the HTML part. At most 262144 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=262144
 	HTML string `json:"html,omitempty"`
@@ -86,12 +86,12 @@ type WhatsAppTranslation struct {
 // TitledTranslation is the texts of a push notification or an in-app message in another
 // language, which are Django templates.
 type TitledTranslation struct {
-	// title is the title. At most 4096 characters.
+	// title is a Django template that renders the title. At most 4096 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Title string `json:"title,omitempty"`
 
-	// message is the text. At most 16384 characters.
+	// message is a Django template that renders the text. At most 16384 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=16384
 	Message string `json:"message,omitempty"`
