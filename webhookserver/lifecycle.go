@@ -182,6 +182,10 @@ func lifecycleError(ctx context.Context, err error) error {
 		return rest.Unavailable(err, "The company's token cannot be stored. Ask the operator of this extension to look at the company's CompanyActivation, then try again.")
 	case activation.IsTerminating(err):
 		return rest.Unavailable(err, "The namespace that holds this extension's state is being deleted. Ask the operator of this extension to restore it, then try again.")
+	case activation.IsOverQuota(err):
+		return rest.Unavailable(err, "A quota of the namespace that holds this extension's state is used up. Ask the operator of this extension to raise it, then try again.")
+	case apierrors.IsForbidden(err):
+		return rest.Unavailable(err, "The cluster that holds this extension's state doesn't allow the change. Ask the operator of this extension to look at its log, then try again.")
 	case rehive.IsTransient(err):
 		return rest.Unavailable(err, "Rehive could not be reached to verify the stored token. Try again later.")
 	case transient(err) || ctx.Err() != nil:

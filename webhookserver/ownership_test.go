@@ -13,6 +13,7 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -227,6 +228,24 @@ func TestUnusableSecret(t *testing.T) {
 		f.expectError(f.lifecycle("deactivate", f.admin.Token), 503, "", message)
 		f.Expect(f.activation().IsActive()).To(gomega.BeFalse(), "events must be refused anyway")
 		f.expectSuccess(f.lifecycle("purge", f.admin.Token))
+	})
+	t.Run("in a namespace whose quota is used up", func(t *testing.T) {
+		f := newFixture(t, func(o *Options) { o.Namespace = "full" })
+		f.Expect(client.IgnoreAlreadyExists(f.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "full"}}))).To(gomega.Succeed())
+		none := corev1.ResourceList{"count/secrets": resource.MustParse("0")}
+		quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: "full", Name: "none"}, Spec: corev1.ResourceQuotaSpec{Hard: none}}
+		f.Expect(f.client.Create(t.Context(), quota)).To(gomega.Succeed())
+		quota.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none} // as the quota controller does
+		f.Expect(f.client.Status().Update(t.Context(), quota)).To(gomega.Succeed())
+		try := func() error {
+			return f.client.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "full", Name: "probe"}}, client.DryRunAll)
+		}
+		f.Eventually(try).Should(gomega.Satisfy(apierrors.IsForbidden), "the API server must have noticed")
+		f.expectError(f.activate(f.admin.Token), 503, "",
+			"A quota of the namespace that holds this extension's state is used up. Ask the operator of this extension to raise it, then try again.")
+		f.Expect(f.client.Delete(t.Context(), quota)).To(gomega.Succeed())
+		f.Eventually(try).Should(gomega.Succeed())
+		f.expectSuccess(f.activate(f.admin.Token))
 	})
 	t.Run("in a namespace that is being deleted", func(t *testing.T) {
 		f := newFixture(t, func(o *Options) { o.Namespace = "ending" })

@@ -275,6 +275,11 @@ func IsTerminating(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
+// IsOverQuota reports whether a write failed because a ResourceQuota of its namespace is used up.
+func IsOverQuota(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota")
+}
+
 // NewWebhookSecret returns a new secret for webhooks: 32 random bytes as 43 characters
 // that never need escaping.
 func NewWebhookSecret() string {

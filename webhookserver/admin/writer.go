@@ -223,6 +223,8 @@ func writeError(err error, names func(path string) string) error {
 		return rest.InvalidField(err, rest.NonFieldErrors, "This is too large to be stored. Shorten its texts.")
 	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
 		return &rest.Error{Status: 503, Message: "The company's namespace is being deleted.", Cause: err}
+	case activation.IsOverQuota(err):
+		return &rest.Error{Status: 503, Message: "A quota of the company's namespace in Kubernetes is used up. Delete what you don't need, or ask your platform team to raise it.", Cause: err}
 	case apierrors.IsForbidden(err):
 		return &rest.Error{Status: 503, Message: "The extension is not allowed to write this to Kubernetes. Ask your platform team to check its permissions.", Cause: err}
 	}
