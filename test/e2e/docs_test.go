@@ -37,14 +37,14 @@ type documentedPage struct {
 // they run. The others follow.
 var documentedPages = []documentedPage{
 	{path: "docs/companyactivation.md", shown: true, files: map[string]int{"demo.yaml": 0}, before: map[string]string{
-		"AwaitingActivation":                   `kubectl apply -f demo.yaml; until kubectl get companyactivations | grep -q AwaitingActivation; do :; done`,
+		"AwaitingActivation":                   `kubectl apply -f demo.yaml; until kubectl get companyactivations | grep -q AwaitingActivation; do sleep 0.2; done`,
 		"wait companyactivation/demo":          `curl -X POST "$CONTROL/companies/demo/services/$SERVICE/activate/"`,
 		"companyactivations,notificationrules": `kubectl wait notificationrules --field-selector spec.companyRef.name=demo --for=condition=Ready --timeout=3m`,
 	}},
 	{path: "docs/tutorial.md", shown: true, before: map[string]string{
 		"kubectl get rehive -A": `kubectl apply -f "$ROOT/hack/demo/rule.yaml"; kubectl wait notificationrule/debit-receipt --for=condition=Ready --timeout=3m`,
-		`"$MAIL"`:               `until curl "$MAIL" | grep -q 'Jane paid 2500.00 USD'; do :; done`,
-		"/api/admin/logs/":      `until curl -H "Authorization: Token $TOKEN" "$EXTENSION/api/admin/logs/?notification__name=Large%20payment&state=skipped" | grep -q '"reason"'; do :; done`,
+		`"$MAIL"`:               `until curl "$MAIL" | grep -q 'Jane paid 2500.00 USD'; do sleep 0.2; done`,
+		"/api/admin/logs/":      `until curl -H "Authorization: Token $TOKEN" "$EXTENSION/api/admin/logs/?notification__name=Large%20payment&state=skipped" | grep -q '"reason"'; do sleep 0.2; done`,
 	}},
 	{path: "docs/notificationrule.md", shown: true, files: map[string]int{"payment-received.yaml": 0}, before: map[string]string{
 		"is invalid": `kubectl delete notificationrule payment-received

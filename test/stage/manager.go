@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -346,13 +347,21 @@ const (
 	portCount = 10000
 )
 
-// FreeAddress returns a loopback address that nothing listens on. Because the system doesn't
-// give its port to anything else, it stays free until a manager listens on it, and between
-// two runs of a manager.
+// given holds the ports that FreeAddress returned. Nothing listens on those of a manager that
+// is between two runs.
+var given sync.Map
+
+// FreeAddress returns a loopback address that nothing listens on, and that it has not
+// returned before. Because the system doesn't give its port to anything else, it stays free
+// until a manager listens on it, and between two runs of a manager.
 func FreeAddress() (string, error) {
 	var failure error
 	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(portCount)))
+		port := firstPort + rand.IntN(portCount)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		listener, err := net.Listen("tcp", address) //nolint:noctx // it closes at once
 		if err == nil {
 			return address, listener.Close()

@@ -231,7 +231,7 @@ func (s *Stage) Kubectl() string {
 func (s *Stage) Eventually(ctx context.Context, what string, check func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.options.Timeout, defaultTimeout))
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := check()
