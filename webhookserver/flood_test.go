@@ -62,7 +62,7 @@ func (f *fixture) request(ctx context.Context, c *http.Client, method, path, aut
 // isn't flooded, because a busy machine delays both.
 func (f *floodFixture) genuineCalls(own, others map[string]func(i int) (status int, err error)) (latencies, controls []time.Duration) {
 	f.Helper()
-	const rounds = 6
+	const rounds = 4
 	var mu sync.Mutex
 	failures := map[string]int{}
 	var wg sync.WaitGroup
@@ -93,7 +93,7 @@ func (f *floodFixture) genuineCalls(own, others map[string]func(i int) (status i
 	}
 	f.Logf("%d genuine calls, refused: %v, p50 %s, max %s; without the flood p50 %s, max %s", len(latencies), failures,
 		latencies[len(latencies)/2], latencies[len(latencies)-1], controls[len(controls)/2], controls[len(controls)-1])
-	f.Expect(refused).To(gomega.BeNumerically("<=", len(latencies)/30), "%v of %d", failures, len(latencies))
+	f.Expect(refused).To(gomega.BeNumerically("<=", 1), "%v of %d", failures, len(latencies))
 	return latencies, controls
 }
 
