@@ -73,6 +73,9 @@ type EventQueue interface {
 	ClaimEvents(ctx context.Context, c Claim) ([]ClaimedEvent, error)
 	// EventData returns the Data of a claimed event, or [ErrNotFound].
 	EventData(ctx context.Context, e ClaimedEvent) ([]byte, error)
+	// Collected returns what was collected in a claimed event that is a [Digest], or
+	// [ErrNotFound].
+	Collected(ctx context.Context, e ClaimedEvent) (Collected, error)
 	// RenewEvent extends the lease from now on.
 	RenewEvent(ctx context.Context, e *ClaimedEvent, lease time.Duration) error
 

@@ -56,6 +56,8 @@ const (
 	// ReasonThrottled: the recipient already received as many messages of the rule as its
 	// throttle allows.
 	ReasonThrottled = "Throttled"
+	// ReasonCollected: the same, and the message is part of a digest.
+	ReasonCollected = "Collected"
 )
 
 // Mask replaces texts that were masked.
@@ -140,6 +142,16 @@ type Throttle struct {
 	// Messages is the limit, at least 1.
 	Messages int64
 	Period   time.Duration
+	// Digest, if not nil, collects the messages beyond the limit.
+	Digest *Digest
+}
+
+// Digest is an event that is stored when the first message beyond a limit is collected, and is
+// due at the end of the period. Its decision is one message about all that were collected, see
+// [EventQueue.Collected]. It counts as received at the end of the period.
+type Digest struct {
+	Name string
+	Data []byte
 }
 
 // Outcome is the state that a new delivery is stored in, with its reason.

@@ -61,6 +61,22 @@ type ClaimedEvent struct {
 	Replay *Replay
 }
 
+const (
+	// MaxDigestItems is how many events a digest can list. Further messages are only counted.
+	MaxDigestItems = 100
+	// MaxDigestBytes is how many bytes of data the events of a digest can have together.
+	MaxDigestBytes = 256 << 10
+)
+
+// Collected is what a digest collected, see [Digest].
+type Collected struct {
+	// Count is how many messages were collected.
+	Count int64
+	// Events are the first of their events with their Data, within the limits of a digest.
+	// Those that are too large, were masked or deleted are left out.
+	Events []Event
+}
+
 // MaxClaimedData is the size in bytes of the largest Data that a claim returns. The Data
 // of a larger event is nil: read it with [EventQueue.EventData] when there is room for
 // it, so that a claim of many events takes little memory.

@@ -111,6 +111,15 @@ func TestMove(t *testing.T) {
 	chosen, err := s.Preferences(bg, "app", "zoe")
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(chosen).To(HaveLen(2))
+	// The digest of a period that is not over.
+	for _, id := range []string{"1", "2"} {
+		ledgertest.Accept(t, s, "digests", id)
+		g.Expect(s.CompleteEvent(bg, ledgertest.ClaimOne(t, s), []ledger.NewDelivery{{
+			RuleName: "a", Channel: ledger.ChannelEmail, Recipient: "a@example.com", Content: ledger.Content{Text: "Hi"},
+			Throttle: &ledger.Throttle{Key: "a@example.com", Messages: 1, Period: time.Hour, Digest: &ledger.Digest{Name: "digest", Data: []byte("{}")}},
+		}})).To(Succeed())
+	}
+	g.Expect(s.MarkSent(bg, ledgertest.ClaimDelivery(t, s), "")).To(Succeed())
 	ledgertest.Pending(t, s, "shop", 20)
 	claimed, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 3, Lease: time.Hour})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -128,13 +137,13 @@ func TestMove(t *testing.T) {
 	s = open(t, path, clk)
 	log, err := s.ListDeliveries(bg, ledger.DeliveryFilter{})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(log).To(HaveLen(21))
+	g.Expect(log).To(HaveLen(23))
 	g.Expect(log[0].ReceivedAt).To(Equal(clk.Now()))
 	g.Expect(s.Close()).To(Succeed())
 
 	moved, err := ToPostgres(bg, path, at, ledger.Options{Clock: clk})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(moved).To(Equal(Result{Events: 1 + 1 + batchRows + 30 + 1, Deliveries: 21}))
+	g.Expect(moved).To(Equal(Result{Events: 1 + 3 + 1 + batchRows + 30 + 1, Deliveries: 23}))
 	g.Expect(path).NotTo(BeAnExistingFile())
 	moved, err = ToPostgres(bg, path, at, ledger.Options{Clock: clk})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -168,7 +177,21 @@ func TestMove(t *testing.T) {
 	ledgertest.Pending(t, p, "purged", 1)
 	young, err := p.ListDeliveries(bg, ledger.DeliveryFilter{Company: "purged"})
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(young[0].ID).To(BeNumerically(">", 23))
+	g.Expect(young[0].ID).To(BeNumerically(">", 25))
+	for clk.Step(time.Hour); ; {
+		digests, err := p.ClaimEvents(bg, ledger.Claim{Limit: 500, Lease: time.Minute})
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(digests).NotTo(BeEmpty())
+		i := slices.IndexFunc(digests, func(e ledger.ClaimedEvent) bool { return e.Name == "digest" })
+		if i < 0 {
+			continue
+		}
+		collected, err := p.Collected(bg, digests[i])
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(collected.Count).To(Equal(int64(1)))
+		g.Expect(string(collected.Events[0].Data)).To(Equal(`{"id":"2"}`))
+		break
+	}
 }
 
 // interrupted moves the first batch of a ledger's events.

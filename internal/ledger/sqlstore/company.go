@@ -52,11 +52,12 @@ func (s *Store) CancelCompany(ctx context.Context, company, reason, message stri
 	return nil
 }
 
-// ResumeCompany implements [ledger.Companies].
+// ResumeCompany implements [ledger.Companies]. Events without an attempt are digests, which wait
+// for the end of their period.
 func (s *Store) ResumeCompany(ctx context.Context, company string, reasons ...string) error {
 	err := s.inSteps(ctx, nil, `
 		UPDATE events SET next_attempt_at = $1
-		WHERE id IN (SELECT id FROM events WHERE state = 'pending' AND company = $2 AND lease = 0 AND next_attempt_at > $1 LIMIT $3)`,
+		WHERE id IN (SELECT id FROM events WHERE state = 'pending' AND company = $2 AND lease = 0 AND attempts > 0 AND next_attempt_at > $1 LIMIT $3)`,
 		s.now(), company, step)
 	if err != nil {
 		return fmt.Errorf("resuming the company's events: %w", err)

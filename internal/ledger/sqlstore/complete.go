@@ -303,8 +303,9 @@ func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *compl
 			return 0, err
 		}
 	}
+	digests := int64(0)
 	if c.throttled() {
-		if c, err = s.throttle(tx, e, now, c); err != nil {
+		if c, digests, err = s.throttle(tx, e, now, c); err != nil {
 			return 0, err
 		}
 	}
@@ -312,6 +313,7 @@ func (s *Store) insert(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *compl
 	if err != nil {
 		return 0, err
 	}
+	stored += digests
 	received, fresh := s.stored(e.ReceivedAt), int64(0)
 	for at := 0; at < len(c.deliveries); {
 		n := min(maxInsert, len(c.deliveries)-at)

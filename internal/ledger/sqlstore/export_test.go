@@ -38,6 +38,10 @@ func (s *Store) Statements() map[string]string {
 		"dismiss":       dismissFallbacks,
 		"unread":        unreadPrimary,
 		"throttle":      countThrottled,
+		"collect":       collect,
+		"period":        endOfPeriod,
+		"digest":        setDigest,
+		"collected":     collectedEvent,
 		"outcome":       recordOutcome,
 		"list":          schema.SelectDeliveries + "WHERE deliveries.id > $1 AND company = $2 ORDER BY deliveries.id LIMIT 100",
 	}

@@ -122,6 +122,7 @@ func TestStatementsUseTheIndexesOfPostgres(t *testing.T) {
 		SELECT 'company-' || i % 20, i::text, 'x', 1, 1, 1, '', CASE WHEN i % 10 = 0 THEN 'pending' ELSE 'done' END FROM generate_series(1, 20000) AS i`,
 		`INSERT INTO deliveries (event, company, event_id, event_name, event_received_at, rule, channel, recipient, content, state, next_attempt_at, created_at, updated_at)
 		SELECT i, 'company-' || i % 20, i::text, 'x', 1, 'a', 'email', 'a', i, CASE WHEN i % 10 = 0 THEN 'pending' ELSE 'sent' END, 1, 1, 1 FROM generate_series(1, 20000) AS i`,
+		"INSERT INTO throttles (company, rule, channel, recipient, ends_at, n) SELECT 'company-' || i % 20, 'a', 'email', i::text, 1, 1 FROM generate_series(1, 20000) AS i",
 		"INSERT INTO contents (id, sender, subject, text, html) SELECT id, '', '', repeat('x', 100), '' FROM deliveries",
 		"ANALYZE",
 	} {
@@ -137,6 +138,8 @@ func TestStatementsUseTheIndexesOfPostgres(t *testing.T) {
 		"list":                {1, "company-3"},
 		"inbox":               {"company-3", "zoe", 1},
 		"retention":           {1, 1, 500},
+		"collect":             {"company-3", "a", "email", "3", 1, "3", "3,", 100},
+		"collected":           {1, "company-1", 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -23,7 +23,8 @@ const countThrottled = `
 	WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE event = $6 AND rule = $2 AND channel = $3 AND recipient = $7 AND copy = 0)
 	ON CONFLICT (company, rule, channel, recipient) DO UPDATE SET
 		n = CASE WHEN throttles.ends_at <= $8 THEN 1 ELSE throttles.n + 1 END,
-		ends_at = CASE WHEN throttles.ends_at <= $8 THEN excluded.ends_at ELSE throttles.ends_at END
+		ends_at = CASE WHEN throttles.ends_at <= $8 THEN excluded.ends_at ELSE throttles.ends_at END,
+		digest = CASE WHEN throttles.ends_at <= $8 THEN 0 ELSE throttles.digest END
 	WHERE throttles.ends_at <= $8 OR throttles.n < $9`
 
 // isThrottled reports whether a delivery is a message with a limit.
@@ -46,9 +47,10 @@ func (c *completion) throttled() bool {
 }
 
 // throttle counts the messages whose rules limit them, and returns what is stored instead:
-// those beyond the limit are recorded as skipped. It counts in the transaction that stores
-// the messages, so that a message is counted once however often its event is decided.
-func (s *Store) throttle(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *completion) (*completion, error) {
+// those beyond the limit are recorded as skipped, and collected if they have a digest. It counts
+// in the transaction that stores the messages, so that a message is counted once however often
+// its event is decided. Stored is how many bytes are stored for new digests.
+func (s *Store) throttle(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *completion) (_ *completion, stored int64, err error) {
 	kept := *c // the job may run again
 	kept.deliveries, kept.says = slices.Clone(c.deliveries), slices.Clone(c.says)
 	var limited []int
@@ -65,19 +67,31 @@ func (s *Store) throttle(tx driver.Tx, e *ledger.ClaimedEvent, now int64, c *com
 	for _, i := range limited {
 		d := &kept.deliveries[i]
 		t := d.Throttle
-		n, err := tx.Exec(countThrottled, e.Company, d.RuleName, d.Channel, c.hidden(d.Channel, t.Key), now+t.Period.Milliseconds(), e.Key, d.Recipient, now, t.Messages)
+		recipient := c.hidden(d.Channel, t.Key)
+		n, err := tx.Exec(countThrottled, e.Company, d.RuleName, d.Channel, recipient, now+t.Period.Milliseconds(), e.Key, d.Recipient, now, t.Messages)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if n > 0 {
 			continue
 		}
+		d.Content, kept.says[i] = ledger.Content{}, 0
+		if t.Digest != nil {
+			message, bytes, err := s.collect(tx, e, now, d, recipient)
+			if err != nil {
+				return nil, 0, err
+			}
+			stored += bytes
+			if message != "" {
+				d.SkipReason, d.SkipMessage = ledger.ReasonCollected, message
+				continue
+			}
+		}
 		d.SkipReason = ledger.ReasonThrottled
 		d.SkipMessage = fmt.Sprintf("spec.throttle allows %d messages to one recipient per %s", t.Messages, period(t.Period))
-		d.Content, kept.says[i] = ledger.Content{}, 0
 	}
 	kept.dropUnused()
-	return &kept, nil
+	return &kept, stored, nil
 }
 
 // period writes a duration without units that are zero.

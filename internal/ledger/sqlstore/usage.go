@@ -68,6 +68,14 @@ func (u *usage) admit(company string) error {
 	return nil
 }
 
+// crowded reports whether half of what may be pending of a company is. Digests, which are
+// pending until the end of their period, must not take the room of its events.
+func (u *usage) crowded(company string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.limits.Pending > 0 && u.pending[company] >= u.limits.Pending/2
+}
+
 // add counts new rows.
 func (u *usage) add(company string, pending, bytes int64) {
 	u.mu.Lock()
