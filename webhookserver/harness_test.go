@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -133,6 +135,7 @@ type fixture struct {
 	url      string
 	client   client.Client
 	store    ledger.Store
+	clock    *laterClock // of the store
 	logs     *logBuffer
 	company  string
 	admin    rehivetest.User // of company, in the group admin
@@ -142,10 +145,20 @@ type fixture struct {
 	description *openapi3.T // see described
 }
 
+// laterClock is the machine's clock, set forward.
+type laterClock struct {
+	clock.RealClock
+	by atomic.Int64
+}
+
+func (c *laterClock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.by.Load())) }
+
+func (c *laterClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
 // newFixture starts a server and a platform with one company.
 func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	t.Helper()
-	f := &fixture{T: t, Gomega: gomega.NewWithT(t), cluster: shared, logs: &logBuffer{}}
+	f := &fixture{T: t, Gomega: gomega.NewWithT(t), cluster: shared, logs: &logBuffer{}, clock: &laterClock{}}
 	f.SetDefaultEventuallyTimeout(3 * time.Minute)
 	f.SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	f.client = f.mgr.GetClient()
@@ -160,7 +173,7 @@ func newFixture(t *testing.T, change ...func(*Options)) *fixture {
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	t.Cleanup(platform.CloseIdleConnections)
 
-	store, err := sqlite.Open(t.Context(), sqlitetest.NewFile(t), ledger.Options{})
+	store, err := sqlite.Open(t.Context(), sqlitetest.NewFile(t), ledger.Options{Clock: f.clock})
 	f.Expect(err).NotTo(gomega.HaveOccurred())
 	t.Cleanup(func() { _ = store.Close() })
 	f.store = store

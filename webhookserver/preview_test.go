@@ -55,6 +55,19 @@ func TestPreview(t *testing.T) {
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "ExpressionFalse"), gomega.HaveKeyWithValue("messages", gomega.BeEmpty())))
 	f.Expect(got["expression"].(object)["comparisons"]).To(gomega.ConsistOf(object{"left": "500", "operator": ">", "right": "1000", "holds": false}))
 
+	// A digest is shown as if three events had been collected, with mistakes by their lines.
+	const throttle = `"throttle":{"messages":1,"per":"1h","digest":{"subject":"{{ digest.count }} for {{ first_name }}","text":%q}},"digest":true`
+	got = f.previewed(fmt.Sprintf(throttle, "{% for item in digest.items %}{{ item.balance }} {% endfor %}"), created)
+	f.Expect(got["messages"].([]any)[0]).To(gomega.And(
+		gomega.HaveKeyWithValue("subject", "3 for Joe"), gomega.HaveKeyWithValue("text_message", "500 500 500 "), gomega.HaveKeyWithValue("recipients", []any{"joe@example.com"})))
+	f.Expect(got["warnings"]).To(gomega.BeEmpty())
+	got = f.previewed(fmt.Sprintf(throttle, "a\n{% if %}"), created)
+	f.Expect(got["errors"].([]any)[0]).To(gomega.And(gomega.HaveKeyWithValue("field", "throttle"), gomega.HaveKeyWithValue("line", 2.0), gomega.HaveKeyWithValue("message", gomega.HavePrefix("digest.text: "))))
+	got = f.previewed(fmt.Sprintf(throttle, "{{ digest.size }}"), created)
+	f.Expect(got["warnings"].([]any)[0]).To(gomega.HaveKeyWithValue("message", "digest.text: {{ digest.size }} does not exist: digest has items, count and omitted."))
+	f.expectError(f.call(f.admin.Token, "POST", previewPath, strings.TrimSuffix(welcome, "}")+`,"digest":true,"event":`+created+"}"), 400, "digest",
+		"The notification has no digest: set one in its throttle.")
+
 	// The segments of an SMS are counted.
 	got = f.previewed(`"type":"sms","to_mobile":"+27820000001","sms_message":"{{ first_name }} „`+strings.Repeat("a", 70)+`"`, created)
 	f.Expect(got["messages"].([]any)[0]).To(gomega.And(gomega.HaveKeyWithValue("segments", 2.0), gomega.HaveKeyWithValue("encoding", "UCS-2"), gomega.HaveKeyWithValue("html_message", gomega.BeNil())))

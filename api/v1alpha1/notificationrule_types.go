@@ -237,8 +237,14 @@ type SystemMessage struct {
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
+// MaxDigestPeriod is the longest period of a throttle with a digest. The digest needs the data
+// of the collected events, which the ledger keeps for at least a day longer.
+const MaxDigestPeriod = 144 * time.Hour
+
 // Throttle limits how many of a rule's messages one recipient receives in a period, which
-// begins with the first of them. Further messages are not sent.
+// begins with the first of them. Further messages are not sent, or are collected in a digest.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.digest) || !self.per.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self.per) <= duration('144h')",message="per must not be longer than 144h with a digest: the ledger may not keep the data of older events",fieldPath=".per"
 type Throttle struct {
 	// messages is how many messages a recipient receives in a period, from 1 to 1000.
 	// +required
@@ -253,6 +259,79 @@ type Throttle struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$')",message="must be a duration in hours, minutes and seconds, such as 10m or 24h"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || (duration(self) >= duration('1m') && duration(self) <= duration('720h'))",message="must be from 1m to 720h"
 	Per string `json:"per"`
+
+	// digest collects the messages beyond the limit. At the end of the period, the recipient
+	// receives one message about all of them. Without it, they are not sent.
+	// +optional
+	Digest *Digest `json:"digest,omitempty"`
+}
+
+// Digest is the message about what a throttle collected for a recipient. It has the channel,
+// sender, layout and validity of the rule. Its strings are Django templates. They read the data
+// of the last listed event and the variables context and computed, as the rule's own templates
+// do, and digest: digest.items is the list of the data of the collected events, the first 100 of
+// them or fewer if they are large, digest.count is how many messages were collected, and
+// digest.omitted is how many of those are not in the list.
+type Digest struct {
+	DigestTexts `json:",inline"`
+
+	// translations are the texts in other languages, chosen by the language of the user whom
+	// the message is about. At most 32.
+	// +optional
+	// +listType=map
+	// +listMapKey=language
+	// +kubebuilder:validation:MaxItems=32
+	Translations []DigestTranslation `json:"translations,omitempty"`
+}
+
+// DigestTexts are the texts of a digest.
+type DigestTexts struct {
+	// subject is a Django template that renders the subject of an email, or the title of a
+	// push or in-app message. It is required for emails, and can't be set for SMS. At most
+	// 4096 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Subject string `json:"subject,omitempty"`
+
+	// text is a Django template that renders the plain text. Variables are not escaped. At
+	// most 65536 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'\S')`,message="must not be blank"
+	Text string `json:"text"`
+
+	// html is a Django template that renders the HTML part of an email. Variables are escaped
+	// for HTML, as in Django. At most 65536 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	HTML string `json:"html,omitempty"`
+}
+
+// DigestTranslation is a digest in one language. Templates that it leaves out are the digest's
+// own.
+type DigestTranslation struct {
+	// language is the language of the texts: a BCP 47 language tag, such as fr or pt-BR.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=35
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$')",message="must be a language tag, such as fr or pt-BR"
+	Language string `json:"language"`
+
+	// subject translates the subject or title. At most 4096 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Subject string `json:"subject,omitempty"`
+
+	// text translates the plain text. At most 65536 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	Text string `json:"text,omitempty"`
+
+	// html translates the HTML part of an email. At most 65536 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=65536
+	HTML string `json:"html,omitempty"`
 }
 
 // Period returns the length of the period; 0 if it doesn't parse, which the schema excludes.
@@ -385,6 +464,8 @@ type NotificationSpec struct {
 }
 
 // NotificationRuleSpec defines a company's rule.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.sensitive) && self.sensitive && has(self.throttle) && has(self.throttle.digest))",message="throttle.digest can't be set for a sensitive rule: the data of its events is not kept until the end of the period",fieldPath=".throttle.digest"
 type NotificationRuleSpec struct {
 	// companyRef names the CompanyActivation, in the same namespace, of the company whose
 	// events the rule handles. It is immutable.
@@ -403,8 +484,8 @@ type NotificationRuleSpec struct {
 	// +kubebuilder:default=true
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// throttle limits how many of the rule's messages one recipient receives in a period.
-	// Without it, there is no limit.
+	// throttle limits how many of the rule's messages one recipient receives in a period. The
+	// others are not sent, or are collected in a digest. Without it, there is no limit.
 	// +optional
 	Throttle *Throttle `json:"throttle,omitempty"`
 

@@ -190,8 +190,17 @@ func TestPreview(t *testing.T) {
 	var v previewView
 	g.Expect(json.Unmarshal([]byte(out), &v)).To(Succeed())
 	g.Expect(v.Messages).To(HaveLen(1))
+	const digest = `
+  throttle:
+    messages: 1
+    per: 1h
+    digest: {subject: "{{ digest.count }} payments", text: "{% for item in digest.items %}{{ item.amount|money:2 }} {% endfor %}"}
+`
+	_, out, _ = plugin(t.Context(), right+digest+frame, "preview", "-f", "-", "--digest", "--changes", `{amount: 100, user: {email: joe@example.com}}`)
+	g.Expect(out).To(ContainSubstring("email to joe@example.com\nFrom: <no-reply@northwind.example>\nSubject: 3 payments\n\nDear customer\n1.00 1.00 1.00"))
 	for _, args := range [][]string{
 		{"another"},
+		{"--digest"},
 		{"--event", "weather.change"},
 		{"--changes", "1"},
 		{"--changes", "{}", "--data", "{}"},

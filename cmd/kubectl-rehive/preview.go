@@ -48,12 +48,16 @@ type previewNotSent struct {
 func (o *options) previewCommand() *cobra.Command {
 	var paths []string
 	var format, sample, changes, data string
+	var digest bool
 	command := &cobra.Command{
 		Use:   "preview -f FILE|DIRECTORY [NAME]",
 		Short: "Show the messages of a rule for an event, without sending them",
 		Long: `Evaluates a rule or template for an event and prints the messages. The event is the sample of
 the rule's own event unless --event or --data is set. Nothing is sent, and no cluster is
-needed. The company is always Northwind.`,
+needed. The company is always Northwind.
+
+With --digest, the message is the digest of the rule's throttle, as if the event had been
+collected three times.`,
 		Example: `  kubectl rehive preview -f rule.yaml
   kubectl rehive preview -f rules/ payment-received --changes '{"amount": 2500}'
   kubectl rehive preview -f rule.yaml --data @event.json -o json`,
@@ -90,7 +94,12 @@ needed. The company is always Northwind.`,
 			} else {
 				name = chosen.template.Spec.Event
 			}
-			trial, err := ruletest.Try(command.Context(), &event, name, &report.Compiled)
+			var trial *ruletest.Trial
+			if digest {
+				trial, err = ruletest.TryDigest(command.Context(), &event, name, &report.Compiled, 3)
+			} else {
+				trial, err = ruletest.Try(command.Context(), &event, name, &report.Compiled)
+			}
 			if err != nil {
 				return err
 			}
@@ -106,6 +115,7 @@ needed. The company is always Northwind.`,
 	command.Flags().StringVar(&sample, "event", "", "name of the event whose sample is used")
 	command.Flags().StringVar(&changes, "changes", "", "changes to the sample as JSON or YAML, or @ and a file")
 	command.Flags().StringVar(&data, "data", "", "data of the event as JSON or YAML, or @ and a file, instead of a sample")
+	command.Flags().BoolVar(&digest, "digest", false, "show the digest of the rule's throttle")
 	_ = command.RegisterFlagCompletionFunc("event", completeEvents)
 	return command
 }

@@ -83,6 +83,18 @@ func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayou
 	return r
 }
 
+// Digest returns the rule whose message is the rule's digest, without a limit and a rule that
+// stands in for it; nil if the rule has no digest.
+func (r *Rule) Digest() *Rule {
+	compiled, ok := r.Compiled.Digest()
+	if !ok {
+		return nil
+	}
+	digest := *r
+	digest.Compiled, digest.Throttle, digest.Fallback, digest.FallbackIfUnread = compiled, nil, "", 0
+	return &digest
+}
+
 // Catalog is safe for concurrent use.
 type Catalog struct {
 	reader      client.Reader

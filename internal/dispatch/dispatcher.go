@@ -259,9 +259,12 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	var deliveries []ledger.NewDelivery
 	begun := time.Now()
 	if err == nil {
-		if event.Name == notify.TriggerEvent {
+		switch event.Name {
+		case notify.TriggerEvent:
 			deliveries, err = d.trigger(ctx, &event, &memory)
-		} else {
+		case notify.DigestEvent:
+			deliveries, err = d.digest(ctx, &event, &memory)
+		default:
 			deliveries, err = d.decide(ctx, &event, &memory)
 		}
 	}
@@ -692,7 +695,7 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 		delivery.Content = ledger.Content{From: message.From, Subject: message.Subject, Text: message.Text, HTML: message.HTML, SMS: ledger.SMSOptions(message.SMS)}
 		delivery.ValidFor, delivery.Sensitive = rule.ValidFor, rule.Sensitive
 		if rule.Throttle != nil {
-			delivery.Throttle = throttleOf(rule.Throttle, &message)
+			delivery.Throttle = throttleOf(namespace, rule, &message)
 		}
 		deliveries = append(deliveries, delivery)
 	}
@@ -713,8 +716,11 @@ func appendDecision(deliveries []ledger.NewDelivery, namespace string, rule *cat
 }
 
 // throttleOf returns the limit for a message of a rule with a throttle.
-func throttleOf(t *v1alpha1.Throttle, m *notify.Message) *ledger.Throttle {
-	return &ledger.Throttle{Key: ledger.RecipientKey(string(m.Channel), m.Recipient), Messages: int64(t.Messages), Period: t.Period()}
+func throttleOf(namespace string, rule *catalog.Rule, m *notify.Message) *ledger.Throttle {
+	return &ledger.Throttle{
+		Key: ledger.RecipientKey(string(m.Channel), m.Recipient), Messages: int64(rule.Throttle.Messages), Period: rule.Throttle.Period(),
+		Digest: digestOf(namespace, rule, m),
+	}
 }
 
 // backoff is how long an event waits after its attempt, counted from 1: about a

@@ -45,18 +45,27 @@ type Preview struct {
 	Missing []string
 }
 
-// Preview decides one rule on an event as the dispatcher would, disabled or muted or not. It
-// stores and sends nothing, and asks the platform only for what the rule reads as
-// computed. Errors that are none of this package's pass.
+// PreviewedItems is how many times the digest of a preview has the event.
+const PreviewedItems = 3
+
+// Preview decides one rule on an event as the dispatcher would, disabled or muted or not. A rule
+// of [catalog.Rule.Digest] is decided as if the event had been collected PreviewedItems times;
+// digest says that it is one. Preview stores and sends nothing, and asks the platform only for
+// what the rule reads as computed. Other errors than this package's are temporary.
 //
 // The result is given to use, which should be done with it when it returns: until then
 // its memory is the company's.
-func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, use func(*Preview)) error {
+func (d *Dispatcher) Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, digest bool, use func(*Preview)) error {
 	of.ReceivedAt = time.Time{} // as if it came now
 	return d.rehearse(ctx, of, 0, func(ctx context.Context, grow func(int64) bool) error {
 		decider, err := d.newDecider(ctx, company, of, of.Data, []*catalog.Rule{rule}, d.computedOf(company, of))
 		if err != nil {
 			return err
+		}
+		if digest {
+			if decider.event, err = decider.event.AsDigest(PreviewedItems); err != nil {
+				return err
+			}
 		}
 		var result Preview
 		decider.event.Trace = &result.Trace

@@ -103,7 +103,7 @@ func TestPreviewsOfOneCompany(t *testing.T) {
 			return err
 		}
 		of := ledger.Event{Company: a.Spec.Company, Name: "user.update", Data: []byte(data)}
-		return s.dispatcher.Preview(ctx, a, rule, of, func(*Preview) {})
+		return s.dispatcher.Preview(ctx, a, rule, of, false, func(*Preview) {})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	flooding := make(chan error, flood)

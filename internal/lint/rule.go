@@ -54,7 +54,42 @@ func Rule(rule *v1alpha1.NotificationRule) notify.Problems {
 	for i := range spec.Translations {
 		l.translation(spec, &spec.Translations[i])
 	}
+	if spec.Throttle != nil && spec.Throttle.Digest != nil {
+		l.digest(spec.Throttle.Digest)
+	}
 	return l.warnings
+}
+
+// digest warns about probable mistakes in the texts of a digest, and about texts that one
+// language lacks.
+func (l *linter) digest(d *v1alpha1.Digest) {
+	const path = "spec.throttle.digest"
+	l.inDigest = true
+	l.template(path+".subject", d.Subject)
+	l.template(path+".text", d.Text)
+	l.html(path+".html", d.HTML)
+	for i := range d.Translations {
+		t := &d.Translations[i]
+		in := path + ".translations[" + t.Language + "]."
+		for _, text := range []struct{ name, own, translated string }{
+			{"subject", d.Subject, t.Subject}, {"text", d.Text, t.Text}, {"html", d.HTML, t.HTML},
+		} {
+			if text.own != "" && text.translated == "" {
+				l.warn(in+text.name, 0, 0, "is missing: users get the digest's own")
+			}
+			l.template(in+text.name, text.translated)
+		}
+		l.email(in+"html", t.HTML)
+	}
+}
+
+// digestMember warns about a member that digest doesn't have.
+func (l *linter) digestMember(field string, use *django.Use) {
+	switch _, member, _ := strings.Cut(use.Path, "."); {
+	case member == "", member == "count", member == "omitted", member == "items", strings.HasPrefix(member, "items."):
+	default:
+		l.warn(field, use.Line, use.Column, "{{ %s }} does not exist: digest has items, count and omitted", use.Path)
+	}
 }
 
 // translation warns about texts that one language lacks, and about probable mistakes in the
@@ -156,6 +191,7 @@ func Email(field, html string) notify.Problems {
 type linter struct {
 	name     string
 	event    *platformevent.Event // nil if the catalogue doesn't have it
+	inDigest bool                 // whether the variable digest exists
 	warnings notify.Problems
 }
 
@@ -253,6 +289,10 @@ func (l *linter) uses(field string, uses []django.Use) {
 		}
 		if seen[key] = true; len(l.warnings) == MaxWarnings {
 			return
+		}
+		if l.inDigest && first == "digest" {
+			l.digestMember(field, &use)
+			continue
 		}
 		if _, isVariable := platformevent.Variables().Find(first); isVariable {
 			l.variable(field, &use)

@@ -337,3 +337,25 @@ func TestHostileExpression(t *testing.T) {
 		t.Errorf("a long path took %s", took)
 	}
 }
+
+// TestDigest knows the variable digest in the texts of a digest only.
+func TestDigest(t *testing.T) {
+	r := rule("transaction.execute", "", "{{ digest.count }}")
+	r.Spec.Throttle = &v1alpha1.Throttle{Messages: 1, Per: "1h", Digest: &v1alpha1.Digest{
+		DigestTexts:  v1alpha1.DigestTexts{Text: "{{ digest.count }} {{ digest.omitted }} {% for item in digest.items %}{{ item.amount }} {{ item.user.email }}{% endfor %} {{ digest.items.0.amount }} {{ amount }} {{ digest.length }} {{ amuont }}"},
+		Translations: []v1alpha1.DigestTranslation{{Language: "fr"}},
+	}}
+	var got []string
+	for _, w := range Rule(r) {
+		got = append(got, w.Error())
+	}
+	want := []string{
+		"spec.sms.message, line 1, column 1: {{ digest.count }} is not among the known fields of transaction.execute, and prints nothing",
+		"spec.throttle.digest.text, line 1, column 164: {{ digest.length }} does not exist: digest has items, count and omitted",
+		"spec.throttle.digest.text, line 1, column 184: {{ amuont }} is not among the known fields of transaction.execute: did you mean {{ amount }}?",
+		"spec.throttle.digest.translations[fr].text: is missing: users get the digest's own",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

@@ -26,9 +26,10 @@ func (c *Compiled) Decide(ctx context.Context, event *Event, defaultFrom string)
 		return Decision{NotSent: []NotSent{{Reason: reason, Detail: detail}}}, nil
 	}
 	r := c.Rule
-	send, decision, err := r.evaluate(ctx, event)
-	if !send || err != nil {
-		return decision, err
+	if event.to == nil {
+		if send, decision, err := r.evaluate(ctx, event); !send || err != nil {
+			return decision, err
+		}
 	}
 	if reason, detail, ok := allowed(beforeRendering, &in); !ok {
 		return r.notSent(event, reason, detail), nil
@@ -40,12 +41,14 @@ func (c *Compiled) Decide(ctx context.Context, event *Event, defaultFrom string)
 	}
 	var to []addressee
 	var user string
+	var decision Decision
 	var failed error
-	err = event.compute(ctx, func(ctx context.Context) error {
+	if event.to != nil {
+		to, user = []addressee{*event.to}, event.to.user
+	} else if err = event.compute(ctx, func(ctx context.Context) error {
 		to, user, decision, failed = r.addressees(ctx, event, values)
 		return ctx.Err()
-	})
-	if err != nil {
+	}); err != nil {
 		return r.tooSlow(event, "rendering the recipients", err)
 	}
 	if failed != nil {

@@ -54,6 +54,9 @@ const (
 	TooManyUsers Reason = "TooManyUsers"
 	// RuleNotFound: a rule was triggered and then deleted.
 	RuleNotFound Reason = "RuleNotFound"
+	// DigestRemoved: messages were collected for a digest, and the rule or its digest was
+	// deleted before it was sent.
+	DigestRemoved Reason = "DigestRemoved"
 	// PushDisabled: push messages are disabled for the company.
 	PushDisabled Reason = "PushDisabled"
 	// TestModeOnly: the company is in test mode, in which the recipient is not allowed.
@@ -64,7 +67,7 @@ const (
 // the rule working as intended.
 func (r Reason) Failure() bool {
 	switch r {
-	case RuleDisabled, Muted, ExpressionFalse, NoRecipient, OptedOut, Suppressed, PushDisabled, TestModeOnly:
+	case RuleDisabled, Muted, ExpressionFalse, DigestRemoved, NoRecipient, OptedOut, Suppressed, PushDisabled, TestModeOnly:
 		return false
 	}
 	return true

@@ -76,6 +76,7 @@ type Event struct {
 	computed   func(context.Context) (*python.Dict, error)
 	complete   *python.Dict // data with computed, once it was read
 	now        time.Time
+	to         *addressee // of a digest, which has one recipient; nil for other events
 }
 
 // Suppression is why a recipient receives no messages.
@@ -223,6 +224,9 @@ func (e *Event) values(ctx context.Context, computed bool) (*python.Dict, error)
 // nests it in most resources and in the transaction of a transition; if the resource is the
 // user itself, it is at the top.
 func (e *Event) user() string {
+	if e.to != nil {
+		return e.to.user
+	}
 	data := e.data
 	if strings.HasPrefix(e.Name, "transaction.transition.") {
 		data = dict(data, "transaction")

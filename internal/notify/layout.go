@@ -101,6 +101,9 @@ func (r *Rule) WithLayout(l *Layout) *Rule {
 	wrapped.variables = append(slices.Clone(r.variables), l.variables...)
 	slices.Sort(wrapped.variables)
 	wrapped.variables = slices.Compact(wrapped.variables)
+	if r.digest != nil {
+		wrapped.digest = r.digest.WithLayout(l)
+	}
 	return &wrapped
 }
 

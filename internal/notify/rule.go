@@ -43,6 +43,7 @@ type Rule struct {
 	layout       *Layout // nil: messages are not wrapped
 	texts                // the rule's own
 	translations []texts
+	digest       *Rule // sends what a throttle collected; nil if the rule has no digest
 
 	variables []string
 	// Reading computed costs a call of the platform, so it is tracked separately for the
@@ -88,6 +89,7 @@ func Compile(rule *v1alpha1.NotificationRule) (*Rule, Problems) {
 	for i := range rule.Spec.Translations {
 		c.translation(r, &rule.Spec.Translations[i])
 	}
+	c.digest(r, rule.Spec.Throttle, before)
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -111,6 +113,12 @@ func (r *Rule) Size() int {
 	n += own.size()
 	for i := range r.translations {
 		n += r.translations[i].size() // counts what is the rule's own again
+	}
+	if d := r.digest; d != nil {
+		n += d.size()
+		for i := range d.translations {
+			n += d.translations[i].size()
+		}
 	}
 	return n
 }

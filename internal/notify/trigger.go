@@ -18,7 +18,9 @@ const TriggerEvent = "notification:trigger"
 const ReplayEvent = "notification:replay"
 
 // IsOwnEvent reports whether only this program creates events with a name.
-func IsOwnEvent(name string) bool { return name == TriggerEvent || name == ReplayEvent }
+func IsOwnEvent(name string) bool {
+	return name == TriggerEvent || name == ReplayEvent || name == DigestEvent
+}
 
 // Replay is the data of a ReplayEvent.
 type Replay struct {

@@ -126,6 +126,20 @@ type Trial struct {
 // Try decides a rule on an event, of the given name unless the event names a sample. The
 // error is an [InvalidEventError], or says that ctx ended.
 func Try(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *notify.Compiled) (*Trial, error) {
+	return try(ctx, e, name, compiled, func(event *notify.Event) (*notify.Event, error) { return event, nil })
+}
+
+// TryDigest decides the digest of a rule as if an event had been collected some times. The error
+// is an [InvalidEventError], or says that the rule has no digest or that ctx ended.
+func TryDigest(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *notify.Compiled, times int) (*Trial, error) {
+	digest, ok := compiled.Digest()
+	if !ok {
+		return nil, errors.New("the rule has no digest: set spec.throttle.digest")
+	}
+	return try(ctx, e, name, &digest, func(event *notify.Event) (*notify.Event, error) { return event.AsDigest(times) })
+}
+
+func try(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *notify.Compiled, as func(*notify.Event) (*notify.Event, error)) (*Trial, error) {
 	if e.Sample != "" {
 		name = e.Sample
 	}
@@ -140,6 +154,9 @@ func Try(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *
 	event, err := notify.NewEvent(name, Company, data, Now, func(context.Context) (*python.Dict, error) { return computed, nil })
 	if err != nil {
 		return nil, &InvalidEventError{"event: the data can't be read"} // the error repeats the data
+	}
+	if event, err = as(event); err != nil {
+		return nil, err
 	}
 	event.UnsubscribeURL = func(string) string { return UnsubscribeURL }
 	trial := &Trial{Event: name, Data: data}

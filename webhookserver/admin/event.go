@@ -422,6 +422,8 @@ var explanations = map[string]string{
 	string(notify.PushDisabled):       "The company has push messages turned off.",
 	string(notify.TestModeOnly):       "The company is in test mode on Rehive.",
 	ledger.ReasonThrottled:            "The recipient already received as many messages of this notification as it allows.",
+	ledger.ReasonCollected:            "The recipient already received as many messages of this notification as it allows, so this one is part of a digest.",
+	string(notify.DigestRemoved):      "Messages had been collected for a digest, which was not sent.",
 	ledger.ReasonReplayed:             "The message failed.",
 }
 

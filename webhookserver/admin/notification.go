@@ -96,7 +96,7 @@ func notificationFields() []rest.Field[notification] {
 	fields = append(fields, sendingFields(func(n *notification) *sending { return &n.sending })...)
 	return append(fields,
 		rest.JSON("throttle", func(n *notification) *json.RawMessage { return &n.throttle }, isThrottle).Nullable().
-			Describe(`How many messages one recipient receives in a period, such as {"messages": 5, "per": "1h"}; null if there is no limit.`),
+			Describe(`How many messages one recipient receives in a period, such as {"messages": 5, "per": "1h"}; null if there is no limit. The others are sent in one message at the end of the period if there is a "digest": an object with the templates "subject", "text" and "html" and a list of "translations", which have a "language" too.`),
 		rest.JSON("fallback", func(n *notification) *json.RawMessage { return &n.fallback }, isFallback).Nullable().
 			Describe(`The notification whose message is sent if this one's fails, is suppressed or expires, such as {"notification": 1}; with "if_unread_after", also if the user doesn't read it within that time.`),
 		rest.Char("from_email", func(n *notification) *string { return &n.fromEmail }).Nullable().Blank().MaxLength(maxLine),
@@ -534,6 +534,17 @@ func (n *notification) check() error {
 	return rest.InvalidFields(invalid...)
 }
 
+const throttlePath = "spec.throttle"
+
+// placeIn returns where in the value of the API's field the field at a path is, for fields that
+// hold objects; ok is false for others.
+func placeIn(path string, names func(path string) string) (place string, ok bool) {
+	if place, ok = strings.CutPrefix(path, throttlePath+"."); ok {
+		return place, true
+	}
+	return translated(path, names)
+}
+
 // problemError converts a problem of a template or expression, with its position, to a
 // field error.
 func problemError(problem *notify.Problem, names func(path string) string) rest.FieldError {
@@ -542,13 +553,13 @@ func problemError(problem *notify.Problem, names func(path string) string) rest.
 		field = rest.NonFieldErrors
 	}
 	message := strings.TrimSuffix(problem.Message, ".") + "."
-	place, isTranslation := translated(problem.Field, names)
-	if isTranslation {
+	place, isInside := placeIn(problem.Field, names)
+	if isInside {
 		message = place + ": " + message
 	}
 	if problem.Line > 0 {
 		message = fmt.Sprintf("Line %d, column %d: %s", problem.Line, problem.Column, message)
-	} else if !isTranslation {
+	} else if !isInside {
 		message = notify.Capitalized(message)
 	}
 	return rest.FieldError{Field: field, Messages: []string{message}}
@@ -575,8 +586,6 @@ func (n *notification) apiName(path string) string {
 		return "mute_reason"
 	case "spec.sensitive":
 		return "sensitive"
-	case "spec.throttle", "spec.throttle.messages", "spec.throttle.per":
-		return "throttle"
 	case "spec.ignoreSuppressions":
 		return "ignore_suppressions"
 	case "spec.onUnknownOutcome":
@@ -588,6 +597,9 @@ func (n *notification) apiName(path string) string {
 	}
 	if strings.HasPrefix(path, translationsPath) {
 		return translationsField
+	}
+	if path == throttlePath || strings.HasPrefix(path, throttlePath+".") {
+		return "throttle"
 	}
 	for name, fieldPath := range channelFields[n.kind] {
 		if path == fieldPath || strings.HasPrefix(path, fieldPath+".") {

@@ -28,7 +28,7 @@ import (
 // Previewer evaluates rules without sending. *dispatch.Dispatcher implements it and
 // documents the methods.
 type Previewer interface {
-	Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, use func(*dispatch.Preview)) error
+	Preview(ctx context.Context, company *v1alpha1.CompanyActivation, rule *catalog.Rule, of ledger.Event, digest bool, use func(*dispatch.Preview)) error
 	DryRun(ctx context.Context, company *v1alpha1.CompanyActivation, of ledger.Event, output int64, use func(*catalog.Rule, *notify.Decision) error) error
 }
 
@@ -39,6 +39,8 @@ const maxEventID = 255
 type sample struct {
 	event json.RawMessage // name and data, or only the name
 	id    string          // of a stored event
+
+	digest bool // previews the digest instead
 }
 
 // preview is what a notification would do with an event.
@@ -175,6 +177,8 @@ func previewFields() []rest.Field[notification] {
 			Describe(`The event to evaluate, as {"name": "…", "data": {…}}, or the name of the notification's event, to use the sample of that event.`),
 		rest.Char("event_id", func(n *notification) *string { return &n.sample.id }).Nullable().Blank().WriteOnly().MaxLength(maxEventID).
 			Describe("The platform's identifier of a received event to evaluate."),
+		rest.Boolean("digest", func(n *notification) *bool { return &n.sample.digest }).WriteOnly().
+			Describe(fmt.Sprintf("Whether to preview the throttle's digest, as if the messages of %d such events had been collected.", dispatch.PreviewedItems)),
 	)
 }
 
@@ -242,9 +246,14 @@ func (a *API) preview(ctx context.Context, r *rest.Request, n *notification) (re
 		result.reason = string(notify.RuleInvalid)
 		return rest.DataOf(previewSerializer, &result), nil
 	}
+	if n.sample.digest {
+		if rule = rule.Digest(); rule == nil {
+			return rest.Answer{}, rest.InvalidField(nil, "digest", "The notification has no digest: set one in its throttle.")
+		}
+	}
 	r.EndWork() // the dispatcher has its own turns for previews
 	var answer rest.Answer
-	err = a.Previews.Preview(ctx, r.Caller.Activation, rule, event, func(p *dispatch.Preview) {
+	err = a.Previews.Preview(ctx, r.Caller.Activation, rule, event, n.sample.digest, func(p *dispatch.Preview) {
 		result.read(p, n, event.Name)
 		answer = rest.DataOf(previewSerializer, &result)
 	})
@@ -450,7 +459,7 @@ func (n *notification) remarkOn(problem *notify.Problem) remark {
 		message = strings.TrimSuffix(message, ".") + "."
 	}
 	field := n.apiName(problem.Field)
-	if place, ok := translated(problem.Field, n.apiName); ok {
+	if place, ok := placeIn(problem.Field, n.apiName); ok {
 		message = place + ": " + message
 	} else {
 		message = notify.Capitalized(message)

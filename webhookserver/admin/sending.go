@@ -25,8 +25,9 @@ type sending struct {
 
 // throttle is the form of the field throttle.
 type throttle struct {
-	Messages int32  `json:"messages"`
-	Per      string `json:"per"`
+	Messages int32            `json:"messages"`
+	Per      string           `json:"per"`
+	Digest   *v1alpha1.Digest `json:"digest,omitempty"`
 }
 
 // fallback is the form of the field fallback.
@@ -61,7 +62,7 @@ func isThrottle(value json.RawMessage) string {
 	}
 	var t throttle
 	if decodeStrictly(value, &t) != nil || t.Messages < 1 || t.Per == "" || len(t.Per) > maxDuration {
-		return `A throttle has the number of messages, from 1 to 1000, and the period, such as {"messages": 5, "per": "1h"}.`
+		return `A throttle has the number of messages, from 1 to 1000, and the period, such as {"messages": 5, "per": "1h"}. It may have a digest, such as {"subject": "…", "text": "…"}.`
 	}
 	return ""
 }
@@ -95,7 +96,7 @@ func readThrottle(t *v1alpha1.Throttle) json.RawMessage {
 	if t == nil {
 		return nil
 	}
-	encoded, _ := json.Marshal(throttle{t.Messages, t.Per}) // can't fail
+	encoded, _ := json.Marshal(throttle{t.Messages, t.Per, t.Digest}) // can't fail
 	return encoded
 }
 
@@ -106,7 +107,7 @@ func ruleThrottle(value json.RawMessage) *v1alpha1.Throttle {
 	}
 	var t throttle
 	_ = json.Unmarshal(value, &t) // checked when it was received
-	return &v1alpha1.Throttle{Messages: t.Messages, Per: t.Per}
+	return &v1alpha1.Throttle{Messages: t.Messages, Per: t.Per, Digest: t.Digest}
 }
 
 // readFallback returns which notification stands in for the one of a rule, in the API's form.
