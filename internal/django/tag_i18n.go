@@ -303,6 +303,9 @@ func (n *translateNode) Render(c *Context) error {
 			return err
 		}
 		context, _ = python.AsStr(v)
+		if err := c.meter.SpendBytes(len(context), 4); err != nil { // it is copied
+			return err
+		}
 		context += "\x04"
 	}
 	v, author, err := n.resolve(c, context)
