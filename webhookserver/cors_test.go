@@ -100,7 +100,7 @@ func TestPrivateAnswersAreNotCached(t *testing.T) {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
 			for _, token := range []string{f.admin.Token, ""} {
 				r := f.call(token, method, path, "")
-				if public[path] && r.status == 200 {
+				if public[path] && r.status == 200 && method != "OPTIONS" { // whose answers nobody caches
 					f.Expect(r.header.Get("Cache-Control")).To(gomega.HavePrefix("public,"), path)
 					continue
 				}
