@@ -223,7 +223,7 @@ func (z *fuzzer) check(method, target string, got response, what string) {
 		z.succeeded[method+" "+path]++
 		return
 	}
-	z.Expect(got.header.Get("Cache-Control")).To(gomega.Equal(cacheControlOf(path, got.status)), "%s", what)
+	z.Expect(got.header.Get("Cache-Control")).To(gomega.Equal(cacheControlOf(method, path, got.status)), "%s", what)
 	if got.status == http.StatusMethodNotAllowed {
 		z.Expect(got.header.Get("Allow")).NotTo(gomega.BeEmpty(), "%s", what)
 	}
