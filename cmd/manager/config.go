@@ -192,7 +192,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.smsCountries, "sms-countries", "", "ISO 3166 `codes` of the countries to which SMS may be sent, such as ZA,US; all by default")
 	flags.StringVar(&s.smsAllowNumbers, "sms-allow-numbers", "", "`kinds` of expensive numbers to which SMS may be sent: premium, shared-cost, satellite; none by default")
 	flags.StringVar(&s.testMode, "test-mode", testmode.Deliver, "`mode` of treating messages of companies that are in test mode on Rehive: deliver sends them, redirect sends those to recipients outside --test-mode-allow to --test-mode-redirect, and record only logs those. In-app messages are always delivered")
-	flags.Var(&s.testModeAllow, "test-mode-allow", "comma-separated `recipients` of companies in test mode: email addresses, domains with their subdomains, international phone numbers, and identifiers of users for push notifications. Can be repeated")
+	flags.Var(&s.testModeAllow, "test-mode-allow", "comma-separated `recipients` of companies in test mode: email addresses, domains with their subdomains, international phone numbers, identifiers of users for push notifications, and company-admins for the users in the company's group admin on Rehive. Can be repeated")
 	flags.Var(&s.testModeRedirect, "test-mode-redirect", "email `address`, phone number or both, separated by a comma, that receive messages with --test-mode=redirect; those of other channels are only logged")
 	flags.StringVar(&s.providerAllowNetworks, "provider-allow-networks", "", "comma-separated private and special-purpose `networks` that DeliveryProviders may connect to, such as 10.0.0.0/8,fd00::/8; none by default")
 	flags.BoolVar(&s.providerAllowPlaintext, "provider-allow-plaintext", false, "accept base URLs of DeliveryProviders that begin with http://, which sends credentials unencrypted")
@@ -473,7 +473,7 @@ func (s *settings) validateProviders() error {
 	if _, err := s.newQuotas(nil); err != nil {
 		return err
 	}
-	if _, err := s.newTestMode(); err != nil {
+	if _, err := s.newTestMode(nil); err != nil {
 		return err
 	}
 	_, err := s.allowedNetworks()

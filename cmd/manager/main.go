@@ -41,6 +41,7 @@ import (
 	"github.com/rehive/extension-operator/internal/namespaces"
 	"github.com/rehive/extension-operator/internal/rehive"
 	"github.com/rehive/extension-operator/internal/senderdomain"
+	"github.com/rehive/extension-operator/internal/testmode"
 	"github.com/rehive/extension-operator/webhookserver"
 )
 
@@ -137,7 +138,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	testMode, err := s.newTestMode()
+	testMode, err := s.newTestMode(testmode.NewAdmins(platform, rules.Token, nil))
 	if err != nil {
 		return err
 	}

@@ -175,9 +175,10 @@ func newEmailProvider(s *settings, doing *delivery.ProvidersMetrics) (provider.P
 	}), nil
 }
 
-// newTestMode returns the guard of --test-mode; nil if it delivers.
-func (s *settings) newTestMode() (*testmode.Guard, error) {
-	return testmode.New(s.testMode, s.testModeAllow, s.testModeRedirect)
+// newTestMode returns the guard of --test-mode; nil if it delivers. Admins is needed only for
+// sending, not for validating the flags.
+func (s *settings) newTestMode(admins *testmode.Admins) (*testmode.Guard, error) {
+	return testmode.New(s.testMode, s.testModeAllow, s.testModeRedirect, admins)
 }
 
 // newQuotas returns the quotas of --quotas, --sms-countries and --sms-allow-numbers. The

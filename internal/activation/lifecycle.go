@@ -28,8 +28,8 @@ import (
 
 // The platform's groups whose users may act for a company.
 const (
-	GroupAdmin   = "admin"
-	GroupService = "service"
+	GroupAdmin   = rehive.GroupAdmin
+	GroupService = rehive.GroupService
 )
 
 const (

@@ -650,8 +650,8 @@ func (d *Dispatcher) newDecider(ctx context.Context, company *v1alpha1.CompanyAc
 	event.OptedOut = decider.optedOut
 	event.Suppressed = d.suppressedOf(of.Company)
 	event.Languages = d.languagesOf(company, event.Age)
-	if d.TestMode.Covers(company) {
-		event.TestMode = d.TestMode
+	if guard := d.TestMode.Of(company); guard != nil {
+		event.TestMode = guard
 	}
 	if d.Senders != nil {
 		own, err := d.Senders.EmailSender(ctx, company)

@@ -51,7 +51,8 @@ const PreviewedItems = 3
 // Preview decides one rule on an event as the dispatcher would, disabled or muted or not. A rule
 // of [catalog.Rule.Digest] is decided as if the event had been collected PreviewedItems times;
 // digest says that it is one. Preview stores and sends nothing, and asks the platform only for
-// what the rule reads as computed. Other errors than this package's are temporary.
+// what the decision needs: what the rule reads as computed, users' languages, and the admins of a
+// company in test mode. Other errors than this package's are temporary.
 //
 // The result is given to use, which should be done with it when it returns: until then
 // its memory is the company's.

@@ -70,8 +70,9 @@ type Event struct {
 	Trace *Trace
 
 	optedOut   map[string][]string          // results of OptedOut
-	suppressed map[suppressible]Suppression // results of Suppressed
+	suppressed map[recipientKey]Suppression // results of Suppressed
 	languages  map[string]string            // language tags by user; nil until a rule needs one
+	testAllows map[recipientKey]bool        // results of TestMode.Allows
 	data       *python.Dict
 	computed   func(context.Context) (*python.Dict, error)
 	complete   *python.Dict // data with computed, once it was read
@@ -87,16 +88,17 @@ type Suppression struct {
 	Hard bool
 }
 
-// suppressible is a recipient of a channel.
-type suppressible struct {
+// recipientKey is a recipient of a channel.
+type recipientKey struct {
 	channel   Channel
 	recipient string
 }
 
 // TestMode knows the recipients of a company that is in test mode on Rehive.
 type TestMode interface {
-	// Allows reports whether messages may be sent to a recipient.
-	Allows(channel v1alpha1.Channel, recipient string) bool
+	// Allows reports whether messages may be sent to a recipient. Its error is considered
+	// temporary.
+	Allows(ctx context.Context, channel v1alpha1.Channel, recipient string) (bool, error)
 	// RedirectTo returns who receives the messages to other recipients; empty if nobody does.
 	RedirectTo(channel v1alpha1.Channel) string
 }
@@ -297,10 +299,10 @@ func (e *Event) loadSuppressed(ctx context.Context, channel Channel, recipients 
 		return fmt.Errorf("reading the suppression list: %w", err)
 	}
 	if len(found) > 0 && e.suppressed == nil {
-		e.suppressed = make(map[suppressible]Suppression, len(found))
+		e.suppressed = make(map[recipientKey]Suppression, len(found))
 	}
 	for recipient, s := range found {
-		e.suppressed[suppressible{channel, recipient}] = s
+		e.suppressed[recipientKey{channel, recipient}] = s
 	}
 	return nil
 }

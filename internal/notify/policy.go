@@ -5,6 +5,7 @@ package notify
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -42,7 +43,7 @@ var (
 	beforeWriting = []addresseePolicy{
 		{allows: pushEnabled},
 		{allows: notOptedOut, gather: gatherOptOuts},
-		{allows: allowedInTestMode},
+		{allows: allowedInTestMode, gather: gatherTestMode},
 		{allows: notSuppressed, gather: gatherSuppressed},
 	}
 )
@@ -128,12 +129,30 @@ func notOptedOut(in *policyInput) (reason Reason, detail string, ok bool) {
 func allowedInTestMode(in *policyInput) (reason Reason, detail string, ok bool) {
 	mode, channel := in.event.TestMode, v1alpha1.Channel(in.to.channel)
 	switch {
-	case mode == nil || mode.Allows(channel, in.to.recipient):
+	case mode == nil || in.event.testAllows[recipientKey{in.to.channel, in.to.recipient}]:
 		return "", "", true
 	case mode.RedirectTo(channel) != "":
 		return TestModeOnly, "the company is in test mode on Rehive: the message went to the recipient of --test-mode-redirect", false
 	}
 	return TestModeOnly, "the company is in test mode on Rehive, and the recipient is not in --test-mode-allow", false
+}
+
+func gatherTestMode(ctx context.Context, in *policyInput, to []addressee) error {
+	mode := in.event.TestMode
+	if mode == nil {
+		return nil
+	}
+	if in.event.testAllows == nil {
+		in.event.testAllows = make(map[recipientKey]bool, len(to))
+	}
+	for i := range to {
+		ok, err := mode.Allows(ctx, v1alpha1.Channel(to[i].channel), to[i].recipient)
+		if err != nil {
+			return fmt.Errorf("finding the recipients of test mode: %w", err)
+		}
+		in.event.testAllows[recipientKey{to[i].channel, to[i].recipient}] = ok
+	}
+	return nil
 }
 
 // redirected adds the recipients who receive the messages that test mode withholds from
@@ -167,7 +186,7 @@ func gatherOptOuts(ctx context.Context, in *policyInput, to []addressee) error {
 
 // notSuppressed leaves in-app copies alone, which have no address.
 func notSuppressed(in *policyInput) (reason Reason, detail string, ok bool) {
-	s := in.event.suppressed[suppressible{in.to.channel, in.to.recipient}]
+	s := in.event.suppressed[recipientKey{in.to.channel, in.to.recipient}]
 	if s.Reason == "" || !s.Hard && in.rule.Rule.ignoreSuppressions {
 		return "", "", true
 	}

@@ -4,6 +4,8 @@
 package notify
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -11,10 +13,13 @@ import (
 )
 
 // testMode allows one recipient and in-app messages.
-type testMode struct{ allowed, redirect string }
+type testMode struct {
+	allowed, redirect string
+	err               error
+}
 
-func (m testMode) Allows(channel v1alpha1.Channel, recipient string) bool {
-	return channel == v1alpha1.ChannelSystem || recipient == m.allowed || recipient == m.redirect
+func (m testMode) Allows(_ context.Context, channel v1alpha1.Channel, recipient string) (bool, error) {
+	return channel == v1alpha1.ChannelSystem || recipient == m.allowed || recipient == m.redirect, m.err
 }
 
 func (m testMode) RedirectTo(channel v1alpha1.Channel) string {
@@ -104,5 +109,10 @@ func TestTestMode(t *testing.T) {
 				}
 			}
 		})
+	}
+	e, unknown := event(t, mobileData, nil), errors.New("the admins are unknown")
+	e.TestMode = testMode{err: unknown}
+	if decision, err := compile(t, two).Decide(t.Context(), e, ""); !errors.Is(err, unknown) {
+		t.Errorf("got %+v, %v", decision, err)
 	}
 }

@@ -17,15 +17,18 @@ import (
 	"github.com/rehive/extension-operator/internal/rehive"
 )
 
-// Reasons why push messages wait.
+// Reasons why messages wait for the platform.
 const (
-	// ReasonPlatformBusy is the reason of a message whose recipient's devices can't be read
-	// yet, because the company's calls to the platform have used up their share.
+	// ReasonPlatformBusy is the reason of a message for which the platform can't be asked yet,
+	// because the company's calls to the platform have used up their share.
 	ReasonPlatformBusy = "PlatformBusy"
 	// ReasonTokenMissing and ReasonTokenRefused are the reasons of a message that waits for a
 	// new token of its company.
 	ReasonTokenMissing = "TokenMissing"
 	ReasonTokenRefused = "TokenRefused"
+	// ReasonPermissionMissing is the reason of a message that waits for a permission of the
+	// extension on Rehive.
+	ReasonPermissionMissing = "PermissionMissing"
 )
 
 // Devices reads the devices of users from the platform, with the token of the message's
@@ -53,7 +56,7 @@ func (d Devices) PushTokens(ctx context.Context, company, user string) ([]string
 	case rehive.IsUnauthorized(err):
 		return nil, provider.Misconfigured(ReasonTokenRefused, "Rehive refuses the company's token, so the user's devices can't be read.")
 	case rehive.IsForbidden(err):
-		return nil, provider.Misconfigured("PermissionMissing", "Rehive doesn't let the extension read devices: it needs the admin permission to view devices.")
+		return nil, provider.Misconfigured(ReasonPermissionMissing, "Rehive doesn't let the extension read devices: it needs the admin permission to view devices.")
 	case rehive.IsPermanent(err):
 		return nil, provider.Permanent("RecipientInvalid", "Rehive knows no such user.")
 	case rehive.IsHeldBack(err):

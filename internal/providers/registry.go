@@ -110,8 +110,8 @@ func (r *Registry) Route(ctx context.Context, company, channelName string) (deli
 	if r.Quotas != nil {
 		route.Provider = r.Quotas.charged(a, channel, route.Provider)
 	}
-	if r.TestMode.Covers(a) {
-		route.Provider = onlyAllowed{next: route.Provider, guard: r.TestMode, channel: channel}
+	if guard := r.TestMode.Of(a); guard != nil {
+		route.Provider = onlyAllowed{next: route.Provider, guard: guard, channel: channel}
 	}
 	return route, nil
 }

@@ -205,6 +205,54 @@ func TestTransactionsOverSeveralPages(t *testing.T) {
 	}
 }
 
+// TestAdmins checks that the admins of a company are bounded in number and in calls, and that a
+// platform that ignores the filter makes nobody an admin.
+func TestAdmins(t *testing.T) {
+	e := newEnv(t)
+	for i := range rehive.MaxAdmins + 5 {
+		if _, err := e.AddUser("demo", rehivetest.User{Email: fmt.Sprintf("a%d@example.com", i), Group: "admin", Archived: i == 7}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.ClearRequests()
+	n := 0
+	for user, err := range e.admin.Admins(e.ctx) {
+		if err != nil || !user.InGroup("admin") {
+			t.Fatalf("%+v, %v", user, err)
+		}
+		n++
+	}
+	if calls := len(e.Requests()); n != rehive.MaxAdmins || calls != 1 {
+		t.Errorf("%d admins in %d calls", n, calls)
+	}
+
+	var calls int
+	rude := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		_, _ = fmt.Fprintf(w, `{"status":"success","data":{"next":"http://%s%s","results":[
+			{"id":"1","groups":[{"name":"admin"}]},{"id":"2","groups":[{"name":"user"}]},{"id":"3"},
+			{"id":"4","groups":[{"name":"admin"}],"archived":true},{"id":"5","groups":[{"name":"admin"}],"deactivated":true}]}}`, r.Host, r.URL.Path)
+	}))
+	t.Cleanup(rude.Close)
+	client, err := rehive.New(rude.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	n = 0
+	for user, err := range client.WithToken("token").Admins(e.ctx) {
+		if err != nil {
+			break // the list has too many pages
+		}
+		if n++; user.ID != "1" {
+			t.Errorf("%s is not an admin", user.ID)
+		}
+	}
+	if n != calls || calls > 5 {
+		t.Errorf("%d admins in %d calls", n, calls)
+	}
+}
+
 func TestUsersAndDevices(t *testing.T) {
 	e := newEnv(t)
 	for i := range 300 {

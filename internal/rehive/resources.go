@@ -183,6 +183,37 @@ func (s Session) UsersInGroup(ctx context.Context, group string) iter.Seq2[UserR
 	return stream[UserRecord](ctx, s, in, maxStreamedPages)
 }
 
+// Limits of [Session.Admins].
+const (
+	// MaxAdmins is how many admins of a company are read.
+	MaxAdmins = pageSize
+	// maxAdminPages is enough for them if the platform's pages hold a fifth of what was asked for.
+	maxAdminPages = 5
+)
+
+// Admins yields the first MaxAdmins active users of the group [GroupAdmin], like
+// [Session.UsersInGroup]. It leaves out users of whom the platform doesn't say that they are in
+// the group, as it would if the platform ignored the filter.
+func (s Session) Admins(ctx context.Context) iter.Seq2[User, error] {
+	return func(yield func(User, error) bool) {
+		in, err := usersInGroup(GroupAdmin)
+		if err != nil {
+			yield(User{}, err)
+			return
+		}
+		read := 0
+		for user, err := range stream[User](ctx, s, in, maxAdminPages) {
+			wanted := err != nil || user.InGroup(GroupAdmin) && !user.Archived && !user.Deactivated
+			if wanted && !yield(user, err) {
+				return
+			}
+			if read++; read == MaxAdmins {
+				return
+			}
+		}
+	}
+}
+
 // CountUsersInGroup returns how many users [Session.UsersInGroup] yields.
 func (s Session) CountUsersInGroup(ctx context.Context, group string) (int, error) {
 	in, err := usersInGroup(group)

@@ -14,8 +14,13 @@ import (
 // that a user was deleted: then the user's retention_state is deleted.
 const EventUserUpdate = "user.update"
 
-// Group is what a user may do on the platform. Name is the identifier; "admin"
-// and "service" are the groups whose users may act for a company.
+// The groups whose users may act for a company.
+const (
+	GroupAdmin   = "admin"
+	GroupService = "service"
+)
+
+// Group is what a user may do on the platform. Name is the identifier.
 type Group struct {
 	Name    string `json:"name"`
 	Label   string `json:"label"`

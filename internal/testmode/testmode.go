@@ -5,6 +5,7 @@
 package testmode
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,19 +31,24 @@ const (
 // mode is the platform's word for test mode.
 const mode = "test"
 
+// CompanyAdmins stands for the company's own admins on Rehive, among the allowed recipients.
+const CompanyAdmins = "company-admins"
+
 // Guard knows the recipients of companies in test mode. Its methods accept nil, which lets
-// all companies send to everyone. It is immutable and safe for concurrent use.
+// all companies send to everyone. It is safe for concurrent use.
 type Guard struct {
+	admins     *Admins         // nil if they are not allowed
 	recipients map[string]bool // mailbox keys, phone numbers and users
 	domains    []string
 	redirects  map[v1alpha1.Channel]string
 }
 
 // New returns the guard for a policy; nil for Deliver. Allowed are email addresses, domains
-// with their subdomains, phone numbers and identifiers of users. Redirects are an email
-// address, a phone number or both, and required for Redirect only. The error is the end of a
-// sentence that begins with the name of a flag.
-func New(policy string, allowed, redirects []string) (*Guard, error) {
+// with their subdomains, phone numbers, identifiers of users and CompanyAdmins, for which admins
+// is asked; it may be nil if the guard only validates. Redirects are an email address, a phone
+// number or both, and required for Redirect only. The error is a sentence that begins with the
+// name of a flag.
+func New(policy string, allowed, redirects []string, admins *Admins) (*Guard, error) {
 	switch {
 	case policy != Deliver && policy != Redirect && policy != Record:
 		return nil, fmt.Errorf("--test-mode must be %s, %s or %s, not %q", Deliver, Redirect, Record, policy)
@@ -65,13 +71,17 @@ func New(policy string, allowed, redirects []string) (*Guard, error) {
 		g.redirects[channel] = recipient
 	}
 	for _, text := range allowed {
+		if strings.TrimSpace(text) == CompanyAdmins {
+			g.admins = admins
+			continue
+		}
 		switch channel, recipient := parse(text); {
 		case channel != "":
 			g.recipients[key(channel, recipient)] = true
 		case recipient != "":
 			g.domains = append(g.domains, recipient)
 		default:
-			return nil, fmt.Errorf("--test-mode-allow: %q is not an email address, a domain, an international phone number or the identifier of a user", text)
+			return nil, fmt.Errorf("--test-mode-allow: %q is not an email address, a domain, an international phone number, the identifier of a user or %s", text, CompanyAdmins)
 		}
 	}
 	if policy == Deliver {
@@ -106,15 +116,40 @@ func key(channel v1alpha1.Channel, recipient string) string {
 	return ledger.RecipientKey(string(channel), recipient)
 }
 
-// Covers reports whether the company's recipients are limited.
-func (g *Guard) Covers(a *v1alpha1.CompanyActivation) bool {
-	return g != nil && a.Status.CompanyInfo.Mode == mode
+// Company is the guard of one company in test mode. It is immutable and safe for concurrent use.
+type Company struct {
+	guard      *Guard
+	activation *v1alpha1.CompanyActivation
 }
 
-// Allows reports whether a company in test mode may send to a recipient. In-app messages are
-// always allowed: they don't leave the operator, and only users of the company can read them.
-func (g *Guard) Allows(channel v1alpha1.Channel, recipient string) bool {
-	if g == nil || channel == v1alpha1.ChannelSystem || recipient == g.redirects[channel] || g.recipients[key(channel, recipient)] {
+// Of returns the guard of a company; nil if the company's recipients are not limited.
+func (g *Guard) Of(a *v1alpha1.CompanyActivation) *Company {
+	if g == nil || a.Status.CompanyInfo.Mode != mode {
+		return nil
+	}
+	return &Company{guard: g, activation: a}
+}
+
+// Allows reports whether the company may send to a recipient. In-app messages are always
+// allowed: they don't leave the operator, and only users of the company can read them. The error
+// is temporary: the company's admins, one of whom the recipient may be, could not be read.
+func (c *Company) Allows(ctx context.Context, channel v1alpha1.Channel, recipient string) (bool, error) {
+	if c.guard.lists(channel, recipient) {
+		return true, nil
+	}
+	if c.guard.admins == nil {
+		return false, nil
+	}
+	return c.guard.admins.include(ctx, c.activation, channel, recipient)
+}
+
+// RedirectTo returns the recipient of messages to recipients who are not allowed; empty if
+// such messages are not sent.
+func (c *Company) RedirectTo(channel v1alpha1.Channel) string { return c.guard.redirects[channel] }
+
+// lists reports whether a recipient is allowed for every company.
+func (g *Guard) lists(channel v1alpha1.Channel, recipient string) bool {
+	if channel == v1alpha1.ChannelSystem || recipient != "" && recipient == g.redirects[channel] || g.recipients[key(channel, recipient)] {
 		return true
 	}
 	if channel != v1alpha1.ChannelEmail {
@@ -127,13 +162,4 @@ func (g *Guard) Allows(channel v1alpha1.Channel, recipient string) bool {
 		}
 	}
 	return false
-}
-
-// RedirectTo returns the recipient of messages to recipients who are not allowed; empty if
-// such messages are not sent.
-func (g *Guard) RedirectTo(channel v1alpha1.Channel) string {
-	if g == nil {
-		return ""
-	}
-	return g.redirects[channel]
 }
