@@ -172,6 +172,9 @@ func (r *companyActivationReconciler) Reconcile(ctx context.Context, request rec
 	case err != nil:
 		return ctrl.Result{}, fmt.Errorf("reading the CompanyActivation: %w", err)
 	}
+	if r.reporter.isStale(a) {
+		return ctrl.Result{RequeueAfter: cacheDelay}, nil
+	}
 	if _, err := r.cleanUpDeparted(ctx, request.NamespacedName, a.UID); err != nil {
 		return ctrl.Result{}, err
 	}

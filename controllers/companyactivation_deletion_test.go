@@ -136,7 +136,7 @@ func TestDeletionGivesUpOnTheLedger(t *testing.T) {
 	a := f.activate(f.admin.Token)
 	theLedger.failFor(f.company, errors.New("the disk is full"))
 	recorder := &recordedEvents{}
-	r := &companyActivationReconciler{ledger: theLedger, reporter: reporter{recorder: recorder}, now: time.Now}
+	r := &companyActivationReconciler{ledger: theLedger, reporter: newReporter(nil, recorder), now: time.Now}
 	key := client.ObjectKeyFromObject(a)
 	d := &departure{uid: a.UID, company: f.company, purge: true, since: time.Now().Add(-ledgerPatience + time.Minute)}
 	f.Expect(r.cleanLedger(f.ctx, key, d)).To(MatchError(ContainSubstring("the disk is full")))
@@ -174,7 +174,7 @@ func TestReplacedActivation(t *testing.T) {
 func TestStatusOfAReplacedObject(t *testing.T) {
 	f := newFixture(t)
 	former := f.declare("shop")
-	report := reporter{client: k8s}.begin(former)
+	report := newReporter(k8s, nil).begin(former)
 	former.Status.ServiceUser = "the former one's"
 	f.Expect(k8s.Delete(f.ctx, former)).To(Succeed())
 	f.awaitDeletion(former)

@@ -103,6 +103,9 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 	if !p.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
+	if r.reporter.isStale(p) {
+		return ctrl.Result{RequeueAfter: cacheDelay}, nil
+	}
 	report := r.reporter.begin(p)
 	version, checked, err := r.check(ctx, p)
 	if ctx.Err() != nil {

@@ -45,6 +45,9 @@ func (r *notificationLayoutReconciler) Reconcile(ctx context.Context, request re
 	if !layout.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
+	if r.reporter.isStale(layout) {
+		return ctrl.Result{RequeueAfter: cacheDelay}, nil
+	}
 	report := r.reporter.begin(layout)
 	defer func() { result, err = report.finish(ctx, result, err) }()
 

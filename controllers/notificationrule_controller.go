@@ -106,6 +106,9 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	if !rule.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
+	if r.reporter.isStale(rule) {
+		return ctrl.Result{RequeueAfter: cacheDelay}, nil
+	}
 	company, err := r.companyState(ctx, rule)
 	if err != nil {
 		return ctrl.Result{}, err

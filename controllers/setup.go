@@ -122,7 +122,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 		}
 		o.DefaultRules = rules
 	}
-	reporter := reporter{client: mgr.GetClient(), recorder: o.Recorder}
+	reporter := newReporter(mgr.GetClient(), o.Recorder)
 	activations := &companyActivationReconciler{
 		Client:        mgr.GetClient(),
 		apiReader:     o.APIReader,

@@ -10,10 +10,13 @@ import (
 	"slices"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -30,6 +33,12 @@ const (
 
 	// cacheDelay is how long a reconciler waits when its cache is stale.
 	cacheDelay = 50 * time.Millisecond
+	// maxCacheLag is how long a reconciler waits for its cache at most. Resource versions are
+	// lower again after etcd was restored from a backup.
+	maxCacheLag = time.Minute
+	// maxWritten is how many objects are remembered whose status was written. The cache
+	// usually shows it within milliseconds.
+	maxWritten = 4096
 )
 
 // conditioned is an object with conditions.
@@ -49,6 +58,33 @@ type verdict struct {
 type reporter struct {
 	client   client.Client
 	recorder events.EventRecorder
+	// written are the latest statuses that the cache may not show yet.
+	written *lru.Cache[types.UID, writtenStatus]
+}
+
+type writtenStatus struct {
+	resourceVersion string
+	at              time.Time
+}
+
+func newReporter(c client.Client, recorder events.EventRecorder) reporter {
+	written, _ := lru.New[types.UID, writtenStatus](maxWritten) // it fails for sizes below 1
+	return reporter{client: c, recorder: recorder, written: written}
+}
+
+// isStale reports whether a cached object is older than the status that was last written to it.
+// Compared with an older status, a new one may seem to be written already.
+func (r reporter) isStale(o conditioned) bool {
+	last, ok := r.written.Get(o.GetUID())
+	if !ok {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(o.GetResourceVersion(), last.resourceVersion)
+	if err == nil && order < 0 && time.Since(last.at) < maxCacheLag {
+		return true
+	}
+	r.written.Remove(o.GetUID())
+	return false
 }
 
 // report collects the results of one reconciliation: the object's new status, which the
@@ -86,8 +122,11 @@ func (p *report) write(ctx context.Context, o conditioned) (written bool, err er
 		return false, nil
 	}
 	patched := o.DeepCopyObject().(conditioned) // the response replaces it
-	err = p.client.Status().Patch(ctx, patched, client.MergeFrom(p.before))
-	return err == nil, client.IgnoreNotFound(err)
+	if err = p.client.Status().Patch(ctx, patched, client.MergeFrom(p.before)); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	p.written.Add(patched.GetUID(), writtenStatus{patched.GetResourceVersion(), time.Now()})
+	return true, nil
 }
 
 // writeConditions writes the conditions ahead of the rest of the status, before something that
