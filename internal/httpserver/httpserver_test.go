@@ -192,7 +192,7 @@ func TestHandshakes(t *testing.T) {
 		computed.Add(1)
 		return &certificates.TLS.Certificates[0], nil
 	}}
-	server, err := serve("test", "127.0.0.1:0", config, http.NotFoundHandler(), newHandshakes(1e-9, time.Millisecond)) // one handshake
+	server, err := serve("test", "127.0.0.1:0", config, http.NotFoundHandler(), newHandshakes(1e-9, 300*time.Millisecond)) // one handshake
 	if err != nil {
 		t.Fatal(err)
 	}
