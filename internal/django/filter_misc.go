@@ -71,7 +71,7 @@ func filesizeformat(c *Context, in, _ python.Value) (python.Value, error) {
 
 const phoneKeys = "22233344455566677778889999" // for a to z
 
-func phone2numeric(_ *Context, in, _ python.Value) (python.Value, error) {
+func phone2numeric(c *Context, in, _ python.Value) (python.Value, error) {
 	s, ok := python.AsStr(in)
 	if b, isBytes := in.(python.Bytes); isBytes { // they have a method lower, but their items are numbers
 		if len(b) == 0 {
@@ -82,12 +82,17 @@ func phone2numeric(_ *Context, in, _ python.Value) (python.Value, error) {
 	if !ok {
 		return nil, noAttribute(in, "lower")
 	}
+	lowered, err := lower(c, python.Str(s), nil) // which looks at the deadline
+	if err != nil {
+		return nil, err
+	}
+	s, _ = python.AsStr(lowered)
 	return python.Str(strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' {
 			return rune(phoneKeys[r-'a'])
 		}
 		return r
-	}, python.Lower(s))), nil
+	}, s)), nil
 }
 
 // pluralize returns the suffix for one, or for any other number or length.
