@@ -164,7 +164,7 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.StringVar(&s.ledgerURL, "ledger-url", "", "`URL` of a PostgreSQL database to use as the ledger instead of SQLite, without a password, such as postgres://user@host:5432/database?sslmode=verify-full; several replicas can share it")
 	flags.StringVar(&s.ledgerPasswordFile, "ledger-password-file", "", "`file` with the password of the ledger's database")
 	flags.StringVar(&s.ledgerEncryption, "ledger-encryption-keys", "", "`directory` with the keys that encrypt events and messages in the ledger, or a file with one; the name of a file is the ID of its key, the greatest ID encrypts, and a key is 32 random bytes, as they are or in base64; without it, nothing is encrypted")
-	flags.StringVar(&s.ledgerKeyFile, "ledger-key-file", "", "`file` with a random key of at least 32 bytes, for the digests of sensitive messages that were masked; without it, there are none")
+	flags.StringVar(&s.ledgerKeyFile, "ledger-key-file", "", "`file` with a random key of at least 32 bytes, for the HMACs of sensitive messages that were masked; without it, there are none")
 	flags.IntVar(&s.ledgerConnections, "ledger-connections", 16, "maximum `number` of connections to the ledger's database")
 	flags.DurationVar(&s.eventRetention, "event-retention", 30*24*time.Hour, "how long to keep events and deliveries after they ended; at least "+ledger.MinRetention.String())
 	flags.Int64Var(&s.companyPending, "company-pending-limit", 200_000, "maximum `number` of pending events and messages of one company; beyond it, the company's webhooks are answered with 507; 0 means no limit")

@@ -325,7 +325,7 @@ type Keys interface {
 type Erasures interface {
 	// EraseUser deletes the messages that are about a user or were sent to the user's
 	// addresses, pending ones too, with their attempts, and the user's preferences and
-	// quotas. Suppressions that are a wish of the user stay, with a digest instead of the
+	// quotas. Suppressions that are a wish of the user stay, with a keyed hash instead of the
 	// address, because the wish still applies. Events whose data names the user are masked;
 	// those that were not decided yet are cancelled. The event with the key except is left
 	// alone. Messages to others stay, even if their texts mention the user.

@@ -19,7 +19,7 @@ type Options struct {
 	Clock clock.PassiveClock
 	// Log receives what an operator should know; nothing is logged if it is zero.
 	Log logr.Logger
-	// DigestKey is the key of the digests of masked texts. Without one there are none.
+	// DigestKey is the key of the HMACs of masked texts. Without one there are none.
 	DigestKey []byte
 	// Keys encrypt the data of events and the content of deliveries. Without them, new rows
 	// are not encrypted, and a ledger with rows that are is not opened.

@@ -27,6 +27,6 @@ type Charge struct {
 	Messages int64
 	// Day is the number of days since 1970-01-01 (UTC).
 	Day int64
-	// Quotas are those of the ledger, which keeps digests of recipients.
+	// Quotas are as the ledger stores them: their recipients are keyed hashes.
 	Quotas []Quota
 }

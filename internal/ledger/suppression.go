@@ -86,7 +86,7 @@ type Suppression struct {
 	Until time.Time
 }
 
-// Hidden reports whether the address was replaced by its digest, because its owner was
+// Hidden reports whether the address was replaced by its keyed hash, because its owner was
 // erased.
 func (s *Suppression) Hidden() bool { return strings.HasPrefix(s.Address, HiddenAddress) }
 

@@ -40,7 +40,7 @@ var suppressionSerializer = &rest.Serializer[suppression]{Name: "AdminSuppressio
 	rest.Integer("id", func(s *suppression) int64 { return s.ID }),
 	rest.Char("type", func(s *suppression) *string { return &s.Channel }).Required().Choices(suppressibleChannels...),
 	rest.Char("recipient", func(s *suppression) *string { return &s.recipient }).Required().MaxLength(maxRecipient).
-		Describe("The email address, the phone number or, for push messages, the user's identifier. A digest if the user's data was erased."),
+		Describe("The email address, the phone number or, for push messages, the user's identifier. A keyed hash if the user's data was erased."),
 	rest.Char("device", func(s *suppression) *string { return &s.device }).Nullable().ReadOnly().
 		Describe("The hash of the push token if only one of the user's devices is suppressed."),
 	rest.Char("reason", func(s *suppression) *string { return &s.reason }).ReadOnly().Choices(suppressionReasons...),

@@ -94,7 +94,7 @@ type completion struct {
 	contents []content
 	says     []int
 	bytes    int
-	// hidden makes the digests that stand for the recipients of throttled messages.
+	// hidden makes the keyed hashes that stand for the recipients of throttled messages.
 	hidden func(channel, key string) string
 }
 

@@ -53,7 +53,7 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 		return ledger.Erasure{}, err
 	}
 	e := ledger.Erasure{Company: u.Company, Subject: u.Digest(), Cause: cause}
-	// While the messages say which addresses the user had.
+	// First, because the messages say which addresses the user had.
 	own, err := s.ownRecipients(ctx, u.Company, addresses[0])
 	if err != nil {
 		return e, fmt.Errorf("looking for a user's addresses: %w", err)
@@ -103,15 +103,15 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 	return e, nil
 }
 
-// eraseCounts deletes what is counted for an address on any channel. Most rows have its digest;
-// those of earlier versions of the operator have the address.
+// eraseCounts deletes what is counted for an address on any channel. Rows have its keyed hash;
+// those of earlier versions of the operator have the address itself.
 func eraseCounts(tx driver.Tx, company, address string, hidden func(channel, key string) string) error {
 	for _, channel := range []string{ledger.ChannelEmail, ledger.ChannelSMS, ledger.ChannelPush, ledger.ChannelSystem} {
-		digest := hidden(channel, ledger.RecipientKey(channel, address))
-		if _, err := tx.Exec("DELETE FROM charges WHERE company = $1 AND channel = $2 AND scope = 'recipient' AND (key = $3 OR lower(key) = $4)", company, channel, digest, address); err != nil {
+		hash := hidden(channel, ledger.RecipientKey(channel, address))
+		if _, err := tx.Exec("DELETE FROM charges WHERE company = $1 AND channel = $2 AND scope = 'recipient' AND (key = $3 OR lower(key) = $4)", company, channel, hash, address); err != nil {
 			return err
 		}
-		if _, err := tx.Exec("DELETE FROM throttles WHERE company = $1 AND channel = $2 AND (recipient = $3 OR lower(recipient) = $4)", company, channel, digest, address); err != nil {
+		if _, err := tx.Exec("DELETE FROM throttles WHERE company = $1 AND channel = $2 AND (recipient = $3 OR lower(recipient) = $4)", company, channel, hash, address); err != nil {
 			return err
 		}
 	}

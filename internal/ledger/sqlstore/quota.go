@@ -51,8 +51,8 @@ func (s *Store) Spend(ctx context.Context, company string, n int64, quotas ...le
 	return c, nil, nil
 }
 
-// withoutRecipients returns quotas with digests instead of recipients: a charge doesn't say
-// which user it is about, so nobody could find it when the user is erased.
+// withoutRecipients returns quotas with keyed hashes instead of recipients: a charge doesn't say
+// which user it is about, so an erasure of the user might not find it.
 func (s *Store) withoutRecipients(ctx context.Context, quotas []ledger.Quota) ([]ledger.Quota, error) {
 	if !slices.ContainsFunc(quotas, func(q ledger.Quota) bool { return q.Scope == ledger.ScopeRecipient }) {
 		return quotas, nil

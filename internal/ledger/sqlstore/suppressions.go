@@ -34,7 +34,7 @@ const (
 	suppressionColumns = "SELECT id, company, channel, recipient, address, reason, source, note, since_at, expires_at FROM suppressions "
 	notExpired         = "(expires_at = 0 OR expires_at > $1)"
 	// hideSuppression keeps a wish of a user who is erased, without the address. If the
-	// digest is there already, the row is deleted.
+	// keyed hash is there already, the row is deleted.
 	hideSuppression = `
 		UPDATE suppressions SET address = $1, note = '' WHERE id = $2 AND NOT EXISTS (
 			SELECT 1 FROM suppressions o WHERE o.company = suppressions.company AND o.channel = suppressions.channel
@@ -132,7 +132,7 @@ func (s *Store) SuppressedAmong(ctx context.Context, company, channel string, re
 	return reasons, nil
 }
 
-// hidden returns the function that makes the digest of a recipient's normal form.
+// hidden returns the function that makes the keyed hash of a recipient's normal form.
 func (s *Store) hidden(ctx context.Context) (func(channel, key string) string, error) {
 	secret, err := s.Key(ctx, suppressionKey)
 	if err != nil {
@@ -281,8 +281,8 @@ func (s *Store) DeleteSuppressions(ctx context.Context) error {
 	return nil
 }
 
-// eraseSuppressions removes a user's suppressions. Wishes stay, with the digest of the
-// address.
+// eraseSuppressions removes a user's suppressions. Wishes stay, with the keyed hash of
+// the address.
 func (s *Store) eraseSuppressions(ctx context.Context, company string, addresses []string) error {
 	var c conditions
 	c.compare("company =", company)
