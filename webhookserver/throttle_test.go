@@ -67,7 +67,7 @@ func TestThrottledNotification(t *testing.T) {
 	f.Expect(f.admined("adminNotificationsRetrieve", "GET", path, "", 200)["throttle"]).To(gomega.Equal(object{
 		"messages": 2.0, "per": "1h", "digest": object{"subject": "More", "text": "{% for item in digest.items %}{{ item.email }} {% endfor %}{{ digest.count }}"},
 	}))
-	f.Expect(decision("e-5", "joe@example.com")).To(gomega.HavePrefix("skipped Collected it was collected in the digest that is sent at "))
+	f.Expect(decision("e-5", "joe@example.com")).To(gomega.HavePrefix("skipped Collected it was collected in the digest that is due at "))
 	said := decision("e-6", "JOE@example.com")
 	_, event, _ := strings.Cut(said, ", the event ")
 	log := func(id string) []any {

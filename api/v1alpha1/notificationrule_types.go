@@ -237,14 +237,14 @@ type SystemMessage struct {
 	LayoutRef *NotificationLayoutReference `json:"layoutRef,omitempty"`
 }
 
-// MaxDigestPeriod is the longest period of a throttle with a digest. The digest needs the data
-// of the collected events, which the ledger keeps for at least a day longer.
+// MaxDigestPeriod is the longest period of a throttle with a digest. The digest needs the data of
+// the collected events, which the ledger keeps for at least a day longer than that.
 const MaxDigestPeriod = 144 * time.Hour
 
 // Throttle limits how many of a rule's messages one recipient receives in a period, which
 // begins with the first of them. Further messages are not sent, or are collected in a digest.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.digest) || !self.per.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self.per) <= duration('144h')",message="per must not be longer than 144h with a digest: the ledger may not keep the data of older events",fieldPath=".per"
+// +kubebuilder:validation:XValidation:rule="!has(self.digest) || !self.per.matches('^([0-9]+([.][0-9]+)?(s|m|h))+$') || duration(self.per) <= duration('144h')",message="per must be at most 144h with a digest: the ledger may have deleted the data of older events",fieldPath=".per"
 type Throttle struct {
 	// messages is how many messages a recipient receives in a period, from 1 to 1000.
 	// +required
@@ -266,12 +266,12 @@ type Throttle struct {
 	Digest *Digest `json:"digest,omitempty"`
 }
 
-// Digest is the message about what a throttle collected for a recipient. It has the channel,
-// sender, layout and validity of the rule. Its strings are Django templates. They read the data
-// of the last listed event and the variables context and computed, as the rule's own templates
-// do, and digest: digest.items is the list of the data of the collected events, the first 100 of
-// them or fewer if they are large, digest.count is how many messages were collected, and
-// digest.omitted is how many of those are not in the list.
+// Digest is the message about everything that a throttle collected for a recipient. It has the
+// channel, sender, layout and validity of the rule. Its strings are Django templates. Like the
+// rule's own templates, they read the data of an event, the last one listed, and the variables
+// context and computed. They also read the variable digest: digest.items is a list of the data of
+// the first 100 collected events, or of fewer if they are large, digest.count is how many messages
+// were collected, and digest.omitted is how many of those are not in the list.
 type Digest struct {
 	DigestTexts `json:",inline"`
 
@@ -308,8 +308,8 @@ type DigestTexts struct {
 	HTML string `json:"html,omitempty"`
 }
 
-// DigestTranslation is a digest in one language. Templates that it leaves out are the digest's
-// own.
+// DigestTranslation holds the texts of a digest in one language. A text that it leaves out is
+// the digest's own.
 type DigestTranslation struct {
 	// language is the language of the texts: a BCP 47 language tag, such as fr or pt-BR.
 	// +required

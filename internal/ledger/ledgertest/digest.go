@@ -80,7 +80,7 @@ func testThrottleDigest(t *testing.T, at Place) {
 	found, _, err := s.EventDeliveries(bg, "shop", stored.Key, 0, 1)
 	g.Expect(err).NotTo(HaveOccurred())
 	until := clk.Now().Add(59 * time.Minute).UTC().Format(time.RFC3339)
-	g.Expect(found[0].Message).To(HavePrefix("it was collected in the digest that is sent at " + until + ", the event digest-"))
+	g.Expect(found[0].Message).To(HavePrefix("it was collected in the digest that is due at " + until + ", the event digest-"))
 
 	// Nothing makes a digest due before the end of its period.
 	g.Expect(s.ResumeCompany(bg, "shop")).To(Succeed())

@@ -44,9 +44,9 @@ const (
 		WHERE id = $1 AND company = $2 AND masked = 0 AND length(data) <= $3`
 )
 
-// collect collects a message beyond its limit in the digest of the period. The recipient is as in
-// the table throttles. It returns what the log says about the message, which is empty if that can't be collected, and how many bytes are
-// stored for the digest.
+// collect adds a message beyond its limit to the digest of the period. The recipient is as in the
+// table throttles. It returns what the log says about the message, empty if the message can't be
+// collected, and how many bytes are stored for a new digest.
 func (s *Store) collect(tx driver.Tx, e *ledger.ClaimedEvent, now int64, d *ledger.NewDelivery, recipient string) (message string, stored int64, err error) {
 	source := e.Key
 	if e.Replay != nil {
@@ -78,7 +78,7 @@ func (s *Store) collect(tx driver.Tx, e *ledger.ClaimedEvent, now int64, d *ledg
 		stored = rowBytes + int64(len(data))
 	}
 	until := schema.Time(at).Add(-s.clock.Ahead()).UTC().Format(time.RFC3339)
-	return fmt.Sprintf("it was collected in the digest that is sent at %s, the event %s", until, id), stored, nil
+	return fmt.Sprintf("it was collected in the digest that is due at %s, the event %s", until, id), stored, nil
 }
 
 func scanDigest(rows *sql.Rows, failed error) (id string, at int64, err error) {
