@@ -23,9 +23,9 @@ import (
 // of a header or of a body, or while the client isn't reading the answer; or for a turn
 // that its company must leave to others. So idle, slow and greedy clients, however many,
 // can't keep others out, yet a single client may use all the capacity that nobody else
-// needs. A new connection waits only while every open one is being served. It is closed
-// itself rather than replace one that began to wait just now, whose request is probably on
-// its way, of a party with less than half the load.
+// needs. A new connection waits only while every open one is being served. It doesn't replace
+// one that began to wait just now, whose request is probably on its way, if that one's party
+// has less than half the load: the new connection is closed instead.
 //
 // Under pressure, strangers share a quarter of the connections. Among them, those whose
 // networks connected most often lately are evicted first. Known callers share the rest:

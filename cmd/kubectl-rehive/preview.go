@@ -115,7 +115,7 @@ collected three times.`,
 	command.Flags().StringVar(&sample, "event", "", "name of the event whose sample is used")
 	command.Flags().StringVar(&changes, "changes", "", "changes to the sample as JSON or YAML, or @ and a file")
 	command.Flags().StringVar(&data, "data", "", "data of the event as JSON or YAML, or @ and a file, instead of a sample")
-	command.Flags().BoolVar(&digest, "digest", false, "show the digest of the rule's throttle")
+	command.Flags().BoolVar(&digest, "digest", false, "preview the digest of the rule's throttle")
 	_ = command.RegisterFlagCompletionFunc("event", completeEvents)
 	return command
 }

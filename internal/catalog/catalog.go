@@ -83,8 +83,8 @@ func NewRule(rule *v1alpha1.NotificationRule, layout *v1alpha1.NotificationLayou
 	return r
 }
 
-// Digest returns the rule whose message is the rule's digest, without a limit and a rule that
-// stands in for it; nil if the rule has no digest.
+// Digest returns the rule that sends the rule's digest, which has no throttle and no fallback; nil
+// if the rule has no digest.
 func (r *Rule) Digest() *Rule {
 	compiled, ok := r.Compiled.Digest()
 	if !ok {

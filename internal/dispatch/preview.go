@@ -45,14 +45,14 @@ type Preview struct {
 	Missing []string
 }
 
-// PreviewedItems is how many times the digest of a preview has the event.
+// PreviewedItems is how many times a previewed digest lists the event.
 const PreviewedItems = 3
 
-// Preview decides one rule on an event as the dispatcher would, disabled or muted or not. A rule
-// of [catalog.Rule.Digest] is decided as if the event had been collected PreviewedItems times;
-// digest says that it is one. Preview stores and sends nothing, and asks the platform only for
-// what the decision needs: what the rule reads as computed, users' languages, and the admins of a
-// company in test mode. Other errors than this package's are temporary.
+// Preview decides one rule on an event as the dispatcher would, even if the rule is disabled or
+// muted. With digest, the rule is the result of [catalog.Rule.Digest], and is decided as if the
+// event had been collected PreviewedItems times. Preview stores and sends nothing, and asks the
+// platform only for what the decision needs: what the rule reads as computed, users' languages,
+// and the admins of a company in test mode. Errors that this package doesn't define are temporary.
 //
 // The result is given to use, which should be done with it when it returns: until then
 // its memory is the company's.

@@ -9,7 +9,7 @@ import "net/netip"
 // usually gets a whole /64.
 const ipv6Network = 64
 
-// NetworkOf returns the key of limits for each caller: the IPv4 address, or the /64 of an IPv6
+// NetworkOf returns what limits for each caller count by: the IPv4 address, or the /64 of an IPv6
 // address.
 func NetworkOf(address netip.Addr) netip.Addr {
 	if !address.Is6() {
@@ -22,8 +22,8 @@ func NetworkOf(address netip.Addr) netip.Addr {
 	return network.Addr()
 }
 
-// CallerIn names the caller in a network of [NetworkOf] and the larger networks that it
-// belongs to: who controls many addresses usually has them in few networks.
+// CallerIn returns the caller in a network of [NetworkOf], with the larger networks that it
+// belongs to: somebody who controls many addresses usually has them in few networks.
 func CallerIn(network netip.Addr) Caller {
 	larger := [...]int{24, 16}
 	if network.Is6() {

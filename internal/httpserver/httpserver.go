@@ -39,7 +39,7 @@ const (
 	// handshakesPerProcessor is how many TLS handshakes a second each processor makes. With an
 	// RSA key they take about 5 % of it, with other keys less.
 	handshakesPerProcessor = 50
-	// handshakeBurst is for how many seconds' worth of handshakes may come at once.
+	// handshakeBurst is how many seconds' worth of handshakes may come at once.
 	handshakeBurst = 2
 	// handshakePatience is how long a handshake waits for its turn.
 	handshakePatience = 3 * time.Second

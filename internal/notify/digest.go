@@ -90,8 +90,8 @@ func (c *Compiled) Digest() (digest Compiled, ok bool) {
 
 const digestPath = "spec.throttle.digest"
 
-// digest compiles the digest of a rule, whose other templates are compiled already. The variables
-// of its message are those from an index on, and stay as they are.
+// digest compiles the digest of a rule whose other templates are compiled already. It leaves
+// c.variables as they are; those from the index message on are the variables of the rule's message.
 func (c *compiler) digest(r *Rule, of *v1alpha1.Throttle, message int) {
 	if of == nil || of.Digest == nil || r.channel == "" {
 		return

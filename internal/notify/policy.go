@@ -148,7 +148,7 @@ func gatherTestMode(ctx context.Context, in *policyInput, to []addressee) error 
 	for i := range to {
 		ok, err := mode.Allows(ctx, v1alpha1.Channel(to[i].channel), to[i].recipient)
 		if err != nil {
-			return fmt.Errorf("finding the recipients of test mode: %w", err)
+			return fmt.Errorf("finding the recipients who are allowed in test mode: %w", err)
 		}
 		in.event.testAllows[recipientKey{to[i].channel, to[i].recipient}] = ok
 	}

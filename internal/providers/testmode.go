@@ -50,5 +50,5 @@ func adminsUnreadable(err error) error {
 	case rehive.IsHeldBack(err):
 		return provider.HeldBack(ReasonPlatformBusy, "The company's admins are read when it is the company's turn to call the platform.", rehive.RetryAfter(err))
 	}
-	return provider.Transient(ReasonAdminsUnavailable, "The company's admins can't be read from the platform.", rehive.RetryAfter(err))
+	return provider.Transient(ReasonAdminsUnavailable, "The company is in test mode, and its admins can't be read from the platform.", rehive.RetryAfter(err))
 }

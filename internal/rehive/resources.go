@@ -192,8 +192,8 @@ const (
 )
 
 // Admins yields the first MaxAdmins active users of the group [GroupAdmin], like
-// [Session.UsersInGroup]. It leaves out users of whom the platform doesn't say that they are in
-// the group, as it would if the platform ignored the filter.
+// [Session.UsersInGroup]. In case the platform ignores the filter, users that it doesn't report
+// as members of the group are left out.
 func (s Session) Admins(ctx context.Context) iter.Seq2[User, error] {
 	return func(yield func(User, error) bool) {
 		in, err := usersInGroup(GroupAdmin)

@@ -129,7 +129,7 @@ func Try(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *
 	return try(ctx, e, name, compiled, func(event *notify.Event) (*notify.Event, error) { return event, nil })
 }
 
-// TryDigest decides the digest of a rule as if an event had been collected some times. The error
+// TryDigest decides the digest of a rule as if an event had been collected so many times. The error
 // is an [InvalidEventError], or says that the rule has no digest or that ctx ended.
 func TryDigest(ctx context.Context, e *v1alpha1.RuleTestEvent, name string, compiled *notify.Compiled, times int) (*Trial, error) {
 	digest, ok := compiled.Digest()

@@ -250,7 +250,7 @@ func prepare(ctx context.Context, config *pgx.ConnConfig, settings session) (err
 		return fmt.Errorf("waiting for another replica to update the ledger's tables: %w", err)
 	}
 	if err := schema.Migrate(ctx, db, schema.Postgres); code(err) == "42501" {
-		return fmt.Errorf("the role of the ledger's URL must own the database, or the ledger's tables and have the privilege CREATE on their schema: %w", err)
+		return fmt.Errorf("the role in the ledger's URL must own the database, or must own the ledger's tables and have the privilege CREATE on their schema: %w", err)
 	} else if err != nil {
 		return err
 	}
