@@ -5,6 +5,7 @@
 package expo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -166,15 +167,39 @@ type ticketDetails struct {
 	Error string `json:"error"`
 	// Token is the device's token, which Expo repeats in some errors.
 	Token string `json:"expoPushToken"`
+	// APNs and FCM are what Apple and Google answered, in some errors.
+	APNs struct {
+		Reason string `json:"reason"`
+	} `json:"apns"`
+	FCM struct {
+		Error string `json:"error"`
+	} `json:"fcm"`
 }
 
 // unregistered is how Expo words DeviceNotRegistered where it gives no code.
 var unregistered = regexp.MustCompile(`is not a registered push notification recipient|is not registered with (FCM|APNs)`)
 
+// vendorCodes are Expo's codes for errors of Apple and Google, where Expo gives none.
+var vendorCodes = map[string]string{
+	"Unregistered": "DeviceNotRegistered", "ExpiredToken": "DeviceNotRegistered", "NotRegistered": "DeviceNotRegistered", "UNREGISTERED": "DeviceNotRegistered",
+	"PayloadTooLarge": "MessageTooBig", "MessageTooBig": "MessageTooBig",
+	"TooManyRequests": "MessageRateExceeded", "DeviceMessageRateExceeded": "MessageRateExceeded", "MessageRateExceeded": "MessageRateExceeded", "QUOTA_EXCEEDED": "MessageRateExceeded",
+	"MismatchSenderId": "MismatchSenderId", "SENDER_ID_MISMATCH": "MismatchSenderId",
+	"BadCertificate": "InvalidCredentials", "BadCertificateEnvironment": "InvalidCredentials", "ExpiredProviderToken": "InvalidCredentials", "InvalidProviderToken": "InvalidCredentials",
+	"MissingProviderToken": "InvalidCredentials", "Forbidden": "InvalidCredentials", "THIRD_PARTY_AUTH_ERROR": "InvalidCredentials",
+	"BadTopic": "DeveloperError", "DeviceTokenNotForTopic": "DeveloperError", "MissingTopic": "DeveloperError", "TopicDisallowed": "DeveloperError",
+	"InternalServerError": "ProviderError", "ServiceUnavailable": "ProviderError", "Shutdown": "ProviderError", "Unavailable": "ProviderError", "UNAVAILABLE": "ProviderError", "INTERNAL": "ProviderError",
+}
+
 // error returns Expo's code of the error, or nothing.
 func (t *ticket) error() string {
-	if t.Details.Error == "" && unregistered.MatchString(t.Message) {
-		return "DeviceNotRegistered"
+	if t.Details.Error == "" {
+		if code := vendorCodes[cmp.Or(t.Details.APNs.Reason, t.Details.FCM.Error)]; code != "" {
+			return code
+		}
+		if unregistered.MatchString(t.Message) {
+			return "DeviceNotRegistered"
+		}
 	}
 	return knownCode(t.Details.Error)
 }
@@ -314,7 +339,7 @@ func (p *Provider) sendBatch(ctx context.Context, m provider.Message, n notifica
 		code = failures[0].Code
 	}
 	switch {
-	case code == "PUSH_TOO_MANY_EXPERIENCE_IDS" && split:
+	case strings.HasSuffix(code, "TOO_MANY_EXPERIENCE_IDS") && split:
 		// The user has apps of several Expo projects, which a call must not mix.
 		var projects []struct {
 			Details map[string][]string `json:"details"`
@@ -408,9 +433,9 @@ func knownCode(code string) string {
 	return code
 }
 
-// tokenPattern is the form of Expo's push tokens. Devices may have others (of FCM, say),
-// and Expo refuses a whole call because of one of those.
-var tokenPattern = regexp.MustCompile(`^Expo(nent)?PushToken\[[\x21-\x5a\x5e-\x7e]{1,200}\]$`)
+// tokenPattern is the forms of Expo's push tokens, the old one of a UUID among them. Devices may
+// have others (of FCM, say), and Expo refuses a whole call because of one of those.
+var tokenPattern = regexp.MustCompile(`^(Expo(nent)?PushToken\[[\x21-\x5a\x5e-\x7e]{1,200}\]|[A-Za-z0-9]{8}(-[A-Za-z0-9]{4}){3}-[A-Za-z0-9]{12})$`)
 
 // validTokens returns the valid tokens, each once.
 func validTokens(tokens []string) []string {

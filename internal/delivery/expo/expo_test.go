@@ -178,10 +178,11 @@ func TestTokens(t *testing.T) {
 	}
 	// A user of another company has the same id.
 	w.devices["other/jane"] = []string{watch}
-	if err := w.send(t, phone, tablet, phone, "fcm-token"); err != nil {
+	const old = "3f1c2a4b-0d5e-4f6a-8b7c-9d0e1f2a3b4c" // the form that Expo still accepts
+	if err := w.send(t, phone, tablet, phone, "fcm-token", old, old+"0"); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.arrived(); !slices.Equal(got, []string{tablet, phone}) {
+	if got := w.arrived(); !slices.Equal(got, []string{old, tablet, phone}) {
 		t.Errorf("arrived at %v", got)
 	}
 }
@@ -260,6 +261,15 @@ func TestOddAnswers(t *testing.T) {
 		{400, `{"errors":[{"code":"UNAUTHORIZED"}]}`, "CredentialsRefused", false},
 		{200, `{"data":[{"status":"error","details":{"error":"DeviceNotRegistered","expoPushToken":"ExponentPushToken[a]"}},{"status":"error","details":{"error":"ExpoError"}}]}`, "Unavailable", true},
 		{200, `{"data":[{"status":"error","details":{"error":"DeviceNotRegistered","expoPushToken":"ExponentPushToken[other]"}},{"status":"error","details":{"error":"ExpoError"}}]}`, "Unavailable", false},
+		{200, `{"data":[{"status":"error","details":{"apns":{"reason":"Unregistered","statusCode":410}}}]}`, "NoDevice", true},
+		{200, `{"data":[{"status":"error","details":{"fcm":{"error":"NotRegistered"}}}]}`, "NoDevice", true},
+		{200, `{"data":[{"status":"error","details":{"error":"DeveloperError","apns":{"reason":"Unregistered"}}}]}`, "CredentialsRefused", false},
+		{200, `{"data":[{"status":"error","details":{"apns":{"reason":"BadDeviceToken","statusCode":400}}}]}`, "MessageRefused", false},
+		{200, `{"data":[{"status":"error","details":{"fcm":{"error":"MismatchSenderId"}}}]}`, "CredentialsRefused", false},
+		{200, `{"data":[{"status":"error","details":{"apns":{"reason":"ExpiredProviderToken"},"fcm":[]}}]}`, "CredentialsRefused", false},
+		{200, `{"data":[{"status":"error","details":{"apns":{"reason":"PayloadTooLarge"}}}]}`, "MessageTooBig", false},
+		{200, `{"data":[{"status":"error","details":{"apns":7,"fcm":"Unavailable"}}]}`, "MessageRefused", false},
+		{200, `{"data":[{"status":"error","details":{"error":"ProviderError"}}]}`, "Unavailable", false},
 		{200, `{"data":[{"status":"error","details":null}]}`, "MessageRefused", false}, {200, `{"data":[{"status":"error","details":[]}]}`, "MessageRefused", false},
 		{200, `{"data":[null]}`, "MessageRefused", false}, {200, `{"data":[7]}`, "MessageRefused", false},
 		{200, ``, provider.ReasonOutcomeUnknown, false}, {200, `<html>`, provider.ReasonOutcomeUnknown, false}, {200, `[]`, provider.ReasonOutcomeUnknown, false},

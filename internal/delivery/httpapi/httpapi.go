@@ -160,7 +160,7 @@ func RetryAfter(h http.Header) time.Duration { return retryAfter(h, time.Now()) 
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	var wait time.Duration
 	if v := strings.TrimSpace(h.Get("Retry-After")); v != "" {
-		if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+		if seconds, err := strconv.ParseUint(v, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
 			wait = time.Duration(seconds) * time.Second
 		} else if at, err := http.ParseTime(v); err == nil {
 			wait = at.Sub(now)

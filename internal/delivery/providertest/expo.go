@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/google/uuid"
 )
 
 // Expo is a fake of Expo's push API. The outcome of tokens and receipts can be set.
@@ -80,7 +82,7 @@ func (e *Expo) send(r *http.Request, body []byte, n int) ([]Received, answer, bo
 	defer e.mu.Unlock()
 	projects := map[string][]string{}
 	for _, m := range messages {
-		if !strings.HasPrefix(m.To, "ExponentPushToken[") && !strings.HasPrefix(m.To, "ExpoPushToken[") {
+		if !strings.HasPrefix(m.To, "ExponentPushToken[") && !strings.HasPrefix(m.To, "ExpoPushToken[") && uuid.Validate(m.To) != nil {
 			return nil, expoErrors(http.StatusBadRequest, "VALIDATION_ERROR", m.To+" is not a token", nil), true
 		}
 		projects[e.projects[m.To]] = append(projects[e.projects[m.To]], m.To)

@@ -111,6 +111,31 @@ func send(ctx context.Context, t *testing.T, p provider.Provider, m provider.Mes
 	}
 }
 
+// sendUnanswered sends a message to a target that doesn't answer, with a context that ends
+// after a time: [context.WithTimeout], or [cancelAfter]. On a busy machine, that may be before
+// the message is written, which is another error; more time is given then.
+func (h Harness) sendUnanswered(t *testing.T, target Target, end func(context.Context, time.Duration) (context.Context, context.CancelFunc)) error {
+	t.Helper()
+	for limit := 150 * time.Millisecond; ; limit *= 4 {
+		ctx, cancel := end(t.Context(), limit)
+		_, err := send(ctx, t, target.Provider, h.Message)
+		cancel()
+		if className(err) != "transient" || limit > 5*time.Second {
+			return err
+		}
+	}
+}
+
+// cancelAfter returns a context that is cancelled after a time, without a deadline.
+func cancelAfter(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(after, cancel)
+	return ctx, func() {
+		timer.Stop()
+		cancel()
+	}
+}
+
 func (h Harness) accepts(t *testing.T) {
 	target := h.start(t)
 	receipt, err := send(t.Context(), t, target.Provider, h.Message)
@@ -136,13 +161,17 @@ func (h Harness) classes(t *testing.T) {
 			if !target.Fake.Behave(c.behavior) {
 				t.Skip("the protocol has nothing like it")
 			}
-			ctx := t.Context()
-			if c.behavior == Hang || c.behavior == Slow {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, 150*time.Millisecond)
+			var err error
+			switch c.behavior {
+			case Hang:
+				err = h.sendUnanswered(t, target, context.WithTimeout)
+			case Slow:
+				ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
 				defer cancel()
+				_, err = send(ctx, t, target.Provider, h.Message)
+			default:
+				_, err = send(t.Context(), t, target.Provider, h.Message)
 			}
-			_, err := send(ctx, t, target.Provider, h.Message)
 			if c.behavior == AcceptAndReset && h.AcceptedByStatus {
 				if err != nil {
 					t.Errorf("an accepted message would be sent again: %v", err)
@@ -228,10 +257,7 @@ func (h Harness) deadline(t *testing.T) {
 		t.Skip("the protocol can't hang")
 	}
 	t.Run("timeout", func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		_, err := send(ctx, t, target.Provider, h.Message)
-		if className(err) != "unknown" {
+		if err := h.sendUnanswered(t, target, context.WithTimeout); className(err) != "unknown" {
 			t.Errorf("%v is %s", err, className(err))
 		}
 	})
@@ -245,10 +271,7 @@ func (h Harness) deadline(t *testing.T) {
 		h.checkError(t, err, h.Message)
 	})
 	t.Run("cancelled in flight", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		timer := time.AfterFunc(100*time.Millisecond, cancel)
-		defer timer.Stop()
-		_, err := send(ctx, t, target.Provider, h.Message)
+		err := h.sendUnanswered(t, target, cancelAfter)
 		if className(err) != "unknown" {
 			t.Errorf("%v is %s", err, className(err))
 		}

@@ -195,9 +195,16 @@ func (p *Provider) Check(ctx context.Context) error {
 // Phrases, in lower case, of refusals that are about the account and not the message.
 // SendGrid has no codes for them.
 var (
-	quotaExceeded   = regexp.MustCompile(`credits exceeded|(insufficient|not enough) credits|(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota)|(limit|quota) (exceeded|reached)|reached (your|the) .{0,40}(limit|quota)`)
-	accountInactive = regexp.MustCompile(`account .{0,60}(suspended|disabled|deactivated|banned|frozen|review|not (been )?activated|inactive|past due)|(suspended|disabled|deactivated|blocked|banned|restricted) .{0,60}account|trial .{0,40}(expired|ended)|upgrade your (account|plan)`)
-	senderRefused   = regexp.MustCompile(`sender identity|verified sender|unverified|from (address|e-?mail|domain)|authorized to send from|authorised to send from|domain .{0,60}(not verified|not authenticated)`)
+	quotaExceeded = regexp.MustCompile(`credits exceeded|(insufficient|not enough|out of|no|all (of )?your) credits|over (your |the )?quota|maximum (number|amount) of (emails|messages|credits)|` +
+		`(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota|emails|messages|credits)|(limit|quota) (exceeded|reached)|reached (your|the) .{0,40}(limit|quota)`)
+	// otherLimits are those of a message, and those that pass by themselves.
+	otherLimits     = regexp.MustCompile(`(rate|request|size|length|characters?|recipients?|attachments?) (limit|quota)s?|too many requests`)
+	accountInactive = regexp.MustCompile(`(account|subuser) .{0,60}(suspended|disabled|deactivated|banned|frozen|restricted|review|not (been )?(activated|provisioned|verified|approved)|(is|are) not active|inactive|past due)|` +
+		`(suspended|disabled|deactivated|blocked|banned|restricted) .{0,60}account|sending .{0,40}(suspended|disabled|deactivated|paused)|verify your account|authori[sz]ed to send (mail|e-?mails?)\b|` +
+		`trial .{0,40}(expired|ended)|upgrade your (account|plan)`)
+	credentialsRefused = regexp.MustCompile(`(invalid|unknown|missing|revoked|expired|disabled) api[ -]?key|api[ -]?key .{0,40}(invalid|revoked|expired|disabled|not exist)|wrong credentials|bad username|authorization grant|` +
+		`permission denied|access forbidden|unauthorized scopes|two-factor authentication|ip address is not (whitelisted|allowed)`)
+	senderRefused = regexp.MustCompile(`sender identity|verified sender|unverified|from (address|e-?mail|domain)|authori[sz]ed to send (from|to this domain)|permission to send (from|as)|sender .{0,60}(not owned|not allowed|rejected|not verified)|domain .{0,60}(not verified|not authenticated)`)
 )
 
 // fieldName matches a field of our own request, the only part of an answer that may be
@@ -216,7 +223,10 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 		}
 	}
 	refused := resp.Status == http.StatusBadRequest || resp.Status == http.StatusForbidden
+	passing := otherLimits.MatchString(message)
+	message = otherLimits.ReplaceAllString(message, "")
 	switch {
+	case resp.Status == http.StatusTooManyRequests && passing:
 	case resp.Status < 500 && quotaExceeded.MatchString(message):
 		return provider.Misconfigured("QuotaExceeded", "SendGrid's quota of emails is used up.")
 	case resp.Status < 500 && accountInactive.MatchString(message):
@@ -226,6 +236,8 @@ func (p *Provider) refusal(resp *outbound.Response, ownSender bool) error {
 			return provider.Permanent("SenderRefused", "SendGrid refuses the sender that the rule names; it is probably not verified there.")
 		}
 		return provider.Misconfigured("SenderRefused", "SendGrid refuses the sender; it is probably not verified there.")
+	case refused && credentialsRefused.MatchString(message):
+		return provider.Misconfigured("CredentialsRefused", "SendGrid refuses the API key, or it lacks a permission.")
 	case refused && strings.HasPrefix(field, "personalizations") && strings.Contains(field, ".to"):
 		return provider.Permanent("RecipientRefused", "SendGrid refuses the recipient's address.")
 	}

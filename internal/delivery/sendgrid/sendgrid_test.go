@@ -113,6 +113,22 @@ func TestRefusals(t *testing.T) {
 		{"a list alone", 400, `[{"message":"Maximum credits exceeded"}]`, "", "QuotaExceeded", false},
 		{"a byte order mark", 400, "\uFEFF" + `{"errors":[{"message":"Maximum credits exceeded"}]}`, "", "QuotaExceeded", false},
 		{"members of other types", 400, `{"errors":[7,null,[],{"message":7,"field":["from"]},{"message":"Maximum credits exceeded","field":7,"help":{}}]}`, "", "QuotaExceeded", false},
+		{"a subuser", 400, `{"errors":[{"message":"Subuser is disabled","field":null}]}`, "", "AccountInactive", false},
+		{"suspended sending", 400, `{"errors":[{"message":"Sending is suspended: your reputation is too low","field":null}]}`, "", "AccountInactive", false},
+		{"an account that may not send", 400, `{"errors":[{"message":"authenticated user is not authorized to send mail","field":null}]}`, "", "AccountInactive", false},
+		{"an account that isn't active", 400, `{"errors":[{"message":"Account is not active","field":null}]}`, "", "AccountInactive", false},
+		{"an account in provisioning", 403, `{"errors":[{"message":"Your account has not been provisioned. Contact support","field":null}]}`, "", "AccountInactive", false},
+		{"another sender", 400, `{"errors":[{"message":"Sender address rejected: not owned by user","field":null}]}`, "", "SenderRefused", false},
+		{"a sender without permission", 403, `{"errors":[{"message":"You do not have permission to send from this address","field":null}]}`, "", "SenderRefused", false},
+		{"used credits", 400, `{"errors":[{"message":"Trial account: you've used all your credits","field":null}]}`, "", "QuotaExceeded", false},
+		{"the emails of an hour", 400, `{"errors":[{"message":"You have exceeded your maximum number of emails per hour","field":null}]}`, "", "QuotaExceeded", false},
+		{"over the quota", 400, `{"errors":[{"message":"over quota","field":null}]}`, "", "QuotaExceeded", false},
+		{"the size", 400, `{"errors":[{"message":"Message size limit exceeded","field":null}]}`, "", "MessageRefused", true},
+		{"the size of the call", 413, `{"errors":[{"message":"Payload size limit exceeded","field":null}]}`, "", "MessageTooBig", true},
+		{"the recipients", 400, `{"errors":[{"message":"Recipient limit exceeded","field":null}]}`, "", "MessageRefused", true},
+		{"a wrong key with 400", 400, `{"errors":[{"message":"Invalid API key","field":null}]}`, "", "CredentialsRefused", false},
+		{"a password", 400, `{"errors":[{"message":"Bad username / password","field":null}]}`, "", "CredentialsRefused", false},
+		{"an address that isn't allowed", 400, `{"errors":[{"message":"Requestor's IP Address is not whitelisted","field":null}]}`, "", "CredentialsRefused", false},
 		{"a page", 400, `<html><body>Maximum credits exceeded</body></html>`, "", "MessageRefused", true},
 		{"nothing", 400, ``, "", "MessageRefused", true},
 		{"null", 400, `null`, "", "MessageRefused", true},
@@ -136,6 +152,19 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A rate is not a quota: it passes by itself.
+func TestThrottled(t *testing.T) {
+	for _, message := range []string{"too many requests", "rate limit exceeded", "Rate limit exceeded. Upgrade your plan to continue", "Request limit reached"} {
+		_, err := answering(t, 429, `{"errors":[{"message":"`+message+`","field":null}]}`).Send(t.Context(), providertest.Message())
+		providertest.CheckReason(t, err, provider.ReasonThrottled)
+		if provider.IsMisconfigured(err) || provider.IsPermanent(err) {
+			t.Errorf("%s: %v", message, err)
+		}
+	}
+	_, err := answering(t, 429, `{"errors":[{"message":"Daily limit exceeded","field":null}]}`).Send(t.Context(), providertest.Message())
+	providertest.CheckReason(t, err, "QuotaExceeded")
 }
 
 // Something in between may turn the 202 into another success, which must not make the

@@ -275,15 +275,15 @@ func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) 
 		return provider.Refused(fault, "Unsubscribed", answer+": the recipient has opted out of messages from this sender.")
 	}
 	switch code {
-	case 14101, 21214, 21265, 21266, 21604, 21635, 21662, 30004, 30006, 30014, 60033, 60205, 63003, 63024, 63031, 63032, 63033:
+	case 14101, 21214, 21265, 21266, 21604, 21635, 21662, 30004, 30006, 30014, 60033, 60205, 63003, 63024, 63031, 63032, 63033, 63036:
 		return provider.Permanent("RecipientRefused", answer+" can't send to the recipient's number.")
-	case 21654, 21655, 21656, 63005, 63006, 63016, 63021, 63027, 63028, 63029, 63030, 63040, 63041, 63042, 92005, 92006:
+	case 21620, 21623, 21654, 21655, 21656, 63005, 63006, 63016, 63019, 63021, 63027, 63028, 63029, 63030, 63034, 63037, 63040, 63041, 63042, 92002, 92005, 92006, 92007, 92008:
 		return provider.Permanent("ContentTemplateRefused", answer+": WhatsApp refuses the content template or its variables; check the template at Twilio and the rule's whatsApp.")
-	case 60203, 60212:
+	case 60202, 60203, 60212:
 		return provider.Deferred("RecipientDeferred", answer+": the recipient was sent too many codes in the last minutes.", httpapi.RetryAfter(resp.Header))
 	case 60204:
 		return provider.Misconfigured("VerifyRefused", answer+": the Twilio Verify service doesn't accept custom codes; ask Twilio to enable them.")
-	case 60206, 60217, 60223:
+	case 60201, 60206, 60217, 60223, 60227, 60228, 60229:
 		return provider.Misconfigured("VerifyRefused", answer+": the Twilio Verify service isn't set up for codes by SMS; check its settings at Twilio.")
 	case 21612:
 		return provider.Permanent("RecipientRefused", answer+" has no way from this sender to the recipient.")
@@ -302,19 +302,19 @@ func (p *Provider) codeError(code int, resp *outbound.Response, ownSender bool) 
 		return provider.Deferred("RecipientDeferred", answer+" blocks the recipient's number for now.", 30*time.Minute)
 	case 30410:
 		return provider.Unknown(answer + " may or may not have sent the message: the carrier didn't answer.")
-	case 20162, 20409, 20500, 20503, 21730, 30020, 30021, 30500, 63009, 63010, 63011, 63012:
+	case 20162, 20409, 20500, 20503, 21730, 30020, 30021, 30500, 60700, 63009, 63010, 63011, 63012, 63023:
 		return provider.Transient("Unavailable", answer+" has a fault of its own.", httpapi.RetryAfter(resp.Header))
-	case 14102, 14108, 21210, 21212, 21213, 21267, 21401, 21601, 21603, 21606, 21607, 21616, 21657, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21708, 21709, 21711, 21712, 21715,
-		30018, 30024, 30032, 30033, 30034, 30035, 30040, 30041, 30042, 63002, 63007, 63008, 63020, 63022, 63051, 63112:
+	case 14102, 14108, 21210, 21212, 21213, 21267, 21401, 21601, 21603, 21606, 21607, 21616, 21621, 21657, 21659, 21660, 21661, 21701, 21702, 21703, 21704, 21705, 21708, 21709, 21711, 21712, 21715,
+		30015, 30016, 30018, 30024, 30032, 30033, 30034, 30035, 30040, 30041, 30042, 63002, 63007, 63008, 63020, 63022, 63035, 63051, 63112:
 		if ownSender {
 			return provider.Permanent("SenderRefused", answer+" refuses the sender that the rule names.")
 		}
 		return provider.Misconfigured("SenderRefused", answer+" refuses the provider's sender.")
 	case 21408, 60220, 60605:
 		return provider.Permanent("RegionNotEnabled", answer+": Twilio's geographic permissions of the account don't include the recipient's country.")
-	case 10002, 14111, 21219, 21608, 30044, 63015, 572005:
+	case 10002, 14111, 21219, 21608, 21622, 30044, 63015, 572005:
 		return provider.Misconfigured("AccountRestricted", answer+": a trial or unapproved account sends to verified numbers only.")
-	case 20003, 20004, 20005, 20006, 20008, 20010, 20151, 20403, 10001, 30002, 30037, 63001, 90010:
+	case 20003, 20004, 20005, 20006, 20008, 20010, 20101, 20104, 20107, 20151, 20152, 20153, 20154, 20155, 20156, 20157, 20159, 20160, 20403, 21471, 21472, 21476, 21478, 21479, 10001, 30002, 30037, 63001, 90010:
 		return provider.Misconfigured("CredentialsRefused", answer+" refuses the credentials, or the account isn't active.")
 	case 21609, 48002:
 		return provider.Misconfigured("CallbackRefused", answer+" refuses the URL to which it would report: --public-url must have a public host name without underscores.")

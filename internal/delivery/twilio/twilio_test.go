@@ -149,6 +149,11 @@ func TestErrorCodes(t *testing.T) {
 		{403, 60220, "RegionNotEnabled", "permanent"}, {403, 60223, "VerifyRefused", "misconfigured"}, {401, 20151, "CredentialsRefused", "misconfigured"},
 		{403, 20403, "CredentialsRefused", "misconfigured"}, {415, 0, "UnexpectedAnswer", "misconfigured"}, {407, 0, "UnexpectedAnswer", "misconfigured"},
 		{400, 21609, "CallbackRefused", "misconfigured"}, {400, 48002, "CallbackRefused", "misconfigured"},
+		{400, 21621, "SenderRefused", "misconfigured"}, {400, 30016, "SenderRefused", "misconfigured"}, {400, 63035, "SenderRefused", "misconfigured"},
+		{400, 21622, "AccountRestricted", "misconfigured"}, {400, 21472, "CredentialsRefused", "misconfigured"}, {400, 21478, "CredentialsRefused", "misconfigured"},
+		{400, 20156, "CredentialsRefused", "misconfigured"}, {400, 20160, "CredentialsRefused", "misconfigured"},
+		{400, 60228, "VerifyRefused", "misconfigured"}, {429, 60202, "RecipientDeferred", "transient"}, {201, 63023, "Unavailable", "transient"},
+		{400, 92007, "ContentTemplateRefused", "permanent"}, {400, 21620, "ContentTemplateRefused", "permanent"}, {201, 63036, "RecipientRefused", "permanent"},
 		{410, 0, "NotFound", "misconfigured"}, {409, 0, "Unavailable", "transient"}, {423, 0, "Unavailable", "transient"},
 	} {
 		status, code = row.status, row.code
