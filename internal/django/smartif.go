@@ -213,6 +213,21 @@ var foreignOperators = map[string]string{
 	"<>": "write != (<> is SQL)", "&&": "write 'and' (&& is JavaScript)", "||": "write 'or' (|| is JavaScript)", "!": "write 'not' (! is JavaScript)",
 }
 
+// foreignWords are operators of other languages that are spelled, with hints, and negatedWords
+// those after "not".
+var (
+	foreignWords = map[string]string{
+		"eq": "write ==", "equals": "write ==", "ne": "write !=", "neq": "write !=", "gt": "write >", "lt": "write <", "gte": "write >=", "ge": "write >=", "lte": "write <=", "le": "write <=",
+		"contains": "write 'part' in whole", "includes": "write 'part' in whole", "has": "write 'part' in whole", "like": "write 'part' in whole", "matches": "write 'part' in whole",
+		"between": "write value >= low and value <= high", "xor": "write one {% if %} into another", "then": "end the condition with %}",
+	}
+	negatedWords = map[string]string{
+		"eq": "write !=", "equals": "write !=", "ne": "write ==", "neq": "write ==", "gt": "write <=", "lt": "write >=", "gte": "write <", "ge": "write <", "lte": "write >", "le": "write >",
+		"contains": "write 'part' not in whole", "includes": "write 'part' not in whole", "has": "write 'part' not in whole", "like": "write 'part' not in whole", "matches": "write 'part' not in whole",
+		"between": "write value < low or value > high",
+	}
+)
+
 // maxIfWords limits the words of one condition, and thereby its depth.
 const maxIfWords = 1000
 
@@ -260,6 +275,9 @@ func (p *Parser) parseCondition(words []string) (condition, error) {
 		if before := &ip.words[max(ip.pos-1, 0)]; before.op == nil && strings.EqualFold(before.text, "not") {
 			return nil, syntaxErrorf("write 'not' in lower case")
 		}
+		if hint := foreignWords[strings.ToLower(w.text)]; hint != "" {
+			return nil, syntaxErrorf("%s ('%s' is not an operator)", hint, w.text)
+		}
 		return nil, syntaxErrorf("Unused '%s' at end of if expression.", w.text)
 	}
 	return tree, nil
@@ -293,6 +311,9 @@ func (p *ifParser) expression(power int) (condition, error) {
 	for power < p.words[p.pos].power() {
 		w := p.advance()
 		if w.op == opNot {
+			if hint := negatedWords[strings.ToLower(p.words[p.pos].text)]; hint != "" {
+				return nil, syntaxErrorf("%s ('not %s' is not an operator)", hint, p.words[p.pos].text)
+			}
 			return nil, syntaxErrorf("Not expecting 'not' as infix operator in if tag.")
 		}
 		right, err := p.expression(w.op.power)

@@ -126,8 +126,12 @@ func remainderHint(text, rest string) string {
 		return nestedTag
 	case strings.HasPrefix(trimmed, "===") || strings.HasPrefix(trimmed, "!=="):
 		return foreignOperators[trimmed[:3]]
+	case strings.HasPrefix(trimmed, "??") || rest != trimmed && (strings.HasPrefix(trimmed, "||") || strings.HasPrefix(trimmed, "or ")):
+		return "write a value for what is missing or empty as in name|default:'value'" // with a space, it is within {{ }}
 	case strings.HasPrefix(trimmed, "&&") || strings.HasPrefix(trimmed, "||"):
 		return foreignOperators[trimmed[:2]]
+	case rest == text && foreignTag(rest) != "":
+		return foreignTag(rest)
 	case rest == text && strings.HasPrefix(rest, "!") && !strings.HasPrefix(rest, "!="):
 		return foreignOperators["!"]
 	case slices.ContainsFunc([]string{"==", "!=", "<=", ">=", "<", ">"}, func(op string) bool { return strings.HasPrefix(trimmed, op) }):
@@ -135,15 +139,56 @@ func remainderHint(text, rest string) string {
 	case strings.HasPrefix(trimmed, "="):
 		return "write == to compare, with a space on both sides"
 	case strings.HasPrefix(rest, "["):
+		switch {
+		case rest == text:
+			return "templates have no lists: compare with each value, and join the comparisons with 'or'"
+		case len(rest) > 2 && (rest[1] == '\'' || rest[1] == '"'):
+			return "write .key for ['key']"
+		}
 		return "write .0 for [0]"
 	case strings.HasPrefix(rest, "("):
-		return "write the name without (): templates call it themselves"
+		name, _, _ := strings.Cut(text, "(")
+		switch {
+		case rest == text:
+			return "templates have no parentheses: put one {% if %} into another instead"
+		case strings.HasPrefix(rest, "()"):
+			return "write the name without (): templates call it themselves"
+		case strings.Contains(name, "|"):
+			return "write the filter's argument after a colon, as in value|filter:argument"
+		case name == "len" || name == "length" || name == "count":
+			return "write value|length"
+		}
+		return "templates call no functions with arguments: use a filter"
+	case strings.HasPrefix(rest, "->"):
+		return "write . for ->"
 	case strings.HasPrefix(rest, "?."):
 		return "write . for ?.: a missing variable prints nothing"
 	case trimmed != "" && strings.ContainsRune("+-*/%", rune(trimmed[0])):
 		return "templates don't calculate: use the filter add, or computed"
 	case strings.HasPrefix(rest, " ") && trimmed != "" && isLetter(trimmed[0]):
 		return "a name has no spaces; text needs no braces, and within a tag it needs quotes"
+	}
+	return ""
+}
+
+// foreignTag returns what to write instead of a variable that begins as a tag of another
+// template language does, or "".
+func foreignTag(text string) string {
+	switch {
+	case strings.HasPrefix(text, "!--") || strings.HasPrefix(text, "! ") || strings.HasPrefix(text, "/*"):
+		return "write a comment as {# comment #}"
+	case strings.HasPrefix(text, "#if ") || strings.HasPrefix(text, "#unless ") || strings.HasPrefix(text, "^"):
+		return "write {% if name %}…{% else %}…{% endif %}"
+	case strings.HasPrefix(text, "#each "):
+		return "write {% for item in items %}…{% endfor %}"
+	case strings.HasPrefix(text, "#") || strings.HasPrefix(text, "/"):
+		return "write {% if name %} or {% for item in items %}, and {% endif %} or {% endfor %} at the end"
+	case strings.HasPrefix(text, "{"):
+		return "write two braces, as in {{ name }}"
+	case strings.HasPrefix(text, "- ") || strings.HasSuffix(text, " -"):
+		return "write {{ name }} without dashes"
+	case strings.HasPrefix(text, "$"), strings.HasPrefix(text, "@"), strings.HasPrefix(text, "&"):
+		return "write the name alone, as in {{ name }}"
 	}
 	return ""
 }

@@ -106,12 +106,19 @@ var foreignAttributes = map[string]string{
 	"startsWith": "write .startswith(…)", "endsWith": "write .endswith(…)", "toLowerCase": "write .lower()", "toUpperCase": "write .upper()",
 	"toString": "write the text alone", "trim": "write .strip()", "trimStart": "write .lstrip()", "trimEnd": "write .rstrip()", "indexOf": "write .find(…)", "lastIndexOf": "write .rfind(…)",
 	"includes": "write 'part' in 'whole'", "contains": "write 'part' in 'whole'", "has": "write 'part' in 'whole'", "match": "write 'part' in 'whole'", "matches": "write 'part' in 'whole'",
-	"isEmpty": "write == ''", "equals": "write == to compare", "equalsIgnoreCase": "write .lower() on both sides of ==", "length": "write '{{ text|length }}', the filter of Django", "size": "write '{{ text|length }}', the filter of Django",
-	"len": "write '{{ text|length }}', the filter of Django", "replaceAll": "write .replace(…)", "padStart": "write .rjust(…)", "padEnd": "write .ljust(…)", "substring": "write [from:to]", "slice": "write [from:to]", "substr": "write [from:to]",
+	"isEmpty": "write == ''", "equals": "write == to compare", "equalsIgnoreCase": "write .lower() on both sides of ==", "length": "write {{ text|length }} without quotes, the filter of Django", "size": "write {{ text|length }} without quotes, the filter of Django",
+	"len": "write {{ text|length }} without quotes, the filter of Django", "replaceAll": "write .replace(…)", "padStart": "write .rjust(…)", "padEnd": "write .ljust(…)", "substring": "write [from:to]", "slice": "write [from:to]", "substr": "write [from:to]",
 }
 
 // attribute checks an attribute of a text, which no data can change.
 func (c *certainty) attribute(n *attributeNode, always bool) {
+	if typ := listType(n.value); typ != "" && !methodNames[typ][n.name] {
+		switch n.name {
+		case "includes", "contains", "has", "some", "indexOf":
+			c.add(faultf(AttributeNotFound, n.offset(), "write 'value' in […], or not in (lists have no '%s' in Python)", n.name), always)
+		}
+		return
+	}
 	if !isTextNode(n.value) || methodNames["str"][n.name] || strings.HasPrefix(n.name, "_") || n.name == "format" || n.name == "format_map" {
 		return // those that exist but are forbidden have their own message
 	}
@@ -120,6 +127,17 @@ func (c *certainty) attribute(n *attributeNode, always bool) {
 		return
 	}
 	c.add(faultf(AttributeNotFound, n.offset(), "texts have no '%s'", n.name), always)
+}
+
+// listType returns the type of a node that is a list or a tuple regardless of the data, or "".
+func listType(n node) string {
+	switch ungroup(n).(type) {
+	case *listNode:
+		return "list"
+	case *tupleNode:
+		return "tuple"
+	}
+	return ""
 }
 
 // operation checks an operator that no text has.
@@ -133,7 +151,7 @@ func (c *certainty) operation(n *binaryNode, always bool) {
 	case "|":
 		c.add(faultf("TypeError", n.offset(), "write 'or' (| is for numbers)"), always)
 	case "^":
-		c.add(faultf("TypeError", n.offset(), "write ** for a power (^ is for numbers)"), always)
+		c.add(faultf("TypeError", n.offset(), "write != between two conditions in parentheses (^ is for numbers)"), always)
 	}
 }
 
@@ -169,6 +187,10 @@ func (c *certainty) visit(n node, always bool) {
 			c.visit(n.operand, always)
 		}
 	case *binaryNode:
+		if filter, is := ungroup(n.right).(*nameNode); is && n.op == "|" && isTextNode(n.left) && functions[filter.name] == nil {
+			c.add(faultf(NameNotDefined, n.offset(), "write a filter within the braces, as in '{{ name|%s }}'", filter.name), always)
+			return
+		}
 		c.visit(n.left, always)
 		c.visit(n.right, always)
 		c.operation(n, always)
@@ -183,6 +205,9 @@ func (c *certainty) visit(n node, always bool) {
 	case *compareNode:
 		c.visit(n.first, always)
 		if f := emptiness(n); f != nil {
+			c.add(f, always)
+		}
+		if f := inNumber(n); f != nil {
 			c.add(f, always)
 		}
 		for i, v := range n.rest {
@@ -245,9 +270,14 @@ func (c *certainty) parts(parts []textPart, always bool) {
 func (c *certainty) call(n *callNode, always bool) {
 	if f, ok := ungroup(n.fn).(*nameNode); ok {
 		if functions[f.name] == nil && always {
-			if isSpelledOperator(f.name) {
+			switch lower := strings.ToLower(f.name); {
+			case lower == "and" || lower == "or":
+				c.found(faultf(FunctionNotDefined, f.offset(), "write '%s' between the conditions ('%s' is not a function)", lower, f.name))
+			case lower == "if":
+				c.found(faultf(FunctionNotDefined, f.offset(), "write 'a if condition else b' ('%s' is not a function)", f.name))
+			case isSpelledOperator(f.name):
 				c.found(faultf(FunctionNotDefined, f.offset(), "write '%s' in lower case", strings.ToLower(f.name)))
-			} else {
+			default:
 				c.found(unknownFunction(f))
 			}
 		}
@@ -272,7 +302,11 @@ func (c *certainty) unsupported(n *unsupportedNode, always bool) {
 }
 
 func unknownFunction(f *nameNode) *Fault {
-	if hint := foreignFunctions[f.name]; hint != "" {
+	hint := foreignFunctions[f.name]
+	if hint == "" {
+		hint = foreignFunctions[strings.ToLower(f.name)]
+	}
+	if hint != "" {
 		return faultf(FunctionNotDefined, f.offset(), "%s (the function '%s' is not defined)", hint, f.name)
 	}
 	return faultf(FunctionNotDefined, f.offset(), "the function '%s' is not defined", f.name)

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rehive/extension-operator/internal/python"
 )
 
 // explain returns a fault that names the cause, if the fault is the consequence of a comment
@@ -111,11 +113,17 @@ func (p *parser) unexpectedHint(t *token, want string) string {
 			return "write != instead of == not"
 		case before.kind == tokNewline && p.pos > 0 && (compares || isWord(t, "and", "or", "in", "is")):
 			return "a line is a whole expression: put parentheses around all of it"
+		case isWord(t, "and", "or") && p.tokens[p.pos+1].kind == tokOp && p.tokens[p.pos+1].text == "(":
+			return "write '" + t.text + "' between the conditions"
+		case t.kind == tokOp && (t.text == "." || t.text == ":" || t.text == "@") && before.kind == tokNewline:
+			return "data needs braces, as in '{{ name }}'"
 		case isWord(&before, "%") && !compares && t.kind != tokOp:
 			return "write the number without %, which is the remainder in Python"
 		}
 	case "an operator":
 		switch {
+		case before.kind == tokNumber && t.kind == tokNumber && t.pos == before.pos+len(before.text):
+			return "write a number without separators"
 		case before.kind == tokNumber && t.kind == tokNumber:
 			return "write a number without spaces"
 		case before.kind == tokNumber && t.kind == tokName:
@@ -123,7 +131,7 @@ func (p *parser) unexpectedHint(t *token, want string) string {
 		case t.kind == tokOp && (t.text == ":=" || t.text == ":"):
 			return "write == to compare ('" + t.text + "' is not Python)"
 		case t.kind == tokOp && t.text == "~":
-			return "write 'part' in 'whole' ('~' is not for texts)"
+			return "write 'part' in 'whole' to search, or + to join texts ('~' is not for texts)"
 		case before.kind == tokName && before.text == "unless":
 			return "write 'not' and parentheses around the condition, instead of 'unless'"
 		case before.kind == tokName && (before.text == "where" || before.text == "when" || before.text == "WHERE"):
@@ -137,6 +145,8 @@ func (p *parser) unexpectedHint(t *token, want string) string {
 func (p *parser) lonelyNot(not *token) error {
 	next := p.peek()
 	switch {
+	case next.kind == tokName && negatedWords[strings.ToLower(next.text)] != "":
+		return faultf(SyntaxError, not.pos, "%s ('not %s' is not Python)", negatedWords[strings.ToLower(next.text)], next.text)
 	case next.kind == tokName && (isSpelledOperator(next.text) || foreignWords[strings.ToLower(next.text)] != ""):
 		return p.unexpected("'in'")
 	case next.text == "None" || next.kind == tokName && otherLanguages[next.text] == "None":
@@ -153,6 +163,10 @@ var foreignFunctions = map[string]string{
 	"lower": "write 'text'.lower()", "LOWER": "write 'text'.lower()", "upper": "write 'text'.upper()", "UPPER": "write 'text'.upper()", "strip": "write 'text'.strip()", "trim": "write 'text'.strip()", "TRIM": "write 'text'.strip()",
 	"startswith": "write 'whole'.startswith('part')", "startsWith": "write 'whole'.startswith('part')", "endswith": "write 'whole'.endswith('part')", "endsWith": "write 'whole'.endswith('part')",
 	"contains": "write 'part' in 'whole'", "includes": "write 'part' in 'whole'",
+	"iif": "write 'a if condition else b'", "between": "write low <= value <= high", "xor": "write != between two conditions in parentheses", "exact": "write == to compare",
+	"eq": "write ==", "equals": "write ==", "ne": "write !=", "gt": "write >", "lt": "write <", "ge": "write >=", "gte": "write >=", "le": "write <=", "lte": "write <=",
+	"any": "write 'or' between the conditions", "all": "write 'and' between the conditions", "isblank": "write '{{ name }}' == ''", "isempty": "write '{{ name }}' == ''",
+	"coalesce": "write {{ name|default_if_none:'…' }}", "ifnull": "write {{ name|default_if_none:'…' }}", "nvl": "write {{ name|default_if_none:'…' }}",
 	"exists": "write '{{ name }}' != ''", "isset": "write '{{ name }}' != ''", "defined": "write '{{ name }}' != ''", "empty": "write '{{ name }}' == ''", "isEmpty": "write '{{ name }}' == ''",
 }
 
@@ -179,4 +193,25 @@ func emptiness(n *compareNode) *Fault {
 		return nil
 	}
 	return faultf(NameNotDefined, name.offset(), "write %s ('%s' is not Python)", write, name.name)
+}
+
+// inNumber returns the fault of a value that is searched for in a number; nil if none is.
+func inNumber(n *compareNode) *Fault {
+	if len(n.rest) != 1 || n.ops[0] != opIn && n.ops[0] != opNotIn {
+		return nil
+	}
+	number, is := ungroup(n.rest[0]).(*constantNode)
+	if !is {
+		return nil
+	}
+	switch number.value.(type) {
+	case python.Int, python.Float, python.Bool:
+	default:
+		return nil
+	}
+	write := "=="
+	if n.ops[0] == opNotIn {
+		write = "!="
+	}
+	return faultf("TypeError", number.offset(), "write %s to compare with one value (a number has no parts)", write)
 }

@@ -297,6 +297,8 @@ func (in *inspector) comparison(n *compareNode) {
 		op := n.ops[i]
 		a, b := in.side(left), in.side(right)
 		in.alternatives(op, right)
+		in.uncalled(left)
+		in.uncalled(right)
 		switch {
 		case chained:
 		case a.Literal != nil && b.Literal != nil:
@@ -321,6 +323,13 @@ func (in *inspector) comparison(n *compareNode) {
 	}
 	in.value(n.first)
 	in.values(n.rest)
+}
+
+// uncalled adds a remark about a method of a text that is compared instead of its result.
+func (in *inspector) uncalled(n node) {
+	if method, is := ungroup(n).(*attributeNode); is && isTextNode(method.value) && methodNames["str"][method.name] {
+		in.remark(n, "write ."+method.name+"() with parentheses: without them, it never equals anything")
+	}
 }
 
 // identity adds remarks about "is" between texts or numbers.

@@ -4,6 +4,8 @@
 package expression
 
 import (
+	"html"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -401,6 +403,7 @@ var foreignOperators = [...]struct{ text, hint string }{
 	{"=<", "write <= for 'at most'"},
 	{"=!", "write != to compare"},
 	{"=~", "write 'part' in 'whole' (=~ is for patterns)"},
+	{"!~", "write 'part' not in 'whole' (!~ is for patterns)"},
 }
 
 // foreignCharacters are those that word processors substitute for plain ones.
@@ -412,6 +415,9 @@ var foreignCharacters = map[rune]string{
 	'≠': "write !=", '≤': "write <=", '≥': "write >=", '–': "write a plain minus (-)", '−': "write a plain minus (-)",
 	'\u00a0': "write a plain space", '\u202f': "write a plain space",
 }
+
+// htmlEntity matches a character as a web page has it, from which it was copied.
+var htmlEntity = regexp.MustCompile(`^&(?:quot|apos|amp|lt|gt|nbsp|#\d{1,4}|#x[0-9A-Fa-f]{1,4});`)
 
 func (l *lexer) operator() error {
 	rest := l.src[l.pos:]
@@ -432,6 +438,11 @@ func (l *lexer) operator() error {
 		return l.fault(l.pos, "write 'a if condition else b' ('?' is JavaScript)")
 	case rest[0] == '$' && len(rest) > 1 && isDigit(rest[1]):
 		return l.fault(l.pos, "write the number alone, without '$'")
+	case rest[0] == '$':
+		return l.fault(l.pos, "data needs braces, as in '{{ name }}' ('$' is not allowed here)")
+	case rest[0] == '&' && htmlEntity.MatchString(rest):
+		entity := htmlEntity.FindString(rest)
+		return l.fault(l.pos, "write %s instead of %s", html.UnescapeString(entity), entity)
 	case rest[0] == '`':
 		return l.fault(l.pos, "write straight quotes (') instead of '`'")
 	case rest[0] == '!':

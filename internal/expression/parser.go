@@ -148,6 +148,11 @@ func (p *parser) unexpected(want string) error {
 	if hint := foreignWords[strings.ToLower(t.text)]; hint != "" && t.kind == tokName {
 		return faultf(SyntaxError, t.pos, "%s ('%s' is not an operator)", hint, t.text)
 	}
+	if p.pos > 0 && want == "an operator" {
+		if before := &p.tokens[p.pos-1]; before.kind == tokName && foreignWords[strings.ToLower(before.text)] != "" {
+			return faultf(SyntaxError, before.pos, "%s ('%s' is not an operator)", foreignWords[strings.ToLower(before.text)], before.text)
+		}
+	}
 	if hint := p.unexpectedHint(t, want); hint != "" {
 		return faultf(SyntaxError, t.pos, "%s", hint)
 	}
@@ -171,11 +176,24 @@ func (p *parser) unexpected(want string) error {
 // A hint never has the opposite meaning.
 var foreignWords = map[string]string{
 	"eq": "write ==", "equal": "write == or != to compare", "equals": "write == or != to compare", "to": "write == or != to compare",
-	"ne": "write !=", "neq": "write !=", "isnt": "write !=", "xor": "write != between two conditions",
+	"ne": "write !=", "neq": "write !=", "isnt": "write !=", "doesnt": "write != to compare, or 'part' not in 'whole'", "does": "write == or != to compare, or 'part' in 'whole'", "xor": "write != between two conditions in parentheses", "nor": "write 'not' and parentheses around conditions with 'or'",
 	"gt": "write >", "lt": "write <", "gte": "write >=", "ge": "write >=", "lte": "write <=", "le": "write <=",
-	"contains": "write 'part' in 'whole'", "includes": "write 'part' in 'whole'", "has": "write 'part' in 'whole'", "like": "write 'part' in 'whole'", "matches": "write 'part' in 'whole'",
+	"contains": "write 'part' in 'whole'", "includes": "write 'part' in 'whole'", "has": "write 'part' in 'whole'", "contain": "write 'part' in 'whole'",
+	"like": "write 'part' in 'whole' without placeholders such as %", "ilike": "write 'part' in 'whole' without placeholders such as %", "matches": "write 'part' in 'whole' without placeholders such as %",
+	"than": "write > or < to compare", "greater": "write >", "less": "write <", "above": "write >", "below": "write <", "exists": "write '{{ name }}' != ''",
+	"starts": "write 'whole'.startswith('part')", "ends": "write 'whole'.endswith('part')",
 	"startswith": "write 'whole'.startswith('part')", "endswith": "write 'whole'.endswith('part')",
 	"between": "write low <= value <= high", "mod": "write %", "div": "write //",
+}
+
+// negatedWords are the hints for foreignWords after "not".
+var negatedWords = map[string]string{
+	"eq": "write !=", "equal": "write !=", "equals": "write !=", "ne": "write ==", "neq": "write ==",
+	"gt": "write <=", "greater": "write <=", "above": "write <=", "lt": "write >=", "less": "write >=", "below": "write >=", "gte": "write <", "ge": "write <", "lte": "write >", "le": "write >",
+	"contains": "write 'part' not in 'whole'", "contain": "write 'part' not in 'whole'", "includes": "write 'part' not in 'whole'", "has": "write 'part' not in 'whole'",
+	"like": "write 'part' not in 'whole' without placeholders such as %", "ilike": "write 'part' not in 'whole' without placeholders such as %", "matches": "write 'part' not in 'whole' without placeholders such as %",
+	"startswith": "write not 'whole'.startswith('part')", "starts": "write not 'whole'.startswith('part')", "endswith": "write not 'whole'.endswith('part')", "ends": "write not 'whole'.endswith('part')",
+	"between": "write not low <= value <= high", "exists": "write '{{ name }}' == ''",
 }
 
 func (p *parser) enter() error {

@@ -51,7 +51,7 @@ func (p *parser) statement() (node, error) {
 		}
 	}
 	if p.isOp("@") {
-		return nil, faultf(FeatureNotAvailable, t.pos, "decorators are not available")
+		return nil, faultf(FeatureNotAvailable, t.pos, "data needs braces, as in '{{ name }}' (decorators are not available)")
 	}
 	value, err := p.yieldOrExpressions()
 	if err != nil {

@@ -6,8 +6,10 @@ package lint
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/django"
@@ -231,6 +233,7 @@ func (l *linter) template(field, source string) {
 		l.warn(field, r.Line, r.Column, "%s", r.Message)
 	}
 	l.uses(field, template.Uses())
+	l.dateFormats(field, source)
 }
 
 // html checks a template that prints HTML.
@@ -258,11 +261,13 @@ func (l *linter) expression(source string) {
 	if err != nil {
 		return
 	}
+	l.printed(field, source)
 	in := compiled.Inspect()
 	for _, r := range in.Remarks {
 		l.warn(field, r.Line, r.Column, "%s", r.Message)
 	}
 	l.uses(field, in.Uses)
+	l.dateFormats(field, source)
 	for i := range in.Comparisons {
 		l.comparison(&in.Comparisons[i])
 	}
@@ -272,6 +277,66 @@ func (l *linter) expression(source string) {
 	}
 	for i := range in.Attributes {
 		l.attribute(&in.Attributes[i])
+	}
+}
+
+var (
+	tags = regexp.MustCompile(`(?s)\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}`)
+	// foreignValues are what other languages have for Python's values.
+	foreignValues = map[string]string{"true": "True", "TRUE": "True", "yes": "True", "false": "False", "FALSE": "False", "no": "False", "null": "None", "NULL": "None"}
+)
+
+// foreignVariables are what other template languages have instead of Python's values and
+// Django's variables.
+var foreignVariables = map[string]string{
+	"true": "write True", "TRUE": "write True", "false": "write False", "FALSE": "write False",
+	"null": "write None", "NULL": "write None", "none": "write None", "nil": "write None", "undefined": "write None",
+	"empty": "write {% if not name %}", "blank": "write {% if not name %}", "defined": "write {% if name %}",
+	"loop.index": "write forloop.counter", "loop.index0": "write forloop.counter0", "loop.first": "write forloop.first", "loop.last": "write forloop.last",
+	"else": "write {% else %}", "end": "write {% endif %} or {% endfor %}",
+}
+
+// printed warns about the values of other languages that the branches of an {% if %} print,
+// such as {% if a %}true{% else %}false{% endif %}.
+func (l *linter) printed(field, source string) {
+	if !strings.Contains(source, "{%") {
+		return
+	}
+	last := 0
+	for _, tag := range append(tags.FindAllStringIndex(source, -1), []int{len(source), len(source)}) {
+		text := source[last:tag[0]]
+		if word := strings.TrimSpace(text); foreignValues[word] != "" {
+			line, column := position(source, last+strings.Index(text, word))
+			l.warn(field, line, column, "write %s ('%s' is not Python)", foreignValues[word], word)
+		}
+		last = tag[1]
+	}
+}
+
+// position returns the line and column of an offset.
+func position(source string, offset int) (line, column int) {
+	before := source[:offset]
+	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+}
+
+var (
+	dateFormat = regexp.MustCompile(`\{\{[^{}]*\|\s*(?:date|time):("[^"]*"|'[^']*')`)
+	// foreignFormat is what formats of dates of other languages contain: YYYY-MM-DD, HH:mm or %Y.
+	foreignFormat = regexp.MustCompile(`%[A-Za-z]|YY|yy|MM|mm|DD|dd|HH|hh|ss|SS`)
+	monthOfHour   = regexp.MustCompile(`[HhGg]:m`)
+)
+
+// dateFormats warns about formats of dates that are another language's, which Django prints
+// as something else.
+func (l *linter) dateFormats(field, source string) {
+	for _, at := range dateFormat.FindAllStringSubmatchIndex(source, MaxWarnings) {
+		line, column := position(source, at[0])
+		switch format := source[at[2]:at[3]]; {
+		case foreignFormat.MatchString(format):
+			l.warn(field, line, column, "formats of dates have single letters in Django: write \"Y-m-d H:i\" for year, month, day, hour and minute")
+		case monthOfHour.MatchString(format):
+			l.warn(field, line, column, "m is the month in a format of dates: write i for the minute")
+		}
 	}
 }
 
@@ -300,6 +365,12 @@ func (l *linter) uses(field string, uses []django.Use) {
 		}
 		if !isKnown {
 			continue
+		}
+		if hint := foreignVariables[use.Path]; hint != "" {
+			if _, known := l.event.Find(use.Path); !known {
+				l.warn(field, use.Line, use.Column, "%s ('%s' is not Django)", hint, use.Path)
+				continue
+			}
 		}
 		found, known := l.event.Find(use.Path)
 		switch {
