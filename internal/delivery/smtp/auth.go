@@ -23,8 +23,12 @@ var (
 	errUnsafeAuth    = errors.New("the server's part of the login is not safe")
 )
 
-// maxChallenges bounds the challenges of one login; none of ours needs more than two.
-const maxChallenges = 4
+const (
+	// maxChallenges bounds the challenges of one login; none of ours needs more than two.
+	maxChallenges = 4
+	// maxCommand is how many bytes a command may have without its line end (RFC 5321, 4.5.3.1.4).
+	maxCommand = 510
+)
 
 // mechanism is one way to log in (RFC 4422). Its next gets a challenge and returns the
 // response; finish gets the text of the reply that says that the login succeeded, and
@@ -117,7 +121,11 @@ func (s *Provider) newMechanism(name string) mechanism {
 func (c *conn) authenticate(ctx context.Context, name string, m mechanism) error {
 	command := "AUTH " + name
 	if first := m.first(); first != nil {
-		command += " " + base64.StdEncoding.EncodeToString(first)
+		// A command has 512 bytes at most. If there is no room, the server asks for the
+		// response (RFC 4954, 4).
+		if with := command + " " + base64.StdEncoding.EncodeToString(first); len(with) <= maxCommand {
+			command = with
+		}
 	}
 	if err := c.say(command); err != nil {
 		return err

@@ -73,25 +73,26 @@ func (e *stageError) reply() *reply {
 // aboutConnection reports whether the reused connection may be the cause, so that the mail
 // may be sent on another one at once: the server accepted no part of it.
 func (e *stageError) aboutConnection() bool {
-	if e.complete {
-		return false
-	}
 	r := e.reply()
 	switch {
+	case r == nil:
+		return !e.complete
 	case e.stage == stageMail:
 		// Servers limit the messages of a connection, and say so in many ways.
 		return true
-	case r == nil, r.code == 421, r.code == 503:
+	case r.code == 421, r.code == 503:
 		return true
+	case r.enhanced() == "5.3":
+		return true // too many recipients, of which each mail has one
 	}
-	return sessionLimit.MatchString(r.text)
+	return sessionLimit.MatchString(phraseText(r.text))
 }
 
 // aboutParameters reports whether the server refused the parameters of MAIL, although it
 // offers them.
 func (e *stageError) aboutParameters() bool {
 	r := e.reply()
-	return e.stage == stageMail && r != nil && (r.code == 555 || (r.code == 501 || r.code == 504) && parameterNames.MatchString(r.text))
+	return e.stage == stageMail && r != nil && (r.code == 555 || (r.code == 501 || r.code == 504) && parameterNames.MatchString(phraseText(r.text)))
 }
 
 // parameterNames matches what servers say about parameters that they don't know.
@@ -349,8 +350,9 @@ func (c *conn) handshake(ctx context.Context, config *tls.Config) error {
 }
 
 var (
-	errNoUTF8 = errors.New("the server doesn't take addresses with letters beyond ASCII")
-	errTooBig = errors.New("the mail is bigger than the server takes")
+	errNoUTF8     = errors.New("the server doesn't take recipients with letters beyond ASCII")
+	errSenderUTF8 = errors.New("the server doesn't take senders with letters beyond ASCII")
+	errTooBig     = errors.New("the mail is bigger than the server takes")
 )
 
 // send sends one message and leaves the connection ready for the next, or broken, or
@@ -369,7 +371,7 @@ func (c *conn) send(ctx context.Context, m *composed) error {
 	switch {
 	case r == nil || r.code == 421:
 		c.broken = true
-	case e.stage == stageMail:
+	case e.stage == stageMail, c.reused && e.aboutConnection():
 		c.retire = true // the next may be refused for the same reason
 	case e.stage != stageText:
 		_, reset := c.ask("RSET", 2)
@@ -379,8 +381,12 @@ func (c *conn) send(ctx context.Context, m *composed) error {
 }
 
 func (c *conn) transact(m *composed) error {
-	if m.utf8 && !c.offers("SMTPUTF8") {
+	switch {
+	case !m.utf8 || c.offers("SMTPUTF8"):
+	case m.utf8To:
 		return errNoUTF8
+	default:
+		return errSenderUTF8
 	}
 	if limit, err := strconv.ParseInt(c.extensions["SIZE"], 10, 64); err == nil && limit > 0 && int64(len(m.raw)) > limit {
 		return errTooBig

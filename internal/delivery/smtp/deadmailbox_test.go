@@ -19,16 +19,23 @@ func TestDeadMailbox(t *testing.T) {
 		"5.1.1 The email account that you tried to reach does not exist.":                            provider.FaultHardBounce,
 		"5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup":          provider.FaultHardBounce,
 		"5.2.1 The email account that you tried to reach is inactive.":                               provider.FaultHardBounce,
-		"No such user here": provider.FaultHardBounce,
+		"No such user here":                                              provider.FaultHardBounce,
+		"5.0.0 User unknown":                                             provider.FaultHardBounce,
+		"5.1.0 No such user":                                             provider.FaultHardBounce,
+		"cuda_nsu 5.1.1 <x@example.com> is gone":                         "",
+		"5.1.1 joe\n5.7.1 blocked":                                       "",
+		"5.1.1 Mailbox full. Recipient overquota":                        "",
+		"5.1.1 extended quota violation":                                 "",
+		"5.1.0 Address rejected":                                         "",
 		"5.2.2 The email account that you tried to reach is over quota.": "",
-		"5.1.2 Host unknown":                              "",
-		"5.7.1 Recipient rejected by policy":              "",
-		"5.7.1 User unknown to our spam filter":           "",
-		"4.1.1 User unknown, try again":                   "", // it contradicts itself
-		"Mailbox unavailable":                             "",
-		"<user-unknown@example.com>: not welcome":         "",
-		"5.4.1 Recipient address rejected: Access denied": "",
-		"relay access denied":                             "",
+		"5.1.2 Host unknown":                                             "",
+		"5.7.1 Recipient rejected by policy":                             "",
+		"5.7.1 User unknown to our spam filter":                          "",
+		"4.1.1 User unknown, try again":                                  "", // it contradicts itself
+		"Mailbox unavailable":                                            "",
+		"<user-unknown@example.com>: not welcome":                        "",
+		"5.4.1 Recipient address rejected: Access denied":                "",
+		"relay access denied":                                            "",
 	} {
 		err := s.classify(&stageError{stage: stageRcpt, err: &reply{code: 550, text: text}}, false)
 		var e *provider.Error
@@ -38,6 +45,7 @@ func TestDeadMailbox(t *testing.T) {
 	}
 	// A temporary refusal says nothing, and neither does one of the sender.
 	for _, e := range []*stageError{
+		{stage: stageRcpt, err: &reply{code: 552, text: "5.1.1 mailbox delivery failure policy error"}},
 		{stage: stageRcpt, err: &reply{code: 450, text: "4.1.1 user unknown"}}, {stage: stageMail, err: &reply{code: 550, text: "5.1.1 user unknown"}},
 	} {
 		var classed *provider.Error

@@ -29,7 +29,7 @@ func (s *Provider) classify(err error, ownSender bool) error {
 	_ = errors.As(err, &e)
 	r := e.reply()
 	if r == nil {
-		return s.classifyEvent(e)
+		return s.classifyEvent(e, ownSender)
 	}
 	o := outcomeOfReply(e.stage, r)
 	sentence := strings.TrimSpace(fmt.Sprintf("%s: %d %s", o.meaning, r.code, s.tidyReply(r.text)))
@@ -39,7 +39,7 @@ func (s *Provider) classify(err error, ownSender bool) error {
 	return o.error(sentence, ownSender)
 }
 
-func (s *Provider) classifyEvent(e *stageError) error {
+func (s *Provider) classifyEvent(e *stageError, ownSender bool) error {
 	event := eventOf(e)
 	o := outcomeOfEvent(e.stage, event)
 	sentence := o.meaning
@@ -49,7 +49,7 @@ func (s *Provider) classifyEvent(e *stageError) error {
 	case eventTimeout, eventLost:
 		sentence += fmt.Sprintf(" (%s)", e.stage)
 	}
-	return o.error(sentence+".", false)
+	return o.error(sentence+".", ownSender)
 }
 
 // eventOf returns what happened instead of a refusal.
@@ -72,6 +72,8 @@ func eventOf(e *stageError) event {
 		return eventUnsafeLogin
 	case errors.Is(err, errNoUTF8):
 		return eventNoUTF8
+	case errors.Is(err, errSenderUTF8):
+		return eventSenderUTF8
 	case errors.Is(err, errTooBig):
 		return eventTooBig
 	case errors.Is(err, errTooMuch), errors.Is(err, errBadReply):

@@ -19,6 +19,7 @@ type composed struct {
 	from, to string // of the envelope
 	id       string // the Message-ID without its brackets
 	utf8     bool   // an address needs SMTPUTF8
+	utf8To   bool   // the recipient does
 	raw      []byte
 }
 
@@ -43,7 +44,8 @@ func (s *Provider) compose(m provider.Message) (*composed, error) {
 	}
 	c := &composed{from: from.Bare(), to: to.Bare(), id: m.Key + "@" + from.Domain}
 	text, html := strings.ToValidUTF8(m.Text, "\ufffd"), strings.ToValidUTF8(m.HTML, "\ufffd")
-	c.utf8 = !from.IsASCII() || !to.IsASCII()
+	c.utf8To = !to.IsASCII()
+	c.utf8 = c.utf8To || !from.IsASCII()
 
 	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&netmail.Address{Name: from.Name, Address: from.Bare()})

@@ -25,8 +25,8 @@ type outcome struct {
 	// enhanced are enhanced status codes (RFC 3463) without their first digit, which
 	// is that of the reply code. "7" is every 7.z.
 	enhanced []string
-	// texts are phrases of the reply, in any case; … stands for up to 80 characters. A
-	// row with both enhanced and texts needs one of either.
+	// texts are phrases of the reply as [phraseText] has it; … stands for up to 80
+	// characters. A row with both enhanced and texts needs one of either.
 	texts []string
 
 	result  result
@@ -60,7 +60,8 @@ const (
 	eventNoLogin     event = "it offers no login that can be used"
 	eventClearLogin  event = "it offers logins only that would show the password"
 	eventUnsafeLogin event = "its part of the login is not safe"
-	eventNoUTF8      event = "an address needs SMTPUTF8, which it doesn't offer"
+	eventNoUTF8      event = "the recipient needs SMTPUTF8, which it doesn't offer"
+	eventSenderUTF8  event = "the sender needs SMTPUTF8, which it doesn't offer"
 	eventTooBig      event = "the mail is bigger than its SIZE"
 	eventBadReply    event = "it says something that isn't SMTP, or too much"
 	eventTimeout     event = "no answer in time"
@@ -87,7 +88,8 @@ var outcomes = []outcome{
 	{event: eventNoLogin, result: resultWaits, reason: "LoginUnsupported", meaning: "The mail server offers no login that the operator can use"},
 	{event: eventClearLogin, result: resultWaits, reason: "LoginNotEncrypted", meaning: "The mail server wants the password over an unencrypted connection, which the configuration doesn't allow"},
 	{event: eventUnsafeLogin, result: resultWaits, reason: "LoginUnsafe", meaning: "The login was stopped, because the mail server asks for too much work or doesn't know the password itself"},
-	{event: eventNoUTF8, result: resultFails, reason: "RecipientUnsupported", meaning: "The mail server doesn't take addresses with letters beyond ASCII"},
+	{event: eventNoUTF8, result: resultFails, reason: "RecipientUnsupported", meaning: "The mail server doesn't take recipients with letters beyond ASCII"},
+	{event: eventSenderUTF8, result: resultSender, reason: "SenderUnsupported", meaning: "The mail server doesn't take senders or reply addresses with letters beyond ASCII"},
 	{event: eventTooBig, result: resultFails, reason: "MessageTooBig", meaning: "The mail is bigger than the mail server takes"},
 	{event: eventUnanswered, result: resultUnknown, reason: provider.ReasonOutcomeUnknown, meaning: "The mail server got the whole mail and didn't say whether it accepted it"},
 	{event: eventBadReply, result: resultRetried, reason: "BadReply", meaning: "The mail server's answer is too long or isn't SMTP"},
@@ -114,6 +116,7 @@ var outcomes = []outcome{
 		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server has too many connections",
 	},
 	{steps: []stage{stageAuth}, codes: fiveYZ, result: resultWaits, reason: "LoginRefused", meaning: "The mail server refused the login"},
+	{steps: []stage{stageAuth}, codes: fourYZ, enhanced: []string{"3"}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
 	// A password that must be changed is refused with a temporary code.
 	{steps: []stage{stageAuth}, codes: []string{"432", "435"}, result: resultWaits, reason: "LoginRefused", meaning: "The mail server refused the login"},
 	{steps: []stage{stageAuth}, codes: fourYZ, enhanced: []string{"7.12", "7.13"}, result: resultWaits, reason: "LoginRefused", meaning: "The mail server refused the login"},
@@ -127,11 +130,12 @@ var outcomes = []outcome{
 		texts: []string{
 			"for test purposes only", "out of credits", "insufficient credits", "insufficient credit", "insufficient balance", "insufficient funds", "trial … expired", "trial … ended",
 			"subscription … expired", "subscription … ended", "your account … expired", "not enough credit", "not enough credits", "no credit", "no credits", "payment required", "payment overdue", "past due", "unpaid", "outboundspamexception…", "upgrade your … plan", "upgrade your plan", "upgrade your account", "not authorized to perform", "configuration set", "not been enabled for smtp", "not enabled for smtp", "smtp … disabled for this account", "smtp … disabled for your account",
+			"activate your account", "activate your … account", "the account is disabled", "the account is suspended", "license expired",
 		},
 		result: resultWaits, reason: "AccountRestricted", meaning: "The operator's account at the mail server is restricted",
 	},
 	{
-		steps: []stage{stageMail, stageData, stageText}, codes: anyRefusal, texts: []string{"account … under review", "account … on hold", "account … inactive", "account … closed", "account … not activated", "account … not confirmed", "account … not verified"},
+		steps: []stage{stageMail, stageData, stageText}, codes: anyRefusal, texts: []string{"account … under review", "account … on hold", "account … inactive", "account … not active", "account … closed", "account … not activated", "account … not yet activated", "account … not confirmed", "account … not verified"},
 		result: resultWaits, reason: "AccountRestricted", meaning: "The operator's account at the mail server is restricted",
 	},
 	{
@@ -146,7 +150,7 @@ var outcomes = []outcome{
 	},
 	{
 		codes: fiveYZ, enhanced: []string{"7.20", "7.21", "7.22", "7.23", "7.24", "7.25", "7.26", "7.27", "7.29", "7.30", "7.32", "7.509", "7.515"},
-		texts:  []string{"spf", "dkim", "dmarc", "required authentication level", "reverse dns", "rdns", "ptr record", "no ptr", "unauthenticated", "spoofing"},
+		texts:  []string{"spf", "dkim", "dmarc", "required authentication level", "reverse dns", "rdns", "ptr", "resource record", "unauthenticated", "spoofing"},
 		result: resultWaits, reason: "SenderUnauthenticated", meaning: "The mail server can't verify that the operator may send for the sender's domain",
 	},
 	{codes: fiveYZ, enhanced: []string{"7.10"}, texts: []string{"starttls", "encryption required", "encryption is required", "encryption needed", "must use tls", "tls required", "tls is required", "ssl required", "ssl is required"}, result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption"},
@@ -157,8 +161,8 @@ var outcomes = []outcome{
 	{
 		codes: anyRefusal, enhanced: []string{"7.8", "7.9", "7.11", "7.14"},
 		texts: []string{
-			"authentication … required", "authentication needed", "authenticate first", "must authenticate", "must be authenticated", "not authenticated", "auth first", "auth required", "auth is required",
-			"authentification … required", "authentication … mandatory", "pop before smtp", "please authenticate", "login required", "log in first", "login first", "please log in", "client was not authenticated", "turn on smtp authentication",
+			"authentication … required", "requires authentication", "authentication needed", "authenticate first", "must authenticate", "must be authenticated", "not authenticated", "auth first", "auth command", "auth required", "auth is required",
+			"authentification … required", "authentication … mandatory", "pop before smtp", "please authenticate", "login required", "must log in", "log in first", "login first", "please log in", "client was not authenticated", "turn on smtp authentication",
 		},
 		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
 	},
@@ -167,11 +171,12 @@ var outcomes = []outcome{
 		codes: anyRefusal, enhanced: []string{"7.54", "7.64"},
 		texts: []string{
 			"relay access denied", "relay … denied", "relaying denied", "relaying … denied", "relay not permitted", "relay … not permitted", "relaying not permitted", "not permitted to relay",
-			"not allowed to relay", "unable to relay", "cannot relay", "can't relay", "do not relay", "don't relay", "not relay", "relaying not allowed", "relaying is not allowed", "relaying prohibited", "relay prohibited", "no relaying", "open relay",
+			"not allowed to relay", "unable to relay", "cannot relay", "do not relay", "not relay", "relaying not allowed", "relaying is not allowed", "relaying prohibited", "relay prohibited", "no relaying", "open relay",
 			"relay not allowed", "relay … not allowed", "relaying disallowed", "relay disallowed", "as a relay", "to be relayed", "not a relay", "no relay", "relaying … restricted", "relay … restricted", "allowed rcpthosts", "list of … rcpthosts",
 		},
 		result: resultWaits, reason: "RelayDenied", meaning: "The mail server doesn't relay mail for the operator",
 	},
+	{codes: anyRefusal, texts: []string{"sender address rejected … quota", "sender address rejected … limit"}, result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached"},
 	{codes: fiveYZ, texts: []string{"sender address rejected", "sender rejected"}, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
 	{
 		steps: []stage{stageMail, stageData, stageText}, codes: fourYZ, texts: []string{"request limit exceeded"},
@@ -179,54 +184,71 @@ var outcomes = []outcome{
 	},
 	{
 		codes:  fourYZ,
-		texts:  []string{"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "not logged in", "not allowed to send", "not permitted to send", "not authorized to send", "not authorised to send"},
+		texts:  []string{"not owned by", "does not own", "send as this sender", "sendasdenied…", "not logged in", "not allowed to send", "not permitted to send", "not authorized to send", "domain … not verified", "sender … not verified"},
 		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
 	},
 	{
-		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"2.121", "2.122"}, texts: []string{"recipient's … limit", "recipient … exceeded their", "receiving mail too quickly", "receiving mail at a rate"},
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"2.121", "2.122"}, texts: []string{"receive limit", "recipient … exceeded their", "receiving mail too quickly", "receiving mail at a rate"},
 		result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient",
 	},
 	{
-		steps: []stage{stageRcpt, stageData, stageText}, codes: []string{"421"}, enhanced: []string{"1", "2"},
+		// The recipient of this message is full or busy, not the server.
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fourYZ, enhanced: []string{"1", "2"}, texts: []string{"mailbox full", "mailbox is full", "over quota", "overquota", "mailbox … quota", "recipient thread limit"},
 		result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient",
 	},
 	{
-		steps: []stage{stageMail, stageData, stageText}, codes: fourYZ,
-		texts:  []string{"daily … quota", "daily … limit", "limit … daily", "quota … daily", "monthly … quota", "monthly … limit", "message quota exceeded"},
+		codes:  fourYZ,
+		texts:  []string{"daily … quota", "daily … limit", "limit … daily", "quota … daily", "monthly … quota", "monthly … limit", "message quota", "email quota", "sending quota", "24 hours", "24 hour", "messages … today"},
 		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
 	},
+	{
+		steps: []stage{stageMail, stageData, stageText}, codes: fourYZ, enhanced: []string{"7.28", "4.5"}, texts: []string{
+			"rate limit", "rate limited", "ratelimit", "rate exceeded", "rate … exceeded", "sending rate", "limit … exceeded", "limit … reached", "exceeded … limit", "exceed … limit", "sending limit",
+			"too many requests", "too many messages", "too much mail", "too many emails", "too fast", "slow down", "throttled", "throttling", "too many … connections", "concurrent connections", "ratelimit … exceeded",
+		},
+		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server asks to send more slowly",
+	},
+	// Servers also close the connection when they defer one recipient or message.
+	{steps: []stage{stageRcpt}, codes: []string{"421"}, result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient"},
+	{steps: afterRcpt, codes: []string{"421"}, enhanced: []string{"7"}, result: resultDeferred, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
 	{codes: []string{"421"}, result: resultRetried, reason: "Unavailable", meaning: "The mail server is not available"},
 	{
+		codes: fiveYZ, texts: []string{"sending … quota", "sending … limit", "outgoing … quota", "outgoing … limit", "quota … outgoing", "limit … outgoing", "outbound … quota", "outbound … limit", "relay quota"},
+		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
+	},
+	{
 		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"1.1", "1.2", "1.3", "1.6", "1.10", "2.1", "2.2", "7.17", "7.18"},
-		texts:  []string{"mailbox full", "mailbox is full", "mailbox … quota", "over quota", "mailbox size limit", "storage allocation", "insufficient storage"},
+		texts:  fullMailbox,
 		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
 	},
+	// RFC 5321 has 552 for a mailbox without room.
+	{steps: []stage{stageRcpt}, codes: []string{"552"}, texts: []string{"quota"}, result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient"},
 	{
 		codes: fiveYZ, enhanced: []string{"4.5", "7.28", "1.90"},
 		texts: []string{
-			"quota exceeded", "quotaexceeded…", "submissionquotaexceeded…", "exceeded … quota", "quota … exceeded", "over … quota", "quota … reached", "out of quota",
-			"limit … exceeded", "limit … reached", "exceeded … limit", "exceeds … limit", "exceeding … limit", "reached … limit", "over … limit", "exceeded … limits", "exceeds … limits", "hourly quota", "daily quota", "reached … allowance", "sending limit", "rate limit", "rate limited", "ratelimit",
-			"too many messages", "too many mails", "too many emails", "too many e-mails", "too much mail", "too many recipients", "credits exceeded", "unusual rate",
-			"emails per hour", "emails per day", "messages per hour", "messages per day", "mails per hour", "mails per day", "e-mails per hour", "e-mails per day", "sending too fast", "frequency limited", "frequency limit", "quota … exhausted", "quota … used up", "allotment", "per hour", "per minute", "per day", "per month", "daily cap", "hourly cap", "monthly cap", "used up", "unusual … activity", "exceed … limit",
+			"quota", "quotaexceeded…", "submissionquotaexceeded…", "reached … allowance", "allotment", "used up", "credits exceeded", "out of … credits", "exceeded max", "max … exceeded",
+			"limit … exceeded", "limit … reached", "exceeded … limit", "exceed … limit", "exceeds … limit", "exceeding … limit", "exceeded … limits", "exceeds … limits", "reached … limit", "over … limit", "overlimit", "exceeded threshold", "rate limit", "rate limited", "ratelimit",
+			"too many messages", "too many mails", "too many emails", "too much mail", "too many recipients", "too many … mails", "sending too fast", "frequency limited", "frequency limit", "unusual rate", "unusual … activity", "throttled",
+			"per hour", "per minute", "per second", "per day", "per month", "24 hours", "24 hour", "24h", "today", "daily cap", "hourly cap", "monthly cap",
 		},
 		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
 	},
-	{codes: fiveYZ, texts: []string{"your ip … not allowed", "your ip … not permitted", "your host … not allowed", "client … permission", "client … permissions to submit"}, result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account"},
+	{codes: fiveYZ, enhanced: []string{"7.501", "7.502", "7.503", "7.511"}, texts: []string{"ip … not allowed", "ip … not permitted", "ip … not authorized", "your host … not allowed", "client … permission", "client … permissions to submit", "blocked using", "dnsbl", "rbl", "spamhaus", "spamcop"}, result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account"},
 	{
-		codes: fiveYZ, enhanced: []string{"1.7", "1.8", "7.60", "7.501", "7.502", "7.503"},
+		codes: fiveYZ, enhanced: []string{"1.7", "1.8", "7.60"},
 		texts: []string{
-			"sender address rejected", "sender … rejected", "sender … denied", "sender … refused", "sender … not allowed", "sender … not permitted", "sender … not authorized", "sender … not authorised",
-			"sender … not verified", "sender … not valid", "sender … invalid", "sender … not found", "sender … unknown", "sender … unverified", "sender … does not exist", "sender … not registered", "sender … not recognized", "sender … not recognised", "unregistered sender", "unverified sender", "unverified domain", "unregistered domain", "sender … not same", "sender … not the same", "sender verify failed", "sender verification", "invalid sender", "bad sender", "unknown sender", "unauthorized sender",
-			"not owned by", "does not own", "doesn't own", "send as this sender", "sendasdenied…", "sendas denied", "address is not verified", "address not verified", "identities failed the check", "domain … not verified", "domain … unverified", "sender … not validated", "domain … not validated",
-			"from address", "from domain", "from header", "mail from … not allowed", "mail from … denied", "mail from must", "envelope from", "envelope sender", "badmailfrom", "sender signature", "local sender", "originator",
-			"sender … match", "sender … blocked", "sender … mismatch", "use this sender", "use … sender address", "as the sender", "as sender", "not allowed to send from", "not permitted to send", "not authorized to send", "not authorised to send", "not allowed to send",
+			"sender … rejected", "sender … denied", "sender … refused", "sender … not", "sender … invalid", "sender … unknown", "sender … unverified", "sender … unvalidated", "sender … match", "sender … mismatch", "sender … blocked",
+			"invalid sender", "bad sender", "unknown sender", "unauthorized sender", "unregistered sender", "unverified sender", "unverified domain", "unregistered domain", "denies … sender", "verify your sender", "sender verify failed", "sender verification",
+			"not owned by", "does not own", "not belong to", "not an address of", "not an alias", "not an allowed sender", "may only send", "send as this sender", "sendasdenied…", "sendas denied", "address is not verified", "address not verified", "identities failed the check", "domain … not … verified", "domain … unverified", "domain … not … validated",
+			"from address", "from domain", "from header", "header from", "mail from … not allowed", "mail from … denied", "mail from … must", "mail from must", "envelope from", "envelope sender", "return path", "badmailfrom", "sender signature", "local sender", "originator",
+			"use this sender", "use … sender address", "as the sender", "as sender", "not allowed to send", "not permitted to send", "not authorized to send", "sending from … not allowed",
 		},
 		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
 	},
 	{
 		codes: fiveYZ,
 		texts: []string{
-			"blocked using", "block list", "blocklist", "blocklisted", "black list", "blacklist", "blacklisted", "deny list", "denylist", "listed at", "listed by", "listed in", "listed on", "dnsbl", "rbl", "spamhaus", "spamcop", "barracuda", "sorbs",
+			"block list", "blocklist", "blocklisted", "black list", "blacklist", "blacklisted", "deny list", "denylist", "listed at", "listed by", "listed in", "listed on", "barracuda", "sorbs",
 			"reputation", "client host", "client … rejected", "your ip", "ip address", "your host", "helo", "ehlo command rejected", "access denied from",
 			"dynamic ip", "dynamic ips", "dynamic address", "dynamic addresses", "sending paused", "sending … suspended", "from this account", "outgoing mail",
 			"your account … suspended", "your account … blocked", "your account … locked", "your account … disabled", "your account … not activated", "your account … not yet activated",
@@ -240,11 +262,11 @@ var outcomes = []outcome{
 	},
 	{
 		// A permanent code with a temporary text: servers that limit the rate say so.
-		codes: fiveYZ, texts: []string{"try again later", "try later", "please try after", "try again in"},
+		codes: fiveYZ, texts: []string{"try again later", "try later", "please try after", "try again in", "greylisted", "greylisting"},
 		result: resultDeferred, reason: "MessageDeferred", meaning: "The mail server deferred the message",
 	},
 	{
-		codes: fiveYZ, texts: []string{"due to policy restrictions", "security policies", "administrative lockout"},
+		codes: fiveYZ, texts: []string{"due to policy restrictions", "security policies", "administrative lockout", "recipient address rejected … policy"},
 		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
 	},
 	{
@@ -255,9 +277,13 @@ var outcomes = []outcome{
 		steps:  []stage{stageRcpt, stageData, stageText},
 		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
 	},
+	// Whatever else a refusal of the recipient says about relaying or the sender, it is not
+	// about the recipient.
+	{steps: []stage{stageRcpt}, codes: fiveYZ, texts: []string{"relay", "relaying"}, result: resultWaits, reason: "RelayDenied", meaning: "The mail server doesn't relay mail for the operator"},
+	{steps: []stage{stageRcpt}, codes: fiveYZ, texts: []string{"sender", "mail from"}, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
 	{
 		steps: []stage{stageText}, codes: fiveYZ, enhanced: []string{"6"},
-		texts:  []string{"spam", "spamassassin", "suspicious url", "suspicious link", "malicious", "virus", "malware", "phishing", "content", "attachment", "unsolicited", "header", "line too long", "infected"},
+		texts:  []string{"spam", "spamassassin", "suspicious url", "suspicious link", "malicious", "virus", "malware", "phishing", "content", "attachment", "attachments", "junk", "unsolicited", "header", "line too long", "infected"},
 		result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message",
 	},
 	{
@@ -266,7 +292,7 @@ var outcomes = []outcome{
 		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
 	},
 	{
-		steps: []stage{stageRcpt}, codes: fiveYZ, texts: []string{"access denied", "permission denied", "not served here", "not authorized", "not authorised", "authenticate"},
+		steps: []stage{stageRcpt}, codes: fiveYZ, texts: []string{"access denied", "permission denied", "not served here", "not authorized", "authenticate"},
 		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
 	},
 	{codes: []string{"521"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
@@ -283,18 +309,6 @@ var outcomes = []outcome{
 		steps: []stage{stageMail}, codes: fourYZ, enhanced: []string{"1.7", "1.8"}, texts: []string{"sender address", "domain of sender", "sender domain", "sender verify", "sender verification", "verify sender"},
 		result: resultDeferred, reason: "SenderDeferred", meaning: "The mail server deferred the sender",
 	},
-	{
-		steps: []stage{stageMail, stageData, stageText}, codes: fourYZ, enhanced: []string{"7.28", "4.5"}, texts: []string{
-			"rate limit", "rate limited", "ratelimit", "rate exceeded", "rate … exceeded", "sending rate", "limit … exceeded", "limit … reached", "exceeded … limit", "exceed … limit", "sending limit",
-			"too many messages", "too much mail", "too many emails", "too fast", "slow down", "throttled", "throttling", "too many … connections", "concurrent connections", "ratelimit … exceeded",
-		},
-		result: resultRetried, reason: provider.ReasonThrottled, meaning: "The mail server asks to send more slowly",
-	},
-	{
-		// The recipient of this message is full or busy, not the server.
-		steps: afterRcpt, codes: fourYZ, enhanced: []string{"1", "2"}, texts: []string{"mailbox full", "mailbox is full", "over quota", "mailbox … quota"},
-		result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient",
-	},
 	{steps: afterRcpt, codes: fourYZ, enhanced: []string{"3"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
 	{steps: afterRcpt, codes: []string{"452"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
 	{steps: afterRcpt, codes: fourYZ, result: resultDeferred, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
@@ -304,24 +318,43 @@ var outcomes = []outcome{
 // reasonRecipientRefused is the reason of a recipient whom the mail server refused for good.
 const reasonRecipientRefused = "RecipientRefused"
 
+// fullMailbox are phrases by which a mail server says that a mailbox has no room.
+var fullMailbox = []string{
+	"mailbox … full", "inbox … full", "account is full", "mailbox … quota", "over quota", "overquota", "user quota", "quota violation", "mailbox size limit", "storage limit", "storage allocation", "insufficient storage", "disk quota",
+}
+
 // deadMailbox are the enhanced status codes, without their class, and the phrases by which a
 // mail server says that a mailbox doesn't exist or is closed. A mailbox that is full, a
 // domain that can't be resolved and a policy are not among them: those pass.
 var (
 	deadMailboxCodes = []string{"1.1", "1.6", "1.10", "2.1"}
-	deadMailbox      = phrases("user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox", "mailbox not found", "unknown recipient", "recipient unknown", "user … does not exist", "user … doesn't exist", "account that you tried to reach does not exist")
+	// undefinedCodes say nothing: the text decides.
+	undefinedCodes = []string{"0.0", "1.0", "2.0"}
+	deadMailbox    = phrases("user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox", "mailbox not found", "unknown recipient", "recipient unknown", "user … does not exist", "account that you tried to reach does not exist")
+	roomIsMissing  = phrases(fullMailbox...)
 )
 
 // isDeadMailbox reports whether a permanent refusal of a recipient says that its mailbox
-// doesn't exist. An enhanced code decides if there is one.
+// doesn't exist. Enhanced codes decide if there are any, and all must say so. 552 is the code
+// of a mailbox without room, whatever stands beside it.
 func isDeadMailbox(r *reply) bool {
-	if r.code/100 != 5 {
+	text := phraseText(r.text)
+	if r.code/100 != 5 || roomIsMissing.MatchString(text) {
 		return false
 	}
-	if m := enhancedCode.FindStringSubmatch(r.text); m != nil {
-		return m[1] == "5" && slices.Contains(deadMailboxCodes, m[2])
+	dead := false
+	for _, m := range enhancedCode.FindAllStringSubmatch(r.text, -1) {
+		switch {
+		case m[1] != "5":
+			return false
+		case slices.Contains(undefinedCodes, m[2]):
+		case !slices.Contains(deadMailboxCodes, m[2]):
+			return false
+		default:
+			dead = true
+		}
 	}
-	return deadMailbox.MatchString(plainReply(r.text))
+	return dead && r.code != 552 || deadMailbox.MatchString(text)
 }
 
 // compiled texts of outcomes.
@@ -337,15 +370,15 @@ var outcomeTexts = func() []*regexp.Regexp {
 var sessionLimit = phrases("this session", "this connection", "per session", "per connection", "same connection", "same session", "one session", "one connection", "single connection", "single session",
 	"smtp session", "smtp connection", "new connection", "new session", "reconnect", "session limit", "connection limit", "transactions")
 
-// phrases returns an expression that matches any of the phrases as whole words, nil of
-// none.
+// phrases returns an expression that matches any of the phrases in a [phraseText], as whole
+// words; nil of none.
 func phrases(all ...string) *regexp.Regexp {
 	if len(all) == 0 {
 		return nil
 	}
 	alternatives := make([]string, len(all))
 	for i, phrase := range all {
-		parts := strings.Split(regexp.QuoteMeta(phrase), "…")
+		parts := strings.Split(regexp.QuoteMeta(phraseText(phrase)), "…")
 		alternatives[i] = strings.ReplaceAll(strings.Join(parts, ".{0,80}"), " .{0,80} ", `\b.{0,80}\b`)
 		if !strings.HasSuffix(phrase, "…") {
 			alternatives[i] += `\b`
@@ -357,6 +390,17 @@ func phrases(all ...string) *regexp.Regexp {
 // enhancedCode is an enhanced status code at the beginning of a line of a reply, or in
 // parentheses with a number sign, as qmail and Cisco's servers write it.
 var enhancedCode = regexp.MustCompile(`(?m)(?:^\s*[#\[(]{0,2}|\(#)([245])\.(\d{1,3}\.\d{1,3})\b`)
+
+// enhanced returns the enhanced status code of a refusal without its class. One of another
+// class than the reply's contradicts it and doesn't count.
+func (r *reply) enhanced() string {
+	for _, m := range enhancedCode.FindAllStringSubmatch(r.text, -1) {
+		if int(m[1][0]-'0') == r.code/100 {
+			return m[2]
+		}
+	}
+	return ""
+}
 
 // matches reports whether the row applies to a refusal.
 func (o *outcome) matches(stage stage, r *reply, enhanced, text string, texts *regexp.Regexp) bool {
@@ -394,12 +438,7 @@ func (o *outcome) hasCode(code int) bool {
 
 // outcomeOfReply finds the row of a refusal. There is always one.
 func outcomeOfReply(stage stage, r *reply) *outcome {
-	enhanced := ""
-	// An enhanced code of another class than the reply's contradicts it.
-	if m := enhancedCode.FindStringSubmatch(r.text); m != nil && int(m[1][0]-'0') == r.code/100 {
-		enhanced = m[2]
-	}
-	text := phraseText(r.text)
+	enhanced, text := r.enhanced(), phraseText(r.text)
 	for i := range outcomes {
 		if o := &outcomes[i]; o.matches(stage, r, enhanced, text, outcomeTexts[i]) {
 			return o
@@ -433,9 +472,36 @@ func plainReply(text string) string {
 // quotes are quotation marks around words. Those within words are apostrophes.
 var quotes = regexp.MustCompile("\\B['‘’`]|['‘’`]\\B|[\"“”«»]")
 
-// phraseText makes the text of a reply fit to be compared with phrases: as plainReply, with
-// straight apostrophes and without quotation marks.
+// maxPhraseText bounds how many bytes of a reply are compared with phrases.
+const maxPhraseText = 2000
+
+// spellings are the ways to write the same words. Contractions come before hyphens, which
+// separate words.
+var spellings = []struct {
+	find    *regexp.Regexp
+	replace string
+}{
+	{regexp.MustCompile(`(?i)\bcan't\b|\bcannot\b`), "can not"},
+	{regexp.MustCompile(`(?i)\b(is|are|was|were|do|does|did|has|have|could|would|should|must)n't\b`), "$1 not"},
+	{regexp.MustCompile(`(?i)\b(authori|recogni)s(e|ed|ing|ation)\b`), "${1}z$2"},
+	{regexp.MustCompile(`[-_:;,!?*()]+`), " "},
+	{regexp.MustCompile(`(?i)(?:/|\b(?:an?|each|every) )(second|minute|hour|day|month)\b`), " per $1"},
+	{regexp.MustCompile(`(?i)\be mail`), "email"},
+	{regexp.MustCompile(` {2,}`), " "},
+}
+
+// phraseText makes the text of a reply, or a phrase, fit to be compared: as [plainReply],
+// without punctuation, and each word in one spelling. Comparing takes time, and what servers
+// have to say they say first.
 func phraseText(text string) string {
-	text = quotes.ReplaceAllString(plainReply(text), "")
-	return strings.ReplaceAll(text, "’", "'")
+	text = plainReply(text)
+	if len(text) > maxPhraseText {
+		text = strings.ToValidUTF8(text[:maxPhraseText], "")
+	}
+	text = quotes.ReplaceAllString(text, "")
+	text = strings.ReplaceAll(text, "’", "'")
+	for _, s := range spellings {
+		text = s.find.ReplaceAllString(text, s.replace)
+	}
+	return strings.TrimSpace(text)
 }

@@ -74,7 +74,7 @@ func TestOutcomesAreDocumented(t *testing.T) {
 
 // anyCode returns a reply code that the row is about.
 func (o *outcome) anyCode() int {
-	for _, code := range []int{550, 450, 421} {
+	for _, code := range []int{550, 552, 450, 421} {
 		if o.hasCode(code) {
 			return code
 		}
@@ -97,7 +97,7 @@ func TestOutcomesAreComplete(t *testing.T) {
 	}
 	for _, stage := range stages {
 		for _, event := range []event{
-			eventBlocked, eventNoHost, eventNoSTARTTLS, eventCertificate, eventNotTLS, eventNoLogin, eventClearLogin, eventUnsafeLogin, eventNoUTF8, eventTooBig,
+			eventBlocked, eventNoHost, eventNoSTARTTLS, eventCertificate, eventNotTLS, eventNoLogin, eventClearLogin, eventUnsafeLogin, eventNoUTF8, eventSenderUTF8, eventTooBig,
 			eventBadReply, eventTimeout, eventLost, eventUnanswered,
 		} {
 			note(outcomeOfEvent(stage, event), stage)
@@ -262,6 +262,62 @@ func TestOutcomesOfReplies(t *testing.T) {
 		{stageText, "554 Email rejected due to security policies - https://community.mimecast.com", resultWaits, "PolicyRefused"},
 		{stageText, "550-Requested action not taken: mailbox unavailable\r\n550 Reject due to policy restrictions.", resultWaits, "PolicyRefused"},
 		{stageRcpt, "550 Anti-Spoofing policy - Inbound not allowed", resultWaits, "SenderUnauthenticated"},
+		{stageRcpt, "553 5.7.1 Sender address rejected: not owned by auth user.", resultSender, "SenderRefused"},
+		{stageText, "451 4.0.0 backend: invalid return path: not owned by user", resultSender, "SenderRefused"},
+		{stageText, "554 5.7.1 Header-From (shop@example.com) is not authorised", resultSender, "SenderRefused"},
+		{stageRcpt, "550 MSG-DOM: Envelope-From (shop@example.com) is not authorised", resultSender, "SenderRefused"},
+		{stageText, "550 5.7.1 Mail from: must be the same as the authenticated user", resultSender, "SenderRefused"},
+		{stageRcpt, "550 verify your sender address before sending", resultSender, "SenderRefused"},
+		{stageRcpt, "553 host denies the sender.", resultSender, "SenderRefused"},
+		{stageText, "554 sender is unvalidated.", resultSender, "SenderRefused"},
+		{stageText, "450 Sending domain is not verified", resultSender, "SenderRefused"},
+		{stageText, "550 The domain example.com hasn't been verified yet", resultSender, "SenderRefused"},
+		{stageMail, "550 5.7.1 You may only send mail from addresses that belong to your account", resultSender, "SenderRefused"},
+		{stageRcpt, "550-Verification failed for <shop@example.com>\r\n550-No Such User Here\r\n550 Sender verify failed", resultSender, "SenderRefused"},
+		{stageRcpt, "553 host denies relay.", resultWaits, "RelayDenied"},
+		{stageRcpt, "554 relay forbidden", resultWaits, "RelayDenied"},
+		{stageRcpt, "550 We can't relay for you", resultWaits, "RelayDenied"},
+		{stageRcpt, "550 5.1.1 <joe@example.org>: Recipient address rejected: User unknown in relay recipient table", resultFails, "RecipientRefused"},
+		{stageRcpt, "550 This mail server requires authentication when attempting to send to a non-local e-mail address", resultWaits, "LoginRequired"},
+		{stageRcpt, "503 5.5.4 Error: send AUTH command first", resultWaits, "LoginRequired"},
+		{stageRcpt, "550 You must log in to send mail to other domains", resultWaits, "LoginRequired"},
+		{stageData, "554 5.7.1 <DATA>: Data command rejected: limit of 400 rcpts per 24 hours for client reached", resultWaits, "QuotaExceeded"},
+		{stageText, "552 Message would take you over your relay quota of 500", resultWaits, "QuotaExceeded"},
+		{stageText, "450 Your account reached its email quota limit", resultWaits, "QuotaExceeded"},
+		{stageRcpt, "462 Daily send limit reached. Please try again tomorrow", resultWaits, "QuotaExceeded"},
+		{stageRcpt, "451 4.7.1 <shop@example.com>: Sender address rejected: Daily quota exceeded", resultWaits, "QuotaExceeded"},
+		{stageRcpt, "554 5.7.1 <shop@example.com>: Sender address rejected: Hourly limit exceeded", resultWaits, "QuotaExceeded"},
+		{stageRcpt, "550 Max. number of e-mails per 24h reached", resultWaits, "QuotaExceeded"},
+		{stageText, "550 You can't send more than 300 mails an hour", resultWaits, "QuotaExceeded"},
+		{stageText, "554 Sorry, you've hit the free plan's limit of 100 emails/day", resultWaits, "QuotaExceeded"},
+		{stageText, "550 Rate limited: over quota for outgoing mail", resultWaits, "QuotaExceeded"},
+		{stageRcpt, "552 5.2.2 Sending quota exceeded for shop@example.com", resultWaits, "QuotaExceeded"},
+		{stageText, "450 Too many requests. Try again later.", resultRetried, provider.ReasonThrottled},
+		{stageText, "421 4.7.28 Our system has detected an unusual rate; mail was temporarily rate limited", resultRetried, provider.ReasonThrottled},
+		{stageRcpt, "554 5.7.1 <joe@example.org>: Recipient address rejected: Quota exceeded (mailbox for user is full)", resultFails, "RecipientRefused"},
+		{stageRcpt, "552 The user joe has exceeded the allowed quota", resultFails, "RecipientRefused"},
+		{stageRcpt, "550 5.7.1 The recipient's mailbox is over its storage limit", resultFails, "RecipientRefused"},
+		{stageRcpt, "552 5.1.1 <joe@example.org> recipient rejected - extended quota violation", resultFails, "RecipientRefused"},
+		{stageRcpt, "450 4.7.3 Organization queue quota exceeded.", resultDeferred, "RecipientDeferred"},
+		{stageText, "432 4.3.2 STOREDRV.Deliver; recipient thread limit exceeded", resultDeferred, "RecipientDeferred"},
+		{stageRcpt, "421 Greylisted, please try again later", resultDeferred, "RecipientDeferred"},
+		{stageRcpt, "421 4.4.5 Server busy, try again later.", resultDeferred, "RecipientDeferred"},
+		{stageRcpt, "421 4.7.1 Messages to joe@example.org deferred due to excessive volume. Try again later", resultDeferred, "RecipientDeferred"},
+		{stageText, "421 4.7.0 Our system has detected that this message is suspicious", resultDeferred, "MessageDeferred"},
+		{stageText, "421 4.3.2 shutting down", resultRetried, "Unavailable"},
+		{stageRcpt, "550 Greylisted for 5 minutes", resultDeferred, "MessageDeferred"},
+		{stageRcpt, "550 that IP address is not allowed to send", resultWaits, "ClientRefused"},
+		{stageMail, "553 Mail from 192.0.2.1 not allowed - 5.7.1 [BL23] Connections not accepted from IP addresses on Spamhaus XBL", resultWaits, "ClientRefused"},
+		{stageText, "550 5.7.501 Access denied, spam abuse detected", resultWaits, "ClientRefused"},
+		{stageText, "550-5.7.1 [192.0.2.1] The IP you're using to send mail is not authorized to\r\n550 5.7.1 send email directly to our servers.", resultWaits, "ClientRefused"},
+		{stageRcpt, "550 Bad DNS PTR resource record", resultWaits, "SenderUnauthenticated"},
+		{stageRcpt, "550 5.7.1 <joe@example.org>: Recipient address rejected: Policy Rejection- Abuse. Go away.", resultWaits, "PolicyRefused"},
+		{stageText, "421 Domain example.com is not allowed to send: Please activate your Mailgun account.", resultWaits, "AccountRestricted"},
+		{stageText, "502 Unable to send email. Your SMTP account is not yet activated.", resultWaits, "AccountRestricted"},
+		{stageText, "550 Account is not active", resultWaits, "AccountRestricted"},
+		{stageText, "554 5.7.1 Message classified as junk", resultFails, "MessageRefused"},
+		{stageAuth, "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", resultRetried, "Unavailable"},
+		{stageRcpt, "550-4.0.0 odd\r\n550-5.7.1 policy\r\n550 5.1.1 odd", resultWaits, "PolicyRefused"},
 	} {
 		code, err := strconv.Atoi(test.reply[:3])
 		if err != nil {

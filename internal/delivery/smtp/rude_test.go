@@ -311,6 +311,7 @@ func TestOneRecipientIsNotTheServer(t *testing.T) {
 		"silence":  {Delay: time.Hour},
 		"hangs up": {Close: true},
 		"421":      smtptest.Line("421 4.2.1 the user gets too much mail"),
+		"421 grey": {Raw: "421 Greylisted\r\n", Close: true},
 		"450":      smtptest.Line("450 4.2.0 Greylisted"),
 	} {
 		for _, extensions := range [][]string{nil, {"PIPELINING"}} {
@@ -412,9 +413,9 @@ func TestSessionLimits(t *testing.T) {
 	})
 	for _, reply := range []string{
 		"450 4.7.1 Error: too many messages in one session", "452 4.5.3 maximum recipients per SMTP session reached", "451 4.7.0 please open a new connection", "550 5.7.0 connection limit reached, reconnect",
-		"554 5.5.0 too many transactions", "421 4.4.2 enough",
+		"554 5.5.0 too many transactions", "421 4.4.2 enough", "452 4.5.3 Too many recipients", "452 4.4.5 Maximum number of messages per session exceeded.",
 	} {
-		for _, verb := range []string{"RCPT", "DATA"} {
+		for _, verb := range []string{"RCPT", "DATA", "."} {
 			t.Run(verb+" "+reply, func(t *testing.T) {
 				s, p := rude(t, smtptest.Script{Say: func(h smtptest.Heard) *smtptest.Said {
 					if h.Verb == verb && h.Messages >= 1 {
@@ -624,7 +625,7 @@ func TestReplies(t *testing.T) {
 		{greeting, "421 4.3.2 too busy", "retried", "Unavailable"},
 		{greeting, "450 greylisted", "retried", "Unavailable"},
 		{mail, "421 bye", "retried", "Unavailable"},
-		{rcpt, "421 4.7.0 try later", "retried", "Unavailable"},
+		{rcpt, "421 4.7.0 try later", "retried alone", "RecipientDeferred"},
 		{data, "421 bye", "retried", "Unavailable"},
 		{dot, "421 4.3.0 bye", "unknown?", ""},
 		{mail, "451 4.3.0 local error", "retried", "MessageDeferred"},
@@ -849,6 +850,23 @@ func TestLoginFallback(t *testing.T) {
 			if _, err := p.Send(bg, message()); err != nil {
 				t.Errorf("%q: %v %v", prompt, err, s.Commands())
 			}
+		}
+	})
+	t.Run("a password that leaves no room in the command", func(t *testing.T) {
+		password := strings.Repeat("long", 200)
+		s, p := rude(t, smtptest.Script{Extensions: []string{"AUTH PLAIN"}, Say: func(h smtptest.Heard) *smtptest.Said {
+			switch {
+			case len(h.Line) > 510 && h.Verb != "RESPONSE" && h.Verb != ".":
+				return smtptest.Line("500 5.5.2 line too long")
+			case h.Verb == "AUTH":
+				return smtptest.Line("334 ")
+			case h.Verb == "RESPONSE" && h.Line != base64.StdEncoding.EncodeToString([]byte("\x00user\x00"+password)):
+				return smtptest.Line("535 5.7.8 no")
+			}
+			return nil
+		}}, func(c *Config) { c.Username, c.Password = "user", password })
+		if _, err := p.Send(bg, message()); err != nil {
+			t.Error(err, s.Commands())
 		}
 	})
 	t.Run("no more challenges than sense", func(t *testing.T) {

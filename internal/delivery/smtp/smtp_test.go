@@ -205,6 +205,14 @@ func TestUTF8OnlyWhereOffered(t *testing.T) {
 	without := sink(t, smtptest.Options{})
 	_, err := start(t, without, nil).Send(bg, m)
 	g.Expect(provider.IsPermanent(err)).To(BeTrue(), "%v", err)
+	// The sender is the operator's to change, unless the rule named it.
+	own := message()
+	own.From = "zoë@example.com"
+	_, err = start(t, without, nil).Send(bg, own)
+	g.Expect(provider.IsMisconfigured(err)).To(BeTrue(), "%v", err)
+	own.OwnSender = true
+	_, err = start(t, without, nil).Send(bg, own)
+	g.Expect(provider.IsPermanent(err)).To(BeTrue(), "%v", err)
 	with := sink(t, smtptest.Options{SMTPUTF8: true})
 	_, err = start(t, with, nil).Send(bg, m)
 	g.Expect(err).NotTo(HaveOccurred())
