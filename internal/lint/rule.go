@@ -234,6 +234,7 @@ func (l *linter) template(field, source string) {
 	}
 	l.uses(field, template.Uses())
 	l.dateFormats(field, source)
+	l.unclosed(field, source)
 }
 
 // html checks a template that prints HTML.
@@ -308,6 +309,28 @@ func (l *linter) printed(field, source string) {
 		if word := strings.TrimSpace(text); foreignValues[word] != "" {
 			line, column := position(source, last+strings.Index(text, word))
 			l.warn(field, line, column, "write %s ('%s' is not Python)", foreignValues[word], word)
+		}
+		last = tag[1]
+	}
+}
+
+// lineTags matches the tags that Django sees, which end on the line on which they begin.
+var lineTags = regexp.MustCompile(`\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}`)
+
+// unclosed warns about the beginning of a tag without its end, which Django prints as text.
+func (l *linter) unclosed(field, source string) {
+	if strings.Contains(source, "{% verbatim") || strings.Contains(source, "{% comment") {
+		return
+	}
+	last := 0
+	for _, tag := range append(lineTags.FindAllStringIndex(source, -1), []int{len(source), len(source)}) {
+		text := source[last:tag[0]]
+		for _, tag := range [][2]string{{"{{", "}}"}, {"{%", "%}"}} {
+			if at := strings.Index(text, tag[0]); at >= 0 {
+				line, column := position(source, last+at)
+				l.warn(field, line, column, "%s is printed as text: a tag ends with %s on the same line", tag[0], tag[1])
+				return
+			}
 		}
 		last = tag[1]
 	}
