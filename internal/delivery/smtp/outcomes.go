@@ -198,7 +198,7 @@ var outcomes = []outcome{
 	},
 	{
 		codes:  fourYZ,
-		texts:  []string{"daily … quota", "daily … limit", "limit … daily", "quota … daily", "monthly … quota", "monthly … limit", "message quota", "email quota", "sending quota", "24 hours", "24 hour", "messages … today"},
+		texts:  []string{"daily … quota", "daily … limit", "limit … daily", "quota … daily", "monthly … quota", "monthly … limit", "message quota", "email quota", "sending quota", "per day", "per month", "24 hours", "24 hour", "messages … today"},
 		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
 	},
 	{
@@ -336,7 +336,7 @@ var (
 
 // isDeadMailbox reports whether a permanent refusal of a recipient says that its mailbox
 // doesn't exist. Enhanced codes decide if there are any, and all must say so. 552 is the code
-// of a mailbox without room, whatever stands beside it.
+// of a mailbox without room, whatever else the reply says.
 func isDeadMailbox(r *reply) bool {
 	text := phraseText(r.text)
 	if r.code/100 != 5 || roomIsMissing.MatchString(text) {

@@ -284,6 +284,7 @@ func TestOutcomesOfReplies(t *testing.T) {
 		{stageData, "554 5.7.1 <DATA>: Data command rejected: limit of 400 rcpts per 24 hours for client reached", resultWaits, "QuotaExceeded"},
 		{stageText, "552 Message would take you over your relay quota of 500", resultWaits, "QuotaExceeded"},
 		{stageText, "450 Your account reached its email quota limit", resultWaits, "QuotaExceeded"},
+		{stageText, "452 4.5.3 Domain has exceeded the max messages per day", resultWaits, "QuotaExceeded"},
 		{stageRcpt, "462 Daily send limit reached. Please try again tomorrow", resultWaits, "QuotaExceeded"},
 		{stageRcpt, "451 4.7.1 <shop@example.com>: Sender address rejected: Daily quota exceeded", resultWaits, "QuotaExceeded"},
 		{stageRcpt, "554 5.7.1 <shop@example.com>: Sender address rejected: Hourly limit exceeded", resultWaits, "QuotaExceeded"},
