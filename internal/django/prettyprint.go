@@ -172,7 +172,10 @@ func (p *prettyPrinter) formatText(s string, indent, allowance, level int) error
 		return err
 	}
 	defer p.c.meter.Release(held)
-	lines := python.SplitLines(s, true)
+	lines, err := python.SplitLines(&p.c.meter, s, true)
+	if err != nil {
+		return err
+	}
 	for i, line := range lines {
 		if err := p.c.Step(3); err != nil {
 			return err

@@ -83,7 +83,7 @@ var strMethods = map[string]strFunc{
 	"rstrip":       {0, 1, scanNanos, false, plain(stripWith(nil, strings.TrimRightFunc))},
 	"split":        {0, 2, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) { return split(s, args, false) })},
 	"rsplit":       {0, 2, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) { return split(s, args, true) })},
-	"splitlines": {0, 1, 2 * scanNanos, true, plain(func(s string, args []Value) (Value, error) {
+	"splitlines": {0, 1, 2 * scanNanos, true, func(m *meter.Meter, s string, args []Value) (Value, error) {
 		keep := 0
 		if len(args) == 1 {
 			var err error
@@ -91,8 +91,9 @@ var strMethods = map[string]strFunc{
 				return nil, err
 			}
 		}
-		return textList(SplitLines(s, keep != 0)), nil
-	})},
+		lines, err := SplitLines(m, s, keep != 0)
+		return textList(lines), err
+	}},
 	"join":       {1, 1, copyNanos, false, plain(join)},
 	"replace":    {2, 3, scanNanos, false, plain(replace)},
 	"startswith": {1, 3, scanNanos, false, plain(func(s string, args []Value) (Value, error) { return affix("startswith", s, args, strings.HasPrefix) })},

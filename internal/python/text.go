@@ -305,13 +305,19 @@ func foldCherokee(r rune) rune {
 	return r
 }
 
-// SplitLines returns s.splitlines(), at every line boundary that Python knows.
-func SplitLines(s string, keepEnds bool) []string {
+// SplitLines returns s.splitlines(), at every line boundary that Python knows. The caller has
+// charged for it.
+func SplitLines(m *meter.Meter, s string, keepEnds bool) ([]string, error) {
 	var out []string
 	for s != "" {
+		if len(out)%itemsPerCheck == itemsPerCheck-1 {
+			if err := m.Look(); err != nil {
+				return nil, err
+			}
+		}
 		i := strings.IndexFunc(s, IsLineEnd)
 		if i < 0 {
-			return append(out, s)
+			return append(out, s), nil
 		}
 		_, n := utf8.DecodeRuneInString(s[i:])
 		if s[i] == '\r' && i+1 < len(s) && s[i+1] == '\n' {
@@ -324,7 +330,7 @@ func SplitLines(s string, keepEnds bool) []string {
 		}
 		s = s[i+n:]
 	}
-	return out
+	return out, nil
 }
 
 // IsLineEnd reports whether r ends a line to str.splitlines.
