@@ -257,6 +257,12 @@ func (c *Catalog) RuleOf(ctx context.Context, company, rule string) (*Rule, erro
 	if err != nil {
 		return nil, err
 	}
+	return c.RuleIn(ctx, a, rule)
+}
+
+// RuleIn returns an active company's rule by its namespace/name; nil if the company has none of
+// it.
+func (c *Catalog) RuleIn(ctx context.Context, a *v1alpha1.CompanyActivation, rule string) (*Rule, error) {
 	namespace, name, _ := strings.Cut(rule, "/")
 	if namespace != a.Namespace {
 		return nil, nil //nolint:nilnil // documented above

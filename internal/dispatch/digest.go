@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
@@ -32,15 +31,9 @@ func digestOf(namespace string, rule *catalog.Rule, m *notify.Message) *ledger.D
 }
 
 // digest evaluates the digest of a rule for the recipient of a [notify.DigestEvent].
-func (d *Dispatcher) digest(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
+func (d *Dispatcher) digest(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) ([]ledger.NewDelivery, error) {
 	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
 	defer cancel()
-	defer func() {
-		if p := recover(); p != nil {
-			d.Log.Error(nil, "Deciding a digest panicked; this is a bug", "stack", string(debug.Stack()))
-			deliveries, err = nil, errors.New("deciding the event failed for an internal reason")
-		}
-	}()
 	var asked notify.Digest
 	if err := json.Unmarshal(claimed.Data, &asked); err != nil {
 		return nil, finalError{errors.New("the digest can't be read"), reasonInvalidData}
@@ -49,12 +42,9 @@ func (d *Dispatcher) digest(ctx context.Context, claimed *ledger.ClaimedEvent, m
 	if err != nil {
 		return nil, err
 	}
-	namespace, name, _ := strings.Cut(asked.Rule, "/")
-	var rule *catalog.Rule
-	if namespace == company.Namespace {
-		if rule, err = d.Catalog.Rule(ctx, company, name); err != nil {
-			return nil, err
-		}
+	rule, err := d.Catalog.RuleIn(ctx, company, asked.Rule)
+	if err != nil {
+		return nil, err
 	}
 	if rule != nil {
 		rule = rule.Digest()
@@ -62,6 +52,7 @@ func (d *Dispatcher) digest(ctx context.Context, claimed *ledger.ClaimedEvent, m
 	claimed.Sensitive = rule != nil && rule.Sensitive
 	var decision notify.Decision
 	if rule == nil {
+		_, name, _ := strings.Cut(asked.Rule, "/")
 		rule = &catalog.Rule{Name: name, Channel: v1alpha1.Channel(asked.Channel)}
 		decision.NotSent = []notify.NotSent{{
 			Reason: notify.DigestRemoved, Detail: "the notification, or its digest, was deleted before the end of the period",

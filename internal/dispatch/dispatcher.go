@@ -259,14 +259,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, event ledger.ClaimedEvent) {
 	var deliveries []ledger.NewDelivery
 	begun := time.Now()
 	if err == nil {
-		switch event.Name {
-		case notify.TriggerEvent:
-			deliveries, err = d.trigger(ctx, &event, &memory)
-		case notify.DigestEvent:
-			deliveries, err = d.digest(ctx, &event, &memory)
-		default:
-			deliveries, err = d.decide(ctx, &event, &memory)
-		}
+		deliveries, err = d.decide(ctx, &event, &memory)
 	}
 	if subject, deleted := deletedUser(&event); deleted && (err == nil || errors.Is(err, catalog.ErrNotActive)) {
 		deliveries, event.Sensitive = withoutSubject(deliveries, &subject), true
@@ -473,11 +466,9 @@ func (d *Dispatcher) tooLarge(cost int64) error {
 	return fmt.Errorf("the event's data would take %d bytes of memory, and %d are the most that one company may take: raise --memory-budget, or send less", cost, d.Memory.Share())
 }
 
-// decide evaluates every rule for the event. It marks the event as sensitive if one of them
+// decide evaluates the rules that an event is for. It marks the event as sensitive if one of them
 // is.
 func (d *Dispatcher) decide(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
-	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
-	defer cancel()
 	defer func() {
 		// An event must never crash the process, and then the next one that claims it.
 		if p := recover(); p != nil {
@@ -485,7 +476,20 @@ func (d *Dispatcher) decide(ctx context.Context, claimed *ledger.ClaimedEvent, m
 			deliveries, err = nil, errors.New("deciding the event failed for an internal reason")
 		}
 	}()
+	switch claimed.Name {
+	case notify.TriggerEvent:
+		return d.trigger(ctx, claimed, memory)
+	case notify.DigestEvent:
+		return d.digest(ctx, claimed, memory)
+	default:
+		return d.evaluate(ctx, claimed, memory)
+	}
+}
 
+// evaluate evaluates every rule for an event of the platform.
+func (d *Dispatcher) evaluate(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
+	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
+	defer cancel()
 	company, err := d.Catalog.Activation(ctx, claimed.Company)
 	if err != nil {
 		return nil, err

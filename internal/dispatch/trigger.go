@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -57,27 +56,18 @@ type trigger struct {
 // trigger evaluates one rule for each of the users to whom a person sends it. It stores all
 // deliveries except those that it returns. If it is interrupted, the event is decided from
 // the start, and deliveries that the ledger already has are left out.
-func (d *Dispatcher) trigger(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) (deliveries []ledger.NewDelivery, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			d.Log.Error(nil, "Deciding a trigger panicked; this is a bug", "stack", string(debug.Stack()))
-			deliveries, err = nil, errors.New("deciding the event failed for an internal reason")
-		}
-	}()
+func (d *Dispatcher) trigger(ctx context.Context, claimed *ledger.ClaimedEvent, memory *flow.Grant) ([]ledger.NewDelivery, error) {
 	var asked notify.Trigger
 	if err := json.Unmarshal(claimed.Data, &asked); err != nil {
 		return nil, finalError{errors.New("the trigger can't be read"), reasonInvalidData}
 	}
-	namespace, name, _ := strings.Cut(asked.Rule, "/")
 	company, err := d.Catalog.Activation(ctx, claimed.Company)
 	if err != nil {
 		return nil, err
 	}
-	var rule *catalog.Rule
-	if namespace == company.Namespace {
-		if rule, err = d.Catalog.Rule(ctx, company, name); err != nil {
-			return nil, err
-		}
+	rule, err := d.Catalog.RuleIn(ctx, company, asked.Rule)
+	if err != nil {
+		return nil, err
 	}
 	if rule == nil {
 		if claimed.Age < newRuleAge {

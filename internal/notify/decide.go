@@ -30,6 +30,8 @@ func (c *Compiled) Decide(ctx context.Context, event *Event, defaultFrom string)
 		if send, decision, err := r.evaluate(ctx, event); !send || err != nil {
 			return decision, err
 		}
+	} else if !r.sendsOn(event.to.channel) {
+		return r.notSent(event, DigestRemoved, "the notification is no longer sent on the channel whose messages were collected"), nil
 	}
 	if reason, detail, ok := allowed(beforeRendering, &in); !ok {
 		return r.notSent(event, reason, detail), nil

@@ -54,8 +54,8 @@ const (
 	TooManyUsers Reason = "TooManyUsers"
 	// RuleNotFound: a rule was triggered and then deleted.
 	RuleNotFound Reason = "RuleNotFound"
-	// DigestRemoved: messages were collected for a digest, and the rule or its digest was
-	// deleted before it was sent.
+	// DigestRemoved: messages were collected for a digest, and before it was sent, the rule or
+	// its digest was deleted, or the rule's channel changed.
 	DigestRemoved Reason = "DigestRemoved"
 	// PushDisabled: push messages are disabled for the company.
 	PushDisabled Reason = "PushDisabled"

@@ -72,3 +72,42 @@ func TestDigestVariables(t *testing.T) {
 		t.Error("the digest takes no memory")
 	}
 }
+
+// TestDigestOfAnotherChannel changes what a rule sends while a digest is pending. Its recipient is
+// not one of the new channel, nor of an inbox.
+func TestDigestOfAnotherChannel(t *testing.T) {
+	const user = "11111111-2222-4333-8444-555555555555"
+	for name, test := range map[string]struct {
+		change  func(*v1alpha1.NotificationRuleSpec)
+		digest  Digest
+		removed bool
+	}{
+		"the same": {nil, Digest{Channel: ChannelEmail, Recipient: "zoe@example.com"}, false},
+		"a push message now": {func(s *v1alpha1.NotificationRuleSpec) {
+			s.Email, s.Push = nil, &v1alpha1.PushMessage{ToUser: "{{ user.id }}", Message: "Hi"}
+		}, Digest{Channel: ChannelEmail, Recipient: "zoe@example.com"}, true},
+		"in-app copies": {func(s *v1alpha1.NotificationRuleSpec) { s.SystemEnabled = true }, Digest{Channel: ChannelSystem, Recipient: user, User: user}, false},
+		"no in-app copies any more": {nil, Digest{Channel: ChannelSystem, Recipient: user, User: user}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rule := email(test.change)
+			rule.Spec.Throttle = &v1alpha1.Throttle{Messages: 1, Per: "1h", Digest: &v1alpha1.Digest{DigestTexts: v1alpha1.DigestTexts{Subject: "a", Text: "a"}}}
+			digest, ok := (&Compiled{Rule: compile(t, rule)}).Digest()
+			if !ok {
+				t.Fatal("the rule has no digest")
+			}
+			e, err := event(t, `{}`, nil).ForDigest(&test.digest, &Collected{Count: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			decision, err := digest.Decide(t.Context(), e, "a@example.com")
+			if err != nil {
+				t.Fatal(err)
+			}
+			removed := len(decision.NotSent) == 1 && decision.NotSent[0].Reason == DigestRemoved
+			if removed != test.removed || len(decision.Messages) > 0 == removed {
+				t.Errorf("the decision is %+v", decision)
+			}
+		})
+	}
+}

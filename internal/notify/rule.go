@@ -336,6 +336,11 @@ func (r *Rule) write(ctx context.Context, event *Event, values *python.Dict, use
 	return decision, nil
 }
 
+// sendsOn reports whether the rule has messages on a channel: its own, or that of in-app copies.
+func (r *Rule) sendsOn(channel Channel) bool {
+	return channel == r.channel || channel == ChannelSystem && r.systemEnabled
+}
+
 // sends reports whether anyone receives a message on the rule's own channel.
 func (r *Rule) sends(to []addressee) bool {
 	return slices.ContainsFunc(to, func(a addressee) bool { return a.channel == r.channel })
