@@ -336,15 +336,8 @@ func (s *Store) untilDue(ctx context.Context, q queue) (time.Duration, bool, err
 // due returns when the next row of a queue is due, by the ledger's clock.
 func (s *Store) due(ctx context.Context, q queue) (time.Time, bool, error) {
 	at, err := query(ctx, s, func(tx driver.Tx) (at *int64, err error) {
-		rows, err := tx.Query(q.nextDue)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = rows.Close() }()
-		if rows.Next() {
-			err = rows.Scan(&at)
-		}
-		return at, errors.Join(err, rows.Err())
+		err = queryRow(tx, q.nextDue, nil, &at)
+		return at, err
 	})
 	if err != nil {
 		return time.Time{}, false, unavailable("looking for the next due work", err)

@@ -55,12 +55,13 @@ func (s *Store) collect(tx driver.Tx, e *ledger.ClaimedEvent, now int64, d *ledg
 	from := strconv.FormatInt(source, 10) + ","
 	key := []any{e.Company, d.RuleName, d.Channel, recipient}
 	args := append(key[:4:4], e.Key, d.Recipient)
-	id, at, err := scanDigest(tx.Query(collect, append(args, from, ledger.MaxDigestItems)...))
-	if err != nil {
+	var id string
+	var at int64
+	if err := queryRow(tx, collect, append(args, from, ledger.MaxDigestItems), &id, &at); err != nil {
 		return "", 0, fmt.Errorf("collecting a message: %w", err)
 	}
 	if id == "" {
-		if at, err = scanPeriod(tx.Query(endOfPeriod, args...)); err != nil || at == 0 {
+		if err := queryRow(tx, endOfPeriod, args, &at); err != nil || at == 0 {
 			return "", 0, err // if it is 0, the message is stored already
 		}
 		if s.usage.crowded(e.Company) {
@@ -79,28 +80,6 @@ func (s *Store) collect(tx driver.Tx, e *ledger.ClaimedEvent, now int64, d *ledg
 	}
 	until := schema.Time(at).Add(-s.clock.Ahead()).UTC().Format(time.RFC3339)
 	return fmt.Sprintf("it was collected in the digest that is due at %s, the event %s", until, id), stored, nil
-}
-
-func scanDigest(rows *sql.Rows, failed error) (id string, at int64, err error) {
-	if failed != nil {
-		return "", 0, failed
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if rows.Next() {
-		err = rows.Scan(&id, &at)
-	}
-	return id, at, errors.Join(err, rows.Err())
-}
-
-func scanPeriod(rows *sql.Rows, failed error) (at int64, err error) {
-	if failed != nil {
-		return 0, failed
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if rows.Next() {
-		err = rows.Scan(&at)
-	}
-	return at, errors.Join(err, rows.Err())
 }
 
 // Collected implements [ledger.EventQueue].

@@ -171,24 +171,18 @@ type contentRow struct {
 // contentRowColumns are those that readContent reads, of a delivery d with its content c.
 const contentRowColumns = "c.id, c.sender, c.subject, c.text, c.html, c.sms, c.sealed, c.digest, d.company, d.event_id, d.rule, d.channel"
 
-// readContent returns the content of at most one row; its ID is 0 if there is none.
-func readContent(rows *sql.Rows, failed error) (row contentRow, err error) {
+// readContent returns the content of a delivery that a statement selects; its ID is 0 if there is none.
+func readContent(tx driver.Tx, statement string, id int64) (row contentRow, err error) {
 	row.Content = &ledger.Content{}
-	if failed != nil {
-		return row, failed
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if !rows.Next() {
-		return row, rows.Err()
-	}
-	err = rows.Scan(&row.id, &row.From, &row.Subject, &row.Text, &row.HTML, &row.sms, &row.sealed, &row.digest, &row.company, &row.event, &row.rule, &row.channel)
-	if err != nil {
+	err = queryRow(tx, statement, []any{id}, &row.id, &row.From, &row.Subject, &row.Text, &row.HTML, &row.sms, &row.sealed, &row.digest,
+		&row.company, &row.event, &row.rule, &row.channel)
+	if err != nil || row.id == 0 {
 		return row, err
 	}
 	if len(row.sealed) == 0 {
 		row.sealed = nil
 	}
-	return row, errors.Join(schema.DecodeSMS(row.sms, &row.SMS), rows.Err())
+	return row, schema.DecodeSMS(row.sms, &row.SMS)
 }
 
 // openContent decrypts a row, if it is encrypted.

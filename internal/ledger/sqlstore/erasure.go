@@ -343,8 +343,8 @@ func (s *Store) eraseSome(ctx context.Context, company string, ids []int64, reas
 	n, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (n int64, err error) {
 		freed = 0
 		for _, id := range ids {
-			size, err := unmaskedSize(tx.Query(eventToMask, id))
-			if err != nil {
+			size := int64(0)
+			if err := queryRow(tx, eventToMask, []any{id}, &size); err != nil {
 				return 0, err
 			}
 			now := s.now()

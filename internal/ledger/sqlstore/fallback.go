@@ -83,15 +83,8 @@ func (s *Store) link(tx driver.Tx, e *ledger.ClaimedEvent, now int64, deliveries
 
 // primaryOf marks the delivery that another one stands in for, and returns its state.
 func primaryOf(tx driver.Tx, event int64, f *ledger.Fallback) (id int64, state ledger.DeliveryState, reason string, err error) {
-	rows, err := tx.Query(markPrimary, event, f.RuleName, f.Channel, f.Recipient)
-	if err != nil {
-		return 0, "", "", err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if rows.Next() {
-		err = rows.Scan(&id, &state, &reason)
-	}
-	return id, state, reason, errors.Join(err, rows.Err())
+	err = queryRow(tx, markPrimary, []any{event, f.RuleName, f.Channel, f.Recipient}, &id, &state, &reason)
+	return id, state, reason, err
 }
 
 // endFallbacks decides about the deliveries that stand in for one with a state. It returns how
@@ -178,15 +171,8 @@ func (s *Store) stillUnread(tx driver.Tx, c driver.Claim, d *ledger.Delivery) (u
 }
 
 func readUnread(tx driver.Tx, id int64) (sent, after int64, read bool, err error) {
-	rows, err := tx.Query(unreadPrimary, id)
-	if err != nil {
-		return 0, 0, false, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if rows.Next() {
-		err = rows.Scan(&sent, &after, &read)
-	}
-	return sent, after, read, errors.Join(err, rows.Err())
+	err = queryRow(tx, unreadPrimary, []any{id}, &sent, &after, &read)
+	return sent, after, read, err
 }
 
 // endLinked ends the claim of a sent delivery that others may stand in for, or says that the

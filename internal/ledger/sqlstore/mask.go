@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -44,7 +43,7 @@ func (s *Store) mask(tx driver.Tx, delivery int64) (freed int64, err error) {
 		}
 	}
 	s.unscrubbed.Store(true)
-	row, err := readContent(tx.Query(contentToMask, delivery))
+	row, err := readContent(tx, contentToMask, delivery)
 	if err != nil || row.id == 0 {
 		return 0, err
 	}
@@ -97,8 +96,8 @@ func (s *Store) maskEvents(tx driver.Tx, e *ledger.ClaimedEvent) (freed int64, e
 		keys = append(keys, e.Replay.Of)
 	}
 	for _, key := range keys {
-		size, err := unmaskedSize(tx.Query(eventToMask, key))
-		if err != nil {
+		size := int64(0)
+		if err := queryRow(tx, eventToMask, []any{key}, &size); err != nil {
 			return 0, err
 		}
 		n, err := tx.Exec(maskEvent, maskedData, key)
@@ -108,17 +107,6 @@ func (s *Store) maskEvents(tx driver.Tx, e *ledger.ClaimedEvent) (freed int64, e
 		freed += n * (size - int64(len(maskedData)))
 	}
 	return freed, nil
-}
-
-func unmaskedSize(rows *sql.Rows, failed error) (size int64, err error) {
-	if failed != nil {
-		return 0, failed
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if rows.Next() {
-		err = rows.Scan(&size)
-	}
-	return size, errors.Join(err, rows.Err())
 }
 
 // endEventMasked ends the claim of a sensitive event, and masks its data.

@@ -218,19 +218,12 @@ func (s *Store) reencryptEvent(tx driver.Tx, id int64) (company string, bytes in
 // readEventData returns the data of an event as it is stored; the company is empty if it is
 // gone or masked.
 func readEventData(tx driver.Tx, id int64) (company, event string, data []byte, err error) {
-	rows, err := tx.Query(eventToEncrypt, id)
-	if err != nil {
-		return "", "", nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if rows.Next() {
-		err = rows.Scan(&company, &event, &data)
-	}
-	return company, event, data, errors.Join(err, rows.Err())
+	err = queryRow(tx, eventToEncrypt, []any{id}, &company, &event, &data)
+	return company, event, data, err
 }
 
 func (s *Store) reencryptContent(tx driver.Tx, delivery int64) (company string, bytes int64, err error) {
-	row, err := readContent(tx.Query(contentToEncrypt, delivery))
+	row, err := readContent(tx, contentToEncrypt, delivery)
 	if err != nil || row.id == 0 {
 		return "", 0, err
 	}

@@ -81,15 +81,10 @@ func (s *Store) Resend(ctx context.Context, company string, id int64, recipient 
 }
 
 func copyDelivery(tx driver.Tx, args ...any) (id int64, err error) {
-	rows, err := tx.Query(insertCopy, args...)
-	if err != nil {
-		return 0, err
+	if err = queryRow(tx, insertCopy, args, &id); err == nil && id == 0 {
+		err = ledger.ErrPending
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	if !rows.Next() {
-		return 0, errors.Join(rows.Err(), ledger.ErrPending)
-	}
-	return id, errors.Join(rows.Scan(&id), rows.Err())
+	return id, err
 }
 
 // ResendAll implements [ledger.Log].

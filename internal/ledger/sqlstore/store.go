@@ -156,6 +156,19 @@ func query[T any](ctx context.Context, s *Store, run func(driver.Tx) (T, error))
 	return resultOf(run, func(run func(driver.Tx) error) error { return s.driver.Query(ctx, run) })
 }
 
+// queryRow reads the only row of a query into values, which stay as they are if it has none.
+func queryRow(tx driver.Tx, statement string, args []any, into ...any) (err error) {
+	rows, err := tx.Query(statement, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if rows.Next() {
+		err = rows.Scan(into...)
+	}
+	return errors.Join(err, rows.Err())
+}
+
 // write runs a job that has a result.
 func write[T any](ctx context.Context, s *Store, j *driver.Job, run func(driver.Tx) (T, error)) (T, error) {
 	return resultOf(run, func(run func(driver.Tx) error) error {
