@@ -5,39 +5,84 @@ package controllers
 
 import (
 	"context"
+	"reflect"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
 
-// staleClient reads a layout as it was once, as a cache that lags behind does.
+// staleClient reads an object as it was once, as a cache that lags behind does.
 type staleClient struct {
 	client.Client
-	layout *v1alpha1.NotificationLayout // nil once the cache has caught up
+	object client.Object // nil once the cache has caught up
 }
 
 func (c *staleClient) Get(ctx context.Context, key client.ObjectKey, o client.Object, options ...client.GetOption) error {
-	if layout, ok := o.(*v1alpha1.NotificationLayout); ok && c.layout != nil {
-		c.layout.DeepCopyInto(layout)
+	if c.object != nil && reflect.TypeOf(o) == reflect.TypeOf(c.object) {
+		reflect.ValueOf(o).Elem().Set(reflect.ValueOf(c.object.DeepCopyObject()).Elem())
 		return nil
 	}
 	return c.Client.Get(ctx, key, o, options...)
 }
 
-// TestStaleObject checks that a reconciler doesn't take an older status for the current one: the
+// TestStaleObjects checks that no reconciler looks at an object that is older than the status that
+// it wrote.
+func TestStaleObjects(t *testing.T) {
+	named := metav1.ObjectMeta{Namespace: "shop", Name: "one", UID: "11111111-2222-4333-8444-555555555555"}
+	for _, test := range []struct {
+		object     conditioned
+		reconciler func(client.Client, reporter) reconcile.Reconciler
+	}{
+		{&v1alpha1.CompanyActivation{ObjectMeta: named}, func(c client.Client, r reporter) reconcile.Reconciler {
+			return &companyActivationReconciler{Client: c, reporter: r, memory: newMemory()}
+		}},
+		{&v1alpha1.DeliveryProvider{ObjectMeta: named}, func(c client.Client, r reporter) reconcile.Reconciler {
+			return &deliveryProviderReconciler{Client: c, reporter: r}
+		}},
+		{&v1alpha1.NotificationLayout{ObjectMeta: named}, func(c client.Client, r reporter) reconcile.Reconciler {
+			return &notificationLayoutReconciler{Client: c, reporter: r}
+		}},
+		{&v1alpha1.NotificationRule{ObjectMeta: named}, func(c client.Client, r reporter) reconcile.Reconciler {
+			return &notificationRuleReconciler{Client: c, reporter: r}
+		}},
+	} {
+		t.Run(reflect.TypeOf(test.object).Elem().Name(), func(t *testing.T) {
+			g := NewWithT(t)
+			scheme := runtime.NewScheme()
+			g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+			server := fake.NewClientBuilder().WithScheme(scheme).WithObjects(test.object).WithStatusSubresource(test.object).Build()
+			g.Expect(server.Get(t.Context(), client.ObjectKeyFromObject(test.object), test.object)).To(Succeed())
+			cached := &staleClient{Client: server, object: test.object.DeepCopyObject().(client.Object)}
+			reporter := newReporter(server, nil)
+			reconciler := test.reconciler(cached, reporter)
+			report := reporter.begin(test.object)
+			setReady(test.object, verdict{metav1.ConditionUnknown, v1alpha1.ProviderUnavailableReason, "Something is away."}, false)
+			_, err := report.finish(t.Context(), ctrl.Result{}, nil)
+			g.Expect(err).NotTo(HaveOccurred())
+
+			result, err := reconciler.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(test.object)})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(result.RequeueAfter).To(Equal(cacheDelay))
+		})
+	}
+}
+
+// TestStaleStatus checks that a reconciler doesn't take an older status for the current one: the
 // new status would seem to be written already, and the wrong one would stay.
-func TestStaleObject(t *testing.T) {
+func TestStaleStatus(t *testing.T) {
 	f := newFixture(t)
 	layout := f.layout("<b>{{ content }}</b>", "")
 	f.create(layout)
 	f.Eventually(f.condition(layout, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
-	cached := &staleClient{Client: k8s, layout: layout.DeepCopy()}
+	cached := &staleClient{Client: k8s, object: layout.DeepCopy()}
 	r := &notificationLayoutReconciler{Client: cached, reporter: newReporter(k8s, nil)}
 	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(layout)}
 
@@ -49,7 +94,7 @@ func TestStaleObject(t *testing.T) {
 	result, err := r.Reconcile(f.ctx, request)
 	f.Expect(err).NotTo(HaveOccurred())
 	f.Expect(result.RequeueAfter).To(Equal(cacheDelay))
-	cached.layout = nil
+	cached.object = nil
 	result, err = r.Reconcile(f.ctx, request)
 	f.Expect(err).NotTo(HaveOccurred())
 	f.Expect(result.RequeueAfter).To(BeZero())
