@@ -498,6 +498,19 @@ func TestReceiptsAreShared(t *testing.T) {
 	if want := map[string]int{"shop": 1, "bank": maxReceiptBatch / 4, "spammer": maxReceiptBatch*3/4 - 1}; !maps.Equal(counts, want) {
 		t.Errorf("the first batch has %v, want %v", counts, want)
 	}
+	// Companies with many share what is left.
+	p = pendingReceipts{}
+	for i := range 3 * maxReceiptBatch {
+		p.add(now, pendingReceipt{id: fmt.Sprint(i), company: "spammer"})
+		p.add(now, pendingReceipt{id: fmt.Sprint(i), company: "greedy"})
+	}
+	clear(counts)
+	for _, r := range p.take(now.Add(receiptDelay)) {
+		counts[r.company]++
+	}
+	if counts["spammer"] != maxReceiptBatch/2 || counts["greedy"] != maxReceiptBatch/2 {
+		t.Errorf("the batch of two companies with many has %v", counts)
+	}
 	// With more companies than a batch has room for, all have their turn in the end.
 	p = pendingReceipts{}
 	for i := range 2 * maxReceiptBatch {

@@ -92,7 +92,7 @@ func (p *pendingReceipts) push(r pendingReceipt) {
 
 // remove removes the first receipts of a company's queue. The caller holds the lock.
 func (p *pendingReceipts) remove(company string, n int) {
-	rest := p.queues[company][n:]
+	rest := slices.Delete(p.queues[company], 0, n) // unlike a slice of the queue, it keeps none of them in memory
 	p.total -= n
 	if len(rest) == 0 {
 		delete(p.queues, company)
