@@ -275,4 +275,30 @@ func testDigestsLeaveRoom(t *testing.T, at Place) {
 	g.Expect(counts["pending"]).To(Equal(limit))
 	g.Expect(counts["skippedCollected"]).To(And(BeNumerically(">", 0), BeNumerically("<=", limit/2)))
 	g.Expect(counts["skippedThrottled"]).To(Equal(limit - counts["skippedCollected"]))
+	// So do the digests of an event with many messages.
+	all := make([]ledger.NewDelivery, 2*limit)
+	for i := range all {
+		all[i] = collecting("b", fmt.Sprint(i, "@example.com"))
+	}
+	for _, id := range []string{"all", "all again"} {
+		g.Eventually(func() error {
+			_, err := s.AcceptEvent(bg, ledger.Event{Company: "other", ID: id, Name: "x"})
+			return err
+		}).Should(Succeed())
+		g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), all)).To(Succeed())
+		for _, d := range claimAll(t, s) {
+			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+		}
+	}
+	stored, err := s.StoredEvent(bg, "other", "all again")
+	g.Expect(err).NotTo(HaveOccurred())
+	found, _, err := s.EventDeliveries(bg, "other", stored.Key, 0, len(all))
+	g.Expect(err).NotTo(HaveOccurred())
+	collected := 0
+	for i := range found {
+		if found[i].Reason == ledger.ReasonCollected {
+			collected++
+		}
+	}
+	g.Expect(collected).To(BeNumerically("<=", limit/2))
 }

@@ -77,6 +77,7 @@ func (s *Store) collect(tx driver.Tx, e *ledger.ClaimedEvent, now int64, d *ledg
 			return "", 0, fmt.Errorf("storing a digest: %w", err)
 		}
 		stored = rowBytes + int64(len(data))
+		s.usage.add(e.Company, 1, 0) // the next count corrects it if the transaction is repeated
 	}
 	until := schema.Time(at).Add(-s.clock.Ahead()).UTC().Format(time.RFC3339)
 	return fmt.Sprintf("it was collected in the digest that is due at %s, the event %s", until, id), stored, nil
