@@ -286,8 +286,10 @@ func testDigestsLeaveRoom(t *testing.T, at Place) {
 			return err
 		}).Should(Succeed())
 		g.Expect(s.CompleteEvent(bg, ClaimOne(t, s), all)).To(Succeed())
-		for _, d := range claimAll(t, s) {
-			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+		for claimed := claimAll(t, s); len(claimed) > 0; claimed = claimAll(t, s) {
+			for _, d := range claimed {
+				g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
+			}
 		}
 	}
 	stored, err := s.StoredEvent(bg, "other", "all again")
