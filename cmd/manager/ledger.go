@@ -23,7 +23,7 @@ const (
 	ledgerReminder = time.Minute
 )
 
-// awaitStore opens the ledger and waits while its database is not available. If the
+// awaitStore opens the ledger and waits while its database is not available, or its disk full. If the
 // manager exited instead, it would be restarted with a growing back-off and come back
 // minutes after the database. Errors that waiting does not fix are returned immediately.
 func (s *settings) awaitStore(ctx context.Context, o ledger.Options, log logr.Logger, pause time.Duration) (ledger.Store, error) {
@@ -33,7 +33,7 @@ func (s *settings) awaitStore(ctx context.Context, o ledger.Options, log logr.Lo
 		if err == nil {
 			return store, nil
 		}
-		if ctx.Err() != nil || !postgres.IsUnavailable(err) && !sqlite.IsLocked(err) {
+		if ctx.Err() != nil || !postgres.IsUnavailable(err) && !sqlite.IsUnavailable(err) {
 			return nil, fmt.Errorf("opening the ledger: %w", err)
 		}
 		if time.Since(reminded) >= ledgerReminder {

@@ -22,10 +22,6 @@ import (
 	"github.com/rehive/extension-operator/internal/ledger/sqlite"
 )
 
-// movedSuffix is appended to the name of a SQLite file that was moved, so that no manager
-// continues with it.
-const movedSuffix = ".moved"
-
 // A statement moves at most batchRows rows and about batchBytes bytes.
 const (
 	batchRows  = 500
@@ -50,8 +46,12 @@ func ToPostgres(ctx context.Context, from string, to postgres.Config, o ledger.O
 	if to.URL == "" {
 		return Result{}, errors.New("the ledger is moved to PostgreSQL: its URL is missing")
 	}
+	from, err := sqlite.Resolve(from)
+	if err != nil {
+		return Result{}, err
+	}
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(from + movedSuffix); err == nil {
+		if _, err := os.Stat(from + sqlite.MovedSuffix); err == nil {
 			return Result{Before: true}, nil
 		}
 		return Result{}, fmt.Errorf("there is no ledger %s to move", from)
@@ -65,7 +65,7 @@ func ToPostgres(ctx context.Context, from string, to postgres.Config, o ledger.O
 		return Result{}, err
 	}
 	// Closing the file copied SQLite's write-ahead log into it.
-	if err := os.Rename(from, from+movedSuffix); err != nil {
+	if err := os.Rename(from, from+sqlite.MovedSuffix); err != nil {
 		return Result{}, fmt.Errorf("everything was moved, but the old file could not be renamed: %w", err)
 	}
 	return moved, nil

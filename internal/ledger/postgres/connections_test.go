@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/rehive/extension-operator/internal/ledger"
+	"github.com/rehive/extension-operator/internal/ledger/ledgertest"
 	"github.com/rehive/extension-operator/internal/ledger/postgres/postgrestest"
 )
 
@@ -111,5 +112,70 @@ func TestSettingsOfTheDatabase(t *testing.T) {
 		g.Expect(server.Exec("CREATE DATABASE " + name + " OWNER ledger TEMPLATE template0 ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C'")).To(Succeed())
 		_, err := place{url: server.URL(name, "ledger")}.try()
 		g.Expect(err).To(MatchError(ContainSubstring("has the encoding " + encoding)))
+	}
+}
+
+// A manager that starts while PgBouncer can't reach the server waits, but not if a person must act.
+func TestPgBouncerWithoutServer(t *testing.T) {
+	g := NewWithT(t)
+	server := ownServer(t)
+	direct, err := server.NewDatabase()
+	g.Expect(err).NotTo(HaveOccurred())
+	pooler, err := server.Bounce("session")
+	if err != nil {
+		postgrestest.Skip(t, err)
+	}
+	defer func() { g.Expect(pooler.Stop()).To(Succeed()) }()
+	address, err := pooler.URL(direct)
+	g.Expect(err).NotTo(HaveOccurred())
+	at := place{url: address}
+
+	_, err = place{url: strings.Replace(address, "/ledger_", "/missing_", 1)}.try()
+	g.Expect(err).To(MatchError(ContainSubstring("does not exist")))
+	g.Expect(IsUnavailable(err)).To(BeFalse())
+	_, err = Open(bg, Config{URL: address, Password: "wrong"}, ledger.Options{})
+	g.Expect(err).To(MatchError(ContainSubstring("authentication failed")))
+	g.Expect(IsUnavailable(err)).To(BeFalse())
+
+	g.Expect(server.Halt(true)).To(Succeed())
+	_, err = at.try()
+	g.Expect(err).To(HaveOccurred())
+	g.Expect(IsUnavailable(err)).To(BeTrue(), err.Error())
+	g.Expect(server.Launch()).To(Succeed())
+	g.Eventually(func() error {
+		s, err := at.try()
+		if err == nil {
+			err = s.Close()
+		}
+		return err
+	}).Should(Succeed())
+}
+
+// The database or its schema belongs to another program, which may use goose too.
+func TestTablesOfAnotherProgram(t *testing.T) {
+	for name, statements := range map[string][]string{
+		"tables of the same names": {"CREATE TABLE events (id int)"},
+		"another goose":            {"CREATE TABLE goose_db_version (id int, version_id bigint, is_applied bool, tstamp timestamp)", "INSERT INTO goose_db_version VALUES (1, 7, true, now())", "CREATE TABLE orders (id int)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := newPlace(t)
+			owner, err := Prepare(bg, p.config())
+			g.Expect(err).NotTo(HaveOccurred())
+			_, err = owner.ExecContext(bg, "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE SCHEMA notices")
+			g.Expect(err).NotTo(HaveOccurred())
+			for _, statement := range statements {
+				_, err = owner.ExecContext(bg, statement)
+				g.Expect(err).NotTo(HaveOccurred())
+			}
+			g.Expect(owner.Close()).To(Succeed())
+			_, err = p.try()
+			g.Expect(err).To(MatchError(ContainSubstring("has tables of another program")))
+			g.Expect(IsUnavailable(err)).To(BeFalse())
+
+			// As the sentence says.
+			p.url += "&search_path=notices"
+			ledgertest.Accept(t, p.open(t, nil), "shop", "1")
+		})
 	}
 }

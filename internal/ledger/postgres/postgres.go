@@ -249,7 +249,14 @@ func prepare(ctx context.Context, config *pgx.ConnConfig, settings session) (err
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
 		return fmt.Errorf("waiting for another replica to update the ledger's tables: %w", err)
 	}
-	if err := schema.Migrate(ctx, db, schema.Postgres); code(err) == "42501" {
+	foreign, err := schema.IsForeign(ctx, db, schema.Postgres)
+	if err == nil && foreign {
+		return errors.New("the ledger's database has tables of another program with the names of the ledger's: create a database for the ledger alone, or a schema, and name the schema in the ledger's URL, as in ?search_path=ledger")
+	}
+	if err == nil {
+		err = schema.Migrate(ctx, db, schema.Postgres)
+	}
+	if code(err) == "42501" {
 		return fmt.Errorf("the role in the ledger's URL must own the database, or must own the ledger's tables and have the privilege CREATE on their schema: %w", err)
 	} else if err != nil {
 		return err

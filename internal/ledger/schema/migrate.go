@@ -24,12 +24,19 @@ var migrations embed.FS
 type Dialect struct {
 	goose goose.Dialect
 	dir   string
+	// tables counts the table of versions, two tables of the ledger, and others that a ledger
+	// doesn't have. A schema of PostgreSQL may have others.
+	tables string
 }
 
 // The databases that there are migrations for.
 var (
-	SQLite   = Dialect{goose: goose.DialectSQLite3, dir: "sqlite"}
-	Postgres = Dialect{goose: goose.DialectPostgres, dir: "postgres"}
+	SQLite = Dialect{goose: goose.DialectSQLite3, dir: "sqlite", tables: `
+		SELECT COUNT(*) FILTER (WHERE name = 'goose_db_version'), COUNT(*) FILTER (WHERE name IN ('events', 'deliveries')),
+			COUNT(*) FILTER (WHERE name NOT IN ('goose_db_version', 'events', 'deliveries'))
+		FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'`}
+	Postgres = Dialect{goose: goose.DialectPostgres, dir: "postgres", tables: `
+		SELECT num_nonnulls(to_regclass('goose_db_version')), num_nonnulls(to_regclass('events'), to_regclass('deliveries')), 0`}
 )
 
 // Migrate brings the tables up to date. Tables of a newer version of the operator are
@@ -46,6 +53,24 @@ func Migrate(ctx context.Context, db *sql.DB, d Dialect) error {
 		return fmt.Errorf("updating the ledger's tables: %w", err)
 	}
 	return nil
+}
+
+// IsForeign reports whether a database has another program's tables where the ledger's would be.
+// It does not change the database.
+func IsForeign(ctx context.Context, db *sql.DB, d Dialect) (bool, error) {
+	var versions, ledgers, others int
+	if err := db.QueryRowContext(ctx, d.tables).Scan(&versions, &ledgers, &others); err != nil {
+		return false, fmt.Errorf("reading the names of the tables: %w", err)
+	}
+	if versions == 0 {
+		return ledgers > 0 || others > 0, nil
+	}
+	var version int64
+	if err := db.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version").Scan(&version); err != nil {
+		return false, fmt.Errorf("reading the version of the tables: %w", err)
+	}
+	// Other programs use goose too.
+	return version > 0 && ledgers < 2, nil
 }
 
 // ErrNoLedger says that a database has none of the ledger's tables.

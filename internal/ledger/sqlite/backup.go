@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 
 	sqlitelib "modernc.org/sqlite/lib"
 
@@ -22,10 +21,17 @@ import (
 // backupSuffix is appended to the ledger's path for the copy that Backup streams.
 const backupSuffix = ".backup"
 
+// restoringSuffix is appended to the ledger's path for the file that Restore puts in its
+// place.
+const restoringSuffix = ".restoring"
+
 // Backup writes a consistent copy of a ledger, as one SQLite file, to w. A manager may have
 // the ledger open: the copy holds everything that was committed when the backup began. It is
 // first made in the directory of the ledger, which needs as much free space.
 func Backup(ctx context.Context, path string, w io.Writer) (err error) {
+	if path, err = Resolve(path); err != nil {
+		return err
+	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -36,6 +42,9 @@ func Backup(ctx context.Context, path string, w io.Writer) (err error) {
 		return fmt.Errorf("the ledger %s is empty", path)
 	}
 	if err := checkFile(path); err != nil {
+		return err
+	}
+	if err := checkTables(ctx, path); err != nil {
 		return err
 	}
 	// Two backups at a time would write the same copy.
@@ -86,8 +95,7 @@ func checkCopy(ctx context.Context, path string) (err error) {
 	if err := checkFile(path); err != nil {
 		return err
 	}
-	source := url.URL{Scheme: "file", Path: path, RawQuery: "mode=ro&immutable=1"}
-	db, err := sql.Open("sqlite", source.String())
+	db, err := sql.Open("sqlite", unchanged(path))
 	if err != nil {
 		return fmt.Errorf("opening the backup: %w", err)
 	}
@@ -108,8 +116,12 @@ func checkCopy(ctx context.Context, path string) (err error) {
 // Restore puts a backup, which it reads from r, in the place of a ledger that no manager has
 // open. A ledger that is there is kept beside it, with the suffix .before-restore.
 func Restore(ctx context.Context, r io.Reader, path string) (err error) {
-	if path, err = filepath.Abs(path); err != nil {
-		return fmt.Errorf("finding the ledger: %w", err)
+	if path, err = Resolve(path); err != nil {
+		return err
+	}
+	// Only a file is replaced. Its content does not matter, and it is kept.
+	if _, err := checkKind(path); err != nil {
+		return err
 	}
 	if err := makeDirectory(path); err != nil {
 		return err
@@ -119,7 +131,7 @@ func Restore(ctx context.Context, r io.Reader, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
-	incoming := path + ".restoring"
+	incoming := path + restoringSuffix
 	defer func() { err = errors.Join(err, os.RemoveAll(incoming)) }()
 	if err := receive(r, incoming); err != nil {
 		return err

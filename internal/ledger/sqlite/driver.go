@@ -10,7 +10,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/gofrs/flock"
 	"k8s.io/utils/clock"
@@ -54,12 +53,15 @@ func openFile(ctx context.Context, path string, o ledger.Options, s settings) (*
 	if path == "" {
 		return nil, errors.New("the ledger needs the path of a file")
 	}
-	path, err := filepath.Abs(path)
+	path, err := Resolve(path)
 	if err != nil {
-		return nil, fmt.Errorf("finding the ledger: %w", err)
+		return nil, err
 	}
 	// Nothing is created beside a file that is not a ledger.
 	if err := checkFile(path); err != nil {
+		return nil, err
+	}
+	if err := checkTables(ctx, path); err != nil {
 		return nil, err
 	}
 	if err := makeDirectory(path); err != nil {

@@ -137,6 +137,17 @@ func TestFullDatabaseIsUnavailableThenRecovers(t *testing.T) {
 	g.Expect(st.PendingEvents).To(BeEquivalentTo(2))
 }
 
+// A manager that starts on a full disk waits for room, and finds the ledger as it was.
+func TestFullDiskAtStart(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	_, err := openWith(path, ledger.Options{}, settings{pragmas: []string{"max_page_count(8)"}})
+	g.Expect(err).To(MatchError(And(ContainSubstring("the disk of the ledger "+path+" is full"), ContainSubstring("make the volume larger"))))
+	g.Expect(IsUnavailable(err)).To(BeTrue())
+	g.Expect(IsUnavailable(openError(path, &os.PathError{Op: "open", Path: path, Err: syscall.ENOSPC}))).To(BeTrue())
+	ledgertest.Accept(t, open(t, path, nil), "shop", "1")
+}
+
 // acceptWithoutRoom runs with a limit on the size of files, as the closest to a
 // full disk that needs no rights: writes fail in the system call.
 func acceptWithoutRoom(path string) error {

@@ -27,6 +27,8 @@ func lockFile(path string) (*flock.Flock, error) {
 	switch {
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return nil, unwritable(strings.TrimSuffix(path, lockSuffix), err)
+	case isFull(err):
+		return nil, full(strings.TrimSuffix(path, lockSuffix), err)
 	case err != nil:
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	case !locked:

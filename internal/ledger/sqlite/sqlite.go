@@ -125,7 +125,13 @@ func prepare(ctx context.Context, db *sql.DB, path string, o settings, machine c
 
 // makeDirectory creates the ledger's directory, readable by its owner only.
 func makeDirectory(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	switch {
+	case isFull(err):
+		return full(path, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("the directory of the ledger %s can't be created: create it, writable for the operator, or name a file in another directory: %w", path, err)
+	case err != nil:
 		return fmt.Errorf("creating the ledger's directory: %w", err)
 	}
 	return nil
@@ -134,21 +140,50 @@ func makeDirectory(path string) error {
 // magic is how a SQLite database begins.
 const magic = "SQLite format 3\x00"
 
+// Resolve returns the absolute path of a ledger's file, and that of the file itself if it is
+// named by a symbolic link. SQLite keeps the write-ahead log beside the file itself, and two
+// managers that name it differently must find the same lock.
+func Resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("finding the ledger: %w", err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return path, nil // checkFile explains the error
+	}
+	file, err := filepath.EvalSymlinks(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("the ledger %s is a symbolic link to a file that doesn't exist: mount the volume that the link leads to, or, to start with an empty ledger, name the file itself", path)
+	case err != nil:
+		return "", fmt.Errorf("following the symbolic link %s to the ledger: %w", path, err)
+	}
+	return file, nil
+}
+
+// checkKind refuses a path that is not that of a file. A missing file is fine.
+func checkKind(path string) (info fs.FileInfo, err error) {
+	info, err = os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return nil, fmt.Errorf("the ledger %s can't be created, because a part of its path is a file instead of a directory", path)
+	case err != nil:
+		return nil, fmt.Errorf("looking for the ledger: %w", err)
+	case info.IsDir():
+		return nil, fmt.Errorf("the ledger %s is a directory: name a file, such as %s", path, filepath.Join(path, "ledger.db"))
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("the ledger %s is not a regular file: name a file on a local disk or a block volume", path)
+	}
+	return info, nil
+}
+
 // checkFile refuses a path that can't be a ledger's: something other than a file, a file
 // of another kind, or one that can't be written to. A missing or empty file is fine.
 func checkFile(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("the ledger %s can't be created, because a part of its path is a file instead of a directory", path)
-	case err != nil:
-		return fmt.Errorf("looking for the ledger: %w", err)
-	case info.IsDir():
-		return fmt.Errorf("the ledger %s is a directory: name a file, such as %s", path, filepath.Join(path, "ledger.db"))
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("the ledger %s is not a regular file: name a file on a local disk or a block volume", path)
+	if info, err := checkKind(path); err != nil || info == nil {
+		return err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	switch {
@@ -173,6 +208,46 @@ func checkFile(path string) error {
 	return nil
 }
 
+// checkTables refuses the database of another program. It neither changes the database nor
+// creates a file beside it. Whatever else is wrong is found when the ledger is opened.
+func checkTables(ctx context.Context, path string) (err error) {
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		return nil
+	}
+	db, err := sql.Open("sqlite", unchanged(path))
+	if err != nil {
+		return fmt.Errorf("opening the ledger: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if foreign, err := schema.IsForeign(ctx, db, schema.SQLite); err == nil && foreign {
+		return fmt.Errorf("the file %s is the SQLite database of another program, not a ledger, and was left as it is: name the ledger's own file, or one that doesn't exist yet", path)
+	}
+	return nil
+}
+
+// unchanged is the DSN of a file that SQLite reads as it is: without locks, and without the
+// write-ahead log.
+func unchanged(path string) string {
+	u := url.URL{Scheme: "file", Path: path, RawQuery: "mode=ro&immutable=1"}
+	return u.String()
+}
+
+// MovedSuffix is appended to the name of a ledger that was moved to PostgreSQL, so that no
+// manager continues with it.
+const MovedSuffix = ".moved"
+
+// checkMissing refuses to create a ledger where there was one: it would know neither who opted
+// out nor which messages were sent.
+func checkMissing(path string) error {
+	if _, err := os.Stat(path + MovedSuffix); err == nil {
+		return fmt.Errorf("the ledger %[1]s was moved to PostgreSQL, and %[1]s%[2]s is what was moved: set --ledger-url, or, to start with an empty ledger, move that file away", path, MovedSuffix)
+	}
+	if _, err := os.Stat(path + restoringSuffix); err == nil {
+		return fmt.Errorf("restoring the ledger %[1]s was interrupted: run `manager restore` again, or, to start with an empty ledger, delete %[1]s%[2]s", path, restoringSuffix)
+	}
+	return nil
+}
+
 // prepareFile creates a file that only its owner can read, and refuses what SQLite would
 // mistake for an empty ledger.
 func prepareFile(path string) error {
@@ -183,13 +258,19 @@ func prepareFile(path string) error {
 	if err == nil && info.Size() > 0 {
 		return nil
 	}
+	if err := checkMissing(path); err != nil {
+		return err
+	}
 	// A write-ahead log without its database means that the database was lost; SQLite
 	// would create an empty one and discard the log with the events in it.
 	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
 		return fmt.Errorf("the ledger %s is missing or empty, but its write-ahead log is there: put the database back beside it, or, to start with an empty ledger, move the log away", path)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	switch {
+	case isFull(err):
+		return full(path, err)
+	case err != nil:
 		return fmt.Errorf("creating the ledger: %w", err)
 	}
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
@@ -243,6 +324,9 @@ func check(ctx context.Context, db *sql.DB, path string, o settings) error {
 // openError says in one sentence why the ledger can't be opened and, if it is damaged,
 // what to do.
 func openError(path string, err error) error {
+	if isFull(err) {
+		return full(path, err)
+	}
 	switch resultCode(err) {
 	case sqlitelib.SQLITE_CORRUPT, sqlitelib.SQLITE_NOTADB:
 		return damaged(path, err)
@@ -252,9 +336,20 @@ func openError(path string, err error) error {
 	return fmt.Errorf("opening the ledger %s: %w", path, err)
 }
 
-// IsLocked reports whether the ledger could not be opened because another program, such as
-// the sqlite3 shell, holds a lock on the database.
-func IsLocked(err error) bool { return resultCode(err) == sqlitelib.SQLITE_BUSY }
+// IsUnavailable reports whether the ledger could not be opened because another program, such as
+// the sqlite3 shell, holds a lock on the database, or because the disk is full. Waiting may help.
+func IsUnavailable(err error) bool {
+	return resultCode(err) == sqlitelib.SQLITE_BUSY || isFull(err)
+}
+
+// isFull reports whether the disk, or the part of it that the operator may use, is full.
+func isFull(err error) bool {
+	return resultCode(err) == sqlitelib.SQLITE_FULL || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+func full(path string, err error) error {
+	return fmt.Errorf("the disk of the ledger %s is full: delete other files on it, or make the volume larger: %w", path, err)
+}
 
 func unwritable(path string, err error) error {
 	return fmt.Errorf("the ledger %s can't be written, check the owner and mode of the file and its directory: %w", path, err)

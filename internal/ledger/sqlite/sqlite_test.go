@@ -4,6 +4,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -124,6 +125,14 @@ func TestOtherFilesAreRefused(t *testing.T) {
 		"pipe":       {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is not a regular file"},
 		"text":       {text("this is not a database, but somebody's notes"), "is not a SQLite database and was left as it is"},
 		"short text": {text("x"), "is not a SQLite database and was left as it is"},
+		"another program's database": {func(path string) error {
+			return otherDatabase(path, "DELETE")
+		}, "is the SQLite database of another program, not a ledger, and was left as it is"},
+		"another program's database with a write-ahead log": {func(path string) error {
+			return otherDatabase(path, "WAL")
+		}, "is the SQLite database of another program, not a ledger, and was left as it is"},
+		"link to nothing": {func(path string) error { return os.Symlink("missing/ledger.db", path) }, "is a symbolic link to a file that doesn't exist"},
+		"link to itself":  {func(path string) error { return os.Symlink(path, path) }, "following the symbolic link"},
 		"read-only": {func(path string) error {
 			if os.Geteuid() == 0 {
 				return errors.ErrUnsupported // root may write it
@@ -139,8 +148,18 @@ func TestOtherFilesAreRefused(t *testing.T) {
 				t.Skip("root may do anything")
 			}
 			g.Expect(err).NotTo(HaveOccurred())
+			var before []byte
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				before, err = os.ReadFile(path)
+				g.Expect(err).NotTo(HaveOccurred())
+			}
 			_, err = Open(bg, path, ledger.Options{})
 			g.Expect(err).To(MatchError(ContainSubstring(test.wants)))
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				after, err := os.ReadFile(path)
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(after).To(Equal(before))
+			}
 			beside, err := os.ReadDir(filepath.Dir(path))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(beside).To(HaveLen(1))
@@ -160,6 +179,88 @@ func TestOtherFilesAreRefused(t *testing.T) {
 		}
 		ledgertest.Accept(t, open(t, path, nil), "shop", "1")
 	})
+}
+
+// otherDatabase creates a SQLite database that is not a ledger.
+func otherDatabase(path, journal string) (err error) {
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	_, err = db.ExecContext(bg, "PRAGMA journal_mode = "+journal+"; CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('x')")
+	return err
+}
+
+// However two managers name a ledger, only one has it; and what SQLite keeps beside the file is
+// looked for there.
+func TestLinkToALedger(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	s := open(t, path, nil)
+	ledgertest.Accept(t, s, "shop", "1")
+	link := filepath.Join(t.TempDir(), "link.db")
+	g.Expect(os.Symlink(path, link)).To(Succeed())
+	_, err := Open(bg, link, ledger.Options{})
+	g.Expect(err).To(MatchError(ContainSubstring("another process has the ledger open")))
+	wal, err := os.ReadFile(path + "-wal")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Close()).To(Succeed())
+
+	s = open(t, link, nil)
+	duplicate, err := s.AcceptEvent(bg, ledger.Event{Company: "shop", ID: "1"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(duplicate).To(BeTrue())
+	g.Expect(s.Close()).To(Succeed())
+	beside, err := os.ReadDir(filepath.Dir(link))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(beside).To(HaveLen(1))
+
+	g.Expect(os.Truncate(path, 0)).To(Succeed())
+	g.Expect(os.WriteFile(path+"-wal", wal, 0o600)).To(Succeed())
+	_, err = Open(bg, link, ledger.Options{})
+	g.Expect(err).To(MatchError(ContainSubstring("write-ahead log is there")))
+}
+
+// Where there was a ledger, an empty one would send again what was sent, and to users who opted
+// out.
+func TestNoNewLedgerInsteadOfAnother(t *testing.T) {
+	for suffix, want := range map[string]string{
+		MovedSuffix:     "was moved to PostgreSQL",
+		restoringSuffix: "was interrupted: run `manager restore` again",
+	} {
+		g := NewWithT(t)
+		path := ledgerPath(t)
+		g.Expect(open(t, path, nil).Close()).To(Succeed())
+		g.Expect(os.Rename(path, path+suffix)).To(Succeed())
+		_, err := Open(bg, path, ledger.Options{})
+		g.Expect(err).To(MatchError(ContainSubstring(want)))
+		g.Expect(path).NotTo(BeAnExistingFile())
+		g.Expect(os.Remove(path + suffix)).To(Succeed())
+		g.Expect(open(t, path, nil).Close()).To(Succeed())
+	}
+}
+
+func TestRestoreReplacesOnlyFiles(t *testing.T) {
+	g := NewWithT(t)
+	path := ledgerPath(t)
+	g.Expect(open(t, path, nil).Close()).To(Succeed())
+	var copied bytes.Buffer
+	g.Expect(Backup(bg, path, &copied)).To(Succeed())
+	dir := filepath.Join(t.TempDir(), "state")
+	g.Expect(os.Mkdir(dir, 0o700)).To(Succeed())
+	g.Expect(Restore(bg, bytes.NewReader(copied.Bytes()), dir)).To(MatchError(ContainSubstring("is a directory: name a file")))
+	beside, err := os.ReadDir(filepath.Dir(dir))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(beside).To(HaveLen(1))
+
+	// A link stays one.
+	link := filepath.Join(t.TempDir(), "link.db")
+	g.Expect(os.Symlink(path, link)).To(Succeed())
+	g.Expect(Restore(bg, bytes.NewReader(copied.Bytes()), link)).To(Succeed())
+	g.Expect(filepath.EvalSymlinks(link)).To(Equal(path))
+	g.Expect(path + ".before-restore").To(BeAnExistingFile())
+	g.Expect(open(t, link, nil).Close()).To(Succeed())
 }
 
 func TestLostDatabaseBesideItsLogIsRefused(t *testing.T) {
