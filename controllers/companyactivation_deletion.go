@@ -96,7 +96,10 @@ func (r *companyActivationReconciler) hasSuccessor(ctx context.Context, d *depar
 // finalize purges an activation that is being deleted, and then removes its finalizer.
 func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.CompanyActivation) (ctrl.Result, error) {
 	if !controllerutil.ContainsFinalizer(a, v1alpha1.CompanyActivationFinalizer) {
-		return ctrl.Result{}, nil
+		if len(a.Finalizers) == 0 {
+			return ctrl.Result{}, nil
+		}
+		return r.reportDeletionPending(ctx, a)
 	}
 	d, released := r.memory.departureOfDeleting(a)
 	if released {
@@ -120,7 +123,7 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 	case !cleaned:
 		return ctrl.Result{RequeueAfter: ledgerRetry}, nil
 	}
-	_, err = r.patchFinalizer(ctx, a, controllerutil.RemoveFinalizer)
+	rest, err := r.patchFinalizer(ctx, a, controllerutil.RemoveFinalizer)
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: cacheDelay}, nil // the cache is stale
 	}
@@ -128,7 +131,15 @@ func (r *companyActivationReconciler) finalize(ctx context.Context, a *v1alpha1.
 		return ctrl.Result{}, fmt.Errorf("removing the finalizer: %w", err)
 	}
 	r.memory.with(a, func(entry *remembered) { entry.released = true })
+	if err == nil && len(rest.Finalizers) > 0 {
+		return r.reportDeletionPending(ctx, rest)
+	}
 	return ctrl.Result{}, nil
+}
+
+func (r *companyActivationReconciler) reportDeletionPending(ctx context.Context, a *v1alpha1.CompanyActivation) (ctrl.Result, error) {
+	return r.reporter.reportDeletionPending(ctx, a, func() { a.Status.ObservedGeneration = a.Generation },
+		"the company's events are refused, and the company can't be activated again yet")
 }
 
 // patchFinalizer adds or removes the finalizer of an activation, and returns the resulting

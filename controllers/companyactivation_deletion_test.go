@@ -62,6 +62,38 @@ func TestDeletionKeepsRulesAndRecords(t *testing.T) {
 	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
 }
 
+// A deleted object that finalizers of other programs keep says that it has no effect anymore.
+func TestFinalizersOfOthers(t *testing.T) {
+	for name, purge := range map[string]bool{"deleted": false, "purged": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			a := f.activate(f.admin.Token)
+			rule := f.rule("mine", "user.create")
+			f.create(rule)
+			f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("True/Valid"))
+			const hold = "example.com/hold"
+			for _, o := range []client.Object{a, rule} {
+				f.change(o, func() { o.SetFinalizers(append(o.GetFinalizers(), hold)) })
+			}
+			if purge {
+				f.purge(a)
+			}
+			f.Expect(k8s.Delete(f.ctx, rule)).To(Succeed())
+			f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
+			f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/DeletionPending"))
+			f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/DeletionPending"))
+			for _, o := range []conditioned{a, rule} {
+				f.Expect(messageOf(o, v1alpha1.ReadyCondition)).To(HaveSuffix("are removed: " + hold + "."))
+			}
+			for _, o := range []client.Object{rule, a} {
+				f.change(o, func() { o.SetFinalizers(nil) })
+				f.awaitDeletion(o)
+			}
+			f.awaitDeletion(f.secret())
+		})
+	}
+}
+
 func TestPurgeRemovesEverything(t *testing.T) {
 	f := newFixture(t)
 	a := f.activate(f.admin.Token)

@@ -103,11 +103,14 @@ func (r *notificationRuleReconciler) Reconcile(ctx context.Context, request reco
 	if err := r.Get(ctx, request.NamespacedName, rule); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !rule.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
-	}
 	if r.reporter.isStale(rule) {
 		return ctrl.Result{RequeueAfter: cacheDelay}, nil
+	}
+	if !rule.DeletionTimestamp.IsZero() {
+		if len(rule.Finalizers) == 0 {
+			return ctrl.Result{}, nil
+		}
+		return r.reporter.reportDeletionPending(ctx, rule, func() { rule.Status.ObservedGeneration = rule.Generation }, "no event matches this rule")
 	}
 	company, err := r.companyState(ctx, rule)
 	if err != nil {

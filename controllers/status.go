@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -159,6 +160,16 @@ func (p *report) finish(ctx context.Context, result ctrl.Result, err error) (ctr
 		p.recorder.Eventf(p.object, nil, n.kind, n.reason, n.action, "%s", shorten(n.message, maxNoteRunes))
 	}
 	return result, err
+}
+
+// reportDeletionPending says of a deleted object with finalizers that it has no effect anymore, and
+// what it waits for.
+func (r reporter) reportDeletionPending(ctx context.Context, o conditioned, observe func(), effect string) (ctrl.Result, error) {
+	report := r.begin(o)
+	setReady(o, verdict{metav1.ConditionFalse, v1alpha1.DeletionPendingReason, fmt.Sprintf(
+		"The object was deleted: %s. It remains until these finalizers, which are not the operator's, are removed: %s.", effect, strings.Join(o.GetFinalizers(), ", "))}, false)
+	observe()
+	return report.finish(ctx, ctrl.Result{}, nil)
 }
 
 // readyChanged reports whether the reason of Ready changed.
