@@ -405,6 +405,10 @@ func (s *settings) validateLedger() error {
 		if s.ledgerPath == "" {
 			s.ledgerPath = defaultLedgerPath
 		}
+		if strings.Contains(s.ledgerPath, "://") {
+			// Its text may hold a password.
+			return errors.New("--ledger-path must be the path of a file on a local disk or a block volume, such as " + defaultLedgerPath + ", not a URL; --ledger-url takes that of a PostgreSQL database")
+		}
 		return nil
 	}
 	if s.ledgerPath != "" {

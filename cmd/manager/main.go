@@ -115,7 +115,7 @@ func run(ctx context.Context, s *settings) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	if err := awaitAPIServer(ctx, config); err != nil {
+	if err := errors.Join(awaitAPIServer(ctx, config), awaitKinds(ctx, config)); err != nil {
 		return err
 	}
 	watched, err := permittedNamespaces(ctx, config, s)

@@ -31,44 +31,52 @@ func permittedNamespaces(ctx context.Context, config *rest.Config, s *settings) 
 	if err != nil {
 		return namespaces.Set{}, err
 	}
+	config = rest.CopyConfig(config)
+	config.QPS = -1 // a dozen calls for each namespace, one after the other
 	reviews, err := authorizationclient.NewForConfig(config)
 	if err != nil {
 		return namespaces.Set{}, fmt.Errorf("connecting to the Kubernetes API server: %w", err)
 	}
 	if watched.IsAll() {
-		if !mayWork(ctx, reviews, metav1.NamespaceAll) {
-			return namespaces.Set{}, fmt.Errorf("--watch-namespaces is %s, but the service account may not list Secrets and CompanyActivations in all namespaces: install config/cluster-wide, or name the namespaces", namespaces.AllNamespaces)
+		if denied := deniedIn(ctx, reviews, metav1.NamespaceAll); denied != "" {
+			return namespaces.Set{}, fmt.Errorf("--watch-namespaces is %s, but the service account may not %s in all namespaces: install config/cluster-wide of this version, or name the namespaces", namespaces.AllNamespaces, denied)
 		}
 		return watched, nil
 	}
 	var permitted []string
 	for _, namespace := range watched.Names() {
-		switch {
-		case mayWork(ctx, reviews, namespace):
+		switch denied := deniedIn(ctx, reviews, namespace); {
+		case denied == "":
 			permitted = append(permitted, namespace)
 		case namespace == s.namespace:
-			return namespaces.Set{}, fmt.Errorf("the service account may not list Secrets and CompanyActivations in its own namespace %s: apply config/rbac, or correct --namespace", namespace)
+			return namespaces.Set{}, fmt.Errorf("the service account may not %s in its own namespace %s: apply config/rbac of this version, or correct --namespace", denied, namespace)
 		default:
-			ctrl.Log.WithName("manager").Error(nil, "Ignoring a namespace of --watch-namespaces: the service account may not list Secrets and CompanyActivations there. Apply config/components/watched-namespace to it and restart the manager", "namespace", namespace)
+			ctrl.Log.WithName("manager").Error(nil, "Ignoring a namespace of --watch-namespaces: the service account lacks permissions there. Apply config/components/watched-namespace of this version to it and restart the manager",
+				"namespace", namespace, "denied", denied)
 		}
 	}
 	return namespaces.Of(s.namespace, permitted...), nil
 }
 
-// mayWork reports whether the operator may list its resources in a namespace. It returns
-// true if the API server does not answer: the caches retry until it does.
-func mayWork(ctx context.Context, reviews authorizationclient.SelfSubjectAccessReviewsGetter, namespace string) bool {
+// deniedIn returns the first permission that the caches need and the operator lacks in a namespace,
+// such as "watch secrets"; empty if it has all. They need no permission that the API server doesn't
+// answer for: the caches retry until it does.
+func deniedIn(ctx context.Context, reviews authorizationclient.SelfSubjectAccessReviewsGetter, namespace string) string {
 	ctx, cancel := context.WithTimeout(ctx, rightsTimeout)
 	defer cancel()
-	for _, resource := range []authorizationv1.ResourceAttributes{
-		{Namespace: namespace, Verb: "list", Resource: "secrets"},
-		{Namespace: namespace, Verb: "list", Group: v1alpha1.GroupVersion.Group, Resource: "companyactivations"},
-	} {
-		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &resource}}
-		answer, err := reviews.SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
-		if err == nil && !answer.Status.Allowed {
-			return false
+	resources := []authorizationv1.ResourceAttributes{{Resource: "secrets"}}
+	for _, kind := range kinds {
+		resources = append(resources, authorizationv1.ResourceAttributes{Group: v1alpha1.GroupVersion.Group, Resource: kind})
+	}
+	for _, resource := range resources {
+		for _, verb := range []string{"list", "watch"} {
+			resource.Namespace, resource.Verb = namespace, verb
+			review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &resource}}
+			answer, err := reviews.SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+			if err == nil && !answer.Status.Allowed {
+				return verb + " " + resource.Resource
+			}
 		}
 	}
-	return true
+	return ""
 }
