@@ -614,6 +614,21 @@ func TestForeignSecretIsNotUsed(t *testing.T) {
 	f.Expect(secret.ResourceVersion).To(Equal(version))
 }
 
+// TestSecretKeptByFinalizer checks that the status says why a deleted Secret can't be replaced.
+func TestSecretKeptByFinalizer(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	secret := f.secret()
+	f.change(secret, func() { secret.Finalizers = []string{"example.com/hold"} })
+	f.Expect(k8s.Delete(f.ctx, secret)).To(Succeed())
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/SecretUnusable"))
+	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("The Secret shop-rehive was deleted, but remains until its finalizers are removed: example.com/hold. "))
+	f.change(secret, func() { secret.Finalizers = nil })
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal("False/SecretMissing"))
+	f.save(a, f.admin.Token)
+	f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active))
+}
+
 // TestImmutableSecret checks that an immutable Secret works while its token is valid, and
 // that the status explains the problem after that.
 func TestImmutableSecret(t *testing.T) {

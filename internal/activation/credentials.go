@@ -105,7 +105,8 @@ func (c Credentials) GoString() string { return c.String() }
 func SecretName(a *v1alpha1.CompanyActivation) string { return a.Name + "-rehive" }
 
 // Get reads an activation's credentials. The error is ErrMissing if there is no Secret,
-// and an UnusableSecretError if the Secret of that name belongs to something else.
+// and an UnusableSecretError if the Secret of that name belongs to something else, or was deleted
+// but is kept by finalizers, so that there can't be a new one.
 // Credentials that the Secret lacks are empty.
 func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation) (Credentials, error) {
 	var secret corev1.Secret
@@ -116,7 +117,12 @@ func Get(ctx context.Context, r client.Reader, a *v1alpha1.CompanyActivation) (C
 	case err != nil:
 		return Credentials{}, fmt.Errorf("reading the Secret %s: %w", key, err)
 	}
-	return credentialsIn(&secret, a)
+	c, err := credentialsIn(&secret, a)
+	if errors.Is(err, ErrMissing) && len(secret.Finalizers) > 0 {
+		err = &UnusableSecretError{key, fmt.Sprintf("was deleted, but remains until its finalizers are removed: %s. Remove them, then activate the extension again in the dashboard of Rehive",
+			strings.Join(secret.Finalizers, ", "))}
+	}
+	return c, err
 }
 
 // credentialsIn returns the credentials in a Secret, and keeps the Secret.
