@@ -25,6 +25,10 @@ const regrowTime = 30 * time.Second
 // for this one.
 var errNoConnectionLeft = errors.New("the ledger's database has no connection left: lower --ledger-connections, or raise max_connections, the connection limit of the role or database, or PgBouncer's max_client_conn and pool sizes")
 
+// errNoAnswer means that a new connection gets no answer. A pooler then has no connection to the
+// server left, or can't reach it.
+var errNoAnswer = errors.New("the ledger's database, or the pooler before it, doesn't answer new connections: see whether the pooler reaches the server; if it does and has no connection left, lower --ledger-connections, or raise max_connections or PgBouncer's pool sizes")
+
 // connector opens the connections of a pool. Others may use up what the server allows: further
 // replicas, or a database administrator's limit. The pool then makes do with the connections that
 // it has, instead of failing each caller who arrives while they are busy.
@@ -108,6 +112,9 @@ func noConnectionLeft(err error) bool {
 
 // explainRefusal says what to change if there is no connection left.
 func explainRefusal(err error) error {
+	if errors.Is(err, errKeptWaiting) {
+		return fmt.Errorf("%w: %w", errNoAnswer, err)
+	}
 	if noConnectionLeft(err) {
 		return fmt.Errorf("%w: %w", errNoConnectionLeft, err)
 	}
