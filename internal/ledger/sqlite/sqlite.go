@@ -148,41 +148,41 @@ func Resolve(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding the ledger: %w", err)
 	}
-	if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return path, nil // checkFile explains the error
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		file, err := filepath.EvalSymlinks(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("the ledger %s is a symbolic link to a file that doesn't exist: mount the volume that the link leads to, or, to start with an empty ledger, name the file itself", path)
+		case err != nil:
+			return "", fmt.Errorf("following the symbolic link %s to the ledger: %w", path, err)
+		}
+		return file, nil
 	}
-	file, err := filepath.EvalSymlinks(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("the ledger %s is a symbolic link to a file that doesn't exist: mount the volume that the link leads to, or, to start with an empty ledger, name the file itself", path)
-	case err != nil:
-		return "", fmt.Errorf("following the symbolic link %s to the ledger: %w", path, err)
-	}
-	return file, nil
+	return path, nil
 }
 
-// checkKind refuses a path that is not that of a file. A missing file is fine.
-func checkKind(path string) (info fs.FileInfo, err error) {
-	info, err = os.Stat(path)
+// checkKind refuses a path that is not that of a file, and reports whether the file exists.
+func checkKind(path string) (exists bool, err error) {
+	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
+		return false, nil
 	case errors.Is(err, syscall.ENOTDIR):
-		return nil, fmt.Errorf("the ledger %s can't be created, because a part of its path is a file instead of a directory", path)
+		return false, fmt.Errorf("the ledger %s can't be created, because a part of its path is a file instead of a directory", path)
 	case err != nil:
-		return nil, fmt.Errorf("looking for the ledger: %w", err)
+		return false, fmt.Errorf("looking for the ledger: %w", err)
 	case info.IsDir():
-		return nil, fmt.Errorf("the ledger %s is a directory: name a file, such as %s", path, filepath.Join(path, "ledger.db"))
+		return false, fmt.Errorf("the ledger %s is a directory: name a file, such as %s", path, filepath.Join(path, "ledger.db"))
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("the ledger %s is not a regular file: name a file on a local disk or a block volume", path)
+		return false, fmt.Errorf("the ledger %s is not a regular file: name a file on a local disk or a block volume", path)
 	}
-	return info, nil
+	return true, nil
 }
 
 // checkFile refuses a path that can't be a ledger's: something other than a file, a file
 // of another kind, or one that can't be written to. A missing or empty file is fine.
 func checkFile(path string) error {
-	if info, err := checkKind(path); err != nil || info == nil {
+	if exists, err := checkKind(path); err != nil || !exists {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
