@@ -81,7 +81,7 @@ func TestSettingsOfTheDatabase(t *testing.T) {
 		"SET client_min_messages = debug5":                   "",
 		"SET datestyle = 'German, DMY'":                      "",
 		"SET default_transaction_isolation = 'serializable'": "",
-		"SET idle_session_timeout = 100":                     "",
+		"SET idle_session_timeout = 1000":                    "",
 		"SET search_path = nowhere":                          `no schema of the search_path "nowhere" exists`,
 		"SET search_path = ''":                               "set the search_path of the role or in the ledger's URL",
 		"SET default_transaction_read_only = on":             "default_transaction_read_only is on",
