@@ -54,11 +54,11 @@ func (f *fixture) createAll(objects []client.Object, shown int, list client.Obje
 	}, "2m").Should(gomega.BeNumerically(">=", shown))
 }
 
-func (f *fixture) ruleOf(name, html string) *v1alpha1.NotificationRule {
+func ruleOf(a *v1alpha1.CompanyActivation, name, html string) *v1alpha1.NotificationRule {
 	return &v1alpha1.NotificationRule{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.NotificationRuleSpec{
-			CompanyRef: v1alpha1.CompanyActivationReference{Name: f.activation().Name},
+			CompanyRef: v1alpha1.CompanyActivationReference{Name: a.Name},
 			NotificationSpec: v1alpha1.NotificationSpec{
 				DisplayName: name,
 				Event:       "user.create",
@@ -73,13 +73,14 @@ func (f *fixture) ruleOf(name, html string) *v1alpha1.NotificationRule {
 func TestCompanyLimits(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
-	of := client.MatchingFields{activation.RuleField: f.activation().Name}
+	a := f.activation()
+	of := client.MatchingFields{activation.RuleField: a.Name}
 	id := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", welcome, 201)["id"].(float64)
 	path := fmt.Sprintf("/api/admin/notifications/%.0f/", id)
 
 	var large []client.Object
 	for i := range admin.MaxTexts/(256<<10) - 1 {
-		large = append(large, f.ruleOf(fmt.Sprintf("%s-large-%d", f.company, i), strings.Repeat("x", 256<<10)))
+		large = append(large, ruleOf(a, fmt.Sprintf("%s-large-%d", f.company, i), strings.Repeat("x", 256<<10)))
 	}
 	f.createAll(large, len(large)+1, &v1alpha1.NotificationRuleList{}, of)
 	fill := func(n int) string {
@@ -93,13 +94,13 @@ func TestCompanyLimits(t *testing.T) {
 
 	// A company beyond the limit, because somebody used kubectl, can still reduce its
 	// usage.
-	f.createAll([]client.Object{f.ruleOf(f.company+"-beyond", strings.Repeat("x", 256<<10))}, len(large)+2, &v1alpha1.NotificationRuleList{}, of)
+	f.createAll([]client.Object{ruleOf(a, f.company+"-beyond", strings.Repeat("x", 256<<10))}, len(large)+2, &v1alpha1.NotificationRuleList{}, of)
 	f.Expect(f.call(f.admin.Token, "PATCH", path, fill(11)).status).To(gomega.Equal(400))
 	f.Expect(f.call(f.admin.Token, "PATCH", path, fill(9)).status).To(gomega.Equal(200))
 
 	var small []client.Object
 	for i := range admin.MaxNotifications - len(large) - 2 {
-		small = append(small, f.ruleOf(fmt.Sprintf("%s-small-%d", f.company, i), ""))
+		small = append(small, ruleOf(a, fmt.Sprintf("%s-small-%d", f.company, i), ""))
 	}
 	f.createAll(small, admin.MaxNotifications, &v1alpha1.NotificationRuleList{}, of)
 	f.expectError(f.call(f.admin.Token, "POST", "/api/admin/notifications/", welcome), 400, "non_field_errors", "A company can have 500 notifications. Delete one first.")
@@ -108,7 +109,7 @@ func TestCompanyLimits(t *testing.T) {
 	for i := range admin.MaxLayouts {
 		layouts = append(layouts, &v1alpha1.NotificationLayout{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s-%d", f.company, i), Labels: map[string]string{"of": f.company}},
-			Spec:       v1alpha1.NotificationLayoutSpec{CompanyRef: &v1alpha1.CompanyActivationReference{Name: f.activation().Name}, Channel: v1alpha1.ChannelSMS, Text: "{{ content }}"},
+			Spec:       v1alpha1.NotificationLayoutSpec{CompanyRef: &v1alpha1.CompanyActivationReference{Name: a.Name}, Channel: v1alpha1.ChannelSMS, Text: "{{ content }}"},
 		})
 	}
 	f.createAll(layouts, len(layouts), &v1alpha1.NotificationLayoutList{}, client.MatchingLabels{"of": f.company})

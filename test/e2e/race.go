@@ -7,5 +7,7 @@ package e2e
 
 // The same flags as in the Makefile.
 func init() {
-	buildFlags = append(buildFlags, "-race", "-gcflags=modernc.org/...=-race=false -d=checkptr=0")
+	const unwatched = "-race=false -d=checkptr=0,ssa/intrinsics/off"
+	buildFlags = append(buildFlags, "-race", "-gcflags=all="+unwatched, "-gcflags=std=", "-gcflags=github.com/rehive/...=",
+		"-gcflags=encoding/json="+unwatched)
 }
