@@ -43,7 +43,7 @@ func (f *fixture) createAll(objects []client.Object, shown int, list client.Obje
 		f.Expect(err).NotTo(gomega.HaveOccurred())
 	}
 	f.Eventually(func() (int, error) {
-		err := f.client.List(f.Context(), list, append(options, client.InNamespace(namespace))...)
+		err := f.client.List(f.Context(), list, append(options, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)...)
 		switch l := list.(type) {
 		case *v1alpha1.NotificationRuleList:
 			return len(l.Items), err

@@ -334,6 +334,15 @@ func (f *fixture) activation() *v1alpha1.CompanyActivation {
 	return a
 }
 
+// storedRules reads the rules of the company's activation from the API server.
+func (f *fixture) storedRules() []v1alpha1.NotificationRule {
+	f.Helper()
+	var rules v1alpha1.NotificationRuleList
+	ofCompany := client.MatchingFields{activation.RuleField: f.activation().Name}
+	f.Expect(f.mgr.GetAPIReader().List(f.Context(), &rules, client.InNamespace(namespace), ofCompany)).To(gomega.Succeed())
+	return rules.Items
+}
+
 // credentials reads the company's credentials from the API server.
 func (f *fixture) credentials() activation.Credentials {
 	f.Helper()

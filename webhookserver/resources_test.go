@@ -108,11 +108,10 @@ func TestNotifications(t *testing.T) {
 	// Switching to another channel and back keeps the texts of both.
 	sms := f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"type":"sms","to_mobile":"{{ mobile }}","sms_message":"Hi"}`, 200)
 	f.Expect(sms).To(gomega.And(gomega.HaveKeyWithValue("type", "sms"), gomega.HaveKeyWithValue("html_message", "<p>Hi</p>")))
-	var rules v1alpha1.NotificationRuleList
-	f.Expect(f.mgr.GetAPIReader().List(t.Context(), &rules, client.InNamespace(namespace), client.MatchingFields{"spec.companyRef.name": f.activation().Name})).To(gomega.Succeed())
-	f.Expect(rules.Items).To(gomega.HaveLen(1))
-	f.Expect(rules.Items[0].Spec.Email).To(gomega.BeNil())
-	f.Expect(rules.Items[0].Spec.SMS.Message).To(gomega.Equal("Hi"))
+	rules := f.storedRules()
+	f.Expect(rules).To(gomega.HaveLen(1))
+	f.Expect(rules[0].Spec.Email).To(gomega.BeNil())
+	f.Expect(rules[0].Spec.SMS.Message).To(gomega.Equal("Hi"))
 	back := f.admined("adminNotificationsPartialUpdate", "PATCH", path, `{"type":"email"}`, 200)
 	f.Expect(back).To(gomega.And(gomega.HaveKeyWithValue("html_message", "<p>Hi</p>"), gomega.HaveKeyWithValue("sms_message", "Hi")))
 

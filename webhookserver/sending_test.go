@@ -9,7 +9,6 @@ import (
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
@@ -33,11 +32,9 @@ func TestSendingOfNotification(t *testing.T) {
 	id := fmt.Sprintf("%.0f", other["id"])
 	rule := func(name string) *v1alpha1.NotificationRule {
 		t.Helper()
-		var rules v1alpha1.NotificationRuleList
-		f.Expect(f.mgr.GetAPIReader().List(t.Context(), &rules, client.InNamespace(namespace))).To(Succeed())
-		for i := range rules.Items {
-			if r := &rules.Items[i]; r.Spec.DisplayName == name && r.Spec.CompanyRef.Name == f.company {
-				return r
+		for _, r := range f.storedRules() {
+			if r.Spec.DisplayName == name {
+				return &r
 			}
 		}
 		t.Fatalf("there is no rule %s", name)

@@ -5,7 +5,6 @@ package webhookserver
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +22,9 @@ func TestThrottledNotification(t *testing.T) {
 	f.dispatching()
 	created := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/",
 		`{"name":"Hi","type":"email","event":"user.update","to_email":"{{ email }}","from_email":"shop@example.com","subject":"Hi","text_message":"Hi"}`, 201)
-	var rules v1alpha1.NotificationRuleList
-	f.Expect(f.mgr.GetAPIReader().List(t.Context(), &rules, client.InNamespace(namespace), client.MatchingFields{"spec.event": "user.update"})).To(gomega.Succeed())
-	i := slices.IndexFunc(rules.Items, func(r v1alpha1.NotificationRule) bool { return r.Spec.CompanyRef.Name == f.company })
-	f.Expect(i).To(gomega.BeNumerically(">=", 0))
-	rule := &rules.Items[i]
+	rules := f.storedRules()
+	f.Expect(rules).To(gomega.HaveLen(1))
+	rule := &rules[0]
 	rule.Spec.Throttle = &v1alpha1.Throttle{Messages: 2, Per: "1h"}
 	f.Expect(f.mgr.GetClient().Update(t.Context(), rule)).To(gomega.Succeed())
 	f.Eventually(func() *v1alpha1.Throttle {

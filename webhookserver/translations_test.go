@@ -22,10 +22,9 @@ func TestTranslations(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	stored := func() []v1alpha1.RuleTranslation {
-		var rules v1alpha1.NotificationRuleList
-		f.Expect(f.mgr.GetAPIReader().List(t.Context(), &rules, client.InNamespace(namespace), client.MatchingFields{"spec.companyRef.name": f.activation().Name})).To(gomega.Succeed())
-		f.Expect(rules.Items).To(gomega.HaveLen(1))
-		return rules.Items[0].Spec.Translations
+		rules := f.storedRules()
+		f.Expect(rules).To(gomega.HaveLen(1))
+		return rules[0].Spec.Translations
 	}
 	const french = `"translations":{"fr":{"subject":"Bonjour","text_message":"Salut <b>","html_message":""},"de":{"sms_message":"Hallo"}}`
 	n := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", strings.TrimSuffix(welcome, "}")+","+french+"}", 201)

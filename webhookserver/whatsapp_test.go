@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 )
@@ -26,10 +25,9 @@ func TestWhatsAppNotifications(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	rule := func() *v1alpha1.NotificationRule {
-		var rules v1alpha1.NotificationRuleList
-		f.Expect(f.mgr.GetAPIReader().List(t.Context(), &rules, client.InNamespace(namespace), client.MatchingFields{"spec.companyRef.name": f.activation().Name})).To(gomega.Succeed())
-		f.Expect(rules.Items).To(gomega.HaveLen(1))
-		return &rules.Items[0]
+		rules := f.storedRules()
+		f.Expect(rules).To(gomega.HaveLen(1))
+		return &rules[0]
 	}
 	body := strings.TrimSuffix(otp, "}") + `,"whatsapp_content_sid":"` + contentSID + `","whatsapp_content_variables":{"1":"{{ first_name }}","2":5}}`
 	created := f.admined("adminNotificationsCreate", "POST", "/api/admin/notifications/", body, 201)
