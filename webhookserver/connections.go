@@ -25,7 +25,8 @@ import (
 // can't keep others out, yet a single client may use all the capacity that nobody else
 // needs. A new connection waits only while every open one is being served. It doesn't replace
 // one that began to wait just now, whose request is probably on its way, if that one's party
-// has less than half the load: the new connection is closed instead.
+// has less than half the load: the new connection is closed instead. Nor does it replace a
+// known caller's that began to wait just now, while a stranger's may soon make room.
 //
 // Under pressure, strangers share a quarter of the connections. Among them, those whose
 // networks connected most often lately are evicted first. Known callers share the rest:
@@ -115,6 +116,10 @@ const (
 // answerTime is how long the kernel may take to accept part of an answer. It takes
 // microseconds unless the client isn't reading.
 const answerTime = 250 * time.Millisecond
+
+// requestTime is how long the request of a new connection is probably on its way. On a busy
+// machine, even one that has arrived isn't read at once.
+const requestTime = time.Second
 
 func newConnections(listener net.Listener, limit int, readTimeout time.Duration, lookUp func(netip.Addr) (holder, bool), evicted func()) *connections {
 	t := &connections{
@@ -266,6 +271,9 @@ func (t *connections) evictFor(c *connection) *connection {
 		if victim.connection == nil {
 			return nil
 		}
+		if tooManyStrangers && victim.connection.known && now-victim.connection.since.Load() < int64(answerTime) {
+			return nil
+		}
 		if victim.precedes(c, now) {
 			t.leave(c)
 			t.evicted()
@@ -300,7 +308,7 @@ func (e *candidate) consider(other *connection, state int32) {
 
 // precedes reports whether a new connection has to leave the candidate its place.
 func (e *candidate) precedes(arriving *connection, now int64) bool {
-	return now-e.connection.since.Load() < int64(answerTime) &&
+	return now-e.connection.since.Load() < int64(requestTime) &&
 		(e.connection.known || !arriving.known) &&
 		2*e.connection.tally.load() < arriving.tally.load()
 }

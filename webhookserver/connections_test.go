@@ -140,6 +140,30 @@ func TestNewcomersRequestIsAwaited(t *testing.T) {
 	b.Expect(isOpen(newcomer)).To(gomega.BeFalse(), "a known caller needn't wait")
 }
 
+// TestKnownCallersRequestIsAwaited checks that a known caller whose request is on its way
+// isn't evicted for another one while strangers have too many connections.
+func TestKnownCallersRequestIsAwaited(t *testing.T) {
+	b := newTable(t, 16)
+	var stranger *connection
+	for range 15 {
+		stranger = b.accept("10.0.0.1")
+		b.observe(stranger, http.StateActive)
+	}
+	b.known["192.0.2.9"] = holder{Name: "known"}
+	waiting := b.accept("192.0.2.9")
+	waiting.since.Store(time.Now().Add(time.Hour).UnixNano()) // however slow this machine is
+	accepted := make(chan struct{})
+	go func() {
+		defer close(accepted)
+		b.accept("192.0.2.9")
+	}()
+	b.Eventually(b.full.Load).Should(gomega.BeTrue())
+	b.observe(stranger, http.StateIdle)
+	<-accepted
+	b.Expect(isOpen(waiting)).To(gomega.BeTrue())
+	b.Expect(isOpen(stranger)).To(gomega.BeFalse())
+}
+
 func TestEvictionEndsTheRequest(t *testing.T) {
 	b := newTable(t, 1)
 	c := b.accept("192.0.2.1")

@@ -153,7 +153,7 @@ func (s *Stage) Collect(ctx context.Context) error {
 
 // Metrics reads the manager's metrics page.
 func (m *Manager) Metrics(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.MetricsURL, nil)
 	if err != nil {
