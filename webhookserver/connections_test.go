@@ -157,7 +157,7 @@ func TestKnownCallersRequestIsAwaited(t *testing.T) {
 		defer close(accepted)
 		b.accept("192.0.2.9")
 	}()
-	b.Eventually(b.full.Load).Should(gomega.BeTrue())
+	b.Eventually(b.full.Load, "1m").Should(gomega.BeTrue())
 	b.observe(stranger, http.StateIdle)
 	<-accepted
 	b.Expect(isOpen(waiting)).To(gomega.BeTrue())
