@@ -86,7 +86,7 @@ func TestDigestOfAnotherChannel(t *testing.T) {
 		"a push message now": {func(s *v1alpha1.NotificationRuleSpec) {
 			s.Email, s.Push = nil, &v1alpha1.PushMessage{ToUser: "{{ user.id }}", Message: "Hi"}
 		}, Digest{Channel: ChannelEmail, Recipient: "zoe@example.com"}, true},
-		"in-app copies": {func(s *v1alpha1.NotificationRuleSpec) { s.SystemEnabled = true }, Digest{Channel: ChannelSystem, Recipient: user, User: user}, false},
+		"in-app copies":             {func(s *v1alpha1.NotificationRuleSpec) { s.SystemEnabled = true }, Digest{Channel: ChannelSystem, Recipient: user, User: user}, false},
 		"no in-app copies any more": {nil, Digest{Channel: ChannelSystem, Recipient: user, User: user}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
