@@ -484,7 +484,7 @@ func (z *fuzzer) body(r hostile, o operation) []byte {
 func (z *fuzzer) valid(o operation) string {
 	switch path := strings.TrimPrefix(o.path, "/api/"); {
 	case o.method == http.MethodPost && path == "admin/credentials/": // the tenant has those of the other type
-		return `{"credential_type":"twilio","credentials":{"twilio_sid":"AC1","twilio_token":"planted","twilio_from_number":"+27820000001"}}`
+		return `{"credential_type":"twilio","credentials":{"twilio_sid":"AC0123456789abcdef0123456789abcdef","twilio_token":"planted","twilio_from_number":"+27820000001"}}`
 	case strings.HasSuffix(path, "/webhook/"), path == "webhook/":
 		return fmt.Sprintf(`{"id":1,"event":"user.create","company":%q,"data":{"id":"1"}}`, z.tenant.id)
 	case !o.isSecured():

@@ -24,6 +24,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/notify"
+	"github.com/rehive/extension-operator/webhookserver/admin"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
 
@@ -356,11 +357,11 @@ func TestCredentials(t *testing.T) {
 	f := newFixture(t)
 	f.expectSuccess(f.activate(f.admin.Token))
 	const path = "/api/admin/credentials/"
-	f.expectError(f.call(f.admin.Token, "POST", path, `{"credential_type":"twilio","credentials":{"twilio_sid":"AC1"}}`),
+	f.expectError(f.call(f.admin.Token, "POST", path, `{"credential_type":"twilio","credentials":{"twilio_sid":"AC0123456789abcdef0123456789abcdef"}}`),
 		400, "credentials", "twilio_from_number is required.", "twilio_token is required.")
 	f.expectError(f.call(f.admin.Token, "POST", path, `{"credential_type":"sendgrid","credentials":{"sendgrid_api_key":"planted","sendgrid_from_email":"nobody"}}`),
-		400, "credentials", "sendgrid_from_email must be an email address.")
-	body := `{"credential_type":"twilio","credentials":{"twilio_sid":"AC1","twilio_token":"planted-token","twilio_from_number":"+27820000001"}}`
+		400, "credentials", "sendgrid_from_email must be an email address, such as no-reply@example.com or Example <no-reply@example.com>.")
+	body := `{"credential_type":"twilio","credentials":{"twilio_sid":"AC0123456789abcdef0123456789abcdef","twilio_token":"planted-token","twilio_from_number":"+27820000001"}}`
 	created := f.admined("adminCredentialsCreate", "POST", path, body, 201)
 	f.Expect(created["credentials"]).To(gomega.Equal(map[string]any{"twilio_from_number": "+27820000001"}))
 	f.Expect(f.call(f.admin.Token, "POST", path, body).status).To(gomega.Equal(400)) // only one of each type
@@ -382,7 +383,7 @@ func TestCredentials(t *testing.T) {
 	f.admined("adminCredentialsUpdate", "PUT", item, `{"credential_type":"twilio","credentials":{"twilio_from_number":"+27820000002"}}`, 200)
 	f.admined("adminCredentialsPartialUpdate", "PATCH", item, `{"credentials":{"twilio_token":"planted-other"}}`, 200)
 	f.Expect(secret()).To(gomega.And(
-		gomega.HaveKeyWithValue(v1alpha1.SecretKeyAuthToken, []byte("planted-other")), gomega.HaveKeyWithValue(v1alpha1.SecretKeyAccountSID, []byte("AC1"))))
+		gomega.HaveKeyWithValue(v1alpha1.SecretKeyAuthToken, []byte("planted-other")), gomega.HaveKeyWithValue(v1alpha1.SecretKeyAccountSID, []byte("AC0123456789abcdef0123456789abcdef"))))
 	list := f.call(f.admin.Token, "GET", path, "")
 	f.Expect(list.body).To(gomega.ContainSubstring("+27820000002"))
 	f.Expect(list.body).NotTo(gomega.ContainSubstring("planted"))
@@ -391,6 +392,63 @@ func TestCredentials(t *testing.T) {
 	f.Expect(f.activation().Spec.Providers.SMS).To(gomega.BeNil())
 	f.Expect(apierrors.IsNotFound(f.mgr.GetAPIReader().Get(t.Context(), key, provider))).To(gomega.BeTrue())
 	f.admined("adminCredentialsCreate", "POST", path, body, 201)
+}
+
+// TestCredentialsThatCanNeverWork checks that values that the DeliveryProvider would report as
+// InvalidConfiguration, which callers of the API don't see, are refused, and that credentials
+// that contain such values can be read, repaired and deleted.
+func TestCredentialsThatCanNeverWork(t *testing.T) {
+	f := newFixture(t)
+	f.expectSuccess(f.activate(f.admin.Token))
+	const (
+		path   = "/api/admin/credentials/"
+		sid    = "AC0123456789abcdef0123456789abcdef"
+		noSID  = "twilio_sid must be AC and 32 hexadecimal digits, such as AC0123456789abcdef0123456789abcdef."
+		noKey  = "sendgrid_api_key must be the API key as SendGrid shows it: ASCII characters without spaces."
+		noFrom = "twilio_from_number must be a phone number with its country code, a short code, up to 11 letters and digits, or the SID of a messaging service; for example +12025550123."
+	)
+	for _, test := range []struct {
+		kind, credentials string
+		want              []string
+	}{
+		{"twilio", `{"twilio_sid":"x","twilio_token":"planted token","twilio_from_number":"0840000000"}`, []string{
+			noFrom, noSID, "twilio_token must be the token as Twilio shows it: ASCII characters without spaces.",
+		}},
+		{"twilio", `{"twilio_sid":"SK` + sid[2:] + `","twilio_token":"planted","twilio_from_number":"+27840000000"}`, []string{noSID}},
+		{"twilio", `{"twilio_sid":"` + sid + `","twilio_token":"planted","twilio_from_number":"Twelve chars"}`, []string{noFrom}},
+		{"sendgrid", `{"sendgrid_api_key":"Bearer planted","sendgrid_from_email":"a@acme.example"}`, []string{noKey}},
+	} {
+		f.expectError(f.call(f.admin.Token, "POST", path, fmt.Sprintf(`{"credential_type":%q,"credentials":%s}`, test.kind, test.credentials)), 400, "credentials", test.want...)
+	}
+
+	// All senders that the driver accepts.
+	item := ""
+	for _, sender := range []string{"+27 84 000 0000", "0027840000000", "12345", "Acme Pay", "MG" + sid[2:]} {
+		body := fmt.Sprintf(`{"credential_type":"twilio","credentials":{"twilio_sid":" %s ","twilio_token":"planted","twilio_from_number":%q}}`, sid, sender)
+		if item == "" {
+			item = fmt.Sprintf("%s%.0f/", path, f.admined("adminCredentialsCreate", "POST", path, body, 201)["id"])
+		} else {
+			f.admined("adminCredentialsUpdate", "PUT", item, body, 200)
+		}
+	}
+
+	// An earlier version stored anything.
+	reader := f.mgr.GetAPIReader()
+	provider, secret := new(v1alpha1.DeliveryProvider), new(corev1.Secret)
+	key := client.ObjectKey{Namespace: namespace, Name: f.activation().Spec.Providers.SMS.Name}
+	f.Expect(reader.Get(t.Context(), key, provider)).To(gomega.Succeed())
+	f.Expect(reader.Get(t.Context(), key, secret)).To(gomega.Succeed())
+	provider.Spec.Sender, secret.Data[v1alpha1.SecretKeyAccountSID] = "0840000000", []byte("x")
+	f.Expect(f.client.Update(t.Context(), provider, client.FieldOwner(admin.FieldManager))).To(gomega.Succeed())
+	f.Expect(f.client.Update(t.Context(), secret, client.FieldOwner(admin.FieldManager))).To(gomega.Succeed())
+	f.Eventually(func() any { return f.admined("adminCredentialsRetrieve", "GET", item, "", 200)["credentials"] }).
+		Should(gomega.Equal(map[string]any{"twilio_from_number": "0840000000"}))
+	for _, method := range []string{"PUT", "PATCH"} {
+		f.expectError(f.call(f.admin.Token, method, item, `{"credential_type":"twilio","credentials":{"twilio_sid":"x"}}`), 400, "credentials", noSID)
+	}
+	f.admined("adminCredentialsPartialUpdate", "PATCH", item, `{"credentials":{"twilio_token":"planted-other"}}`, 200)
+	f.admined("adminCredentialsPartialUpdate", "PATCH", item, `{"credentials":{"twilio_from_number":"+27840000000"}}`, 200)
+	f.expectSuccess(f.call(f.admin.Token, "DELETE", item, ""))
 }
 
 // TestUpdatedIsTheTimeOfTheLastChange checks for all objects and managers that updated is

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ import (
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
 	"github.com/rehive/extension-operator/internal/address"
+	sendgriddriver "github.com/rehive/extension-operator/internal/delivery/sendgrid"
+	twiliodriver "github.com/rehive/extension-operator/internal/delivery/twilio"
 	"github.com/rehive/extension-operator/webhookserver/notifications"
 	"github.com/rehive/extension-operator/webhookserver/rest"
 )
@@ -53,16 +56,23 @@ type vendor struct {
 	secrets map[string]string
 	// sender is the API's key for the provider's sender.
 	sender string
+	// checks return why the value of one of the API's keys can never work. Their errors
+	// complete a sentence that begins with the key.
+	checks map[string]func(text string) error
 }
 
 var vendors = map[string]vendor{
 	twilio: {
 		channel: v1alpha1.ChannelSMS, path: "providers.sms.name", sender: "twilio_from_number",
 		secrets: map[string]string{"twilio_sid": v1alpha1.SecretKeyAccountSID, "twilio_token": v1alpha1.SecretKeyAuthToken},
+		checks: map[string]func(string) error{
+			"twilio_sid": twiliodriver.CheckAccountSID, "twilio_token": twiliodriver.CheckAuthToken, "twilio_from_number": twiliodriver.CheckSender,
+		},
 	},
 	sendgrid: {
 		channel: v1alpha1.ChannelEmail, path: "providers.email.name", sender: "sendgrid_from_email",
 		secrets: map[string]string{"sendgrid_api_key": v1alpha1.SecretKeyAPIKey},
+		checks:  map[string]func(string) error{"sendgrid_api_key": sendgriddriver.CheckAPIKey, "sendgrid_from_email": checkEmail},
 	},
 }
 
@@ -182,10 +192,11 @@ func (c *credential) values(partial bool) (secrets map[string]string, sender str
 			problems = append(problems, key+" must be a string.")
 		case len(text) > 4096 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' }):
 			problems = append(problems, key+" is too long or has control characters.")
-		case key == "sendgrid_from_email" && strings.TrimSpace(text) != "" && !isSender(text):
-			problems = append(problems, key+" must be an email address.")
 		case strings.TrimSpace(text) != "":
 			texts[key] = strings.TrimSpace(text)
+			if err := v.checks[key](texts[key]); err != nil {
+				problems = append(problems, key+" "+err.Error()+".")
+			}
 		case !partial:
 			problems = append(problems, key+" is required.")
 		}
@@ -202,10 +213,13 @@ func (c *credential) values(partial bool) (secrets map[string]string, sender str
 	return secrets, texts[v.sender], nil
 }
 
-// isSender reports whether a text is an email address, with or without a display name.
-func isSender(text string) bool {
-	_, err := address.Parse(strings.TrimSpace(text))
-	return err == nil
+// checkEmail returns an error for a text that isn't an email address, with or without a
+// display name.
+func checkEmail(text string) error {
+	if _, err := address.Parse(text); err != nil {
+		return errors.New("must be an email address, such as no-reply@example.com or Example <no-reply@example.com>")
+	}
+	return nil
 }
 
 func (a *API) createCredential(ctx context.Context, r *rest.Request, c *credential) error {

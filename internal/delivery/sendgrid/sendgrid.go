@@ -54,10 +54,19 @@ type Provider struct {
 	reference func(m *provider.Message) string
 }
 
+// CheckAPIKey returns why a text can't be an API key. Its error completes a sentence that
+// begins with the name of the key.
+func CheckAPIKey(key string) error {
+	if !httpapi.IsHeaderValue(key) {
+		return errors.New("must be the API key as SendGrid shows it: ASCII characters without spaces")
+	}
+	return nil
+}
+
 // New checks the configuration. It makes no call.
 func New(c Config) (*Provider, error) {
-	if !httpapi.IsHeaderValue(c.APIKey) {
-		return nil, errors.New("the SendGrid API key is empty or contains characters that no API key has")
+	if err := CheckAPIKey(c.APIKey); err != nil {
+		return nil, fmt.Errorf("the SendGrid API key %w", err)
 	}
 	if c.BaseURL == "" {
 		c.BaseURL = BaseURL
@@ -72,7 +81,7 @@ func New(c Config) (*Provider, error) {
 	if c.From != "" {
 		var err error
 		if p.from, err = address.Parse(c.From); err != nil {
-			return nil, fmt.Errorf("SendGrid's default sender: %w", err)
+			return nil, fmt.Errorf("SendGrid's default sender %w", err)
 		}
 	}
 	var err error

@@ -88,10 +88,37 @@ var (
 	alphanumericSender = regexp.MustCompile(`^[A-Za-z0-9 +&_-]{1,11}$`)
 )
 
+// CheckAccountSID returns why a text can't be the SID of an account. Its error completes a
+// sentence that begins with the name of the SID.
+func CheckAccountSID(sid string) error {
+	if !sidForm.MatchString(sid) || !strings.HasPrefix(sid, "AC") {
+		return errors.New("must be AC and 32 hexadecimal digits, such as AC0123456789abcdef0123456789abcdef")
+	}
+	return nil
+}
+
+// CheckAuthToken returns why a text can't be an account's token or the secret of an API key.
+// Its error completes a sentence that begins with the name of the token.
+func CheckAuthToken(token string) error {
+	if !httpapi.IsHeaderValue(token) {
+		return errors.New("must be the token as Twilio shows it: ASCII characters without spaces")
+	}
+	return nil
+}
+
+// CheckSender returns why a text can't be the default sender of a provider without a default
+// region. Its error completes a sentence that begins with the name of the sender.
+func CheckSender(from string) error {
+	if _, err := sender(from, ""); err != nil {
+		return fmt.Errorf("%w; for example +12025550123", err) // errors of Send contain no number, not even an example
+	}
+	return nil
+}
+
 // New checks the configuration. It makes no call.
 func New(c Config) (*Provider, error) {
-	if !sidForm.MatchString(c.AccountSID) || !strings.HasPrefix(c.AccountSID, "AC") {
-		return nil, errors.New("the Twilio account SID must be AC and 32 hexadecimal digits")
+	if err := CheckAccountSID(c.AccountSID); err != nil {
+		return nil, fmt.Errorf("the Twilio account SID %w", err)
 	}
 	if c.KeySID != "" && (!sidForm.MatchString(c.KeySID) || !strings.HasPrefix(c.KeySID, "SK")) {
 		return nil, errors.New("the SID of the Twilio API key must be SK and 32 hexadecimal digits")
@@ -99,8 +126,8 @@ func New(c Config) (*Provider, error) {
 	if c.VerifyServiceSID != "" && (!sidForm.MatchString(c.VerifyServiceSID) || !strings.HasPrefix(c.VerifyServiceSID, "VA")) {
 		return nil, errors.New("the SID of the Twilio Verify service must be VA and 32 hexadecimal digits")
 	}
-	if !httpapi.IsHeaderValue(c.AuthToken) {
-		return nil, errors.New("the Twilio auth token is empty or contains characters that no token has")
+	if err := CheckAuthToken(c.AuthToken); err != nil {
+		return nil, fmt.Errorf("the Twilio auth token %w", err)
 	}
 	c.DefaultRegion = strings.ToUpper(c.DefaultRegion)
 	if c.DefaultRegion != "" && !phone.IsRegion(c.DefaultRegion) {
@@ -113,7 +140,7 @@ func New(c Config) (*Provider, error) {
 		signingKey: []byte(c.SigningKey), statusCallback: c.StatusCallback}
 	if c.From != "" {
 		var err error
-		if p.from, err = p.sender(c.From); err != nil {
+		if p.from, err = sender(c.From, c.DefaultRegion); err != nil {
 			return nil, fmt.Errorf("the default sender of Twilio %w", err)
 		}
 	}
@@ -132,9 +159,9 @@ func New(c Config) (*Provider, error) {
 	return p, nil
 }
 
-// sender returns the form fields that name a sender. Its error completes a sentence that
-// begins with "the sender".
-func (p *Provider) sender(from string) (url.Values, error) {
+// sender returns the form fields that name a sender, whose number belongs to the region if it
+// has no country code. Its error completes a sentence that begins with "the sender".
+func sender(from, region string) (url.Values, error) {
 	switch {
 	case sidForm.MatchString(from) && strings.HasPrefix(from, "MG"):
 		return url.Values{"MessagingServiceSid": {from}}, nil
@@ -143,9 +170,9 @@ func (p *Provider) sender(from string) (url.Values, error) {
 	case alphanumericSender.MatchString(from) && strings.ContainsFunc(from, func(r rune) bool { return r >= 'A' }):
 		return url.Values{"From": {from}}, nil
 	}
-	number, err := phone.E164(from, p.region)
+	number, err := phone.E164(from, region)
 	if err != nil {
-		return nil, errors.New("must be a phone number, a short code, up to 11 letters and digits, or the SID of a messaging service")
+		return nil, errors.New("must be a phone number with its country code, a short code, up to 11 letters and digits, or the SID of a messaging service")
 	}
 	return url.Values{"From": {number}}, nil
 }
@@ -162,17 +189,17 @@ func (p *Provider) Send(ctx context.Context, m provider.Message) (provider.Recei
 	if m.SMS.Verify {
 		return p.sendCode(ctx, to, text)
 	}
-	sender := p.from
+	from := p.from
 	if m.From != "" {
-		if sender, err = p.sender(m.From); err != nil {
+		if from, err = sender(m.From, p.region); err != nil {
 			return provider.Receipt{}, provider.Permanent("SenderInvalid", "The sender "+err.Error()+".")
 		}
 	}
-	if sender == nil {
+	if from == nil {
 		return provider.Receipt{}, provider.Misconfigured("SenderMissing", "Neither the message nor the Twilio provider names a sender.")
 	}
 	form := url.Values{"To": {to}}
-	for name, values := range sender {
+	for name, values := range from {
 		form[name] = values
 	}
 	switch {

@@ -136,7 +136,7 @@ assert.equal((await admin.adminCompanyPartialUpdate({ body: { website: 'https://
 assert.equal((await admin.adminCompanyUpdate({ body: { website: null } })).website, null);
 
 // Credentials.
-const twilio = { twilio_sid: 'AC1', twilio_token: 'a-planted-auth-token', twilio_from_number: '+15005550006' };
+const twilio = { twilio_sid: 'AC0123456789abcdef0123456789abcdef', twilio_token: 'a-planted-auth-token', twilio_from_number: '+15005550006' };
 const credential = await admin.adminCredentialsCreate({ body: { credential_type: 'twilio', credentials: twilio } });
 const credentialPath = { credential_id: String(credential.id) };
 assert.deepEqual(await admin.adminCredentialsRetrieve({ path: credentialPath }), credential);
