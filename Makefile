@@ -107,9 +107,9 @@ lint: ## Run golangci-lint and actionlint, and check the English (hack/prose).
 	go run ./hack/prose
 
 # The packages with the longest tests come first, so that none of them runs alone at the
-# end. Two packages more than there are processors run at a time, because tests wait, too.
+# end. One package more than there are processors runs at a time, because tests wait, too.
 TEST_PACKAGES = ./webhookserver ./test/e2e ./controllers ./internal/ledger/... ./...
-TEST_PROCESSES = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+TEST_PROCESSES = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: test-unit
 test-unit: ## Run the tests of the operator, including those against a real API server.
