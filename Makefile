@@ -14,12 +14,13 @@ LDFLAGS := -X main.version=$(VERSION)
 
 # The race detector needs cgo and a C compiler. Without one the tests still run.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC | cut -d' ' -f1)" >/dev/null 2>&1 && echo -race)
-# The race detector doesn't watch the memory of SQLite, which is C compiled to Go, nor of
-# parsers of JSON and YAML: they take most of its time, and only see values of one goroutine.
-# Their atomic operations stay calls, which it must see to know what is synchronized.
+# The race detector doesn't watch what SQLite does, which is C compiled to Go, nor the packages
+# for JSON and YAML, which took most of its time: it misses a value that one goroutine changes
+# while another encodes it. Their atomic operations stay calls, which it must see to know what
+# is synchronized.
 UNWATCHED := -race=false -d=checkptr=0,ssa/intrinsics/off
 RACEFLAGS := $(if $(RACE),-race '-gcflags=modernc.org/...=-race=false -d=checkptr=0' \
-	$(foreach parser,encoding/json sigs.k8s.io/json/... go.yaml.in/yaml/...,'-gcflags=$(parser)=$(UNWATCHED)'))
+	$(foreach package,encoding/json sigs.k8s.io/json/... go.yaml.in/yaml/...,'-gcflags=$(package)=$(UNWATCHED)'))
 
 CONTROLLER_GEN := go tool controller-gen
 # golangci-lint with the linter of Kubernetes API types built in.
