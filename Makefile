@@ -123,7 +123,7 @@ test-unit: ## Run the tests of the operator, including those against a real API 
 .PHONY: test-install
 test-install: ## Test the kustomizations, the Helm chart, the image, dashboards and alerts.
 	@command -v promtool >/dev/null || echo "no promtool found (Debian: apt-get install prometheus): the alerts are not tested"
-	assets="$(ASSETS)" && cd test/install && KUBEBUILDER_ASSETS="$$assets" go test ./...
+	assets="$(ASSETS)" && cd test/install && KUBEBUILDER_ASSETS="$$assets" go test -timeout=20m ./...
 
 .PHONY: test-tools
 test-tools: ## Run the tests of the control plane builder.
