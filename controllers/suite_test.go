@@ -213,7 +213,7 @@ func findLeak(ctx context.Context) error {
 	if len(events.Items) == 0 || places["the log"] == "" || len(secrets.all()) == 0 {
 		return errors.New("there is nothing to search, so the search for leaks proves nothing")
 	}
-	// A Replacer searches for all secrets at once, here as they are and as JSON.
+	// A Replacer searches for all secrets at once, as they are and as JSON has them.
 	var pairs []string
 	for _, secret := range secrets.all() {
 		pairs = append(pairs, secret, "", strings.Trim(strconv.Quote(secret), `"`), "")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
@@ -24,8 +25,7 @@ const (
 	apiServerTimeout = 10 * time.Second
 	// apiServerRetry is the pause between two requests.
 	apiServerRetry = 2 * time.Second
-	// apiServerReminder is how often the log repeats that the manager waits for the API
-	// server.
+	// apiServerReminder is how often the log repeats why the manager waits.
 	apiServerReminder = time.Minute
 )
 
@@ -34,25 +34,38 @@ const (
 // and come back minutes after the API server. An error is returned only if ctx is done
 // first.
 func awaitAPIServer(ctx context.Context, config *rest.Config) error {
+	return await(ctx, config, "the Kubernetes API server", func(client *discovery.DiscoveryClient) func(logr.Logger) {
+		_, err := client.ServerVersionWithContext(ctx)
+		if err == nil || answered(err) {
+			return nil
+		}
+		return func(log logr.Logger) {
+			log.Error(err, "Waiting for the Kubernetes API server, without which nothing can start", "server", config.Host)
+		}
+	})
+}
+
+// await asks the API server until ask returns nil. Until then, ask returns what logs why the
+// manager waits.
+func await(ctx context.Context, config *rest.Config, what string, ask func(*discovery.DiscoveryClient) func(logr.Logger)) error {
 	config = rest.CopyConfig(config)
 	config.Timeout = apiServerTimeout
 	client, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return fmt.Errorf("connecting to the Kubernetes API server: %w", err)
 	}
-	log := ctrl.Log.WithName("manager")
 	var reminded time.Time
 	for {
-		_, err := client.ServerVersionWithContext(ctx)
-		if err == nil || answered(err) {
+		remind := ask(client)
+		if remind == nil {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("waiting for the Kubernetes API server: %w", ctx.Err())
+			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
 		}
 		if time.Since(reminded) >= apiServerReminder {
 			reminded = time.Now()
-			log.Error(err, "Waiting for the Kubernetes API server, without which nothing can start", "server", config.Host)
+			remind(ctrl.Log.WithName("manager"))
 		}
 		select {
 		case <-ctx.Done():
@@ -67,31 +80,15 @@ var kinds = []string{"companyactivations", "deliveryproviders", "notificationlay
 // awaitKinds waits until the API server knows the operator's kinds. An update may install the
 // manager before its CustomResourceDefinitions, or without those that are new.
 func awaitKinds(ctx context.Context, config *rest.Config) error {
-	config = rest.CopyConfig(config)
-	config.Timeout = apiServerTimeout
-	client, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return fmt.Errorf("connecting to the Kubernetes API server: %w", err)
-	}
-	log := ctrl.Log.WithName("manager")
-	var reminded time.Time
-	for {
+	return await(ctx, config, "the operator's CustomResourceDefinitions", func(client *discovery.DiscoveryClient) func(logr.Logger) {
 		missing := missingKinds(ctx, client)
 		if len(missing) == 0 {
 			return nil
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("waiting for the operator's CustomResourceDefinitions: %w", ctx.Err())
-		}
-		if time.Since(reminded) >= apiServerReminder {
-			reminded = time.Now()
+		return func(log logr.Logger) {
 			log.Error(nil, "Waiting for the operator's CustomResourceDefinitions, without which nothing can start: apply config/crd of this version", "missing", missing)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(apiServerRetry):
-		}
-	}
+	})
 }
 
 // missingKinds returns which resources the API server doesn't know. If it doesn't answer, none
