@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	. "github.com/onsi/gomega"
 
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -149,6 +150,24 @@ func TestPgBouncerWithoutServer(t *testing.T) {
 		}
 		return err
 	}).Should(Succeed())
+}
+
+// PgBouncer answers with its own code, and in its own words, depending on how a connection to the
+// server failed before.
+func TestAnswersOfPgBouncer(t *testing.T) {
+	for message, waits := range map[string]bool{
+		"server login has been failing, try again later (server_login_retry)": true,
+		"the database system is starting up":                                  true,
+		"server conn crashed?":                                                true,
+		"server connections dropped":                                          true,
+		"connect failed":                                                      true,
+		`database "ledger" is disabled`:                                       true,
+		`no such database: ledger`:                                            false,
+		"password authentication failed":                                      false,
+	} {
+		err := fmt.Errorf("connecting to the ledger's database: %w", &pgconn.PgError{Code: "08P01", Message: message})
+		NewWithT(t).Expect(IsUnavailable(err)).To(Equal(waits), message)
+	}
 }
 
 // The database or its schema belongs to another program, which may use goose too.
