@@ -94,6 +94,8 @@ func New(resolver Resolver) *Checker {
 // from another goroutine, and must not block.
 func (c *Checker) Result(domain string, selectors []string, done func()) (result Result, ok bool) {
 	asked := question{domain, strings.Join(selectors, " ")}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	e, ok := c.found.Get(asked)
 	if !ok || !c.now().Before(e.until) {
 		c.ask(asked, done)
@@ -101,10 +103,8 @@ func (c *Checker) Result(domain string, selectors []string, done func()) (result
 	return e.result, ok
 }
 
-// ask has a question answered, once for all who wait for it.
+// ask has a question answered, once for all who wait for it. It is called with mu held.
 func (c *Checker) ask(asked question, done func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	waiting, isAsked := c.asked[asked]
 	if len(waiting) < maxWaiting {
 		waiting = append(waiting, done)
@@ -143,8 +143,9 @@ func (c *Checker) answer() {
 		if !result.Known {
 			keep = unknownFor
 		}
-		c.found.Add(asked, entry{result, c.now().Add(keep)})
 		c.mu.Lock()
+		// With mu held, or else a question could be asked again between its answer and its end.
+		c.found.Add(asked, entry{result, c.now().Add(keep)})
 		waiting := c.asked[asked]
 		delete(c.asked, asked)
 		c.mu.Unlock()

@@ -242,7 +242,9 @@ func TestManyDomains(t *testing.T) {
 	for i := range 10 * concurrent {
 		for range 2 {
 			waiting.Add(1)
-			c.Result(fmt.Sprintf("shop%d.example", i), nil, waiting.Done)
+			if _, ok := c.Result(fmt.Sprintf("shop%d.example", i), nil, waiting.Done); ok {
+				waiting.Done() // the other company's lookup was quick
+			}
 		}
 	}
 	waiting.Wait()
