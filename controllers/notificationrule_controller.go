@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,8 +45,11 @@ type notificationRuleReconciler struct {
 	client.Client
 	reporter   reporter
 	namespaces activation.Namespaces
-	served     []v1alpha1.Channel
-	now        func() time.Time
+	// served are the channels of companies without a DeliveryProvider of their own, and defaults
+	// the DeliveryProviders that serve them; the others need none.
+	served   []v1alpha1.Channel
+	defaults map[v1alpha1.Channel]types.NamespacedName
+	now      func() time.Time
 }
 
 var (
@@ -71,6 +75,8 @@ func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
 			builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, readyReasonChanged, unknownEventsChanged))).
 		Watches(&v1alpha1.NotificationLayout{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfLayout),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.DeliveryProvider{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfProvider),
+			builder.WithPredicates(providerFaultChanged)).
 		WithOptions(controllerOptions(concurrentRules)).
 		Complete(r)
 }
@@ -213,11 +219,9 @@ func (r *notificationRuleReconciler) companyState(ctx context.Context, rule *v1a
 	case !a.IsActive():
 		return problem(v1alpha1.InactiveReason, false, "No event matches this rule: the company of the CompanyActivation %s is inactive.", name)
 	}
-	channel := rule.Spec.Channel()
-	if slices.Contains(providerChannels, channel) && a.Spec.Providers.For(channel) == "" && !slices.Contains(r.served, channel) {
-		return problem(v1alpha1.NoProviderReason, true,
-			"No provider can send the messages of this rule: name a DeliveryProvider in spec.providers.%[1]s of the CompanyActivation %[2]s, or a default one with the operator's flag --default-%[1]s-provider.",
-			channel, name)
+	unsendable, err := r.providerProblem(ctx, a, rule.Spec.Channel())
+	if err != nil || unsendable.reason != "" {
+		return companyState{problem: unsendable}, err
 	}
 	reason := conditionReason(a, v1alpha1.ReadyCondition)
 	return companyState{

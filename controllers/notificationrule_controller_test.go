@@ -12,7 +12,10 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/check"
@@ -158,12 +161,124 @@ func TestRuleThatCannotMatch(t *testing.T) {
 	f.change(a, func() {
 		a.Spec.Providers.SMS = &v1alpha1.DeliveryProviderReference{Name: "twilio"}
 	})
-	f.Eventually(f.condition(sms, v1alpha1.ReadyCondition)).Should(Equal(validButAwaiting))
+	f.Eventually(f.condition(sms, v1alpha1.ReadyCondition)).Should(Equal("False/ProviderNotReady"))
+	f.Expect(messageOf(sms, v1alpha1.ReadyCondition)).To(HavePrefix("The DeliveryProvider twilio doesn't exist. "))
 
 	silent := f.rule("silent", "")
 	f.create(silent)
 	f.Eventually(f.condition(silent, v1alpha1.ReadyCondition)).Should(Equal("False/NoEvent"))
 	f.Expect(verdictOf(silent, v1alpha1.StalledCondition)).To(BeEmpty())
+}
+
+// TestRuleFollowsItsProvider checks that a rule says why its providers can't send, and is in
+// effect again as soon as one of them can.
+func TestRuleFollowsItsProvider(t *testing.T) {
+	f := newFixture(t)
+	a := f.declare("shop")
+	f.change(a, func() { a.Spec.Providers.SMS = &v1alpha1.DeliveryProviderReference{Name: "sms"} })
+	rule := f.rule("code", "transaction.execute")
+	rule.Spec.Email, rule.Spec.SMS = nil, &v1alpha1.SMSMessage{To: "{{ user.mobile }}", Message: "Hello"}
+	f.create(rule)
+	email := f.rule("mail", "transaction.execute")
+	f.create(email)
+	ready, message := f.condition(rule, v1alpha1.ReadyCondition), func() string {
+		f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(rule), rule)).To(Succeed())
+		return messageOf(rule, v1alpha1.ReadyCondition)
+	}
+	f.Eventually(ready).Should(Equal("False/ProviderNotReady"))
+	right := secrets.add("right-" + f.namespace)
+	_, p := f.twilio(right)
+	f.create(p)
+	f.Eventually(message).Should(HavePrefix("The DeliveryProvider sms can't send (SecretNotFound): "))
+	f.Expect(message()).To(HaveSuffix(" Messages of this rule stay pending until that is fixed."))
+	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(Equal("True/ProviderNotReady"))
+	secret := f.providerSecret("twilio", map[string]string{"accountSid": twilioSID, "authToken": secrets.add("wrong-" + f.namespace)})
+	f.Eventually(message).Should(HavePrefix("The DeliveryProvider sms can't send (CredentialsRefused): "))
+	f.change(secret, func() { secret.StringData = map[string]string{"authToken": right} })
+	f.Eventually(ready).Should(Equal(validButAwaiting))
+	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(BeEmpty())
+
+	f.change(p, func() { p.Spec = v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{}} })
+	f.Eventually(message).Should(HavePrefix("The DeliveryProvider sms has the type expo, which doesn't send sms. "))
+	_, second := f.twilio(right)
+	second.Name = "second"
+	f.create(second)
+	f.change(a, func() { a.Spec.Providers.SMS.Fallbacks = []string{"second"} })
+	f.Eventually(ready).Should(Equal(validButAwaiting))
+	f.Expect(k8s.Delete(f.ctx, second)).To(Succeed())
+	f.Eventually(message).Should(ContainSubstring("has the type expo, which doesn't send sms. The DeliveryProvider second doesn't exist. "))
+	f.Expect(f.condition(email, v1alpha1.ReadyCondition)()).To(Equal(validButAwaiting))
+}
+
+// TestRulesOfProvider checks that a change of a provider concerns the rules that send through
+// it, and no others.
+func TestRulesOfProvider(t *testing.T) {
+	g := NewWithT(t)
+	company := func(namespace string, sms *v1alpha1.DeliveryProviderReference) *v1alpha1.CompanyActivation {
+		a := &v1alpha1.CompanyActivation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "shop"}}
+		a.Spec.Providers.SMS = sms
+		return a
+	}
+	var objects []client.Object
+	for namespace, sms := range map[string]*v1alpha1.DeliveryProviderReference{
+		"own": {Name: "twilio"}, "second": {Name: "other", Fallbacks: []string{"twilio"}}, "none": nil, "none-too": nil,
+	} {
+		objects = append(objects, company(namespace, sms))
+		for name, spec := range map[string]v1alpha1.NotificationSpec{"sms": {SMS: &v1alpha1.SMSMessage{}}, "email": {Email: &v1alpha1.EmailMessage{}}} {
+			objects = append(objects, &v1alpha1.NotificationRule{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+				Spec:       v1alpha1.NotificationRuleSpec{CompanyRef: v1alpha1.CompanyActivationReference{Name: "shop"}, NotificationSpec: spec},
+			})
+		}
+	}
+	listing := fake.NewClientBuilder().WithScheme(k8s.Scheme()).WithObjects(objects...).
+		WithIndex(&v1alpha1.CompanyActivation{}, ActivationProviderField, providerIndex).
+		WithIndex(&v1alpha1.NotificationRule{}, RuleActivationField, func(o client.Object) []string {
+			return []string{o.(*v1alpha1.NotificationRule).Spec.CompanyRef.Name}
+		}).Build()
+	r := &notificationRuleReconciler{Client: listing, defaults: map[v1alpha1.Channel]types.NamespacedName{
+		v1alpha1.ChannelSMS: {Namespace: "system", Name: "default"},
+	}}
+	for key, want := range map[types.NamespacedName][]string{
+		{Namespace: "own", Name: "twilio"}:     {"own/sms"},
+		{Namespace: "second", Name: "twilio"}:  {"second/sms"},
+		{Namespace: "none", Name: "twilio"}:    nil,
+		{Namespace: "system", Name: "default"}: {"none/sms", "none-too/sms"},
+		{Namespace: "none", Name: "default"}:   nil,
+	} {
+		var got []string
+		for _, request := range r.rulesOfProvider(t.Context(), &v1alpha1.DeliveryProvider{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}) {
+			got = append(got, request.String())
+		}
+		g.Expect(got).To(ConsistOf(want), "%s", key)
+	}
+}
+
+// TestProviderChangesThatRulesIgnore checks that rules aren't examined for changes of a provider
+// that don't change whether they can send.
+func TestProviderChangesThatRulesIgnore(t *testing.T) {
+	g := NewWithT(t)
+	with := func(status metav1.ConditionStatus, reason, message string) *v1alpha1.DeliveryProvider {
+		p := &v1alpha1.DeliveryProvider{Spec: v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{}}}
+		setReady(p, verdict{status, reason, message}, false)
+		return p
+	}
+	ready, outage, refused := with("True", "Verified", "Good."), with("Unknown", "ProviderUnavailable", "Later."), with("False", "CredentialsRefused", "No.")
+	changed := func(before, after *v1alpha1.DeliveryProvider) bool {
+		return providerFaultChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})
+	}
+	g.Expect(changed(ready, outage)).To(BeFalse())
+	g.Expect(changed(outage, ready)).To(BeFalse())
+	g.Expect(changed(ready, refused)).To(BeTrue())
+	g.Expect(changed(refused, outage)).To(BeTrue())
+	g.Expect(changed(refused, refused)).To(BeFalse())
+	g.Expect(changed(refused, with("False", "SecretNotFound", "No."))).To(BeTrue())
+	moved := ready.DeepCopy()
+	moved.Spec = v1alpha1.DeliveryProviderSpec{SMTP: &v1alpha1.SMTPProvider{}}
+	g.Expect(changed(ready, moved)).To(BeTrue())
+	g.Expect(providerFaultChanged.Create(event.CreateEvent{Object: ready, IsInInitialList: true})).To(BeFalse())
+	g.Expect(providerFaultChanged.Create(event.CreateEvent{Object: ready})).To(BeTrue())
+	g.Expect(providerFaultChanged.Delete(event.DeleteEvent{Object: ready})).To(BeTrue())
 }
 
 // TestJudgeRuleStaysWithinLimits uses more variables than fit into a status.

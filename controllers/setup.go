@@ -145,7 +145,7 @@ func SetupWithManager(mgr ctrl.Manager, o Options) error {
 	if err := activations.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the CompanyActivation controller: %w", err)
 	}
-	rules := &notificationRuleReconciler{Client: mgr.GetClient(), reporter: reporter, namespaces: o.Namespaces, served: o.ServedChannels, now: o.Now}
+	rules := &notificationRuleReconciler{Client: mgr.GetClient(), reporter: reporter, namespaces: o.Namespaces, served: o.ServedChannels, defaults: o.DefaultProviders, now: o.Now}
 	if err := rules.setupWithManager(mgr); err != nil {
 		return fmt.Errorf("setting up the NotificationRule controller: %w", err)
 	}
@@ -200,6 +200,9 @@ func IndexFields(ctx context.Context, indexer client.FieldIndexer) error {
 		return []string{o.(*v1alpha1.CompanyActivation).Spec.Company}
 	}); err != nil {
 		return fmt.Errorf("indexing CompanyActivations by company: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.CompanyActivation{}, ActivationProviderField, providerIndex); err != nil {
+		return fmt.Errorf("indexing CompanyActivations by DeliveryProvider: %w", err)
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.NotificationRule{}, RuleActivationField, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.NotificationRule).Spec.CompanyRef.Name}

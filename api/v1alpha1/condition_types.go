@@ -133,6 +133,9 @@ const (
 	// NoProviderReason: neither the company nor the operator has a DeliveryProvider for the
 	// rule's channel.
 	NoProviderReason = "NoProvider"
+	// ProviderNotReadyReason: none of the DeliveryProviders for the rule's channel can send; the
+	// message says why.
+	ProviderNotReadyReason = "ProviderNotReady"
 	// NoEventReason: spec.event is empty, so nothing triggers the rule.
 	NoEventReason = "NoEvent"
 	// ValidReason: the rule is in effect.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,6 +36,8 @@ type notification struct {
 
 	mutedUntil          time.Time // zero if it isn't muted
 	mutedBy, muteReason string
+
+	problem string // why nothing is sent; empty if nothing prevents it
 
 	throttle json.RawMessage // see the type throttle; empty if there is none
 
@@ -118,6 +121,8 @@ func notificationFields() []rest.Field[notification] {
 		rest.Char("mute_reason", func(n *notification) *string { return &n.muteReason }).Nullable().Blank().MaxLength(maxMuteReason),
 		rest.Char("muted_by", func(n *notification) *string { return &n.mutedBy }).ReadOnly().Nullable().
 			Describe("The identifier of the admin who muted the notification, or the name in its NotificationRule."),
+		rest.Char("problem", func(n *notification) *string { return &n.problem }).ReadOnly().Nullable().
+			Describe("Why the notification sends nothing, such as a provider that can't send; null if nothing prevents it, and shortly after a change."),
 		rest.JSON(translationsField, func(n *notification) *json.RawMessage { return &n.translations }, isTranslations(translatedTexts)).Nullable().
 			Describe(describeTranslations),
 	)
@@ -303,6 +308,7 @@ func (a *API) read(ctx context.Context, company string, id int64, rule *v1alpha1
 		n.mutedUntil = spec.MutedUntil.Time
 	}
 	n.mutedBy, n.muteReason = spec.MutedBy, spec.MuteReason
+	n.problem = problemOf(rule)
 	n.storedKind = n.kind
 	parked := parkedTexts(rule)
 	n.readParked(parked)
@@ -454,6 +460,15 @@ func (n *notification) missing() []rest.FieldError {
 		missing = append(missing, rest.FieldError{Field: "system_enabled", Messages: []string{"A notification of the type system is stored in the inbox already."}})
 	}
 	return missing
+}
+
+// problemOf returns why a rule sends nothing. A verdict about a former version says nothing.
+func problemOf(rule *v1alpha1.NotificationRule) string {
+	ready := meta.FindStatusCondition(rule.Status.Conditions, v1alpha1.ReadyCondition)
+	if ready == nil || ready.Status != metav1.ConditionFalse || ready.ObservedGeneration != rule.Generation {
+		return ""
+	}
+	return ready.Message
 }
 
 // setMutedBy records who muted the notification, or changed that. Ending the mute removes the
@@ -737,6 +752,7 @@ func (a *API) updateNotification(ctx context.Context, r *rest.Request, n *notifi
 	if err := a.writer.update(ctx, n.rule); err != nil {
 		return writeError(err, n.apiName)
 	}
+	n.problem = problemOf(n.rule)
 	r.Log.Info("Changed a notification", "company", r.Caller.Company, "user", r.Caller.User, "rule", n.rule.Name)
 	return nil
 }
