@@ -231,3 +231,21 @@ func TestFinalizerOfAnEarlierVersion(t *testing.T) {
 		return a.Finalizers
 	}).Should(BeEmpty())
 }
+
+// TestKeptProviderAndLayout checks that a deleted provider and layout that finalizers of others
+// keep don't look ready.
+func TestKeptProviderAndLayout(t *testing.T) {
+	f := newFixture(t)
+	const hold = "example.com/hold"
+	p := &v1alpha1.DeliveryProvider{Spec: v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{}}}
+	p.Namespace, p.Name = f.namespace, "push"
+	for _, o := range []conditioned{p, f.layout("<b>{{ content }}</b>", "")} {
+		o.SetFinalizers([]string{hold})
+		f.create(o)
+		f.Eventually(f.condition(o, v1alpha1.ReadyCondition)).Should(HavePrefix("True/"))
+		f.Expect(k8s.Delete(f.ctx, o)).To(Succeed())
+		f.Eventually(f.condition(o, v1alpha1.ReadyCondition)).Should(Equal("False/DeletionPending"))
+		f.Expect(messageOf(o, v1alpha1.ReadyCondition)).To(And(ContainSubstring("while it remains"), HaveSuffix(hold+".")))
+		f.change(o, func() { o.SetFinalizers(nil) })
+	}
+}

@@ -100,11 +100,15 @@ func (r *deliveryProviderReconciler) Reconcile(ctx context.Context, request reco
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !p.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
-	}
 	if r.reporter.isStale(p) {
 		return ctrl.Result{RequeueAfter: cacheDelay}, nil
+	}
+	if !p.DeletionTimestamp.IsZero() {
+		if len(p.Finalizers) == 0 {
+			return ctrl.Result{}, nil
+		}
+		return r.reporter.reportDeletionPending(ctx, p, func() { p.Status.ObservedGeneration = p.Generation },
+			"it isn't checked any more, and messages are sent through it while it remains")
 	}
 	report := r.reporter.begin(p)
 	version, checked, err := r.check(ctx, p)

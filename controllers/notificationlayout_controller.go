@@ -42,11 +42,15 @@ func (r *notificationLayoutReconciler) Reconcile(ctx context.Context, request re
 	if err := r.Get(ctx, request.NamespacedName, layout); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !layout.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
-	}
 	if r.reporter.isStale(layout) {
 		return ctrl.Result{RequeueAfter: cacheDelay}, nil
+	}
+	if !layout.DeletionTimestamp.IsZero() {
+		if len(layout.Finalizers) == 0 {
+			return ctrl.Result{}, nil
+		}
+		return r.reporter.reportDeletionPending(ctx, layout, func() { layout.Status.ObservedGeneration = layout.Generation },
+			"rules that name it use it while it remains")
 	}
 	report := r.reporter.begin(layout)
 	defer func() { result, err = report.finish(ctx, result, err) }()

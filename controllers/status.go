@@ -162,7 +162,7 @@ func (p *report) finish(ctx context.Context, result ctrl.Result, err error) (ctr
 	return result, err
 }
 
-// reportDeletionPending says of a deleted object with finalizers that it has no effect anymore, and
+// reportDeletionPending says of a deleted object with finalizers which effect it still has, and
 // what it waits for.
 func (r reporter) reportDeletionPending(ctx context.Context, o conditioned, observe func(), effect string) (ctrl.Result, error) {
 	report := r.begin(o)

@@ -91,8 +91,8 @@ const (
 	// NamespaceTerminatingReason: the namespace is being deleted, so nothing can be
 	// created in it.
 	NamespaceTerminatingReason = "NamespaceTerminating"
-	// DeletionPendingReason: the object was deleted and has no effect anymore, but remains until
-	// finalizers of other programs are removed. Rules have it too.
+	// DeletionPendingReason: the object was deleted, but remains until finalizers of other
+	// programs are removed. Rules, layouts and DeliveryProviders have it too.
 	DeletionPendingReason = "DeletionPending"
 	// PurgePendingReason: the company was removed from the platform; its data is deleted
 	// when the grace period ends, unless it is activated again before.
