@@ -74,6 +74,8 @@ var (
 	fiveYZ     = []string{"5yz"}
 	fourYZ     = []string{"4yz"}
 	anyRefusal = []string{"4yz", "5yz"}
+
+	greylisting = []string{"greylist", "greylisted", "greylisting", "graylist", "graylisted", "graylisting", "grey listed", "grey listing"}
 )
 
 // outcomes is the table. The first row that matches decides. It is in
@@ -190,6 +192,26 @@ var outcomes = []outcome{
 	{
 		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"2.121", "2.122"}, texts: []string{"receive limit", "recipient … exceeded their", "receiving mail too quickly", "receiving mail at a rate"},
 		result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient",
+	},
+	// Greylisting passes, whatever else the text is about.
+	{steps: []stage{stageRcpt}, codes: fourYZ, texts: greylisting, result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient"},
+	{steps: []stage{stageMail, stageData, stageText}, codes: fourYZ, texts: greylisting, result: resultDeferred, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
+	// Servers refuse names without DNS records with a temporary code, because a lookup can fail.
+	// If it lasts, the operator must add the records.
+	{
+		steps: []stage{stageMail, stageRcpt, stageData, stageText}, codes: fourYZ, enhanced: []string{"7.25"},
+		texts:  []string{"reverse hostname", "no reverse dns", "reverse dns … failed", "reverse dns … required", "reverse dns … not", "no ptr", "missing ptr", "ptr record"},
+		result: resultWaits, reason: "SenderUnauthenticated", meaning: "The mail server can't verify that the operator may send for the sender's domain",
+	},
+	{
+		steps: []stage{stageMail, stageRcpt, stageData, stageText}, codes: fourYZ,
+		texts:  []string{"helo command rejected", "ehlo command rejected", "invalid helo", "bad helo", "helo … not resolve", "helo … not exist", "find your hostname", "resolve your hostname", "forged hostname", "hostname … forged"},
+		result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account",
+	},
+	{
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fourYZ, enhanced: []string{"1.8"},
+		texts:  []string{"sender address rejected domain not found", "sender address rejected … dns", "domain of sender", "sender domain … not found", "sender domain … not exist", "sender domain … not resolve", "sender domain must"},
+		result: resultWaits, reason: "SenderRefused", meaning: "The mail server refused the sender",
 	},
 	{
 		// The recipient of this message is full or busy, not the server.
