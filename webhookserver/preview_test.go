@@ -143,7 +143,14 @@ func TestPreviewOfAStoredNotification(t *testing.T) {
 	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event":"user.mfa.sms.verify","to_email":"{{ user.email }}","subject":"{{ token }}"}`, 200)
 	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("event", "user.mfa.sms.verify")))
 
+	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event":{"name":"user.create"}}`, 200)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", true), gomega.HaveKeyWithValue("event", "user.create")))
+	got = f.admined("adminNotificationsPreviewSaved", "POST", path+"preview/", `{"event":{"name":"user.update"}}`, 200)
+	f.Expect(got).To(gomega.And(gomega.HaveKeyWithValue("send", false), gomega.HaveKeyWithValue("reason", "OtherEvent")))
+
 	// No event, an unknown event, two events, an invalid event.
+	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":{"name":"weather.change"}}`), 400, "event",
+		`There is no sample of the event weather.change. Give its data, as {"name": "…", "data": {…}}, or the event_id of a received event.`)
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":""}`), 400, "event",
 		`Give an event to evaluate: its name, {"name": "…", "data": {…}}, or the event_id of a received event.`)
 	f.expectError(f.call(f.admin.Token, "POST", path+"preview/", `{"event":"weather.change"}`), 400, "event",

@@ -78,7 +78,7 @@ const (
 	SMTPStartTLSOptional SMTPTLS = "StartTLSOptional"
 	// SMTPImplicitTLS uses TLS from the first byte, as on port 465.
 	SMTPImplicitTLS SMTPTLS = "TLS"
-	// SMTPNoTLS never encrypts, and never logs in.
+	// SMTPNoTLS never encrypts, and logs in only by mechanisms that don't show the password.
 	SMTPNoTLS SMTPTLS = "None"
 )
 
@@ -104,7 +104,7 @@ type SMTPProvider struct {
 	// StartTLS upgrades it with STARTTLS and refuses a server that does not offer it.
 	// StartTLSOptional does so if the server offers it, and otherwise sends in the clear.
 	// TLS encrypts from the first byte, as on port 465.
-	// None never encrypts, and never sends credentials.
+	// None never encrypts, and logs in only by mechanisms that don't show the password.
 	// +optional
 	// +kubebuilder:default=StartTLS
 	TLS SMTPTLS `json:"tls,omitempty"`

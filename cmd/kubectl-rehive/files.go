@@ -6,12 +6,15 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -126,36 +129,56 @@ func parse(path string, content []byte) ([]document, error) {
 		case err != nil:
 			return nil, fmt.Errorf("reading %s: %w", path, err)
 		}
-		var head struct {
+		var list struct {
 			metav1.TypeMeta `json:",inline"`
-			Metadata        struct{ Name, Namespace string }
+			Items           []json.RawMessage
 		}
-		if len(bytes.TrimSpace(raw)) == 0 || yaml.Unmarshal(raw, &head) != nil && !bytes.Contains(raw, []byte(v1alpha1.GroupVersion.Group)) {
-			continue // not a Kubernetes object
-		}
-		if head.APIVersion != v1alpha1.GroupVersion.String() || !check.IsKind(head.Kind) {
-			if err := yaml.Unmarshal(raw, &head); err != nil {
-				all = append(all, document{file: path, kind: "object", err: sentence(err)})
-			}
+		if yaml.Unmarshal(raw, &list) != nil || !strings.HasSuffix(list.Kind, "List") {
+			all = append(all, parseObject(path, raw)...)
 			continue
 		}
-		d := document{file: path, kind: head.Kind, namespace: head.Metadata.Namespace, name: head.Metadata.Name}
-		switch head.Kind {
-		case "NotificationRule":
-			d.rule = &v1alpha1.NotificationRule{}
-			err = decode(raw, d.rule)
-		case "NotificationLayout":
-			d.layout = &v1alpha1.NotificationLayout{}
-			err = decode(raw, d.layout)
-		case "NotificationTemplate":
-			d.template = &v1alpha1.NotificationTemplate{}
-			err = decode(raw, d.template)
+		for _, item := range list.Items { // as kubectl get -o yaml prints several objects
+			all = append(all, parseObject(path, item)...)
 		}
-		if err != nil {
-			d.err = sentence(err)
-		}
-		all = append(all, d)
 	}
+}
+
+// otherKinds are the kinds of the group that the commands for files ignore.
+var otherKinds = []string{"CompanyActivation", "DeliveryProvider"}
+
+// parseObject returns one object, or nothing if it is of a kind that the commands ignore.
+func parseObject(path string, raw []byte) []document {
+	var head struct {
+		metav1.TypeMeta `json:",inline"`
+		Metadata        struct{ Name, Namespace string }
+	}
+	err := yaml.Unmarshal(raw, &head)
+	d := document{file: path, kind: head.Kind, namespace: head.Metadata.Namespace, name: head.Metadata.Name}
+	group, _, _ := strings.Cut(head.APIVersion, "/")
+	switch ours := head.APIVersion == v1alpha1.GroupVersion.String(); {
+	case len(bytes.TrimSpace(raw)) == 0, err != nil && !bytes.Contains(raw, []byte(v1alpha1.GroupVersion.Group)):
+		return nil // not a Kubernetes object
+	case ours && head.Kind == "NotificationRule":
+		d.rule = &v1alpha1.NotificationRule{}
+		err = decode(raw, d.rule)
+	case ours && head.Kind == "NotificationLayout":
+		d.layout = &v1alpha1.NotificationLayout{}
+		err = decode(raw, d.layout)
+	case ours && head.Kind == "NotificationTemplate":
+		d.template = &v1alpha1.NotificationTemplate{}
+		err = decode(raw, d.template)
+	case err != nil:
+		d.kind = "object"
+	case group != v1alpha1.GroupVersion.Group && !check.IsKind(head.Kind), ours && slices.Contains(otherKinds, head.Kind):
+		return nil
+	default: // nobody means to skip the check by a typo
+		err = fmt.Errorf("there is no kind %s in %s: the kinds of %s are CompanyActivation, DeliveryProvider, NotificationLayout, "+
+			"NotificationRule and NotificationTemplate", cmp.Or(head.Kind, `""`), cmp.Or(head.APIVersion, `""`), v1alpha1.GroupVersion)
+	}
+	if err != nil {
+		d.err = sentence(err)
+	}
+	return []document{d}
 }
 
 // decode reads an object as the API server does, and refuses unknown and repeated fields.
@@ -173,9 +196,38 @@ func decodeJSON(raw []byte, into any) error {
 	return errors.Join(append(strict, err)...)
 }
 
+// wrongType is how the decoder reports a value of a wrong type, and wrongTime what is not a time.
+var (
+	wrongType = regexp.MustCompile(`cannot unmarshal (\w+)(?: \S+)? into Go struct field (\S+) of type (\S+)`)
+	wrongTime = regexp.MustCompile(`parsing time ("[^"]*") as .*`)
+)
+
+// typeNames are the types of JSON as people call them. Go's other types are objects.
+var typeNames = map[string]string{
+	"string": "a string", "bool": "true or false", "number": "a number", "array": "a list", "object": "an object",
+	"int32": "a whole number", "int64": "a whole number",
+}
+
+// describeType writes what a value of a wrong type is and must be.
+func describeType(text string) string {
+	parts := wrongType.FindStringSubmatch(text)
+	// The decoder names Go's embedded structs, too, whose names begin with a capital letter.
+	path := slices.DeleteFunc(strings.Split(parts[2], "."), func(s string) bool { return s == "" || s[0] >= 'A' && s[0] <= 'Z' })
+	want := cmp.Or(typeNames[parts[3]], "an object")
+	if strings.HasPrefix(parts[3], "[]") {
+		want = "a list"
+	}
+	return fmt.Sprintf("%s must be %s, not %s", strings.Join(path, "."), want, cmp.Or(typeNames[parts[1]], parts[1]))
+}
+
 // sentence removes from an error of the YAML parser what only programmers read.
 func sentence(err error) error {
 	text := err.Error()
+	text = wrongType.ReplaceAllStringFunc(text, describeType)
+	text = wrongTime.ReplaceAllString(text, "$1 is not a time, such as 2026-12-01T08:00:00Z")
+	if strings.Contains(text, "invalid map key: map[") {
+		text = "a value that begins with {{ must be in quotes"
+	}
 	for _, noise := range []string{"error unmarshaling JSON: ", "while decoding JSON: ", "json: ", "error converting YAML to JSON: ", "yaml: "} {
 		text = strings.ReplaceAll(text, noise, "")
 	}

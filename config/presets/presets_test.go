@@ -257,6 +257,22 @@ func TestPresetVariablesExist(t *testing.T) {
 	}
 }
 
+// TestPresetsHaveNoNull keeps presets applicable with kubectl: without --server-side, kubectl apply
+// removes every null before it sends an object, so that tests would be about other events.
+func TestPresetsHaveNoNull(t *testing.T) {
+	for _, template := range all(t) {
+		for _, test := range template.Spec.Tests {
+			raw, err := json.Marshal(test.Event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(raw, []byte(":null")) {
+				t.Errorf("%s: the event of the test %q has a null: write '' instead", template.Name, test.Name)
+			}
+		}
+	}
+}
+
 // TestPresetsAreDocumented compares the table in the docs with the directory.
 func TestPresetsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/notificationtemplate.md")

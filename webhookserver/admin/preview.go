@@ -288,13 +288,18 @@ func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification)
 		invalid := func(message string) error { return rest.InvalidField(nil, "event", message) }
 		switch {
 		case text[0] == '{':
-			if json.Unmarshal(text, &given) != nil || given.Name == nil || strings.TrimSpace(*given.Name) == "" || len(given.Data) == 0 {
+			if json.Unmarshal(text, &given) != nil || given.Name == nil || strings.TrimSpace(*given.Name) == "" {
 				return event, invalid(`Give the event as {"name": "…", "data": {…}}.`)
 			}
-			if given.Data[0] != '{' {
+			event.Name, event.Data = strings.TrimSpace(*given.Name), given.Data
+			switch kind := platformevent.Lookup(event.Name); {
+			case len(given.Data) == 0 && kind == nil:
+				return event, invalid(noSample(event.Name))
+			case len(given.Data) == 0:
+				event.Data = kind.Sample()
+			case given.Data[0] != '{':
 				return event, invalid("The event's data must be an object.")
 			}
-			event.Name, event.Data = strings.TrimSpace(*given.Name), given.Data
 			if n.id == 0 && n.event == "" {
 				n.event = event.Name
 			}
@@ -333,11 +338,14 @@ func (a *API) sampleEvent(ctx context.Context, r *rest.Request, n *notification)
 	}
 	kind := platformevent.Lookup(n.event)
 	if kind == nil {
-		return event, rest.InvalidField(nil, "event", fmt.Sprintf(
-			`There is no sample of the event %s. Give its data, as {"name": "…", "data": {…}}, or the event_id of a received event.`, n.event))
+		return event, rest.InvalidField(nil, "event", noSample(n.event))
 	}
 	event.Name, event.Data = n.event, kind.Sample()
 	return event, nil
+}
+
+func noSample(event string) string {
+	return fmt.Sprintf(`There is no sample of the event %s. Give its data, as {"name": "…", "data": {…}}, or the event_id of a received event.`, event)
 }
 
 // read copies the rule's decision into the preview.
