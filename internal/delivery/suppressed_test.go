@@ -51,7 +51,7 @@ func TestSuppressedRecipients(t *testing.T) {
 					return provider.Receipt{}, nil
 				})},
 			})
-			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "20s", "5ms").Should(Equal(test.want))
+			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(test.want))
 			if test.want == ledger.DeliverySkipped {
 				g.Expect(row(t, s).Reason).To(Equal(ledger.ReasonSuppressed))
 				g.Expect(row(t, s).Message).To(And(ContainSubstring(string(test.reason)), Not(ContainSubstring("@"))))
@@ -76,17 +76,17 @@ func TestRefusedAddressIsSuppressed(t *testing.T) {
 		})},
 	})
 	decide(t, s, "shop", "1", 1)
-	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "20s", "5ms").Should(Equal(ledger.DeliveryFailed))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliveryFailed))
 	g.Eventually(func() (map[string]ledger.SuppressionReason, error) {
 		return s.SuppressedAmong(bg, "shop", ledger.ChannelEmail, "user0@example.org")
-	}, "20s", "5ms").Should(HaveLen(1))
+	}).Should(HaveLen(1))
 	decide(t, s, "shop", "2", 1)
-	g.Eventually(func() []string { return reasons(t, s) }, "20s", "5ms").Should(Equal([]string{"RecipientRefused", ledger.ReasonSuppressed}))
+	g.Eventually(func() []string { return reasons(t, s) }).Should(Equal([]string{"RecipientRefused", ledger.ReasonSuppressed}))
 	g.Expect(calls.Load()).To(BeEquivalentTo(1))
 	// It isn't for good.
 	clk.Step(ledger.SuppressedHardBounce.KeepFor())
 	decide(t, s, "shop", "3", 1)
-	g.Eventually(func() []string { return reasons(t, s) }, "20s", "5ms").Should(Equal([]string{"RecipientRefused", ledger.ReasonSuppressed, "RecipientRefused"}))
+	g.Eventually(func() []string { return reasons(t, s) }).Should(Equal([]string{"RecipientRefused", ledger.ReasonSuppressed, "RecipientRefused"}))
 }
 
 func reasons(t *testing.T, s ledger.Store) []string {
@@ -154,16 +154,16 @@ func TestUnknownOutcomePolicies(t *testing.T) {
 			}
 			start(t, Options{Ledger: s, Clock: clk, Routes: ByChannel{ledger.ChannelEmail: via}, Rules: policy(RulePolicy{StopUnknown: test.stop})})
 			decide(t, s, "shop", "1", 1)
-			g.Eventually(func() string { return row(t, s).Reason }, "20s", "5ms").Should(Equal(provider.ReasonOutcomeUnknown))
+			g.Eventually(func() string { return row(t, s).Reason }).Should(Equal(provider.ReasonOutcomeUnknown))
 			for range 10 {
 				if row(t, s).State != ledger.DeliveryPending {
 					break
 				}
-				g.Eventually(clk.HasWaiters, "20s", "5ms").Should(BeTrue())
+				g.Eventually(clk.HasWaiters).Should(BeTrue())
 				clk.Step(20 * time.Minute)
-				g.Eventually(func() bool { return row(t, s).State != ledger.DeliveryPending || clk.HasWaiters() }, "20s", "5ms").Should(BeTrue())
+				g.Eventually(func() bool { return row(t, s).State != ledger.DeliveryPending || clk.HasWaiters() }).Should(BeTrue())
 			}
-			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "20s", "5ms").Should(Equal(test.state))
+			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(test.state))
 			g.Expect(row(t, s).ProviderID).To(Equal(test.id))
 			g.Expect(p.calls.Load()).To(Equal(test.sent))
 			if test.state == ledger.DeliveryFailed {
@@ -192,10 +192,10 @@ func TestInterruptedAttempt(t *testing.T) {
 			return provider.Receipt{}, nil
 		})},
 	})
-	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "20s", "5ms").Should(Equal(ledger.DeliveryFailed))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliveryFailed))
 	g.Expect(row(t, s).Reason).To(Equal(provider.ReasonOutcomeUnknown))
 	g.Expect(calls.Load()).To(BeZero())
 	_, err = s.Resend(bg, "shop", row(t, s).ID, "")
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "20s", "5ms").Should(Equal(ledger.DeliverySent))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliverySent))
 }

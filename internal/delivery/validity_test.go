@@ -65,7 +65,7 @@ func TestProviderDownForADay(t *testing.T) {
 					due, ok, err := s.NextDeliveryDue(bg, nil)
 					g.Expect(err).NotTo(HaveOccurred())
 					return (!ok || due > 0) && clk.HasWaiters()
-				}, "20s", "1ms").Should(BeTrue())
+				}).Should(BeTrue())
 			}
 			for clk.Since(began) < 40*time.Hour {
 				rest()
@@ -74,10 +74,10 @@ func TestProviderDownForADay(t *testing.T) {
 					g.Expect(expired()).To(BeZero())
 					clk.Step(2 * time.Minute)
 				case at < time.Hour:
-					g.Eventually(expired, "20s", "1ms").Should(Equal(1), "it ends when it expires, not later")
+					g.Eventually(expired).Should(Equal(1), "it ends when it expires, not later")
 					clk.Step(10 * time.Minute)
 				default:
-					g.Eventually(expired, "20s", "1ms").Should(Equal(2))
+					g.Eventually(expired).Should(Equal(2))
 					clk.Step(time.Hour)
 				}
 			}

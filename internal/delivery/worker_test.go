@@ -142,12 +142,12 @@ func TestWorkerSendsOverSMTP(t *testing.T) {
 	m, c := one(t, mail)
 	g.Expect(m.To).To(Equal([]string{"user0@example.org"}))
 	g.Expect(c.Text).To(Equal("You paid.\n"))
-	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliverySent))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliverySent))
 	d := row(t, s)
 	g.Expect(c.Header.Get("Message-Id")).To(Equal("<" + d.ProviderID + ">"))
 	g.Expect(d.ProviderID).To(Equal(Key(&d) + "@example.com"))
 	// They are counted after the row is written.
-	g.Eventually(func() map[string]float64 { return outcomesOf(t, registry) }, "10s", "5ms").Should(Equal(map[string]float64{"email sent": 1}))
+	g.Eventually(func() map[string]float64 { return outcomesOf(t, registry) }).Should(Equal(map[string]float64{"email sent": 1}))
 	problems, err := testutil.GatherAndLint(registry)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(problems).To(BeEmpty())
@@ -175,7 +175,7 @@ func TestWorkerSendsEachOnceConcurrently(t *testing.T) {
 		st, err := s.Stats(bg)
 		g.Expect(err).NotTo(HaveOccurred())
 		return st.PendingDeliveries
-	}, "30s", "10ms").Should(BeZero())
+	}).Should(BeZero())
 	mu.Lock()
 	defer mu.Unlock()
 	g.Expect(sent).To(HaveLen(events * each))
@@ -220,7 +220,7 @@ func TestWorkerOutcomes(t *testing.T) {
 				return provider.Receipt{}, test.err
 			})
 			stop := start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Routes: ByChannel{ledger.ChannelEmail: p}, Companies: companies{"shop": !test.inactive}})
-			g.Eventually(func() string { return row(t, s).Reason }, "10s", "5ms").Should(Equal(test.reason))
+			g.Eventually(func() string { return row(t, s).Reason }).Should(Equal(test.reason))
 			stop()
 			d := row(t, s)
 			g.Expect(d.State).To(Equal(test.state))
@@ -264,7 +264,7 @@ func TestEndsAreLogged(t *testing.T) {
 				return provider.Receipt{ID: "id"}, test.err
 			})
 			stop := start(t, Options{Ledger: s, Clock: fakeClock(), Routes: ByChannel{ledger.ChannelEmail: p}, Companies: companies{"shop": true}, Log: log, QuietSent: test.quiet})
-			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").ShouldNot(Equal(ledger.DeliveryPending))
+			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).ShouldNot(Equal(ledger.DeliveryPending))
 			stop()
 			mu.Lock()
 			defer mu.Unlock()
@@ -291,7 +291,7 @@ func TestInbox(t *testing.T) {
 	s := openLedger(t, nil)
 	start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: Inbox{}}})
 	decide(t, s, "shop", "1", 1)
-	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliverySent))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliverySent))
 	g.Expect(row(t, s).Content.Text).To(Equal("You paid."))
 }
 
@@ -312,7 +312,7 @@ func TestWorkerReportsMissingProviders(t *testing.T) {
 		s := openLedger(t, clk)
 		decide(t, s, "shop", "1", 1)
 		stop := start(t, Options{Ledger: s, Clock: clk, Retry: retries{}, Routes: lookup{err}, Companies: companies{"shop": true}})
-		g.Eventually(func() string { return row(t, s).Reason }, "10s", "5ms").Should(Equal(reason))
+		g.Eventually(func() string { return row(t, s).Reason }).Should(Equal(reason))
 		stop()
 		g.Expect(row(t, s).State).To(Equal(ledger.DeliveryPending))
 		g.Expect(row(t, s).Message).NotTo(ContainSubstring("@"))
@@ -340,19 +340,19 @@ func TestWorkerRetriesOnScheduleUntilExhausted(t *testing.T) {
 		// It is tried again neither before its hour nor by itself. The worker sleeps
 		// a minute at most, so time advances in such steps.
 		next := began.Add(time.Duration(i+1) * time.Hour)
-		g.Eventually(func() time.Time { return row(t, s).NextAttemptAt }, "10s", "5ms").Should(Equal(next))
+		g.Eventually(func() time.Time { return row(t, s).NextAttemptAt }).Should(Equal(next))
 		for clk.Now().Before(next) {
 			g.Expect(attempts).NotTo(Receive())
-			g.Eventually(clk.HasWaiters, "10s", "1ms").Should(BeTrue())
+			g.Eventually(clk.HasWaiters).Should(BeTrue())
 			clk.Step(time.Minute)
 		}
 	}
-	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliveryFailed))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliveryFailed))
 	d := row(t, s)
 	g.Expect(d.Reason).To(Equal("Busy1"))
 	g.Expect(d.Message).To(Equal("Its attempts are exhausted. It is busy."))
 	g.Expect(d.Attempts).To(Equal(3))
-	g.Eventually(func() map[string]float64 { return outcomesOf(t, registry) }, "10s", "5ms").
+	g.Eventually(func() map[string]float64 { return outcomesOf(t, registry) }).
 		Should(Equal(map[string]float64{"email exhausted": 1, "email retried": 2}))
 }
 
@@ -410,7 +410,7 @@ func TestProviderDownForAnHour(t *testing.T) {
 			due, ok, err := s.NextDeliveryDue(bg, nil)
 			g.Expect(err).NotTo(HaveOccurred())
 			return (!ok || due > 0) && clk.HasWaiters()
-		}, "20s", "1ms").Should(BeTrue())
+		}).Should(BeTrue())
 		clk.Step(30 * time.Second)
 	}
 	mu.Lock()
@@ -433,7 +433,7 @@ func TestWorkerDoesNotWaitForeverForConfiguration(t *testing.T) {
 	decide(t, s, "shop", "1", 1)
 	clk.Step(configurationPatience)
 	start(t, Options{Ledger: s, Clock: clk, Routes: ByChannel{}})
-	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliveryFailed))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliveryFailed))
 	g.Expect(row(t, s).Reason).To(Equal("NoProvider"))
 }
 
@@ -472,7 +472,7 @@ func TestWorkerSendsOnlyWhatItHolds(t *testing.T) {
 				g.Expect(calls.Load()).To(BeZero())
 				return
 			}
-			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "10s", "5ms").Should(Equal(ledger.DeliverySent))
+			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliverySent))
 			g.Expect(calls.Load()).To(BeEquivalentTo(1))
 		})
 	}
@@ -506,13 +506,13 @@ func TestWorkerRecordsAfterLease(t *testing.T) {
 		return provider.Receipt{ID: fmt.Sprint(sent.Add(1))}, nil
 	})
 	start(t, Options{Ledger: s, Clock: clk, Routes: ByChannel{ledger.ChannelEmail: p}})
-	g.Eventually(s.refused.Load, "20s", "5ms").Should(BeNumerically(">", 0))
+	g.Eventually(s.refused.Load).Should(BeNumerically(">", 0))
 	g.Eventually(func() int {
 		clk.Step(time.Minute)
 		return row(t, s).Attempts
-	}, "20s", "5ms").Should(BeNumerically(">", 1), "it is claimed again")
+	}).Should(BeNumerically(">", 1), "it is claimed again")
 	s.broken.Store(false)
-	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }, "20s", "5ms").Should(Equal(ledger.DeliverySent))
+	g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(ledger.DeliverySent))
 	g.Expect(sent.Load()).To(BeEquivalentTo(1))
 	g.Expect(row(t, s).ProviderID).To(Equal("1"))
 }
@@ -533,7 +533,7 @@ func TestWorkerSurvivesPanics(t *testing.T) {
 		sent, err := s.ListDeliveries(bg, ledger.DeliveryFilter{State: ledger.DeliverySent})
 		g.Expect(err).NotTo(HaveOccurred())
 		return len(sent)
-	}, "10s", "5ms").Should(Equal(4))
+	}).Should(Equal(4))
 	var d ledger.Delivery
 	g.Eventually(func() string {
 		left, err := s.ListDeliveries(bg, ledger.DeliveryFilter{State: ledger.DeliveryPending})
@@ -541,7 +541,7 @@ func TestWorkerSurvivesPanics(t *testing.T) {
 		g.Expect(left).To(HaveLen(1))
 		d = left[0]
 		return d.Reason
-	}, "10s", "5ms").Should(Equal("ProviderPanic"))
+	}).Should(Equal("ProviderPanic"))
 	g.Expect(d.Message).NotTo(ContainSubstring("planted"))
 }
 
@@ -603,7 +603,7 @@ func TestHangingProviderOfOneCompanyHoldsUpNoOther(t *testing.T) {
 		return provider.Receipt{}, nil
 	})
 	stop := start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: p}, Concurrency: 8, SendTimeout: time.Minute, Grace: time.Millisecond})
-	g.Eventually(hanging.Load, "10s", "5ms").Should(BeEquivalentTo(6), "three quarters of the hands")
+	g.Eventually(hanging.Load).Should(BeEquivalentTo(6), "three quarters of the hands")
 	decide(t, s, "shop", "1", 1)
 	g.Eventually(arrived).Should(Receive(Equal("user0@example.org")))
 	g.Expect(hanging.Load()).To(BeEquivalentTo(6))

@@ -36,7 +36,7 @@ func start(t *testing.T, handler http.Handler) (address string, client *http.Cli
 	transport := certificates.Client().Transport.(*http.Transport)
 	transport.DisableKeepAlives = true
 	t.Cleanup(transport.CloseIdleConnections)
-	return server.Listener.Addr().String(), &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return server.Listener.Addr().String(), &http.Client{Transport: transport, Timeout: 3 * time.Minute}
 }
 
 func run(t *testing.T, server *manager.Server) {
@@ -84,7 +84,7 @@ func testWaiting(t *testing.T, begin string) {
 			_ = conn.Close()
 		}
 	}()
-	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 30 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 3 * time.Minute}, Config: &tls.Config{InsecureSkipVerify: true}}
 	for i := range MaxConnections + 8 {
 		conn, err := dialer.DialContext(t.Context(), "tcp", address)
 		if err != nil {
@@ -100,7 +100,7 @@ func testWaiting(t *testing.T, begin string) {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
-	_ = waiting[0].SetReadDeadline(time.Now().Add(30 * time.Second))
+	_ = waiting[0].SetReadDeadline(time.Now().Add(3 * time.Minute))
 	if _, err := io.Copy(io.Discard, waiting[0]); isTimeout(err) {
 		t.Errorf("the oldest connection is still open: %v", err)
 	}
@@ -156,7 +156,7 @@ func TestLargeHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(3 * time.Minute))
 	go func() {
 		_, _ = conn.Write(append([]byte("GET / HTTP/1.1\r\nX: "), bytes.Repeat([]byte("a"), 1<<20)...))
 	}()
@@ -197,7 +197,7 @@ func TestHandshakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, server)
-	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 30 * time.Second}, Config: &tls.Config{InsecureSkipVerify: true}}
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 3 * time.Minute}, Config: &tls.Config{InsecureSkipVerify: true}}
 	for i := range 3 {
 		conn, err := dialer.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 		if (err == nil) != (i == 0) {

@@ -42,6 +42,7 @@ func (*largeLedger) Scrub(context.Context) error                               {
 // at the end of their retention don't wait.
 func TestCleanerCleansBetweenEncryptedRows(t *testing.T) {
 	g := NewWithT(t)
+	g.SetDefaultEventuallyTimeout(3 * time.Minute)
 	clk := clocktesting.NewFakeClock(time.Unix(1e9, 0))
 	l := &largeLedger{}
 	c, err := NewCleaner(l, MinRetention, clk, logr.Discard())

@@ -234,9 +234,9 @@ func TestReportingProvidersStart(t *testing.T) {
 	s.provider("d-open", v1alpha1.DeliveryProviderSpec{Expo: &v1alpha1.ExpoProvider{}, Feedback: true})
 	done := make(chan error, 1)
 	go func() { done <- s.registry.Start(t.Context()) }()
-	g.Eventually(earlier, "20s").Should(Receive(Equal("d-open")))
+	g.Eventually(earlier).Should(Receive(Equal("d-open")))
 	secrets.open.Store(true)
-	g.Eventually(earlier, "20s").Should(Receive(Equal("a-locked")))
-	g.Eventually(done, "20s").Should(Receive(BeNil()), "nothing waits for the Secret that is missing")
+	g.Eventually(earlier).Should(Receive(Equal("a-locked")))
+	g.Eventually(done).Should(Receive(BeNil()), "nothing waits for the Secret that is missing")
 	g.Expect(earlier).To(BeEmpty())
 }

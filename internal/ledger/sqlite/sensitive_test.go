@@ -112,7 +112,7 @@ func TestFilesForgetAnErasedUser(t *testing.T) {
 	done, err := s.EraseUser(bg, ledger.Subject{Company: "shop", UserID: user, Addresses: []string{email}}, ledger.ErasedByAdmin, 0)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(done.Deliveries).To(BeEquivalentTo(11))
-	g.Eventually(func() error { return s.Scrub(bg) }, "10s", "10ms").Should(Succeed())
+	g.Eventually(func() error { return s.Scrub(bg) }).Should(Succeed())
 	for _, text := range []string{user, email, name, mobile} {
 		g.Expect(holds(t, path, text)).To(BeFalse(), text)
 	}
