@@ -250,7 +250,8 @@ func TestAuthenticationIsCached(t *testing.T) {
 }
 
 func TestAuthenticationWhenThePlatformFails(t *testing.T) {
-	f := newActiveFixture(t, func(o *Options) { o.Limits.PlatformCall = 300 * time.Millisecond })
+	t.Parallel() // it waits
+	f := newActiveFixture(t, func(o *Options) { o.Limits.PlatformCall = 5 * time.Second })
 	for name, test := range map[string]struct {
 		fault      rehivetest.Fault
 		status     int
@@ -696,11 +697,12 @@ func TestAPICallsAreBounded(t *testing.T) {
 // TestSlowLogSearchIsCancelled checks that a search beyond its time is cancelled with an
 // explanation.
 func TestSlowLogSearchIsCancelled(t *testing.T) {
+	t.Parallel() // it waits
 	slow := new(slowMessages)
 	f := newActiveFixture(t, func(o *Options) {
 		slow.Ledger = o.Ledger
 		o.Ledger = slow
-		o.Limits.APIBudget = 200 * time.Millisecond
+		o.Limits.APIBudget = 5 * time.Second
 	})
 	slow.slow.Store(true)
 	r := f.call(f.admin.Token, "GET", "/api/admin/logs/", "")

@@ -126,7 +126,7 @@ func TestPlatformFailsAtAuth(t *testing.T) {
 
 func TestPlatformFailsAtCompany(t *testing.T) {
 	t.Parallel() // it waits
-	f := newFixture(t, func(o *Options) { o.Limits.PlatformCall = time.Second })
+	f := newFixture(t, func(o *Options) { o.Limits.PlatformCall = 5 * time.Second })
 	for name, fault := range platformFaults {
 		t.Run(name, func(t *testing.T) {
 			f := f.in(t)
@@ -384,9 +384,10 @@ func TestPurge(t *testing.T) {
 // TestActivateWaitsForPurge checks that an activation waits until the previous one is
 // deleted, and says so if that takes too long.
 func TestActivateWaitsForPurge(t *testing.T) {
+	t.Parallel() // it waits
 	f := newFixture(t, func(o *Options) {
-		o.Limits.LifecycleBudget = 2 * time.Second
-		o.Limits.RollbackReserve = 1500 * time.Millisecond
+		o.Limits.LifecycleBudget = 10 * time.Second
+		o.Limits.RollbackReserve = 5 * time.Second
 	})
 	f.expectSuccess(f.activate(f.admin.Token))
 	first := f.activation()
@@ -512,6 +513,7 @@ func TestTooManyLifecycleCalls(t *testing.T) {
 	f.expectError(f.activate(f.admin.Token), 503, "", "Too many calls are in progress. Try again later.")
 	unlock()
 	f.expectSuccess(<-first)
+	f.Eventually(func() int64 { return f.server.lifecycleSlots.Used() }).Should(gomega.BeZero(), "after the answer")
 	f.expectSuccess(f.activate(f.admin.Token))
 }
 

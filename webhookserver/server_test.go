@@ -228,9 +228,10 @@ func TestTooLargeBodies(t *testing.T) {
 // TestSlowClients checks that a slow client holds its connection no longer than the limits
 // allow, and that others are served meanwhile.
 func TestSlowClients(t *testing.T) {
+	t.Parallel() // it waits
 	f := newFixture(t, func(o *Options) {
-		o.Limits.ReadHeaderTimeout = 400 * time.Millisecond
-		o.Limits.ReadTimeout = 600 * time.Millisecond
+		o.Limits.ReadHeaderTimeout = 5 * time.Second
+		o.Limits.ReadTimeout = 7 * time.Second
 	})
 	dial := func(request string) net.Conn {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.server.Addr().String())

@@ -199,7 +199,7 @@ func TestStreamsMakeRoom(t *testing.T) {
 
 // TestStreamOfSlowReaderEnds checks that a client that doesn't read its stream is dropped.
 func TestStreamOfSlowReaderEnds(t *testing.T) {
-	f := newActiveFixture(t, func(o *Options) { o.Limits.StreamWrite = 200 * time.Millisecond })
+	f := newActiveFixture(t, func(o *Options) { o.Limits.StreamWrite = time.Second })
 	zoe := f.addUser(f.company, "user")
 	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })

@@ -164,6 +164,7 @@ func (l failingLedger) AcceptEvent(ctx context.Context, _ ledger.Event) (bool, e
 }
 
 func TestWebhookWhenLedgerFails(t *testing.T) {
+	t.Parallel() // it waits
 	for name, test := range map[string]struct {
 		accept func(context.Context) error
 		status int
@@ -176,7 +177,7 @@ func TestWebhookWhenLedgerFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(o *Options) {
 				o.Ledger = failing(test.accept)
-				o.Limits.WebhookBudget = time.Second
+				o.Limits.WebhookBudget = 5 * time.Second
 			})
 			f.expectSuccess(f.activate(f.admin.Token))
 			r := f.webhook("Secret "+f.credentials().WebhookSecret, f.event(1))
