@@ -277,8 +277,16 @@ func TestDispatchOutageDelays(t *testing.T) {
 	remove := s.platform.InjectFault(rehivetest.Fault{Path: "/3/admin/transactions/", Kind: rehivetest.FaultStatus, Status: 503})
 
 	s.accept("1", "transaction.execute", `{"to":"zoe@example.com","id":"00000000-0000-0000-0000-000000000001","fee":-5,"amount":1}`)
+	// Time passes between two attempts only: during one, its lease would end.
+	later := func() {
+		e, err := s.store.StoredEvent(t.Context(), "outage", "1")
+		s.must(err)
+		if e.NextAttemptAt.Sub(s.clock.Now()) < lease/2 {
+			s.clock.Step(lease / 4)
+		}
+	}
 	s.eventually("the platform to be asked twice", func() error {
-		s.clock.Step(time.Minute)
+		later()
 		asked := 0
 		for _, request := range s.platform.Requests() {
 			if request.Path == "/3/admin/transactions/" {
@@ -293,7 +301,7 @@ func TestDispatchOutageDelays(t *testing.T) {
 	s.deliveries("1", 0)
 	remove()
 	s.eventually("the event to be decided", func() error {
-		s.clock.Step(time.Minute)
+		later()
 		stats, err := s.store.Stats(t.Context())
 		if err == nil && stats.PendingEvents > 0 {
 			err = errors.New("it is pending")
