@@ -27,7 +27,7 @@ import (
 // DeliveryProviders, and by [unnamedProvider] for each channel without one.
 const ActivationProviderField = "spec.providers"
 
-// unnamedProvider stands in the index for the operator's own provider of a channel. No object
+// unnamedProvider is the index value for the operator's own provider of a channel. No object
 // can have this name.
 func unnamedProvider(channel v1alpha1.Channel) string { return ":" + string(channel) }
 
