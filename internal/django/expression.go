@@ -81,6 +81,9 @@ func (p *Parser) parseExpression(text string) (*Expression, error) {
 			}
 		}
 		if call.filter = p.filter(name); call.filter == nil {
+			if hint := filterHint(name); hint != "" {
+				return nil, syntaxErrorf("Invalid filter: '%s'; %s", name, hint)
+			}
 			return nil, syntaxErrorf("Invalid filter: '%s'", name)
 		}
 		if err := call.checkArg(); err != nil {

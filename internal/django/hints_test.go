@@ -87,6 +87,34 @@ func TestRemainderHints(t *testing.T) {
 	}
 }
 
+// TestFilterHints checks what is suggested for filters that don't exist: only what has the same
+// meaning.
+func TestFilterHints(t *testing.T) {
+	for name, want := range map[string]string{
+		"upcase": "write upper", "toUpperCase": "write upper", "Upper": "write upper", "uppper": "write upper", "downcase": "write lower", "defualt": "write default",
+		"strip": "write .strip after the name, as in {{ name.strip }}", "trim": "write .strip after the name, as in {{ name.strip }}",
+		"size": "write length", "append": "write the text after the }}", "truncate": "write truncatechars", "truncate_chars": "write truncatechars",
+		"strip_html": "write striptags", "nl2br": "write linebreaksbr", "e": "write escape", "raw": "write safe", "capitalize": "write lower|capfirst",
+		"round": "write floatformat with the number of digits, as in floatformat:2", "intcomma": "write {% load humanize %} before it",
+		// Something else in other languages, or with more than one candidate.
+		"times": "", "list": "", "replace": "", "tojson": "", "sum": "", "unsafe": "", "unescape": "", "just": "", "default_filter": "", "x": "",
+	} {
+		_, err := Parse("main", "{{ x|"+name+" }}", Options{})
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		if _, hint, _ := strings.Cut(err.Error(), "; "); hint != want {
+			t.Errorf("%s: got %v, want the hint %q", name, err, want)
+		}
+	}
+	for name := range foreignFilters {
+		if builtins.filters[name] != nil {
+			t.Errorf("%s is a filter of Django", name)
+		}
+	}
+}
+
 // TestUses checks variables with their filters and positions, and remarks.
 func TestUses(t *testing.T) {
 	template, err := Parse("main", "Grüß {{ user.name|upper }}\n {% if a == b %}{% for x in list %}{{ x }}{{ y|date:z }}{% endfor %}{% endif %}"+

@@ -32,6 +32,7 @@ func Rule(rule *v1alpha1.NotificationRule) notify.Problems {
 	switch {
 	case spec.Email != nil:
 		l.template("spec.email.to", spec.Email.To)
+		l.recipients("spec.email.to", spec.Email.To)
 		l.template("spec.email.toUser", spec.Email.ToUser)
 		l.template("spec.email.from", spec.Email.From)
 		l.template("spec.email.subject", spec.Email.Subject)
