@@ -113,7 +113,7 @@ func openDatabase(ctx context.Context, c Config, o ledger.Options) (*database, e
 	if o.Clock != nil {
 		d.clock = callersClock{o.Clock}
 	}
-	d.pool, d.connections = openPool(stdlib.GetConnector(*config, stdlib.OptionAfterConnect(d.era.begin), stdlib.OptionResetSession(d.era.check)), c.Connections, o.Log)
+	d.pool, d.connections = openPool(oneLine{stdlib.GetConnector(*config, stdlib.OptionAfterConnect(d.era.begin), stdlib.OptionResetSession(d.era.check))}, c.Connections, o.Log)
 	d.pool.SetConnMaxLifetime(connectionAge)
 	if err := errors.Join(checkMove(ctx, d.pool), d.server.adjust(ctx, d.pool)); err != nil {
 		return nil, errors.Join(err, d.pool.Close())
@@ -134,7 +134,7 @@ func Prepare(ctx context.Context, c Config) (*sql.DB, error) {
 	if err := prepare(ctx, config, settings); err != nil {
 		return nil, err
 	}
-	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(settings.begin)), nil
+	return sql.OpenDB(oneLine{stdlib.GetConnector(*config, stdlib.OptionAfterConnect(settings.begin))}), nil
 }
 
 // checkMove refuses a ledger whose move from SQLite was not finished.
@@ -233,7 +233,7 @@ func prepare(ctx context.Context, config *pgx.ConnConfig, settings session) (err
 	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {
 		settings[name] = "0" // a migration, and the wait for one, may take long
 	}
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(settings.begin))
+	db := sql.OpenDB(oneLine{stdlib.GetConnector(*config, stdlib.OptionAfterConnect(settings.begin))})
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := checkPooling(ctx, db); err != nil {
 		return err
