@@ -35,6 +35,7 @@ var conformance = []func(*testing.T, Place){
 	testSensitive,
 	testDigest,
 	testEraseUser,
+	testInterruptedErasure,
 	testEraseEscaped,
 	testEncryption,
 	testKeyRotation,

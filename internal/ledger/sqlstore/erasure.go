@@ -66,12 +66,19 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 	if e.Events, err = s.eraseEvents(ctx, &u, except); err != nil {
 		return e, fmt.Errorf("erasing a user's events: %w", err)
 	}
-	if e.Deliveries, err = s.eraseDeliveries(ctx, u.Company, addresses); err != nil {
-		return e, fmt.Errorf("erasing a user's messages: %w", err)
-	}
 	hidden, err := s.hidden(ctx)
 	if err != nil {
 		return e, err
+	}
+	// Counts before messages too: without those, a call after an interruption doesn't know all
+	// addresses.
+	if _, err := write(ctx, s, &driver.Job{}, func(tx driver.Tx) (struct{}, error) {
+		return struct{}{}, eraseCounts(tx, u.Company, all, hidden)
+	}); err != nil {
+		return e, fmt.Errorf("erasing the counts of a user's messages: %w", err)
+	}
+	if e.Deliveries, err = s.eraseDeliveries(ctx, u.Company, addresses); err != nil {
+		return e, fmt.Errorf("erasing a user's messages: %w", err)
 	}
 	s.unscrubbed.Store(true)
 	e, err = write(ctx, s, &driver.Job{}, func(tx driver.Tx) (ledger.Erasure, error) {
@@ -80,10 +87,9 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 		if done.Preferences, err = tx.Exec("DELETE FROM preferences WHERE company = $1 AND user_id = $2", u.Company, u.UserID); err != nil {
 			return e, err
 		}
-		for _, a := range all {
-			if err := eraseCounts(tx, u.Company, a, hidden); err != nil {
-				return e, err
-			}
+		// Messages that were sent meanwhile were counted again.
+		if err := eraseCounts(tx, u.Company, all, hidden); err != nil {
+			return e, err
 		}
 		done.ErasedAt = schema.Time(now).Add(-s.clock.Ahead())
 		ids, err := tx.Insert(insertErasure, 1, done.Company, done.Subject, done.Cause, done.Deliveries, done.Events, done.Preferences, now)
@@ -103,16 +109,18 @@ func (s *Store) EraseUser(ctx context.Context, u ledger.Subject, cause string, e
 	return e, nil
 }
 
-// eraseCounts deletes what is counted for an address on any channel. Rows have its keyed hash;
-// those of earlier versions of the operator have the address itself.
-func eraseCounts(tx driver.Tx, company, address string, hidden func(channel, key string) string) error {
-	for _, channel := range []string{ledger.ChannelEmail, ledger.ChannelSMS, ledger.ChannelPush, ledger.ChannelSystem} {
-		hash := hidden(channel, ledger.RecipientKey(channel, address))
-		if _, err := tx.Exec("DELETE FROM charges WHERE company = $1 AND channel = $2 AND scope = 'recipient' AND (key = $3 OR lower(key) = $4)", company, channel, hash, address); err != nil {
-			return err
-		}
-		if _, err := tx.Exec("DELETE FROM throttles WHERE company = $1 AND channel = $2 AND (recipient = $3 OR lower(recipient) = $4)", company, channel, hash, address); err != nil {
-			return err
+// eraseCounts deletes what is counted for addresses on any channel. Rows have their keyed
+// hashes; those of earlier versions of the operator have the addresses themselves.
+func eraseCounts(tx driver.Tx, company string, addresses []string, hidden func(channel, key string) string) error {
+	for _, address := range addresses {
+		for _, channel := range []string{ledger.ChannelEmail, ledger.ChannelSMS, ledger.ChannelPush, ledger.ChannelSystem} {
+			hash := hidden(channel, ledger.RecipientKey(channel, address))
+			if _, err := tx.Exec("DELETE FROM charges WHERE company = $1 AND channel = $2 AND scope = 'recipient' AND (key = $3 OR lower(key) = $4)", company, channel, hash, address); err != nil {
+				return err
+			}
+			if _, err := tx.Exec("DELETE FROM throttles WHERE company = $1 AND channel = $2 AND (recipient = $3 OR lower(recipient) = $4)", company, channel, hash, address); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
