@@ -607,6 +607,11 @@ func TestForeignSecretIsNotUsed(t *testing.T) {
 	f.Expect(verdictOf(a, v1alpha1.StalledCondition)).To(Equal("True/SecretUnusable"))
 	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("The Secret shop-rehive exists, but does not belong to this CompanyActivation. Delete or rename it, "))
 	f.Expect(f.calls()).To(BeEmpty())
+	rule := f.rule("unheard", "user.create")
+	f.create(rule)
+	f.Eventually(f.condition(rule, v1alpha1.ReadyCondition)).Should(Equal("False/SecretUnusable"))
+	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(Equal("True/SecretUnusable"))
+	f.Expect(messageOf(rule, v1alpha1.ReadyCondition)).To(HavePrefix("The rule is valid, but not in effect while the CompanyActivation shop isn't ready: The Secret shop-rehive exists, "))
 	version := secret.ResourceVersion
 	f.Expect(k8s.Delete(f.ctx, a)).To(Succeed())
 	f.awaitDeletion(a)

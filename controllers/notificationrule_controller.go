@@ -176,8 +176,8 @@ type companyState struct {
 	// problem is why the rule does not match any event; its reason is empty if there is
 	// none.
 	problem ruleProblem
-	// awaiting: the company was never activated.
-	awaiting bool
+	// inactive is why the activation can't receive events although the company is active.
+	inactive ruleProblem
 	// unknownEvents are the events that the platform does not know.
 	unknownEvents []string
 }
@@ -223,11 +223,14 @@ func (r *notificationRuleReconciler) companyState(ctx context.Context, rule *v1a
 	if err != nil || unsendable.reason != "" {
 		return companyState{problem: unsendable}, err
 	}
-	reason := conditionReason(a, v1alpha1.ReadyCondition)
-	return companyState{
-		awaiting:      reason == "" || reason == v1alpha1.AwaitingActivationReason,
-		unknownEvents: a.Status.UnknownEvents,
-	}, nil
+	state := companyState{unknownEvents: a.Status.UnknownEvents}
+	switch reason := conditionReason(a, v1alpha1.ReadyCondition); reason {
+	case "", v1alpha1.AwaitingActivationReason:
+		state.inactive = ruleProblem{v1alpha1.AwaitingActivationReason, "The rule is valid, but no event matches it until Rehive has activated this extension for the company.", false}
+	case v1alpha1.SecretMissingReason, v1alpha1.SecretUnusableReason:
+		state.inactive = ruleProblem{reason, fmt.Sprintf("The rule is valid, but not in effect while the CompanyActivation %s isn't ready: %s", name, conditionMessage(a, v1alpha1.ReadyCondition)), true}
+	}
+	return state, nil
 }
 
 // layout returns the layout that a rule names, nil if it names none or one that does not
@@ -306,8 +309,8 @@ func judgeRule(rule *v1alpha1.NotificationRule, company companyState, compiled *
 		not(ruleProblem{v1alpha1.UnknownEventReason, fmt.Sprintf("spec.event: Rehive does not know the event %s.", rule.Spec.Event), true})
 	case compiled.MutedUntil.After(now):
 		is(v1alpha1.MutedReason, "The rule is valid, but muted: "+notify.Sentence(compiled.Muted))
-	case company.awaiting:
-		not(ruleProblem{v1alpha1.AwaitingActivationReason, "The rule is valid, but no event matches it until Rehive has activated this extension for the company.", false})
+	case company.inactive.reason != "":
+		not(company.inactive)
 	default:
 		is(v1alpha1.ValidReason, "The rule is in effect.")
 	}

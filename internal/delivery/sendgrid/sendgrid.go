@@ -81,7 +81,7 @@ func New(c Config) (*Provider, error) {
 	if c.From != "" {
 		var err error
 		if p.from, err = address.Parse(c.From); err != nil {
-			return nil, fmt.Errorf("SendGrid's default sender %w", err)
+			return nil, fmt.Errorf("SendGrid's default sender (spec.sender) %w: write it like Shop <no-reply@shop.example>", err)
 		}
 	}
 	var err error

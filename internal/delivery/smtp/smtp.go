@@ -128,7 +128,7 @@ func New(c Config) (*Provider, error) {
 	if c.From != "" {
 		var err error
 		if s.from, err = address.Parse(c.From); err != nil {
-			return nil, fmt.Errorf("the SMTP server's default sender %w", err)
+			return nil, fmt.Errorf("the SMTP server's default sender (spec.sender, or --email-from) %w: write it like Shop <no-reply@shop.example>", err)
 		}
 	}
 	if c.ServerName == "" {

@@ -141,7 +141,7 @@ func New(c Config) (*Provider, error) {
 	if c.From != "" {
 		var err error
 		if p.from, err = sender(c.From, c.DefaultRegion); err != nil {
-			return nil, fmt.Errorf("the default sender of Twilio %w", err)
+			return nil, fmt.Errorf("the default sender of Twilio (spec.sender) %w", err)
 		}
 	}
 	user := c.AccountSID
