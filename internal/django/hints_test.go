@@ -91,7 +91,7 @@ func TestRemainderHints(t *testing.T) {
 // meaning.
 func TestFilterHints(t *testing.T) {
 	for name, want := range map[string]string{
-		"upcase": "write upper", "toUpperCase": "write upper", "Upper": "write upper", "uppper": "write upper", "downcase": "write lower", "deafult": "write default",
+		"upcase": "write upper", "toUpperCase": "write upper", "Upper": "write upper", "uppper": "write upper", "downcase": "write lower", "defaultt": "write default",
 		"strip": "write .strip after the name, as in {{ name.strip }}", "trim": "write .strip after the name, as in {{ name.strip }}",
 		"size": "write length", "append": "write the text after the }}", "truncate": "write truncatechars", "truncate_chars": "write truncatechars",
 		"strip_html": "write striptags", "nl2br": "write linebreaksbr", "e": "write escape", "raw": "write safe", "capitalize": "write lower|capfirst",
