@@ -46,9 +46,21 @@ func (c *serverClock) adjust(ctx context.Context, db *sql.DB) error {
 	if err := db.QueryRowContext(ctx, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint").Scan(&micros); err != nil {
 		return fmt.Errorf("asking the database for the time: %w", err)
 	}
-	// The server read its clock about half-way between question and answer.
-	c.last.Store(&reading{server: time.UnixMicro(micros).Add(c.machine.Since(before) / 2), machine: c.machine.Now()})
+	c.learn(time.UnixMicro(micros), c.machine.Since(before))
 	return nil
+}
+
+// learn takes a reading of the server's clock that was asked for some time ago. An answer
+// after a long time says little: a clock that it doesn't prove wrong runs on. A new clock
+// shows the earliest time that is possible, so that it need not go back later, when what was
+// due would not be due any more.
+func (c *serverClock) learn(server time.Time, took time.Duration) {
+	if c.last.Load() != nil {
+		if now := c.Now(); now.After(server) && now.Before(server.Add(took)) {
+			server = now
+		}
+	}
+	c.last.Store(&reading{server: server, machine: c.machine.Now()})
 }
 
 // doubtful reports whether time may have passed that this machine did not count because

@@ -35,3 +35,25 @@ func TestServersClockCounts(t *testing.T) {
 	g.Expect(c.doubtful()).To(BeFalse(), "before a lease is taken it is looked at again")
 	g.Expect(c.Now()).To(BeTemporally("~", time.Now(), time.Minute))
 }
+
+// TestSlowAnswersDontSetTheClockBack checks that only an answer that proves the clock wrong
+// changes it.
+func TestSlowAnswersDontSetTheClockBack(t *testing.T) {
+	g := NewWithT(t)
+	clk := ledgertest.NewMachineClock()
+	c := &serverClock{machine: clk}
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, answer := range []struct{ server, took, want time.Duration }{
+		{0, time.Second, 0},
+		{300 * time.Millisecond, 0, 300 * time.Millisecond},
+		{0, time.Second, 300 * time.Millisecond},
+		{200 * time.Millisecond, 2 * time.Second, 300 * time.Millisecond},
+		{-time.Second, 500 * time.Millisecond, -time.Second},
+		{time.Hour, time.Second, time.Hour},
+	} {
+		c.learn(begin.Add(answer.server), answer.took)
+		g.Expect(c.Now()).To(BeTemporally("==", begin.Add(answer.want)), "%+v", answer)
+	}
+	clk.Pass(time.Minute)
+	g.Expect(c.Now()).To(BeTemporally("==", begin.Add(time.Hour+time.Minute)))
+}
