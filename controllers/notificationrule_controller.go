@@ -76,7 +76,7 @@ func (r *notificationRuleReconciler) setupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.NotificationLayout{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfLayout),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.DeliveryProvider{}, handler.EnqueueRequestsFromMapFunc(r.rulesOfProvider),
-			builder.WithPredicates(providerFaultChanged)).
+			builder.WithPredicates(r.providerFaultChanged())).
 		WithOptions(controllerOptions(concurrentRules)).
 		Complete(r)
 }

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -192,6 +193,10 @@ func TestRuleFollowsItsProvider(t *testing.T) {
 	f.Eventually(message).Should(HavePrefix("The DeliveryProvider sms can't send (SecretNotFound): "))
 	f.Expect(message()).To(HaveSuffix(" Messages of this rule stay pending until that is fixed."))
 	f.Expect(verdictOf(rule, v1alpha1.StalledCondition)).To(Equal("True/ProviderNotReady"))
+	operators := &notificationRuleReconciler{Client: k8s, defaults: map[v1alpha1.Channel]types.NamespacedName{v1alpha1.ChannelSMS: client.ObjectKeyFromObject(p)}}
+	problem, err := operators.providerProblem(f.ctx, &v1alpha1.CompanyActivation{}, v1alpha1.ChannelSMS)
+	f.Expect(err).NotTo(HaveOccurred())
+	f.Expect(problem.message).To(Equal(fmt.Sprintf("The operator's DeliveryProvider %s/sms can't send (SecretNotFound): its status says why. Messages of this rule stay pending until that is fixed.", f.namespace)))
 	secret := f.providerSecret("twilio", map[string]string{"accountSid": twilioSID, "authToken": secrets.add("wrong-" + f.namespace)})
 	f.Eventually(message).Should(HavePrefix("The DeliveryProvider sms can't send (CredentialsRefused): "))
 	f.change(secret, func() { secret.StringData = map[string]string{"authToken": right} })
@@ -264,8 +269,10 @@ func TestProviderChangesThatRulesIgnore(t *testing.T) {
 		return p
 	}
 	ready, outage, refused := with("True", "Verified", "Good."), with("Unknown", "ProviderUnavailable", "Later."), with("False", "CredentialsRefused", "No.")
+	r := &notificationRuleReconciler{}
+	watched := r.providerFaultChanged()
 	changed := func(before, after *v1alpha1.DeliveryProvider) bool {
-		return providerFaultChanged.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})
+		return watched.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})
 	}
 	g.Expect(changed(ready, outage)).To(BeFalse())
 	g.Expect(changed(outage, ready)).To(BeFalse())
@@ -273,12 +280,17 @@ func TestProviderChangesThatRulesIgnore(t *testing.T) {
 	g.Expect(changed(refused, outage)).To(BeTrue())
 	g.Expect(changed(refused, refused)).To(BeFalse())
 	g.Expect(changed(refused, with("False", "SecretNotFound", "No."))).To(BeTrue())
+	otherwise := with("False", "CredentialsRefused", "No: 17.")
+	g.Expect(changed(refused, otherwise)).To(BeTrue())
+	r.defaults = map[v1alpha1.Channel]types.NamespacedName{v1alpha1.ChannelPush: {}}
+	g.Expect(changed(refused, otherwise)).To(BeFalse(), "the rules of all companies don't say it")
+	g.Expect(changed(ready, otherwise)).To(BeTrue())
 	moved := ready.DeepCopy()
 	moved.Spec = v1alpha1.DeliveryProviderSpec{SMTP: &v1alpha1.SMTPProvider{}}
 	g.Expect(changed(ready, moved)).To(BeTrue())
-	g.Expect(providerFaultChanged.Create(event.CreateEvent{Object: ready, IsInInitialList: true})).To(BeFalse())
-	g.Expect(providerFaultChanged.Create(event.CreateEvent{Object: ready})).To(BeTrue())
-	g.Expect(providerFaultChanged.Delete(event.DeleteEvent{Object: ready})).To(BeTrue())
+	g.Expect(watched.Create(event.CreateEvent{Object: ready, IsInInitialList: true})).To(BeFalse())
+	g.Expect(watched.Create(event.CreateEvent{Object: ready})).To(BeTrue())
+	g.Expect(watched.Delete(event.DeleteEvent{Object: ready})).To(BeTrue())
 }
 
 // TestJudgeRuleStaysWithinLimits uses more variables than fit into a status.

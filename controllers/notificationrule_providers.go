@@ -45,30 +45,49 @@ func providerIndex(o client.Object) []string {
 	return slices.Compact(values)
 }
 
-// providerFault describes why a DeliveryProvider can't send; empty if it can. An outage passes,
-// and a provider that is being deleted sends while it remains.
-func providerFault(p *v1alpha1.DeliveryProvider) string {
+// providerFault returns why a DeliveryProvider can't send; the reason is empty if it can. An outage
+// passes, and a provider that is being deleted sends while it remains.
+func providerFault(p *v1alpha1.DeliveryProvider) (reason, message string) {
 	ready := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ReadyCondition)
 	if ready == nil || ready.Status != metav1.ConditionFalse || ready.Reason == v1alpha1.DeletionPendingReason {
-		return ""
+		return "", ""
 	}
-	return fmt.Sprintf("can't send (%s): %s", ready.Reason, ready.Message)
+	return ready.Reason, ready.Message
 }
 
-// providerFaultChanged keeps everything from the rules that doesn't change whether they can
-// send: a default provider has those of all companies. Rules are reconciled at the start anyway.
-var providerFaultChanged = predicate.Funcs{
-	CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList },
-	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*v1alpha1.DeliveryProvider)
-		after, also := e.ObjectNew.(*v1alpha1.DeliveryProvider)
-		if !ok || !also {
-			return false
+// providerFaultChanged keeps everything from the rules that doesn't change their verdict: a
+// default provider has those of all companies. Rules are reconciled at the start anyway.
+func (r *notificationRuleReconciler) providerFaultChanged() predicate.Funcs {
+	fault := func(p *v1alpha1.DeliveryProvider) string {
+		reason, message := providerFault(p)
+		if r.isDefault(client.ObjectKeyFromObject(p)) {
+			return reason
 		}
-		_, served := before.Spec.Type()
-		_, serves := after.Spec.Type()
-		return served != serves || providerFault(before) != providerFault(after)
-	},
+		return reason + message
+	}
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok := e.ObjectOld.(*v1alpha1.DeliveryProvider)
+			after, also := e.ObjectNew.(*v1alpha1.DeliveryProvider)
+			if !ok || !also {
+				return false
+			}
+			_, served := before.Spec.Type()
+			_, serves := after.Spec.Type()
+			return served != serves || fault(before) != fault(after)
+		},
+	}
+}
+
+// isDefault reports whether a DeliveryProvider is one of the operator's own.
+func (r *notificationRuleReconciler) isDefault(key types.NamespacedName) bool {
+	for _, d := range r.defaults {
+		if d == key {
+			return true
+		}
+	}
+	return false
 }
 
 // rulesOfProvider maps a DeliveryProvider to the rules whose messages it sends.
@@ -142,10 +161,17 @@ func (r *notificationRuleReconciler) providerProblem(ctx context.Context, a *v1a
 		p := new(v1alpha1.DeliveryProvider)
 		switch err := r.Get(ctx, key, p, client.UnsafeDisableDeepCopy); {
 		case err == nil:
-			if kind, serves := p.Spec.Type(); serves != channel {
+			reason, message := providerFault(p)
+			kind, serves := p.Spec.Type()
+			switch {
+			case serves != channel:
 				fault = fmt.Sprintf("has the type %s, which doesn't send %s.", kind, channel)
-			} else if fault = providerFault(p); fault == "" {
+			case reason == "":
 				return ruleProblem{}, nil
+			case own:
+				fault = fmt.Sprintf("can't send (%s): %s", reason, message)
+			default: // the operator's configuration is not for companies to read
+				fault = fmt.Sprintf("can't send (%s): its status says why.", reason)
 			}
 		case !apierrors.IsNotFound(err):
 			return ruleProblem{}, fmt.Errorf("reading a DeliveryProvider of the company: %w", err)
