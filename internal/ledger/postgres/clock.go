@@ -55,12 +55,13 @@ func (c *serverClock) adjust(ctx context.Context, db *sql.DB) error {
 // shows the earliest time that is possible, so that it need not go back later, when what was
 // due would not be due any more.
 func (c *serverClock) learn(server time.Time, took time.Duration) {
-	if c.last.Load() != nil {
-		if now := c.Now(); now.After(server) && now.Before(server.Add(took)) {
+	machine := c.machine.Now()
+	if last := c.last.Load(); last != nil {
+		if now := last.server.Add(machine.Sub(last.machine)); now.After(server) && now.Before(server.Add(took)) {
 			server = now
 		}
 	}
-	c.last.Store(&reading{server: server, machine: c.machine.Now()})
+	c.last.Store(&reading{server: server, machine: machine})
 }
 
 // doubtful reports whether time may have passed that this machine did not count because
