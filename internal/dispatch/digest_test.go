@@ -157,7 +157,7 @@ func TestDigest(t *testing.T) {
 		}
 	}
 	d := s.deliveries(ids[1], 1)[0]
-	if d.RuleName != "digests/paid" || d.Channel != ledger.ChannelEmail || d.EventName != notify.DigestEvent || d.Content.HTML != "<b>joe@example.com</b>" || d.Content.From == "" {
+	if d.RuleName != s.activation.Namespace+"/paid" || d.Channel != ledger.ChannelEmail || d.EventName != notify.DigestEvent || d.Content.HTML != "<b>joe@example.com</b>" || d.Content.From == "" {
 		t.Errorf("the digest is %+v", d)
 	}
 	if received := d.EventReceivedAt; received.Before(begun.Add(time.Hour-time.Second)) || !d.ExpiresAt.Equal(received.Add(v1alpha1.DefaultValidity)) {

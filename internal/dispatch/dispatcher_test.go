@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,11 +78,17 @@ type scene struct {
 	dispatcher *Dispatcher
 }
 
-// newScene makes a scene whose company has the token of the platform's seeded one.
+// scenes counts the scenes, for names that differ when a test runs again.
+var scenes atomic.Int32
+
+func unique(name string) string { return fmt.Sprintf("%s-%d", name, scenes.Add(1)) }
+
+// newScene makes a scene whose company has the token of the platform's seeded one. The
+// company and its namespace have the same name, which begins with the given one.
 func newScene(t *testing.T, name string) *scene {
 	t.Helper()
 	platform, seed, client := startPlatform(t)
-	return sceneWith(t, name, platform, seed, client, seed.Admin.Token)
+	return sceneWith(t, unique(name), platform, seed, client, seed.Admin.Token)
 }
 
 func sceneWith(t *testing.T, name string, platform *rehivetest.Platform, seed rehivetest.Seeded, client *rehive.Client, token string) *scene {
@@ -279,7 +286,7 @@ func TestDispatchOutageDelays(t *testing.T) {
 	s.accept("1", "transaction.execute", `{"to":"zoe@example.com","id":"00000000-0000-0000-0000-000000000001","fee":-5,"amount":1}`)
 	// Time passes between two attempts only: during one, its lease would end.
 	later := func() {
-		e, err := s.store.StoredEvent(t.Context(), "outage", "1")
+		e, err := s.store.StoredEvent(t.Context(), s.activation.Spec.Company, "1")
 		s.must(err)
 		if e.NextAttemptAt.Sub(s.clock.Now()) < lease/2 {
 			s.clock.Step(lease / 4)
@@ -335,9 +342,10 @@ func TestDispatchInactiveCompany(t *testing.T) {
 func TestDispatchDeclaredSuccessor(t *testing.T) {
 	s := newScene(t, "succeeded")
 	company := s.activation.Spec.Company
-	s.must(kube.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "successor"}}))
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: unique("successor")}}
+	s.must(kube.Create(t.Context(), namespace))
 	successor := &v1alpha1.CompanyActivation{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "successor", Name: "zz-acme"}, Spec: v1alpha1.CompanyActivationSpec{Company: company},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "zz-acme"}, Spec: v1alpha1.CompanyActivationSpec{Company: company},
 	}
 	s.must(kube.Create(t.Context(), successor))
 	s.must(kube.Delete(t.Context(), s.activation))

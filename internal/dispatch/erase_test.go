@@ -41,14 +41,14 @@ func TestDispatchErasesDeletedUsers(t *testing.T) {
 	s.deliveries("1", 0)
 	for _, id := range []string{"1", "2"} {
 		s.eventually("the event to be masked", func() error {
-			e, err := s.store.StoredEvent(t.Context(), "erases", id)
+			e, err := s.store.StoredEvent(t.Context(), s.activation.Spec.Company, id)
 			if err == nil && (!e.Masked || strings.Contains(strings.ToLower(string(e.Data)), "zoe")) {
 				err = errors.New("it holds the user's data")
 			}
 			return err
 		})
 	}
-	erasures, err := s.store.Erasures(t.Context(), "erases", 10)
+	erasures, err := s.store.Erasures(t.Context(), s.activation.Spec.Company, 10)
 	if err != nil || len(erasures) != 1 || erasures[0].Cause != ledger.ErasedByPlatform {
 		t.Errorf("recorded %+v, %v", erasures, err)
 	}
@@ -58,7 +58,7 @@ func TestDispatchErasesDeletedUsers(t *testing.T) {
 // its time, and then no time at all.
 func TestErasuresWaitForTheirTurn(t *testing.T) {
 	s := newScene(t, "erases-later")
-	subject := ledger.Subject{Company: "erases-later", UserID: "11111111-2222-4333-8444-555555555555"}
+	subject := ledger.Subject{Company: s.activation.Spec.Company, UserID: "11111111-2222-4333-8444-555555555555"}
 	erased := func() int {
 		erasures, err := s.store.Erasures(t.Context(), subject.Company, 10)
 		s.must(err)
@@ -107,7 +107,7 @@ func TestDispatchTooLate(t *testing.T) {
 	s.rule("b-welcome", "user.create", nil)
 	s.rule("c-no", "user.create", func(spec *v1alpha1.NotificationRuleSpec) { spec.ExpiresAfter, spec.Expression = "10m", "False" })
 	_, err := s.store.AcceptEvent(t.Context(), ledger.Event{
-		Company: "too-late", ID: "1", Name: "user.create", Data: []byte(`{"to":"zoe@example.com"}`), ReceivedAt: s.clock.Now().Add(-time.Hour),
+		Company: s.activation.Spec.Company, ID: "1", Name: "user.create", Data: []byte(`{"to":"zoe@example.com"}`), ReceivedAt: s.clock.Now().Add(-time.Hour),
 	})
 	s.must(err)
 	all := s.deliveries("1", 3)
@@ -120,7 +120,7 @@ func TestDispatchTooLate(t *testing.T) {
 	if d := all[2]; d.Reason != "ExpressionFalse" {
 		t.Errorf("what would not have been sent is %+v", d)
 	}
-	e, err := s.store.StoredEvent(t.Context(), "too-late", "1")
+	e, err := s.store.StoredEvent(t.Context(), s.activation.Spec.Company, "1")
 	if err != nil || !e.Masked {
 		t.Errorf("the event is %+v, %v", e, err)
 	}

@@ -39,7 +39,7 @@ func TestFallbacksWait(t *testing.T) {
 	}
 	for i, w := range want {
 		d := all[i]
-		if d.RuleName != "falls-back"+"/"+w.rule || string(d.State) != w.state || d.Recipient != w.recipient || d.FallbackOf != w.of {
+		if d.RuleName != s.activation.Namespace+"/"+w.rule || string(d.State) != w.state || d.Recipient != w.recipient || d.FallbackOf != w.of {
 			t.Errorf("delivery %d is %s to %s, %s %s, in place of %d; want %+v", i, d.RuleName, d.Recipient, d.State, d.Reason, d.FallbackOf, w)
 		}
 	}
@@ -50,7 +50,7 @@ func TestFallbacksWait(t *testing.T) {
 	// A message that can't be rendered is not waited for.
 	s.accept("2", "user.create", `{"id":"11111111-2222-4333-8444-555555555555","email":"not an address","mobile":"+27820000001"}`)
 	for _, d := range s.deliveries("2", 3) {
-		if d.RuleName == "falls-back"+"/b-sms" && d.State != ledger.DeliveryPending {
+		if d.RuleName == s.activation.Namespace+"/b-sms" && d.State != ledger.DeliveryPending {
 			t.Errorf("the SMS is %s %s", d.State, d.Reason)
 		}
 	}

@@ -46,12 +46,14 @@ type languageCache struct {
 	known *lru.Cache[languageKey, knownLanguage]
 	// paused are the companies for which a lookup failed, each until a time.
 	paused *lru.Cache[string, time.Time]
+	// timeout is languageTimeout, except in tests.
+	timeout time.Duration
 }
 
 func newLanguageCache() *languageCache {
 	known, _ := lru.New[languageKey, knownLanguage](maxLanguages) // it fails for sizes below 1
 	paused, _ := lru.New[string, time.Time](maxPaused)
-	return &languageCache{known: known, paused: paused}
+	return &languageCache{known: known, paused: paused, timeout: languageTimeout}
 }
 
 // languagesOf returns a function that reads the languages of a company's users, see
@@ -104,9 +106,9 @@ func (d *Dispatcher) languagesOf(company *v1alpha1.CompanyActivation, age time.D
 	}
 }
 
-// lookUpUsers reads users from the platform within languageTimeout.
+// lookUpUsers reads users from the platform within the cache's time limit.
 func (d *Dispatcher) lookUpUsers(ctx context.Context, token string, users []string) ([]rehive.UserRecord, error) {
-	ctx, cancel := context.WithTimeout(ctx, languageTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.languages.timeout)
 	defer cancel()
 	return d.Platform.WithToken(token).Paced().UsersByID(ctx, users)
 }

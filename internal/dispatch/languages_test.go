@@ -4,9 +4,11 @@
 package dispatch
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/rehive/rehivetest"
@@ -16,6 +18,7 @@ import (
 // have, only for a rule with translations, and not again within a while.
 func TestDispatchInTheUsersLanguage(t *testing.T) {
 	s := newCompanyScene(t, "languages")
+	s.dispatcher.languages.timeout = time.Minute
 	zoe := s.user(rehivetest.User{Email: "zoe@example.com", Language: "fr-CA"})
 	lookups := func() (n int) {
 		for _, r := range s.platform.Requests() {
@@ -83,11 +86,19 @@ func TestMessagesDontWaitForALanguage(t *testing.T) {
 			if got := text("1"); got != "Hello" {
 				t.Errorf("while the platform fails: %q", got)
 			}
+			// The dispatcher may give up before the platform has read the call.
+			s.eventually("the platform to be asked", func() error {
+				if len(s.platform.Requests()) == 0 {
+					return errors.New("it was not")
+				}
+				return nil
+			})
 			lookups := len(s.platform.Requests())
 			if got := text("2"); got != "Hello" || len(s.platform.Requests()) != lookups {
 				t.Errorf("soon after it failed: %q, %d more requests", got, len(s.platform.Requests())-lookups)
 			}
 			remove()
+			s.dispatcher.languages.timeout = time.Minute
 			s.clock.Step(languagePause + 1)
 			if got := text("3"); got != "Bonjour" {
 				t.Errorf("when the platform is well: %q", got)

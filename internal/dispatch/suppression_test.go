@@ -33,11 +33,11 @@ func TestVerifiedAddressesEndBounces(t *testing.T) {
 			{Channel: ledger.ChannelEmail, Address: "zoe@example.com", Reason: ledger.SuppressedStop},
 			{Channel: ledger.ChannelSMS, Address: "+27820000001", Reason: ledger.SuppressedHardBounce},
 		} {
-			p.Company = "verified"
+			p.Company = s.activation.Spec.Company
 			s.must(s.store.Suppress(t.Context(), p, 0))
 		}
 		left := func() string {
-			page, err := s.store.ListSuppressions(t.Context(), ledger.SuppressionFilter{Company: "verified"}, 0, 10)
+			page, err := s.store.ListSuppressions(t.Context(), ledger.SuppressionFilter{Company: s.activation.Spec.Company}, 0, 10)
 			s.must(err)
 			var reasons []string
 			for _, p := range page.Suppressions {
@@ -55,8 +55,8 @@ func TestVerifiedAddressesEndBounces(t *testing.T) {
 			continue
 		}
 		// The address bounces after the event, which is then replayed.
-		s.must(s.store.Suppress(t.Context(), ledger.Suppression{Company: "verified", Channel: ledger.ChannelEmail, Address: "zoe@example.com", Reason: ledger.SuppressedHardBounce}, 0))
-		first, err := s.store.StoredEvent(t.Context(), "verified", "0")
+		s.must(s.store.Suppress(t.Context(), ledger.Suppression{Company: s.activation.Spec.Company, Channel: ledger.ChannelEmail, Address: "zoe@example.com", Reason: ledger.SuppressedHardBounce}, 0))
+		first, err := s.store.StoredEvent(t.Context(), s.activation.Spec.Company, "0")
 		s.must(err)
 		s.replay(first.Key, "again")
 		s.drained()

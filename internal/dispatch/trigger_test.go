@@ -21,6 +21,7 @@ import (
 func newCompanyScene(t *testing.T, name string) *scene {
 	t.Helper()
 	platform, seed, client := startPlatform(t)
+	name = unique(name)
 	if _, err := platform.AddCompany(rehivetest.Company{ID: name, Name: "Acme"}); err != nil {
 		t.Fatal(err)
 	}

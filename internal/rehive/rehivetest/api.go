@@ -241,7 +241,7 @@ func (p *Platform) record(r Request) {
 }
 
 // Requests lists the calls that the API received, oldest first, each once it
-// has been answered.
+// has been answered or left hanging.
 func (p *Platform) Requests() []Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -140,9 +140,10 @@ func (p *Platform) matchFault(r *http.Request, token string, owner *user) *fault
 // suffer does the fault to the call. Handle says that the call is to be
 // answered properly after all; otherwise status is what was answered.
 func (p *Platform) suffer(w http.ResponseWriter, r *http.Request, f *fault, record *Request) (status int, handle bool) {
+	abort := func() { panic(http.ErrAbortHandler) } // net/http closes the connection
 	cut := func() {
 		p.record(*record)
-		panic(http.ErrAbortHandler) // net/http closes the connection
+		abort()
 	}
 	if f.RetryAfter != "" {
 		w.Header().Set("Retry-After", f.RetryAfter)
@@ -152,12 +153,13 @@ func (p *Platform) suffer(w http.ResponseWriter, r *http.Request, f *fault, reco
 	}
 	switch f.Kind {
 	case FaultHang:
+		p.record(*record) // a caller that gave up finds it
 		select {
 		case <-r.Context().Done():
 		case <-p.ctx.Done():
 		case <-f.removed:
 		}
-		cut()
+		abort()
 	case FaultClose:
 		cut()
 	case FaultDelay:

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -814,6 +815,12 @@ func TestCloseLetsGoOfEverything(t *testing.T) {
 		_, err := s.Auth(context.Background())
 		failed <- err
 	}()
+	for deadline := time.Now().Add(3 * time.Minute); !slices.ContainsFunc(p.Requests(), func(r rehivetest.Request) bool { return r.Fault == rehivetest.FaultHang }); {
+		if time.Now().After(deadline) {
+			t.Fatal("the call is not recorded while it hangs")
+		}
+		time.Sleep(time.Millisecond) // polling with a deadline
+	}
 	closed := make(chan struct{})
 	go func() { p.Close(); close(closed) }()
 	select {
