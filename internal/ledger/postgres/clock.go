@@ -53,7 +53,7 @@ func (c *serverClock) adjust(ctx context.Context, db *sql.DB) error {
 // learn takes a reading of the server's clock that was asked for some time ago. An answer
 // after a long time says little: a clock that it doesn't prove wrong runs on. A new clock
 // shows the earliest time that is possible, so that it need not go back later, when what was
-// due would not be due any more.
+// due would no longer be due.
 func (c *serverClock) learn(server time.Time, took time.Duration) {
 	machine := c.machine.Now()
 	if last := c.last.Load(); last != nil {
