@@ -109,8 +109,7 @@ lint: ## Run golangci-lint and actionlint, and check the English (hack/prose).
 
 # The packages with the longest tests come first, so that none of them runs alone at the
 # end. More packages than there are processors run at a time, because tests wait, too, and
-# because they get a larger part of a busy machine then: 16 instead of 19 minutes with two
-# processors that four endless loops kept busy.
+# because they get a larger part of a busy machine then.
 TEST_PACKAGES = ./webhookserver ./test/e2e ./controllers ./internal/ledger/... ./...
 TEST_PROCESSES = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 3)
 
