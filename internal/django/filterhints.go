@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/rehive/extension-operator/internal/spelling"
 )
 
 // foreignFilters are hints for filters of Liquid, Jinja, Twig and others that Django has by
@@ -39,32 +41,20 @@ func filterHint(name string) string {
 			return "write {% load " + library + " %} before it"
 		}
 	}
-	found := ""
+	var similar []string
 	for known := range builtins.filters {
 		switch k := plainName(known); {
 		case k == plain:
 			return "write " + known
-		case len(plain) > 3 && oneEdit(k, plain):
-			if found != "" {
-				return ""
-			}
-			found = "write " + known
+		case len(plain) > 3 && len(plain) <= len(k)+1 && spelling.Distance(k, plain) == 1:
+			similar = append(similar, known)
 		}
 	}
-	return found
+	if len(similar) != 1 {
+		return ""
+	}
+	return "write " + similar[0]
 }
 
 // plainName is a name without its case and underscores.
 func plainName(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "") }
-
-// oneEdit reports whether one letter more, less or changed, or two letters swapped, make one
-// word of the other.
-func oneEdit(a, b string) bool {
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	return len(a) <= 1 && len(b) <= 1 || len(a) == 2 && len(b) == 2 && a[0] == b[1] && a[1] == b[0]
-}

@@ -12,6 +12,7 @@ import (
 	"github.com/rehive/extension-operator/internal/expression"
 	"github.com/rehive/extension-operator/internal/platformevent"
 	"github.com/rehive/extension-operator/internal/python"
+	"github.com/rehive/extension-operator/internal/spelling"
 )
 
 // field returns what is known of the variable of a side; nil if nothing is.
@@ -220,7 +221,7 @@ func (l *linter) value(operator string, side, other *expression.Side, field *pla
 	case platformevent.Text:
 		if len(field.Values) > 0 && !slices.Contains(field.Values, value) {
 			l.at(other, "%s is never %s: %s", side.Path, written, instead(field.Values, value))
-		} else if common := platformevent.NearestOf(value, field.Common); common != "" && !slices.Contains(field.Common, value) {
+		} else if common := spelling.Nearest(value, field.Common); common != "" && !slices.Contains(field.Common, value) {
 			l.at(other, "%s is usually not called %s: did you mean '%s'?", side.Path, written, common)
 		}
 	case platformevent.Free:
@@ -234,7 +235,7 @@ func isList(s *expression.Side) bool {
 
 // instead says which of the values was meant, or lists them.
 func instead(values []string, wrong string) string {
-	if nearest := platformevent.NearestOf(wrong, values); nearest != "" {
+	if nearest := spelling.Nearest(wrong, values); nearest != "" {
 		return fmt.Sprintf("write '%s'", nearest)
 	}
 	return "write one of '" + strings.Join(values, "', '") + "'"

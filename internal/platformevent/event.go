@@ -7,6 +7,8 @@ import (
 	"embed"
 	"slices"
 	"strings"
+
+	"github.com/rehive/extension-operator/internal/spelling"
 )
 
 // Source is how well an event's fields are known.
@@ -89,7 +91,7 @@ func Nearest(name string) string {
 	if slices.Contains(names, lower) {
 		return lower
 	}
-	return NearestOf(lower, names)
+	return spelling.Nearest(lower, names)
 }
 
 var catalogue, byName = index(events())

@@ -3,7 +3,11 @@
 
 package platformevent
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/rehive/extension-operator/internal/spelling"
+)
 
 // Kind is the type of a field's value in JSON, as far as authors of templates need to
 // know it.
@@ -231,7 +235,7 @@ func (e *Event) Suggest(path string) string {
 		}
 	}
 	// A typing mistake, or another case.
-	if found := NearestOf(path, known); found != "" {
+	if found := spelling.Nearest(path, known); found != "" {
 		return found
 	}
 	// A field of an object within, such as code for currency.code, if it is the only one.

@@ -247,7 +247,13 @@ func TestManyDomains(t *testing.T) {
 			}
 		}
 	}
-	waiting.Wait()
+	all := make(chan struct{})
+	go func() { waiting.Wait(); close(all) }()
+	select {
+	case <-all:
+	case <-time.After(3 * time.Minute):
+		t.Fatal("some companies didn't learn about their domain")
+	}
 	for i := range 10 * concurrent {
 		if result, ok := c.Result(fmt.Sprintf("shop%d.example", i), nil, func() {}); !ok || !result.Known {
 			t.Errorf("%d is %+v", i, result)

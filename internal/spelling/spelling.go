@@ -1,7 +1,8 @@
 // Copyright 2026 The Rehive Extension Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package platformevent
+// Package spelling finds the words that misspelled ones were probably meant to be.
+package spelling
 
 import (
 	"slices"
@@ -11,11 +12,11 @@ import (
 // maxCompared is the longest word that is compared with others, in bytes.
 const maxCompared = 100
 
-// NearestOf returns the one of words that a misspelled word was probably meant to be:
+// Nearest returns the one of words that a misspelled word was probably meant to be:
 // the same word except for its case or the order of its parts, or with at most a third of
 // its letters changed. It returns an empty string if none is close, or two are equally
 // close.
-func NearestOf(word string, words []string) string {
+func Nearest(word string, words []string) string {
 	if word == "" || len(word) > maxCompared {
 		return ""
 	}
@@ -32,7 +33,7 @@ func NearestOf(word string, words []string) string {
 	}
 	best, found, tie := min(2, len(word)/3)+1, "", false
 	for _, w := range words {
-		switch d := distance(lower, strings.ToLower(w)); {
+		switch d := Distance(lower, strings.ToLower(w)); {
 		case w == word:
 		case d < best:
 			best, found, tie = d, w, false
@@ -53,9 +54,9 @@ func sortedParts(name string) []string {
 	return parts
 }
 
-// distance is how many letters must be inserted, deleted, replaced or swapped with
-// their neighbour to make one word of the other.
-func distance(a, b string) int {
+// Distance is how many letters must be inserted, deleted, replaced or swapped with
+// their neighbour to make one word of the other. Its cost is the product of their lengths.
+func Distance(a, b string) int {
 	before, last, this := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
 		last[j] = j
