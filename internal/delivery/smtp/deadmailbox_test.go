@@ -36,6 +36,13 @@ func TestDeadMailbox(t *testing.T) {
 		"<user-unknown@example.com>: not welcome":                        "",
 		"5.4.1 Recipient address rejected: Access denied":                "",
 		"relay access denied":                                            "",
+		"5.1.1 <x@example.com>: Recipient address rejected: User unknown in relay recipient table":       provider.FaultHardBounce,
+		"5.2.1 Content Filter agent quarantined this message":                                            "",
+		"5.2.1 Subject is Mandatory.":                                                                    "",
+		"5.2.1 Mailbox temporarily disabled":                                                             "",
+		"5.2.1 The account is suspended":                                                                 "",
+		"5.1.1 no such user, try again later":                                                            "",
+		"5.1.1 <x@example.com>: Recipient address rejected: Blocked due to spam, your IP is blacklisted": "",
 	} {
 		err := s.classify(&stageError{stage: stageRcpt, err: &reply{code: 550, text: text}}, false)
 		var e *provider.Error

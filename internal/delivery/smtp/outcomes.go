@@ -133,6 +133,7 @@ var outcomes = []outcome{
 			"for test purposes only", "out of credits", "insufficient credits", "insufficient credit", "insufficient balance", "insufficient funds", "trial … expired", "trial … ended",
 			"subscription … expired", "subscription … ended", "your account … expired", "not enough credit", "not enough credits", "no credit", "no credits", "payment required", "payment overdue", "past due", "unpaid", "outboundspamexception…", "upgrade your … plan", "upgrade your plan", "upgrade your account", "not authorized to perform", "configuration set", "not been enabled for smtp", "not enabled for smtp", "smtp … disabled for this account", "smtp … disabled for your account",
 			"activate your account", "activate your … account", "the account is disabled", "the account is suspended", "license expired",
+			"trial account", "trial accounts", "testing emails", "pending approval", "account balance", "non payment", "your plan",
 		},
 		result: resultWaits, reason: "AccountRestricted", meaning: "The operator's account at the mail server is restricted",
 	},
@@ -142,12 +143,12 @@ var outcomes = []outcome{
 	},
 	{
 		codes: fiveYZ, enhanced: []string{"3.4", "2.3"},
-		texts:  []string{"message size", "size exceeds", "size limit", "message … too big", "message … too large", "message … too long", "message … larger than", "message length exceeds"},
+		texts:  []string{"message size", "size exceeds", "size limit", "message … too big", "message … too large", "message … too long", "message … larger than", "message length exceeds", "email size exceeded"},
 		result: resultFails, reason: "MessageTooBig", meaning: "The mail is bigger than the mail server takes",
 	},
 	{
 		// A group or mailbox that takes mail from some senders only.
-		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"7.124", "7.133", "7.134"}, texts: []string{"resolver.rst…"},
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, enhanced: []string{"7.12", "7.124", "7.133", "7.134", "7.135", "7.136"}, texts: []string{"resolver.rst…"},
 		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
 	},
 	{
@@ -157,6 +158,10 @@ var outcomes = []outcome{
 	},
 	{codes: fiveYZ, enhanced: []string{"7.10"}, texts: []string{"starttls", "encryption required", "encryption is required", "encryption needed", "must use tls", "tls required", "tls is required", "ssl required", "ssl is required"}, result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption"},
 	{
+		steps: []stage{stageMail}, codes: fourYZ, texts: []string{"starttls", "encryption required", "encryption is required", "tls required", "tls is required", "ssl required", "ssl is required"},
+		result: resultWaits, reason: "EncryptionRequired", meaning: "The mail server requires encryption",
+	},
+	{
 		codes:  []string{"530", "534", "535", "538"},
 		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
 	},
@@ -164,7 +169,7 @@ var outcomes = []outcome{
 		codes: anyRefusal, enhanced: []string{"7.8", "7.9", "7.11", "7.14"},
 		texts: []string{
 			"authentication … required", "requires authentication", "authentication needed", "authenticate first", "must authenticate", "must be authenticated", "not authenticated", "auth first", "auth command", "auth required", "auth is required",
-			"authentification … required", "authentication … mandatory", "pop before smtp", "please authenticate", "login required", "must log in", "log in first", "login first", "please log in", "client was not authenticated", "turn on smtp authentication",
+			"authentification … required", "authentication … mandatory", "pop before smtp", "please authenticate", "login required", "must log in", "log in first", "login first", "please log in", "client was not authenticated", "smtp authentication", "smtp auth", "authenticated access", "failed to authenticate", "not logged in", "api key",
 		},
 		result: resultWaits, reason: "LoginRequired", meaning: "The mail server requires a login",
 	},
@@ -174,11 +179,11 @@ var outcomes = []outcome{
 		texts: []string{
 			"relay access denied", "relay … denied", "relaying denied", "relaying … denied", "relay not permitted", "relay … not permitted", "relaying not permitted", "not permitted to relay",
 			"not allowed to relay", "unable to relay", "cannot relay", "do not relay", "not relay", "relaying not allowed", "relaying is not allowed", "relaying prohibited", "relay prohibited", "no relaying", "open relay",
-			"relay not allowed", "relay … not allowed", "relaying disallowed", "relay disallowed", "as a relay", "to be relayed", "not a relay", "no relay", "relaying … restricted", "relay … restricted", "allowed rcpthosts", "list of … rcpthosts",
+			"relay not allowed", "relay … not allowed", "relaying disallowed", "relay disallowed", "as a relay", "to be relayed", "not a relay", "no relay", "relaying … restricted", "relay … restricted", "allowed rcpthosts", "list of … rcpthosts", "cannot deliver mail for", "delivery is not allowed to this address",
 		},
 		result: resultWaits, reason: "RelayDenied", meaning: "The mail server doesn't relay mail for the operator",
 	},
-	{codes: anyRefusal, texts: []string{"sender address rejected … quota", "sender address rejected … limit"}, result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached"},
+	{codes: anyRefusal, texts: []string{"sender address rejected … quota", "sender address rejected … limit", "sending quota"}, result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached"},
 	{codes: fiveYZ, texts: []string{"sender address rejected", "sender rejected"}, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
 	{
 		steps: []stage{stageMail, stageData, stageText}, codes: fourYZ, texts: []string{"request limit exceeded"},
@@ -186,7 +191,7 @@ var outcomes = []outcome{
 	},
 	{
 		codes:  fourYZ,
-		texts:  []string{"not owned by", "does not own", "send as this sender", "sendasdenied…", "not logged in", "not allowed to send", "not permitted to send", "not authorized to send", "domain … not verified", "sender … not verified"},
+		texts:  []string{"not owned by", "does not own", "send as this sender", "sendasdenied…", "not logged in", "not allowed to send", "not permitted to send", "not authorized to send", "domain … not verified", "sender … not verified", "domain must be verified", "sender must be verified", "unverified domain", "unverified sender", "sender identity", "conform with authentication"},
 		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
 	},
 	{
@@ -209,7 +214,7 @@ var outcomes = []outcome{
 		result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account",
 	},
 	{
-		steps: []stage{stageRcpt, stageData, stageText}, codes: fourYZ, enhanced: []string{"1.8"},
+		steps: []stage{stageMail, stageRcpt, stageData, stageText}, codes: fourYZ, enhanced: []string{"1.8"},
 		texts:  []string{"sender address rejected domain not found", "sender address rejected … dns", "domain of sender", "sender domain … not found", "sender domain … not exist", "sender domain … not resolve", "sender domain must"},
 		result: resultWaits, reason: "SenderRefused", meaning: "The mail server refused the sender",
 	},
@@ -243,6 +248,18 @@ var outcomes = []outcome{
 		texts:  fullMailbox,
 		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
 	},
+	{
+		// The mail server's own list of addresses to which it doesn't send.
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ,
+		texts:  []string{"suppression list", "suppressed due to", "recipient … suppressed", "address blacklisted", "recipient … inactive", "inactive recipient", "marked as inactive"},
+		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
+	},
+	{
+		// Limits of a single message.
+		steps: []stage{stageText}, codes: fiveYZ,
+		texts:  []string{"line limit", "line length", "line too long", "too many hops", "hop count", "received headers", "too many attachments", "attachment … limit", "attachments … limit", "bare <lf…", "bare linefeeds", "bare newline", "blocked url", "url … listed", "url … blocked"},
+		result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message",
+	},
 	// RFC 5321 has 552 for a mailbox without room.
 	{steps: []stage{stageRcpt}, codes: []string{"552"}, texts: []string{"quota"}, result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient"},
 	{
@@ -255,7 +272,7 @@ var outcomes = []outcome{
 		},
 		result: resultWaits, reason: "QuotaExceeded", meaning: "The mail server's limit of messages is reached",
 	},
-	{codes: fiveYZ, enhanced: []string{"7.501", "7.502", "7.503", "7.511"}, texts: []string{"ip … not allowed", "ip … not permitted", "ip … not authorized", "your host … not allowed", "client … permission", "client … permissions to submit", "blocked using", "dnsbl", "rbl", "spamhaus", "spamcop"}, result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account"},
+	{codes: fiveYZ, enhanced: []string{"7.501", "7.502", "7.503", "7.511"}, texts: []string{"ip … not allowed", "ip … not permitted", "ip … not authorized", "your host … not allowed", "client … permission", "client … permissions to submit", "blocked using", "dnsbl", "rbl", "spamhaus", "spamcop", "ipcheck", "network not allowed", "mail from this ip", "sender ip"}, result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account"},
 	{
 		codes: fiveYZ, enhanced: []string{"1.7", "1.8", "7.60"},
 		texts: []string{
@@ -263,7 +280,7 @@ var outcomes = []outcome{
 			"invalid sender", "bad sender", "unknown sender", "unauthorized sender", "unregistered sender", "unverified sender", "unverified domain", "unregistered domain", "denies … sender", "verify your sender", "sender verify failed", "sender verification",
 			"not owned by", "does not own", "not belong to", "not an address of", "not an alias", "not an allowed sender", "may only send", "send as this sender", "sendasdenied…", "sendas denied", "address is not verified", "address not verified", "identities failed the check", "domain … not … verified", "domain … unverified", "domain … not … validated",
 			"from address", "from domain", "from header", "header from", "mail from … not allowed", "mail from … denied", "mail from … must", "mail from must", "envelope from", "envelope sender", "return path", "badmailfrom", "sender signature", "local sender", "originator",
-			"use this sender", "use … sender address", "as the sender", "as sender", "not allowed to send", "not permitted to send", "not authorized to send", "sending from … not allowed",
+			"can not receive from", "sending address … not", "your domain", "domain … not configured", "domain … in your account", "use this sender", "use … sender address", "as the sender", "as sender", "not allowed to send", "not permitted to send", "not authorized to send", "sending from … not allowed",
 		},
 		result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender",
 	},
@@ -272,7 +289,7 @@ var outcomes = []outcome{
 		texts: []string{
 			"block list", "blocklist", "blocklisted", "black list", "blacklist", "blacklisted", "deny list", "denylist", "listed at", "listed by", "listed in", "listed on", "barracuda", "sorbs",
 			"reputation", "client host", "client … rejected", "your ip", "ip address", "your host", "helo", "ehlo command rejected", "access denied from",
-			"dynamic ip", "dynamic ips", "dynamic address", "dynamic addresses", "sending paused", "sending … suspended", "from this account", "outgoing mail",
+			"dynamic ip", "dynamic ips", "dynamic address", "dynamic addresses", "sending paused", "sending … suspended", "sending … disabled", "disabled for sending", "service suspended", "from this account", "outgoing mail",
 			"your account … suspended", "your account … blocked", "your account … locked", "your account … disabled", "your account … not activated", "your account … not yet activated",
 		},
 		result: resultWaits, reason: "ClientRefused", meaning: "The mail server refuses mail from the operator's address or account",
@@ -291,10 +308,12 @@ var outcomes = []outcome{
 		codes: fiveYZ, texts: []string{"due to policy restrictions", "security policies", "administrative lockout", "recipient address rejected … policy"},
 		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
 	},
+	// Yahoo's server for sending says so of a sender that isn't the account's own.
+	{steps: []stage{stageText}, codes: fiveYZ, texts: []string{"request failed mailbox unavailable"}, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
 	{
 		codes: fiveYZ, texts: []string{
 			"recipient address rejected", "recipient … rejected", "recipient … refused", "recipient … not found", "recipient … denied", "invalid recipient", "bad recipient", "user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox",
-			"does not exist", "doesn't exist", "mailbox unavailable", "mailbox not found", "mailbox disabled", "not a valid mailbox", "unknown recipient", "recipient unknown", "address unknown", "unknown address",
+			"does not exist", "doesn't exist", "mailbox unavailable", "mailbox not found", "mailbox disabled", "mailbox is disabled", "user not found", "does not have a … account", "recipient … blocked", "not a valid mailbox", "unknown recipient", "recipient unknown", "address unknown", "unknown address",
 		},
 		steps:  []stage{stageRcpt, stageData, stageText},
 		result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient",
@@ -314,21 +333,24 @@ var outcomes = []outcome{
 		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
 	},
 	{
-		steps: []stage{stageRcpt}, codes: fiveYZ, texts: []string{"access denied", "permission denied", "not served here", "not authorized", "authenticate"},
+		// Not a word about the recipient or the text.
+		steps: []stage{stageRcpt, stageData, stageText}, codes: fiveYZ, texts: []string{"access denied", "permission denied", "no permission", "forbidden", "not served here", "not authorized", "unauthorized", "not allowed to use", "authenticate"},
 		result: resultWaits, reason: "PolicyRefused", meaning: "The mail server's policy refused the message",
 	},
 	{codes: []string{"521"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
 	{
 		// The server does not know the command, so this is not about the recipient.
-		steps: []stage{stageRcpt, stageData}, codes: []string{"500", "502"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail",
+		steps: []stage{stageRcpt, stageData}, codes: []string{"500", "502"},
+		result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail",
 	},
+	{steps: []stage{stageRcpt}, codes: fiveYZ, enhanced: []string{"5.1"}, texts: []string{"protocol error"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
 	{codes: fiveYZ, enhanced: []string{"3.2"}, result: resultWaits, reason: "ServerRefused", meaning: "The mail server takes no mail"},
 	{steps: []stage{stageMail}, codes: fiveYZ, result: resultSender, reason: "SenderRefused", meaning: "The mail server refused the sender"},
 	{steps: []stage{stageRcpt}, codes: fiveYZ, result: resultFails, reason: reasonRecipientRefused, meaning: "The mail server refused the recipient"},
 	{steps: afterRcpt, codes: fiveYZ, result: resultFails, reason: "MessageRefused", meaning: "The mail server refused the message"},
 	{steps: []stage{stageRcpt}, codes: fourYZ, result: resultDeferred, reason: "RecipientDeferred", meaning: "The mail server deferred the recipient"},
 	{
-		steps: []stage{stageMail}, codes: fourYZ, enhanced: []string{"1.7", "1.8"}, texts: []string{"sender address", "domain of sender", "sender domain", "sender verify", "sender verification", "verify sender"},
+		steps: []stage{stageMail}, codes: fourYZ, enhanced: []string{"1.7"}, texts: []string{"sender address", "sender domain", "sender verify", "sender verification", "verify sender"},
 		result: resultDeferred, reason: "SenderDeferred", meaning: "The mail server deferred the sender",
 	},
 	{steps: afterRcpt, codes: fourYZ, enhanced: []string{"3"}, result: resultRetried, reason: "MessageDeferred", meaning: "The mail server deferred the message"},
@@ -354,14 +376,18 @@ var (
 	undefinedCodes = []string{"0.0", "1.0", "2.0"}
 	deadMailbox    = phrases("user unknown", "unknown user", "no such user", "no such recipient", "no such mailbox", "mailbox not found", "unknown recipient", "recipient unknown", "user … does not exist", "account that you tried to reach does not exist")
 	roomIsMissing  = phrases(fullMailbox...)
+	// notTheMailbox are phrases of refusals that are about something else, or that may pass,
+	// whatever code they have.
+	notTheMailbox = phrases("temporarily", "temporary", "try again", "later", "suspended", "quarantine", "quarantined", "content", "spam", "virus", "subject", "policy", "blocked", "blocklist", "blocklisted", "blacklist", "blacklisted", "block list", "reputation", "your ip", "ip address")
 )
 
 // isDeadMailbox reports whether a permanent refusal of a recipient says that its mailbox
 // doesn't exist. Enhanced codes decide if there are any, and all must say so. 552 is the code
-// of a mailbox without room, whatever else the reply says.
+// of a mailbox without room, whatever else the reply says. In doubt the answer is no: nothing
+// is sent to such a mailbox any more.
 func isDeadMailbox(r *reply) bool {
 	text := phraseText(r.text)
-	if r.code/100 != 5 || roomIsMissing.MatchString(text) {
+	if r.code/100 != 5 || roomIsMissing.MatchString(text) || notTheMailbox.MatchString(text) {
 		return false
 	}
 	dead := false
