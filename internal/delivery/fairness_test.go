@@ -98,7 +98,8 @@ func TestFloodOfAHangingProvider(t *testing.T) {
 		g := NewWithT(t)
 		flood(t, s, "flood", floodSize())
 		stuck, calls := hanging()
-		start(t, Options{Ledger: s, Companies: companies{}, Grace: time.Millisecond, Routes: byCompany{
+		// The calls that hang must outlast the test on a busy machine: others would follow them.
+		start(t, Options{Ledger: s, Companies: companies{}, Grace: time.Millisecond, SendTimeout: 15 * time.Minute, Routes: byCompany{
 			"flood": stuck,
 			"other": send(func(context.Context, provider.Message) (provider.Receipt, error) {
 				return provider.Receipt{ID: "1"}, nil
@@ -183,6 +184,7 @@ func TestBacklogOfABrokenProvider(t *testing.T) {
 	g := NewWithT(t)
 	s := openLedger(t, nil)
 	flood(t, s, "shop", 500)
+	const openFor = 100 * time.Millisecond
 	var mu sync.Mutex
 	works, calls := false, 0
 	guard := NewGuard(send(func(context.Context, provider.Message) (provider.Receipt, error) {
@@ -193,7 +195,8 @@ func TestBacklogOfABrokenProvider(t *testing.T) {
 			return provider.Receipt{}, provider.Transient("Unavailable", "It is down.", 0)
 		}
 		return provider.Receipt{ID: "1"}, nil
-	}), GuardConfig{OpenFor: 100 * time.Millisecond})
+	}), GuardConfig{OpenFor: openFor})
+	began := time.Now()
 	start(t, Options{Ledger: s, Routes: byCompany{"shop": guard, "other": Inbox{}}, Retry: retries{}})
 	g.Eventually(func() int {
 		n, _ := guard.guard.Room(0)
@@ -205,7 +208,7 @@ func TestBacklogOfABrokenProvider(t *testing.T) {
 	works = true
 	failed := calls
 	mu.Unlock()
-	g.Expect(failed).To(BeNumerically("<", 100))
+	g.Expect(failed).To(BeNumerically("<", 2*DefaultConcurrency+int(time.Since(began)/openFor)), "once it is open, one tries it each time")
 	// Those that failed are retried in an hour.
 	g.Eventually(sentCount(s, "shop")).Should(BeNumerically(">=", 500-failed-DefaultConcurrency))
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	. "github.com/onsi/gomega"
@@ -144,32 +145,27 @@ func TestUnknownOutcomePolicies(t *testing.T) {
 		"stop, no answer either": {stop: true, asked: &answering{err: errors.New("down")}, state: ledger.DeliveryFailed, sent: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			clk := fakeClock()
-			s := openLedger(t, clk)
-			p := &answering{}
-			var via provider.Provider = silent{p}
-			if test.asked != nil {
-				p, via = test.asked, test.asked
-			}
-			start(t, Options{Ledger: s, Clock: clk, Routes: ByChannel{ledger.ChannelEmail: via}, Rules: policy(RulePolicy{StopUnknown: test.stop})})
-			decide(t, s, "shop", "1", 1)
-			g.Eventually(func() string { return row(t, s).Reason }).Should(Equal(provider.ReasonOutcomeUnknown))
-			for range 10 {
-				if row(t, s).State != ledger.DeliveryPending {
-					break
+			synctest.Test(t, func(t *testing.T) {
+				g := NewWithT(t)
+				s := openLedgerForDays(t)
+				p := &answering{}
+				var via provider.Provider = silent{p}
+				if test.asked != nil {
+					p, via = test.asked, test.asked
 				}
-				g.Eventually(clk.HasWaiters).Should(BeTrue())
-				clk.Step(20 * time.Minute)
-				g.Eventually(func() bool { return row(t, s).State != ledger.DeliveryPending || clk.HasWaiters() }).Should(BeTrue())
-			}
-			g.Eventually(func() ledger.DeliveryState { return row(t, s).State }).Should(Equal(test.state))
-			g.Expect(row(t, s).ProviderID).To(Equal(test.id))
-			g.Expect(p.calls.Load()).To(Equal(test.sent))
-			if test.state == ledger.DeliveryFailed {
+				start(t, Options{Ledger: s, Routes: ByChannel{ledger.ChannelEmail: via}, Rules: policy(RulePolicy{StopUnknown: test.stop})})
+				decide(t, s, "shop", "1", 1)
+				pass(time.Minute)
 				g.Expect(row(t, s).Reason).To(Equal(provider.ReasonOutcomeUnknown))
-				g.Expect(row(t, s).Message).To(ContainSubstring("may have arrived"))
-			}
+				pass(3 * time.Hour)
+				g.Expect(row(t, s).State).To(Equal(test.state))
+				g.Expect(row(t, s).ProviderID).To(Equal(test.id))
+				g.Expect(p.calls.Load()).To(Equal(test.sent))
+				if test.state == ledger.DeliveryFailed {
+					g.Expect(row(t, s).Reason).To(Equal(provider.ReasonOutcomeUnknown))
+					g.Expect(row(t, s).Message).To(ContainSubstring("may have arrived"))
+				}
+			})
 		})
 	}
 }
