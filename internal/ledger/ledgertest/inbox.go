@@ -114,15 +114,7 @@ func testAllReceived(t *testing.T, at Place) {
 		}
 		Decided(t, s, company, "1", deliveries...)
 	}
-	for {
-		claimed := claimAll(t, s)
-		if len(claimed) == 0 {
-			break
-		}
-		for _, d := range claimed {
-			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
-		}
-	}
+	sendAll(t, s)
 	no := false
 	unread := func(company, user string) int {
 		t.Helper()
@@ -261,10 +253,6 @@ func testInboxArrivals(t *testing.T, at Place) {
 		many = append(many, inApp(fmt.Sprint("rule-", i), "zoe"))
 	}
 	Decided(t, s, "shop", "3", many...)
-	for claimed := claimAll(t, s); len(claimed) > 0; claimed = claimAll(t, s) {
-		for _, d := range claimed {
-			g.Expect(s.MarkSent(bg, d, "")).To(Succeed())
-		}
-	}
+	sendAll(t, s)
 	g.Expect(s.InboxAfter(bg, "shop", "zoe", ids["shop first"])).To(HaveLen(ledger.MaxInboxAfter))
 }

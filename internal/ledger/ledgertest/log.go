@@ -5,6 +5,7 @@ package ledgertest
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -109,7 +110,7 @@ func testLog(t *testing.T, at Place) {
 	g.Expect(err).To(MatchError(ledger.ErrNotFound))
 }
 
-// claimAll claims all due deliveries.
+// claimAll claims due deliveries, up to a hundred.
 func claimAll(t testing.TB, s ledger.Store) []ledger.ClaimedDelivery {
 	t.Helper()
 	claimed, err := s.ClaimDeliveries(bg, ledger.Claim{Limit: 100, Lease: time.Minute})
@@ -117,4 +118,29 @@ func claimAll(t testing.TB, s ledger.Store) []ledger.ClaimedDelivery {
 		t.Fatal(err)
 	}
 	return claimed
+}
+
+// endAll ends all pending deliveries. A claim may return fewer than are due, and one that was
+// stored just now may be due a moment later: the server's clock is read again and again.
+func endAll(t testing.TB, s ledger.Store, end func(ledger.ClaimedDelivery) error) {
+	t.Helper()
+	NewWithT(t).Eventually(func() (int64, error) {
+		var ends sync.WaitGroup
+		for _, d := range claimAll(t, s) {
+			ends.Go(func() {
+				if err := end(d); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		ends.Wait()
+		stats, err := s.Stats(bg)
+		return stats.PendingDeliveries, err
+	}).WithTimeout(3 * time.Minute).Should(BeZero())
+}
+
+// sendAll records that all pending deliveries were sent.
+func sendAll(t testing.TB, s ledger.Store) {
+	t.Helper()
+	endAll(t, s, func(d ledger.ClaimedDelivery) error { return s.MarkSent(bg, d, "") })
 }

@@ -214,25 +214,7 @@ func testResendAll(t *testing.T, at Place) {
 		}
 		Decided(t, s, "shop", fmt.Sprint(event), deliveries...)
 	}
-	// endAll ends all pending deliveries. A claim may return fewer than are due, and one that was
-	// stored just now may be due a moment later: the server's clock is read again and again.
-	endAll := func(end func(ledger.ClaimedDelivery) error) {
-		t.Helper()
-		g.Eventually(func() (int64, error) {
-			var ends sync.WaitGroup
-			for _, d := range claimAll(t, s) {
-				ends.Go(func() {
-					if err := end(d); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			ends.Wait()
-			stats, err := s.Stats(bg)
-			return stats.PendingDeliveries, err
-		}).WithTimeout(3 * time.Minute).Should(BeZero())
-	}
-	endAll(func(d ledger.ClaimedDelivery) error {
+	endAll(t, s, func(d ledger.ClaimedDelivery) error {
 		if d.RuleName == "sent" {
 			return s.MarkSent(bg, d, "x")
 		}
@@ -251,7 +233,7 @@ func testResendAll(t *testing.T, at Place) {
 	}
 	failAll := func() {
 		t.Helper()
-		endAll(func(d ledger.ClaimedDelivery) error { return s.FailDelivery(bg, d, "Refused", "It refused.") })
+		endAll(t, s, func(d ledger.ClaimedDelivery) error { return s.FailDelivery(bg, d, "Refused", "It refused.") })
 	}
 	n, next := resend(ledger.LogFilter{Company: "bank"}, 1000)
 	g.Expect([]any{n, next}).To(Equal([]any{0, int64(0)}))
