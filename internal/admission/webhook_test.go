@@ -332,5 +332,5 @@ func testUnchecked(t *testing.T, r *replica) {
 	g.Eventually(func() string {
 		g.Expect(c.Create(t.Context(), rule("panics"), client.DryRunAll)).To(Succeed())
 		return heard.take()
-	}).WithTimeout(time.Minute).Should(Equal("accepted unchecked, because the check failed. Its condition Ready reports whether it works."))
+	}).WithTimeout(3 * time.Minute).Should(Equal("accepted unchecked, because the check failed. Its condition Ready reports whether it works."))
 }

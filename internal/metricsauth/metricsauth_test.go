@@ -4,6 +4,7 @@
 package metricsauth
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -43,6 +44,9 @@ func serviceAccount(t *testing.T, name, clusterRole string) string {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	_, err = client.CoreV1().ServiceAccounts("default").Create(t.Context(), account, metav1.CreateOptions{})
 	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() {
+		_ = client.CoreV1().ServiceAccounts("default").Delete(context.Background(), name, metav1.DeleteOptions{})
+	})
 	if clusterRole != "" {
 		_, err := client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -50,6 +54,9 @@ func serviceAccount(t *testing.T, name, clusterRole string) string {
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
 		}, metav1.CreateOptions{})
 		g.Expect(err).NotTo(HaveOccurred())
+		t.Cleanup(func() {
+			_ = client.RbacV1().ClusterRoleBindings().Delete(context.Background(), name, metav1.DeleteOptions{})
+		})
 	}
 	request, err := client.CoreV1().ServiceAccounts("default").CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	g.Expect(err).NotTo(HaveOccurred())
@@ -68,6 +75,9 @@ func metricsReader(t *testing.T) string {
 	g.Expect(err).NotTo(HaveOccurred())
 	_, err = client.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{})
 	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() {
+		_ = client.RbacV1().ClusterRoles().Delete(context.Background(), role.Name, metav1.DeleteOptions{})
+	})
 	return role.Name
 }
 
@@ -105,7 +115,8 @@ func TestFilter(t *testing.T) {
 	}
 	g.Expect(get(http.MethodGet, "/metrics", "Bearer "+stranger).Code).To(Equal(http.StatusForbidden))
 	g.Expect(served).To(BeZero())
-	g.Expect(get(http.MethodGet, "/metrics", "Bearer "+reader).Code).To(Equal(http.StatusOK))
+	// The API server's authorizer learns of a new binding a moment later.
+	g.Eventually(func() int { return get(http.MethodGet, "/metrics", "Bearer "+reader).Code }, "3m", "50ms").Should(Equal(http.StatusOK))
 	g.Expect(get(http.MethodGet, "/metrics", "bearer "+reader).Code).To(Equal(http.StatusOK), "the scheme's name may have any case")
 	g.Expect(served).To(Equal(2))
 	g.Expect(get(http.MethodPost, "/metrics", "Bearer "+reader).Code).To(Equal(http.StatusForbidden), "another verb")
@@ -120,7 +131,7 @@ func TestFilter(t *testing.T) {
 		// The API server may not know it yet, and its answer is cached again.
 		clock.Add(int64(trustTime / time.Second))
 		return get(http.MethodGet, "/metrics", "Bearer "+reader).Code
-	}, "1m", "50ms").Should(Equal(http.StatusForbidden))
+	}, "3m", "50ms").Should(Equal(http.StatusForbidden))
 }
 
 // TestOperatorsCredentialsAreNotUsed checks that a caller without a token does not get the

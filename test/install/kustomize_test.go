@@ -338,11 +338,11 @@ func TestServiceAccountRights(t *testing.T) {
 	g.Eventually(func() []string {
 		here = rights(operatorNamespace)
 		return slices.DeleteFunc(slices.Clone(here), own)
-	}, 30*time.Second, 50*time.Millisecond).Should(ConsistOf(electing))
+	}, 2*time.Minute, 50*time.Millisecond).Should(ConsistOf(electing))
 	g.Eventually(func() []string {
 		there = rights("team-a")
 		return slices.DeleteFunc(slices.Clone(there), own)
-	}, 30*time.Second, 50*time.Millisecond).Should(ConsistOf(working))
+	}, 2*time.Minute, 50*time.Millisecond).Should(ConsistOf(working))
 	g.Expect(there).To(ContainElements("create companyactivations.extensions.rehive.com", "patch notificationrules/status.extensions.rehive.com"))
 	for _, right := range there {
 		g.Expect(here).To(ContainElement(right))

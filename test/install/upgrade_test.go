@@ -52,7 +52,7 @@ func TestUpgrade(t *testing.T) {
 				if object.GetNamespace() == "" {
 					object.SetNamespace("team-a")
 				}
-				g.Eventually(func() error { return apply(t.Context(), object.DeepCopy()) }, 30*time.Second, 100*time.Millisecond).Should(Succeed(), identity(object))
+				g.Eventually(func() error { return apply(t.Context(), object.DeepCopy()) }, 2*time.Minute, 100*time.Millisecond).Should(Succeed(), identity(object))
 				t.Cleanup(func() {
 					g.Expect(client.IgnoreNotFound(k8s.Delete(context.Background(), object.DeepCopy()))).To(Succeed())
 				})
@@ -73,7 +73,7 @@ func TestUpgrade(t *testing.T) {
 						return k8s.Get(t.Context(), client.ObjectKeyFromObject(object), read)
 					}
 					return err
-				}, 30*time.Second, 100*time.Millisecond).Should(Succeed(), identity(object))
+				}, 2*time.Minute, 100*time.Millisecond).Should(Succeed(), identity(object))
 			}
 		})
 	}
