@@ -120,37 +120,34 @@ func (a *API) StatusError(resp *outbound.Response, detail string) error {
 		return provider.Misconfigured("Redirected", answer+", a redirect, which is never followed; check the base URL.")
 	case s == http.StatusNotFound || s == http.StatusMethodNotAllowed || s == http.StatusGone:
 		return provider.Misconfigured("NotFound", answer+"; check the base URL and the account.")
-	case isAboutHTTP(s):
-		return provider.Misconfigured("UnexpectedAnswer", answer+", which its API never does; check the base URL and what is between the operator and "+a.name+".")
 	case s == http.StatusUnavailableForLegalReasons:
 		return provider.Misconfigured("WrongRegion", answer+": it refuses the message in this region; check the base URL.")
 	case s == http.StatusPaymentRequired:
 		return provider.Misconfigured("QuotaExceeded", answer+": the account can't pay for the message.")
 	case s == http.StatusRequestEntityTooLarge:
 		return provider.Permanent("MessageTooBig", answer+": the message is too big.")
-	case s == http.StatusTooManyRequests:
+	case s == http.StatusTooManyRequests || s == statusEnhanceYourCalm:
 		return provider.Transient(provider.ReasonThrottled, answer+": it asks to send more slowly.", RetryAfter(resp.Header))
 	case s == http.StatusRequestTimeout || s == http.StatusConflict || s == http.StatusLocked || s == http.StatusTooEarly || s >= 500:
 		return provider.Transient("Unavailable", answer+".", RetryAfter(resp.Header))
-	case s >= 400:
+	case (s == http.StatusBadRequest || s == http.StatusUnprocessableEntity) && !isPage(resp.Body):
 		return provider.Permanent("MessageRefused", answer+": it refuses the message.")
+	case s >= 400:
+		// The other statuses are about how the call was made. Our calls are all made alike, so they,
+		// and pages for people, come from a proxy, or from another server than the provider's.
+		return provider.Misconfigured("UnexpectedAnswer", answer+", which its API never does; check the base URL and what is between the operator and "+a.name+".")
 	default:
 		// A 200 where the API never says 200 comes from something in between.
 		return provider.Transient("UnexpectedAnswer", answer+", which its API never does.", 0)
 	}
 }
 
-// isAboutHTTP reports whether a status is about how the call was made, not about the
-// message. Our calls are all made alike, so it comes from a proxy, or from another server
-// than the provider's.
-func isAboutHTTP(status int) bool {
-	switch status {
-	case http.StatusNotAcceptable, http.StatusProxyAuthRequired, http.StatusLengthRequired, http.StatusPreconditionFailed, http.StatusRequestURITooLong,
-		http.StatusUnsupportedMediaType, http.StatusRequestedRangeNotSatisfiable, http.StatusExpectationFailed, http.StatusMisdirectedRequest,
-		http.StatusUpgradeRequired, http.StatusPreconditionRequired, http.StatusRequestHeaderFieldsTooLarge:
-		return true
-	}
-	return false
+// statusEnhanceYourCalm is what some proxies answer instead of 429.
+const statusEnhanceYourCalm = 420
+
+// isPage reports whether the body of an answer is HTML or XML, which no provider's API writes.
+func isPage(body []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\uFEFF"))), []byte("<"))
 }
 
 // RetryAfter returns the wait that an answer's header asks for: Retry-After (seconds or

@@ -205,14 +205,14 @@ func (p *Provider) Check(ctx context.Context) error {
 // SendGrid has no codes for them.
 var (
 	quotaExceeded = regexp.MustCompile(`credits exceeded|(insufficient|not enough|out of|no|all (of )?your) credits|over (your |the )?quota|maximum (number|amount) of (emails|messages|credits)|` +
-		`(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the) .{0,40}(limit|quota|emails|messages|credits)|(limit|quota) (exceeded|reached)|reached (your|the) .{0,40}(limit|quota)`)
+		`(sending|email|daily|monthly|plan) (limit|quota)|exceeded (your|the|its) .{0,40}(limit|quota|plan|emails|messages|credits)|(limit|quota) (exceeded|reached)|reached (your|the) .{0,40}(limit|quota)`)
 	// otherLimits are those of a message, and those that pass by themselves.
 	otherLimits     = regexp.MustCompile(`(rate|request|size|length|characters?|recipients?|attachments?) (limit|quota)s?|too many requests`)
-	accountInactive = regexp.MustCompile(`(account|subuser) .{0,60}(suspended|disabled|deactivated|banned|frozen|restricted|review|not (been )?(activated|provisioned|verified|approved)|(is|are) not active|inactive|past due)|` +
+	accountInactive = regexp.MustCompile(`(account|subuser) .{0,60}(suspended|disabled|deactivated|banned|frozen|restricted|review|not (been )?(activated|provisioned|verified|approved)|(is|are) not active|inactive|past due|temporarily limited)|user is (banned|suspended|disabled)|payment (is )?required|` +
 		`(suspended|disabled|deactivated|blocked|banned|restricted) .{0,60}account|sending .{0,40}(suspended|disabled|deactivated|paused)|verify your account|authori[sz]ed to send (mail|e-?mails?)\b|` +
 		`trial .{0,40}(expired|ended)|upgrade your (account|plan)`)
 	credentialsRefused = regexp.MustCompile(`(invalid|unknown|missing|revoked|expired|disabled) api[ -]?key|api[ -]?key .{0,40}(invalid|revoked|expired|disabled|not exist)|wrong credentials|bad username|authorization grant|` +
-		`permission denied|access forbidden|unauthorized scopes|two-factor authentication|ip address is not (whitelisted|allowed)`)
+		`permission denied|access forbidden|authori[sz]ation required|authentication required|2fa|unauthorized scopes|two-factor authentication|ip address is not (whitelisted|allowed)`)
 	senderRefused = regexp.MustCompile(`sender identity|verified sender|unverified|from (address|e-?mail|domain)|authori[sz]ed to send (from|to this domain)|permission to send (from|as)|sender .{0,60}(not owned|not allowed|rejected|not verified)|domain .{0,60}(not verified|not authenticated)`)
 )
 

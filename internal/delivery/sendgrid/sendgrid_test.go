@@ -129,7 +129,17 @@ func TestRefusals(t *testing.T) {
 		{"a wrong key with 400", 400, `{"errors":[{"message":"Invalid API key","field":null}]}`, "", "CredentialsRefused", false},
 		{"a password", 400, `{"errors":[{"message":"Bad username / password","field":null}]}`, "", "CredentialsRefused", false},
 		{"an address that isn't allowed", 400, `{"errors":[{"message":"Requestor's IP Address is not whitelisted","field":null}]}`, "", "CredentialsRefused", false},
-		{"a page", 400, `<html><body>Maximum credits exceeded</body></html>`, "", "MessageRefused", true},
+		{"a page", 400, `<html><body>Maximum credits exceeded</body></html>`, "", "UnexpectedAnswer", false},
+		{"a page of a filter", 422, "\r\n<!DOCTYPE html>", "", "UnexpectedAnswer", false},
+		{"HTTP to a port of HTTPS", 497, ``, "", "UnexpectedAnswer", false},
+		{"a proxy that lost its caller", 499, ``, "", "UnexpectedAnswer", false},
+		{"a status that isn't registered", 460, ``, "", "UnexpectedAnswer", false},
+		{"a limited account", 400, `{"errors":[{"message":"Your account has been temporarily limited","field":null}]}`, "", "AccountInactive", false},
+		{"a banned user", 400, `{"errors":[{"message":"Unable to send: user is banned","field":null}]}`, "", "AccountInactive", false},
+		{"a payment", 400, `{"errors":[{"message":"Payment required","field":null}]}`, "", "AccountInactive", false},
+		{"a plan", 400, `{"errors":[{"message":"Account has exceeded its monthly plan","field":null}]}`, "", "QuotaExceeded", false},
+		{"no key", 400, `{"errors":[{"message":"authorization required","field":null}]}`, "", "CredentialsRefused", false},
+		{"a second factor", 400, `{"errors":[{"message":"2FA required","field":null}]}`, "", "CredentialsRefused", false},
 		{"nothing", 400, ``, "", "MessageRefused", true},
 		{"null", 400, `null`, "", "MessageRefused", true},
 		{"a redirect", 302, `<html>`, "", "Redirected", false},
@@ -163,7 +173,9 @@ func TestThrottled(t *testing.T) {
 			t.Errorf("%s: %v", message, err)
 		}
 	}
-	_, err := answering(t, 429, `{"errors":[{"message":"Daily limit exceeded","field":null}]}`).Send(t.Context(), providertest.Message())
+	_, err := answering(t, 420, "Enhance your calm").Send(t.Context(), providertest.Message())
+	providertest.CheckReason(t, err, provider.ReasonThrottled)
+	_, err = answering(t, 429, `{"errors":[{"message":"Daily limit exceeded","field":null}]}`).Send(t.Context(), providertest.Message())
 	providertest.CheckReason(t, err, "QuotaExceeded")
 }
 

@@ -250,15 +250,19 @@ func (c *conn) say(commands ...string) error {
 // ask sends a command and reads the reply. The error is the reply if its first digit
 // isn't the expected one.
 func (c *conn) ask(command string, expect int) (*reply, error) {
-	return c.askFor(c.CommandTimeout, command, expect)
-}
-
-// askFor is ask for a command whose reply may take longer.
-func (c *conn) askFor(wait time.Duration, command string, expect int) (*reply, error) {
 	if err := c.say(command); err != nil {
 		return nil, err
 	}
-	return c.expect(wait, expect)
+	return c.expect(c.CommandTimeout, expect)
+}
+
+// step is ask for a command of a message, whose reply may take longer.
+func (c *conn) step(wait time.Duration, command string, expect int) error {
+	if err := c.say(command); err != nil {
+		return err
+	}
+	_, err := c.expectStep(wait, expect)
+	return err
 }
 
 // mailTimeout is how long the reply to MAIL may take. A connection that was used before
@@ -283,6 +287,16 @@ func (c *conn) expect(wait time.Duration, digit int) (*reply, error) {
 		return nil, r
 	}
 	return nil, errBadReply
+}
+
+// expectStep is expect for the steps of a message. A greeting, a farewell and the question of a
+// login are not replies to any of them: to take one for an acceptance would lose the message.
+func (c *conn) expectStep(wait time.Duration, digit int) (*reply, error) {
+	r, err := c.expect(wait, digit)
+	if err == nil && (r.code == 220 || r.code == 221 || r.code == 334) {
+		return nil, errBadReply
+	}
+	return r, err
 }
 
 // hello introduces the client and learns what the server can do. Keywords are
@@ -412,7 +426,7 @@ func (c *conn) transact(m *composed) error {
 	}
 	// The server has everything. To give up now would be to send the mail twice (RFC
 	// 1047), so this reply has more time than any other (RFC 5321, 4.5.3.2.6).
-	if _, err := c.expect(c.FinalTimeout, 2); err != nil {
+	if _, err := c.expectStep(c.FinalTimeout, 2); err != nil {
 		return &stageError{stage: stageText, err: err, complete: true}
 	}
 	return nil
@@ -437,13 +451,13 @@ func (c *conn) envelope(m *composed) (mail, rcpt string) {
 // open names the sender and the recipient and asks for leave to send the text.
 func (c *conn) open(m *composed) error {
 	mail, rcpt := c.envelope(m)
-	if _, err := c.askFor(c.mailTimeout(), mail, 2); err != nil {
+	if err := c.step(c.mailTimeout(), mail, 2); err != nil {
 		return &stageError{stage: stageMail, err: err}
 	}
-	if _, err := c.askFor(c.EnvelopeTimeout, rcpt, 2); err != nil {
+	if err := c.step(c.EnvelopeTimeout, rcpt, 2); err != nil {
 		return &stageError{stage: stageRcpt, err: err}
 	}
-	if _, err := c.askFor(c.DataTimeout, "DATA", 3); err != nil {
+	if err := c.step(c.DataTimeout, "DATA", 3); err != nil {
 		return &stageError{stage: stageData, err: err}
 	}
 	return nil
@@ -462,7 +476,7 @@ func (c *conn) openPipelined(m *composed) error {
 		digit int
 		wait  time.Duration
 	}{{stageMail, 2, c.mailTimeout()}, {stageRcpt, 2, c.EnvelopeTimeout}, {stageData, 3, c.DataTimeout}} {
-		_, err := c.expect(step.wait, step.digit)
+		_, err := c.expectStep(step.wait, step.digit)
 		if err == nil {
 			continue
 		}

@@ -266,6 +266,8 @@ func TestLateAnswer(t *testing.T) {
 		"drop by drop":  {Raw: "250", Delay: time.Hour, Keep: true},
 		"NUL":           {Raw: "\x00\x00\x00\r\n", Keep: true},
 		"a number only": {Raw: "999 no\r\n", Keep: true},
+		"a greeting":    {Raw: "220 rude.example\r\n", Keep: true},
+		"a farewell":    {Raw: "221 2.0.0 closing\r\n", Keep: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, p := rude(t, smtptest.Script{Say: on(".", said)}, func(c *Config) { c.FinalTimeout = 300 * time.Millisecond })
@@ -645,6 +647,9 @@ func TestReplies(t *testing.T) {
 		{mail, "150 no", "retried", "BadReply"},
 		{mail, "250ok", "retried", "BadReply"},
 		{rcpt, "354 continue", "retried", "BadReply"},
+		{mail, "220 rude.example", "retried", "BadReply"},
+		{rcpt, "221 2.0.0 bye", "retried", "BadReply"},
+		{data, "334 ", "retried", "BadReply"},
 		{data, "250 ok", "retried", "BadReply"},
 		{rcpt, "\x00\x00\x00", "retried", "BadReply"},
 		{rcpt, "", "retried", "BadReply"},

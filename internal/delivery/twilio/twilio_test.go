@@ -187,7 +187,7 @@ func TestOddAnswers(t *testing.T) {
 		{400, `{"error_code":21610}`, "Unsubscribed"}, {400, `{"code":null,"error_code":"21610"}`, "Unsubscribed"}, {400, `[{"code":21610}]`, "Unsubscribed"},
 		{400, "\uFEFF" + `{"code":21610}`, "Unsubscribed"}, {400, `{"message":["no"],"code":21610}`, "Unsubscribed"}, {400, `{"status":{},"code":21610,"more_info":7}`, "Unsubscribed"},
 		{400, `{"code":{}}`, "MessageRefused"}, {400, `{"code":"many"}`, "MessageRefused"}, {400, `{"code":-21610}`, "MessageRefused"}, {400, `{"code":1e400}`, "MessageRefused"},
-		{400, `{"code":99999999999999999999}`, "MessageRefused"}, {400, ``, "MessageRefused"}, {400, `<html>21610</html>`, "MessageRefused"}, {400, `null`, "MessageRefused"},
+		{400, `{"code":99999999999999999999}`, "MessageRefused"}, {400, ``, "MessageRefused"}, {400, `<html>21610</html>`, "UnexpectedAnswer"}, {400, `null`, "MessageRefused"},
 		{400, `[]`, "MessageRefused"}, {400, `"21610"`, "MessageRefused"}, {400, strings.Repeat("[", 20000), "MessageRefused"},
 		{401, `<html>Log in</html>`, "CredentialsRefused"}, {403, `[]`, "CredentialsRefused"}, {302, ``, "Redirected"}, {308, `{"code":21610}`, "Unsubscribed"},
 		{200, `<html>Welcome to the hotel</html>`, "UnexpectedAnswer"}, {200, `{"code":21610}`, "Unsubscribed"}, {204, ``, "UnexpectedAnswer"},
