@@ -12,7 +12,6 @@ import (
 	"maps"
 	"math"
 	"net"
-	"net/mail"
 	"net/netip"
 	"net/url"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap/zapcore"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,6 +30,7 @@ import (
 
 	"github.com/rehive/extension-operator/api/v1alpha1"
 	"github.com/rehive/extension-operator/internal/activation"
+	"github.com/rehive/extension-operator/internal/address"
 	"github.com/rehive/extension-operator/internal/delivery"
 	"github.com/rehive/extension-operator/internal/delivery/smtp"
 	"github.com/rehive/extension-operator/internal/ledger"
@@ -213,14 +214,19 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.BoolVar(&s.logSent, "log-sent", true, "log each message that was sent; those that fail are always logged. Of entries with the same text, 100 per second are logged, and then one in 100")
 	config.RegisterFlags(flags)
 
+	examples := explainTypes(flags)
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
+			examples.restore()
 			printUsage(flags, output)
 		}
 		return nil, err
 	}
-	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q: the manager takes flags only", flags.Arg(0))
+	switch argument := flags.Arg(0); {
+	case argument == "true" || argument == "false":
+		return nil, fmt.Errorf("unexpected argument %q: write the value of a flag after an equals sign, such as --leader-elect=%[1]s", argument)
+	case flags.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q: the manager takes flags only", argument)
 	}
 	if err := readEnvironment(flags, lookupEnv); err != nil {
 		return nil, err
@@ -244,6 +250,63 @@ func (l *list) Set(value string) error {
 		}
 	}
 	return nil
+}
+
+// explained is a flag of a type whose own errors only say "parse error".
+type explained struct {
+	flag.Value
+	example string
+}
+
+// Set implements flag.Value.
+func (e *explained) Set(value string) error {
+	if e.Value.Set(value) != nil {
+		return errors.New("write " + e.example)
+	}
+	return nil
+}
+
+// IsBoolFlag allows a boolean flag without a value.
+func (e *explained) IsBoolFlag() bool {
+	b, ok := e.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
+}
+
+// explainedFlags are the flags whose errors were replaced.
+type explainedFlags map[*flag.Flag]*explained
+
+// explainTypes lets the errors of flags say how a value of their type is written.
+func explainTypes(flags *flag.FlagSet) explainedFlags {
+	found := make(explainedFlags)
+	flags.VisitAll(func(f *flag.Flag) {
+		getter, ok := f.Value.(flag.Getter)
+		if !ok {
+			return
+		}
+		example := ""
+		switch getter.Get().(type) {
+		case time.Duration:
+			example = "a duration such as 30s, 10m or 720h"
+		case int, int64:
+			example = "a whole number"
+		case float64:
+			example = "a number"
+		case bool:
+			example = "true or false"
+		default:
+			return
+		}
+		found[f] = &explained{Value: f.Value, example: example}
+		f.Value = found[f]
+	})
+	return found
+}
+
+// restore gives the flags their own values back, whose types the usage names.
+func (e explainedFlags) restore() {
+	for f, explained := range e {
+		f.Value = explained.Value
+	}
 }
 
 func envName(flagName string) string {
@@ -287,27 +350,69 @@ manager backup --help, manager restore --help and manager migrate-ledger --help.
 	flags.PrintDefaults()
 }
 
-// serversOwnPath matches the end of a URL to which somebody added the path of the API or
-// of one of the platform's calls.
-var serversOwnPath = regexp.MustCompile(`/api(/(admin/)?(activate|deactivate|rotate|webhook))?/*$`)
+// serversOwnPath matches the end of a URL to which somebody added the path of the API, of
+// one of its operations, or of the unsubscribe page.
+var serversOwnPath = regexp.MustCompile(`(?i)/(api(/(activate|deactivate|rotate|webhook|schema\.json|(admin|user)(/.*)?))?|unsubscribe)/*$`)
 
-// isPort reports whether the port of a URL is empty or can be one.
-func isPort(port string) bool {
-	_, err := strconv.ParseUint(port, 10, 16)
-	return port == "" || err == nil
+// isPort reports whether a text is the number of a port.
+func isPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0
 }
 
-// validate checks what can be checked without reading files or connecting to anything.
-func (s *settings) validate() error {
+// isHost reports whether a host can be an IP address or a name. DNS itself is not asked.
+func isHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		if label == "" || strings.ContainsFunc(label, func(r rune) bool {
+			return r != '-' && r != '_' && !unicode.In(r, unicode.Letter, unicode.Mark, unicode.Digit)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkListenAddress checks an address to listen on. Port 0 is for tests.
+func checkListenAddress(name, text string) error {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || port != "0" && !isPort(port) || host != "" && !isHost(host) {
+		return fmt.Errorf("--%s must be host:port or :port, not %q", name, text)
+	}
+	return nil
+}
+
+// checkPublicURL checks --public-url, and removes white space around it, such as the line
+// break that ends a file.
+func (s *settings) checkPublicURL() error {
+	s.publicURL = strings.TrimSpace(s.publicURL)
+	if s.publicURL == "" {
+		return errors.New("--public-url is required: set it to the URL at which Rehive reaches this server, such as https://notifications.example.com")
+	}
 	public, err := url.Parse(s.publicURL)
 	switch {
-	case s.publicURL == "":
-		return errors.New("--public-url is required: set it to the URL at which Rehive reaches this server, such as https://notifications.example.com")
-	case err != nil || (public.Scheme != "https" && public.Scheme != "http") || public.Hostname() == "" || public.User != nil || public.RawQuery != "" || public.Fragment != "" || !isPort(public.Port()):
+	case err != nil, public.Scheme != "https" && public.Scheme != "http", !isHost(public.Hostname()),
+		public.User != nil, strings.ContainsAny(s.publicURL, "?#"), public.Host != public.Hostname() && !isPort(public.Port()) && !isBracketed(public.Host):
 		return errors.New("--public-url must be an http or https URL without credentials, query or fragment, such as https://notifications.example.com")
 	}
 	if end := serversOwnPath.FindString(s.publicURL); end != "" {
 		return fmt.Errorf("--public-url must not end in %s: the server adds it; set --public-url to %q", strings.TrimRight(end, "/"), strings.TrimSuffix(s.publicURL, end))
+	}
+	return nil
+}
+
+// isBracketed reports whether the host of a URL is an IPv6 address without a port.
+func isBracketed(host string) bool { return strings.HasSuffix(host, "]") }
+
+// validate checks what can be checked without reading files or connecting to anything.
+func (s *settings) validate() error {
+	if err := s.checkPublicURL(); err != nil {
+		return err
+	}
+	if u, err := url.Parse(s.rehiveURL); err == nil && u.Host != "" && strings.Trim(u.Path, "/") == "" {
+		return errors.New("--rehive-api-url must end in the version of the API, as in " + rehive.DefaultBaseURL)
 	}
 	if len(validation.IsDNS1123Label(s.namespace)) > 0 {
 		return fmt.Errorf("--namespace: %q is not a valid namespace name", s.namespace)
@@ -324,12 +429,12 @@ func (s *settings) validate() error {
 	if (s.tlsCert == "") != (s.tlsKey == "") {
 		return errors.New("--http-tls-cert and --http-tls-key must be set together")
 	}
-	for name, address := range map[string]string{"http-address": s.httpAddress, "health-address": s.healthAddress, "metrics-address": s.metricsAddress, "pprof-address": s.pprofAddress} {
-		if name != "http-address" && address == "0" {
+	for name, text := range map[string]string{"http-address": s.httpAddress, "health-address": s.healthAddress, "metrics-address": s.metricsAddress, "pprof-address": s.pprofAddress} {
+		if name != "http-address" && text == "0" {
 			continue
 		}
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return fmt.Errorf("--%s must be host:port or :port, not %q", name, address)
+		if err := checkListenAddress(name, text); err != nil {
+			return err
 		}
 	}
 	if _, err := s.proxyNetworks(); err != nil {
@@ -344,8 +449,8 @@ func (s *settings) validate() error {
 		return err
 	}
 	if s.emailFrom != "" {
-		if _, err := mail.ParseAddress(s.emailFrom); err != nil {
-			return fmt.Errorf("--email-from must be an email address, not %q", s.emailFrom)
+		if _, err := address.Parse(s.emailFrom); err != nil {
+			return fmt.Errorf("--email-from must be an email address, such as no-reply@example.com or \"Acme, Inc.\" <no-reply@example.com>, but %q %w", s.emailFrom, err)
 		}
 	}
 	if err := s.validateSMTP(); err != nil {
@@ -382,7 +487,8 @@ func (s *settings) validate() error {
 			return err
 		}
 	}
-	if _, err := zapcore.ParseLevel(s.logLevel); err != nil {
+	// The levels above error would hide why the manager stops.
+	if level, err := zapcore.ParseLevel(s.logLevel); err != nil || level > zapcore.ErrorLevel {
 		return fmt.Errorf("--log-level must be debug, info or error, not %q", s.logLevel)
 	}
 	if s.logFormat != "json" && s.logFormat != "console" {
@@ -408,6 +514,10 @@ func (s *settings) validateLedger() error {
 		if strings.Contains(s.ledgerPath, "://") {
 			// Its text may hold a password.
 			return errors.New("--ledger-path must be the path of a file on a local disk or a block volume, such as " + defaultLedgerPath + ", not a URL; --ledger-url takes that of a PostgreSQL database")
+		}
+		// SQLite's special names and a shell's would become files in the working directory.
+		if strings.TrimSpace(s.ledgerPath) == "" || s.ledgerPath == ":memory:" || strings.HasPrefix(s.ledgerPath, "file:") || strings.HasPrefix(s.ledgerPath, "~") {
+			return fmt.Errorf("--ledger-path must be the whole path of a file, such as %s, not %q", defaultLedgerPath, s.ledgerPath)
 		}
 		return nil
 	}
@@ -436,7 +546,7 @@ func (s *settings) validateSMTP() error {
 		}
 		return nil
 	}
-	if host, _, err := net.SplitHostPort(s.smtpAddress); err != nil || host == "" {
+	if host, port, err := net.SplitHostPort(s.smtpAddress); err != nil || !isHost(host) || !isPort(port) {
 		return fmt.Errorf("--smtp-address must be host:port, such as smtp.example.com:587, not %q", s.smtpAddress)
 	}
 	if s.smtpConnections < 1 || s.smtpConnections > 1024 {
@@ -506,6 +616,13 @@ func parseNetworks(flagName, list string) ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--%s: %q is not a network such as 10.0.0.0/8 (a single address ends in /32 or /128)", flagName, part)
 		}
+		// Addresses are compared in their IPv4 form.
+		if network.Addr().Is4In6() {
+			if network.Bits() < 96 {
+				return nil, fmt.Errorf("--%s: write %q as a network of IPv4 addresses, such as 10.0.0.0/8", flagName, part)
+			}
+			network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
+		}
 		networks = append(networks, network.Masked())
 	}
 	return networks, nil
@@ -571,7 +688,11 @@ func (s *settings) readSMTPPassword() (string, error) {
 	if s.smtpUsername == "" {
 		return "", nil
 	}
-	return readPassword("smtp-password-file", s.smtpPasswordFile, s.smtpPassword)
+	password, err := readPassword("smtp-password-file", s.smtpPasswordFile, s.smtpPassword)
+	if err == nil && password == "" {
+		return "", fmt.Errorf("--smtp-username is set, but there is no password: set --smtp-password-file, whose file must not be empty, or %sSMTP_PASSWORD", envPrefix)
+	}
+	return password, err
 }
 
 // openStore opens the ledger, on PostgreSQL if there is a URL.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,6 +108,10 @@ func TestSettingsRefused(t *testing.T) {
 		"two ledgers":            {args: []string{publicURL, "--ledger-path=a.db", "--ledger-url=postgres://joe@db/ledger"}, want: "must not both be set"},
 		"URL as ledger's path":   {args: []string{publicURL, "--ledger-path=postgres://joe:hunter2@db/ledger"}, want: "--ledger-url takes that of a PostgreSQL database"},
 		"share as ledger's path": {args: []string{publicURL, "--ledger-path=smb://server/share/ledger.db"}, want: "--ledger-path must be the path of a file on a local disk"},
+		"ledger in memory":       {args: []string{publicURL, "--ledger-path=:memory:"}, want: "--ledger-path must be the whole path of a file"},
+		"ledger at home":         {args: []string{publicURL, "--ledger-path=~/ledger.db"}, want: "--ledger-path must be the whole path of a file"},
+		"ledger's URI":           {args: []string{publicURL, "--ledger-path=file:ledger.db?mode=ro"}, want: "--ledger-path must be the whole path of a file"},
+		"blank ledger":           {args: []string{publicURL, "--ledger-path= "}, want: "--ledger-path must be the whole path of a file"},
 		"ledger URL":             {args: []string{publicURL, "--ledger-url=mysql://joe@db/ledger"}, want: "--ledger-url: "},
 		"ledger's password":      {args: []string{publicURL, "--ledger-url=postgres://joe:hunter2@db/ledger"}, want: "must not hold a password"},
 		"password for nothing":   {args: []string{publicURL, "--ledger-password-file=f"}, want: "--ledger-url is required"},
@@ -115,27 +120,54 @@ func TestSettingsRefused(t *testing.T) {
 			variables: map[string]string{"REHIVE_EXTENSION_LEDGER_PASSWORD": "x"},
 			want:      "must not both be set",
 		},
-		"company limits":      {args: []string{publicURL, "--company-pending-limit=-1"}, want: "must not be negative"},
-		"connections":         {args: []string{publicURL, "--ledger-url=postgres://joe@db/ledger", "--ledger-connections=1"}, want: "--ledger-connections must be between"},
-		"retention":           {args: []string{publicURL, "--event-retention=24h"}, want: "--event-retention must be at least 168h0m0s"},
-		"sender":              {args: []string{publicURL, "--email-from=nobody"}, want: `--email-from must be an email address, not "nobody"`},
-		"mail server":         {args: []string{publicURL, "--smtp-address=mail"}, want: "must be host:port"},
-		"mail server missing": {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is required with"},
-		"mail encryption":     {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-tls=yes"}, want: "--smtp-tls must be"},
-		"provider's name":     {args: []string{publicURL, "--default-sms-provider=a/b"}, want: `--default-sms-provider: "a/b" is not a valid name`},
-		"mail connections":    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-connections=0"}, want: "--smtp-connections must be"},
-		"mail rate":           {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-rate=NaN"}, want: "--smtp-rate must be"},
-		"DKIM selectors":      {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=s1,a b"}, want: `--smtp-dkim-selectors: "a b" is not a selector`},
-		"a selector's end":    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=s1_"}, want: `--smtp-dkim-selectors: "s1_" is not a selector`},
-		"many selectors":      {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=a,b,c,d,e"}, want: "--smtp-dkim-selectors may name 4 selectors, not 5"},
-		"quotas":              {args: []string{publicURL, "--quotas=sms.all=1"}, want: "--quotas: there is no quota"},
-		"countries":           {args: []string{publicURL, "--sms-countries=ZA,XX"}, want: "--sms-countries: \"XX\""},
-		"kinds of numbers":    {args: []string{publicURL, "--sms-allow-numbers=all"}, want: "--sms-allow-numbers: \"all\""},
-		"test mode":           {args: []string{publicURL, "--test-mode=off"}, want: `--test-mode must be deliver, redirect or record, not "off"`},
-		"two mail providers":  {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "must not both be set"},
-		"networks":            {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is not a network`},
-		"origins":             {args: []string{publicURL, "--cors-allowed-origins=https://a.example,https://*.example"}, want: `--cors-allowed-origins: "https://*.example" is not an origin such as`},
-		"proxies":             {args: []string{publicURL, "--trusted-proxies=10.0.0.0/8,ingress"}, want: `--trusted-proxies: "ingress" is not a network`},
+		"company limits":                    {args: []string{publicURL, "--company-pending-limit=-1"}, want: "must not be negative"},
+		"connections":                       {args: []string{publicURL, "--ledger-url=postgres://joe@db/ledger", "--ledger-connections=1"}, want: "--ledger-connections must be between"},
+		"retention":                         {args: []string{publicURL, "--event-retention=24h"}, want: "--event-retention must be at least 168h0m0s"},
+		"sender":                            {args: []string{publicURL, "--email-from=nobody"}, want: `--email-from must be an email address, such as`},
+		"sender by its number":              {args: []string{publicURL, "--email-from=no-reply@127.0.0.1"}, want: `"no-reply@127.0.0.1" has a domain that can't receive mail`},
+		"invisible sender":                  {args: []string{publicURL, "--email-from=no\u200breply@x.example"}, want: "has an invisible character (U+200B)"},
+		"group of senders":                  {args: []string{publicURL, "--email-from=Shop:no-reply@x.example;"}, want: "is not exactly one email address"},
+		"Rehive's version":                  {args: []string{publicURL, "--rehive-api-url=https://api.rehive.com"}, want: "--rehive-api-url must end in the version of the API, as in https://api.rehive.com/3/"},
+		"mail server's port":                {args: []string{publicURL, "--smtp-address=mail.example.com:"}, want: "--smtp-address must be host:port, such as smtp.example.com:587"},
+		"mail server's service":             {args: []string{publicURL, "--smtp-address=mail.example.com:smtp"}, want: "--smtp-address must be host:port"},
+		"space in mail server":              {args: []string{publicURL, "--smtp-address= mail.example.com:587"}, want: "--smtp-address must be host:port"},
+		"any port":                          {args: []string{publicURL, "--http-address=:"}, want: `--http-address must be host:port or :port, not ":"`},
+		"impossible port":                   {args: []string{publicURL, "--metrics-address=:99999"}, want: `--metrics-address must be host:port or :port, not ":99999"`},
+		"log level that hides errors":       {args: []string{publicURL, "--log-level=fatal"}, want: "--log-level must be debug, info or error"},
+		"days":                              {args: []string{publicURL, "--event-retention=30d"}, want: `invalid value "30d" for flag -event-retention: write a duration such as 30s, 10m or 720h`},
+		"decimals":                          {args: []string{publicURL, "--dispatch-concurrency=1.5"}, want: `write a whole number`},
+		"boolean":                           {args: []string{publicURL, "--tracing=maybe"}, want: `write true or false`},
+		"boolean after a space":             {args: []string{publicURL, "--leader-elect", "false"}, want: "write the value of a flag after an equals sign, such as --leader-elect=false"},
+		"mapped networks":                   {args: []string{publicURL, "--trusted-proxies=::ffff:0:0/90"}, want: "as a network of IPv4 addresses"},
+		"wildcard in test mode":             {args: []string{publicURL, "--test-mode=record", "--test-mode-allow=*@x.example"}, want: "there are no wildcards"},
+		"public URL with an empty query":    {args: []string{"--public-url=https://x.example/?"}, want: "without credentials, query or fragment"},
+		"public URL with an empty fragment": {args: []string{"--public-url=https://x.example/#"}, want: "without credentials, query or fragment"},
+		"public URL of every host":          {args: []string{"--public-url=https://*.x.example"}, want: "--public-url must be an http or https URL"},
+		"two public URLs":                   {args: []string{"--public-url=https://x.example,https://y.example"}, want: "--public-url must be an http or https URL"},
+		"public URL with an empty label":    {args: []string{"--public-url=https://x..example"}, want: "--public-url must be an http or https URL"},
+		"public URL with port 0":            {args: []string{"--public-url=https://x.example:0"}, want: "--public-url must be an http or https URL"},
+		"public URL with no port":           {args: []string{"--public-url=https://x.example:"}, want: "--public-url must be an http or https URL"},
+		"public URL in capitals":            {args: []string{"--public-url=https://x.example/API/"}, want: `must not end in /API: the server adds it; set --public-url to "https://x.example"`},
+		"public URL of a list":              {args: []string{"--public-url=https://x.example/hooks/api/admin/logs/"}, want: `set --public-url to "https://x.example/hooks"`},
+		"public URL of the schema":          {args: []string{"--public-url=https://x.example/api/schema.json"}, want: `set --public-url to "https://x.example"`},
+		"public URL of the opt-out page":    {args: []string{"--public-url=https://x.example/unsubscribe/"}, want: `set --public-url to "https://x.example"`},
+		"mail server":                       {args: []string{publicURL, "--smtp-address=mail"}, want: "must be host:port"},
+		"mail server missing":               {args: []string{publicURL, "--smtp-username=joe"}, want: "--smtp-address is required with"},
+		"mail encryption":                   {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-tls=yes"}, want: "--smtp-tls must be"},
+		"provider's name":                   {args: []string{publicURL, "--default-sms-provider=a/b"}, want: `--default-sms-provider: "a/b" is not a valid name`},
+		"mail connections":                  {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-connections=0"}, want: "--smtp-connections must be"},
+		"mail rate":                         {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-rate=NaN"}, want: "--smtp-rate must be"},
+		"DKIM selectors":                    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=s1,a b"}, want: `--smtp-dkim-selectors: "a b" is not a selector`},
+		"a selector's end":                  {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=s1_"}, want: `--smtp-dkim-selectors: "s1_" is not a selector`},
+		"many selectors":                    {args: []string{publicURL, "--smtp-address=mail:25", "--smtp-dkim-selectors=a,b,c,d,e"}, want: "--smtp-dkim-selectors may name 4 selectors, not 5"},
+		"quotas":                            {args: []string{publicURL, "--quotas=sms.all=1"}, want: "--quotas: there is no quota"},
+		"countries":                         {args: []string{publicURL, "--sms-countries=ZA,XX"}, want: "--sms-countries: \"XX\""},
+		"kinds of numbers":                  {args: []string{publicURL, "--sms-allow-numbers=all"}, want: "--sms-allow-numbers: \"all\""},
+		"test mode":                         {args: []string{publicURL, "--test-mode=off"}, want: `--test-mode must be deliver, redirect or record, not "off"`},
+		"two mail providers":                {args: []string{publicURL, "--default-email-provider=mail", "--smtp-address=mail:25"}, want: "must not both be set"},
+		"networks":                          {args: []string{publicURL, "--provider-allow-networks=10.0.0.0/8, 10.0.0.1"}, want: `"10.0.0.1" is not a network`},
+		"origins":                           {args: []string{publicURL, "--cors-allowed-origins=https://a.example,https://*.example"}, want: `--cors-allowed-origins: "https://*.example" is not an origin such as`},
+		"proxies":                           {args: []string{publicURL, "--trusted-proxies=10.0.0.0/8,ingress"}, want: `--trusted-proxies: "ingress" is not a network`},
 		"public URL with the API's path": {
 			args: []string{"--public-url=https://x.example/hooks/api//"},
 			want: `--public-url must not end in /api: the server adds it; set --public-url to "https://x.example/hooks"`,
@@ -183,6 +215,31 @@ func TestSettingsRefused(t *testing.T) {
 	}
 }
 
+func TestSettingsUnderstood(t *testing.T) {
+	for _, public := range []string{
+		"https://x.example\n", "https://x.example:8443", "http://127.0.0.1:8080/", "https://[2001:db8::1]", "https://[2001:db8::1]:8443/hooks",
+		"https://m\u00fcnchen.example", "https://x_y.example./hooks", "https://x.example/api/hooks", "https://x.example/apis",
+	} {
+		s, err := parseSettings([]string{"--public-url=" + public, `--email-from="Acme, Inc." <no-reply@acme.example>`, "--smtp-address=[::1]:587", "--tracing"},
+			environment(map[string]string{"REHIVE_EXTENSION_LEADER_ELECT": "true"}), &bytes.Buffer{})
+		if err != nil || s.publicURL != strings.TrimSpace(public) || !s.tracing || !s.leaderElect {
+			t.Errorf("%q: %+v, %v", public, s, err)
+		}
+	}
+}
+
+// TestMappedNetworks: callers' addresses are compared in their IPv4 form.
+func TestMappedNetworks(t *testing.T) {
+	s, err := parseSettings([]string{publicURL, "--trusted-proxies=::ffff:10.1.0.0/112, fd00::/8"}, environment(nil), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	networks, err := s.proxyNetworks()
+	if err != nil || len(networks) != 2 || networks[0] != netip.MustParsePrefix("10.1.0.0/16") || networks[1] != netip.MustParsePrefix("fd00::/8") {
+		t.Errorf("got %v, %v", networks, err)
+	}
+}
+
 func TestHelpListsEveryFlagWithItsVariable(t *testing.T) {
 	var output bytes.Buffer
 	_, err := parseSettings([]string{"--help"}, environment(nil), &output)
@@ -226,6 +283,14 @@ func TestSMTPPasswordFile(t *testing.T) {
 	}
 	if _, err := (&settings{smtpUsername: "joe", smtpPasswordFile: path + "x"}).readSMTPPassword(); err == nil {
 		t.Error("a missing file must be an error")
+	}
+	if err := os.WriteFile(path, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*settings{{smtpUsername: "joe", smtpPasswordFile: path}, {smtpUsername: "joe"}} {
+		if _, err := s.readSMTPPassword(); err == nil || !strings.Contains(err.Error(), "there is no password") {
+			t.Errorf("got %v: the mail server would refuse an empty password", err)
+		}
 	}
 	if password, err := (&settings{smtpPasswordFile: path + "x"}).readSMTPPassword(); err != nil || password != "" {
 		t.Errorf("got %q, %v: without a user name no password is needed", password, err)

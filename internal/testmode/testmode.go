@@ -76,6 +76,8 @@ func New(policy string, allowed, redirects []string, admins *Admins) (*Guard, er
 			continue
 		}
 		switch channel, recipient := parse(text); {
+		case strings.Contains(text, "*"):
+			return nil, fmt.Errorf("--test-mode-allow: there are no wildcards, as in %q: write a domain, such as example.com, for all addresses in it", text)
 		case channel != "":
 			g.recipients[key(channel, recipient)] = true
 		case recipient != "":
