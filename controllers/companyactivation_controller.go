@@ -126,8 +126,13 @@ func (r *companyActivationReconciler) sameCompany(ctx context.Context, o client.
 	return requests
 }
 
+// activationOfSecret goes by the name, because somebody may have changed the label.
 func activationOfSecret(o client.Object) types.NamespacedName {
-	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[activation.ActivationLabel]}
+	name, ok := activation.NameOfSecret(o.GetName())
+	if !ok {
+		name = o.GetLabels()[activation.ActivationLabel]
+	}
+	return types.NamespacedName{Namespace: o.GetNamespace(), Name: name}
 }
 
 // activationOfRule does not need the old object, because spec.companyRef is immutable.
@@ -193,6 +198,9 @@ func (r *companyActivationReconciler) Reconcile(ctx context.Context, request rec
 	}
 	if s.conclude(outcome) {
 		r.memory.keepStatus(a)
+		if outcome != nil && !s.unchanged {
+			r.memory.forget(a)
+		}
 	}
 	s.recordEvents()
 	if err := r.wake(ctx, s); err != nil {

@@ -653,6 +653,33 @@ func TestImmutableSecret(t *testing.T) {
 	f.Expect(messageOf(a, v1alpha1.ReadyCondition)).To(HavePrefix("The Secret shop-rehive is immutable, "))
 }
 
+// TestRepairedSecret checks that an activation is ready again as soon as a Secret is as it
+// was before.
+func TestRepairedSecret(t *testing.T) {
+	f := newFixture(t)
+	a := f.activate(f.admin.Token)
+	secret := f.secret()
+	f.Expect(k8s.Get(f.ctx, client.ObjectKeyFromObject(secret), secret)).To(Succeed())
+	good := secret.DeepCopy()
+	for name, test := range map[string]struct {
+		spoil func()
+		ready string
+	}{
+		"no owner":        {func() { secret.OwnerReferences = nil }, "False/SecretUnusable"},
+		"another's label": {func() { secret.OwnerReferences, secret.Labels[activation.ActivationLabel] = nil, "other" }, "False/SecretUnusable"},
+		"an empty token":  {func() { secret.Data[v1alpha1.SecretKeyToken] = []byte("\n") }, "False/SecretMissing"},
+		"a wrong token":   {func() { secret.Data[v1alpha1.SecretKeyToken] = []byte("wrong") }, "False/TokenRefused"},
+	} {
+		f.change(secret, test.spoil)
+		f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(test.ready), name)
+		f.change(secret, func() {
+			repaired := good.DeepCopy()
+			secret.Data, secret.Labels, secret.OwnerReferences = repaired.Data, repaired.Labels, repaired.OwnerReferences
+		})
+		f.Eventually(f.condition(a, v1alpha1.ReadyCondition)).Should(Equal(active), name)
+	}
+}
+
 func (f *fixture) makeSecretImmutable() *corev1.Secret {
 	f.t.Helper()
 	secret := f.secret()

@@ -198,6 +198,12 @@ func (m *memory) settle(s *scope, until time.Time) {
 	})
 }
 
+// forget lets the next check ask the platform, because the last one failed: an earlier one
+// had another result, although what it depended on may come back.
+func (m *memory) forget(a *v1alpha1.CompanyActivation) {
+	m.with(a, func(entry *remembered) { entry.until, entry.checkedAt = time.Time{}, time.Time{} })
+}
+
 // keep remembers that the platform refused to delete a webhook.
 func (m *memory) keep(s *scope, webhook int64) {
 	m.with(s.activation, func(entry *remembered) {

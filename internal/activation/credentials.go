@@ -102,7 +102,14 @@ func (Credentials) String() string { return "Credentials(redacted)" }
 func (c Credentials) GoString() string { return c.String() }
 
 // SecretName returns the name of an activation's Secret.
-func SecretName(a *v1alpha1.CompanyActivation) string { return a.Name + "-rehive" }
+func SecretName(a *v1alpha1.CompanyActivation) string { return a.Name + secretSuffix }
+
+const secretSuffix = "-rehive"
+
+// NameOfSecret returns the name of the activation whose Secret has a name.
+func NameOfSecret(name string) (activation string, ok bool) {
+	return strings.CutSuffix(name, secretSuffix)
+}
 
 // Get reads an activation's credentials. The error is ErrMissing if there is no Secret,
 // and an UnusableSecretError if the Secret of that name belongs to something else, or was deleted
