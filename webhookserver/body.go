@@ -129,6 +129,9 @@ func parseObject(body []byte, maxDepth int, names ...string) (map[string]json.Ra
 
 // notAnObject returns an error that says why a body is not a JSON object.
 func notAnObject(body []byte, maxDepth int) *rest.Error {
+	if len(body) > 1 && (body[0] == 0 || body[1] == 0) {
+		return rest.ParseError("the body is UTF-16; send UTF-8")
+	}
 	if nestedDeeper(body, maxDepth) {
 		return rest.ParseError("nested deeper than %d levels", maxDepth)
 	}

@@ -70,6 +70,7 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/{$}", s.paced(page))
+	mux.Handle("/api", s.endpoint(route{path: "/api/", methods: map[string]handlerFunc{http.MethodGet: index}}.withoutSlash()))
 	mux.Handle("/api/schema.json", shared(s.paced(document)))
 	if s.unsubscribe != nil {
 		page, err := newUnsubscriber(s, s.unsubscribe)
@@ -101,7 +102,7 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 		}
 		// The mux would also redirect paths that it cleans, and a POST without the last slash.
 		clean := path.Clean(r.URL.Path)
-		if clean != r.URL.Path && clean+"/" != r.URL.Path || r.URL.Path == "/api" && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) || r.URL.Path == "/api" && r.Method != http.MethodGet && r.Method != http.MethodHead {
 			missing.ServeHTTP(w, r)
 			return
 		}

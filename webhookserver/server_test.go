@@ -130,6 +130,15 @@ func TestMissingSlash(t *testing.T) {
 		f.expectError(f.call(f.admin.Token, method, path, "{}"), 404, "", "Not found. The path must end in a slash.")
 	}
 	f.Expect(f.send("GET", "//evil.example/api/admin/logs", nil, nil).status).To(gomega.Equal(404))
+	for _, method := range []string{"GET", "HEAD"} {
+		r := f.send(method, "/api?x=1", nil, nil)
+		f.Expect(r.status).To(gomega.Equal(301), method)
+		f.Expect(r.header.Get("Location")).To(gomega.Equal("./api/?x=1"), method)
+	}
+	for _, method := range []string{"GET", "POST", "OPTIONS"} {
+		f.Expect(f.send(method, "//", nil, nil).status).To(gomega.Equal(404), method)
+	}
+	f.Expect(f.send("POST", "/api", nil, nil).status).To(gomega.Equal(404))
 }
 
 func TestBodyEncodings(t *testing.T) {
