@@ -18,6 +18,9 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	kjson "sigs.k8s.io/json"
@@ -59,7 +62,8 @@ func (o *options) read(paths []string) ([]document, error) {
 			if err != nil {
 				return nil, err
 			}
-			documents, err := parse(name, content)
+			// A directory may hold other files, such as the templates of a chart.
+			documents, err := parse(name, content, file == path)
 			if err != nil {
 				return nil, err
 			}
@@ -86,6 +90,10 @@ func (o *options) readFile(path string) (name string, content []byte, err error)
 		return "", nil, fmt.Errorf("reading %s: %w", name, err)
 	case len(content) > maxFile:
 		return "", nil, fmt.Errorf("%s is larger than %d MiB", name, maxFile>>20)
+	}
+	// PowerShell writes UTF-16.
+	if content, _, err = transform.Bytes(unicode.BOMOverride(encoding.Nop.NewDecoder()), content); err != nil {
+		return "", nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	return name, content, nil
 }
@@ -117,8 +125,8 @@ func filesIn(path string) ([]string, error) {
 	return files, nil
 }
 
-// parse splits a file into objects.
-func parse(path string, content []byte) ([]document, error) {
+// parse splits a file into objects. It ignores other content, unless the file is named.
+func parse(path string, content []byte, named bool) ([]document, error) {
 	var all []document
 	decoder := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
 	for {
@@ -134,11 +142,11 @@ func parse(path string, content []byte) ([]document, error) {
 			Items           []json.RawMessage
 		}
 		if yaml.Unmarshal(raw, &list) != nil || !strings.HasSuffix(list.Kind, "List") {
-			all = append(all, parseObject(path, raw)...)
+			all = append(all, parseObject(path, raw, named)...)
 			continue
 		}
 		for _, item := range list.Items { // as kubectl get -o yaml prints several objects
-			all = append(all, parseObject(path, item)...)
+			all = append(all, parseObject(path, item, named)...)
 		}
 	}
 }
@@ -147,7 +155,7 @@ func parse(path string, content []byte) ([]document, error) {
 var otherKinds = []string{"CompanyActivation", "DeliveryProvider"}
 
 // parseObject returns one object, or nothing if it is of a kind that the commands ignore.
-func parseObject(path string, raw []byte) []document {
+func parseObject(path string, raw []byte, named bool) []document {
 	var head struct {
 		metav1.TypeMeta `json:",inline"`
 		Metadata        struct{ Name, Namespace string }
@@ -156,7 +164,7 @@ func parseObject(path string, raw []byte) []document {
 	d := document{file: path, kind: head.Kind, namespace: head.Metadata.Namespace, name: head.Metadata.Name}
 	group, _, _ := strings.Cut(head.APIVersion, "/")
 	switch ours := head.APIVersion == v1alpha1.GroupVersion.String(); {
-	case len(bytes.TrimSpace(raw)) == 0, err != nil && !bytes.Contains(raw, []byte(v1alpha1.GroupVersion.Group)):
+	case len(bytes.TrimSpace(raw)) == 0, err != nil && !named && !bytes.Contains(raw, []byte(v1alpha1.GroupVersion.Group)):
 		return nil // not a Kubernetes object
 	case ours && head.Kind == "NotificationRule":
 		d.rule = &v1alpha1.NotificationRule{}
@@ -169,6 +177,9 @@ func parseObject(path string, raw []byte) []document {
 		err = decode(raw, d.template)
 	case err != nil:
 		d.kind = "object"
+		if _, notYAML := yaml.YAMLToJSON(raw); notYAML == nil {
+			err = errors.New("it is not a Kubernetes object, with apiVersion, kind and metadata")
+		}
 	case group != v1alpha1.GroupVersion.Group && !check.IsKind(head.Kind), ours && slices.Contains(otherKinds, head.Kind):
 		return nil
 	default: // nobody means to skip the check by a typo

@@ -6,12 +6,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"encoding/xml"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -81,7 +83,10 @@ func TestLint(t *testing.T) {
 		"no channel":        {head, nil, 1, []string{"error:   spec: no channel is set"}},
 		"two channels":      {right + "  sms: {to: '+15005550006', message: m}\n" + frame, nil, 1, []string{"error:   spec: exactly one channel must be set: email, sms, push or system"}},
 		"other kinds":       {"kind: ConfigMap\napiVersion: v1\n---\n# nothing\n---\n" + right + frame, nil, 0, []string{"2 objects checked"}},
-		"no YAML of ours":   {"a: [", nil, 0, []string{"0 objects checked"}},
+		"no YAML":           {"a: [", nil, 1, []string{"standard input: object\n  error:   line 1: did not find expected node content\n"}},
+		"a text":            {"rules", nil, 1, []string{"error:   it is not a Kubernetes object, with apiVersion, kind and metadata\n"}},
+		"UTF-16":            {utf16Text(wrong), nil, 1, []string{"error:   spec.email.text, line 2, column 3: "}},
+		"a mark of UTF-8":   {"\ufeff" + right + frame, nil, 0, []string{"2 objects checked"}},
 		"wrong type":        {strings.Replace(head, "Payment", "5", 1), nil, 1, []string{"error:   spec.displayName must be a string, not a number\n"}},
 		"wrong object":      {head + "  email: {layoutRef: frame}\n", nil, 1, []string{"error:   spec.email.layoutRef must be an object, not a string\n"}},
 		"wrong list":        {head + "  tests: {}\n", nil, 1, []string{"error:   spec.tests must be a list, not an object\n"}},
@@ -122,6 +127,27 @@ func TestLint(t *testing.T) {
 		File: "standard input", Kind: "NotificationRule", Name: "payment", Severity: "error", Field: "spec.email.text", Line: 2, Column: 3,
 		Message: "Invalid block tag on line 2: 'iff'. Did you forget to register or load this tag?",
 	}))
+}
+
+// utf16Text returns a text as PowerShell writes it into a file.
+func utf16Text(text string) string {
+	b := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(text)) {
+		b = binary.LittleEndian.AppendUint16(b, unit)
+	}
+	return string(b)
+}
+
+// TestLintOtherFiles: what can't be read is ignored only where nobody named it.
+func TestLintOtherFiles(t *testing.T) {
+	g := NewWithT(t)
+	directory := t.TempDir()
+	file := filepath.Join(directory, "chart.yaml")
+	g.Expect(os.WriteFile(file, []byte("{{ if .Values.x }}\na: [\n"), 0o600)).To(Succeed())
+	status, out, _ := plugin(t.Context(), "", "lint", directory)
+	g.Expect(status).To(Equal(0), out)
+	status, out, _ = plugin(t.Context(), "", "lint", file)
+	g.Expect(status).To(Equal(1), out)
 }
 
 // TestTerminalEscapes has control characters in everything that the commands print of a file.
