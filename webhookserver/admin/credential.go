@@ -190,7 +190,7 @@ func (c *credential) values(partial bool) (secrets map[string]string, sender str
 		switch {
 		case ok && json.Unmarshal(raw, &text) != nil:
 			problems = append(problems, key+" must be a string.")
-		case len(text) > 4096 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' }):
+		case len(text) > 4096 || strings.ContainsFunc(strings.TrimSpace(text), func(r rune) bool { return r < ' ' }):
 			problems = append(problems, key+" is too long or has control characters.")
 		case strings.TrimSpace(text) != "":
 			texts[key] = strings.TrimSpace(text)

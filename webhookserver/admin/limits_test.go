@@ -83,3 +83,38 @@ func TestTooLarge(t *testing.T) {
 		}
 	}
 }
+
+// TestSchemaLimits: the API server's words about limits become those of the API.
+func TestSchemaLimits(t *testing.T) {
+	for _, test := range []struct{ field, message, want string }{
+		{"spec.throttle.digest.subject", "Too long: may not be more than 4096 bytes", "digest.subject: Ensure this field has no more than 4096 characters."},
+		{"spec.throttle.messages", "Invalid value: 1001: spec.throttle.messages in body should be less than or equal to 1000", "Ensure this value is less than or equal to 1000."},
+		{"spec.throttle.messages", "Invalid value: 0: spec.throttle.messages in body should be greater than or equal to 1", "Ensure this value is greater than or equal to 1."},
+		{"spec.throttle.digest.translations", "Too many: 33: must have at most 32 items", "digest.translations: Ensure this field has no more than 32 elements."},
+		{"spec.throttle.per", "Invalid value: \"1s\": must be from 1m to 720h", "Must be from 1m to 720h."},
+	} {
+		err := invalid(nil, []metav1.StatusCause{{Field: test.field, Message: test.message}}, func(string) string { return "throttle" })
+		var refused *rest.Error
+		if !errors.As(err, &refused) || refused.Message != test.want {
+			t.Errorf("%s: %v, want %q", test.message, err, test.want)
+		}
+	}
+}
+
+// TestPastedCredentials: keys are often copied with a line break at their end.
+func TestPastedCredentials(t *testing.T) {
+	pasted := &credential{kind: "sendgrid", given: []byte(`{"sendgrid_api_key": " SG.abc\r\n", "sendgrid_from_email": "shop@acme.example\n"}`)}
+	secrets, sender, err := pasted.values(false)
+	if err != nil || sender != "shop@acme.example" || len(secrets) != 1 {
+		t.Errorf("%v, %q, %v", secrets, sender, err)
+	}
+	for _, key := range secrets {
+		if key != "SG.abc" {
+			t.Errorf("the key is %q", key)
+		}
+	}
+	broken := &credential{kind: "sendgrid", given: []byte(`{"sendgrid_api_key": "SG.a\nbc", "sendgrid_from_email": "shop@acme.example"}`)}
+	if _, _, err := broken.values(false); err == nil {
+		t.Error("a line break inside the key must be refused")
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -242,7 +243,11 @@ func invalid(err error, causes []metav1.StatusCause, names func(string) string) 
 		if name := names(cause.Field); name != "" {
 			field = name
 		}
-		fields = append(fields, rest.FieldError{Field: field, Messages: []string{causeMessage(cause)}})
+		message := causeMessage(cause)
+		if part, ok := strings.CutPrefix(cause.Field, "spec.throttle.digest."); ok {
+			message = "digest." + part + ": " + message
+		}
+		fields = append(fields, rest.FieldError{Field: field, Messages: []string{message}})
 	}
 	if len(fields) == 0 {
 		return rest.Unavailable(err, "The change could not be stored. Try again later.")
@@ -252,8 +257,24 @@ func invalid(err error, causes []metav1.StatusCause, names func(string) string) 
 	return refused
 }
 
+// The API server's words about limits of a schema. It counts characters, but calls them bytes.
+var (
+	tooLong  = regexp.MustCompile(`^Too long: may not be more than (\d+) bytes$`)
+	tooMany  = regexp.MustCompile(`^Too many: \d+: must have at most (\d+) items$`)
+	tooGreat = regexp.MustCompile(`in body should be (less|greater) than or equal to (\d+)$`)
+)
+
 // causeMessage returns the API server's message without the value, which may be long.
 func causeMessage(cause metav1.StatusCause) string {
+	if limit := tooLong.FindStringSubmatch(cause.Message); limit != nil {
+		return "Ensure this field has no more than " + limit[1] + " characters."
+	}
+	if limit := tooMany.FindStringSubmatch(cause.Message); limit != nil {
+		return "Ensure this field has no more than " + limit[1] + " elements."
+	}
+	if limit := tooGreat.FindStringSubmatch(cause.Message); limit != nil {
+		return "Ensure this value is " + limit[1] + " than or equal to " + limit[2] + "."
+	}
 	message := strings.TrimPrefix(cause.Message, "Invalid value: ")
 	if strings.HasPrefix(message, `"`) {
 		if value, err := strconv.QuotedPrefix(message); err == nil {
