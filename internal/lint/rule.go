@@ -236,6 +236,7 @@ func (l *linter) template(field, source string) {
 	l.uses(field, template.Uses())
 	l.dateFormats(field, source)
 	l.unclosed(field, source)
+	l.foreignTags(field, source)
 }
 
 // html checks a template that prints HTML.
@@ -335,6 +336,47 @@ func (l *linter) unclosed(field, source string) {
 		}
 		last = tag[1]
 	}
+}
+
+// foreignTag matches how other languages print a variable: {name}, ${name}, [[name]] or <%= name %>.
+var foreignTag = regexp.MustCompile(`\$?\{[ \t]*([A-Za-z_][\w.]*)[ \t]*\}|\[\[[ \t]*([A-Za-z_][\w.]*)[ \t]*\]\]|<%=[ \t]*([A-Za-z_][\w.]*)[ \t]*%>`)
+
+// foreignTags warns about variables that are written as in other languages, which Django prints as
+// text. Other words in braces are probably meant as text.
+func (l *linter) foreignTags(field, source string) {
+	if strings.Contains(source, "{% verbatim") || strings.Contains(source, "{% comment") {
+		return
+	}
+	last := 0
+	for _, tag := range append(lineTags.FindAllStringIndex(source, -1), []int{len(source), len(source)}) {
+		text := source[last:tag[0]]
+		for _, at := range foreignTag.FindAllStringSubmatchIndex(text, MaxWarnings) {
+			var path string
+			for i := 2; i < len(at) && path == ""; i += 2 {
+				if at[i] >= 0 {
+					path = text[at[i]:at[i+1]]
+				}
+			}
+			// {{ status } is an unclosed tag.
+			braced := at[0] > 0 && text[at[0]-1] == '{' || at[1] < len(text) && text[at[1]] == '}'
+			if !braced && l.isField(path) {
+				line, column := position(source, last+at[0])
+				l.warn(field, line, column, "%s is printed as text: write {{ %s }}", text[at[0]:at[1]], path)
+			}
+		}
+		last = tag[1]
+	}
+}
+
+// isField reports whether a path is one that the rule's texts can print.
+func (l *linter) isField(path string) bool {
+	if l.event != nil && l.event.Source != platformevent.Assumed {
+		if found, _ := l.event.Find(path); found != nil {
+			return true
+		}
+	}
+	found, _ := platformevent.Variables().Find(path)
+	return found != nil || l.inDigest && (path == "digest.count" || path == "digest.omitted")
 }
 
 // position returns the line and column of an offset.
