@@ -20,7 +20,7 @@ func init() {
 		&Filter{Name: "capfirst", Func: capfirst, String: true, IsSafe: true, Nanos: 2},
 		&Filter{Name: "center", Func: justify(padBoth), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 4},
 		&Filter{Name: "cut", Func: cut, Arg: RequiredArg, String: true, Strict: StrictArg, Nanos: 12},
-		&Filter{Name: "escapejs", Func: escapeJS, String: true, CharWise: true, Nanos: 12},
+		&Filter{Name: "escapejs", Func: escapeJS, String: true, CharWise: true, Nanos: 18},
 		&Filter{Name: "iriencode", Func: iriencode, String: true, IsSafe: true, CharWise: true, Nanos: 8},
 		&Filter{Name: "linenumbers", Func: linenumbers, String: true, IsSafe: true, NeedsAutoescape: true, Nanos: 20},
 		&Filter{Name: "ljust", Func: justify(padRight), Arg: RequiredArg, String: true, IsSafe: true, Strict: StrictArg, Nanos: 4},

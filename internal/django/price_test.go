@@ -16,9 +16,9 @@ import (
 	"github.com/rehive/extension-operator/internal/python"
 )
 
-// maxUndercharge is how many times longer than its charge an operation may take: 250 ms of
-// CPU for a budget of 100 ms.
-const maxUndercharge = 2.5
+// maxUndercharge is how many times longer than its charge an operation may take: 300 ms of
+// CPU for a budget of 100 ms, on a machine whose caches others use too.
+const maxUndercharge = 3
 
 // TestPrices compares the charge of each filter, tag, operator and method with the time
 // that it takes. A rendering is charged for all of its operations together, so
