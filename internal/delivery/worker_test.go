@@ -58,7 +58,7 @@ func openLedger(t testing.TB, c clock.PassiveClock) ledger.Store {
 }
 
 // openLedgerForDays opens a ledger for a test in a bubble of [synctest], in which days pass
-// at once. What it otherwise does every second it does every hour.
+// at once. Its regular work is done every hour instead of every second.
 //
 // Time passes in a bubble only while nothing else happens, however busy the machine is. A
 // clock that the test steps may end the lease of an attempt that takes long.
