@@ -26,12 +26,14 @@ func holdUp(t *testing.T, s *opened) (letGo func()) {
 		done <- s.write(bg, &job{single: true, run: func(*writer) error { close(held); <-gate; return nil }})
 	}()
 	<-held
-	return func() {
+	letGo = sync.OnceFunc(func() {
 		close(gate)
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	}
+	})
+	t.Cleanup(letGo) // the ledger of a test that fails could not be closed
+	return letGo
 }
 
 func TestFailedJobLeavesItsNeighboursAlone(t *testing.T) {
