@@ -57,7 +57,8 @@ func testFullDisk(t *testing.T) {
 	}
 	load.waitMore(t, 50)
 	c.waitMailed(t, load.end()...)
-	load.checkAnswers(t, http.StatusServiceUnavailable)
+	load.checkAnswers(t, 0, http.StatusServiceUnavailable)
+	load.checkFew(t, 0)
 	c.checkDuplicates(t, maxInFlight)
 	t.Log(load)
 }

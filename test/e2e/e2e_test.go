@@ -121,7 +121,7 @@ func testRefusedActivationExplainsPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An activation is answered in time even if the controller has not acted by then.
-	NewWithT(t).Eventually(set.Platform.Activate).WithArguments(t.Context(), id, service.ID).WithTimeout(time.Minute).
+	NewWithT(t).Eventually(set.Platform.Activate).WithArguments(t.Context(), id, service.ID).WithTimeout(4*time.Minute).
 		Should(MatchError(And(ContainSubstring("Unable to configure event webhooks."), ContainSubstring("ermission"))), "the admin sees it")
 	if err := set.Platform.SetPermissions(id, service.ID, rehivetest.MinimumPermissions()); err != nil {
 		t.Fatal(err)

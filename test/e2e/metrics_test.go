@@ -55,7 +55,7 @@ func testMetricsOfDashboardAndAlerts(t *testing.T) {
 		}
 		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(later, name) })
 		// A manager that was just started has the metrics of its controllers once they run.
-		NewWithT(t).Eventually(exportedMetrics).WithArguments(t).WithTimeout(time.Minute).Should(ContainElements(names), file)
+		NewWithT(t).Eventually(exportedMetrics).WithArguments(t).WithTimeout(4*time.Minute).Should(ContainElements(names), file)
 	}
 }
 

@@ -123,7 +123,7 @@ func (w *hostileStage) testMemory(t *testing.T) {
 	// Each kind except the first becomes an email.
 	flood, started := bodies*3/4, w.Mail.Count()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	var posting sync.WaitGroup
 	for i := range bodies {
@@ -143,11 +143,13 @@ func (w *hostileStage) testMemory(t *testing.T) {
 	// emails between the answer to an event and its email doesn't depend on the speed of
 	// the machine.
 	var passed []int
+	var refused []string
 	for n := 0; w.Mail.Count()-started-n < flood; n++ {
 		status, failures := quiet.post(ctx, fmt.Sprint("quiet-", n), fmt.Appendf(nil, `{"text":%q,"user":{"email":%q}}`, quiet.text(n), quiet.customer.Email))
-		if status != http.StatusOK || len(failures) > 0 {
+		if status != http.StatusOK {
 			t.Errorf("webhook %d of the quiet company was answered %d after %q", n, status, failures)
 		}
+		refused = append(refused, failures...)
 		accepted := w.Mail.Count()
 		quiet.waitMailed(t, quiet.text(n))
 		passed = append(passed, slices.Index(w.Mail.Messages(), quiet.mails(t, quiet.text(n))[0].Message)-accepted)
@@ -160,7 +162,11 @@ func (w *hostileStage) testMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("the manager used up to %d MiB; %v emails of the flood overtook those of the quiet company", peak>>20, passed)
+	t.Logf("the manager used up to %d MiB; %v emails of the flood overtook those of the quiet company; %d of its webhooks were repeated", peak>>20, passed, len(refused))
+	// A machine that stands still for a second may have one refused, but not one after the other.
+	if len(refused) > 3 {
+		t.Errorf("webhooks of the quiet company were answered %q", refused)
+	}
 	if peak > maxPeak {
 		t.Errorf("the manager used %d MiB, which is more than %d", peak>>20, maxPeak>>20)
 	}
@@ -179,7 +185,7 @@ func (w *hostileStage) testPoison(t *testing.T) {
 		t.Fatal(err)
 	}
 	companies := []*company{victim, newCompanyOn(t, w.Stage, "innocent")}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	var posting sync.WaitGroup
 	send := func(c *company, id, data string) {
