@@ -76,6 +76,27 @@ func TestProviderCredentials(t *testing.T) {
 	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).Should(Equal("False/SecretNotFound"))
 }
 
+// TestHalfALogin checks that a mail server's Secret has both a user's name and a password, or
+// neither.
+func TestHalfALogin(t *testing.T) {
+	f := newFixture(t)
+	secret := f.providerSecret("mail", map[string]string{"username": "shop", "passwd": "planted"})
+	p := &v1alpha1.DeliveryProvider{
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: "mail"},
+		Spec:       v1alpha1.DeliveryProviderSpec{SMTP: &v1alpha1.SMTPProvider{Host: "127.0.0.1", Port: 1}, SecretRef: &v1alpha1.SecretReference{Name: "mail"}},
+	}
+	f.create(p)
+	message := func() string {
+		_ = f.condition(p, v1alpha1.ReadyCondition)()
+		return messageOf(p, v1alpha1.ReadyCondition)
+	}
+	f.Eventually(message).Should(Equal("The Secret lacks the key password."))
+	f.change(secret, func() { secret.StringData = map[string]string{"username": "", "password": "planted"} })
+	f.Eventually(message).Should(Equal("The Secret lacks the key username."))
+	f.change(secret, func() { secret.StringData = map[string]string{"password": ""} })
+	f.Eventually(f.condition(p, v1alpha1.ReadyCondition)).ShouldNot(Equal("False/InvalidConfiguration"))
+}
+
 // TestProviderOutage checks that an outage isn't reported as a wrong configuration, and
 // that the check is retried.
 func TestProviderOutage(t *testing.T) {

@@ -283,7 +283,7 @@ func explainTypes(flags *flag.FlagSet) explainedFlags {
 		if !ok {
 			return
 		}
-		example := ""
+		var example string
 		switch getter.Get().(type) {
 		case time.Duration:
 			example = "a duration such as 30s, 10m or 720h"

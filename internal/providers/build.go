@@ -192,11 +192,17 @@ func (b *Builder) build(p *v1alpha1.DeliveryProvider, secret *corev1.Secret) (*B
 }
 
 func (b *Builder) buildSMTP(spec *v1alpha1.DeliveryProviderSpec, values credentials, timeout time.Duration, connections int) (*Built, error) {
+	username, password := values.token(v1alpha1.SecretKeyUsername), strings.TrimRight(string(values[v1alpha1.SecretKeyPassword]), "\r\n")
+	if username != "" || password != "" {
+		if err := values.need(v1alpha1.SecretKeyUsername, v1alpha1.SecretKeyPassword); err != nil {
+			return nil, err
+		}
+	}
 	c := smtp.Config{
 		Host:           spec.SMTP.Host,
 		Port:           int(spec.SMTP.Port),
-		Username:       values.token(v1alpha1.SecretKeyUsername),
-		Password:       strings.TrimRight(string(values[v1alpha1.SecretKeyPassword]), "\r\n"),
+		Username:       username,
+		Password:       password,
 		From:           spec.Sender,
 		CommandTimeout: timeout,
 		MaxConnections: connections,
