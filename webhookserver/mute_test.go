@@ -25,7 +25,7 @@ func TestMutedNotification(t *testing.T) {
 	update := func(body string) object {
 		return f.admined("adminNotificationsPartialUpdate", "PATCH", path, body, 200)
 	}
-	for _, invalid := range []string{`"tomorrow"`, `-1`, `1e99`, `253402300800000`, `true`, `[]`} {
+	for _, invalid := range []string{`"tomorrow"`, `-1`, `1e99`, `253402300800000`, `1795312800`, `true`, `[]`} {
 		r := f.call(f.admin.Token, "PATCH", path, `{"muted_until":`+invalid+`}`)
 		f.Expect(r.status).To(gomega.Equal(400), r.String())
 		f.Expect(r.body).To(gomega.ContainSubstring(`"muted_until":`), r.String())

@@ -394,6 +394,10 @@ const (
 	maxTime = 253402300799999
 )
 
+// firstMilliseconds is less than any time in milliseconds that somebody sets, those after March
+// 1973, and more than any in seconds.
+const firstMilliseconds = 100_000_000_000
+
 // NullTime returns a time in milliseconds since the epoch that may be null, which is the zero
 // time. Fractions of a second are dropped, because Kubernetes objects do not store them.
 func NullTime[T any](name string, at func(*T) *time.Time) Field[T] {
@@ -401,8 +405,8 @@ func NullTime[T any](name string, at func(*T) *time.Time) Field[T] {
 		name: name,
 		decode: func(_ *Field[T], t *T, value json.RawMessage) problem {
 			milliseconds, message := readInteger(value)
-			if message == "" && (milliseconds <= 0 || milliseconds > maxTime) {
-				message = "Ensure this value is a time in milliseconds since the epoch."
+			if message == "" && (milliseconds < firstMilliseconds || milliseconds > maxTime) {
+				message = "Ensure this value is a time in milliseconds since the epoch, not in seconds."
 			}
 			if message == "" {
 				*at(t) = time.UnixMilli(milliseconds).Truncate(time.Second)

@@ -4,6 +4,7 @@
 package ledgertest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -56,7 +57,15 @@ func testCancelCompany(t *testing.T, at Place) {
 	g.Expect(s.QuarantineEvent(bg, ClaimOne(t, s), "X", "It is stuck.")).To(Succeed())
 	Fill(t, s, "shop", step+10)
 
-	g.Expect(s.CancelCompany(bg, "shop", ledger.ReasonCompanyDeleted, "The activation was deleted.")).To(Succeed())
+	// On a busy machine, a step may exceed its time. The next call cancels the rest.
+	cancel := func() error {
+		return s.CancelCompany(bg, "shop", ledger.ReasonCompanyDeleted, "The activation was deleted.")
+	}
+	err = cancel()
+	for tries := 1; tries < 5 && errors.Is(err, ledger.ErrUnavailable); tries++ {
+		err = cancel()
+	}
+	g.Expect(err).NotTo(HaveOccurred())
 	st, err := s.Stats(bg)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(st).To(Equal(ledger.Stats{}))

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -97,8 +98,9 @@ pidfile = %[4]s/pid
 	b.lifeline = lifeline
 	socket := filepath.Join(b.dir, ".s.PGSQL."+strconv.Itoa(bouncerPort))
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if _, err := os.Stat(socket); err == nil {
-			return nil
+		// The socket is there before PgBouncer listens on it.
+		if conn, err := net.Dial("unix", socket); err == nil {
+			return conn.Close()
 		}
 		if time.Now().After(deadline) {
 			text, _ := os.ReadFile(filepath.Join(b.dir, "log"))
