@@ -99,7 +99,7 @@ pidfile = %[4]s/pid
 	socket := filepath.Join(b.dir, ".s.PGSQL."+strconv.Itoa(bouncerPort))
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		// The socket is there before PgBouncer listens on it.
-		if conn, err := net.Dial("unix", socket); err == nil {
+		if conn, err := new(net.Dialer).DialContext(context.Background(), "unix", socket); err == nil {
 			return conn.Close()
 		}
 		if time.Now().After(deadline) {
