@@ -337,7 +337,7 @@ first_id() { grep -o '"id": *[0-9]*' | head -1 | grep -o '[0-9]*$'; }
 }
 
 var (
-	varying = regexp.MustCompile(`[0-9a-f]{32,}|[0-9]+[smh]?([0-9]+[smh])?`)
+	varying = regexp.MustCompile(`[0-9a-f]{32,}|[0-9]+[smh]?([0-9]+[smh])?|(January|February|March|April|May|June|July|August|September|October|November|December)\b`)
 	spaces  = regexp.MustCompile(`\s+`)
 )
 
@@ -347,7 +347,7 @@ func isRefusal(shown string) bool {
 }
 
 // notPrinted returns a line that a page shows and a command did not print; empty if there is
-// none. Numbers, times and the width of columns may differ. Messages are wrapped on the page.
+// none. Numbers, times, months and the width of columns may differ. Messages are wrapped on the page.
 func notPrinted(shown, printed string) string {
 	comparable := func(text string) string {
 		return strings.TrimSpace(spaces.ReplaceAllString(varying.ReplaceAllString(text, "N"), " "))
