@@ -24,8 +24,7 @@ func (l *linter) recipients(field, source string) {
 			before := strings.TrimSpace(source[from:comma])
 			name := strings.TrimSpace(source[start:angled])
 			if before != "" && name != "" && !addressLike.MatchString(before) && !strings.Contains(source[from:end], `"`) {
-				line, column := position(source, comma)
-				l.warn(field, line, column, `the comma ends a recipient, so %s is one by itself: write "%s, %s" %s`,
+				l.warnAt(field, source, comma, `the comma ends a recipient, so %s is one by itself: write "%s, %s" %s`,
 					before, before, name, strings.TrimSpace(source[angled:end]))
 			}
 		}

@@ -5,6 +5,7 @@ package lint
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -200,11 +201,24 @@ type linter struct {
 
 // warn adds a warning, once for each field and message.
 func (l *linter) warn(field string, line, column int, format string, args ...any) {
-	w := notify.Problem{Field: field, Line: line, Column: column, Message: fmt.Sprintf(format, args...)}
-	same := func(other notify.Problem) bool { return other.Field == field && other.Message == w.Message }
-	if len(l.warnings) < MaxWarnings && !slices.ContainsFunc(l.warnings, same) {
-		l.warnings = append(l.warnings, w)
+	if message := fmt.Sprintf(format, args...); l.isNew(field, message) {
+		l.warnings = append(l.warnings, notify.Problem{Field: field, Line: line, Column: column, Message: message})
 	}
+}
+
+// warnAt is warn for an offset in a template. Its line is counted only for a new warning, because
+// a template can repeat a mistake thousands of times.
+func (l *linter) warnAt(field, source string, offset int, format string, args ...any) {
+	if message := fmt.Sprintf(format, args...); l.isNew(field, message) {
+		line, column := position(source, offset)
+		l.warnings = append(l.warnings, notify.Problem{Field: field, Line: line, Column: column, Message: message})
+	}
+}
+
+func (l *linter) isNew(field, message string) bool {
+	return len(l.warnings) < MaxWarnings && !slices.ContainsFunc(l.warnings, func(other notify.Problem) bool {
+		return other.Field == field && other.Message == message
+	})
 }
 
 // eventName warns about an event for which no webhook is sent.
@@ -235,8 +249,11 @@ func (l *linter) template(field, source string) {
 	}
 	l.uses(field, template.Uses())
 	l.dateFormats(field, source)
-	l.unclosed(field, source)
-	l.foreignTags(field, source)
+	// The texts in these tags are printed as they are, or not at all.
+	if !strings.Contains(source, "{% verbatim") && !strings.Contains(source, "{% comment") {
+		l.unclosed(field, source)
+		l.foreignTags(field, source)
+	}
 }
 
 // html checks a template that prints HTML.
@@ -305,14 +322,24 @@ func (l *linter) printed(field, source string) {
 	if !strings.Contains(source, "{%") {
 		return
 	}
-	last := 0
-	for _, tag := range append(tags.FindAllStringIndex(source, -1), []int{len(source), len(source)}) {
-		text := source[last:tag[0]]
+	for at, text := range outside(tags, source) {
 		if word := strings.TrimSpace(text); foreignValues[word] != "" {
-			line, column := position(source, last+strings.Index(text, word))
-			l.warn(field, line, column, "write %s ('%s' is not Python)", foreignValues[word], word)
+			l.warnAt(field, source, at+strings.Index(text, word), "write %s ('%s' is not Python)", foreignValues[word], word)
 		}
-		last = tag[1]
+	}
+}
+
+// outside yields the texts around the matches of an expression, with their offsets.
+func outside(expression *regexp.Regexp, source string) iter.Seq2[int, string] {
+	return func(yield func(int, string) bool) {
+		last := 0
+		for _, match := range expression.FindAllStringIndex(source, -1) {
+			if !yield(last, source[last:match[0]]) {
+				return
+			}
+			last = match[1]
+		}
+		yield(last, source[last:])
 	}
 }
 
@@ -321,20 +348,13 @@ var lineTags = regexp.MustCompile(`\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}`)
 
 // unclosed warns about the beginning of a tag without its end, which Django prints as text.
 func (l *linter) unclosed(field, source string) {
-	if strings.Contains(source, "{% verbatim") || strings.Contains(source, "{% comment") {
-		return
-	}
-	last := 0
-	for _, tag := range append(lineTags.FindAllStringIndex(source, -1), []int{len(source), len(source)}) {
-		text := source[last:tag[0]]
+	for start, text := range outside(lineTags, source) {
 		for _, tag := range [][2]string{{"{{", "}}"}, {"{%", "%}"}} {
 			if at := strings.Index(text, tag[0]); at >= 0 {
-				line, column := position(source, last+at)
-				l.warn(field, line, column, "%s is printed as text: a tag ends with %s on the same line", tag[0], tag[1])
+				l.warnAt(field, source, start+at, "%s is printed as text: a tag ends with %s on the same line", tag[0], tag[1])
 				return
 			}
 		}
-		last = tag[1]
 	}
 }
 
@@ -344,12 +364,7 @@ var foreignTag = regexp.MustCompile(`\$?\{[ \t]*([A-Za-z_][\w.]*)[ \t]*\}|\[\[[ 
 // foreignTags warns about variables that are written as in other languages, which Django prints as
 // text. Other words in braces are probably meant as text.
 func (l *linter) foreignTags(field, source string) {
-	if strings.Contains(source, "{% verbatim") || strings.Contains(source, "{% comment") {
-		return
-	}
-	last := 0
-	for _, tag := range append(lineTags.FindAllStringIndex(source, -1), []int{len(source), len(source)}) {
-		text := source[last:tag[0]]
+	for start, text := range outside(lineTags, source) {
 		for _, at := range foreignTag.FindAllStringSubmatchIndex(text, MaxWarnings) {
 			var path string
 			for i := 2; i < len(at) && path == ""; i += 2 {
@@ -360,11 +375,9 @@ func (l *linter) foreignTags(field, source string) {
 			// {{ status } is an unclosed tag.
 			braced := at[0] > 0 && text[at[0]-1] == '{' || at[1] < len(text) && text[at[1]] == '}'
 			if !braced && l.isField(path) {
-				line, column := position(source, last+at[0])
-				l.warn(field, line, column, "%s is printed as text: write {{ %s }}", text[at[0]:at[1]], path)
+				l.warnAt(field, source, start+at[0], "%s is printed as text: write {{ %s }}", text[at[0]:at[1]], path)
 			}
 		}
-		last = tag[1]
 	}
 }
 
@@ -396,12 +409,11 @@ var (
 // as something else.
 func (l *linter) dateFormats(field, source string) {
 	for _, at := range dateFormat.FindAllStringSubmatchIndex(source, MaxWarnings) {
-		line, column := position(source, at[0])
 		switch format := source[at[2]:at[3]]; {
 		case foreignFormat.MatchString(format):
-			l.warn(field, line, column, "formats of dates have single letters in Django: write \"Y-m-d H:i\" for year, month, day, hour and minute")
+			l.warnAt(field, source, at[0], "formats of dates have single letters in Django: write \"Y-m-d H:i\" for year, month, day, hour and minute")
 		case monthOfHour.MatchString(format):
-			l.warn(field, line, column, "m is the month in a format of dates: write i for the minute")
+			l.warnAt(field, source, at[0], "m is the month in a format of dates: write i for the minute")
 		}
 	}
 }

@@ -381,6 +381,20 @@ func TestHostileExpression(t *testing.T) {
 	}
 }
 
+// TestCostOfRepeatedMistakes checks that a mistake that is repeated as often as a template allows
+// isn't looked for from the beginning of the template each time.
+func TestCostOfRepeatedMistakes(t *testing.T) {
+	const allowed = 1500 * time.Millisecond // with the race detector
+	r := rule("user.create", "", strings.Repeat("x", 150<<10)+strings.Repeat("{email}{#a#}", 4000))
+	var warnings notify.Problems
+	if took := metertest.MeasureWithin(allowed, func() { warnings = Rule(r) }); took > allowed {
+		t.Errorf("it took %s", took)
+	}
+	if len(warnings) != 1 {
+		t.Errorf("%d warnings", len(warnings))
+	}
+}
+
 // TestDigest knows the variable digest in the texts of a digest only.
 func TestDigest(t *testing.T) {
 	r := rule("transaction.execute", "", "{{ digest.count }}")
