@@ -198,8 +198,8 @@ func (m *memory) settle(s *scope, until time.Time) {
 	})
 }
 
-// forget lets the next check ask the platform, because the last one failed: an earlier one
-// had another result, although what it depended on may come back.
+// forget makes the next check ask the platform. After a failed check, the result of an earlier one
+// no longer holds, even if everything that it depended on becomes the same again.
 func (m *memory) forget(a *v1alpha1.CompanyActivation) {
 	m.with(a, func(entry *remembered) { entry.until, entry.checkedAt = time.Time{}, time.Time{} })
 }

@@ -100,7 +100,8 @@ func (s *Server) routes(origins []string) (http.Handler, error) {
 			// goes by that sees other requests on this connection (RFC 9112, 6.1).
 			w.Header().Set("Connection", "close")
 		}
-		// The mux would also redirect paths that it cleans, and a POST without the last slash.
+		// The mux would redirect paths that it cleans. A call to /api without its slash has a wrong
+		// URL, unless it only reads the page.
 		clean := path.Clean(r.URL.Path)
 		if clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) || r.URL.Path == "/api" && r.Method != http.MethodGet && r.Method != http.MethodHead {
 			missing.ServeHTTP(w, r)

@@ -214,10 +214,9 @@ func parseSettings(args []string, lookupEnv func(string) (string, bool), output 
 	flags.BoolVar(&s.logSent, "log-sent", true, "log each message that was sent; those that fail are always logged. Of entries with the same text, 100 per second are logged, and then one in 100")
 	config.RegisterFlags(flags)
 
-	examples := explainTypes(flags)
+	explainTypes(flags)
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			examples.restore()
 			printUsage(flags, output)
 		}
 		return nil, err
@@ -272,12 +271,8 @@ func (e *explained) IsBoolFlag() bool {
 	return ok && b.IsBoolFlag()
 }
 
-// explainedFlags are the flags whose errors were replaced.
-type explainedFlags map[*flag.Flag]*explained
-
-// explainTypes lets the errors of flags say how a value of their type is written.
-func explainTypes(flags *flag.FlagSet) explainedFlags {
-	found := make(explainedFlags)
+// explainTypes makes the errors of flags say how a value of their type is written.
+func explainTypes(flags *flag.FlagSet) {
 	flags.VisitAll(func(f *flag.Flag) {
 		getter, ok := f.Value.(flag.Getter)
 		if !ok {
@@ -296,17 +291,8 @@ func explainTypes(flags *flag.FlagSet) explainedFlags {
 		default:
 			return
 		}
-		found[f] = &explained{Value: f.Value, example: example}
-		f.Value = found[f]
+		f.Value = &explained{Value: f.Value, example: example}
 	})
-	return found
-}
-
-// restore gives the flags their own values back, whose types the usage names.
-func (e explainedFlags) restore() {
-	for f, explained := range e {
-		f.Value = explained.Value
-	}
 }
 
 func envName(flagName string) string {
@@ -347,6 +333,12 @@ manager backup --help, manager restore --help and manager migrate-ledger --help.
 
 `, envName("public-url"), envPrefix)
 	flags.SetOutput(output)
+	// The usage names the types of the values.
+	flags.VisitAll(func(f *flag.Flag) {
+		if e, ok := f.Value.(*explained); ok {
+			f.Value = e.Value
+		}
+	})
 	flags.PrintDefaults()
 }
 

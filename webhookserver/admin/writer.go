@@ -244,7 +244,7 @@ func invalid(err error, causes []metav1.StatusCause, names func(string) string) 
 			field = name
 		}
 		message := causeMessage(cause)
-		if part, ok := strings.CutPrefix(cause.Field, "spec.throttle.digest."); ok {
+		if part, ok := strings.CutPrefix(cause.Field, throttlePath+".digest."); ok {
 			message = "digest." + part + ": " + message
 		}
 		fields = append(fields, rest.FieldError{Field: field, Messages: []string{message}})
@@ -259,9 +259,9 @@ func invalid(err error, causes []metav1.StatusCause, names func(string) string) 
 
 // The API server's words about limits of a schema. It counts characters, but calls them bytes.
 var (
-	tooLong  = regexp.MustCompile(`^Too long: may not be more than (\d+) bytes$`)
-	tooMany  = regexp.MustCompile(`^Too many: \d+: must have at most (\d+) items$`)
-	tooGreat = regexp.MustCompile(`in body should be (less|greater) than or equal to (\d+)$`)
+	tooLong    = regexp.MustCompile(`^Too long: may not be more than (\d+) bytes$`)
+	tooMany    = regexp.MustCompile(`^Too many: \d+: must have at most (\d+) items$`)
+	outOfRange = regexp.MustCompile(`in body should be (less|greater) than or equal to (\d+)$`)
 )
 
 // causeMessage returns the API server's message without the value, which may be long.
@@ -272,7 +272,7 @@ func causeMessage(cause metav1.StatusCause) string {
 	if limit := tooMany.FindStringSubmatch(cause.Message); limit != nil {
 		return "Ensure this field has no more than " + limit[1] + " elements."
 	}
-	if limit := tooGreat.FindStringSubmatch(cause.Message); limit != nil {
+	if limit := outOfRange.FindStringSubmatch(cause.Message); limit != nil {
 		return "Ensure this value is " + limit[1] + " than or equal to " + limit[2] + "."
 	}
 	message := strings.TrimPrefix(cause.Message, "Invalid value: ")
